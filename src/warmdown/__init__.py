@@ -1,0 +1,51 @@
+"""warmdown: schedules for everything that a training run turns.
+
+Write a schedule once, see it before you train, run it in any loop, resume it exactly.
+Every name loads its room when it is first asked for, so that ``import warmdown`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warmdown.binding import Scheduler as Scheduler
+    from warmdown.errors import *
+    from warmdown.plan import *
+    from warmdown.record import *
+    from warmdown.run import *
+    from warmdown.schedules import *
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "warmdown.errors": (
+        "BindingError", "MissingExtra", "RunError", "ScheduleError", "SpecError", "StateError", "TrainingError",
+        "WarmdownError",
+    ),
+    "warmdown.run": ("Run",),
+    "warmdown.record": ("Record",),
+    "warmdown.plan": ("Plan", "Scale", "Set"),
+    "warmdown.schedules": (
+        "Chain", "Chebyshev", "Clipped", "Constant", "Cosine", "Delayed", "ExpHyperbolic", "Exponential",
+        "ExponentialDecay", "Function", "Grafted", "Hyperbolic", "InverseProportional", "InverseSqrt", "InverseTime",
+        "Linear", "Log", "Milestones", "Named", "Noisy", "Phase", "Polynomial", "Power", "Product", "Repeat", "Rex",
+        "Schedule", "Skipped", "Sqrt", "Staircase", "Stretched", "Sum", "Table", "Taken", "Tanh", "Triangle",
+    ),
+    "warmdown.binding": ("Scheduler",),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_ROOM_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'warmdown' has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,243 @@
+"""What is scheduled: which number of which groups follows which schedule, over which run."""
+
+from __future__ import annotations
+
+__all__ = ["AFTER_END", "COUNTS", "AfterEnd", "Count", "Plan", "Scale", "Set", "Target"]
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, TypeAlias, final, get_args
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Run
+from warmdown.schedules import Schedule, Steps, Values
+
+AfterEnd: TypeAlias = Literal["hold", "raise"]
+Count: TypeAlias = Literal["updates", "attempts"]
+AFTER_END: tuple[str, ...] = get_args(AfterEnd)
+COUNTS: tuple[str, ...] = get_args(Count)
+Meaning: TypeAlias = "Scale | Set"
+Given: TypeAlias = "Schedule | Scale | Set | Mapping[str | int, Schedule | Scale | Set]"
+
+EVERY_GROUP = "*"
+
+
+@final
+@dataclass(frozen=True)
+class Scale:
+    r"""A schedule that multiplies each group's base value.
+
+    .. math:: v(t) = \max\bigl(low,\; base \cdot of(t) + offset(t)\bigr)
+
+    Args:
+        of: The factor.
+        offset: What is added, in the field's own unit: an absolute minimum stays absolute for every group.
+        low: Absolute lower bound, in the field's own unit, or ``None``.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Scale(Linear(steps=10)).value(5, base=3e-4)
+        0.00015
+    """
+
+    of: Schedule
+    offset: Schedule | None = None
+    low: float | None = None
+
+    def value(self, step: Steps, base: float) -> Values:
+        """Return the field's value at ``step`` for a group whose base value is ``base``."""
+        value = base * self.of(step)
+        if self.offset is not None:
+            value = value + self.offset(step)
+        return value if self.low is None else _at_least(value, self.low)
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the schedules in it."""
+        return (self.of,) if self.offset is None else (self.of, self.offset)
+
+    def over(self, run: Run) -> Scale:
+        """Return the same with every open length measured on ``run``."""
+        return replace(self, of=self.of.over(run), offset=None if self.offset is None else self.offset.over(run))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: the bare schedule when it says everything."""
+        if self.offset is None and self.low is None:
+            return self.of.to_dict()
+        data: dict[str, Any] = {"scale": self.of.to_dict()}
+        if self.offset is not None:
+            data["offset"] = self.offset.to_dict()
+        return data if self.low is None else {**data, "low": self.low}
+
+
+@final
+@dataclass(frozen=True)
+class Set:
+    """A schedule that is the value itself, the same for every group.
+
+    Args:
+        of: The value, in the field's own unit.
+
+    Example:
+        >>> from warmdown import Constant
+        >>> Set(Constant(value=0.05)).value(5, base=123.0)
+        0.05
+    """
+
+    of: Schedule
+
+    def value(self, step: Steps, base: float = 1.0) -> Values:
+        """Return the field's value at ``step``; the base value does not matter."""
+        del base
+        return self.of(step)
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the schedules in it."""
+        return (self.of,)
+
+    def over(self, run: Run) -> Set:
+        """Return the same with every open length measured on ``run``."""
+        return Set(self.of.over(run))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"set": self.of.to_dict()}
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """One number that is driven.
+
+    Args:
+        name: The field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]``, or a name bound by the caller.
+        groups: Which parameter groups: a name, an index as text, or a pattern such as ``decoder.*``.
+        meaning: ``Scale`` or ``Set``.
+    """
+
+    name: str
+    groups: str
+    meaning: Meaning
+
+    @property
+    def label(self) -> str:
+        """The name in records and pictures: ``lr``, or ``lr/decoder.*``."""
+        return self.name if self.groups == EVERY_GROUP else f"{self.name}/{self.groups}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is scheduled, as plain data; the YAML file is one.
+
+    Args:
+        targets: Every number that is driven. For one group, the first target that fits it counts.
+        run: Facts about the run.
+        after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
+        count: Whether the clock counts real ``"updates"`` or every ``"attempts"``, skipped ones too.
+
+    Example:
+        >>> from warmdown import Constant, Cosine, Run
+        >>> plan = Plan.of(lr=Cosine(), weight_decay=Set(Constant(value=0.05)), run=Run(total_steps=100))
+        >>> [target.label for target in plan.targets]
+        ['lr', 'weight_decay']
+    """
+
+    targets: tuple[Target, ...]
+    run: Run = field(default_factory=Run)
+    after_end: AfterEnd = "hold"
+    count: Count = "updates"
+
+    def __post_init__(self) -> None:
+        if self.after_end not in AFTER_END:
+            raise ScheduleError(f"Plan(after_end={self.after_end!r}): use one of {', '.join(AFTER_END)}.")
+        if self.count not in COUNTS:
+            raise ScheduleError(f"Plan(count={self.count!r}): use one of {', '.join(COUNTS)}.")
+
+    @classmethod
+    def of(
+        cls, *, run: Run | None = None, after_end: AfterEnd = "hold", count: Count = "updates", **targets: Given
+    ) -> Self:
+        """Return the plan that drives each keyword's field by its schedule.
+
+        Args:
+            run: Facts about the run.
+            after_end: What happens past the planned end.
+            count: What the clock counts.
+            targets: A schedule (it scales), ``Scale``, ``Set``, or a mapping from group to one of them.
+
+        Raises:
+            ScheduleError: A target is none of these.
+        """
+        flat = [target for name, given in targets.items() for target in _targets(name, given)]
+        return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
+
+    @property
+    def length(self) -> int | None:
+        """Length of the run in clock units, or the longest target's, or ``None`` when nothing ends."""
+        if self.run.length is not None:
+            return self.run.length
+        lengths = [part.length for target in self.targets for part in target.meaning.schedules()]
+        known = [length for length in lengths if length is not None]
+        return max(known) if known else None
+
+    def over(self, run: Run | None = None) -> Plan:
+        """Return the plan with every open length measured on ``run`` (default: its own).
+
+        Raises:
+            ScheduleError: Phases do not fit.
+            RunError: The run lacks a fact.
+        """
+        run = run or self.run
+        settled = (Target(t.name, t.groups, t.meaning.over(run)) for t in self.targets)
+        return replace(self, targets=tuple(settled), run=run)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data, in the shape of the YAML file."""
+        data: dict[str, Any] = {}
+        if facts := self.run.to_dict():
+            data["run"] = facts
+        for target in self.targets:
+            if target.groups == EVERY_GROUP and target.name not in data:
+                data[target.name] = target.meaning.to_dict()
+            else:
+                held = data.setdefault(target.name, {"groups": {}})
+                if "groups" not in held:
+                    held = data[target.name] = {"groups": {EVERY_GROUP: held}}
+                held["groups"][target.groups] = target.meaning.to_dict()
+        if self.after_end != "hold":
+            data["after_end"] = self.after_end
+        return data if self.count == "updates" else {**data, "count": self.count}
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ when the plan does."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _targets(name: str, given: Any) -> list[Target]:
+    if isinstance(given, Mapping):
+        return [Target(name, str(groups), _meaning(f"{name}/{groups}", one)) for groups, one in given.items()]
+    return [Target(name, EVERY_GROUP, _meaning(name, given))]
+
+
+def _meaning(name: str, given: Any) -> Meaning:
+    if isinstance(given, Schedule):
+        return Scale(given)
+    if isinstance(given, Scale | Set):
+        return given
+    raise ScheduleError(
+        f"Plan({name}={given!r}): a schedule, Scale(…), Set(…), or a mapping from group to one of them is needed. "
+        "A fixed number is Set(Constant(value=…))."
+    )
+
+
+def _at_least(value: Values, low: float) -> Values:
+    if isinstance(value, float):
+        return max(value, low)
+    from warmdown.schedules.base import namespace
+
+    value, xp = namespace(value)
+    return xp.clip(value, low, None)

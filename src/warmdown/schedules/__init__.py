@@ -1,0 +1,8 @@
+"""Schedules: pure functions from a step to a number, and the ways to compose them."""
+
+from warmdown.schedules.base import *
+from warmdown.schedules.compose import *
+from warmdown.schedules.curves import *
+from warmdown.schedules.cycles import *
+from warmdown.schedules.stairs import *
+from warmdown.schedules.wrap import *

@@ -1,0 +1,242 @@
+"""Several schedules made one: after each other, multiplied, added."""
+
+from __future__ import annotations
+
+__all__ = ["Chain", "Product", "Sum"]
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any, Self, final
+
+import numpy as np
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Run
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.curves import Constant
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Chain(Schedule):
+    r"""Schedules one after the other; each one's clock starts at its seam.
+
+    .. math:: v(t) = members_i(t - t_i),\; t_i \le t < t_{i+1}
+
+    One part may take the rest of the run; a part without an end that stands before others does so.
+
+    Args:
+        members: At least one schedule.
+
+    Raises:
+        ScheduleError: It is empty, or (when measured) two parts take the rest, or the parts do not fit.
+
+    Example:
+        >>> from warmdown import Cosine, Linear, Run
+        >>> plan = Linear(start=0.0, end=1.0, steps="20%") >> Cosine(start=1.0, end=0.0)
+        >>> plan.over(Run(total_steps=10))([0, 1, 2, 6, 10])
+        array([0. , 0.5, 1. , 0.5, 0. ])
+    """
+
+    members: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.members:
+            raise ScheduleError("Chain(members=()): at least one schedule is needed.")
+
+    @classmethod
+    def of(cls, *members: Schedule) -> Chain:
+        """Return the members in one chain; chains among them are laid flat."""
+        flat: list[Schedule] = []
+        for member in members:
+            flat.extend(member.members if isinstance(member, Chain) else (member,))
+        return cls(members=tuple(flat))
+
+    @property
+    def length(self) -> int | None:
+        """Steps of all members, or ``None`` when the last has no end."""
+        lengths = [member.length for member in self.members]
+        return None if None in lengths else sum(length or 0 for length in lengths)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every member is, and all but the last have an end."""
+        ended = all(member.length is not None for member in self.members[:-1])
+        return ended and all(member.is_settled for member in self.members)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the members' phases, each moved to its place."""
+        placed = zip(self.members, self._seams(), strict=True)
+        moved = (phase.moved(seam) for member, seam in placed for phase in member.phases())
+        return tuple(phase for phase in moved if phase.start != phase.stop)
+
+    def at(self, step: float) -> tuple[int, int]:
+        """Return which member is active at ``step``, and the step at which it began."""
+        seams = self._seams()
+        index = max(int(np.searchsorted(seams[1:], step, side="right")), 0)
+        return index, seams[index]
+
+    def _seams(self) -> list[int]:
+        return [0, *accumulate(member.length or 0 for member in self.members[:-1])]
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        if xp is np:
+            return self._numpy_values(np.asarray(step))
+        seams = self._seams()
+        value = self.members[-1]._values(step - seams[-1], xp)
+        for member, (start, stop) in reversed(list(zip(self.members[:-1], pairwise(seams), strict=True))):
+            value = xp.where(step < stop, member._values(step - start, xp), value)
+        return value
+
+    def _numpy_values(self, step: Any) -> Any:
+        """Ask each member for its own steps alone, so that a chain costs what its parts cost."""
+        if step.ndim == 0:
+            index, seam = self.at(float(step))
+            return self.members[index]._values(step - seam, np)
+        values = np.empty_like(step)
+        for member, seam, mine in self._shares_of(step):
+            values[mine] = member._values(step[mine] - seam, np)
+        return values
+
+    def _shares_of(self, step: Any) -> Iterable[tuple[Schedule, int, Any]]:
+        seams = self._seams()
+        if step.ndim == 1 and (step[1:] >= step[:-1]).all():
+            cuts = [0, *np.searchsorted(step, seams[1:]).tolist(), step.size]
+            mine: list[Any] = [slice(start, stop) for start, stop in pairwise(cuts)]
+        else:
+            which = np.searchsorted(seams[1:], step, side="right")
+            mine = [which == index for index in range(len(seams))]
+        return zip(self.members, seams, mine, strict=True)
+
+    def _claim(self, run: Run) -> int | None:
+        claims = [member._claim(run) for member in self.members]
+        return None if None in claims else sum(claim or 0 for claim in claims)
+
+    def _settle(self, run: Run, room: int | None) -> Self:
+        members = (*map(_with_an_end, self.members[:-1]), self.members[-1])
+        claims = [member._claim(run) for member in members]
+        fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
+        if open_ends > 1:
+            raise ScheduleError(
+                f"{self!r}: {open_ends} phases take the rest of the run. Only one can; give the others a length."
+            )
+        if room is not None and fixed > room:
+            needs = " + ".join(str(claim) for claim in claims if claim is not None)
+            raise ScheduleError(
+                f"Chain: its phases need {needs} = {fixed} steps, and the run has {room}. "
+                "Shorten a phase, give shares like '5%', or lengthen the run."
+            )
+        left = None if room is None else room - fixed
+        settled = (
+            member._settle(run, left if claim is None else claim) for member, claim in zip(members, claims, strict=True)
+        )
+        return replace(self, members=tuple(settled))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Product(Schedule):
+    r"""Schedules multiplied.
+
+    .. math:: v(t) = \prod_i factors_i(t)
+
+    Args:
+        factors: At least one schedule.
+
+    Example:
+        >>> from warmdown import Constant, Linear
+        >>> (Linear(start=0.0, end=1.0, steps=4) * 0.1)(2)
+        0.05
+    """
+
+    factors: tuple[Schedule, ...]
+
+    @classmethod
+    def of(cls, first: Schedule, second: Schedule | float) -> Product:
+        """Return the product; products among the two are laid flat."""
+        return cls(factors=_flat(cls, "factors", first, second))
+
+    @property
+    def length(self) -> int | None:
+        """Steps until every factor rests."""
+        return _longest(part.length for part in _moving(self.factors))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of the factor that has most to tell."""
+        return max((part.phases() for part in _moving(self.factors) or self.factors), key=len)
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        value = self.factors[0]._values(step, xp)
+        for factor in self.factors[1:]:
+            value = value * factor._values(step, xp)
+        return value
+
+    def _claim(self, run: Run) -> int | None:
+        return _longest(part._claim(run) for part in _moving(self.factors))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sum(Schedule):
+    r"""Schedules added.
+
+    .. math:: v(t) = \sum_i terms_i(t)
+
+    Args:
+        terms: At least one schedule.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> (Linear(start=1.0, end=0.0, steps=4) + 0.1)(4)
+        0.1
+    """
+
+    terms: tuple[Schedule, ...]
+
+    @classmethod
+    def of(cls, first: Schedule, second: Schedule | float) -> Sum:
+        """Return the sum; sums among the two are laid flat."""
+        return cls(terms=_flat(cls, "terms", first, second))
+
+    @property
+    def length(self) -> int | None:
+        """Steps until every term rests."""
+        return _longest(part.length for part in _moving(self.terms))
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of the term that has most to tell."""
+        return max((part.phases() for part in _moving(self.terms) or self.terms), key=len)
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        value = self.terms[0]._values(step, xp)
+        for term in self.terms[1:]:
+            value = value + term._values(step, xp)
+        return value
+
+    def _claim(self, run: Run) -> int | None:
+        return _longest(part._claim(run) for part in _moving(self.terms))
+
+
+def _with_an_end(member: Schedule) -> Schedule:
+    """Let a part without an end take the rest, when other parts follow it."""
+    endless = member.is_settled and member.length is None and not isinstance(member, Constant)
+    return member.take("rest") if endless else member
+
+
+def _flat(kind: type[Schedule], field: str, first: Schedule, second: Schedule | float) -> tuple[Schedule, ...]:
+    flat: list[Schedule] = []
+    for part in (first, second if isinstance(second, Schedule) else Constant(value=second)):
+        flat.extend(getattr(part, field) if isinstance(part, kind) else (part,))
+    return tuple(flat)
+
+
+def _moving(parts: Iterable[Schedule]) -> tuple[Schedule, ...]:
+    """Return the parts that have a length to tell; a constant rests from the start."""
+    return tuple(part for part in parts if not isinstance(part, Constant))
+
+
+def _longest(lengths: Iterable[int | None]) -> int | None:
+    known = list(lengths)
+    return None if None in known or not known else max(length or 0 for length in known)

@@ -1,0 +1,218 @@
+"""What comes again: triangles, repeated schedules, and the fractal order of Chebyshev rates."""
+
+from __future__ import annotations
+
+__all__ = ["Chebyshev", "Repeat", "Triangle"]
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Duration, Run
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.curves.way import from_zero
+
+_MANY_CYCLES = 100
+"""Up to here each cycle is a phase of its own."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Triangle(Schedule):
+    r"""Up from ``low`` to ``high`` in a straight line, and down again.
+
+    .. math:: v(t) = low + (high - low)\,\min\!\Bigl(\frac{t}{up},\; 1 - \frac{t - up}{down}\Bigr)
+
+    Args:
+        low: Value at both ends, in the unit of the scheduled field.
+        high: Value at step ``up``.
+        up: Steps on the way up.
+        down: Steps on the way down.
+
+    Raises:
+        ScheduleError: Both sides have no step.
+
+    Example:
+        >>> Triangle(low=0.0, high=1.0, up=2, down=4)([0, 1, 2, 4, 6])
+        array([0. , 0.5, 1. , 0.5, 0. ])
+
+    Reference: Smith 2015, https://arxiv.org/abs/1506.01186; repeat it for cyclical rates.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    up: int = 1
+    down: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.up < 0 or self.down < 0 or self.up + self.down == 0:
+            raise ScheduleError(f"Triangle(up={self.up}, down={self.down}): at least one side needs a step.")
+
+    @property
+    def length(self) -> int:
+        """Steps of both sides."""
+        return self.up + self.down
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the way up and the way down."""
+        return Phase("up", 0, self.up), Phase("down", self.up, self.length)
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        at = xp.clip(step, 0, self.length)
+        rising, falling = at / max(self.up, 1), (self.length - at) / max(self.down, 1)
+        share = xp.where(at < self.up, rising, falling if self.down else 1.0)
+        return self.low * (1 - share) + self.high * share
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Repeat(Schedule):
+    r"""A schedule again and again, each cycle longer by ``grow`` and lower by ``decay``.
+
+    .. math:: v(t) = decay^{\,i} \cdot of\!\Bigl(\frac{t - t_i}{grow^{\,i}}\Bigr),\quad
+              t_i = L\,\frac{grow^{\,i} - 1}{grow - 1}
+
+    Args:
+        of: The cycle; its length *L* is the first cycle's.
+        times: Number of cycles, at least 1, or ``None`` for no end. After the last, its end value holds.
+        decay: Factor on each further cycle, or a schedule over the cycle's number (0, 1, 2 …).
+        grow: Factor on the length of each further cycle, at least 1.
+
+    Raises:
+        ScheduleError: ``of`` never ends, ``times`` is less than 1, or ``grow`` is below 1.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Repeat(of=Linear(start=1.0, end=0.0, steps=2), times=2, decay=0.5)([0, 1, 2, 3, 4])
+        array([1.  , 0.5 , 0.5 , 0.25, 0.  ])
+
+    Reference: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, warm restarts.
+    """
+
+    of: Schedule
+    times: int | None = None
+    decay: float | Schedule = 1.0
+    grow: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.times is not None and self.times < 1:
+            raise ScheduleError(f"Repeat(times={self.times}): at least one cycle is needed, or None for no end.")
+        if self.grow < 1:
+            raise ScheduleError(
+                f"Repeat(grow={self.grow}): cycles that shrink would all end at once. At least 1 is needed."
+            )
+        if self.of.is_settled and not self.of.length:
+            raise ScheduleError(f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps).")
+
+    @property
+    def length(self) -> int | None:
+        """Steps of all cycles, or ``None`` when they never end."""
+        if self.times is None or self.of.length is None:
+            return None
+        length: int = math.ceil(self._start(self.times))
+        return length
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return one phase a cycle, as long as they can be counted."""
+        if self.times is None or self.length is None or self.times > _MANY_CYCLES:
+            return (Phase("cycles", 0, self.length),)
+        seams = [math.ceil(self._start(number)) for number in range(self.times + 1)]
+        return tuple(Phase(f"cycle {i + 1}", seams[i], seams[i + 1]) for i in range(self.times))
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        at = from_zero(step, xp)
+        cycle = self._cycle(at, xp)
+        within = (at - self._start(cycle)) / self.grow**cycle
+        return self._height(cycle, xp) * self.of._values(within, xp)
+
+    def _cycle(self, at: Steps, xp: Namespace) -> Values:
+        first: Any = self.of.length
+        if self.grow == 1:
+            cycle = xp.floor(at / first)
+        else:
+            cycle = xp.floor(xp.log1p(at * (self.grow - 1) / first) / math.log(self.grow))
+            # the logarithm may land on the wrong side of a seam: the seams themselves decide
+            cycle = cycle + xp.where(at >= self._start(cycle + 1), 1.0, 0.0)
+            cycle = cycle - xp.where(at < self._start(cycle), 1.0, 0.0)
+        return cycle if self.times is None else xp.clip(cycle, None, self.times - 1)
+
+    def _start(self, cycle: Any) -> Any:
+        first: Any = self.of.length
+        return first * cycle if self.grow == 1 else first * (self.grow**cycle - 1) / (self.grow - 1)
+
+    def _height(self, cycle: Values, xp: Namespace) -> Values:
+        return self.decay._values(cycle, xp) if isinstance(self.decay, Schedule) else self.decay**cycle
+
+    def _claim(self, run: Run) -> int | None:
+        if self.times is None:
+            return None
+        claim = self.of._claim(run)
+        return None if claim is None else replace(self, of=_OfLength(steps=claim)).length
+
+    def _settle(self, run: Run, room: int | None) -> Self:
+        if self.times is not None and room is not None and self.of._claim(run) is None:
+            unit = replace(self, of=_OfLength(steps=10**6)).length or 1
+            room = room * 10**6 // unit
+        return replace(self, of=self.of._settle(run, room))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Chebyshev(Schedule):
+    r"""Chebyshev's rates in fractal order: long steps, each soon made good by short ones.
+
+    .. math:: v(t) = \Bigl[\tfrac{1/high + 1/low}{2} - \tfrac{1/low - 1/high}{2}
+              \cos\frac{\pi(\sigma(t) + 1/2)}{2^{order}}\Bigr]^{-1}
+
+    :math:`\sigma` interlaces an order with its mirror image; the rates repeat after :math:`2^{order}` steps.
+
+    Args:
+        low: Smallest rate, positive, in the unit of the scheduled field.
+        high: Largest rate, at least ``low``.
+        order: Logarithm to base 2 of the number of rates, 0 to 30.
+
+    Raises:
+        ScheduleError: The rates or the order are out of range.
+
+    Example:
+        >>> Chebyshev(low=0.1, high=1.0, order=1)([0, 1, 2]).round(3)
+        array([0.43 , 0.115, 0.43 ])
+
+    Reference: Agarwal, Goel & Zhang 2021, https://arxiv.org/abs/2103.01338.
+    """
+
+    low: float = 0.1
+    high: float = 1.0
+    order: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.low <= self.high:
+            raise ScheduleError(f"Chebyshev(low={self.low}, high={self.high}): 0 < low <= high is needed.")
+        if not 0 <= self.order <= 30:
+            raise ScheduleError(f"Chebyshev(order={self.order}): an order from 0 to 30 is needed.")
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        count = 2**self.order
+        at = xp.floor(from_zero(step, xp)) % count
+        place = xp.zeros_like(step)
+        for bit in reversed(range(self.order)):
+            mirrored = xp.floor(at / 2**bit) % 2
+            size = 2 ** (self.order - bit)
+            place = xp.where(mirrored == 1, size - 1 - place, place)
+        middle, swing = (1 / self.high + 1 / self.low) / 2, (1 / self.low - 1 / self.high) / 2
+        return 1 / (middle - swing * xp.cos(math.pi * (place + 0.5) / count))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _OfLength(Schedule):
+    """Nothing but a length, to measure repetitions with."""
+
+    steps: Duration = "rest"
+
+    def _values(self, step: Steps, xp: Namespace) -> Values:
+        return xp.zeros_like(step)
