@@ -1,0 +1,1 @@
+"""What a person uses: a terminal and a page."""
