@@ -221,8 +221,12 @@ class Sum(Schedule):
 
 def _with_an_end(member: Schedule) -> Schedule:
     """Let a part without an end take the rest, when other parts follow it."""
-    endless = member.is_settled and member.length is None and not isinstance(member, Constant)
+    endless = member.is_settled and member.length is None and not _has_open_length(member)
     return member.take("rest") if endless else member
+
+
+def _has_open_length(member: Schedule) -> bool:
+    return isinstance(getattr(member, "steps", None), str) or any(map(_has_open_length, member.parts()))
 
 
 def _flat(kind: type[Schedule], field: str, first: Schedule, second: Schedule | float) -> tuple[Schedule, ...]:

@@ -179,7 +179,7 @@ class Chebyshev(Schedule):
 
     Example:
         >>> Chebyshev(low=0.1, high=1.0, order=1)([0, 1, 2]).round(3)
-        array([0.43 , 0.115, 0.43 ])
+        array([0.431, 0.115, 0.431])
 
     Reference: Agarwal, Goel & Zhang 2021, https://arxiv.org/abs/2103.01338.
     """

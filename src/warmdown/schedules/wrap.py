@@ -259,6 +259,11 @@ class Taken(Schedule):
     def _values(self, step: Steps, xp: Namespace) -> Values:
         return self.of._values(xp.clip(step, 0, self.steps), xp)
 
+    def _settle(self, run: Run, room: int | None) -> Self:
+        """What is taken has no more room than that, so that a ``"rest"`` in it is the rest of what is taken."""
+        steps = self._fit(self._claim(run), room)
+        return replace(self, of=self.of._settle(run, steps), steps=steps)
+
 
 @final
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,177 @@
+"""A warmup, and then one curve."""
+
+from __future__ import annotations
+
+__all__ = [
+    "flat_cosine",
+    "half_cosine",
+    "inverse_sqrt",
+    "noam",
+    "rex",
+    "slanted_triangular",
+    "warmup_constant",
+    "warmup_cosine",
+    "warmup_linear",
+    "warmup_polynomial",
+    "with_warmup",
+]
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Duration
+from warmdown.schedules.base import Schedule
+from warmdown.schedules.compose import Chain
+from warmdown.schedules.curves import Constant, Cosine, InverseSqrt, Linear, Polynomial, Rex
+
+
+def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0.0) -> Chain:
+    """Return a straight warmup to where ``schedule`` begins, and then ``schedule``.
+
+    Args:
+        schedule: What follows; it begins at 1.
+        warmup: Length of the warmup.
+        start: First value, as a share of the base value.
+
+    Example:
+        >>> with_warmup(Constant(value=1.0), warmup=2)([0, 1, 2, 3])
+        array([0. , 0.5, 1. , 1. ])
+    """
+    return Linear(start=start, end=1.0, steps=warmup).named("warmup") >> schedule
+
+
+def warmup_constant(*, warmup: Duration = "5%", start: float = 0.0) -> Chain:
+    """Return a warmup, then the base value for good.
+
+    Example:
+        >>> warmup_constant(warmup=4)([2, 4, 100])
+        array([0.5, 1. , 1. ])
+    """
+    return with_warmup(Constant(value=1.0).named("stable"), warmup=warmup, start=start)
+
+
+def warmup_linear(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0) -> Chain:
+    """Return a warmup, then a straight line over the rest of the run.
+
+    Example:
+        >>> from warmdown import Run
+        >>> warmup_linear(warmup=2).over(Run(total_steps=6))([0, 2, 4, 6])
+        array([0. , 1. , 0.5, 0. ])
+    """
+    return with_warmup(Linear(start=1.0, end=end).named("decay"), warmup=warmup, start=start)
+
+
+def warmup_cosine(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, k: float = 1.0) -> Chain:
+    """Return a warmup, then half a cosine over the rest of the run.
+
+    Args:
+        warmup: Length of the warmup.
+        start: First value, as a share of the base value.
+        end: Last value, as a share of the base value.
+        k: Order of the decay; above 1 the rate stays high for longer.
+
+    Example:
+        >>> from warmdown import Run
+        >>> warmup_cosine(warmup="20%", end=0.1).over(Run(total_steps=10))([0, 2, 10])
+        array([0. , 1. , 0.1])
+    """
+    return with_warmup(Cosine(start=1.0, end=end, k=k).named("decay"), warmup=warmup, start=start)
+
+
+def warmup_polynomial(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, power: float = 2.0) -> Chain:
+    """Return a warmup, then a polynomial decay over the rest of the run.
+
+    Example:
+        >>> from warmdown import Run
+        >>> warmup_polynomial(warmup=0).over(Run(total_steps=4))([0, 2, 4])
+        array([1.  , 0.25, 0.  ])
+    """
+    return with_warmup(Polynomial(start=1.0, end=end, power=power).named("decay"), warmup=warmup, start=start)
+
+
+def rex(*, warmup: Duration = 0, end: float = 0.0, d: float = 0.5) -> Chain:
+    """Return a warmup, then REX over the rest of the run; ``d=0.9`` is OneTrainer's bend.
+
+    Example:
+        >>> from warmdown import Run
+        >>> rex().over(Run(total_steps=4))([0, 2, 4]).round(3)
+        array([1.   , 0.667, 0.   ])
+    """
+    return with_warmup(Rex(start=1.0, end=end, d=d).named("decay"), warmup=warmup)
+
+
+def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Chain:
+    """Return the base value for a while, then half a cosine over the rest of the run.
+
+    Example:
+        >>> from warmdown import Run
+        >>> flat_cosine(flat="50%").over(Run(total_steps=4))([0, 2, 3, 4])
+        array([1. , 1. , 0.5, 0. ])
+    """
+    return Constant(value=1.0, steps=flat).named("stable") >> Cosine(start=1.0, end=end).named("decay")
+
+
+def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Chain:
+    """Return a warmup to half the height of a cosine, then its lower half over the rest of the run.
+
+    Example:
+        >>> from warmdown import Run
+        >>> half_cosine(warmup=2).over(Run(total_steps=6))([0, 2, 6]).round(3)
+        array([0. , 0.5, 0. ])
+    """
+    middle = (1 + end) / 2
+    lower = Cosine(start=1.0, end=end, steps=2).skip(1).stretch("rest")
+    return Linear(start=0.0, end=middle, steps=warmup).named("warmup") >> lower.named("decay")
+
+
+def inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Chain:
+    """Return a warmup, then inverse square root decay without end.
+
+    Args:
+        warmup: Updates of the warmup.
+        timescale: Updates after which the value has fallen by the square root of two, or the warmup's number.
+
+    Example:
+        >>> inverse_sqrt(warmup=100)([0, 100, 400])
+        array([0. , 1. , 0.5])
+    """
+    falling = InverseSqrt(start=1.0, timescale=timescale or max(warmup, 1)).named("decay")
+    return with_warmup(falling, warmup=warmup)
+
+
+def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Chain:
+    r"""Return the Transformer's schedule, to be used with a base value of 1.
+
+    .. math:: v(t) = factor \cdot d_{model}^{-1/2} \min\bigl((t + 1)^{-1/2},\; (t + 1)\,warmup^{-3/2}\bigr)
+
+    Args:
+        d_model: Width of the model.
+        warmup: Updates of the warmup, at least 1.
+        factor: Multiplies every value.
+
+    Raises:
+        ScheduleError: A number is below 1.
+
+    Example:
+        >>> plan = noam(d_model=512, warmup=4000)
+        >>> bool(plan(3999) == 512**-0.5 * 4000**-0.5)
+        True
+
+    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762.
+    """
+    if d_model < 1 or warmup < 1:
+        raise ScheduleError(f"noam(d_model={d_model}, warmup={warmup}): whole numbers of at least 1 are needed.")
+    peak = factor * d_model**-0.5 * warmup**-0.5
+    rising = Linear(start=peak / warmup, end=peak, steps=warmup - 1).named("warmup")
+    return rising >> InverseSqrt(start=peak, timescale=warmup).named("decay")
+
+
+def slanted_triangular(*, cut: Duration = "10%", ratio: float = 32.0) -> Chain:
+    """Return the slanted triangle of ULMFiT: a short way up from ``1 / ratio``, a long way down to it.
+
+    Example:
+        >>> from warmdown import Run
+        >>> slanted_triangular(cut=2, ratio=4.0).over(Run(total_steps=10))([0, 2, 10])
+        array([0.25, 1.  , 0.25])
+
+    Reference: Howard & Ruder 2018, https://arxiv.org/abs/1801.06146.
+    """
+    return warmup_linear(warmup=cut, start=1 / ratio, end=1 / ratio)
