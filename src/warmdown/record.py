@@ -5,14 +5,22 @@ from __future__ import annotations
 __all__ = ["Record", "Row"]
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import os
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
 from pathlib import Path
+from time import monotonic
 
 from warmdown.errors import StateError
 
+_SECONDS_UNWRITTEN = 0.5
+_ROWS_UNWRITTEN = 4096
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One number that was written or measured.
 
@@ -20,7 +28,7 @@ class Row:
         step: Update that used it.
         target: ``lr/<group>``, ``weight_decay``, ``loss``, ``phase`` …
         value: The number.
-        reason: Why it is there, when the plan alone does not say it: an event, a warning's code.
+        reason: Why it is there, when the plan alone does not say it: an event, a warning's code, a phase's name.
     """
 
     step: int
@@ -30,7 +38,10 @@ class Row:
 
 
 class Record:
-    """The rows of one run, in memory and, when it has a path, in a file that grows with it.
+    """The rows of one run, in memory (20 bytes a row) and, when it has a path, in a file that grows with it.
+
+    Lines reach the file twice a second, whole ones only, so that another process can follow it; ``flush`` writes at
+    once. A last line that a crash cut short is mended before the next one is appended.
 
     Args:
         path: A ``.jsonl`` file to append to, or ``None``.
@@ -45,51 +56,148 @@ class Record:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
-        self.rows: list[Row] = []
+        self._steps = array("q")
+        self._names: list[str] = []
+        self._place: dict[str, int] = {}
+        self._targets = array("l")
+        self._values = array("d")
+        self._reasons: dict[int, str] = {}
+        self._written = 0
+        self._mended = False
+        self._last_flush = float("-inf")
 
     def add(self, step: int, target: str, value: float, reason: str = "") -> None:
         """Append one row."""
-        row = Row(int(step), target, float(value), reason)
-        self.rows.append(row)
+        self._keep(step, target, value, reason)
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as lines:
-                lines.write(_line(row) + "\n")
+            unwritten = len(self._steps) - self._written
+            if unwritten >= _ROWS_UNWRITTEN or monotonic() - self._last_flush > _SECONDS_UNWRITTEN:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what is not yet in the file, and hand it to the operating system."""
+        self._last_flush = monotonic()
+        if self.path is None or self._written == len(self._steps):
+            return
+        if not self._mended:
+            _mend(self.path)
+            self._mended = True
+        lines = "".join(_line(self._row(at)) for at in range(self._written, len(self._steps)))
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+        self._written = len(self._steps)
+
+    def rewind(self, step: int) -> None:
+        """Forget every row of update ``step`` and later, in memory and in the file: the run goes on from there."""
+        kept = [row for row in self if row.step < step]
+        self._forget()
+        for row in kept:
+            self._keep(row.step, row.target, row.value, row.reason)
+        if self.path is not None and self.path.exists():
+            _replace(self.path, (_line(row) for row in kept))
+            self._written = len(kept)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every row, in the order in which it was added."""
+        return list(self)
 
     def targets(self) -> list[str]:
         """Return the targets there are rows of, in order of appearance."""
-        return list(dict.fromkeys(row.target for row in self.rows))
+        return list(self._names)
 
     def curve(self, target: str) -> tuple[list[int], list[float]]:
         """Return the steps and the values of one target."""
-        mine = [row for row in self.rows if row.target == target]
-        return [row.step for row in mine], [row.value for row in mine]
+        wanted = self._place.get(target)
+        places = [at for at, name in enumerate(self._targets) if name == wanted]
+        return [self._steps[at] for at in places], [self._values[at] for at in places]
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
+        return (self._row(at) for at in range(len(self._steps)))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._steps)
 
     @classmethod
     def load(cls, path: str | Path) -> Record:
         """Read a record; a last line cut short by a crash is left out.
 
         Raises:
-            StateError: A line other than the last is no row.
+            StateError: The file is no text, or a line other than the last is no row.
         """
         record = cls()
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        record._read(Path(path))
+        return record
+
+    @classmethod
+    def resume(cls, path: str | Path, step: int) -> Record:
+        """Open the record of a run that goes on from update ``step``: later rows are forgotten, new ones appended."""
+        record = cls(path)
+        if record.path is not None and record.path.exists():
+            record._read(record.path)
+            record.rewind(step)
+        return record
+
+    def _read(self, path: Path) -> None:
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except UnicodeDecodeError as error:
+            raise StateError(f"{path}: not a record, for it is not UTF-8 text: {error}. Give a .jsonl file.") from None
         for number, line in enumerate(lines, start=1):
             try:
                 if line.strip():
-                    record.rows.append(Row(**json.loads(line)))
+                    self._keep(**json.loads(line))
             except (ValueError, TypeError) as error:
                 if number < len(lines):
                     raise StateError(
                         f"{path}, line {number}: not a row of a record: {error}. Remove the line."
                     ) from None
-        return record
+
+    def _keep(self, step: int, target: str, value: float, reason: str = "") -> None:
+        count, number = int(step), float(value)
+        if target not in self._place:
+            self._place[target] = len(self._names)
+            self._names.append(target)
+        if reason:
+            self._reasons[len(self._steps)] = reason
+        self._steps.append(count)
+        self._values.append(number)
+        self._targets.append(self._place[target])
+
+    def _row(self, at: int) -> Row:
+        return Row(self._steps[at], self._names[self._targets[at]], self._values[at], self._reasons.get(at, ""))
+
+    def _forget(self) -> None:
+        self._steps, self._targets, self._values = array("q"), array("l"), array("d")
+        self._names, self._place, self._reasons, self._written = [], {}, {}, 0
 
 
 def _line(row: Row) -> str:
-    return json.dumps({key: value for key, value in asdict(row).items() if value != ""})
+    # not json.dumps of the whole: a row is written for every update, and this is eight times faster
+    value = repr(row.value) if isfinite(row.value) else f'"{row.value}"'
+    reason = f', "reason": {_quoted(row.reason)}' if row.reason else ""
+    return f'{{"step": {row.step}, "target": {_quoted(row.target)}, "value": {value}{reason}}}\n'
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that has no end, so that the next line does not join it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _replace(path: Path, lines: Iterable[str]) -> None:
+    fresh = path.with_name(path.name + ".tmp")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
