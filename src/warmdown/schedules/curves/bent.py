@@ -96,20 +96,22 @@ class Tanh(Schedule):
             )
 
     def _values(self, step: Steps, xp: Namespace) -> Values:
-        span = self.upper - self.lower
-
-        def share(near: Values, far: Values, other: float) -> Values:
+        def shares_of(gone: Values, to_go: Values) -> tuple[Values, Values]:
             # tanh a - tanh b = sinh(a - b) / (cosh a cosh b): nothing cancels
-            at = self.lower * far + self.upper * near if other == self.upper else self.lower * near + self.upper * far
-            return xp.sinh(span * near) * math.cosh(other) / (xp.cosh(at) * math.sinh(span))
+            span, at = self.upper - self.lower, self.lower * to_go + self.upper * gone
+            whole = xp.cosh(at) * math.sinh(span)
+            done = xp.sinh(span * gone) * math.cosh(self.upper) / whole
+            return done, xp.sinh(span * to_go) * math.cosh(self.lower) / whole
 
-        return mix(
-            self,
-            step,
-            xp,
-            left=lambda gone, to_go: share(to_go, gone, self.lower),
-            gone=lambda gone, to_go: share(gone, to_go, self.upper),
-        )
+        def left(gone: Values, to_go: Values) -> Values:
+            done, rest = shares_of(gone, to_go)
+            return xp.where(rest < done, rest, 1 - done)  # the smaller share has the smaller error
+
+        def gone(gone: Values, to_go: Values) -> Values:
+            done, rest = shares_of(gone, to_go)
+            return xp.where(done < rest, done, 1 - rest)
+
+        return mix(self, step, xp, left=left, gone=gone)
 
 
 @final
