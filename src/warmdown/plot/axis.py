@@ -1,0 +1,111 @@
+"""Axes: how far they reach, where they have marks, and where names stand beside them without overlap."""
+
+from __future__ import annotations
+
+__all__ = ["linear_ticks", "log_floor", "log_ticks", "placed", "reach"]
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from warmdown.plot.sampling import Array
+
+_DECADES = 6
+"""Decades shown below the highest value: a cosine that ends at 0 passes through all of them."""
+
+
+def reach(values: Iterable[Array]) -> tuple[float, float]:
+    """Return where an axis begins and ends: at zero, unless the curve stays far from it.
+
+    Example:
+        >>> reach([np.array([0.1, 1.0])]), reach([np.array([0.85, 0.95])]), reach([np.array([0.05])])
+        ((0.0, 1.0), (0.85, 0.95), (0.0, 0.1))
+    """
+    together = np.concatenate([line[np.isfinite(line)] for line in values])
+    if together.size == 0:
+        return 0.0, 1.0
+    low, high = float(np.min(together)), float(np.max(together))
+    if low == high:
+        return (min(0.0, 2 * low), max(0.0, 2 * low)) if low else (-1.0, 1.0)
+    return (0.0 if 0 <= low <= high / 2 else low), (0.0 if low / 2 <= high <= 0 else high)
+
+
+def linear_ticks(low: float, high: float, at_most: int) -> list[float]:
+    """Return round numbers between two values.
+
+    Example:
+        >>> linear_ticks(0.0, 3e-4, 5)
+        [0.0, 0.0001, 0.0002, 0.0003]
+    """
+    if not high > low:
+        return [low]
+    rough = (high - low) / max(at_most - 1, 1)
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * times for times in (1, 2, 2.5, 5, 10) if size * times >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return powers of ten between two positive values; 2 and 5 times them too, when there are few.
+
+    Example:
+        >>> log_ticks(1e-5, 1e-3), log_ticks(0.1, 0.5)
+        ([1e-05, 0.0001, 0.001], [0.1, 0.2, 0.5])
+    """
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    finer = [float(f"{times}e{decade}") for decade in decades for times in (1, 2, 5)]
+    inside = [tick for tick in finer if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    powers = [tick for tick in inside if f"{tick:e}".startswith("1.0")]
+    return powers if len(powers) >= 3 else inside
+
+
+def log_floor(values: Iterable[Array]) -> float | None:
+    """Return the lowest value worth showing on a logarithmic axis, or ``None`` when nothing is above zero."""
+    positive = np.concatenate([line[line > 0] for line in values])
+    if positive.size == 0:
+        return None
+    return float(max(np.min(positive), np.max(positive) * 10.0**-_DECADES))
+
+
+def placed(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
+    """Return the row of each name, the lowest with room, so that no name touches another or its stem.
+
+    A name stands to the right of a stem that goes down from it through the rows below. Where not all names find room,
+    every second, third … is placed in one row.
+
+    Args:
+        names: Where each begins, and its width; in rising order.
+        rows: Rows there are.
+        edge: Where the rows end.
+
+    Returns:
+        A row for each name, or ``None`` for one that is left out.
+
+    Example:
+        >>> placed([(0, 6), (2, 5), (9, 4)], rows=2, edge=20)
+        [1, 0, 0]
+        >>> placed([(0, 6), (2, 6), (4, 6), (6, 6)], rows=2, edge=20)
+        [0, None, None, 0]
+    """
+    found = _stacked(names, rows, edge)
+    every = 1
+    while None in found and every < len(names):
+        every += 1
+        kept = iter(_stacked(names[::every], 1, edge))
+        found = [next(kept) if index % every == 0 else None for index in range(len(names))]
+        if None not in found[::every]:
+            break
+    return found
+
+
+def _stacked(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
+    first = [edge] * rows  # where the leftmost name of each row begins
+    found: list[int | None] = []
+    for start, width in reversed(names):
+        row = next((row for row in range(rows) if start + width <= min(first[row:])), None)
+        if row is not None:
+            first[row] = start
+        found.append(row)
+    return found[::-1]

@@ -1,0 +1,281 @@
+"""The picture as a file: SVG, PNG, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+__all__ = ["html", "save", "svg"]
+
+import io
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from warmdown.errors import ScheduleError
+from warmdown.plot.digits import count, number
+from warmdown.plot.groups import Groups
+from warmdown.plot.look import DARK, LIGHT, Look
+from warmdown.plot.picture import drawn, figure
+from warmdown.plot.view import Drawable, View, view
+from warmdown.plot.words import summary_of, table_of
+from warmdown.record import Record
+from warmdown.run import Run
+
+_ONE_AT_A_TIME = threading.Lock()
+"""matplotlib keeps the settings of SVG for the whole process."""
+
+
+def svg(
+    plan: Drawable,
+    *,
+    run: Run | None = None,
+    log: bool = False,
+    groups: Groups | None = None,
+    dark: bool = False,
+    record: Record | None = None,
+    title: str = "",
+) -> str:
+    """Return the picture of :func:`figure` as an SVG document whose texts are texts; equal pictures are equal texts.
+
+    Args:
+        plan: A plan, a schedule, a record, or several of them by name.
+        run: Facts about the run, when the plan has none.
+        log: Whether values stand on a logarithmic axis.
+        groups: Base values of each parameter group.
+        dark: Whether the paper is dark.
+        record: What was really written, drawn beside the plan.
+        title: Above the picture.
+
+    Example:
+        >>> from warmdown import Cosine, Run
+        >>> svg(Cosine(), run=Run(total_steps=100)).startswith("<?xml")
+        True
+    """
+    scene = view(plan, run=run, record=record, groups=groups)
+    return svg_of(scene, log=log, look=DARK if dark else LIGHT, title=title)
+
+
+def html(
+    plan: Drawable,
+    *,
+    run: Run | None = None,
+    log: bool = False,
+    groups: Groups | None = None,
+    record: Record | None = None,
+    title: str = "",
+) -> str:
+    """Return a page with the picture, what it shows in words, and its numbers; it loads nothing and runs nothing.
+
+    Args:
+        plan: A plan, a schedule, a record, or several of them by name.
+        run: Facts about the run, when the plan has none.
+        log: Whether values stand on a logarithmic axis.
+        groups: Base values of each parameter group.
+        record: What was really written, drawn beside the plan.
+        title: Heading of the page.
+
+    Example:
+        >>> from warmdown import Cosine, Run
+        >>> page = html(Cosine(), run=Run(total_steps=100), title="Half a wave")
+        >>> "<h1>Half a wave</h1>" in page, "<script" in page
+        (True, False)
+    """
+    scene = view(plan, run=run, record=record, groups=groups)
+    return _page(scene, title or _title(scene), log=log)
+
+
+def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
+    """Write the picture to a file; it is there as a whole or not at all.
+
+    Args:
+        plan: A plan, a schedule, a record, or several of them by name.
+        path: Ends in ``.png``, ``.svg`` or ``.html``.
+        how: What :func:`figure`, :func:`svg` or :func:`html` take.
+
+    Returns:
+        The path.
+
+    Raises:
+        ScheduleError: The ending is none of these.
+        MissingExtra: matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}.")
+    _write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
+    return path
+
+
+def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
+    """Return the SVG document of a view."""
+    import matplotlib
+
+    picture = drawn(scene, log=log, look=look, title=title, width=width)
+    page = io.StringIO()
+    # text stays text; identifiers and dates do not differ from one drawing to the next
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown", "font.family": ["DejaVu Sans"]}
+    with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
+        picture.savefig(page, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = page.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    return _spoken(text, title or _title(scene), summary_of(scene))
+
+
+def _png(plan: Drawable, **how: Any) -> bytes:
+    page = io.BytesIO()
+    figure(plan, **how).savefig(page, format="png")
+    return page.getvalue()
+
+
+_WRITERS: Mapping[str, Callable[..., bytes]] = {
+    ".png": _png,
+    ".svg": lambda plan, **how: svg(plan, **how).encode(),
+    ".html": lambda plan, **how: html(plan, **how).encode(),
+}
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
+        try:
+            part.write(content)
+            part.flush()
+            os.fsync(part.fileno())
+            os.chmod(part.name, 0o666 & ~_umask())
+            os.replace(part.name, path)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# -- SVG ---------------------------------------------------------------------------------------------------------
+
+
+def _spoken(document: str, title: str, description: str) -> str:
+    """Give the document a title and a description, for those who hear it."""
+    document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
+    told = f"<title>{escape(title)}</title>\n <desc>{escape(description)}</desc>"
+    opening = re.search(r"<svg [^>]*>", document, flags=re.DOTALL)
+    assert opening is not None
+    spoken = opening[0][:-1] + f' role="img" aria-label="{escape(title)}">\n {told}'
+    return document[: opening.start()] + spoken + document[opening.end() :]
+
+
+def _inline(document: str) -> str:
+    """Return the SVG element alone, as wide as its place, turning dark where the reader's screen is."""
+    element = document[document.index("<svg ") :]
+    element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", element, count=1)
+    return element.replace("</title>", f"</title>\n <style>{_dark_rules()}</style>", 1)
+
+
+def _dark_rules() -> str:
+    pairs = [(LIGHT.paper, DARK.paper), (LIGHT.ink, DARK.ink), (LIGHT.quiet, DARK.quiet), (LIGHT.grid, DARK.grid)]
+    pairs += [*zip(LIGHT.lines, DARK.lines, strict=True), *zip(LIGHT.tints, DARK.tints, strict=True)]
+    rules = (
+        f'svg [style*="{kind}: {light}"]{{{kind}:{dark} !important}}'
+        for light, dark in pairs
+        for kind in ("fill", "stroke")
+    )
+    return f"@media (prefers-color-scheme: dark){{{''.join(rules)}}}"
+
+
+# -- page --------------------------------------------------------------------------------------------------------
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; --paper: {LIGHT.paper}; --ink: {LIGHT.ink}; --quiet: {LIGHT.quiet};
+  --grid: {LIGHT.grid}; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --paper: {DARK.paper}; --ink: {DARK.ink}; --quiet: {DARK.quiet}; --grid: {DARK.grid}; }} }}
+body {{ background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
+  max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.5rem; }}
+h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
+svg {{ width: 100%; height: auto; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+caption {{ text-align: left; color: var(--quiet); padding-bottom: .4rem; }}
+th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); text-align: left; }}
+td.number {{ text-align: right; }}
+"""
+
+
+def _page(scene: View, title: str, *, log: bool) -> str:
+    paragraphs = "\n".join(f"<p>{escape(text)}</p>" for text in summary_of(scene).split("\n\n"))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(title)}</h1>
+<figure style="margin:0">
+{_inline(svg_of(scene, log=log))}
+</figure>
+<h2>In words</h2>
+{paragraphs}
+<h2>Phases</h2>
+{_phases_table(scene)}
+<h2>Values</h2>
+{_values_table(scene)}
+</main>
+</body>
+</html>
+"""
+
+
+def _title(scene: View) -> str:
+    labels = list(dict.fromkeys(line.label for line in scene.lines))
+    named = ", ".join(labels[:4]) + (" …" if len(labels) > 4 else "")
+    return f"{named} over {count(scene.stop)} {scene.clock}"
+
+
+def _phases_table(scene: View) -> str:
+    rows = [
+        [line.label, phase.name, count(phase.start), count(phase.stop or scene.stop), number(first), number(last)]
+        for line in scene.lines
+        for phase, first, last in _ends(line)
+    ]
+    heads = ["target", "phase", f"first of its {scene.clock}", "first after it", "value at first", "value after it"]
+    return _table("Named stretches of each schedule.", heads, rows, numbers_from=2)
+
+
+def _ends(line: Any) -> Iterable[Any]:
+    from warmdown.plot.words import value_at
+
+    return [(p, value_at(line, p.start), value_at(line, p.stop or line.stop)) for p in line.phases]
+
+
+def _values_table(scene: View) -> str:
+    moments = table_of(scene)
+    labels = [line.label for line in scene.lines]
+    rows = [
+        [count(moment.step), moment.what, *(number(moment.values[label], 6) for label in labels)] for moment in moments
+    ]
+    caption = "The steps where something happens; what update k uses stands beside k."
+    return _table(caption, ["step", "what happens", *labels], rows, numbers_from=2)
+
+
+def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = "\n".join(f"<tr>{_cells(row, numbers_from)}</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table>\n<caption>{escape(caption)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def _cells(row: list[str], numbers_from: int) -> str:
+    first = f'<th scope="row">{escape(row[0])}</th>'
+    kinds = (' class="number"' if index >= numbers_from else "" for index in range(1, len(row)))
+    return first + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True))

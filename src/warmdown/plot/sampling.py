@@ -1,0 +1,86 @@
+"""Which steps to ask, so that a picture of any length shows what the schedule does."""
+
+from __future__ import annotations
+
+__all__ = ["POINTS", "Array", "Function", "sample", "thinned"]
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Function: TypeAlias = Callable[[Array], Any]
+
+POINTS = 2000
+"""Points of a picture: two for each column of a wide one."""
+_PROBES = 500
+_CLOSE_LOOK = 200_000
+"""Steps asked when a schedule moves between the points: all of them in most runs."""
+_GOLDEN = 0.618_033_988_749_895
+
+
+def sample(value: Function, stop: int, borders: Iterable[int] = (), points: int = POINTS) -> tuple[Array, Array]:
+    """Return steps from 0 to ``stop`` and the values there.
+
+    The borders and the steps before them are always among the steps. A schedule that moves between the points, such as
+    one with many restarts, is looked at closely and shown by its lowest and highest value in each column, because a
+    coarse look would show waves that are not there.
+
+    Args:
+        value: The schedule, as a function of an array of steps.
+        stop: Last step.
+        borders: Steps where something happens.
+        points: About how many steps.
+    """
+    steps = _grid(stop, borders, points)
+    values = _asked(value, steps)
+    if steps.size > stop or not _is_restless(value, steps, values):
+        return steps, values
+    close = _close_grid(stop, borders)
+    return thinned(close, _asked(value, close), points)
+
+
+def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, Array]:
+    """Return the lowest and the highest point of each of ``points / 2`` columns, with both ends."""
+    if steps.size <= points:
+        return steps, values
+    starts = np.unique(np.searchsorted(steps, np.linspace(steps[0], steps[-1], points // 2, endpoint=False)))
+    column = np.repeat(np.arange(starts.size), np.diff(np.append(starts, steps.size)))
+    by_height = np.lexsort((values, column))
+    ends = np.append(starts[1:], steps.size) - 1
+    keep = np.unique(np.concatenate([by_height[starts], by_height[ends], [0, steps.size - 1]]))
+    return steps[keep], values[keep]
+
+
+def _grid(stop: int, borders: Iterable[int], points: int) -> Array:
+    if stop < points:
+        return np.arange(stop + 1.0)
+    marks = np.array([mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64)
+    inside = marks[(marks >= 0) & (marks <= stop)]
+    return np.unique(np.concatenate([np.rint(np.linspace(0, stop, points)), inside]))
+
+
+def _close_grid(stop: int, borders: Iterable[int]) -> Array:
+    if stop < _CLOSE_LOOK:
+        return np.arange(stop + 1.0)
+    return np.union1d(_scattered(stop, _CLOSE_LOOK), _grid(stop, borders, POINTS))
+
+
+def _is_restless(value: Function, steps: Array, values: Array) -> bool:
+    """Ask between the points: is the value there what a straight line says?"""
+    probes = _scattered(int(steps[-1]), _PROBES)
+    found = _asked(value, probes)
+    height = max(np.ptp(values), np.ptp(found))
+    return bool(np.any(np.abs(found - np.interp(probes, steps, values)) > 0.02 * height))
+
+
+def _scattered(stop: int, points: int) -> Array:
+    """Return whole steps, one from each stretch, at places with no rhythm of their own."""
+    number = np.arange(points)
+    return np.floor((number + number * _GOLDEN % 1.0) * (stop / points))
+
+
+def _asked(value: Function, steps: Array) -> Array:
+    return np.broadcast_to(np.asarray(value(steps), dtype=np.float64), steps.shape)

@@ -1,0 +1,292 @@
+"""What a picture shows: lines over one axis of steps, from a plan, a schedule, several of them, or a record."""
+
+from __future__ import annotations
+
+__all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from warmdown.errors import RunError, ScheduleError
+from warmdown.plan import Plan, Target
+from warmdown.plot.digits import count
+from warmdown.plot.groups import Groups, bases_in, driven
+from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
+from warmdown.record import Record
+from warmdown.run import Run
+from warmdown.schedules import Phase, Scale, Schedule, Set
+
+Drawable: TypeAlias = "Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
+"""What can be drawn: a plan, a schedule (it drives ``lr``), a record, or several of them by name."""
+
+_UNITS = {
+    "lr": "learning rate",
+    "weight_decay": "weight decay",
+    "momentum": "momentum",
+    "betas[0]": "momentum",
+    "betas[1]": "second beta",
+}
+_SHORTEST_RUN = 1000
+"""Updates drawn when nobody says how long the run is."""
+_TIMES = ("steps", "every", "timescale", "up", "down", "at")
+"""Fields of schedules that hold a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One curve.
+
+    Args:
+        label: ``lr``, ``lr/decoder.*``, ``cosine: lr`` …
+        unit: What its numbers are; lines of one unit share a panel.
+        steps: Steps in rising order.
+        values: The values there.
+        phases: Named stretches, none for a recorded line.
+        value: The exact value at any steps, or ``None`` for a recorded line.
+        stop: Where the line ends: the length of its run.
+    """
+
+    label: str
+    unit: str
+    steps: Array
+    values: Array
+    phases: tuple[Phase, ...]
+    value: Function | None
+    stop: int
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it tells what was, not what is planned."""
+        return self.value is None
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether the value stands, and then stands elsewhere."""
+        changes = int(np.count_nonzero(np.diff(self.values)))
+        return 0 < changes < self.values.size / 10
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened: an event of a record.
+
+    Args:
+        step: When.
+        text: What.
+    """
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The lines of one unit.
+
+    Args:
+        unit: ``learning rate``, ``weight decay``, ``loss`` …
+        lines: At least one.
+    """
+
+    unit: str
+    lines: tuple[Line, ...]
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that all planned lines of the panel share; none when they differ."""
+        planned = {line.phases for line in self.lines if not line.is_recorded}
+        return planned.pop() if len(planned) == 1 else ()
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything a picture shows.
+
+    Args:
+        panels: One for each unit.
+        stop: Last step shown.
+        clock: What the steps are: ``updates``, ``tokens`` …
+        marks: What happened.
+        notes: What a reader must know, as sentences.
+    """
+
+    panels: tuple[Panel, ...]
+    stop: int
+    clock: str = "updates"
+    marks: tuple[Mark, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines of all panels."""
+        return tuple(line for panel in self.panels for line in panel.lines)
+
+
+def view(
+    given: Drawable,
+    *,
+    run: Run | None = None,
+    record: Record | None = None,
+    groups: Groups | None = None,
+    points: int = POINTS,
+) -> View:
+    """Return what a picture of ``given`` shows.
+
+    Args:
+        given: A plan, a schedule, a record, or several of them by name.
+        run: Facts about the run; a plan's own are used when it is left out.
+        record: What was really written, shown beside the plan.
+        groups: Base values of each parameter group: ``{"unet": 1e-4, "embedding": {"lr": 1e-3}}``.
+        points: Points of one line, about.
+
+    Raises:
+        ScheduleError: Nothing that can be drawn was given, or phases do not fit into the run.
+        RunError: The run lacks a fact that a unit needs.
+    """
+    lines: list[Line] = []
+    marks: list[Mark] = []
+    notes: list[str] = []
+    clock = "updates"
+    sources = {**_by_name(given), **({"": record} if record is not None else {})}
+    for name, source in sources.items():
+        if isinstance(source, Record):
+            lines += _recorded(source, name, points)
+            marks += _marks(source)
+            continue
+        plan, note = _settled(source, run)
+        clock = plan.run.clock
+        notes += [note] if note else []
+        if groups is None and record is not None and plan.run.lr is None:
+            lines += _planned(plan, name, bases_in(record, plan), points)
+        else:
+            lines += _planned(plan, name, groups, points)
+    if not lines:
+        raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
+    stop = max(line.stop for line in lines)
+    return View(_panels(lines), stop, clock, tuple(marks), tuple(dict.fromkeys(notes)))
+
+
+# -- what was given ----------------------------------------------------------------------------------------------
+
+
+def _by_name(given: Any) -> dict[str, Plan | Record]:
+    """Return plans and records by the name they carry in the picture; one alone needs none."""
+    if isinstance(given, Record):
+        return {"": given}
+    if not isinstance(given, Mapping):
+        return {"": _plan(given)}
+    if _are_targets(given):
+        return {"": Plan.of(**given)}
+    return {str(name): one if isinstance(one, Record) else _plan(one) for name, one in given.items()}
+
+
+def _plan(given: Any) -> Plan:
+    if isinstance(given, Plan):
+        return given
+    if isinstance(given, Schedule | Scale | Set):
+        return Plan.of(lr=given)
+    raise ScheduleError(
+        f"plot({type(given).__name__}): not something to draw. Give a plan, a schedule, a record, or a dict of them."
+    )
+
+
+def _are_targets(given: Mapping[str, Any]) -> bool:
+    """Whether the names are fields to be driven, and not names of candidates to compare."""
+    named = any(name in _UNITS or isinstance(one, Scale | Set | Mapping) for name, one in given.items())
+    return named and not any(isinstance(one, Plan | Record) for one in given.values())
+
+
+def _settled(plan: Plan, run: Run | None) -> tuple[Plan, str]:
+    """Return the plan with every length known, and what had to be assumed."""
+    facts = plan.run if run is None else run
+    if facts.lr is None and plan.run.lr is not None:
+        facts = replace(facts, lr=plan.run.lr)
+    if facts.length is not None:
+        return plan.over(facts), ""
+    try:
+        settled = plan.over(facts)
+    except (ScheduleError, RunError):
+        settled = plan
+    if settled.length:
+        return replace(settled, run=replace(facts, total_steps=settled.length)), ""
+    assumed = max(_SHORTEST_RUN, 3 * _longest_time(plan))
+    note = f"Drawn over {count(assumed)} updates, because the run has no length yet."
+    return plan.over(replace(facts, total_steps=assumed)), note
+
+
+def _longest_time(plan: Plan) -> int:
+    schedules = [part for target in plan.targets for part in target.meaning.schedules()]
+    return max((time for schedule in schedules for time in _times(schedule)), default=0)
+
+
+def _times(schedule: Schedule) -> Iterable[int]:
+    for field in fields(schedule):
+        value = getattr(schedule, field.name)
+        if field.name in _TIMES:
+            yield from (time for time in (value if isinstance(value, tuple) else (value,)) if isinstance(time, int))
+    for part in schedule.parts():
+        yield from _times(part)
+
+
+# -- lines -------------------------------------------------------------------------------------------------------
+
+
+def _planned(plan: Plan, name: str, bases: Groups | None, points: int) -> list[Line]:
+    stop = plan.length or 0
+    several = len(plan.targets) > 1
+    lines = []
+    for label, target, base in driven(plan, bases):
+        full = label if not name else f"{name}: {label}" if several else name
+        lines.append(_planned_line(full, target, base, stop, points))
+    return lines
+
+
+def _planned_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
+    def value(steps: Array) -> Any:
+        return target.meaning.value(steps, 1.0 if base is None else base)
+
+    phases = _phases(target, stop)
+    unit = unit_of(target.name)
+    if base is None and isinstance(target.meaning, Scale):
+        unit += " (× base)"
+    steps, values = sample(value, stop, (phase.start for phase in phases), points)
+    return Line(label, unit, steps, values, phases, value, stop)
+
+
+def unit_of(name: str) -> str:
+    """Return the words for a field's unit: ``lr`` is a learning rate."""
+    return _UNITS.get(name, "loss" if "loss" in name else name.replace("_", " "))
+
+
+def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
+    """Return the phases inside the run, and the stretch after the last one."""
+    told = target.meaning.schedules()[0].phases()
+    ended = [Phase(p.name, p.start, stop if p.stop is None else min(p.stop, stop)) for p in told if p.start < stop]
+    last = max((phase.stop or 0 for phase in ended), default=0)
+    held = [Phase("held", last, stop)] if last < stop and ended else []
+    return (*ended, *held)
+
+
+def _recorded(record: Record, name: str, points: int) -> list[Line]:
+    lines = []
+    for target in record.targets():
+        if target == "phase":
+            continue
+        steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
+        order = np.argsort(steps, kind="stable")
+        steps, values = thinned(steps[order], values[order], points)
+        label = f"{name}: {target}" if name else f"{target} (recorded)"
+        lines.append(Line(label, unit_of(target.split("/")[0]), steps, values, (), None, int(steps[-1])))
+    return lines
+
+
+def _marks(record: Record) -> list[Mark]:
+    return list(dict.fromkeys(Mark(row.step, row.reason) for row in record if row.reason))
+
+
+def _panels(lines: list[Line]) -> tuple[Panel, ...]:
+    units = dict.fromkeys(line.unit for line in lines)
+    return tuple(Panel(unit, tuple(line for line in lines if line.unit == unit)) for unit in units)
