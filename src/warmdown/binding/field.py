@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Attribute", "Field", "group_names", "unwrapped"]
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,22 @@ class Field:
     def write(self, row: Row) -> None:
         """Write one value for each group, in their order."""
         next(self.writing(iter([row])))
+
+    def remember(self) -> list[float]:
+        """Keep each group's value as its ``initial_<name>`` unless it has one, and return what is kept.
+
+        It is where torch, timm and others look for the base value; an optimizer's state carries it along.
+        """
+        for slot in self._slots:
+            held = slot.value
+            slot.group.setdefault(slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held)
+        return [float(slot.group[slot.initial]) for slot in self._slots]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the optimizer still has the very groups this was made of; loading or adding makes others."""
+        now = self.optimizer.param_groups
+        return len(now) == len(self.groups) and all(map(operator.is_, now, self.groups))
 
     def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
         """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
@@ -150,6 +167,10 @@ class _Slot:
     group: Group
     key: str
     element: int | None
+
+    @property
+    def initial(self) -> str:
+        return f"initial_{self.key}" if self.element is None else f"initial_{self.key}[{self.element}]"
 
     @property
     def value(self) -> Any:
