@@ -1,0 +1,33 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+
+.PHONY: demo test check bench docs clean
+
+demo: $(SETUP)  ## train a real model under a plan, beside the same model at a constant rate, and draw both
+	$(BIN)/warmdown train examples/demo/plan.yaml --against examples/demo/constant.yaml --out runs/demo
+
+test: $(SETUP)  ## the default tests, on every core
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+check: $(SETUP)  ## everything that continuous integration checks
+	.ci/run
+
+bench: $(SETUP)  ## every measurement, with the peers that are installed
+	$(BIN)/python -m benchmarks
+
+docs: $(SETUP)  ## what is generated: gallery, screenshots, tables, schema
+	$(BIN)/python -m docs.generate
+
+$(SETUP): pyproject.toml constraints.txt requirements-peers.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-peers.txt
+	.ci/install-browser
+	touch $@
+
+clean:  ## forget the environment and every run
+	rm -rf $(VENV) runs build dist

@@ -1,0 +1,74 @@
+"""Schedules after each other, multiplied, added."""
+
+from __future__ import annotations
+
+import pytest
+
+import warmdown as wd
+
+RUN = wd.Run(total_steps=1000)
+
+
+def test_a_chain_measures_shares_rests_and_numbers_together() -> None:
+    plan = wd.Linear(start=0.0, end=1.0, steps="5%") >> wd.Constant(value=1.0) >> wd.Cosine(steps=200)
+    assert [(phase.name, phase.start, phase.stop) for phase in plan.over(RUN).phases()] == [
+        ("warmup", 0, 50), ("stable", 50, 800), ("decay", 800, 1000),
+    ]  # fmt: skip
+
+
+def test_phases_longer_than_the_run_show_the_numbers() -> None:
+    plan = wd.Linear(steps=700) >> wd.Cosine(steps=500)
+    with pytest.raises(wd.ScheduleError, match=r"need 700 \+ 500 = 1200 steps, and the run has 1000"):
+        plan.over(RUN)
+
+
+def test_only_one_phase_can_take_the_rest() -> None:
+    with pytest.raises(wd.ScheduleError, match=r"2 phases take the rest of the run\. Only one can"):
+        (wd.Linear() >> wd.Cosine()).over(RUN)
+
+
+def test_what_never_ends_takes_the_rest_when_something_follows() -> None:
+    plan = (wd.InverseSqrt(timescale=100) >> wd.Linear(steps="10%")).over(RUN)
+    assert plan(899) == pytest.approx((100 / 999) ** 0.5)
+    assert plan(900) == 1.0
+    assert plan.length == 1000
+
+
+def test_a_chain_inside_a_chain_keeps_its_own_rest() -> None:
+    inner = wd.Constant(value=1.0) >> wd.Linear(steps=10)
+    plan = wd.Chain(members=(inner.take(100), inner.take("rest"))).over(RUN)
+    assert [phase.start for phase in plan.phases()] == [0, 90, 100, 990]
+
+
+def test_a_chain_of_nothing_is_refused() -> None:
+    with pytest.raises(wd.ScheduleError, match="at least one schedule is needed"):
+        wd.Chain(members=())
+
+
+def test_a_chain_knows_which_member_is_active() -> None:
+    plan = wd.Linear(steps=10) >> wd.Linear(steps=0) >> wd.Cosine(steps=20)
+    assert isinstance(plan, wd.Chain)
+    assert [plan.at(step) for step in (0, 9, 10, 999)] == [(0, 0), (0, 0), (2, 10), (2, 10)]
+
+
+def test_a_product_is_as_long_as_its_longest_moving_factor() -> None:
+    warmup, decay = wd.Linear(start=0.0, end=1.0, steps="5%"), wd.Cosine()
+    plan = (warmup * decay * 0.5).over(RUN)
+    assert plan.length == 1000
+    assert plan(50) == pytest.approx(0.5 * wd.Cosine(steps=1000)(50))
+
+
+def test_a_product_in_a_chain_has_the_length_of_what_moves() -> None:
+    plan = ((wd.Linear(steps=10) * 0.5) >> wd.Cosine()).over(RUN)
+    assert [phase.start for phase in plan.phases()] == [0, 10]
+
+
+def test_products_and_sums_are_laid_flat() -> None:
+    line = wd.Linear(steps=4)
+    assert len((line * 2 * 3).factors) == 3
+    assert len((line + 2 + 3).terms) == 3
+
+
+def test_a_sum_of_constants_never_needs_a_length() -> None:
+    assert (wd.Constant(value=1.0) + 2)(10**9) == 3.0
+    assert (wd.Constant(value=1.0) + 2).over(wd.Run())(0) == 3.0
