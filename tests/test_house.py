@@ -45,14 +45,12 @@ def rooms_named_in(path: Path) -> set[str]:
     return named
 
 
-def filter_rooms(paths: list[Path]) -> list[Path]:
+def in_rooms(paths: list[Path]) -> list[Path]:
     """Leave out the door and ``__main__``."""
     return [path for path in paths if room(path) not in {"__init__", "__main__"}]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if in_a_room(path)], ids=lambda path: str(path.relative_to(SOURCE))
-)
+@pytest.mark.parametrize("path", in_rooms(FILES), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_room_imports_only_from_below_and_never_in_a_circle(path: Path) -> None:
     mine = ROOMS.index(room(path))
     above = {name for name in rooms_named_in(path) - {room(path)} if ROOMS.index(name) > mine}
