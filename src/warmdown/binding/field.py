@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Attribute", "Field", "group_names", "unwrapped"]
 
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,8 +49,9 @@ class Field:
     def __init__(self, optimizer: Any, name: str, groups: Iterable[int] | None = None) -> None:
         self.optimizer = unwrapped(optimizer)
         self.name = name
-        every = list(self.optimizer.param_groups)
-        self.groups: list[Group] = every if groups is None else [every[index] for index in groups]
+        every = self._seen = self.optimizer.param_groups
+        self._count = len(every)
+        self.groups: list[Group] = list(every) if groups is None else [every[index] for index in groups]
         self._slots = [_slot(self, index, group) for index, group in enumerate(self.groups)]
         self._vectors = _share_memory(self._slots)
 
@@ -73,11 +73,24 @@ class Field:
             slot.group.setdefault(slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held)
         return [float(slot.group[slot.initial]) for slot in self._slots]
 
+    def held(self) -> list[Any]:
+        """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
+        return [slot.value for slot in self._slots]
+
+    def note(self, key: str, row: Sequence[Any]) -> None:
+        """Keep one value for each group under another key, such as ``max_lr``, for those who look there."""
+        for group, value in zip(self.groups, row, strict=True):
+            group[key] = value
+
+    def noted(self, key: str) -> list[Any]:
+        """Return what each group keeps under another key; a ``KeyError`` if one does not have it."""
+        return [group[key] for group in self.groups]
+
     @property
     def is_current(self) -> bool:
         """Whether the optimizer still has the very groups this was made of; loading or adding makes others."""
         now = self.optimizer.param_groups
-        return len(now) == len(self.groups) and all(map(operator.is_, now, self.groups))
+        return now is self._seen and len(now) == self._count
 
     def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
         """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
@@ -228,6 +241,8 @@ def _share_memory(slots: Sequence[_Slot]) -> list[tuple[torch.Tensor, list[int]]
 
 
 def _vector(slots: Sequence[_Slot]) -> torch.Tensor:
+    if (shared := _shared([slot.value for slot in slots])) is not None:
+        return shared  # another field's: what it writes must stay what these groups hold
     vector = torch.stack([slot.value.detach().reshape(()) for slot in slots])
     seen: set[int] = set()
     for slot, view in zip(slots, vector.unbind(), strict=True):
@@ -238,6 +253,16 @@ def _vector(slots: Sequence[_Slot]) -> torch.Tensor:
             tensor.data = view.reshape(tensor.shape)
         seen.add(id(tensor))
     return vector
+
+
+def _shared(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return the vector that the tensors are neighbours in, or ``None`` when they are not."""
+    first = tensors[0].detach()
+    memory, place = first.untyped_storage().data_ptr(), first.storage_offset()
+    for index, tensor in enumerate(tensors):
+        if (tensor.untyped_storage().data_ptr(), tensor.storage_offset()) != (memory, place + index):
+            return None
+    return first.as_strided((len(tensors),), (1,))
 
 
 # -- the loops -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Other people's names: constructors and spellings, never a formula, never a loop over groups."""

@@ -1,0 +1,5 @@
+"""pytorch-accelerated's schedulers by their names, right where their own documentation says otherwise."""
+
+from warmdown.compat.schedulers.base import *
+from warmdown.compat.schedulers.cosine import *
+from warmdown.compat.schedulers.wsd import *

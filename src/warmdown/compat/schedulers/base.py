@@ -1,0 +1,227 @@
+"""The classes that people subclass: one method to override, any field of a parameter group."""
+
+from __future__ import annotations
+
+__all__ = ["SchedulerBase", "StatefulSchedulerBase"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from numbers import Number
+from typing import Any, TypeAlias
+
+from torch.optim.lr_scheduler import LRScheduler
+
+from warmdown.binding import Field
+from warmdown.errors import BindingError, StateError
+
+Updated: TypeAlias = "float | Iterable[float] | None"
+"""Nothing to change, one number for all groups, or one for each."""
+
+_NOT_STATE = ("optimizer", "_field")
+
+
+class SchedulerBase(ABC):
+    """A parameter scheduler that is told the number of updates: ``step_update(num_updates)`` after each of them.
+
+    Args:
+        optimizer: A torch optimizer, or what wraps one.
+        param_group_field: The field that is scheduled, in every parameter group; also an element: ``betas[0]``.
+
+    Raises:
+        BindingError: A group does not have the field.
+
+    Example:
+        >>> import torch
+        >>> from warmdown.compat.schedulers import SchedulerBase
+        >>> class Halving(SchedulerBase):
+        ...     def get_updated_values(self, num_updates):
+        ...         return [base * 0.5**num_updates for base in self.base_lr_values]
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+        >>> scheduler = Halving(optimizer)
+        >>> scheduler.step_update(2)
+        >>> optimizer.param_groups[0]["lr"]
+        0.1
+    """
+
+    def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
+        self.optimizer = optimizer
+        self.param_group_field = param_group_field
+        self._field = Field(optimizer, param_group_field)
+        self.base_lr_values = self._field.remember()
+        self._update_param_groups(self.base_lr_values)
+
+    @abstractmethod
+    def get_updated_values(self, num_updates: int) -> Updated:
+        """Return the field's value after ``num_updates`` updates.
+
+        Args:
+            num_updates: Optimizer updates made before.
+
+        Returns:
+            One number for all groups, one for each group, or ``None`` to leave them as they are.
+        """
+
+    def step_update(self, num_updates: int) -> None:
+        """Write what :meth:`get_updated_values` returns for ``num_updates``.
+
+        Raises:
+            BindingError: It returned something else than numbers, or not one for each group.
+        """
+        self._meet_new_groups()
+        values = self.get_updated_values(num_updates)
+        if values is not None:
+            self._update_param_groups(values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return every attribute except the optimizer, which is saved separately."""
+        return {name: value for name, value in vars(self).items() if name not in _NOT_STATE}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Set the attributes that ``state_dict`` holds.
+
+        Raises:
+            StateError: It is no state of such a scheduler; nothing has changed then.
+        """
+        self._refuse_a_foreign(state_dict)
+        vars(self).update({name: value for name, value in state_dict.items() if name not in _NOT_STATE})
+
+    def _refuse_a_foreign(self, state: Mapping[str, Any]) -> None:
+        who = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise StateError(f"{who}.load_state_dict({state!r:.60}): a state_dict() of a {who} is needed.")
+        field = state.get("param_group_field", self.param_group_field)
+        if field != self.param_group_field:
+            raise StateError(
+                f"{who}.load_state_dict: the state schedules {field!r}, this scheduler {self.param_group_field!r}. "
+                "Load the state that belongs to it."
+            )
+
+    def _update_param_groups(self, values: float | Iterable[float]) -> None:
+        self._field.write(_row(self, values, len(self._field.groups)))
+
+    def _meet_new_groups(self) -> None:
+        """Let groups that were added since join with the value they came with as their base."""
+        if self._field.is_current:
+            return
+        self._field = Field(self.optimizer, self.param_group_field)
+        known, now = len(self.base_lr_values), self._field.remember()
+        self.base_lr_values = now if len(now) < known else [*self.base_lr_values, *now[known:]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_field"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._field = Field(self.optimizer, self.param_group_field)
+
+
+class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
+    """A parameter scheduler that counts: ``step()`` at the end of each optimizer update.
+
+    The first ``step()`` writes the values for 0 updates, the second those for 1, as subclasses of this ecosystem
+    expect it. So the first two updates use the same value; :class:`warmdown.Scheduler` gives update *k* value *k*.
+
+    Args:
+        optimizer: A torch optimizer, or what wraps one.
+        param_group_field: The field that is scheduled, in every parameter group; also an element: ``betas[0]``.
+
+    Raises:
+        BindingError: A group does not have the field.
+
+    Example:
+        >>> import torch
+        >>> from warmdown.compat.schedulers import StatefulSchedulerBase
+        >>> class Ramp(StatefulSchedulerBase):
+        ...     def get_updated_values(self, num_updates):
+        ...         return 0.01 * (num_updates + 1)
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4, weight_decay=0.0)
+        >>> scheduler = Ramp(optimizer, param_group_field="weight_decay")
+        >>> for _ in range(3):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["weight_decay"], optimizer.param_groups[0]["lr"]
+        (0.03, 0.4)
+    """
+
+    def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
+        SchedulerBase.__init__(self, optimizer, param_group_field)  # torch's own would wrap optimizer.step
+        self._num_updates = -1
+
+    def step(self, epoch: int | None = None) -> None:
+        """Count, and write the values for what has been counted.
+
+        Args:
+            epoch: Not used; torch's schedulers have it.
+        """
+        del epoch
+        self._num_updates += 1
+        self.step_update(self._num_updates)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Set the attributes that ``state_dict`` holds, the count among them.
+
+        Raises:
+            StateError: It is no state of such a scheduler; nothing has changed then.
+        """
+        self._refuse_a_foreign(state_dict)
+        require_count(self, state_dict, "_num_updates")
+        super().load_state_dict(state_dict)
+
+    # -- what loops that expect a scheduler of torch ask for ------------------------------------------------------
+
+    @property
+    def last_epoch(self) -> int:  # type: ignore[override]
+        """How often ``step()`` was called."""
+        return self._num_updates + 1
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]
+        """The base value of each group."""
+        return list(self.base_lr_values)
+
+    @property
+    def _step_count(self) -> int:
+        return self._num_updates + 2
+
+    @_step_count.setter
+    def _step_count(self, count: int) -> None:
+        """Ignore it: accelerate adds one for each micro-batch, and would stop before the end."""
+
+    def get_last_lr(self) -> list[float]:  # type: ignore[override]
+        """Return the learning rate that each group holds."""
+        return (self._field if self.param_group_field == "lr" else Field(self.optimizer, "lr")).read()
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]
+        """Return the learning rate that each group holds."""
+        return self.get_last_lr()
+
+
+def require_count(owner: object, state: Mapping[str, Any], name: str) -> int:
+    """Return a state's counter, or refuse the state."""
+    count = state.get(name)
+    if isinstance(count, bool) or not isinstance(count, int) or count < -1:
+        who = type(owner).__name__
+        raise StateError(
+            f"{who}.load_state_dict({name}={count!r}): the state does not say how far it had come. Set "
+            f"state[{name!r}] to the number of step() calls less one, or load a state that this {who} has saved."
+        )
+    return count
+
+
+def _row(owner: SchedulerBase, values: Any, groups: int) -> list[float]:
+    """Return one number for each group, whatever of the allowed kinds was returned."""
+    if type(values) is list and len(values) == groups and set(map(type, values)) == {float}:
+        return values
+    what = f"{type(owner).__name__}.get_updated_values"
+    single = isinstance(values, Number) or getattr(values, "ndim", None) == 0
+    if isinstance(values, str) or not (single or hasattr(values, "__iter__")):
+        raise BindingError(f"{what}: {values!r} is no number. Return one, one for each group, or None.")
+    row = [values] * groups if single else list(values)
+    if len(row) != groups:
+        raise BindingError(
+            f"{what}: {len(row)} values for {groups} groups. Return one number, or one for each parameter group."
+        )
+    try:
+        return [float(value) for value in row]
+    except (TypeError, ValueError):
+        raise BindingError(f"{what}: not every one of {row!r:.80} is a number. Return numbers.") from None
