@@ -241,8 +241,28 @@ def _share_memory(slots: Sequence[_Slot]) -> list[tuple[torch.Tensor, list[int]]
 
 
 def _vector(slots: Sequence[_Slot]) -> torch.Tensor:
-    if (shared := _shared([slot.value for slot in slots])) is not None:
-        return shared  # another field's: what it writes must stay what these groups hold
+    vector = _neighbours([slot.value for slot in slots])
+    if vector is None:
+        _move_together(slots)
+        vector = _neighbours([slot.value for slot in slots])
+    assert vector is not None
+    return vector
+
+
+def _neighbours(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Return the vector that the tensors lie in, one after the other, or ``None`` when they do not.
+
+    A second field on the same tensors finds the first one's, so that both write what the groups hold.
+    """
+    first = tensors[0].detach()
+    memory, place = first.untyped_storage().data_ptr(), first.storage_offset()
+    for index, tensor in enumerate(tensors):
+        if (tensor.untyped_storage().data_ptr(), tensor.storage_offset()) != (memory, place + index):
+            return None
+    return first.as_strided((len(tensors),), (1,))
+
+
+def _move_together(slots: Sequence[_Slot]) -> None:
     vector = torch.stack([slot.value.detach().reshape(()) for slot in slots])
     seen: set[int] = set()
     for slot, view in zip(slots, vector.unbind(), strict=True):
@@ -252,17 +272,6 @@ def _vector(slots: Sequence[_Slot]) -> torch.Tensor:
         else:
             tensor.data = view.reshape(tensor.shape)
         seen.add(id(tensor))
-    return vector
-
-
-def _shared(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Return the vector that the tensors are neighbours in, or ``None`` when they are not."""
-    first = tensors[0].detach()
-    memory, place = first.untyped_storage().data_ptr(), first.storage_offset()
-    for index, tensor in enumerate(tensors):
-        if (tensor.untyped_storage().data_ptr(), tensor.storage_offset()) != (memory, place + index):
-            return None
-    return first.as_strided((len(tensors),), (1,))
 
 
 # -- the loops -----------------------------------------------------------------------------------------------------
