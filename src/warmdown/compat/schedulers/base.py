@@ -48,7 +48,7 @@ class SchedulerBase(ABC):
         self.param_group_field = param_group_field
         self._field = Field(optimizer, param_group_field)
         self.base_lr_values = self._field.remember()
-        self._update_param_groups(self.base_lr_values)
+        self._write(self.base_lr_values)
 
     @abstractmethod
     def get_updated_values(self, num_updates: int) -> Updated:
@@ -70,7 +70,7 @@ class SchedulerBase(ABC):
         self._meet_new_groups()
         values = self.get_updated_values(num_updates)
         if values is not None:
-            self._update_param_groups(values)
+            self._write(values)
 
     def state_dict(self) -> dict[str, Any]:
         """Return every attribute except the optimizer, which is saved separately."""
@@ -96,7 +96,7 @@ class SchedulerBase(ABC):
                 "Load the state that belongs to it."
             )
 
-    def _update_param_groups(self, values: float | Iterable[float]) -> None:
+    def _write(self, values: float | Iterable[float]) -> None:
         self._field.write(_row(self, values, len(self._field.groups)))
 
     def _meet_new_groups(self) -> None:
