@@ -128,6 +128,12 @@ class Plan:
             data["after_end"] = self.after_end
         return data if self.count == "updates" else {**data, "count": self.count}
 
+    def _repr_html_(self) -> str | None:
+        """Return the picture that a notebook shows; ``None`` shows the text."""
+        from warmdown import plot  # through the door: pictures are of a higher floor, and only notebooks ask
+
+        return plot.notebook(self)
+
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""

@@ -32,12 +32,16 @@ def driven(plan: Plan, groups: Groups | None) -> Iterator[tuple[str, Target, flo
 
 
 def bases_in(record: Record, plan: Plan) -> Groups:
-    """Return the base values that fit a record: where the plan's factor is highest, what was written divided by it."""
-    settled = plan.over()
+    """Return the base values that fit a record: where the plan's factor is highest, what was written divided by it.
+
+    Args:
+        record: What was written.
+        plan: What was planned, with every length known.
+    """
     found: dict[str, dict[str, float]] = {}
     for label in record.targets():
         name, _, group = label.partition("/")
-        target = _first_fit(settled, name, group)
+        target = _first_fit(plan, name, group)
         if target is not None and isinstance(target.meaning, Scale):
             steps, values = (np.asarray(column) for column in record.curve(label))
             factors = np.asarray(target.meaning.of(steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["html", "save", "svg"]
+__all__ = ["html", "notebook", "save", "svg"]
 
 import io
 import os
@@ -14,15 +14,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from warmdown.errors import ScheduleError
+from warmdown.errors import MissingExtra, RunError, ScheduleError
+from warmdown.plan import Plan
 from warmdown.plot.digits import count, number
 from warmdown.plot.groups import Groups
 from warmdown.plot.look import DARK, LIGHT, Look
 from warmdown.plot.picture import drawn, figure
-from warmdown.plot.view import Drawable, View, view
-from warmdown.plot.words import summary_of, table_of
+from warmdown.plot.view import Drawable, Line, View, view
+from warmdown.plot.words import summary_of, table_of, value_at
 from warmdown.record import Record
 from warmdown.run import Run
+from warmdown.schedules import Phase, Schedule
 
 _ONE_AT_A_TIME = threading.Lock()
 """matplotlib keeps the settings of SVG for the whole process."""
@@ -107,6 +109,22 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
         raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}.")
     _write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
     return path
+
+
+def notebook(plan: Plan | Schedule) -> str | None:
+    """Return what a notebook shows for a plan or a schedule, or ``None`` when there is no picture: then its text shows.
+
+    Example:
+        >>> from warmdown import Cosine
+        >>> "<svg" in notebook(Cosine()), Cosine()._repr_html_() == notebook(Cosine())
+        (True, True)
+    """
+    try:
+        scene = view(plan)
+        document = svg_of(scene)
+    except (MissingExtra, ScheduleError, RunError):
+        return None
+    return f'<div style="max-width: 48rem">{document[document.index("<svg ") :]}<pre>{escape(repr(plan))}</pre></div>'
 
 
 def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
@@ -197,12 +215,12 @@ body {{ background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, s
   max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.5rem; }}
 h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
-svg {{ width: 100%; height: auto; }}
-.wide {{ overflow-x: auto; }}
+svg {{ width: 100%; min-width: 36rem; height: auto; }}
+.wide {{ overflow-x: auto; margin: 0; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; color: var(--quiet); padding-bottom: .4rem; }}
 th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); text-align: left; }}
-td.number {{ text-align: right; }}
+.number {{ text-align: right; white-space: nowrap; }}
 """
 
 
@@ -219,7 +237,7 @@ def _page(scene: View, title: str, *, log: bool) -> str:
 <body>
 <main>
 <h1>{escape(title)}</h1>
-<figure style="margin:0">
+<figure class="wide" tabindex="0" role="group" aria-label="Picture">
 {_inline(svg_of(scene, log=log))}
 </figure>
 <h2>In words</h2>
@@ -246,31 +264,33 @@ def _phases_table(scene: View) -> str:
         for line in scene.lines
         for phase, first, last in _ends(line)
     ]
-    heads = ["target", "phase", f"first of its {scene.clock}", "first after it", "value at first", "value after it"]
-    return _table("Named stretches of each schedule.", heads, rows, numbers_from=2)
+    if not rows:
+        return "<p>No phase has a name.</p>"
+    caption = f"Named stretches, in {scene.clock}; the last of each is the one before “to”."
+    return _table(caption, ["target", "phase", "from", "to", "value from", "value to"], rows, numbers_from=2)
 
 
-def _ends(line: Any) -> Iterable[Any]:
-    from warmdown.plot.words import value_at
-
-    return [(p, value_at(line, p.start), value_at(line, p.stop or line.stop)) for p in line.phases]
+def _ends(line: Line) -> list[tuple[Phase, float, float]]:
+    return [(phase, value_at(line, phase.start), value_at(line, phase.stop or line.stop)) for phase in line.phases]
 
 
 def _values_table(scene: View) -> str:
-    moments = table_of(scene)
+    moments = table_of(scene, on_the_way=(round(scene.stop * tenth / 10) for tenth in range(11)))
     labels = [line.label for line in scene.lines]
     rows = [
         [count(moment.step), moment.what, *(number(moment.values[label], 6) for label in labels)] for moment in moments
     ]
-    caption = "The steps where something happens; what update k uses stands beside k."
+    caption = "Where something happens, and every tenth of the way; beside step k stands what update k uses."
     return _table(caption, ["step", "what happens", *labels], rows, numbers_from=2)
 
 
 def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    kinds = (' class="number"' if index >= numbers_from else "" for index in range(len(heads)))
+    head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for kind, text in zip(kinds, heads, strict=True))
     body = "\n".join(f"<tr>{_cells(row, numbers_from)}</tr>" for row in rows)
     return (
-        f'<div class="wide"><table>\n<caption>{escape(caption)}</caption>\n'
+        f'<div class="wide" tabindex="0" role="group" aria-label="{escape(caption)}">\n'
+        f"<table>\n<caption>{escape(caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 

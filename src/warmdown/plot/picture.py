@@ -134,8 +134,7 @@ def _panel(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, *, log: bool, l
     for index, line in enumerate(panel.lines):
         _line(axes, line, index, floor, look, dots=not panel.phases)
     _end_labels(axes, panel, sheet, floor, look)
-    for mark in scene.marks:
-        axes.axvline(mark.step, color=look.quiet, linewidth=0.8, linestyle=(0, (2, 2)), zorder=2)
+    _marks(axes, scene, sheet, look, named=panel is scene.panels[0])
 
 
 def _frame(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, look: Look) -> None:
@@ -171,6 +170,19 @@ def _name(axes: Axes, phase: Phase, row: int, sheet: _Sheet, look: Look) -> None
         phase.name, (phase.start, bottom), xycoords=where, xytext=(3, 0), textcoords="offset points",
         annotation_clip=False, color=look.quiet, fontsize=8.5, va="bottom",
     )  # fmt: skip
+
+
+def _marks(axes: Axes, scene: View, sheet: _Sheet, look: Look, *, named: bool) -> None:
+    """Draw what happened; the first panel says what it was."""
+    marks = sorted(scene.marks, key=lambda mark: mark.step)
+    spans = [(mark.step / max(scene.stop, 1) * sheet.plot_width, 0.1 + _CHARACTER * len(mark.text)) for mark in marks]
+    for mark, row in zip(marks, placed(spans, 4, sheet.plot_width), strict=True):
+        axes.axvline(mark.step, color=look.quiet, linewidth=0.8, linestyle=(0, (2, 2)), zorder=2)
+        if named and row is not None:
+            axes.annotate(
+                mark.text, (mark.step, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, -2 - 11 * row),
+                textcoords="offset points", color=look.quiet, fontsize=8, va="top",
+            )  # fmt: skip
 
 
 def _values_axis(axes: Axes, panel: Panel, floor: float | None, sheet: _Sheet, look: Look) -> None:

@@ -55,13 +55,13 @@ def terminal(
         >>> from warmdown import Linear, Run
         >>> print(terminal(Linear(), run=Run(total_steps=100, lr=0.1), width=40, height=4))
         learning rate
-               0.1 ┤⠤⣀⡀
-                   │ ⠈⠉⠑⠒⠤⢄⣀
-                   │        ⠉⠉⠒⠢⠤⣀⡀
-                 0 ┤              ⠈⠉⠑⠒⠤⢄⣀⡀
-                   └┬─────────────────┬──
-                    0                50
-                    decay
+               0.1 ┤⠉⠙⠒⠲⠤⢄⣀⡀
+                   │⠀⠀⠀⠀⠀⠀⠀⠉⠉⠒⠒⠤⢄⣀⡀
+              0.05 ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠓⠒⠦⢤⣀⣀
+                 0 ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠑⠒⠢⠤⣀
+                   └┬──────────────────────────┬
+                    0                          100 updates
+                    │decay
     """
     columns = max((width or min(shutil.get_terminal_size().columns, 100)) - _GUTTER - 2, 28)
     scene = view(plan, run=run, record=record, groups=groups, points=columns * 4)
@@ -80,7 +80,7 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
     Example:
         >>> from warmdown import Cosine, Linear
         >>> sparkline(Linear(start=0.0, end=1.0, steps="20%") >> Cosine(), width=16)
-        '▁▄▇█████▇▆▅▄▃▂▂▁'
+        '▁▃▆███▇▆▅▄▄▃▂▁▁▁'
     """
     values = _schedule_values(given, width) if isinstance(given, Schedule) else np.asarray(list(given), dtype=float)
     if values.size == 0:

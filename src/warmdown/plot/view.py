@@ -44,7 +44,7 @@ class Line:
         unit: What its numbers are; lines of one unit share a panel.
         steps: Steps in rising order.
         values: The values there.
-        phases: Named stretches, none for a recorded line.
+        phases: Named stretches.
         value: The exact value at any steps, or ``None`` for a recorded line.
         stop: Where the line ends: the length of its run.
     """
@@ -96,9 +96,10 @@ class Panel:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases that all planned lines of the panel share; none when they differ."""
+        """The phases that all lines of the panel share (the planned ones, if any is); none when they differ."""
         planned = {line.phases for line in self.lines if not line.is_recorded}
-        return planned.pop() if len(planned) == 1 else ()
+        told = planned or {line.phases for line in self.lines}
+        return told.pop() if len(told) == 1 else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,27 +147,60 @@ def view(
         ScheduleError: Nothing that can be drawn was given, or phases do not fit into the run.
         RunError: The run lacks a fact that a unit needs.
     """
-    lines: list[Line] = []
-    marks: list[Mark] = []
-    notes: list[str] = []
-    clock = "updates"
-    sources = {**_by_name(given), **({"": record} if record is not None else {})}
+    found = _Found([], [], [], "updates")
+    sources = {**_by_name(given), **({} if record is None else {"recorded": record})}
     for name, source in sources.items():
         if isinstance(source, Record):
-            lines += _recorded(source, name, points)
-            marks += _marks(source)
-            continue
-        plan, note = _settled(source, run)
-        clock = plan.run.clock
-        notes += [note] if note else []
-        if groups is None and record is not None and plan.run.lr is None:
-            lines += _planned(plan, name, bases_in(record, plan), points)
+            found.add_record(source, "" if len(sources) == 1 else name, points)
         else:
-            lines += _planned(plan, name, groups, points)
-    if not lines:
+            found.add_plan(source, name, run, record, groups, points)
+    if not found.lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
-    stop = max(line.stop for line in lines)
-    return View(_panels(lines), stop, clock, tuple(marks), tuple(dict.fromkeys(notes)))
+    stop = max(line.stop for line in found.lines)
+    return View(_panels(found.lines), stop, found.clock, tuple(found.marks), tuple(dict.fromkeys(found.notes)))
+
+
+@dataclass
+class _Found:
+    """What a view is gathered from."""
+
+    lines: list[Line]
+    marks: list[Mark]
+    notes: list[str]
+    clock: str
+
+    def add_plan(
+        self, plan: Plan, name: str, run: Run | None, record: Record | None, groups: Groups | None, points: int
+    ) -> None:
+        """Take in every number that a plan drives."""
+        settled, note = _settled(plan, run)
+        if record is not None and groups is None:
+            groups = bases_in(record, settled)
+        self.lines += _planned(settled, name, groups, points)
+        self.notes += [note] if note else []
+        self.clock = settled.run.clock
+
+    def add_record(self, record: Record, name: str, points: int) -> None:
+        """Take in every number that was recorded, and what happened."""
+        phases = _recorded_phases(record)
+        for target in record.targets():
+            steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
+            finite = np.isfinite(values)
+            if not finite.all():
+                first = count(steps[int(np.argmin(finite))])
+                lost = int(np.count_nonzero(~finite))
+                self.notes.append(f"{target}: not finite {lost} times, first at {first}.")
+            if target != "phase" and finite.any():
+                label = self._recorded_label(target, name)
+                self.lines.append(_recorded_line(label, target, steps[finite], values[finite], phases, points))
+        reasons = (Mark(row.step, row.reason) for row in record if row.reason and row.target != "phase")
+        self.marks += dict.fromkeys(reasons)
+
+    def _recorded_label(self, target: str, name: str) -> str:
+        planned = {line.label.split("/")[0] for line in self.lines}
+        if name == "recorded":
+            return f"{target} (recorded)" if target.split("/")[0] in planned else target
+        return f"{name}: {target}" if name else target
 
 
 # -- what was given ----------------------------------------------------------------------------------------------
@@ -270,21 +304,21 @@ def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
     return (*ended, *held)
 
 
-def _recorded(record: Record, name: str, points: int) -> list[Line]:
-    lines = []
-    for target in record.targets():
-        if target == "phase":
-            continue
-        steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
-        order = np.argsort(steps, kind="stable")
-        steps, values = thinned(steps[order], values[order], points)
-        label = f"{name}: {target}" if name else f"{target} (recorded)"
-        lines.append(Line(label, unit_of(target.split("/")[0]), steps, values, (), None, int(steps[-1])))
-    return lines
+def _recorded_line(
+    label: str, target: str, steps: Array, values: Array, phases: tuple[Phase, ...], points: int
+) -> Line:
+    order = np.argsort(steps, kind="stable")
+    steps, values = thinned(steps[order], values[order], points)
+    return Line(label, unit_of(target.split("/")[0]), steps, values, phases, None, int(steps[-1]))
 
 
-def _marks(record: Record) -> list[Mark]:
-    return list(dict.fromkeys(Mark(row.step, row.reason) for row in record if row.reason))
+def _recorded_phases(record: Record) -> tuple[Phase, ...]:
+    """Return the phases that the rows called ``phase`` name, each up to the next."""
+    named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
+    begun = [row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]]
+    end = max((row.step for row in record), default=0)
+    stops = [*(step for step, _ in begun[1:]), end]
+    return tuple(Phase(name, start, stop) for (start, name), stop in zip(begun, stops, strict=True))
 
 
 def _panels(lines: list[Line]) -> tuple[Panel, ...]:

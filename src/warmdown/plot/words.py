@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Moment", "summary", "table"]
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +48,12 @@ def summary(
 
     Example:
         >>> from warmdown import Run, warmup_cosine
-        >>> print(summary(warmup_cosine(end=0.1), run=Run(total_steps=1000, lr=3e-4)))
-        lr starts at 0, peaks at 3e-4 (update 50) and ends at 3e-5 (update 1,000). The last update, 999, uses 3e-5.
-        Phases: warmup (0 to 50), decay (50 to 1,000). Mean 1.643e-4, area under the curve 0.1643.
+        >>> for sentence in summary(warmup_cosine(end=0.1), run=Run(total_steps=1000, lr=3e-4)).split(". "):
+        ...     print(sentence)
+        lr starts at 0, peaks at 3e-4 (update 50) and ends at 3e-5 (update 1,000)
+        The last update, 999, uses 3e-5
+        Phases: warmup (0 to 50), decay (50 to 1,000)
+        Mean 1.642e-4, area under the curve 0.1642.
     """
     return summary_of(view(plan, run=run, record=record, groups=groups))
 
@@ -84,9 +87,9 @@ def summary_of(scene: View) -> str:
     return "\n\n".join([*paragraphs, *scene.notes])
 
 
-def table_of(scene: View) -> list[Moment]:
-    """Return :func:`table` of a view."""
-    told: dict[int, list[str]] = {}
+def table_of(scene: View, on_the_way: Iterable[int] = ()) -> list[Moment]:
+    """Return :func:`table` of a view, with some steps more between them."""
+    told: dict[int, list[str]] = {step: [] for step in on_the_way}
     for line in scene.lines:
         for step, what in _happenings(line):
             whats = told.setdefault(step, [])
@@ -181,10 +184,11 @@ def _recorded(line: Line, scene: View) -> str:
 def _difference(line: Line, scene: View) -> list[str]:
     """Say how far what was written is from what was planned."""
     name = line.label.removesuffix(" (recorded)")
-    plan = next((other for other in scene.lines if other.value is not None and other.label == name), None)
-    if plan is None or plan.value is None:
+    plans = {other.label: other.value for other in scene.lines if other.value is not None}
+    plan = plans.get(name, plans.get(name.split("/")[0]))
+    if plan is None:
         return []
-    gaps = np.abs(np.asarray(plan.value(line.steps)) - line.values)
+    gaps = np.abs(np.asarray(plan(line.steps)) - line.values)
     worst = int(np.argmax(gaps))
     if gaps[worst] <= 1e-12 * float(np.max(np.abs(line.values))):
         return ["It followed the plan."]
