@@ -146,6 +146,12 @@ class Schedule(ABC):
                 data[field.name] = _plain(value)
         return data
 
+    def _repr_html_(self) -> str | None:
+        """Return the picture that a notebook shows; ``None`` shows the text."""
+        from warmdown import plot  # through the door: pictures are of a higher floor, and only notebooks ask
+
+        return plot.notebook(self)
+
     # -- composition: each verb wraps, none changes; compositions are schedules, so they load when first used ----
 
     def __rshift__(self, after: Schedule) -> Chain:
