@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Attribute", "Field", "group_names", "unwrapped"]
+__all__ = ["Attribute", "Field", "group_names", "has_gradients", "unwrapped"]
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,6 +53,7 @@ class Field:
         self._count = len(every)
         self.groups: list[Group] = list(every) if groups is None else [every[index] for index in groups]
         self._slots = [_slot(self, index, group) for index, group in enumerate(self.groups)]
+        self._key = _one_key(self._slots)
         self._vectors = _share_memory(self._slots)
 
     def read(self) -> list[float]:
@@ -75,7 +76,10 @@ class Field:
 
     def held(self) -> list[Any]:
         """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
-        return [slot.value for slot in self._slots]
+        if self._key is None:
+            return [slot.value for slot in self._slots]
+        key = self._key
+        return [group[key] for group in self.groups]
 
     def note(self, key: str, row: Sequence[Any]) -> None:
         """Keep one value for each group under another key, such as ``max_lr``, for those who look there."""
@@ -172,6 +176,12 @@ def group_names(optimizer: Any) -> list[str]:
     return [str(group.get("name", index)) for index, group in enumerate(unwrapped(optimizer).param_groups)]
 
 
+def has_gradients(optimizer: Any) -> bool:
+    """Tell whether any parameter has a gradient: a backward pass was made, and not yet forgotten."""
+    groups = unwrapped(optimizer).param_groups
+    return any(parameter.grad is not None for group in groups for parameter in group["params"])
+
+
 # -- where a number lies in a group --------------------------------------------------------------------------------
 
 
@@ -213,6 +223,12 @@ def _slot(field: Field, index: int, group: Group) -> _Slot:
     slot = _Slot(group, key, element)
     _require_number(field, index, slot)
     return slot
+
+
+def _one_key(slots: Sequence[_Slot]) -> str | None:
+    """Return the key that all slots have in common, or ``None`` when they differ or lie deeper."""
+    places = {(slot.key, slot.element) for slot in slots}
+    return next((key for key, element in places if element is None and len(places) == 1), None)
 
 
 def _require_number(field: Field, index: int, slot: _Slot) -> None:
