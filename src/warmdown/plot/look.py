@@ -33,7 +33,7 @@ LIGHT = Look(
     ink="#1b1f24",
     quiet="#57606a",
     grid="#e2e6ea",
-    lines=("#0067b1", "#c4500a", "#00805f", "#a13c82", "#8a6a00", "#3c4450"),
+    lines=("#0067b1", "#c4500a", "#045c4c", "#ad4f88", "#562b05", "#2f1457"),
     tints=("#fdf0e1", "#f6f7f9", "#e6f1fb"),
 )
 DARK = Look(
@@ -41,7 +41,7 @@ DARK = Look(
     ink="#f2f4f7",
     quiet="#a9b4c0",
     grid="#2c333d",
-    lines=("#5cb8ff", "#ff9a52", "#3fd6a8", "#f08fd0", "#e6c84b", "#c9d1da"),
+    lines=("#5cb8ff", "#e8963c", "#1fe0a0", "#f06fb4", "#ffef5a", "#dbe9f5"),
     tints=("#2a2219", "#191e26", "#15273a"),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["figure"]
 
-from itertools import pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,10 @@ _PLOT_HEIGHT, _PLOT_HEIGHT_OF_MANY = 2.7, 1.75
 _CHARACTER = 0.073
 _ROW = 0.15
 """Height of a row of phase names."""
+_LABEL = 0.16
+"""Height of a line's name at its end."""
+_TALLEST = 6.0
+"""Height of a panel with very many lines; not all of them find room for their names."""
 _MANY_TURNS = 200
 """A line that turns more often is drawn thin, so that it does not become a block."""
 
@@ -97,7 +101,8 @@ class _Sheet:
         labels = [_end_label(line, panel) for panel in scene.panels for line in panel.lines]
         self.right = 0.25 + _CHARACTER * max(map(len, labels))
         self.plot_width = width - _LEFT - self.right
-        self.plot_height = _PLOT_HEIGHT if len(scene.panels) == 1 else _PLOT_HEIGHT_OF_MANY
+        usual = _PLOT_HEIGHT if len(scene.panels) == 1 else _PLOT_HEIGHT_OF_MANY
+        self.plot_height = min(max(usual, _LABEL * max(len(panel.lines) for panel in scene.panels)), _TALLEST)
         self.rows = [self._rows_of(panel.phases, scene.stop) for panel in scene.panels]
         self.heads = [0.36 + _ROW * rows for rows in self.rows]
         self.top = 0.38 if title else 0.06
@@ -208,7 +213,11 @@ def _values_axis(axes: Axes, panel: Panel, floor: float | None, sheet: _Sheet, l
 def _line(axes: Axes, line: Line, index: int, floor: float | None, look: Look, *, dots: bool) -> None:
     colour = look.lines[index % len(look.lines)]
     values = line.values if floor is None else np.where(line.values > 0, line.values, np.nan)
-    style: dict[str, Any] = {"color": colour, "linewidth": 2.0, "linestyle": DASHES[index % len(DASHES)]}
+    style: dict[str, Any] = {
+        "color": colour,
+        "linewidth": 2.0,
+        "linestyle": DASHES[(index + index // len(DASHES)) % len(DASHES)],
+    }
     if line.is_recorded:
         style |= {"linewidth": 1.0, "linestyle": "-", "alpha": 0.9}
     if _turns(values) > _MANY_TURNS:
@@ -240,19 +249,20 @@ def _end_labels(axes: Axes, panel: Panel, sheet: _Sheet, floor: float | None, lo
         shares = [(height - low) / (high - low) for height in heights]
     else:
         shares = [float(np.log(max(height, floor) / low) / np.log(high / low)) for height in heights]
-    apart = _apart(shares, 0.16 / sheet.plot_height)
-    for index, (line, share) in enumerate(zip(panel.lines, apart, strict=True)):
+    room = int(sheet.plot_height / _LABEL)
+    named = sorted(range(len(shares)), key=lambda index: shares[index])[:: -(-len(shares) // room)]
+    apart = _apart([shares[index] for index in named], _LABEL / sheet.plot_height)
+    for index, share in zip(named, apart, strict=True):
         axes.annotate(
-            _end_label(line, panel), (1, share), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points",
-            annotation_clip=False, color=look.lines[index % len(look.lines)], fontsize=8.5, va="center",
+            _end_label(panel.lines[index], panel), (1, share), xycoords="axes fraction", xytext=(6, 0),
+            textcoords="offset points", annotation_clip=False, color=look.lines[index % len(look.lines)],
+            fontsize=8.5, va="center",
         )  # fmt: skip
 
 
 def _apart(shares: list[float], room: float) -> list[float]:
-    """Move heights so that neighbours are ``room`` apart, the order kept, as little as a simple rule can."""
-    order = sorted(range(len(shares)), key=lambda index: shares[index])
-    moved = list(shares)
-    for before, index in pairwise(order):
-        moved[index] = max(moved[index], moved[before] + room)
-    over = max(moved, default=0.0) - 1.0
-    return [height - over for height in moved] if over > 0 and len(moved) > 1 else moved
+    """Move rising heights so that neighbours are ``room`` apart, as little as a simple rule can."""
+    moved = list(accumulate(shares, lambda before, share: max(share, before + room)))
+    for index in reversed(range(len(moved))):  # from the top down again, to stay below it
+        moved[index] = min(moved[index], 1.0 - room * (len(moved) - 1 - index))
+    return moved

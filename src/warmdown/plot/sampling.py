@@ -15,7 +15,8 @@ Function: TypeAlias = Callable[[Array], Any]
 
 POINTS = 2000
 """Points of a picture: two for each column of a wide one."""
-_PROBES = 500
+_PROBES = 4
+"""One point of so many stands off the grid, to find out what happens between its points."""
 _CLOSE_LOOK = 200_000
 """Steps asked when a schedule moves between the points: all of them in most runs."""
 _GOLDEN = 0.618_033_988_749_895
@@ -34,9 +35,13 @@ def sample(value: Function, stop: int, borders: Iterable[int] = (), points: int 
         borders: Steps where something happens.
         points: About how many steps.
     """
-    steps = _grid(stop, borders, points)
+    if stop < points:
+        steps = np.arange(stop + 1.0)
+        return steps, _asked(value, steps)
+    grid = _grid(stop, borders, points - points // _PROBES)
+    steps = np.union1d(grid, _scattered(stop, points // _PROBES))
     values = _asked(value, steps)
-    if steps.size > stop or not _is_restless(value, steps, values):
+    if not _is_restless(steps, values, np.isin(steps, grid)):
         return steps, values
     close = _close_grid(stop, borders)
     return thinned(close, _asked(value, close), points)
@@ -55,8 +60,6 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
 
 
 def _grid(stop: int, borders: Iterable[int], points: int) -> Array:
-    if stop < points:
-        return np.arange(stop + 1.0)
     marks = np.array([mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64)
     inside = marks[(marks >= 0) & (marks <= stop)]
     return np.unique(np.concatenate([np.rint(np.linspace(0, stop, points)), inside]))
@@ -68,12 +71,11 @@ def _close_grid(stop: int, borders: Iterable[int]) -> Array:
     return np.union1d(_scattered(stop, _CLOSE_LOOK), _grid(stop, borders, POINTS))
 
 
-def _is_restless(value: Function, steps: Array, values: Array) -> bool:
-    """Ask between the points: is the value there what a straight line says?"""
-    probes = _scattered(int(steps[-1]), _PROBES)
-    found = _asked(value, probes)
-    height = max(np.ptp(values), np.ptp(found))
-    return bool(np.any(np.abs(found - np.interp(probes, steps, values)) > 0.02 * height))
+def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) -> bool:
+    """Look between the points of the grid: is the value there what a straight line says?"""
+    probes = ~at_grid
+    expected = np.interp(steps[probes], steps[at_grid], values[at_grid])
+    return bool(np.any(np.abs(values[probes] - expected) > 0.02 * np.ptp(values)))
 
 
 def _scattered(stop: int, points: int) -> Array:
