@@ -1,0 +1,8 @@
+"""Training: a trainer on accelerate that gets schedules, checkpoints and resume right."""
+
+from warmdown.training.callbacks import *
+from warmdown.training.checkpoint import *
+from warmdown.training.history import *
+from warmdown.training.progress import *
+from warmdown.training.trainer import *
+from warmdown.training.weights import *

@@ -1,0 +1,144 @@
+"""What a callback is: hooks that a trainer calls, and whose fault it is when one of them fails."""
+
+from __future__ import annotations
+
+__all__ = ["CallbackHandler", "StopTrainingError", "TrainerCallback"]
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from warmdown.errors import TrainingError
+
+if TYPE_CHECKING:
+    from warmdown.training.trainer import Trainer
+
+
+class StopTrainingError(Exception):
+    """Raise it in a callback to end the training in good order; the text says why."""
+
+
+class TrainerCallback:
+    """Looks on while a trainer works, and may stop it; override the hooks that matter.
+
+    A hook that is not overridden costs nothing. A callback that keeps something over the run gives it a
+    ``state_dict`` and ``load_state_dict`` (plain data and tensors): it is then part of every checkpoint.
+
+    Example:
+        >>> from warmdown.training import TrainerCallback
+        >>> class Every(TrainerCallback):
+        ...     def on_train_epoch_end(self, trainer, **kwargs):
+        ...         trainer.print("another epoch")
+    """
+
+    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """The trainer was made."""
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Everything is prepared, and restored where the run is resumed."""
+
+    def on_train_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """An epoch of training begins."""
+
+    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """A batch is about to be used."""
+
+    def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        """A batch was used; ``step`` is its number in the epoch, from 1."""
+
+    def on_train_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """The optimizer made an update and the scheduler counted it; ``update`` is its number, from 0."""
+
+    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """An epoch of training is over, its metrics are in the history."""
+
+    def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """An evaluation begins."""
+
+    def on_eval_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """A batch of an evaluation is about to be used."""
+
+    def on_eval_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        """A batch of an evaluation was used."""
+
+    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """An evaluation is over, its metrics are in the history."""
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """An epoch is over, with its evaluation."""
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """The training is over, also when it was stopped."""
+
+    def on_evaluation_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """``evaluate`` was called and everything is prepared."""
+
+    def on_evaluation_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """``evaluate`` is done."""
+
+    def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
+        """A callback stopped the training; ``error`` says why."""
+
+    def on_state_saving(self, trainer: Trainer, **kwargs: Any) -> None:
+        """A checkpoint is about to be written."""
+
+
+class CallbackHandler:
+    """The callbacks of a trainer, in the order in which they are called.
+
+    Args:
+        callbacks: Instances, or classes that need no arguments.
+    """
+
+    def __init__(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]) -> None:
+        self.callbacks: list[TrainerCallback] = []
+        self._hooks: dict[str, tuple[Callable[..., Any], ...]] = {}
+        self.add_callbacks(callbacks)
+
+    def add_callbacks(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]) -> None:
+        """Append several."""
+        for callback in callbacks:
+            self.add_callback(callback)
+
+    def add_callback(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
+        """Append one.
+
+        Raises:
+            TrainingError: It is there already.
+        """
+        added = callback() if isinstance(callback, type) else callback
+        if any(added is known for known in self.callbacks):
+            raise TrainingError(f"Trainer(callbacks=…): this {type(added).__name__} is there twice. Leave one out.")
+        self.callbacks.append(added)
+        self._hooks.clear()
+
+    def hooks(self, event: str) -> tuple[Callable[..., Any], ...]:
+        """Return the hooks that do something at ``event``; an event may be one of your own."""
+        if event not in self._hooks:
+            self._hooks[event] = tuple(
+                getattr(callback, event) for callback in self.callbacks if _is_overridden(callback, event)
+            )
+        return self._hooks[event]
+
+    def call_event(self, event: str, trainer: Trainer, **kwargs: Any) -> None:
+        """Call every callback's hook.
+
+        Raises:
+            StopTrainingError: A callback asked for the end.
+            TrainingError: A callback failed; the message says which, the cause is attached.
+        """
+        for hook in self.hooks(event):
+            try:
+                hook(trainer, **kwargs)
+            except (StopTrainingError, TrainingError):
+                raise
+            except Exception as error:
+                owner = type(hook.__self__).__name__ if hasattr(hook, "__self__") else hook
+                raise TrainingError(f"{owner}.{event}: {type(error).__name__}: {error}") from error
+
+    def __iter__(self) -> Iterator[TrainerCallback]:
+        return iter(self.callbacks)
+
+
+def _is_overridden(callback: TrainerCallback, event: str) -> bool:
+    theirs = getattr(callback, event, None)
+    return theirs is not None and getattr(theirs, "__func__", theirs) is not getattr(TrainerCallback, event, None)

@@ -1,0 +1,126 @@
+"""Checkpoints while a run goes on: all that is needed to go on, and the best weights."""
+
+from __future__ import annotations
+
+__all__ = ["SaveBestModelCallback", "SaveTrainingStateCallback"]
+
+from math import inf
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmdown.errors import TrainingError
+from warmdown.training.callbacks.base import TrainerCallback
+from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.state import save_numbered
+
+if TYPE_CHECKING:
+    from warmdown.training.trainer import Trainer
+
+
+class SaveTrainingStateCallback(TrainerCallback):
+    """Keeps checkpoints in a folder, so that the run can be gone on with bit for bit.
+
+    While it is there, SIGTERM and Ctrl-C save a checkpoint and end the run, and so does a callback that fails.
+
+    Args:
+        save_dir: The folder; give each run one of its own.
+        save_every_n_epochs: Epochs between two checkpoints, or ``None``.
+        save_every_n_steps: Updates between two checkpoints, or ``None``.
+        save_at_end: Whether the end of the run is saved.
+        max_checkpoints: How many of the newest are kept, or ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | PathLike[str] = "training_states",
+        save_every_n_epochs: int | None = None,
+        save_every_n_steps: int | None = None,
+        save_at_end: bool = True,
+        max_checkpoints: int | None = None,
+    ) -> None:
+        for name, every in (("save_every_n_epochs", save_every_n_epochs), ("save_every_n_steps", save_every_n_steps)):
+            if every is not None and every < 1:
+                raise TrainingError(f"SaveTrainingStateCallback({name}={every}): at least 1, or None.")
+        self.checkpoints = Checkpoints(Path(save_dir), max_checkpoints)
+        self.every_epochs, self.every_updates, self.at_end = save_every_n_epochs, save_every_n_steps, save_at_end
+
+    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Make the folder known to the trainer."""
+        trainer.checkpoints = self.checkpoints
+
+    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+        """Save when it is time."""
+        if self.every_updates is not None and (update + 1) % self.every_updates == 0:
+            save_numbered(trainer)
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Save when it is time."""
+        if self.every_epochs is not None and trainer.run_history.current_epoch % self.every_epochs == 0:
+            save_numbered(trainer)
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Save the end, unless the run was stopped because it went wrong."""
+        if self.at_end and not trainer.stopped_by:
+            save_numbered(trainer)
+
+
+class SaveBestModelCallback(TrainerCallback):
+    """Keeps the weights of the epoch whose metric was best in one portable file.
+
+    Args:
+        save_path: The file.
+        watch_metric: Name of the metric in the history.
+        greater_is_better: Whether it should grow.
+        reset_on_train: Whether a new call of ``train`` starts anew.
+        save_optimizer: Whether the optimizer's state goes in.
+        save_scheduler: Whether the scheduler's state goes in.
+        load_saved_checkpoint: Whether the best weights are put back at the end.
+    """
+
+    def __init__(
+        self,
+        save_path: str | PathLike[str] = "best_model.pt",
+        watch_metric: str = "eval_loss_epoch",
+        greater_is_better: bool = False,
+        reset_on_train: bool = True,
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        load_saved_checkpoint: bool = True,
+    ) -> None:
+        self.path, self.metric = Path(save_path), watch_metric
+        self.sign = 1.0 if greater_is_better else -1.0
+        self.reset_on_train, self.load_at_end = reset_on_train, load_saved_checkpoint
+        self.save_optimizer, self.save_scheduler = save_optimizer, save_scheduler
+        self.best = -inf
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Begin anew, unless the run goes on from a checkpoint."""
+        if self.reset_on_train and trainer.progress.updates == 0:
+            self.best = -inf
+
+    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Save when it is better."""
+        value = self.sign * trainer.run_history.get_latest_metric(self.metric)
+        if value > self.best:
+            self.best = value
+            trainer.save_checkpoint(
+                self.path,
+                {self.metric: self.sign * value, "epoch": trainer.run_history.current_epoch},
+                save_optimizer=self.save_optimizer,
+                save_scheduler=self.save_scheduler,
+                save_per_node=False,
+            )
+
+    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Put the best weights back."""
+        if self.load_at_end and self.best > -inf:
+            trainer.load_checkpoint(self.path, load_optimizer=False, load_scheduler=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on comparing with it."""
+        self.best = state["best"]

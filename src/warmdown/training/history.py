@@ -1,0 +1,170 @@
+"""What a run measured, epoch by epoch."""
+
+from __future__ import annotations
+
+__all__ = ["InMemoryRunHistory", "LossTracker", "RunHistory"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, SupportsFloat
+
+import torch
+
+from warmdown.errors import TrainingError, nearest
+
+
+class RunHistory(ABC):
+    """Where a trainer keeps its metrics; derive from it to keep them elsewhere."""
+
+    @abstractmethod
+    def get_metric_names(self) -> Iterable[str]:
+        """Return the names of all metrics."""
+
+    @abstractmethod
+    def get_metric_values(self, metric_name: str) -> list[float]:
+        """Return every value of a metric, oldest first."""
+
+    @abstractmethod
+    def get_latest_metric(self, metric_name: str) -> float:
+        """Return the newest value of a metric."""
+
+    @abstractmethod
+    def update_metric(self, metric_name: str, metric_value: SupportsFloat) -> None:
+        """Add a value."""
+
+    @abstractmethod
+    def delete_metric(self, metric_name: str) -> None:
+        """Forget a metric."""
+
+    @abstractmethod
+    def set_metric_name_prefix(self, prefix: str = "") -> None:
+        """Put ``prefix`` before the names of the metrics that follow."""
+
+    @property
+    @abstractmethod
+    def metric_name_prefix(self) -> str:
+        """What stands before the names of metrics now."""
+
+    @property
+    @abstractmethod
+    def current_epoch(self) -> int:
+        """The epoch that runs, the first is 1."""
+
+    @abstractmethod
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch runs."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything."""
+
+
+class InMemoryRunHistory(RunHistory):
+    """Keeps every value in memory, and in checkpoints.
+
+    Example:
+        >>> history = InMemoryRunHistory()
+        >>> history.update_metric("train_loss_epoch", 0.5)
+        >>> history.update_metric("train_loss_epoch", 0.25)
+        >>> history.get_latest_metric("train_loss_epoch"), history.get_metric_values("train_loss_epoch")
+        (0.25, [0.5, 0.25])
+    """
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, list[float]] = {}
+        self._epoch, self._prefix = 1, ""
+
+    def get_metric_names(self) -> list[str]:
+        """Return the names of all metrics."""
+        return list(self._metrics)
+
+    def get_metric_values(self, metric_name: str) -> list[float]:
+        """Return every value of a metric, oldest first.
+
+        Raises:
+            TrainingError: There is no such metric.
+        """
+        if metric_name not in self._metrics:
+            raise TrainingError(
+                f"run_history(metric={metric_name!r}): nothing was measured by that name. "
+                f"{nearest(metric_name, self._metrics)}"
+            )
+        return self._metrics[metric_name]
+
+    def get_latest_metric(self, metric_name: str) -> float:
+        """Return the newest value of a metric."""
+        return self.get_metric_values(metric_name)[-1]
+
+    def update_metric(self, metric_name: str, metric_value: SupportsFloat) -> None:
+        """Add a value."""
+        self._metrics.setdefault(self._prefix + metric_name, []).append(float(metric_value))
+
+    def delete_metric(self, metric_name: str) -> None:
+        """Forget a metric."""
+        self._metrics.pop(metric_name, None)
+
+    def set_metric_name_prefix(self, prefix: str = "") -> None:
+        """Put ``prefix`` before the names of the metrics that follow."""
+        self._prefix = prefix
+
+    @property
+    def metric_name_prefix(self) -> str:
+        """What stands before the names of metrics now."""
+        return self._prefix
+
+    @property
+    def current_epoch(self) -> int:
+        """The epoch that runs, the first is 1."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch runs."""
+        self._epoch = epoch
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return {"metrics": {name: list(values) for name, values in self._metrics.items()}, "epoch": self._epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take everything from plain data."""
+        self._metrics = {name: list(values) for name, values in state["metrics"].items()}
+        self._epoch = state["epoch"]
+
+
+class LossTracker:
+    """The mean loss of an epoch and of the window before an update, without waiting for the device."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        self.total: float | torch.Tensor = 0.0
+        self.count = 0
+        self.window: list[float | torch.Tensor] = []
+
+    def update(self, loss: torch.Tensor, batch_size: int = 1) -> None:
+        """Add the mean loss of a batch."""
+        # a CPU tensor's number is at hand; on a device, asking for it would wait for all that is queued there
+        value = loss.item() if loss.device.type == "cpu" else loss.detach().double()
+        self.window.append(value)
+        self.total = self.total + value * batch_size
+        self.count += batch_size
+
+    def begin_window(self) -> None:
+        """Begin the batches of an update."""
+        self.window = []
+
+    @property
+    def window_loss(self) -> float | torch.Tensor:
+        """The mean loss over the batches of the update at hand, on this process."""
+        return self.window[0] if len(self.window) == 1 else sum(self.window) / max(1, len(self.window))
+
+    @property
+    def average(self) -> float:
+        """The mean loss of the epoch so far, on this process."""
+        return float(self.total) / max(1, self.count)

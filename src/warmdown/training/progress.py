@@ -1,0 +1,142 @@
+"""What a run is told, and how far it has come."""
+
+from __future__ import annotations
+
+__all__ = ["Progress", "TrainerRunConfig", "with_epochs"]
+
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from typing import Any
+
+from warmdown.errors import TrainingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerRunConfig:
+    """What a run is told, and what follows from it.
+
+    Args:
+        num_epochs: Passes over the data.
+        max_num_train_steps: Updates after which the run ends, or ``None``: the epochs decide.
+        train_per_device_batch_size: Samples in a batch of one process.
+        eval_per_device_batch_size: Samples in a batch of an evaluation of one process.
+        train_dl_kwargs: What the training loader was made with.
+        eval_dl_kwargs: What the loader of evaluations was made with.
+        gradient_accumulation_steps: Batches of one process that make an update.
+        gradient_clip_value: Largest absolute value of a gradient's element, or ``None``.
+        gradient_clip_norm: Largest norm of all gradients, or ``None``.
+        train_batches_per_epoch: Batches that one process uses in an epoch, or ``None`` when nobody knows.
+        eval_batches: Batches that one process uses in an evaluation, or ``None``.
+        num_processes: Processes that train together.
+        mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"``, ``"fp8"``.
+        is_local_process_zero: Whether this is the first process of its machine.
+        is_world_process_zero: Whether this is the first process of all.
+    """
+
+    num_epochs: int
+    max_num_train_steps: int | None = None
+    train_per_device_batch_size: int | None = None
+    eval_per_device_batch_size: int | None = None
+    train_dl_kwargs: dict[str, Any] | None = None
+    eval_dl_kwargs: dict[str, Any] | None = None
+    gradient_accumulation_steps: int = 1
+    gradient_clip_value: float | None = None
+    gradient_clip_norm: float | None = None
+    train_batches_per_epoch: int | None = None
+    eval_batches: int | None = None
+    num_processes: int = 1
+    mixed_precision: str = "no"
+    is_local_process_zero: bool = True
+    is_world_process_zero: bool = True
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether several processes train together."""
+        return self.num_processes > 1
+
+    @property
+    def num_update_steps_per_epoch(self) -> int | None:
+        """Updates in an epoch; all processes make each together."""
+        batches = self.train_batches_per_epoch
+        return None if batches is None else ceil(batches / self.gradient_accumulation_steps)
+
+    @property
+    def num_local_update_steps_per_epoch(self) -> int | None:
+        """The same number: an update that several processes make together is one."""
+        return self.num_update_steps_per_epoch
+
+    @property
+    def total_updates(self) -> int | None:
+        """Updates in the whole run."""
+        if self.max_num_train_steps is not None:
+            return self.max_num_train_steps
+        per_epoch = self.num_update_steps_per_epoch
+        return None if per_epoch is None else per_epoch * self.num_epochs
+
+    @property
+    def train_total_batch_size(self) -> int | None:
+        """Samples that one update uses, over all processes."""
+        size = self.train_per_device_batch_size
+        return None if size is None else size * self.num_processes * self.gradient_accumulation_steps
+
+    @property
+    def eval_total_batch_size(self) -> int | None:
+        """Samples that one batch of an evaluation holds, over all processes."""
+        size = self.eval_per_device_batch_size
+        return None if size is None else size * self.num_processes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, with what follows from it."""
+        follows = ("is_distributed", "num_update_steps_per_epoch", "total_updates", "train_total_batch_size")
+        return asdict(self) | {name: getattr(self, name) for name in follows}
+
+
+def with_epochs(config: TrainerRunConfig) -> TrainerRunConfig:
+    """Return the configuration, its epochs as many as the updates asked for need.
+
+    Raises:
+        TrainingError: A number cannot be, or nothing says how long the run is.
+    """
+    for name in ("num_epochs", "max_num_train_steps", "gradient_accumulation_steps"):
+        count = getattr(config, name)
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+            raise TrainingError(f"train({name}={count!r}): a whole number of at least 1 is needed.")
+    per_epoch, most = config.num_update_steps_per_epoch, config.max_num_train_steps
+    if most is None and per_epoch is None and config.train_batches_per_epoch is None:
+        raise TrainingError(
+            "train(max_num_train_steps=None): how many batches an epoch holds is not known, so the length of the run "
+            "is not either. Give max_num_train_steps, or data with a length."
+        )
+    if most is None or per_epoch is None:
+        return config
+    return replace(config, num_epochs=ceil(most / per_epoch))
+
+
+@dataclass
+class Progress:
+    """How far a run has come; every number that a resumed run needs to go on.
+
+    Args:
+        updates: Updates that were applied.
+        skipped: Updates that the scaler skipped.
+        epoch: Epoch that runs, from 0.
+        used: Items of the epoch that are used up, over all processes.
+        batch: Batches of the epoch that this process used.
+        window_done: Batches of an unfinished update whose gradients are held.
+        window_size: Batches in that update.
+        finished: Whether the run came to its end, the last evaluation included.
+    """
+
+    updates: int = 0
+    skipped: int = 0
+    epoch: int = 0
+    used: int = 0
+    batch: int = 0
+    window_done: int = 0
+    window_size: int = 0
+    finished: bool = False
+
+    def next_epoch(self) -> None:
+        """Stand before the first batch of the next epoch."""
+        self.epoch += 1
+        self.used = self.batch = 0
