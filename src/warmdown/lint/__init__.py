@@ -1,0 +1,10 @@
+"""Mistakes with schedulers in people's scripts, found by reading them: nothing is run or imported."""
+
+from warmdown.lint.files import fix_text as fix_text
+from warmdown.lint.files import lint_file as lint_file
+from warmdown.lint.files import lint_text as lint_text
+from warmdown.lint.files import python_files as python_files
+from warmdown.lint.finding import Edit as Edit
+from warmdown.lint.finding import Finding as Finding
+from warmdown.lint.finding import page_of as page_of
+from warmdown.lint.rules import RULES as RULES
