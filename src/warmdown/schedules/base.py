@@ -9,6 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
 import numpy as np
@@ -79,7 +80,7 @@ class Schedule(ABC):
         Raises:
             ScheduleError: A length such as ``"5%"`` is still open: call ``over(run)`` first.
         """
-        if not self.is_settled:
+        if not self._is_ready:
             raise ScheduleError(f"{self!r}: its lengths are still open. Call .over(Run(total_steps=…)) first.")
         if isinstance(step, int | float):
             return float(self._values(np.float64(step), np))
@@ -111,7 +112,10 @@ class Schedule(ABC):
             >>> Linear(start=0.0, end=1.0, steps="5%").over(Run(total_steps=200))
             Linear(start=0.0, end=1.0, steps=10)
         """
-        return self._settle(run, run.length)
+        settled = self._settle(run, run.length)
+        if isinstance(steps := getattr(settled, "steps", None), int):
+            settled._fit(steps, run.length)
+        return settled
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the named stretches, in order; a name that was not given is read off the direction."""
@@ -245,6 +249,11 @@ class Schedule(ABC):
         from warmdown.schedules.cycles import Repeat
 
         return Repeat(of=self, times=times, decay=decay, grow=grow)
+
+    @cached_property
+    def _is_ready(self) -> bool:
+        """``is_settled``, worked out once: a value does not change."""
+        return self.is_settled
 
     # -- how lengths are found: overridden by compositions -----------------------------------------------------
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = ["Chain", "Product", "Sum"]
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Self, final
 
@@ -68,23 +70,24 @@ class Chain(Schedule):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the members' phases, each moved to its place."""
-        placed = zip(self.members, self._seams(), strict=True)
+        placed = zip(self.members, self._seams, strict=True)
         moved = (phase.moved(seam) for member, seam in placed for phase in member.phases())
         return tuple(phase for phase in moved if phase.start != phase.stop)
 
     def at(self, step: float) -> tuple[int, int]:
         """Return which member is active at ``step``, and the step at which it began."""
-        seams = self._seams()
-        index = max(int(np.searchsorted(seams[1:], step, side="right")), 0)
-        return index, seams[index]
+        index = bisect_right(self._seams, step, lo=1) - 1
+        return index, self._seams[index]
 
+    @cached_property
     def _seams(self) -> list[int]:
+        """Step at which each member begins."""
         return [0, *accumulate(member.length or 0 for member in self.members[:-1])]
 
     def _values(self, step: Steps, xp: Namespace) -> Values:
         if xp is np:
             return self._numpy_values(np.asarray(step))
-        seams = self._seams()
+        seams = self._seams
         value = self.members[-1]._values(step - seams[-1], xp)
         for member, (start, stop) in reversed(list(zip(self.members[:-1], pairwise(seams), strict=True))):
             value = xp.where(step < stop, member._values(step - start, xp), value)
@@ -101,7 +104,7 @@ class Chain(Schedule):
         return values
 
     def _shares_of(self, step: Any) -> Iterable[tuple[Schedule, int, Any]]:
-        seams = self._seams()
+        seams = self._seams
         if step.ndim == 1 and (step[1:] >= step[:-1]).all():
             cuts = [0, *np.searchsorted(step, seams[1:]).tolist(), step.size]
             mine: list[Any] = [slice(start, stop) for start, stop in pairwise(cuts)]
