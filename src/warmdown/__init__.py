@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from warmdown.record import *
     from warmdown.run import *
     from warmdown.schedules import *
+    from warmdown.spec import *
+    from warmdown.spec import External as External
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ _ROOMS = {
         "warmup_linear", "warmup_polynomial", "with_warmup", "wsd", "wsd_s",
     ),
     "warmdown.binding": ("Scheduler",),
+    "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

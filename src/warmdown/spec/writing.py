@@ -1,0 +1,74 @@
+"""A plan to text: YAML as a person would write it, or JSON; a file is there as a whole or not at all."""
+
+from __future__ import annotations
+
+__all__ = ["dumps", "save"]
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+import yaml
+
+from warmdown.errors import SpecError
+from warmdown.plan import Plan
+
+_WIDTH = 110
+
+
+def dumps(plan: Plan) -> str:
+    """Return a plan as YAML that :func:`loads` turns back into an equal plan.
+
+    Raises:
+        ScheduleError: Something in it is code, and no data.
+
+    Example:
+        >>> from warmdown import Cosine, Plan, Run
+        >>> print(dumps(Plan.of(lr=Cosine(end=0.1), run=Run(total_steps=100))))
+        run: {total_steps: 100}
+        lr: {kind: cosine, end: 0.1}
+        <BLANKLINE>
+    """
+    return yaml.safe_dump(plan.to_dict(), sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
+
+
+def save(plan: Plan, path: str | Path) -> Path:
+    """Write a plan to a file: JSON when it ends in ``.json``, else YAML.
+
+    Args:
+        plan: The plan.
+        path: The file; one that stands there is replaced, in one move.
+
+    Returns:
+        The path.
+
+    Raises:
+        ScheduleError: Something in the plan is code, and no data.
+        SpecError: The file cannot be written.
+    """
+    path = Path(path)
+    is_json = path.suffix.lower() == ".json"
+    write_whole(path, json.dumps(plan.to_dict(), indent=2) + "\n" if is_json else dumps(plan))
+    return path
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Write a text beside its place, and move it there when it is on the disk.
+
+    Raises:
+        SpecError: The file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with part.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            part.chmod(path.stat().st_mode & 0o777)
+        part.replace(path)
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be written: {error.strerror or error}. Check the folder."]) from None
+    finally:
+        part.unlink(missing_ok=True)
