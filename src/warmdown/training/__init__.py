@@ -4,5 +4,6 @@ from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.history import *
 from warmdown.training.progress import *
+from warmdown.training.tasks import *
 from warmdown.training.trainer import *
 from warmdown.training.weights import *

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-__all__ = ["facts_of", "plan_of", "run_of", "scheduler_for"]
+__all__ = ["facts_of", "plan_of", "run_in", "run_of", "scheduler_for"]
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrapped
-from warmdown.errors import TrainingError
+from warmdown.errors import RunError, SpecError, TrainingError
 from warmdown.placeholders import resolve
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.training.progress import TrainerRunConfig
 
-Facts = Mapping[str, float | None]
 
+def plan_of(given: Any, run: Run) -> Plan | None:
+    """Return the plan in ``given``: a plan, a schedule for ``lr``, its data or the path of its file; else ``None``.
 
-def plan_of(given: Any, facts: Facts) -> Plan | None:
-    """Return the plan in ``given``: a plan, a schedule for ``lr``, its data or the path of its file; else ``None``."""
+    Args:
+        given: What a person gave.
+        run: What placeholders in a file stand for.
+    """
     if isinstance(given, Plan):
         return given
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
-    if isinstance(given, str | PathLike | Mapping):
-        return _read(given, facts)
+    if isinstance(given, str | PathLike):
+        from warmdown.spec.plans import load
+
+        return load(Path(given), run=run)
+    if isinstance(given, Mapping):
+        from warmdown.spec.plans import plan_from_dict
+
+        return plan_from_dict(given, run=run)
     return None
+
+
+def run_in(given: Any) -> Run:
+    """Return the facts about the run that a plan brings along; a file need not be whole for that."""
+    if isinstance(given, Plan):
+        return given.run
+    data = _data(given)
+    told = data.get("run") if isinstance(data, Mapping) else None
+    if not isinstance(told, Mapping):
+        return Run()
+    known = {field.name for field in fields(Run)}
+    try:
+        return Run(**{name: _number(fact) for name, fact in told.items() if name in known})
+    except (RunError, TypeError):  # told in full when the plan itself is read
+        return Run()
 
 
 def run_of(config: TrainerRunConfig, given: Run) -> Run:
@@ -61,10 +86,9 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     Raises:
         TrainingError: ``given`` is neither.
     """
-    facts = facts_of(config)
-    if (plan := plan_of(given, facts)) is not None:
+    if (plan := plan_of(given, run_of(config, run_in(given)))) is not None:
         return Scheduler(optimizer, plan=plan, run=run_of(config, plan.run))
-    factory: Callable[[Any], Any] = resolve(given, facts)
+    factory: Callable[[Any], Any] = resolve(given, facts_of(config))
     if not callable(factory):
         raise TrainingError(
             f"train(create_scheduler_fn={given!r:.60}): a plan, a schedule, the path of a plan, or a function that "
@@ -73,7 +97,19 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     return factory(unwrapped(optimizer))
 
 
-def _read(given: Any, facts: Facts) -> Plan:
-    from warmdown import spec
+def _data(given: Any) -> Any:
+    if not isinstance(given, str | PathLike):
+        return given
+    from warmdown.spec.reading import from_json, from_yaml, read_text
 
-    return spec.load(given)
+    try:
+        text = read_text(given)
+        return (from_json(text) if Path(given).suffix.lower() == ".json" else from_yaml(text)).data
+    except SpecError:
+        return None
+
+
+def _number(fact: Any) -> Any:
+    from warmdown.spec.arithmetic import number_in
+
+    return number_in(fact) if isinstance(fact, str) and number_in(fact) is not None else fact

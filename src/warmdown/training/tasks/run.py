@@ -1,0 +1,197 @@
+"""One run: a task under a plan from a seed. The same three give the same weights, bit for bit."""
+
+from __future__ import annotations
+
+__all__ = ["Outcome", "run_task"]
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from warmdown.record import Record
+from warmdown.training.callbacks import (
+    RecordCallback,
+    SaveTrainingStateCallback,
+    TerminateOnNaNCallback,
+    TrackerCallback,
+)
+from warmdown.training.callbacks.base import TrainerCallback
+from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.history import LossTracker
+from warmdown.training.planning import run_in
+from warmdown.training.rng import mixed, seed_everything
+from warmdown.training.tasks.task import Task, task_of
+from warmdown.training.trainer import Trainer
+from warmdown.training.weights import digest_of_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a run.
+
+    Args:
+        metrics: The last value of every metric.
+        digest: SHA-256 of the weights.
+        updates: Updates that were made.
+        seconds: How long the training took, in this process.
+        stopped: Why it ended early, or nothing.
+        record: Everything that was written down.
+    """
+
+    metrics: dict[str, float]
+    digest: str
+    updates: int
+    seconds: float
+    stopped: str
+    record: Record
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the record as plain data."""
+        return {
+            "metrics": self.metrics, "digest": self.digest, "updates": self.updates, "seconds": self.seconds,
+            "stopped": self.stopped,
+        }  # fmt: skip
+
+
+def run_task(
+    name: str,
+    plan: Any = None,
+    *,
+    out: str | PathLike[str] | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    max_steps: int | None = None,
+    batch_size: int | None = None,
+    accumulate: int = 1,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+    keep: int | None = 3,
+    track: Sequence[str] = (),
+    on_change: str = "ask",
+    callbacks: Iterable[TrainerCallback] = (),
+) -> Outcome:
+    """Train a task under a plan.
+
+    Args:
+        name: The task, as for :func:`task_of`.
+        plan: What is scheduled, as for :meth:`Trainer.train`; ``None`` is a constant rate. The ``lr``, ``epochs`` and
+            ``total_steps`` of its run count where nothing else is said.
+        out: Folder for record, checkpoints, events and result, or ``None``: nothing is written.
+        seed: Seed of weights, order and everything else that is random.
+        epochs: Passes over the data.
+        max_steps: Updates to make.
+        batch_size: Samples in a batch of one process.
+        accumulate: Batches of one process that make an update.
+        resume: Whether to go on from the newest good checkpoint in ``out``, where there is one.
+        checkpoint_every: Updates between two checkpoints; the end is always saved when there is a folder.
+        keep: How many checkpoints are kept.
+        track: Trackers by accelerate's names.
+        on_change: What happens when the checkpoint was made under another plan.
+        callbacks: More of them.
+    """
+    seed_everything(seed)
+    task = task_of(name)
+    folder = None if out is None else Path(out)
+    told = run_in(plan)
+    recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+    trainer = TaskTrainer(
+        task,
+        lr=task.lr if told.lr is None else told.lr,
+        callbacks=[TerminateOnNaNCallback(), recorder, *_writers(folder, checkpoint_every, keep, track), *callbacks],
+        seed=seed,
+        log_with=list(track) or None,
+        logging_dir=folder,
+    )
+    seed_everything(mixed(seed, trainer._accelerator.process_index))  # dropout differs between processes
+    began = perf_counter()
+    trainer.train(
+        task.train,
+        epochs or told.epochs or task.epochs,
+        task.test,
+        per_device_batch_size=batch_size or task.batch_size,
+        max_num_train_steps=max_steps or (None if epochs or told.epochs else told.total_steps),
+        gradient_accumulation_steps=accumulate,
+        plan=plan,
+        resume_from=_newest(folder) if resume else None,
+        on_change=on_change,
+    )
+    outcome = _outcome(trainer, recorder.record, perf_counter() - began)
+    if folder is not None and trainer.is_main:
+        _write(folder / "result.json", {"task": name, "seed": seed, **outcome.to_dict()})
+    return outcome
+
+
+class TaskTrainer(Trainer):
+    """A trainer that also tells a task's metrics.
+
+    Args:
+        task: What to train on.
+        lr: Base learning rate.
+        kwargs: As for a trainer.
+    """
+
+    def __init__(self, task: Task, *, lr: float, **kwargs: Any) -> None:
+        self.task = task
+        self._metrics: dict[str, LossTracker] = {name: LossTracker() for name in task.metrics}
+        super().__init__(task.model, task.loss, task.optimizer(task.model, lr), **kwargs)
+
+    def eval_epoch_start(self) -> None:
+        """Begin an evaluation."""
+        super().eval_epoch_start()
+        for tracker in self._metrics.values():
+            tracker.reset()
+
+    def calculate_eval_batch_loss(self, batch: Any) -> dict[str, Any]:
+        """Return loss and outputs, and note the task's metrics."""
+        output = super().calculate_eval_batch_loss(batch)
+        for name, metric in self.task.metrics.items():
+            self._metrics[name].update(metric(output["model_outputs"], batch[1]), output["batch_size"])
+        return output
+
+    def eval_epoch_end(self) -> None:
+        """Put the metrics into the history."""
+        for name, tracker in self._metrics.items():
+            self._note_epoch_loss(name, tracker)
+        super().eval_epoch_end()
+
+
+def _writers(folder: Path | None, every: int | None, keep: int | None, track: Sequence[str]) -> list[TrainerCallback]:
+    writers: list[TrainerCallback] = []
+    if track:
+        writers.append(TrackerCallback("events"))
+    if folder is not None:
+        writers.append(
+            SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep)
+        )
+    return writers
+
+
+def _newest(folder: Path | None) -> Path | None:
+    if folder is None or not (checkpoints := Checkpoints(folder / "checkpoints")).all():
+        return None
+    newest, damages = checkpoints.newest_good()
+    for damage in damages:
+        print(damage)
+    return newest
+
+
+def _outcome(trainer: Trainer, record: Record, seconds: float) -> Outcome:
+    history = trainer.run_history
+    return Outcome(
+        metrics={name.removesuffix("_epoch"): history.get_latest_metric(name) for name in history.get_metric_names()},
+        digest=digest_of_weights(trainer.get_model(keep_torch_compile=False)),
+        updates=trainer.progress.updates,
+        seconds=seconds,
+        stopped=trainer.stopped_by,
+        record=record,
+    )
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    fresh = path.with_name(path.name + ".tmp")
+    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    fresh.replace(path)

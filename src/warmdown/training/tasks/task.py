@@ -1,0 +1,100 @@
+"""What a task is: a model, a loss and data, built by a function."""
+
+from __future__ import annotations
+
+__all__ = ["TASKS", "Task", "task_of"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from warmdown.errors import TrainingError, nearest
+
+Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes the model's output and the target of a batch, returns the mean over its samples."""
+
+
+def momentum_sgd(model: torch.nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Return the optimizer of a task that names none: SGD with momentum 0.9."""
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Something to train on.
+
+    Args:
+        model: The model, freshly made.
+        loss: Takes the model's output and the target, returns the mean over the batch.
+        train: Data of pairs (input, target).
+        test: The same, to evaluate on, or ``None``.
+        metrics: More to tell after each epoch, by name.
+        optimizer: Makes the optimizer of the model and a learning rate.
+        lr: Base learning rate.
+        epochs: Passes over the data.
+        batch_size: Samples in a batch of one process.
+        says: One line about it for a person.
+    """
+
+    model: torch.nn.Module
+    loss: Callable[..., torch.Tensor]
+    train: Any
+    test: Any = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    optimizer: Callable[[torch.nn.Module, float], torch.optim.Optimizer] = momentum_sgd
+    lr: float = 0.1
+    epochs: int = 10
+    batch_size: int = 32
+    says: str = ""
+
+
+TASKS: Mapping[str, str] = {
+    "digits": "warmdown.training.tasks.digits:build",
+    "fashion": "warmdown.training.tasks.fashion:build",
+    "text": "warmdown.training.tasks.text:build",
+}
+"""Where each task is built, by its name."""
+
+
+def task_of(name: str) -> Task:
+    """Build a task; random numbers are those of the caller.
+
+    Args:
+        name: ``digits``, ``fashion``, ``text``, or ``module:function`` of your own. The function returns a
+            :class:`Task`, or ``(model, loss, train)`` or ``(model, loss, (train, test))``.
+
+    Raises:
+        TrainingError: There is no such task, or the function returns something else.
+    """
+    built = _function(name)()
+    if isinstance(built, Task):
+        return built
+    if not isinstance(built, tuple) or len(built) != 3:
+        raise TrainingError(
+            f"task({name!r}): returned {type(built).__name__}. A task returns warmdown.training.Task(…), or a tuple "
+            "(model, loss, train) or (model, loss, (train, test))."
+        )
+    model, loss, data = built
+    train, test = data if isinstance(data, Sequence) and len(data) == 2 else (data, None)
+    return Task(model=model, loss=loss, train=train, test=test)
+
+
+def _function(name: str) -> Callable[[], Any]:
+    path = TASKS.get(name, name)
+    module, colon, function = path.partition(":")
+    if not colon or not function:
+        raise TrainingError(f"task({name!r}): no such task. {nearest(name, TASKS)} Your own is 'module:function'.")
+    try:
+        found: Callable[[], Any] = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise TrainingError(
+            f"task({name!r}): there is no module {module!r}. Run it from the folder it lies in."
+        ) from None
+    except AttributeError:
+        raise TrainingError(f"task({name!r}): {module} has no {function!r}. Name a function that is there.") from None
+    return found
