@@ -1,0 +1,76 @@
+"""OneTrainer's scheduler names, with the same values."""
+
+from __future__ import annotations
+
+__all__ = ["ONETRAINER_NAMES", "onetrainer_schedule"]
+
+from collections.abc import Callable, Mapping
+
+from warmdown.compat.names.shapes import after_warmup, hard_restarts, waves
+from warmdown.errors import ScheduleError, nearest
+from warmdown.schedules import Constant, Cosine, Linear, Rex, Scale, Schedule
+
+
+def onetrainer_schedule(
+    name: str, *, total_steps: int, warmup: float = 0, cycles: float = 1.0, min_factor: float = 0.0
+) -> Schedule:
+    """Return the schedule that OneTrainer calls ``name``.
+
+    Args:
+        name: ``CONSTANT``, ``LINEAR``, ``COSINE``, ``COSINE_WITH_RESTARTS``, ``COSINE_WITH_HARD_RESTARTS`` or ``REX``;
+            a member of OneTrainer's enumeration will do.
+        total_steps: Updates in the run, warmup included.
+        warmup: Updates of the warmup, or above 0 and up to 1 a share of the run; 1 is the whole of it.
+        cycles: Number of cycles of the two that restart.
+        min_factor: Lowest value as a share of the base value.
+
+    Raises:
+        ScheduleError: There is no such name, or a number is out of range.
+
+    Example:
+        >>> from warmdown.compat.names import onetrainer_schedule
+        >>> rex = onetrainer_schedule("REX", total_steps=100, warmup=0.1)
+        >>> [round(rex(step), 4) for step in (0, 5, 10, 55, 100)]
+        [0.0, 0.5, 1.0, 0.9091, 0.0]
+    """
+    name = str(getattr(name, "value", name)).upper()
+    if name not in _NAMED:
+        raise ScheduleError(f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, ONETRAINER_NAMES)}")
+    if not 0 <= min_factor <= 1:
+        raise ScheduleError(f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed.")
+    steps = _warmup(warmup, total_steps)
+    schedule = _NAMED[name](total_steps - steps, min_factor, cycles)
+    return after_warmup(Scale(schedule), steps=steps).of
+
+
+def _waves(steps: int, low: float, cycles: float) -> Schedule:
+    return waves(2 * cycles, low, steps).take(max(steps - 1, 0))  # it holds what the last update uses
+
+
+def _hard_restarts(steps: int, low: float, cycles: float) -> Schedule:
+    return hard_restarts(cycles, low, steps).take(max(steps - 1, 0))
+
+
+_NAMED: Mapping[str, Callable[[int, float, float], Schedule]] = {
+    "CONSTANT": lambda *_: Constant(value=1.0),
+    "LINEAR": lambda steps, low, _: Linear(start=1.0, end=low, steps=steps),
+    "COSINE": lambda steps, low, _: Cosine(start=1.0, end=low, steps=steps),
+    "COSINE_WITH_RESTARTS": _waves,
+    "COSINE_WITH_HARD_RESTARTS": _hard_restarts,
+    "REX": lambda steps, low, _: Rex(start=1.0, end=low, steps=steps, d=0.9),
+}
+_ELSEWHERE = {
+    "ADAFACTOR": "that rate is the optimizer's own. Use CONSTANT.",
+    "CUSTOM": "a custom class is given by its dotted path: use from_torch, or class_path in a plan.",
+}
+ONETRAINER_NAMES = tuple(_NAMED)
+
+
+def _warmup(given: float, total_steps: int) -> int:
+    steps = int(given) if given > 1 else int(given * total_steps)
+    if given < 0 or steps > total_steps:
+        raise ScheduleError(
+            f"warmup={given}: {steps} updates of warmup do not fit into the {total_steps} of the run. Give fewer, or a "
+            "share of the run up to 1."
+        )
+    return steps

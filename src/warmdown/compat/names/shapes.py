@@ -1,0 +1,57 @@
+"""The few expressions that several of these libraries spell, each in its own words."""
+
+from __future__ import annotations
+
+__all__ = ["after_warmup", "hard_restarts", "waves"]
+
+from fractions import Fraction
+
+from warmdown.errors import ScheduleError
+from warmdown.schedules import Constant, Cosine, Linear, Scale, Schedule
+
+
+def waves(halves: float, end: float, steps: int) -> Schedule:
+    """Return half waves of a cosine between 1 and ``end``, down and up by turns, fitted into ``steps``."""
+    share = _share("num_cycles", halves)
+    if share == 1:
+        return Cosine(start=1.0, end=end, steps=steps)
+    if share == 0:
+        return Constant(value=1.0, steps=steps)
+    down = Cosine(start=1.0, end=end, steps=share.denominator)
+    up = Cosine(start=end, end=1.0, steps=share.denominator)
+    return (down >> up).repeat().take(share.numerator).stretch(steps)
+
+
+def hard_restarts(cycles: float, end: float, steps: int) -> Schedule:
+    """Return half waves of a cosine from 1 to ``end``, each beginning at 1 again, fitted into ``steps``."""
+    share = _share("num_cycles", cycles)
+    if share == 0:
+        return Constant(value=1.0, steps=steps)
+    return Cosine(start=1.0, end=end, steps=share.denominator).repeat().take(share.numerator).stretch(steps)
+
+
+def after_warmup(
+    scale: Scale, *, steps: int, first: float = 0.0, first_ratio: float = 0.0, last: tuple[float, float] = (1.0, 0.0)
+) -> Scale:
+    """Return ``scale`` after a straight warmup from an absolute rate, or a share of the base value, to the base value.
+
+    Args:
+        scale: What follows.
+        steps: Length of the warmup.
+        first: Absolute first rate.
+        first_ratio: First rate as a share of the base value; the two are added.
+        last: Where the warmup leads, as a share of the base value, and what is added to it.
+    """
+    if steps == 0:
+        return scale
+    rising = Linear(start=first_ratio, end=last[0], steps=steps).named("warmup") >> scale.of
+    if not (first or scale.offset):
+        return Scale(rising, low=scale.low)
+    offset = Linear(start=first, end=last[1], steps=steps) >> (scale.offset or Constant(value=0.0))
+    return Scale(rising, offset=offset, low=scale.low)
+
+
+def _share(name: str, number: float) -> Fraction:
+    if not 0 <= number <= 10_000:
+        raise ScheduleError(f"{name}={number!r}: a number of cycles from 0 to 10000 is needed.")
+    return Fraction(number).limit_denominator(1000)

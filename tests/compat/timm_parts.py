@@ -1,0 +1,24 @@
+"""timm's schedulers without the rest of timm, which asks for torchvision."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+def timm_scheduler() -> Any:
+    """Return ``timm.scheduler``, imported under an empty parent where the real one cannot be; skip without timm."""
+    if "timm" not in sys.modules:
+        found = importlib.util.find_spec("timm")
+        if found is None or found.origin is None:
+            pytest.skip("timm is not installed")
+        parent = ModuleType("timm")
+        parent.__path__ = [str(Path(found.origin).parent)]
+        sys.modules["timm"] = parent
+    return importlib.import_module("timm.scheduler")
