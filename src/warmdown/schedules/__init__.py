@@ -4,6 +4,7 @@ from warmdown.schedules.base import *
 from warmdown.schedules.compose import *
 from warmdown.schedules.curves import *
 from warmdown.schedules.cycles import *
+from warmdown.schedules.feedback import *
 from warmdown.schedules.meaning import *
 from warmdown.schedules.recipes import *
 from warmdown.schedules.stairs import *
