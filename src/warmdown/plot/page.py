@@ -20,7 +20,7 @@ from warmdown.plot.digits import count, number
 from warmdown.plot.groups import Groups
 from warmdown.plot.look import DARK, LIGHT, Look
 from warmdown.plot.picture import drawn, figure
-from warmdown.plot.view import Drawable, Line, View, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
 from warmdown.plot.words import summary_of, table_of, value_at
 from warmdown.record import Record
 from warmdown.run import Run
@@ -129,9 +129,9 @@ def notebook(plan: Plan | Schedule) -> str | None:
 
 def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
     """Return the SVG document of a view."""
+    picture = drawn(scene, log=log, look=look, title=title, width=width)
     import matplotlib
 
-    picture = drawn(scene, log=log, look=look, title=title, width=width)
     page = io.StringIO()
     # text stays text; identifiers and dates do not differ from one drawing to the next
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown", "font.family": ["DejaVu Sans"]}
@@ -271,7 +271,10 @@ def _phases_table(scene: View) -> str:
 
 
 def _ends(line: Line) -> list[tuple[Phase, float, float]]:
-    return [(phase, value_at(line, phase.start), value_at(line, phase.stop or line.stop)) for phase in line.phases]
+    return [
+        (phase, value_at(line, phase.start), value_at(line, phase.stop or line.stop))
+        for phase in line.phases[:MANY_PHASES]
+    ]
 
 
 def _values_table(scene: View) -> str:

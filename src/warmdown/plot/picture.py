@@ -14,7 +14,7 @@ from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
 from warmdown.plot.digits import number, short_count
 from warmdown.plot.groups import Groups
 from warmdown.plot.look import DARK, DASHES, LIGHT, Look, tint_of
-from warmdown.plot.view import Drawable, Line, Panel, View, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, view
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase
@@ -156,10 +156,10 @@ def _frame(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, look: Look) -> 
 
 
 def _phases(axes: Axes, phases: tuple[Phase, ...], stop: int, sheet: _Sheet, look: Look) -> None:
-    for number_, (phase, row) in enumerate(zip(phases, sheet.names(phases, stop), strict=True)):
-        end = stop if phase.stop is None else phase.stop
-        axes.axvspan(phase.start, end, facecolor=tint_of(phase.name, number_, look), edgecolor="none", zorder=0)
-        if phase.start:
+    for place, (phase, row) in enumerate(zip(phases, sheet.names(phases, stop), strict=True)):
+        if len(phases) <= MANY_PHASES:
+            end = stop if phase.stop is None else phase.stop
+            axes.axvspan(phase.start, end, facecolor=tint_of(phase.name, place, look), edgecolor="none", zorder=0)
             axes.axvline(phase.start, color=look.grid, linewidth=0.8, zorder=1)
         if row is not None:
             _name(axes, phase, row, sheet, look)
@@ -250,7 +250,8 @@ def _end_labels(axes: Axes, panel: Panel, sheet: _Sheet, floor: float | None, lo
     else:
         shares = [float(np.log(max(height, floor) / low) / np.log(high / low)) for height in heights]
     room = int(sheet.plot_height / _LABEL)
-    named = sorted(range(len(shares)), key=lambda index: shares[index])[:: -(-len(shares) // room)]
+    rising = sorted(range(len(shares)), key=lambda index: (shares[index], np.mean(panel.lines[index].values)))
+    named = rising[:: -(-len(shares) // room)]
     apart = _apart([shares[index] for index in named], _LABEL / sheet.plot_height)
     for index, share in zip(named, apart, strict=True):
         axes.annotate(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
-from warmdown.plot.digits import number, short_count
+from warmdown.plot.digits import count, number, short_count
 from warmdown.plot.groups import Groups
 from warmdown.plot.sampling import Array
 from warmdown.plot.view import Drawable, Panel, View, view
@@ -49,18 +49,19 @@ def terminal(
         log: Whether values stand on a logarithmic axis.
         record: What was really written, drawn beside the plan.
         groups: Base values of each parameter group.
-        colour: Whether to write the escape codes of a terminal with colours.
+        colour: Whether to write colours, where standard output is a terminal (or ``FORCE_COLOR`` says so) and
+            ``NO_COLOR`` is not set.
 
     Example:
         >>> from warmdown import Linear, Run
         >>> print(terminal(Linear(), run=Run(total_steps=100, lr=0.1), width=40, height=4))
-        learning rate
+        learning rate over 100 updates
                0.1 ┤⠉⠙⠒⠲⠤⢄⣀⡀
                    │⠀⠀⠀⠀⠀⠀⠀⠉⠉⠒⠒⠤⢄⣀⡀
               0.05 ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠓⠒⠦⢤⣀⣀
                  0 ┤⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠀⠈⠉⠑⠒⠢⠤⣀
                    └┬──────────────────────────┬
-                    0                          100 updates
+                    0                          100
                     │decay
     """
     columns = max((width or min(shutil.get_terminal_size().columns, 100)) - _GUTTER - 2, 28)
@@ -101,7 +102,7 @@ def _schedule_values(schedule: Schedule, width: int) -> Array:
 
 def _panel(panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool) -> list[str]:
     scale = _Scale.of(panel, log=log)
-    head = panel.unit + (" (logarithmic)" if scale.log else "")
+    head = f"{panel.unit}{' (logarithmic)' if scale.log else ''} over {count(scene.stop)} {scene.clock}"
     body = _curves(panel, scene, scale, columns, rows, colour=colour)
     beside = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in _beside(scale, rows)]
     drawn = [label + line for label, line in zip(beside, body, strict=True)]
@@ -161,21 +162,22 @@ def _beside(scale: _Scale, rows: int) -> list[str]:
 
 
 def _below(scene: View, columns: int) -> list[str]:
-    line, text = ["─"] * columns, [" "] * (columns + _GUTTER)
+    line, text = ["─"] * columns, [" "] * columns
     for tick in linear_ticks(0, scene.stop, max(columns // 11, 2)):
         column = min(int(tick / max(scene.stop, 1) * columns), columns - 1)
         line[column] = "┬"
         label = short_count(tick)
+        column = min(column, columns - len(label))
         text[column : column + len(label)] = label
     left = " " * (_GUTTER + 1)
-    return [f"{left}└{''.join(line)}", f"{left} {''.join(text).rstrip()} {scene.clock}"]
+    return [f"{left}└{''.join(line)}", f"{left} {''.join(text).rstrip()}"]
 
 
 def _names(phases: tuple[Phase, ...], stop: int, columns: int) -> list[str]:
     """Return the names of the phases, each below its first step."""
     starts = [int(phase.start / max(stop, 1) * columns) for phase in phases]
     names = [f"│{phase.name}" for phase in phases]
-    rows = placed([(start, len(name) + 1) for start, name in zip(starts, names, strict=True)], 2, columns + _GUTTER)
+    rows = placed([(start, len(name) + 1) for start, name in zip(starts, names, strict=True)], 2, columns + 1)
     lines = [[" "] * (columns + _GUTTER) for _ in range(2)]
     for start, name, row in zip(starts, names, rows, strict=True):
         if row is not None:

@@ -6,6 +6,7 @@ __all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,6 +32,8 @@ _UNITS = {
 }
 _SHORTEST_RUN = 1000
 """Updates drawn when nobody says how long the run is."""
+MANY_PHASES = 100
+"""More phases than these are neither shaded nor told one by one."""
 _TIMES = ("steps", "every", "timescale", "up", "down", "at")
 """Fields of schedules that hold a time."""
 
@@ -317,8 +320,7 @@ def _recorded_phases(record: Record) -> tuple[Phase, ...]:
     named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
     begun = [row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]]
     end = max((row.step for row in record), default=0)
-    stops = [*(step for step, _ in begun[1:]), end]
-    return tuple(Phase(name, start, stop) for (start, name), stop in zip(begun, stops, strict=True))
+    return tuple(Phase(name, start, stop) for (start, name), (stop, _) in pairwise([*begun, (end, "")]))
 
 
 def _panels(lines: list[Line]) -> tuple[Panel, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from warmdown.plot.digits import count, number
 from warmdown.plot.groups import Groups
 from warmdown.plot.sampling import Array, Function, sample
-from warmdown.plot.view import Drawable, Line, View, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
 from warmdown.record import Record
 from warmdown.run import Run
 
@@ -201,7 +201,7 @@ def _difference(line: Line, scene: View) -> list[str]:
 def _happenings(line: Line) -> list[tuple[int, str]]:
     if line.value is None:
         return [(int(line.steps[0]), "first recorded"), (int(line.steps[-1]), "last recorded")]
-    found = [(0, "start"), *((phase.start, f"{phase.name} begins") for phase in line.phases[1:])]
+    found = [(0, "start"), *((phase.start, f"{phase.name} begins") for phase in line.phases[1:MANY_PHASES])]
     found += [(step, "changes") for step in _changes(line.value, line.steps, line.values)]
     found += _extremes(line)
     return [*found, (max(line.stop - 1, 0), "last update"), (line.stop, "end")]
