@@ -16,7 +16,7 @@ from warmdown.training.callbacks.base import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.data import Place, Source, source_of
 from warmdown.training.history import LossTracker, RunHistory
-from warmdown.training.progress import Progress, TrainerRunConfig, with_epochs
+from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.rng import restore
 
 
@@ -105,7 +105,7 @@ class Inside:
 
     def _create_run_config(self, num_epochs: int, batch_size: int, **told: Any) -> TrainerRunConfig:
         accelerator = self._accelerator
-        config = TrainerRunConfig(
+        return TrainerRunConfig(
             num_epochs=num_epochs,
             train_per_device_batch_size=batch_size,
             eval_per_device_batch_size=batch_size,
@@ -117,7 +117,6 @@ class Inside:
             is_world_process_zero=accelerator.is_main_process,
             **told,
         )
-        return with_epochs(config)
 
     def _prepare(self) -> None:
         """Hand model and optimizer to accelerate, also when an earlier run has done so before."""

@@ -103,7 +103,7 @@ def _data(given: Any) -> Any:
     from warmdown.spec.reading import from_json, from_yaml, read_text
 
     try:
-        text = read_text(given)
+        text = read_text(Path(given))
         return (from_json(text) if Path(given).suffix.lower() == ".json" else from_yaml(text)).data
     except SpecError:
         return None

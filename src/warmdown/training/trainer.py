@@ -23,6 +23,7 @@ from warmdown.training.inside import Inside
 from warmdown.training.loop import evaluate_once, run_evaluation, run_training
 from warmdown.training.planning import scheduler_for
 from warmdown.training.portable import load_portable, save_portable
+from warmdown.training.progress import with_epochs
 
 Batch = Any
 Output = dict[str, Any]
@@ -136,7 +137,8 @@ class Trainer(Inside):
         self.train_dataset, self.eval_dataset, self.collate_fn = train_dataset, eval_dataset, collate_fn
         self.create_scheduler_fn = _one_schedule(create_scheduler_fn, plan)
         self._make_sources(per_device_batch_size, train_dataloader_kwargs, eval_dataloader_kwargs)
-        self.run_config = self._create_run_config(
+        self._call("on_run_setup")
+        told = self._create_run_config(
             num_epochs,
             per_device_batch_size,
             max_num_train_steps=max_num_train_steps,
@@ -144,6 +146,7 @@ class Trainer(Inside):
             gradient_clip_value=gradient_clip_value,
             gradient_clip_norm=gradient_clip_norm,
         )
+        self.run_config = with_epochs(told)
         self._prepare()
         self.scheduler = self.create_scheduler()
         self._counts_attempts = getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
@@ -173,6 +176,7 @@ class Trainer(Inside):
             raise TrainingError("evaluate(dataset=None): there is nothing to evaluate on. Give a dataset.")
         self.collate_fn = collate_fn if collate_fn is not None else self.collate_fn
         self._eval_source = self._source(self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs))
+        self._call("on_run_setup")
         self.run_config = self._create_run_config(1, per_device_batch_size)
         self._prepare()
         run_evaluation(self)

@@ -33,6 +33,9 @@ class TrainerCallback:
     def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """The trainer was made."""
 
+    def on_run_setup(self, trainer: Trainer, **kwargs: Any) -> None:
+        """The data is there, the length of the run is not reckoned yet."""
+
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Everything is prepared, and restored where the run is resumed."""
 
@@ -120,23 +123,34 @@ class CallbackHandler:
         return self._hooks[event]
 
     def call_event(self, event: str, trainer: Trainer, **kwargs: Any) -> None:
-        """Call every callback's hook.
+        """Call every callback's hook; also those after one that fails, so that all have seen the same run.
 
         Raises:
             StopTrainingError: A callback asked for the end.
             TrainingError: A callback failed; the message says which, the cause is attached.
         """
+        failures: list[Exception] = []
         for hook in self.hooks(event):
             try:
                 hook(trainer, **kwargs)
-            except (StopTrainingError, TrainingError):
-                raise
-            except Exception as error:
-                owner = type(hook.__self__).__name__ if hasattr(hook, "__self__") else hook
-                raise TrainingError(f"{owner}.{event}: {type(error).__name__}: {error}") from error
+            except Exception as failure:
+                failures.append(_whose(failure, hook, event))
+        if failures:
+            asked = (failure for failure in failures if not isinstance(failure, StopTrainingError))
+            raise next(asked, failures[0])
 
     def __iter__(self) -> Iterator[TrainerCallback]:
         return iter(self.callbacks)
+
+
+def _whose(failure: Exception, hook: Any, event: str) -> Exception:
+    """Return the failure, saying which callback it is of."""
+    if isinstance(failure, StopTrainingError | TrainingError):
+        return failure
+    owner = type(hook.__self__).__name__ if hasattr(hook, "__self__") else repr(hook)
+    told = TrainingError(f"{owner}.{event}: {type(failure).__name__}: {failure}")
+    told.__cause__ = failure
+    return told
 
 
 def _is_overridden(callback: TrainerCallback, event: str) -> bool:
