@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Attribute", "Field", "group_names", "has_gradients", "unwrapped"]
+__all__ = ["Attribute", "Field", "group_names", "has_gradients", "stand_in", "unwrapped"]
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,10 +176,23 @@ def group_names(optimizer: Any) -> list[str]:
     return [str(group.get("name", index)) for index, group in enumerate(unwrapped(optimizer).param_groups)]
 
 
+def stand_in(optimizer: Any) -> Optimizer:
+    """Return a small optimizer whose groups hold the same numbers, to try on it what the real one must not feel."""
+    groups = [
+        {**{key: _copied(held) for key, held in group.items()}, "params": [torch.nn.Parameter(torch.zeros(1))]}
+        for group in unwrapped(optimizer).param_groups
+    ]
+    return torch.optim.SGD(groups, lr=0.0)
+
+
 def has_gradients(optimizer: Any) -> bool:
     """Tell whether any parameter has a gradient: a backward pass was made, and not yet forgotten."""
     groups = unwrapped(optimizer).param_groups
     return any(parameter.grad is not None for group in groups for parameter in group["params"])
+
+
+def _copied(held: Any) -> Any:
+    return held.item() if isinstance(held, torch.Tensor) and held.numel() == 1 else held
 
 
 # -- where a number lies in a group --------------------------------------------------------------------------------
