@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS", "LazyGroup", "Unusable", "main"]
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
@@ -94,6 +95,9 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="warmdown")
 def main() -> None:
     """Schedules for everything that a training run turns: see, check and run them."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without braille shows question marks, not a traceback
 
 
 def _load(name: str, entry: Entry) -> click.Command:

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from warmdown.spec.changing import *
 from warmdown.spec.plans import *
+from warmdown.spec.reading import from_yaml as from_yaml
+from warmdown.spec.schedules import drives_several as drives_several
 from warmdown.spec.schedules import shapes as shapes
 from warmdown.spec.writing import *
 

@@ -99,10 +99,9 @@ def _module(name: str, path: str) -> Any:
 def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
-        own = (word for word, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
-        raise ScheduleError(
-            f"{path!r}: there is no such class. {nearest(name, (word for word in own if word[0] != '_'))}"
-        )
+        own = [word for word, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+        known = getattr(module, "__all__", None) or [word for word in own if word[0] != "_"] or ["nothing of its own"]
+        raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
     return found
 
 

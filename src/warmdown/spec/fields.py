@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Reader", "Reading", "parameters_of", "reader_of", "shown"]
+__all__ = ["Reader", "Reading", "parameters_of", "reader_of"]
 
 import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -16,7 +16,7 @@ from warmdown.errors import RunError, nearest
 from warmdown.run import Duration, Run, check_duration
 from warmdown.schedules import Schedule
 from warmdown.spec.arithmetic import Facts, is_arithmetic, is_number, number_in, reckon
-from warmdown.spec.reading import join
+from warmdown.spec.reading import join, shown
 
 Reader: TypeAlias = "Callable[[Reading, str, Any], Any]"
 """Takes the reading, a path and the data there; returns the value, or notes a mistake and returns ``None``."""
@@ -73,10 +73,17 @@ class Reading:
 
 @lru_cache(maxsize=256)
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Return what a schedule class or recipe takes, with real types in place of their names."""
-    hints = get_type_hints(target)
-    parameters = inspect.signature(target).parameters
-    return {name: each.replace(annotation=hints.get(name, Any)) for name, each in parameters.items()}
+    """Return what a schedule class or recipe takes, with real types in place of their names.
+
+    A field that a schedule does not show is no data: what a plateau has seen, what a caller allowed.
+    """
+    hints, hidden = get_type_hints(target), _hidden(target)
+    taken = {name: each for name, each in inspect.signature(target).parameters.items() if name not in hidden}
+    return {name: each.replace(annotation=hints.get(name, Any)) for name, each in taken.items()}
+
+
+def _hidden(target: Any) -> set[str]:
+    return {each.name for each in fields(target) if not each.repr} if is_dataclass(target) else set()
 
 
 def reader_of(hint: Any) -> Reader:
@@ -157,17 +164,6 @@ def plain(reading: Reading, path: str, data: Any) -> Any:
     if data is not None and not isinstance(data, bool | int | float):
         return reading.wrong(path, f"plain data is needed, not {shown(data)}.")
     return data
-
-
-def shown(data: Any) -> str:
-    """Return data for an error, short."""
-    if isinstance(data, Mapping):
-        return f"a mapping of {', '.join(str(key)[:20] for key in list(data)[:4]) or 'nothing'}"
-    if isinstance(data, list | tuple):
-        return f"a list of {len(data)}"
-    if data is None:
-        return "nothing"
-    return repr(data)[:40]
 
 
 def _reckoned_or_text(reading: Reading, path: str, data: str) -> Any:

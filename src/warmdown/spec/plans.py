@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["from_dict", "load", "loads", "merged", "plan_from_dict"]
+__all__ = ["from_dict", "load", "loads", "merged", "plan_from_dict", "run_from_dict"]
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from warmdown.errors import RunError, SpecError, nearest
@@ -13,8 +14,9 @@ from warmdown.plan import EVERY_GROUP, AfterEnd, Count, Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Meaning, Scale, Schedule, Set
 from warmdown.spec.arithmetic import PLACEHOLDERS, facts_of, is_number
-from warmdown.spec.fields import Reading, number, parameters_of, reader_of, shown
-from warmdown.spec.reading import Text, bounded, from_json, from_yaml, join, read_text
+from warmdown.spec.changing import changed
+from warmdown.spec.fields import Reading, number, parameters_of, reader_of
+from warmdown.spec.reading import Text, bounded, from_json, from_yaml, join, read_text, shown
 from warmdown.spec.schedules import made, schedule, what_drives
 
 TARGETS = "targets"
@@ -73,13 +75,20 @@ def plan_from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = 
     return Plan(targets=tuple(targets), run=reading.run, **words)
 
 
-def load(path: str | Path, *, run: Run | None = None, allow: Sequence[str] = ()) -> Plan:
+def load(
+    path: str | Path,
+    *,
+    run: Run | None = None,
+    allow: Sequence[str] = (),
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Plan:
     """Return the plan in a file: JSON when it ends in ``.json``, else YAML.
 
     Args:
         path: The file, of at most 1 MiB.
         run: Facts that go before the file's own: a total that the loader tells.
         allow: Modules from which class paths may be imported, besides the known ones.
+        changes: Values by path that go before the file's: ``{"lr[1].end": 0.2}``.
 
     Raises:
         SpecError: It cannot be read or is no plan; every mistake with file, line and path.
@@ -89,7 +98,7 @@ def load(path: str | Path, *, run: Run | None = None, allow: Sequence[str] = ())
         content = read_text(path)
         text = from_json(content) if Path(path).suffix.lower() == ".json" else from_yaml(content)
         lines = text.lines
-        return plan_from_dict(text.data, run=run, allow=allow)
+        return plan_from_dict(changed(text.data, changes), run=run, allow=allow)
     except SpecError as error:
         raise SpecError([_placed(str(path), mistake, lines) for mistake in error.mistakes]) from None
 
@@ -111,6 +120,22 @@ def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Pl
     """
     parsed: Text = from_yaml(text)
     return plan_from_dict(parsed.data, run=run, allow=allow)
+
+
+def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
+    """Return the run that plain data describes; numbers may be texts: ``{"total_steps": "1e4"}``.
+
+    Args:
+        data: Facts by name.
+        run: Facts that go before them.
+
+    Raises:
+        SpecError: It describes none; every mistake with its path.
+    """
+    reading = _reading(run or Run(), ())
+    _read_run(reading, data, run)
+    _raise_if_wrong(reading)
+    return reading.run
 
 
 def merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Text", "bounded", "from_json", "from_yaml", "read_text"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "Text",
+    "bounded",
+    "from_json",
+    "from_yaml",
+    "join",
+    "read_text",
+    "shown",
+]
 
 import json
 import math
@@ -219,6 +230,17 @@ def _refuse_tag(event: yaml.Event, line: int) -> None:
 def join(path: str, key: object) -> str:
     """Return the path of ``key`` inside ``path``: ``lr.steps``."""
     return f"{path}.{str(key)[:60]}" if path else str(key)[:60]
+
+
+def shown(data: Any) -> str:
+    """Return data for an error, short."""
+    if isinstance(data, Mapping):
+        return f"a mapping of {', '.join(str(key)[:20] for key in list(data)[:4]) or 'nothing'}"
+    if isinstance(data, list | tuple):
+        return f"a list of {len(data)}"
+    if data is None:
+        return "nothing"
+    return repr(data)[:40]
 
 
 def _plain(text: str) -> Any:

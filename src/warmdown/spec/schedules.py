@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["made", "schedule", "shapes", "what_drives"]
+__all__ = ["drives_several", "made", "schedule", "shapes", "what_drives"]
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from warmdown.errors import RunError, ScheduleError, nearest
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
 from warmdown.schedules.base import kind_of, kinds
 from warmdown.schedules.recipes import recipes
 from warmdown.spec.classes import find, misfits
-from warmdown.spec.fields import Reading, number, parameters_of, plain, reader_of, shown, text
-from warmdown.spec.reading import join
+from warmdown.spec.fields import Reading, number, parameters_of, plain, reader_of, text
+from warmdown.spec.reading import join, shown
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
 _LONGEST_REASON = 400
@@ -32,6 +32,16 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
     yours = {kind_of(kind): kind for kind in Schedule.__subclasses__() if not kind.__module__.startswith("warmdown.")}
     every: dict[str, Any] = {**yours, **ours, **recipes()}
     return {word: kind for word, kind in every.items() if word[0] != "_" and kind is not Function}
+
+
+def drives_several(shape: Callable[..., Any]) -> bool:
+    """Whether a recipe makes targets for several fields, and not one schedule.
+
+    Example:
+        >>> drives_several(shapes()["one_cycle"]), drives_several(shapes()["wsd"])
+        (True, False)
+    """
+    return not isinstance(shape, type) and get_origin(get_type_hints(shape).get("return")) is dict
 
 
 def schedule(reading: Reading, path: str, data: Any) -> Schedule | None:

@@ -1,0 +1,132 @@
+"""``warmdown show``: a plan as a curve in the terminal, as numbers, or as a file."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from warmdown.app.given import plan_options, read_plan, run_options, run_told
+from warmdown.errors import SpecError
+
+if TYPE_CHECKING:
+    from warmdown.plan import Plan
+    from warmdown.plot import Moment
+
+_PICTURES = (".png", ".svg", ".html")
+_NUMBERS = (".csv", ".json")
+_PLANS = (".yaml", ".yml")
+_ROWS_FOR_THE_EYE = 21
+
+
+@click.command("show")
+@plan_options
+@run_options
+@click.option("--log", is_flag=True, help="Draw values on a logarithmic axis.")
+@click.option(
+    "--format", "form", type=click.Choice(("table", "csv", "json")), help="Rows of step, target, value; no picture."
+)
+@click.option("--points", type=click.IntRange(2, 10_000_000), metavar="N", help="Rows of each target, at most.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a file: .png .svg .html (a picture), .csv .json (rows), .yaml (the plan).",
+)
+@click.option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
+def command(
+    given: str,
+    params: tuple[str, ...],
+    allow: tuple[str, ...],
+    more: tuple[str, ...],
+    log: bool,
+    form: str | None,
+    points: int | None,
+    out: Path | None,
+    width: int | None,
+    **facts: str | None,
+) -> None:
+    r"""Show a plan file, a shape or a recipe (see 'warmdown list'), or another library's class by its path.
+
+    \b
+    warmdown show plan.yaml --total-steps 10000 --lr 3e-4
+    warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
+    warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
+    """
+    plan = read_plan(given, params, run_told(more, **facts), allow)
+    if out is not None:
+        _write(plan, out, log=log, points=points, title=given)
+    elif form is not None:
+        click.echo(_numbers(plan, form, points), nl=False)
+    else:
+        click.echo(_picture(plan, log=log, width=width))
+
+
+def _picture(plan: Plan, *, log: bool, width: int | None) -> str:
+    """Return the curve, what it shows in words, and the values where something happens."""
+    from warmdown.plot import summary, table, terminal
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    columns = width or min(shutil.get_terminal_size().columns, 100)
+    told = "\n\n".join(textwrap.fill(paragraph, columns) for paragraph in summary(plan).split("\n\n"))
+    return "\n\n".join([terminal(plan, log=log, width=columns, colour=colour), told, _key_values(table(plan))])
+
+
+def _key_values(moments: list[Moment]) -> str:
+    """Return columns of step, what happens there, and every target's value."""
+    from warmdown.plot import count, number
+
+    labels = list(moments[0].values) if moments else []
+    lines = [("step", "", *labels)]
+    lines += [(count(at.step), at.what, *(number(value) for value in at.values.values())) for at in moments]
+    wide = [max(len(line[column]) for line in lines) for column in range(2 + len(labels))]
+    return "\n".join(_in_columns(line, wide) for line in lines)
+
+
+def _in_columns(line: Iterable[str], wide: list[int]) -> str:
+    step, what, *values = line
+    cells = [f"{step:>{wide[0]}}", f"{what:<{wide[1]}}"]
+    cells += [f"{value:>{width}}" for value, width in zip(values, wide[2:], strict=True)]
+    return "  ".join(cells).rstrip()
+
+
+def _numbers(plan: Plan, form: str, points: int | None) -> str:
+    from warmdown.app import export
+
+    as_text = {"table": export.as_table, "csv": export.as_csv, "json": export.as_json}[form]
+    _warn_of_factors(plan)
+    return as_text(export.rows(plan, points=points or (_ROWS_FOR_THE_EYE if form == "table" else export.POINTS)))
+
+
+def _warn_of_factors(plan: Plan) -> None:
+    """Say on the other stream which numbers are not in the unit of their field."""
+    from warmdown.schedules import Scale
+
+    unknown = [t.name for t in plan.targets if isinstance(t.meaning, Scale) and (t.name != "lr" or plan.run.lr is None)]
+    for name in dict.fromkeys(unknown):
+        way_out = " Give --lr for rates." if name == "lr" else ""
+        click.echo(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
+
+
+def _write(plan: Plan, out: Path, *, points: int | None, **how: Any) -> None:
+    from warmdown import plot, spec
+    from warmdown.spec.writing import write_whole
+
+    ending = out.suffix.lower()
+    if ending in _PICTURES:
+        plot.save(plan, out, **how)
+    elif ending in _NUMBERS:
+        write_whole(out, _numbers(plan, ending[1:], points))
+    elif ending in _PLANS:
+        spec.save(plan, out)
+    else:
+        known = ", ".join((*_PICTURES, *_NUMBERS, *_PLANS))
+        raise SpecError([f"--out {out}: the ending says what is written, and this is none of {known}."])
+    click.echo(f"wrote {out}", err=True)

@@ -1,0 +1,79 @@
+"""A plan's values as rows of step, target and value: CSV, JSON, or columns for the eye."""
+
+from __future__ import annotations
+
+__all__ = ["POINTS", "Row", "as_csv", "as_json", "as_table", "rows"]
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from warmdown.plan import Plan
+from warmdown.plot import number, view
+
+POINTS = 10_000
+"""Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
+
+
+class Row(NamedTuple):
+    """The value that an update uses.
+
+    Args:
+        step: The update, from 0.
+        target: ``lr``, ``lr/decoder.*`` …
+        value: The value, in the field's unit; a factor where no base value is known.
+    """
+
+    step: int
+    target: str
+    value: float
+
+
+def rows(plan: Plan, *, points: int = POINTS) -> Iterator[Row]:
+    """Yield the value that each update uses, target by target.
+
+    Args:
+        plan: The plan.
+        points: Rows of each target at most, at least 2; the first and the last update are always among them.
+
+    Raises:
+        ScheduleError: Phases do not fit into the run.
+        RunError: The run lacks a fact.
+
+    Example:
+        >>> from warmdown import Linear, Run
+        >>> list(rows(Plan.of(lr=Linear(), run=Run(total_steps=2, lr=0.1))))
+        [Row(step=0, target='lr', value=0.1), Row(step=1, target='lr', value=0.05)]
+    """
+    for line in view(plan).lines:
+        if line.value is None:
+            continue
+        steps = np.unique(np.rint(np.linspace(0, max(line.stop - 1, 0), min(points, max(line.stop, 1)))))
+        values = np.broadcast_to(np.asarray(line.value(steps), dtype=np.float64), steps.shape)
+        yield from (
+            Row(int(step), line.label, float(value))
+            for step, value in zip(steps.tolist(), values.tolist(), strict=True)
+        )
+
+
+def as_csv(found: Iterable[Row]) -> str:
+    """Return rows as CSV with a heading; every float is written in full."""
+    return "".join(["step,target,value\n", *(f"{row.step},{_quoted(row.target)},{row.value!r}\n" for row in found)])
+
+
+def as_json(found: Iterable[Row]) -> str:
+    """Return rows as a JSON list, one row a line."""
+    return "[\n" + ",\n".join(json.dumps(row._asdict()) for row in found) + "\n]\n"
+
+
+def as_table(found: Iterable[Row]) -> str:
+    """Return rows as columns."""
+    lines = [("step", "target", "value"), *((f"{row.step:,}", row.target, number(row.value)) for row in found)]
+    wide = [max(len(line[column]) for line in lines) for column in range(2)]
+    return "".join(f"{step:>{wide[0]}}  {target:<{wide[1]}}  {value}\n" for step, target, value in lines)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n\r') else text
