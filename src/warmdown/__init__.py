@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmdown.binding import Scheduler as Scheduler
+    from warmdown.experiments import find_rate as find_rate
     from warmdown.errors import *
     from warmdown.plan import *
     from warmdown.record import *
@@ -41,6 +42,7 @@ _ROOMS = {
         "warmup_linear", "warmup_polynomial", "with_warmup", "wsd", "wsd_s",
     ),
     "warmdown.binding": ("Scheduler",),
+    "warmdown.experiments": ("find_rate",),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -1,0 +1,3 @@
+"""Experiments: which rate, which schedule, with evidence."""
+
+from warmdown.experiments.find import *

@@ -1,0 +1,160 @@
+"""A chart as PNG, as SVG, and as a page that needs nothing else."""
+
+from __future__ import annotations
+
+__all__ = ["inline", "page", "png", "svg"]
+
+import io
+import re
+import threading
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from warmdown.errors import MissingExtra
+from warmdown.experiments.chart import Chart, Line
+from warmdown.plot.digits import number
+from warmdown.plot.look import DASHES, LIGHT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ONE_AT_A_TIME = threading.Lock()
+"""matplotlib keeps the settings of SVG for the whole process."""
+_STYLE = f"""
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  color: {LIGHT.ink}; background: {LIGHT.paper}; }}
+svg {{ width: 100%; height: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }}
+caption {{ text-align: left; color: {LIGHT.quiet}; }}
+th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid {LIGHT.grid}; text-align: left; }}
+pre {{ white-space: pre-wrap; }}
+"""
+
+
+def png(chart: Chart) -> bytes:
+    """Return the picture as PNG."""
+    out = io.BytesIO()
+    _drawn(chart).savefig(out, format="png", dpi=150)
+    return out.getvalue()
+
+
+def svg(chart: Chart) -> str:
+    """Return the picture as SVG whose texts are texts, with its words for those who hear it."""
+    import matplotlib
+
+    out, picture = io.StringIO(), _drawn(chart)
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown"}
+    with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
+        picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = out.getvalue()
+    element = text[text.index("<svg ") :]
+    told = f"<title>{escape(chart.title)}</title><desc>{escape(chart.says)}</desc>"
+    return re.sub(
+        r"(<svg [^>]*)>", rf'\1 role="img" aria-label="{escape(chart.title)}">{_safe(told)}', element, count=1
+    )
+
+
+def inline(chart: Chart) -> str:
+    """Return what a notebook shows: the picture and its words."""
+    return f'<div style="max-width: 48rem">{svg(chart)}<pre>{escape(chart.says)}</pre></div>'
+
+
+def page(chart: Chart) -> str:
+    """Return a page with the picture, its words and its tables; it needs no other file and runs no script."""
+    tables = {**chart.tables, "Points": _points(chart)}
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(chart.title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(chart.title)}</h1>
+<figure>{svg(chart)}</figure>
+<pre>{escape(chart.says)}</pre>
+{"".join(_table(caption, heads, rows) for caption, (heads, rows) in tables.items())}
+</main>
+</body>
+</html>
+"""
+
+
+def _drawn(chart: Chart) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("the picture", "matplotlib", "plot") from None
+    picture = Figure(figsize=(8, 4.2), facecolor=LIGHT.paper, layout="constrained")
+    FigureCanvasAgg(picture)
+    axes = picture.add_subplot()
+    for index, line in enumerate(chart.lines):
+        _line(axes, line, index)
+    _axes(axes, chart)
+    return picture
+
+
+def _line(axes: Axes, line: Line, index: int) -> None:
+    colour = LIGHT.quiet if line.is_quiet else LIGHT.lines[index % len(LIGHT.lines)]
+    dash = DASHES[0] if line.is_quiet else DASHES[index % len(DASHES)]
+    width, see = (0.8, 0.6) if line.is_quiet else (1.8, 1.0)
+    axes.plot(line.across, line.up, color=colour, linestyle=dash, linewidth=width, alpha=see, label=line.label)
+    if line.low is not None and line.high is not None:
+        axes.fill_between(line.across, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _axes(axes: Axes, chart: Chart) -> None:
+    axes.set_xscale("log" if chart.log_across else "linear")
+    axes.set_yscale("log" if chart.log_up else "linear")
+    bottom = min(float(np.nanmin(line.up)) for line in chart.lines)
+    room = max(chart.top - bottom, 1e-12)
+    if not chart.log_up:
+        axes.set_ylim(bottom - 0.05 * room, chart.top + 0.05 * room)
+    axes.set_xlabel(chart.across, color=LIGHT.quiet)
+    axes.set_ylabel(chart.up, color=LIGHT.quiet)
+    axes.set_title(chart.title, loc="left", color=LIGHT.ink, fontsize=11, weight="bold")
+    axes.grid(color=LIGHT.grid, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    for rank, (name, place) in enumerate(chart.marks.items()):
+        axes.axvline(place, color=LIGHT.ink, linewidth=0.9, linestyle=DASHES[(rank + 1) % len(DASHES)])
+        axes.text(
+            place,
+            0.98 - 0.06 * rank,
+            f" {name} {number(place, 2)}",
+            transform=axes.get_xaxis_transform(),
+            fontsize=8,
+            va="top",
+        )
+    if len(chart.lines) > 1:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _points(chart: Chart) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for line in chart.lines:
+        for index in np.unique(np.linspace(0, len(line.across) - 1, 12).astype(int)):
+            edges = (
+                ""
+                if line.low is None or line.high is None
+                else f"{number(float(line.low[index]))} … {number(float(line.high[index]))}"
+            )
+            rows.append([line.label, number(float(line.across[index])), number(float(line.up[index])), edges])
+    return ["curve", chart.across, chart.up, "band"], rows
+
+
+def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = "\n".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    return (
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"
+    )
+
+
+def _safe(replacement: str) -> str:
+    return replacement.replace("\\", r"\\")

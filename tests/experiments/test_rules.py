@@ -1,0 +1,88 @@
+"""Rules read the rate off a curve whose best rate is known, and keep silent where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from warmdown.experiments.rules import RULES, Array, Curve, suggestions
+
+RATES = np.geomspace(1e-5, 10, 121)
+
+
+def falling(centre: float, noise: float = 0.0, seed: int = 0, repeats: int = 1) -> Array:
+    """Return losses that fall fastest at ``centre``, rest, and then burst."""
+    place = np.log10(RATES)
+    level = 2.0 - 1.5 / (1 + np.exp(-4 * (place - np.log10(centre)))) + 0.05 * np.exp(4 * (place + 0.2))
+    losses: Array = level + noise * np.random.default_rng(seed).standard_normal((repeats, len(RATES)))
+    return losses
+
+
+def said(losses: Array, has_ended: bool = True) -> dict[str, float | None]:
+    curve = Curve(RATES, losses, 0.03, has_ended=has_ended)
+    return {name: suggestion.value for name, suggestion in suggestions(curve).items()}
+
+
+@pytest.mark.parametrize("centre", [1e-3, 1e-2])
+def test_the_steepest_rate_is_found_without_lag(centre: float) -> None:
+    found = said(falling(centre))["steepest"]
+    assert found == pytest.approx(centre, rel=0.15)
+
+
+def test_a_tenth_of_the_lowest_and_the_slide_lie_where_their_words_say() -> None:
+    losses = falling(1e-2)
+    found = said(losses)
+    assert found["minimum/10"] == pytest.approx(RATES[np.argmin(losses[0])] / 10, rel=0.25)
+    assert found["steepest"] is not None
+    assert found["slide"] is not None
+    assert 1e-2 < found["slide"] < RATES[np.argmin(losses[0])]
+
+
+def test_the_interval_holds_the_truth_and_grows_with_the_noise() -> None:
+    widths = []
+    for noise in (0.01, 0.1):
+        held, width = 0, []
+        for seed in range(20):
+            steepest = suggestions(Curve(RATES, falling(1e-2, noise, seed), 0.05, has_ended=True), seed)["steepest"]
+            assert steepest.low is not None
+            assert steepest.high is not None
+            assert steepest.value is not None
+            held += steepest.low <= 1.1e-2 and steepest.high >= 0.9e-2
+            width.append(np.log(steepest.high / steepest.low))
+        assert held >= 14
+        widths.append(float(np.mean(width)))
+    assert widths[1] > 2 * widths[0]
+
+
+def test_noise_alone_gives_no_suggestion_and_says_why() -> None:
+    flat = 2.0 + 0.1 * np.random.default_rng(1).standard_normal((2, len(RATES)))
+    curve = Curve(RATES, flat, 0.05, has_ended=False)
+    for suggestion in suggestions(curve).values():
+        assert suggestion.value is None
+        assert suggestion.low is suggestion.high is None
+        assert "noise" in suggestion.says
+
+
+def test_a_loss_that_only_rises_gives_no_suggestion() -> None:
+    assert set(said(np.linspace(1, 2, len(RATES))[None]).values()) == {None}
+
+
+def test_a_loss_that_still_falls_at_the_end_asks_for_a_longer_sweep() -> None:
+    losses = 2.0 - np.linspace(0, 1, len(RATES))[None] ** 3
+    found = suggestions(Curve(RATES, losses, 0.03, has_ended=False))
+    assert found["minimum/10"].value is None
+    assert "sweep further" in found["minimum/10"].says
+    assert found["steepest"].value is None
+
+
+def test_a_straight_line_is_smoothed_into_itself_up_to_its_ends() -> None:
+    line = np.linspace(3, 1, len(RATES))[None]
+    curve = Curve(RATES, line, 0.05, has_ended=False)
+    np.testing.assert_allclose(curve.mean, line[0], rtol=1e-9)
+    np.testing.assert_allclose(curve.fall, curve.fall[0], rtol=1e-6)
+
+
+def test_every_rule_says_what_it_looks_for() -> None:
+    found = suggestions(Curve(RATES, falling(1e-2), 0.03, has_ended=True))
+    assert [found[name].says for name in RULES] == [says for _, says in RULES.values()]
+    assert [one.to_dict()["rule"] for one in found.values()] == list(RULES)
