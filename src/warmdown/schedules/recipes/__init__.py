@@ -10,7 +10,10 @@ from warmdown.schedules.recipes.cyclic import *
 from warmdown.schedules.recipes.trunks import *
 from warmdown.schedules.recipes.warmed import *
 
-__all__ = sorted([*cyclic.__all__, *trunks.__all__, *warmed.__all__, "recipes"])
+__all__ = ["recipes"]
+__all__ += cyclic.__all__  # one by one, so that type checkers know the names
+__all__ += trunks.__all__
+__all__ += warmed.__all__
 
 
 def recipes() -> Mapping[str, Callable[..., Any]]:
@@ -20,4 +23,4 @@ def recipes() -> Mapping[str, Callable[..., Any]]:
         >>> "warmup_cosine" in recipes()
         True
     """
-    return {name: globals()[name] for name in __all__ if name != "recipes"}
+    return {name: globals()[name] for name in sorted(__all__) if name != "recipes"}
