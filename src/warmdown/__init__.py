@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmdown.binding import Scheduler as Scheduler
-    from warmdown.experiments import find_rate as find_rate
+    from warmdown.checks import Finding as Finding
+    from warmdown.checks import check as check
     from warmdown.errors import *
+    from warmdown.experiments import find_rate as find_rate
     from warmdown.plan import *
     from warmdown.record import *
     from warmdown.run import *
@@ -41,8 +43,10 @@ _ROOMS = {
         "slanted_triangular", "swa", "tri_stage", "triangular", "triangular2", "warmup_constant", "warmup_cosine",
         "warmup_linear", "warmup_polynomial", "with_warmup", "wsd", "wsd_s",
     ),
+    "warmdown.compat.importing": ("Difference", "differences", "from_torch"),
     "warmdown.binding": ("Scheduler",),
     "warmdown.experiments": ("find_rate",),
+    "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
