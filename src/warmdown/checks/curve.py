@@ -1,0 +1,255 @@
+"""Checks of what a target does: its values, update by update."""
+
+from __future__ import annotations
+
+__all__ = ["CHECKS"]
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from warmdown.checks.finding import Finding
+from warmdown.checks.subject import Subject, holds, leaf_at_end, pieces
+from warmdown.plot.digits import count, number
+from warmdown.schedules import (
+    Chebyshev,
+    Constant,
+    Function,
+    Greedy,
+    Milestones,
+    Noisy,
+    Plateau,
+    Product,
+    Repeat,
+    Staircase,
+    Sum,
+    Table,
+    Taken,
+    Triangle,
+)
+
+Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
+
+CYCLIC = (Repeat, Triangle, Chebyshev, Noisy)
+"""Shapes that are meant to rise again."""
+STAIRS = (Constant, Milestones, Staircase, Table)
+"""Shapes that are meant to stand."""
+ANSWERING = (Plateau, Greedy)
+"""Shapes that move only when a metric is told."""
+
+_NEVER_NEGATIVE = ("lr", "weight_decay", "momentum", "betas[0]", "betas[1]", "eps", "dampening", "alpha", "rho")
+_BELOW_ONE = ("momentum", "betas[0]", "betas[1]", "alpha", "rho")
+_MUCH = 10.0
+_LITTLE = 0.05
+_NOTICEABLE = 0.05
+"""Share of the height that a person would see in a picture."""
+_SHORT = 0.01
+"""Share of the run that is not worth a word."""
+
+
+def negative(subject: Subject) -> Iterator[Finding]:
+    """Find a value below zero in a field that has none."""
+    steps, values = subject.samples
+    low = int(np.argmin(values))
+    if values[low] < 0 and subject.target.name in _NEVER_NEGATIVE:
+        yield subject.finding(
+            "negative",
+            f"is {number(values[low])} at update {count(steps[low])}: such a step goes uphill. "
+            "Bound it with low, or mend the curve that crosses zero.",
+            step=steps[low],
+            value=float(values[low]),
+        )
+
+
+def out_of_range(subject: Subject) -> Iterator[Finding]:
+    """Find a momentum that never forgets."""
+    steps, values = subject.samples
+    high = int(np.argmax(values))
+    if values[high] >= 1 and subject.target.name in _BELOW_ONE and not _is_factor(subject):
+        yield subject.finding(
+            "out-of-range",
+            f"is {number(values[high])} at update {count(steps[high])}: it must stay below 1. Lower its highest value.",
+            step=steps[high],
+            value=float(values[high]),
+        )
+
+
+def base_value(subject: Subject) -> Iterator[Finding]:
+    """Find factors that were probably meant as values, and the other way round."""
+    factor = subject.factor()
+    if factor is None or factor == 0:
+        return
+    if factor > _MUCH:
+        yield subject.finding(
+            "far-above-base",
+            f"reaches {number(factor)} times the base value. For the value itself, write {{set: …}}.",
+            factor=factor,
+        )
+    if factor < _LITTLE and (subject.run.lr or 0.0) < 0.5:
+        yield subject.finding(
+            "far-below-base",
+            f"its largest factor is {number(factor)}, and a schedule multiplies the base value. If {number(factor)} is "
+            "the value itself, write {set: …}; with a base learning rate of 1, say so: run: {lr: 1}.",
+            factor=factor,
+        )
+
+
+def never_moves(subject: Subject) -> Iterator[Finding]:
+    """Find a curve that is a flat line."""
+    if subject.span == 0 and subject.stop > 1 and not _is_meant_to_stand(subject):
+        yield subject.finding(
+            "never-moves",
+            f"stays at {number(subject.samples[1][0])} for all {count(subject.stop)} updates, although a curve is "
+            "written. Mend its ends or lengths, or write a constant.",
+            value=float(subject.samples[1][0]),
+        )
+
+
+def zero_updates(subject: Subject) -> Iterator[Finding]:
+    """Find updates that change nothing, at the beginning or at the end."""
+    if not subject.is_rate or subject.height == 0:
+        return
+    first, after = subject.zeros(), subject.zeros(from_end=True)
+    if first > 1 or first > _SHORT * subject.stop:
+        yield subject.finding(
+            "zero-updates",
+            f"is 0 for the first {_updates(first)}: they change nothing. Begin the warmup above 0.",
+            step=0,
+            updates=first,
+        )
+    elif first == 1:
+        yield subject.finding(
+            "zero-first-update",
+            "update 0 uses 0 and changes nothing. A start above 0 would use it.",
+            severity="note",
+            step=0,
+        )
+    if after > 1 and after > _SHORT * subject.stop and not _holds_early(subject):
+        yield subject.finding(
+            "zero-updates",
+            f"is 0 for the last {_updates(after)}: they change nothing. End above 0, or shorten the run.",
+            step=subject.stop - after,
+            updates=after,
+        )
+
+
+def long_warmup(subject: Subject) -> Iterator[Finding]:
+    """Find a way up that takes more than half of the run."""
+    steps, values = subject.samples
+    top = int(np.argmax(values >= 0.999 * np.max(values)))
+    share = steps[top] / subject.stop
+    if not subject.is_rate or not 0.5 < share < 0.99 or holds(subject.schedule, CYCLIC):
+        return
+    if np.all(np.diff(values[: top + 1]) >= 0) and values[top] > values[0]:
+        yield subject.finding(
+            "long-warmup",
+            f"rises until update {count(steps[top])} of {count(subject.stop)}, {share:.0%} of the run. "
+            "Shorten the warmup; 1 to 10 % is usual.",
+            step=steps[top],
+            share=float(share),
+        )
+
+
+def rises_again(subject: Subject) -> Iterator[Finding]:
+    """Find a rise after the peak in shapes that no one wrote a rise into."""
+    if not subject.is_rate or not _is_opaque(subject) or holds(subject.schedule, CYCLIC):
+        return
+    steps, values = subject.samples
+    later = values[int(np.argmax(values)) :]
+    climbs = later - np.minimum.accumulate(later)
+    top = int(np.argmax(climbs))
+    if climbs[top] > _NOTICEABLE * subject.height:
+        at = steps[values.size - later.size + top]
+        yield subject.finding(
+            "rises-again",
+            f"falls after its peak, and is up by {number(climbs[top])} again at update {count(at)}. "
+            "Give the curve the length of the run, or repeat it if that is meant.",
+            step=at,
+            climb=float(climbs[top]),
+        )
+
+
+def holds_early(subject: Subject) -> Iterator[Finding]:
+    """Find a decay that is over before the run is."""
+    if not _holds_early(subject):
+        return
+    end: int = subject.schedule.length or 0
+    last = float(subject.value(end))
+    rest = subject.stop - end
+    changes = ", which changes nothing" if last == 0 else ""
+    yield subject.finding(
+        "holds-early",
+        f"its decay ends at update {count(end)}, and the last {rest / subject.stop:.0%} of the run "
+        f"({_updates(rest)}) use {number(last)}{changes}. Let the last phase take the 'rest', or shorten the run.",
+        step=end,
+        value=last,
+        updates=rest,
+    )
+
+
+def never_reaches_end(subject: Subject) -> Iterator[Finding]:
+    """Find an end value that the last update is still far from."""
+    if subject.schedule.length != subject.stop or isinstance(leaf_at_end(subject.schedule), STAIRS):
+        return
+    last, end = float(subject.value(subject.stop - 1)), float(subject.value(subject.stop))
+    if subject.stop > 1 and last - end > _NOTICEABLE * subject.span:
+        yield subject.finding(
+            "never-reaches-end",
+            f"its end value is {number(end)}, but the last update, {count(subject.stop - 1)}, uses {number(last)}: "
+            f"{number(last - end)} more. The end is reached after it; plan one step less, or a longer run.",
+            step=subject.stop - 1,
+            last=last,
+            end=end,
+        )
+
+
+CHECKS: tuple[Check, ...] = (
+    negative,
+    out_of_range,
+    base_value,
+    never_moves,
+    zero_updates,
+    long_warmup,
+    rises_again,
+    holds_early,
+    never_reaches_end,
+)
+
+
+def _is_factor(subject: Subject) -> bool:
+    return subject.factor() is not None
+
+
+def _is_meant_to_stand(subject: Subject) -> bool:
+    leaves = [piece for piece in _leaves(subject) if not isinstance(piece, Constant)]
+    return not leaves or any(isinstance(leaf, ANSWERING) for leaf in leaves)
+
+
+def _leaves(subject: Subject) -> list[object]:
+    return [piece.schedule for piece in pieces(subject.schedule) if not piece.schedule.parts()]
+
+
+def _is_opaque(subject: Subject) -> bool:
+    """Whether nobody can see in the text that it rises: foreign code, or shapes laid over each other."""
+    is_foreign = any(getattr(leaf, "is_preview", False) for leaf in _leaves(subject))
+    names = " ".join(phase.name.lower() for phase in subject.schedule.phases())
+    return (is_foreign and not any(word in names for word in _CYCLES)) or holds(
+        subject.schedule, (Function, Sum, Product)
+    )
+
+
+_CYCLES = ("cyclic", "restart", "onecycle")
+
+
+def _holds_early(subject: Subject) -> bool:
+    end = subject.schedule.length
+    if end is None or not _SHORT * subject.stop < subject.stop - end < subject.stop:
+        return False
+    if isinstance(leaf_at_end(subject.schedule), (*STAIRS, Taken)):
+        return False
+    return float(subject.value(end)) < float(subject.value(max(end - max(end // 100, 1), 0)))
+
+
+def _updates(many: float) -> str:
+    return f"{count(many)} update{'s' if many != 1 else ''}"

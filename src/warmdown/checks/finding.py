@@ -1,0 +1,69 @@
+"""What a check says: a code, where, the numbers, what is wrong and the way out."""
+
+from __future__ import annotations
+
+__all__ = ["CODES", "Finding", "Severity"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, final
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+"""``error``: the plan cannot be used. ``warning``: it hardly does what was meant. ``note``: good to know, no fault."""
+
+CODES: Mapping[str, str] = {
+    "cycle-cut-off": "The run ends in the middle of a cycle.",
+    "does-not-fit": "The phases are longer than the run.",
+    "empty-phase": "A phase has no update.",
+    "far-above-base": "A factor is above ten times the base value.",
+    "far-below-base": "A factor stays so small that it was probably meant as the value itself.",
+    "holds-early": "The decay ends, and the run goes on at its last value.",
+    "jump": "The value leaps where one phase follows another.",
+    "long-warmup": "More than half of the run is warmup.",
+    "mark-beyond-end": "A milestone lies at or beyond the end of the run.",
+    "negative": "A value falls below zero.",
+    "never-moves": "The value is the same all along, although a curve was written.",
+    "never-reaches-end": "The last update is far from the end value.",
+    "no-end": "The clock is not updates, and the run has no end on it.",
+    "not-measurable": "A length needs a fact that the run does not have.",
+    "out-of-range": "A momentum or beta reaches 1.",
+    "preview": "Another library's class is only looked at.",
+    "rises-again": "The rate rises again after it fell, and nothing repeats.",
+    "shadowed": "An earlier pattern takes every group of this one.",
+    "unknown-length": "Nobody says how long the run is.",
+    "unlikely-name": "The target's name is close to a known field, but is not one.",
+    "zero-first-update": "The first update uses zero.",
+    "zero-updates": "Several updates use zero.",
+}
+"""Every code, and what it means in one line."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that a plan should not be run with, or that is good to know before.
+
+    Args:
+        code: Which check found it; one of ``CODES``.
+        severity: ``error``, ``warning`` or ``note``.
+        message: What is wrong, with the numbers, and the way out.
+        target: ``lr``, ``lr/decoder.*``; empty where it is about the whole plan.
+        step: The update it happens at, if it has one.
+        numbers: The numbers of the message, by name.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    target: str = ""
+    step: int | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        where = f"{self.target}: " if self.target else ""
+        return f"{self.severity}[{self.code}] {where}{self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain data."""
+        data = {"code": self.code, "severity": self.severity, "target": self.target, "message": self.message}
+        return {**data, "step": self.step, "numbers": dict(self.numbers)}

@@ -1,0 +1,148 @@
+"""A plan to findings: each target by itself, and the plan as a whole."""
+
+from __future__ import annotations
+
+__all__ = ["check"]
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from warmdown.checks import curve, form
+from warmdown.checks.finding import Finding
+from warmdown.checks.subject import Subject, pieces
+from warmdown.errors import RunError, ScheduleError
+from warmdown.plan import Plan, Target
+from warmdown.run import Run
+from warmdown.schedules import Schedule
+
+_KNOWN = ("lr", "weight_decay", "momentum", "betas[0]", "betas[1]", "eps", "dampening", "alpha", "rho")
+_OTHER_NAMES = {
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "beta1": "betas[0]",
+    "beta2": "betas[1]",
+    "betas": "betas[0]",
+}
+_ORDER = ("error", "warning", "note")
+
+
+def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ...]:
+    """Return what is wrong with a plan, the worst first; nothing when it is clean.
+
+    Long runs are sampled, so that a run of a trillion updates is checked as fast as one of a thousand.
+
+    Args:
+        plan: A plan, or a schedule (it drives ``lr``).
+        run: Facts about the run, when the plan has none.
+
+    Example:
+        >>> from warmdown import Cosine, Linear, Run, warmup_cosine
+        >>> run = Run(total_steps=1000)
+        >>> check(warmup_cosine(start=0.01), run=run)
+        ()
+        >>> for finding in check(Linear(start=0.01, end=1.0, steps=100) >> Cosine(start=0.5), run=run):
+        ...     print(finding.code, finding.step, finding.numbers)
+        jump 100 {'left': 1.0, 'right': 0.5}
+    """
+    plan = plan if isinstance(plan, Plan) else Plan.of(lr=plan)
+    run = plan.run if run is None else run
+    found = [*_of_the_plan(plan, run)]
+    for target in plan.targets:
+        found += _of_the_target(target, plan, run)
+    return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
+
+
+def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
+    try:
+        measured = replace(target, meaning=target.meaning.over(run))
+        stop = run.length or _length_of(plan, run)
+        if stop is None:
+            yield _unknown_length(target)
+            return
+        subject = Subject(measured, target.meaning.of, run, stop)
+        for rule in (*form.CHECKS, *curve.CHECKS):
+            yield from rule(subject)
+    except ScheduleError as error:
+        if run.length is None:
+            yield _unknown_length(target)
+        else:
+            yield Finding(code="does-not-fit", severity="error", message=str(error), target=target.label)
+    except RunError as error:
+        yield Finding(code="not-measurable", severity="error", message=str(error), target=target.label)
+
+
+def _length_of(plan: Plan, run: Run) -> int | None:
+    """Return the length of the longest target, where the run does not say its own."""
+    lengths = [part.length for target in plan.targets for part in target.meaning.over(run).schedules()]
+    return max((length for length in lengths if length), default=None)
+
+
+def _unknown_length(target: Target) -> Finding:
+    return Finding(
+        code="unknown-length",
+        severity="error",
+        message="nobody says how long the run is. Give run: {total_steps: …}, or --total-steps.",
+        target=target.label,
+    )
+
+
+# -- the plan as a whole -----------------------------------------------------------------------------------------
+
+
+def _of_the_plan(plan: Plan, run: Run) -> Iterator[Finding]:
+    yield from _end_of_the_clock(run)
+    yield from _names(plan)
+    yield from _shadowed(plan.targets)
+    yield from _previews(plan)
+
+
+def _end_of_the_clock(run: Run) -> Iterator[Finding]:
+    if run.clock != "updates" and run.length is None:
+        yield Finding(
+            code="no-end",
+            severity="warning",
+            message=f"the clock is {run.clock}, and the run has no end on it: no share and no rest can be measured. "
+            "Give run: {budget: …}, like '2h' or '2e12tok'.",
+        )
+
+
+def _names(plan: Plan) -> Iterator[Finding]:
+    for name in dict.fromkeys(target.name for target in plan.targets):
+        meant = _OTHER_NAMES.get(name) or next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), name)
+        if meant != name and name not in _KNOWN:
+            yield Finding(
+                code="unlikely-name",
+                severity="warning",
+                message=f"no optimizer has a field of this name. Did you mean {meant!r}?",
+                target=name,
+            )
+
+
+def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
+    earlier: list[Target] = []
+    for target in targets:
+        over = next((e for e in earlier if e.name == target.name and fnmatchcase(target.groups, e.groups)), None)
+        if over is not None:
+            yield Finding(
+                code="shadowed",
+                severity="warning",
+                message=f"the earlier pattern {over.groups!r} takes every group of {target.groups!r}: "
+                "the first that fits counts. Put the narrower one first.",
+                target=target.label,
+            )
+        earlier.append(target)
+
+
+def _previews(plan: Plan) -> Iterator[Finding]:
+    for target in plan.targets:
+        parts = (piece.schedule for schedule in target.meaning.schedules() for piece in pieces(schedule))
+        for class_path in dict.fromkeys(p.class_path for p in parts if getattr(p, "is_preview", False)):  # type: ignore[attr-defined]
+            yield Finding(
+                code="preview",
+                severity="note",
+                message=f"{class_path} is another library's class; what is checked is what it does when it is stepped "
+                "once an update. Train with the class itself.",
+                target=target.label,
+            )
