@@ -44,6 +44,8 @@ def endless() -> st.SearchStrategy[wd.Schedule]:
         st.builds(wd.InverseSqrt, start=heights, timescale=lengths),
         st.builds(wd.Power, start=heights, timescale=lengths, exponent=st.floats(0.1, 2.0)),
         st.builds(wd.Staircase, start=heights, gamma=st.floats(0.5, 1.0), every=lengths),
+        st.builds(wd.Plateau, metric=st.sampled_from(["loss", "accuracy"]), factor=st.floats(0.1, 0.9)),
+        st.builds(wd.Greedy, metric=st.just("loss")),
         st.builds(wd.Chebyshev, low=st.just(0.0005), high=heights, order=st.integers(0, 6)),
         st.builds(
             wd.Repeat,

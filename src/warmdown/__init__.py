@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from warmdown.binding import Scheduler as Scheduler
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
+    from warmdown.compat.importing import from_torch as from_torch
     from warmdown.errors import *
     from warmdown.experiments import find_rate as find_rate
     from warmdown.plan import *
@@ -38,12 +39,12 @@ _ROOMS = {
         "InverseTime", "Linear", "Log", "Milestones", "Named", "Noisy", "Phase", "Plateau", "Polynomial", "Power",
         "Product", "Repeat", "Rex", "Scale", "Schedule", "Set", "Skipped", "Sqrt", "Staircase", "Stretched", "Sum",
         "Table", "Taken", "Tanh", "Triangle",
-        "cosine_restarts", "cosine_waves", "exp_range", "flat_cosine", "half_cosine", "infinite", "inverse_sqrt",
-        "knee", "noam", "one_cycle", "piecewise", "power_law", "range_test", "recipes", "rex", "sawtooth",
+        "cosine_restarts", "cosine_waves", "exp_range", "flat_cosine", "half_cosine", "infinite", "knee",
+        "noam", "one_cycle", "piecewise", "power_law", "range_test", "recipes", "sawtooth",
         "slanted_triangular", "swa", "tri_stage", "triangular", "triangular2", "warmup_constant", "warmup_cosine",
-        "warmup_linear", "warmup_polynomial", "with_warmup", "wsd", "wsd_s",
+        "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
-    "warmdown.compat.importing": ("Difference", "differences", "from_torch"),
+    "warmdown.compat.importing": ("from_torch",),
     "warmdown.binding": ("Scheduler",),
     "warmdown.experiments": ("find_rate",),
     "warmdown.checks": ("Finding", "check"),

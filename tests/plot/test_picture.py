@@ -32,7 +32,7 @@ HARD = {
     "many phases": wd.wsd_s(checkpoints=5),
     "cycles": wd.Cosine().repeat(40),
     "too many": wd.Cosine(steps=100).repeat(90) >> wd.Constant(value=0.0).named("the end"),
-    "compare": {"a cosine": wd.warmup_cosine(), "wsd": wd.wsd(), "linear": wd.warmup_linear(), "rex": wd.rex()},
+    "compare": {"a cosine": wd.warmup_cosine(), "wsd": wd.wsd(), "linear": wd.warmup_linear(), "rex": wd.warmup_rex(warmup=0)},
 }
 
 

@@ -122,7 +122,7 @@ def test_the_laws_draw_every_public_kind() -> None:
         drawn.update(type(part).__name__ for part in _all_parts(schedule))
 
     settings(max_examples=600)(collect)()
-    unserialised = {"Function", "Plateau", "Greedy", "External"}
+    unserialised = {"Function", "External"}
     assert {kind.__name__ for kind in kinds().values() if not kind.__name__.startswith("_")} - drawn <= unserialised
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import warmdown as wd
+from warmdown.schedules.base import kinds
 from warmdown.schedules.recipes import recipes
 from warmdown.schedules.recipes.shapes import SHAPES
 
@@ -38,6 +39,10 @@ def test_a_recipe_is_an_expression_that_measures_on_any_run(name: str) -> None:
 @pytest.mark.parametrize("name", recipes())
 def test_a_recipe_can_be_told_from_its_name(name: str) -> None:
     assert (recipes()[name].__doc__ or "").startswith("Return ")
+
+
+def test_no_recipe_has_the_name_of_a_shape() -> None:
+    assert set(recipes()) & set(kinds()) == set()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

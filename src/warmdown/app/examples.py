@@ -27,7 +27,7 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "delayed": {"of": of.Cosine(), "steps": 300},
     "exponential_decay": {"gamma": 0.997},
     "grafted": {"of": of.InverseSqrt(timescale=100), "tail": of.Linear(steps=200)},
-    "inverse_sqrt": {},
+    "inverse_sqrt": {"timescale": 100},
     "inverse_time": {"every": 100},
     "milestones": {"gamma": 0.5, "at": (300, 600, 800)},
     "named": {"of": of.Linear(), "name": "cooldown"},
@@ -48,9 +48,10 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "triangular": {"up": 125},
     "triangular2": {"up": 125},
     "exp_range": {"up": 125, "gamma": 0.998},
+    "warmup_inverse_sqrt": {"warmup": 100},
     "with_warmup": {"schedule": of.Sqrt(), "warmup": "20%"},
 }  # fmt: skip
-"""Arguments where the defaults alone say too little within the run; ``inverse_sqrt`` names a shape and a recipe."""
+"""Arguments where the defaults alone say too little within the run."""
 
 
 @dataclass(frozen=True)

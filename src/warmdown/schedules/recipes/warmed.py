@@ -5,14 +5,14 @@ from __future__ import annotations
 __all__ = [
     "flat_cosine",
     "half_cosine",
-    "inverse_sqrt",
     "noam",
-    "rex",
     "slanted_triangular",
     "warmup_constant",
     "warmup_cosine",
+    "warmup_inverse_sqrt",
     "warmup_linear",
     "warmup_polynomial",
+    "warmup_rex",
     "with_warmup",
 ]
 
@@ -87,12 +87,12 @@ def warmup_polynomial(*, warmup: Duration = "5%", start: float = 0.0, end: float
     return with_warmup(Polynomial(start=1.0, end=end, power=power).named("decay"), warmup=warmup, start=start)
 
 
-def rex(*, warmup: Duration = 0, end: float = 0.0, d: float = 0.5) -> Chain:
+def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Chain:
     """Return a warmup, then REX over the rest of the run; ``d=0.9`` is OneTrainer's bend.
 
     Example:
         >>> from warmdown import Run
-        >>> rex().over(Run(total_steps=4))([0, 2, 4]).round(3)
+        >>> warmup_rex(warmup=0).over(Run(total_steps=4))([0, 2, 4]).round(3)
         array([1.   , 0.667, 0.   ])
     """
     return with_warmup(Rex(start=1.0, end=end, d=d).named("decay"), warmup=warmup)
@@ -122,7 +122,7 @@ def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Chain:
     return Linear(start=0.0, end=middle, steps=warmup).named("warmup") >> lower.named("decay")
 
 
-def inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Chain:
+def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Chain:
     """Return a warmup, then inverse square root decay without end.
 
     Args:
@@ -130,7 +130,7 @@ def inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Chain:
         timescale: Updates after which the value has fallen by the square root of two, or the warmup's number.
 
     Example:
-        >>> inverse_sqrt(warmup=100)([0, 100, 400])
+        >>> warmup_inverse_sqrt(warmup=100)([0, 100, 400])
         array([0. , 1. , 0.5])
     """
     falling = InverseSqrt(start=1.0, timescale=timescale or max(warmup, 1)).named("decay")

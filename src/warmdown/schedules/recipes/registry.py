@@ -1,0 +1,21 @@
+"""Every recipe by its name."""
+
+from __future__ import annotations
+
+__all__ = ["recipes"]
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from warmdown.schedules.recipes import cyclic, trunks, warmed
+
+
+def recipes() -> Mapping[str, Callable[..., Any]]:
+    """Return every recipe by its name.
+
+    Example:
+        >>> "warmup_cosine" in recipes()
+        True
+    """
+    found = {name: getattr(room, name) for room in (cyclic, trunks, warmed) for name in room.__all__}
+    return dict(sorted(found.items()))
