@@ -57,14 +57,14 @@ def _with_optax(start: Any, target: Any) -> Any:
     weights = jnp.asarray(start)
     state = optimizer.init(weights)
 
-    @jax.jit
     def update(weights: Any, state: Any) -> Any:
         gradient = jax.grad(lambda w: ((w - target) ** 2).sum())(weights)
         change, state = optimizer.update(gradient, state)
         return optax.apply_updates(weights, change), state
 
+    compiled: Any = jax.jit(update)
     for _ in range(200):
-        weights, state = update(weights, state)
+        weights, state = compiled(weights, state)
     return np.asarray(weights)
 
 
@@ -74,7 +74,7 @@ def _with_torch(start: Any, target: Any) -> Any:
     scheduler = wd.Scheduler(optimizer, lr=PLAN)
     for _ in range(200):
         optimizer.zero_grad()
-        ((weights - torch.from_numpy(target).float()) ** 2).sum().backward()
+        torch.autograd.backward(((weights - torch.from_numpy(target).float()) ** 2).sum())
         optimizer.step()
         scheduler.step()
     return weights.detach().numpy()
