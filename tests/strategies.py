@@ -77,7 +77,7 @@ def plans() -> st.SearchStrategy[wd.Plan]:
         st.builds(wd.Scale, open_schedules(), st.none() | curves(), st.none() | shares),
         st.builds(wd.Set, open_schedules()),
     )
-    targets = st.dictionaries(
+    targets: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
         st.sampled_from(["lr", "weight_decay", "momentum", "betas[0]"]),
         meanings | st.dictionaries(st.sampled_from(["*", "0", "head", "decoder.*"]), meanings, min_size=1),
         min_size=1,

@@ -65,7 +65,7 @@ FALLING: dict[str, tuple[wd.Schedule, Reference]] = {
     "staircase": (wd.Staircase(gamma=0.5, every=1000), lambda k: mp.mpf(0.5) ** (k // 1000)),
 }
 
-TO_ZERO = {
+TO_ZERO: dict[str, tuple[wd.Schedule, Reference]] = {
     "linear": (wd.Linear(steps=N), lambda t: 1 - t),
     "cosine": (wd.Cosine(steps=N), lambda t: mp.cos(mp.pi * t / 2) ** 2),
     "polynomial": (wd.Polynomial(steps=N), lambda t: (1 - t) ** 2),
