@@ -15,7 +15,8 @@ import warmdown as wd
 from warmdown.plot import html, save, svg
 
 RUN = wd.Run(total_steps=10_000, lr=3e-4)
-PLAN = wd.Plan.of(**wd.one_cycle(), weight_decay=wd.Set(wd.Constant(value=0.05)), run=RUN)
+ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())
+PLAN = wd.Plan.of(**ONE_CYCLE, weight_decay=wd.Set(wd.Constant(value=0.05)), run=RUN)
 NASTY = "a<b>&\"'</svg><script>alert(1)</script>"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

@@ -18,8 +18,9 @@ from warmdown.plot import figure
 from warmdown.plot.look import DARK, LIGHT, Look
 
 RUN = wd.Run(total_steps=10_000, lr=3e-4)
+ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())
 FIVE = wd.Plan.of(
-    **wd.one_cycle(),
+    **ONE_CYCLE,
     weight_decay=wd.Set(wd.Cosine(start=0.04, end=0.4)),
     kl_weight=wd.Set(wd.Linear(start=0.0, end=1.0, steps="20%")),
     dropout=wd.Set(wd.Constant(value=0.1)),
@@ -32,7 +33,12 @@ HARD = {
     "many phases": wd.wsd_s(checkpoints=5),
     "cycles": wd.Cosine().repeat(40),
     "too many": wd.Cosine(steps=100).repeat(90) >> wd.Constant(value=0.0).named("the end"),
-    "compare": {"a cosine": wd.warmup_cosine(), "wsd": wd.wsd(), "linear": wd.warmup_linear(), "rex": wd.warmup_rex(warmup=0)},
+    "compare": {
+        "a cosine": wd.warmup_cosine(),
+        "wsd": wd.wsd(),
+        "linear": wd.warmup_linear(),
+        "rex": wd.warmup_rex(warmup=0),
+    },
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ import warmdown as wd
 from warmdown.plot import sparkline, terminal
 
 RUN = wd.Run(total_steps=10_000, lr=3e-4)
+ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())
 BRAILLE = {chr(code) for code in range(0x2801, 0x2900)}
 
 
@@ -67,13 +69,13 @@ def test_several_lines_carry_letters_and_a_legend() -> None:
 def test_colour_is_written_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    plan = wd.Plan.of(**wd.one_cycle(), run=RUN)
+    plan = wd.Plan.of(**ONE_CYCLE, run=RUN)
     assert "\x1b" not in terminal(plan)
     assert "\x1b[" in terminal(plan, colour=True)
 
 
 def test_each_unit_has_a_curve_of_its_own() -> None:
-    plan = wd.Plan.of(**wd.one_cycle(), weight_decay=wd.Set(wd.Constant(value=0.1)), run=RUN)
+    plan = wd.Plan.of(**ONE_CYCLE, weight_decay=wd.Set(wd.Constant(value=0.1)), run=RUN)
     heads = [block.splitlines()[0] for block in terminal(plan, width=60).split("\n\n")]
     assert heads == [f"{unit} over 10,000 updates" for unit in ("learning rate", "momentum", "weight decay")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import warmdown as wd
 from warmdown.plot.view import view
 
 RUN = wd.Run(total_steps=1000, lr=3e-4)
+ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())
 RECIPE = wd.warmup_cosine(end=0.1)
 
 
@@ -58,7 +61,7 @@ def test_candidates_by_name_are_compared_in_one_panel() -> None:
 
 
 def test_plans_by_name_are_compared_target_by_target() -> None:
-    one = wd.Plan.of(**wd.one_cycle(), run=RUN)
+    one = wd.Plan.of(**ONE_CYCLE, run=RUN)
     other = wd.Plan.of(lr=RECIPE, run=RUN)
     labels = [[line.label for line in panel.lines] for panel in view({"a": one, "b": other}).panels]
     assert labels == [["a: lr", "b"], ["a: momentum"]]

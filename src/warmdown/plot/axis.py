@@ -92,7 +92,7 @@ def placed(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list
     found = _stacked(names, rows, edge)
     every = 1
     while None in found and every < len(names):
-        every += 1 + every // 2
+        every += max(1, every // 4)
         kept = iter(_stacked(names[::every], 1, edge))
         found = [next(kept) if index % every == 0 else None for index in range(len(names))]
         if None not in found[::every]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["html", "notebook", "save", "svg"]
+__all__ = ["html", "notebook", "save", "svg", "svg_of"]
 
 import io
 import os

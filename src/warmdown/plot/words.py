@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Moment", "summary", "table"]
+__all__ = ["Moment", "summary", "summary_of", "table", "table_of"]
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -130,7 +130,11 @@ def _course(line: Line, scene: View) -> str:
     if low < min(first, last):
         turns.append(f"is lowest at {number(low)} {_where(line, values == low, unit)}")
     if not turns:
-        return f"{'rises' if last > first else 'falls'} from {number(first)} to {number(last)} ({unit} {end})."
+        reached = count(line.steps[int(np.argmax(values == last))])
+        stays = "" if reached == end else f", and stays there to the end ({unit} {end})"
+        return (
+            f"{'rises' if last > first else 'falls'} from {number(first)} to {number(last)} ({unit} {reached}){stays}."
+        )
     return f"starts at {number(first)}, {', '.join(turns)} and ends at {number(last)} ({unit} {end})."
 
 

@@ -1,0 +1,171 @@
+"""What the documents say is true: every block of code of every page, every docstring's example, every script runs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+import runpy
+import shutil
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.pages import Block, blocks, commands
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCE = ROOT / "src"
+MODULES = [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and ">>> " in path.read_text()]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+SHELLS = ("console", "sh", "bash")
+LONGEST = 20.0
+"""Seconds of the processor for one block: what needs more is skipped on its page, with the reason."""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder that has the repository's examples, as the working directory."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+# -- pages -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_does_what_the_page_says(page: Path, workplace: Path) -> None:
+    names: dict[str, Any] = {"__name__": f"page_{page.stem}"}
+    for block in blocks(page):
+        begun = time.process_time()
+        try:
+            run(block, names, workplace)
+        except Exception as error:  # whatever it is, the reader wants to know the place
+            raise AssertionError(f"{block.place}: {type(error).__name__}: {error}") from error
+        spent = time.process_time() - begun
+        assert spent < LONGEST, f"{block.place}: needs {spent:.0f} s. Mark it: <!-- test: skip, reason -->"
+
+
+def run(block: Block, names: dict[str, Any], workplace: Path) -> None:
+    """Run one block, or do what its mark says."""
+    if block.mark == "skip":
+        assert block.detail, "a reason is needed: <!-- test: skip, needs a GPU -->"
+    elif block.mark == "file":
+        (workplace / block.detail).write_text(block.text + "\n", encoding="utf-8")
+    elif block.language == "python":
+        run_python(block, names)
+    elif block.language in SHELLS:
+        run_shell(block)
+
+
+def run_python(block: Block, names: dict[str, Any]) -> None:
+    """Run a block in the page's namespace; lines of a traceback are lines of the page."""
+    text = "\n" * block.line + (block.text.replace("…", "...") if block.mark == "fragment" else block.text)
+    code = compile(ast.parse(text), str(block.page), "exec")
+    if block.mark != "fragment":
+        with expected(block):
+            exec(code, names)  # noqa: S102 - the page is ours
+
+
+def expected(block: Block) -> AbstractContextManager[Any]:
+    """Return what holds a block to the error or the warning that its page tells of."""
+    return Expected(block) if block.mark in {"raises", "warns"} else nullcontext()
+
+
+class Expected(AbstractContextManager[None]):
+    """Asks for an error or a warning by the name of its class.
+
+    Args:
+        block: The block that tells of it.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.mark, self.name = block.mark, block.detail
+        self.catch = warnings.catch_warnings(record=True)
+
+    def __enter__(self) -> None:
+        self.warned = self.catch.__enter__() or []
+        if self.mark == "warns":
+            warnings.simplefilter("always")
+
+    def __exit__(self, *raised: Any) -> bool:
+        self.catch.__exit__(*raised)
+        kind: type[BaseException] | None = raised[0]
+        if self.mark == "raises":
+            assert kind is not None, f"no {self.name} was raised"
+            return kind.__name__ == self.name
+        names = [warning.category.__name__ for warning in self.warned]
+        assert kind is not None or self.name in names, f"no {self.name} was given, but {names}"
+        return False
+
+
+def run_shell(block: Block) -> None:
+    """Run each command of ours in this process; other commands are not ours to test."""
+    from click.testing import CliRunner
+
+    from warmdown.app.cli import main
+
+    code = int(block.detail) if block.mark == "exits" else 0
+    for words in commands(block):
+        if words[0] == "warmdown" and not {"|", ">", "&&"} & set(words):
+            done = CliRunner().invoke(main, words[1:], catch_exceptions=False)
+            assert done.exit_code == code, f"{' '.join(words)}\n{done.output}"
+
+
+def test_pages_have_blocks_that_are_run() -> None:
+    assert sum(block.language == "python" and not block.mark for page in PAGES for block in blocks(page)) > 10
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# -- docstrings --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_example_of_a_docstring_says_what_happens(path: Path, workplace: Path) -> None:
+    told: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for example in examples_of(path):
+        runner.run(example, out=told.append)
+    assert not runner.failures, "".join(told)
+    assert runner.tries
+
+
+def examples_of(path: Path) -> Iterator[doctest.DocTest]:
+    """Yield the examples in a module's docstrings."""
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    module = import_module(name)
+    for found in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs={"np": np}):
+        if found.examples:
+            yield found
+
+
+# -- scripts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_example_script_runs(path: Path, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    if first.startswith("# test: skip, "):
+        pytest.skip(first.removeprefix("# test: skip, "))
+    beside = workplace / "script"
+    shutil.copytree(path.parent, beside, ignore=lambda _, names: [n for n in names if (path.parent / n).is_dir()])
+    runpy.run_path(str(beside / path.name), run_name="__main__")
+    assert capsys.readouterr().out, "an example shows what it does"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_an_example_script_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
