@@ -129,6 +129,10 @@ class _Scale:
     def height(self, values: Array) -> Array:
         return np.log10(np.maximum(values, 10.0**self.low)) if self.log else values
 
+    def ends(self) -> list[tuple[float, str]]:
+        ends = (self.low, self.high)
+        return [(end, number(10.0**end if self.log else end)) for end in ends]
+
     def ticks(self, at_most: int) -> list[tuple[float, str]]:
         if not self.log:
             return [(tick, number(tick)) for tick in linear_ticks(self.low, self.high, at_most)]
@@ -155,8 +159,8 @@ def _curves(panel: Panel, scene: View, scale: _Scale, columns: int, rows: int, *
 def _beside(scale: _Scale, rows: int) -> list[str]:
     """Return the text left of each row, from the top."""
     labels = [""] * rows
-    for tick, text in scale.ticks(rows // 2 + 1):
-        row = int((tick - scale.low) / (scale.top - scale.low) * rows)
+    for height, text in [*scale.ends(), *scale.ticks(rows // 2 + 1)]:  # a round number before an end
+        row = int((height - scale.low) / (scale.top - scale.low) * rows)
         labels[rows - 1 - min(row, rows - 1)] = text
     return labels
 
