@@ -1,3 +1,4 @@
 """Experiments: which rate, which schedule, with evidence."""
 
+from warmdown.experiments.compare import *
 from warmdown.experiments.find import *

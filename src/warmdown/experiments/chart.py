@@ -61,7 +61,6 @@ class Chart:
         log_across: Whether the horizontal axis is logarithmic.
         log_up: Whether the vertical one is.
         says: The same in words.
-        tables: Tables under the picture on a page: heads and rows, by caption.
     """
 
     title: str
@@ -72,7 +71,6 @@ class Chart:
     log_across: bool = False
     log_up: bool = False
     says: str = ""
-    tables: Mapping[str, tuple[list[str], list[list[str]]]] = field(default_factory=dict)
 
     @property
     def top(self) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 __all__ = ["inline", "page", "png", "svg"]
 
 import io
-import re
 import threading
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from warmdown.plot.look import DASHES, LIGHT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Table = tuple[list[str], list[list[str]]]
 
 _ONE_AT_A_TIME = threading.Lock()
 """matplotlib keeps the settings of SVG for the whole process."""
@@ -34,27 +37,26 @@ pre {{ white-space: pre-wrap; }}
 """
 
 
-def png(chart: Chart) -> bytes:
-    """Return the picture as PNG."""
+def png(*charts: Chart) -> bytes:
+    """Return the charts, one below the other, as PNG."""
     out = io.BytesIO()
-    _drawn(chart).savefig(out, format="png", dpi=150)
+    _drawn(charts).savefig(out, format="png", dpi=150)
     return out.getvalue()
 
 
-def svg(chart: Chart) -> str:
-    """Return the picture as SVG whose texts are texts, with its words for those who hear it."""
+def svg(*charts: Chart) -> str:
+    """Return the charts, one below the other, as SVG whose texts are texts, with their words for those who hear it."""
+    out, picture = io.StringIO(), _drawn(charts)
     import matplotlib
 
-    out, picture = io.StringIO(), _drawn(chart)
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown"}
     with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
         picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     element = text[text.index("<svg ") :]
-    told = f"<title>{escape(chart.title)}</title><desc>{escape(chart.says)}</desc>"
-    return re.sub(
-        r"(<svg [^>]*)>", rf'\1 role="img" aria-label="{escape(chart.title)}">{_safe(told)}', element, count=1
-    )
+    title, says = escape(", ".join(chart.title for chart in charts)), escape("\n".join(chart.says for chart in charts))
+    opening, _, rest = element.partition(">")
+    return f'{opening} role="img" aria-label="{title}"><title>{title}</title><desc>{says}</desc>{rest}'
 
 
 def inline(chart: Chart) -> str:
@@ -62,41 +64,43 @@ def inline(chart: Chart) -> str:
     return f'<div style="max-width: 48rem">{svg(chart)}<pre>{escape(chart.says)}</pre></div>'
 
 
-def page(chart: Chart) -> str:
-    """Return a page with the picture, its words and its tables; it needs no other file and runs no script."""
-    tables = {**chart.tables, "Points": _points(chart)}
+def page(*charts: Chart, tables: Mapping[str, Table] = MappingProxyType({})) -> str:
+    """Return a page with pictures, their words and tables; it needs no other file and runs no script."""
+    first = charts[0]
+    every = {**tables, **{f"Points of {chart.title}": _points(chart) for chart in charts}}
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(chart.title)}</title>
+<title>{escape(first.title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{escape(chart.title)}</h1>
-<figure>{svg(chart)}</figure>
-<pre>{escape(chart.says)}</pre>
-{"".join(_table(caption, heads, rows) for caption, (heads, rows) in tables.items())}
+<h1>{escape(first.title)}</h1>
+<figure>{svg(*charts)}</figure>
+<pre>{escape(first.says)}</pre>
+{"".join(_table(caption, heads, rows) for caption, (heads, rows) in every.items())}
 </main>
 </body>
 </html>
 """
 
 
-def _drawn(chart: Chart) -> Figure:
+def _drawn(charts: Sequence[Chart]) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra("the picture", "matplotlib", "plot") from None
-    picture = Figure(figsize=(8, 4.2), facecolor=LIGHT.paper, layout="constrained")
+    picture = Figure(figsize=(8, 0.4 + 3.8 * len(charts)), facecolor=LIGHT.paper, layout="constrained")
     FigureCanvasAgg(picture)
-    axes = picture.add_subplot()
-    for index, line in enumerate(chart.lines):
-        _line(axes, line, index)
-    _axes(axes, chart)
+    for row, chart in enumerate(charts):
+        axes = picture.add_subplot(len(charts), 1, row + 1)
+        for index, line in enumerate(chart.lines):
+            _line(axes, line, index)
+        _axes(axes, chart)
     return picture
 
 
@@ -154,7 +158,3 @@ def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
     return (
         f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"
     )
-
-
-def _safe(replacement: str) -> str:
-    return replacement.replace("\\", r"\\")

@@ -1,0 +1,169 @@
+"""A process that makes runs for another: a run a line comes in, signs of life and a result a line go out."""
+
+from __future__ import annotations
+
+__all__ = ["Helper", "in_helper", "main"]
+
+import atexit
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from typing import IO, Any
+
+from warmdown.experiments.runs import Report, Result, RunSpec, perform
+
+_ALIVE = "alive"
+_LAST_WORDS = 600
+
+
+class Helper:
+    """A process of its own that makes one run after the other, and may die or hang without harm.
+
+    Args:
+        silence: Seconds without a sign of life after which a run counts as hung.
+    """
+
+    def __init__(self, silence: float) -> None:
+        self.silence = silence
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def perform(self, spec: RunSpec, report: Report | None = None) -> Result:
+        """Make a run in the process; what goes wrong there is a result, not an error here."""
+        try:
+            return self._perform(spec, report)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout, self._errors):
+                if pipe is not None:
+                    pipe.close()
+        self._process = None
+
+    def _perform(self, spec: RunSpec, report: Report | None) -> Result:
+        process = self._started()
+        _send(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
+        while True:
+            line = self._line(process)
+            if line is None:
+                self.end()
+                return Result(spec=spec, status="hung", says=f"no sign of life for {self.silence:g} s")
+            if not line:
+                return self._died(spec)
+            told = json.loads(line)
+            if "result" in told:
+                return Result.from_dict(told["result"])
+            if "step" in told and report is not None:
+                _send(process.stdin, {"goes_on": report(told["step"], told["metrics"])})
+
+    def _died(self, spec: RunSpec) -> Result:
+        assert self._process is not None
+        code, words = self._process.wait(), self._last_words()
+        self.end()
+        return Result(spec=spec, status="died", says=f"its process ended with {code}: {words}".rstrip(": "))
+
+    def _last_words(self) -> str:
+        if self._errors is None:
+            return ""
+        self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, self._errors.tell() - _LAST_WORDS))
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def _line(self, process: subprocess.Popen[bytes]) -> bytes | None:
+        """Return the next line; nothing at all when the process is gone, ``None`` when it is silent for too long."""
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], self.silence)
+        return process.stdout.readline() if ready else None
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.end()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        paths = os.pathsep.join(path for path in dict.fromkeys([os.getcwd(), *sys.path]) if path)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "warmdown.experiments.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            start_new_session=True,  # a Ctrl-C is the caller's to deal with
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        return self._process
+
+
+def main() -> None:
+    """Make the runs that come in; end when the caller is gone."""
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a run prints must not get between the lines
+    import torch
+
+    torch.set_num_threads(1)
+    inbox = _Inbox()
+    _send(out, {_ALIVE: True})
+    while True:
+        asked = inbox.next()
+        spec = RunSpec.from_dict(asked["spec"])
+
+        def report(step: int, metrics: Mapping[str, float]) -> bool:
+            _send(out, {"step": step, "metrics": dict(metrics)})
+            return bool(inbox.next()["goes_on"])
+
+        result = perform(spec, lambda: _send(out, {_ALIVE: True}), report if asked["asks"] else None)
+        _send(out, {"result": result.to_dict()})
+
+
+class _Inbox:
+    """Reads lines in the background, so that the process ends with its caller even in the middle of a run."""
+
+    def __init__(self) -> None:
+        import queue
+
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> dict[str, Any]:
+        """Return the next message."""
+        message: dict[str, Any] = json.loads(self._lines.get())
+        return message
+
+    def _read(self) -> None:
+        for line in sys.stdin.buffer:
+            self._lines.put(line)
+        os._exit(0)
+
+
+def _send(pipe: IO[bytes] | None, message: Mapping[str, Any]) -> None:
+    assert pipe is not None
+    left = memoryview(json.dumps(message).encode() + b"\n")
+    while left:  # an unbuffered pipe may take a part
+        left = left[pipe.write(left) or 0 :]
+
+
+_helpers: dict[float, Helper] = {}
+
+
+def in_helper(spec: RunSpec, silence: float) -> dict[str, Any]:
+    """Make a run in this process's helper; engines call it in their workers."""
+    helper = _helpers.get(silence)
+    if helper is None:
+        helper = _helpers[silence] = Helper(silence)
+        atexit.register(helper.end)
+    return helper.perform(spec).to_dict()
+
+
+if __name__ == "__main__":
+    main()

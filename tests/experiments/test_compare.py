@@ -1,0 +1,247 @@
+"""A comparison makes each run once, whatever happens to the others, and tells what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import warmdown as wd
+from warmdown.app.commands.compare import command
+from warmdown.errors import MissingExtra, TrainingError
+from warmdown.experiments import Comparison, compare
+from warmdown.experiments.engine import run_all
+from warmdown.experiments.runs import RunSpec, perform
+from warmdown.experiments.store import Store
+from warmdown.experiments.telling import charts, save, summary
+
+TASK = """
+import os, sys, time
+import torch
+from warmdown.training import Task
+
+def small():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(96, 4, generator=generator)
+    data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
+    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy, train=data, test=data,
+                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()}, lr=0.1, epochs=2,
+                batch_size=16)
+
+def wild():
+    seed = torch.initial_seed()
+    if seed == 1:
+        print("a last word", file=sys.stderr, flush=True)
+        os._exit(7)
+    if seed == 2:
+        time.sleep(600)
+    if seed == 3:
+        raise ValueError("no such data")
+    return small()
+
+def slow():
+    time.sleep(0.5)
+    return small()
+"""
+PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="10%")}
+
+
+@pytest.fixture(autouse=True)
+def _tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "small_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(str(tmp_path / "tasks"))
+
+
+def compared(out: Path | None, **how: Any) -> Comparison:
+    settings: dict[str, Any] = {"seeds": 3, "engine": "serial"}
+    return compare(PLANS, "small_tasks:small", out=out, **(settings | how))
+
+
+def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def note(name: str, result: Any, done: int, total: int) -> None:
+        made.append(f"{name} {result.spec.seed} {done}/{total}")
+
+    first = compared(tmp_path / "runs", progress=note)
+    assert made == [f"{name} {seed} {number}/6" for number, (name, seed) in enumerate(
+        ((name, seed) for name in PLANS for seed in range(3)), start=1)]  # fmt: skip
+    made.clear()
+    assert compared(tmp_path / "runs", progress=note).to_dict() == first.to_dict()
+    assert made == []
+    damaged, *_ = (tmp_path / "runs").glob("*.json")
+    damaged.write_text(damaged.read_text()[:-40])
+    assert compared(tmp_path / "runs", progress=note, seeds=4).rows()[0].runs == 4
+    assert len(made) == 3
+    assert sorted(path.suffix for path in (tmp_path / "runs").iterdir()) == [".json"] * 8 + [".jsonl"] * 8
+
+
+@pytest.mark.slow
+def test_a_run_gives_the_same_wherever_it_is_made(tmp_path: Path) -> None:
+    here, there = compared(None), compared(tmp_path / "runs", engine="loky", jobs=2)
+    for name in PLANS:
+        digests = [{seed: r.digest for seed, r in one.results[name].items()} for one in (here, there)]
+        assert digests[0] == digests[1]
+        assert len(set(digests[0].values())) == 3
+    spec = here.results["cosine"][1].spec
+    assert perform(spec).digest == here.results["cosine"][1].digest
+
+
+def test_a_run_is_named_by_all_that_it_is_made_of_and_by_nothing_else() -> None:
+    plan = wd.Plan.of(lr=wd.warmup_cosine())
+    spec = RunSpec.of(plan, "digits", 1, {"epochs": 2, "batch_size": None})
+    assert spec.key == RunSpec.of(plan, "digits", 1, {"epochs": 2}, allow=("mine",)).key
+    others = [
+        RunSpec.of(wd.Plan.of(lr=wd.warmup_cosine(end=0.1)), "digits", 1, {"epochs": 2}),
+        RunSpec.of(plan, "text", 1, {"epochs": 2}),
+        RunSpec.of(plan, "digits", 2, {"epochs": 2}),
+        RunSpec.of(plan, "digits", 1, {"epochs": 3}),
+    ]
+    assert len({spec.key, *(other.key for other in others)}) == 5
+    assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))).key == spec.key
+
+
+@pytest.mark.slow
+def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    comparison = compare(
+        {"constant": wd.Constant(value=1.0)}, "small_tasks:wild", seeds=5, out=tmp_path, engine="serial", silence=8
+    )
+    told = {seed: (run.status, run.says) for seed, run in comparison.results["constant"].items()}
+    assert told[1] == ("died", "its process ended with 7: a last word")
+    assert told[2] == ("hung", "no sign of life for 8 s")
+    assert told[3] == ("failed", "ValueError: no such data")
+    assert [told[seed][0] for seed in (0, 4)] == ["finished", "finished"]
+    (row,) = comparison.rows()
+    assert (row.finished, row.runs, row.metric.count) == (2, 5, 2)
+    assert "constant, seed 1: died: its process ended with 7" in summary(comparison)
+
+
+def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
+    plans: dict[str, Any] = {"constant": wd.Constant(value=1.0), "wild": wd.Set(wd.Constant(value=3e38))}
+    comparison = compare(plans, "small_tasks:small", seeds=2, out=tmp_path, engine="serial")
+    constant, wild = comparison.rows()
+    assert {run.status for run in comparison.results["wild"].values()} == {"diverged"}
+    assert (constant.rank, wild.rank) == (1.0, 2.0)
+    assert (wild.finished, wild.metric.count) == (0, 0)
+    assert "0/2" in summary(comparison)
+    assert comparison.to_dict()["failures"][0]["status"] == "diverged"
+
+
+def test_the_table_tells_difference_goal_and_area() -> None:
+    comparison = compared(None, goal=0.6)
+    constant, cosine = comparison.rows()
+    assert constant.area == pytest.approx(0.1 * 12)
+    assert cosine.area < constant.area
+    assert constant.difference.value == 0
+    values = {name: comparison.values(name) for name in PLANS}
+    mean = sum(values["cosine"][seed] - values["constant"][seed] for seed in range(3)) / 3
+    assert cosine.difference.value == pytest.approx(mean)
+    assert constant.updates == 12
+    assert constant.reached >= 1
+    assert constant.to_goal.value in (6.0, 9.0, 12.0)
+
+
+def test_reports_are_written_whole(tmp_path: Path) -> None:
+    comparison = compared(None)
+    assert [chart.up for chart in charts(comparison)] == ["accuracy", "loss", "lr"]
+    for ending, begins in (
+        (".png", b"\x89PNG"),
+        (".svg", b"<svg"),
+        (".html", b"<!doctype html>"),
+        (".md", b"| plan |"),
+        (".json", b"{"),
+    ):
+        assert save(comparison, tmp_path / f"report{ending}").read_bytes().startswith(begins)
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "cosine" in page
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"engine": "lokki"}, "no such engine. Did you mean 'loky'"),
+        ({"seeds": 0}, "at least one"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"baseline": "cosinus"}, "Did you mean 'cosine'"),
+        ({"epoch": 3}, "Did you mean 'epochs'"),
+        ({"jobs": 0}, "at least one run"),
+    ],
+)
+def test_mistakes_are_refused_before_a_run_is_made(how: dict[str, Any], words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        compared(None, **how)
+
+
+def test_when_no_run_finishes_the_error_says_why() -> None:
+    with pytest.raises(TrainingError, match=r"no run finished \(failed: .*nothing"):
+        compare(PLANS, "small_tasks:nothing", seeds=1, engine="serial")
+
+
+def test_ray_is_used_where_it_is_installed_and_named_where_it_is_not(tmp_path: Path) -> None:
+    try:
+        import ray  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+    except ImportError:
+        with pytest.raises(MissingExtra, match="ray"):
+            compared(tmp_path, engine="ray")
+    else:
+        assert compared(tmp_path, engine="ray").rows()[0].finished == 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask_makes_the_same_runs(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    here, there = compared(None), compared(tmp_path / "runs", engine="dask", jobs=2)
+    assert [row.metric for row in here.rows()] == [row.metric for row in there.rows()]
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    call = [sys.executable, "-m", "warmdown", "compare", "constant", "--task", "small_tasks:slow", "--seeds", "6"]
+    call += ["--engine", "serial", "--out", str(runs), "--json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "tasks"), *sys.path])}
+    first = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(list(runs.glob("*.json"))) < 2:
+        assert first.poll() is None
+        time.sleep(0.05)  # the other process tells by its files alone
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    kept = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
+    told = json.loads(subprocess.run(call, env=environment, check=True, capture_output=True).stdout)
+    assert told["plans"][0]["finished"] == 6
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert not list(runs.glob(".*"))
+
+
+def test_results_come_back_from_the_store_as_they_went(tmp_path: Path) -> None:
+    spec = RunSpec.of(wd.Plan.of(lr=wd.Set(wd.Constant(value=3e38))), "small_tasks:small", 0, {})
+    (result,) = run_all([spec], Store(tmp_path), engine="serial")
+    assert result.status == "diverged"
+    (held,) = Store(tmp_path)
+    assert held.to_dict()["status"] == "diverged"
+    assert held.spec.key == spec.key
+    assert wd.Record.load(tmp_path / f"{spec.key}.jsonl").targets()
+
+
+def test_the_command_takes_files_and_names(tmp_path: Path) -> None:
+    plan = tmp_path / "mine.yaml"
+    plan.write_text("run: {lr: 0.2}\nlr: [{kind: linear, steps: 10%}, {kind: cosine}]\n")
+    call = ["constant", str(plan), "--task", "small_tasks:small", "--seeds", "2", "--engine", "serial"]
+    call += ["--report", str(tmp_path / "report.md"), "--max-steps", "8"]
+    result = CliRunner().invoke(command, call)
+    assert result.exit_code == 0, result.output
+    assert "[1/4] constant, seed 0: " in result.stderr
+    assert "mine" in result.stdout
+    assert (tmp_path / "report.md").read_text().count("\n| ") == 3
+    assert "neither a file nor a shape. Did you mean" in str(CliRunner().invoke(command, ["warmup_cosin"]).exception)
