@@ -1,0 +1,77 @@
+"""``warmdown studio``: design a plan on a page in the browser."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from warmdown.errors import SpecError
+
+if TYPE_CHECKING:
+    from warmdown.app.studio.draft.pieces import Draft
+
+_DEFAULT_PORT = 8421
+
+
+@click.command("studio")
+@click.argument("given", metavar="[FILE]", required=False)
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Port [8421]; 0 takes any free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--watch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Show the runs recorded under DIR, as they go.",
+)
+@click.option("--framed", is_flag=True, hidden=True, help="Let a notebook on this machine show the page in a frame.")
+def command(given: str | None, port: int | None, no_browser: bool, watch: Path | None, framed: bool) -> None:
+    """Design a plan on a page in the browser. Without FILE the page starts with situations to choose from.
+
+    The page reads and writes plan files in FILE's folder (without FILE in the current one), and nowhere else. It
+    listens on this machine alone, and answers only who has the address that is printed.
+
+    \b
+    warmdown studio
+    warmdown studio plan.yaml
+    warmdown studio --watch runs/
+    warmdown studio 'http://127.0.0.1:8421/#plan=…'
+    """  # noqa: D301  # click reads the backspace
+    from warmdown.app.studio.serve import Start, serve
+
+    folder, file, draft = _what_to_show(given)
+    start = Start(folder, draft, file, _DEFAULT_PORT if port is None else port, watch, not no_browser, framed, _say)
+    try:
+        serve(start)
+    except OSError as error:
+        told = f"--port {start.port}: {error.strerror}. Give another one, or --port 0 for any that is free."
+        raise SpecError([told]) from None
+
+
+def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
+    """Return the folder, the file's name in it, and the draft to begin with."""
+    from warmdown.app.studio.draft.opening import opened
+    from warmdown.app.studio.draft.pieces import Draft
+    from warmdown.app.studio.draft.stored import from_fragment
+    from warmdown.app.studio.safe.folder import Folder
+
+    if given is None:
+        return Path.cwd(), "", Draft()
+    if "#plan=" in given:
+        return Path.cwd(), "", from_fragment(given.partition("#")[2])
+    path = Path(given)
+    if not path.parent.is_dir():
+        raise SpecError([f"{given}: there is no folder {path.parent}. Check the path."])
+    folder = Folder(path.parent)
+    try:
+        file = folder.read(path.name)
+    finally:
+        folder.close()
+    return path.parent, path.name, opened(file.text, is_json=path.suffix.lower() == ".json")
+
+
+def _say(address: str) -> None:
+    click.echo(f"warmdown studio: {address}\nCtrl+C ends it.")

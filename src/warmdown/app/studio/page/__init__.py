@@ -1,0 +1,1 @@
+"""The page itself: what a person sees and touches."""

@@ -1,0 +1,1 @@
+"""The side where a person edits."""

@@ -1,0 +1,1 @@
+"""The side where the page shows."""

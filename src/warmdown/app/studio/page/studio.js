@@ -1,0 +1,67 @@
+// What only a browser can do: draw, keep the tab's draft over a reload, read the address, move the focus.
+// No value is computed here.
+window.warmdown = {
+  rate(value) {
+    if (value === 0) return "0";
+    const size = Math.abs(value);
+    if (size >= 1e-2 && size < 1e4) return String(Number(value.toPrecision(4)));
+    const [digits, power] = value.toExponential(3).split("e");
+    return `${Number(digits)}e${Number(power)}`;
+  },
+  count(value) {
+    for (const [size, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
+      if (Math.abs(value) >= Math.max(size, 1e4)) return `${Number((value / size).toFixed(4))}${letter}`;
+    }
+    return Number(value.toFixed(1)).toLocaleString("en-US");
+  },
+  chart(id) {
+    return getElement(id)?.chart;
+  },
+  draw(id, option, fresh) {
+    const chart = this.chart(id);
+    if (!chart) return void setTimeout(() => this.draw(id, option, fresh), 20);
+    for (const axis of option.xAxis ?? []) axis.axisLabel = { ...axis.axisLabel, formatter: this.count };
+    for (const axis of option.yAxis ?? []) axis.axisLabel = { ...axis.axisLabel, formatter: this.rate };
+    option.tooltip = { ...option.tooltip, valueFormatter: (value) => (value == null ? "–" : this.rate(value)) };
+    chart.setOption(option, { notMerge: fresh });
+  },
+  show(id, series, step) {
+    const chart = this.chart(id);
+    const at = chart?.convertToPixel({ xAxisIndex: 0 }, step);
+    if (at !== undefined) chart.dispatchAction({ type: "showTip", x: at, y: chart.getHeight() / 3 });
+  },
+  zoom(id, start, end) {
+    this.chart(id)?.dispatchAction({ type: "dataZoom", startValue: start, endValue: end });
+  },
+  keep(text) {
+    try {
+      sessionStorage.setItem("warmdown-draft", text);
+    } catch {
+      // private windows may refuse: the page works without
+    }
+  },
+  found() {
+    const link = location.hash.startsWith("#plan=") ? location.hash : "";
+    if (link) history.replaceState(null, "", location.pathname);
+    let kept = "";
+    try {
+      kept = sessionStorage.getItem("warmdown-draft") ?? "";
+    } catch {
+      // as above
+    }
+    return { link, kept, dark: matchMedia("(prefers-color-scheme: dark)").matches };
+  },
+  focus(mark) {
+    const find = () => document.querySelector(`[data-mark="${CSS.escape(mark)}"]`);
+    const reach = (tries) => {
+      const found = find();
+      const inner = found?.matches("input, button, [tabindex]") ? found : found?.querySelector("input, button");
+      if (inner) inner.focus();
+      else if (tries) setTimeout(() => reach(tries - 1), 30);
+    };
+    reach(20);
+  },
+  copy(text) {
+    return navigator.clipboard.writeText(text).then(() => true, () => false);
+  },
+};

@@ -1,0 +1,167 @@
+"""The one folder that the page may read and write: its plan files by name, never a path."""
+
+from __future__ import annotations
+
+__all__ = ["Folder", "Opened", "Stamp", "StaleFile"]
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from warmdown.errors import SpecError
+
+_ENDINGS = (".yaml", ".yml", ".json")
+_NAME = re.compile(r"[^\x00-\x1f/\\:]{1,120}")
+LARGEST_FILE = 1_000_000
+"""Bytes; what reads plans refuses far smaller ones."""
+_MOST_FILES = 500
+
+
+@final
+class StaleFile(SpecError):
+    """A file that changed on disk since it was opened here."""
+
+
+@final
+@dataclass(frozen=True)
+class Stamp:
+    """What a file held when it was read or written here; ``None`` for a file that was not there.
+
+    Args:
+        digest: Of its content.
+    """
+
+    digest: str | None
+
+
+@final
+@dataclass(frozen=True)
+class Opened:
+    """A file that was read.
+
+    Args:
+        name: Its name in the folder.
+        text: Its content.
+        stamp: To tell later whether it changed.
+    """
+
+    name: str
+    text: str
+    stamp: Stamp
+
+
+@final
+class Folder:
+    """The plan files of one folder.
+
+    Args:
+        path: The folder; it is held open, so that it stays the same one even when it is moved.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def names(self) -> list[str]:
+        """Return the names of its plan files: regular files, no links."""
+        with os.scandir(self._descriptor) as entries:
+            found = [e.name for e in entries if _is_plan(e.name) and e.is_file(follow_symlinks=False)]
+        return sorted(found, key=str.lower)[:_MOST_FILES]
+
+    def read(self, name: str) -> Opened:
+        """Read a file.
+
+        Raises:
+            SpecError: The name is no plan file of this folder, or the file is a link, too large, or no text.
+        """
+        content = self._bytes(_checked(name))
+        if content is None:
+            raise SpecError([f"{name}: there is no such file in {self.path.name or self.path}. Open another one."])
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise SpecError([f"{name}: not UTF-8 text. Save it as UTF-8."]) from None
+        return Opened(name, text, _stamp(content))
+
+    def stamp(self, name: str) -> Stamp:
+        """Return what the file holds now.
+
+        Raises:
+            SpecError: The name is no plan file of this folder.
+        """
+        return _stamp(self._bytes(_checked(name)))
+
+    def write(self, name: str, text: str, expected: Stamp) -> Stamp:
+        """Write a file whole or not at all, if it still holds what was ``expected``.
+
+        Raises:
+            StaleFile: It changed on disk; ask, and write with the stamp it has now.
+            SpecError: The name is no plan file of this folder, or a link.
+        """
+        content = text.encode("utf-8")
+        if self.stamp(name) != expected:
+            raise StaleFile([f"{name}: changed on disk since it was opened here. Overwrite it, or use a new name."])
+        fresh = f".{name}.{os.getpid()}.tmp"
+        try:
+            self._write_fresh(fresh, content)
+            os.replace(fresh, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh, dir_fd=self._descriptor)
+            raise SpecError(
+                [f"{name}: it cannot be written: {error.strerror}. Choose another name or folder."]
+            ) from None
+        os.fsync(self._descriptor)
+        return _stamp(content)
+
+    def _write_fresh(self, fresh: str, content: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(fresh, flags, mode=0o644, dir_fd=self._descriptor), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _bytes(self, name: str) -> bytes | None:
+        """Return what the file holds, or ``None`` when there is none."""
+        try:
+            # a pipe would wait for its writer: not blocking, it is refused below
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SpecError(
+                [f"{name}: a link, or not readable ({error.strerror}). Open a file of this folder."]
+            ) from None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SpecError([f"{name}: not a file. Open a file of this folder."])
+            if status.st_size > LARGEST_FILE:
+                raise SpecError([f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."])
+            return file.read(LARGEST_FILE + 1)
+
+
+def _is_plan(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS) and not name.startswith(".") and bool(_NAME.fullmatch(name))
+
+
+def _checked(name: str) -> str:
+    if not _is_plan(name):
+        raise SpecError(
+            [f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in {', '.join(_ENDINGS)}."]
+        )
+    return name
+
+
+def _stamp(content: bytes | None) -> Stamp:
+    return Stamp(None if content is None else hashlib.sha256(content).hexdigest())

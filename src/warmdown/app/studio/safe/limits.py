@@ -1,0 +1,31 @@
+"""How much a page, a link or a file may ask for."""
+
+from __future__ import annotations
+
+__all__ = [
+    "LONGEST_ANSWER",
+    "LONGEST_LOOK",
+    "LONGEST_START",
+    "LONGEST_TEXT",
+    "MEMORY",
+    "MOST_FOREIGN_STEPS",
+    "MOST_PHASES",
+    "MOST_PIECES",
+]
+
+LONGEST_TEXT = 200_000
+"""Characters of a plan, whether it comes as a file, a link or from the tab's memory."""
+MOST_PIECES = 1_000
+"""Schedules in one plan on the page; what has more is shown by the command line."""
+MOST_PHASES = 100
+"""Phases of one target on the page."""
+MOST_FOREIGN_STEPS = 200_000
+"""Updates for which a class of another library is stepped; further ones are not drawn."""
+LONGEST_LOOK = 10.0
+"""Seconds that a class of another library may take, its import apart."""
+MEMORY = 2 * 2**30
+"""Bytes that a class of another library may use beyond what its library needs."""
+LONGEST_START = 60.0
+"""Seconds until a process for other libraries' classes is ready; it imports torch."""
+LONGEST_ANSWER = 16_000_000
+"""Bytes of its answer."""

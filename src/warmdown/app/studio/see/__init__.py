@@ -1,0 +1,1 @@
+"""What is shown of a plan: curves, tables, findings, texts to take away, runs to watch."""
