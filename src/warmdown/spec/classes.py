@@ -85,8 +85,9 @@ def _module(name: str, path: str) -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
-        if missing in _EXTRAS:
-            raise ScheduleError(str(MissingExtra(path, missing, _EXTRAS[missing]))) from None
+        root = missing.split(".")[0]
+        if root in _EXTRAS and _is_missing(root):
+            raise ScheduleError(str(MissingExtra(path, root, _EXTRAS[root]))) from None
         if name.startswith(missing):
             raise ScheduleError(
                 f"{path!r}: there is no module {missing!r} here. Install it, or mend the path."
@@ -94,6 +95,14 @@ def _module(name: str, path: str) -> Any:
         raise ScheduleError(f"{path!r}: its module needs {missing!r}. Install it.") from None
     except Exception as error:  # whatever a foreign module does when it is imported
         raise ScheduleError(f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}.") from None
+
+
+def _is_missing(library: str) -> bool:
+    try:
+        import_module(library)
+    except ImportError:
+        return True
+    return False
 
 
 def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from warmdown.errors import RunError, nearest
+from warmdown.errors import RunError, SpecError, nearest
 from warmdown.run import Duration, Run, check_duration
 from warmdown.schedules import Schedule
 from warmdown.spec.arithmetic import Facts, is_arithmetic, is_number, number_in, reckon
@@ -43,11 +43,14 @@ class Reading:
     mistakes: list[str] = field(default_factory=list)
 
     def wrong(self, path: str, what: str) -> Any:
-        """Note a mistake; the ``None`` that comes back is what a reader returns then."""
-        if len(self.mistakes) < _MANY:
-            self.mistakes.append(f"{path}: {what}" if path else what)
-        elif len(self.mistakes) == _MANY:
-            self.mistakes.append(f"… and more: only the first {_MANY} mistakes are told.")
+        """Note a mistake; the ``None`` that comes back is what a reader returns then.
+
+        Raises:
+            SpecError: There are so many that nobody reads on.
+        """
+        self.mistakes.append(f"{path}: {what}" if path else what)
+        if len(self.mistakes) == _MANY:
+            raise SpecError([*self.mistakes, f"… and perhaps more: reading stopped after {_MANY} mistakes."])
         return None
 
     def reckon(self, path: str, text: str) -> Any:
@@ -59,8 +62,8 @@ class Reading:
 
     def arguments(self, path: str, who: str, accepted: Mapping[str, inspect.Parameter], given: Any) -> dict[str, Any]:
         """Return the arguments for something that takes ``accepted``, each read by its type."""
-        for name in given.keys() - accepted.keys():
-            self.wrong(join(path, name), f"{who} has no {name!r}. {nearest(str(name), accepted)}")
+        for name in [name for name in given if name not in accepted]:
+            self.wrong(join(path, name), f"{who} has no {shown(name)}. {nearest(str(name)[:60], accepted)}")
         for name, parameter in accepted.items():
             if parameter.default is parameter.empty and name not in given:
                 self.wrong(path, f"{who} needs {name!r}. Give it.")
@@ -181,7 +184,9 @@ def _one_of(choices: Sequence[Any]) -> Reader:
     def read(reading: Reading, path: str, data: Any) -> Any:
         if data in choices and not isinstance(data, bool):
             return data
-        return reading.wrong(path, f"{shown(data)} is not one of its words. {nearest(str(data), map(str, choices))}")
+        return reading.wrong(
+            path, f"{shown(data)} is not one of its words. {nearest(str(data)[:60], map(str, choices))}"
+        )
 
     return read
 

@@ -246,7 +246,7 @@ def _set(reading: Reading, path: str, data: Mapping[Any, Any]) -> Set | None:
 
 def _scale(reading: Reading, path: str, data: Mapping[Any, Any]) -> Scale | None:
     for key in [key for key in data if key not in _OF_A_SCALE]:
-        reading.wrong(join(path, key), f"a scale has no {key!r}. {nearest(str(key)[:60], _OF_A_SCALE)}")
+        reading.wrong(join(path, key), f"a scale has no {shown(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}")
     if "scale" not in data:
         reading.wrong(path, "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1.")
         return None

@@ -31,7 +31,7 @@ from warmdown.errors import SpecError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 """Schedules inside schedules; everything below walks data by recursion and relies on it."""
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")

@@ -7,6 +7,7 @@ __all__ = ["drives_several", "made", "schedule", "shapes", "what_drives"]
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, get_origin, get_type_hints
 
 from warmdown.errors import RunError, ScheduleError, nearest
@@ -28,9 +29,14 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
         >>> {"cosine", "chain", "warmup_cosine"} <= shapes().keys()
         True
     """
+    return _shapes(tuple(Schedule.__subclasses__()))
+
+
+@lru_cache(maxsize=4)
+def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Callable[..., Any]]:
     ours = {word: kind for word, kind in kinds().items() if kind.__module__.startswith("warmdown.schedules.")}
-    yours = {kind_of(kind): kind for kind in Schedule.__subclasses__() if not kind.__module__.startswith("warmdown.")}
-    every: dict[str, Any] = {**yours, **ours, **recipes()}
+    yours = {kind_of(kind): kind for kind in classes if not kind.__module__.startswith("warmdown.")}
+    every: dict[str, Any] = {**yours, **recipes(), **ours}
     return {word: kind for word, kind in every.items() if word[0] != "_" and kind is not Function}
 
 
@@ -62,7 +68,7 @@ def made(reading: Reading, path: str, data: Any) -> Any:
     if isinstance(data, str) and data in shapes():
         return _of_kind(reading, path, {"kind": data})
     if isinstance(data, str) and data.isidentifier():
-        return reading.wrong(path, f"there is no shape {data[:40]!r}. {nearest(data, shapes())}")
+        return reading.wrong(path, f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}")
     if data is None:
         return reading.wrong(path, "nothing stands here. Give a schedule, like {kind: cosine}.")
     value = number(reading, path, data)
@@ -90,7 +96,7 @@ def _of_kind(reading: Reading, path: str, data: Mapping[Any, Any]) -> Any:
 
 def _of_class(reading: Reading, path: str, data: Mapping[Any, Any]) -> Any:
     for key in [key for key in data if key not in _CLASS_KEYS]:
-        reading.wrong(join(path, key), f"beside class_path stands no {key!r}. {nearest(str(key), _CLASS_KEYS)}")
+        reading.wrong(join(path, key), f"stands beside class_path. {nearest(str(key)[:60], _CLASS_KEYS)}")
     init_args = data.get("init_args") or {}
     if not isinstance(init_args, Mapping):
         return reading.wrong(join(path, "init_args"), f"a mapping is needed, not {shown(init_args)}.")
