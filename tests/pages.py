@@ -57,7 +57,7 @@ def blocks(page: Path) -> Iterator[Block]:
     mark, detail, number = "", "", 0
     while number < len(lines):
         line = lines[number]
-        if told := MARK.search(line):
+        if told := MARK.fullmatch(line.strip()):
             mark, detail = told[1], told[2]
         elif fence := FENCE.fullmatch(line.rstrip()):
             end = next(at for at in range(number + 1, len(lines)) if lines[at].strip() == "```")
@@ -65,7 +65,7 @@ def blocks(page: Path) -> Iterator[Block]:
             yield Block(page, number + 1, fence[2], text, mark, detail)
             mark, detail, number = "", "", end
         elif line.strip():
-            if "<!-- test:" in line:
+            if line.startswith("<!-- test:"):
                 raise ValueError(f"{page.name}:{number + 1}: no such mark: {line.strip()}. See tests/pages.py.")
             mark, detail = "", ""
         number += 1

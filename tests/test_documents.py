@@ -43,6 +43,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_does_what_the_page_says(page: Path, workplace: Path) -> None:
+    run_page(page, workplace)
+
+
+def run_page(page: Path, workplace: Path) -> None:
+    """Run the blocks of a page in one namespace; name the place of one that fails."""
     names: dict[str, Any] = {"__name__": f"page_{page.stem}"}
     for block in blocks(page):
         begun = time.process_time()
@@ -169,3 +174,54 @@ def test_every_example_script_runs(path: Path, workplace: Path, capsys: pytest.C
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_example_script_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+
+
+# -- the reader of pages -------------------------------------------------------------------------------------------
+
+MARKED = """\
+<!-- test: skip, needs a GPU -->
+
+```python
+1 / 0
+```
+
+Text between, and a row | <!-- test: skip, shown --> | that marks nothing.
+
+```console
+$ warmdown list   # a comment
+output
+$ warmdown show \\
+    wsd
+```
+"""
+
+
+def test_marks_hold_for_the_next_block_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(MARKED, encoding="utf-8")
+    first, second = blocks(page)
+    assert (first.line, first.language, first.mark, first.detail) == (3, "python", "skip", "needs a GPU")
+    assert (second.line, second.language, second.mark) == (9, "console", "")
+    assert list(commands(second)) == [["warmdown", "list"], ["warmdown", "show", "wsd"]]
+
+
+def test_a_mark_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- test: ignore -->\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"page\.md:1: no such mark"):
+        list(blocks(page))
+
+
+def test_a_block_that_fails_tells_its_page_and_line(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```python\n1 / 0\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"page\.md:3: ZeroDivisionError"):
+        run_page(page, tmp_path)
+
+
+@pytest.mark.parametrize(("mark", "body"), [("raises KeyError", "pass"), ("warns UserWarning", "pass")])
+def test_a_mark_that_is_not_true_fails(tmp_path: Path, mark: str, body: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"<!-- test: {mark} -->\n```python\n{body}\n```\n", encoding="utf-8")
+    with pytest.raises(AssertionError, match=r"no (KeyError|UserWarning)"):
+        run_page(page, tmp_path)
