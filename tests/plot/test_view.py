@@ -79,6 +79,12 @@ def test_the_first_target_that_fits_a_group_counts() -> None:
     assert {line.label: line.values[0] for line in scene.lines} == {"lr/dec.3": 0.5, "lr/enc": 1.0}
 
 
+def test_a_group_is_found_by_its_place_too() -> None:
+    plan = wd.Plan.of(lr={1: wd.Constant(value=0.5), "*": wd.Constant(value=1.0)}, run=RUN)
+    scene = view(plan, groups={"body": 1.0, "head": 1.0})
+    assert {line.label: line.values[0] for line in scene.lines} == {"lr/body": 1.0, "lr/head": 0.5}
+
+
 def test_phases_are_those_inside_the_run_and_what_is_held_after_them() -> None:
     phases = view(wd.Linear(start=0.0, end=1.0, steps=50).named("warmup"), run=RUN).lines[0].phases
     assert [(phase.name, phase.start, phase.stop) for phase in phases] == [("warmup", 0, 50), ("held", 50, 1000)]

@@ -26,7 +26,8 @@ def driven(plan: Plan, groups: Groups | None) -> Iterator[tuple[str, Target, flo
             base = plan.run.lr if name == "lr" else None
             yield from ((target.label, target, base) for target in plan.targets if target.name == name)
             continue
-        found = {group: target for group in bases if (target := _first_fit(plan, name, group))}
+        places = {group: place for place, group in enumerate(groups or {})}
+        found = {group: target for group in bases if (target := _first_fit(plan, name, group, places[group]))}
         for group, target in found.items():
             yield f"{name}/{group}" if group else name, target, bases[group]
 
@@ -39,9 +40,10 @@ def bases_in(record: Record, plan: Plan) -> Groups:
         plan: What was planned, with every length known.
     """
     found: dict[str, dict[str, float]] = {}
+    groups = list(dict.fromkeys(label.partition("/")[2] for label in record.targets()))
     for label in record.targets():
         name, _, group = label.partition("/")
-        target = _first_fit(plan, name, group)
+        target = _first_fit(plan, name, group, groups.index(group))
         if target is not None and isinstance(target.meaning, Scale):
             steps, values = (np.asarray(column) for column in record.curve(label))
             factors = np.asarray(target.meaning.of(steps))
@@ -59,6 +61,7 @@ def _bases_of(name: str, groups: Groups) -> dict[str, float]:
     return {group: bases[name] for group, bases in fields.items() if name in bases}
 
 
-def _first_fit(plan: Plan, name: str, group: str) -> Target | None:
-    fits = (t for t in plan.targets if t.name == name and (t.groups == EVERY_GROUP or fnmatchcase(group, t.groups)))
-    return next(fits, None)
+def _first_fit(plan: Plan, name: str, group: str, place: int) -> Target | None:
+    """Return the target that a group follows: the first whose name, index or pattern fits it."""
+    mine = (target for target in plan.targets if target.name == name)
+    return next((t for t in mine if t.groups in (EVERY_GROUP, group, str(place)) or fnmatchcase(group, t.groups)), None)
