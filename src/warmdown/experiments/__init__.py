@@ -2,3 +2,4 @@
 
 from warmdown.experiments.compare import *
 from warmdown.experiments.find import *
+from warmdown.experiments.search import *

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Comparison", "Row", "compare"]
+__all__ = ["Comparison", "Row", "compare", "higher_is_better"]
 
 import math
 import re
@@ -168,7 +168,7 @@ class Comparison:
         if chosen not in known:
             raise TrainingError(f"compare(metric={chosen!r}): no run tells it. {nearest(chosen, known)}")
         first = baseline or next(iter(results))
-        made = cls(results, task, chosen, bool(_HIGHER.search(chosen)), math.nan, first)
+        made = cls(results, task, chosen, higher_is_better(chosen), math.nan, first)
         given = made.rows()[list(results).index(first)].metric.value if goal is None else goal
         return cls(results, task, chosen, made.higher_is_better, given, first)
 
@@ -241,6 +241,17 @@ class Comparison:
             if value >= self.goal if self.higher_is_better else value <= self.goal:
                 return float(step + 1)
         return None
+
+
+def higher_is_better(metric: str) -> bool:
+    """Tell by a metric's name whether more of it is better.
+
+    Example:
+        >>> from warmdown.experiments.compare import higher_is_better
+        >>> higher_is_better("accuracy"), higher_is_better("eval_loss")
+        (True, False)
+    """
+    return bool(_HIGHER.search(metric))
 
 
 def _checked(plans: Mapping[str, Plan], seeds: int | Sequence[int], baseline: str | None, settings: Any) -> list[int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 __all__ = ["ENGINES", "Engine", "run_all"]
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.store import Store
-from warmdown.experiments.worker import in_helper
+from warmdown.experiments.worker import Pruning, in_helper
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
 ENGINES: tuple[str, ...] = get_args(Engine)
@@ -21,7 +22,9 @@ Progress: TypeAlias = Callable[[Result, int, int], None]
 """Told each result, how many there are now, and how many there will be."""
 
 _TRIES = 3
-_FINAL = ("finished", "diverged", "failed", "pruned")
+Call: TypeAlias = tuple[RunSpec, float, Pruning | None]
+
+_FINAL = ("finished", "diverged", "failed")
 """What would come out again; a run that died or hung is made anew by the next call."""
 
 
@@ -33,6 +36,7 @@ def run_all(
     jobs: int | None = None,
     silence: float = 600.0,
     progress: Progress = lambda result, done, total: None,
+    pruning: Mapping[str, Pruning] = MappingProxyType({}),
 ) -> list[Result]:
     """Make every run that the store does not hold, and return all results in order.
 
@@ -46,6 +50,7 @@ def run_all(
         jobs: Runs at once; by default one a core.
         silence: Seconds without a sign of life after which a run counts as hung.
         progress: Told of each result.
+        pruning: For a run by its key: who is asked whether it is worth going on.
 
     Raises:
         TrainingError: There is no such engine, or its workers keep breaking.
@@ -61,21 +66,23 @@ def run_all(
             found[spec.key] = held
     todo = {spec.key: spec for spec in specs if spec.key not in found}
     total = len(found) + len(todo)
-    for result in _made(list(todo.values()), engine, jobs or os.cpu_count() or 1, silence):
-        store.save(result)
+    calls = [(spec, silence, pruning.get(spec.key)) for spec in todo.values()]
+    for result in _made(calls, engine, jobs or os.cpu_count() or 1):
+        if result.status != "pruned":  # that depends on other runs
+            store.save(result)
         found[result.key] = result
         progress(result, len(found), total)
     return [found[spec.key] for spec in specs]
 
 
-def _made(todo: list[RunSpec], engine: Engine, jobs: int, silence: float) -> Iterator[Result]:
+def _made(calls: list[Call], engine: Engine, jobs: int) -> Iterator[Result]:
     """Yield results as they come; when an engine's own worker breaks, the runs that are left start anew."""
-    left = {spec.key: spec for spec in todo}
+    left = {call[0].key: call for call in calls}
     for attempt in range(_TRIES):
         if not left:
             return
         try:
-            for data in _dispatched(list(left.values()), engine, min(jobs, len(left)), silence):
+            for data in _dispatched(list(left.values()), engine, min(jobs, len(left))):
                 result = Result.from_dict(data)
                 left.pop(result.key)
                 yield result
@@ -85,11 +92,11 @@ def _made(todo: list[RunSpec], engine: Engine, jobs: int, silence: float) -> Ite
     assert not left
 
 
-def _dispatched(todo: list[RunSpec], engine: Engine, jobs: int, silence: float) -> Iterator[dict[str, Any]]:
+def _dispatched(calls: list[Call], engine: Engine, jobs: int) -> Iterator[dict[str, Any]]:
     joblib = _joblib()
     with _backend(joblib, engine, jobs):
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-        yield from parallel(joblib.delayed(in_helper)(spec, silence) for spec in todo)
+        yield from parallel(joblib.delayed(in_helper)(*call) for call in calls)
 
 
 @contextmanager

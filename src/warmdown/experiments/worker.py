@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Helper", "in_helper", "main"]
+__all__ = ["Helper", "Pruning", "in_helper", "main"]
 
 import atexit
 import json
@@ -13,6 +13,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
 from typing import IO, Any
 
 from warmdown.experiments.runs import Report, Result, RunSpec, perform
@@ -156,13 +158,51 @@ def _send(pipe: IO[bytes] | None, message: Mapping[str, Any]) -> None:
 _helpers: dict[float, Helper] = {}
 
 
-def in_helper(spec: RunSpec, silence: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pruning:
+    """Where a search is kept, so that a worker can ask whether a run is worth going on.
+
+    Args:
+        journal: The journal's path.
+        study: Name of the study in it.
+        trial: Number of the trial in the storage.
+        metric: What the search looks at.
+    """
+
+    journal: str
+    study: str
+    trial: int
+    metric: str
+
+    def report(self) -> Report:
+        """Return what notes an evaluation in the journal and says whether the run goes on."""
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
+        storage = JournalStorage(JournalFileBackend(self.journal))
+        study = optuna.load_study(study_name=self.study, storage=storage, pruner=pruner)
+        trial = optuna.trial.Trial(study, self.trial)
+
+        def report(step: int, metrics: Mapping[str, float]) -> bool:
+            value = metrics.get(self.metric)
+            if value is None or not isfinite(value):
+                return True
+            trial.report(value, step)
+            return not trial.should_prune()
+
+        return report
+
+
+def in_helper(spec: RunSpec, silence: float, pruning: Pruning | None = None) -> dict[str, Any]:
     """Make a run in this process's helper; engines call it in their workers."""
     helper = _helpers.get(silence)
     if helper is None:
         helper = _helpers[silence] = Helper(silence)
         atexit.register(helper.end)
-    return helper.perform(spec).to_dict()
+    return helper.perform(spec, None if pruning is None else pruning.report()).to_dict()
 
 
 if __name__ == "__main__":
