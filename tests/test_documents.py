@@ -225,3 +225,22 @@ def test_a_mark_that_is_not_true_fails(tmp_path: Path, mark: str, body: str) -> 
     page.write_text(f"<!-- test: {mark} -->\n```python\n{body}\n```\n", encoding="utf-8")
     with pytest.raises(AssertionError, match=r"no (KeyError|UserWarning)"):
         run_page(page, tmp_path)
+
+
+# -- the map -----------------------------------------------------------------------------------------------------
+
+
+def test_the_map_of_the_house_names_every_room_and_no_other() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = {name.strip("`/").removesuffix(".py") for name in re.findall(r"(?m)^\| (`\w+(?:\.py|/)`) \|", page)}
+    rooms = {
+        path.stem for path in (SOURCE / "warmdown").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert told == rooms - {"__init__", "__main__"}
+
+
+def test_every_file_that_the_map_names_is_there() -> None:
+    for name in ("architecture", "style"):
+        page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", page):
+            assert (ROOT / path).exists() or (SOURCE / "warmdown" / path).exists(), f"{name}.md: {path}"
