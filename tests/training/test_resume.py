@@ -27,7 +27,7 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("after", [4, 13, 17])
+@pytest.mark.parametrize("after", [4, 13])
 def test_a_resumed_run_ends_with_the_same_bits(situation: str, after: int, tmp_path: Path) -> None:
     told = SITUATIONS[situation]
     whole = small.make(tmp_path / "whole", [ModelEmaCallback(0.9)])
@@ -37,7 +37,9 @@ def test_a_resumed_run_ends_with_the_same_bits(situation: str, after: int, tmp_p
     again = small.make(tmp_path / "cut", [ModelEmaCallback(0.9)], seed=99)  # nothing may come from these weights
     assert small.train(again, **told, resume_from=tmp_path / "cut" / "checkpoints") == digest
     assert _average(again) == _average(whole)
-    assert again.run_history.get_metric_values("eval_loss_epoch") == whole.run_history.get_metric_values("eval_loss_epoch")
+    assert again.run_history.get_metric_values("eval_loss_epoch") == whole.run_history.get_metric_values(
+        "eval_loss_epoch"
+    )
     assert again.run_history.get_metric_values("train_loss_epoch") == whole.run_history.get_metric_values(
         "train_loss_epoch"
     )

@@ -272,7 +272,9 @@ def test_ten_lines_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_metric_reaches_torchs_plateau_scheduler() -> None:
-    factory = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.1, patience=0, threshold=10.0, threshold_mode="abs")
+    factory = partial(
+        torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.1, patience=0, threshold=10.0, threshold_mode="abs"
+    )
     trainer = run(None, create_scheduler_fn=factory)
     assert rates(trainer)[-1] == pytest.approx(0.02 * 0.1)
 
@@ -289,7 +291,9 @@ class Events(TrainerCallback):
 
 def test_events_come_in_the_order_of_the_run() -> None:
     events = Events()
-    small.train(small.make(callbacks=[events]), num_epochs=1, gradient_accumulation_steps=7, train_dataset=small.Plain(32))
+    small.train(
+        small.make(callbacks=[events]), num_epochs=1, gradient_accumulation_steps=7, train_dataset=small.Plain(32)
+    )
     assert events.seen == [
         "on_init_end", "on_run_setup", "on_training_run_start", "on_train_epoch_start",
         *["on_train_step_start", "on_train_step_end"] * 7, "on_train_update_end",

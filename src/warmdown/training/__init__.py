@@ -1,5 +1,6 @@
 """Training: a trainer on accelerate that gets schedules, checkpoints and resume right."""
 
+from warmdown.training.branch import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.history import *

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Inside"]
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import unwrapped
-from warmdown.errors import MissingExtra
+from warmdown.errors import MissingExtra, TrainingError
 from warmdown.training.callbacks.base import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.data import Place, Source, source_of
+from warmdown.training.guard import run_guarded
 from warmdown.training.history import LossTracker, RunHistory
+from warmdown.training.loop import run_training
+from warmdown.training.planning import Bases, tell_metrics
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.rng import restore
 
@@ -30,8 +34,10 @@ class Inside:
     checkpoints: Checkpoints | None
     run_config: TrainerRunConfig
     seed: int
+    _is_prepared = False
     _accelerator_kwargs: dict[str, Any]
     _accelerator: Any
+    _bases: Bases
     _guard: Any
 
     def _create_accelerator(self) -> Any:
@@ -41,7 +47,15 @@ class Inside:
         except ImportError:
             raise MissingExtra("Trainer", "accelerate", "train") from None
         # the trainer counts batches and updates: accelerate's own accumulation and scheduler stepping stay off
-        return Accelerator(step_scheduler_with_optimizer=False, **self._accelerator_kwargs)
+        accelerator = Accelerator(
+            cpu=_is_many_on_cpu(), step_scheduler_with_optimizer=False, **self._accelerator_kwargs
+        )
+        if accelerator.num_processes != (started := int(os.environ.get("WORLD_SIZE", "1"))):
+            raise TrainingError(
+                f"Trainer: {started} processes were started, and accelerate sees {accelerator.num_processes}: each "
+                "would train alone. Make no Accelerator before the trainer, or make it as the trainer would."
+            )
+        return accelerator
 
     def _forget_run(self) -> None:
         self.progress = Progress()
@@ -51,6 +65,7 @@ class Inside:
         self.eval_dataset: Any = None
         self.collate_fn: Any = None
         self.stopped_by = ""
+        self._saved: dict[str, Any] | None = None
         self._train_source: Source | None = None
         self._eval_source: Source | None = None
         self._train_limit: int | None = None
@@ -121,14 +136,26 @@ class Inside:
     def _prepare(self) -> None:
         """Hand model and optimizer to accelerate, also when an earlier run has done so before."""
         model = self._accelerator.unwrap_model(self.model, keep_torch_compile=True)
-        self._accelerator.free_memory()
+        if self._is_prepared:
+            self._accelerator.free_memory()
+        self._is_prepared = True
         self.model, self.optimizer = self._accelerator.prepare(model, unwrapped(self.optimizer))
+
+    def _run(self) -> None:
+        try:
+            run_guarded(self, run_training)  # type: ignore[arg-type]
+        finally:
+            self._bases.end(self.optimizer)
 
     def _clip_gradients(self) -> None:
         if self.run_config.gradient_clip_value is not None:
             self._accelerator.clip_grad_value_(self.model.parameters(), self.run_config.gradient_clip_value)
         if self.run_config.gradient_clip_norm is not None:
             self._accelerator.clip_grad_norm_(self.model.parameters(), self.run_config.gradient_clip_norm)
+
+    def _tell_metrics(self) -> None:
+        history = self.run_history
+        tell_metrics(self.scheduler, {name: history.get_latest_metric(name) for name in history.get_metric_names()})
 
     def _was_skipped(self) -> bool:
         return self._accelerator.scaler is not None and bool(self._accelerator.optimizer_step_was_skipped)
@@ -153,6 +180,12 @@ class Inside:
 
     def _call(self, event: str, **kwargs: Any) -> None:
         self.callback_handler.call_event(event, self, **kwargs)  # type: ignore[arg-type]
+
+
+def _is_many_on_cpu() -> bool:
+    """Whether ``torchrun`` started several processes on a machine without a GPU, which accelerate overlooks."""
+    has_device = torch.cuda.is_available() or (hasattr(torch, "accelerator") and torch.accelerator.is_available())
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not has_device
 
 
 def _batches(source: Source | None, limit: int | None) -> int | None:

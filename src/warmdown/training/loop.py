@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from warmdown.binding import Scheduler
 from warmdown.training.callbacks.base import StopTrainingError
 from warmdown.training.data import Window
 
@@ -30,6 +31,8 @@ def run_training(trainer: Trainer) -> None:
         trainer._call("on_stop_training_error", error=stop)
     trainer.training_run_end()
     trainer._call("on_training_run_end")
+    if trainer.progress.finished and not trainer.progress.skipped and isinstance(trainer.scheduler, Scheduler):
+        trainer.scheduler.finish()
 
 
 def run_evaluation(trainer: Trainer) -> None:
@@ -62,6 +65,8 @@ def evaluate_once(trainer: Trainer, **kwargs: Any) -> None:
                 trainer._call(ends, batch=batch, batch_output=output, step=step)
     trainer._note_epoch_loss("eval_loss_epoch", tracker)
     trainer.eval_epoch_end()
+    if not trainer.run_history.metric_name_prefix:
+        trainer._tell_metrics()
     trainer._call("on_eval_epoch_end", **kwargs)
 
 
@@ -88,6 +93,8 @@ def _run_epoch(trainer: Trainer) -> None:
     trainer._call("on_train_epoch_end")
     if trainer._eval_source is not None:
         evaluate_once(trainer)
+    else:
+        trainer._tell_metrics()
     if _is_used_up(trainer):
         progress.next_epoch()
     progress.finished = _is_full(trainer) or progress.epoch >= trainer.run_config.num_epochs

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
-__all__ = ["facts_of", "plan_of", "run_in", "run_of", "scheduler_for"]
+__all__ = ["Bases", "facts_of", "plan_of", "run_in", "run_of", "scheduler_for", "tell_metrics"]
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from warmdown.binding import Scheduler
+import torch
+
+from warmdown.binding import Field, Scheduler
 from warmdown.binding.field import unwrapped
-from warmdown.errors import RunError, SpecError, TrainingError
+from warmdown.errors import BindingError, RunError, SpecError, TrainingError, nearest
 from warmdown.placeholders import resolve
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.training.progress import TrainerRunConfig
+
+
+class Bases:
+    """What an optimizer held before a run scheduled it, so that the next run starts from the same base values."""
+
+    _SCALED = ("lr", "weight_decay")
+
+    def __init__(self) -> None:
+        self._before: dict[str, list[float]] = {}
+        self._after: dict[str, list[float]] = {}
+
+    def begin(self, optimizer: Any) -> None:
+        """Undo what the last run left, except where a hand has written since; note what there is."""
+        held = self._held(optimizer)
+        for name, row in self._before.items():
+            if held.get(name) == self._after.get(name):
+                Field(optimizer, name).write(row)
+        self._before = self._held(optimizer)
+
+    def end(self, optimizer: Any) -> None:
+        """Note what a run leaves."""
+        self._after = self._held(optimizer)
+
+    def _held(self, optimizer: Any) -> dict[str, list[float]]:
+        held = {}
+        for name in self._SCALED:
+            with suppress(BindingError):  # not every optimizer has it
+                held[name] = Field(optimizer, name).read()
+        return held
 
 
 def plan_of(given: Any, run: Run) -> Plan | None:
@@ -95,6 +127,42 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
             "takes the optimizer is needed."
         )
     return factory(unwrapped(optimizer))
+
+
+def tell_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
+    """Tell a scheduler that answers to a metric what was measured, by the names of the history or without ``_epoch``.
+
+    ``val_loss`` is the loss of the evaluation, or of the training where there is no evaluation.
+
+    Raises:
+        TrainingError: It waits for a metric that nobody measures.
+    """
+    known = {**{name.removesuffix("_epoch"): value for name, value in measured.items()}, **measured}
+    loss = known.get("eval_loss", known.get("train_loss"))
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(loss)  # type: ignore[arg-type]
+        return
+    wanted = _metrics_of(scheduler.plan) if isinstance(scheduler, Scheduler) else set()
+    if loss is not None:
+        known.setdefault("val_loss", loss)
+    if missing := sorted(wanted - known.keys()):
+        raise TrainingError(
+            f"plan(metric={missing[0]!r}): the schedule answers to it, and nobody measures it here. "
+            f"{nearest(missing[0], known)}"
+        )
+    if wanted:
+        scheduler.observe(**{name: known[name] for name in wanted})
+
+
+def _metrics_of(plan: Plan) -> set[str]:
+    """Return the metrics that the schedules of a plan answer to."""
+
+    def inside(schedule: Schedule) -> set[str]:
+        metric = getattr(schedule, "metric", None)
+        own: set[str] = {metric} if isinstance(metric, str) else set()
+        return own.union(*map(inside, schedule.parts()))
+
+    return set().union(*(inside(schedule) for target in plan.targets for schedule in target.meaning.schedules()))
 
 
 def _data(given: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["load", "save", "save_numbered"]
+__all__ = ["begin_from", "find", "load", "save", "save_numbered"]
 
 import json
 from collections.abc import Iterator, Mapping
@@ -38,14 +38,19 @@ def save(trainer: Trainer, path: Path) -> Path:
 def save_numbered(trainer: Trainer) -> Path:
     """Write the checkpoint of the update at hand among the run's own."""
     assert trainer.checkpoints is not None
-    files, update = _files(trainer), trainer.progress.updates
+    here = asdict(trainer.progress)
+    path = trainer.checkpoints.path(here["updates"])
+    if here == trainer._saved:
+        return path
+    files = _files(trainer)
     if trainer.is_main:
-        trainer.checkpoints.save(update, files)
+        trainer.checkpoints.save(here["updates"], files)
     trainer._accelerator.wait_for_everyone()
-    return trainer.checkpoints.path(update)
+    trainer._saved = here
+    return path
 
 
-def load(trainer: Trainer, path: Path, on_change: str) -> Path:
+def load(trainer: Trainer, path: Path, on_change: str, *, aloud: bool = True) -> Path:
     """Put back what a checkpoint holds; return which one it was.
 
     Raises:
@@ -54,21 +59,30 @@ def load(trainer: Trainer, path: Path, on_change: str) -> Path:
     """
     path = _agreed(trainer, lambda: find(path, trainer.print))
     facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
-    rest = torch.load(path / "rest.pt", map_location="cpu", weights_only=True)
     changes = list(_changes(trainer, facts))
     _refuse_other_data(trainer, facts)
-    load_model(trainer._accelerator, trainer.model, read_weights(path / "model.safetensors") | rest["model"])
-    optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
-    load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, optimizer)
+    rest = _load_weights(trainer, path)
     _load_scheduler(
         trainer, facts["scheduler"] or rest["scheduler"], "rescale" if changes and on_change == "ask" else on_change
     )
     _load_progress(trainer, facts)
     _load_rest(trainer, rest)
-    trainer.print(f"Resumed from {path} at update {trainer.progress.updates}.")
-    for change in changes:
-        trainer.print(f"  {change}")
+    for line in (f"Resumed from {path} at update {trainer.progress.updates}.", *changes) if aloud else ():
+        trainer.print(line)
     return path
+
+
+def begin_from(trainer: Trainer, path: Path) -> Any:
+    """Take over model and optimizer of a checkpoint, not where it was; return the state of its scheduler.
+
+    Raises:
+        StateError: It is damaged, or of another model or optimizer.
+        TrainingError: There is none.
+    """
+    path = _agreed(trainer, lambda: find(path, trainer.print))
+    facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
+    rest = _load_weights(trainer, path)
+    return facts["scheduler"] or rest["scheduler"]
 
 
 def find(path: Path, say: Any = print) -> Path:
@@ -217,6 +231,15 @@ def _refuse_other_data(trainer: Trainer, facts: Mapping[str, Any]) -> None:
             f"resume: the training data has {here} items, and had {there} when the checkpoint was made. Give the same "
             "data, or begin a new run from the weights: trainer.load_checkpoint(…)."
         )
+
+
+def _load_weights(trainer: Trainer, path: Path) -> dict[str, Any]:
+    """Put model and optimizer back; return the rest."""
+    rest: dict[str, Any] = torch.load(path / "rest.pt", map_location="cpu", weights_only=True)
+    load_model(trainer._accelerator, trainer.model, read_weights(path / "model.safetensors") | rest["model"])
+    optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, optimizer)
+    return rest
 
 
 def _load_scheduler(trainer: Trainer, state: Any, on_change: str) -> None:

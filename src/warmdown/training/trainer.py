@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Trainer"]
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,16 @@ import torch
 
 from warmdown.binding.field import unwrapped
 from warmdown.errors import TrainingError
+from warmdown.run import Duration
 from warmdown.training import state
+from warmdown.training.branch import Branch, branch_cooldowns, extend
 from warmdown.training.callbacks import DEFAULT_CALLBACKS
 from warmdown.training.callbacks.base import CallbackHandler, TrainerCallback
 from warmdown.training.checkpoint import Checkpoints
-from warmdown.training.guard import run_guarded
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.inside import Inside
-from warmdown.training.loop import evaluate_once, run_evaluation, run_training
-from warmdown.training.planning import scheduler_for
+from warmdown.training.loop import evaluate_once, run_evaluation
+from warmdown.training.planning import Bases, scheduler_for
 from warmdown.training.portable import load_portable, save_portable
 from warmdown.training.progress import with_epochs
 
@@ -79,6 +80,7 @@ class Trainer(Inside):
         }  # fmt: skip
         self._accelerator = self._create_accelerator()
         self._forget_run()
+        self._bases = Bases()
         self.checkpoints: Checkpoints | None = None
         self.callback_handler = CallbackHandler(callbacks)
         self._call("on_init_end")
@@ -148,13 +150,44 @@ class Trainer(Inside):
         )
         self.run_config = with_epochs(told)
         self._prepare()
+        self._bases.begin(self.optimizer)
         self.scheduler = self.create_scheduler()
         self._counts_attempts = getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
         if self.checkpoints is not None and self.is_main:
             self.checkpoints.open()
         if resume_from is not None:
             self.load_training_state(resume_from, on_change=on_change)
-        run_guarded(self, run_training)
+        self._run()
+
+    def extend(self, total_updates: int) -> None:
+        """Go on with a finished run until it has made ``total_updates``; the plan is made longer, and remembers it.
+
+        Args:
+            total_updates: Updates in the whole run, more than were made.
+
+        Raises:
+            TrainingError: There is no run to go on with, or it has made that many.
+        """
+        extend(self, total_updates)
+
+    def branch_cooldowns(
+        self,
+        from_checkpoint: str | PathLike[str],
+        lengths: Sequence[Duration],
+        curve: Any = None,
+        out_dir: str | PathLike[str] | None = None,
+        callbacks: Iterable[TrainerCallback] = (),
+    ) -> list[Branch]:
+        """Train a cooldown of each length from one checkpoint; the trainer then stands at that checkpoint again.
+
+        Args:
+            from_checkpoint: The trunk: a checkpoint, or a folder of them.
+            lengths: Length of each cooldown: ``["5%", "10%", 200]``, a share is of the trunk's planned run.
+            curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line by default.
+            out_dir: Where each branch leaves record and weights.
+            callbacks: What looks on; those of the trainer belong to the trunk and are left out.
+        """
+        return branch_cooldowns(self, from_checkpoint, lengths, curve, out_dir, callbacks)
 
     def evaluate(
         self,
@@ -297,10 +330,8 @@ class Trainer(Inside):
         return Trainer.calculate_train_batch_loss(self, batch)
 
     def eval_epoch_end(self) -> None:
-        """End an evaluation; a schedule that watches a metric hears of it."""
+        """End an evaluation."""
         self.model.train(self._was_training)
-        if self.scheduler is not None and _wants_metric(self.scheduler):
-            self.scheduler.step(self.run_history.get_latest_metric("eval_loss_epoch"))
 
     def training_run_epoch_end(self) -> None:
         """End an epoch with its evaluation."""

@@ -60,7 +60,8 @@ def command(plan: Path, against: Path | None, out: Path | None, threads: int, **
     import torch
 
     torch.set_num_threads(threads)
-    sys.path.insert(0, "")  # a task of one's own lies in the folder that the command is called in
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a task of one's own lies in the folder that the command is called in
     plans = _named([plan] if against is None else [plan, against])
     folder = out or Path("runs") / plan.stem
     if not told["resume"]:
@@ -123,37 +124,50 @@ def _trackers(asked: tuple[str, ...]) -> list[str]:
 
 
 def _tell(runs: dict[str, Outcome], folder: Path) -> None:
+    """Show what came out: a picture in the terminal, a table, and where the rest lies."""
     from warmdown import plot
 
     shown = {name: _curves(run.record) for name, run in runs.items()}
     drawn: Any = shown if len(shown) > 1 else next(iter(shown.values()))
-    click.echo("\n" + plot.terminal(drawn, colour=sys.stdout.isatty(), height=8))
+    click.echo()
+    click.echo(plot.terminal(drawn, colour=sys.stdout.isatty(), height=8))
+    click.echo()
     for line in _table(runs):
         click.echo(line)
-    for ending in ("png", "html"):
-        try:
-            path = plot.save(drawn, folder / f"compare.{ending}", title=" against ".join(runs))
-        except MissingExtra as error:
-            click.echo(error)
-            break
-        click.echo(f"{path}")
+    click.echo()
+    for name, run in runs.items():
+        early = f"  {run.stopped}" if run.stopped else ""
+        click.echo(f"weights of {name}: SHA-256 {run.digest}{early}")
+    _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
+
+
+def _draw(drawn: Any, file: Path, title: str) -> None:
+    from warmdown import plot
+
+    try:
+        written = [plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")]
+    except MissingExtra as error:
+        click.echo(f"no picture: {error}")
+        return
+    click.echo(f"pictures: {', '.join(str(path) for path in written)}")
 
 
 def _curves(record: Record) -> Record:
     """Return what is worth a picture: the rates as they were, the loss as a running mean, the metrics."""
     shown = Record()
     for target in record.targets():
+        if target in _LEFT_OUT:
+            continue
         steps, values = record.curve(target)
         if target == "loss":
             values = _running_mean(values, max(1, len(values) // 50))
-        if target in ("phase", "samples_per_second", "train_loss_epoch"):
-            continue
         for step, value in zip(steps, values, strict=True):
             shown.add(step, _NAMES.get(target, target), value)
     return shown
 
 
 _NAMES = {"loss": "training loss", "eval_loss_epoch": "test loss", "lr/0": "lr"}
+_LEFT_OUT = ("phase", "samples_per_second", "train_loss_epoch")
 
 
 def _running_mean(values: list[float], width: int) -> list[float]:
@@ -166,9 +180,16 @@ def _running_mean(values: list[float], width: int) -> list[float]:
 
 def _table(runs: dict[str, Outcome]) -> list[str]:
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
-    rows = [["", *metrics, "updates", "seconds", "weights (SHA-256)"]]
+    rows = [["", "rate", *(name.replace("eval_", "test ").replace("_", " ") for name in metrics), "updates", "seconds"]]
     for name, run in runs.items():
         told = [f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics]
-        rows.append([name, *told, str(run.updates), f"{run.seconds:.1f}", run.digest])
+        rows.append([name, _rate(run.record), *told, str(run.updates), f"{run.seconds:.1f}"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _rate(record: Record) -> str:
+    from warmdown.plot import sparkline
+
+    rates = next((target for target in record.targets() if target.startswith("lr")), "")
+    return sparkline(record.curve(rates)[1], width=20) if rates else ""

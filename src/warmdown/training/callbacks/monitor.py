@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from warmdown.binding import Field
+from warmdown.binding import Field, Scheduler
 from warmdown.errors import TrainingError
 from warmdown.record import Record
+from warmdown.schedules import Phase
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.callbacks.progress import latest_metrics
 
@@ -51,9 +52,11 @@ class RecordCallback(TrainerCallback):
             self.record = Record.resume(self.path, trainer.progress.updates)
         else:
             self.record.rewind(trainer.progress.updates)
-        self._held, self._phase = held_values(trainer), ""
+        self._held, self._stretch = held_values(trainer), _Stretch(trainer.scheduler)
+        self._phase = next((row.reason for row in reversed(self.record.rows) if row.target == "phase"), "")
         self._losses: list[tuple[int, float | torch.Tensor]] = []
         self._since, self._counted = perf_counter(), trainer.progress.updates
+        self._told = {name: len(values) for name, values in metrics_of(trainer).items()}
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
         """Write down what the update used, and its loss."""
@@ -67,7 +70,7 @@ class RecordCallback(TrainerCallback):
         self._losses.append((update, trainer.window_loss))
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
             self._write_losses()
-        self._note_phase(trainer, update)
+        self._note_phase(update)
 
     def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Write down the metrics of an evaluation at the update it came after."""
@@ -97,14 +100,16 @@ class RecordCallback(TrainerCallback):
     def _note_metrics(self, trainer: Trainer) -> None:
         if self._on:
             self._write_losses()
-            for name, value in latest_metrics(trainer).items():
-                self.record.add(max(0, trainer.progress.updates - 1), name, value)
+            for name, values in metrics_of(trainer).items():
+                for value in values[self._told.get(name, 0) :]:
+                    self.record.add(max(0, trainer.progress.updates - 1), name, value)
+                self._told[name] = len(values)
 
-    def _note_phase(self, trainer: Trainer, update: int) -> None:
-        phase = getattr(trainer.scheduler, "phase", None)
-        if phase is not None and phase.name != self._phase:
-            self._phase = phase.name
-            self.record.add(update, "phase", phase.start, phase.name)
+    def _note_phase(self, update: int) -> None:
+        name = self._stretch.name_at(update)
+        if name != self._phase:
+            self._phase = name
+            self.record.add(update, "phase", update, name)
 
     def _write_losses(self) -> None:
         """Write the losses that wait; those on a device come over together."""
@@ -115,6 +120,31 @@ class RecordCallback(TrainerCallback):
         for update, loss in zip(updates, waiting, strict=True):
             self.record.add(update, "loss", float(loss))
         self._losses.clear()
+
+
+class _Stretch:
+    """The phase of a plan that updates lie in, looked for again only where one ends or the plan has changed."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler if isinstance(scheduler, Scheduler) else None
+        self._events: tuple[Any, ...] | None = None
+        self._phases: tuple[Phase, ...] = ()
+        self._here = Phase("", 0, 0)
+
+    def name_at(self, update: int) -> str:
+        """Return the name of the phase, or nothing."""
+        if self._scheduler is None:
+            return ""
+        if self._scheduler.events != self._events:
+            self._events, self._here = self._scheduler.events, Phase("", 0, 0)
+            self._phases = self._scheduler.phases
+        if not _holds(self._here, update):
+            self._here = next((phase for phase in self._phases if _holds(phase, update)), Phase("held", update, None))
+        return self._here.name
+
+
+def _holds(phase: Phase, update: int) -> bool:
+    return phase.start <= update and (phase.stop is None or update < phase.stop)
 
 
 class TrackerCallback(TrainerCallback):
@@ -157,6 +187,12 @@ class TrackerCallback(TrainerCallback):
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Let the trackers finish."""
         trainer._accelerator.end_training()
+
+
+def metrics_of(trainer: Trainer) -> dict[str, list[float]]:
+    """Return every value of every metric in the history."""
+    history = trainer.run_history
+    return {name: history.get_metric_values(name) for name in history.get_metric_names()}
 
 
 def held_values(trainer: Trainer) -> dict[str, float]:

@@ -1,0 +1,125 @@
+"""A small language model over the bytes of real text: Python's own documentation."""
+
+from __future__ import annotations
+
+__all__ = ["ByteModel", "Passages", "build", "documentation"]
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from warmdown.errors import TrainingError
+from warmdown.training.tasks.task import Task
+
+CONTEXT = 64
+"""Bytes that the model sees at once."""
+_TEST_SHARE = 0.1
+
+
+def build() -> Task:
+    """Return the task: guess the next byte, on text whose last tenth is kept for the test."""
+    text = documentation()
+    learn = int(len(text) * (1 - _TEST_SHARE))
+    return Task(
+        model=ByteModel(),
+        loss=next_byte_loss,
+        train=Passages(text[:learn]),
+        test=Passages(text[learn:]),
+        metrics={
+            "bits_per_byte": lambda outputs, bytes_: next_byte_loss(outputs, bytes_) / torch.log(torch.tensor(2.0))
+        },
+        optimizer=lambda model, lr: torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01),
+        lr=3e-3,
+        epochs=1,
+        batch_size=16,
+        says=f"the next byte of {len(text):,} bytes of Python's documentation",
+    )
+
+
+def documentation() -> bytes:
+    """Return the text: 0.5 MB that Python brings along, or the file or folder that ``WARMDOWN_TEXT`` names.
+
+    Debian's ``python3.11-doc`` puts the whole documentation, 10 MB, into ``/usr/share/doc/python3.11/html/_sources``.
+
+    Raises:
+        TrainingError: ``WARMDOWN_TEXT`` names nothing that can be read.
+    """
+    named = os.environ.get("WARMDOWN_TEXT")
+    if named is None:
+        return _what_python_brings()
+    place = Path(named)
+    files = sorted(place.rglob("*.txt")) if place.is_dir() else [place]
+    try:
+        text = b"\n".join(file.read_bytes() for file in files)
+    except OSError as error:
+        raise TrainingError(
+            f"task('text'): WARMDOWN_TEXT={named!r} cannot be read: {error.strerror}. Name a file, or a folder of .txt."
+        ) from None
+    if len(text) < 100 * CONTEXT:
+        raise TrainingError(f"task('text'): WARMDOWN_TEXT={named!r} holds {len(text)} bytes. Name more text.")
+    return text
+
+
+def next_byte_loss(outputs: torch.Tensor, bytes_: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross entropy of every next byte."""
+    return nn.functional.cross_entropy(outputs.flatten(0, 1), bytes_.flatten())
+
+
+class Passages(Dataset[Any]):
+    """Passages that lie side by side in a text; the target is the passage one byte on.
+
+    Args:
+        text: The bytes.
+        context: Bytes in a passage.
+    """
+
+    def __init__(self, text: bytes, context: int = CONTEXT) -> None:
+        self.bytes = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
+        self.context = context
+
+    def __len__(self) -> int:
+        return (len(self.bytes) - 1) // self.context
+
+    def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
+        start = item * self.context
+        return self.bytes[start : start + self.context], self.bytes[start + 1 : start + self.context + 1]
+
+
+class ByteModel(nn.Module):
+    """A transformer over bytes.
+
+    Args:
+        width: Size of a byte's vector.
+        layers: Number of blocks.
+        heads: Heads of attention in a block.
+        context: Most bytes at once.
+    """
+
+    def __init__(self, width: int = 32, layers: int = 2, heads: int = 2, context: int = CONTEXT) -> None:
+        super().__init__()
+        self.bytes = nn.Embedding(256, width)
+        self.places = nn.Embedding(context, width)
+        blocks = [nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+                  for _ in range(layers)]  # fmt: skip
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width)
+        self.guess = nn.Linear(width, 256)
+        self.register_buffer("hidden", torch.triu(torch.ones(context, context, dtype=torch.bool), 1), persistent=False)
+
+    def forward(self, bytes_: torch.Tensor) -> torch.Tensor:
+        """Return the scores of every next byte."""
+        length = bytes_.shape[1]
+        seen = self.bytes(bytes_) + self.places.weight[:length]
+        for block in self.blocks:
+            seen = block(seen, src_mask=self.hidden[:length, :length])  # type: ignore[index]
+        return self.guess(self.norm(seen))  # type: ignore[no-any-return]
+
+
+def _what_python_brings() -> bytes:
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics)).encode()

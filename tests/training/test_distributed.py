@@ -1,0 +1,106 @@
+"""Two real processes over gloo: one schedule, one checkpoint, resumed on one or two, and one of them lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training import small
+from warmdown import Record
+from warmdown.training import Checkpoints
+
+ROOT = Path(__file__).parents[2]
+
+
+def together(work: str, folder: Path, after: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, "-m", "tests.training.together", work, str(folder), str(after)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def answers(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"answer-{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    done = together("train", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_all_processes_end_with_the_same_weights_and_used_the_same_rates(trained: Path) -> None:
+    first, second = answers(trained)
+    assert first == second
+    assert first["updates"] == 39
+    assert len(set(first["rates"])) == 39
+
+
+def test_two_processes_make_the_updates_that_one_with_the_whole_batch_makes(trained: Path) -> None:
+    """The order of the data and the schedule are the same; sums over processes round differently."""
+    alone = small.make()
+    small.train(alone, train_dataset=small.Plain(), per_device_batch_size=4)
+    assert alone.progress.updates == 39
+    rates = Record.load(trained / "record.jsonl").curve("lr/0")[1]
+    assert rates == [alone.scheduler.value(step) for step in range(39)]
+
+
+def test_one_process_writes_record_and_checkpoints(trained: Path) -> None:
+    steps, _ = Record.load(trained / "record.jsonl").curve("lr/0")
+    assert steps == list(range(39))
+    names = [path.name for path in Checkpoints(trained / "checkpoints").all()]
+    assert names == [f"update-{update:08d}" for update in (5, 10, 15, 20, 25, 30, 35, 39)]
+    assert Checkpoints(trained / "checkpoints").newest_good()[1] == []
+
+
+def test_what_two_processes_saved_one_goes_on_with(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = small.make()
+    told: dict[str, Any] = {"train_dataset": small.Plain(), "per_device_batch_size": 4}
+    small.train(trainer, **told, resume_from=trained / "checkpoints" / "update-00000020")
+    assert trainer.progress.updates == 39
+    said = capsys.readouterr().out
+    assert "at update 20" in said
+    assert "1 processes train now, 2 did before." in said
+
+
+@pytest.mark.slow
+def test_what_one_process_saved_two_go_on_with(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="on purpose"):
+        small.train(small.make(tmp_path, [small.Stop(16)]), train_dataset=small.Plain(), per_device_batch_size=4)
+    done = together("resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "2 processes train now, 1 did before." in done.stdout
+    first, second = answers(tmp_path)
+    assert first == second
+    assert first["updates"] == 39
+    assert len(first["rates"]) == 39 - 16
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_bit_for_bit(trained: Path, tmp_path: Path) -> None:
+    done = together("tell", tmp_path, 17)
+    assert done.returncode != 0
+    assert "SIGTERM: stopped after update 18" in done.stdout, done.stdout + done.stderr[-3000:]
+    done = together("resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [one["digest"] for one in answers(tmp_path)] == [one["digest"] for one in answers(trained)]
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_leaves_a_state_and_a_clear_message(trained: Path, tmp_path: Path) -> None:
+    done = together("die", tmp_path, 13)
+    assert done.returncode != 0
+    assert "another process is gone" in done.stderr
+    assert "update-00000010: resume from there" in done.stderr
+    done = together("resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [one["digest"] for one in answers(tmp_path)] == [one["digest"] for one in answers(trained)]

@@ -1,0 +1,65 @@
+"""A run that is told to stop saves its state, says so, and can be gone on with as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training import small
+from tests.training.processes import end, start, wait_until
+from warmdown.training import Trainer, TrainerCallback
+
+
+class Notify(TrainerCallback):
+    """Lets the test know how far it is, and waits there until it is told to stop."""
+
+    def __init__(self, file: Path, at: int) -> None:
+        self.file, self.at = file, at
+
+    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+        if update + 1 == self.at:
+            self.file.touch()
+            signal.pause()
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_saves_and_leaves_clean(told: signal.Signals, code: int, tmp_path: Path) -> None:
+    digest = small.train(small.make())
+    here, said = tmp_path / "here", tmp_path / "said"
+    child = start(lambda: small.train(small.make(tmp_path, [Notify(here, 11)])), said)
+    wait_until(here.exists, child)
+    os.kill(child, told)
+    assert end(child) == code
+    assert f"{told.name}: stopped after update 11; everything is saved in" in said.read_text()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["update-00000011"]
+    assert small.train(small.make(tmp_path), resume_from=tmp_path / "checkpoints") == digest
+
+
+def test_without_checkpoints_signals_are_left_alone(tmp_path: Path) -> None:
+    here, said = tmp_path / "here", tmp_path / "said"
+    child = start(lambda: small.train(small.make(callbacks=[Notify(here, 3)])), said)
+    wait_until(here.exists, child)
+    os.kill(child, signal.SIGTERM)
+    assert end(child) == -signal.SIGTERM
+
+
+def test_a_second_interrupt_ends_the_run_at_once(tmp_path: Path) -> None:
+    class Insist(TrainerCallback):
+        def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+            if trainer.progress.updates == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    said = tmp_path / "said"
+    assert end(start(lambda: small.train(small.make(tmp_path, [Insist()])), said)) == 130
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_afterwards_signals_mean_what_they_meant_before(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    small.train(small.make(tmp_path))
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

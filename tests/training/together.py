@@ -1,0 +1,70 @@
+"""What two processes do in ``test_distributed.py``; started by ``torchrun``, told by arguments, answers in files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.training import small
+from warmdown.training import RecordCallback, Trainer, TrainerCallback, digest_of_weights
+
+
+class Die(TrainerCallback):
+    """Ends the second process without a word, after so many updates."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+        if trainer._accelerator.process_index == 1 and update + 1 == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Tell(TrainerCallback):
+    """Tells the first process alone to stop; the second hears of it from the first."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+        if trainer._accelerator.process_index == 0 and update + 1 == self.after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(work: str, folder: Path, after: int) -> None:
+    """Train, answer with what this process ended with."""
+    torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
+    torch.manual_seed(rank)  # the processes begin with different numbers, as careless programs do
+    extra: dict[str, list[TrainerCallback]] = {"die": [Die(after)], "tell": [Tell(after)]}
+    trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5)
+    resumed = {"resume_from": folder / "checkpoints"} if work == "resume" else {}
+    small.train(trainer, train_dataset=small.Plain(), per_device_batch_size=2, **resumed)
+    (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
+    answer = {
+        "digest": digest_of_weights(trainer.get_model()),
+        "updates": trainer.progress.updates,
+        "rates": values.rates,
+        "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),
+    }
+    (folder / f"answer-{rank}.json").write_text(json.dumps(answer))
+
+
+class Values(TrainerCallback):
+    """Notes the rate that each update used, on every process."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        self.rates.append(trainer.scheduler.value(trainer.progress.updates - 1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
