@@ -11,6 +11,8 @@ import numpy as np
 
 from warmdown.plot.sampling import Array
 
+_NOTHING = 1e-200
+"""No value of a run is smaller; below it, arithmetic with heights loses its digits."""
 _DECADES = 6
 """Decades shown below the highest value: a cosine that ends at 0 passes through all of them."""
 
@@ -26,8 +28,11 @@ def reach(values: Iterable[Array]) -> tuple[float, float]:
     if together.size == 0:
         return 0.0, 1.0
     low, high = float(np.min(together)), float(np.max(together))
-    if low == high:
-        return (min(0.0, 2 * low), max(0.0, 2 * low)) if low else (-1.0, 1.0)
+    largest = max(abs(low), abs(high))
+    if largest < _NOTHING:
+        return -1.0, 1.0
+    if high - low < 1e-9 * largest:
+        return min(0.0, 2 * low), max(0.0, 2 * low)
     return (0.0 if 0 <= low <= high / 2 else low), (0.0 if low / 2 <= high <= 0 else high)
 
 
@@ -63,7 +68,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def log_floor(values: Iterable[Array]) -> float | None:
     """Return the lowest value worth showing on a logarithmic axis, or ``None`` when nothing is above zero."""
-    positive = np.concatenate([line[line > 0] for line in values])
+    positive = np.concatenate([line[line > _NOTHING] for line in values])
     if positive.size == 0:
         return None
     return float(max(np.min(positive), np.max(positive) * 10.0**-_DECADES))
