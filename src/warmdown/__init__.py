@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from warmdown.checks import check as check
     from warmdown.compat.importing import from_torch as from_torch
     from warmdown.errors import *
+    from warmdown.experiments import compare as compare
     from warmdown.experiments import find_rate as find_rate
     from warmdown.plan import *
     from warmdown.record import *
@@ -27,8 +28,10 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "warmdown.errors": (
-        "BindingError", "MissingExtra", "RunError", "ScheduleError", "SpecError", "StateError", "TrainingError",
-        "WarmdownError",
+        "BindingError", "ForeignWrite", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
+        "OptimizerUnused", "PastEnd", "RunError", "ScheduleError", "SpecError", "StateError", "StepBeforeUpdate",
+        "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError", "WarmdownError",
+        "WarmdownWarning",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
@@ -46,7 +49,7 @@ _ROOMS = {
     ),
     "warmdown.compat.importing": ("from_torch",),
     "warmdown.binding": ("Scheduler",),
-    "warmdown.experiments": ("find_rate",),
+    "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
 }  # fmt: skip

@@ -11,6 +11,22 @@
     ├── TrainingError   (RuntimeError)  a run that cannot start, go on or resume
     └── MissingExtra    (ImportError)   an optional library is not installed
 
+What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` raises it instead::
+
+    WarmdownWarning (UserWarning)
+    ├── StepBeforeUpdate    scheduler.step() came before the first update
+    ├── StepTwice           … twice for each update
+    ├── StepForgotten       … never, for many updates
+    ├── StepPerEpoch        … once for many updates, again and again
+    ├── StepPerUpdate       … far more often than the plan has steps
+    ├── OptimizerUnused     the optimizer is not the one that makes the updates
+    ├── ForeignWrite        somebody else writes the same field
+    ├── MetricForgotten     a schedule waits for a metric that nobody tells
+    ├── MetricUnused        a metric was told that no schedule waits for
+    ├── MetricUnusable      a metric was NaN
+    ├── PastEnd             the run goes on past its planned end
+    └── StoppedEarly        the run ended before its planned end
+
 Every message reads ``who(field=value): what is wrong. The way out.``
 """
 
@@ -18,13 +34,26 @@ from __future__ import annotations
 
 __all__ = [
     "BindingError",
+    "ForeignWrite",
+    "MetricForgotten",
+    "MetricUnusable",
+    "MetricUnused",
     "MissingExtra",
+    "OptimizerUnused",
+    "PastEnd",
     "RunError",
     "ScheduleError",
     "SpecError",
     "StateError",
+    "StepBeforeUpdate",
+    "StepForgotten",
+    "StepPerEpoch",
+    "StepPerUpdate",
+    "StepTwice",
+    "StoppedEarly",
     "TrainingError",
     "WarmdownError",
+    "WarmdownWarning",
     "nearest",
 ]
 
@@ -79,6 +108,87 @@ class MissingExtra(WarmdownError, ImportError):
 
     def __init__(self, feature: str, library: str, extra: str) -> None:
         super().__init__(f"{feature} needs {library}: pip install 'warmdown[{extra}]'")
+
+
+class WarmdownWarning(UserWarning):
+    """The root of every warning: a use that goes wrong silently.
+
+    ``code`` names it in the message, and is the anchor of its section in ``docs/misuse.md``.
+    """
+
+    code = "misuse"
+
+
+class StepBeforeUpdate(WarmdownWarning):
+    """``scheduler.step()`` was called before the optimizer's first update."""
+
+    code = "step-before-update"
+
+
+class StepTwice(WarmdownWarning):
+    """``scheduler.step()`` is called twice for each update."""
+
+    code = "step-twice"
+
+
+class StepForgotten(WarmdownWarning):
+    """Many updates were made, and ``scheduler.step()`` was not called."""
+
+    code = "step-forgotten"
+
+
+class StepPerEpoch(WarmdownWarning):
+    """``scheduler.step()`` is called once for many updates, while the plan counts updates."""
+
+    code = "step-per-epoch"
+
+
+class StepPerUpdate(WarmdownWarning):
+    """Far more updates were made than the plan has: its steps seem to mean epochs."""
+
+    code = "step-per-update"
+
+
+class OptimizerUnused(WarmdownWarning):
+    """Parameters change, but not by the optimizer that the scheduler is bound to."""
+
+    code = "optimizer-unused"
+
+
+class ForeignWrite(WarmdownWarning):
+    """A driven field was written by somebody else."""
+
+    code = "foreign-write"
+
+
+class MetricForgotten(WarmdownWarning):
+    """A schedule waits for a metric that nobody tells."""
+
+    code = "metric-forgotten"
+
+
+class MetricUnused(WarmdownWarning):
+    """A metric was told that no schedule waits for."""
+
+    code = "metric-unused"
+
+
+class MetricUnusable(WarmdownWarning):
+    """A metric that a schedule waits for was NaN."""
+
+    code = "metric-unusable"
+
+
+class PastEnd(WarmdownWarning):
+    """An update was made past the planned end."""
+
+    code = "past-end"
+
+
+class StoppedEarly(WarmdownWarning):
+    """The run ended before its planned end."""
+
+    code = "stopped-early"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

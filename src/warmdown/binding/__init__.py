@@ -1,4 +1,7 @@
 """Schedules on live objects: the only room that writes to an optimizer."""
 
-from warmdown.binding.field import *
-from warmdown.binding.scheduler import *
+from warmdown.binding.field import Attribute, Call, Field
+from warmdown.binding.scheduler import Scheduler
+from warmdown.binding.tensors import as_tensors
+
+__all__ = ["Attribute", "Call", "Field", "Scheduler", "as_tensors"]

@@ -1,21 +1,28 @@
-"""One number in every parameter group, or on any object: the only file that loops over groups."""
+"""One number in every parameter group, or on any object: the only file that asks an optimizer for its groups."""
 
 from __future__ import annotations
 
-__all__ = ["Attribute", "Field", "group_names", "has_gradients", "stand_in", "unwrapped"]
+__all__ = [
+    "Attribute",
+    "Call",
+    "Field",
+    "Groups",
+    "has_gradients",
+    "parameters_of",
+    "stand_in",
+    "unwrapped",
+]
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
+from warmdown.binding.slots import Group, Place, Row, Slot, Tensors, Window, places_of
 from warmdown.errors import BindingError, nearest
-
-Group: TypeAlias = dict[str, Any]
-Row: TypeAlias = Sequence[float]
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 
@@ -31,6 +38,8 @@ class Field:
         name: ``lr``, ``weight_decay``, ``betas[0]``, any key of a group, or ``momentum``, which means a group's
             ``momentum`` or ``betas[0]``, whichever it has.
         groups: Which groups, by index; ``None`` is all of them.
+        curves: What each group follows: groups of one curve go on sharing a tensor, if they do; ``None`` parts them.
+        instead_of: A field on the same numbers that is given up for this one.
 
     Raises:
         BindingError: A group does not have it, or holds something that is no number.
@@ -46,40 +55,81 @@ class Field:
         (0.85, 0.999)
     """
 
-    def __init__(self, optimizer: Any, name: str, groups: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        optimizer: Any,
+        name: str,
+        groups: Iterable[int] | None = None,
+        *,
+        curves: Sequence[object] | None = None,
+        instead_of: Field | None = None,
+    ) -> None:
         self.optimizer = unwrapped(optimizer)
         self.name = name
         every = self._seen = self.optimizer.param_groups
         self._count = len(every)
-        self.groups: list[Group] = list(every) if groups is None else [every[index] for index in groups]
-        self._slots = [_slot(self, index, group) for index, group in enumerate(self.groups)]
-        self._key = _one_key(self._slots)
-        self._vectors = _share_memory(self._slots)
+        self.indices = list(range(len(every)) if groups is None else groups)
+        self.groups: list[Group] = [every[index] for index in self.indices]
+        self.slots = [_slot(self, index, group) for index, group in zip(self.indices, self.groups, strict=True)]
+        self._key = _one_key(self.slots)
+        given_up = instead_of._places if instead_of else ()
+        self._places: list[Place] = places_of(self.slots, curves or self.indices, given_up)
 
     def read(self) -> list[float]:
-        """Return what each group holds now; from a tensor on a device this waits for the device."""
-        return [float(slot.value) for slot in self._slots]
+        """Return what each group holds now; from tensors on a device this waits for the device, once."""
+        held = self.held()
+        if held and all(isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in held):
+            return [float(value) for value in torch.stack([value.detach().reshape(()) for value in held]).tolist()]
+        return [float(value) for value in held]
+
+    def held(self) -> list[Any]:
+        """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
+        if self._key is None:
+            return [slot.value for slot in self.slots]
+        key = self._key
+        return [group[key] for group in self.groups]
 
     def write(self, row: Row) -> None:
         """Write one value for each group, in their order."""
-        next(self.writing(iter([row])))
+        for place in self._places:
+            next(place.rows(iter([row])))
+
+    def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
+        """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
+        if len(self._places) == 1:
+            return self._places[0].rows(rows)
+        return self._in_turn(rows)
+
+    def ahead(self, window: Window) -> list[Iterator[None]]:
+        """Return iterators that together write one step of the window each time they are advanced."""
+        return [place.ahead(window) for place in self._places]
+
+    def _in_turn(self, rows: Iterator[Row | None]) -> Iterator[None]:
+        for row in rows:
+            if row is not None:
+                self.write(row)
+            yield
+
+    # -- what others keep in a group ------------------------------------------------------------------------------
 
     def remember(self) -> list[float]:
         """Keep each group's value as its ``initial_<name>`` unless it has one, and return what is kept.
 
         It is where torch, timm and others look for the base value; an optimizer's state carries it along.
         """
-        for slot in self._slots:
+        for slot in self.slots:
             held = slot.value
             slot.group.setdefault(slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held)
-        return [float(slot.group[slot.initial]) for slot in self._slots]
+        return [float(slot.group[slot.initial]) for slot in self.slots]
 
-    def held(self) -> list[Any]:
-        """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
-        if self._key is None:
-            return [slot.value for slot in self._slots]
-        key = self._key
-        return [group[key] for group in self.groups]
+    def initials(self) -> list[float | None]:
+        """Return the base value that each group keeps, or ``None``."""
+        return [None if (kept := slot.group.get(slot.initial)) is None else float(kept) for slot in self.slots]
+
+    def keep(self, row: Row) -> None:
+        """Keep one base value for each group, for those who look for it there."""
+        for slot, value in zip(self.slots, row, strict=True):
+            slot.group[slot.initial] = value
 
     def note(self, key: str, row: Sequence[Any]) -> None:
         """Keep one value for each group under another key, such as ``max_lr``, for those who look there."""
@@ -90,27 +140,31 @@ class Field:
         """Return what each group keeps under another key; a ``KeyError`` if one does not have it."""
         return [group[key] for group in self.groups]
 
+    @staticmethod
+    def fits(name: str, group: Group) -> bool:
+        """Tell whether a group has such a field."""
+        key = name.partition("[")[0]
+        return key in group or (name == "momentum" and "betas" in group)
+
+    # -- when the optimizer changes -------------------------------------------------------------------------------
+
     @property
     def is_current(self) -> bool:
         """Whether the optimizer still has the very groups this was made of; loading or adding makes others."""
         now = self.optimizer.param_groups
         return now is self._seen and len(now) == self._count
 
-    def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
-        if self._vectors is not None:
-            return _into_vectors(self._vectors, rows)
-        if all(slot.element is None for slot in self._slots):
-            return _into_keys(self.groups, [slot.key for slot in self._slots], rows)
-        return _into_slots(self._slots, rows)
+    @property
+    def is_of_tensors(self) -> bool:
+        """Whether any group holds a tensor."""
+        return any(isinstance(place, Tensors) for place in self._places)
 
-    def writing_one(self, values: Iterator[float | None]) -> Iterator[None]:
-        """Return the same for one value that all groups share."""
-        keys = {slot.key for slot in self._slots}
-        if self._vectors is None and len(keys) == 1 and all(slot.element is None for slot in self._slots):
-            return _into_key(self.groups, keys.pop(), values)
-        count = len(self.groups)
-        return self.writing(None if value is None else [value] * count for value in values)
+    def put_back(self) -> None:
+        """Give the groups that loading has made the very tensors that the old ones held."""
+        every = self.optimizer.param_groups
+        for index, slot in zip(self.indices, self.slots, strict=True):
+            if isinstance(slot.value, torch.Tensor):
+                Slot(every[index], slot.key, slot.element).put(slot.value)
 
 
 @dataclass(frozen=True)
@@ -121,7 +175,11 @@ class Attribute:
         of: The object.
         name: Its attribute.
 
+    Raises:
+        BindingError: The object does not have it.
+
     Example:
+        >>> import torch
         >>> dropout = torch.nn.Dropout(0.5)
         >>> Attribute(dropout, "p").write([0.1])
         >>> dropout.p
@@ -133,7 +191,7 @@ class Attribute:
 
     def __post_init__(self) -> None:
         if not hasattr(self.of, self.name):
-            known = (name for name in vars(self.of) if not name.startswith("_")) if hasattr(self.of, "__dict__") else ()
+            known = (name for name in getattr(self.of, "__dict__", ()) if not name.startswith("_"))
             raise BindingError(
                 f"Attribute({self.name!r}): {type(self.of).__name__} has no such attribute. {nearest(self.name, known)}"
             )
@@ -150,13 +208,50 @@ class Attribute:
         else:
             setattr(self.of, self.name, row[0])
 
-    def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return an iterator that writes one row each time it is advanced."""
-        return _by_call(self.write, rows)
+    def ahead(self, window: Window) -> list[Iterator[None]]:
+        """Return one iterator that writes a step of the window each time it is advanced."""
+        return [_by_call(self.write, window.floats[window.which[0]])]
 
-    def writing_one(self, values: Iterator[float | None]) -> Iterator[None]:
-        """Return the same for bare values."""
-        return self.writing(None if value is None else [value] for value in values)
+
+class Call:
+    """A number that a function takes: ``Call(sampler.set_batch_size)``.
+
+    Args:
+        take: Called with each new value, a float.
+        base: What a scale multiplies.
+
+    Example:
+        >>> sizes = []
+        >>> Call(lambda value: sizes.append(round(value)), base=8).write([16.0])
+        >>> sizes
+        [16]
+    """
+
+    def __init__(self, take: Callable[[float], object], base: float = 1.0) -> None:
+        self._take, self._held = take, float(base)
+
+    def read(self) -> list[float]:
+        """Return the value given last."""
+        return [self._held]
+
+    def write(self, row: Row) -> None:
+        """Give the function a value."""
+        self._held = float(row[0])
+        self._take(self._held)
+
+    def ahead(self, window: Window) -> list[Iterator[None]]:
+        """Return one iterator that gives a step of the window each time it is advanced."""
+        return [_by_call(self.write, window.floats[window.which[0]])]
+
+
+def _by_call(write: Callable[[Row], None], values: Iterable[float | None]) -> Iterator[None]:
+    for value in values:
+        if value is not None:
+            write([value])
+        yield
+
+
+# -- optimizers --------------------------------------------------------------------------------------------------
 
 
 def unwrapped(optimizer: Any) -> Any:
@@ -171,11 +266,6 @@ def unwrapped(optimizer: Any) -> Any:
     return optimizer
 
 
-def group_names(optimizer: Any) -> list[str]:
-    """Return each group's ``name``, or its index where it has none."""
-    return [str(group.get("name", index)) for index, group in enumerate(unwrapped(optimizer).param_groups)]
-
-
 def stand_in(optimizer: Any) -> Optimizer:
     """Return a small optimizer whose groups hold the same numbers, to try on it what the real one must not feel."""
     groups = [
@@ -185,66 +275,88 @@ def stand_in(optimizer: Any) -> Optimizer:
     return torch.optim.SGD(groups, lr=0.0)
 
 
-def has_gradients(optimizer: Any) -> bool:
-    """Tell whether any parameter has a gradient: a backward pass was made, and not yet forgotten."""
-    groups = unwrapped(optimizer).param_groups
-    return any(parameter.grad is not None for group in groups for parameter in group["params"])
-
-
 def _copied(held: Any) -> Any:
     return held.item() if isinstance(held, torch.Tensor) and held.numel() == 1 else held
 
 
-# -- where a number lies in a group --------------------------------------------------------------------------------
+def has_gradients(optimizer: Any) -> bool:
+    """Tell whether any parameter has a gradient: a backward pass was made, and not yet forgotten."""
+    return any(parameter.grad is not None for parameter in parameters_of(optimizer))
 
 
-@dataclass
-class _Slot:
-    group: Group
-    key: str
-    element: int | None
-
-    @property
-    def initial(self) -> str:
-        return f"initial_{self.key}" if self.element is None else f"initial_{self.key}[{self.element}]"
-
-    @property
-    def value(self) -> Any:
-        held = self.group[self.key]
-        return held if self.element is None else held[self.element]
-
-    def put(self, value: Any) -> None:
-        if self.element is None:
-            self.group[self.key] = value
-        else:
-            held = self.group[self.key]
-            self.group[self.key] = type(held)((*held[: self.element], value, *held[self.element + 1 :]))
+def parameters_of(optimizer: Any) -> Iterator[torch.Tensor]:
+    """Yield every parameter of every group."""
+    for group in unwrapped(optimizer).param_groups:
+        yield from group["params"]
 
 
-def _slot(field: Field, index: int, group: Group) -> _Slot:
+class Groups:
+    """The groups of some optimizers, as they were when this was made; it notices when they are others.
+
+    Args:
+        optimizers: Torch optimizers, or what wraps them.
+    """
+
+    def __init__(self, optimizers: Iterable[Any]) -> None:
+        self.optimizers = [unwrapped(optimizer) for optimizer in optimizers]
+        self._lists = [optimizer.param_groups for optimizer in self.optimizers]
+        self._marks = [_mark(groups) for groups in self._lists]
+        self.every: list[tuple[Any, int, Group]] = [
+            (optimizer, index, group)
+            for optimizer in self.optimizers
+            for index, group in enumerate(optimizer.param_groups)
+        ]
+        self.names = _names([group for _, _, group in self.every])
+
+    def is_current(self, place: int) -> bool:
+        """Tell whether an optimizer has the groups it had; the first, the last and their number are compared."""
+        now = self.optimizers[place].param_groups
+        return now is self._lists[place] and _mark(now) == self._marks[place]
+
+
+def _mark(groups: Sequence[Group]) -> tuple[int, ...]:
+    return (len(groups), id(groups[0]), id(groups[-1])) if groups else ()
+
+
+def _names(groups: Sequence[Group]) -> list[str]:
+    """Return each group's ``name``; its index where it has none, or one that another has too."""
+    given = [str(group.get("name", index)) for index, group in enumerate(groups)]
+    return [name if given.count(name) == 1 else str(index) for index, name in enumerate(given)]
+
+
+# -- where a field's number lies ---------------------------------------------------------------------------------
+
+
+def _slot(field: Field, index: int, group: Group) -> Slot:
     name = field.name
     if name == "momentum" and "momentum" not in group and "betas" in group:
         name = "betas[0]"
     match = _ELEMENT.fullmatch(name)
     key, element = (match[1], int(match[2])) if match else (name, None)
     if key not in group:
-        known = sorted(key for key in group if key != "params")
+        known = sorted(key for key in group if key != "params" and not key.startswith("initial_"))
         raise BindingError(
             f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__} has no {key!r}; "
-            f"it has {', '.join(known)}. {nearest(key, known)}"
+            f"it has {', '.join(known)}. {_way_out(key, group, known)}"
         )
-    slot = _Slot(group, key, element)
+    slot = Slot(group, key, element)
     _require_number(field, index, slot)
     return slot
 
 
-def _one_key(slots: Sequence[_Slot]) -> str | None:
+def _way_out(key: str, group: Group, known: Sequence[str]) -> str:
+    if key.startswith("beta") and "betas" in group:
+        return "One of its betas is 'betas[0]' or 'betas[1]'."
+    return nearest(key, known)
+
+
+def _one_key(slots: Sequence[Slot]) -> str | None:
     """Return the key that all slots have in common, or ``None`` when they differ or lie deeper."""
     places = {(slot.key, slot.element) for slot in slots}
     return next((key for key, element in places if element is None and len(places) == 1), None)
 
 
-def _require_number(field: Field, index: int, slot: _Slot) -> None:
+def _require_number(field: Field, index: int, slot: Slot) -> None:
     where = f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__}"
     held = slot.group[slot.key]
     if slot.element is not None and not (isinstance(held, tuple | list) and slot.element < len(held)):
@@ -254,95 +366,3 @@ def _require_number(field: Field, index: int, slot: _Slot) -> None:
     if not is_tensor and (isinstance(value, bool) or not isinstance(value, int | float)):
         fix = f" Name one element: '{slot.key}[0]'." if isinstance(value, tuple | list) else ""
         raise BindingError(f"{where} holds {value!r}, which is no number.{fix}")
-
-
-# -- tensors: one vector, seen by every group ------------------------------------------------------------------------
-
-
-def _share_memory(slots: Sequence[_Slot]) -> list[tuple[torch.Tensor, list[int]]] | None:
-    """Make every group's tensor a view of one vector for each device and type; ``None`` if any group has a float."""
-    if not slots or not all(isinstance(slot.value, torch.Tensor) for slot in slots):
-        return None
-    kinds: dict[tuple[torch.device, torch.dtype], list[int]] = {}
-    for index, slot in enumerate(slots):
-        kinds.setdefault((slot.value.device, slot.value.dtype), []).append(index)
-    return [(_vector([slots[index] for index in members]), members) for members in kinds.values()]
-
-
-def _vector(slots: Sequence[_Slot]) -> torch.Tensor:
-    vector = _neighbours([slot.value for slot in slots])
-    if vector is None:
-        _move_together(slots)
-        vector = _neighbours([slot.value for slot in slots])
-    assert vector is not None
-    return vector
-
-
-def _neighbours(tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Return the vector that the tensors lie in, one after the other, or ``None`` when they do not.
-
-    A second field on the same tensors finds the first one's, so that both write what the groups hold.
-    """
-    first = tensors[0].detach()
-    memory, place = first.untyped_storage().data_ptr(), first.storage_offset()
-    for index, tensor in enumerate(tensors):
-        if (tensor.untyped_storage().data_ptr(), tensor.storage_offset()) != (memory, place + index):
-            return None
-    return first.as_strided((len(tensors),), (1,))
-
-
-def _move_together(slots: Sequence[_Slot]) -> None:
-    vector = torch.stack([slot.value.detach().reshape(()) for slot in slots])
-    seen: set[int] = set()
-    for slot, view in zip(slots, vector.unbind(), strict=True):
-        tensor = slot.value
-        if id(tensor) in seen:  # torch gives one default tensor to every group
-            slot.put(view)
-        else:
-            tensor.data = view.reshape(tensor.shape)
-        seen.add(id(tensor))
-
-
-# -- the loops -----------------------------------------------------------------------------------------------------
-
-
-def _into_key(groups: Sequence[Group], key: str, values: Iterator[float | None]) -> Iterator[None]:
-    for value in values:
-        if value is not None:
-            for group in groups:
-                group[key] = value
-        yield
-
-
-def _into_keys(groups: Sequence[Group], keys: Sequence[str], rows: Iterator[Row | None]) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            for group, key, value in zip(groups, keys, row, strict=True):
-                group[key] = value
-        yield
-
-
-def _into_slots(slots: Sequence[_Slot], rows: Iterator[Row | None]) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            for slot, value in zip(slots, row, strict=True):
-                if isinstance(slot.value, torch.Tensor):
-                    slot.value.fill_(value)
-                else:
-                    slot.put(value)
-        yield
-
-
-def _into_vectors(vectors: Sequence[tuple[torch.Tensor, list[int]]], rows: Iterator[Row | None]) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            for vector, members in vectors:
-                vector.copy_(torch.tensor([row[index] for index in members], dtype=torch.float64))
-        yield
-
-
-def _by_call(call: Callable[[Row], None], rows: Iterator[Row | None]) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            call(row)
-        yield

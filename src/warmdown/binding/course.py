@@ -1,0 +1,147 @@
+"""The way a plan really goes: its curves, and what has happened to them since."""
+
+from __future__ import annotations
+
+__all__ = ["Course", "Event", "Line", "on_schedules"]
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from warmdown.plan import Plan
+from warmdown.schedules import Meaning, Phase, Schedule, Set
+from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
+
+Array = npt.NDArray[np.float64]
+
+
+class Event(Protocol):
+    """Something that happened to a running plan."""
+
+    @property
+    def at(self) -> float:
+        """The clock when it happened: the first step that it changes."""
+
+    def apply(self, course: Course) -> None:
+        """Turn the lines of a course that is not in use yet."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+
+
+class Line:
+    """What one target follows: a meaning from the start, and perhaps another from some step on.
+
+    Args:
+        meaning: What is followed until it is turned.
+    """
+
+    def __init__(self, meaning: Meaning) -> None:
+        self.turns: list[tuple[float, Meaning]] = [(0.0, meaning)]
+
+    def copy(self) -> Line:
+        """Return a line that can be turned without this one."""
+        twin = Line(self.meaning)
+        twin.turns = list(self.turns)
+        return twin
+
+    @property
+    def meaning(self) -> Meaning:
+        """What is followed from now on."""
+        return self.turns[-1][1]
+
+    def turn(self, at: float, meaning: Meaning) -> None:
+        """Follow ``meaning`` from step ``at`` on; what was before stays as it was."""
+        self.turns = [*(turn for turn in self.turns if turn[0] < at), (at, meaning)]
+
+    def values(self, steps: Array, bases: Array) -> Array:
+        """Return the value for each base (rows) at each of the rising steps (columns)."""
+        values = np.empty((len(bases), len(steps)))
+        cuts = [0, *np.searchsorted(steps, [start for start, _ in self.turns[1:]]).tolist(), len(steps)]
+        for (first, stop), (_, meaning) in zip(pairwise(cuts), self.turns, strict=True):
+            if first < stop:
+                values[:, first:stop] = meaning.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
+        return values
+
+    def phases(self) -> Iterator[Phase]:
+        """Yield the named stretches, each as far as it went."""
+        edges = [*(start for start, _ in self.turns), np.inf]
+        for (start, stop), (_, meaning) in zip(pairwise(edges), self.turns, strict=True):
+            for phase in meaning.of.phases():
+                first, last = max(phase.start, start), min(np.inf if phase.stop is None else phase.stop, stop)
+                if first < last:
+                    yield Phase(phase.name, int(first), None if last == np.inf else int(last))
+
+
+class Course:
+    """A plan underway: one line for each target, and the events that turned them.
+
+    Args:
+        given: The plan as it was given, its lengths perhaps still open.
+    """
+
+    def __init__(self, given: Plan) -> None:
+        self.given = given
+        self.plan = given.over()
+        self.end = self.plan.run.length
+        self.lines = [Line(target.meaning) for target in self.plan.targets]
+        self.events: list[Event] = []
+
+    def after(self, *events: Event) -> Course:
+        """Return the course on which the events have happened too; this one stays as it is."""
+        course = Course(self.given)
+        course.plan, course.end = self.plan, self.end
+        course.lines = [line.copy() for line in self.lines]
+        course.events = list(self.events)
+        for event in events:
+            event.apply(course)
+            course.events.append(event)
+        return course
+
+    def lines_of(self, name: str) -> list[Line]:
+        """Return the lines of every target that drives the field ``name``."""
+        return [line for line, target in zip(self.lines, self.plan.targets, strict=True) if target.name == name]
+
+    # -- metrics --------------------------------------------------------------------------------------------------
+
+    def feedbacks(self) -> list[Feedback]:
+        """Return every schedule that answers to a metric, always in the same order."""
+        schedules = (schedule for line in self.lines for schedule in line.meaning.schedules())
+        return [found for schedule in schedules for found in feedbacks(schedule)]
+
+    def observe(self, step: float, metrics: Mapping[str, float]) -> None:
+        """Tell the schedules that are active at ``step`` what was measured."""
+        for line in self.lines:
+            start, meaning = line.turns[-1]
+            line.turns[-1] = start, on_schedules(meaning, lambda schedule: observed(schedule, step, metrics))
+        self.recall(self.memories())
+
+    def memories(self) -> list[tuple[Any, ...]]:
+        """Return what each feedback schedule has observed."""
+        return [tuple(found.seen) for found in self.feedbacks()]
+
+    def recall(self, memories: Sequence[Any]) -> None:
+        """Give each feedback schedule, past ones too, what it has observed."""
+        if not memories or len(memories) != len(self.feedbacks()):
+            return
+        left = iter(memories)
+        for line in self.lines:
+            mine = [next(left) for schedule in line.meaning.schedules() for _ in feedbacks(schedule)]
+            line.turns = [(start, _recalled(meaning, mine)) for start, meaning in line.turns]
+
+
+def on_schedules(meaning: Meaning, change: Callable[[Schedule], Schedule]) -> Meaning:
+    """Return ``meaning`` in which every schedule went through ``change``."""
+    if isinstance(meaning, Set):
+        return Set(change(meaning.of))
+    return replace(meaning, of=change(meaning.of), offset=None if meaning.offset is None else change(meaning.offset))
+
+
+def _recalled(meaning: Meaning, memories: Sequence[Any]) -> Meaning:
+    known = sum(1 for schedule in meaning.schedules() for _ in feedbacks(schedule))
+    left = iter(memories)
+    return on_schedules(meaning, lambda one: recalled(one, left)) if known == len(memories) else meaning

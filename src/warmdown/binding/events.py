@@ -1,0 +1,209 @@
+"""What can happen to a running plan: it is scaled, told to decay, made longer, or changed for another."""
+
+from __future__ import annotations
+
+__all__ = ["POLICIES", "Decayed", "OnChange", "Rescaled", "Switched"]
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, final, get_args
+
+import numpy as np
+
+from warmdown.binding.course import Course, on_schedules
+from warmdown.errors import RunError, ScheduleError, StateError
+from warmdown.plan import Plan, Target
+from warmdown.run import Run
+from warmdown.schedules import Constant, Linear, Meaning, Product, Schedule, Set
+
+OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm"]
+POLICIES: tuple[str, ...] = get_args(OnChange)
+
+_UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
+_LOOKED_AT = 100_000
+"""Steps among which the peak of a curve is looked for."""
+
+
+@final
+@dataclass(frozen=True)
+class Rescaled:
+    """From ``at`` on every value of a field is multiplied by ``factor``."""
+
+    at: int
+    factor: float
+    target: str
+
+    def apply(self, course: Course) -> None:
+        """Turn the field's lines."""
+        for line in course.lines_of(self.target):
+            line.turn(self.at, on_schedules(line.meaning, lambda schedule: _times(schedule, self.factor)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"event": "rescale", "at": self.at, "factor": self.factor, "target": self.target}
+
+
+@final
+@dataclass(frozen=True)
+class Decayed:
+    """From ``at`` on ``curve`` scales the value reached; the run ends with it."""
+
+    at: int
+    curve: Schedule
+    target: str
+
+    def apply(self, course: Course) -> None:
+        """Turn the field's lines, and move the run's end."""
+        for line in course.lines_of(self.target):
+            grafted = line.meaning.of.graft(self.curve, at=self.at)
+            line.turn(self.at, replace(line.meaning, of=grafted))
+        course.end = self.at + (self.curve.length or 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"event": "decay", "at": self.at, "curve": self.curve.to_dict(), "target": self.target}
+
+
+@final
+@dataclass(frozen=True)
+class Switched:
+    """From ``at`` on another plan holds, joined to the one before as ``how`` says."""
+
+    at: int
+    before: Plan
+    after: Plan
+    how: OnChange
+
+    def apply(self, course: Course) -> None:
+        """Join the plans, target by target; where the field has no past, the new plan alone holds."""
+        follower = Course(self.after)
+        past = {
+            (target.name, target.groups): line for target, line in zip(course.plan.targets, course.lines, strict=True)
+        }
+        _require_same_targets(self, past, follower.plan)
+        for index, target in enumerate(follower.plan.targets):
+            if line := past.get((target.name, target.groups)):
+                line.turn(self.at, _JOINTS[self.how](self, line.meaning, self.after.targets[index], target))
+                follower.lines[index] = line
+        course.given, course.plan, course.end, course.lines = self.after, follower.plan, follower.end, follower.lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data; the plan after it is the next one's ``before``, or the state's own."""
+        return {"event": "switch", "at": self.at, "before": self.before.to_dict(), "how": self.how}
+
+
+def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: str) -> Decayed:
+    """Return the event of a decay that begins now; lengths are measured on the run.
+
+    Raises:
+        ScheduleError: The decay would have no length.
+    """
+    steps = run.measure(over, who="Scheduler.decay_now")
+    if steps is None:
+        steps = max((run.length or 0) - at, 0)
+    if steps < 1:
+        raise ScheduleError(f"Scheduler.decay_now(over={over!r}): that is {steps} steps here. Give at least 1.")
+    whole = Linear(start=1.0, end=0.0) if curve is None else curve
+    fits = whole.over(_lasting(run, steps)) if not whole.is_settled else whole
+    return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
+
+
+# -- how one plan is joined to another ---------------------------------------------------------------------------
+
+
+def _given(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Take the new plan as it is."""
+    del switch, old, open_target
+    return target.meaning
+
+
+def _stretched(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Keep the old shape, over the new run's length."""
+    del open_target, target
+    before, after = switch.before.over().length, switch.after.over().length
+    if not before or not after:
+        raise StateError("on_change='rescale': both plans need a length. Give Run(total_steps=…), or use 'given'.")
+    return on_schedules(old, lambda one: one.stretch(round(one.length * after / before)) if one.length else one)
+
+
+def _continued(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Begin the new curve at its peak, scaled to the value held, and give it the rest of the run."""
+    held = old.of(switch.at)
+    fresh, peak = _rest_of(switch, open_target, target)
+    if held == 0 or fresh(peak) == 0:
+        raise StateError(
+            f"on_change='continue': {target.label} is held at {held:g}, the new curve begins at {fresh(peak):g}; no "
+            "factor but 0 joins them. Use 'given', or 'rewarm' to begin anew."
+        )
+    left = fresh.length
+    curve = fresh if peak == 0 else fresh.skip(peak).stretch(left) if left else fresh.skip(peak)
+    scaled = _times(curve, held / fresh(peak)).delay(switch.at)
+    return _with_offset_of(old, target.meaning, scaled, switch.at, left)
+
+
+def _rewarmed(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Begin the new plan anew over the rest of the run; its warmup starts at the value held."""
+    held = old.of(switch.at)
+    fresh, peak = _rest_of(switch, open_target, target)
+    if peak:
+        fresh = fresh.take(peak).clip(low=held, high=max(held, fresh(peak))) >> fresh.skip(peak)
+    return _with_offset_of(old, target.meaning, fresh.delay(switch.at), switch.at, fresh.length)
+
+
+_JOINTS: dict[str, Callable[[Switched, Meaning, Target, Target], Meaning]] = {
+    "given": _given,
+    "rescale": _stretched,
+    "continue": _continued,
+    "rewarm": _rewarmed,
+}
+
+
+def _require_same_targets(switch: Switched, past: dict[tuple[str, str], Any], plan: Plan) -> None:
+    new = {(target.name, target.groups): target.meaning for target in plan.targets}
+    if switch.how == "given":
+        return
+    if new.keys() != past.keys():
+        differing = sorted("/".join(key) for key in new.keys() ^ past.keys())
+        raise StateError(
+            f"on_change={switch.how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'."
+        )
+    for key, line in past.items():
+        if switch.how != "rescale" and type(line.meaning) is not type(new[key]):
+            raise StateError(f"on_change={switch.how!r}: {'/'.join(key)} scales in one plan and is set in the other.")
+
+
+def _rest_of(switch: Switched, open_target: Target, target: Target) -> tuple[Schedule, int]:
+    """Return the new curve over what is left of the run, and the step of its peak."""
+    run = switch.after.run
+    left = None if run.length is None else max(run.length - switch.at, 0)
+    fresh = target.meaning.of
+    if left:
+        try:
+            fresh = open_target.meaning.of.over(_lasting(run, left))
+        except (ScheduleError, RunError):  # lengths in numbers, made for the whole run
+            fresh = fresh.stretch(left) if fresh.length else fresh
+    looked_at = np.unique(np.linspace(0, fresh.length or left or 0, _LOOKED_AT).round())
+    return fresh, int(looked_at[np.argmax(fresh(looked_at))])
+
+
+def _with_offset_of(old: Meaning, new: Meaning, curve: Schedule, at: int, left: int | None) -> Meaning:
+    """Put ``curve`` into the new meaning; an absolute part that differs from the old one's is led over to it."""
+    if isinstance(new, Set) or isinstance(old, Set):
+        return replace(new, of=curve)
+    before, after = (part.offset(at) if part.offset else 0.0 for part in (old, new))
+    if before == after:
+        return replace(new, of=curve)
+    bridge = Linear(start=before - after, end=0.0, steps=left or 0).delay(at)
+    return replace(new, of=curve, offset=bridge if new.offset is None else new.offset + bridge)
+
+
+def _lasting(run: Run, steps: int) -> Run:
+    """Return the same run, ``steps`` of its clock long."""
+    return replace(run, total_steps=None, epochs=None, budget=f"{steps}{_UNITS[run.clock]}")
+
+
+def _times(schedule: Schedule, factor: float) -> Schedule:
+    """Return the product; a factor that is there already takes the new one in."""
+    if isinstance(schedule, Product) and isinstance(last := schedule.factors[-1], Constant):
+        return replace(schedule, factors=(*schedule.factors[:-1], replace(last, value=last.value * factor)))
+    return schedule.scale(factor)
