@@ -38,8 +38,8 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
         SpecError: It describes none; every mistake with its path.
 
     Example:
-        >>> from_dict({"kind": "cosine", "end": "1e-1"})
-        Cosine(start=1.0, end=0.1, steps='rest')
+        >>> from_dict({"kind": "linear", "end": "1e-1"})
+        Linear(start=1.0, end=0.1, steps='rest')
     """
     reading = _reading(run or Run(), allow)
     found = schedule(reading, "", bounded(data))
@@ -61,8 +61,8 @@ def plan_from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = 
 
     Example:
         >>> plan = plan_from_dict({"run": {"total_steps": 100}, "lr": [{"kind": "linear", "steps": "5%"}, "cosine"]})
-        >>> plan.run, plan.targets[0].label
-        (Run(total_steps=100), 'lr')
+        >>> plan.run.total_steps, plan.targets[0].label
+        (100, 'lr')
     """
     data = _at_the_top(bounded(data))
     reading = _reading(run or Run(), allow)
@@ -115,8 +115,8 @@ def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Pl
         SpecError: It is no plan; every mistake with its path.
 
     Example:
-        >>> loads("lr: {kind: cosine, end: 0.1}").targets[0].meaning
-        Scale(of=Cosine(start=1.0, end=0.1, steps='rest'), offset=None, low=None)
+        >>> loads("lr: {kind: linear, end: 0.1}").targets[0].meaning
+        Scale(of=Linear(start=1.0, end=0.1, steps='rest'), offset=None, low=None)
     """
     parsed: Text = from_yaml(text)
     return plan_from_dict(parsed.data, run=run, allow=allow)
