@@ -68,6 +68,7 @@ def serve(start: Start) -> None:
         raise MissingExtra("studio", "nicegui", "studio") from None
     from warmdown.app.studio.page.page import build, prepare
     from warmdown.app.studio.page.state import Launch
+    from warmdown.app.studio.page.watching import build_runs
 
     listening = _listen(start.port)
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
@@ -76,7 +77,9 @@ def serve(start: Start) -> None:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_while_up, launch, start, address))
     prepare()
-    ui.page("/")(partial(build, launch))
+    ui.page("/design" if start.watch else "/")(partial(build, launch))
+    if start.watch:
+        ui.page("/")(partial(build_runs, launch))
     ui.run_with(
         app,
         title="warmdown studio",

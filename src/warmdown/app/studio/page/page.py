@@ -104,6 +104,8 @@ class Page:
             self.undo = icon_button("undo", "Undo (Ctrl+Z)", studio.undo, "undo")
             self.redo = icon_button("redo", "Redo (Ctrl+Shift+Z)", studio.redo, "redo")
             tag("span", classes="split")
+            if studio.launch.watch:
+                tag("a", "Runs", "link", href=".")
             icon_button("folder_open", "Open (Ctrl+O)", self.files.open, "open")
             icon_button("save", "Save (Ctrl+S)", self.files.save, "save")
             icon_button("link", "Copy a link with the plan", self.files.link, "link")

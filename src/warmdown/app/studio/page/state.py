@@ -102,6 +102,7 @@ class Studio:
         self._telling: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._edits = 0
+        self.is_asking = False
         self.wish = ""
 
     # -- what is there -------------------------------------------------------------------------------------------
@@ -252,10 +253,15 @@ class Studio:
 
     async def _ask_until_answered(self) -> None:
         """Ask again when the draft has changed meanwhile; a question is never broken off, for that ends the process."""
-        asked = 0
-        while asked != self._edits and self.draft.foreign():
-            asked = self._edits
-            await self._see_foreign()
+        asked, self.is_asking = 0, True
+        self.say("told")
+        try:
+            while asked != self._edits and self.draft.foreign():
+                asked = self._edits
+                await self._see_foreign()
+        finally:
+            self.is_asking = False
+            self.say("told")
 
     async def _see_foreign(self) -> None:
         """Learn what each class takes, then let the other process draw them."""

@@ -20,12 +20,14 @@ window.warmdown = {
   draw(id, option, fresh) {
     const chart = this.chart(id);
     if (!chart) return void setTimeout(() => this.draw(id, option, fresh), 20);
-    for (const axis of option.xAxis ?? []) axis.axisLabel = { ...axis.axisLabel, formatter: this.count };
-    for (const axis of option.yAxis ?? []) axis.axisLabel = { ...axis.axisLabel, formatter: this.rate };
-    option.tooltip = { ...option.tooltip, valueFormatter: (value) => (value == null ? "–" : this.rate(value)) };
+    if (fresh) {
+      for (const axis of option.xAxis) axis.axisLabel.formatter = this.count;
+      for (const axis of option.yAxis) axis.axisLabel.formatter = this.rate;
+      option.tooltip.valueFormatter = (value) => (value == null ? "–" : this.rate(value));
+    }
     chart.setOption(option, { notMerge: fresh });
   },
-  show(id, series, step) {
+  show(id, step) {
     const chart = this.chart(id);
     const at = chart?.convertToPixel({ xAxisIndex: 0 }, step);
     if (at !== undefined) chart.dispatchAction({ type: "showTip", x: at, y: chart.getHeight() / 3 });

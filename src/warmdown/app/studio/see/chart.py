@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Layer", "options"]
+__all__ = ["Layer", "moved", "options"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Option: TypeAlias = dict[str, Any]
 
 _DASHES = ("solid", [8, 4], [2, 3], [8, 3, 2, 3], [12, 4, 4, 4], [4, 6])
 _MOST_PHASES = 40
-_TOP, _BOTTOM = 44, 62
+_TOP, _BOTTOM = 50, 62
 """Pixels above the first panel and below the last."""
 _LETTER = 1 / 90
 """Width of a letter of a phase's name, as a share of the picture; a name wider than its phase is left out."""
@@ -30,13 +30,13 @@ class Layer:
         curves: To be drawn.
         name: Of a candidate or a run, put before each label; empty for the plan at hand.
         is_faint: Whether it stays in the background.
-        as_dots: Whether it was measured, not planned.
+        number: Which colour all its curves have; ``None`` gives each curve its own.
     """
 
     curves: Sequence[Curve]
     name: str = ""
     is_faint: bool = False
-    as_dots: bool = False
+    number: int | None = None
 
 
 def options(layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str = "updates") -> Option:
@@ -47,8 +47,9 @@ def options(layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock:
     look = DARK if dark else LIGHT
     units = list(dict.fromkeys(curve.unit for layer in layers for curve in layer.curves)) or ["value"]
     series = [one for layer in layers for curve in layer.curves for one in [_series(layer, curve, units, log)]]
-    for number, one in enumerate(series):
-        _colour(one, number, look)
+    of_layer = [layer for layer in layers for _ in layer.curves]
+    for number, (one, layer) in enumerate(zip(series, of_layer, strict=True)):
+        _colour(one, number, layer, look)
     _shade(series, layers, units, look)
     panels = range(len(units))
     return {
@@ -60,33 +61,40 @@ def options(layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock:
         "xAxis": [_steps_axis(panel, len(units), stop, clock, look) for panel in panels],
         "yAxis": [_values_axis(panel, unit, look, log=log) for panel, unit in enumerate(units)],
         "series": series,
-        "legend": _legend(series, look),
+        "legend": _legend(sum(layer.number is None for layer in of_layer), look),
         "tooltip": _tooltip(look),
         "axisPointer": {"link": [{"xAxisIndex": "all"}], "snap": True},
         "dataZoom": _zoom(len(units), look),
     }
 
 
+def moved(option: Option) -> Option:
+    """Return what of the options changes while a number is typed: points, phases, and how far the axes reach."""
+    series = [{"data": one["data"], "markArea": one["markArea"]} for one in option["series"]]
+    return {"series": series, "xAxis": [{"max": axis["max"]} for axis in option["xAxis"]]}
+
+
 def _series(layer: Layer, curve: Curve, units: Sequence[str], log: bool) -> Option:
     panel = units.index(curve.unit)
-    points = [[step, value] if value > 0 else [step, None] for step, value in curve.points] if log else curve.points
+    points = [[step, value if value > 0 else None] for step, value in curve.points] if log else curve.points
     return {
         "type": "line",
         "name": f"{layer.name}: {curve.label}" if layer.name else curve.label,
         "xAxisIndex": panel,
         "yAxisIndex": panel,
         "data": points,
-        "showSymbol": layer.as_dots and len(curve.points) < 200,
-        "symbolSize": 4,
+        "symbol": "none",
         "lineStyle": {"width": 1.5 if layer.is_faint else 2.25, "opacity": 0.6 if layer.is_faint else 1.0},
         "emphasis": {"disabled": True},
         "z": 1 if layer.is_faint else 3,
     }
 
 
-def _colour(series: Option, number: int, look: Look) -> None:
-    series["color"] = look.lines[number % len(look.lines)]
-    series["lineStyle"]["type"] = _DASHES[number % len(_DASHES)]
+def _colour(series: Option, number: int, layer: Layer, look: Look) -> None:
+    """Give each curve a colour and a dash; curves of one run have its colour, dashed where they were only planned."""
+    at = number if layer.number is None else layer.number
+    series["color"] = look.lines[at % len(look.lines)]
+    series["lineStyle"]["type"] = _DASHES[at % len(_DASHES) if layer.number is None else int(layer.is_faint)]
 
 
 def _shade(series: Sequence[Option], layers: Sequence[Layer], units: Sequence[str], look: Look) -> None:
@@ -149,20 +157,19 @@ def _values_axis(panel: int, unit: str, look: Look, *, log: bool) -> Option:
     }
 
 
-def _legend(series: Sequence[Option], look: Look) -> Option:
+def _legend(named: int, look: Look) -> Option:
     return {
-        "show": len(series) > 1,
+        "show": named > 1,
         "type": "scroll",
         "right": 14,
-        "top": 4,
-        "left": 160,
+        "top": 2,
+        "left": 180,
         "align": "left",
         "textStyle": {"color": look.ink},
         "pageTextStyle": {"color": look.quiet},
         "pageIconColor": look.quiet,
-        "icon": "roundRect",
-        "itemWidth": 18,
-        "itemHeight": 3,
+        "itemWidth": 24,
+        "itemHeight": 12,
     }
 
 

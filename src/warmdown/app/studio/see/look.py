@@ -16,7 +16,7 @@ from warmdown.plan import Plan
 from warmdown.plot.view import Line, View, view
 from warmdown.plot.words import summary_of, table_of
 
-POINTS = 1_000
+POINTS = 700
 """Points of a curve: one for each pixel or so; more only take longer."""
 
 

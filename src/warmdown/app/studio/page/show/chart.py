@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Chart"]
 
-import json
 from functools import partial
 from typing import final
 
@@ -12,8 +11,9 @@ import numpy as np
 from nicegui import ui
 
 from warmdown.app.studio.page.parts import icon_button, marked, plain_button, tag
+from warmdown.app.studio.page.show.plot import Plot
 from warmdown.app.studio.page.state import Candidate, Studio
-from warmdown.app.studio.see.chart import Layer, options
+from warmdown.app.studio.see.chart import Layer
 from warmdown.app.studio.see.look import Look
 from warmdown.app.studio.see.tables import value_text
 from warmdown.plot.digits import count, number
@@ -31,37 +31,27 @@ class Chart:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.drawn = ""
         with tag("section", classes="card curve", aria_labelledby="head-curve"):
             with tag("div", classes="pinned"):
                 with tag("div", classes="head line"):
                     tag("h2", "Curve", "grow", id="head-curve")
                     self._tools()
-                with tag("div", role="img") as self.frame:
-                    self.plot = ui.echart({}).classes("plot")
+                self.plot = Plot()
             with tag("div", classes="under stack"):
                 self._reading()
                 self.facts = tag("dl", classes="facts")
                 self.kept = tag("ul", classes="chips", aria_label="Kept for comparison")
-        marked(self.plot, "plot")
         studio.on("look", self.draw)
         studio.on("kept", self._show_kept)
         studio.on("theme", self.draw)
         studio.on("told", self._tell)
 
     def draw(self) -> None:
-        """Send the curves; what stays the same is not sent again as a whole."""
+        """Draw the curves, and behind them those that were kept."""
         studio, look = self.studio, self.studio.look
         layers = [Layer(look.curves), *(Layer(kept.look.curves, kept.name, is_faint=True) for kept in studio.kept)]
         stop = max([look.stop, *(kept.look.stop for kept in studio.kept)])
-        option = options(layers, stop, log=studio.log, dark=studio.dark, clock=look.clock)
-        shape = json.dumps([[s["name"], s["yAxisIndex"]] for s in option["series"]]) + f"{studio.log}{studio.dark}"
-        ui.run_javascript(f"warmdown.draw({self.plot.id}, {json.dumps(option)}, {json.dumps(shape != self.drawn)})")
-        if shape != self.drawn:
-            self.plot.classes(
-                add="many" if len(option["grid"]) > 1 else "", remove="" if len(option["grid"]) > 1 else "many"
-            )
-        self.drawn = shape
+        self.plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=look.clock)
 
     # -- tools ---------------------------------------------------------------------------------------------------
 
@@ -94,7 +84,7 @@ class Chart:
         if share:
             half = stop * share / 4
             start, end = max(at - half, 0), min(at + half, stop)
-        ui.run_javascript(f"warmdown.zoom({self.plot.id}, {start}, {end})")
+        self.plot.zoom(start, end)
 
     def _keep(self) -> None:
         if self.studio.look.curves:
@@ -109,11 +99,11 @@ class Chart:
             f"{look.clock.removesuffix('s').capitalize()} {count(step)}: {', '.join(told)}" if told else ""
         )
         self.readout.update()
-        ui.run_javascript(f"warmdown.show({self.plot.id}, 0, {step})")
+        self.plot.point(step)
 
     def _tell(self) -> None:
         look = self.studio.look
-        self.frame.props["aria-label"] = self.studio.told.summary or "No curve yet."
+        self.plot.call(self.studio.told.summary or "No curve yet.")
         if self.cursor.props.get("max") != max(look.stop, 1):
             self.cursor.props["max"] = max(look.stop, 1)
         self._show_facts(look)

@@ -35,12 +35,16 @@ class Findings:
         general = [what for key, what in studio.mistakes.items() if key.startswith("#")]
         beside = len(studio.mistakes) - len(general)
         findings = studio.told.findings if not studio.mistakes else ()
-        now = (tuple(general), beside, findings, studio.look.notes)
+        now = (tuple(general), beside, findings, studio.look.notes, studio.is_asking)
         if now == self.shown:
             return
         self.shown = now
         self.list.clear()
         with self.list:
+            if studio.is_asking:
+                with tag("p", classes="line quiet small"):
+                    ui.spinner(size="sm")
+                    tag("span", "Looking at the class, in a process of its own …")
             for what in general[:_MOST]:
                 self._finding(what, "", is_wrong=True)
             if beside:
