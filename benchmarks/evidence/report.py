@@ -1,0 +1,177 @@
+"""What the stored runs say about the claims, as tables and sentences that are made of numbers alone."""
+
+from __future__ import annotations
+
+__all__ = ["claims", "facts", "report"]
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.evidence.methods import METHODS, PATIENCES, SHARES, TIMES, Setting
+from benchmarks.evidence.pipeline import RESULTS, kept
+
+from warmdown.experiments.compare import Comparison
+from warmdown.experiments.runs import Result
+from warmdown.experiments.statistics import Interval, bootstrap, paired
+from warmdown.experiments.telling import interval, markdown
+from warmdown.spec import loads
+
+Runs = Mapping[str, Mapping[int, Result]]
+
+_DOES, _DOES_NOT, _OPEN = "holds here", "does not hold here", "these seeds do not tell"
+
+
+def report(name: str, results: Path = RESULTS) -> str:
+    """Return the Markdown of one setting: the table of all methods, then each claim with its numbers."""
+    runs = kept(name, results)
+    comparison = Comparison.of(runs, task=name, baseline="constant" if "constant" in runs else None)
+    told = [f"### {name}: all methods", "", markdown(comparison), *_rates(name, runs, results)]
+    for claim, lines in claims(comparison):
+        told += ["", f"### {name}: “{claim}”", "", *lines]
+    return "\n".join(told) + "\n"
+
+
+def facts(setting: Setting, results: Path = RESULTS) -> dict[str, Any]:
+    """Return what ``warmdown suggest`` needs of one setting."""
+    runs = kept(setting.name, results)
+    comparison = Comparison.of(runs, task=setting.name)
+    return {
+        "name": setting.name,
+        "kind": setting.kind,
+        "says": setting.says,
+        "updates": max(result.updates for held in runs.values() for result in held.values()),
+        "metric": comparison.metric,
+        "higher_is_better": comparison.higher_is_better,
+        "methods": [
+            {
+                "name": name,
+                "plan": next(iter(held.values())).spec.plan,
+                "values": comparison.values(name),
+                "runs": len(held),
+                "share": METHODS[name][1],
+            }
+            for name, held in runs.items()
+            if name in METHODS
+        ],
+    }
+
+
+def claims(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+    """Yield each claim that the runs speak to, with what they say."""
+    have = comparison.results.keys()
+    if {"constant", "one-cycle, 60 %"} <= have:
+        yield "constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60", _shorter_and_better(comparison)
+        yield "schedulers reduce training time by 30-50 %", _time_saved(comparison)
+    if f"one-cycle, {TIMES[0]} x" in have:
+        yield "max_lr 10x the normal rate", _peaks(comparison)
+    if set(_stairs()) <= have:
+        yield "step_size a third of the epochs", _among(comparison, _stairs(), "step 33 %")
+    if set(_patiences()) <= have:
+        yield "patience 5-10", _among(comparison, _patiences(), "plateau 5", "plateau 10")
+
+
+def _shorter_and_better(comparison: Comparison) -> list[str]:
+    lines = []
+    for name in ("one-cycle, 60 %", "cosine, 60 %", "constant, 60 %"):
+        if name in comparison.results:
+            gap = _better(comparison, name, "constant")
+            lines.append(f"- {name} against constant at full length: {interval(gap, sign=True)}: {_verdict(gap)}.")
+    return lines
+
+
+def _time_saved(comparison: Comparison) -> list[str]:
+    """Tell, for each method, the least share of the full length at which it is as good as constant at full length."""
+    sign = 1 if comparison.higher_is_better else -1
+    goals = {seed: _best(result, comparison) for seed, result in comparison.results["constant"].items()}
+    full = float(np.mean([result.updates for result in comparison.results["constant"].values()]))
+    rows = [
+        "| method | updates that it needs, as a share of constant's | seeds that get there |",
+        "| --- | ---: | ---: |",
+    ]
+    for name in comparison.results:
+        if name.startswith("one-cycle,") and name.endswith(" x"):
+            continue
+        shares = [
+            share
+            for seed, result in comparison.results[name].items()
+            if (share := _share(result, comparison, sign * goals.get(seed, math.nan), sign, full)) is not None
+        ]
+        told = bootstrap(shares, of=lambda drawn: np.asarray(np.median(drawn, axis=-1)))
+        rows.append(f"| {name} | {interval(told)} | {len(shares)}/{len(comparison.results[name])} |")
+    return [
+        "Updates until a run first reached the best that constant reached at full length with the same seed "
+        "(median, with its interval):",
+        "",
+        *rows,
+    ]
+
+
+def _peaks(comparison: Comparison) -> list[str]:
+    lines = []
+    for times in TIMES:
+        gap = _better(comparison, f"one-cycle, {times} x", "one-cycle")
+        lines.append(f"- {times} x the best constant rate, against the tuned peak: {interval(gap, sign=True)}")
+    return lines
+
+
+def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]:
+    """Tell each of some methods against the best of those that the claim names."""
+    values = {name: np.mean(list(comparison.values(name).values())) for name in claimed}
+    best = (max if comparison.higher_is_better else min)(values, key=lambda name: values[name])
+    lines = []
+    for name in names:
+        if name != best:
+            gap = _better(comparison, name, best)
+            lines.append(f"- {name} against {best}: {interval(gap, sign=True)}: {_verdict(gap, better='better')}.")
+    return lines
+
+
+def _better(comparison: Comparison, name: str, other: str) -> Interval:
+    """Return by how much a method is better than another, above 0 when it is."""
+    gap = paired(comparison.values(name), comparison.values(other))
+    return gap if comparison.higher_is_better else Interval(-gap.value, -gap.high, -gap.low, gap.count)
+
+
+def _verdict(gap: Interval, better: str = _DOES) -> str:
+    if math.isnan(gap.low) or not gap.excludes_zero:
+        return _OPEN
+    if better == _DOES:
+        return _DOES if gap.value > 0 else _DOES_NOT
+    return better if gap.value > 0 else "worse"
+
+
+def _best(result: Result, comparison: Comparison) -> float:
+    values = [value for value in result.evaluations.get(comparison.metric, ([], []))[1] if math.isfinite(value)]
+    return (max if comparison.higher_is_better else min)(values) if values else math.nan
+
+
+def _share(result: Result, comparison: Comparison, goal: float, sign: int, full: float) -> float | None:
+    steps, values = result.evaluations.get(comparison.metric, ([], []))
+    for step, value in zip(steps, values, strict=True):
+        if sign * value >= goal:
+            return (step + 1) / full
+    return None
+
+
+def _rates(name: str, runs: Runs, results: Path) -> list[str]:
+    """Tell the base rates that tuning chose, and how the trials ended."""
+    rows = ["| method | base rate | trials: finished, pruned, other |", "| --- | ---: | --- |"]
+    for path in sorted((results / name / "tuned").glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        states = [trial["state"] for trial in told["trials"]]
+        counts = [states.count("finished"), states.count("pruned")]
+        rate = loads(path.with_suffix(".yaml").read_text(encoding="utf-8")).run.lr
+        rows.append(f"| {told['method']} | {rate:.3g} | {counts[0]}, {counts[1]}, {len(states) - sum(counts)} |")
+    return ["What tuning chose, every method with the same number of trials:", "", *rows]
+
+
+def _stairs() -> list[str]:
+    return [f"step {name} %" for name in SHARES]
+
+
+def _patiences() -> list[str]:
+    return [f"plateau {patience}" for patience in PATIENCES]

@@ -1,0 +1,157 @@
+"""The tasks that the evidence is made on: small enough for one core, real data, tuned and judged on different parts.
+
+``…_tune`` is evaluated on a part of the training data that is not learnt from; ``…_judge`` on the test data. Nothing is
+chosen by what the test data says.
+"""
+
+from __future__ import annotations
+
+__all__ = ["fashion_judge", "fashion_tune", "large_judge", "large_tune", "text_judge", "text_tune"]
+
+import os
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from warmdown.training import Task
+from warmdown.training.tasks import fashion, text
+from warmdown.training.tasks.digits import accuracy
+
+_LEARN, _EVALUATE = 5_000, 5_000
+_LEARN_BYTES, _EVALUATE_BYTES = 64_000, 32_000
+
+
+def fashion_tune() -> Task:
+    """Return 5,000 pictures of clothes to learn, 5,000 others of the training set to tune by."""
+    return _pictures(_small_network(), fashion._pairs("train"), slice(0, _LEARN), None, epochs=30)
+
+
+def fashion_judge() -> Task:
+    """Return the same 5,000 pictures to learn, the first 5,000 of the test set to judge by."""
+    return _pictures(_small_network(), fashion._pairs("train"), slice(0, _LEARN), fashion._pairs("t10k"), epochs=30)
+
+
+def large_tune() -> Task:
+    """Return 50,000 pictures and a residual network, for a GPU; tuned by the other 10,000."""
+    return _pictures(_residual_network(), fashion._pairs("train"), slice(0, 50_000), None, epochs=30, batch_size=512)
+
+
+def large_judge() -> Task:
+    """Return the same, judged by the test set."""
+    judged_by = fashion._pairs("t10k")
+    return _pictures(
+        _residual_network(), fashion._pairs("train"), slice(0, 50_000), judged_by, epochs=30, batch_size=512
+    )
+
+
+def text_tune() -> Task:
+    """Return 64,000 bytes of Python's documentation to learn, the next 32,000 to tune by."""
+    return _bytes(_LEARN_BYTES)
+
+
+def text_judge() -> Task:
+    """Return the same bytes to learn, 32,000 later ones to judge by."""
+    return _bytes(_LEARN_BYTES + _EVALUATE_BYTES)
+
+
+def _pictures(
+    network: nn.Module,
+    train: TensorDataset,
+    learn: slice,
+    test: TensorDataset | None,
+    *,
+    epochs: int,
+    batch_size: int = 64,
+) -> Task:
+    images, labels = train.tensors
+    others = train.tensors if test is None else test.tensors
+    start = learn.stop if test is None else 0
+    held = slice(start, start + (_EVALUATE if len(images[learn]) == _LEARN else 10_000))
+    return Task(
+        model=network,
+        loss=nn.functional.cross_entropy,
+        train=TensorDataset(images[learn], labels[learn]),
+        test=TensorDataset(others[0][held], others[1][held]),
+        metrics={"accuracy": accuracy},
+        optimizer=_momentum,
+        lr=0.05,
+        epochs=epochs,
+        batch_size=batch_size,
+    )
+
+
+def _bytes(evaluate_from: int) -> Task:
+    content = text.documentation()
+    return Task(
+        model=text.ByteModel(),
+        loss=text.next_byte_loss,
+        train=text.Passages(content[:_LEARN_BYTES]),
+        test=text.Passages(content[evaluate_from : evaluate_from + _EVALUATE_BYTES]),
+        metrics={"bits_per_byte": _bits},
+        optimizer=partial(_adam, decay=0.01),
+        lr=3e-3,
+        epochs=10,
+        batch_size=16,
+    )
+
+
+def _bits(outputs: torch.Tensor, bytes_: torch.Tensor) -> torch.Tensor:
+    return text.next_byte_loss(outputs, bytes_) / torch.log(torch.tensor(2.0))
+
+
+def _momentum(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
+
+
+def _adam(model: nn.Module, lr: float, decay: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=decay)
+
+
+def _small_network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(16 * 7 * 7, 10),
+    )
+
+
+def _residual_network() -> nn.Module:
+    width = int(os.environ.get("WARMDOWN_EVIDENCE_WIDTH", "64"))
+    return nn.Sequential(
+        _block(1, width),
+        _block(width, 2 * width),
+        nn.MaxPool2d(2),
+        _Residual(2 * width),
+        _block(2 * width, 4 * width),
+        nn.MaxPool2d(2),
+        _block(4 * width, 8 * width),
+        nn.MaxPool2d(2),
+        _Residual(8 * width),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8 * width, 10),
+    )
+
+
+def _block(inside: int, outside: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+
+
+class _Residual(nn.Module):
+    """Two blocks whose result is added to what goes in."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(_block(width, width), _block(width, width))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the sum."""
+        result: torch.Tensor = inputs + self.blocks(inputs)
+        return result

@@ -1,0 +1,112 @@
+"""A suggestion is a plan with its evidence, and where there is no evidence there is no suggestion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import warmdown.experiments.suggest as room
+from warmdown.app.commands import suggest as suggest_command
+from warmdown.errors import TrainingError
+from warmdown.experiments.suggest import Evidence, evidence, suggest
+from warmdown.run import Run
+from warmdown.spec import loads
+
+NOISE = (0.001, -0.001, 0.002, -0.002, 0.0, 0.001)
+
+
+def held(**means: float) -> list[Evidence]:
+    """Return evidence in which methods have these means, seeds all alike but for a little noise."""
+    plans: dict[str, Any] = {
+        "constant": {"lr": {"kind": "constant", "value": 1.0}},
+        "cosine": {"lr": {"kind": "warmup_cosine", "warmup": "5%"}},
+        "one-cycle": {"targets": {"kind": "one_cycle"}},
+    }
+    methods = [
+        {
+            "name": name,
+            "plan": {"run": {"epochs": 30, "lr": 0.1}, **plans[name]},
+            "values": {str(seed): mean + more * (1 + len(name)) for seed, more in enumerate(NOISE)},
+            "runs": len(NOISE),
+            "share": 1.0,
+        }
+        for name, mean in ((key.replace("_", "-"), value) for key, value in means.items())
+    ]
+    facts = {"name": "small", "kind": "images", "says": "small pictures", "updates": 2000, "metric": "accuracy"}
+    return [Evidence.from_dict({**facts, "higher_is_better": True, "methods": methods})]
+
+
+def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
+    found = suggest(kind="images", updates=3000, held=held(constant=0.80, cosine=0.86, one_cycle=0.90))
+    assert found.method == "one-cycle"
+    assert found.plan.run == Run(total_steps=3000, lr=0.1)
+    assert {target.label for target in found.plan.targets} == {"lr", "momentum"}
+    assert [name for name, _ in found.rows] == ["constant", "cosine", "one-cycle"]
+    assert "Against a constant rate, tuned alike: +0.1" in found.summary()
+    assert loads("\n".join(found.summary().splitlines())) == found.plan
+
+
+def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() -> None:
+    found = suggest(task="fashion", held=held(constant=0.80, cosine=0.9, one_cycle=0.9001))
+    assert found.method == "cosine"
+    assert "simpler, and these seeds do not tell it from the best" in found.summary()
+
+
+def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
+    (one,) = held(constant=0.8, one_cycle=0.9)
+    broken = Evidence.from_dict(
+        {
+            **{name: getattr(one, name) for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")},
+            "methods": [{**vars(method), "runs": method.runs + (method.name != "constant")} for method in one.methods],
+        }
+    )
+    assert suggest(task="digits", held=[broken]).method == "constant"
+
+
+def test_a_budget_in_time_becomes_the_plans_own() -> None:
+    found = suggest(kind="images", budget="10m", seconds_per_update=0.5, held=held(constant=0.8, cosine=0.9))
+    assert found.plan.run.budget == "10m"
+    assert found.plan.run.length == 1200
+
+
+@pytest.mark.parametrize(
+    ("situation", "words"),
+    [
+        ({"kind": "audio"}, "no evidence about it"),
+        ({"task": "speech"}, "no evidence about it"),
+        ({"kind": "images", "updates": 1_000_000}, "about runs of 2,000 updates, too far from it"),
+        ({"kind": "images", "updates": 3}, "too far from it"),
+        ({"kind": "images", "updates": 0}, "at least 1"),
+        ({"kind": "images", "budget": "2h"}, "Give seconds_per_update"),
+        ({}, "tell the situation"),
+    ],
+)
+def test_where_there_is_no_evidence_nothing_is_invented(situation: dict[str, Any], words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        suggest(**situation, held=held(constant=0.8))
+
+
+def test_without_any_evidence_it_says_how_to_make_it() -> None:
+    with pytest.raises(TrainingError, match=r"benchmarks\.evidence"):
+        suggest(kind="images", held=[])
+
+
+def test_the_evidence_that_comes_along_can_be_read_and_suggests_plans_that_are_plans() -> None:
+    for one in evidence():
+        found = suggest(kind=one.kind, updates=one.updates, held=[one])
+        assert found.plan.over().length == one.updates
+
+
+def test_the_command_prints_a_plan_that_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "evidence", lambda: held(constant=0.8, cosine=0.9))
+    call = ["--kind", "images", "--updates", "1000", "--out", str(tmp_path / "plan.yaml")]
+    result = CliRunner().invoke(suggest_command.command, call)
+    assert result.exit_code == 0, result.output
+    assert loads(result.stdout) == loads((tmp_path / "plan.yaml").read_text())
+    told = json.loads(CliRunner().invoke(suggest_command.command, ["--task", "fashion", "--json"]).stdout)
+    assert told["method"] == "cosine"
+    assert told["evidence"]["rows"]
