@@ -112,7 +112,7 @@ def test_nothing_rises_after_the_end(name: str) -> None:
     ("name", "arguments", "says"),
     [
         ("cosin", {}, "Did you mean 'cosine'"),
-        ("greedy", {}, "Use Plateau"),
+        ("greedy", {}, "Use Greedy"),
         ("linear", {"num_training_steps": 10}, "it needs num_warmup_steps"),
         ("cosine", {"num_warmup_steps": 1, "num_training_steps": 9, "num_cycle": 1}, "Did you mean 'num_cycles'"),
         ("linear", {"num_warmup_steps": 20, "num_training_steps": 10}, "need 20 updates"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["after_warmup", "hard_restarts", "waves"]
+__all__ = ["after_warmup", "hard_restarts", "lowered", "waves"]
 
 from fractions import Fraction
 
@@ -49,6 +49,11 @@ def after_warmup(
         return Scale(rising, low=scale.low)
     offset = Linear(start=first, end=last[1], steps=steps) >> (scale.offset or Constant(value=0.0))
     return Scale(rising, offset=offset, low=scale.low)
+
+
+def lowered(curve: Schedule, low: float) -> Scale:
+    """Return a curve between 1 and 0 as one between the base value and an absolute rate."""
+    return Scale(curve, offset=(curve * -low + low) if low else None)
 
 
 def _share(name: str, number: float) -> Fraction:

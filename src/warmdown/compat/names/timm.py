@@ -146,7 +146,7 @@ def constant(given: Mapping[str, Any]) -> Scale:
 
 def wsd(given: Mapping[str, Any]) -> Scale:
     """Return a flat trunk and a decay."""
-    return _trunk(given, Constant(value=1.0), given["decay_fn"] or "1-sqrt")
+    return trunk(given, Constant(value=1.0), given["decay_fn"] or "1-sqrt")
 
 
 def rsqrt(given: Mapping[str, Any]) -> Scale:
@@ -154,7 +154,7 @@ def rsqrt(given: Mapping[str, Any]) -> Scale:
     timescale = given["stable_timescale"] or given["warmup_t"]
     if not timescale:
         raise ScheduleError("rsqrt: without a warmup its timescale is not known. Give stable_timescale.")
-    return _trunk(given, InverseSqrt(start=1.0, timescale=timescale), given["decay_fn"] or "linear")
+    return trunk(given, InverseSqrt(start=1.0, timescale=timescale), given["decay_fn"] or "linear")
 
 
 def _cycles(given: Mapping[str, Any], down: Schedule, low: Schedule, *, meets_curve: bool = False) -> Scale:
@@ -175,7 +175,7 @@ def _warmed(given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False
     return after_warmup(later, steps=steps, first=first, last=reached if meets_curve else (1.0, 0.0))
 
 
-def _trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
+def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
     """Return a trunk whose last stretch comes down to the lowest rate; the warmup always stands before it."""
     if shape not in _DECAYS:
         raise ScheduleError(f"decay_fn={shape!r}: no such curve. {nearest(shape, _DECAYS)}")
@@ -184,10 +184,10 @@ def _trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
     decay = round(given["decay_t"] * steps) if 0 < given["decay_t"] < 1 else given["decay_t"]
     if not 0 < decay <= steps:
         raise ScheduleError(f"decay_epochs: a decay of {decay} steps does not fit into the {steps} after the warmup.")
-    trunk = Constant(value=1.0, steps=steps - decay).named("stable") >> _DECAYS[shape](decay, given).named("decay")
-    scale = Scale(trunk if isinstance(stable, Constant) else trunk * stable)
+    fall = Constant(value=1.0, steps=steps - decay).named("stable") >> _DECAYS[shape](decay, given).named("decay")
+    scale = Scale(fall if isinstance(stable, Constant) else fall * stable)
     if low:
-        scale = replace(scale, offset=trunk * -low + low, low=None if isinstance(stable, Constant) else low)
+        scale = replace(scale, offset=fall * -low + low, low=None if isinstance(stable, Constant) else low)
     return after_warmup(scale, steps=warmup, first=given["warmup_lr_init"])
 
 

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from warmdown.compat.names.shapes import after_warmup, hard_restarts, waves
+from warmdown.compat.names.shapes import after_warmup, hard_restarts, lowered, waves
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Cosine, InverseSqrt, Linear, Polynomial, Scale, Schedule, Sqrt
@@ -187,8 +187,7 @@ def _down_to(min_lr: float | None, min_lr_rate: float | None, num_cycles: float,
         raise ScheduleError(f"min_lr={min_lr}, min_lr_rate={min_lr_rate}: give one of the two.")
     if min_lr is None:
         return Scale(waves(2 * num_cycles, min_lr_rate or 0.0, steps))
-    down = waves(2 * num_cycles, 0.0, steps)
-    return Scale(down, offset=(down * -min_lr + min_lr) if min_lr else None)
+    return lowered(waves(2 * num_cycles, 0.0, steps), min_lr)
 
 
 _RISING: Mapping[str, Callable[[float, int], Schedule]] = {
@@ -215,7 +214,7 @@ _NAMED: Mapping[str, Callable[..., Scale]] = {
 }
 _ELSEWHERE = {
     "reduce_lr_on_plateau": "it follows a metric, so it is no function of the step. Use get_scheduler, or Plateau.",
-    "greedy": "it follows a metric in a way that warmdown does not have. Use Plateau, or transformers' own.",
+    "greedy": "it follows a metric, so it is no function of the step. Use Greedy.",
 }
 TRANSFORMERS_NAMES = tuple(_NAMED)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CosineLrScheduler", "cosine_meaning"]
+__all__ = ["CosineLrScheduler"]
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["WSDLrScheduler", "estimate_checkpoint_steps", "wsd_meaning"]
+__all__ = ["WSDLrScheduler", "estimate_checkpoint_steps"]
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -232,12 +232,31 @@ def wsd_meaning(
     is_continuation_from_checkpoint: bool,
 ) -> Scale:
     """Return :class:`WSDLrScheduler`'s schedule; the names are those of its state."""
+    return periods_meaning(
+        checkpoints=estimate_checkpoint_steps(total_steps, num_checkpoints),
+        warmup=0 if is_continuation_from_checkpoint else num_warmup_steps,
+        decay_phase_ratio=decay_phase_ratio,
+        lr_min=lr_min,
+        warmup_starting_lr=warmup_starting_lr,
+        use_inverse_sqrt_decay=use_inverse_sqrt_decay,
+    )
+
+
+def periods_meaning(
+    *,
+    checkpoints: Sequence[int],
+    warmup: int,
+    decay_phase_ratio: float,
+    lr_min: float,
+    warmup_starting_lr: float,
+    use_inverse_sqrt_decay: bool,
+) -> Scale:
+    """Return a warmup, and then a stable phase and a decay before each of the given checkpoints."""
     who = "WSDLrScheduler"
     require(who, "decay_phase_ratio", decay_phase_ratio, 0 <= decay_phase_ratio <= 1, "a share from 0 to 1 is needed")
     require(who, "lr_min", lr_min, 0 <= lr_min <= 1, "a share of the base rate is needed, 0.1 for a tenth of it")
     require(who, "warmup_starting_lr", warmup_starting_lr, warmup_starting_lr >= 0, "a rate is not negative")
-    periods = _periods(estimate_checkpoint_steps(total_steps, num_checkpoints), decay_phase_ratio)
-    warmup = 0 if is_continuation_from_checkpoint else num_warmup_steps
+    periods = _periods(checkpoints, decay_phase_ratio)
     _require_room(warmup, periods[0])
     phases: list[Schedule] = [Linear(start=0.0, end=1.0, steps=warmup).named("warmup")]
     for period in periods:

@@ -1,0 +1,3 @@
+"""Other libraries' schedulers as plans of ours."""
+
+from warmdown.compat.importing.entry import *
