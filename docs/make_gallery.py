@@ -156,7 +156,14 @@ def _told(entry: Entry) -> str:
 
 def _formula(shown: Any) -> str:
     match = re.search(r"\.\. math:: (.*?)\n\n", inspect.getdoc(shown) or "", flags=re.DOTALL)
-    return textwrap.dedent(" " * 100 + match[1]).strip() if match else ""
+    return _with_whole_words(textwrap.dedent(" " * 100 + match[1]).strip()) if match else ""
+
+
+def _with_whole_words(formula: str) -> str:
+    """Set words as words: without this, TeX takes ``steps`` for a product of five letters."""
+    parts = re.split(r"(\\(?:text|mathrm|operatorname)\{[^}]*\})", formula)
+    words = re.compile(r"(?<![\\A-Za-z])([a-z]{2,})(?![A-Za-z])")
+    return "".join(part if index % 2 else words.sub(r"\\mathit{\1}", part) for index, part in enumerate(parts))
 
 
 def _arguments(shown: Any) -> str:
@@ -183,7 +190,8 @@ def _code(entry: Entry) -> str:
     given = entry.example()
     if entry.section != "Recipes" or not isinstance(given, wd.Schedule):
         return body
-    expression = written(given).replace(" >> ", "\n    >> ")
+    members = given.members if isinstance(given, wd.Chain) else (given,)
+    expression = "\n    >> ".join(_in_brackets(member) for member in members)
     return f"recipe = {body}\nassert recipe == (\n    {expression}\n)"
 
 
