@@ -93,7 +93,7 @@ def test_what_is_allowed_must_still_be_a_scheduler() -> None:
 @pytest.mark.usefixtures("marker")
 def test_an_installed_entry_point_is_allowed_by_its_name_and_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint(name="mine", value="foreign:Mine", group=classes.GROUP)
-    monkeypatch.setattr(classes, "entry_points", lambda group: [point] if group == classes.GROUP else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == classes.GROUP else [])
     assert find("mine") is find("foreign.Mine")
     with pytest.raises(ScheduleError, match="not imported"):
         find("foreign.NoScheduler")

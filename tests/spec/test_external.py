@@ -194,6 +194,14 @@ def test_a_preview_is_not_for_tensors() -> None:
         preview(torch.arange(3))
 
 
+def test_a_preview_does_not_drive_a_run() -> None:
+    data = [{"kind": "linear", "steps": 5}, {"class_path": "torch.optim.lr_scheduler.ExponentialLR",
+             "init_args": {"gamma": 0.5}}]  # fmt: skip
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    with pytest.raises(ScheduleError, match=r"Scheduler\(lr\): a preview.*Train with the class itself, or use a shape"):
+        wd.Scheduler(optimizer, wd.plan_from_dict({"lr": data}), run=RUN)
+
+
 def test_what_was_allowed_is_not_part_of_the_data() -> None:
     preview = wd.External(class_path="os.system", init_args={"command": "true"}, allow=("nowhere",))
     assert "allow" not in preview.to_dict()

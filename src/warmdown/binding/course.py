@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
 from warmdown.schedules import Meaning, Phase, Schedule, Set
 from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
@@ -67,6 +68,11 @@ class Line:
                 values[:, first:stop] = meaning.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
         return values
 
+    def is_still(self, steps: Array) -> bool:
+        """Tell whether nothing moves over the rising steps, whatever the base value."""
+        begun, meaning = self.turns[-1]
+        return begun <= steps[0] and all(_is_flat(schedule, steps) for schedule in meaning.schedules())
+
     def phases(self) -> Iterator[Phase]:
         """Yield the named stretches, each as far as it went."""
         edges = [*(start for start, _ in self.turns), np.inf]
@@ -82,9 +88,15 @@ class Course:
 
     Args:
         given: The plan as it was given, its lengths perhaps still open.
+
+    Raises:
+        ScheduleError: Something in it can only be looked at.
     """
 
     def __init__(self, given: Plan) -> None:
+        for target in given.targets:
+            for schedule in target.meaning.schedules():
+                _refuse_previews(schedule, target.label)
         self.given = given
         self.plan = given.over()
         self.end = self.plan.run.length
@@ -134,11 +146,27 @@ class Course:
             line.turns = [(start, _recalled(meaning, mine)) for start, meaning in line.turns]
 
 
+def _is_flat(schedule: Schedule, steps: Array) -> bool:
+    first, last = schedule(steps[[0, -1]]).tolist()
+    return bool(first == last and (schedule(steps) == first).all())
+
+
 def on_schedules(meaning: Meaning, change: Callable[[Schedule], Schedule]) -> Meaning:
     """Return ``meaning`` in which every schedule went through ``change``."""
     if isinstance(meaning, Set):
         return Set(change(meaning.of))
     return replace(meaning, of=change(meaning.of), offset=None if meaning.offset is None else change(meaning.offset))
+
+
+def _refuse_previews(schedule: Schedule, label: str) -> None:
+    """Refuse another library's class: what it does hangs on the base rate of an optimizer of its own."""
+    if getattr(schedule, "is_preview", False):
+        raise ScheduleError(
+            f"Scheduler({label}): a preview of another library's class cannot drive a run: {schedule!r}. "
+            "Train with the class itself, or use a shape of warmdown; see 'warmdown list'."
+        )
+    for part in schedule.parts():
+        _refuse_previews(part, label)
 
 
 def _recalled(meaning: Meaning, memories: Sequence[Any]) -> Meaning:

@@ -8,7 +8,6 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from warmdown.errors import MissingExtra, ScheduleError, nearest
@@ -71,6 +70,8 @@ def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
         raise ScheduleError(f"{class_path[:60]!r}: not a dotted path. Write it like 'torch.optim.lr_scheduler.StepLR'.")
     if _is_inside(class_path, (*KNOWN, *allow)) and "." in class_path:
         return class_path
+    from importlib.metadata import entry_points  # what most plans never ask for
+
     points = {point.name: point.value.replace(":", ".") for point in entry_points(group=GROUP)}
     if class_path in points or class_path in points.values():
         return points.get(class_path, class_path)
