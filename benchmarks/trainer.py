@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from benchmarks.harness import Peers, Table, race
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import warmdown as wd
-from benchmarks.harness import Peers, Table, race
 
 SAMPLES, BATCH, EPOCHS = 6400, 32, 2
 UPDATES = SAMPLES // BATCH * EPOCHS
@@ -232,7 +232,7 @@ def timed(train: Callable[[Clock], None], seen: list[float]) -> Callable[[], Non
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Let nobody speak."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
 
@@ -253,7 +253,7 @@ def main() -> None:
     for name, build in contenders.items():
         peers.add(name, lambda name=name, build=build: timed(build(), seen[name]))
     race(peers.found, rounds=9)
-    table = Table("trainer", "One update of a trainer over a raw accelerate loop", ("contender", "us", "x the raw loop"))
+    table = Table("trainer", "One update of a trainer over a raw accelerate loop", ("contender", "us", "x raw loop"))
     for name in peers.found:
         ratio = statistics.median(mine / base for mine, base in zip(seen[name], seen[BASE], strict=True))
         table.add(name, statistics.median(seen[name]) * 1e6, f"{ratio:.2f}")

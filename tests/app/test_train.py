@@ -37,6 +37,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes seconds; the tests that look at pictures are marked."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("warmdown.app.commands.train._draw", lambda *_: None)
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Let pictures be drawn."""
+
+
 def train(*told: Any, task: str = "sums:build", code: int = 0, track: str = "none") -> Result:
     arguments = ["train", *map(str, told), "--task", task, "--track", track]
     result = CliRunner().invoke(main, arguments, catch_exceptions=code != 0)
@@ -49,7 +61,7 @@ def digest(result: Result) -> str:
     return found[-1]
 
 
-def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path) -> None:
+def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path, pictures: None) -> None:
     result = train("plan.yaml")
     folder = here / "runs" / "plan"
     assert Record.load(folder / "record.jsonl").curve("lr/0")[0] == list(range(12))
@@ -59,7 +71,7 @@ def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path) -> None:
     assert (told["updates"], told["seed"], told["task"]) == (12, 0, "sums:build")
     assert (folder / "checkpoints" / "update-00000012").is_dir()
     assert (folder / "picture.png").stat().st_size > 1000
-    assert "eval_loss" in result.output
+    assert "test loss" in result.output
     assert (
         str(folder / "picture.html") in result.output.replace(str(here) + "/", str(here) + "/")
         or "picture.html" in result.output
@@ -71,7 +83,7 @@ def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:
     assert digest(first) == digest(again) != digest(other)
 
 
-def test_two_plans_are_drawn_together(here: Path) -> None:
+def test_two_plans_are_drawn_together(here: Path, pictures: None) -> None:
     result = train("plan.yaml", "--against", "constant.yaml", "--out", "both")
     assert "a plan" in result.output
     assert "b constant" in result.output

@@ -37,7 +37,7 @@ class Augmented(Dataset[Any]):
         return len(self.inputs)
 
     def __getitem__(self, item: int) -> Any:
-        noise = 0.01 * (torch.randn(6) + float(np.random.randn()) + random.gauss(0, 1))
+        noise = 0.01 * (torch.randn(6) + float(np.random.randn()) + random.gauss(0, 1))  # noqa: NPY002
         return self.inputs[item] + noise, self.targets[item]
 
 
@@ -77,7 +77,7 @@ def make(
 ) -> Trainer:
     """Return a trainer with weights from ``seed``; a folder keeps checkpoints and a record."""
     torch.manual_seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     made = model()
     optimizer = torch.optim.AdamW(made.parameters(), lr=0.02)

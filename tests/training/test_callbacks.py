@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training import small
 
 import warmdown as wd
-from tests.training import small
 from warmdown import Record, TrainingError
 from warmdown.training import (
     EarlyStoppingCallback,
@@ -169,7 +169,7 @@ def test_the_best_weights_are_kept_and_put_back(tmp_path: Path) -> None:
 def test_an_average_follows_the_weights_and_is_evaluated() -> None:
     class Follow(TrainerCallback):
         def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-            self.expected = trainer.model.weight.detach().clone()  # type: ignore[operator,union-attr]
+            self.expected = trainer.model.weight.detach().clone()  # type: ignore[operator]
 
         def on_train_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
             self.expected = 0.8 * self.expected + 0.2 * trainer.model.weight.detach()  # type: ignore[operator]

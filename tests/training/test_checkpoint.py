@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,16 +12,23 @@ import pytest
 
 from warmdown import StateError, TrainingError
 from warmdown.training import Checkpoints
-from warmdown.training.checkpoint import verify, write_folder
+from warmdown.training.checkpoint import Writer, verify, write_folder
 
 
-def text(content: str) -> dict[str, object]:
-    return {"a.txt": lambda path: path.write_text(content), "b.bin": lambda path: path.write_bytes(b"\x00" * 100)}
+def text(content: str) -> dict[str, Writer]:
+    return {"a.txt": writer(content), "b.bin": writer("\x00" * 100)}
+
+
+def writer(content: str) -> Writer:
+    def write(path: Path) -> None:
+        path.write_text(content)
+
+    return write
 
 
 def save(checkpoints: Checkpoints, *updates: int) -> list[Path]:
     checkpoints.open()
-    return [checkpoints.save(update, text(f"state {update}")) for update in updates]  # type: ignore[arg-type]
+    return [checkpoints.save(update, text(f"state {update}")) for update in updates]
 
 
 def test_what_was_saved_is_found_and_whole(tmp_path: Path) -> None:
@@ -102,7 +110,7 @@ def test_a_kill_leaves_a_whole_checkpoint(tmp_path: Path, moment: str) -> None:
     child = os.fork()
     if child == 0:  # the process that is killed, for real
         _die_at(moment)
-        checkpoints.save(1 if moment == "between two names" else 2, text("newer"))  # type: ignore[arg-type]
+        checkpoints.save(1 if moment == "between two names" else 2, text("newer"))
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     again = Checkpoints(tmp_path, keep=1)
@@ -115,8 +123,6 @@ def test_a_kill_leaves_a_whole_checkpoint(tmp_path: Path, moment: str) -> None:
 
 
 def _die_at(moment: str) -> None:
-    import shutil
-
     from warmdown.training import checkpoint
 
     def die(*_: object, **__: object) -> None:
@@ -127,7 +133,7 @@ def _die_at(moment: str) -> None:
     elif moment == "after the files":
         checkpoint._put_in_place = die
     elif moment == "letting go":
-        checkpoint.shutil.rmtree = lambda path, **kwargs: die() if str(path).endswith(".leaving") else None
+        shutil.rmtree = lambda path, **kwargs: die() if str(path).endswith(".leaving") else None  # type: ignore[assignment]
     else:
         rename = Path.rename
 
@@ -138,19 +144,18 @@ def _die_at(moment: str) -> None:
             return moved
 
         Path.rename = once  # type: ignore[method-assign,assignment]
-    assert shutil
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    write_folder(tmp_path / "x", {"a": lambda path: path.write_text("1"), "b": lambda path: path.write_text("2")})
-    write_folder(tmp_path / "x", {"a": lambda path: path.write_text("3")})
+    write_folder(tmp_path / "x", {"a": writer("1"), "b": writer("2")})
+    write_folder(tmp_path / "x", {"a": writer("3")})
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["a", "manifest.json"]
     assert (tmp_path / "x" / "a").read_text() == "3"
 
 
 def test_a_checkpoint_of_a_later_format_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warmdown.training.checkpoint._FORMAT", 2)
-    write_folder(tmp_path / "x", {"a": lambda path: path.write_text("1")})
+    write_folder(tmp_path / "x", {"a": writer("1")})
     monkeypatch.undo()
-    with pytest.raises(StateError, match="format 2, and this version reads 1. Upgrade"):
+    with pytest.raises(StateError, match=r"format 2, and this version reads 1\. Upgrade"):
         verify(tmp_path / "x")

@@ -42,7 +42,7 @@ class Noisy(Numbers):
     """Every generator that a dataset may draw from has a say in what is seen."""
 
     def __getitem__(self, item: int) -> Any:
-        return torch.tensor([item + torch.rand(()).item(), np.random.rand(), random.random()])
+        return torch.tensor([item + torch.rand(()).item(), np.random.rand(), random.random()])  # noqa: NPY002
 
 
 class Counting(IterableDataset[int]):
@@ -133,17 +133,17 @@ def test_windows_hold_the_batches_of_an_update_and_the_last_one_what_is_left() -
 def test_what_a_dataset_draws_is_the_same_when_an_epoch_is_taken_up_again(workers: int) -> None:
     source = shares(Noisy(16), 1, num_workers=workers)[0]
     torch.manual_seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     whole = []
     states = []
     for window in source.windows(0, 0, 1):
         for batch, used in window.batches:
             whole.append(batch)
-            states.append((used, torch.get_rng_state(), np.random.get_state(), random.getstate()))
+            states.append((used, torch.get_rng_state(), np.random.get_state(), random.getstate()))  # noqa: NPY002
     used, torch_state, numpy_state, python_state = states[1]
     torch.set_rng_state(torch_state)
-    np.random.set_state(numpy_state)
+    np.random.set_state(numpy_state)  # noqa: NPY002
     random.setstate(python_state)
     rest = [batch for window in source.windows(0, used, 1) for batch, _ in window.batches]
     assert all(torch.equal(one, other) for one, other in zip(rest, whole[2:], strict=True))
@@ -152,16 +152,16 @@ def test_what_a_dataset_draws_is_the_same_when_an_epoch_is_taken_up_again(worker
 def test_in_workers_every_batch_draws_numbers_of_its_own() -> None:
     source = shares(Noisy(16), 1, num_workers=2)[0]
     seen = torch.cat([batch for window in source.windows(0, 0, 1) for batch, _ in window.batches])
-    assert len(seen[:, 1].unique()) == 16
+    assert len(set(seen[:, 1].tolist())) == 16
 
 
 def test_asking_for_batches_draws_nothing_from_the_global_generators() -> None:
     source = shares(Numbers(40), 1)[0]
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index,union-attr]
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index]  # noqa: NPY002
     batches(source)
     batches(source, used=8)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert (np.random.get_state()[1] == before[1]).all()  # type: ignore[index]
+    assert (np.random.get_state()[1] == before[1]).all()  # type: ignore[index]  # noqa: NPY002
     assert random.getstate() == before[2]
 
 
@@ -188,8 +188,8 @@ def test_a_sampler_with_replacement_draws_as_many_as_it_says() -> None:
 
 
 def test_data_that_is_shared_out_already_is_refused() -> None:
-    sampler = DistributedSampler(Numbers(8), num_replicas=2, rank=0)
-    with pytest.raises(TrainingError, match="shared twice. Give the sampler for one process"):
+    sampler: DistributedSampler[int] = DistributedSampler(Numbers(8), num_replicas=2, rank=0)
+    with pytest.raises(TrainingError, match=r"shared twice\. Give the sampler for one process"):
         source_of(loader(Numbers(8), shuffle=None, sampler=sampler), seed=0, place=Place())
 
 

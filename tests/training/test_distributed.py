@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.training import small
+
 from warmdown import Record
 from warmdown.training import Checkpoints
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.training import small
 from tests.training.processes import end, start, wait_until
+
 from warmdown.training import Trainer, TrainerCallback
 
 

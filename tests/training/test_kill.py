@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.training import small
 from tests.training.processes import end, start
+
 from warmdown.training import Checkpoints, ModelEmaCallback
 
 TOLD: dict[str, Any] = {"gradient_accumulation_steps": 2, "num_epochs": 12}

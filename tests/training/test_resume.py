@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training import small
 
 import warmdown as wd
-from tests.training import small
 from warmdown import Record, StateError, TrainingError
 from warmdown.training import ModelEmaCallback, Trainer, digest_of_weights
 
@@ -128,7 +128,7 @@ def test_a_folder_of_checkpoints_means_its_newest_good_one(tmp_path: Path, capsy
 
 
 def test_where_there_is_no_checkpoint_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no good checkpoint. Leave it out to start anew"):
+    with pytest.raises(TrainingError, match=r"no good checkpoint\. Leave it out to start anew"):
         small.train(small.make(), resume_from=tmp_path)
     with pytest.raises(StateError, match="no manifest"):
         small.train(small.make(), resume_from=tmp_path / "update-00000005")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from tests.training import small
-from warmdown.training import RecordCallback, Trainer, TrainerCallback, digest_of_weights
+
+from warmdown.training import Trainer, TrainerCallback, digest_of_weights
 
 
 class Die(TrainerCallback):

@@ -81,13 +81,17 @@ def branch_cooldowns(
     if not isinstance(trainer.scheduler, Scheduler):
         raise TrainingError("branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…).")
     path = Path(from_checkpoint)
-    told = trainer.run_config
+    trunk = trainer.run_config
+    branches = []
     try:
-        return [_branch(trainer, path, length, curve, out_dir, callbacks) for length in lengths]
+        for length in lengths:
+            branches.append(_branch(trainer, path, length, curve, out_dir, callbacks))
+            trainer.run_config = trunk
     finally:
-        trainer.run_config = told
+        trainer.run_config = trunk
         _return_to(trainer, path)
         trainer._restore_random()
+    return branches
 
 
 def extend(trainer: Trainer, total_updates: int) -> None:
@@ -137,6 +141,7 @@ def _branch(
 
 
 def _return_to(trainer: Trainer, path: Path) -> None:
+    trainer.scheduler = None  # first: two that live would both write
     trainer.scheduler = trainer.create_scheduler()  # without the events of another branch
     state.load(trainer, path, "ask", aloud=False)
 

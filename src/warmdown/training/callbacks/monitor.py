@@ -52,7 +52,7 @@ class RecordCallback(TrainerCallback):
             self.record = Record.resume(self.path, trainer.progress.updates)
         else:
             self.record.rewind(trainer.progress.updates)
-        self._held, self._stretch = held_values(trainer), _Stretch(trainer.scheduler)
+        self._held, self._stretch = held_values(trainer), _Stretch()
         self._phase = next((row.reason for row in reversed(self.record.rows) if row.target == "phase"), "")
         self._losses: list[tuple[int, float | torch.Tensor]] = []
         self._since, self._counted = perf_counter(), trainer.progress.updates
@@ -70,7 +70,7 @@ class RecordCallback(TrainerCallback):
         self._losses.append((update, trainer.window_loss))
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
             self._write_losses()
-        self._note_phase(update)
+        self._note_phase(trainer, update)
 
     def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Write down the metrics of an evaluation at the update it came after."""
@@ -105,8 +105,8 @@ class RecordCallback(TrainerCallback):
                     self.record.add(max(0, trainer.progress.updates - 1), name, value)
                 self._told[name] = len(values)
 
-    def _note_phase(self, update: int) -> None:
-        name = self._stretch.name_at(update)
+    def _note_phase(self, trainer: Trainer, update: int) -> None:
+        name = self._stretch.name_at(trainer.scheduler, update)
         if name != self._phase:
             self._phase = name
             self.record.add(update, "phase", update, name)
@@ -123,21 +123,23 @@ class RecordCallback(TrainerCallback):
 
 
 class _Stretch:
-    """The phase of a plan that updates lie in, looked for again only where one ends or the plan has changed."""
+    """The phase that updates lie in, looked for again only where one ends or something has happened to the plan.
 
-    def __init__(self, scheduler: Any) -> None:
-        self._scheduler = scheduler if isinstance(scheduler, Scheduler) else None
+    It does not keep the scheduler: two that live would both write.
+    """
+
+    def __init__(self) -> None:
         self._events: tuple[Any, ...] | None = None
         self._phases: tuple[Phase, ...] = ()
         self._here = Phase("", 0, 0)
 
-    def name_at(self, update: int) -> str:
+    def name_at(self, scheduler: Any, update: int) -> str:
         """Return the name of the phase, or nothing."""
-        if self._scheduler is None:
+        if not isinstance(scheduler, Scheduler):
             return ""
-        if self._scheduler.events != self._events:
-            self._events, self._here = self._scheduler.events, Phase("", 0, 0)
-            self._phases = self._scheduler.phases
+        if scheduler.events != self._events:
+            self._events, self._here = scheduler.events, Phase("", 0, 0)
+            self._phases = scheduler.phases
         if not _holds(self._here, update):
             self._here = next((phase for phase in self._phases if _holds(phase, update)), Phase("held", update, None))
         return self._here.name

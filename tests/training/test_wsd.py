@@ -1,0 +1,158 @@
+"""A trunk and its decays: saved before and after each, gone on with, branched, made longer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.training import small
+
+import warmdown as wd
+from warmdown import TrainingError
+from warmdown.compat.schedulers import WSDLrScheduler
+from warmdown.training import (
+    RecordCallback,
+    SaveTrainingStateCallback,
+    Trainer,
+    WSDCheckpointCallback,
+    digest_of_weights,
+)
+
+DECAYS = wd.wsd_s(warmup=4, periods=[20, 20], decay=0.25, shape="linear", end=0.1)
+TRUNK = wd.Linear(start=0.0, end=1.0, steps=4) >> wd.Constant()
+
+
+def run(*callbacks: Any, **told: Any) -> Trainer:
+    trainer = small.make(callbacks=[RecordCallback(), *callbacks], model=small.linear, seed=told.pop("seed", 0))
+    small.train(trainer, **told)
+    return trainer
+
+
+def rates(trainer: Trainer) -> list[float]:
+    (recorder,) = (one for one in trainer.callback_handler if isinstance(one, RecordCallback))
+    return recorder.record.curve("lr/0")[1]
+
+
+def test_everything_is_saved_before_the_first_decayed_update_and_the_model_after_the_last(tmp_path: Path) -> None:
+    run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint_15_pre_decay", "checkpoint_20_post_decay.pt",
+        "checkpoint_35_pre_decay", "checkpoint_40_post_decay.pt",
+    ]  # fmt: skip
+
+
+def test_the_drop_in_scheduler_has_its_decays_saved_too(tmp_path: Path) -> None:
+    factory = WSDLrScheduler.create_scheduler_fn(num_warmup_epochs=0, num_checkpoints=2)
+    run(WSDCheckpointCallback(tmp_path), plan=None, create_scheduler_fn=factory, num_epochs=4)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        "checkpoint_24_pre_decay", "checkpoint_26_post_decay.pt",
+        "checkpoint_50_pre_decay", "checkpoint_52_post_decay.pt",
+    ]  # fmt: skip
+
+
+def test_the_state_before_a_decay_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole = run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
+    again = run(plan=DECAYS, max_num_train_steps=40, resume_from=tmp_path / "checkpoint_35_pre_decay", seed=3)
+    assert digest_of_weights(again.model) == digest_of_weights(whole.model)
+
+
+@pytest.mark.parametrize("name", ["checkpoint_35_pre_decay", "checkpoint_40_post_decay.pt"])
+def test_another_run_begins_from_before_or_after_a_decay(name: str, tmp_path: Path) -> None:
+    first = run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
+    flat = wd.Constant(steps=10).named("stable") >> wd.Linear(start=1.0, end=0.0, steps=5).named("decay")
+    callback = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / name)
+    second = run(callback, plan=flat, max_num_train_steps=15, seed=9)
+    assert rates(second)[:10] == pytest.approx([0.02] * 10)
+    assert second.progress.updates == 15
+    moments = second.optimizer.state_dict()["state"][0]["step"].item()
+    assert moments == (35 if "pre" in name else 40) + 15
+    assert digest_of_weights(first.model) != digest_of_weights(second.model)
+
+
+def test_the_drop_in_scheduler_goes_on_with_a_fresh_stable_phase(tmp_path: Path) -> None:
+    first = WSDLrScheduler.create_scheduler_fn(num_warmup_epochs=0)
+    run(WSDCheckpointCallback(tmp_path), plan=None, create_scheduler_fn=first, num_epochs=3)
+    again = WSDLrScheduler.create_scheduler_fn(is_continuation_from_checkpoint=True, decay_phase_ratio=0.2)
+    callback = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_39_post_decay.pt")
+    second = run(callback, plan=None, create_scheduler_fn=again, num_epochs=2)
+    assert rates(second)[:20] == pytest.approx([0.02] * 20)
+    assert rates(second)[-1] < 0.015
+
+
+def test_a_plan_without_a_decay_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no decay that it could save before"):
+        run(WSDCheckpointCallback(tmp_path), plan=wd.Constant())
+
+
+def test_a_checkpoint_to_begin_from_that_is_not_there_is_named(tmp_path: Path) -> None:
+    callback = WSDCheckpointCallback(tmp_path, initial_checkpoint=tmp_path / "lost.pt")
+    with pytest.raises(TrainingError, match=r"lost\.pt'\): it is not there"):
+        run(callback, plan=DECAYS, max_num_train_steps=40)
+
+
+def trunk(folder: Path) -> Trainer:
+    callback = SaveTrainingStateCallback(folder, save_every_n_steps=20)
+    return run(callback, plan=TRUNK, max_num_train_steps=40)
+
+
+def test_one_trunk_gives_a_cooldown_of_each_length(tmp_path: Path) -> None:
+    trainer = trunk(tmp_path / "trunk")
+    branches = trainer.branch_cooldowns(tmp_path / "trunk", ["10%", "20%", 12], out_dir=tmp_path / "out")
+    assert [(branch.start, branch.stop) for branch in branches] == [(40, 44), (40, 48), (40, 52)]
+    for branch in branches:
+        steps, values = branch.record.curve("lr/0")
+        count = branch.stop - branch.start
+        assert steps == list(range(40, branch.stop))
+        assert values == pytest.approx([0.02 * (1 - step / count) for step in range(count)])
+        assert branch.metrics["eval_loss_epoch"] > 0
+        assert branch.path is not None
+        assert branch.path.is_file()
+    assert len({branch.digest for branch in branches}) == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "cooldown-10pct",
+        "cooldown-12",
+        "cooldown-20pct",
+    ]
+
+
+def test_branches_leave_the_trunk_as_it_was(tmp_path: Path) -> None:
+    trainer = trunk(tmp_path)
+    digest = digest_of_weights(trainer.model)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    first = trainer.branch_cooldowns(tmp_path, ["10%"])
+    assert digest_of_weights(trainer.model) == digest
+    assert trainer.progress.updates == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    second = trainer.branch_cooldowns(tmp_path, ["20%", "10%"])
+    assert second[1].digest == first[0].digest
+
+
+def test_a_branch_leaves_an_earlier_checkpoint_too(tmp_path: Path) -> None:
+    trainer = trunk(tmp_path)
+    (branch,) = trainer.branch_cooldowns(tmp_path / "update-00000020", ["50%"], curve="1-sqrt")
+    assert (branch.start, branch.stop) == (20, 40)
+    _, values = branch.record.curve("lr/0")
+    assert values == pytest.approx([0.02 * (1 - (step / 20) ** 0.5) for step in range(20)])
+
+
+def test_branching_needs_a_trunk_and_a_length(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="has not trained yet"):
+        small.make().branch_cooldowns(tmp_path, ["10%"])
+    with pytest.raises(TrainingError, match="at least one update"):
+        trunk(tmp_path).branch_cooldowns(tmp_path, ["0%"])
+    plain = run(plan=None)
+    with pytest.raises(TrainingError, match="no plan to leave"):
+        plain.branch_cooldowns(tmp_path, ["10%"])
+
+
+def test_a_stable_run_is_made_longer_as_if_it_had_been_so_from_the_start() -> None:
+    longer = run(plan=TRUNK, max_num_train_steps=60)
+    trainer = run(plan=TRUNK, max_num_train_steps=40)
+    trainer.extend(60)
+    assert trainer.progress.updates == 60
+    assert digest_of_weights(trainer.model) == digest_of_weights(longer.model)
+    assert rates(trainer) == rates(longer)
+    with pytest.raises(TrainingError, match="60 were made already"):
+        trainer.extend(60)
