@@ -107,6 +107,9 @@ class Drive:
 
     def ahead(self, course: Course, positions: Array) -> list[Iterator[None]]:
         """Return iterators that write one position after the first with each advance; none when nothing moves."""
+        if all(course.lines[line].is_still(positions) for line, _ in self._columns):
+            self._planned = np.broadcast_to(self._planned[:, -1:], (len(self._planned), len(positions)))
+            return []
         self._planned = self._values(course, positions)
         moves = (self._planned[:, 1:] != self._planned[:, :-1]).any(axis=0)
         return self.field.ahead(Window(self._planned[:, 1:], self._which, moves)) if moves.any() else []

@@ -117,6 +117,13 @@ class Pen:
 
     def _steps_until_the_end(self, position: float) -> int:
         """Return the length of the next window; one ends where the plan does, so that passing the end is noticed."""
-        self._size = min(self._size * 2, _LONGEST, max(_CELLS // max(sum(d.width for d in self.grip.drives), 1), 1))
+        cells = max(_CELLS // max(sum(drive.width for drive in self.grip.drives), 1), 1)
+        self._size = min(self._size * 2, _LONGEST)
+        size = self._size if self._size <= cells or self._is_still(position) else cells
         end = self.course.end
-        return self._size if end is None or position >= end else max(min(self._size, int(end - position)), 1)
+        return size if end is None or position >= end else max(min(size, int(end - position)), 1)
+
+    def _is_still(self, position: float) -> bool:
+        """Tell whether nothing moves for a whole window, which then holds no values, however many groups there are."""
+        steps = np.arange(position, position + self._size + 1)
+        return all(line.is_still(steps) for line in self.course.lines)
