@@ -7,12 +7,11 @@ __all__ = ["html", "notebook", "save", "svg", "svg_of"]
 import io
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmdown.errors import MissingExtra, RunError, ScheduleError
 from warmdown.plan import Plan
@@ -25,6 +24,9 @@ from warmdown.plot.words import summary_of, table_of, value_at
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _ONE_AT_A_TIME = threading.Lock()
 """matplotlib keeps the settings of SVG for the whole process."""
@@ -129,16 +131,21 @@ def notebook(plan: Plan | Schedule) -> str | None:
 
 def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
     """Return the SVG document of a view."""
-    picture = drawn(scene, log=log, look=look, title=title, width=width)
+    document = document_of(drawn(scene, log=log, look=look, title=title, width=width))
+    return _spoken(document, title or _title(scene), summary_of(scene))
+
+
+def document_of(picture: Figure) -> str:
+    """Return any figure as an SVG document whose texts are texts; equal figures are equal documents."""
     import matplotlib
 
-    page = io.StringIO()
-    # text stays text; identifiers and dates do not differ from one drawing to the next
+    # identifiers and dates do not differ from one drawing to the next
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown", "font.family": ["DejaVu Sans"]}
+    dates: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    document = io.StringIO()
     with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
-        picture.savefig(page, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = page.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
-    return _spoken(text, title or _title(scene), summary_of(scene))
+        picture.savefig(document, format="svg", metadata=dates)
+    return document.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
 
 
 def _png(plan: Drawable, **how: Any) -> bytes:
@@ -155,22 +162,17 @@ _WRITERS: Mapping[str, Callable[..., bytes]] = {
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
-        try:
-            part.write(content)
-            part.flush()
-            os.fsync(part.fileno())
-            os.chmod(part.name, 0o666 & ~_umask())
-            os.replace(part.name, path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Write beside the place and move there; a file that is opened anew has the rights that a new file has."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------------
