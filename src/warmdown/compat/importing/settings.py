@@ -1,0 +1,91 @@
+"""The settings of other trainers: which schedule they would make of them."""
+
+from __future__ import annotations
+
+__all__ = ["from_settings"]
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from warmdown.compat.importing.entry import Mode, from_torch
+from warmdown.compat.names import onetrainer_schedule
+from warmdown.errors import ScheduleError
+from warmdown.plan import Plan
+from warmdown.run import Run
+
+
+def from_settings(
+    settings: Mapping[str, Any],
+    *,
+    mode: Mode = "faithful",
+    total_steps: int | None = None,
+    lr: float | None = None,
+    report: Callable[[str], object] | None = print,
+) -> Plan:
+    """Return the plan of a class path, of transformers' training arguments, or of OneTrainer's configuration.
+
+    Args:
+        settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside it; or
+            ``learning_rate_scheduler`` and what stands beside it.
+        mode: As in :func:`from_torch`.
+        total_steps: Updates in the run, where the settings do not tell them.
+        lr: Base rate, where the settings do not tell it.
+        report: Takes each line of the report.
+
+    Raises:
+        ScheduleError: The settings are none of these, or do not tell how long the run is.
+
+    Example:
+        >>> from warmdown.compat.importing import from_settings
+        >>> settings = {"learning_rate_scheduler": "COSINE", "learning_rate_warmup_steps": 0.1}
+        >>> plan = from_settings(settings, total_steps=100, report=None)
+        >>> [round(plan.targets[0].meaning.of(step), 6) for step in (0, 5, 10, 55, 100)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    told = {"mode": mode, "report": report}
+    if "class_path" in settings:
+        return from_torch(settings, total_steps=total_steps, lr=lr, **told)  # type: ignore[arg-type]
+    if "lr_scheduler_type" in settings:
+        config, rate = _of_transformers(settings, total_steps), lr or settings.get("learning_rate")
+        return from_torch(config, total_steps=total_steps, lr=rate, **told)  # type: ignore[arg-type]
+    if "learning_rate_scheduler" in settings:
+        return _of_onetrainer(settings, total_steps)
+    raise ScheduleError(
+        f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type (transformers) or "
+        "learning_rate_scheduler (OneTrainer) is needed."
+    )
+
+
+def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
+    steps = settings.get("max_steps", -1)
+    total = _told(steps if isinstance(steps, int) and steps > 0 else total_steps)
+    warmup = settings.get("warmup_steps") or 0
+    if not warmup:
+        warmup = settings.get("warmup_ratio") or 0.0
+    arguments = {
+        "name": settings["lr_scheduler_type"],
+        "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
+        "num_training_steps": total,
+        "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
+    }
+    return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}
+
+
+def _of_onetrainer(settings: Mapping[str, Any], total_steps: int | None) -> Plan:
+    total = _told(total_steps)
+    schedule = onetrainer_schedule(
+        settings["learning_rate_scheduler"],
+        total_steps=total,
+        warmup=settings.get("learning_rate_warmup_steps", 0),
+        cycles=settings.get("learning_rate_cycles", 1.0),
+        min_factor=settings.get("learning_rate_min_factor", 0.0),
+    )
+    return Plan.of(lr=schedule, run=Run(total_steps=total))
+
+
+def _told(total_steps: int | None) -> int:
+    if total_steps is None:
+        raise ScheduleError(
+            "warmdown import: these settings do not tell how many updates there are. Give --total-steps."
+        )
+    return total_steps
