@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import UserDict, UserList
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
@@ -191,6 +194,12 @@ def test_a_schedule_of_ones_own_can_be_named_once_its_class_is_there() -> None:
     assert mine.to_dict() == {"kind": "halves"}
     assert wd.from_dict({"kind": "halves"}) == mine
     assert wd.from_dict({"kind": "chain", "members": [{"kind": "halves"}]}) == wd.Chain(members=(mine,))
+
+
+def test_data_of_other_classes_is_taken_for_what_it_is() -> None:
+    data = UserDict(kind="milestones", at=UserList([np.int64(5), 7]), gamma=np.float32(0.5))
+    assert wd.from_dict(data) == wd.Milestones(at=(5, 7), gamma=0.5)
+    assert wd.from_dict(UserList(["linear", MappingProxyType({"kind": "cosine"})])) == wd.Linear() >> wd.Cosine()
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -125,17 +126,20 @@ def from_json(text: str) -> Text:
 
 
 def bounded(data: Any) -> Any:
-    """Return ``data`` if it is neither too deep nor too large; done without recursion, before anything recurses.
+    """Return a copy of ``data`` in dictionaries and lists, if it is neither too deep nor too large.
+
+    That is found out without recursion, before anything recurses. Mappings and sequences of any class are taken, and
+    numbers of any (NumPy's too), so that data may come from wherever a program keeps its configuration.
 
     Raises:
-        SpecError: It is.
+        SpecError: It is too deep or too large.
     """
     level, count = [data], 0
     for _ in range(MAX_DEPTH + 1):
         level = [inner for outer in level for inner in _inside(outer)]
         count += len(level)
         if not level:
-            return data
+            return _plainly(data)
         if count > MAX_NODES:
             raise SpecError([_too_many("")])
     raise SpecError([_too_deep("")])
@@ -144,7 +148,23 @@ def bounded(data: Any) -> Any:
 def _inside(data: Any) -> Iterable[Any]:
     if isinstance(data, Mapping):
         return data.values()
-    return data if isinstance(data, list | tuple) else ()
+    return data if _is_list(data) else ()
+
+
+def _is_list(data: Any) -> bool:
+    return isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray)
+
+
+def _plainly(data: Any) -> Any:
+    if isinstance(data, str | int | float | None):
+        return data
+    if isinstance(data, Mapping):
+        return {key: _plainly(value) for key, value in data.items()}
+    if _is_list(data):
+        return [_plainly(one) for one in data]
+    if isinstance(data, Integral):
+        return int(data)
+    return float(data) if isinstance(data, Real) else data
 
 
 class _Builder:
