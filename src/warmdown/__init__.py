@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmdown.app.studio import studio as studio
     from warmdown.binding import Scheduler as Scheduler
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
@@ -29,9 +30,9 @@ __version__ = "0.1.0"
 _ROOMS = {
     "warmdown.errors": (
         "BindingError", "ForeignWrite", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
-        "OptimizerUnused", "PastEnd", "RunError", "ScheduleError", "SpecError", "StateError", "StepBeforeUpdate",
-        "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError", "WarmdownError",
-        "WarmdownWarning",
+        "OptimizerUnused", "PastEnd", "RunError", "ScheduleError", "SchedulerLost", "SpecError", "StateError",
+        "StepBeforeUpdate", "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly",
+        "TrainingError", "WarmdownError", "WarmdownWarning",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
@@ -52,6 +53,7 @@ _ROOMS = {
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
+    "warmdown.app.studio": ("studio",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

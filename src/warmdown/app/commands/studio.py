@@ -4,6 +4,10 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
+import os
+import signal
+import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +46,8 @@ def command(given: str | None, port: int | None, no_browser: bool, watch: Path |
     """  # noqa: D301  # click reads the backspace
     from warmdown.app.studio.serve import Start, serve
 
+    if framed:
+        _end_with_standard_input()
     folder, file, draft = _what_to_show(given)
     start = Start(folder, draft, file, _DEFAULT_PORT if port is None else port, watch, not no_browser, framed, _say)
     try:
@@ -71,6 +77,16 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
     finally:
         folder.close()
     return path.parent, path.name, opened(file.text, is_json=path.suffix.lower() == ".json")
+
+
+def _end_with_standard_input() -> None:
+    """End when the notebook does that holds the other end of our standard input."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _say(address: str) -> None:

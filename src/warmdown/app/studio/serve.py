@@ -110,7 +110,7 @@ async def _while_up(launch: Any, start: Start, address: str, app: Any) -> AsyncI
     start.told(address)
     if start.browser:
         await asyncio.to_thread(webbrowser.open, address)
-    warming = asyncio.create_task(_warm(launch))
+    warming = asyncio.create_task(_warm(launch, start))
     try:
         yield
     finally:
@@ -121,12 +121,13 @@ async def _while_up(launch: Any, start: Start, address: str, app: Any) -> AsyncI
         launch.folder.close()
 
 
-async def _warm(launch: Any) -> None:
+async def _warm(launch: Any, start: Start) -> None:
     from warmdown.app.studio.draft.catalogue import catalogue
 
     await asyncio.to_thread(catalogue)
-    with contextlib.suppress(Exception):  # without torch there is no such process, and each question says so
-        await launch.worker.start()
+    if not start.is_framed:  # a notebook may show many pages, and few of them need it
+        with contextlib.suppress(Exception):  # without torch there is no such process, and each question says so
+            await launch.worker.start()
 
 
 def _listen(port: int) -> socket.socket:

@@ -124,7 +124,7 @@ def _track(name: str, groups: str, data: Any) -> Track:
 
 def _warmed(data: Any) -> tuple[str, tuple[Piece, ...]]:
     """Split off a warmup from zero to the base value, which the page shows in a field of its own."""
-    members = data if isinstance(data, list) else [data]
+    members = _laid_flat(data)
     first = members[0] if len(members) > 1 and isinstance(members[0], Mapping) else {}
     if {**first, "steps": None} == {**_WARMUP, "steps": None} and "steps" in first:
         return shown(first["steps"]), _phases(members[1:])
@@ -132,9 +132,14 @@ def _warmed(data: Any) -> tuple[str, tuple[Piece, ...]]:
 
 
 def _phases(data: Any) -> tuple[Piece, ...]:
+    return tuple(_piece(one) for one in _laid_flat(data))
+
+
+def _laid_flat(data: Any) -> list[Any]:
+    """Return the phases of a chain, written as a list or by its kind; anything else is one phase."""
     if isinstance(data, Mapping) and data.get("kind") == "chain" and "name" not in data:
         data = data["members"]
-    return tuple(_piece(one) for one in (data if isinstance(data, list | tuple) else [data]))
+    return list(data) if isinstance(data, list | tuple) else [data]
 
 
 # -- schedules ---------------------------------------------------------------------------------------------------

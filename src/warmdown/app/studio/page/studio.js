@@ -1,5 +1,14 @@
 // What only a browser can do: draw, keep the tab's draft over a reload, read the address, move the focus.
 // No value is computed here.
+try {
+  window.sessionStorage;
+} catch {
+  // the frame of a notebook may have no storage of its own: then what is kept lasts as long as the page
+  const kept = {};
+  Object.defineProperty(kept, "getItem", { value: (name) => kept[name] ?? null });
+  Object.defineProperty(kept, "setItem", { value: (name, text) => void (kept[name] = String(text)) });
+  Object.defineProperty(window, "sessionStorage", { value: kept });
+}
 window.warmdown = {
   rate(value) {
     if (value === 0) return "0";
@@ -39,18 +48,13 @@ window.warmdown = {
     try {
       sessionStorage.setItem("warmdown-draft", text);
     } catch {
-      // private windows may refuse: the page works without
+      // it may be full: the page works without
     }
   },
   found() {
     const link = location.hash.startsWith("#plan=") ? location.hash : "";
     if (link) history.replaceState(null, "", location.pathname);
-    let kept = "";
-    try {
-      kept = sessionStorage.getItem("warmdown-draft") ?? "";
-    } catch {
-      // as above
-    }
+    const kept = sessionStorage.getItem("warmdown-draft") ?? "";
     return { link, kept, dark: matchMedia("(prefers-color-scheme: dark)").matches };
   },
   focus(mark) {

@@ -73,7 +73,7 @@ def span_text(span: Span) -> str:
 def placed(findings: Sequence[Finding], draft: Draft, plan: Plan) -> dict[str, str]:
     """Return what is to be said beside a field, by its key; what is about no field is left out."""
     found: dict[str, str] = {}
-    for finding in findings:
+    for finding in (finding for finding in findings if finding.severity != "note"):
         key = "run.total_steps" if finding.code == "unknown-length" else _key(finding, draft, plan)
         if key:
             found.setdefault(key, finding.text)

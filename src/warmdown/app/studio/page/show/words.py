@@ -13,6 +13,7 @@ from warmdown.app.studio.page.state import Studio
 from warmdown.app.studio.see.tables import changes, step_text, value_text
 
 _MOST = 12
+_ICONS = {"error": "error", "warning": "warning", "note": "info"}
 
 
 @final
@@ -46,20 +47,20 @@ class Findings:
                     ui.spinner(size="sm")
                     tag("span", "Looking at the class, in a process of its own …")
             for what in general[:_MOST]:
-                self._finding(what, "", is_wrong=True)
+                self._finding(what, "", "error")
             if beside:
                 several = "One field needs" if beside == 1 else f"{beside} fields need"
-                self._finding(f"{several} another value; the reason stands beside it.", "", is_wrong=True)
+                self._finding(f"{several} another value; the reason stands beside it.", "", "error")
             for finding in findings[:_MOST]:
                 where = f"{finding.target}: " if finding.target and len(studio.draft.tracks) > 1 else ""
-                self._finding(where + finding.text, finding.code, is_wrong=finding.severity == "error")
+                self._finding(where + finding.text, finding.code, finding.severity)
             for note in studio.look.notes if not studio.mistakes else ():
                 paragraph(note, "small quiet")
 
     @staticmethod
-    def _finding(text: str, code: str, *, is_wrong: bool) -> None:
-        with tag("div", classes="finding wrong" if is_wrong else "finding"):
-            ui.icon("error" if is_wrong else "lightbulb")
+    def _finding(text: str, code: str, severity: str) -> None:
+        with tag("div", classes=f"finding {severity}"):
+            ui.icon(_ICONS[severity])
             with tag("p"):
                 tag("span", text)
                 if code:
