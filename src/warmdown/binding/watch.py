@@ -49,8 +49,11 @@ class Watch:
         self._has_heard = False
         self._doubled = -1
         self._first = _FirstSteps(scheduler)
-        weakref.finalize(scheduler, _remove, [handle for eye in self.eyes for handle in eye.handles]).atexit = False
+        weakref.finalize(scheduler, _let_go, weakref.ref(self), scheduler.auto, self._handles()).atexit = False
         _look_back_at_exit(self)
+
+    def _handles(self) -> list[Any]:
+        return [handle for eye in self.eyes for handle in eye.handles]
 
     def restart(self, scheduler: Scheduler) -> None:
         """Forget how steps and updates alternated until the scheduler was put where it is."""
@@ -85,6 +88,7 @@ class Watch:
         """Look at everything once before an update is made."""
         scheduler = self.scheduler()
         if scheduler is None:
+            self.findings.scheduler_lost()
             return
         if eye.in_round:
             self._tick(scheduler)
@@ -183,9 +187,10 @@ class _Eye:
         self.in_round = False
         self.worked = _work()
         self.restart()
+        # a compiled update runs them as they are: traced, they would be part of the graph, and run no more
         self.handles = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
+            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),
+            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),
             optimizer.register_load_state_dict_post_hook(self._loaded),
         ]
 
@@ -304,7 +309,11 @@ def _has_finite_gradients(scheduler: Scheduler) -> bool:
     return bool(gradients) and all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
-def _remove(handles: list[Any]) -> None:
+def _let_go(watch: weakref.ref[Watch], was_auto: bool, handles: list[Any]) -> None:
+    """Leave the optimizer alone; but where a scheduler was to count by itself and never did, stay to say so."""
+    eyes = watch()
+    if was_auto and eyes is not None and not eyes.updates:
+        return
     for handle in handles:
         handle.remove()
 
