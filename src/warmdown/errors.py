@@ -19,6 +19,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── StepForgotten       … never, for many updates
     ├── StepPerEpoch        … once for many updates, again and again
     ├── StepPerUpdate       … far more often than the plan has steps
+    ├── SchedulerLost       it was to count by itself, and nobody keeps it
     ├── OptimizerUnused     the optimizer is not the one that makes the updates
     ├── ForeignWrite        somebody else writes the same field
     ├── MetricForgotten     a schedule waits for a metric that nobody tells
@@ -43,6 +44,7 @@ __all__ = [
     "PastEnd",
     "RunError",
     "ScheduleError",
+    "SchedulerLost",
     "SpecError",
     "StateError",
     "StepBeforeUpdate",
@@ -147,6 +149,12 @@ class StepPerUpdate(WarmdownWarning):
     """Far more updates were made than the plan has: its steps seem to mean epochs."""
 
     code = "step-per-update"
+
+
+class SchedulerLost(WarmdownWarning):
+    """A scheduler that was to count by itself is gone, because nobody keeps it."""
+
+    code = "scheduler-lost"
 
 
 class OptimizerUnused(WarmdownWarning):

@@ -20,6 +20,7 @@ from warmdown.errors import (
     MetricUnused,
     OptimizerUnused,
     PastEnd,
+    SchedulerLost,
     StepBeforeUpdate,
     StepForgotten,
     StepPerEpoch,
@@ -82,6 +83,14 @@ class Findings:
             StepPerUpdate,
             f"Scheduler.step(): called {updates} times, {updates / end:.3g} times what the plan has ({end}). If its "
             "steps mean epochs, say so: Run(epochs=…, steps_per_epoch=…), and lengths like '10ep'.",
+        )
+
+    def scheduler_lost(self) -> None:
+        """Say that the scheduler is gone."""
+        self._say(
+            SchedulerLost,
+            "Scheduler(auto=True): it is gone, and the values stand still: an optimizer does not keep its scheduler. "
+            "Keep it in a variable as long as you train.",
         )
 
     def optimizer_unused(self, name: str) -> None:

@@ -1,0 +1,68 @@
+"""Small real parts for the tests of this room: a model of four numbers, its optimizer, and loops around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+import warmdown as wd
+
+
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Linear(2, 1)
+
+
+def sgd(*rates: float, **more: Any) -> torch.optim.Optimizer:
+    """Return an optimizer with one group for each rate."""
+    groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates or (1.0,)]
+    return torch.optim.SGD(groups, lr=1.0, **more)
+
+
+def backward(optimizer: torch.optim.Optimizer) -> None:
+    """Give every parameter a gradient, by a real backward pass."""
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    if parameters:
+        torch.stack([(one**2).sum() for one in parameters]).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def train(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, updates: int) -> list[float]:
+    """Make updates in the right order; return the rate that each used in the first group."""
+    used = []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        backward(optimizer)
+        used.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return used
+
+
+def curve(schedule: wd.Schedule, steps: int, base: float = 1.0) -> list[float]:
+    """Return what each update should use."""
+    return [base * schedule(step) for step in range(steps)]
+
+
+def each_rate(optimizer: torch.optim.Optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+@contextmanager
+def says(kind: type[wd.WarmdownWarning], words: str) -> Iterator[None]:
+    """Require exactly one warning, of this kind, with its code and the page that explains it."""
+    with pytest.warns(wd.WarmdownWarning) as said:
+        yield
+    assert [type(one.message) for one in said] == [kind]
+    message = str(said[0].message)
+    assert words in message
+    assert message.endswith(f"[{kind.code}: docs/misuse.md#{kind.code}]")
+    assert said[0].filename == __file__ or "tests" in said[0].filename
+
+
+def repeat(action: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        action()

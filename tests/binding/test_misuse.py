@@ -1,0 +1,363 @@
+"""Each misuse is said once, precisely, with the way out; a correct loop never hears a word."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from typing import Any
+
+import pytest
+import torch
+
+import warmdown as wd
+from tests.binding.loops import backward, curve, model, repeat, says, sgd, train
+
+LINE = wd.Linear(start=1.0, end=0.0, steps=1000)
+PLATEAU = wd.Linear(start=0.0, end=1.0, steps=5) >> wd.Plateau(metric="val_loss")
+
+
+def update(optimizer: Any) -> None:
+    optimizer.zero_grad()
+    backward(optimizer)
+    optimizer.step()
+
+
+# -- the order of the two steps --------------------------------------------------------------------------------------
+
+
+def test_a_step_at_the_top_of_the_loop_is_told_and_not_counted() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    used = []
+    with says(wd.StepBeforeUpdate, "before the first optimizer.step()"):
+        for _ in range(5):
+            scheduler.step()
+            backward(optimizer)
+            used.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            optimizer.zero_grad()
+    assert scheduler.count == 4
+    assert used[1:] == curve(LINE, 5)[1:]
+
+
+def test_a_step_between_backward_and_update_is_told_and_not_counted() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    used = []
+    with says(wd.StepBeforeUpdate, "before the first optimizer.step()"):
+        for _ in range(5):
+            optimizer.zero_grad()
+            backward(optimizer)
+            scheduler.step()
+            used.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+    assert used == curve(LINE, 5)
+
+
+def test_two_steps_for_each_update_are_told_and_counted_once() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    with says(wd.StepTwice, "called twice for each update"):
+        for _ in range(5):
+            update(optimizer)
+            scheduler.step()
+            scheduler.step()
+    assert scheduler.count == 5
+
+
+def test_never_stepping_is_told_after_many_updates() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    repeat(lambda: update(optimizer), 100)
+    with says(wd.StepForgotten, "not called for 101 updates"):
+        repeat(lambda: update(optimizer), 100)
+    assert scheduler.count == 0
+
+
+def test_stepping_once_per_epoch_is_told_with_the_ratio_seen() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    with says(wd.StepPerEpoch, "called once for every 20 updates"):
+        for _ in range(4):
+            repeat(lambda: update(optimizer), 20)
+            scheduler.step()
+
+
+def test_stepping_once_per_epoch_on_purpose_is_said_by_counting_attempts() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4), count="attempts")
+    for epoch in range(4):
+        assert optimizer.param_groups[0]["lr"] == 1.0 - epoch / 4
+        repeat(lambda: update(optimizer), 150)
+        scheduler.step()
+
+
+def test_a_plan_in_epochs_that_is_stepped_per_update_is_told_with_the_ratio_seen() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=3))
+    with says(wd.PastEnd, "past the planned end, 3 updates"):
+        train(optimizer, scheduler, 4)
+    with says(wd.StepPerUpdate, "times what the plan has (3)"):
+        train(optimizer, scheduler, 300)
+
+
+# -- who else writes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", [0, 1, 2])
+def test_a_hand_that_writes_the_field_is_told_and_the_plan_restored(group: int) -> None:
+    optimizer = sgd(1.0, 0.5, 0.25)
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 10)
+    optimizer.param_groups[group]["lr"] = 7.0
+    with says(wd.ForeignWrite, "another hand wrote 7"):
+        repeat(lambda: update(optimizer), 3)  # the first group is looked at before each update, the others in turn
+    assert optimizer.param_groups[group]["lr"] == scheduler.value(10, group=group)
+
+
+def test_a_hand_in_a_constant_phase_is_told_and_the_plan_restored() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Constant(value=1.0))
+    train(optimizer, scheduler, 10)
+    optimizer.param_groups[0]["lr"] = 7.0
+    with says(wd.ForeignWrite, "the plan says 1,"):
+        assert train(optimizer, scheduler, 2) == [7.0, 1.0]  # the loop looked before the update, which used 1.0
+
+
+def test_another_scheduler_on_the_same_field_is_told() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    rival = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    with says(wd.ForeignWrite, "Scheduler(lr/0)"):
+        for _ in range(5):
+            update(optimizer)
+            scheduler.step()
+            rival.step()
+
+
+def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
+    for damage in (lambda group: group["lr"].fill_(7.0), lambda group: group.update(lr=torch.tensor(7.0))):
+        optimizer = torch.optim.Adam(model().parameters(), lr=torch.tensor(1.0))
+        scheduler = wd.Scheduler(optimizer, lr=LINE)
+        train(optimizer, scheduler, 3)
+        damage(optimizer.param_groups[0])
+        with says(wd.ForeignWrite, "another hand wrote something"):
+            update(optimizer)
+        scheduler.step()
+        assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(LINE(4))
+        train(optimizer, scheduler, 3)
+
+
+# -- the wrong optimizer ----------------------------------------------------------------------------------------------
+
+
+def test_an_optimizer_that_is_never_stepped_is_told() -> None:
+    net = model()
+    driven, stepped = (torch.optim.SGD(net.parameters(), lr=1.0) for _ in range(2))
+    scheduler = wd.Scheduler(driven, lr=LINE)
+    with says(wd.OptimizerUnused, "Scheduler(SGD): training goes on"):
+        for _ in range(10):
+            stepped.zero_grad()
+            net(torch.ones(3, 2)).square().mean().backward()
+            stepped.step()
+            scheduler.step()
+
+
+def test_an_optimizer_of_another_model_is_told() -> None:
+    net, other = model(), model()
+    stepped = torch.optim.SGD(net.parameters(), lr=1e-3)
+    scheduler = wd.Scheduler(torch.optim.SGD(other.parameters(), lr=1.0), lr=LINE)
+    with says(wd.OptimizerUnused, "this optimizer has made no update"):
+        for _ in range(120):
+            stepped.zero_grad()
+            net(torch.ones(3, 2)).square().mean().backward()
+            stepped.step()
+            scheduler.step()
+
+
+def test_an_automatic_scheduler_that_nobody_keeps_is_told() -> None:
+    optimizer = sgd()
+    wd.Scheduler(optimizer, lr=LINE, auto=True)
+    gc.collect()
+    with says(wd.SchedulerLost, "Keep it in a variable"):
+        repeat(lambda: update(optimizer), 3)
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_going_on_past_the_planned_end_is_told_once() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(end=0.1), run=wd.Run(total_steps=10))
+    train(optimizer, scheduler, 10)
+    with says(wd.PastEnd, "past the planned end, 10 updates"):
+        assert train(optimizer, scheduler, 3) == pytest.approx([0.1] * 3)
+
+
+def test_a_plan_that_only_warms_up_has_no_end_to_pass() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=0.0, end=1.0, steps=3))
+    train(optimizer, scheduler, 10)
+
+
+def test_past_the_end_a_plan_may_raise_instead() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=3), after_end="raise")
+    train(optimizer, scheduler, 3)
+    with pytest.raises(wd.ScheduleError, match=r"ended at 3 updates.*extend\(total_steps\)"):
+        train(optimizer, scheduler, 1)
+
+
+def test_finishing_before_the_planned_end_is_told_and_after_saving_not() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
+    train(optimizer, scheduler, 4)
+    with says(wd.StoppedEarly, "ended at 4 of 10 updates"):
+        scheduler.finish()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
+    train(optimizer, scheduler, 4)
+    scheduler.state_dict()
+    scheduler.finish()
+    train(optimizer, scheduler, 6)
+    scheduler.finish()
+
+
+SCRIPT = """
+import torch, warmdown as wd
+net = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
+for _ in range({updates}):
+    net(torch.ones(3, 2)).square().mean().backward()
+    optimizer.step()
+    scheduler.step()
+{last}
+"""
+
+
+@pytest.mark.parametrize(
+    ("updates", "last", "told"),
+    [
+        (4, "", True),
+        pytest.param(10, "", False, marks=pytest.mark.slow),
+        pytest.param(4, "state = scheduler.state_dict()", False, marks=pytest.mark.slow),
+        pytest.param(4, "raise SystemError", False, marks=pytest.mark.slow),
+    ],
+)
+def test_a_script_that_stops_early_hears_of_it_as_it_ends(updates: int, last: str, told: bool) -> None:
+    script = SCRIPT.format(updates=updates, last=last)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert ("StoppedEarly" in ended.stderr) is told
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_metric_that_is_never_told_is_missed() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=PLATEAU, run=wd.Run(total_steps=1000, steps_per_epoch=50))
+    train(optimizer, scheduler, 90)
+    with says(wd.MetricForgotten, "waits for 'val_loss', and in"):
+        train(optimizer, scheduler, 300)
+
+
+def test_a_metric_that_no_schedule_takes_is_told() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=LINE)
+    with says(wd.MetricUnused, "Scheduler.observe(val_loss): nothing waits for it. No schedule of this plan"):
+        scheduler.observe(val_loss=0.3)
+
+
+def test_a_metric_under_another_name_is_told_which_one_is_waited_for() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
+    with says(wd.MetricUnused, "The plan waits for 'val_loss'. Did you mean 'val_loss'?"):
+        scheduler.observe(valloss=0.3)
+    scheduler.observe(train_loss=0.1, val_loss=0.3)
+
+
+def test_a_metric_that_is_no_number_is_told_and_passed_over() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=wd.Plateau(metric="val_loss", patience=0, factor=0.5))
+    with says(wd.MetricUnusable, "observe(val_loss=nan)"):
+        for _ in range(5):
+            scheduler.observe(val_loss=float("nan"))
+    assert scheduler.get_last_lr() == [1.0]
+
+
+def test_a_metric_given_to_step_is_refused_with_the_way_out() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
+    with pytest.raises(wd.BindingError, match=r"step\(0.3\).*observe\(val_loss=…\)"):
+        scheduler.step(0.3)  # type: ignore[arg-type]
+
+
+# -- said once, raised when strict, and nothing left behind ---------------------------------------------------------------
+
+
+def test_strict_raises_what_would_be_said() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, strict=True)
+    update(optimizer)
+    scheduler.step()
+    scheduler.step()
+    update(optimizer)
+    scheduler.step()
+    with pytest.raises(wd.StepTwice, match="step-twice"):
+        scheduler.step()
+    with pytest.raises(wd.MetricUnused):
+        scheduler.observe(loss=1.0)
+
+
+def test_the_warning_points_at_the_line_of_the_loop() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=LINE)
+    with pytest.warns(wd.MetricUnused) as said:
+        scheduler.observe(loss=1.0)
+    assert said[0].filename == __file__
+
+
+def test_a_scheduler_patches_nothing_and_goes_when_it_is_let_go() -> None:
+    optimizer = sgd()
+    before = set(vars(optimizer))
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 3)
+    assert set(vars(optimizer)) == before
+    gc.disable()
+    try:
+        alive = weakref.ref(scheduler)
+        del scheduler
+        assert alive() is None  # at once: nothing in a circle holds it
+    finally:
+        gc.enable()
+    assert not optimizer._optimizer_step_post_hooks
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_an_optimizer_goes_when_it_is_let_go_with_its_scheduler() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 3)
+    gc.disable()
+    try:
+        alive = weakref.ref(optimizer)
+        del optimizer, scheduler
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_gradient_clipping_evaluation_and_other_hooks_are_no_misuse() -> None:
+    net = model()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    calls: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: calls.append(1))
+    scheduler = wd.Scheduler(optimizer, lr=LINE, weight_decay=LINE)
+    for step in range(30):
+        optimizer.zero_grad()
+        net(torch.ones(3, 2)).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        if step % 10 == 9:
+            with torch.no_grad():
+                net(torch.ones(3, 2))
+            scheduler.state_dict()
+    assert scheduler.count == len(calls) == 30
