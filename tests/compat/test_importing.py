@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.loops import rates, sgd
@@ -18,8 +20,9 @@ from torch.optim import lr_scheduler as torchs
 from torch.optim.swa_utils import SWALR
 
 import warmdown as wd
+from warmdown.app.cli import main
 from warmdown.compat import schedulers as ours
-from warmdown.compat.importing import differences, from_torch
+from warmdown.compat.importing import differences, from_settings, from_torch
 from warmdown.errors import ScheduleError
 from warmdown.spec import plan_from_dict
 
@@ -454,3 +457,61 @@ def test_the_plan_drives_an_optimizer_as_the_original_does() -> None:
     optimizer = sgd(0.1, 0.2, momentum=0.9)
     scheduler = wd.Scheduler(optimizer, quiet(original))
     np.testing.assert_allclose(used(scheduler, 20), used(original, 20), rtol=1e-9)
+
+
+# -- settings of other trainers, and the shell
+
+
+def test_transformers_arguments_become_the_schedule_they_name() -> None:
+    settings = {"lr_scheduler_type": "linear", "warmup_ratio": 0.1, "max_steps": 100, "learning_rate": 0.5}
+    values = planned(from_settings(settings, report=None), 101, [1.0])[:, 0]
+    assert values[[0, 5, 10, 55, 100]] == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+
+
+def test_onetrainers_settings_become_the_schedule_they_name() -> None:
+    settings = {"learning_rate_scheduler": "REX", "learning_rate_warmup_steps": 10, "learning_rate_min_factor": 0.1}
+    values = planned(from_settings(settings, total_steps=100, report=None), 101, [1.0])[:, 0]
+    assert values[[0, 10, 100]] == pytest.approx([0.0, 1.0, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"optimizer": "adam"}, "is no scheduler"),
+        ({"learning_rate_scheduler": "REX"}, "Give --total-steps"),
+        ({"lr_scheduler_type": "cosine", "max_steps": -1}, "Give --total-steps"),
+    ],
+)
+def test_settings_that_tell_too_little_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ScheduleError, match=says):
+        from_settings(settings, report=None)
+
+
+def test_the_command_writes_a_plan_and_says_where_the_original_parts(tmp_path: Path) -> None:
+    out = tmp_path / "plan.yaml"
+    arguments = ["import", "torch.optim.lr_scheduler.CosineAnnealingLR", "-p", "T_max=10", "--mode", "corrected"]
+    shell = CliRunner().invoke(main, [*arguments, "--out", str(out)])
+    assert shell.exit_code == 0, shell.output
+    assert "climbs back" in shell.stderr
+    assert wd.load(out).targets[0].meaning == wd.Scale(wd.Cosine(steps=10))
+
+
+def test_the_command_reads_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.yaml"
+    file.write_text("class_path: torch.optim.lr_scheduler.StepLR\ninit_args: {step_size: 3, gamma: 0.5}\n")
+    shell = CliRunner().invoke(main, ["import", str(file)])
+    assert wd.loads(shell.stdout).targets[0].meaning == wd.Scale(wd.Staircase(gamma=0.5, every=3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["torch.optim.lr_scheduler.StepLR", "-p", "step_siz=3"], "Did you mean 'step_size'"),
+        (["torch.optim.lr_scheduler.StepLR", "-p", "step_size"], "write it NAME=VALUE"),
+        (["os.system"], "not imported"),
+    ],
+)
+def test_a_mistake_in_the_shell_ends_with_the_way_out_and_code_2(arguments: list[str], says: str) -> None:
+    shell = CliRunner().invoke(main, ["import", *arguments])
+    assert shell.exit_code == 2
+    assert says in shell.stderr
