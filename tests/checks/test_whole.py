@@ -62,6 +62,21 @@ def test_a_length_that_cannot_be_measured_is_an_error() -> None:
     assert "needs to know steps_per_epoch" in finding.message
 
 
+@pytest.mark.parametrize(
+    "wild",
+    [
+        wd.ExponentialDecay(start=1e300, gamma=1e10),
+        wd.Hyperbolic(upper=1e300),
+        wd.Constant(value=1e300) * wd.Constant(value=1e300),
+        wd.Linear(steps=10) >> wd.Rex(d=-1e308),
+        wd.Linear().repeat(5, grow=1e300),
+    ],
+)
+def test_a_value_that_is_no_number_is_an_error_and_no_crash(wild: wd.Schedule) -> None:
+    (finding,) = wd.check(wild, run=RUN)
+    assert (finding.code, finding.severity) == ("not-finite", "error")
+
+
 def test_a_run_of_unknown_length_is_an_error_unless_the_plan_ends() -> None:
     assert [one.code for one in wd.check(wd.Cosine())] == ["unknown-length"]
     assert [one.code for one in wd.check(wd.InverseSqrt())] == ["unknown-length"]

@@ -94,6 +94,10 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
         ("lr: 0.1", ["lr: 0.1 alone could mean two things."]),
         ("lr: '%LR%'\nrun: {lr: 1}", ["lr: %LR% alone could mean two things."]),
         ("lr:", ["lr: nothing stands here."]),
+        (
+            "lr: cosine\ntargets: {kind: one_cycle}",
+            ["targets: drives lr, which stands in the plan by itself too. Leave one of the two out."],
+        ),
         ("lr: {set: 1, low: 2}", ["lr.low: stands beside set, which says everything."]),
         ("lr: {low: 2}", ["lr: has no scale."]),
         ("lr: {scale: 1, of: 2}", ["lr.of: a scale has no 'of'."]),

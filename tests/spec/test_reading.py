@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import yaml
 
 from warmdown.errors import SpecError
 from warmdown.spec.reading import MAX_DEPTH, bounded, from_json, from_yaml, read_text
@@ -83,6 +84,17 @@ BOMB = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for 
 def test_a_hostile_or_broken_yaml_is_refused_by_name_and_place(text: str, said: str) -> None:
     with pytest.raises(SpecError, match=f"(?s){said}"):
         from_yaml(text)
+
+
+@pytest.mark.timeout(60)
+def test_without_the_fast_parser_the_same_is_read_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "run: {lr: 1e-4}\nlr: [{kind: cosine, steps: 5%}, 'x', \"y\"]\n"
+    fast = from_yaml(text)
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert from_yaml(text) == fast
+    for hostile in (BOMB, "[" * 200_000, "{a: " * 200_000, "a: 1\n---\nb: 2", "a: !!float 1"):
+        with pytest.raises(SpecError):
+            from_yaml(hostile)
 
 
 @pytest.mark.timeout(30)

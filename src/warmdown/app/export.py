@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from warmdown.plan import Plan
-from warmdown.plot import number, view
+from warmdown.plot import Groups, number, view
 
 POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
@@ -31,12 +31,13 @@ class Row(NamedTuple):
     value: float
 
 
-def rows(plan: Plan, *, points: int = POINTS) -> Iterator[Row]:
+def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> Iterator[Row]:
     """Yield the value that each update uses, target by target.
 
     Args:
         plan: The plan.
         points: Rows of each target at most, at least 2; the first and the last update are always among them.
+        groups: Base values of each parameter group.
 
     Raises:
         ScheduleError: Phases do not fit into the run.
@@ -47,7 +48,7 @@ def rows(plan: Plan, *, points: int = POINTS) -> Iterator[Row]:
         >>> list(rows(Plan.of(lr=Linear(), run=Run(total_steps=2, lr=0.1))))
         [Row(step=0, target='lr', value=0.1), Row(step=1, target='lr', value=0.05)]
     """
-    for line in view(plan).lines:
+    for line in view(plan, groups=groups).lines:
         if line.value is None:
             continue
         steps = np.unique(np.rint(np.linspace(0, max(line.stop - 1, 0), min(points, max(line.stop, 1)))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plan_options", "read_plan", "run_options", "run_told"]
+__all__ = ["bases_told", "plan_options", "read_plan", "run_options", "run_told"]
 
 import sys
 from collections.abc import Callable, Mapping
@@ -67,15 +67,28 @@ def read_plan(given: str, params: tuple[str, ...], run: Run, allow: tuple[str, .
         SpecError: There is none, or it is none.
     """
     from warmdown import spec
+    from warmdown.spec.reading import MAX_BYTES, decoded
 
     values = {path: _value(text) for path, text in _pairs("--param", params).items()}
     if given == "-":
-        data = spec.from_yaml(sys.stdin.read()).data
+        data = spec.from_yaml(decoded(sys.stdin.buffer.read(MAX_BYTES + 1))).data
         return spec.plan_from_dict(spec.changed(data, values), run=run, allow=allow)
     if _is_file(given):
         return spec.load(given, run=run, allow=allow, changes=values)
     data = _named(given)
     return spec.plan_from_dict(spec.changed(data, _under(data, values)), run=run, allow=allow)
+
+
+def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:
+    """Return the base rate of each parameter group that was told, or ``None``.
+
+    Raises:
+        SpecError: One is no number.
+    """
+    from warmdown.spec import run_from_dict
+
+    bases = {name: run_from_dict({"lr": rate}).lr or 0.0 for name, rate in _pairs("--group", groups).items()}
+    return bases or None
 
 
 def _is_file(given: str) -> bool:
@@ -100,7 +113,7 @@ def _under(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = dict(text.partition("=")[::2] for text in texts)
+    pairs = {name: value for name, _, value in (text.partition("=") for text in texts)}
     for text in texts:
         if "=" not in text or text.startswith("="):
             raise SpecError([f"{option} {text}: a name and a value are needed. Write {option} end=0.1."])

@@ -25,6 +25,7 @@ CODES: Mapping[str, str] = {
     "never-moves": "The value is the same all along, although a curve was written.",
     "never-reaches-end": "The last update is far from the end value.",
     "no-end": "The clock is not updates, and the run has no end on it.",
+    "not-finite": "A value is infinite or undefined.",
     "not-measurable": "A length needs a fact that the run does not have.",
     "out-of-range": "A momentum or beta reaches 1.",
     "preview": "Another library's class is only looked at.",

@@ -75,6 +75,12 @@ class Subject:
         base = self.run.lr if self.is_rate and self.run.lr is not None else 1.0
         return self.target.meaning.value(step, base)
 
+    def first_unbounded(self) -> int | None:
+        """Return the first sampled step whose value is no finite number."""
+        steps, values = self.samples
+        bad = np.flatnonzero(~np.isfinite(values))
+        return int(steps[bad[0]]) if bad.size else None
+
     def zeros(self, *, from_end: bool = False) -> int:
         """Return how many updates at the beginning, or at the end, use exactly zero."""
         known, beyond = 0, 1

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from warmdown.checks import curve, form
 from warmdown.checks.finding import Finding
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
+from warmdown.plot.digits import count as number_of
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 
@@ -35,7 +38,7 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
 
     Args:
         plan: A plan, or a schedule (it drives ``lr``).
-        run: Facts about the run, when the plan has none.
+        run: Facts about the run, in place of the plan's own; a base rate that it lacks is the plan's.
 
     Example:
         >>> from warmdown import Cosine, Linear, Run, warmup_cosine
@@ -47,7 +50,7 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
         jump 100 {'left': 1.0, 'right': 0.5}
     """
     plan = plan if isinstance(plan, Plan) else Plan.of(lr=plan)
-    run = plan.run if run is None else run
+    run = plan.run if run is None else run if run.lr is not None else replace(run, lr=plan.run.lr)
     found = [*_of_the_plan(plan, run)]
     for target in plan.targets:
         found += _of_the_target(target, plan, run)
@@ -62,15 +65,37 @@ def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
             yield _unknown_length(target)
             return
         subject = Subject(measured, target.meaning.of, run, stop)
-        for rule in (*form.CHECKS, *curve.CHECKS):
-            yield from rule(subject)
+        with np.errstate(all="ignore"):  # what is not finite is told, once
+            yield from _of_the_subject(subject)
     except ScheduleError as error:
         if run.length is None:
             yield _unknown_length(target)
         else:
             yield Finding(code="does-not-fit", severity="error", message=str(error), target=target.label)
+    except ArithmeticError:
+        yield _not_finite(target, None)
     except RunError as error:
         yield Finding(code="not-measurable", severity="error", message=str(error), target=target.label)
+
+
+def _of_the_subject(subject: Subject) -> Iterator[Finding]:
+    bad = subject.first_unbounded()
+    if bad is not None:
+        yield _not_finite(subject.target, bad)
+        return
+    for rule in (*form.CHECKS, *curve.CHECKS):
+        yield from rule(subject)
+
+
+def _not_finite(target: Target, step: int | None) -> Finding:
+    where = "" if step is None else f" at update {number_of(step)}"
+    return Finding(
+        code="not-finite",
+        severity="error",
+        message=f"is no finite number{where}: its parameters are too large. Give smaller ones.",
+        target=target.label,
+        step=step,
+    )
 
 
 def _length_of(plan: Plan, run: Run) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["from_dict", "load", "loads", "merged", "plan_from_dict", "run_from_dict"]
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +69,9 @@ def plan_from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = 
     reading = _reading(run or Run(), allow)
     _read_run(reading, data.get("run"), run)
     targets = [target for key in data if key not in _OF_A_PLAN for target in _targets(reading, str(key), data[key])]
+    for label, times in Counter(target.label for target in targets).items():
+        if times > 1:
+            reading.wrong(TARGETS, f"drives {label}, which stands in the plan by itself too. Leave one of the two out.")
     if not data.keys() - _OF_A_PLAN:
         reading.wrong("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
     words = {key: reader_of(hint)(reading, key, data[key]) for key, hint in _CHOICES.items() if key in data}

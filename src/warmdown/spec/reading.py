@@ -8,6 +8,7 @@ __all__ = [
     "MAX_NODES",
     "Text",
     "bounded",
+    "decoded",
     "from_json",
     "from_yaml",
     "join",

@@ -106,6 +106,15 @@ def test_other_facts_of_the_run_are_given_by_name() -> None:
     assert len(values(show("linear", *words, "--format", "csv"))["lr"]) == 100
 
 
+def test_groups_are_shown_with_their_own_rates() -> None:
+    words = ["milestones", "--param", "at=[50, 100]", "--param", "gamma=0.5", "--total-steps", "200"]
+    groups = ["--group", "unet=1e-4", "--group", "embedding=1e-3"]
+    found = values(show(*words, *groups, "--format", "csv"))
+    assert (found["lr/unet"][100], found["lr/embedding"][50]) == (2.5e-5, 5e-4)
+    assert "lr/embedding" in show(*words, *groups).stdout
+    assert "run.lr: 'fast': not a number." in show(*words, "--group", "unet=fast").stderr
+
+
 def test_a_plan_may_come_through_a_pipe() -> None:
     assert values(show("-", "--format", "csv", given="lr: linear\nrun: {total_steps: 2}"))["lr"] == [1, 0.5]
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from warmdown.app.given import plan_options, read_plan, run_options, run_told
+from warmdown.app.given import bases_told, plan_options, read_plan, run_options, run_told
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
     from warmdown.plan import Plan
-    from warmdown.plot import Moment
+    from warmdown.plot import Groups, Moment
 
 _PICTURES = (".png", ".svg", ".html")
 _NUMBERS = (".csv", ".json")
@@ -34,6 +34,7 @@ _ROWS_FOR_THE_EYE = 21
 @click.option(
     "--format", "form", type=click.Choice(("table", "csv", "json")), help="Rows of step, target, value; no picture."
 )
+@click.option("--group", "groups", multiple=True, metavar="NAME=LR", help="Show a parameter group with its own rate.")
 @click.option("--points", type=click.IntRange(2, 10_000_000), metavar="N", help="Rows of each target, at most.")
 @click.option(
     "--out",
@@ -48,6 +49,7 @@ def command(
     more: tuple[str, ...],
     log: bool,
     form: str | None,
+    groups: tuple[str, ...],
     points: int | None,
     out: Path | None,
     width: int | None,
@@ -61,22 +63,24 @@ def command(
     warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
     """
     plan = read_plan(given, params, run_told(more, **facts), allow)
+    bases = bases_told(groups)
     if out is not None:
-        _write(plan, out, log=log, points=points, title=given)
+        _write(plan, out, points=points, log=log, title=given, groups=bases)
     elif form is not None:
-        click.echo(_numbers(plan, form, points), nl=False)
+        click.echo(_numbers(plan, form, points, bases), nl=False)
     else:
-        click.echo(_picture(plan, log=log, width=width))
+        click.echo(_picture(plan, log=log, width=width, groups=bases))
 
 
-def _picture(plan: Plan, *, log: bool, width: int | None) -> str:
+def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None) -> str:
     """Return the curve, what it shows in words, and the values where something happens."""
     from warmdown.plot import summary, table, terminal
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     columns = width or min(shutil.get_terminal_size().columns, 100)
-    told = "\n\n".join(textwrap.fill(paragraph, columns) for paragraph in summary(plan).split("\n\n"))
-    return "\n\n".join([terminal(plan, log=log, width=columns, colour=colour), told, _key_values(table(plan))])
+    told = "\n\n".join(textwrap.fill(paragraph, columns) for paragraph in summary(plan, groups=groups).split("\n\n"))
+    curve = terminal(plan, log=log, width=columns, colour=colour, groups=groups)
+    return "\n\n".join([curve, told, _key_values(table(plan, groups=groups))])
 
 
 def _key_values(moments: list[Moment]) -> str:
@@ -97,33 +101,35 @@ def _in_columns(line: Iterable[str], wide: list[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _numbers(plan: Plan, form: str, points: int | None) -> str:
+def _numbers(plan: Plan, form: str, points: int | None, groups: Groups | None) -> str:
     from warmdown.app import export
 
     as_text = {"table": export.as_table, "csv": export.as_csv, "json": export.as_json}[form]
-    _warn_of_factors(plan)
-    return as_text(export.rows(plan, points=points or (_ROWS_FOR_THE_EYE if form == "table" else export.POINTS)))
+    _warn_of_factors(plan, groups)
+    many = points or (_ROWS_FOR_THE_EYE if form == "table" else export.POINTS)
+    return as_text(export.rows(plan, points=many, groups=groups))
 
 
-def _warn_of_factors(plan: Plan) -> None:
+def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
     """Say on the other stream which numbers are not in the unit of their field."""
     from warmdown.schedules import Scale
 
-    unknown = [t.name for t in plan.targets if isinstance(t.meaning, Scale) and (t.name != "lr" or plan.run.lr is None)]
+    known = {"lr"} if groups or plan.run.lr is not None else set()
+    unknown = [t.name for t in plan.targets if isinstance(t.meaning, Scale) and t.name not in known]
     for name in dict.fromkeys(unknown):
         way_out = " Give --lr for rates." if name == "lr" else ""
         click.echo(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
 
 
-def _write(plan: Plan, out: Path, *, points: int | None, **how: Any) -> None:
+def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
     from warmdown import plot, spec
     from warmdown.spec.writing import write_whole
 
     ending = out.suffix.lower()
     if ending in _PICTURES:
-        plot.save(plan, out, **how)
+        plot.save(plan, out, groups=groups, **how)
     elif ending in _NUMBERS:
-        write_whole(out, _numbers(plan, ending[1:], points))
+        write_whole(out, _numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:
         spec.save(plan, out)
     else:
