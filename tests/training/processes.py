@@ -33,7 +33,7 @@ def start(work: Callable[[], object], said: Path) -> int:
         code = 130
     except BaseException:
         traceback.print_exc()
-    finally:
+    finally:  # never back into the test that this process is a copy of
         os._exit(code)
 
 

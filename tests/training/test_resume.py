@@ -26,8 +26,13 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("after", [4, 13])
+@pytest.mark.parametrize(
+    ("situation", "after"),
+    [
+        *zip(SITUATIONS, [13, 4, 7, 17, 20, 26], strict=True),  # the ends of epochs and places inside
+        *(pytest.param(situation, 9, marks=pytest.mark.slow) for situation in SITUATIONS),
+    ],
+)
 def test_a_resumed_run_ends_with_the_same_bits(situation: str, after: int, tmp_path: Path) -> None:
     told = SITUATIONS[situation]
     whole = small.make(tmp_path / "whole", [ModelEmaCallback(0.9)])
