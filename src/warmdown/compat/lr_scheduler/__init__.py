@@ -1,0 +1,10 @@
+"""The names of ``torch.optim.lr_scheduler``, right where torch's own are wrong: change the import's prefix, no more."""
+
+from warmdown.compat.lr_scheduler.base import *
+from warmdown.compat.lr_scheduler.composed import *
+from warmdown.compat.lr_scheduler.cycles import *
+from warmdown.compat.lr_scheduler.functions import *
+from warmdown.compat.lr_scheduler.plateau import *
+from warmdown.compat.lr_scheduler.restarts import *
+from warmdown.compat.lr_scheduler.slopes import *
+from warmdown.compat.lr_scheduler.stairs import *

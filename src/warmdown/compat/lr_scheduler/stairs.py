@@ -1,0 +1,149 @@
+"""Chainable names whose rate stands, and then stands elsewhere."""
+
+from __future__ import annotations
+
+__all__ = ["ConstantLR", "MultiStepLR", "StepLR"]
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as theirs
+
+from warmdown.compat.lr_scheduler.families import Chainable, Curve
+from warmdown.compat.lr_scheduler.given import Given, in_ticks
+from warmdown.errors import ScheduleError
+from warmdown.schedules import Milestones, Staircase, Table
+
+
+class StepLR(Chainable, theirs.StepLR):
+    """A factor every few steps.
+
+    Args:
+        optimizer: A torch optimizer.
+        step_size: Steps from one factor to the next, above 0.
+        gamma: The factor, not negative.
+        last_epoch: -1 begins; to go on, the number of steps made before, less one.
+        verbose: Gone; accepted, so that older code runs.
+
+    Raises:
+        ScheduleError: ``step_size`` is not positive, or ``gamma`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from warmdown.compat.lr_scheduler import StepLR
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+        >>> scheduler = StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> for _ in range(4):
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> scheduler.get_last_lr()
+        [0.1]
+    """
+
+    step_size = Given()
+    gamma = Given()
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1, verbose: object = None
+    ) -> None:
+        self.step_size, self.gamma = step_size, gamma
+        self._curve = self._shape()
+        super().__init__(optimizer, last_epoch, verbose)
+
+    def _shape(self) -> Curve:
+        ticks, every = in_ticks("StepLR", step_size=self.step_size)
+        if self.gamma == 0:
+            return Milestones(gamma=0.0, at=(every,)), ticks
+        return Staircase(gamma=self.gamma, every=every), ticks
+
+
+class MultiStepLR(Chainable, theirs.MultiStepLR):
+    """A factor at each milestone.
+
+    Args:
+        optimizer: A torch optimizer.
+        milestones: Steps from which a further factor holds; one named twice counts twice.
+        gamma: The factor, not negative.
+        last_epoch: -1 begins; to go on, the number of steps made before, less one.
+        verbose: Gone; accepted, so that older code runs.
+
+    Raises:
+        ScheduleError: A milestone or ``gamma`` is negative.
+
+    Example:
+        >>> import torch
+        >>> from warmdown.compat.lr_scheduler import MultiStepLR
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1e-3)
+        >>> scheduler = MultiStepLR(optimizer, milestones=[50, 100, 150], gamma=0.5)
+        >>> scheduler.step(100)
+        >>> scheduler.get_last_lr()
+        [0.00025]
+    """
+
+    milestones = Given()
+    gamma = Given()
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+        verbose: object = None,
+    ) -> None:
+        self.milestones, self.gamma = Counter(milestones), gamma
+        self._curve = self._shape()
+        super().__init__(optimizer, last_epoch, verbose)
+
+    def _shape(self) -> Curve:
+        marks = sorted(Counter(self.milestones).elements())
+        return Milestones(gamma=self.gamma, at=tuple(math.ceil(mark) for mark in marks)), 1
+
+
+class ConstantLR(Chainable, theirs.ConstantLR):
+    """A factor that holds for the first steps, and then no more.
+
+    Args:
+        optimizer: A torch optimizer.
+        factor: The factor, 0 to 1.
+        total_iters: Steps for which it holds.
+        last_epoch: -1 begins; to go on, the number of steps made before, less one.
+        verbose: Gone; accepted, so that older code runs.
+
+    Raises:
+        ScheduleError: ``factor`` or ``total_iters`` is out of range.
+
+    Example:
+        >>> import torch
+        >>> from warmdown.compat.lr_scheduler import ConstantLR
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+        >>> scheduler = ConstantLR(optimizer, factor=0.5, total_iters=3)
+        >>> scheduler.get_last_lr()
+        [0.2]
+        >>> scheduler.step(3)
+        >>> scheduler.get_last_lr()
+        [0.4]
+    """
+
+    factor = Given()
+    total_iters = Given()
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+        verbose: object = None,
+    ) -> None:
+        if not 0 <= factor <= 1:
+            raise ScheduleError(f"ConstantLR(factor={factor}): a factor from 0 to 1 is needed.")
+        self.factor, self.total_iters = factor, total_iters
+        self._curve = self._shape()
+        super().__init__(optimizer, last_epoch, verbose)
+
+    def _shape(self) -> Curve:
+        ticks, length = in_ticks("ConstantLR", total_iters=self.total_iters)
+        return Table(values=(self.factor, 1.0), at=(length,)), ticks
