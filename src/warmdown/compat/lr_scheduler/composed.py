@@ -166,7 +166,7 @@ class SequentialLR(Composed, theirs.SequentialLR):
         return self._grip().field.noted("initial_lr")
 
     @property  # type: ignore[misc]
-    def _last_lr(self) -> list[Any]:
+    def _last_lr(self) -> list[Any]:  # type: ignore[override]
         turn, _ = whose_turn(self, self.last_epoch)
         return self._schedulers[turn].get_last_lr()  # type: ignore[no-any-return]
 
@@ -231,7 +231,7 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         return self._schedulers[0].base_lrs  # type: ignore[no-any-return]
 
     @property  # type: ignore[misc]
-    def _last_lr(self) -> list[Any]:
+    def _last_lr(self) -> list[Any]:  # type: ignore[override]
         return self._schedulers[-1].get_last_lr()  # type: ignore[no-any-return]
 
 
