@@ -70,7 +70,7 @@ class Setting:
     epochs: int
     low: float
     high: float
-    trials: int = 12
+    trials: int = 8
     seeds: int = 8
     methods: tuple[str, ...] = tuple(METHODS)
 
@@ -84,7 +84,7 @@ settings: Mapping[str, Setting] = {
         Setting(
             "fashion",
             "images",
-            "5,000 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 64",
+            "2,560 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 128",
             f"{_TASKS}:fashion_tune",
             f"{_TASKS}:fashion_judge",
             30,
@@ -94,7 +94,7 @@ settings: Mapping[str, Setting] = {
         Setting(
             "text",
             "text",
-            "64,000 bytes of text, a small transformer over bytes, AdamW, batches of 16",
+            "48,000 bytes of text, a small transformer over bytes, AdamW, batches of 16",
             f"{_TASKS}:text_tune",
             f"{_TASKS}:text_judge",
             10,

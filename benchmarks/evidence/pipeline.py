@@ -59,7 +59,7 @@ def judge(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: 
         say(f"[{done}/{total}] {setting.name}: {names[result.key]}, seed {result.spec.seed}: {result.status}")
 
     for result in run_all(every, Store(work / setting.name / "judge"), engine=engine, jobs=jobs, progress=told):
-        write_whole(results / setting.name / "runs" / f"{result.key}.json", _compact(_shrunk(result)))
+        write_whole(results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result)))
     index = {name: [spec.key for spec in held] for name, held in specs.items()}
     write_whole(results / setting.name / "index.json", _compact(index))
 
@@ -88,7 +88,7 @@ def _tuned(results: Path, setting: Setting, method: str) -> str:
 
 
 def _read(folder: Path, key: str) -> Result:
-    return Result.from_dict(json.loads((folder / "runs" / f"{key}.json").read_text(encoding="utf-8")))
+    return Result.from_dict(json.loads((folder / "judged" / f"{key}.json").read_text(encoding="utf-8")))
 
 
 def _shrunk(result: Result) -> dict[str, Any]:

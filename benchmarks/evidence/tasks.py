@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["fashion_judge", "fashion_tune", "large_judge", "large_tune", "text_judge", "text_tune"]
 
 import os
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
@@ -19,67 +19,62 @@ from warmdown.training import Task
 from warmdown.training.tasks import fashion, text
 from warmdown.training.tasks.digits import accuracy
 
-_LEARN, _EVALUATE = 5_000, 5_000
-_LEARN_BYTES, _EVALUATE_BYTES = 64_000, 32_000
+_LEARN, _EVALUATE = 2_560, 2_560
+_LEARN_LARGE, _EVALUATE_LARGE = 50_000, 10_000
+_LEARN_BYTES, _EVALUATE_BYTES = 48_000, 24_000
 
 
 def fashion_tune() -> Task:
-    """Return 5,000 pictures of clothes to learn, 5,000 others of the training set to tune by."""
-    return _pictures(_small_network(), fashion._pairs("train"), slice(0, _LEARN), None, epochs=30)
+    """Return 2,560 pictures of clothes to learn, 2,560 others of the training set to tune by."""
+    return _pictures(_small_network(), _part("train", 0, _LEARN), _part("train", _LEARN, _EVALUATE))
 
 
 def fashion_judge() -> Task:
-    """Return the same 5,000 pictures to learn, the first 5,000 of the test set to judge by."""
-    return _pictures(_small_network(), fashion._pairs("train"), slice(0, _LEARN), fashion._pairs("t10k"), epochs=30)
+    """Return the same 2,560 pictures to learn, the first 2,560 of the test set to judge by."""
+    return _pictures(_small_network(), _part("train", 0, _LEARN), _part("t10k", 0, _EVALUATE))
 
 
 def large_tune() -> Task:
     """Return 50,000 pictures and a residual network, for a GPU; tuned by the other 10,000."""
-    return _pictures(_residual_network(), fashion._pairs("train"), slice(0, 50_000), None, epochs=30, batch_size=512)
+    tuned_by = _part("train", _LEARN_LARGE, _EVALUATE_LARGE)
+    return _pictures(_residual_network(), _part("train", 0, _LEARN_LARGE), tuned_by, batch_size=512)
 
 
 def large_judge() -> Task:
     """Return the same, judged by the test set."""
-    judged_by = fashion._pairs("t10k")
-    return _pictures(
-        _residual_network(), fashion._pairs("train"), slice(0, 50_000), judged_by, epochs=30, batch_size=512
-    )
+    judged_by = _part("t10k", 0, _EVALUATE_LARGE)
+    return _pictures(_residual_network(), _part("train", 0, _LEARN_LARGE), judged_by, batch_size=512)
 
 
 def text_tune() -> Task:
-    """Return 64,000 bytes of Python's documentation to learn, the next 32,000 to tune by."""
+    """Return 48,000 bytes of Python's documentation to learn, the next 24,000 to tune by."""
     return _bytes(_LEARN_BYTES)
 
 
 def text_judge() -> Task:
-    """Return the same bytes to learn, 32,000 later ones to judge by."""
+    """Return the same bytes to learn, 24,000 later ones to judge by."""
     return _bytes(_LEARN_BYTES + _EVALUATE_BYTES)
 
 
-def _pictures(
-    network: nn.Module,
-    train: TensorDataset,
-    learn: slice,
-    test: TensorDataset | None,
-    *,
-    epochs: int,
-    batch_size: int = 64,
-) -> Task:
-    images, labels = train.tensors
-    others = train.tensors if test is None else test.tensors
-    start = learn.stop if test is None else 0
-    held = slice(start, start + (_EVALUATE if len(images[learn]) == _LEARN else 10_000))
+def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, batch_size: int = 128) -> Task:
     return Task(
         model=network,
         loss=nn.functional.cross_entropy,
-        train=TensorDataset(images[learn], labels[learn]),
-        test=TensorDataset(others[0][held], others[1][held]),
+        train=train,
+        test=test,
         metrics={"accuracy": accuracy},
         optimizer=_momentum,
         lr=0.05,
-        epochs=epochs,
+        epochs=30,
         batch_size=batch_size,
     )
+
+
+@lru_cache
+def _part(name: str, start: int, count: int) -> TensorDataset:
+    """Return a part of the pictures; one process reads it once."""
+    images, labels = fashion._pairs(name).tensors
+    return TensorDataset(images[start : start + count].clone(), labels[start : start + count].clone())
 
 
 def _bytes(evaluate_from: int) -> Task:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from warmdown.checks import check as check
     from warmdown.compat.importing import from_torch as from_torch
     from warmdown.errors import *
-    from warmdown.experiments import compare as compare
     from warmdown.experiments import find_rate as find_rate
     from warmdown.plan import *
     from warmdown.record import *
@@ -49,7 +48,7 @@ _ROOMS = {
         "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
     "warmdown.compat.importing": ("from_torch",),
-    "warmdown.binding": ("Scheduler",),
+    "warmdown.binding": ("Attribute", "Scheduler", "as_tensors"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),

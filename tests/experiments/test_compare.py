@@ -245,3 +245,11 @@ def test_the_command_takes_files_and_names(tmp_path: Path) -> None:
     assert "mine" in result.stdout
     assert (tmp_path / "report.md").read_text().count("\n| ") == 3
     assert "neither a file nor a shape. Did you mean" in str(CliRunner().invoke(command, ["warmup_cosin"]).exception)
+
+
+def test_a_schedule_that_waits_for_a_metric_hears_of_every_evaluation() -> None:
+    plateau = wd.Plateau(metric="eval_loss", factor=0.5, patience=0, threshold=10.0)  # nothing is ever an improvement
+    spec = RunSpec.of(wd.Plan.of(lr=plateau), "small_tasks:small", 0, {"epochs": 4})
+    steps, rates = perform(spec).curves["lr/0"]
+    by_epoch = [rates[steps.index(6 * epoch + 3)] for epoch in range(4)]
+    assert by_epoch == pytest.approx([0.1, 0.1, 0.05, 0.025])

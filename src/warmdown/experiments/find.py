@@ -198,7 +198,7 @@ def _swept(
             if repeat:
                 before.go_back()
                 seed_everything(mixed(seed, repeat))
-            sweep = Sweep(field, rows, stop_at)
+            sweep = Sweep(Field(field.optimizer, field.name), rows, stop_at)
             try:
                 run(sweep)
             finally:

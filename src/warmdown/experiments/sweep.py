@@ -76,9 +76,12 @@ class Sweep:
 
     def _write(self) -> None:
         """Write the next row; a trainer may have made the optimizer's groups anew meanwhile."""
-        if not self.field.is_current:
-            self.field = Field(self.field.optimizer, self.field.name)
-        self.field.write(self.rows[len(self.losses)])
+        self._current().write(self.rows[len(self.losses)])
+
+    def _current(self) -> Field:
+        """Return the field as the optimizer has it now: a trainer, or another field, may have made its slots anew."""
+        self.field = Field(self.field.optimizer, self.field.name)
+        return self.field
 
     def _end(self, why: str) -> bool:
         self.ended = why
@@ -88,7 +91,7 @@ class Sweep:
         if _is_skipped(self.field.optimizer):
             return
         planned = list(self.rows[len(self.losses)])
-        held = Field(self.field.optimizer, self.field.name).read()
+        held = self._current().read()
         if not all(math.isclose(one, other, rel_tol=1e-5) for one, other in zip(planned, held, strict=True)):
             raise TrainingError(
                 f"find_rate: the update used {self.field.name}={held}, where {planned} was to be tried: something else "

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from warmdown.schedules.feedback import feedbacks
 from warmdown.training import TrainerCallback
 from warmdown.training.callbacks.base import StopTrainingError
 
@@ -41,7 +40,6 @@ class Watching(TrainerCallback):
         """Ask whether the run is worth going on."""
         history = trainer.run_history
         metrics = {name.removesuffix("_epoch"): history.get_latest_metric(name) for name in history.get_metric_names()}
-        _tell_schedules(trainer.scheduler, metrics)
         if self._report is not None and not self._report(trainer.progress.updates, metrics):
             self.is_pruned = True
             raise StopTrainingError("ended as hopeless")
@@ -50,14 +48,3 @@ class Watching(TrainerCallback):
         if monotonic() - self._told > _EVERY:
             self._told = monotonic()
             self._alive()
-
-
-def _tell_schedules(scheduler: Any, metrics: Mapping[str, float]) -> None:
-    """Let schedules that answer to a metric hear of an evaluation."""
-    plan = getattr(scheduler, "plan", None)
-    if plan is None or not hasattr(scheduler, "observe"):
-        return
-    schedules = [schedule for target in plan.targets for schedule in target.meaning.schedules()]
-    wanted = {waiting.metric for schedule in schedules for waiting in feedbacks(schedule)}
-    if told := {name: metrics[name] for name in wanted if name in metrics}:
-        scheduler.observe(**told)
