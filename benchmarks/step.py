@@ -1,0 +1,203 @@
+"""What does one ``scheduler.step()`` cost, over the bare loop that writes one number in each group?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from benchmarks.harness import Peers, Table, race
+
+import warmdown as wd
+
+TOTAL, WARMUP = 10_000_000, 100_000
+SIZES = (1, 10, 100, 1000)
+Contender = Callable[[torch.optim.Optimizer], Callable[[], object]]
+
+
+def main() -> None:
+    """Measure one rate, a constant phase, and several fields at once."""
+    warnings.simplefilter("ignore")
+    publish_step()
+    publish_fields()
+
+
+def publish_step() -> None:
+    """Tell what warmup and cosine cost for one rate in each of 1 to 1000 groups."""
+    publish_rates("step", "`step()`, float rate, warmup and cosine, over the bare loop", groups_of)
+    question = "The same, each group with a base rate of its own: every step makes as many new numbers"
+    publish_rates("step_own_bases", question, groups_with_bases)
+    publish_constant()
+
+
+def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch.optim.Optimizer]) -> None:
+    """Race all contenders at each size."""
+    table = Table(name_of_table, question, ("contender", *map(_groups, SIZES)))
+    ratios: dict[str, list[float]] = {}
+    peers = Peers()
+    for size in SIZES:
+        found = Peers({"bare loop": bare_loop(made(size))}, peers.skipped)
+        for name, build in CONTENDERS.items():
+            found.add(name, partial(build, made(size)))
+        times = race(found.found, calls=max(10, 1000 // size), rounds=9)
+        for name, measured in times.items():
+            ratios.setdefault(name, []).append(measured.over(times["bare loop"]))
+    for name, row in ratios.items():
+        table.add(name, *(f"{ratio:.2f}x" for ratio in row))
+        table.figures[name] = row
+    table.publish(peers.skipped)
+
+
+def publish_constant() -> None:
+    """Tell what a step costs in a phase that changes nothing."""
+    steps = {f"{size} groups": constant(groups_with_bases(size)) for size in SIZES}
+    times = race(steps, calls=5000, rounds=15)
+    table = Table("constant", "`step()` in a constant phase: nothing is written", ("groups", "µs"))
+    for name, measured in times.items():
+        table.add(name, measured.median * 1e6)
+        table.figures[name] = measured.median * 1e6
+    table.publish()
+
+
+def publish_fields() -> None:
+    """Tell what several fields at once cost, over a bare loop for each."""
+    question = "`step()`, several fields of 10 groups, over a bare loop for each field"
+    table = Table("fields", question, ("contender", "ratio"))
+    for name, (build, fields) in MANY.items():
+        racers = {"bare loops": bare_fields(groups_of(10), fields), name: build(groups_of(10))}
+        times = race(racers, calls=300, rounds=9)
+        table.figures[name] = times[name].over(times["bare loops"])
+        table.add(name, f"{table.figures[name]:.2f}x")
+    table.publish()
+
+
+def groups_of(count: int) -> torch.optim.Optimizer:
+    """An AdamW of ``count`` groups with one base rate, as weight-decay groups have."""
+    return torch.optim.AdamW([{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(count)], lr=1e-3)
+
+
+def groups_with_bases(count: int) -> torch.optim.Optimizer:
+    """An AdamW of ``count`` groups, each with a base rate of its own, as layer-wise decay has."""
+    return torch.optim.AdamW(
+        [{"params": [torch.zeros(1, requires_grad=True)], "lr": 1e-3 * (1 + index / count)} for index in range(count)]
+    )
+
+
+def bare_loop(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The least that writing takes: the values are there already."""
+    groups, values = optimizer.param_groups, [0.1] * len(optimizer.param_groups)
+
+    def write() -> None:
+        for group, value in zip(groups, values):  # noqa: B905 as bare as can be
+            group["lr"] = value
+
+    return write
+
+
+def bare_fields(optimizer: torch.optim.Optimizer, count: int) -> Callable[[], object]:
+    """One bare loop for each field; a beta is a tuple made anew."""
+    groups, values = optimizer.param_groups, [0.1] * len(optimizer.param_groups)
+
+    def write() -> None:
+        for group, value in zip(groups, values):  # noqa: B905
+            group["lr"] = value
+        for group, value in zip(groups, values):  # noqa: B905
+            group["betas"] = (value, 0.999)
+        if count == 3:
+            for group, value in zip(groups, values):  # noqa: B905
+                group["weight_decay"] = value
+
+    return write
+
+
+def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """warmdown, trusting its caller, because no optimizer runs here."""
+    plan = wd.warmup_cosine(warmup=WARMUP)
+    return wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=TOTAL), count="attempts").step
+
+
+def constant(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Warmdown on the trunk of a WSD plan."""
+    scheduler = wd.Scheduler(optimizer, lr=wd.wsd(warmup=10), run=wd.Run(total_steps=TOTAL), count="attempts")
+    scheduler.seek(1000)
+    return scheduler.step
+
+
+def torch_sequential(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Torch's LinearLR and CosineAnnealingLR in a SequentialLR."""
+    from torch.optim import lr_scheduler
+
+    warmup = lr_scheduler.LinearLR(optimizer, 1e-3, 1.0, 100)
+    cosine = lr_scheduler.CosineAnnealingLR(optimizer, TOTAL)
+    return lr_scheduler.SequentialLR(optimizer, [warmup, cosine], [100]).step
+
+
+def torch_cosine(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Torch's CosineAnnealingLR alone."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TOTAL).step
+
+
+def transformers(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The cosine with warmup of transformers."""
+    from transformers import get_cosine_schedule_with_warmup
+
+    return get_cosine_schedule_with_warmup(optimizer, 100, TOTAL).step  # type: ignore[no-any-return]
+
+
+def pytorch_accelerated(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The cosine of pytorch-accelerated."""
+    from tests.compat.timm_parts import timm_scheduler
+
+    timm_scheduler()
+    from pytorch_accelerated.schedulers import CosineLrScheduler
+
+    return CosineLrScheduler(optimizer, total_num_epochs=1000, num_update_steps_per_epoch=1000).step  # type: ignore[no-any-return]
+
+
+def ignite(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The cosine of ignite, which drives one value for all groups."""
+    from ignite.handlers import CosineAnnealingScheduler
+
+    scheduler = CosineAnnealingScheduler(optimizer, "lr", 0.1, 0.0, TOTAL)
+    return lambda: scheduler(None)
+
+
+def ours_one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """One-cycle with rate and first beta."""
+    return wd.Scheduler(optimizer, **wd.one_cycle(), run=wd.Run(total_steps=TOTAL), count="attempts").step
+
+
+def ours_three(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """One-cycle, and weight decay beside it."""
+    decay = wd.Set(wd.Cosine(start=0.04, end=0.4))
+    run = wd.Run(total_steps=TOTAL)
+    return wd.Scheduler(optimizer, **wd.one_cycle(), weight_decay=decay, run=run, count="attempts").step
+
+
+def torch_one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Torch's OneCycleLR."""
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=TOTAL).step
+
+
+CONTENDERS: dict[str, Contender] = {
+    "warmdown": ours,
+    "torch SequentialLR": torch_sequential,
+    "torch CosineAnnealingLR": torch_cosine,
+    "transformers": transformers,
+    "pytorch-accelerated": pytorch_accelerated,
+    "ignite (one value)": ignite,
+}
+MANY: dict[str, tuple[Contender, int]] = {
+    "warmdown: lr, beta1": (ours_one_cycle, 2),
+    "torch OneCycleLR: lr, beta1": (torch_one_cycle, 2),
+    "warmdown: lr, beta1, weight decay": (ours_three, 3),
+}
+
+
+def _groups(count: int) -> str:
+    return f"{count} group{'s' if count > 1 else ''}"
+
+
+if __name__ == "__main__":
+    main()
