@@ -13,6 +13,7 @@ import torch
 from torch.optim import lr_scheduler
 
 import warmdown as wd
+from warmdown.compat import schedulers
 from warmdown.errors import ScheduleError, SpecError
 from warmdown.spec.external import MAX_STEPS
 
@@ -85,12 +86,26 @@ def test_a_function_that_makes_a_scheduler_is_previewed_too() -> None:
 
 
 def test_a_class_that_counts_by_itself_is_stepped_once_an_update() -> None:
-    schedulers = pytest.importorskip("pytorch_accelerated.schedulers")
+    theirs = pytest.importorskip("pytorch_accelerated.schedulers")
     init_args = {"total_num_epochs": 3, "num_update_steps_per_epoch": 10}
     data = {"class_path": "pytorch_accelerated.schedulers.CosineLrScheduler", "init_args": init_args}
-    real = stepped(lambda o: schedulers.CosineLrScheduler(o, **init_args))
+    real = stepped(lambda o: theirs.CosineLrScheduler(o, **init_args))
     preview = wd.from_dict(data, allow=["pytorch_accelerated"]).over(RUN)
     np.testing.assert_allclose(preview(np.arange(30)) * 0.05, real, rtol=1e-14)
+
+
+def test_a_scheduler_of_ours_counts_the_updates_of_the_preview() -> None:
+    init_args = {"total_num_epochs": 3, "num_update_steps_per_epoch": 10}
+    preview = wd.from_dict({"class_path": "warmdown.compat.schedulers.CosineLrScheduler", "init_args": init_args})
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05)
+    scheduler, real = schedulers.CosineLrScheduler(optimizer, **init_args), []
+    for _ in range(30):
+        real.append(optimizer.param_groups[0]["lr"])
+        optimizer.param_groups[0]["params"][0].grad = torch.zeros(1)
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(preview.over(RUN)(np.arange(30)) * 0.05, real, rtol=1e-14)
+    assert len(set(real)) > 25
 
 
 class Told:

@@ -115,7 +115,10 @@ def _walked(external: External) -> npt.NDArray[np.float64]:
             scheduler = _built(external.class_path, external.init_args, optimizer, external.allow)
             values[0] = rate.read()[0]
             optimizer.step()  # some classes look whether it ever made one
+            watched = getattr(optimizer, "_optimizer_step_post_hooks", True)
             for step in range(1, values.size):
+                if watched and step > 1:
+                    optimizer.step()  # others count each one; for the rest it would be most of the time
                 _advance(scheduler, step)
                 values[step] = rate.read()[0]
         except ScheduleError:
@@ -133,7 +136,9 @@ def _small_optimizer(external: External) -> tuple[Any, Any]:
         raise MissingExtra(f"a preview of {external.class_path}", "torch", "torch") from None
     from warmdown.binding.field import Field
 
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=external.base or 1.0, momentum=0.9)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    optimizer = torch.optim.SGD([parameter], lr=external.base or 1.0, momentum=0.9)
     return optimizer, Field(optimizer, "lr")
 
 
