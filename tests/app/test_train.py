@@ -94,6 +94,18 @@ def test_two_plans_are_drawn_together(here: Path, pictures: None) -> None:
     assert Record.load(here / "both" / "constant" / "record.jsonl").curve("lr/0")[1] == [0.05] * 12
 
 
+def test_a_recipe_is_trained_under_by_its_name(here: Path) -> None:
+    train("one_cycle", "--param", "warm=50%", "--epochs", 4, "--lr", 0.05, "--out", "a")
+    rates = Record.load(here / "a" / "record.jsonl").curve("lr/0")[1]
+    assert max(rates) == rates[6] == pytest.approx(0.05)
+
+
+def test_placeholders_stand_for_the_runs_real_numbers(here: Path) -> None:
+    (here / "half.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n")
+    train("half.yaml", "--epochs", 4, "--lr", 1.0, "--out", "a")
+    assert Record.load(here / "a" / "record.jsonl").curve("lr/0")[1][:7] == pytest.approx([1 - n / 6 for n in range(7)])
+
+
 def test_what_the_shell_says_goes_before_what_the_plan_says(here: Path) -> None:
     train("plan.yaml", "--epochs", 2, "--batch-size", 16, "--accumulate", 2, "--out", "a")
     assert json.loads((here / "a" / "result.json").read_text())["updates"] == 6

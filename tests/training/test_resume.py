@@ -17,7 +17,7 @@ from warmdown.training import ModelEmaCallback, Trainer, digest_of_weights
 SITUATIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulation": {"gradient_accumulation_steps": 3},
-    "workers": {"train_dataloader_kwargs": {"num_workers": 2}},
+    "workers": {"train_dataloader_kwargs": {"num_workers": 2, "persistent_workers": True}},
     "no shuffling, clipped": {"train_dataloader_kwargs": {"shuffle": False}, "gradient_clip_norm": 0.1},
     "a limit in the middle of an epoch": {"max_num_train_steps": 31},
     "torch's scheduler": {

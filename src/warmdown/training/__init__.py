@@ -4,6 +4,7 @@ from warmdown.training.branch import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.history import *
+from warmdown.training.planning import *
 from warmdown.training.progress import *
 from warmdown.training.tasks import *
 from warmdown.training.trainer import *

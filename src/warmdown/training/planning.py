@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Bases", "facts_of", "plan_of", "run_in", "run_of", "scheduler_for", "tell_metrics"]
+__all__ = ["LatePlan"]
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,19 @@ from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.training.progress import TrainerRunConfig
+
+
+@dataclass(frozen=True)
+class LatePlan:
+    """A plan that is read when the run's real numbers are known, because placeholders stand for them.
+
+    Args:
+        read: Takes the run, returns the plan.
+        run: Facts about the run that it brings along.
+    """
+
+    read: Callable[[Run], Plan]
+    run: Run = field(default_factory=Run)
 
 
 class Bases:
@@ -61,6 +74,8 @@ def plan_of(given: Any, run: Run) -> Plan | None:
     """
     if isinstance(given, Plan):
         return given
+    if isinstance(given, LatePlan):
+        return given.read(run)
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
     if isinstance(given, str | PathLike):
@@ -76,13 +91,13 @@ def plan_of(given: Any, run: Run) -> Plan | None:
 
 def run_in(given: Any) -> Run:
     """Return the facts about the run that a plan brings along; a file need not be whole for that."""
-    if isinstance(given, Plan):
+    if isinstance(given, Plan | LatePlan):
         return given.run
     data = _data(given)
     told = data.get("run") if isinstance(data, Mapping) else None
     if not isinstance(told, Mapping):
         return Run()
-    known = {field.name for field in fields(Run)}
+    known = {fact.name for fact in fields(Run)}
     try:
         return Run(**{name: _number(fact) for name, fact in told.items() if name in known})
     except (RunError, TypeError):  # told in full when the plan itself is read

@@ -6,6 +6,7 @@ __all__ = ["command"]
 
 import os
 import sys
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -13,60 +14,72 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warmdown.app.given import plan_options, read_plan
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.record import Record
+from warmdown.run import Run
 
 if TYPE_CHECKING:
-    from warmdown.training import Outcome
+    from warmdown.plan import Plan
+    from warmdown.training import LatePlan, Outcome
 
-_POLICIES = ("ask", "saved", "given", "rescale", "continue")
+_POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm")
+
+
+def _options(command: Any) -> Any:
+    """Add what a run can be told."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    count = click.IntRange(1)
+    for option in reversed(
+        [
+            click.option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and draw both."),
+            click.option("--task", default="digits", show_default=True, help="digits, fashion, text, module:function."),
+            click.option("--out", type=folder, help="Folder for all that is written; runs/<plan> when left out."),
+            click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in the folder."),
+            click.option("--checkpoint-every", type=count, metavar="N", help="Updates between two checkpoints."),
+            click.option("--keep", type=count, default=3, show_default=True, help="Checkpoints that are kept."),
+            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
+            click.option("--epochs", type=count, metavar="N", help="Passes over the data."),
+            click.option("--max-steps", type=count, metavar="N", help="Updates to make."),
+            click.option("--lr", type=float, help="Base learning rate."),
+            click.option("--batch-size", type=count, metavar="N", help="Samples in a batch of one process."),
+            click.option("--accumulate", type=count, default=1, show_default=True, help="Batches that make an update."),
+            click.option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none."),
+            click.option("--on-change", type=click.Choice(_POLICIES), default="ask", show_default=True,
+                         help="What happens when the checkpoint was made under another plan."),
+            click.option("--threads", type=count, default=1, show_default=True, help="Threads of torch on the CPU."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.command("train")
-@click.argument("plan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--against",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Train under this plan too, and draw both.",
-)
-@click.option(
-    "--task", default="digits", show_default=True, help="digits, fashion, text, or module:function of your own."
-)
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for all that is written.  [runs/<plan>]"
-)
-@click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in the folder, if there is one.")
-@click.option("--checkpoint-every", type=click.IntRange(1), metavar="N", help="Updates between two checkpoints.")
-@click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Checkpoints that are kept.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
-@click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Updates to make.")
-@click.option("--batch-size", type=click.IntRange(1), help="Samples in a batch of one process.")
-@click.option("--accumulate", type=click.IntRange(1), default=1, show_default=True, help="Batches that make an update.")
-@click.option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none.")
-@click.option(
-    "--on-change",
-    type=click.Choice(_POLICIES),
-    default="ask",
-    show_default=True,
-    help="What happens when the checkpoint was made under another plan.",
-)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of torch on the CPU.")
-def command(plan: Path, against: Path | None, out: Path | None, threads: int, **told: Any) -> None:
-    """Train under PLAN: progress bar, curves, record, TensorBoard events, checkpoints.
+@plan_options
+@_options
+def command(
+    given: str,
+    params: tuple[str, ...],
+    allow: tuple[str, ...],
+    against: str | None,
+    out: Path | None,
+    threads: int,
+    **told: Any,
+) -> None:
+    """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
 
-    The same plan, task and seed give the same weights: the digest that is printed last tells whether they are.
+    The same plan, task and seed give the same weights; the digest that is printed tells whether they are.
     """
     import torch
 
     torch.set_num_threads(threads)
     if "" not in sys.path:
         sys.path.insert(0, "")  # a task of one's own lies in the folder that the command is called in
-    plans = _named([plan] if against is None else [plan, against])
-    folder = out or Path("runs") / plan.stem
+    plans = _plans([(given, params)] if against is None else [(given, params), (against, ())], allow)
+    folder = out or Path("runs") / next(iter(plans))
     if not told["resume"]:
         _set_aside(folder)
-    runs = {name: _train(name, path, folder / name if against else folder, **told) for name, path in plans.items()}
+    runs = {name: _train(name, plan, folder / name if against else folder, **told) for name, plan in plans.items()}
     if is_first_process():
         _tell(runs, folder)
 
@@ -76,11 +89,28 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _named(paths: list[Path]) -> dict[str, Path]:
-    plans = {path.stem: path for path in paths}
-    if len(plans) < len(paths):
-        raise TrainingError(f"train(--against {paths[1]}): both plans are called {paths[1].stem!r}. Rename one.")
+def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> dict[str, LatePlan]:
+    """Return each plan by its name: a file's is its stem."""
+    from warmdown.training import LatePlan
+    from warmdown.training.planning import run_in
+
+    plans: dict[str, LatePlan] = {}
+    for given, params in asked:
+        path = Path(given)
+        name = path.stem if path.is_file() else given
+        if name in plans:
+            raise TrainingError(f"train(--against {given}): both plans are called {name!r}. Rename one.")
+        read = partial(_read, given, params, allow)
+        plans[name] = LatePlan(read, run_in(path) if path.is_file() else Run())
+        if given != "-":  # standard input is read once, when the run is known
+            plans[name].read(
+                Run(total_steps=1_000_000, epochs=1000, steps_per_epoch=1000, lr=1.0)
+            )  # mistakes come first
     return plans
+
+
+def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run) -> Plan:
+    return read_plan(given, params, run, allow)
 
 
 def _set_aside(folder: Path) -> None:
@@ -93,28 +123,13 @@ def _set_aside(folder: Path) -> None:
     click.echo(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
 
 
-def _train(name: str, path: Path, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
+def _train(name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
     shows = ProgressBarCallback(name) if sys.stdout.isatty() else LogMetricsCallback()
     if is_first_process():
-        click.echo(f"{name} ({path}): {task}, seed {told['seed']} → {folder}")
-    return run_task(
-        task,
-        path,
-        out=folder,
-        resume=told["resume"],
-        checkpoint_every=told["checkpoint_every"],
-        keep=told["keep"],
-        seed=told["seed"],
-        epochs=told["epochs"],
-        max_steps=told["max_steps"],
-        batch_size=told["batch_size"],
-        accumulate=told["accumulate"],
-        on_change=told["on_change"],
-        track=_trackers(track),
-        callbacks=[shows],
-    )
+        click.echo(f"{name}: {task}, seed {told['seed']} → {folder}")
+    return run_task(task, plan, out=folder, track=_trackers(track), callbacks=[shows], **told)
 
 
 def _trackers(asked: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Outcome", "run_task"]
+__all__ = ["Outcome", "TaskTrainer", "run_task"]
 
 import json
 from collections.abc import Iterable, Sequence
@@ -65,6 +65,7 @@ def run_task(
     seed: int = 0,
     epochs: int | None = None,
     max_steps: int | None = None,
+    lr: float | None = None,
     batch_size: int | None = None,
     accumulate: int = 1,
     resume: bool = False,
@@ -84,6 +85,7 @@ def run_task(
         seed: Seed of weights, order and everything else that is random.
         epochs: Passes over the data.
         max_steps: Updates to make.
+        lr: Base learning rate.
         batch_size: Samples in a batch of one process.
         accumulate: Batches of one process that make an update.
         resume: Whether to go on from the newest good checkpoint in ``out``, where there is one.
@@ -100,7 +102,7 @@ def run_task(
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
     trainer = TaskTrainer(
         task,
-        lr=task.lr if told.lr is None else told.lr,
+        lr=next(rate for rate in (lr, told.lr, task.lr) if rate is not None),
         callbacks=[TerminateOnNaNCallback(), recorder, *_writers(folder, checkpoint_every, keep, track), *callbacks],
         seed=seed,
         log_with=list(track) or None,
