@@ -218,7 +218,9 @@ class Tensors:
         self.members = members
         self._is_all = len(members) == len(slots)
         mine = [slots[index] for index in members]
-        self._vector = _beside_each_other(mine) if _may_move(mine, leave) else _neighbours(mine)
+        self._vector = _neighbours(mine)  # those of another field stay where it writes
+        if self._vector is None and _may_move(mine, leave):
+            self._vector = _beside_each_other(mine)
         self._tensors = [slot.value.detach() for slot in mine]
 
     @property
