@@ -18,14 +18,14 @@ from torch.optim import lr_scheduler as theirs
 
 from warmdown.binding.field import unwrapped
 from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
-from warmdown.compat.lr_scheduler.families import Absolute, Curve
+from warmdown.compat.lr_scheduler.families import Blended, Curve
 from warmdown.compat.lr_scheduler.given import Given, as_fraction, floats, in_ticks, one_a_group, require_optimizer
 from warmdown.compat.lr_scheduler.hand import Hand, Row, Swap
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import Constant, Cosine, ExponentialDecay, Function, Linear, Milestones, Schedule, Triangle
 
 
-class Cycled(Absolute):
+class Cycled(Blended):
     """Rates that may come with a momentum: a group's ``momentum``, or its first beta."""
 
     cycle_momentum = Given()
@@ -34,8 +34,8 @@ class Cycled(Absolute):
 
     _momentum: Hand | None = None
 
-    _NOT_STATE = Absolute._NOT_STATE | {"_momentum"}
-    _NOT_COPIED = Absolute._NOT_COPIED | {"_momentum"}
+    _NOT_STATE = Blended._NOT_STATE | {"_momentum"}
+    _NOT_COPIED = Blended._NOT_COPIED | {"_momentum"}
     _WORKED_OUT = frozenset({"use_beta1"})
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Absolute", "Chainable", "Curve"]
+__all__ = ["Absolute", "Blended", "Chainable", "Curve"]
 
 import math
 from abc import abstractmethod
@@ -208,12 +208,12 @@ class Absolute(Formula):
     _NOT_STATE = Formula._NOT_STATE | {"_based", "_is_alone"}
 
     @abstractmethod
-    def _weights(self, steps: Steps) -> list[Steps]:
-        """Return the unit curves at ``steps``."""
+    def _closed_row(self) -> list[float]:
+        """Return the rates of step ``last_epoch``."""
 
     @abstractmethod
-    def _points(self) -> list[list[float]]:
-        """Return what each curve weighs: one number for each group."""
+    def _ahead(self) -> Ahead:
+        """Return the rates of the steps to come."""
 
     def step(self, epoch: int | None = None) -> None:
         """Count one step and write its rates.
@@ -233,21 +233,32 @@ class Absolute(Formula):
         """Return the rate of each group at step ``last_epoch``."""
         return self._grip().typed(self._closed_row())
 
-    def _closed_row(self) -> list[float]:
-        return blend(self._weights(np.array([self.last_epoch], dtype=np.float64)), self._points()).first()
-
     def _next_row(self) -> list[float]:
         hand = self._grip()
         self._is_alone = self._row is None or hand.holds(self._row)
         return self._closed_row()
 
-    def _ahead(self) -> Ahead:
-        """Return the rates of the steps to come."""
-        return blend(self._weights(self._steps_to_come()), self._points())
-
     def _short_way(self) -> Swap:
         hand = self._grip()
         return (hand.swapping if self._is_alone else hand.setting)(self._ahead(), self.last_epoch)
+
+
+class Blended(Absolute):
+    """Rates that blend fixed points of each group by unit curves."""
+
+    @abstractmethod
+    def _weights(self, steps: Steps) -> list[Steps]:
+        """Return the unit curves at ``steps``."""
+
+    @abstractmethod
+    def _points(self) -> list[list[float]]:
+        """Return what each curve weighs: one number for each group."""
+
+    def _closed_row(self) -> list[float]:
+        return blend(self._weights(np.array([self.last_epoch], dtype=np.float64)), self._points()).first()
+
+    def _ahead(self) -> Ahead:
+        return blend(self._weights(self._steps_to_come()), self._points())
 
 
 def _are_near(row: Sequence[float], other: Sequence[float]) -> bool:

@@ -12,14 +12,14 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as theirs
 
 from warmdown.compat.lr_scheduler.ahead import Steps
-from warmdown.compat.lr_scheduler.families import Absolute
+from warmdown.compat.lr_scheduler.families import Blended
 from warmdown.compat.lr_scheduler.given import Given, is_count
 from warmdown.compat.lr_scheduler.hand import Row
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Cosine
 
 
-class CosineAnnealingWarmRestarts(Absolute, theirs.CosineAnnealingWarmRestarts):
+class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
     """Half a cosine wave down to ``eta_min``, again and again.
 
     Args:
@@ -52,7 +52,7 @@ class CosineAnnealingWarmRestarts(Absolute, theirs.CosineAnnealingWarmRestarts):
 
     _fraction: float = 0.0
 
-    _NOT_STATE = Absolute._NOT_STATE | {"_fraction"}
+    _NOT_STATE = Blended._NOT_STATE | {"_fraction"}
     _WORKED_OUT = frozenset({"T_cur", "T_i"})
 
     def __init__(

@@ -1,0 +1,302 @@
+"""torch's names in the situations of a training run: resumed, edited, nested, copied, compiled."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import math
+import pickle
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tests.compat.loops import rates, sgd
+from torch.optim import lr_scheduler as theirs
+
+import warmdown.compat.lr_scheduler
+from warmdown.compat.lr_scheduler import _LRScheduler
+
+wlr: Any = warmdown.compat.lr_scheduler
+torchs: Any = theirs
+
+Made = Callable[[Any], Any]
+
+EACH: dict[str, Made] = {
+    "step": lambda opt: wlr.StepLR(opt, 3, 0.5),
+    "multi": lambda opt: wlr.MultiStepLR(opt, [2, 4, 4], 0.5),
+    "constant": lambda opt: wlr.ConstantLR(opt, 0.5, 4),
+    "linear": lambda opt: wlr.LinearLR(opt, 0.25, 1.0, 6),
+    "exponential": lambda opt: wlr.ExponentialLR(opt, 0.9),
+    "polynomial": lambda opt: wlr.PolynomialLR(opt, 12, 2.0),
+    "cosine": lambda opt: wlr.CosineAnnealingLR(opt, 12, 0.01),
+    "restarts": lambda opt: wlr.CosineAnnealingWarmRestarts(opt, 3, 2),
+    "cyclic": lambda opt: wlr.CyclicLR(opt, 0.1, 0.4, 2, 3),
+    "one cycle": lambda opt: wlr.OneCycleLR(opt, 0.5, 12),
+    "swa": lambda opt: wlr.SWALR(opt, 0.05, 5),
+    "sequence": lambda opt: wlr.SequentialLR(opt, [wlr.LinearLR(opt, 0.5, 1.0, 3), wlr.CosineAnnealingLR(opt, 6)], [3]),
+    "chain": lambda opt: wlr.ChainedScheduler([wlr.ConstantLR(opt, 0.5, 3), wlr.ExponentialLR(opt, 0.9)]),
+}
+every = pytest.mark.parametrize("make", EACH.values(), ids=EACH)
+
+
+def momentum(*starts: float) -> torch.optim.SGD:
+    """Return an optimizer with momentum, one group for each rate."""
+    return sgd(*(starts or (0.1, 0.3)), momentum=0.9)
+
+
+def steps(scheduler: Any, count: int) -> list[list[float]]:
+    """Return what every group holds before each of so many steps."""
+    seen = []
+    for _ in range(count):
+        seen.append(rates(scheduler.optimizer))
+        scheduler.optimizer.step()
+        scheduler.step()
+    return seen
+
+
+@every
+def test_a_saved_state_goes_on_bit_for_bit(make: Made) -> None:
+    unbroken = steps(make(momentum()), 12)
+    first = make(momentum())
+    steps(first, 5)
+    file = io.BytesIO()
+    torch.save({"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    resumed = make(momentum())
+    resumed.optimizer.load_state_dict(saved["optimizer"])
+    resumed.load_state_dict(saved["scheduler"])
+    assert steps(resumed, 7) == unbroken[5:]
+
+
+@every
+def test_a_state_alone_sets_the_rates_of_an_optimizer_that_was_not_restored(make: Made) -> None:
+    unbroken = steps(make(momentum()), 12)
+    first = make(momentum())
+    steps(first, 5)
+    resumed = make(momentum())
+    resumed.load_state_dict(first.state_dict())
+    assert steps(resumed, 7) == [pytest.approx(row, rel=1e-12) for row in unbroken[5:]]
+
+
+@every
+def test_a_deep_copy_goes_on_alone(make: Made) -> None:
+    scheduler = make(momentum())
+    steps(scheduler, 4)
+    twin = copy.deepcopy(scheduler)
+    assert twin.optimizer is not scheduler.optimizer
+    assert steps(twin, 5) == steps(scheduler, 5)
+
+
+@every
+def test_a_scheduler_can_be_pickled(make: Made) -> None:
+    scheduler = make(momentum())
+    steps(scheduler, 4)
+    twin = pickle.loads(pickle.dumps(scheduler))
+    assert steps(twin, 5) == steps(scheduler, 5)
+
+
+@every
+def test_a_scheduler_goes_when_it_is_let_go(make: Made) -> None:
+    scheduler = make(momentum())
+    steps(scheduler, 6)
+    optimizer, reference = scheduler.optimizer, weakref.ref(scheduler)
+    gc.collect()
+    gc.disable()
+    try:
+        del scheduler
+        assert reference() is None
+    finally:
+        gc.enable()
+    assert "step" not in vars(optimizer)
+
+
+@every
+def test_rates_that_are_tensors_stay_the_objects_they_are(make: Made) -> None:
+    expected = steps(make(momentum(0.1)), 8)
+    held = torch.tensor(0.1, dtype=torch.float64)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=held, momentum=0.9)
+    assert steps(make(optimizer), 8) == [pytest.approx(row, rel=1e-12) for row in expected]
+    assert optimizer.param_groups[0]["lr"] is held
+
+
+@pytest.mark.parametrize("name", ["step", "multi", "linear", "exponential", "polynomial", "swa"])
+def test_a_rate_edited_by_hand_is_carried_on_as_torch_does(name: str) -> None:
+    ours = EACH[name](momentum())
+    kind = type(ours).__name__
+    original: Any = torch.optim.swa_utils.SWALR if kind == "SWALR" else getattr(torchs, kind)
+    arguments = {"step": (3, 0.5), "multi": ([2, 4, 4], 0.5), "linear": (0.25, 1.0, 6), "exponential": (0.9,),
+                 "polynomial": (12, 2.0), "swa": (0.05, 5)}[name]  # fmt: skip
+    reference = original(momentum(), *arguments)
+    seen: list[list[list[float]]] = []
+    for scheduler in (ours, reference):
+        before = steps(scheduler, 4)
+        scheduler.optimizer.param_groups[1]["lr"] *= 0.5
+        seen.append(before + steps(scheduler, 6))
+    assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]
+
+
+def test_chainable_schedulers_on_one_optimizer_multiply() -> None:
+    optimizer = momentum(1.0)
+    exponential, step = wlr.ExponentialLR(optimizer, 0.9), wlr.StepLR(optimizer, 3, 0.5)
+    for count in range(1, 10):
+        optimizer.step()
+        exponential.step()
+        step.step()
+        assert rates(optimizer) == [pytest.approx(0.9**count * 0.5 ** (count // 3), rel=1e-12)]
+
+
+def test_the_cosine_stays_at_its_minimum_after_its_end() -> None:
+    scheduler = wlr.CosineAnnealingLR(momentum(0.1), T_max=4, eta_min=0.01)
+    assert steps(scheduler, 9)[4:] == [[0.01]] * 5
+
+
+def test_one_cycle_holds_its_last_rate_past_its_end_and_never_raises() -> None:
+    scheduler = wlr.OneCycleLR(momentum(0.1), max_lr=0.1, total_steps=5)
+    assert steps(scheduler, 9)[4:] == [[pytest.approx(4e-7)]] * 5
+
+
+@pytest.mark.parametrize("name", ["step", "exponential", "cosine", "polynomial", "linear"])
+def test_last_epoch_on_an_optimizer_that_was_not_restored_gives_the_rate_of_that_step(name: str) -> None:
+    unbroken = steps(EACH[name](momentum(0.1)), 9)
+    fresh = momentum(0.1)
+    fresh.param_groups[0]["initial_lr"] = 0.1
+    given = {key: getattr(EACH[name](momentum(0.1)), key) for key in _arguments(EACH[name](momentum(0.1)))}
+    resumed = type(EACH[name](momentum(0.1)))(fresh, **given, last_epoch=4)
+    assert steps(resumed, 4) == [pytest.approx(row, rel=1e-12) for row in unbroken[5:]]
+
+
+def _arguments(scheduler: Any) -> list[str]:
+    import inspect
+
+    return [key for key in inspect.signature(type(scheduler)).parameters if key in vars(scheduler)][1:-1] or []
+
+
+def test_a_state_does_not_bring_the_old_horizon_back_and_says_so() -> None:
+    old = wlr.CosineAnnealingLR(momentum(1.0), T_max=10)
+    steps(old, 5)
+    longer = wlr.CosineAnnealingLR(momentum(1.0), T_max=20)
+    with pytest.warns(UserWarning, match=r"T_max=20, not the saved 10"):
+        longer.load_state_dict(old.state_dict())
+    longer.optimizer.step()
+    longer.step()
+    assert rates(longer.optimizer) == [pytest.approx((1 + math.cos(math.pi * 6 / 20)) / 2)]
+
+
+@pytest.mark.parametrize("at", range(9))
+def test_a_sequence_resumes_by_number_alone(at: int) -> None:
+    unbroken = steps(EACH["sequence"](momentum()), 12)
+    optimizer = momentum()
+    parts = [wlr.LinearLR(optimizer, 0.5, 1.0, 3), wlr.CosineAnnealingLR(optimizer, 6)]
+    resumed = wlr.SequentialLR(optimizer, parts, [3], last_epoch=at - 1)
+    assert steps(resumed, 3) == [pytest.approx(row, rel=1e-12) for row in unbroken[at : at + 3]]
+
+
+def test_a_sequence_whose_first_milestone_is_nought_begins_with_the_second() -> None:
+    optimizer = momentum(1.0)
+    parts = [wlr.ConstantLR(optimizer, 0.1, 9), wlr.ExponentialLR(optimizer, 0.5)]
+    assert steps(wlr.SequentialLR(optimizer, parts, [0]), 3) == [[1.0], [0.5], [0.25]]
+
+
+def test_sequences_and_chains_nest_in_any_place() -> None:
+    optimizer = momentum(1.0)
+    chain = wlr.ChainedScheduler([wlr.ConstantLR(optimizer, 0.5, 9), wlr.ExponentialLR(optimizer, 0.5)])
+    inner = wlr.SequentialLR(optimizer, [wlr.ConstantLR(optimizer, 0.1, 9), wlr.ExponentialLR(optimizer, 0.5)], [1])
+    outer = wlr.SequentialLR(optimizer, [chain, inner], [2])
+    seen = [row[0] for row in steps(outer, 6)]
+    assert seen == pytest.approx([0.5, 0.25, 0.1, 1.0, 0.5, 0.25])
+
+
+def test_a_plateau_takes_over_after_a_warmup() -> None:
+    optimizer = momentum(1.0)
+    warmup, plateau = wlr.LinearLR(optimizer, 0.5, 1.0, 2), wlr.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    scheduler = wlr.SequentialLR(optimizer, [warmup, plateau], [2])
+    seen = []
+    for loss in (9.0, 9.0, 5.0, 5.0, 5.0):
+        seen.append(rates(optimizer)[0])
+        optimizer.step()
+        scheduler.step(loss)
+    assert seen == pytest.approx([0.5, 0.75, 1.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_falls_where_torch_falls(mode: Any) -> None:
+    metrics = [1.0, 0.9, 0.95, 0.94, 0.93, 0.92, 0.91, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6]
+    pair = [kind.ReduceLROnPlateau(momentum(), mode, 0.5, 2, cooldown=1, min_lr=[0.03, 0.01]) for kind in (wlr, torchs)]
+    for metric in metrics:
+        for scheduler in pair:
+            scheduler.step(metric)
+        assert rates(pair[0].optimizer) == rates(pair[1].optimizer)
+        assert pair[0].num_bad_epochs == pair[1].num_bad_epochs
+
+
+def test_a_metric_that_is_no_number_does_not_lower_the_rate() -> None:
+    scheduler = wlr.ReduceLROnPlateau(momentum(1.0), patience=0)
+    for metric in (1.0, math.nan, math.nan):
+        scheduler.step(metric)
+    assert rates(scheduler.optimizer) == [1.0]
+
+
+class Warmed(_LRScheduler):
+    """A scheduler as people write it: it overrides get_lr, and keeps what it was given."""
+
+    def __init__(self, optimizer: Any, warmup: int, total: int, last_epoch: int = -1) -> None:
+        self.warmup, self.total = warmup, total
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Any]:
+        if self.last_epoch < self.warmup:
+            return [base * self.last_epoch / self.warmup for base in self.base_lrs]
+        return [base * (self.total - self.last_epoch) / (self.total - self.warmup) for base in self.base_lrs]
+
+
+def test_a_class_that_overrides_get_lr_works_unchanged() -> None:
+    scheduler = Warmed(momentum(1.0), warmup=2, total=6)
+    assert [row[0] for row in steps(scheduler, 6)] == [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
+    assert scheduler.state_dict()["warmup"] == 2
+
+
+def test_a_loop_in_the_wrong_order_is_told_and_a_right_one_never_is() -> None:
+    wrong, right, drawing = (wlr.StepLR(momentum(), 3) for _ in range(3))
+    steps(right, 5)
+    for _ in range(5):
+        drawing.step()
+    wrong.step()
+    wrong.optimizer.step()
+    with pytest.warns(UserWarning, match="before the first optimizer.step"):
+        wrong.step()
+
+
+def test_an_update_that_a_scaler_skipped_is_no_wrong_order() -> None:
+    scheduler = wlr.StepLR(momentum(1.0), 3)
+    for group in scheduler.optimizer.param_groups:
+        group["params"][0].grad = torch.ones(2)
+    scheduler.step()
+    scheduler.optimizer.step()
+    scheduler.step()
+
+
+@pytest.mark.parametrize(
+    ("error", "make"),
+    [
+        (TypeError, lambda: wlr.StepLR("sgd", 3)),
+        (KeyError, lambda: wlr.StepLR(sgd(), 3, last_epoch=4)),
+        (ValueError, lambda: wlr.ConstantLR(sgd(), factor=2.0)),
+        (ValueError, lambda: wlr.LinearLR(sgd(), start_factor=0.0)),
+        (ValueError, lambda: wlr.LambdaLR(sgd(1.0, 2.0), [lambda step: 1.0])),
+        (TypeError, lambda: wlr.MultiplicativeLR(sgd(), 0.5)),
+        (ValueError, lambda: wlr.OneCycleLR(sgd(), 0.1)),
+        (ValueError, lambda: wlr.OneCycleLR(sgd(), 0.1, 10, pct_start=1.5)),
+        (ValueError, lambda: wlr.CyclicLR(sgd(), 0.1, 0.2, mode="round")),
+        (ValueError, lambda: wlr.CosineAnnealingWarmRestarts(sgd(), 0)),
+        (ValueError, lambda: wlr.ReduceLROnPlateau(sgd(), factor=1.0)),
+        (ValueError, lambda: wlr.SequentialLR(sgd(), [], [])),
+        (ValueError, lambda: wlr.SWALR(sgd(), 0.1, anneal_strategy="square")),
+    ],
+)
+def test_a_mistake_raises_what_torch_raises(error: type[Exception], make: Callable[[], object]) -> None:
+    with pytest.raises(error):
+        make()
