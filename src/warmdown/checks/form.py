@@ -115,6 +115,7 @@ def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
         start, length = _cycle_at(cycle, cycle.of.length, subject.stop - piece.start)
         done = subject.stop - piece.start - start
         last, end = cycle(subject.stop - piece.start - 1), cycle(math.nextafter(start + length, 0))
+        end = end if abs(end) > 1e-9 * subject.height else 0.0
         if _ALMOST < done / length < 1 - _ALMOST and abs(last - end) > 2 * _LEAP * subject.height:
             yield subject.finding(
                 "cycle-cut-off",
