@@ -42,7 +42,25 @@ def test_a_share_never_exceeds_the_whole(share: Any, total: int) -> None:
 
 @pytest.mark.parametrize(
     "duration",
-    [0.5, 1.0, True, -1, None, "", "%", "5%%", "five", "1e400tok", "nan", "inf", "-3ep", "9" * 50, "1h5", 10**16],
+    [
+        0.5,
+        1.0,
+        True,
+        -1,
+        None,
+        "",
+        "%",
+        "5%%",
+        "0.5",
+        "five",
+        "1e400tok",
+        "nan",
+        "inf",
+        "-3ep",
+        "9" * 50,
+        "1h5",
+        10**16,
+    ],
 )
 def test_what_is_no_duration_is_refused_with_the_forms_there_are(duration: Any) -> None:
     with pytest.raises(wd.RunError, match=r"Write an int for updates, or '5%', '10ep'"):

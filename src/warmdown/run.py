@@ -199,7 +199,10 @@ def _parse(text: str) -> tuple[Fraction, str]:
     if plain == "rest":
         return Fraction(0), "rest"
     if (match := _AMOUNT.fullmatch(plain)) and match[2] in _UNITS:
-        return _amount(match[1], text), _UNITS[match[2]]
+        amount, unit = _amount(match[1], text), _UNITS[match[2]]
+        if unit == "updates" and amount.denominator != 1:
+            raise RunError(f"{text[:40]!r}: updates come whole. A share of the run is '5%'. {_FORMS}")
+        return amount, unit
     if plain and (match := _TIME.fullmatch(plain)):
         parts = zip(match.groups(), _SECONDS_IN, strict=True)
         return sum((_amount(part, text) * size for part, size in parts if part), Fraction(0)), "seconds"

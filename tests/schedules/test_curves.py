@@ -52,7 +52,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: wd.Rex(d=1), r"Rex\(d=1.0\): the bend must be below 1"),
     (lambda: wd.Tanh(lower=4, upper=-6), r"-300 <= lower < upper <= 300"),
     (lambda: wd.Tanh(upper=1000), r"-300 <= lower < upper <= 300"),
-    (lambda: wd.Hyperbolic(upper=0.5), r"Hyperbolic\(upper=0.5\): at least 1"),
+    (lambda: wd.Hyperbolic(upper=0.5), r"Hyperbolic\(upper=0.5\): a multiple of this run"),
     (lambda: wd.ExpHyperbolic(infimum=0), r"ExpHyperbolic\(infimum=0.0\)"),
     (lambda: wd.ExponentialDecay(gamma=0), r"ExponentialDecay\(gamma=0.0\)"),
     (lambda: wd.ExponentialDecay(every=0), r"ExponentialDecay\(every=0\)"),

@@ -78,10 +78,10 @@ class Repeat(Schedule):
         of: The cycle; its length *L* is the first cycle's.
         times: Number of cycles, at least 1, or ``None`` for no end. After the last, its end value holds.
         decay: Factor on each further cycle, or a schedule over the cycle's number (0, 1, 2 …).
-        grow: Factor on the length of each further cycle, at least 1.
+        grow: Factor on the length of each further cycle, 1 to 1000.
 
     Raises:
-        ScheduleError: ``of`` never ends, ``times`` is less than 1, or ``grow`` is below 1.
+        ScheduleError: ``of`` never ends, ``times`` is less than 1, or ``grow`` is out of range.
 
     Example:
         >>> from warmdown import Linear
@@ -100,10 +100,8 @@ class Repeat(Schedule):
         super().__post_init__()
         if self.times is not None and self.times < 1:
             raise ScheduleError(f"Repeat(times={self.times}): at least one cycle is needed, or None for no end.")
-        if self.grow < 1:
-            raise ScheduleError(
-                f"Repeat(grow={self.grow}): cycles that shrink would all end at once. At least 1 is needed."
-            )
+        if not 1 <= self.grow <= 1000:
+            raise ScheduleError(f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that shrink would end at once.")
         if self.of.is_settled and not self.of.length:
             raise ScheduleError(f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps).")
 

@@ -233,5 +233,5 @@ def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> Va
 
 
 def _require_upper(curve: Schedule, upper: float) -> None:
-    if upper < 1:
-        raise ScheduleError(f"{type(curve).__name__}(upper={upper}): at least 1, the length of this run, is needed.")
+    if not 1 <= upper <= 1e9:
+        raise ScheduleError(f"{type(curve).__name__}(upper={upper}): a multiple of this run's length from 1 to 1e9.")
