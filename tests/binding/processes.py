@@ -42,7 +42,7 @@ def in_ddp(net: Any, optimizer: Any) -> tuple[Any, Any, Any]:
 
 
 def prepared_by_accelerate(net: Any, optimizer: Any) -> tuple[Any, Any, Any]:
-    from accelerate import Accelerator
+    from accelerate import Accelerator  # type: ignore[import-untyped]
 
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == int(os.environ["WORLD_SIZE"])

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from tests.binding.loops import backward, curve, model, sgd, train
 
 import warmdown as wd
-from tests.binding.loops import backward, curve, model, sgd, train
 
 WARMUP = wd.Linear(start=0.0, end=1.0, steps=10)
 COSINE = wd.Linear(start=0.0, end=1.0, steps=50) >> wd.Cosine(start=1.0, end=0.1, steps="rest")
@@ -131,14 +131,14 @@ def test_a_closure_that_is_called_many_times_is_one_update() -> None:
     optimizer = torch.optim.LBFGS(net.parameters(), lr=0.5, max_iter=5)
     scheduler = wd.Scheduler(optimizer, lr=WARMUP)
 
-    def closure() -> torch.Tensor:
+    def closure() -> float:
         optimizer.zero_grad()
         loss = net(torch.ones(3, 2)).square().mean()
         loss.backward()
-        return loss
+        return float(loss)
 
     for _ in range(4):
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
         scheduler.step()
     assert scheduler.count == 4
 

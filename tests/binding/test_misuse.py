@@ -6,13 +6,14 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from tests.binding.loops import backward, curve, model, repeat, says, sgd, train
 
 import warmdown as wd
-from tests.binding.loops import backward, curve, model, repeat, says, sgd, train
 
 LINE = wd.Linear(start=1.0, end=0.0, steps=1000)
 PLATEAU = wd.Linear(start=0.0, end=1.0, steps=5) >> wd.Plateau(metric="val_loss")
@@ -138,7 +139,11 @@ def test_another_scheduler_on_the_same_field_is_told() -> None:
 
 
 def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
-    for damage in (lambda group: group["lr"].fill_(7.0), lambda group: group.update(lr=torch.tensor(7.0))):
+    damages: list[Callable[[Any], object]] = [
+        lambda group: group["lr"].fill_(7.0),
+        lambda group: group.update(lr=torch.tensor(7.0)),
+    ]
+    for damage in damages:
         optimizer = torch.optim.Adam(model().parameters(), lr=torch.tensor(1.0))
         scheduler = wd.Scheduler(optimizer, lr=LINE)
         train(optimizer, scheduler, 3)
@@ -290,7 +295,7 @@ def test_a_metric_given_to_step_is_refused_with_the_way_out() -> None:
         scheduler.step(0.3)  # type: ignore[arg-type]
 
 
-# -- said once, raised when strict, and nothing left behind ---------------------------------------------------------------
+# -- said once, raised when strict, and nothing left behind ----------------------------------------------------------
 
 
 def test_strict_raises_what_would_be_said() -> None:

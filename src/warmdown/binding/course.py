@@ -97,7 +97,8 @@ class Course:
         for target in given.targets:
             for schedule in target.meaning.schedules():
                 _refuse_previews(schedule, target.label)
-        self.given = given
+        self.given = self.current = given
+        """``current`` is what was given, with the length that the run has now."""
         self.plan = given.over()
         self.end = self.plan.run.length
         self.lines = [Line(target.meaning) for target in self.plan.targets]
@@ -106,7 +107,7 @@ class Course:
     def after(self, *events: Event) -> Course:
         """Return the course on which the events have happened too; this one stays as it is."""
         course = Course(self.given)
-        course.plan, course.end = self.plan, self.end
+        course.current, course.plan, course.end = self.current, self.plan, self.end
         course.lines = [line.copy() for line in self.lines]
         course.events = list(self.events)
         for event in events:

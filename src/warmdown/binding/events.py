@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "Decayed", "OnChange", "Rescaled", "Switched"]
+__all__ = ["POLICIES", "Decayed", "Extended", "OnChange", "Rescaled", "Switched", "decay"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, final, get_args
 
 import numpy as np
 
-from warmdown.binding.course import Course, on_schedules
+from warmdown.binding.course import Course, Line, on_schedules
 from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
@@ -66,8 +66,27 @@ class Decayed:
 
 @final
 @dataclass(frozen=True)
+class Extended:
+    """From ``at`` on the run is ``total_steps`` long; the plan for it is joined as ``how`` says."""
+
+    at: int
+    total_steps: int
+    how: OnChange
+
+    def apply(self, course: Course) -> None:
+        """Join the plan to itself, measured anew."""
+        run = replace(course.current.run, total_steps=self.total_steps, epochs=None)
+        _join(course, _Seam(self.at, course.current, replace(course.current, run=run)), self.how)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"event": "extend", "at": self.at, "total_steps": self.total_steps, "how": self.how}
+
+
+@final
+@dataclass(frozen=True)
 class Switched:
-    """From ``at`` on another plan holds, joined to the one before as ``how`` says."""
+    """From ``at`` on another plan was given, and is joined to the one before as ``how`` says."""
 
     at: int
     before: Plan
@@ -75,17 +94,9 @@ class Switched:
     how: OnChange
 
     def apply(self, course: Course) -> None:
-        """Join the plans, target by target; where the field has no past, the new plan alone holds."""
-        follower = Course(self.after)
-        past = {
-            (target.name, target.groups): line for target, line in zip(course.plan.targets, course.lines, strict=True)
-        }
-        _require_same_targets(self, past, follower.plan)
-        for index, target in enumerate(follower.plan.targets):
-            if line := past.get((target.name, target.groups)):
-                line.turn(self.at, _JOINTS[self.how](self, line.meaning, self.after.targets[index], target))
-                follower.lines[index] = line
-        course.given, course.plan, course.end, course.lines = self.after, follower.plan, follower.end, follower.lines
+        """Join the plans."""
+        _join(course, _Seam(self.at, course.current, self.after), self.how)
+        course.given = self.after
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data; the plan after it is the next one's ``before``, or the state's own."""
@@ -108,49 +119,75 @@ def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: st
     return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
 
 
-# -- how one plan is joined to another ---------------------------------------------------------------------------
+# -- how one plan is joined to another -----------------------------------------------------------------------------
 
 
-def _given(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+@dataclass(frozen=True)
+class _Seam:
+    """Where a plan ends and another begins; their lengths may be open."""
+
+    at: int
+    before: Plan
+    after: Plan
+
+
+def _join(course: Course, seam: _Seam, how: OnChange) -> None:
+    """Turn a course to the plan after the seam, target by target; a new target has no past, and begins with it."""
+    past = {(old.name, old.groups): line for old, line in zip(course.plan.targets, course.lines, strict=True)}
+    follower = Course(seam.after)
+    _require_same_targets(past, follower.plan, how)
+    for index, target in enumerate(follower.plan.targets):
+        if line := past.get((target.name, target.groups)):
+            line.turn(seam.at, _JOINTS[how](seam, line.meaning, seam.after.targets[index], target))
+            follower.lines[index] = line
+    course.current, course.plan, course.end, course.lines = seam.after, follower.plan, follower.end, follower.lines
+
+
+def _given(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
     """Take the new plan as it is."""
-    del switch, old, open_target
+    del seam, old, open_target
     return target.meaning
 
 
-def _stretched(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _stretched(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
     """Keep the old shape, over the new run's length."""
     del open_target, target
-    before, after = switch.before.over().length, switch.after.over().length
+    before, after = seam.before.over().length, seam.after.over().length
     if not before or not after:
         raise StateError("on_change='rescale': both plans need a length. Give Run(total_steps=…), or use 'given'.")
     return on_schedules(old, lambda one: one.stretch(round(one.length * after / before)) if one.length else one)
 
 
-def _continued(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
-    """Begin the new curve at its peak, scaled to the value held, and give it the rest of the run."""
-    held = old.of(switch.at)
-    fresh, peak = _rest_of(switch, open_target, target)
+def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Begin the new curve at its peak, scaled to the value held, and give it the rest of the run.
+
+    Nothing can be scaled to 0: from there the new curve's own warmup leads up, where it has one.
+    """
+    held = old.of(seam.at)
+    fresh, peak = _rest_of(seam, open_target, target)
+    left = fresh.length
+    if held == fresh(0):
+        return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, left)
     if held == 0 or fresh(peak) == 0:
         raise StateError(
             f"on_change='continue': {target.label} is held at {held:g}, the new curve begins at {fresh(peak):g}; no "
-            "factor but 0 joins them. Use 'given', or 'rewarm' to begin anew."
+            "factor but 0 joins them. Use 'given', or give the new plan a warmup."
         )
-    left = fresh.length
     curve = fresh if peak == 0 else fresh.skip(peak).stretch(left) if left else fresh.skip(peak)
-    scaled = _times(curve, held / fresh(peak)).delay(switch.at)
-    return _with_offset_of(old, target.meaning, scaled, switch.at, left)
+    scaled = _times(curve, held / fresh(peak)).delay(seam.at)
+    return _with_offset_of(old, target.meaning, scaled, seam.at, left)
 
 
-def _rewarmed(switch: Switched, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _rewarmed(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
     """Begin the new plan anew over the rest of the run; its warmup starts at the value held."""
-    held = old.of(switch.at)
-    fresh, peak = _rest_of(switch, open_target, target)
+    held = old.of(seam.at)
+    fresh, peak = _rest_of(seam, open_target, target)
     if peak:
         fresh = fresh.take(peak).clip(low=held, high=max(held, fresh(peak))) >> fresh.skip(peak)
-    return _with_offset_of(old, target.meaning, fresh.delay(switch.at), switch.at, fresh.length)
+    return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, fresh.length)
 
 
-_JOINTS: dict[str, Callable[[Switched, Meaning, Target, Target], Meaning]] = {
+_JOINTS: dict[str, Callable[[_Seam, Meaning, Target, Target], Meaning]] = {
     "given": _given,
     "rescale": _stretched,
     "continue": _continued,
@@ -158,24 +195,24 @@ _JOINTS: dict[str, Callable[[Switched, Meaning, Target, Target], Meaning]] = {
 }
 
 
-def _require_same_targets(switch: Switched, past: dict[tuple[str, str], Any], plan: Plan) -> None:
+def _require_same_targets(past: Mapping[tuple[str, str], Line], plan: Plan, how: OnChange) -> None:
     new = {(target.name, target.groups): target.meaning for target in plan.targets}
-    if switch.how == "given":
+    if how == "given":
         return
     if new.keys() != past.keys():
         differing = sorted("/".join(key) for key in new.keys() ^ past.keys())
-        raise StateError(
-            f"on_change={switch.how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'."
-        )
+        raise StateError(f"on_change={how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'.")
     for key, line in past.items():
-        if switch.how != "rescale" and type(line.meaning) is not type(new[key]):
-            raise StateError(f"on_change={switch.how!r}: {'/'.join(key)} scales in one plan and is set in the other.")
+        if how != "rescale" and type(line.meaning) is not type(new[key]):
+            raise StateError(
+                f"on_change={how!r}: {'/'.join(key)} scales in one plan and is set in the other. Use 'given'."
+            )
 
 
-def _rest_of(switch: Switched, open_target: Target, target: Target) -> tuple[Schedule, int]:
+def _rest_of(seam: _Seam, open_target: Target, target: Target) -> tuple[Schedule, int]:
     """Return the new curve over what is left of the run, and the step of its peak."""
-    run = switch.after.run
-    left = None if run.length is None else max(run.length - switch.at, 0)
+    run = seam.after.run
+    left = None if run.length is None else max(run.length - seam.at, 0)
     fresh = target.meaning.of
     if left:
         try:

@@ -15,6 +15,7 @@ from warmdown.binding.drive import Drive
 from warmdown.binding.field import Call, Field, Groups
 from warmdown.errors import BindingError, nearest
 from warmdown.plan import EVERY_GROUP, Target
+from warmdown.schedules import Scale
 
 
 class Grip:
@@ -77,10 +78,14 @@ class Grip:
         asked = f"{target}/{group}"
         raise BindingError(f"Scheduler({asked!r}): no such number is driven. {nearest(asked, known)}")
 
-    @property
-    def bases(self) -> dict[str, float]:
-        """Base values by label."""
-        return {label: base for drive in self.drives for label, base in zip(drive.labels, drive.bases, strict=True)}
+    def bases_of(self, course: Course) -> dict[str, float]:
+        """Return the base values that the course scales, by label."""
+        return {
+            label: base
+            for drive in self.drives
+            for label, base, line in zip(drive.labels, drive.bases, drive.lines, strict=True)
+            if isinstance(course.lines[line].meaning, Scale)
+        }
 
     def read(self, name: str | None = None) -> dict[str, float]:
         """Return what is held now by label, of one target or of all."""

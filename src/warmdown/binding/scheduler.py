@@ -13,12 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import Everywhere, clock_of, everywhere, mean_of
 from warmdown.binding.course import Course, Event
-from warmdown.binding.events import OnChange, Rescaled, Switched, decay
+from warmdown.binding.events import Extended, OnChange, Rescaled, decay
 from warmdown.binding.grip import Grip
 from warmdown.binding.pen import SPENT, Pen
 from warmdown.binding.state import join, read_state, write_state
 from warmdown.binding.watch import Watch
-from warmdown.errors import BindingError, ScheduleError, nearest
+from warmdown.errors import BindingError, RunError, ScheduleError, nearest
 from warmdown.plan import AfterEnd, Count, Given, Plan
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule
@@ -253,11 +253,15 @@ class Scheduler(LRScheduler):
             on_change: How the plan for the new length goes on from here; as for ``load_state_dict``.
 
         Raises:
+            RunError: The run's length is a budget, or no count was given.
             StateError: The two do not fit together so.
         """
-        given = self._pen.course.given
-        run = replace(given.run, total_steps=total_steps, epochs=None, budget=None)
-        self._happen(Switched(int(self.position), given, replace(given, run=run), on_change))
+        if self.run.budget is not None:
+            raise RunError(
+                f"Scheduler.extend({total_steps}): the run's length is its budget, {self.run.budget!r}. Save "
+                "the state, and load it into a scheduler with another budget."
+            )
+        self._happen(Extended(int(self.position), total_steps, on_change))
 
     def finish(self) -> None:
         """Say that training is over; if the plan is not, a warning tells how far it came."""
@@ -300,7 +304,7 @@ class Scheduler(LRScheduler):
     def __getstate__(self) -> dict[str, Any]:
         kept = ("optimizers", "auto", "strict", "on_change", "_bound", "_timer", "_everywhere")
         pen = self._pen
-        made = (pen.course, pen.grip.bases, pen.count, pen.position)
+        made = (pen.course, pen.grip.bases_of(pen.course), pen.count, pen.position)
         return {**{name: getattr(self, name) for name in kept}, "made": made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from warmdown.binding.course import Course, Event
-from warmdown.binding.events import POLICIES, Decayed, OnChange, Rescaled, Switched
+from warmdown.binding.events import POLICIES, Decayed, Extended, OnChange, Rescaled, Switched
 from warmdown.binding.pen import Pen
 from warmdown.errors import StateError, WarmdownError, nearest
 from warmdown.plan import EVERY_GROUP, Plan, Target
@@ -78,7 +78,7 @@ def write_state(pen: Pen, *, with_plan: bool) -> dict[str, Any]:
     if memories := course.memories():
         state["seen"] = [[list(one) if isinstance(one, tuple) else one for one in memory] for memory in memories]
     if with_plan:
-        state |= {"plan": _plan_data(course.given), "bases": pen.grip.bases}
+        state |= {"plan": _plan_data(course.given), "bases": pen.grip.bases_of(course)}
     return {**state, "check": _checksum(state)}
 
 
@@ -132,8 +132,10 @@ def join(saved: Saved, pen: Pen, policy: OnChange) -> tuple[Course, dict[str, fl
     if policy not in POLICIES:
         raise StateError(f"{_WHO}(on_change={policy!r}): use one of {', '.join(POLICIES)}.")
     given = pen.course.given
-    is_same = saved.fingerprint == fingerprint_of(given)
-    course = saved.course(given) if is_same else None if saved.plan is None else saved.course(saved.plan)
+    course = saved.course(given) if saved.fingerprint == fingerprint_of(given) else None
+    if course is None and saved.plan is not None:
+        course = saved.course(saved.plan)
+    is_same = course is not None and fingerprint_of(given) in map(fingerprint_of, (course.given, course.current))
     bases, differing = _bases_after(saved, pen, course or Course(given))
     if policy == "ask" and (differing or not is_same):
         raise StateError(_question(saved, given, differing))
@@ -164,7 +166,7 @@ def _bases_after(saved: Saved, pen: Pen, course: Course) -> tuple[dict[str, floa
     for drive in pen.grip.drives:
         if {drive.name} <= {target.name for target in course.plan.targets}:
             explained |= drive.recognised(course, saved.position(course), saved.bases)
-    now = {**pen.grip.bases, **explained}
+    now = {**pen.grip.bases_of(pen.course), **explained}
     differing = {
         label: (base, now[label])
         for label, base in saved.bases.items()
@@ -256,6 +258,8 @@ def _event(row: Mapping[str, Any], after: Plan) -> Event:
         return Rescaled(at, _number("factor", row["factor"]), str(row["target"]))
     if kind == "decay":
         return Decayed(at, schedule_of(row["curve"]), str(row["target"]))
+    if kind == "extend" and row["how"] in POLICIES:
+        return Extended(at, _count("total_steps", row["total_steps"]), row["how"])
     if kind == "switch" and row["how"] in POLICIES:
         return Switched(at, plan_of(row["before"]), after, row["how"])
     raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")

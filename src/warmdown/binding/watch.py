@@ -189,8 +189,8 @@ class _Eye:
         self.restart()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run no more
         self.handles = [
-            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),
-            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),
+            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),  # type: ignore[no-untyped-call]
+            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),  # type: ignore[no-untyped-call]
             optimizer.register_load_state_dict_post_hook(self._loaded),
         ]
 

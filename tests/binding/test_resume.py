@@ -1,0 +1,478 @@
+"""A run that is saved and resumed goes on as if nothing had happened, and says so when it cannot."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.binding.loops import each_rate, model, sgd, train
+
+import warmdown as wd
+from warmdown.binding import Attribute
+
+RUN = wd.Run(total_steps=1000)
+GRADIENT = torch.ones(2)
+PLAN = wd.Plan.of(
+    lr=wd.warmup_cosine(warmup="5%", end=0.1), weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4)), run=RUN
+)
+
+
+def fresh(groups: int = 2, rate: float = 0.1) -> torch.optim.Optimizer:
+    parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(groups)]
+    rates = [rate / (index + 1) for index in range(groups)]
+    return torch.optim.SGD([{"params": [p], "lr": lr} for p, lr in zip(parameters, rates, strict=True)], lr=rate)
+
+
+def used(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, updates: int) -> list[list[float]]:
+    """Make updates; return everything that each of them used."""
+    rows = []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        for group in optimizer.param_groups:
+            group["params"][0].grad = GRADIENT
+        rows.append([value for group in optimizer.param_groups for value in (group["lr"], group["weight_decay"])])
+        optimizer.step()
+        scheduler.step()
+    return rows
+
+
+@cache
+def unbroken() -> list[list[float]]:
+    optimizer = fresh()
+    return used(optimizer, wd.Scheduler(optimizer, PLAN), 1000)
+
+
+@cache
+def saved_at(update: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    used(optimizer, scheduler, update)
+    return optimizer.state_dict(), scheduler.state_dict()
+
+
+# -- the same plan -----------------------------------------------------------------------------------------------
+
+
+def build_then_load(optimizer: Any, states: Any) -> wd.Scheduler:
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    optimizer.load_state_dict(states[0])
+    scheduler.load_state_dict(states[1])
+    return scheduler
+
+
+def load_the_scheduler_first(optimizer: Any, states: Any) -> wd.Scheduler:
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.load_state_dict(states[1])
+    optimizer.load_state_dict(states[0])
+    return scheduler
+
+
+def load_then_build(optimizer: Any, states: Any) -> wd.Scheduler:
+    optimizer.load_state_dict(states[0])
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.load_state_dict(states[1])
+    return scheduler
+
+
+def load_then_build_without_the_plan_in_the_state(optimizer: Any, states: Any) -> wd.Scheduler:
+    optimizer.load_state_dict(states[0])
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    other = wd.Scheduler(fresh(), PLAN)
+    other.load_state_dict(states[1])
+    scheduler.load_state_dict(other.state_dict(plan=False))
+    return scheduler
+
+
+def load_then_seek(optimizer: Any, states: Any) -> wd.Scheduler:
+    optimizer.load_state_dict(states[0])
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.seek(437)
+    return scheduler
+
+
+def seek_alone(optimizer: Any, states: Any) -> wd.Scheduler:
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.seek(437)
+    return scheduler
+
+
+@pytest.mark.parametrize(
+    "resume",
+    [
+        build_then_load,
+        load_the_scheduler_first,
+        load_then_build,
+        load_then_build_without_the_plan_in_the_state,
+        load_then_seek,
+        seek_alone,
+    ],
+)
+def test_a_resumed_run_uses_the_very_values_of_an_unbroken_one(resume: Callable[[Any, Any], wd.Scheduler]) -> None:
+    expected = unbroken()
+    optimizer = fresh()
+    scheduler = resume(optimizer, saved_at(437))
+    assert each_rate(optimizer) == [expected[437][0], expected[437][2]]  # at once, before any step
+    assert used(optimizer, scheduler, 563) == expected[437:]
+
+
+RESUME = """
+import sys, torch, warmdown as wd
+sys.path.insert(0, {root!r})
+from tests.binding.test_resume import PLAN, fresh, used
+optimizer = fresh()
+scheduler = wd.Scheduler(optimizer, PLAN)
+saved = torch.load({path!r}, weights_only=True)
+scheduler.load_state_dict(saved["scheduler"])
+optimizer.load_state_dict(saved["optimizer"])
+print(used(optimizer, scheduler, 563))
+"""
+
+
+def test_a_new_process_resumes_from_a_file_that_holds_only_plain_data(tmp_path: Path) -> None:
+    optimizer_state, scheduler_state = saved_at(437)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"optimizer": optimizer_state, "scheduler": scheduler_state}, path)
+    script = RESUME.format(root=str(Path(__file__).parents[2]), path=str(path))
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(printed.stdout) == unbroken()[437:]
+
+
+def test_loading_the_same_place_twice_and_going_back_and_forth_is_lossless() -> None:
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    expected = unbroken()
+    for update in (437, 3, 999, 0, 437):
+        scheduler.seek(update)
+        assert each_rate(optimizer) == [expected[update][0], expected[update][2]]
+        assert scheduler.count == update
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5, True])
+def test_seeking_what_is_no_update_is_refused(wrong: Any) -> None:
+    with pytest.raises(wd.ScheduleError, match=r"seek\(.*whole number from 0 on"):
+        wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).seek(wrong)
+
+
+# -- the state ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 1000])
+def test_a_state_without_its_plan_is_under_a_hundred_bytes_whatever_the_groups(groups: int) -> None:
+    scheduler = wd.Scheduler(fresh(groups), PLAN)
+    scheduler.seek(999_999_999)
+    assert len(pickle.dumps(scheduler.state_dict(plan=False))) < 100
+
+
+def test_a_state_survives_json_and_a_safe_load(tmp_path: Path) -> None:
+    _, state = saved_at(30)
+    torch.save(state, tmp_path / "state.pt")
+    again = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert json.loads(json.dumps(state)) == state == again
+
+
+def damaged(state: dict[str, Any], damage: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    state = copy.deepcopy(state)
+    damage(state)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda state: state.pop("count"), "has no count; it is damaged"),
+        (lambda state: state.update(count="437"), "was cut short or edited"),
+        (lambda state: state.update(count=438), "was cut short or edited"),
+        (lambda state: state["plan"]["lr"]["members"][1].update(end=0.5), "was cut short or edited"),
+        (lambda state: state.update(version=2), "this warmdown reads version 1"),
+        (lambda state: state.update(step=3), r"step=…\): no such entry"),
+        (lambda state: state.pop("bases"), "was cut short or edited"),
+    ],
+)
+def test_a_damaged_state_is_refused_and_nothing_has_changed(damage: Any, words: str) -> None:
+    _, state = saved_at(437)
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.seek(12)
+    before = copy.deepcopy(optimizer.param_groups), scheduler.state_dict()
+    with pytest.raises(wd.StateError, match=words):
+        scheduler.load_state_dict(damaged(state, damage))
+    assert str((optimizer.param_groups, scheduler.state_dict())) == str(before)
+
+
+@pytest.mark.parametrize("foreign", [[], "state", {"last_epoch": 3, "base_lrs": [0.1]}, {}])
+def test_what_is_no_state_is_refused(foreign: Any) -> None:
+    with pytest.raises(wd.StateError, match=r"Scheduler\.load_state_dict"):
+        wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).load_state_dict(foreign)
+
+
+def test_a_state_of_torchs_own_scheduler_is_told_the_way_to_go() -> None:
+    torchs = torch.optim.lr_scheduler.StepLR(sgd(), 10).state_dict()
+    with pytest.raises(wd.StateError, match=r"seek\(state\['last_epoch'\]\)"):
+        wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).load_state_dict(torchs)
+
+
+# -- another plan ------------------------------------------------------------------------------------------------
+
+LONGER = wd.Plan.of(
+    lr=wd.warmup_cosine(warmup="5%", end=0.1),
+    weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4)),
+    run=wd.Run(total_steps=2000),
+)
+
+
+def resumed(plan: wd.Plan, update: int, on_change: Any, state: Any = None) -> wd.Scheduler:
+    scheduler = wd.Scheduler(fresh(), plan)
+    scheduler.load_state_dict(state or saved_at(update)[1], on_change)
+    return scheduler
+
+
+def test_another_plan_is_refused_with_the_difference_and_the_ways_on() -> None:
+    with pytest.raises(wd.StateError) as refusal:
+        resumed(LONGER, 1000, None)
+    assert "run.total_steps: 1000 (saved), 2000 (given)" in str(refusal.value)
+    assert "on_change='saved', 'given', 'rescale', 'continue', 'rewarm'" in str(refusal.value)
+    assert "lr" not in str(refusal.value).split("\n")[1]
+
+
+def test_the_saved_plan_can_win_and_holds_its_last_value() -> None:
+    scheduler = resumed(LONGER, 1000, "saved")
+    assert scheduler.plan.run.total_steps == 1000
+    assert [scheduler.value(step) for step in (1000, 1500, 2000)] == pytest.approx([0.01] * 3)
+
+
+def test_the_given_plan_can_win_from_here_on() -> None:
+    scheduler = resumed(LONGER, 1000, "given")
+    whole = wd.Scheduler(fresh(), LONGER)
+    assert [scheduler.value(step) for step in range(1000, 2000)] == [whole.value(step) for step in range(1000, 2000)]
+    assert scheduler.value(437) == wd.Scheduler(fresh(), PLAN).value(437)  # what was used is not rewritten
+
+
+def test_the_saved_curve_can_be_stretched_over_the_given_run() -> None:
+    scheduler = resumed(LONGER, 1000, "rescale")
+    short = wd.Scheduler(fresh(), PLAN)
+    assert scheduler.value(1500) == pytest.approx(short.value(750))
+    assert scheduler.value(2000) == pytest.approx(short.value(1000))
+
+
+@pytest.mark.parametrize("group", [0, 1])
+def test_the_given_curve_can_continue_from_the_value_held(group: int) -> None:
+    scheduler = resumed(LONGER, 1000, "continue")
+    values = [scheduler.value(step, group=group) for step in range(990, 2001)]
+    assert values[10] == pytest.approx(values[9], rel=1e-3)  # no jump at the seam, in no group
+    assert max(np.abs(np.diff(values))) < 2e-4 * scheduler.base_lrs[group]
+    assert values[10] > values[-1] == pytest.approx(0.1 * values[10])
+
+
+def test_a_run_that_ended_at_zero_continues_by_the_new_plans_warmup() -> None:
+    short, long = (wd.Plan.of(lr=wd.warmup_cosine(), run=wd.Run(total_steps=total)) for total in (1000, 2000))
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, short)
+    scheduler.seek(1000)
+    again = wd.Scheduler(sgd(), long)
+    again.load_state_dict(scheduler.state_dict(), "continue")
+    assert [again.value(1000), again.value(1050), again.value(2000)] == pytest.approx([0.0, 1.0, 0.0])
+
+
+def test_the_given_plan_can_warm_up_again_from_the_value_held() -> None:
+    scheduler = resumed(LONGER, 1000, "rewarm")
+    values = [scheduler.value(step) for step in range(1000, 2001)]
+    assert values[0] == pytest.approx(0.01)
+    assert max(values) == pytest.approx(0.1)
+    assert np.argmax(values) == 50
+    assert values[-1] == pytest.approx(0.01)
+
+
+def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
+    constant, cosine = (wd.Plan.of(lr=one, run=RUN) for one in (wd.Constant(), wd.Cosine()))
+    trunk = wd.Scheduler(sgd(0.5), constant)
+    trunk.seek(900)
+    scheduler = wd.Scheduler(sgd(0.5), cosine)
+    scheduler.load_state_dict(trunk.state_dict(), "continue")
+    half_wave = wd.Cosine(steps=100)
+    assert scheduler.get_last_lr() == [0.5]
+    assert [scheduler.value(900 + step) for step in range(101)] == pytest.approx(0.5 * half_wave(np.arange(101)))
+
+
+def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
+    for policy in ("given", "rescale", "continue", "rewarm"):
+        first = resumed(LONGER, 600, policy)
+        first.seek(700)
+        again = resumed(LONGER, 700, None, json.loads(json.dumps(first.state_dict())))
+        assert [again.value(step) for step in range(2000)] == [first.value(step) for step in range(2000)]
+
+
+def test_base_values_survive_every_policy() -> None:
+    for policy in ("saved", "given", "rescale", "continue", "rewarm"):
+        assert resumed(LONGER, 1000, policy).base_lrs == [0.1, 0.05]
+
+
+def test_another_base_value_is_another_plan() -> None:
+    scheduler = wd.Scheduler(fresh(rate=0.2), PLAN)
+    state = saved_at(437)[1]
+    with pytest.raises(wd.StateError, match=r"base value of lr/0: 0.1 \(saved\), 0.2 \(given\)"):
+        scheduler.load_state_dict(state)
+    scheduler.load_state_dict(state, "given")
+    assert scheduler.base_lrs == [0.2, 0.1]
+    scheduler.load_state_dict(state, "saved")
+    assert scheduler.base_lrs == [0.1, 0.05]
+
+
+def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
+    other = wd.Plan.of(lr=wd.Cosine(), run=RUN)
+    for policy in ("rescale", "continue", "rewarm"):
+        with pytest.raises(wd.StateError, match=r"only one plan drives weight_decay/\*"):
+            resumed(other, 437, policy)
+    assert resumed(other, 437, "given").values().keys() == {"lr/0", "lr/1"}
+    saved = resumed(other, 437, "saved")
+    assert saved.value(500, "weight_decay") == wd.Scheduler(fresh(), PLAN).value(500, "weight_decay")
+
+
+def test_a_state_without_its_plan_can_only_be_told_apart() -> None:
+    trunk = wd.Scheduler(fresh(), PLAN)
+    trunk.seek(437)
+    state = trunk.state_dict(plan=False)
+    with pytest.raises(wd.StateError, match=r"saved without its text"):
+        resumed(LONGER, 437, None, state)
+    with pytest.raises(wd.StateError, match=r"saved without its plan.*use 'given'"):
+        resumed(LONGER, 437, "continue", state)
+    assert resumed(LONGER, 437, "given", state).value(437) == wd.Scheduler(fresh(), LONGER).value(437)
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(wd.StateError, match="use one of ask, saved, given"):
+        resumed(LONGER, 437, "both")
+
+
+def test_a_plan_with_a_function_can_be_resumed_but_not_compared() -> None:
+    halving = wd.Function(call=lambda step: 0.5**step)
+    first = wd.Scheduler(sgd(), lr=halving)
+    first.seek(3)
+    again = wd.Scheduler(sgd(), lr=halving)
+    again.load_state_dict(first.state_dict())
+    assert again.get_last_lr() == [0.125]
+
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+
+def eventful(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, start: int, stop: int) -> list[list[float]]:
+    """Make updates in a run in which much happens."""
+    rows = []
+    for update in range(start, stop):
+        if update == 200:
+            scheduler.rescale(0.5)
+        if update == 400:
+            scheduler.extend(1200)
+        if update == 600:
+            scheduler.rescale(3.0)
+        if update == 800:
+            scheduler.decay_now("10%", curve=wd.Sqrt())
+        rows += used(optimizer, scheduler, 1)
+    return rows
+
+
+@pytest.mark.parametrize("update", [100, 200, 300, 400, 500, 700, 800, 900])
+def test_a_resume_before_between_and_after_events_agrees_with_the_unbroken_run(update: int) -> None:
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    expected = eventful(optimizer, scheduler, 0, 920)
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    eventful(optimizer, scheduler, 0, update)
+    state = json.loads(json.dumps(scheduler.state_dict()))
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    scheduler.load_state_dict(state)
+    assert eventful(optimizer, scheduler, update, 920) == expected[update:]
+
+
+def test_a_run_that_was_extended_resumes_under_its_new_length_too() -> None:
+    scheduler = wd.Scheduler(fresh(), PLAN)
+    scheduler.seek(500)
+    scheduler.extend(2000)
+    again = resumed(LONGER, 500, None, scheduler.state_dict())
+    assert [again.value(step) for step in range(2000)] == [scheduler.value(step) for step in range(2000)]
+    assert again.value(1500) == wd.Scheduler(fresh(), LONGER).value(1500)
+
+
+def test_a_trunk_branches_into_cooldowns_that_share_it() -> None:
+    trunk_optimizer = fresh()
+    trunk = wd.Scheduler(trunk_optimizer, lr=wd.wsd(warmup=10, decay="10%"), run=RUN)
+    used(trunk_optimizer, trunk, 300)
+    state = trunk.state_dict()
+    branches = []
+    for over in ("5%", "10%", 250):
+        branch = wd.Scheduler(fresh(), lr=wd.wsd(warmup=10, decay="10%"), run=RUN)
+        branch.load_state_dict(state)
+        branch.decay_now(over)
+        branches.append(branch)
+    for step in range(301):
+        assert len({branch.value(step) for branch in (trunk, *branches)}) == 1
+    assert [branch.phases[-1].stop for branch in branches] == [350, 400, 550]
+    assert [branch.value(stop) for branch, stop in zip(branches, (350, 400, 550), strict=True)] == [0.0, 0.0, 0.0]
+    assert branches[0].phase == wd.Phase("decay", 300, 350)
+
+
+def test_halving_halves_from_here_on_and_leaves_the_past() -> None:
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    used(optimizer, scheduler, 300)
+    before, now = scheduler.value(299), scheduler.value(300)
+    scheduler.rescale(0.5)
+    assert scheduler.get_last_lr()[0] == now / 2
+    assert scheduler.value(299) == before
+    scheduler.rescale(2.0)
+    assert scheduler.get_last_lr()[0] == now
+
+
+def test_an_event_on_what_is_not_driven_is_refused() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=wd.Cosine(steps=10))
+    with pytest.raises(wd.BindingError, match=r"target='momentum'.*nothing drives it"):
+        scheduler.rescale(0.5, target="momentum")
+    with pytest.raises(wd.ScheduleError, match=r"rescale\(-1"):
+        scheduler.rescale(-1)
+    with pytest.raises(wd.ScheduleError, match=r"decay_now\(over=0\)"):
+        scheduler.decay_now(0)
+
+
+def test_what_is_bound_beside_the_optimizer_is_resumed_with_it() -> None:
+    net = model()
+    net.kl = 1.0  # type: ignore[assignment]
+    plan = wd.Plan.of(lr=wd.Cosine(steps=10), kl=wd.Set(wd.Linear(start=0.0, end=1.0, steps=10)))
+    scheduler = wd.Scheduler(sgd(), plan, bind={"kl": Attribute(net, "kl")})
+    scheduler.seek(4)
+    state = scheduler.state_dict()
+    scheduler.seek(0)
+    assert net.kl == 0.0
+    scheduler.load_state_dict(state)
+    assert net.kl == 0.4
+
+
+# -- copies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copied", "pickled"]
+)
+@pytest.mark.parametrize("tensors", [False, True])
+def test_a_copy_goes_its_own_way(twin: Any, tensors: bool) -> None:
+    rate: Any = torch.tensor(0.5) if tensors else 0.5
+    optimizer = torch.optim.Adam(model().parameters(), lr=rate)
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=10))
+    train(optimizer, scheduler, 3)
+    other_optimizer, other = twin((optimizer, scheduler))
+    assert other.count == 3
+    assert train(other_optimizer, other, 3) == pytest.approx([0.35, 0.3, 0.25])
+    assert each_rate(optimizer) == pytest.approx([0.35])
+    assert scheduler.count == 3
+    assert train(optimizer, scheduler, 1) == pytest.approx([0.35])
