@@ -19,7 +19,7 @@ import re
 from dataclasses import replace
 from typing import TypeVar
 
-from warmdown.app.studio.draft.pieces import Draft, Given, Group, Piece, Track
+from warmdown.app.studio.draft.pieces import EVERY, Draft, Given, Group, Piece, Track
 
 Row = TypeVar("Row")
 
@@ -80,8 +80,10 @@ def remove_group(draft: Draft, number: int) -> Draft:
 
 
 def add_track(draft: Draft, track: Track) -> Draft:
-    """Return the draft with one more number that is driven."""
-    return replace(draft, tracks=(*draft.tracks, track))
+    """Return the draft with one more number that is driven; what is for some groups stands before what is for all."""
+    for_all = [at for at, held in enumerate(draft.tracks) if (held.field, held.groups) == (track.field, EVERY)]
+    place = for_all[0] if for_all and track.groups != EVERY else len(draft.tracks)
+    return replace(draft, tracks=(*draft.tracks[:place], track, *draft.tracks[place:]))
 
 
 def remove_track(draft: Draft, number: int) -> Draft:

@@ -190,7 +190,8 @@ def _told_elsewhere() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for known in (*recipes().values(), *kinds().values()):
         for name, help in told(known)[1].items():
-            found.setdefault(name, help)
+            if len(help) < len(found.get(name, help + " ")):  # the shortest says what all of them mean
+                found[name] = help
     return found
 
 

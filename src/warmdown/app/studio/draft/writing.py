@@ -58,9 +58,10 @@ def written(draft: Draft) -> Written:
     if run:
         out.data["run"] = run
         out.keys["run"] = "run"
+    fields = [track.field for track in draft.tracks if track.phases]
     for number, track in enumerate(draft.tracks):
         if track.phases:
-            _put_track(out, track, f"t{number}")
+            _put_track(out, track, f"t{number}", is_alone=fields.count(track.field) == 1)
     if draft.after_end != "hold":
         out.data["after_end"] = draft.after_end
     if draft.count != "updates":
@@ -103,7 +104,7 @@ def _count(text: str, key: str, mistakes: dict[str, str]) -> int | None:
     if not plain:
         return None
     number = number_of(plain)
-    if not isinstance(number, int | float) or number != int(number) or not 1 <= number <= 1e15:
+    if not isinstance(number, int | float) or not 1 <= number <= 1e15 or number % 1:
         mistakes[key] = "A whole number of at least 1 is needed."
         return None
     return int(number)
@@ -132,8 +133,11 @@ def _add_base(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> No
 # -- targets -----------------------------------------------------------------------------------------------------
 
 
-def _put_track(out: Written, track: Track, key: str) -> None:
-    path = track.field if track.groups == EVERY else f"{track.field}.groups.{track.groups}"
+def _put_track(out: Written, track: Track, key: str, *, is_alone: bool) -> None:
+    path = track.field if track.groups == EVERY and is_alone else f"{track.field}.groups.{track.groups}"
+    if path in out.keys:
+        out.mistakes[f"{key}.groups"] = "Another target drives the same number of the same groups. Name other groups."
+        return
     out.keys[path] = key
     inner = _inner_path(track, path)
     members = _members(track)

@@ -142,13 +142,16 @@ class Folder:
             raise SpecError(
                 [f"{name}: a link, or not readable ({error.strerror}). Open a file of this folder."]
             ) from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise SpecError([f"{name}: not a file. Open a file of this folder."])
             if status.st_size > LARGEST_FILE:
                 raise SpecError([f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."])
-            return file.read(LARGEST_FILE + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(LARGEST_FILE + 1)
+        finally:
+            os.close(descriptor)
 
 
 def _is_plan(name: str) -> bool:

@@ -25,7 +25,7 @@ LONGEST_LOOK = 10.0
 """Seconds that a class of another library may take, its import apart."""
 MEMORY = 2 * 2**30
 """Bytes that a class of another library may use beyond what its library needs."""
-LONGEST_START = 60.0
+LONGEST_START = 120.0
 """Seconds until a process for other libraries' classes is ready; it imports torch."""
 LONGEST_ANSWER = 16_000_000
 """Bytes of its answer."""

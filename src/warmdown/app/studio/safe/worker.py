@@ -58,21 +58,18 @@ class Worker:
             try:
                 return await asyncio.wait_for(_asked(process, question), seconds)
             except TimeoutError:
-                self._end()
+                await self._end()
                 raise Ended(f"it took longer than {seconds:g} seconds, so it was ended. Give a shorter run.") from None
-            except (ConnectionError, asyncio.IncompleteReadError, ValueError):
+            except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
                 code = await self._wait_for_end()
                 raise Ended(f"it ended its process ({_told(code)}). It may need too much memory.") from None
             except asyncio.CancelledError:
-                self._end()  # an answer that nobody waits for must not be taken for the next one
+                await self._end()  # an answer that nobody waits for must not be taken for the next one
                 raise
 
     async def close(self) -> None:
         """End the process."""
-        process = self._process
-        self._end()
-        if process is not None:
-            await process.wait()
+        await self._end()
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and self._process.returncode is None:
@@ -88,7 +85,7 @@ class Worker:
         try:
             await asyncio.wait_for(_line(self._process), LONGEST_START)
         except (TimeoutError, asyncio.IncompleteReadError):
-            self._end()
+            await self._end()
             raise Ended("its process did not start. Is torch installed?") from None
         return self._process
 
@@ -98,14 +95,16 @@ class Worker:
         if process is not None:
             with contextlib.suppress(TimeoutError):
                 code = await asyncio.wait_for(process.wait(), 1.0)
-        self._end()
+        await self._end()
         return code
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            process._transport.close()  # type: ignore[attr-defined]  # a pipe that nobody reads stays open otherwise
 
 
 async def _asked(process: asyncio.subprocess.Process, question: Question) -> Answer:

@@ -111,11 +111,10 @@ def as_python(draft: Draft) -> str:
         lines.append(f"    run=wd.Run({facts}),")
     options = {name: data.pop(name) for name in ("after_end", "count") if name in data}
     lines += [f"    {name}={value!r}," for name, value in options.items()]
-    named = {name: target for name, target in data.items() if name.isidentifier()}
-    lines += [f"    {name}={_target(target)}," for name, target in named.items()]
-    others = {name: target for name, target in data.items() if name not in named}
-    if others:
-        lines.append(f"    **{{{', '.join(f'{name!r}: {_target(target)}' for name, target in others.items())}}},")
+    if all(name.isidentifier() for name in data):
+        lines += [f"    {name}={_target(target)}," for name, target in data.items()]
+    else:
+        lines.append(f"    **{{{', '.join(f'{name!r}: {_target(target)}' for name, target in data.items())}}},")
     return "\n".join([*lines, ")", "scheduler = wd.Scheduler(optimizer, plan)", ""])
 
 

@@ -37,6 +37,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "cycle-cut-off": ("times", "of"),
 }
 """The fields that a finding may be about, the likeliest first."""
+_AT_THE_BEGINNING = ("zero-first-update", "long-warmup")
 _AT_THE_END = ("zero-updates", "never-reaches-end", "holds-early")
 
 
@@ -101,6 +102,8 @@ def _phase_of(finding: Finding, track: Track, plan: Plan) -> int | None:
     last = len(track.phases) - 1
     if finding.code in _AT_THE_END:
         return last
+    if finding.code in _AT_THE_BEGINNING:
+        return None if track.warmup.strip() else 0
     step = finding.step or 0
     inside = [at for at, (start, stop) in spans(track, plan).items() if start <= step < max(stop, start + 1)]
     return inside[-1] if inside else (None if track.warmup else 0)

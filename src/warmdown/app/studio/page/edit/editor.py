@@ -128,8 +128,9 @@ class Editor:
         track = _STARTS[field]
         if field == "lr":
             track = replace(track, groups=next((g.name for g in studio.draft.groups if g.name), "head"))
-        studio.track, studio.open_phase = len(studio.draft.tracks), 0
-        studio.change(add_track(studio.draft, track))
+        changed = add_track(studio.draft, track)
+        studio.track, studio.open_phase = changed.tracks.index(track), 0
+        studio.change(changed)
 
     def _remove(self) -> None:
         self.studio.change(remove_track(self.studio.draft, self.studio.track))

@@ -1,0 +1,163 @@
+"""A page to type on: simulated for logic, real in a browser for what only a browser shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from warmdown.app.studio.page.state import Launch
+
+if TYPE_CHECKING:
+    from nicegui.testing import User
+    from playwright.sync_api import BrowserContext, Page
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+Visit = Callable[["User"], Awaitable[None]]
+
+
+@dataclass
+class Simulated:
+    """A page without a browser.
+
+    Args:
+        launch: What its tabs share.
+        found: What the browser would tell when the page is loaded.
+    """
+
+    launch: Launch
+    found: dict[str, Any]
+
+    def visit(self, act: Visit) -> None:
+        """Open the page and act on it."""
+
+        async def run() -> None:
+            try:
+                async with self._opened() as user:
+                    await act(user)
+            finally:
+                await self.launch.worker.close()
+
+        asyncio.run(run())
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[User]:
+        from nicegui.testing import user_simulation
+
+        from warmdown.app.studio.page.page import build
+
+        async def root() -> None:
+            await build(self.launch)
+
+        async with user_simulation(root) as user:
+            user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: self.found}
+            await user.open("/")
+            await until(lambda: "Start with your situation" in shown(user) or "Groups and base values" in shown(user))
+            yield user
+
+
+def shown(user: User) -> str:
+    """Return every text that the page shows, a line each."""
+    assert user.client is not None
+    elements = user.client.elements.values()
+    return "\n".join(element._text for element in elements if isinstance(element._text, str) and _is_visible(element))
+
+
+def _is_visible(element: Any) -> bool:
+    while element is not None:
+        if not element.visible:
+            return False
+        element = element.parent_slot.parent if element.parent_slot else None
+    return True
+
+
+async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something is so; what is not there yet counts as not so."""
+    last: BaseException | None = None
+    for _ in range(int(seconds / 0.02)):
+        try:
+            if is_so():
+                return
+        except AssertionError as error:
+            last = error
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it did not come to be so within {seconds:g} seconds") from last
+
+
+# -- the real page -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """The real page, served.
+
+    Args:
+        address: With its token, as the terminal shows it.
+        folder: That it may read and write.
+        process: To be killed.
+    """
+
+    address: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def origin(self) -> str:
+        """The address without path and token."""
+        return self.address.partition("/?")[0]
+
+    @property
+    def token(self) -> str:
+        """The token of this launch."""
+        return self.address.partition("token=")[2]
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(self.origin.rpartition(":")[2])
+
+
+def serve(folder: Path, *options: str) -> Server:
+    """Start the page as a person does, and wait for its address."""
+    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", *options]
+    if "--port" not in options:
+        command += ["--port", "0"]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://\S+", line)
+    assert found, f"no address: {line!r}"
+    return Server(found[0], folder, process)
+
+
+def end(server: Server) -> None:
+    """End the page, and what it started."""
+    server.process.kill()
+    server.process.wait()
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+
+
+def open_tab(context: BrowserContext, server: Server) -> Page:
+    """Open the page with its token, and wait until it is there."""
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"the page raised {error}"))
+    page.goto(server.address)
+    page.wait_for_selector('[data-mark="preset-0"], [data-mark="phase-0"]:visible', timeout=30_000)
+    return page
