@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmdown.app.studio import studio as studio
-    from warmdown.binding import Scheduler as Scheduler
+    from warmdown.binding import *
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
     from warmdown.compat.importing import from_torch as from_torch
@@ -48,7 +48,7 @@ _ROOMS = {
         "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
     "warmdown.compat.importing": ("from_torch",),
-    "warmdown.binding": ("Attribute", "Scheduler", "as_tensors"),
+    "warmdown.binding": ("Attribute", "Call", "Scheduler", "as_tensors", "layerwise_decay"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.binding.clock import Clock
+from warmdown.binding.clock import Clock, Updates
 from warmdown.binding.course import Array, Course
 from warmdown.binding.grip import Grip
 
@@ -121,7 +121,9 @@ class Pen:
         self._size = min(self._size * 2, _LONGEST)
         size = self._size if self._size <= cells or self._is_still(position) else cells
         end = self.course.end
-        return size if end is None or position >= end else max(min(size, int(end - position)), 1)
+        if end is None or position >= end or not isinstance(self.clock, Updates):
+            return size
+        return max(min(size, int(end - position)), 1)
 
     def _is_still(self, position: float) -> bool:
         """Tell whether nothing moves for a whole window, which then holds no values, however many groups there are."""

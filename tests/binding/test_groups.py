@@ -1,0 +1,214 @@
+"""Groups come and go, have names and schedules of their own; many things are driven by one clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.binding.loops import backward, each_rate, model, sgd, train
+
+import warmdown as wd
+from warmdown.binding import Attribute, layerwise_decay
+
+LINE = wd.Linear(start=1.0, end=0.0, steps=1000)
+
+
+def parameter() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.ones(2))
+
+
+def named(**rates: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD([{"params": [parameter()], "lr": rate, "name": name} for name, rate in rates.items()])
+
+
+# -- coming and going --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+def test_a_group_added_at_update_500_joins_with_its_own_base(tensors: bool) -> None:
+    start: Any = torch.tensor(0.5) if tensors else 0.5
+    optimizer = torch.optim.Adam([{"params": [parameter()]}], lr=start)
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 500)
+    optimizer.add_param_group({"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1})
+    optimizer.add_param_group({"params": [parameter()]})  # with the optimizer's default rate, the tensor itself
+    backward(optimizer)
+    optimizer.step()  # the very next update uses what the plan says
+    assert each_rate(optimizer) == pytest.approx([0.25, 0.05, 0.25])
+    scheduler.step()
+    assert each_rate(optimizer) == pytest.approx([0.2495, 0.0499, 0.2495])
+    assert scheduler.base_lrs == pytest.approx([0.5, 0.1, 0.5])
+
+
+def test_a_removed_group_is_let_go_and_the_others_keep_their_own() -> None:
+    optimizer = named(stem=0.1, body=0.2, head=0.4)
+    scheduler = wd.Scheduler(optimizer, lr={"stem": wd.Constant(), "body": LINE, "head": LINE})
+    train(optimizer, scheduler, 100)
+    del optimizer.param_groups[0]
+    train(optimizer, scheduler, 400)
+    assert each_rate(optimizer) == pytest.approx([0.1, 0.2])
+    assert scheduler.values().keys() == {"lr/body", "lr/head"}
+
+
+def test_groups_by_index_keep_what_they_follow_when_one_before_them_goes() -> None:
+    optimizer = sgd(1.0, 1.0)
+    scheduler = wd.Scheduler(optimizer, lr={0: wd.Constant(), 1: LINE})
+    del optimizer.param_groups[0]
+    train(optimizer, scheduler, 500)
+    assert each_rate(optimizer) == [0.5]
+
+
+def test_an_emptied_group_is_no_error() -> None:
+    optimizer = sgd(1.0, 0.5)
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    optimizer.param_groups[1]["params"].clear()
+    train(optimizer, scheduler, 500)
+    assert each_rate(optimizer) == [0.5, 0.25]
+
+
+def test_the_last_group_may_go_too() -> None:
+    optimizer = sgd(1.0)
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 3)
+    optimizer.param_groups.clear()
+    train_empty = [optimizer.step() for _ in range(3)]
+    assert train_empty == [None] * 3
+    scheduler.step()
+    assert scheduler.values() == {}
+
+
+# -- by name, index and pattern ----------------------------------------------------------------------------------
+
+
+def test_groups_follow_schedules_of_their_own_by_name_index_or_pattern() -> None:
+    optimizer = named(**{"stem": 1.0, "blocks.0": 1.0, "blocks.1": 1.0, "head": 1.0})
+    scheduler = wd.Scheduler(
+        optimizer, lr={"head": LINE, 0: wd.Constant(value=0.1), "blocks.*": wd.Constant(value=0.5)}
+    )
+    train(optimizer, scheduler, 500)
+    assert each_rate(optimizer) == [0.1, 0.5, 0.5, 0.5]
+    assert scheduler.value(250, group="head") == 0.75
+    assert scheduler.value(250, group="blocks.1") == 0.5
+    assert scheduler.value(250, group=3) == 0.75
+
+
+def test_a_group_that_no_target_names_is_left_alone() -> None:
+    optimizer = named(stem=1.0, head=1.0)
+    scheduler = wd.Scheduler(optimizer, lr={"head": LINE})
+    train(optimizer, scheduler, 500)
+    assert each_rate(optimizer) == [1.0, 0.5]
+
+
+def test_a_group_name_that_is_not_there_is_refused_with_the_nearest() -> None:
+    with pytest.raises(wd.BindingError, match=r"lr=\{'haed': …\}.*Did you mean 'head'\?"):
+        wd.Scheduler(named(stem=1.0, head=1.0), lr={"haed": LINE})
+    scheduler = wd.Scheduler(named(stem=1.0), lr=LINE)
+    with pytest.raises(
+        wd.BindingError, match=r"'lr/haed'.*no such number is driven. Did you mean 'lr/head'|Known: lr/stem"
+    ):
+        scheduler.value(0, group="haed")
+
+
+def test_layerwise_decay_builds_named_groups_whose_ratios_a_schedule_keeps() -> None:
+    net: Any = torch.nn.Module()
+    net.embed = torch.nn.Embedding(3, 2)
+    net.blocks = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(3))
+    net.classifier = torch.nn.Linear(2, 1)
+    groups = layerwise_decay(net, lr=1.0, decay=0.5)
+    assert [group["name"] for group in groups] == ["stem", "blocks.0", "blocks.1", "blocks.2", "head"]
+    assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
+    optimizer = torch.optim.SGD(groups)
+    scheduler = wd.Scheduler(optimizer, lr={"head": wd.Constant(), "*": LINE})
+    train(optimizer, scheduler, 500)
+    assert each_rate(optimizer) == [0.5**5, 0.5**4, 0.5**3, 0.5**2, 1.0]
+
+
+def test_layerwise_decay_spares_vectors_the_weight_decay_and_frozen_layers_the_rest() -> None:
+    net = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
+    net[0].requires_grad_(False)
+    groups = layerwise_decay(net, lr=1.0, layers=["0", "1", "2"], weight_decay=0.1)
+    assert [(group["name"], group["lr"], group["weight_decay"]) for group in groups] == [
+        ("1", 0.75, 0.1), ("1.vectors", 0.75, 0.0), ("2", 1.0, 0.1), ("2.vectors", 1.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_layerwise_decay_says_how_to_name_layers_that_have_no_number() -> None:
+    with pytest.raises(wd.BindingError, match=r"no numbered layers.*layers=\["):
+        layerwise_decay(model(), lr=1.0)
+    with pytest.raises(wd.BindingError, match=r"decay=1.5"):
+        layerwise_decay(model(), lr=1.0, decay=1.5)
+
+
+# -- many things, one clock --------------------------------------------------------------------------------------
+
+
+def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_scheduler_and_one_state() -> None:
+    def build() -> tuple[Any, Any, Any, list[int], wd.Scheduler]:
+        net: Any = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5), torch.nn.Linear(2, 1))
+        net[0].requires_grad_(False)
+        net.kl_weight = 0.0
+        matrices = torch.optim.SGD([net[2].weight], lr=0.02, momentum=0.9)  # where Muon would stand
+        vectors = torch.optim.AdamW(
+            [{"params": [net[2].bias]}, {"params": [net[0].weight], "name": "backbone"}], lr=1e-3
+        )
+        sizes: list[int] = []
+        half = wd.Linear(start=0.0, end=1.0, steps=10)
+        scheduler = wd.Scheduler(
+            [matrices, vectors],
+            lr=wd.Linear(start=1.0, end=0.0, steps=20),
+            momentum=wd.Set(wd.Linear(start=0.95, end=0.85, steps=20)),
+            weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4, steps=20)),
+            kl=wd.Set(half),
+            dropout=wd.Linear(start=1.0, end=0.0, steps=20),
+            batch=wd.Set(wd.Table(values=(8.0, 16.0, 32.0), at=(5, 10))),
+            bind={
+                "kl": Attribute(net, "kl_weight"),
+                "dropout": Attribute(net[1], "p"),
+                "batch": lambda value: sizes.append(round(value)),
+            },
+        )
+        return net, matrices, vectors, sizes, scheduler
+
+    net, matrices, vectors, sizes, scheduler = build()
+    for _ in range(10):
+        net(torch.ones(3, 2)).square().mean().backward()
+        matrices.step()
+        vectors.step()
+        scheduler.step()
+        matrices.zero_grad()
+        vectors.zero_grad()
+    assert (each_rate(matrices), each_rate(vectors)) == ([0.01], [5e-4, 5e-4])
+    assert matrices.param_groups[0]["momentum"] == vectors.param_groups[0]["betas"][0] == pytest.approx(0.9)
+    assert vectors.param_groups[0]["weight_decay"] == pytest.approx(0.22)
+    assert (net.kl_weight, net[1].p, sizes[0], sizes[-1]) == (1.0, 0.25, 8, 32)
+    assert len(sizes) == 3  # told of a change, not of every update
+    net2, matrices2, vectors2, sizes2, again = build()
+    again.load_state_dict(scheduler.state_dict())
+    assert (each_rate(matrices2), each_rate(vectors2)) == ([0.01], [5e-4, 5e-4])
+    assert (net2.kl_weight, net2[1].p, sizes2[-1]) == (1.0, 0.25, 32)
+
+
+def test_an_optimizer_without_the_field_is_passed_over_beside_one_that_has_it() -> None:
+    plain, adam = sgd(), torch.optim.Adam([parameter()])
+    second_beta: dict[str, Any] = {"betas[1]": wd.Set(wd.Constant(value=0.95))}
+    scheduler = wd.Scheduler([plain, adam], **second_beta)
+    assert scheduler.values() == {"betas[1]/1": 0.95}
+    with pytest.raises(wd.BindingError, match=r"group 0 of SGD has no 'betas'"):
+        wd.Scheduler(plain, **second_beta)
+    with pytest.raises(wd.BindingError, match=r"Scheduler\(kl=…\): no optimizer has it. A plain object is bound"):
+        wd.Scheduler([plain, adam], kl=LINE)
+
+
+def test_one_cycle_moves_the_rate_and_the_momentum_against_it() -> None:
+    optimizer = torch.optim.AdamW([parameter()], lr=0.1)
+    targets: dict[str, Any] = wd.one_cycle()
+    scheduler = wd.Scheduler(optimizer, **targets, run=wd.Run(total_steps=100))
+    rates, betas = [], []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        betas.append(optimizer.param_groups[0]["betas"][0])
+        train(optimizer, scheduler, 1)
+    assert max(rates) == pytest.approx(0.1)
+    assert rates.index(max(rates)) == betas.index(min(betas))
+    assert optimizer.param_groups[0]["betas"][1] == 0.999
