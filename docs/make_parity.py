@@ -1,0 +1,91 @@
+"""Write the tables of ``coming-from-torch.md`` from a run: every class beside the original, and where they part."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+PAGE = Path(__file__).parent / "coming-from-torch.md"
+CASES = 60
+_QUIETLY = settings(database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(whole(), encoding="utf-8")
+
+
+def whole() -> str:
+    """Return the page with its tables as a run gives them now."""
+    page = PAGE.read_text(encoding="utf-8")
+    for name, table in (("values", values()), ("differences", differences())):
+        begin, end = f"<!-- {name}: made -->\n", f"<!-- /{name} -->"
+        before, rest = page.split(begin)
+        page = f"{before}{begin}{table}{end}{rest.split(end)[1]}"
+    return page
+
+
+def values() -> str:
+    """Return the table of classes: cases tried, the largest difference, how many differences are listed."""
+    from tests.compat.differences import DIFFERENCES
+    from tests.compat.parity import ARGUMENTS
+
+    lines = [
+        "| class | cases | steps compared | largest difference | listed below |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in ARGUMENTS:
+        cases, steps, largest = _run(name)
+        listed = sum(each.on == name for each in DIFFERENCES)
+        lines.append(f"| `{name}` | {cases} | {steps} | {_bound(largest)} | {listed} |")
+    return "\n".join([*lines, ""])
+
+
+def differences() -> str:
+    """Return the table of differences, each with what both do."""
+    from tests.compat.differences import DIFFERENCES
+
+    lines = ["| class | what | why | torch | ours |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {d.on} | {d.name} | {d.why} | {_cell(d.torch)} | {_cell(d.ours)} |" for d in DIFFERENCES]
+    return "\n".join([*lines, ""])
+
+
+def _run(name: str) -> tuple[int, int, float]:
+    from tests.compat.parity import ARGUMENTS, OURS, TORCH, adam, furthest, made, rates, trace
+
+    seen: list[tuple[int, float]] = []
+
+    @seed(0)
+    @settings(
+        max_examples=CASES, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
+    @given(arguments=ARGUMENTS[name], groups=rates, steps=st.integers(1, 30), kind=st.sampled_from(["float", "tensor"]))
+    def compare(arguments: dict[str, Any], groups: list[float], steps: int, kind: str) -> None:
+        pair = [trace(made(names, name, adam(groups, kind), arguments), steps) for names in (OURS, TORCH)]
+        seen.append((steps * len(groups), furthest(*pair)))
+
+    random.seed(0)
+    compare()
+    return len(seen), sum(steps for steps, _ in seen), max(largest for _, largest in seen)
+
+
+def _bound(largest: float) -> str:
+    """Return a power of ten that the difference lies below, so that another processor gives the same page."""
+    return "below 1e-14" if largest < 1e-14 else f"below 1e{math.ceil(math.log10(largest) + 0.3)}"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_cell(one) for one in value)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+if __name__ == "__main__":
+    main()
