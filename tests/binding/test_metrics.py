@@ -1,0 +1,100 @@
+"""A scheduler is told metrics by name; its plateau answers at once, and remembers across a resume."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tests.binding.loops import each_rate, sgd, train
+
+import warmdown as wd
+
+PLATEAU = wd.Plateau(metric="val_loss", factor=0.5, patience=1)
+PLAN = wd.Plan.of(lr=wd.Linear(start=0.0, end=1.0, steps=10) >> PLATEAU)
+
+
+def epochs(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, losses: list[float]) -> list[float]:
+    rates = []
+    for loss in losses:
+        train(optimizer, scheduler, 5)
+        scheduler.observe(val_loss=loss, accuracy=0.5)
+        rates.append(each_rate(optimizer)[0])
+    return rates
+
+
+def test_the_plateau_after_a_warmup_answers_at_once() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, PLAN)
+    assert epochs(optimizer, scheduler, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5]) == [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+    assert scheduler.value(12) == 1.0  # what was used then
+    assert scheduler.plan == PLAN.over()  # the plan itself has seen nothing
+
+
+def test_patience_survives_a_resume_at_any_epoch() -> None:
+    losses = [1.0, 1.0, 1.0, 0.9, 0.9, 0.9, 0.8, 0.8]
+    optimizer = sgd()
+    unbroken = epochs(optimizer, wd.Scheduler(optimizer, PLAN), losses)
+    for stop in range(len(losses)):
+        optimizer = sgd()
+        scheduler = wd.Scheduler(optimizer, PLAN)
+        epochs(optimizer, scheduler, losses[:stop])
+        state = json.loads(json.dumps(scheduler.state_dict()))
+        optimizer = sgd()
+        scheduler = wd.Scheduler(optimizer, PLAN)
+        scheduler.load_state_dict(state)
+        assert epochs(optimizer, scheduler, losses[stop:]) == unbroken[stop:]
+
+
+def test_each_group_has_its_own_smallest_rate() -> None:
+    optimizer = sgd(1.0, 0.1)
+    falls = wd.Plateau(metric="val_loss", factor=0.1, patience=0)
+    scheduler = wd.Scheduler(optimizer, lr={0: wd.Scale(falls, low=1e-3), 1: wd.Scale(falls, low=0.05)})
+    for _ in range(10):
+        scheduler.observe(val_loss=1.0)
+    assert each_rate(optimizer) == [1e-3, 0.05]
+
+
+def test_two_plateaus_listen_to_their_own_metrics() -> None:
+    optimizer = sgd()
+    both = wd.Plateau(metric="val_loss", factor=0.5, patience=0) * wd.Plateau(metric="accuracy", mode="max", patience=0)
+    scheduler = wd.Scheduler(optimizer, lr=both)
+    for accuracy in (0.1, 0.2, 0.3):
+        scheduler.observe(accuracy=accuracy)
+        scheduler.observe(val_loss=1.0)
+    assert scheduler.get_last_lr() == [0.25]
+    scheduler.observe(accuracy=0.2)
+    assert scheduler.get_last_lr() == [pytest.approx(0.025)]
+
+
+def test_a_plateau_goes_on_through_events() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=PLATEAU, run=wd.Run(total_steps=100))
+    epochs(optimizer, scheduler, [1.0, 1.0, 1.0])
+    assert each_rate(optimizer) == [0.5]
+    scheduler.rescale(0.5)
+    assert epochs(optimizer, scheduler, [1.0, 1.0]) == [0.25, 0.125]
+    scheduler.decay_now(10)
+    assert scheduler.value(scheduler.count + 5) == pytest.approx(0.0625)
+    state = json.loads(json.dumps(scheduler.state_dict()))
+    again = wd.Scheduler(sgd(), lr=PLATEAU, run=wd.Run(total_steps=100))
+    again.load_state_dict(state)
+    assert [again.value(step) for step in range(40)] == [scheduler.value(step) for step in range(40)]
+
+
+def test_ranks_that_measured_differently_agree_on_the_mean() -> None:
+    ranks = [
+        wd.Scheduler(sgd(), PLAN, everywhere=lambda told: [{"val_loss": 1.0}, {"val_loss": 3.0}]) for _ in range(2)
+    ]
+    for own, scheduler in zip((1.0, 3.0), ranks, strict=True):
+        scheduler.observe(val_loss=own)
+    assert ranks[0].state_dict() == ranks[1].state_dict()
+
+
+def test_a_state_with_another_number_of_histories_is_refused() -> None:
+    scheduler = wd.Scheduler(sgd(), PLAN)
+    state = scheduler.state_dict()
+    other = wd.Scheduler(sgd(), wd.Plan.of(lr=PLATEAU * PLATEAU)).state_dict()
+    mixed = {**state, "seen": other["seen"]}
+    with pytest.raises(wd.StateError):
+        scheduler.load_state_dict(mixed)
