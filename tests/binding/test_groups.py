@@ -149,9 +149,9 @@ def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_sched
         net[0].requires_grad_(False)
         net.kl_weight = 0.0
         matrices = torch.optim.SGD([net[2].weight], lr=0.02, momentum=0.9)  # where Muon would stand
-        vectors = torch.optim.AdamW(
-            [{"params": [net[2].bias]}, {"params": [net[0].weight], "name": "backbone"}], lr=1e-3
-        )
+        bare: dict[str, Any] = {"params": [net[2].bias]}
+        frozen: dict[str, Any] = {"params": [net[0].weight], "name": "backbone"}
+        vectors = torch.optim.AdamW([bare, frozen], lr=1e-3)
         sizes: list[int] = []
         half = wd.Linear(start=0.0, end=1.0, steps=10)
         scheduler = wd.Scheduler(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import warmdown as wd
 from warmdown.schedules.feedback import feedbacks, observed, recalled
 
-
 LOSSES = st.lists(st.floats(0.01, 10.0).map(lambda loss: round(loss, 3)), min_size=1, max_size=60)
 
 
