@@ -36,6 +36,8 @@ MANY_PHASES = 100
 """More phases than these are neither shaded nor told one by one."""
 _TIMES = ("steps", "every", "timescale", "up", "down", "at")
 """Fields of schedules that hold a time."""
+_LARGEST = 1e300
+"""Beyond it the height of an axis is no number any more; nothing that trains comes near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +190,7 @@ class _Found:
         phases = _recorded_phases(record)
         for target in record.targets():
             steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
-            finite = np.isfinite(values)
+            finite = np.abs(values) <= _LARGEST
             if not finite.all():
                 first = count(steps[int(np.argmin(finite))])
                 lost = int(np.count_nonzero(~finite))
