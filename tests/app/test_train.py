@@ -102,8 +102,10 @@ def test_a_recipe_is_trained_under_by_its_name(here: Path) -> None:
 
 def test_placeholders_stand_for_the_runs_real_numbers(here: Path) -> None:
     (here / "half.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n")
-    train("half.yaml", "--epochs", 4, "--lr", 1.0, "--out", "a")
-    assert Record.load(here / "a" / "record.jsonl").curve("lr/0")[1][:7] == pytest.approx([1 - n / 6 for n in range(7)])
+    train("half.yaml", "--epochs", 4, "--lr", 0.01, "--out", "a")
+    assert Record.load(here / "a" / "record.jsonl").curve("lr/0")[1][:7] == pytest.approx(
+        [0.01 * (1 - step / 6) for step in range(7)]
+    )
 
 
 def test_what_the_shell_says_goes_before_what_the_plan_says(here: Path) -> None:

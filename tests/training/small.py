@@ -53,6 +53,11 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1))
 
 
+def perceptron() -> nn.Module:
+    """Return weights alone."""
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
 def linear() -> nn.Module:
     """Return the smallest model."""
     return nn.Linear(6, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,29 @@ def test_a_process_that_dies_leaves_a_state_and_a_clear_message(trained: Path, t
     done = together("resume", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [one["digest"] for one in answers(tmp_path)] == [one["digest"] for one in answers(trained)]
+
+
+@pytest.mark.slow
+def test_weights_in_pieces_are_saved_whole_and_go_on_bit_for_bit(tmp_path: Path) -> None:
+    done = together("shard", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole = answers(tmp_path)[0]["digest"]
+    for path in Checkpoints(tmp_path / "checkpoints").all()[4:]:
+        shutil.rmtree(path)
+    done = together("shard-resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "at update 20" in done.stdout
+    assert answers(tmp_path)[0]["digest"] == whole
+
+
+@pytest.mark.slow
+def test_what_was_saved_in_pieces_one_process_goes_on_with(tmp_path: Path) -> None:
+    done = together("shard", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    trainer = small.make(model=small.perceptron, seed=4)
+    told: dict[str, Any] = {"train_dataset": small.Plain(), "per_device_batch_size": 4}
+    small.train(trainer, **told, resume_from=tmp_path / "checkpoints" / "update-00000020")
+    assert trainer.progress.updates == 39
+    assert trainer.run_history.get_metric_values("eval_loss_epoch") == pytest.approx(
+        answers(tmp_path)[0]["metrics"], rel=1e-4
+    )

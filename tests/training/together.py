@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from tests.training import small
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
-from warmdown.training import Trainer, TrainerCallback, digest_of_weights
+from warmdown.training import Trainer, TrainerCallback, digest_of_weights, sharded
 
 
 class Die(TrainerCallback):
@@ -37,18 +39,31 @@ class Tell(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Sharded(Trainer):
+    """Weights in pieces by torch's FSDP 2; accelerate offers it on GPUs only."""
+
+    def _prepare(self) -> None:
+        fully_shard(self.model, mesh=init_device_mesh("cpu", (self._accelerator.num_processes,)))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.02)
+
+
 def main(work: str, folder: Path, after: int) -> None:
     """Train, answer with what this process ended with."""
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     torch.manual_seed(rank)  # the processes begin with different numbers, as careless programs do
     extra: dict[str, list[TrainerCallback]] = {"die": [Die(after)], "tell": [Tell(after)]}
-    trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5)
-    resumed = {"resume_from": folder / "checkpoints"} if work == "resume" else {}
+    kind: type[Trainer] = Trainer
+    model = small.network
+    if work.startswith("shard"):
+        sharded._is_sharded = lambda accelerator: True
+        kind, model = Sharded, small.perceptron
+    trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5, kind=kind, model=model)
+    resumed = {"resume_from": folder / "checkpoints"} if "resume" in work else {}
     small.train(trainer, train_dataset=small.Plain(), per_device_batch_size=2, **resumed)
     (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
     answer = {
-        "digest": digest_of_weights(trainer.get_model()),
+        "digest": digest_of_weights(sharded.model_state(trainer._accelerator, trainer.model)),
         "updates": trainer.progress.updates,
         "rates": values.rates,
         "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),

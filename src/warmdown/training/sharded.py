@@ -52,7 +52,12 @@ def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, sta
     Raises:
         StateError: Its groups are not those of this optimizer.
     """
-    if _is_sharded(accelerator):
+    if _is_sharded(accelerator) and not _is_by_name(state):
+        raise StateError(
+            "optimizer.load_state_dict: the checkpoint was made without FSDP. Go on without it, or begin a new run "
+            "from the weights: trainer.load_checkpoint(…, load_optimizer=False)."
+        )
+    if _is_by_name(state):  # saved from pieces: torch knows how to put them back, in pieces or whole
         from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
         set_optimizer_state_dict(model, unwrapped(optimizer), optim_state_dict=state, options=_options())
@@ -65,6 +70,11 @@ def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, sta
 
 def _is_sharded(accelerator: Any) -> bool:
     return str(accelerator.distributed_type.value) == "FSDP"
+
+
+def _is_by_name(state: dict[str, Any]) -> bool:
+    """Whether parameters stand in it by their names, as sharding needs it, and not by their numbers."""
+    return any(isinstance(key, str) for key in state["state"])
 
 
 def _options() -> Any:

@@ -51,10 +51,18 @@ def digest_of_weights(weights: Mapping[str, torch.Tensor] | torch.nn.Module) -> 
     tensors = weights.state_dict() if isinstance(weights, torch.nn.Module) else weights
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        if not isinstance(tensors[name], torch.Tensor):
+            continue
+        tensor = _whole(tensors[name].detach()).cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor, gathered where it lies in pieces on many processes; all of them ask then."""
+    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return whole
 
 
 def _without_twins(weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
