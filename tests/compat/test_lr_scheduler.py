@@ -14,47 +14,11 @@ from typing import Any
 import pytest
 import torch
 from tests.compat.loops import rates, sgd
-from torch.optim import lr_scheduler as theirs
+from tests.compat.torch_names import ARGUMENTS, EACH, Made, momentum, steps, torchs, wlr
 
-import warmdown.compat.lr_scheduler
 from warmdown.compat.lr_scheduler import _LRScheduler
 
-wlr: Any = warmdown.compat.lr_scheduler
-torchs: Any = theirs
-
-Made = Callable[[Any], Any]
-
-EACH: dict[str, Made] = {
-    "step": lambda opt: wlr.StepLR(opt, 3, 0.5),
-    "multi": lambda opt: wlr.MultiStepLR(opt, [2, 4, 4], 0.5),
-    "constant": lambda opt: wlr.ConstantLR(opt, 0.5, 4),
-    "linear": lambda opt: wlr.LinearLR(opt, 0.25, 1.0, 6),
-    "exponential": lambda opt: wlr.ExponentialLR(opt, 0.9),
-    "polynomial": lambda opt: wlr.PolynomialLR(opt, 12, 2.0),
-    "cosine": lambda opt: wlr.CosineAnnealingLR(opt, 12, 0.01),
-    "restarts": lambda opt: wlr.CosineAnnealingWarmRestarts(opt, 3, 2),
-    "cyclic": lambda opt: wlr.CyclicLR(opt, 0.1, 0.4, 2, 3),
-    "one cycle": lambda opt: wlr.OneCycleLR(opt, 0.5, 12),
-    "swa": lambda opt: wlr.SWALR(opt, 0.05, 5),
-    "sequence": lambda opt: wlr.SequentialLR(opt, [wlr.LinearLR(opt, 0.5, 1.0, 3), wlr.CosineAnnealingLR(opt, 6)], [3]),
-    "chain": lambda opt: wlr.ChainedScheduler([wlr.ConstantLR(opt, 0.5, 3), wlr.ExponentialLR(opt, 0.9)]),
-}
 every = pytest.mark.parametrize("make", EACH.values(), ids=EACH)
-
-
-def momentum(*starts: float) -> torch.optim.SGD:
-    """Return an optimizer with momentum, one group for each rate."""
-    return sgd(*(starts or (0.1, 0.3)), momentum=0.9)
-
-
-def steps(scheduler: Any, count: int) -> list[list[float]]:
-    """Return what every group holds before each of so many steps."""
-    seen = []
-    for _ in range(count):
-        seen.append(rates(scheduler.optimizer))
-        scheduler.optimizer.step()
-        scheduler.step()
-    return seen
 
 
 @every
@@ -128,9 +92,7 @@ def test_a_rate_edited_by_hand_is_carried_on_as_torch_does(name: str) -> None:
     ours = EACH[name](momentum())
     kind = type(ours).__name__
     original: Any = torch.optim.swa_utils.SWALR if kind == "SWALR" else getattr(torchs, kind)
-    arguments = {"step": (3, 0.5), "multi": ([2, 4, 4], 0.5), "linear": (0.25, 1.0, 6), "exponential": (0.9,),
-                 "polynomial": (12, 2.0), "swa": (0.05, 5)}[name]  # fmt: skip
-    reference = original(momentum(), *arguments)
+    reference = original(momentum(), *ARGUMENTS[name])
     seen: list[list[list[float]]] = []
     for scheduler in (ours, reference):
         before = steps(scheduler, 4)
@@ -159,20 +121,14 @@ def test_one_cycle_holds_its_last_rate_past_its_end_and_never_raises() -> None:
     assert steps(scheduler, 9)[4:] == [[pytest.approx(4e-7)]] * 5
 
 
-@pytest.mark.parametrize("name", ["step", "exponential", "cosine", "polynomial", "linear"])
-def test_last_epoch_on_an_optimizer_that_was_not_restored_gives_the_rate_of_that_step(name: str) -> None:
+@pytest.mark.parametrize("name", ["step", "multi", "exponential", "cosine", "polynomial", "linear", "restarts"])
+def test_last_epoch_gives_the_rate_of_that_step_restored_or_not(name: str) -> None:
     unbroken = steps(EACH[name](momentum(0.1)), 9)
-    fresh = momentum(0.1)
-    fresh.param_groups[0]["initial_lr"] = 0.1
-    given = {key: getattr(EACH[name](momentum(0.1)), key) for key in _arguments(EACH[name](momentum(0.1)))}
-    resumed = type(EACH[name](momentum(0.1)))(fresh, **given, last_epoch=4)
-    assert steps(resumed, 4) == [pytest.approx(row, rel=1e-12) for row in unbroken[5:]]
-
-
-def _arguments(scheduler: Any) -> list[str]:
-    import inspect
-
-    return [key for key in inspect.signature(type(scheduler)).parameters if key in vars(scheduler)][1:-1] or []
+    for held in (0.1, unbroken[5][0]):
+        optimizer = momentum(held)
+        optimizer.param_groups[0]["initial_lr"] = 0.1
+        resumed = type(EACH[name](momentum()))(optimizer, *ARGUMENTS[name], last_epoch=4)
+        assert steps(resumed, 4) == [pytest.approx(row, rel=1e-12) for row in unbroken[5:]]
 
 
 def test_a_state_does_not_bring_the_old_horizon_back_and_says_so() -> None:
@@ -231,6 +187,32 @@ def test_a_plateau_falls_where_torch_falls(mode: Any) -> None:
             scheduler.step(metric)
         assert rates(pair[0].optimizer) == rates(pair[1].optimizer)
         assert pair[0].num_bad_epochs == pair[1].num_bad_epochs
+
+
+def test_a_plateaus_patience_survives_a_state_and_so_does_its_rate() -> None:
+    saved = wlr.ReduceLROnPlateau(momentum(), factor=0.5, patience=2)
+    unbroken = wlr.ReduceLROnPlateau(momentum(), factor=0.5, patience=2)
+    for metric in (1.0, 1.0, 1.0, 1.0, 1.0):
+        saved.step(metric)
+        unbroken.step(metric)
+    resumed = wlr.ReduceLROnPlateau(momentum(), factor=0.5, patience=2)
+    resumed.load_state_dict(saved.state_dict())
+    for metric in (1.0, 1.0, 1.0):
+        assert rates(resumed.optimizer) == resumed.get_last_lr() == rates(unbroken.optimizer)
+        resumed.step(metric)
+        unbroken.step(metric)
+    assert rates(resumed.optimizer) == [0.025, 0.075]
+
+
+def test_a_plateau_takes_in_a_group_that_joined_and_says_when_it_cannot() -> None:
+    lenient, strict = (wlr.ReduceLROnPlateau(momentum(), patience=0, min_lr=low) for low in (0.0, [0.0, 0.0]))
+    for scheduler in (lenient, strict):
+        scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.5})
+        scheduler.step(1.0)
+    lenient.step(1.0)
+    assert rates(lenient.optimizer) == pytest.approx([0.01, 0.03, 0.05])
+    with pytest.raises(RuntimeError, match="3 groups"):
+        strict.step(1.0)
 
 
 def test_a_metric_that_is_no_number_does_not_lower_the_rate() -> None:

@@ -91,15 +91,23 @@ class Plateau(Schedule):
             metrics: Every metric by name; one that is missing or NaN changes nothing.
         """
         value = _metric(self, metrics)
-        if value is None:
-            return self
-        after = _compared(self, step, value)
+        return self if value is None else replace(self, seen=self.remembering(self.seen, step, value))
+
+    def remembering(self, seen: Memory, step: float, value: float) -> Memory:
+        """Return what is known after ``value`` was measured at ``step``, by this rule and what was known before.
+
+        Args:
+            seen: What was known before; that of this schedule is not looked at.
+            step: Where on its own clock the schedule is.
+            value: The metric.
+        """
+        after = _compared(self, seen, step, value)
         if _is_resting(self.cooldown, after.rest, step):
-            return replace(self, seen=_rested(self.cooldown, after, step))
+            return _rested(self.cooldown, after, step)
         if not _is_over(self.patience, after.bad, step - after.since):
-            return replace(self, seen=after)
+            return after
         fallen = after.moved(max(after.levels[-1] * self.factor, self.low), step)
-        return replace(self, seen=fallen._replace(bad=0, since=step, rest=_rest(self.cooldown, step)))
+        return fallen._replace(bad=0, since=step, rest=_rest(self.cooldown, step))
 
     def recall(self, memory: Any) -> Self:
         """Return the schedule with a memory that was saved."""
@@ -195,7 +203,7 @@ class Greedy(Schedule):
         return replace(known, seen=known._moved(step, math.fsum(recent) / len(recent) if recent else value))
 
     def _moved(self, step: float, value: float) -> Memory:
-        after = _compared(self, step, value)
+        after = _compared(self, self.seen, step, value)
         level = after.levels[-1]
         if after.good > self.patience:
             return after.moved(min(level / self.factor, self.high), step)._replace(good=0, rest=float(self.pause))
@@ -274,8 +282,7 @@ def _metric(owner: Plateau | Greedy, metrics: Metrics) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def _compared(owner: Plateau | Greedy, step: float, value: float) -> Memory:
-    seen = owner.seen
+def _compared(owner: Plateau | Greedy, seen: Memory, step: float, value: float) -> Memory:
     if seen.best is None or _is_better(owner, value, seen.best):
         return seen._replace(best=value, bad=0, good=seen.good + 1, since=step)
     return seen._replace(bad=seen.bad + 1, good=0)

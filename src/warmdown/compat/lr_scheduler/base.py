@@ -76,7 +76,7 @@ class LRScheduler(theirs.LRScheduler):
             epoch: Go to this step instead of the next.
         """
         if self._step_count < 3 and self._first_steps is not None:
-            self._mind_the_order(self._first_steps)
+            self._mind_the_order(self._first_steps, epoch)
         self._step_count += 1
         self._update_lr(epoch)
 
@@ -195,8 +195,8 @@ class LRScheduler(theirs.LRScheduler):
                 "began with. Load the optimizer's state first, or begin with last_epoch=-1."
             ) from None
 
-    def _mind_the_order(self, first_steps: FirstSteps) -> None:
-        if self._step_count == 1:
+    def _mind_the_order(self, first_steps: FirstSteps, epoch: int | None) -> None:
+        if self._step_count == 1 and epoch is None:  # a number is a way to go on from there
             first_steps.first(self.optimizer)
         elif self._step_count == 2:
             first_steps.second(type(self).__name__)

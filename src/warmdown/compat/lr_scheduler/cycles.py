@@ -20,7 +20,7 @@ from warmdown.binding.field import unwrapped
 from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
 from warmdown.compat.lr_scheduler.families import Blended, Curve
 from warmdown.compat.lr_scheduler.given import Given, as_fraction, floats, in_ticks, one_a_group, require_optimizer
-from warmdown.compat.lr_scheduler.hand import Hand, Row, Swap
+from warmdown.compat.lr_scheduler.hand import Hand, Row, Swap, no_swap
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import Constant, Cosine, ExponentialDecay, Function, Linear, Milestones, Schedule, Triangle
 
@@ -220,9 +220,9 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         gamma = 0.5 if self.mode == "triangular2" else self.gamma
         return Milestones(gamma=0.0, at=(1,)) if gamma == 0 else ExponentialDecay(gamma=gamma)
 
-    def _steps_to_come(self) -> Steps:
-        steps = super()._steps_to_come()
-        return steps if self._scale_fn_custom is None else steps[:1]  # nobody's function is asked ahead of its time
+    def _short_way(self) -> Swap:
+        # nobody's function is asked ahead of its step
+        return super()._short_way() if self._scale_fn_custom is None else no_swap
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of ``scale_fn`` only the attributes, if it is an object."""

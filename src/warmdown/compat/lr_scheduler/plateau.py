@@ -87,9 +87,9 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
         self.min_lrs = one_a_group("ReduceLROnPlateau", "min_lr", min_lr, len(self._grip().field.groups))
         self.last_epoch = 0
-        self._judged(Memory())
+        self._rule()
         self._reset()
-        self._look()
+        self._row = self._grip().read()
 
     @property
     def mode_worse(self) -> float:  # type: ignore[override]
@@ -104,12 +104,14 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
             epoch: Go to this step instead of the next.
         """
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        judged = self._judged(self._memory()).observe(self.last_epoch, {"metric": float(metrics)}).seen
-        self.best = self.mode_worse if judged.best is None else judged.best
-        self.num_bad_epochs, self.cooldown_counter = judged.bad, int(judged.rest)
-        if len(judged.levels) > 1:
+        self._row = self._said = None
+        if math.isnan(metric := float(metrics)):
+            return
+        seen = self._rule().remembering(self._memory(), self.last_epoch, metric)
+        self.best = self.mode_worse if seen.best is None else seen.best
+        self.num_bad_epochs, self.cooldown_counter = seen.bad, int(seen.rest)
+        if len(seen.levels) > 1:
             self._reduce_lr(self.last_epoch)
-        self._look()
 
     def get_lr(self) -> list[Any]:
         """Return what is held: a plateau has no rate of its own."""
@@ -123,7 +125,7 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         self._fit_the_groups(len(held))
         lowered = [max(rate * self.factor, low) for rate, low in zip(held, floats(self.min_lrs), strict=True)]
         row = [new if old - new > self.eps else old for old, new in zip(held, lowered, strict=True)]
-        self._write(row)
+        self._grip().write(row)
 
     def _fit_the_groups(self, count: int) -> None:
         if len(self.min_lrs) == count:
@@ -135,8 +137,8 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
             )
         self.min_lrs = [self.default_min_lr] * count
 
-    def _judged(self, seen: Memory) -> Plateau:
-        """Return the rule, with what has been observed; it says when to fall, and this class how far."""
+    def _rule(self) -> Plateau:
+        """Return the rule that says when to fall; how far, this class says."""
         if self._judge is None:
             self._judge = Plateau(
                 metric="metric",
@@ -147,16 +149,19 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
                 threshold_mode=self.threshold_mode,
                 cooldown=self.cooldown,
             )
-        return self._judge.recall(seen)
+        return self._judge
 
     def _memory(self) -> Memory:
         best = None if self.best == self.mode_worse else float(self.best)
         return Memory(best=best, bad=self.num_bad_epochs, rest=float(self.cooldown_counter))
 
-    def _look(self) -> None:
-        """Note what is held, for ``get_last_lr``."""
-        hand = self._grip()
-        self._row, self._said = None, hand.now()
+    @property
+    def _last_lr(self) -> list[Any]:
+        return self._grip().now() if self._said is None else self._said
+
+    @_last_lr.setter
+    def _last_lr(self, said: list[Any]) -> None:
+        self._said = said
 
     def _forget(self) -> None:
         self._judge = None
@@ -165,4 +170,5 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         self._require(state, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
         self._say_what_differs(state)
         vars(self).update(self._own(state))
-        self._said = list(state["_last_lr"]) if "_last_lr" in state else self._said
+        self._said = list(state["_last_lr"]) if "_last_lr" in state else None
+        self._row = None if self._said is None else floats(self._said)

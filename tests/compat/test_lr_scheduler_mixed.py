@@ -1,0 +1,144 @@
+"""torch's names among others: torch's states and composites, people's own classes, arguments given anew, compilers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.compat.loops import rates
+from tests.compat.torch_names import ARGUMENTS, EACH, momentum, steps, torchs, wlr
+
+from warmdown.compat.lr_scheduler import _LRScheduler
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_state_of_torchs_loads_and_ours_loads_into_torchs(name: str) -> None:
+    ours = EACH[name](momentum())
+    kind, arguments = type(ours).__name__, ARGUMENTS[name]
+    original: Any = torch.optim.swa_utils.SWALR if kind == "SWALR" else getattr(torchs, kind)
+    theirs_first = original(momentum(), *arguments)
+    steps(ours, 4)
+    steps(theirs_first, 4)
+    resumed, given_back = EACH[name](momentum()), original(momentum(), *arguments)
+    for scheduler, saved in ((resumed, theirs_first), (given_back, ours)):
+        scheduler.optimizer.load_state_dict(saved.optimizer.state_dict())
+        scheduler.load_state_dict(saved.state_dict())
+    unbroken = steps(ours, 6)
+    assert steps(resumed, 6) == [pytest.approx(row, rel=1e-12) for row in unbroken]
+    assert steps(given_back, 6) == [pytest.approx(row, rel=1e-12, abs=1e-15) for row in unbroken]
+
+
+def test_an_argument_given_anew_bends_the_curve_from_what_is_held() -> None:
+    pair = [kind(momentum(1.0), 0.9) for kind in (wlr.ExponentialLR, torchs.ExponentialLR)]
+    for scheduler in pair:
+        steps(scheduler, 5)
+        scheduler.gamma = 0.5
+    assert steps(pair[0], 5) == [pytest.approx(row, rel=1e-12) for row in steps(pair[1], 5)]
+
+
+def test_base_rates_set_anew_are_followed_where_torch_follows_them() -> None:
+    pair = [kind(momentum(1.0), lambda step: 0.9**step) for kind in (wlr.LambdaLR, torchs.LambdaLR)]
+    for scheduler in pair:
+        steps(scheduler, 5)
+        scheduler.base_lrs[0] = 4.0
+        scheduler.step()
+    assert steps(pair[0], 5) == steps(pair[1], 5)
+
+
+def test_a_function_is_never_asked_ahead_of_its_step() -> None:
+    asked: list[int] = []
+
+    def ask(step: int) -> float:
+        asked.append(step)
+        return 1.0
+
+    scheduler = wlr.LambdaLR(momentum(), ask)
+    steps(scheduler, 5)
+    assert asked == [0, 1, 2, 3, 4, 5]
+    cyclic = wlr.CyclicLR(momentum(), 0.1, 0.2, 2, scale_fn=ask, scale_mode="iterations")
+    steps(cyclic, 9)
+    assert max(asked) == 9
+
+
+def test_step_with_a_number_goes_there_and_on_from_there() -> None:
+    for make in EACH.values():
+        scheduler = make(momentum())
+        if isinstance(scheduler, torchs.SequentialLR | torchs.ChainedScheduler):
+            continue
+        unbroken = steps(make(momentum()), 9)
+        scheduler.step(4)
+        assert scheduler.last_epoch == 4
+        assert steps(scheduler, 5) == [pytest.approx(row, rel=1e-12) for row in unbroken[4:]]
+
+
+def test_a_group_that_joins_later_is_scheduled_too() -> None:
+    scheduler = wlr.CosineAnnealingWarmRestarts(momentum(1.0), 4)
+    steps(scheduler, 4)
+    scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 2.0})
+    assert [row[1] for row in steps(scheduler, 4)][1:] == pytest.approx([1.707107, 1.0, 0.292893], rel=1e-5)
+
+
+def test_a_warmup_that_hands_over_to_another_scheduler_works_as_people_write_it() -> None:
+    class Gradual(_LRScheduler):
+        def __init__(self, optimizer: Any, warmup: int, after: Any) -> None:
+            self.warmup, self.after = warmup, after
+            super().__init__(optimizer)
+
+        def get_lr(self) -> list[Any]:
+            return [base * self.last_epoch / self.warmup for base in self.base_lrs]
+
+        def step(self, epoch: int | None = None) -> None:
+            if self.last_epoch >= self.warmup:
+                self.after.step()
+                self._last_lr = self.after.get_last_lr()
+            else:
+                super().step(epoch)
+
+    seen = []
+    for names in (wlr, torchs):
+        optimizer = momentum(1.0)
+        scheduler = Gradual(optimizer, 4, names.ExponentialLR(optimizer, 0.5))
+        seen.append(steps(scheduler, 9))
+        assert scheduler.get_last_lr() == rates(optimizer)
+    assert seen[0] == seen[1]
+
+
+def test_torchs_sequence_drives_our_parts_and_ours_drives_torchs() -> None:
+    seen = []
+    for outer, inner in ((wlr, wlr), (torchs, wlr), (wlr, torchs), (torchs, torchs)):
+        optimizer = momentum()
+        parts = [inner.LinearLR(optimizer, 0.25, 1.0, 3), inner.CosineAnnealingLR(optimizer, 20)]
+        seen.append(steps(outer.SequentialLR(optimizer, parts, [3]), 12))
+    for other in seen[1:]:
+        assert other == [pytest.approx(row, rel=1e-12) for row in seen[0]]
+
+
+def test_verbose_is_taken_and_said_to_be_gone_once() -> None:
+    from warmdown.compat.lr_scheduler.given import _say_once
+
+    _say_once.cache_clear()
+    with pytest.warns(UserWarning, match="gone"):
+        wlr.StepLR(momentum(), 3, 0.1, -1, True)
+    wlr.ReduceLROnPlateau(momentum(), verbose=True)
+    wlr.StepLR(momentum(), 3, verbose=False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.parametrize("name", ["cosine", "one cycle", "sequence"])
+def test_a_compiled_step_whose_rate_is_a_tensor_is_compiled_once(name: str) -> None:
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    parameter = torch.nn.Parameter(torch.ones(4))
+    betas: Any = (torch.tensor(0.9), torch.tensor(0.99))
+    optimizer = torch.optim.Adam([parameter], lr=torch.tensor(0.1), betas=betas, capturable=True)
+    scheduler = EACH[name](optimizer)
+    compiled = torch.compile(optimizer.step, backend="eager")
+    for _ in range(15):
+        parameter.grad = torch.ones(4)
+        compiled()
+        scheduler.step()
+    assert counters["stats"]["unique_graphs"] == 1
