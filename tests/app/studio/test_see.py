@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import math
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -229,11 +230,11 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("piece", PLAIN, ids=lambda piece: piece.kind)
-@pytest.mark.parametrize("warmup", ["", "10%"])
+SAID = [(piece, warmup) for piece in PLAIN for warmup in ("", "10%") if not (warmup and shapes()[piece.kind].is_recipe)]
+
+
+@pytest.mark.parametrize(("piece", "warmup"), SAID, ids=lambda given: getattr(given, "kind", given))
 def test_plain_torch_says_the_same_at_every_step(piece: Piece, warmup: str) -> None:
-    if warmup and shapes()[piece.kind].is_recipe:
-        pytest.skip("a recipe has a warmup of its own")
     draft = draft_with(piece, warmup=warmup)
     plan = see(written(draft).data, {}).plan
     assert plan is not None
@@ -278,17 +279,14 @@ EVIL = "x=1); import os; os.system('touch /tmp/pwned') #"
     ],
 )
 def test_no_text_of_a_plan_becomes_other_code_than_a_text(piece: Piece) -> None:
-    for write in (lambda: as_python(draft_with(piece)), lambda: as_torch(draft_with(piece), None)):
+    writers: list[Callable[[Draft], str]] = [as_python, lambda draft: as_torch(draft, None)]
+    for write in writers:
         try:
-            tree = ast.parse(write())
+            tree = ast.parse(write(draft_with(piece)))
         except (ScheduleError, CannotSay):
             continue
-        assert {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} <= {
-            "wd",
-            "plan",
-            "scheduler",
-            "optimizer",
-        }
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert names <= {"wd", "plan", "scheduler", "optimizer"}
         assert sum(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree)) == 1
 
 

@@ -135,6 +135,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((_LOOPBACK, port))
+        listening.listen(128)  # from here on who comes waits, and is not turned away
     except OSError:
         listening.close()
         raise

@@ -113,10 +113,10 @@ class Editor:
         with button, ui.menu():
             for field, words in _FIELDS.items():
                 name = "learning rate of one group" if field == "lr" else words
-                ui.menu_item(name, on_click=partial(self._add, field))
+                marked(ui.menu_item(name, on_click=partial(self._add, field)), f"add-{field}")
             if len(self.studio.draft.tracks) > 1:
                 ui.separator()
-                ui.menu_item("Remove the target that is shown", on_click=self._remove)
+                marked(ui.menu_item("Remove the target that is shown", on_click=self._remove), "remove-track")
 
     def _show(self, number: int) -> None:
         self.studio.track, self.studio.open_phase = number, 0

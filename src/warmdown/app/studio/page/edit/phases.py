@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.elements.mixins.sortable_element import SortableElement
 
 from warmdown.app.studio.draft.catalogue import example_of, path_of
-from warmdown.app.studio.draft.edits import add_phase, move_phase, remove_phase, replace_phase
+from warmdown.app.studio.draft.edits import add_phase, move_phase, piece_at, remove_phase, replace_phase
 from warmdown.app.studio.draft.fields import shape
 from warmdown.app.studio.draft.opening import with_targets
 from warmdown.app.studio.draft.pieces import Piece
@@ -47,12 +47,13 @@ class Phases:
         self.studio = studio
         self.inputs = inputs
         self.spans: list[Any] = []
+        self.asked: dict[str, tuple[str, Any]] = {}
 
     def build(self) -> None:
         """Build the list."""
         studio, track = self.studio, self.studio.track
         phases = studio.draft.tracks[track].phases
-        self.spans = []
+        self.spans, self.asked = [], {}
         with SortableElement("ol").classes("phases") as rows:
             rows.props["aria-label"] = "Phases, in order"
             for number, piece in enumerate(phases):
@@ -74,6 +75,9 @@ class Phases:
             if span._text != text:
                 span._text = text
                 span.update()
+
+        for key, (_, place) in self.asked.items():
+            self._ask(key, place)
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -115,9 +119,9 @@ class Phases:
             up.set_enabled(number > 0)
             down.set_enabled(number + 1 < count)
         with icon_button("more_vert", f"More for {name}", lambda: None, f"more-{number}"), ui.menu():
-            ui.menu_item("Choose another schedule", on_click=lambda: self._choose_other(number))
-            ui.menu_item("Duplicate", on_click=lambda: self._duplicate(number, piece))
-            ui.menu_item("Remove", on_click=lambda: self._remove(number))
+            marked(ui.menu_item("Choose another schedule", lambda: self._choose_other(number)), f"other-{number}")
+            marked(ui.menu_item("Duplicate", lambda: self._duplicate(number, piece)), f"duplicate-{number}")
+            marked(ui.menu_item("Remove", lambda: self._remove(number)), f"remove-{number}")
 
     def _body(self, number: int, piece: Piece) -> None:
         key = f"t{self.studio.track}.p{number}"
@@ -144,11 +148,23 @@ class Phases:
         known = self.studio.shape(piece)
         if known:
             paragraph(known.summary, "small quiet")
-        if piece.path and self.studio.mistakes.get(f"{key}.@path", "") == NEEDS_YES:
-            self._ask(piece.path)
+        self.asked[key] = ("", tag("div", classes="stack"))
 
-    def _ask(self, path: str) -> None:
-        with tag("div", classes="finding", role="group", aria_label="Run this class?"):
+    def _ask(self, key: str, place: Any) -> None:
+        """Ask for a yes, while the class at a key needs one."""
+        piece = piece_at(self.studio.draft, key)
+        path = piece.path if piece else ""
+        is_asked = bool(path) and self.studio.mistakes.get(f"{key}.@path", "") == NEEDS_YES
+        if self.asked[key] == (path if is_asked else "", place):
+            return
+        self.asked[key] = (path if is_asked else "", place)
+        place.clear()
+        if is_asked:
+            with place:
+                self._question(path)
+
+    def _question(self, path: str) -> None:
+        with tag("div", classes="finding warning", role="group", aria_label="Run this class?"):
             ui.icon("gpp_maybe")
             with tag("div", classes="stack"):
                 paragraph(

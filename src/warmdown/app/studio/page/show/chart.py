@@ -128,10 +128,12 @@ class Chart:
     def _show_kept(self) -> None:
         self.kept.clear()
         with self.kept:
-            for candidate in self.studio.kept:
+            for number, candidate in enumerate(self.studio.kept):
                 with tag("li", classes="chip"):
                     tag("span", candidate.name)
-                    icon_button("replay", f"Go back to {candidate.name}", partial(self._return, candidate))
+                    icon_button(
+                        "replay", f"Go back to {candidate.name}", partial(self._return, candidate), f"back-{number}"
+                    )
                     icon_button("close", f"Forget {candidate.name}", partial(self.studio.drop, candidate))
         self.draw()
 
