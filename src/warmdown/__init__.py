@@ -48,7 +48,7 @@ _ROOMS = {
         "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
     "warmdown.compat.importing": ("from_torch",),
-    "warmdown.binding": ("Attribute", "Call", "Scheduler", "as_tensors", "layerwise_decay"),
+    "warmdown.binding": ("Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),

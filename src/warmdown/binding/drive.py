@@ -114,6 +114,10 @@ class Drive:
         moves = (self._planned[:, 1:] != self._planned[:, :-1]).any(axis=0)
         return self.field.ahead(Window(self._planned[:, 1:], self._which, moves)) if moves.any() else []
 
+    def columns(self, course: Course, positions: Array, members: Sequence[int]) -> Array:
+        """Return the values of some groups (rows) at some positions (columns)."""
+        return self._values(course, positions)[[self._which[index] for index in members]]
+
     def planned(self, step: int) -> list[float]:
         """Return what each group should hold at a step of the window."""
         row: list[float] = self._planned[:, step].tolist()

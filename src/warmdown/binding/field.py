@@ -72,8 +72,8 @@ class Field:
         self.groups: list[Group] = [every[index] for index in self.indices]
         self.slots = [_slot(self, index, group) for index, group in zip(self.indices, self.groups, strict=True)]
         self._key = _one_key(self.slots)
-        given_up = instead_of._places if instead_of else ()
-        self._places: list[Place] = places_of(self.slots, curves or self.indices, given_up)
+        given_up = instead_of.places if instead_of else ()
+        self.places: list[Place] = places_of(self.slots, curves or self.indices, given_up)
 
     def read(self) -> list[float]:
         """Return what each group holds now; from tensors on a device this waits for the device, once."""
@@ -91,18 +91,18 @@ class Field:
 
     def write(self, row: Row) -> None:
         """Write one value for each group, in their order."""
-        for place in self._places:
+        for place in self.places:
             next(place.rows(iter([row])))
 
     def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
         """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
-        if len(self._places) == 1:
-            return self._places[0].rows(rows)
+        if len(self.places) == 1:
+            return self.places[0].rows(rows)
         return self._in_turn(rows)
 
     def ahead(self, window: Window) -> list[Iterator[None]]:
         """Return iterators that together write one step of the window each time they are advanced."""
-        return [place.ahead(window) for place in self._places]
+        return [place.ahead(window) for place in self.places]
 
     def _in_turn(self, rows: Iterator[Row | None]) -> Iterator[None]:
         for row in rows:
@@ -157,7 +157,7 @@ class Field:
     @property
     def is_of_tensors(self) -> bool:
         """Whether any group holds a tensor."""
-        return any(isinstance(place, Tensors) for place in self._places)
+        return any(isinstance(place, Tensors) for place in self.places)
 
     def put_back(self) -> None:
         """Give the groups that loading has made the very tensors that the old ones held."""

@@ -229,14 +229,25 @@ class Tensors:
         return int(self._tensors[0].untyped_storage().data_ptr())
 
     def ahead(self, window: Window) -> Iterator[None]:
-        """Return an iterator over the window's steps."""
-        columns = window.columns[[window.which[index] for index in self.members]]
-        table = torch.from_numpy(np.ascontiguousarray(columns.T)).to(self._tensors[0].dtype)
+        """Return an iterator over the window's steps; its writes leave no trace in the tensors' versions.
+
+        So a version that has grown tells of another hand, without waiting for a device.
+        """
+        table = self.table(window.columns[[window.which[index] for index in self.members]])
         if self._vector is None:
-            return _fill_each(self._tensors, table.tolist())
+            return _fill_each([_alias(tensor) for tensor in self._tensors], table.tolist())
         if self._vector.device.type == "cpu":
             return _copy_bytes(self._vector, table)
-        return _copy_on_device(self._vector, table)
+        return _copy_on_device(_alias(self._vector), table)
+
+    def table(self, columns: npt.NDArray[np.float64]) -> torch.Tensor:
+        """Return columns of values as rows for the vector, in its own type, rounded once."""
+        return torch.from_numpy(np.ascontiguousarray(columns.T)).to(self._tensors[0].dtype)
+
+    @property
+    def vector(self) -> torch.Tensor | None:
+        """The vector, or ``None`` where the tensors have memory that could not be moved."""
+        return None if self._vector is None else _alias(self._vector)
 
     def rows(self, rows: Iterator[Row | None]) -> Iterator[None]:
         """Return an iterator over rows; a row ``None`` changes nothing."""
@@ -306,6 +317,12 @@ def _neighbours(slots: Sequence[Slot]) -> torch.Tensor | None:
         if slot.value.untyped_storage().data_ptr() != memory or slot.value.storage_offset() != place + index * stride:
             return None
     return _strided(first, len(slots))
+
+
+def _alias(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the same memory under a version of its own."""
+    alias = tensor.new_empty(0)
+    return alias.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
 def _strided(memory: torch.Tensor, count: int) -> torch.Tensor:
