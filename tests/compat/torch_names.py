@@ -32,9 +32,17 @@ EACH: dict[str, Made] = {
     "chain": lambda opt: wlr.ChainedScheduler([wlr.ConstantLR(opt, 0.5, 3), wlr.ExponentialLR(opt, 0.9)]),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
-    "step": (3, 0.5), "multi": ([2, 4, 4], 0.5), "linear": (0.25, 1.0, 6), "exponential": (0.9,),
-    "polynomial": (12, 2.0), "cosine": (12, 0.01), "restarts": (3, 2), "cyclic": (0.1, 0.4, 2, 3), "one cycle": (0.5, 12), "swa": (0.05, 5),
-}  # fmt: skip
+    "step": (3, 0.5),
+    "multi": ([2, 4, 4], 0.5),
+    "linear": (0.25, 1.0, 6),
+    "exponential": (0.9,),
+    "polynomial": (12, 2.0),
+    "cosine": (12, 0.01),
+    "restarts": (3, 2),
+    "cyclic": (0.1, 0.4, 2, 3),
+    "one cycle": (0.5, 12),
+    "swa": (0.05, 5),
+}
 """What the same names of torch's are made with."""
 
 
