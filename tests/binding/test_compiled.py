@@ -1,0 +1,123 @@
+"""A compiled update follows the schedule without compiling anew."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo
+from tests.binding.loops import model
+from torch._dynamo.utils import counters
+
+import warmdown as wd
+
+RUN = wd.Run(total_steps=1000)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    counters.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, while it traces
+        yield
+    torch._dynamo.reset()
+
+
+def graphs() -> int:
+    """Return how often anything was compiled."""
+    return int(counters["stats"]["unique_graphs"])
+
+
+def optimizer_of(net: torch.nn.Module, kind: str) -> torch.optim.Optimizer:
+    if kind == "sgd":
+        return torch.optim.SGD(net.parameters(), lr=torch.tensor(0.1))
+    return torch.optim.AdamW(net.parameters(), lr=0.1)
+
+
+def targets(kind: str) -> dict[str, Any]:
+    return wd.one_cycle() if kind == "one-cycle" else {"lr": wd.warmup_cosine(end=0.1)}
+
+
+def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]:
+    def whole_step() -> None:
+        optimizer.zero_grad()
+        net(torch.ones(3, 2)).square().mean().backward()
+        optimizer.step()
+
+    if whole:
+        compiled: Callable[[], None] = torch.compile(whole_step, backend="aot_eager")
+        return compiled
+    step: Any = torch.compile(optimizer.step, backend="aot_eager")
+
+    def update() -> None:
+        optimizer.zero_grad()
+        net(torch.ones(3, 2)).square().mean().backward()
+        step()
+
+    return update
+
+
+@pytest.mark.parametrize("updates", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])
+@pytest.mark.parametrize("made", ["before", "after"])
+@pytest.mark.parametrize("kind", ["lr", "one-cycle", "sgd"])
+def test_nothing_is_compiled_anew_while_the_schedule_moves(kind: str, made: str, whole: bool, updates: int) -> None:
+    net = model()
+    optimizer = optimizer_of(net, kind)
+    wd.as_tensors(optimizer, *(["lr"] if kind != "one-cycle" else ["lr", "betas[0]"]))
+    if made == "before":
+        scheduler = wd.Scheduler(optimizer, run=RUN, strict=True, **targets(kind))
+    update = compiled_update(net, optimizer, whole)
+    update()
+    if made == "after":
+        scheduler = wd.Scheduler(optimizer, run=RUN, strict=True, **targets(kind))
+    else:
+        scheduler.step()
+    update()
+    scheduler.step()
+    first = graphs()
+    for _ in range(updates):
+        update()
+        scheduler.step()
+    assert graphs() == first
+    assert scheduler.count == updates + (2 if made == "before" else 1)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])
+def test_a_compiled_run_makes_the_updates_of_an_eager_one(whole: bool) -> None:
+    def parameters(compile_it: bool) -> list[torch.Tensor]:
+        net = model()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
+        wd.as_tensors(optimizer, "lr", "betas[0]")
+        scheduler = wd.Scheduler(optimizer, run=wd.Run(total_steps=30), **targets("one-cycle"))
+        update = compiled_update(net, optimizer, whole) if compile_it else eager_update(net, optimizer)
+        for _ in range(30):
+            update()
+            scheduler.step()
+        return [one.detach() for one in net.parameters()]
+
+    for compiled, eager in zip(parameters(True), parameters(False), strict=True):
+        torch.testing.assert_close(compiled, eager)
+
+
+def eager_update(net: Any, optimizer: Any) -> Callable[[], None]:
+    def update() -> None:
+        optimizer.zero_grad()
+        net(torch.ones(3, 2)).square().mean().backward()
+        optimizer.step()
+
+    return update
+
+
+def test_the_clock_of_a_compiled_run_counts_by_itself() -> None:
+    net = model()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=torch.tensor(0.1))
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(steps=100), auto=True)
+    update = compiled_update(net, optimizer, whole=True)
+    for _ in range(20):
+        update()
+    assert scheduler.count == 20
