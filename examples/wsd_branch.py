@@ -12,7 +12,7 @@ import torch
 
 import warmdown as wd
 from warmdown import plot
-from warmdown.training import RecordCallback, SaveTrainingStateCallback, Trainer, run_task, task_of
+from warmdown.training import RecordCallback, SaveTrainingStateCallback, Trainer, curves, run_task, task_of
 
 UPDATES = int(sys.argv[1]) if len(sys.argv) == 2 and sys.argv[1].isdecimal() else 40
 OUT = Path("runs/wsd")
@@ -23,7 +23,11 @@ torch.manual_seed(0)
 task = task_of("text")
 trunk = RecordCallback(OUT / "trunk.jsonl")
 trainer = Trainer(
-    task.model, task.loss, task.optimizer(task.model, task.lr), [trunk, SaveTrainingStateCallback(OUT / "trunk")], seed=0
+    task.model,
+    task.loss,
+    task.optimizer(task.model, task.lr),
+    [trunk, SaveTrainingStateCallback(OUT / "trunk")],
+    seed=0,
 )
 trainer.train(
     task.train,
@@ -38,8 +42,12 @@ print(f"trunk         {UPDATES:5} updates  test loss {trainer.run_history.get_la
 records = {"trunk": trunk.record}
 for branch in trainer.branch_cooldowns(OUT / "trunk", LENGTHS, curve="1-sqrt", out_dir=OUT):
     cosine = run_task("text", wd.warmup_cosine(warmup="5%"), max_steps=branch.stop, seed=0)
-    print(f"cooldown {branch.length:4} {branch.stop:5} updates  test loss {branch.metrics['eval_loss_epoch']:.3f}", end="")
+    print(
+        f"cooldown {branch.length:4} {branch.stop:5} updates  test loss {branch.metrics['eval_loss_epoch']:.3f}", end=""
+    )
     print(f"   cosine of the same length, all {branch.stop} updates anew: {cosine.metrics['eval_loss']:.3f}")
     records |= {f"cooldown {branch.length}": branch.record, f"cosine {branch.stop}": cosine.record}
 
-print(plot.save(records, OUT / "wsd.html", title="One trunk, three cooldowns"))
+shown = {name: curves(record, leave_out=("phase", "samples_per_second", "train_loss_epoch", "eval_loss_epoch",
+                                         "bits_per_byte")) for name, record in records.items()}  # fmt: skip
+print(plot.save(shown, OUT / "wsd.html", title="One trunk, three cooldowns"))

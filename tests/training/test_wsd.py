@@ -9,7 +9,7 @@ import pytest
 from tests.training import small
 
 import warmdown as wd
-from warmdown import TrainingError
+from warmdown import Record, TrainingError
 from warmdown.compat.schedulers import WSDLrScheduler
 from warmdown.training import (
     RecordCallback,
@@ -115,6 +115,14 @@ def test_one_trunk_gives_a_cooldown_of_each_length(tmp_path: Path) -> None:
         "cooldown-12",
         "cooldown-20pct",
     ]
+
+
+def test_a_branch_that_is_made_again_has_a_record_of_its_own(tmp_path: Path) -> None:
+    trainer = trunk(tmp_path / "trunk")
+    trainer.branch_cooldowns(tmp_path / "trunk" / "update-00000020", [4], out_dir=tmp_path / "out")
+    (branch,) = trainer.branch_cooldowns(tmp_path / "trunk", [4], out_dir=tmp_path / "out")
+    assert branch.record.curve("lr/0")[0] == [40, 41, 42, 43]
+    assert Record.load(tmp_path / "out" / "cooldown-4" / "record.jsonl").curve("lr/0")[0] == [40, 41, 42, 43]
 
 
 def test_branches_leave_the_trunk_as_it_was(tmp_path: Path) -> None:

@@ -141,8 +141,9 @@ def _trackers(asked: tuple[str, ...]) -> list[str]:
 def _tell(runs: dict[str, Outcome], folder: Path) -> None:
     """Show what came out: a picture in the terminal, a table, and where the rest lies."""
     from warmdown import plot
+    from warmdown.training import curves
 
-    shown = {name: _curves(run.record) for name, run in runs.items()}
+    shown = {name: curves(run.record) for name, run in runs.items()}
     drawn: Any = shown if len(shown) > 1 else next(iter(shown.values()))
     click.echo()
     click.echo(plot.terminal(drawn, colour=sys.stdout.isatty(), height=8))
@@ -165,32 +166,6 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
         click.echo(f"no picture: {error}")
         return
     click.echo(f"pictures: {', '.join(str(path) for path in written)}")
-
-
-def _curves(record: Record) -> Record:
-    """Return what is worth a picture: the rates as they were, the loss as a running mean, the metrics."""
-    shown = Record()
-    for target in record.targets():
-        if target in _LEFT_OUT:
-            continue
-        steps, values = record.curve(target)
-        if target == "loss":
-            values = _running_mean(values, max(1, len(values) // 50))
-        for step, value in zip(steps, values, strict=True):
-            shown.add(step, _NAMES.get(target, target), value)
-    return shown
-
-
-_NAMES = {"loss": "training loss", "eval_loss_epoch": "test loss", "lr/0": "lr"}
-_LEFT_OUT = ("phase", "samples_per_second", "train_loss_epoch")
-
-
-def _running_mean(values: list[float], width: int) -> list[float]:
-    mean, means = values[0], []
-    for value in values:
-        mean += (value - mean) / width
-        means.append(mean)
-    return means
 
 
 def _table(runs: dict[str, Outcome]) -> list[str]:

@@ -1,0 +1,52 @@
+"""What of a record is worth a picture."""
+
+from __future__ import annotations
+
+__all__ = ["curves"]
+
+from collections.abc import Container, Mapping
+from types import MappingProxyType
+
+from warmdown.record import Record
+
+_NAMES: Mapping[str, str] = MappingProxyType({"loss": "training loss", "eval_loss_epoch": "test loss", "lr/0": "lr"})
+
+
+def curves(record: Record, leave_out: Container[str] = ("phase", "samples_per_second", "train_loss_epoch")) -> Record:
+    """Return the rates as they were, the loss of the updates as a running mean, and the metrics, by plain names.
+
+    Args:
+        record: What a run wrote down.
+        leave_out: Targets that are not drawn.
+
+    Example:
+        >>> from warmdown import Record
+        >>> from warmdown.training import curves
+        >>> record = Record()
+        >>> for step, loss in enumerate([2.0, 1.0]):
+        ...     record.add(step, "lr/0", 0.1)
+        ...     record.add(step, "loss", loss)
+        >>> curves(record).targets()
+        ['lr', 'training loss']
+    """
+    shown = Record()
+    for target in record.targets():
+        if target not in leave_out:
+            steps, values = record.curve(target)
+            smooth = _running_mean(values, _width(len(values))) if target == "loss" else values
+            for step, value in zip(steps, smooth, strict=True):
+                shown.add(step, _NAMES.get(target, target), value)
+    return shown
+
+
+def _running_mean(values: list[float], width: int) -> list[float]:
+    mean, means = values[0], []
+    for value in values:
+        mean += (value - mean) / width
+        means.append(mean)
+    return means
+
+
+def _width(count: int) -> int:
+    """Return how many updates a running mean looks back on: enough to see the way through the noise."""
+    return max(1, count // 50, min(20, count // 5))
