@@ -164,3 +164,12 @@ def test_a_loss_that_was_no_number_is_told_and_left_out() -> None:
     scene = view(record)
     assert scene.notes == ("loss: not finite 2 times, first at 1.",)
     assert scene.lines[0].values.tolist() == [1.0, 0.5]
+
+
+def test_a_loss_that_falls_through_decades_is_read_by_them_and_a_rate_is_not() -> None:
+    record = Record()
+    for step in range(50):
+        record.add(step, "lr", 0.1 * 0.8**step)
+        record.add(step, "loss", 2.0 * 0.8**step)
+    rate, loss = view(record).panels
+    assert (rate.is_read_by_its_decades, loss.is_read_by_its_decades) == (False, True)

@@ -134,6 +134,7 @@ class _Sheet:
 def _panel(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, *, log: bool, look: Look) -> None:
     _frame(axes, panel, scene, sheet, look)
     _phases(axes, panel.phases, scene.stop, sheet, look)
+    log = log or panel.is_read_by_its_decades
     floor = log_floor(line.values for line in panel.lines) if log else None
     _values_axis(axes, panel, floor, sheet, look)
     for index, line in enumerate(panel.lines):

@@ -101,7 +101,7 @@ def _schedule_values(schedule: Schedule, width: int) -> Array:
 
 
 def _panel(panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool) -> list[str]:
-    scale = _Scale.of(panel, log=log)
+    scale = _Scale.of(panel, log=log or panel.is_read_by_its_decades)
     head = f"{panel.unit}{' (logarithmic)' if scale.log else ''} over {count(scene.stop)} {scene.clock}"
     body = _curves(panel, scene, scale, columns, rows, colour=colour)
     beside = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in _beside(scale, rows)]

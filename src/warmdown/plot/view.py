@@ -100,6 +100,12 @@ class Panel:
     lines: tuple[Line, ...]
 
     @property
+    def is_read_by_its_decades(self) -> bool:
+        """Whether it belongs on a logarithmic axis: a recorded loss that falls to less than a thirtieth."""
+        values = np.concatenate([line.values for line in self.lines if line.is_recorded] or [np.zeros(1)])
+        return self.unit == "loss" and bool(0 < np.min(values) < np.max(values) / 30)
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that all lines of the panel share (the planned ones, if any is); none when they differ."""
         planned = {line.phases for line in self.lines if not line.is_recorded}
