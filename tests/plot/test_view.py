@@ -167,7 +167,7 @@ def test_a_loss_that_was_no_number_is_told_and_left_out() -> None:
 
 
 def test_a_loss_that_falls_through_decades_is_read_by_them_and_a_rate_is_not() -> None:
-    record = Record()
+    record = wd.Record()
     for step in range(50):
         record.add(step, "lr", 0.1 * 0.8**step)
         record.add(step, "loss", 2.0 * 0.8**step)
