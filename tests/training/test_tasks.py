@@ -108,7 +108,8 @@ def test_a_task_may_be_a_tuple_without_data_to_be_tested_on(tmp_path: Path, monk
     (tmp_path / "least.py").write_text("def build():\n    return 'a model', max, range(4)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     task = task_of("least:build")
-    assert (task.model, task.loss, task.train, task.test) == ("a model", max, range(4), None)
+    built: tuple[object, ...] = (task.model, task.loss, task.train, task.test)
+    assert built == ("a model", max, range(4), None)
 
 
 @pytest.mark.parametrize(
