@@ -66,3 +66,10 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def tab(context: BrowserContext, server: Server) -> Page:
     """Open the page in a tab; what a browser complains of is an error."""
     return open_tab(context, server)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count the page's tests among the slow ones: each opens a page, or a browser."""
+    for item in items:
+        if "studio" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
