@@ -97,8 +97,8 @@ class Course:
         for target in given.targets:
             for schedule in target.meaning.schedules():
                 _refuse_previews(schedule, target.label)
-        self.given = self.current = given
-        """``current`` is what was given, with the length that the run has now."""
+        self.origin = self.given = self.current = given
+        """What was given first, and what was given last; ``current`` is that with the length that the run has now."""
         self.plan = given.over()
         self.end = self.plan.run.length
         self.lines = [Line(target.meaning) for target in self.plan.targets]
@@ -106,13 +106,21 @@ class Course:
 
     def after(self, *events: Event) -> Course:
         """Return the course on which the events have happened too; this one stays as it is."""
+        if self.events and any(event.at < self.events[-1].at for event in events):
+            course = Course(self.origin).after(*sorted([*self.events, *events], key=lambda event: event.at))
+        else:
+            course = self._copy()
+            for event in events:
+                event.apply(course)
+                course.events.append(event)
+        course.recall(self.memories())
+        return course
+
+    def _copy(self) -> Course:
         course = Course(self.given)
-        course.current, course.plan, course.end = self.current, self.plan, self.end
+        course.origin, course.current, course.plan, course.end = self.origin, self.current, self.plan, self.end
         course.lines = [line.copy() for line in self.lines]
         course.events = list(self.events)
-        for event in events:
-            event.apply(course)
-            course.events.append(event)
         return course
 
     def lines_of(self, name: str) -> list[Line]:

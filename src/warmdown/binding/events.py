@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["POLICIES", "Decayed", "Extended", "OnChange", "Rescaled", "Switched", "decay"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, final, get_args
 
 import numpy as np
 
-from warmdown.binding.course import Course, Line, on_schedules
+from warmdown.binding.course import Course, Event, Line, on_schedules
 from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
@@ -74,9 +74,11 @@ class Extended:
     how: OnChange
 
     def apply(self, course: Course) -> None:
-        """Join the plan to itself, measured anew."""
+        """Join the plan to itself, measured anew; what has happened to it before happens to it again."""
         run = replace(course.current.run, total_steps=self.total_steps, epochs=None)
-        _join(course, _Seam(self.at, course.current, replace(course.current, run=run)), self.how)
+        longer = replace(course.current, run=run)
+        kept = [event for event in _since_the_last_switch(course.events) if isinstance(event, Rescaled | Decayed)]
+        _join(course, _Seam(self.at, course.current, longer), self.how, Course(longer).after(*kept))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -95,7 +97,7 @@ class Switched:
 
     def apply(self, course: Course) -> None:
         """Join the plans."""
-        _join(course, _Seam(self.at, course.current, self.after), self.how)
+        _join(course, _Seam(self.at, course.current, self.after), self.how, Course(self.after))
         course.given = self.after
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,16 +133,21 @@ class _Seam:
     after: Plan
 
 
-def _join(course: Course, seam: _Seam, how: OnChange) -> None:
-    """Turn a course to the plan after the seam, target by target; a new target has no past, and begins with it."""
+def _join(course: Course, seam: _Seam, how: OnChange, follower: Course) -> None:
+    """Turn a course to the one that follows it, target by target; a new target has no past, and begins with it."""
     past = {(old.name, old.groups): line for old, line in zip(course.plan.targets, course.lines, strict=True)}
-    follower = Course(seam.after)
     _require_same_targets(past, follower.plan, how)
     for index, target in enumerate(follower.plan.targets):
         if line := past.get((target.name, target.groups)):
-            line.turn(seam.at, _JOINTS[how](seam, line.meaning, seam.after.targets[index], target))
+            new = replace(target, meaning=follower.lines[index].meaning)
+            line.turn(seam.at, _JOINTS[how](seam, line.meaning, seam.after.targets[index], new))
             follower.lines[index] = line
     course.current, course.plan, course.end, course.lines = seam.after, follower.plan, follower.end, follower.lines
+
+
+def _since_the_last_switch(events: Sequence[Event]) -> Sequence[Event]:
+    switches = [index for index, event in enumerate(events) if isinstance(event, Switched)]
+    return events[switches[-1] + 1 :] if switches else events
 
 
 def _given(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
@@ -164,7 +171,7 @@ def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
     Nothing can be scaled to 0: from there the new curve's own warmup leads up, where it has one.
     """
     held = old.of(seam.at)
-    fresh, peak = _rest_of(seam, open_target, target)
+    fresh, peak = _rest_of(seam, open_target)
     left = fresh.length
     if held == fresh(0):
         return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, left)
@@ -181,7 +188,7 @@ def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
 def _rewarmed(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
     """Begin the new plan anew over the rest of the run; its warmup starts at the value held."""
     held = old.of(seam.at)
-    fresh, peak = _rest_of(seam, open_target, target)
+    fresh, peak = _rest_of(seam, open_target)
     if peak:
         fresh = fresh.take(peak).clip(low=held, high=max(held, fresh(peak))) >> fresh.skip(peak)
     return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, fresh.length)
@@ -209,11 +216,11 @@ def _require_same_targets(past: Mapping[tuple[str, str], Line], plan: Plan, how:
             )
 
 
-def _rest_of(seam: _Seam, open_target: Target, target: Target) -> tuple[Schedule, int]:
+def _rest_of(seam: _Seam, open_target: Target) -> tuple[Schedule, int]:
     """Return the new curve over what is left of the run, and the step of its peak."""
     run = seam.after.run
     left = None if run.length is None else max(run.length - seam.at, 0)
-    fresh = target.meaning.of
+    fresh = open_target.meaning.of.over(run)
     if left:
         try:
             fresh = open_target.meaning.of.over(_lasting(run, left))

@@ -44,7 +44,9 @@ class Memory(NamedTuple):
         """Return the same with ``level`` holding from ``step`` on."""
         if level == self.levels[-1]:
             return self
-        return self._replace(levels=(*self.levels, level)[-KEPT:], at=(*self.at, step)[1 - KEPT :])
+        known = sum(mark < step for mark in self.at)  # fewer, when the schedule is told of an earlier step again
+        levels, at = (*self.levels[: known + 1], level), (*self.at[:known], step)
+        return self._replace(levels=levels[-KEPT:], at=at[1 - KEPT :])
 
 
 NOTHING_SEEN = Memory()
