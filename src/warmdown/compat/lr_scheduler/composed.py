@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ChainedScheduler", "SequentialLR"]
 
+import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ from typing import Any, SupportsFloat
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as theirs
 
+from warmdown.compat.lr_scheduler.ahead import blend
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.families import Absolute, Chainable
 from warmdown.compat.lr_scheduler.given import NotAnOptimizer, floats, require_optimizer, say_verbose_is_gone
-from warmdown.compat.lr_scheduler.hand import Hand
+from warmdown.compat.lr_scheduler.hand import Hand, Swap, no_swap
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 
@@ -206,6 +208,11 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         [0.1]
     """
 
+    _swap: Swap = staticmethod(no_swap)
+    """Writes the next rates of all parts together; ``None`` leaves the step to the parts."""
+    _NOT_STATE = Composed._NOT_STATE | {"_swap"}
+    _NOT_COPIED = Composed._NOT_COPIED | {"_swap"}
+
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
             raise ScheduleError("ChainedScheduler(schedulers=[]): at least one scheduler is needed.")
@@ -217,8 +224,40 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         Args:
             metrics: For a plateau among them.
         """
+        if metrics is None and self._went_together():
+            return
         for scheduler in self._schedulers:
             step(scheduler, metrics)
+        self._swap = self._short_way()
+
+    def _went_together(self) -> bool:
+        """Write the product of all curves in one pass, while nobody else writes and no argument is given anew."""
+        first = self._schedulers[0]
+        if self._swap is no_swap or any(part._curve is None for part in self._schedulers):
+            return False
+        written = self._swap(first.last_epoch)
+        if written is None:
+            return False
+        for part in self._schedulers:
+            part._written = written
+            part._step_count += 1
+            part.last_epoch += 1
+        return True
+
+    def _short_way(self) -> Swap:
+        parts: Any = self._schedulers
+        if not all(isinstance(part, Chainable) and part.is_a_factor() for part in parts):
+            return no_swap
+        hand = self._grip()
+        now = math.prod(part.share_held() for part in parts)
+        if now == 0:
+            return no_swap
+        held = hand.read()
+        hand.write(held)  # the very floats that are known by identity
+        shares = math.prod(part.shares_to_come() for part in parts)
+        for part in parts:
+            part.give_up(held)
+        return hand.swapping(blend([shares], [[rate / now for rate in held]]), parts[0].last_epoch)
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]

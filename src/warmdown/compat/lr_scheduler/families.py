@@ -15,7 +15,7 @@ import numpy as np
 from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
 from warmdown.compat.lr_scheduler.formula import Formula, given_names
 from warmdown.compat.lr_scheduler.given import floats
-from warmdown.compat.lr_scheduler.hand import Row, Swap
+from warmdown.compat.lr_scheduler.hand import Row, Swap, no_swap
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Schedule
 
@@ -129,6 +129,24 @@ class Chainable(Formula):
     def _moved(self, row: Row, factor: float) -> list[float]:
         floors = self._floors() or [0.0] * len(row)
         return [floor + (rate - floor) * factor for rate, floor in zip(row, floors, strict=True)]
+
+    # -- among others in a chain --------------------------------------------------------------------------------------
+
+    def is_a_factor(self) -> bool:
+        """Tell whether it does nothing but multiply, and its first steps are behind it."""
+        return self._is_ours and self._step_count > 2 and self._floors() is None
+
+    def share_held(self) -> float:
+        """Return what the curve says of this step."""
+        return self._share(self.last_epoch)
+
+    def shares_to_come(self) -> Steps:
+        """Return what the curve says of the steps to come."""
+        return self._at(self._steps_to_come())
+
+    def give_up(self, row: Row) -> None:
+        """Take ``row``, which others made too, for what was written; what it scales is found when it steps alone."""
+        self._row, self._bases, self._swap = row, None, no_swap
 
     # -- the curve ----------------------------------------------------------------------------------------------------
 
