@@ -77,7 +77,7 @@ def compared(build: Build, groups: Callable[[], torch.optim.Optimizer], calls: i
     pair = {"ours": build(ours, groups()).step, "torch": build(TORCH, groups()).step}
     for step in pair.values():
         step(), step(), step()
-    times = race(pair, calls=calls, rounds=11)
+    times = race(pair, calls=calls, rounds=7)
     return times["torch"].over(times["ours"]), times["ours"].median
 
 

@@ -121,6 +121,7 @@ def run_shell(block: Block) -> None:
     code = int(block.detail) if block.mark == "exits" else 0
     for words in commands(block):
         if words[0] == "warmdown" and not {"|", ">", "&&"} & set(words):
+            assert words[1] != "studio", "it serves until it is stopped. Mark it: <!-- test: skip, reason -->"
             done = CliRunner().invoke(main, words[1:], catch_exceptions=False)
             assert done.exit_code == code, f"{' '.join(words)}\n{done.output}"
 

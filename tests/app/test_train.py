@@ -181,6 +181,7 @@ def test_digits_are_learnt_and_events_written(here: Path) -> None:
     assert "accuracy" in result.output
 
 
+@pytest.mark.slow
 def test_from_a_shell_of_its_own(here: Path) -> None:
     command = [sys.executable, "-m", "warmdown", "train", "plan.yaml", "--task", "sums:build", "--track", "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

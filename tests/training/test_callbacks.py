@@ -230,6 +230,20 @@ def test_a_bar_shows_how_far_it_is_with_loss_and_rate(
     assert "lr 2." in said
 
 
+def test_a_bar_leaves_the_terminal_as_it_was_when_a_run_fails(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with pytest.raises(TrainingError):
+        run(ProgressBarCallback(), small.Stop(5))
+    assert "\x1b[?25h" in capsys.readouterr().out  # the cursor is shown again
+
+
+def test_a_log_may_be_short(capsys: pytest.CaptureFixture[str]) -> None:
+    run(LogMetricsCallback(at_most=3), num_epochs=7)
+    assert [line[:9] for line in capsys.readouterr().out.splitlines()] == ["epoch 3/7", "epoch 6/7", "epoch 7/7"]
+
+
 def test_metrics_are_told_once_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
     run(PrintProgressCallback(), LogMetricsCallback())
     lines = capsys.readouterr().out.splitlines()

@@ -299,5 +299,5 @@ def test_events_come_in_the_order_of_the_run() -> None:
         *["on_train_step_start", "on_train_step_end"] * 7, "on_train_update_end",
         "on_train_step_start", "on_train_step_end", "on_train_update_end", "on_train_epoch_end",
         "on_eval_epoch_start", *["on_eval_step_start", "on_eval_step_end"] * 4, "on_eval_epoch_end",
-        "on_training_run_epoch_end", "on_training_run_end",
+        "on_training_run_epoch_end", "on_training_run_end", "on_run_left",
     ]  # fmt: skip

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
-from warmdown.schedules import Meaning, Phase, Schedule, Set
+from warmdown.schedules import Function, Meaning, Phase, Schedule, Set
 from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
 
 Array = npt.NDArray[np.float64]
@@ -123,6 +123,12 @@ class Course:
         course.events = list(self.events)
         return course
 
+    @property
+    def can_be_foreseen(self) -> bool:
+        """Whether values can be asked for before their step; a person's own function is not asked ahead of time."""
+        schedules = (schedule for line in self.lines for schedule in line.meaning.schedules())
+        return not any(_has_function(schedule) for schedule in schedules)
+
     def lines_of(self, name: str) -> list[Line]:
         """Return the lines of every target that drives the field ``name``."""
         return [line for line, target in zip(self.lines, self.plan.targets, strict=True) if target.name == name]
@@ -153,6 +159,10 @@ class Course:
         for line in self.lines:
             mine = [next(left) for schedule in line.meaning.schedules() for _ in feedbacks(schedule)]
             line.turns = [(start, _recalled(meaning, mine)) for start, meaning in line.turns]
+
+
+def _has_function(schedule: Schedule) -> bool:
+    return isinstance(schedule, Function) or any(map(_has_function, schedule.parts()))
 
 
 def _is_flat(schedule: Schedule, steps: Array) -> bool:

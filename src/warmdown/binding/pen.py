@@ -86,14 +86,18 @@ class Pen:
     def turn(self, samples: float | None, tokens: float | None) -> None:
         """Go on by one step, past the end of the window."""
         count, position = self.count, self.position
-        positions = self.clock.ahead(count, position, self._steps_until_the_end(position))
+        steps = self._steps_until_the_end(position) if self.course.can_be_foreseen else 1
+        positions = self.clock.ahead(count, position, steps)
         if positions is None:
             self._move(count + 1, self.clock.tick(position, samples, tokens))
+        elif not self.course.can_be_foreseen:
+            self._move(count + 1, float(positions[1]))
         else:
-            self._open(
-                count, positions, [write for drive in self.grip.drives for write in drive.ahead(self.course, positions)]
-            )
+            self._open(count, positions, self._writes_ahead(positions))
             next(self.writes)
+
+    def _writes_ahead(self, positions: Array) -> list[Iterator[None]]:
+        return [write for drive in self.grip.drives for write in drive.ahead(self.course, positions)]
 
     def foreign(self, turn: int) -> Iterator[tuple[str, Any, float]]:
         """Yield label, value held and value written where these differ: of each first group, and of one in turn."""

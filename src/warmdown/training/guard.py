@@ -114,6 +114,8 @@ def run_guarded(trainer: Trainer, run: Callable[[Trainer], None]) -> None:
             ) from error
         error.add_note(_last_words(trainer))
         raise
+    finally:
+        trainer._call("on_run_left")
 
 
 def _last_words(trainer: Trainer) -> str:

@@ -124,12 +124,11 @@ def _set_aside(folder: Path) -> None:
 
 
 def _train(name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
+    from warmdown.app.commands.opening import Opening
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
-    shows = ProgressBarCallback(name) if sys.stdout.isatty() else LogMetricsCallback()
-    if is_first_process():
-        click.echo(f"{name}: {task}, seed {told['seed']} → {folder}")
-    return run_task(task, plan, out=folder, track=_trackers(track), callbacks=[shows], **told)
+    shows = ProgressBarCallback(f"{name:10}") if sys.stdout.isatty() else LogMetricsCallback(at_most=5)
+    return run_task(task, plan, out=folder, track=_trackers(track), callbacks=[Opening(name), shows], **told)
 
 
 def _trackers(asked: tuple[str, ...]) -> list[str]:
@@ -143,10 +142,11 @@ def _tell(runs: dict[str, Outcome], folder: Path) -> None:
     from warmdown import plot
     from warmdown.training import curves
 
-    shown = {name: curves(run.record) for name, run in runs.items()}
-    drawn: Any = shown if len(shown) > 1 else next(iter(shown.values()))
+    metrics = {name for run in runs.values() for name in run.record.targets() if "/" not in name and name != "loss"}
     click.echo()
-    click.echo(plot.terminal(drawn, colour=sys.stdout.isatty(), height=8))
+    click.echo(
+        plot.terminal(_one_or_many({name: curves(run.record, metrics) for name, run in runs.items()}), colour=True)
+    )
     click.echo()
     for line in _table(runs):
         click.echo(line)
@@ -154,7 +154,12 @@ def _tell(runs: dict[str, Outcome], folder: Path) -> None:
     for name, run in runs.items():
         early = f"  {run.stopped}" if run.stopped else ""
         click.echo(f"weights of {name}: SHA-256 {run.digest}{early}")
+    drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
     _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
+
+
+def _one_or_many(records: dict[str, Record]) -> Any:
+    return records if len(records) > 1 else next(iter(records.values()))
 
 
 def _draw(drawn: Any, file: Path, title: str) -> None:

@@ -86,10 +86,12 @@ def serve(start: Start) -> None:
         favicon=_FAVICON,
         language="en-US",
         tailwind=False,
+        reconnect_timeout=15.0,  # a machine that trains has little time for a page
         gzip_middleware_factory=None,
         show_welcome_message=False,
     )
     core.app.config.socket_io_js_transports = ["websocket"]
+    core.app.config.quasar_config["loadingBar"]["skipHijack"] = True  # a bar without a name, for loads nobody waits for
     guarded = Guard(app, token=token, cookie=f"warmdown-{port}", framed_by=_FRAMED if start.is_framed else "'none'")
     config = uvicorn.Config(
         guarded,

@@ -81,6 +81,9 @@ class TrainerCallback:
     def on_stop_training_error(self, trainer: Trainer, **kwargs: Any) -> None:
         """A callback stopped the training; ``error`` says why."""
 
+    def on_run_left(self, trainer: Trainer, **kwargs: Any) -> None:
+        """The training is left, whatever the reason: put away what was opened."""
+
     def on_state_saving(self, trainer: Trainer, **kwargs: Any) -> None:
         """A checkpoint is about to be written."""
 

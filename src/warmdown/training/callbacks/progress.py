@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["LogMetricsCallback", "PrintProgressCallback", "ProgressBarCallback"]
 
 import sys
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,13 @@ class ProgressBarCallback(TrainerCallback):
         self._bar.update(self._task, completed=trainer.progress.updates, says=_says(trainer))
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Leave the bar as it is."""
+        """Show the end."""
         if self._bar is not None:
             self._bar.update(self._task, completed=trainer.progress.updates, says=_says(trainer))
+
+    def on_run_left(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Leave the bar as it is, and the terminal as it was."""
+        if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
@@ -70,11 +75,20 @@ class PrintProgressCallback(TrainerCallback):
 
 
 class LogMetricsCallback(TrainerCallback):
-    """Prints the metrics of each epoch on one line."""
+    """Prints the metrics of each epoch on one line.
+
+    Args:
+        at_most: About how many lines a run prints, or ``None``: one for every epoch. The last is always told.
+    """
+
+    def __init__(self, at_most: int | None = None) -> None:
+        self.at_most = at_most
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Print the newest value of every metric."""
-        self.log_metrics(trainer, latest_metrics(trainer))
+        every = 1 if self.at_most is None else ceil(trainer.run_config.num_epochs / self.at_most)
+        if trainer.run_history.current_epoch % every == 0 or trainer.progress.finished:
+            self.log_metrics(trainer, latest_metrics(trainer))
 
     def log_metrics(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Print; override it to send metrics elsewhere."""

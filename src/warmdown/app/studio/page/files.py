@@ -150,10 +150,10 @@ class _dialog:
 
     def __enter__(self) -> ui.dialog:
         self.dialog = ui.dialog()
+        self.dialog.props["aria-label"] = self.title
         self.dialog.on("hide", self.dialog.delete)
         self.dialog.__enter__()
         self.card = ui.card().classes("ask stack")
-        self.card.props["aria-label"] = self.title
         self.card.__enter__()
         with tag("div", classes="line"):
             heading(2, self.title, "grow")

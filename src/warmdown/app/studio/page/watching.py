@@ -55,7 +55,7 @@ class Watching:
         self.shown: object = None
         ui.page_title("Runs · warmdown studio")
         self._top()
-        with tag("main", classes="room"):
+        with tag("div", classes="room"):
             with tag("div", classes="side"):
                 with card("Runs", "runs"):
                     self.list = tag("ul", classes="stack").style("list-style: none")

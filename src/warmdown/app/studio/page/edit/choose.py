@@ -56,8 +56,8 @@ class Chooser:
             self.dialog.close()
             pick(piece)
 
-        with studio.client, ui.dialog() as self.dialog, ui.card().classes("chooser") as card:
-            card.props["aria-label"] = title
+        with studio.client, ui.dialog().props("maximized") as self.dialog, ui.card().classes("chooser"):
+            self.dialog.props["aria-label"] = title
             with tag("div", classes="line head"):
                 heading(2, title, "grow")
                 icon_button("close", "Close", self.dialog.close)

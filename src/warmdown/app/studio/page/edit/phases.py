@@ -197,7 +197,9 @@ class Phases:
         to = min(max(to, 0), len(studio.draft.tracks[studio.track].phases) - 1)
         if studio.open_phase == number:
             studio.open_phase = to
-        mark = f"up-{to}" if to < number and to > 0 else f"down-{to}" if to > number else f"phase-{to}"
+        last = len(studio.draft.tracks[studio.track].phases) - 1
+        # the one that can be pressed again
+        mark = f"up-{to}" if to == last or 0 < to < number else f"down-{to}"
         studio.change(move_phase(studio.draft, studio.track, number, to))
         studio.focus(mark)
 

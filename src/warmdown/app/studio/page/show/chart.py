@@ -31,6 +31,7 @@ class Chart:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self.at = 0
         with tag("section", classes="card curve", aria_labelledby="head-curve"):
             with tag("div", classes="pinned"):
                 with tag("div", classes="head line"):
@@ -67,8 +68,13 @@ class Chart:
     def _reading(self) -> None:
         """Build the slider that reads the curve, for hands without a pointer too."""
         with tag("div", classes="reading"):
-            self.cursor = ui.slider(min=0, max=1, value=0, on_change=lambda event: self._read(int(event.value)))
-            self.cursor.props["aria-label"] = "Step to read the values at"
+            # the browser's own slider: the framework's cannot be focused where its role is
+            self.cursor = tag(
+                "input", type="range", min="0", max="1", value="0", aria_label="Step to read the values at"
+            )
+            self.cursor.on(
+                "input", lambda event: self._read(int(event.args)), js_handler="(event) => emit(event.target.value)"
+            )
             marked(self.cursor, "cursor")
             self.readout = tag("p", "Move along to read the values", "small quiet", role="status")
 
@@ -79,7 +85,7 @@ class Chart:
         self.draw()
 
     def _zoom(self, share: float) -> None:
-        stop, at = self.studio.look.stop, float(self.cursor.value)
+        stop, at = self.studio.look.stop, float(self.at)
         start, end = (0.0, float(stop))
         if share:
             half = stop * share / 4
@@ -94,6 +100,7 @@ class Chart:
 
     def _read(self, step: int) -> None:
         look = self.studio.look
+        self.at = step
         told = [f"{curve.label} {value_text(_at(curve.points, step))}" for curve in look.curves[:_MOST_FACTS]]
         self.readout._text = (
             f"{look.clock.removesuffix('s').capitalize()} {count(step)}: {', '.join(told)}" if told else ""
@@ -104,8 +111,8 @@ class Chart:
     def _tell(self) -> None:
         look = self.studio.look
         self.plot.call(self.studio.told.summary or "No curve yet.")
-        if self.cursor.props.get("max") != max(look.stop, 1):
-            self.cursor.props["max"] = max(look.stop, 1)
+        if self.cursor.props.get("max") != str(max(look.stop, 1)):
+            self.cursor.props["max"] = str(max(look.stop, 1))
         self._show_facts(look)
 
     def _show_facts(self, look: Look) -> None:
