@@ -135,7 +135,7 @@ def test_a_closure_that_is_called_many_times_is_one_update() -> None:
         optimizer.zero_grad()
         loss = net(torch.ones(3, 2)).square().mean()
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     for _ in range(4):
         optimizer.step(closure)  # type: ignore[no-untyped-call]
