@@ -23,48 +23,6 @@ def test_clipping_bounds_on_either_side() -> None:
     assert LINE.clip(high=0.8)(0) == 0.8
 
 
-def test_stretching_moves_values_and_phases() -> None:
-    plan = (LINE >> LINE).stretch(80)
-    assert plan([0, 20, 40, 60, 80]).tolist() == [1.0, 0.5, 1.0, 0.5, 0.0]
-    assert [phase.start for phase in plan.phases()] == [0, 40]
-    assert LINE.stretch(0)(0) == 0.0
-
-
-def test_a_delay_waits_at_the_first_value() -> None:
-    plan = wd.Cosine().delay("10%").over(wd.Run(total_steps=100))
-    assert plan([0, 10]).tolist() == [1.0, 1.0]
-    assert plan.length == 100
-    assert [phase.name for phase in plan.phases()] == ["wait", "decay"]
-
-
-def test_skipping_begins_in_the_middle() -> None:
-    plan = wd.Cosine().skip("10%").over(wd.Run(total_steps=100))
-    assert plan(0) == wd.Cosine(steps=110)(10)
-    assert plan.length == 100
-
-
-def test_what_is_taken_keeps_its_phases_as_far_as_it_goes() -> None:
-    plan = (LINE >> LINE).take(6)
-    assert [(phase.start, phase.stop) for phase in plan.phases()] == [(0, 4), (4, 6)]
-    assert plan(99) == 0.5
-
-
-def test_a_graft_scales_the_value_reached_at_any_step() -> None:
-    trunk = wd.InverseSqrt(timescale=1)
-    plan = trunk.graft(LINE, at=8)
-    assert plan(7) == trunk(7)
-    assert plan(8) == trunk(8)
-    assert plan([10, 12, 99]) == pytest.approx([trunk(8) / 2, 0.0, 0.0])
-
-
-def test_a_graft_at_the_rest_ends_with_the_run() -> None:
-    plan = wd.InverseSqrt(timescale=10).graft(wd.Linear(steps="10%"), at="rest").over(wd.Run(total_steps=100))
-    assert plan.length == 100
-    assert [phase.start for phase in plan.phases()] == [0, 90]
-    with pytest.raises(wd.ScheduleError, match="where does the tail of 10 steps begin"):
-        wd.InverseSqrt().graft(wd.Linear(steps=10), at="rest").over(wd.Run())
-
-
 def test_noise_is_seeded_bounded_and_the_same_in_any_order() -> None:
     noisy = wd.Constant(value=2.0).noisy(0.25, seed=3)
     values = noisy(np.arange(20_000))
@@ -85,11 +43,9 @@ def test_noise_may_stand_for_several_steps() -> None:
     ("make", "message"),
     [
         (lambda: LINE.clip(low=1.0, high=0.5), "the bounds are crossed"),
-        (lambda: wd.InverseSqrt().stretch(10), "what never ends has no length to change"),
         (lambda: LINE.noisy(1.5), "a share of the value from 0 to 1"),
         (lambda: LINE.noisy(0.1, seed=-1), "0 <= seed"),
         (lambda: LINE.named(" "), "a text that is not empty"),
-        (lambda: LINE.delay("rest").over(wd.Run(total_steps=10)), "'rest' has no meaning here"),
     ],
 )
 def test_a_wrap_that_cannot_be_is_refused(make: Any, message: str) -> None:

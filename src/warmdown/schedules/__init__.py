@@ -7,5 +7,6 @@ from warmdown.schedules.cycles import *
 from warmdown.schedules.feedback import *
 from warmdown.schedules.meaning import *
 from warmdown.schedules.recipes import *
+from warmdown.schedules.retimed import *
 from warmdown.schedules.stairs import *
 from warmdown.schedules.wrap import *

@@ -22,7 +22,8 @@ from warmdown.schedules.door import DOORS
 if TYPE_CHECKING:
     from warmdown.schedules.compose import Chain, Product, Sum
     from warmdown.schedules.cycles import Repeat
-    from warmdown.schedules.wrap import Clipped, Delayed, Grafted, Named, Noisy, Skipped, Stretched, Taken
+    from warmdown.schedules.retimed import Delayed, Grafted, Skipped, Stretched, Taken
+    from warmdown.schedules.wrap import Clipped, Named, Noisy
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -198,31 +199,31 @@ class Schedule(ABC):
 
     def stretch(self, steps: Duration) -> Stretched:
         """Return this schedule, slowed or hastened to last ``steps``."""
-        from warmdown.schedules.wrap import Stretched
+        from warmdown.schedules.retimed import Stretched
 
         return Stretched(of=self, steps=steps)
 
     def delay(self, steps: Duration) -> Delayed:
         """Return this schedule, begun ``steps`` later; until then its first value holds."""
-        from warmdown.schedules.wrap import Delayed
+        from warmdown.schedules.retimed import Delayed
 
         return Delayed(of=self, steps=steps)
 
     def take(self, steps: Duration) -> Taken:
         """Return the first ``steps`` of this schedule; then the value reached holds."""
-        from warmdown.schedules.wrap import Taken
+        from warmdown.schedules.retimed import Taken
 
         return Taken(of=self, steps=steps)
 
     def skip(self, steps: Duration) -> Skipped:
         """Return this schedule without its first ``steps``."""
-        from warmdown.schedules.wrap import Skipped
+        from warmdown.schedules.retimed import Skipped
 
         return Skipped(of=self, steps=steps)
 
     def graft(self, tail: Schedule, at: Duration) -> Grafted:
         """Return this schedule up to ``at``; from there ``tail`` scales the value reached."""
-        from warmdown.schedules.wrap import Grafted
+        from warmdown.schedules.retimed import Grafted
 
         return Grafted(of=self, tail=tail, at=at)
 

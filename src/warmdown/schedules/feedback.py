@@ -16,7 +16,7 @@ from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
 from warmdown.schedules.compose import Chain
 from warmdown.schedules.cycles import Repeat
 from warmdown.schedules.memory import NOTHING_SEEN, Memory, level_at, read_memory
-from warmdown.schedules.wrap import Delayed, Grafted, Skipped, Stretched, Taken
+from warmdown.schedules.retimed import Delayed, Grafted, Skipped, Stretched, Taken
 
 Mode: TypeAlias = Literal["min", "max"]
 Threshold: TypeAlias = Literal["rel", "abs"]
