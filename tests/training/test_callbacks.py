@@ -40,6 +40,28 @@ def run(*callbacks: Any, **told: Any) -> Trainer:
     return trainer
 
 
+def test_the_row_of_an_update_holds_what_it_used_though_a_metric_or_an_event_came_before_it() -> None:
+    class Halve(TrainerCallback):
+        def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+            if update == 4:
+                trainer.scheduler.rescale(0.5)
+
+    used: list[float] = []
+
+    class Watched(Trainer):
+        def optimizer_step(self) -> None:
+            used.append(self.optimizer.param_groups[0]["lr"])
+            super().optimizer_step()
+
+    falls = wd.Plateau(metric="val_loss", factor=0.1, patience=0, threshold=100.0)  # nothing is ever so much better
+    for callbacks in ([Halve()], []):
+        used.clear()
+        recorder = RecordCallback()
+        run(recorder, *callbacks, plan=falls, kind=Watched)
+        assert recorder.record.curve("lr/0")[1] == used
+        assert used[25] == pytest.approx(10 * used[26])  # the second evaluation: an epoch has 13 updates
+
+
 def test_a_failure_says_whose_it_is_and_where_the_state_is(tmp_path: Path) -> None:
     trainer = small.make(tmp_path, [small.Stop(7)])
     with pytest.raises(TrainingError, match=r"^Stop\.on_train_update_end: ZeroDivisionError: on purpose") as told:

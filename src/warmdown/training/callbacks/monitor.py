@@ -52,20 +52,22 @@ class RecordCallback(TrainerCallback):
             self.record = Record.resume(self.path, trainer.progress.updates)
         else:
             self.record.rewind(trainer.progress.updates)
-        self._held, self._stretch = held_values(trainer), _Stretch()
+        self._stretch = _Stretch()
         self._phase = next((row.reason for row in reversed(self.record.rows) if row.target == "phase"), "")
         self._losses: list[tuple[int, float | torch.Tensor]] = []
         self._since, self._counted = perf_counter(), trainer.progress.updates
         self._told = {name: len(values) for name, values in metrics_of(trainer).items()}
 
+    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Look at what the update is going to use; since the last one, a metric or an event may have changed it."""
+        if self._on and _comes_next(trainer, self.every):
+            self._used = held_values(trainer)
+
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
         """Write down what the update used, and its loss."""
-        if not self._on:
+        if not self._on or update % self.every:
             return
-        used, self._held = self._held, held_values(trainer)
-        if update % self.every:
-            return
-        for target, value in used.items():
+        for target, value in self._used.items():
             self.record.add(update, target, value)
         self._losses.append((update, trainer.window_loss))
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
@@ -174,13 +176,16 @@ class TrackerCallback(TrainerCallback):
         told = {"tensorboard": {"purge_step": trainer.progress.updates}} if trainer.progress.updates else {}
         settings = {name: value for name, value in self.config.items() if isinstance(value, int | float | str | bool)}
         trainer._accelerator.init_trackers(self.project_name, config=settings, init_kwargs={**told, **self.init_kwargs})
-        self._held = held_values(trainer)
+
+    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Look at what the update is going to use."""
+        if _comes_next(trainer, self.every):
+            self._used = held_values(trainer)
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
         """Send what the update used."""
-        used, self._held = self._held, held_values(trainer)
         if update % self.every == 0:
-            trainer._accelerator.log({**used, "loss": float(trainer.window_loss)}, step=update)
+            trainer._accelerator.log({**self._used, "loss": float(trainer.window_loss)}, step=update)
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Send the metrics of the epoch."""
@@ -189,6 +194,12 @@ class TrackerCallback(TrainerCallback):
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Let the trackers finish."""
         trainer._accelerator.end_training()
+
+
+def _comes_next(trainer: Trainer, every: int) -> bool:
+    """Tell whether the batch that begins completes an update of those that are written down."""
+    progress = trainer.progress
+    return progress.updates % every == 0 and progress.window_done == progress.window_size - 1
 
 
 def metrics_of(trainer: Trainer) -> dict[str, list[float]]:
