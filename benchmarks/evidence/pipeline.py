@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.evidence.methods import TIMES, Setting, space_of
 
 from warmdown.experiments.engine import Engine, run_all
-from warmdown.experiments.files import write_whole
+from warmdown.experiments.files import write_file
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.search import search
 from warmdown.experiments.store import Store
@@ -40,9 +40,9 @@ def tune(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: i
             jobs=jobs,
         )
         folder = results / setting.name / "tuned"
-        write_whole(folder / f"{_file_name(method)}.yaml", dumps(found.plan).encode())
+        write_file(folder / f"{_file_name(method)}.yaml", dumps(found.plan).encode())
         trials = {"method": method, "metric": found.metric, "trials": [trial.to_dict() for trial in found.trials]}
-        write_whole(folder / f"{_file_name(method)}.json", _compact(trials))
+        write_file(folder / f"{_file_name(method)}.json", _compact(trials))
         say(f"{setting.name}: {method}: base rate {found.plan.run.lr:.3g}, {found.metric} {found.best.metric:.4g}")
 
 
@@ -59,9 +59,9 @@ def judge(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: 
         say(f"[{done}/{total}] {setting.name}: {names[result.key]}, seed {result.spec.seed}: {result.status}")
 
     for result in run_all(every, Store(work / setting.name / "judge"), engine=engine, jobs=jobs, progress=told):
-        write_whole(results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result)))
+        write_file(results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result)))
     index = {name: [spec.key for spec in held] for name, held in specs.items()}
-    write_whole(results / setting.name / "index.json", _compact(index))
+    write_file(results / setting.name / "index.json", _compact(index))
 
 
 def kept(setting_name: str, results: Path = RESULTS) -> dict[str, dict[int, Result]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 __all__ = ["Record", "Row"]
 
 import json
-import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -15,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from warmdown.errors import StateError
+from warmdown.files import write_whole
 
 _SECONDS_UNWRITTEN = 0.5
 _ROWS_UNWRITTEN = 4096
@@ -94,7 +94,7 @@ class Record:
         for row in kept:
             self._keep(row.step, row.target, row.value, row.reason)
         if self.path is not None and self.path.exists():
-            _replace(self.path, (_line(row) for row in kept))
+            write_whole(self.path, "".join(map(_line, kept)))
             self._written = len(kept)
 
     @property
@@ -192,12 +192,3 @@ def _mend(path: Path) -> None:
         content = file.read()
         if content and not content.endswith(b"\n"):
             file.truncate(content.rfind(b"\n") + 1)
-
-
-def _replace(path: Path, lines: Iterable[str]) -> None:
-    fresh = path.with_name(path.name + ".tmp")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

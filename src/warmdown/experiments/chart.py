@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
-from warmdown.experiments.files import write_json, write_whole
+from warmdown.experiments.files import write_file, write_json
 from warmdown.plot.digits import number
 
 Array = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ class Chart:
         if path.suffix == ".json" and data is not None:
             write_json(path, data)
         elif path.suffix in writers:
-            write_whole(path, writers[path.suffix](self))
+            write_file(path, writers[path.suffix](self))
         else:
             raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .html or .json.")
         return path

@@ -1,35 +1,25 @@
-"""Files that are there as a whole or not at all."""
+"""Results as files, in folders that are made when they are needed."""
 
 from __future__ import annotations
 
-__all__ = ["write_json", "write_whole"]
+__all__ = ["write_json", "write_file"]
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from warmdown.files import write_whole
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    write_whole(path, json.dumps(_finite(content), indent=1, ensure_ascii=False).encode())
+    write_file(path, json.dumps(_finite(content), indent=1, ensure_ascii=False).encode())
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file beside its place, and move it there when all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    write_whole(path, content)
 
 
 def _finite(content: Any) -> Any:

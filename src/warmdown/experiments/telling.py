@@ -15,7 +15,7 @@ import numpy as np
 from warmdown.errors import ScheduleError
 from warmdown.experiments.chart import Array, Chart, Line
 from warmdown.experiments.compare import Comparison, Row
-from warmdown.experiments.files import write_json, write_whole
+from warmdown.experiments.files import write_file, write_json
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval
 from warmdown.plot.digits import count, number
@@ -61,11 +61,11 @@ def save(comparison: Comparison, path: str | PathLike[str]) -> Path:
     if path.suffix == ".json":
         write_json(path, comparison.to_dict())
     elif path.suffix == ".md":
-        write_whole(path, markdown(comparison).encode())
+        write_file(path, markdown(comparison).encode())
     elif path.suffix == ".html":
-        write_whole(path, drawing.page(*drawn, tables={"Plans": table(comparison)}).encode())
+        write_file(path, drawing.page(*drawn, tables={"Plans": table(comparison)}).encode())
     elif path.suffix in (".png", ".svg"):
-        write_whole(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn).encode())
+        write_file(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn).encode())
     else:
         raise ScheduleError(f"save(path={str(path)!r}): no kind of report. Use .html, .png, .svg, .md or .json.")
     return path

@@ -8,13 +8,13 @@ import ast
 import io
 import os
 import re
-import tempfile
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from warmdown.errors import SpecError
+from warmdown.files import write_whole
 from warmdown.lint.edits import apply, lines_of
 from warmdown.lint.finding import Finding
 from warmdown.lint.names import names_in
@@ -85,7 +85,7 @@ def lint_file(path: Path, *, codes: Iterable[str] = tuple(RULES), fix: bool = Fa
     if fix:
         text, mended = fix_text(text, name=str(path), codes=codes)
         if mended:
-            _write(path, text, encoding)
+            write_whole(path, text.encode(encoding))
     return lint_text(text, name=str(path), codes=codes), mended
 
 
@@ -129,18 +129,3 @@ def _read(path: Path) -> tuple[str, str]:
         return raw.decode(encoding), encoding
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise SpecError([f"{path}: can not be read as Python: {error}."]) from None
-
-
-def _write(path: Path, text: str, encoding: str) -> None:
-    """Replace a file in one move, keeping its permissions."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode(encoding))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode & 0o7777)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

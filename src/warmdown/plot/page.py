@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["html", "notebook", "save", "svg", "svg_of"]
 
 import io
-import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmdown.errors import MissingExtra, RunError, ScheduleError
+from warmdown.files import write_whole
 from warmdown.plan import Plan
 from warmdown.plot.digits import count, number
 from warmdown.plot.groups import Groups
@@ -109,7 +109,7 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}.")
-    _write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
+    write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
     return path
 
 
@@ -159,20 +159,6 @@ _WRITERS: Mapping[str, Callable[..., bytes]] = {
     ".svg": lambda plan, **how: svg(plan, **how).encode(),
     ".html": lambda plan, **how: html(plan, **how).encode(),
 }
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and move there; a file that is opened anew has the rights that a new file has."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 # -- SVG ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from warmdown.run import Run
 from warmdown.schedules import Schedule
 from warmdown.spec.fields import parameters_of
 from warmdown.spec.schedules import drives_several, shapes
-from warmdown.spec.writing import write_whole
+from warmdown.spec.writing import write_text
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.spec.schema`` writes it."""
@@ -70,7 +70,7 @@ def as_text() -> str:
 
 def write(path: Path = PATH) -> None:
     """Write the shipped schema anew."""
-    write_whole(path, as_text())
+    write_text(path, as_text())
 
 
 def _definitions() -> dict[str, Any]:

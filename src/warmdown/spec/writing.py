@@ -5,13 +5,12 @@ from __future__ import annotations
 __all__ = ["dumps", "save"]
 
 import json
-import os
-import secrets
 from pathlib import Path
 
 import yaml
 
 from warmdown.errors import SpecError
+from warmdown.files import write_whole
 from warmdown.plan import Plan
 
 _WIDTH = 110
@@ -49,26 +48,17 @@ def save(plan: Plan, path: str | Path) -> Path:
     """
     path = Path(path)
     is_json = path.suffix.lower() == ".json"
-    write_whole(path, json.dumps(plan.to_dict(), indent=2) + "\n" if is_json else dumps(plan))
+    write_text(path, json.dumps(plan.to_dict(), indent=2) + "\n" if is_json else dumps(plan))
     return path
 
 
-def write_whole(path: Path, content: str) -> None:
+def write_text(path: Path, content: str) -> None:
     """Write a text beside its place, and move it there when it is on the disk.
 
     Raises:
         SpecError: The file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with part.open("x", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            part.chmod(path.stat().st_mode & 0o777)
-        part.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise SpecError([f"{path}: cannot be written: {error.strerror or error}. Check the folder."]) from None
-    finally:
-        part.unlink(missing_ok=True)

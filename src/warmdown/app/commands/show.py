@@ -123,13 +123,13 @@ def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
 
 def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
     from warmdown import plot, spec
-    from warmdown.spec.writing import write_whole
+    from warmdown.spec.writing import write_text
 
     ending = out.suffix.lower()
     if ending in _PICTURES:
         plot.save(plan, out, groups=groups, **how)
     elif ending in _NUMBERS:
-        write_whole(out, _numbers(plan, ending[1:], points, groups))
+        write_text(out, _numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:
         spec.save(plan, out)
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from warmdown.files import write_whole
 from warmdown.record import Record
 from warmdown.training.callbacks import (
     RecordCallback,
@@ -123,7 +124,7 @@ def run_task(
     )
     outcome = _outcome(trainer, recorder.record, perf_counter() - began)
     if folder is not None and trainer.is_main:
-        _write(folder / "result.json", {"task": name, "seed": seed, **outcome.to_dict()})
+        write_whole(folder / "result.json", json.dumps({"task": name, "seed": seed, **outcome.to_dict()}, indent=1))
     return outcome
 
 
@@ -191,9 +192,3 @@ def _outcome(trainer: Trainer, record: Record, seconds: float) -> Outcome:
         stopped=trainer.stopped_by,
         record=record,
     )
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    fresh = path.with_name(path.name + ".tmp")
-    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    fresh.replace(path)

@@ -1,0 +1,47 @@
+"""Files that are there as a whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from warmdown.files import write_whole
+
+
+@pytest.mark.parametrize("content", ["ä\n", "ä\n".encode()])
+def test_a_text_is_written_as_utf_8_and_bytes_as_they_are(tmp_path: Path, content: str | bytes) -> None:
+    write_whole(tmp_path / "a", content)
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xa4\n"
+
+
+def test_a_file_keeps_its_rights(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_whole(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_was_there_stays_and_nothing_lies_beside_it_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a"
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_never_sees_a_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "a", []
+    path.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda handle: seen.append(path.read_text()))
+    write_whole(path, "new")
+    assert (seen, path.read_text()) == (["old"], "new")
