@@ -34,6 +34,7 @@ def test_every_command_that_is_there_has_help(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: main {name}")
+    assert "\\b" not in result.output
 
 
 def test_the_version_is_told() -> None:

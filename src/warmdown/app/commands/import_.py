@@ -24,7 +24,7 @@ from warmdown.errors import SpecError
 def command(
     source: str, param: tuple[str, ...], mode: Any, total_steps: int | None, lr: float | None, out: Path | None
 ) -> None:
-    r"""Turn SOURCE into a plan and say where the original parts from its documentation.
+    """Turn SOURCE into a plan and say where the original parts from its documentation.
 
     SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file holds a class_path and
     init_args, or the settings of transformers (lr_scheduler_type …) or OneTrainer (learning_rate_scheduler …).
@@ -32,7 +32,7 @@ def command(
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
     warmdown import training_args.json --total-steps 5000 --out plan.yaml
-    """
+    """  # noqa: D301  # click reads the backspace
     from warmdown.compat.importing import from_settings
     from warmdown.spec import dumps, save
 

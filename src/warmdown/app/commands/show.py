@@ -55,13 +55,13 @@ def command(
     width: int | None,
     **facts: str | None,
 ) -> None:
-    r"""Show a plan file, a shape or a recipe (see 'warmdown list'), or another library's class by its path.
+    """Show a plan file, a shape or a recipe (see 'warmdown list'), or another library's class by its path.
 
     \b
     warmdown show plan.yaml --total-steps 10000 --lr 3e-4
     warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
     warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
-    """
+    """  # noqa: D301  # click reads the backspace
     plan = read_plan(given, params, run_told(more, **facts), allow)
     bases = bases_told(groups)
     if out is not None:
