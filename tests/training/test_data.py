@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import chain
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,26 @@ def test_in_workers_every_batch_draws_numbers_of_its_own() -> None:
     source = shares(Noisy(16), 1, num_workers=2)[0]
     seen = torch.cat([batch for window in source.windows(0, 0, 1) for batch, _ in window.batches])
     assert len(set(seen[:, 1].tolist())) == 16
+
+
+def test_workers_that_wait_for_another_epoch_end_with_the_run() -> None:
+    source = shares(Numbers(16), 1, num_workers=1, persistent_workers=True)[0]
+    whole, waiting = batches(source), active_children()
+    assert batches(source) == whole
+    assert active_children() == waiting != []
+    source.close()
+    assert active_children() == []
+    assert batches(source) == whole  # as when a finished run is made longer
+    source.close()
+
+
+def test_workers_end_where_a_run_is_left_in_the_middle_of_an_epoch() -> None:
+    source = shares(Numbers(64), 1, num_workers=1)[0]
+    window = next(source.windows(0, 0, 1))
+    assert active_children() != []
+    source.close()
+    assert active_children() == []
+    assert window.size == 1
 
 
 def test_asking_for_batches_draws_nothing_from_the_global_generators() -> None:

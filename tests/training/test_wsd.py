@@ -81,6 +81,57 @@ def test_the_drop_in_scheduler_goes_on_with_a_fresh_stable_phase(tmp_path: Path)
     assert rates(second)[-1] < 0.015
 
 
+AGAIN = WSDLrScheduler.create_scheduler_fn(is_continuation_from_checkpoint=True, decay_phase_ratio=0.2)
+FLAT = wd.Constant(steps=20).named("stable") >> wd.Linear(start=1.0, end=0.0, steps="rest").named("decay")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its two checkpoints, made by the drop-in scheduler."""
+    folder = tmp_path_factory.mktemp("before")
+    factory = WSDLrScheduler.create_scheduler_fn(num_warmup_epochs=0)
+    run(WSDCheckpointCallback(folder), plan=None, create_scheduler_fn=factory, num_epochs=3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "told", [{"plan": None, "create_scheduler_fn": AGAIN}, {"plan": FLAT}], ids=["drop-in", "plan"]
+)
+@pytest.mark.parametrize("name", ["checkpoint_36_pre_decay", "checkpoint_39_post_decay.pt"])
+def test_a_continuation_that_is_broken_off_twice_does_not_begin_afresh_again(
+    name: str, told: dict[str, Any], before: Path, tmp_path: Path
+) -> None:
+    def go_on(*more: Any, **resumed: Any) -> Trainer:
+        begins = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=before / name)
+        kept = SaveTrainingStateCallback(tmp_path / "kept")
+        return run(begins, *more, *([kept] if more or resumed else []), num_epochs=2, **told, **resumed)
+
+    whole = go_on()
+    with pytest.raises(TrainingError, match="update 7 is saved"):
+        go_on(small.Stop(7))
+    with pytest.raises(TrainingError, match="update 22 is saved"):
+        go_on(small.Stop(22), resume_from=tmp_path / "kept")
+    last = go_on(resume_from=tmp_path / "kept")
+    assert rates(whole)[19] == pytest.approx(0.02)
+    assert rates(whole)[-1] < 0.015
+    assert rates(last) == rates(whole)[22:]
+    assert digest_of_weights(last.model) == digest_of_weights(whole.model)
+
+
+def test_the_run_before_a_continuation_is_no_place_to_resume_it_from(before: Path) -> None:
+    with pytest.raises(TrainingError, match=r"of the run before it\. Begin from that one by WSDCheckpointCallback"):
+        run(plan=None, create_scheduler_fn=AGAIN, num_epochs=4, resume_from=before / "checkpoint_36_pre_decay")
+
+
+def test_weights_alone_are_enough_to_go_on_from(tmp_path: Path) -> None:
+    bare = WSDCheckpointCallback(tmp_path, save_optimizer=False, save_scheduler=False)
+    run(bare, plan=DECAYS, max_num_train_steps=40)
+    for told in ({"plan": None, "create_scheduler_fn": AGAIN}, {"plan": FLAT}):
+        begins = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_40_post_decay.pt")
+        second = run(begins, num_epochs=2, **told)
+        assert rates(second)[:20] == pytest.approx([0.02] * 20)
+
+
 def test_a_plan_without_a_decay_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no decay that it could save before"):
         run(WSDCheckpointCallback(tmp_path), plan=wd.Constant())

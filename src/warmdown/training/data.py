@@ -62,6 +62,9 @@ class Source(Protocol):
     def windows(self, epoch: int, used: int, size: int) -> Iterator[Window]:
         """Yield the windows of ``size`` batches of ``epoch`` that follow after ``used`` items."""
 
+    def close(self) -> None:
+        """End the workers; the next window starts new ones."""
+
 
 def source_of(loader: Iterable[Any], *, seed: int, place: Place) -> Source:
     """Return the batches of ``loader``, shared out to processes, as something with a position.
@@ -96,7 +99,9 @@ class Shards:
         self._order = _Order(loader, seed)
         ready_made = loader.batch_size is None
         self._cutter = _Batches(self._order, loader.batch_size or 1, bool(loader.drop_last) or ready_made, place)
-        self._loader = _rebuilt(loader, self._cutter, seed)
+        self._given, self._seed = loader, seed
+        self._loader: DataLoader[Any] | None = None
+        self._batches: Iterator[Any] = iter(())
         self.items: int = len(self._order)
         self.batches = self._cutter.count(0)
         if self.batches == 0:
@@ -119,11 +124,18 @@ class Shards:
         self._cutter.go_to(epoch, used)
         left = self._cutter.count(used)
         ends = (self._cutter.end(used, number) for number in range(left))
-        batches = iter(self._loader) if left else iter(())
-        pairs = zip(batches, ends, strict=False)  # the last end comes first: nothing asks the loader once more
+        self._loader = self._loader or _rebuilt(self._given, self._cutter, self._seed)
+        self._batches = iter(self._loader) if left else iter(())
+        pairs = zip(self._batches, ends, strict=False)  # the last end comes first: nothing asks the loader once more
         for start in range(0, left, size):
             count = min(size, left - start)
             yield Window(count, islice(pairs, count))
+
+    def close(self) -> None:
+        """End the workers; the next window starts new ones."""
+        # the garbage collector would close their queues first, and then wait for each of them 5 s in vain
+        getattr(self._batches, "_shutdown_workers", int)()
+        self._loader, self._batches = None, iter(())
 
 
 class Stream:
@@ -155,6 +167,9 @@ class Stream:
         batches = self._mine(epoch, used)
         while window := list(islice(batches, size)):
             yield Window(len(window), window)
+
+    def close(self) -> None:
+        """Leave the loader alone: it is somebody else's."""
 
     def _mine(self, epoch: int, used: int) -> Iterator[tuple[Any, int]]:
         rank, world = self._place.rank, self._place.world

@@ -146,6 +146,12 @@ class Inside:
             run_guarded(self, run_training)  # type: ignore[arg-type]
         finally:
             self._bases.end(self.optimizer)
+            self._close_sources()
+
+    def _close_sources(self) -> None:
+        for source in (self._train_source, self._eval_source):
+            if source is not None:
+                source.close()
 
     def _clip_gradients(self) -> None:
         if self.run_config.gradient_clip_value is not None:

@@ -249,8 +249,20 @@ def _load_scheduler(trainer: Trainer, state: Any, on_change: str) -> None:
 
     if isinstance(trainer.scheduler, Scheduler):
         trainer.scheduler.load_state_dict(state, on_change=on_change)  # type: ignore[arg-type]
-    else:
-        trainer.scheduler.load_state_dict(state)
+        return
+    if getattr(trainer.scheduler, "is_continuation_from_checkpoint", False):
+        _go_on_with_a_continuation(trainer.scheduler, state)
+    trainer.scheduler.load_state_dict(state)
+
+
+def _go_on_with_a_continuation(scheduler: Any, state: Any) -> None:
+    """Let a scheduler that would begin afresh take its place in the run that it has begun before."""
+    if not state.get("is_continuation_from_checkpoint", False):
+        raise TrainingError(
+            "resume: the scheduler is a continuation, and the checkpoint is of the run before it. Begin from that one "
+            "by WSDCheckpointCallback(initial_checkpoint=…), and give resume_from= a checkpoint of the continuation."
+        )
+    scheduler.is_continuation_from_checkpoint = False  # the state that follows says again that it is one
 
 
 def _load_progress(trainer: Trainer, facts: Mapping[str, Any]) -> None:

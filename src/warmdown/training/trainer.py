@@ -212,7 +212,10 @@ class Trainer(Inside):
         self._call("on_run_setup")
         self.run_config = self._create_run_config(1, per_device_batch_size)
         self._prepare()
-        run_evaluation(self)
+        try:
+            run_evaluation(self)
+        finally:
+            self._close_sources()
         return self.run_history
 
     def save_training_state(self, output_dir: str | PathLike[str]) -> Path:
