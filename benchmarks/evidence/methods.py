@@ -84,11 +84,11 @@ settings: Mapping[str, Setting] = {
         Setting(
             "fashion",
             "images",
-            "2,560 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 128",
+            "1,280 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 64",
             f"{_TASKS}:fashion_tune",
             f"{_TASKS}:fashion_judge",
-            30,
-            1e-3,
+            25,
+            3e-3,
             1.0,
         ),
         Setting(
@@ -98,7 +98,7 @@ settings: Mapping[str, Setting] = {
             f"{_TASKS}:text_tune",
             f"{_TASKS}:text_judge",
             10,
-            1e-4,
+            3e-4,
             1e-1,
             methods=_CORE,
         ),

@@ -19,19 +19,19 @@ from warmdown.training import Task
 from warmdown.training.tasks import fashion, text
 from warmdown.training.tasks.digits import accuracy
 
-_LEARN, _EVALUATE = 2_560, 2_560
+_LEARN, _EVALUATE = 1_280, 2_560
 _LEARN_LARGE, _EVALUATE_LARGE = 50_000, 10_000
 _LEARN_BYTES, _EVALUATE_BYTES = 48_000, 24_000
 
 
 def fashion_tune() -> Task:
-    """Return 2,560 pictures of clothes to learn, 2,560 others of the training set to tune by."""
-    return _pictures(_small_network(), _part("train", 0, _LEARN), _part("train", _LEARN, _EVALUATE))
+    """Return 1,280 pictures of clothes to learn, 2,560 others of the training set to tune by."""
+    return _small(_part("train", _LEARN, _EVALUATE))
 
 
 def fashion_judge() -> Task:
-    """Return the same 2,560 pictures to learn, the first 2,560 of the test set to judge by."""
-    return _pictures(_small_network(), _part("train", 0, _LEARN), _part("t10k", 0, _EVALUATE))
+    """Return the same 1,280 pictures to learn, the first 2,560 of the test set to judge by."""
+    return _small(_part("t10k", 0, _EVALUATE))
 
 
 def large_tune() -> Task:
@@ -56,7 +56,11 @@ def text_judge() -> Task:
     return _bytes(_LEARN_BYTES + _EVALUATE_BYTES)
 
 
-def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, batch_size: int = 128) -> Task:
+def _small(evaluated: TensorDataset) -> Task:
+    return _pictures(_small_network(), _part("train", 0, _LEARN), evaluated, batch_size=64)
+
+
+def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, batch_size: int) -> Task:
     return Task(
         model=network,
         loss=nn.functional.cross_entropy,
@@ -65,7 +69,7 @@ def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, bat
         metrics={"accuracy": accuracy},
         optimizer=_momentum,
         lr=0.05,
-        epochs=30,
+        epochs=25,
         batch_size=batch_size,
     )
 

@@ -55,10 +55,9 @@ PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="
 
 
 @pytest.fixture(autouse=True)
-def _tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "small_tasks.py").write_text(TASK)
-    monkeypatch.syspath_prepend(str(tmp_path / "tasks"))
+def _tasks(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tasks / "small_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(str(tasks))
 
 
 def compared(out: Path | None, **how: Any) -> Comparison:
@@ -206,11 +205,11 @@ def test_dask_makes_the_same_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_comparison_goes_on_where_it_was(tmp_path: Path, tasks: Path) -> None:
     runs = tmp_path / "runs"
     call = [sys.executable, "-m", "warmdown", "compare", "constant", "--task", "small_tasks:slow", "--seeds", "6"]
     call += ["--engine", "serial", "--out", str(runs), "--json"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "tasks"), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tasks), *sys.path])}
     first = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(list(runs.glob("*.json"))) < 2:
         assert first.poll() is None

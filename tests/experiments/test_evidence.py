@@ -28,11 +28,10 @@ def bowl():
 
 
 @pytest.fixture(autouse=True)
-def _beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "bowl_of_evidence.py").write_text(TASK)
+def _beside(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tasks / "bowl_of_evidence.py").write_text(TASK)
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.syspath_prepend(str(tmp_path / "tasks"))
+    monkeypatch.syspath_prepend(str(tasks))
 
 
 @pytest.mark.slow

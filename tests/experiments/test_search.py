@@ -33,10 +33,9 @@ SPACE = {"run": {"lr": {"low": 1e-5, "high": 10.0, "log": True}}, "lr": {"kind":
 
 
 @pytest.fixture(autouse=True)
-def _tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "bowl_tasks.py").write_text(TASK)
-    monkeypatch.syspath_prepend(str(tmp_path / "tasks"))
+def _tasks(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tasks / "bowl_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(str(tasks))
 
 
 def found(out: Path, **how: Any) -> Search:

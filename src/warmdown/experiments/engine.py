@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.store import Store
-from warmdown.experiments.worker import Pruning, in_helper
+from warmdown.experiments.worker import Caller, Pruning, in_helper
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
 ENGINES: tuple[str, ...] = get_args(Engine)
@@ -22,7 +22,7 @@ Progress: TypeAlias = Callable[[Result, int, int], None]
 """Told each result, how many there are now, and how many there will be."""
 
 _TRIES = 3
-Call: TypeAlias = tuple[RunSpec, float, Pruning | None]
+Call: TypeAlias = tuple[RunSpec, float, Caller, Pruning | None]
 
 _FINAL = ("finished", "diverged", "failed")
 """What would come out again; a run that died or hung is made anew by the next call."""
@@ -66,7 +66,8 @@ def run_all(
             found[spec.key] = held
     todo = {spec.key: spec for spec in specs if spec.key not in found}
     total = len(found) + len(todo)
-    calls = [(spec, silence, pruning.get(spec.key)) for spec in todo.values()]
+    here = Caller.here()
+    calls = [(spec, silence, here, pruning.get(spec.key)) for spec in todo.values()]
     for result in _made(calls, engine, jobs or os.cpu_count() or 1):
         if result.status != "pruned":  # that depends on other runs
             store.save(result)

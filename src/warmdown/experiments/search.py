@@ -30,6 +30,9 @@ Progress: TypeAlias = Callable[["Trial", int, int], None]
 _LOST = 1e9
 """What a trial that did not finish is told as: worse than anything."""
 
+_AT_RANDOM = 5
+"""Trials before the first that is proposed by what the others gave: a search of a dozen shall learn, too."""
+
 
 @final
 @dataclass(frozen=True)
@@ -221,7 +224,9 @@ class _Hunt:
     def _asked(self, number: int) -> tuple[Any, dict[str, Any]]:
         """Ask for the next trial; its randomness comes from its number, so that a search that goes on is the same."""
         optuna = _optuna()
-        self.study.sampler = optuna.samplers.TPESampler(seed=self.seed * 1_000_003 + number, multivariate=False)
+        self.study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=_AT_RANDOM, seed=self.seed * 1_000_003 + number, multivariate=False
+        )
         trial = self.study.ask()
         return trial, self.space.ask(trial)
 

@@ -13,6 +13,8 @@ from warmdown.training.callbacks.base import StopTrainingError
 
 _EVERY = 1.0
 """Seconds between two signs of life."""
+_UNTOUCHED = 0.5
+"""Share of a run in which it is not ended: what cools late looks worse than what is cool early, and ends better."""
 
 
 class Watching(TrainerCallback):
@@ -40,7 +42,9 @@ class Watching(TrainerCallback):
         """Ask whether the run is worth going on."""
         history = trainer.run_history
         metrics = {name.removesuffix("_epoch"): history.get_latest_metric(name) for name in history.get_metric_names()}
-        if self._report is not None and not self._report(trainer.progress.updates, metrics):
+        if self._report is None or self._report(trainer.progress.updates, metrics):
+            return
+        if trainer.progress.updates >= _UNTOUCHED * trainer.run_config.total_updates:
             self.is_pruned = True
             raise StopTrainingError("ended as hopeless")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Helper", "Pruning", "in_helper", "main"]
+__all__ = ["Caller", "Helper", "Pruning", "in_helper", "main"]
 
 import atexit
 import json
@@ -21,6 +21,35 @@ from warmdown.experiments.runs import Report, Result, RunSpec, perform
 
 _ALIVE = "alive"
 _LAST_WORDS = 600
+_LOOKS = 1.0
+"""Seconds between two looks at whether the caller still lives."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Where a run was asked for: a task's module is looked for there, wherever the run is made.
+
+    Args:
+        folder: The working directory.
+        paths: Where modules are looked for.
+    """
+
+    folder: str
+    paths: tuple[str, ...]
+
+    @classmethod
+    def here(cls) -> Caller:
+        """Return this process, as it is now."""
+        folder = os.getcwd()
+        return cls(folder, tuple(dict.fromkeys([folder, *(path for path in sys.path if path)])))
+
+    def started(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
+        """Start Python in this place; what this process looks for modules in comes after."""
+        paths = os.pathsep.join(dict.fromkeys([*self.paths, *Caller.here().paths]))
+        folder = self.folder if os.path.isdir(self.folder) else None  # on a cluster it may lie elsewhere
+        return subprocess.Popen(
+            [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": paths}, **how
+        )
 
 
 class Helper:
@@ -28,10 +57,11 @@ class Helper:
 
     Args:
         silence: Seconds without a sign of life after which a run counts as hung.
+        caller: Where the runs are asked for.
     """
 
-    def __init__(self, silence: float) -> None:
-        self.silence = silence
+    def __init__(self, silence: float, caller: Caller) -> None:
+        self.silence, self.caller = silence, caller
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
@@ -94,27 +124,27 @@ class Helper:
             return self._process
         self.end()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        paths = os.pathsep.join(path for path in dict.fromkeys([os.getcwd(), *sys.path]) if path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "warmdown.experiments.worker"],
+        self._process = self.caller.started(
+            "-m",
+            "warmdown.experiments.worker",
+            str(os.getpid()),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
             start_new_session=True,  # a Ctrl-C is the caller's to deal with
-            env={**os.environ, "PYTHONPATH": paths},
         )
         return self._process
 
 
-def main() -> None:
-    """Make the runs that come in; end when the caller is gone."""
+def main(parent: int) -> None:
+    """Make the runs that come in; end when the caller, the process of that number, is gone."""
+    inbox = _Inbox(parent)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a run prints must not get between the lines
     import torch
 
     torch.set_num_threads(1)
-    inbox = _Inbox()
     _send(out, {_ALIVE: True})
     while True:
         asked = inbox.next()
@@ -129,11 +159,16 @@ def main() -> None:
 
 
 class _Inbox:
-    """Reads lines in the background, so that the process ends with its caller even in the middle of a run."""
+    """Reads lines in the background, so that the process ends with its caller even in the middle of a run.
 
-    def __init__(self) -> None:
+    The end of its input tells that the caller is gone, unless a child of the caller inherited the other end and lives
+    on: so the caller's number is looked at, too.
+    """
+
+    def __init__(self, parent: int) -> None:
         import queue
 
+        self._parent = parent
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -143,8 +178,15 @@ class _Inbox:
         return message
 
     def _read(self) -> None:
-        for line in sys.stdin.buffer:
-            self._lines.put(line)
+        left = b""
+        while os.getppid() == self._parent:
+            if not select.select([0], [], [], _LOOKS)[0]:
+                continue
+            if not (read := os.read(0, 65_536)):
+                break
+            *whole, left = (left + read).split(b"\n")
+            for line in whole:
+                self._lines.put(line)
         os._exit(0)
 
 
@@ -155,7 +197,8 @@ def _send(pipe: IO[bytes] | None, message: Mapping[str, Any]) -> None:
         left = left[pipe.write(left) or 0 :]
 
 
-_helpers: dict[float, Helper] = {}
+_own = threading.local()
+"""Holds the helper of each thread: a cluster's worker may make several runs at once."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +239,23 @@ class Pruning:
         return report
 
 
-def in_helper(spec: RunSpec, silence: float, pruning: Pruning | None = None) -> dict[str, Any]:
-    """Make a run in this process's helper; engines call it in their workers."""
-    helper = _helpers.get(silence)
-    if helper is None:
-        helper = _helpers[silence] = Helper(silence)
-        atexit.register(helper.end)
-    return helper.perform(spec, None if pruning is None else pruning.report()).to_dict()
+def in_helper(spec: RunSpec, silence: float, caller: Caller, pruning: Pruning | None = None) -> dict[str, Any]:
+    """Make a run in a process beside this one; engines call it in their workers."""
+    return _helper(silence, caller).perform(spec, None if pruning is None else pruning.report()).to_dict()
+
+
+def _helper(silence: float, caller: Caller) -> Helper:
+    """Return this thread's helper; one that was started for another place or patience is ended first."""
+    held: Helper | None = getattr(_own, "helper", None)
+    if held is not None and (held.silence, held.caller) == (silence, caller):
+        return held
+    if held is not None:
+        held.end()
+        atexit.unregister(held.end)
+    _own.helper = made = Helper(silence, caller)
+    atexit.register(made.end)
+    return made
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

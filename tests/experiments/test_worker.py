@@ -1,0 +1,78 @@
+"""A run is made in a process that finds the caller's modules, follows the caller's moves and ends with the caller."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from warmdown.experiments.worker import Caller, _helper
+
+CALLER = """
+import os, signal
+from warmdown.experiments.worker import Caller, Helper
+
+helper = Helper(60.0, Caller.here())
+worker = helper._started().pid
+if (heir := os.fork()) == 0:
+    signal.pause()  # it inherited all that is open, and lives on
+print(worker, heir, flush=True)
+signal.pause()
+"""
+
+
+def found() -> int:
+    """Return the number in the module that a process started by this one finds."""
+    with Caller.here().started("-c", "import a_place; print(a_place.NUMBER)", stdout=subprocess.PIPE) as process:
+        return int(process.communicate()[0])
+
+
+def test_a_module_is_found_where_the_caller_looks_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (1, 2):
+        (tmp_path / str(place)).mkdir()
+        (tmp_path / str(place) / "a_place.py").write_text(f"NUMBER = {place}")
+    monkeypatch.syspath_prepend(str(tmp_path / "1"))
+    first = _helper(60.0, Caller.here())
+    assert found() == 1
+    monkeypatch.syspath_prepend(str(tmp_path / "2"))
+    assert found() == 2
+    assert _helper(60.0, Caller.here()) is not first
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path / "1")
+    assert found() == 1
+
+
+def test_a_folder_that_is_not_on_this_machine_is_left_out(tmp_path: Path) -> None:
+    far = Caller(str(tmp_path / "none"), (str(tmp_path / "none"), *sys.path))
+    with far.started("-c", "import os; print(os.getcwd())", stdout=subprocess.PIPE) as process:
+        assert process.communicate()[0].decode().strip() == os.getcwd()
+
+
+def test_the_process_ends_with_its_caller_though_a_child_of_the_caller_holds_its_input() -> None:
+    with subprocess.Popen([sys.executable, "-c", CALLER], stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        worker, heir = map(int, caller.stdout.readline().split())
+        caller.kill()
+    end = os.pidfd_open(worker)
+    try:
+        assert select.select([end], [], [], 60.0)[0]
+    finally:
+        os.close(end)
+        os.kill(heir, signal.SIGKILL)
+
+
+def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:
+    helpers = []
+    for _ in range(2):
+        thread = Thread(target=lambda: helpers.append(_helper(60.0, Caller.here())))
+        thread.start()
+        thread.join()
+    here = _helper(60.0, Caller.here())
+    assert len({id(helper) for helper in [*helpers, here]}) == 3
+    assert _helper(60.0, Caller.here()) is here
