@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import ScheduleError
@@ -42,6 +43,10 @@ class Target:
     def label(self) -> str:
         """The name in records and pictures: ``lr``, or ``lr/decoder.*``."""
         return self.name if self.groups == EVERY_GROUP else f"{self.name}/{self.groups}"
+
+    def fits(self, group: str, place: int | None = None) -> bool:
+        """Tell whether a group is meant, by its name or by its place among the groups, from 0."""
+        return self.groups in (group, str(place)) or fnmatchcase(group, self.groups)
 
 
 @final

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["Grip"]
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -136,7 +135,7 @@ class Grip:
 
     def _require_group(self, target: Target) -> None:
         names = self.groups.names
-        fits = any(_names(target.groups, place, label) for place, label in enumerate(names))
+        fits = any(target.fits(label, place) for place, label in enumerate(names))
         if not fits and target.groups != EVERY_GROUP and target.name not in self._bound:
             raise BindingError(
                 f"Scheduler({target.name}={{{target.groups!r}: …}}): no parameter group has this name or index. "
@@ -171,8 +170,4 @@ def _base_shared(group: Any, name: str, before: Sequence[Drive], base: float | N
 
 def _line_of(targets: Mapping[int, Target], place: int, label: str) -> int | None:
     """Return the line of the first target that fits the group."""
-    return next((line for line, target in targets.items() if _names(target.groups, place, label)), None)
-
-
-def _names(groups: str, place: int, label: str) -> bool:
-    return groups in (label, str(place)) or fnmatchcase(label, groups)
+    return next((line for line, target in targets.items() if target.fits(label, place)), None)

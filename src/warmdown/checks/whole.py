@@ -7,7 +7,6 @@ __all__ = ["check"]
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -148,7 +147,7 @@ def _names(plan: Plan) -> Iterator[Finding]:
 def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
     earlier: list[Target] = []
     for target in targets:
-        over = next((e for e in earlier if e.name == target.name and fnmatchcase(target.groups, e.groups)), None)
+        over = next((e for e in earlier if e.name == target.name and e.fits(target.groups)), None)
         if over is not None:
             yield Finding(
                 code="shadowed",

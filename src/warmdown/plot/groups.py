@@ -5,12 +5,11 @@ from __future__ import annotations
 __all__ = ["Groups", "bases_in", "driven"]
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 import numpy as np
 
-from warmdown.plan import EVERY_GROUP, Plan, Target
+from warmdown.plan import Plan, Target
 from warmdown.record import Record
 from warmdown.schedules import Scale
 
@@ -64,4 +63,4 @@ def _bases_of(name: str, groups: Groups) -> dict[str, float]:
 def _first_fit(plan: Plan, name: str, group: str, place: int) -> Target | None:
     """Return the target that a group follows: the first whose name, index or pattern fits it."""
     mine = (target for target in plan.targets if target.name == name)
-    return next((t for t in mine if t.groups in (EVERY_GROUP, group, str(place)) or fnmatchcase(group, t.groups)), None)
+    return next((target for target in mine if target.fits(group, place)), None)
