@@ -14,6 +14,7 @@ from torch.optim import lr_scheduler as theirs
 from warmdown.compat.lr_scheduler.given import NoBase, require_optimizer, say_verbose_is_gone
 from warmdown.compat.lr_scheduler.hand import Hand, Row
 from warmdown.compat.lr_scheduler.order import FirstSteps
+from warmdown.compat.prepared import PREPARED, Prepared
 from warmdown.errors import BindingError
 
 
@@ -48,11 +49,10 @@ class LRScheduler(theirs.LRScheduler):
     _written: Row | float | None = None
     _said: list[Any] | None = None
     _first_steps: FirstSteps | None = None
+    _is_accelerate_prepared = Prepared()
 
-    _NOT_COPIED = frozenset({"_hand", "_first_steps"})
-    _NOT_STATE = frozenset(
-        {"optimizer", "_hand", "_written", "_said", "_first_steps", "_is_initial", "_get_lr_called_within_step"}
-    )
+    _NOT_COPIED = PREPARED | {"_hand", "_first_steps"}
+    _NOT_STATE = _NOT_COPIED | {"optimizer", "_written", "_said", "_is_initial", "_get_lr_called_within_step"}
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, verbose: object = None) -> None:
         require_optimizer(type(self).__name__, optimizer)

@@ -6,9 +6,9 @@ __all__ = ["FirstSteps"]
 
 import warnings
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from warmdown.binding.field import has_gradients, unwrapped
+from warmdown.binding.field import has_gradients
+from warmdown.compat.prepared import Updates
 
 
 class FirstSteps:
@@ -21,16 +21,16 @@ class FirstSteps:
     """
 
     def __init__(self, optimizer: Any) -> None:
-        self._optimizer_steps = _Steps.of(optimizer)
+        self._updates = Updates.of(optimizer)
         self._is_early = False
 
     def first(self, optimizer: Any) -> None:
         """Note the scheduler's first step."""
-        self._is_early = not self._optimizer_steps.have_begun and not has_gradients(optimizer)
+        self._is_early = not self._updates.made and not has_gradients(optimizer)
 
     def second(self, who: str) -> None:
         """Judge, at the scheduler's second step."""
-        if self._is_early and self._optimizer_steps.have_begun:
+        if self._is_early and self._updates.made:
             warnings.warn(
                 f"{who}.step(): it was called before the first optimizer.step(), so no update used the first rate. "
                 "Call optimizer.step() first, then scheduler.step().",
@@ -38,25 +38,3 @@ class FirstSteps:
                 stacklevel=4,
             )
         self._is_early = False
-
-
-class _Steps:
-    """Whether an optimizer has stepped since it was first scheduled; its own hook tells, nothing is patched."""
-
-    def __init__(self) -> None:
-        self.have_begun = False
-
-    def __call__(self, *_: Any) -> None:
-        self.have_begun = True
-
-    @staticmethod
-    def of(optimizer: Any) -> _Steps:
-        """Return those of ``optimizer``; all its schedulers share them."""
-        optimizer = unwrapped(optimizer)
-        if optimizer not in _STEPS:
-            _STEPS[optimizer] = _Steps()
-            optimizer.register_step_post_hook(_STEPS[optimizer])
-        return _STEPS[optimizer]
-
-
-_STEPS: WeakKeyDictionary[Any, _Steps] = WeakKeyDictionary()

@@ -12,12 +12,14 @@ from typing import Any, TypeAlias
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding import Field
+from warmdown.compat.prepared import PREPARED, Prepared
 from warmdown.errors import BindingError, StateError
 
 Updated: TypeAlias = "float | Iterable[float] | None"
 """Nothing to change, one number for all groups, or one for each."""
 
-_NOT_STATE = ("optimizer", "_field")
+_NOT_COPIED = PREPARED | {"_field"}
+_NOT_STATE = _NOT_COPIED | {"optimizer"}
 
 
 class SchedulerBase(ABC):
@@ -108,7 +110,7 @@ class SchedulerBase(ABC):
         self.base_lr_values = now if len(now) < known else [*self.base_lr_values, *now[known:]]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_field"}
+        return {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -142,6 +144,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         >>> optimizer.param_groups[0]["weight_decay"], optimizer.param_groups[0]["lr"]
         (0.03, 0.4)
     """
+
+    _is_accelerate_prepared = Prepared()
 
     def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
         SchedulerBase.__init__(self, optimizer, param_group_field)  # torch's own would wrap optimizer.step

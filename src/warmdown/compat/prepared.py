@@ -1,0 +1,80 @@
+"""Schedulers that accelerate has prepared: it steps them once for each process, and they count once for each update."""
+
+from __future__ import annotations
+
+__all__ = ["PREPARED", "Prepared", "Updates"]
+
+import warnings
+import weakref
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from warmdown.binding.field import unwrapped
+
+PREPARED = frozenset({"step"})
+"""What a prepared scheduler has among its attributes; neither a state nor a copy takes it along."""
+
+
+class Updates:
+    """Counts an optimizer's real updates since it was first scheduled; its own hook tells, nothing is patched."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, *_: Any) -> None:
+        """Count one; the optimizer calls it."""
+        self.made += 1
+
+    @staticmethod
+    def of(optimizer: Any) -> Updates:
+        """Return those of ``optimizer``; all its schedulers share them."""
+        optimizer = unwrapped(optimizer)
+        if optimizer not in _UPDATES:
+            _UPDATES[optimizer] = Updates()
+            optimizer.register_step_post_hook(_UPDATES[optimizer])
+        return _UPDATES[optimizer]
+
+
+_UPDATES: WeakKeyDictionary[Any, Updates] = WeakKeyDictionary()
+
+
+class Prepared:
+    """What accelerate asks before it wraps a scheduler. The answer is no; who asks will step it once a process."""
+
+    def __get__(self, scheduler: Any, owner: type | None = None) -> bool:
+        if scheduler is not None:
+            vars(scheduler)["step"] = _OnceAnUpdate(scheduler)
+        return False
+
+
+class _OnceAnUpdate:
+    """Steps a scheduler once after each update, however often it is called.
+
+    Where updates cannot be seen, because a wrapper makes them with an optimizer of its own, every call counts.
+    """
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = weakref.ref(scheduler)  # which holds this one
+        self._updates = Updates.of(scheduler.optimizer)
+        self._stepped_at = -1
+        self._is_said = False
+
+    def __call__(self, *arguments: Any, **named: Any) -> None:
+        scheduler, made = self._scheduler(), self._updates.made
+        if scheduler is None:
+            return
+        if made and made == self._stepped_at:
+            self._say(type(scheduler).__name__)
+            return
+        self._stepped_at = made
+        type(scheduler).step(scheduler, *arguments, **named)
+
+    def _say(self, who: str) -> None:
+        if not self._is_said:
+            self._is_said = True
+            warnings.warn(
+                f"{who}: accelerate steps it once for each process; it counts once for each update. Give its lengths "
+                "in updates, not multiplied by the number of processes.",
+                UserWarning,
+                stacklevel=4,
+            )
