@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from tests.training import small
 
 import warmdown as wd
 from warmdown import Record, TrainingError
+from warmdown.errors import WarmdownWarning
 from warmdown.training import (
     EarlyStoppingCallback,
     LimitBatchesCallback,
     LimitEvalStepsCallback,
     LogMetricsCallback,
+    LRMonitorCallback,
     ModelEmaCallback,
     PrintProgressCallback,
     ProgressBarCallback,
@@ -222,17 +225,94 @@ def test_every_so_many_updates_may_be_enough_for_a_record() -> None:
     assert recorder.record.curve("lr/0")[0] == [0, 10, 20, 30]
 
 
-def test_trackers_get_rates_loss_and_metrics(tmp_path: Path) -> None:
+def test_trackers_get_rates_phase_loss_metrics_and_speed(tmp_path: Path) -> None:
     trainer = small.make(callbacks=[TrackerCallback("run", {"lr": 0.02, "odd": [1]}, every=1)], model=small.linear,
                          log_with="tensorboard", logging_dir=tmp_path)  # fmt: skip
     small.train(trainer)
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(tmp_path / "run"))
-    events.Reload()
-    assert {"lr/0", "loss", "eval_loss_epoch", "train_loss_epoch"} <= set(events.Tags()["scalars"])
+    events = _events(tmp_path / "run")
+    assert {"lr/0", "momentum/0", "loss", "eval_loss_epoch", "train_loss_epoch", "samples_per_second"} <= set(
+        events.Tags()["scalars"]
+    )
     rates = [event.value for event in events.Scalars("lr/0")]
     assert rates == pytest.approx([trainer.scheduler.value(step) for step in range(39)], rel=1e-6)
+    phases = [(event.step, event.tensor_proto.string_val[0]) for event in events.Tensors("phase/text_summary")]
+    assert phases == [(0, b"warmup"), (8, b"decay")]
+
+
+def test_trackers_finish_where_a_run_fails_and_start_anew_where_it_goes_on(tmp_path: Path) -> None:
+    def train(*more: Any, **resumed: Any) -> Trainer:
+        trainer = small.make(tmp_path, [TrackerCallback("run", every=1), *more], model=small.linear,
+                             log_with="tensorboard", logging_dir=tmp_path)  # fmt: skip
+        small.train(trainer, **resumed)
+        return trainer
+
+    with pytest.raises(TrainingError):
+        train(small.Stop(20))
+    assert len(_events(tmp_path / "run").Scalars("loss")) == 20
+    train(resume_from=tmp_path / "checkpoints")
+    assert [event.step for event in _events(tmp_path / "run").Scalars("loss")] == list(range(39))
+
+
+def _events(folder: Path) -> Any:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    return events
+
+
+class Meddle(TrainerCallback):
+    """Another hand on the rate, from an update on."""
+
+    def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        if trainer.progress.updates >= 36:
+            trainer.optimizer.param_groups[0]["lr"] = 0.5
+
+
+def test_a_monitor_draws_what_was_planned_with_what_was_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = LRMonitorCallback(tmp_path / "sub" / "lr.html")
+    trainer = run(monitor)
+    assert monitor.differences == []
+    assert monitor.used.curve("lr/0")[1] == [trainer.scheduler.value(step) for step in range(39)]
+    assert len(monitor.used.curve("momentum/0")[0]) == 39
+    assert "lr/0 (recorded)" in (tmp_path / "sub" / "lr.html").read_text()
+    assert "plan" not in capsys.readouterr().out
+
+
+def test_a_monitor_tells_of_another_hand_and_of_every_update_that_it_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monitor = LRMonitorCallback()
+    with pytest.warns(WarmdownWarning):
+        trainer = run(Meddle(), monitor)
+    assert [(row.step, row.value) for row in monitor.differences] == [
+        (step, trainer.scheduler.value(step)) for step in (36, 37, 38)
+    ]
+    said = capsys.readouterr().out
+    assert said.count("Update 36 uses lr/0 = 0.5, and the plan says") == 1
+    assert "Not as planned: 3 updates, from 36 to 38." in said
+
+
+def test_a_monitor_takes_an_event_for_a_part_of_the_plan() -> None:
+    class Decide(TrainerCallback):
+        def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+            if update == 9:
+                trainer.scheduler.rescale(0.5)
+
+    monitor = LRMonitorCallback()
+    run(Decide(), monitor, plan=wd.Constant())
+    assert monitor.differences == []
+    assert monitor.used.curve("lr/0")[1] == [0.02] * 10 + [0.01] * 29
+
+
+def test_without_a_plan_a_monitor_draws_what_was_used(tmp_path: Path) -> None:
+    factory = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=39)
+    monitor = LRMonitorCallback(tmp_path / "lr.html")
+    run(monitor, plan=None, create_scheduler_fn=factory)
+    assert max(monitor.used.curve("lr/0")[1]) == pytest.approx(0.1, rel=1e-3)
+    assert "lr/0" in (tmp_path / "lr.html").read_text()
 
 
 def test_no_bar_is_drawn_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,6 +384,8 @@ def test_a_disk_that_fills_up_ends_the_run_and_names_the_last_checkpoint(
     "make",
     [
         lambda: RecordCallback(every=0),
+        lambda: TrackerCallback(every=0),
+        lambda: LRMonitorCallback(every=0),
         lambda: LimitBatchesCallback(0),
         lambda: LimitEvalStepsCallback(0),
         lambda: StepBasedEvaluationCallback(0),

@@ -20,10 +20,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def together(work: str, folder: Path, after: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return launch("tests.training.together", work, str(folder), str(after), cwd=ROOT)
+
+
+def launch(module: str, *told: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
     return subprocess.run(
-        [*command, "-m", "tests.training.together", work, str(folder), str(after)],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
+        [*command, *told],
+        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
@@ -131,3 +135,15 @@ def test_what_was_saved_in_pieces_one_process_goes_on_with(tmp_path: Path) -> No
     assert trainer.run_history.get_metric_values("eval_loss_epoch") == pytest.approx(
         answers(tmp_path)[0]["metrics"], rel=1e-4
     )
+
+
+@pytest.mark.slow
+def test_the_command_of_the_page_trains_on_two_processes(tmp_path: Path) -> None:
+    """With the trackers that it starts by default, whose end must not be the end of the process group."""
+    (tmp_path / "plan.yaml").write_text("run: {epochs: 2, lr: 0.1}\nlr: {kind: warmup_cosine, warmup: 10%}\n")
+    done = launch("warmdown", "train", "plan.yaml", "--out", "two", "--checkpoint-every", "20", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert done.stdout.count("weights of plan: SHA-256") == 1
+    told = json.loads((tmp_path / "two" / "result.json").read_text())
+    assert told["updates"] == 46
+    assert list((tmp_path / "two" / "events").glob("events.out.tfevents.*"))

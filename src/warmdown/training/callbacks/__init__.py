@@ -8,4 +8,5 @@ from warmdown.training.callbacks.progress import *
 from warmdown.training.callbacks.saving import *
 from warmdown.training.callbacks.stopping import *
 from warmdown.training.callbacks.usual import *
+from warmdown.training.callbacks.watching import *
 from warmdown.training.callbacks.wsd import *

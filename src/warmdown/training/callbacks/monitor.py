@@ -6,16 +6,14 @@ __all__ = ["RecordCallback", "TrackerCallback"]
 
 from os import PathLike
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from warmdown.binding import Field, Scheduler
 from warmdown.errors import TrainingError
 from warmdown.record import Record
-from warmdown.schedules import Phase
 from warmdown.training.callbacks.base import TrainerCallback
+from warmdown.training.callbacks.looking import Speed, Stretch, comes_next, held_values, metrics_of
 from warmdown.training.callbacks.progress import latest_metrics
 
 if TYPE_CHECKING:
@@ -52,15 +50,15 @@ class RecordCallback(TrainerCallback):
             self.record = Record.resume(self.path, trainer.progress.updates)
         else:
             self.record.rewind(trainer.progress.updates)
-        self._stretch = _Stretch()
+        self._stretch = Stretch()
         self._phase = next((row.reason for row in reversed(self.record.rows) if row.target == "phase"), "")
         self._losses: list[tuple[int, float | torch.Tensor]] = []
-        self._since, self._counted = perf_counter(), trainer.progress.updates
+        self._speed = Speed(trainer)
         self._told = {name: len(values) for name, values in metrics_of(trainer).items()}
 
     def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Look at what the update is going to use; since the last one, a metric or an event may have changed it."""
-        if self._on and _comes_next(trainer, self.every):
+        if self._on and comes_next(trainer, self.every):
             self._used = held_values(trainer)
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
@@ -83,10 +81,8 @@ class RecordCallback(TrainerCallback):
         if not self._on:
             return
         self._note_metrics(trainer)
-        updates, seconds = trainer.progress.updates - self._counted, perf_counter() - self._since
-        if updates and (size := trainer.run_config.train_total_batch_size):
-            self.record.add(trainer.progress.updates - 1, "samples_per_second", updates * size / seconds)
-        self._since, self._counted = perf_counter(), trainer.progress.updates
+        if (speed := self._speed.since(trainer)) is not None:
+            self.record.add(trainer.progress.updates - 1, "samples_per_second", speed)
         self.record.flush()
 
     def on_state_saving(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -124,35 +120,8 @@ class RecordCallback(TrainerCallback):
         self._losses.clear()
 
 
-class _Stretch:
-    """The phase that updates lie in, looked for again only where one ends or something has happened to the plan.
-
-    It does not keep the scheduler: two that live would both write.
-    """
-
-    def __init__(self) -> None:
-        self._events: tuple[Any, ...] | None = None
-        self._phases: tuple[Phase, ...] = ()
-        self._here = Phase("", 0, 0)
-
-    def name_at(self, scheduler: Any, update: int) -> str:
-        """Return the name of the phase, or nothing."""
-        if not isinstance(scheduler, Scheduler):
-            return ""
-        if scheduler.events != self._events:
-            self._events, self._here = scheduler.events, Phase("", 0, 0)
-            self._phases = scheduler.phases
-        if not _holds(self._here, update):
-            self._here = next((phase for phase in self._phases if _holds(phase, update)), Phase("held", update, None))
-        return self._here.name
-
-
-def _holds(phase: Phase, update: int) -> bool:
-    return phase.start <= update and (phase.stop is None or update < phase.stop)
-
-
 class TrackerCallback(TrainerCallback):
-    """Sends rates, loss and metrics to the trackers that the trainer was given by ``log_with``.
+    """Sends rates, phase, loss, metrics and throughput to the trackers that the trainer was given by ``log_with``.
 
     Args:
         project_name: What the trackers call the project.
@@ -168,6 +137,8 @@ class TrackerCallback(TrainerCallback):
         every: int = 10,
         init_kwargs: dict[str, Any] | None = None,
     ) -> None:
+        if every < 1:
+            raise TrainingError(f"TrackerCallback(every={every}): at least 1 is needed.")
         self.project_name, self.config, self.every = project_name, config or {}, every
         self.init_kwargs = init_kwargs or {}
 
@@ -176,43 +147,31 @@ class TrackerCallback(TrainerCallback):
         told = {"tensorboard": {"purge_step": trainer.progress.updates}} if trainer.progress.updates else {}
         settings = {name: value for name, value in self.config.items() if isinstance(value, int | float | str | bool)}
         trainer._accelerator.init_trackers(self.project_name, config=settings, init_kwargs={**told, **self.init_kwargs})
+        self._stretch, self._speed, self._phase = Stretch(), Speed(trainer), ""
 
     def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Look at what the update is going to use."""
-        if _comes_next(trainer, self.every):
+        if comes_next(trainer, self.every):
             self._used = held_values(trainer)
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
-        """Send what the update used."""
+        """Send what the update used, and the phase where another one begins."""
+        phase = self._stretch.name_at(trainer.scheduler, update)
+        if phase != self._phase:
+            self._phase = phase
+            trainer._accelerator.log({"phase": phase}, step=update)
         if update % self.every == 0:
             trainer._accelerator.log({**self._used, "loss": float(trainer.window_loss)}, step=update)
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Send the metrics of the epoch."""
-        trainer._accelerator.log(latest_metrics(trainer), step=trainer.progress.updates - 1)
+        """Send the metrics of the epoch, and how fast it was."""
+        speed = self._speed.since(trainer)
+        told = {"samples_per_second": speed} if speed is not None else {}
+        trainer._accelerator.log({**latest_metrics(trainer), **told}, step=trainer.progress.updates - 1)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Let the trackers finish."""
-        trainer._accelerator.end_training()
-
-
-def _comes_next(trainer: Trainer, every: int) -> bool:
-    """Tell whether the batch that begins completes an update of those that are written down."""
-    progress = trainer.progress
-    return progress.updates % every == 0 and progress.window_done == progress.window_size - 1
-
-
-def metrics_of(trainer: Trainer) -> dict[str, list[float]]:
-    """Return every value of every metric in the history."""
-    history = trainer.run_history
-    return {name: history.get_metric_values(name) for name in history.get_metric_names()}
-
-
-def held_values(trainer: Trainer) -> dict[str, float]:
-    """Return the numbers that the next update uses, by ``target/group``."""
-    if hasattr(trainer.scheduler, "values"):
-        values: dict[str, float] = trainer.scheduler.values()
-        return values
-    if hasattr(trainer.scheduler, "get_last_lr"):
-        return {f"lr/{group}": float(rate) for group, rate in enumerate(trainer.scheduler.get_last_lr())}
-    return {f"lr/{group}": rate for group, rate in enumerate(Field(trainer.optimizer, "lr").read())}
+    def on_run_left(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Let the trackers finish, however the run ended."""
+        # not accelerate's end_training: it takes the process group away, and checkpoints are still to be written
+        for tracker in trainer._accelerator.trackers:
+            tracker.finish()
+        trainer._accelerator.trackers = []
