@@ -6,6 +6,7 @@ __all__ = ["DEFAULT_PORT", "Start", "serve"]
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import socket
 import webbrowser
@@ -102,7 +103,16 @@ def serve(start: Start) -> None:
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    server.handle_exit = partial(_leave, server)  # type: ignore[method-assign]  # theirs waits for every open page
+    server.run(sockets=[listening])
+
+
+def _leave(server: Any, *signal: Any) -> None:
+    """End at once: a page that is open keeps its plan, and waits for the next start by itself."""
+    del signal
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is broken off now is meant to be
+    server.should_exit = server.force_exit = True
 
 
 @contextlib.asynccontextmanager

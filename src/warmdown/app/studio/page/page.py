@@ -131,6 +131,7 @@ class Page:
         studio = self.studio
         studio.on("draft", self._show_start)
         studio.on("look", self._show_undo)
+        studio.on("told", self._show_undo)
         studio.on("told", self._keep)
         studio.on("file", self._show_file)
         studio.on("focus", lambda: ui.run_javascript(f"warmdown.focus({json.dumps(studio.wish)})"))

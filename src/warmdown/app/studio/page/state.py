@@ -29,9 +29,11 @@ from warmdown.plan import Plan
 from warmdown.run import Run
 
 Event: TypeAlias = Literal["draft", "typed", "look", "told", "file", "theme", "kept", "focus"]
+"""After a key only the curve listens, to ``typed``: whatever else changes makes the browser build the page anew, which
+takes longer than to draw. The rest follows with ``told``."""
 
 _ARGUMENT = re.compile(r"\w+\((\w+)=")
-_PAUSE = 0.15
+_PAUSE = 0.25
 """Seconds after the last key until tables, findings and texts follow the curve."""
 
 
@@ -233,7 +235,8 @@ class Studio:
         self.track = min(self.track, len(self.draft.tracks) - 1)
         self._see()
         self.say(event)
-        self.say("look")
+        if event != "typed":
+            self.say("look")
         self._tell_soon()
 
     def _see(self) -> None:
@@ -254,14 +257,13 @@ class Studio:
     async def _ask_until_answered(self) -> None:
         """Ask again when the draft has changed meanwhile; a question is never broken off, for that ends the process."""
         asked, self.is_asking = 0, True
-        self.say("told")
         try:
             while asked != self._edits and self.draft.foreign():
                 asked = self._edits
                 await self._see_foreign()
         finally:
             self.is_asking = False
-            self.say("told")
+            self._tell_soon()
 
     async def _see_foreign(self) -> None:
         """Learn what each class takes, then let the other process draw them."""
@@ -272,9 +274,9 @@ class Studio:
         else:
             scene, self.told = await see_foreign(self.launch.worker, self.written.data, self.bases(), self._allowed())
             self._take(scene)
-        self.say("draft" if len(unknown) > len(wrong) else "look")
-        self.say("look")
-        self.say("told")
+        if len(unknown) > len(wrong):
+            self.say("draft")
+        self.say("typed")
 
     async def _describe(self, path: str) -> str:
         """Learn what a class takes; return what is wrong with its path, or nothing."""

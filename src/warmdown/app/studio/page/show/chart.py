@@ -43,6 +43,7 @@ class Chart:
                 self.facts = tag("dl", classes="facts")
                 self.kept = tag("ul", classes="chips", aria_label="Kept for comparison")
         studio.on("look", self.draw)
+        studio.on("typed", self.draw)
         studio.on("kept", self._show_kept)
         studio.on("theme", self.draw)
         studio.on("told", self._tell)

@@ -1,0 +1,119 @@
+"""How long does the studio's page take from a key to the curve that is redrawn, as the browser sees it?
+
+A real browser types into the real page. The clock starts when the key's event is made and stops in the frame after
+ECharts has drawn; everything lies between: the browser, the websocket, Python's reckoning of every value, the drawing.
+On a machine that does other work too, give it the processor: ``chrt -r 10 python -m benchmarks.studio`` (as root).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Peers, Table
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+KEYS = 40
+PLANS = {
+    "warmup and decay, 1 curve": ("decay.yaml", "g0.lr"),
+    "3 groups, 2 targets, 6 curves": ("groups.yaml", "g0.lr"),
+    "40 phases": ("phases.yaml", "g0.lr"),
+    "the length of a run of 1e12 updates": ("long.yaml", "run.total_steps"),
+    "a class of torch, stepped 200 times for 2 groups": ("torch.yaml", "g0.lr"),
+}
+FILES = {
+    "decay.yaml": "run: {total_steps: 10000, lr: 3e-4}\nlr: [{kind: linear, start: 0, end: 1, steps: 5%}, cosine]\n",
+    "groups.yaml": (
+        "# groups: {unet: {lr: 1e-4}, text: {lr: 5e-5}, embedding: {lr: 1e-3}}\nrun: {total_steps: 10000}\n"
+        "lr: {kind: wsd}\nweight_decay: {set: {kind: cosine, start: 0.04, end: 0.4}}\n"
+    ),
+    "phases.yaml": "run: {total_steps: 40000}\nlr:\n" + "- {kind: cosine, end: 0.1, steps: 1000}\n" * 40,
+    "long.yaml": "run: {total_steps: 1000000000000}\nlr: {kind: warmup_cosine}\n",
+    "torch.yaml": (
+        "# groups: {LoRA Unet: {lr: 1e-4}, Embedding: {lr: 1e-3}}\nrun: {total_steps: 200}\n"
+        "lr: {class_path: torch.optim.lr_scheduler.MultiStepLR, init_args: {milestones: [50, 100, 150], gamma: 0.5}}\n"
+    ),
+}
+WATCH = """() => {
+  const isWatching = window.took !== undefined;
+  window.took = [];
+  if (isWatching) return;
+  const place = document.querySelector('[data-mark="plot"]');
+  const drawn = getElement(Number(place.id.slice(1))).chart;
+  let since = null;
+  document.addEventListener("input", (event) => { since = since ?? event.timeStamp; }, true);
+  drawn.on("rendered", () => {
+    if (since === null) return;
+    const begun = since;
+    since = null;
+    requestAnimationFrame(() => setTimeout(() => window.took.push(performance.now() - begun), 0));
+  });
+}"""
+
+
+def main() -> None:
+    """Measure and publish."""
+    peers = Peers()
+    table = Table("studio", "From a key to the redrawn curve, measured in the browser", ("plan", "median ms", "p90 ms"))
+    try:
+        with tempfile.TemporaryDirectory() as folder, _tab(Path(folder)) as tab:
+            for name, (file, field) in PLANS.items():
+                took = typed(tab, file, field)
+                table.add(name, statistics.median(took), statistics.quantiles(took, n=10)[-1])
+                table.figures[name] = statistics.median(took)
+    except ImportError as missing:
+        peers.skip("the page", str(missing))
+    table.publish(peers.skipped)
+
+
+def typed(tab: Any, file: str, field: str) -> list[float]:
+    """Open a plan, type into one of its fields, and return the milliseconds of each key."""
+    tab.click('[data-mark="open"]')
+    tab.click(f'[data-mark="file-{file}"]')
+    tab.wait_for_function(f"document.querySelector('.top .name').textContent === '{file}'")
+    tab.wait_for_function("document.querySelector('[data-mark=values]') !== null", timeout=120_000)
+    tab.wait_for_timeout(2000)  # what follows a new plan is over: tables, words, and texts
+    tab.evaluate(WATCH)
+    tab.focus(f'input[data-mark="{field}"]')
+    tab.keyboard.press("End")
+    for key in range(KEYS):
+        before = tab.evaluate("window.took.length")
+        tab.keyboard.press("Backspace" if key % 2 else "5")
+        tab.wait_for_function(f"window.took.length > {before}", timeout=20_000)
+        tab.wait_for_timeout(60 + 10 * (key % 7))  # people do not type in step with a clock
+    took: list[float] = tab.evaluate("window.took")
+    return took[4:]  # the first ones warm caches
+
+
+@contextmanager
+def _tab(folder: Path) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    for name, text in FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", "--port", "0"]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[-1]
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            tab = browser.new_page(viewport={"width": 1280, "height": 900})
+            tab.goto(address)
+            tab.wait_for_selector('[data-mark="preset-0"]', timeout=60_000)
+            yield tab
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
