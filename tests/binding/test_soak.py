@@ -70,6 +70,9 @@ class Reference:
 class Life(RuleBasedStateMachine):
     """One scheduler, what may happen to it, and its reference."""
 
+    steps = 0
+    """Made in all lives together."""
+
     @initialize(
         shape=st.sampled_from(sorted(SHAPES)),
         tensors=st.booleans(),
@@ -111,6 +114,7 @@ class Life(RuleBasedStateMachine):
     def train(self, steps: int) -> None:
         for _ in range(steps):
             self.scheduler.step()
+        Life.steps += steps
         self.reference.count += steps
         self.check()
 
@@ -218,4 +222,6 @@ def test_a_short_life_agrees_with_the_reference() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_a_long_life_of_a_million_steps_agrees_with_the_reference() -> None:
+    before = Life.steps
     live(lives=120, rules=60)
+    assert Life.steps - before >= 1_000_000

