@@ -100,7 +100,7 @@ settings: Mapping[str, Setting] = {
             10,
             3e-4,
             1e-1,
-            methods=_CORE,
+            methods=_CORE[:-1],
         ),
         Setting(
             "large",

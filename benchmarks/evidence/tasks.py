@@ -21,7 +21,7 @@ from warmdown.training.tasks.digits import accuracy
 
 _LEARN, _EVALUATE = 1_280, 2_560
 _LEARN_LARGE, _EVALUATE_LARGE = 50_000, 10_000
-_LEARN_BYTES, _EVALUATE_BYTES = 48_000, 24_000
+_LEARN_BYTES, _EVALUATE_BYTES = 48_000, 12_000
 
 
 def fashion_tune() -> Task:
@@ -47,12 +47,12 @@ def large_judge() -> Task:
 
 
 def text_tune() -> Task:
-    """Return 48,000 bytes of Python's documentation to learn, the next 24,000 to tune by."""
+    """Return 48,000 bytes of Python's documentation to learn, the next 12,000 to tune by."""
     return _bytes(_LEARN_BYTES)
 
 
 def text_judge() -> Task:
-    """Return the same bytes to learn, 24,000 later ones to judge by."""
+    """Return the same bytes to learn, 12,000 later ones to judge by."""
     return _bytes(_LEARN_BYTES + _EVALUATE_BYTES)
 
 

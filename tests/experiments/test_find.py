@@ -300,6 +300,21 @@ def test_repeats_differ_and_the_same_call_gives_the_same_result() -> None:
     assert not np.array_equal(one.losses[0], one.losses[1])
 
 
+def test_each_repeat_sees_other_batches_though_the_loader_has_a_generator_of_its_own() -> None:
+    setting, seen = Setting(), []
+
+    def train_step(batch: Any) -> torch.Tensor:
+        seen.append(batch[0])
+        return setting.train_step(batch)
+
+    before = copy.deepcopy(setting.everything())
+    find_rate(train_step, setting.optimizer, setting.loader, start=1e-4, end=1e-2, steps=12, repeats=2,
+              restore=[setting.model])  # fmt: skip
+    assert len(seen) == 24
+    assert not torch.equal(seen[0], seen[12])
+    assert differences(setting.everything(), before) == []
+
+
 def test_a_trainer_is_swept_by_its_own_loop_and_left_as_it_was() -> None:
     setting = Setting()
     trainer = Trainer(setting.model, torch.nn.functional.mse_loss, setting.optimizer, callbacks=(), seed=1)

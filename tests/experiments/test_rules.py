@@ -86,3 +86,19 @@ def test_every_rule_says_what_it_looks_for() -> None:
     found = suggestions(Curve(RATES, falling(1e-2), 0.03, has_ended=True))
     assert [found[name].says for name in RULES] == [says for _, says in RULES.values()]
     assert [one.to_dict()["rule"] for one in found.values()] == list(RULES)
+
+
+def test_noise_at_the_start_is_not_taken_for_the_steepest_fall() -> None:
+    curves = [Curve(RATES, falling(1e-2, 0.25, seed, repeats=2), 0.03, has_ended=True) for seed in range(100)]
+    places = [curve.steepest for curve in curves]
+    told = [RATES[place] for place in places if place is not None]
+    assert len(told) > 30
+    assert sum(1e-3 < rate < 1e-1 for rate in told) >= 0.97 * len(told)
+
+
+def test_a_fall_that_no_stretch_shows_beyond_its_noise_is_not_placed() -> None:
+    slow = 2.0 - np.linspace(0, 1, len(RATES)) + 0.2 * np.random.default_rng(0).standard_normal(len(RATES))
+    for rule in ("steepest", "slide"):
+        suggestion = suggestions(Curve(RATES, slow[None], 0.03, has_ended=True))[rule]
+        assert suggestion.value is None
+        assert "more repeats, or a larger smoothing" in suggestion.says

@@ -22,7 +22,7 @@ from warmdown.plot.digits import number
 from warmdown.run import Run
 from warmdown.schedules.recipes import range_test
 from warmdown.schedules.recipes.shapes import Shape
-from warmdown.training.rng import mixed, seed_everything
+from warmdown.training.rng import mixed
 
 TrainStep = Callable[..., Any]
 
@@ -197,7 +197,7 @@ def _swept(
         for repeat in range(repeats):
             if repeat:
                 before.go_back()
-                seed_everything(mixed(seed, repeat))
+                before.stir(mixed(seed, repeat))
             sweep = Sweep(Field(field.optimizer, field.name), rows, stop_at)
             try:
                 run(sweep)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from warmdown.binding.field import Field
-from warmdown.training.rng import restore, snapshot
+from warmdown.training.rng import restore, seed_everything, snapshot
 
 Undo = Callable[[], None]
 
@@ -30,7 +30,9 @@ class Kept:
     """
 
     def __init__(self, field: Field, things: Iterable[Any]) -> None:
-        self._undo: list[Undo] = [_thing(thing) for thing in _once(things)]
+        every = _once(things)
+        self._generators = _once(one for thing in every for one in _generators(thing))
+        self._undo: list[Undo] = [_thing(thing) for thing in every]
         self._undo += [_optimizer(field), _random()]
 
     def go_back(self) -> None:
@@ -38,6 +40,12 @@ class Kept:
         with torch.no_grad(), _unbroken():
             for undo in self._undo:
                 undo()
+
+    def stir(self, seed: int) -> None:
+        """Seed all that is random anew: another pass shall see other batches, though a loader has its own generator."""
+        seed_everything(seed)
+        for generator in self._generators:
+            generator.manual_seed(seed)
 
 
 @contextmanager
@@ -90,10 +98,19 @@ def _thing(thing: Any) -> Undo:
     if isinstance(thing, torch.Generator):
         return _generator(thing)
     if isinstance(thing, DataLoader) and not hasattr(thing, "state_dict"):
-        sampler = getattr(thing.batch_sampler, "sampler", None) or thing.sampler
-        return _all([_generator(one) for one in (thing.generator, getattr(sampler, "generator", None)) if one])
+        return _all([_generator(one) for one in _generators(thing)])
     state = copy.deepcopy(thing.state_dict())
     return lambda: thing.load_state_dict(copy.deepcopy(state))
+
+
+def _generators(thing: Any) -> list[torch.Generator]:
+    """Return the sources of random numbers that a thing is or has: a loader's own, and its sampler's."""
+    if isinstance(thing, torch.Generator):
+        return [thing]
+    if not isinstance(thing, DataLoader):
+        return []
+    sampler = getattr(thing.batch_sampler, "sampler", None) or thing.sampler
+    return [one for one in (thing.generator, getattr(sampler, "generator", None)) if one is not None]
 
 
 def _module(module: torch.nn.Module) -> Undo:

@@ -19,6 +19,9 @@ _DRAWS = 200
 _BLOCK = 5
 _CLEAR = 3.0
 """A fall counts when it is this many standard errors of the smoothed curve."""
+_DOUBT = 3.0
+"""Of so many standard errors a slope gets the disadvantage."""
+_UNCLEAR = "nowhere does the loss fall faster than its noise: more repeats, or a larger smoothing."
 
 
 @final
@@ -62,7 +65,9 @@ class Curve:
         self._close, _ = _operators(self._place, smoothing / 3)
         self.mean = self._level @ losses.mean(axis=0)
         self.fall = self._slope @ losses.mean(axis=0)
-        self.noise = self._standard_error()
+        spread = self._spread()
+        self.noise = spread * float(np.sqrt(np.max(np.sum(self._level**2, axis=1))))
+        self._doubt = _DOUBT * spread * np.sqrt(np.sum(self._slope**2, axis=1))
 
     def at(self, index: int) -> float:
         """Return the rate at a point."""
@@ -72,6 +77,16 @@ class Curve:
     def lowest(self) -> int:
         """Where the smoothed loss is lowest."""
         return int(np.argmin(self.mean))
+
+    @property
+    def steepest(self) -> int | None:
+        """Where the loss, up to its lowest point, falls fastest beyond doubt; ``None``: nowhere beyond doubt.
+
+        A slope is least certain at the ends of a curve; without this the noise of the first points would often win.
+        """
+        certain = (self.fall + self._doubt)[: self.lowest + 1]
+        index = int(np.argmin(certain))
+        return index if certain[index] < 0 else None
 
     @property
     def does_fall(self) -> bool:
@@ -86,7 +101,7 @@ class Curve:
         smooth = self._level @ chosen
         twin = object.__new__(Curve)
         twin.values, twin.has_ended, twin._place = self.values, self.has_ended, self._place
-        twin._level, twin._slope, twin.noise = self._level, self._slope, self.noise
+        twin._level, twin._slope, twin.noise, twin._doubt = self._level, self._slope, self.noise, self._doubt
         twin.losses = (smooth + self._noise_in(chosen) * _signs(length, draws))[None]
         twin.mean, twin.fall = twin._level @ twin.losses[0], twin._slope @ twin.losses[0]
         return twin
@@ -96,11 +111,10 @@ class Curve:
         residuals: Array = (losses - self._close @ losses) / (1 - np.diag(self._close))
         return residuals
 
-    def _standard_error(self) -> float:
-        """Return the standard error of the smoothed curve up to its lowest point."""
+    def _spread(self) -> float:
+        """Return the standard deviation of the noise up to the curve's lowest point."""
         residuals = self._noise_in(self.losses.mean(axis=0))[: max(self.lowest + 1, min(10, len(self.mean)))]
-        spread = float(np.sqrt(np.mean(residuals**2)))
-        return spread * float(np.sqrt(np.max(np.sum(self._level**2, axis=1))))
+        return float(np.sqrt(np.mean(residuals**2)))
 
 
 def suggestions(curve: Curve, seed: int = 0) -> dict[str, Suggestion]:
@@ -133,7 +147,9 @@ def _looked(look: Callable[[Curve], Index | float], curve: Curve) -> float | str
 
 
 def _steepest(curve: Curve) -> Index | float:
-    index = int(np.argmin(curve.fall[: curve.lowest + 1]))
+    index = curve.steepest
+    if index is None:
+        return _UNCLEAR
     return index if index < len(curve.values) - 1 else "the loss falls fastest at the very end: sweep further."
 
 
@@ -154,8 +170,9 @@ def _valley(curve: Curve) -> Index | float:
 
 def _slide(curve: Curve) -> Index | float:
     """From the lowest point back to where the loss still falls half as fast as at its steepest."""
-    before = curve.fall[: curve.lowest + 1]
-    fast = np.flatnonzero(before <= before.min() / 2)
+    if curve.steepest is None:
+        return _UNCLEAR
+    fast = np.flatnonzero(curve.fall[: curve.lowest + 1] <= curve.fall[curve.steepest] / 2)
     index = int(fast[-1])
     return index if index < len(curve.values) - 1 else "the loss still falls fast at the very end: sweep further."
 
