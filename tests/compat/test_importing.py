@@ -30,6 +30,7 @@ theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
 transformers: Any = pytest.importorskip("transformers.optimization")
 
 quiet = partial(from_torch, report=None)
+MODES: tuple[Any, ...] = ("faithful", "corrected")
 few = settings(max_examples=15)  # each walks a scheduler of another library
 
 
@@ -472,6 +473,101 @@ def test_onetrainers_settings_become_the_schedule_they_name() -> None:
     settings = {"learning_rate_scheduler": "REX", "learning_rate_warmup_steps": 10, "learning_rate_min_factor": 0.1}
     values = planned(from_settings(settings, total_steps=100, report=None), 101, [1.0])[:, 0]
     assert values[[0, 10, 100]] == pytest.approx([0.0, 1.0, 0.1])
+
+
+def custom(name: str, warmup: float = 0, **parameters: str) -> dict[str, Any]:
+    """Return OneTrainer's settings of a class by its path, as its window saves them."""
+    return {
+        "learning_rate_scheduler": "CUSTOM",
+        "custom_learning_rate_scheduler": name,
+        "scheduler_params": [{"key": key, "value": value} for key, value in {**parameters, "": ""}.items()],
+        "learning_rate": 0.1,
+        "learning_rate_warmup_steps": warmup,
+        "epochs": 10,
+    }
+
+
+TORCHS = "torch.optim.lr_scheduler."
+CUSTOM: list[tuple[dict[str, Any], Callable[[Any], Any]]] = [
+    (
+        custom(TORCHS + "MultiStepLR", milestones="[5, 10, 15]", gamma=".5"),
+        lambda opt: torchs.MultiStepLR(opt, [5, 10, 15], 0.5),
+    ),
+    (
+        custom(TORCHS + "MultiStepLR", 4, milestones="[5, 10, 15]", gamma=".5"),
+        lambda opt: warmed(opt, torchs.MultiStepLR(opt, [5, 10, 15], 0.5), 4),
+    ),
+    (
+        custom(TORCHS + "OneCycleLR", max_lr="%LR%", total_steps="%TOTAL_STEPS%", anneal_strategy="'linear'"),
+        lambda opt: torchs.OneCycleLR(opt, 0.1, 40, anneal_strategy="linear"),
+    ),
+    (
+        custom(TORCHS + "OneCycleLR", 0.1, max_lr="%LR% * 2", total_steps="%SCHEDULER_STEPS%"),
+        lambda opt: warmed(opt, torchs.OneCycleLR(opt, 0.2, 36), 4),
+    ),
+    (
+        custom(TORCHS + "StepLR", step_size="%STEPS_PER_EPOCH%", gamma="1 / %EPOCHS%"),
+        lambda opt: torchs.StepLR(opt, 4, 0.1),
+    ),
+]
+
+
+def warmed(optimizer: Any, scheduler: Any, updates: int) -> Any:
+    """Return a scheduler behind the warmup that OneTrainer puts before it."""
+    rise = torchs.LambdaLR(optimizer, lambda step: step / updates if step < updates else 1.0)
+    return torchs.SequentialLR(optimizer, [rise, scheduler], [updates])
+
+
+@pytest.mark.parametrize(("settings", "original"), CUSTOM)
+def test_a_class_of_onetrainers_window_becomes_its_numbers(
+    settings: dict[str, Any], original: Callable[[Any], Any]
+) -> None:
+    plan = from_settings(settings, total_steps=40, report=None)
+    fresh = sgd(0.1, momentum=0.9)
+    expected = used(original(sgd(0.1, momentum=0.9)), 40)
+    np.testing.assert_allclose(used(wd.Scheduler(fresh, plan), 40), expected, rtol=1e-9)
+
+
+def test_onetrainers_lengths_count_updates_where_they_can_be_told_so() -> None:
+    said: list[str] = []
+    told = {**custom(TORCHS + "StepLR", step_size="%STEPS_PER_EPOCH%"), "gradient_accumulation_steps": 2}
+    steps = {mode: from_settings(told, mode=mode, total_steps=40, report=said.append) for mode in MODES}
+    found = [getattr(steps[mode].targets[0].meaning, "of", None) for mode in MODES]
+    assert found == [wd.Staircase(gamma=0.1, every=8), wd.Staircase(gamma=0.1, every=4)]
+    assert "counts micro-batches" in said[0]
+    plan = from_settings(
+        {"learning_rate_scheduler": "LINEAR", "learning_rate_warmup_steps": 20, "gradient_accumulation_steps": 2},
+        total_steps=40,
+    )
+    assert planned(plan, 11, [1.0])[:, 0][[5, 10]] == pytest.approx([0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (custom("StepLR", step_size="3"), r"as <module>\.<class>"),
+        (custom("os.system", command="'ls'"), "not imported"),
+        (custom(TORCHS + "StepLR", step_siz="3"), "Did you mean 'step_size'"),
+        (
+            custom(TORCHS + "StepLR", step_size="open('x')"),
+            r"step_size=\"open\('x'\)\"\): a number, a list, a placeholder",
+        ),
+        (custom(TORCHS + "StepLR", step_size="%STEPS%"), r"scheduler_params\(step_size\)"),
+        ({**custom(TORCHS + "StepLR"), "scheduler_params": [3]}, "a list of {key: …, value: …} is needed"),
+    ],
+)
+def test_a_class_of_onetrainers_window_that_is_none_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ScheduleError, match=says):
+        from_settings(settings, total_steps=40, report=None)
+
+
+def test_a_one_cycle_among_others_keeps_its_own_rates_on_another_optimizer() -> None:
+    def make(optimizer: Any) -> Any:
+        return warmed(optimizer, torchs.OneCycleLR(optimizer, 0.2, 36), 4)
+
+    expected = used(make(sgd(0.1, momentum=0.9)), 40)
+    plan = quiet(make(sgd(0.1, momentum=0.9)), total_steps=40)
+    np.testing.assert_allclose(used(wd.Scheduler(sgd(0.1, momentum=0.9), plan), 40), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

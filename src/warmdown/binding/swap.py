@@ -86,7 +86,7 @@ def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> G
 
 
 def _as_it_is(field: Field) -> tuple[Any, Any, int]:
-    """Return what tells, without a call, whether the field is still current: the optimizer, its groups, their number."""
+    """Return what tells without a call whether a field is current: the optimizer, its groups, how many they are."""
     seen = field.optimizer.param_groups if field.is_current else None
     return field.optimizer, seen, len(field.groups)
 

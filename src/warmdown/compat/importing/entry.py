@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from warmdown.compat.importing import counted, torchs
 from warmdown.compat.importing.composites import chained, multiplied, of_functions, sequential
@@ -147,8 +148,21 @@ def _walked(scheduler: Any, steps: int) -> Reading:
         seen = copy.walk(steps)
     except NotReadable as error:
         raise ScheduleError(f"from_torch: {error}.") from error
-    done = {name: table(rows, copy.bases if name == "lr" else [0.0] * len(copy.bases)) for name, rows in seen.items()}
+    sets = [0.0] * len(copy.bases)  # no base: the values themselves
+    bases = {"lr": sets if _sets_rates(scheduler) else copy.bases}
+    done = {name: table(rows, bases.get(name, sets)) for name, rows in seen.items()}
     return Reading(done, total=steps, steps=steps)
+
+
+def _sets_rates(scheduler: Any) -> bool:
+    """Tell whether it, or one in it, puts rates of its own in the place of what the groups began with."""
+    return any(isinstance(part, OneCycleLR | CyclicLR) for part in _parts(scheduler))
+
+
+def _parts(scheduler: Any) -> Iterator[Any]:
+    yield scheduler
+    for part in getattr(scheduler, "_schedulers", ()):
+        yield from _parts(part)
 
 
 # -- where the two part --------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["made"]
+__all__ = ["built", "made"]
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
         ScheduleError: It is none of these, or refuses its arguments.
     """
     if isinstance(given, Mapping):
-        return _built(given, _optimizer(lr), (*ALLOWED, *allow))
+        return built(given, _optimizer(lr), (*ALLOWED, *allow))
     if isinstance(given, partial) or inspect.isroutine(given) or inspect.isclass(given):
         return _called(given, _optimizer(lr), {}, getattr(given, "__name__", repr(given)))
     inner = getattr(given, "scheduler", None)  # accelerate wraps
@@ -43,7 +43,17 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     return live
 
 
-def _built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str]) -> Any:
+def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ALLOWED) -> Any:
+    """Return the scheduler of a ``class_path`` with its ``init_args``.
+
+    Args:
+        config: The two.
+        optimizer: What it is made for.
+        allow: Modules that a class path may name besides the known ones.
+
+    Raises:
+        ScheduleError: There is no such class, or it refuses its arguments.
+    """
     if not isinstance(path := config.get("class_path"), str):
         raise ScheduleError(f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args.")
     arguments = dict(config.get("init_args") or {})
@@ -55,7 +65,7 @@ def _built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str]) -> A
 
 def _value(value: Any, optimizer: Any, allow: Sequence[str]) -> Any:
     if isinstance(value, Mapping) and "class_path" in value:
-        return _built(value, optimizer, allow)
+        return built(value, optimizer, allow)
     return [_value(one, optimizer, allow) for one in value] if isinstance(value, list | tuple) else value
 
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmdown.compat.importing.entry import Mode, from_torch
-from warmdown.compat.names import onetrainer_schedule
+from warmdown.compat.importing.onetrainer import of_onetrainer
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
-from warmdown.run import Run
 
 
 def from_settings(
@@ -26,7 +25,7 @@ def from_settings(
 
     Args:
         settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside it; or
-            ``learning_rate_scheduler`` and what stands beside it.
+            ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its ``scheduler_params`` too.
         mode: As in :func:`from_torch`.
         total_steps: Updates in the run, where the settings do not tell them.
         lr: Base rate, where the settings do not tell it.
@@ -49,7 +48,7 @@ def from_settings(
         config, rate = _of_transformers(settings, total_steps), lr or settings.get("learning_rate")
         return from_torch(config, total_steps=total_steps, lr=rate, **told)  # type: ignore[arg-type]
     if "learning_rate_scheduler" in settings:
-        return _of_onetrainer(settings, total_steps)
+        return of_onetrainer(settings, total_steps=_told(total_steps), lr=lr, **told)  # type: ignore[arg-type]
     raise ScheduleError(
         f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type (transformers) or "
         "learning_rate_scheduler (OneTrainer) is needed."
@@ -69,18 +68,6 @@ def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> di
         "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
     }
     return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}
-
-
-def _of_onetrainer(settings: Mapping[str, Any], total_steps: int | None) -> Plan:
-    total = _told(total_steps)
-    schedule = onetrainer_schedule(
-        settings["learning_rate_scheduler"],
-        total_steps=total,
-        warmup=settings.get("learning_rate_warmup_steps", 0),
-        cycles=settings.get("learning_rate_cycles", 1.0),
-        min_factor=settings.get("learning_rate_min_factor", 0.0),
-    )
-    return Plan.of(lr=schedule, run=Run(total_steps=total))
 
 
 def _told(total_steps: int | None) -> int:

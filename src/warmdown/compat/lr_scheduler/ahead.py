@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Ahead", "Steps", "blend"]
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,16 +30,12 @@ class Ahead(NamedTuple):
 
     def rows(self) -> Iterator[list[float]]:
         """Return the rows, written out."""
-        return self.values if self.alike is None else (row_of(value, self.alike) for value in self.values)
+        alike = self.alike
+        return self.values if alike is None else ([value] * alike for value in self.values)
 
     def first(self) -> list[float]:
         """Return the next row."""
         return next(self.rows())
-
-
-def row_of(written: Any, groups: int) -> Any:
-    """Write out one number that all groups share."""
-    return [written] * groups if isinstance(written, float) else written
 
 
 def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Ahead:
@@ -58,6 +54,17 @@ def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Ahead:
 
 
 def _in_blocks(weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int) -> Iterator[list[float]]:
+    """Return the rows; where the weights stand still it is the very row before, which need not be written again."""
+    moves = np.any([weight[1:] != weight[:-1] for weight in weights], axis=0)
+    turns = np.concatenate([[0], np.flatnonzero(moves) + 1])
+    count = len(weights[0])
+    if 2 * len(turns) > count:
+        return _rows(weights, points, size)
+    rows = _rows([weight[turns] for weight in weights], points, size)
+    return chain.from_iterable(map(repeat, rows, np.diff(turns, append=count).tolist()))
+
+
+def _rows(weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int) -> Iterator[list[float]]:
     starts = range(0, len(weights[0]), size)
     return chain.from_iterable(_block([weight[start : start + size] for weight in weights], points) for start in starts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ONETRAINER_NAMES", "onetrainer_schedule"]
+__all__ = ["ONETRAINER_NAMES", "onetrainer_schedule", "warmup_of"]
 
 from collections.abc import Callable, Mapping
 
@@ -38,7 +38,7 @@ def onetrainer_schedule(
         raise ScheduleError(f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, ONETRAINER_NAMES)}")
     if not 0 <= min_factor <= 1:
         raise ScheduleError(f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed.")
-    steps = _warmup(warmup, total_steps)
+    steps = warmup_of(warmup, total_steps)
     schedule = _NAMED[name](total_steps - steps, min_factor, cycles)
     return after_warmup(Scale(schedule), steps=steps).of
 
@@ -61,12 +61,21 @@ _NAMED: Mapping[str, Callable[[int, float, float], Schedule]] = {
 }
 _ELSEWHERE = {
     "ADAFACTOR": "that rate is the optimizer's own. Use CONSTANT.",
-    "CUSTOM": "a custom class is given by its dotted path: use from_torch, or class_path in a plan.",
+    "CUSTOM": "a custom class is given by its dotted path: use from_settings, from_torch, or class_path in a plan.",
 }
 ONETRAINER_NAMES = tuple(_NAMED)
 
 
-def _warmup(given: float, total_steps: int) -> int:
+def warmup_of(given: float, total_steps: int) -> int:
+    """Return the updates of a warmup.
+
+    Args:
+        given: Updates, or above 0 and up to 1 a share of the run.
+        total_steps: Updates in the run.
+
+    Raises:
+        ScheduleError: It does not fit into the run.
+    """
     steps = int(given) if given > 1 else int(given * total_steps)
     if given < 0 or steps > total_steps:
         raise ScheduleError(
