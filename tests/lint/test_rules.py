@@ -13,7 +13,6 @@ from warmdown.errors import SpecError
 from warmdown.lint import RULES, fix_text, lint_text
 
 HERE = Path(__file__).parent
-SEEDS = HERE.parents[2] / "shared" / "seeds"
 LIBRARIES = Path(sysconfig.get_paths()["purelib"])
 PEERS = ("accelerate", "diffusers", "examples", "ignite", "lightning", "pytorch_accelerated", "timm", "transformers")
 
@@ -55,30 +54,6 @@ def test_every_rule_has_a_wrong_loop_and_a_section_of_the_page() -> None:
     page = (HERE.parents[1] / "docs" / "lint.md").read_text(encoding="utf-8")
     assert told == set(RULES)
     assert re.findall(r'^## <a id="(wdl\d+)"></a>', page, flags=re.MULTILINE) == [code.lower() for code in RULES]
-
-
-@pytest.mark.skipif(not SEEDS.exists(), reason="the documents are not at hand")
-def test_the_loops_that_the_documents_call_wrong_are_found_and_those_they_call_correct_are_not() -> None:
-    (page,) = [text for path in SEEDS.glob("004*") if "# WRONG" in (text := path.read_text(encoding="utf-8"))]
-    told = re.findall(r"# (WRONG|CORRECT):.*\n((?:(?!# WRONG:|# CORRECT:|Hyperparameter).*\n)*)", page)
-    assert [(word, codes(code)) for word, code in told] == [
-        ("WRONG", ["WDL001"]),
-        ("CORRECT", []),
-        ("WRONG", ["WDL002"]),
-        ("WRONG", ["WDL003"]),
-    ]
-
-
-@pytest.mark.skipif(not SEEDS.exists(), reason="the documents are not at hand")
-def test_the_documents_other_code_is_free_of_findings_but_for_the_argument_that_torch_dropped() -> None:
-    (answer,) = SEEDS.glob("002*")
-    told = [codes(code) for code in re.findall(r"```python\n(.*?)```", answer.read_text(encoding="utf-8"), re.DOTALL)]
-    assert told == [[], ["WDL004"], []]
-    (page,) = SEEDS.glob("004*")
-    text = page.read_text(encoding="utf-8").partition("Avoid these common pitfalls")[0]
-    loops = [code for code in python_in(text) if "scheduler.step" in code]
-    assert len(loops) >= 3
-    assert [codes(code) for code in loops] == [[]] * len(loops)
 
 
 @pytest.mark.slow
@@ -124,23 +99,3 @@ def test_a_script_that_calls_itself_without_end_is_read_in_finite_time() -> None
 def test_what_is_not_python_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(SpecError, match=r"script\.py:\d+: not Python"):
         lint_text(text, name="script.py")
-
-
-def python_in(text: str) -> Iterator[str]:
-    """Yield the longest runs of paragraphs that are Python."""
-    paragraphs = text.split("\n\n")
-    start = 0
-    while start < len(paragraphs):
-        ends = (end for end in range(len(paragraphs), start, -1) if _is_python("\n\n".join(paragraphs[start:end])))
-        end = next(ends, None)
-        if end is not None:
-            yield "\n\n".join(paragraphs[start:end])
-        start = end or start + 1
-
-
-def _is_python(text: str) -> bool:
-    try:
-        compile(text, "page", "exec")
-    except SyntaxError:
-        return False
-    return True
