@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler as theirs
 
 from warmdown.compat.lr_scheduler.families import Chainable, Curve
 from warmdown.compat.lr_scheduler.given import Given, floats, in_ticks, is_count, one_a_group, require_optimizer
+from warmdown.compat.lr_scheduler.hand import Row
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Constant, Cosine, ExponentialDecay, Linear, Milestones, Polynomial, Schedule
 
@@ -247,5 +248,9 @@ class SWALR(Chainable, swa_utils.SWALR):
         kind: type[Schedule] = Cosine if self._anneal_strategy == "cos" else Linear
         return kind(steps=self.anneal_epochs), 1  # type: ignore[call-arg]
 
-    def _floors(self) -> list[float] | None:
+    def _floors(self) -> list[float]:
         return floats(self.swa_lrs)
+
+    def _carried(self, held: Row) -> Row:
+        # where the move is over its end is set, also after an edit: weights are averaged at that rate
+        return self._floors() if self._share(self.last_epoch) == 0 else super()._carried(held)
