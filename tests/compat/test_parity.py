@@ -29,6 +29,35 @@ def test_every_step_has_the_original_value(name: str, kind: str, data: st.DataOb
     assert furthest(found, expected) < 1e-12
 
 
+LISTS: dict[str, tuple[Any, ...]] = {
+    "LambdaLR": ([lambda step: 0.9**step, lambda step: 1 / (1 + step), lambda step: 1.0],),
+    "MultiplicativeLR": ([lambda step: 0.9, lambda step: 0.8, lambda step: 1.0],),
+    "CyclicLR": (
+        [0.1, 0.2, 0.3],
+        [0.4, 0.5, 0.6],
+        3,
+        None,
+        "triangular2",
+        1.0,
+        None,
+        "cycle",
+        True,
+        [0.5] * 3,
+        [0.9] * 3,
+    ),
+    "OneCycleLR": ([0.1, 0.2, 0.3], 40, None, None, 0.3, "cos", True, [0.5, 0.6, 0.7], [0.8, 0.9, 0.95]),
+    "SWALR": ([0.1, 0.2, 0.3], 5),
+}
+"""Arguments with one value for each of three groups."""
+
+
+@pytest.mark.parametrize("kind", ["float", "tensor"])
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_gives_each_group_its_own(name: str, kind: str) -> None:
+    traces = [trace(getattr(names, name)(adam([1.0, 2.0, 3.0], kind), *LISTS[name]), 30) for names in (OURS, TORCH)]
+    assert furthest(*traces) < 1e-12
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_takes_the_originals_arguments_and_then_verbose(name: str) -> None:
     expected, found = (inspect.signature(getattr(names, name)) for names in (TORCH, OURS))

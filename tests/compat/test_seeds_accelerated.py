@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 from tests.compat.loops import rates, run, sgd
 
 import warmdown as wd
+from warmdown.compat.importing import from_settings
+from warmdown.compat.lr_scheduler import MultiStepLR
 from warmdown.compat.schedulers import StatefulSchedulerBase, WSDLrScheduler, estimate_checkpoint_steps
 
 PAGES = Path(__file__).parents[2].parent / "shared" / "seeds"
@@ -104,13 +107,26 @@ def test_the_pivotal_tuning_table_comes_out() -> None:
 # -- the same in our own words
 
 
+WINDOW = {
+    "learning_rate_scheduler": "CUSTOM",
+    "custom_learning_rate_scheduler": "torch.optim.lr_scheduler.MultiStepLR",
+    "scheduler_params": [{"key": "milestones", "value": "50,100,150"}, {"key": "gamma", "value": ".5"}],
+    "learning_rate": 1e-4,
+}
+"""What OneTrainer's window holds for it."""
+HALVED: list[Callable[[torch.optim.Optimizer], Any]] = [
+    lambda optimizer: wd.Scheduler(optimizer, lr=wd.Milestones(gamma=0.5, at=(50, 100, 150))),
+    lambda optimizer: MultiStepLR(optimizer, [50, 100, 150], 0.5),
+    lambda optimizer: wd.Scheduler(optimizer, from_settings(WINDOW, total_steps=400, report=None)),
+]
+
+
 def check_pivotal_tuning(table: dict[int, list[float]]) -> None:
-    optimizer = sgd(1e-4, 1e-3)
-    scheduler = wd.Scheduler(optimizer, lr=wd.Milestones(gamma=0.5, at=(50, 100, 150)))
-    used = run(scheduler, 400)
-    marks = [*sorted(table), 400]
-    for begin, end in pairwise(marks):
-        assert used[begin:end] == [pytest.approx(table[begin], rel=1e-12)] * (end - begin)
+    for make in HALVED:
+        used = run(make(sgd(1e-4, 1e-3)), 400)
+        marks = [*sorted(table), 400]
+        for begin, end in pairwise(marks):
+            assert used[begin:end] == [pytest.approx(table[begin], rel=1e-12)] * (end - begin)
 
 
 def test_milestones_halve_the_rates_of_a_model_and_of_its_embedding_alike() -> None:
