@@ -252,6 +252,44 @@ def test_the_hosts_own_step_fills_a_captured_rate_without_a_sync() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.filterwarnings("ignore::warmdown.errors.ForeignWrite")
+def test_rates_that_were_moved_to_the_device_are_followed_there() -> None:
+    optimizer = adam("cpu")
+    scheduler = wd.Scheduler(optimizer, lr=WAVE, count="attempts")
+    for group in optimizer.param_groups:
+        group["params"][0].data = group["params"][0].data.cuda()
+        group["params"][0].grad = torch.ones(2, device="cuda")
+        group["lr"], group["capturable"] = group["lr"].cuda(), True
+    for _ in range(4):  # the first group is looked at before each update, the others in turn
+        optimizer.step()
+    for _ in range(40):
+        scheduler.step()
+    assert all(group["lr"].is_cuda for group in optimizer.param_groups)
+    assert rates(optimizer) == [written(WAVE, 1, 0.1 * (index + 1), start=40)[0] for index in range(3)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_loading_on_a_device_keeps_what_a_graph_reads_and_continues_it() -> None:
+    optimizer = adam("cuda")
+    scheduler = wd.Scheduler(optimizer, lr=WAVE)
+    captured, before = wd.Captured(scheduler), [group["lr"] for group in optimizer.param_groups]
+    graph = torch.cuda.CUDAGraph()
+    captured.advance()
+    with torch.cuda.graph(graph):
+        captured.advance()
+    scheduler.seek(50)
+    optimizer.load_state_dict(optimizer.state_dict())
+    captured.refresh()
+    for _ in range(20):
+        graph.replay()
+    assert all(group["lr"] is held for group, held in zip(optimizer.param_groups, before, strict=True))
+    assert rates(optimizer)[1] == written(WAVE, 1, 0.2, start=70)[0]
+    assert captured.sync() == 70
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_device_loop_hears_no_word() -> None:
     optimizer = adam("cuda")
     scheduler = wd.Scheduler(optimizer, lr=WAVE)

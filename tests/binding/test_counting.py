@@ -42,6 +42,19 @@ def test_gradient_accumulation_never_stretches_the_warmup(sizes: list[int]) -> N
     assert scheduler.count == 30
 
 
+def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows_and_the_last_window_is_partial() -> None:
+    optimizer, warmup = sgd(), wd.Linear(start=0.0, end=1.0, steps=1000)
+    scheduler = wd.Scheduler(optimizer, lr=warmup, strict=True)
+    used = []
+    for micro_batches in [1] * 500 + [8] * 400 + [16] * 100 + [5]:
+        for _ in range(micro_batches - 1):
+            backward(optimizer)
+            scheduler.step()
+        used += train(optimizer, scheduler, 1)
+    assert used == curve(warmup, 1001)
+    assert (used[999], used[1000]) == (0.999, 1.0)
+
+
 def scaler_loop(optimizer: Any, scheduler: wd.Scheduler, overflows: set[int], *, zero_early: bool) -> list[float]:
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1000)
     used = []

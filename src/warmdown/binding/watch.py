@@ -223,10 +223,10 @@ class _Eye:
         self._watch.begins(self)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if _was_skipped(optimizer):
-            return
-        if _is_capturing():
+        if _is_capturing():  # asked first: while a graph is captured, nothing may be read from the device
             self._watch.captured()
+            return
+        if _was_skipped(optimizer):
             return
         self.updates += 1
         self.worked = _work()
