@@ -97,10 +97,10 @@ settings: Mapping[str, Setting] = {
             "48,000 bytes of text, a small transformer over bytes, AdamW, batches of 16",
             f"{_TASKS}:text_tune",
             f"{_TASKS}:text_judge",
-            10,
+            5,
             3e-4,
             1e-1,
-            methods=_CORE[:-1],
+            methods=_CORE[:6],
         ),
         Setting(
             "large",

@@ -22,6 +22,8 @@ from warmdown.spec import loads
 
 Runs = Mapping[str, Mapping[int, Result]]
 
+_NEVER = 1e9
+"""Updates of a run that never gets there, as a share of the full length: bootstrap takes finite numbers alone."""
 _DOES, _DOES_NOT, _OPEN = "holds here", "does not hold here", "these seeds do not tell"
 
 
@@ -96,15 +98,15 @@ def _time_saved(comparison: Comparison) -> list[str]:
         if name.startswith("one-cycle,") and name.endswith(" x"):
             continue
         shares = [
-            share
+            _share(result, comparison, sign * goals.get(seed, math.nan), sign, full)
             for seed, result in comparison.results[name].items()
-            if (share := _share(result, comparison, sign * goals.get(seed, math.nan), sign, full)) is not None
         ]
         told = bootstrap(shares, of=lambda drawn: np.asarray(np.median(drawn, axis=-1)))
-        rows.append(f"| {name} | {interval(told)} | {len(shares)}/{len(comparison.results[name])} |")
+        there = sum(share < _NEVER for share in shares)
+        rows.append(f"| {name} | {_within(told)} | {there}/{len(shares)} |")
     return [
         "Updates until a run first reached the best that constant reached at full length with the same seed "
-        "(median, with its interval):",
+        "(median over all seeds, with its interval; a seed that never does counts as never):",
         "",
         *rows,
     ]
@@ -149,12 +151,18 @@ def _best(result: Result, comparison: Comparison) -> float:
     return (max if comparison.higher_is_better else min)(values) if values else math.nan
 
 
-def _share(result: Result, comparison: Comparison, goal: float, sign: int, full: float) -> float | None:
+def _share(result: Result, comparison: Comparison, goal: float, sign: int, full: float) -> float:
+    """Return the updates until the goal as a share of the full length; a run that never gets there, more than all."""
     steps, values = result.evaluations.get(comparison.metric, ([], []))
     for step, value in zip(steps, values, strict=True):
         if sign * value >= goal:
             return (step + 1) / full
-    return None
+    return _NEVER
+
+
+def _within(told: Interval) -> str:
+    value, low, high = ("never" if one >= _NEVER / 2 else f"{one:.2g}" for one in (told.value, told.low, told.high))
+    return f"{value} ({low} … {high})"
 
 
 def _rates(name: str, runs: Runs, results: Path) -> list[str]:

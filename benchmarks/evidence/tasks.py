@@ -91,7 +91,7 @@ def _bytes(evaluate_from: int) -> Task:
         metrics={"bits_per_byte": _bits},
         optimizer=partial(_adam, decay=0.01),
         lr=3e-3,
-        epochs=10,
+        epochs=5,
         batch_size=16,
     )
 

@@ -186,14 +186,18 @@ def test_when_no_run_finishes_the_error_says_why() -> None:
         compare(PLANS, "small_tasks:nothing", seeds=1, engine="serial")
 
 
-def test_ray_is_used_where_it_is_installed_and_named_where_it_is_not(tmp_path: Path) -> None:
-    try:
-        import ray  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
-    except ImportError:
-        with pytest.raises(MissingExtra, match="ray"):
-            compared(tmp_path, engine="ray")
-    else:
-        assert compared(tmp_path, engine="ray").rows()[0].finished == 3
+def test_an_engine_whose_library_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
+    with pytest.raises(MissingExtra, match="ray"):
+        compared(tmp_path, engine="ray")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_ray_makes_the_same_runs(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    here, there = compared(None), compared(tmp_path / "runs", engine="ray", jobs=2)
+    assert [row.metric for row in here.rows()] == [row.metric for row in there.rows()]
 
 
 @pytest.mark.slow

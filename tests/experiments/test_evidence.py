@@ -103,7 +103,7 @@ def test_time_saved_is_the_share_of_updates_after_which_constants_best_is_reache
     lines = told["schedulers reduce training time by 30-50 %"]
     assert "| one-cycle, 60 % | 0.5 (0.5 … 0.5) | 4/4 |" in lines
     assert "| constant | 1 (1 … 1) | 4/4 |" in lines
-    assert "| cosine, 60 % | – | 0/4 |" in lines
+    assert "| cosine, 60 % | never (never … never) | 0/4 |" in lines
 
 
 def test_every_method_makes_a_plan_for_its_length() -> None:

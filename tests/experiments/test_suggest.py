@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() 
     found = suggest(task="fashion", held=held(constant=0.80, cosine=0.9, one_cycle=0.9001))
     assert found.method == "cosine"
     assert "simpler, and these seeds do not tell it from the best" in found.summary()
+
+
+def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_not_suggested() -> None:
+    (one,) = held(constant=0.80, cosine=0.83, one_cycle=0.84)
+    cosine = one.methods[1]
+    values = {seed: value + (0.08 if seed % 2 else -0.08) for seed, value in cosine.values.items()}
+    unsure = replace(one, methods=(one.methods[0], replace(cosine, values=values), one.methods[2]))
+    assert suggest(kind="images", held=[one]).method == "one-cycle"
+    assert suggest(kind="images", held=[unsure]).method == "one-cycle"
+    assert suggest(kind="images", held=[replace(unsure, methods=unsure.methods[1:])]).method == "cosine"
 
 
 def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:

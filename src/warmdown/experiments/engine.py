@@ -95,9 +95,19 @@ def _made(calls: list[Call], engine: Engine, jobs: int) -> Iterator[Result]:
 
 def _dispatched(calls: list[Call], engine: Engine, jobs: int) -> Iterator[dict[str, Any]]:
     joblib = _joblib()
+    make = joblib.delayed(in_helper)
     with _backend(joblib, engine, jobs):
+        if engine == "ray":
+            yield from _in_groups(joblib, [make(*call) for call in calls], jobs)
+            return
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-        yield from parallel(joblib.delayed(in_helper)(*call) for call in calls)
+        yield from parallel(make(*call) for call in calls)
+
+
+def _in_groups(joblib: Any, tasks: list[Any], jobs: int) -> Iterator[dict[str, Any]]:
+    """Yield results of so many runs at a time: ray's backend gives nothing back before all that it got is done."""
+    for start in range(0, len(tasks), jobs):
+        yield from joblib.Parallel(n_jobs=jobs, batch_size=1)(tasks[start : start + jobs])
 
 
 @contextmanager

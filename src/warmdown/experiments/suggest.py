@@ -224,11 +224,11 @@ def _nearest(fitting: Sequence[Evidence], length: int) -> Evidence:
 def _suggested(near: Evidence, length: int | None, budget: str | None, seconds: float | None) -> Suggested:
     if not near.ranked:
         raise TrainingError(f"suggest: in the evidence about {near.kind}, no method finished every run.")
-    best = near.ranked[0]
-    equal = [one for one in near.ranked if one is best or not near.gap(best, one).excludes_zero]
+    best, equal = near.ranked[0], _equal_to_best(near)
     chosen = min(equal, key=_simplicity)
     data = dict(chosen.plan)
-    facts: dict[str, Any] = {"lr": data.get("run", {}).get("lr")}
+    rate = data.get("run", {}).get("lr")
+    facts: dict[str, Any] = {"lr": None if rate is None else float(f"{rate:.3g}")}
     if budget is not None:
         facts |= {"budget": budget, "seconds_per_step": seconds}
     elif length is not None:
@@ -238,6 +238,16 @@ def _suggested(near: Evidence, length: int | None, budget: str | None, seconds: 
     return Suggested(
         plan_from_dict(data), chosen.name, _reasons(near, best, chosen, equal), rows, f"{near.name}: {near.says}"
     )
+
+
+def _equal_to_best(near: Evidence) -> list[Method]:
+    """Return the best and all that the seeds do not tell from it, unless they do not tell it from a worse constant."""
+    best = near.ranked[0]
+    equal = [one for one in near.ranked if one is best or not near.gap(best, one).excludes_zero]
+    constant = next((one for one in near.ranked if one.name == "constant"), None)
+    if constant is None or constant in equal:
+        return equal
+    return [one for one in equal if one is best or near.gap(one, constant).low > 0]
 
 
 def _simplicity(method: Method) -> int:
