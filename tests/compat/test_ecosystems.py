@@ -83,6 +83,29 @@ def test_accelerate_uses_the_same_rates_whether_the_scheduler_is_prepared_or_not
         accelerator.free_memory()
 
 
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_accelerates_own_checkpoint_brings_a_prepared_scheduler_back(name: str, tmp_path: Path) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    used: list[float] = []
+    for resumes in (False, True):
+        accelerator = accelerate.Accelerator(cpu=True)
+        model = torch.nn.Linear(2, 1)
+        inner = torch.optim.SGD(model.parameters(), lr=RATE)
+        model, optimizer, scheduler = accelerator.prepare(model, inner, SCHEDULERS[name](inner))
+        if resumes:
+            accelerator.load_state(str(tmp_path))
+        for _ in range(STEPS // 2):
+            accelerator.backward(model(torch.ones(3, 2)).square().mean())
+            used.append(float(inner.param_groups[0]["lr"]))
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+        if not resumes:
+            accelerator.save_state(str(tmp_path))
+        accelerator.free_memory()
+    assert used == pytest.approx(plain_loop(SCHEDULERS[name]))
+
+
 def test_accelerates_accumulation_does_not_multiply_the_clock() -> None:
     accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=4)
@@ -175,8 +198,9 @@ def test_lightning_uses_the_same_rates_by_step(name: str, tmp_path: Path) -> Non
     assert module.used == pytest.approx(plain_loop(SCHEDULERS[name]))
 
 
-def test_lightning_resumes_from_its_checkpoint_with_the_same_rates(tmp_path: Path) -> None:
-    make: Make = lambda o: wd.Scheduler(o, lr=wd.Cosine(steps=12), run=wd.Run(total_steps=12))  # noqa: E731
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_lightning_resumes_from_its_checkpoint_with_the_same_rates(name: str, tmp_path: Path) -> None:
+    make = SCHEDULERS[name]
     first = lightning_module(make, {"interval": "step"})
     trainer = lightning_trainer(tmp_path, epochs=1)
     trainer.fit(first, DataLoader(data(6)))

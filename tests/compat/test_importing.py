@@ -592,6 +592,24 @@ def test_the_command_writes_a_plan_and_says_where_the_original_parts(tmp_path: P
     assert wd.load(out).targets[0].meaning == wd.Scale(wd.Cosine(steps=10))
 
 
+def test_the_command_takes_a_class_of_ones_own_when_it_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours_alone.py").write_text(
+        "from torch.optim.lr_scheduler import LRScheduler\n"
+        "class Halved(LRScheduler):\n"
+        "    def get_lr(self):\n"
+        "        return [base * 0.5**self.last_epoch for base in self.base_lrs]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text("learning_rate_scheduler: CUSTOM\ncustom_learning_rate_scheduler: ours_alone.Halved\n")
+    arguments = ["import", str(file), "--total-steps", "2"]
+    assert "--allow ours_alone.Halved" in CliRunner().invoke(main, arguments).stderr
+    shell = CliRunner().invoke(main, [*arguments, "--allow", "ours_alone"])
+    assert planned(wd.loads(shell.stdout), 3, [1.0])[:, 0].tolist() == [1.0, 0.5, 0.25]
+
+
 def test_the_command_reads_a_file(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.yaml"
     file.write_text("class_path: torch.optim.lr_scheduler.StepLR\ninit_args: {step_size: 3, gamma: 0.5}\n")

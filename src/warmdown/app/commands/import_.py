@@ -20,9 +20,16 @@ from warmdown.errors import SpecError
               help="Bug for bug, or as documented.")  # fmt: skip
 @click.option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
 @click.option("--lr", type=float, help="Base learning rate.")
+@click.option("--allow", multiple=True, help="A module that classes may be taken from; may come again.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to a file (.yaml, .json).")
 def command(
-    source: str, param: tuple[str, ...], mode: Any, total_steps: int | None, lr: float | None, out: Path | None
+    source: str,
+    param: tuple[str, ...],
+    mode: Any,
+    total_steps: int | None,
+    lr: float | None,
+    allow: tuple[str, ...],
+    out: Path | None,
 ) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
@@ -36,7 +43,8 @@ def command(
     from warmdown.compat.importing import from_settings
     from warmdown.spec import dumps, save
 
-    plan = from_settings(_settings(source, param), mode=mode, total_steps=total_steps, lr=lr, report=_say)
+    settings = _settings(source, param)
+    plan = from_settings(settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow)
     click.echo(dumps(plan) if out is None else f"wrote {save(plan, out)}", nl=out is not None)
 
 

@@ -67,6 +67,7 @@ def from_torch(
     total_steps: int | None = None,
     lr: float | None = None,
     report: Callable[[str], object] | None = print,
+    allow: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of another library's scheduler, and report where the original parts from its documentation.
 
@@ -77,6 +78,7 @@ def from_torch(
         total_steps: Updates in the run, for what does not tell it itself.
         lr: Base rate of a scheduler that is not live, 1 unless given.
         report: Takes each line of the report; ``None`` for silence.
+        allow: Modules that a ``class_path`` may name besides the known ones.
 
     Raises:
         ScheduleError: It is no scheduler, has no end that is known, or is too long for a table.
@@ -91,7 +93,7 @@ def from_torch(
     """
     if mode not in MODES:
         raise ScheduleError(f"from_torch(mode={mode!r}): use one of {', '.join(MODES)}.")
-    live = made(scheduler, lr)
+    live = made(scheduler, lr, allow)
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan
         return plan

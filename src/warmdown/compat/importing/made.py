@@ -30,7 +30,7 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
         ScheduleError: It is none of these, or refuses its arguments.
     """
     if isinstance(given, Mapping):
-        return built(given, _optimizer(lr), (*ALLOWED, *allow))
+        return built(given, _optimizer(lr), allow)
     if isinstance(given, partial) or inspect.isroutine(given) or inspect.isclass(given):
         return _called(given, _optimizer(lr), {}, getattr(given, "__name__", repr(given)))
     inner = getattr(given, "scheduler", None)  # accelerate wraps
@@ -43,7 +43,7 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     return live
 
 
-def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ALLOWED) -> Any:
+def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ()) -> Any:
     """Return the scheduler of a ``class_path`` with its ``init_args``.
 
     Args:
@@ -57,7 +57,7 @@ def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ALLO
     if not isinstance(path := config.get("class_path"), str):
         raise ScheduleError(f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args.")
     arguments = dict(config.get("init_args") or {})
-    found = find(path, allow)
+    found = find(path, (*ALLOWED, *allow))
     for name, why in misfits(found, path, arguments):
         raise ScheduleError(f"{path}({name}): {why}" if name else f"{path}: {why}")
     return _called(found, optimizer, {name: _value(value, optimizer, allow) for name, value in arguments.items()}, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["from_settings"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from warmdown.compat.importing.entry import Mode, from_torch
@@ -20,6 +20,7 @@ def from_settings(
     total_steps: int | None = None,
     lr: float | None = None,
     report: Callable[[str], object] | None = print,
+    allow: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of a class path, of transformers' training arguments, or of OneTrainer's configuration.
 
@@ -30,6 +31,7 @@ def from_settings(
         total_steps: Updates in the run, where the settings do not tell them.
         lr: Base rate, where the settings do not tell it.
         report: Takes each line of the report.
+        allow: Modules that a class path may name besides the known ones.
 
     Raises:
         ScheduleError: The settings are none of these, or do not tell how long the run is.
@@ -41,7 +43,7 @@ def from_settings(
         >>> [round(plan.targets[0].meaning.of(step), 6) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    told = {"mode": mode, "report": report}
+    told = {"mode": mode, "report": report, "allow": allow}
     if "class_path" in settings:
         return from_torch(settings, total_steps=total_steps, lr=lr, **told)  # type: ignore[arg-type]
     if "lr_scheduler_type" in settings:
