@@ -124,6 +124,19 @@ def _asked(names: Any) -> int:
     return len(asked)
 
 
+def _prepared(names: Any) -> list[float]:
+    """Do what accelerate does with two processes: ask whether it is prepared, and step it twice for each update."""
+    scheduler = names.ExponentialLR(sgd(), 0.5)
+    assert not getattr(scheduler, "_is_accelerate_prepared", False)
+    seen = []
+    for _ in range(3):
+        seen.append(float(scheduler.optimizer.param_groups[0]["lr"]))
+        scheduler.optimizer.step()
+        scheduler.step()
+        scheduler.step()
+    return seen
+
+
 def _looked(names: Any) -> list[float]:
     scheduler = names.StepLR(sgd(), 2, 0.5)
     walk(scheduler, 2)
@@ -280,6 +293,11 @@ DIFFERENCES = [
     Difference(
         "every name", "a warning when a loop only draws the curve", "that loop is right",
         lambda names: _warned(names, "drawing"), True, False,
+    ),
+    Difference(
+        "every name", "prepared by accelerate on two processes",
+        "an update is one step, however many processes make it",
+        _prepared, [1.0, 0.25, 0.0625], [1.0, 0.5, 0.25],
     ),
     Difference(
         "every name", "get_lr() outside of step()", "it returns the rate of this step, and needs no warning",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ONETRAINER_NAMES", "onetrainer_schedule", "warmup_of"]
+__all__ = ["ONETRAINER_NAMES", "onetrainer_schedule"]
 
 from collections.abc import Callable, Mapping
 
