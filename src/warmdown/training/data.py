@@ -264,14 +264,14 @@ class _Batches:
             start, end = used + number * self._whole, self.end(used, number)
             low, high = (start + (end - start) * (self.place.rank + more) // self.place.world for more in (0, 1))
             batch = _Batch(self.order.items(order[low:high]))
-            batch.seed = mixed(self.order.seed, epoch, start, self.place.rank)
+            batch.seeds = (self.order.seed, epoch, start, self.place.rank)
             yield batch
 
 
 class _Batch(list[Any]):
-    """The items of a batch, and the seed that its randomness is drawn from."""
+    """The items of a batch, and the numbers that its randomness is drawn from."""
 
-    seed: int
+    seeds: tuple[int, ...]
 
 
 class _Seeded(torch.utils.data.Dataset[Any]):
@@ -281,7 +281,7 @@ class _Seeded(torch.utils.data.Dataset[Any]):
         self.of = of
 
     def __getitems__(self, items: _Batch) -> list[Any]:
-        seed_everything(items.seed)
+        seed_everything(mixed(*items.seeds))
         if getattr(self.of, "__getitems__", None):
             fetched: list[Any] = self.of.__getitems__(items)
             return fetched

@@ -24,6 +24,10 @@ from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.rng import restore
 
 
+_PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
+"""Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
+
+
 class Inside:
     """The parts of a trainer that nobody overrides, except ``_create_accelerator``."""
 
@@ -152,6 +156,12 @@ class Inside:
         for source in (self._train_source, self._eval_source):
             if source is not None:
                 source.close()
+
+    def _step_optimizer(self) -> None:
+        accelerator = self._accelerator
+        # accelerate's own step looks for an optional library on the disk twice; where it does no more, it is left out
+        is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
+        (unwrapped(self.optimizer) if is_plain else self.optimizer).step()
 
     def _clip_gradients(self) -> None:
         if self.run_config.gradient_clip_value is not None:

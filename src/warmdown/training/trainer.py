@@ -308,7 +308,7 @@ class Trainer(Inside):
 
     def optimizer_step(self) -> None:
         """Let the optimizer make an update."""
-        self.optimizer.step()
+        self._step_optimizer()
 
     def scheduler_step(self) -> None:
         """Count the update; called once for each that was applied, on every process."""
