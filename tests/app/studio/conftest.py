@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.app.studio.pages import CHROMIUM, FLAGS, Server, Simulated, end, open_tab, serve
+from tests.app.studio.pages import CHROMIUM, FLAGS, Server, Simulated, end, open_tab, opened, serve
 
 from warmdown.app.studio.draft.pieces import Draft
 from warmdown.app.studio.page.state import Launch
@@ -56,20 +56,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Open a browser that remembers nothing."""
-    fresh = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    yield fresh
-    fresh.close()
+    """Open a browser that remembers nothing; what its pages complain of is an error."""
+    with opened(browser) as fresh:
+        yield fresh
 
 
 @pytest.fixture
 def tab(context: BrowserContext, server: Server) -> Page:
-    """Open the page in a tab; what a browser complains of is an error."""
+    """Open the page in a tab."""
     return open_tab(context, server)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Count the page's tests among the slow ones: each opens a page, or a browser."""
-    for item in items:
-        if "studio" in item.path.parts:
-            item.add_marker(pytest.mark.slow)

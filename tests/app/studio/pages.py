@@ -7,19 +7,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from warmdown.app.studio.page.state import Launch
 
 if TYPE_CHECKING:
     from nicegui.testing import User
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -154,10 +152,52 @@ def end(server: Server) -> None:
     server.process.stdout.close()
 
 
-def open_tab(context: BrowserContext, server: Server) -> Page:
+@contextmanager
+def opened(browser: Browser, width: int = 1280, scheme: str = "light") -> Iterator[BrowserContext]:
+    """Open a browser that remembers nothing; what its pages complain of is an error."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context
+    context.close()
+    assert complaints == []
+
+
+def open_tab(context: BrowserContext, server: Server, fragment: str = "") -> Page:
     """Open the page with its token, and wait until it is there."""
     page = context.new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"the page raised {error}"))
     page.goto(server.address)
-    page.wait_for_selector('[data-mark="preset-0"], [data-mark="phase-0"]:visible', timeout=30_000)
+    page.wait_for_selector(_BEGUN, timeout=60_000)
+    if fragment:
+        page.goto(f"{server.origin}/#{fragment}")
+        page.reload()
+        page.wait_for_selector(_BEGUN, timeout=60_000)
     return page
+
+
+def field(tab: Page, mark: str) -> Locator:
+    """Return the field with a mark, to be typed into."""
+    return tab.locator(f'input[data-mark="{mark}"]')
+
+
+def press(tab: Page, mark: str) -> None:
+    """Press what has a mark."""
+    tab.click(f'[data-mark="{mark}"]')
+
+
+def text_of(tab: Page) -> str:
+    """Return the plan as text, as it stands under 'Take away'."""
+    return tab.locator('[data-mark="text"]').text_content() or ""
+
+
+def text_has(tab: Page, *parts: str) -> None:
+    """Wait until the plan as text holds the parts, one after the other."""
+    press(tab, "tab-take")
+    pattern = "[^]*".join(re.escape(part) for part in parts)
+    tab.wait_for_function(
+        "pattern => new RegExp(pattern).test(document.querySelector('[data-mark=text]')?.textContent ?? '')",
+        arg=pattern,
+    )
+
+
+_BEGUN = '[data-mark="preset-0"]:visible, [data-mark="phase-0"]:visible'

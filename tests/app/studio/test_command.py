@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from warmdown.app.cli import main
 from warmdown.app.studio import serve as server
 from warmdown.app.studio.draft.opening import draft_of
+from warmdown.app.studio.draft.pieces import FOREIGN, Draft, Piece, Track
 from warmdown.app.studio.draft.stored import to_fragment
 
 
@@ -40,6 +41,13 @@ def test_a_link_can_be_given_instead_of_a_file(started: list[Any]) -> None:
     draft = draft_of({"lr": {"kind": "cosine"}})
     assert invoke(f"http://127.0.0.1:8421/#{to_fragment(draft)}").exit_code == 0
     assert started[0].draft == draft
+
+
+def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: list[Any]) -> None:
+    evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
+    result = invoke(f"#{to_fragment(evil)}")
+    assert (result.exit_code, started) == (2, [])
+    assert "'os.system', a class that is not of a known library" in result.output
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from warmdown.errors import SpecError
 PLAN = wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=1000, lr=1e-3))
 
 
+@pytest.mark.slow
 def test_a_cell_shows_the_page_with_the_picture_behind_it(tmp_path: Path) -> None:
     page = wd.studio(PLAN, folder=tmp_path, height=500)
     try:
@@ -28,6 +29,7 @@ def test_a_cell_shows_the_page_with_the_picture_behind_it(tmp_path: Path) -> Non
     assert page._process is None
 
 
+@pytest.mark.slow
 def test_the_page_ends_with_the_notebook_that_showed_it(tmp_path: Path) -> None:
     page = wd.studio(PLAN, folder=tmp_path)
     assert page.address

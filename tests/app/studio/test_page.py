@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.app.studio.pages import Simulated, shown, until
 
 from warmdown.app.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
@@ -188,6 +189,7 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
     page_of(kept='{"draft": {"version": 1, "tracks": 7}}').visit(act)
 
 
+@pytest.mark.slow
 def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
     own = Draft(run=RunTexts(total_steps="10"), tracks=(Track(phases=(Piece(FOREIGN, path="own_parts.Halves"),)),))
     page = page_of(own)

@@ -136,6 +136,7 @@ def test_a_run_that_is_gone_is_gone(tmp_path: Path) -> None:
     assert runs.seen == {}
 
 
+@pytest.mark.slow
 def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
     import asyncio
     import re

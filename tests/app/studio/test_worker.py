@@ -18,6 +18,8 @@ from warmdown.app.studio.see.look import Told
 from warmdown.app.studio.see.seeing import Scene
 from warmdown.app.studio.see.tables import changes, step_text, value_text
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = '''
 import os, sys, time
 
@@ -199,7 +201,6 @@ def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "told"), [("Hangs", "took longer"), ("Allocates", "MemoryError"), ("Exits", "exit code 3")]
 )
@@ -214,7 +215,6 @@ def test_a_constructor_that_sleeps_allocates_or_exits_takes_only_its_process_wit
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)
 
 
-@pytest.mark.slow
 def test_an_answer_that_is_too_long_ends_the_process_not_the_page(
     home: Path, lasting: Lasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,8 @@ def command(given: str | None, port: int | None, no_browser: bool, watch: Path |
     if framed:
         _end_with_standard_input()
     folder, file, draft = _what_to_show(given)
+    if given and "#plan=" in given and not framed:  # a notebook hands over a plan of its own process
+        _refuse_classes(draft)
     start = Start(folder, draft, file, _DEFAULT_PORT if port is None else port, watch, not no_browser, framed, _say)
     try:
         serve(start)
@@ -77,6 +79,16 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
     finally:
         folder.close()
     return path.parent, path.name, opened(file.text, is_json=path.suffix.lower() == ".json")
+
+
+def _refuse_classes(draft: Draft) -> None:
+    """Refuse a link that names a class outside the known libraries: links come from elsewhere."""
+    from warmdown.app.studio.page.asking import needs_yes
+
+    for path in draft.foreign():
+        if path and needs_yes(path):
+            told = f"link: it names {path[:80]!r}, a class that is not of a known library. Links may not do that"
+            raise SpecError([f"{told}; type the class on the page if you trust it."])
 
 
 def _end_with_standard_input() -> None:

@@ -25,6 +25,7 @@ from warmdown.errors import MissingExtra
 DEFAULT_PORT = 8421
 _LOOPBACK = "127.0.0.1"
 _LARGEST_MESSAGE = 1_000_000
+_LONGEST_HEADERS = 65_536
 _FRAMED = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:*"
 
 
@@ -98,6 +99,8 @@ def serve(start: Start) -> None:
         guarded,
         log_level="error",
         access_log=False,
+        http="h11",  # it bounds what comes before the guard sees it
+        h11_max_incomplete_event_size=_LONGEST_HEADERS,
         ws="wsproto",
         ws_max_size=_LARGEST_MESSAGE,
         timeout_graceful_shutdown=1,

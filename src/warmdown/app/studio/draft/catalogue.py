@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Entry", "catalogue", "example_of", "path_of", "searched"]
+__all__ = ["Entry", "catalogue", "example_of", "path_of", "path_of_situation", "searched"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 
 from warmdown.app.studio.draft.fields import Shape, shapes
 from warmdown.app.studio.draft.pieces import Piece
+from warmdown.app.studio.draft.presets import Preset
 from warmdown.app.studio.draft.writing import piece_data
 from warmdown.errors import WarmdownError
 from warmdown.plan import Plan
@@ -110,6 +111,15 @@ def path_of(piece: Piece, width: int = 100, height: int = 32) -> str:
     share = (values - low) / (high - low) if high > low else np.full(values.size, 0.5)
     across = np.linspace(1, width - 1, _POINTS)
     return "M" + " L".join(f"{x:.1f} {height - 2 - (height - 4) * y:.1f}" for x, y in zip(across, share, strict=True))
+
+
+def path_of_situation(preset: Preset) -> str:
+    """Return the small picture of a situation: of the first number that its plan drives."""
+    track = preset.draft.tracks[0]
+    if preset.like is not None or (len(track.phases) == 1 and not track.warmup):
+        return path_of(preset.like or track.phases[0])
+    warmup = Piece("linear", (("start", "0"), ("end", "1"), ("steps", "5%")))
+    return path_of(Piece("chain", (("members", (*([warmup] if track.warmup else []), *track.phases)),)))
 
 
 def _plan(piece: Piece) -> Plan:

@@ -19,11 +19,13 @@ class Preset:
         title: The situation, in few words.
         why: What is chosen, and for what reason.
         draft: What the page shows then.
+        like: A schedule whose picture stands for it, where its own takes another library or a longer run.
     """
 
     title: str
     why: str
     draft: Draft
+    like: Piece | None = None
 
 
 def _groups(**bases: str) -> tuple[Group, ...]:
@@ -53,6 +55,7 @@ PRESETS = (
             groups=_one("6e-4"),
             tracks=(Track(phases=(Piece("warmup_cosine", (("warmup", "2000"), ("end", "0.1"))),)),),
         ),
+        like=Piece("warmup_cosine", (("warmup", "5%"), ("end", "0.1"))),
     ),
     Preset(
         "Train an image classifier in little time",
@@ -97,6 +100,7 @@ PRESETS = (
             groups=_one("3e-4"),
             tracks=(Track(phases=(Piece("wsd", (("warmup", "1000"), ("decay", "10%"))),)),),
         ),
+        like=Piece("wsd", (("warmup", "5%"), ("decay", "10%"))),
     ),
     Preset(
         "Diffusion LoRA with its own embedding rate",
@@ -117,6 +121,7 @@ PRESETS = (
                 ),
             ),
         ),
+        like=Piece("milestones", (("gamma", "0.5"), ("at", "25%, 50%, 75%"))),
     ),
     Preset(
         "Self-supervised vision transformer",

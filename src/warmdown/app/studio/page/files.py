@@ -34,8 +34,8 @@ class Files:
 
     def open(self) -> None:
         """Ask which file, and show it."""
-        with _dialog("Open a plan") as dialog:
-            names = self.folder.names()
+        names = self.folder.names()
+        with _dialog(self.studio, "Open a plan", f"file-{names[0]}" if names else "close") as dialog:
             where = f"Plan files in {self.folder.path.name or self.folder.path}"
             paragraph(where if names else f"{where}: none yet. Save one first.", "small quiet")
             with tag("ul", classes="stack").style("list-style: none"):
@@ -55,9 +55,9 @@ class Files:
 
     def save_as(self) -> None:
         """Ask for a name, and save."""
-        with _dialog("Save the plan") as dialog:
+        with _dialog(self.studio, "Save the plan", "save-name") as dialog:
             paragraph(f"In {self.folder.path.name or self.folder.path}, as .yaml or .json.", "small quiet")
-            name = ui.input("File name", value=self.studio.file or "plan.yaml").props("outlined dense autofocus")
+            name = ui.input("File name", value=self.studio.file or "plan.yaml").props("outlined dense")
             marked(name, "save-name")
 
             def write() -> None:
@@ -122,7 +122,7 @@ class Files:
 
     def _ask(self, name: str) -> None:
         """Ask before a file is overwritten that is not the one opened here."""
-        with _dialog(f"{name} changed on disk") as dialog:
+        with _dialog(self.studio, f"{name} changed on disk", "save-other") as dialog:
             paragraph(
                 "It is not the file that was opened here: someone or something wrote it since. "
                 "Overwrite it, open what is there now, or save under another name."
@@ -143,13 +143,16 @@ class Files:
 
 
 class _dialog:
-    """A dialog with a title, open until it is closed, gone afterwards."""
+    """A dialog with a title, open until it is closed, gone afterwards; the keyboard's focus goes to what is marked."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, studio: Studio, title: str, mark: str) -> None:
+        self.studio = studio
         self.title = title
+        self.mark = mark
 
     def __enter__(self) -> ui.dialog:
-        self.dialog = ui.dialog()
+        with self.studio.client:  # and not in the dialog that asks for it, which takes what it holds with it
+            self.dialog = ui.dialog()
         self.dialog.props["aria-label"] = self.title
         self.dialog.on("hide", self.dialog.delete)
         self.dialog.__enter__()
@@ -157,13 +160,14 @@ class _dialog:
         self.card.__enter__()
         with tag("div", classes="line"):
             heading(2, self.title, "grow")
-            icon_button("close", "Close", self.dialog.close)
+            icon_button("close", "Close", self.dialog.close, "close")
         return self.dialog
 
     def __exit__(self, *error: Any) -> None:
         self.card.__exit__(*error)
         self.dialog.__exit__(*error)
         self.dialog.open()
+        self.studio.focus(self.mark)
 
 
 def _say(error: SpecError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["card", "heading", "icon_button", "marked", "paragraph", "plain_button", "spark", "tag"]
+__all__ = ["card", "heading", "icon_button", "marked", "menu_item", "paragraph", "plain_button", "spark", "tag"]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +55,13 @@ def plain_button(text: str, act: Callable[[], Any], icon: str | None = None, mar
     button = ui.button(text, icon=icon, on_click=act, color=None).props("flat dense no-caps").classes("edge")
     button.style("padding: 4px 10px")
     return marked(button, mark) if mark else button
+
+
+def menu_item(text: str, act: Callable[[], Any], mark: str = "") -> ui.menu_item:
+    """Return an item of a menu, which is told as one."""
+    item = ui.menu_item(text, act)
+    item.props["role"] = "menuitem"  # the framework's own role belongs to lists
+    return marked(item, mark) if mark else item
 
 
 def marked(element: Any, mark: str) -> Any:

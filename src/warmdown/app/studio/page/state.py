@@ -171,6 +171,7 @@ class Studio:
         self.track = self.open_phase = 0
         self.change(draft)
         self.say("file")
+        self.focus("preset-0" if draft.is_empty else "phase-0")  # what was pressed is gone
 
     def resume(self, draft: Draft, file: str, digest: str | None) -> None:
         """Go on with what a tab had before it was loaded again."""
@@ -250,7 +251,8 @@ class Studio:
 
     def _take(self, seen: Scene) -> None:
         """Show what is seen; what was drawn last stays while something is wrong."""
-        is_new = bool(seen.look.curves) or self.draft.is_empty
+        is_right = bool(seen.look.curves) and not self.written.mistakes
+        is_new = is_right or self.draft.is_empty or not self.seen.look.curves
         self.seen = seen if is_new else Scene(self.seen.look)
         self.mistakes = {**self.written.mistakes, **_by_key(self.written, seen.look.mistakes)}
 

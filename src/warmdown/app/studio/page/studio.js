@@ -9,6 +9,21 @@ try {
   Object.defineProperty(kept, "setItem", { value: (name, text) => void (kept[name] = String(text)) });
   Object.defineProperty(window, "sessionStorage", { value: kept });
 }
+// A key that nothing on the page is focused for is meant for the page.
+addEventListener("keydown", (event) => {
+  if (event.target !== document.body) return;
+  const copy = new KeyboardEvent("keydown", event);
+  if (!document.querySelector(".nicegui-layout")?.dispatchEvent(copy)) event.preventDefault();
+});
+// Menus and tooltips hang beside the page's landmarks: a menu becomes one, and a tooltip says what its button says.
+const hung = new MutationObserver(() => {
+  for (const menu of document.querySelectorAll('body > [id^="q-portal--menu"]')) {
+    menu.setAttribute("role", "region");
+    menu.setAttribute("aria-label", "Choices");
+  }
+  for (const tip of document.querySelectorAll('body > [id^="q-portal--tooltip"]')) tip.setAttribute("aria-hidden", "true");
+});
+addEventListener("DOMContentLoaded", () => hung.observe(document.body, { childList: true }));
 window.warmdown = {
   rate(value) {
     if (value === 0) return "0";

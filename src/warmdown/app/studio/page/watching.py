@@ -101,7 +101,7 @@ class Watching:
             with tag("h1"):
                 tag("span", "warmdown")
                 tag("span", " studio · runs", "long")
-            tag("span", f"{self.runs.folder}", "name small quiet")
+            tag("span", self.runs.folder.name or str(self.runs.folder), "name small quiet")
             tag("a", "Design a plan", "link", href="design")
             icon_button("dark_mode", "Other colours", lambda: self.show_theme(not self.is_dark), "theme")
 

@@ -61,7 +61,7 @@ def options(layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock:
         "xAxis": [_steps_axis(panel, len(units), stop, clock, look) for panel in panels],
         "yAxis": [_values_axis(panel, unit, look, log=log) for panel, unit in enumerate(units)],
         "series": series,
-        "legend": _legend(sum(layer.number is None for layer in of_layer), look),
+        "legend": _legend(len(series) > len(units), look),
         "tooltip": _tooltip(look),
         "axisPointer": {"link": [{"xAxisIndex": "all"}], "snap": True},
         "dataZoom": _zoom(len(units), look),
@@ -157,9 +157,10 @@ def _values_axis(panel: int, unit: str, look: Look, *, log: bool) -> Option:
     }
 
 
-def _legend(named: int, look: Look) -> Option:
+def _legend(is_needed: bool, look: Look) -> Option:
+    """Name the curves, where a panel's own name does not say enough."""
     return {
-        "show": named > 1,
+        "show": is_needed,
         "type": "scroll",
         "right": 14,
         "top": 2,
@@ -170,6 +171,7 @@ def _legend(named: int, look: Look) -> Option:
         "pageIconColor": look.quiet,
         "itemWidth": 24,
         "itemHeight": 12,
+        "itemStyle": {"opacity": 0},  # the line alone: its dashes tell curves apart too
     }
 
 

@@ -11,7 +11,7 @@ from typing import final
 from nicegui import ui
 from nicegui.element import Element
 
-from warmdown.app.studio.draft.catalogue import Entry, catalogue, searched
+from warmdown.app.studio.draft.catalogue import Entry, catalogue, path_of_situation, searched
 from warmdown.app.studio.draft.pieces import FOREIGN, Piece
 from warmdown.app.studio.draft.presets import PRESETS
 from warmdown.app.studio.page.parts import heading, icon_button, marked, paragraph, spark, tag
@@ -35,7 +35,13 @@ def start(studio: Studio, pick: Pick) -> None:
         with tag("ul", classes="tiles large"):
             for number, preset in enumerate(PRESETS):
                 with tag("li", classes="tile"):
-                    _tile(preset.title, preset.why, "", partial(studio.begin, preset.draft), f"preset-{number}")
+                    _tile(
+                        preset.title,
+                        preset.why,
+                        path_of_situation(preset),
+                        partial(studio.begin, preset.draft),
+                        f"preset-{number}",
+                    )
     with tag("section", classes="card start", aria_labelledby="head-all"):
         heading(2, "All schedules").props["id"] = "head-all"
         Shelf(pick)

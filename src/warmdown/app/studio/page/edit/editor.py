@@ -15,7 +15,7 @@ from warmdown.app.studio.draft.pieces import EVERY, Piece, Track
 from warmdown.app.studio.page.edit.inputs import Inputs
 from warmdown.app.studio.page.edit.phases import Phases
 from warmdown.app.studio.page.edit.run import GroupRows, RunFields
-from warmdown.app.studio.page.parts import card, marked, tag
+from warmdown.app.studio.page.parts import card, marked, menu_item, tag
 from warmdown.app.studio.page.state import Studio
 
 _FIELDS = {"lr": "learning rate", "weight_decay": "weight decay", "momentum": "momentum", "betas[1]": "second beta"}
@@ -113,10 +113,10 @@ class Editor:
         with button, ui.menu():
             for field, words in _FIELDS.items():
                 name = "learning rate of one group" if field == "lr" else words
-                marked(ui.menu_item(name, on_click=partial(self._add, field)), f"add-{field}")
+                menu_item(name, partial(self._add, field), f"add-{field}")
             if len(self.studio.draft.tracks) > 1:
                 ui.separator()
-                marked(ui.menu_item("Remove the target that is shown", on_click=self._remove), "remove-track")
+                menu_item("Remove the target that is shown", self._remove, "remove-track")
 
     def _show(self, number: int) -> None:
         self.studio.track, self.studio.open_phase = number, 0

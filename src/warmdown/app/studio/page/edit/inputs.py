@@ -13,7 +13,7 @@ from nicegui import ui
 
 from warmdown.app.studio.draft.fields import Field, shapes
 from warmdown.app.studio.draft.pieces import Given, Piece
-from warmdown.app.studio.page.parts import icon_button, marked, tag
+from warmdown.app.studio.page.parts import icon_button, marked, menu_item, tag
 from warmdown.app.studio.page.state import Studio
 from warmdown.app.studio.see.resolved import PLACEHOLDERS, resolved
 
@@ -152,7 +152,7 @@ class Inputs:
             run = self.studio.run
             for name in PLACEHOLDERS:
                 told = resolved(name, run) or "not known yet"
-                ui.menu_item(f"{name}  {told}", on_click=partial(add, name))
+                menu_item(f"{name}  {told}", partial(add, name))
 
     def _flag(self, key: str, field: Field, value: str) -> None:
         element = ui.checkbox(

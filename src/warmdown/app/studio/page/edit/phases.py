@@ -17,7 +17,7 @@ from warmdown.app.studio.draft.pieces import Piece
 from warmdown.app.studio.page.asking import NEEDS_YES
 from warmdown.app.studio.page.edit.choose import Chooser
 from warmdown.app.studio.page.edit.inputs import Inputs
-from warmdown.app.studio.page.parts import icon_button, marked, paragraph, plain_button, spark, tag
+from warmdown.app.studio.page.parts import icon_button, marked, menu_item, paragraph, plain_button, spark, tag
 from warmdown.app.studio.page.state import Studio
 from warmdown.app.studio.see.spans import span_text, spans
 
@@ -119,9 +119,9 @@ class Phases:
             up.set_enabled(number > 0)
             down.set_enabled(number + 1 < count)
         with icon_button("more_vert", f"More for {name}", lambda: None, f"more-{number}"), ui.menu():
-            marked(ui.menu_item("Choose another schedule", lambda: self._choose_other(number)), f"other-{number}")
-            marked(ui.menu_item("Duplicate", lambda: self._duplicate(number, piece)), f"duplicate-{number}")
-            marked(ui.menu_item("Remove", lambda: self._remove(number)), f"remove-{number}")
+            menu_item("Choose another schedule", lambda: self._choose_other(number), f"other-{number}")
+            menu_item("Duplicate", lambda: self._duplicate(number, piece), f"duplicate-{number}")
+            menu_item("Remove", lambda: self._remove(number), f"remove-{number}")
 
     def _body(self, number: int, piece: Piece) -> None:
         key = f"t{self.studio.track}.p{number}"

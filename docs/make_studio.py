@@ -1,0 +1,147 @@
+"""Make the pictures of the studio's pages: the real page, in a real browser."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import warmdown as wd
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+PICTURES = Path(__file__).parent / "studio"
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
+
+
+def main() -> None:
+    """Make them all."""
+    from playwright.sync_api import sync_playwright
+
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        runs = Path(folder) / "runs"
+        _write_runs(runs)
+        with _served(Path(folder)) as address:
+            for draw in (_start, _design, _class, _mistake, _narrow):
+                draw(browser, address)
+        with _served(Path(folder), "--watch", str(runs)) as address:
+            _runs(browser, address)
+        browser.close()
+
+
+# -- screens -----------------------------------------------------------------------------------------------------
+
+
+def _start(browser: Any, address: str) -> None:
+    tab = _tab(browser, address)
+    _keep(tab, "start")
+
+
+def _design(browser: Any, address: str) -> None:
+    for scheme in ("light", "dark"):
+        tab = _tab(browser, address, scheme=scheme)
+        tab.click('[data-mark="preset-2"]')
+        _keep(tab, f"design-{scheme}")
+
+
+def _class(browser: Any, address: str) -> None:
+    """The document's table: LoRA Unet and Embedding under torch's MultiStepLR."""
+    tab = _tab(browser, address)
+    tab.click('[data-mark="pick-class"]')
+    tab.fill('input[data-mark="t0.p0.@path"]', "torch.optim.lr_scheduler.MultiStepLR")
+    texts = {"t0.p0.milestones": "50,100,150", "t0.p0.gamma": ".5", "run.total_steps": "200"}
+    for mark, text in {**texts, "g0.name": "LoRA Unet", "g0.lr": "1e-4"}.items():
+        tab.fill(f'input[data-mark="{mark}"]', text, timeout=120_000)
+    tab.click('[data-mark="add-group"]')
+    tab.fill('input[data-mark="g1.name"]', "Embedding")
+    tab.fill('input[data-mark="g1.lr"]', "1e-3")
+    tab.locator('[data-mark="values"] tr', has_text="1.25e-4").wait_for()
+    tab.evaluate("document.activeElement.blur()")
+    _keep(tab, "class", height=1150)
+
+
+def _mistake(browser: Any, address: str) -> None:
+    tab = _tab(browser, address, scheme="dark")
+    tab.click('[data-mark="preset-6"]')
+    tab.fill('input[data-mark="t0.warmup"]', "40%")
+    tab.fill('input[data-mark="t0.p0.end"]', "-0.1")
+    tab.wait_for_selector(".finding")
+    _keep(tab, "findings", height=1000)
+
+
+def _narrow(browser: Any, address: str) -> None:
+    tab = _tab(browser, address, size=NARROW)
+    tab.click('[data-mark="preset-1"]')
+    _keep(tab, "narrow", height=1000)
+
+
+def _runs(browser: Any, address: str) -> None:
+    tab = _tab(browser, address, begun='[data-mark="run-night"]')
+    _keep(tab, "runs")
+
+
+# -- how ---------------------------------------------------------------------------------------------------------
+
+
+def _tab(
+    browser: Any, address: str, *, scheme: str = "light", size: Any = WIDE, begun: str = '[data-mark="preset-0"]'
+) -> Any:
+    tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
+    tab.goto(address)
+    tab.wait_for_selector(begun, timeout=60_000)
+    return tab
+
+
+def _keep(tab: Any, name: str, *, height: int | None = None) -> None:
+    """Write the picture of what is seen, with no more colours than it needs."""
+    from PIL import Image
+
+    if height:
+        tab.set_viewport_size({"width": tab.viewport_size["width"], "height": height})
+    tab.wait_for_timeout(1500)  # what moves has come to rest
+    path = PICTURES / f"{name}.png"
+    tab.screenshot(path=str(path))
+    with Image.open(path) as whole:
+        whole.convert("RGB").quantize(96).save(path, optimize=True)
+    tab.context.close()
+
+
+@contextmanager
+def _served(folder: Path, *options: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", "--port", "0", *options]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _write_runs(folder: Path) -> None:
+    """Write two records: one at rest, one that is on its way."""
+    plan = wd.Plan.of(lr=wd.wsd(warmup="5%", decay="20%"), run=wd.Run(total_steps=2000))
+    meaning = plan.over().targets[0].meaning
+    for name, base, updates in (("evening", 3e-4, 2000), ("night", 6e-4, 1240)):
+        (folder / name).mkdir(parents=True)
+        wd.save(plan, folder / name / "plan.yaml")
+        record = wd.Record(folder / name / "record.jsonl")
+        for step in range(0, updates, 10):
+            rate = float(meaning.value(step, base))
+            for start, phase in ((0, "warmup"), (100, "stable"), (1600, "decay")):
+                if step == start:
+                    record.add(step, "phase", step, phase)
+            record.add(step, "lr/0", rate, "rescale 0.5" if (name, step) == ("night", 800) else "")
+            record.add(step, "loss", 2.2 * math.exp(-step / 700) + 0.4 + 0.05 * math.sin(step * 1.7) * base / 3e-4)
+        record.flush()
+
+
+if __name__ == "__main__":
+    main()
