@@ -262,7 +262,7 @@ def main() -> None:
     )
     for name in peers.found:
         ratio = statistics.median(mine / base for mine, base in zip(seen[name], seen[BASE], strict=True))
-        table.add(name, statistics.median(seen[name]) * 1e6, f"{ratio:.2f}")
+        table.add(name, f"{statistics.median(seen[name]) * 1e6:,.0f}", f"{ratio:.2f}")
         table.figures[name] = {"us": statistics.median(seen[name]) * 1e6, "ratio": ratio}
     table.publish(peers.skipped)
 
