@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +15,8 @@ from typing import Any
 import warmdown as wd
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-PICTURES = Path(__file__).parent / "studio"
+ROOT = Path(__file__).parent.parent
+PICTURES = ROOT / "docs" / "studio"
 WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
 
 
@@ -83,7 +84,7 @@ def _narrow(browser: Any, address: str) -> None:
 
 
 def _runs(browser: Any, address: str) -> None:
-    tab = _tab(browser, address, begun='[data-mark="run-night"]')
+    tab = _tab(browser, address, begun='[data-mark="run-plan"]')
     _keep(tab, "runs")
 
 
@@ -126,21 +127,20 @@ def _served(folder: Path, *options: str) -> Iterator[str]:
 
 
 def _write_runs(folder: Path) -> None:
-    """Write two records: one at rest, one that is on its way."""
-    plan = wd.Plan.of(lr=wd.wsd(warmup="5%", decay="20%"), run=wd.Run(total_steps=2000))
-    meaning = plan.over().targets[0].meaning
-    for name, base, updates in (("evening", 3e-4, 2000), ("night", 6e-4, 1240)):
-        (folder / name).mkdir(parents=True)
-        wd.save(plan, folder / name / "plan.yaml")
-        record = wd.Record(folder / name / "record.jsonl")
-        for step in range(0, updates, 10):
-            rate = float(meaning.value(step, base))
-            for start, phase in ((0, "warmup"), (100, "stable"), (1600, "decay")):
-                if step == start:
-                    record.add(step, "phase", step, phase)
-            record.add(step, "lr/0", rate, "rescale 0.5" if (name, step) == ("night", 800) else "")
-            record.add(step, "loss", 2.2 * math.exp(-step / 700) + 0.4 + 0.05 * math.sin(step * 1.7) * base / 3e-4)
-        record.flush()
+    """Train the demo's two runs, and show the first as it was on its way, each with its plan beside it."""
+    plan, constant = (str(ROOT / "examples" / "demo" / f"{name}.yaml") for name in ("plan", "constant"))
+    command = [sys.executable, "-m", "warmdown", "train", plan, "--against", constant, "--out", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    record = folder / "plan" / "record.jsonl"
+    rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
+    steps = max(json.loads(row)["step"] for row in rows) + 1
+    record.write_text("".join(row for row in rows if json.loads(row)["step"] < 0.6 * steps), encoding="utf-8")
+    run = wd.Run(total_steps=steps, lr=0.1)
+    wd.save(
+        wd.Plan.of(run=run, lr=wd.Linear(start=0.0, end=1.0, steps="10%") >> wd.Cosine(end=0.0)),
+        folder / "plan" / "plan.yaml",
+    )
+    wd.save(wd.Plan.of(run=run, lr=wd.Constant(value=1.0)), folder / "constant" / "plan.yaml")
 
 
 if __name__ == "__main__":
