@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,6 +312,12 @@ def test_strict_raises_what_would_be_said() -> None:
         scheduler.step()
     with pytest.raises(wd.MetricUnused):
         scheduler.observe(loss=1.0)
+
+
+def test_every_warning_has_a_code_of_its_own_and_a_section_that_names_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "misuse.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## ([\w-]+)\n\n`(\w+)`:", page, re.MULTILINE))
+    assert sections == {kind.code: kind.__name__ for kind in wd.WarmdownWarning.__subclasses__()}
 
 
 def test_the_warning_points_at_the_line_of_the_loop() -> None:
