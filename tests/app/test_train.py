@@ -187,4 +187,5 @@ def test_from_a_shell_of_its_own(here: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert "\x1b" not in done.stdout  # colours are for a terminal
     assert re.search(r"\b[0-9a-f]{64}\b", done.stdout)

@@ -61,6 +61,28 @@ def test_a_resumed_run_ends_with_the_same_bits_wherever_it_stopped(after: int, t
     assert _rows(tmp_path / "cut") == _rows(tmp_path / "whole")
 
 
+class Scaled(Trainer):
+    """With torch's real gradient scaler, on a CPU, from a scale that overflows at first."""
+
+    def _create_accelerator(self) -> Any:
+        accelerator = super()._create_accelerator()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=7)
+        return accelerator
+
+
+def test_a_scaler_is_a_part_of_the_state_and_updates_that_it_skips_do_not_tick(tmp_path: Path) -> None:
+    whole = small.make(tmp_path / "whole", kind=Scaled)
+    digest = small.train(whole)
+    assert whole.progress.skipped > 0
+    assert whole.progress.updates + whole.progress.skipped == 39
+    assert whole.scheduler.count == whole.progress.updates
+    with pytest.raises(TrainingError, match="update 11 is saved"):
+        small.train(small.make(tmp_path / "cut", [small.Stop(11)], kind=Scaled))
+    again = small.make(tmp_path / "cut", seed=99, kind=Scaled)
+    assert small.train(again, resume_from=tmp_path / "cut" / "checkpoints") == digest
+    assert again.progress.skipped == whole.progress.skipped
+
+
 def test_a_run_that_is_resumed_twice_ends_with_the_same_bits(tmp_path: Path) -> None:
     digest = small.train(small.make())
     _stop_after(5, tmp_path, {})
