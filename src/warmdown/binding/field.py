@@ -7,6 +7,7 @@ __all__ = [
     "Call",
     "Field",
     "Groups",
+    "groups_of",
     "has_gradients",
     "parameters_of",
     "stand_in",
@@ -16,6 +17,7 @@ __all__ = [
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -25,6 +27,9 @@ from warmdown.binding.slots import Group, Place, Row, Slot, Tensors, Window, pla
 from warmdown.errors import BindingError, nearest
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
+
+groups_of: Callable[[Any], Any] = attrgetter("param_groups")
+"""Asks an optimizer for its groups, for those who look at every step: it costs half of what a method does."""
 
 
 class Field:

@@ -7,7 +7,7 @@ __all__ = ["swap_one", "swap_rows"]
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from warmdown.binding.field import Field
+from warmdown.binding.field import Field, groups_of
 from warmdown.binding.slots import Group
 
 Asked: TypeAlias = int
@@ -32,7 +32,7 @@ def swap_rows(
     optimizer, seen, count = _as_it_is(field)
     asked, row = (yield None), None
     while True:
-        now = optimizer.param_groups
+        now = groups_of(optimizer)
         row = next(rows, None) if asked == at and now is seen and len(now) == count else None
         if row is held:
             for group, old in zip(groups, held):  # noqa: B905  # the same: a constant stretch is only looked at
@@ -65,7 +65,7 @@ def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> G
     optimizer, seen, count = _as_it_is(field)
     asked, value = (yield None), None
     while True:
-        now = optimizer.param_groups
+        now = groups_of(optimizer)
         value = next(values, None) if asked == at and now is seen and len(now) == count else None
         if value is held:
             for group in groups:
@@ -87,7 +87,7 @@ def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> G
 
 def _as_it_is(field: Field) -> tuple[Any, Any, int]:
     """Return what tells without a call whether a field is current: the optimizer, its groups, how many they are."""
-    seen = field.optimizer.param_groups if field.is_current else None
+    seen = groups_of(field.optimizer) if field.is_current else None
     return field.optimizer, seen, len(field.groups)
 
 
