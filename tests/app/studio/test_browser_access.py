@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FOCUSED = "document.activeElement?.closest('[data-mark]')?.dataset.mark ?? ''"
+FOCUSED = "(document.activeElement?.closest('[data-mark]')?.dataset.mark ?? '')"
 
 
 class Screens:

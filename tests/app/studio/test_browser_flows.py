@@ -44,6 +44,8 @@ def test_the_slider_reads_the_curve_by_keyboard(tab: Page) -> None:
     tab.focus('[data-mark="cursor"]')
     tab.keyboard.press("ArrowRight")
     tab.wait_for_function("/Update 1: lr 3e-7/.test(document.querySelector('.reading').innerText)")
+    field(tab, "g0.lr").fill("1e-3")
+    tab.wait_for_function("/Update 1: lr 5e-7/.test(document.querySelector('.reading').innerText)")
 
 
 def test_log_zoom_theme_and_kept_candidates_are_drawn(tab: Page) -> None:

@@ -68,7 +68,9 @@ class Watching:
                         self._log_button()
                     self.plot = Plot()
                 with card("Latest values", "latest"):
-                    self.latest = tag("div", classes="scroll", tabindex="0", role="region", aria_label="Latest values")
+                    self.latest = tag(
+                        "div", classes="scroll", tabindex="0", role="region", aria_label="Table of values"
+                    )
 
     async def look(self) -> None:
         """Read on, and show what is new."""

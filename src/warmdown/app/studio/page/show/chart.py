@@ -31,7 +31,7 @@ class Chart:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.at = 0
+        self.at: int | None = None
         with tag("section", classes="card curve", aria_labelledby="head-curve"):
             with tag("div", classes="pinned"):
                 with tag("div", classes="head line"):
@@ -86,7 +86,7 @@ class Chart:
         self.draw()
 
     def _zoom(self, share: float) -> None:
-        stop, at = self.studio.look.stop, float(self.at)
+        stop, at = self.studio.look.stop, float(self.at or 0)
         start, end = (0.0, float(stop))
         if share:
             half = stop * share / 4
@@ -100,20 +100,23 @@ class Chart:
     # -- what is read --------------------------------------------------------------------------------------------
 
     def _read(self, step: int) -> None:
-        look = self.studio.look
         self.at = step
-        told = [f"{curve.label} {value_text(_at(curve.points, step))}" for curve in look.curves[:_MOST_FACTS]]
-        self.readout._text = (
-            f"{look.clock.removesuffix('s').capitalize()} {count(step)}: {', '.join(told)}" if told else ""
-        )
-        self.readout.update()
+        self._show_reading(self.studio.look, step)
         self.plot.point(step)
+
+    def _show_reading(self, look: Look, step: int) -> None:
+        told = [f"{curve.label} {value_text(_at(curve.points, step))}" for curve in look.curves[:_MOST_FACTS]]
+        unit = look.clock.removesuffix("s").capitalize()
+        self.readout._text = f"{unit} {count(step)}: {', '.join(told)}" if told else ""
+        self.readout.update()
 
     def _tell(self) -> None:
         look = self.studio.look
         self.plot.call(self.studio.told.summary or "No curve yet.")
         if self.cursor.props.get("max") != str(max(look.stop, 1)):
             self.cursor.props["max"] = str(max(look.stop, 1))
+        if self.at is not None:
+            self._show_reading(look, min(self.at, look.stop))
         self._show_facts(look)
 
     def _show_facts(self, look: Look) -> None:
