@@ -48,6 +48,11 @@ for branch in trainer.branch_cooldowns(OUT / "trunk", LENGTHS, curve="1-sqrt", o
     print(f"   cosine of the same length, all {branch.stop} updates anew: {cosine.metrics['eval_loss']:.3f}")
     records |= {f"cooldown {branch.length}": branch.record, f"cosine {branch.stop}": cosine.record}
 
-shown = {name: curves(record, leave_out=("phase", "samples_per_second", "train_loss_epoch", "eval_loss_epoch",
-                                         "bits_per_byte")) for name, record in records.items()}  # fmt: skip
+shown = {}
+for name, record in records.items():
+    shown[name] = wd.Record()
+    for row in curves(record):
+        # the fall of the first updates would flatten the rest
+        if row.target == "lr" or (row.target == "training loss" and row.step >= UPDATES // 4):
+            shown[name].add(row.step, row.target, row.value)
 print(plot.save(shown, OUT / "wsd.html", title="One trunk, three cooldowns"))
