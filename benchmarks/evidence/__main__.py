@@ -75,12 +75,17 @@ def report_command(results: Path, page: Path) -> None:
     head, _, rest = text.partition(_BEGIN)
     _, _, foot = rest.partition(_END)
     page.write_text(f"{head}{_BEGIN}\n\n{tables(results)}\n{_END}{foot}", encoding="utf-8")
-    write_json(EVIDENCE, {"settings": [facts(settings[name], results) for name in _held(results)]})
+    write_json(EVIDENCE, stored(results))
 
 
 def tables(results: Path = RESULTS) -> str:
     """Return the tables of every setting that has runs."""
     return "\n".join(report(name, results) for name in _held(results)) or "No runs are stored yet.\n"
+
+
+def stored(results: Path = RESULTS) -> dict[str, Any]:
+    """Return what ``warmdown suggest`` goes by: the facts of every setting that has runs."""
+    return {"settings": [facts(settings[name], results) for name in _held(results)]}
 
 
 def _held(results: Path) -> list[str]:

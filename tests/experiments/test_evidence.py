@@ -10,7 +10,7 @@ import pytest
 
 from warmdown.experiments.compare import Comparison
 from warmdown.experiments.runs import Result, RunSpec
-from warmdown.experiments.suggest import Evidence, suggest
+from warmdown.experiments.suggest import EVIDENCE, Evidence, suggest
 
 pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]
@@ -122,9 +122,21 @@ def test_every_method_makes_a_plan_for_its_length() -> None:
             plan.over(Run(epochs=plan.run.epochs, steps_per_epoch=79))
 
 
-@pytest.mark.skipif(not (ROOT / "docs" / "evidence.md").exists(), reason="no runs are stored yet, so there is no page")
 def test_the_page_says_what_the_stored_runs_say() -> None:
     from benchmarks.evidence.__main__ import _BEGIN, _END, tables
 
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert page.partition(_BEGIN)[2].partition(_END)[0].strip() == tables().strip()
+
+
+def test_the_package_brings_what_the_stored_runs_say_of_at_least_eight_seeds_and_equal_trials() -> None:
+    from benchmarks.evidence.__main__ import stored
+    from benchmarks.evidence.pipeline import RESULTS, kept
+
+    brought = json.loads(EVIDENCE.read_text(encoding="utf-8"))
+    assert brought == json.loads(json.dumps(stored()))
+    assert {one["kind"] for one in brought["settings"]} == {"images", "text"}
+    for one in brought["settings"]:
+        assert {len(held) for held in kept(one["name"]).values()} == {8}
+        tuned = (RESULTS / one["name"] / "tuned").glob("*.json")
+        assert {len(json.loads(path.read_text(encoding="utf-8"))["trials"]) for path in tuned} == {8}

@@ -106,10 +106,17 @@ def test_without_any_evidence_it_says_how_to_make_it() -> None:
         suggest(kind="images", held=[])
 
 
-def test_the_evidence_that_comes_along_can_be_read_and_suggests_plans_that_are_plans() -> None:
-    for one in evidence():
-        found = suggest(kind=one.kind, updates=one.updates, held=[one])
+def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_not_speak_of() -> None:
+    every = evidence()
+    assert {one.kind for one in every} == {"images", "text"}
+    for one in every:
+        found = suggest(kind=one.kind, updates=one.updates)
         assert found.plan.over().length == one.updates
+        assert found.method in {method.name for method in one.ranked}
+        with pytest.raises(TrainingError, match="too far from it"):
+            suggest(kind=one.kind, updates=100 * one.updates)
+    with pytest.raises(TrainingError, match=r"no evidence about it\. .*images"):
+        suggest(kind="audio")
 
 
 def test_the_command_prints_a_plan_that_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
