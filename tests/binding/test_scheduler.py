@@ -13,6 +13,7 @@ from tests.binding.loops import curve, each_rate, model, sgd, train
 from tests.strategies import schedules
 
 import warmdown as wd
+from warmdown.binding.course import _looks_flat
 
 RUN = wd.Run(total_steps=1000)
 
@@ -51,6 +52,16 @@ def test_what_is_written_step_by_step_is_what_a_seek_writes_bit_for_bit(schedule
             assert each_rate(optimizer) == each_rate(other)
             assert stepped.count == step
         stepped.step()
+
+
+@given(schedule=schedules().filter(fits), start=st.integers(0, 500), size=st.integers(1, 100))
+@settings(max_examples=100)
+def test_what_looks_flat_by_its_form_is_flat(schedule: wd.Schedule, start: int, size: int) -> None:
+    whole = wd.Constant(value=0.5, steps=start // 2) >> (wd.Constant(steps=40) >> schedule).clip(low=0.01)
+    if _looks_flat(whole, start, start + size):
+        assert len(set(whole(np.arange(start, start + size + 1)))) == 1
+    assert _looks_flat(wd.wsd(warmup=10, decay=10).over(RUN), 10, 989)
+    assert not _looks_flat(wd.wsd(warmup=10, decay=10).over(RUN), 10, 990)
 
 
 def test_values_are_those_of_the_schedule_at_a_million_steps() -> None:

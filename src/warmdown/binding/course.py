@@ -14,7 +14,19 @@ import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
-from warmdown.schedules import Function, Meaning, Phase, Schedule, Set
+from warmdown.schedules import (
+    Chain,
+    Clipped,
+    Constant,
+    Function,
+    Meaning,
+    Named,
+    Phase,
+    Product,
+    Schedule,
+    Set,
+    Sum,
+)
 from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
 
 Array = npt.NDArray[np.float64]
@@ -166,8 +178,21 @@ def _has_function(schedule: Schedule) -> bool:
 
 
 def _is_flat(schedule: Schedule, steps: Array) -> bool:
+    if _looks_flat(schedule, float(steps[0]), float(steps[-1])):
+        return True
     first, last = schedule(steps[[0, -1]]).tolist()
     return bool(first == last and (schedule(steps) == first).all())
+
+
+def _looks_flat(schedule: Schedule, first: float, last: float) -> bool:
+    """Tell by its form alone whether a schedule rests, as the trunk of most plans does: no value is worked out."""
+    if isinstance(schedule, Chain):
+        index, begun = schedule.at(first)
+        is_inside = schedule.at(last)[0] == index
+        return is_inside and _looks_flat(schedule.members[index], first - begun, last - begun)
+    if isinstance(schedule, Product | Sum | Clipped | Named):
+        return all(_looks_flat(part, first, last) for part in schedule.parts())
+    return isinstance(schedule, Constant)
 
 
 def on_schedules(meaning: Meaning, change: Callable[[Schedule], Schedule]) -> Meaning:

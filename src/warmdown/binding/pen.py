@@ -86,11 +86,12 @@ class Pen:
     def turn(self, samples: float | None, tokens: float | None) -> None:
         """Go on by one step, past the end of the window."""
         count, position = self.count, self.position
-        steps = self._steps_until_the_end(position) if self.course.can_be_foreseen else 1
+        can_be_foreseen = self.course.can_be_foreseen
+        steps = self._steps_until_the_end(position) if can_be_foreseen else 1
         positions = self.clock.ahead(count, position, steps)
         if positions is None:
             self._move(count + 1, self.clock.tick(position, samples, tokens))
-        elif not self.course.can_be_foreseen:
+        elif not can_be_foreseen:
             self._move(count + 1, float(positions[1]))
         else:
             self._open(count, positions, self._writes_ahead(positions))
