@@ -67,6 +67,7 @@ def race(
                 times[name].append(_seconds(contenders[name], many))
                 gc.collect()
     finally:
+        gc.unfreeze()
         gc.enable()
     return {name: Times(seconds) for name, seconds in times.items()}
 
@@ -80,6 +81,7 @@ def _seconds(call: Callable[[], object], calls: int) -> float:
 
 def _quiet() -> None:
     gc.collect()
+    gc.freeze()  # what was there before is not looked through again between two measurements
     gc.disable()
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

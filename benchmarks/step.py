@@ -23,6 +23,9 @@ def main() -> None:
     publish_fields()
 
 
+EMPTY = "a method of nothing"
+
+
 def publish_step() -> None:
     """Tell what warmup and cosine cost for one rate in each of 1 to 1000 groups."""
     publish_rates("step", "`step()`, float rate, warmup and cosine, over the bare loop", groups_of)
@@ -40,7 +43,7 @@ def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch
         found = Peers({"bare loop": bare_loop(made(size))}, peers.skipped)
         for name, build in CONTENDERS.items():
             found.add(name, partial(build, made(size)))
-        times = race(found.found, calls=max(10, 1000 // size), rounds=9)
+        times = race(found.found, calls=max(10, 2000 // size), rounds=15)
         for name, measured in times.items():
             ratios.setdefault(name, []).append(measured.over(times["bare loop"]))
     for name, row in ratios.items():
@@ -51,25 +54,31 @@ def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch
 
 def publish_constant() -> None:
     """Tell what a step costs in a phase that changes nothing."""
-    steps = {f"{size} groups": constant(groups_with_bases(size)) for size in SIZES}
-    times = race(steps, calls=5000, rounds=15)
-    table = Table("constant", "`step()` in a constant phase: nothing is written", ("groups", "µs"))
+    steps = {_groups(size): constant(groups_with_bases(size)) for size in SIZES}
+    times = race({EMPTY: Empty().step, **steps}, calls=20_000, rounds=31)
+    table = Table(
+        "constant", "`step()` in a constant phase: nothing is written", ("call", "µs", "over a method of nothing")
+    )
     for name, measured in times.items():
-        table.add(name, measured.median * 1e6)
+        table.add(name, measured.median * 1e6, f"{measured.over(times[EMPTY]):.2f}x")
         table.figures[name] = measured.median * 1e6
     table.publish()
 
 
 def publish_fields() -> None:
     """Tell what several fields at once cost, over a bare loop for each."""
-    question = "`step()`, several fields of 10 groups, over a bare loop for each field"
-    table = Table("fields", question, ("contender", "ratio"))
+    question = "`step()`, several fields at once, over a bare loop for each field"
+    table = Table("fields", question, ("contender", *map(_groups, SIZES)))
     for name, (build, fields) in MANY.items():
-        racers = {"bare loops": bare_fields(groups_of(10), fields), name: build(groups_of(10))}
-        times = race(racers, calls=300, rounds=9)
-        table.figures[name] = times[name].over(times["bare loops"])
-        table.add(name, f"{table.figures[name]:.2f}x")
+        table.figures[name] = [_over_bare_fields(build, fields, size) for size in SIZES]
+        table.add(name, *(f"{ratio:.2f}x" for ratio in table.figures[name]))
     table.publish()
+
+
+def _over_bare_fields(build: Contender, fields: int, size: int) -> float:
+    racers = {"bare": bare_fields(groups_of(size), fields), "ours": build(groups_of(size))}
+    times = race(racers, calls=max(10, 3000 // size), rounds=15)
+    return times["ours"].over(times["bare"])
 
 
 def groups_of(count: int) -> torch.optim.Optimizer:
@@ -115,6 +124,13 @@ def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """warmdown, trusting its caller, because no optimizer runs here."""
     plan = wd.warmup_cosine(warmup=WARMUP)
     return wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=TOTAL), count="attempts").step
+
+
+class Empty:
+    """What calling a method costs that does nothing."""
+
+    def step(self, epoch: None = None, samples: None = None, tokens: None = None) -> None:
+        """Do nothing."""
 
 
 def constant(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
@@ -196,7 +212,7 @@ MANY: dict[str, tuple[Contender, int]] = {
 
 
 def _groups(count: int) -> str:
-    return f"{count} group{'s' if count > 1 else ''}"
+    return "1 group" if count == 1 else f"{count} groups"
 
 
 if __name__ == "__main__":
