@@ -110,7 +110,7 @@ class Life(RuleBasedStateMachine):
 
     # -- what may happen -----------------------------------------------------------------------------------------
 
-    @rule(steps=st.integers(1, 20_000))
+    @rule(steps=st.integers(1, 500) | st.sampled_from([4096, 8192, 20_000, 50_000]))
     def train(self, steps: int) -> None:
         for _ in range(steps):
             self.scheduler.step()
@@ -220,8 +220,8 @@ def test_a_short_life_agrees_with_the_reference() -> None:
 
 @pytest.mark.filterwarnings("ignore::warmdown.errors.WarmdownWarning")
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(1800)
 def test_a_long_life_of_a_million_steps_agrees_with_the_reference() -> None:
     before = Life.steps
-    live(lives=120, rules=60)
+    live(lives=50, rules=40)
     assert Life.steps - before >= 1_000_000
