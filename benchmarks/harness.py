@@ -132,6 +132,7 @@ class Table:
         """Print the table, and write it with the machine and all versions beside it."""
         print(self.markdown())
         data = {
+            "script": Path(sys.argv[0]).stem,
             "question": self.question,
             "columns": self.columns,
             "rows": self.rows,
