@@ -14,7 +14,8 @@ from torch._dynamo.utils import counters
 
 import warmdown as wd
 
-RUN = wd.Run(total_steps=1000)
+RUN = wd.Run(total_steps=1002)
+"""A thousand updates, after two that compile."""
 
 
 @pytest.fixture(autouse=True)
