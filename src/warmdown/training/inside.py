@@ -23,7 +23,6 @@ from warmdown.training.planning import Bases, tell_metrics
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.rng import restore
 
-
 _PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
 """Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
 
