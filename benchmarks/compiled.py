@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from benchmarks.harness import Peers, Table, race
+from benchmarks.harness import Peers, Table, in_groups, race
 from torch._dynamo.utils import counters
 
 import warmdown as wd
@@ -32,7 +32,7 @@ def publish_time() -> None:
     question = (
         f"Compiled AdamW of groups of {NUMBERS} numbers, and scheduler, tensor rate, over the compiled AdamW alone"
     )
-    heads = ("1 group", *(f"{size} groups" for size in SIZES[1:]), "µs added at 1 group")
+    heads = (*map(in_groups, SIZES), "µs added at 1 group")
     table = Table("compiled", question, ("contender", *heads))
     added: dict[str, float] = {}
     ratios: dict[str, list[float]] = {}

@@ -6,7 +6,6 @@ one, and a median would tell of them, in our favour.
 
 from __future__ import annotations
 
-import gc
 import math
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 
 import torch
 from benchmarks.compiled import adamw, compiled
-from benchmarks.harness import Peers, Table, race
+from benchmarks.harness import Peers, Table, in_groups, race
 from torch.optim import lr_scheduler, swa_utils
 
 import warmdown.compat.lr_scheduler as ours
@@ -64,7 +63,6 @@ class Told:
 def main() -> None:
     """Measure all names, with groups that are alike and with groups that are not, and one with a compiled step."""
     warnings.simplefilter("ignore")
-    gc.freeze()  # what is loaded need not be looked through between two measurements
     publish("dropin", "`step()` of torch's names: torch's time over ours", alike)
     publish("dropin_own_bases", "The same, each group with a base rate of its own", each_its_own)
     publish_compiled()
@@ -72,8 +70,7 @@ def main() -> None:
 
 def publish(name: str, question: str, groups: Callable[[int], torch.optim.Optimizer]) -> None:
     """Race every name against its original at each size."""
-    heads = (f"{size} group{'s' if size > 1 else ''}" for size in SIZES)
-    table = Table(name, question, ("name", *heads))
+    table = Table(name, question, ("name", *map(in_groups, SIZES)))
     for each, build in NAMES.items():
         cells = [compared(build, partial(groups, size), 3000 // (size + 10)) for size in SIZES]
         table.add(each, *(f"{ratio:.1f}x, {mine * 1e6:.2f} µs" for ratio, mine in cells))
@@ -84,7 +81,7 @@ def publish(name: str, question: str, groups: Callable[[int], torch.optim.Optimi
 def publish_compiled() -> None:
     """Tell what a name adds to a compiled step whose rates are tensors."""
     question = "Compiled AdamW and CosineAnnealingLR, rates that are tensors, over the compiled AdamW alone"
-    table = Table("dropin_compiled", question, ("contender", *(f"{size} groups" for size in COMPILED_SIZES)))
+    table = Table("dropin_compiled", question, ("contender", *map(in_groups, COMPILED_SIZES)))
     ratios: dict[str, list[float]] = {"ours": [], "torch": []}
     for size in COMPILED_SIZES:
         torch._dynamo.reset()  # or the limit of recompilations counts the other sizes

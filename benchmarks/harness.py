@@ -150,6 +150,11 @@ class Table:
         return "\n".join([f"**{self.question}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 
 
+def in_groups(count: int) -> str:
+    """Say how many groups."""
+    return "1 group" if count == 1 else f"{count} groups"
+
+
 def machine() -> dict[str, str | int | None]:
     """Return what the figures were taken on."""
     import os

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from benchmarks.harness import Peers, Table, race
+from benchmarks.harness import Peers, Table, in_groups, race
 
 import warmdown as wd
 
 TOTAL, WARMUP = 10_000_000, 100_000
 SIZES = (1, 10, 100, 1000)
+EMPTY = "a method of nothing"
 Contender = Callable[[torch.optim.Optimizer], Callable[[], object]]
 
 
@@ -21,9 +22,6 @@ def main() -> None:
     warnings.simplefilter("ignore")
     publish_step()
     publish_fields()
-
-
-EMPTY = "a method of nothing"
 
 
 def publish_step() -> None:
@@ -36,7 +34,7 @@ def publish_step() -> None:
 
 def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch.optim.Optimizer]) -> None:
     """Race all contenders at each size."""
-    table = Table(name_of_table, question, ("contender", *map(_groups, SIZES)))
+    table = Table(name_of_table, question, ("contender", *map(in_groups, SIZES)))
     ratios: dict[str, list[float]] = {}
     peers = Peers()
     for size in SIZES:
@@ -54,7 +52,7 @@ def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch
 
 def publish_constant() -> None:
     """Tell what a step costs in a phase that changes nothing."""
-    steps = {_groups(size): constant(groups_with_bases(size)) for size in SIZES}
+    steps = {in_groups(size): constant(groups_with_bases(size)) for size in SIZES}
     times = race({EMPTY: Empty().step, **steps}, calls=20_000, rounds=31)
     table = Table(
         "constant", "`step()` in a constant phase: nothing is written", ("call", "µs", "over a method of nothing")
@@ -68,7 +66,7 @@ def publish_constant() -> None:
 def publish_fields() -> None:
     """Tell what several fields at once cost, over a bare loop for each."""
     question = "`step()`, several fields at once, over a bare loop for each field"
-    table = Table("fields", question, ("contender", *map(_groups, SIZES)))
+    table = Table("fields", question, ("contender", *map(in_groups, SIZES)))
     for name, (build, fields) in MANY.items():
         table.figures[name] = [_over_bare_fields(build, fields, size) for size in SIZES]
         table.add(name, *(f"{ratio:.2f}x" for ratio in table.figures[name]))
@@ -209,10 +207,6 @@ MANY: dict[str, tuple[Contender, int]] = {
     "torch OneCycleLR: lr, beta1": (torch_one_cycle, 2),
     "warmdown: lr, beta1, weight decay": (ours_three, 3),
 }
-
-
-def _groups(count: int) -> str:
-    return "1 group" if count == 1 else f"{count} groups"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,10 @@ def _write_runs(folder: Path) -> None:
     rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
     steps = max(json.loads(row)["step"] for row in rows) + 1
     record.write_text("".join(row for row in rows if json.loads(row)["step"] < 0.6 * steps), encoding="utf-8")
-    run = wd.Run(total_steps=steps, lr=0.1)
-    wd.save(
-        wd.Plan.of(run=run, lr=wd.Linear(start=0.0, end=1.0, steps="10%") >> wd.Cosine(end=0.0)),
-        folder / "plan" / "plan.yaml",
-    )
-    wd.save(wd.Plan.of(run=run, lr=wd.Constant(value=1.0)), folder / "constant" / "plan.yaml")
+    for name in ("plan", "constant"):
+        planned = wd.load(ROOT / "examples" / "demo" / f"{name}.yaml")
+        run = wd.Run(total_steps=steps, lr=planned.run.lr)
+        wd.save(replace(planned, run=run), folder / name / "plan.yaml")
 
 
 if __name__ == "__main__":

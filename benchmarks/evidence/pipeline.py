@@ -40,7 +40,7 @@ def tune(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: i
             jobs=jobs,
         )
         folder = results / setting.name / "tuned"
-        write_file(folder / f"{_file_name(method)}.yaml", dumps(found.plan).encode())
+        write_file(folder / f"{_file_name(method)}.yaml", dumps(found.plan))
         trials = {"method": method, "metric": found.metric, "trials": [trial.to_dict() for trial in found.trials]}
         write_file(folder / f"{_file_name(method)}.json", _compact(trials))
         say(f"{setting.name}: {method}: base rate {found.plan.run.lr:.3g}, {found.metric} {found.best.metric:.4g}")

@@ -194,17 +194,10 @@ def test_an_engine_whose_library_is_missing_is_named(tmp_path: Path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_ray_makes_the_same_runs(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    here, there = compared(None), compared(tmp_path / "runs", engine="ray", jobs=2)
-    assert [row.metric for row in here.rows()] == [row.metric for row in there.rows()]
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_dask_makes_the_same_runs(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    here, there = compared(None), compared(tmp_path / "runs", engine="dask", jobs=2)
+@pytest.mark.parametrize(("engine", "library"), [("dask", "distributed"), ("ray", "ray")])
+def test_a_cluster_makes_the_same_runs(tmp_path: Path, engine: Any, library: str) -> None:
+    pytest.importorskip(library)
+    here, there = compared(None), compared(tmp_path / "runs", engine=engine, jobs=2)
     assert [row.metric for row in here.rows()] == [row.metric for row in there.rows()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["write_json", "write_file"]
+__all__ = ["write_file", "write_json"]
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from warmdown.files import write_whole
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    write_file(path, json.dumps(_finite(content), indent=1, ensure_ascii=False).encode())
+    write_file(path, json.dumps(_finite(content), indent=1, ensure_ascii=False))
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
     """Write a file beside its place, and move it there when all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)

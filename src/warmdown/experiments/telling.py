@@ -61,11 +61,11 @@ def save(comparison: Comparison, path: str | PathLike[str]) -> Path:
     if path.suffix == ".json":
         write_json(path, comparison.to_dict())
     elif path.suffix == ".md":
-        write_file(path, markdown(comparison).encode())
+        write_file(path, markdown(comparison))
     elif path.suffix == ".html":
-        write_file(path, drawing.page(*drawn, tables={"Plans": table(comparison)}).encode())
+        write_file(path, drawing.page(*drawn, tables={"Plans": table(comparison)}))
     elif path.suffix in (".png", ".svg"):
-        write_file(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn).encode())
+        write_file(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn))
     else:
         raise ScheduleError(f"save(path={str(path)!r}): no kind of report. Use .html, .png, .svg, .md or .json.")
     return path

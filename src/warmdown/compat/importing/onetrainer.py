@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 from warmdown.compat.importing.entry import Mode, from_torch
 from warmdown.compat.importing.made import built
 from warmdown.compat.names import onetrainer_schedule
-from warmdown.compat.names.onetrainer import warmup_of
+from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan
 from warmdown.run import Run
@@ -46,7 +46,7 @@ def of_onetrainer(
         ScheduleError: A name, a class or a parameter is not one.
     """
     steps = warmup_of(_warmup(settings), total_steps)
-    if _named(settings) != "CUSTOM":
+    if name_of(settings["learning_rate_scheduler"]) != "CUSTOM":
         return _of_a_name(settings, total_steps, steps)
     rate = lr if lr is not None else settings.get("learning_rate")
     config = _class_of(settings, _facts(settings, mode, total_steps, steps, rate))
@@ -83,11 +83,6 @@ def _after(warmup: int, config: Mapping[str, Any], allow: Sequence[str]) -> Call
 
 
 # -- what the settings say -----------------------------------------------------------------------------------------
-
-
-def _named(settings: Settings) -> str:
-    name = settings["learning_rate_scheduler"]
-    return str(getattr(name, "value", name)).upper()
 
 
 def _warmup(settings: Settings) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ONETRAINER_NAMES", "onetrainer_schedule"]
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from warmdown.compat.names.shapes import after_warmup, hard_restarts, waves
 from warmdown.errors import ScheduleError, nearest
@@ -33,7 +34,7 @@ def onetrainer_schedule(
         >>> [round(rex(step), 4) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.5, 1.0, 0.9091, 0.0]
     """
-    name = str(getattr(name, "value", name)).upper()
+    name = name_of(name)
     if name not in _NAMED:
         raise ScheduleError(f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, ONETRAINER_NAMES)}")
     if not 0 <= min_factor <= 1:
@@ -64,6 +65,11 @@ _ELSEWHERE = {
     "CUSTOM": "a custom class is given by its dotted path: use from_settings, from_torch, or class_path in a plan.",
 }
 ONETRAINER_NAMES = tuple(_NAMED)
+
+
+def name_of(given: Any) -> str:
+    """Return the name of a schedule that is given as text or as a member of OneTrainer's enumeration."""
+    return str(getattr(given, "value", given)).upper()
 
 
 def warmup_of(given: float, total_steps: int) -> int:

@@ -194,10 +194,10 @@ class Phases:
 
     def _move(self, number: int, to: int) -> None:
         studio = self.studio
-        to = min(max(to, 0), len(studio.draft.tracks[studio.track].phases) - 1)
+        last = len(studio.draft.tracks[studio.track].phases) - 1
+        to = min(max(to, 0), last)
         if studio.open_phase == number:
             studio.open_phase = to
-        last = len(studio.draft.tracks[studio.track].phases) - 1
         # the one that can be pressed again
         mark = f"up-{to}" if to == last or 0 < to < number else f"down-{to}"
         studio.change(move_phase(studio.draft, studio.track, number, to))
