@@ -8,7 +8,7 @@ import atexit
 import math
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -252,7 +252,8 @@ class _FirstSteps:
         self._calls = 0
         self._were_finite = False
         self._strange = 0
-        self._parameter: tuple[int, int] | None = None
+        self._version: int | None = None
+        self._gradient: Callable[[], Any] = _nothing
 
     def may_trust(self, watch: Watch, scheduler: Scheduler) -> bool:
         """Trust a scheduler that is stepped with nothing computed; else wait for an update."""
@@ -277,10 +278,9 @@ class _FirstSteps:
         one = next((one for each in scheduler.optimizers for one in parameters_of(each) if one.requires_grad), None)
         if one is None:
             return False
-        before, now = self._parameter, (one._version, id(one.grad))
-        self._parameter = now
-        has_changed = before is not None and now[0] != before[0]
-        is_renewed = one.grad is None or (before is not None and now[1] != before[1])
+        has_changed = self._version is not None and one._version != self._version
+        is_renewed = one.grad is None or self._gradient() is not one.grad  # an id may come again for a new one
+        self._version, self._gradient = one._version, _nothing if one.grad is None else weakref.ref(one.grad)
         self._strange = self._strange + 1 if has_changed and is_renewed else 0
         return self._strange >= 3 or (self._calls >= _MANY and not any(map(has_gradients, scheduler.optimizers)))
 
@@ -297,6 +297,10 @@ def _was_skipped(optimizer: Any) -> bool:
 
 def _is_capturing() -> bool:
     return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]
+
+
+def _nothing() -> None:
+    """Stand for what is gone."""
 
 
 def _work() -> int:
