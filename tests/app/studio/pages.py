@@ -156,6 +156,7 @@ def end(server: Server) -> None:
 def opened(browser: Browser, width: int = 1280, scheme: str = "light") -> Iterator[BrowserContext]:
     """Open a browser that remembers nothing; what its pages complain of is an error."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)  # other tests may have the machine meanwhile
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     yield context

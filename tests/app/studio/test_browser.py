@@ -1,11 +1,13 @@
-"""The document's example in a real browser: typed into an empty window, and its table read back."""
+"""The page in a real browser: the document's example is typed and read back, and no press is lost."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.app.studio.pages import field, press
+from tests.app.studio.pages import field, press, text_has
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,3 +39,36 @@ def test_the_documents_example_is_typed_into_an_empty_window_and_its_table_read_
 def rows_of(table: str) -> list[list[str]]:
     """Return the step and the two values of each row; what happens there stands in a further column."""
     return [row.split("\t")[:3] for row in table.splitlines() if row[:1].isdigit()]
+
+
+def test_a_press_acts_though_the_page_moves_or_is_built_anew_before_the_release(tab: Page) -> None:
+    press(tab, "pick-cosine")
+    field(tab, "t0.p0.end").fill("0.25")
+    with held_down(tab, "add-group"):
+        tab.evaluate("document.querySelector('main, .side').style.marginTop = '90px'")
+    field(tab, "g1.name").wait_for()
+    with held_down(tab, "tab-take"):
+        tab.evaluate("document.querySelector('.below').style.marginTop = '90px'")
+    text_has(tab, "end: 0.25")
+    with held_down(tab, "add-group"):
+        tab.keyboard.press("Control+z")
+        field(tab, "g1.name").wait_for(state="detached")
+    field(tab, "g1.name").wait_for()
+
+
+def test_a_press_that_is_drawn_away_acts_on_nothing_and_a_plain_one_acts_once(tab: Page) -> None:
+    press(tab, "pick-cosine")
+    with held_down(tab, "add-group"):
+        tab.mouse.move(900, 300)
+    press(tab, "add-group")
+    field(tab, "g1.name").wait_for()
+    assert field(tab, "g2.name").count() == 0
+
+
+@contextmanager
+def held_down(tab: Page, mark: str) -> Iterator[None]:
+    """Press what has a mark, and let go at the same place after something has happened."""
+    tab.hover(f'[data-mark="{mark}"]')
+    tab.mouse.down()
+    yield
+    tab.mouse.up()

@@ -15,6 +15,25 @@ addEventListener("keydown", (event) => {
   const copy = new KeyboardEvent("keydown", event);
   if (!document.querySelector(".nicegui-layout")?.dispatchEvent(copy)) event.preventDefault();
 });
+// A press belongs to the button that it began on, also when an answer moved the page or built it anew before the release.
+let pressed = null;
+const holder = ({ button, mark }) => (button.isConnected ? button : mark && window.warmdown.marked(mark));
+addEventListener("pointerdown", (event) => {
+  const button = event.isPrimary && event.button === 0 ? event.target.closest("button, [role=tab]") : null;
+  pressed = button && { button, mark: button.dataset.mark, x: event.clientX, y: event.clientY };
+}, true);
+addEventListener("pointercancel", () => (pressed = null), true);
+addEventListener("click", (event) => {
+  if (pressed && holder(pressed)?.contains(event.target)) pressed = null;
+}, true);
+addEventListener("pointerup", (event) => {
+  const held = pressed;
+  if (!held || Math.hypot(event.clientX - held.x, event.clientY - held.y) > 5) return void (pressed = null);
+  setTimeout(() => {
+    if (pressed === held) holder(held)?.click(); // the browser's own click, if there was one, came before
+    if (pressed === held) pressed = null;
+  });
+}, true);
 // Menus and tooltips hang beside the page's landmarks: a menu becomes one, and a tooltip says what its button says.
 const hung = new MutationObserver(() => {
   for (const menu of document.querySelectorAll('body > [id^="q-portal--menu"]')) {
@@ -72,10 +91,12 @@ window.warmdown = {
     const kept = sessionStorage.getItem("warmdown-draft") ?? "";
     return { link, kept, dark: matchMedia("(prefers-color-scheme: dark)").matches };
   },
+  marked(mark) {
+    return document.querySelector(`[data-mark="${CSS.escape(mark)}"]`);
+  },
   focus(mark) {
-    const find = () => document.querySelector(`[data-mark="${CSS.escape(mark)}"]`);
     const reach = (tries) => {
-      const found = find();
+      const found = this.marked(mark);
       const inner = found?.matches("input, button, [tabindex]") ? found : found?.querySelector("input, button");
       if (inner) inner.focus();
       else if (tries) setTimeout(() => reach(tries - 1), 30);
