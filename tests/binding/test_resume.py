@@ -423,6 +423,18 @@ def test_a_trunk_branches_into_cooldowns_that_share_it() -> None:
     assert branches[0].phase == wd.Phase("decay", 300, 350)
 
 
+def test_a_run_in_which_two_fields_decay_ends_with_the_later_of_them() -> None:
+    optimizer = fresh()
+    scheduler = wd.Scheduler(optimizer, PLAN, after_end="raise")
+    used(optimizer, scheduler, 300)
+    scheduler.decay_now(100)
+    scheduler.decay_now(50)  # of the same field: it takes the place of the first
+    scheduler.decay_now(20, target="weight_decay")
+    used(optimizer, scheduler, 50)
+    with pytest.raises(wd.ScheduleError, match="the plan ended at 350"):
+        used(optimizer, scheduler, 1)
+
+
 def test_halving_halves_from_here_on_and_leaves_the_past() -> None:
     optimizer = fresh()
     scheduler = wd.Scheduler(optimizer, PLAN)

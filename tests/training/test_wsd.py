@@ -15,6 +15,7 @@ from warmdown.training import (
     RecordCallback,
     SaveTrainingStateCallback,
     Trainer,
+    TrainerCallback,
     WSDCheckpointCallback,
     digest_of_weights,
 )
@@ -215,3 +216,74 @@ def test_a_stable_run_is_made_longer_as_if_it_had_been_so_from_the_start() -> No
     assert rates(trainer) == rates(longer)
     with pytest.raises(TrainingError, match="60 were made already"):
         trainer.extend(60)
+
+
+class DecayAfter(TrainerCallback):
+    """Begins the decay after so many updates, as one does who has looked at the losses."""
+
+    def __init__(self, after: int, over: Any = 6) -> None:
+        self.after, self.over = after, over
+
+    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+        if update + 1 == self.after:
+            trainer.scheduler.decay_now(over=self.over)
+
+
+@pytest.mark.parametrize("told", [{}, {"max_num_train_steps": 30}], ids=["epochs", "updates"])
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_the_run_ends_with_the_decay_that_was_begun_on_the_way(
+    accumulated: int, told: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = SaveTrainingStateCallback(tmp_path)
+    trainer = run(DecayAfter(3), kept, plan=TRUNK, gradient_accumulation_steps=accumulated, **told)
+    planned = trainer.run_config.total_updates
+    assert (trainer.progress.updates, trainer.progress.finished, trainer.stopped_by) == (9, True, "")
+    assert rates(trainer)[3:] == pytest.approx([0.02 * 0.75 * (1 - step / 6) for step in range(6)])
+    assert [path.name for path in tmp_path.iterdir()] == ["update-00000009"]
+    assert trainer.run_history.get_latest_metric("eval_loss_epoch") > 0
+    assert f"and the run with it: 9 updates, {planned} were planned." in capsys.readouterr().out
+
+
+def test_a_decay_that_is_longer_than_what_is_left_is_made_to_its_end() -> None:
+    trainer = run(DecayAfter(36, over=20), plan=TRUNK)
+    assert (trainer.progress.updates, trainer.progress.finished) == (56, True)
+    assert rates(trainer)[-1] == pytest.approx(0.02 / 20)
+
+
+def test_a_decay_may_be_begun_after_an_evaluation_the_last_one_too() -> None:
+    class AfterEpoch(TrainerCallback):
+        def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+            if trainer.progress.epoch == 3 and not trainer.scheduler.events:
+                trainer.scheduler.decay_now(over=5)
+
+    assert run(AfterEpoch(), plan=TRUNK).progress.updates == 44
+
+
+@pytest.mark.parametrize("accumulated", [1, 3])
+@pytest.mark.parametrize("after", [4, 7, 10])
+def test_a_run_that_is_broken_off_around_its_decay_ends_where_the_unbroken_one_does(
+    after: int, accumulated: int, tmp_path: Path
+) -> None:
+    told: dict[str, Any] = {"plan": TRUNK, "gradient_accumulation_steps": accumulated}
+    whole = run(DecayAfter(5), **told)
+    kept = SaveTrainingStateCallback(tmp_path)
+    with pytest.raises(TrainingError, match=f"update {after} is saved"):
+        run(DecayAfter(5), small.Stop(after), kept, **told)
+    again = run(DecayAfter(5), kept, seed=3, **told, resume_from=tmp_path)
+    assert again.progress == whole.progress
+    assert again.progress.updates == 11
+    assert digest_of_weights(again.model) == digest_of_weights(whole.model)
+    assert run(kept, **told, resume_from=tmp_path).progress.updates == 11  # and nothing more
+
+
+def test_a_run_that_a_decay_has_ended_is_gone_on_with_when_it_is_told_to(tmp_path: Path) -> None:
+    trainer = run(DecayAfter(10), SaveTrainingStateCallback(tmp_path), plan=TRUNK, max_num_train_steps=30)
+    given = {"plan": wd.Constant(), "max_num_train_steps": 30, "on_change": "given"}
+    assert trainer.progress.updates == 16
+    assert run(**given, resume_from=tmp_path).progress.updates == 30
+
+
+def test_a_decay_that_is_begun_on_the_way_is_kept_like_a_planned_one(tmp_path: Path) -> None:
+    run(DecayAfter(10), WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["checkpoint_10_pre_decay", "checkpoint_16_post_decay.pt"]

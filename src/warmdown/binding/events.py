@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "Decayed", "Extended", "OnChange", "Rescaled", "Switched", "decay"]
+__all__ = ["POLICIES", "Decayed", "Extended", "OnChange", "Rescaled", "Switched", "decay", "end_of_decay"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +57,12 @@ class Decayed:
         for line in course.lines_of(self.target):
             grafted = line.meaning.of.graft(self.curve, at=self.at)
             line.turn(self.at, replace(line.meaning, of=grafted))
-        course.end = self.at + (self.curve.length or 0)
+        course.end = end_of_decay([*course.events, self])
+
+    @property
+    def stop(self) -> int:
+        """The first step after it."""
+        return self.at + (self.curve.length or 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -119,6 +124,17 @@ def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: st
     whole = Linear(start=1.0, end=0.0) if curve is None else curve
     fits = whole.over(_lasting(run, steps)) if not whole.is_settled else whole
     return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
+
+
+def end_of_decay(events: Sequence[Event]) -> int | None:
+    """Return where the decays that were begun end the run; ``None`` where its length was told anew since, or never."""
+    stops: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, Decayed):
+            stops[event.target] = event.stop  # a second decay of the same field takes the place of the first
+        elif isinstance(event, Extended | Switched):
+            stops.clear()
+    return max(stops.values(), default=None)
 
 
 # -- how one plan is joined to another -----------------------------------------------------------------------------

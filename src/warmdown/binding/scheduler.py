@@ -220,7 +220,9 @@ class Scheduler(LRScheduler):
         pen.go(pen.count, pen.position)
 
     def decay_now(self, over: Duration = "rest", curve: Schedule | None = None, target: str = "lr") -> None:
-        """Begin the last decay, whatever the plan says; the run ends with it.
+        """Begin the last decay, whatever the plan says; the run ends with it, and a trainer ends there too.
+
+        Where several fields are told to decay, the run ends with the last of them.
 
         Args:
             over: Its length.

@@ -13,6 +13,7 @@ import torch
 from warmdown.binding import Scheduler
 from warmdown.training.callbacks.base import StopTrainingError
 from warmdown.training.data import Window
+from warmdown.training.ending import comes_to_its_end, is_full, is_over, say_if_moved
 
 if TYPE_CHECKING:
     from warmdown.training.trainer import Trainer
@@ -23,12 +24,13 @@ def run_training(trainer: Trainer) -> None:
     trainer.training_run_start()
     trainer._call("on_training_run_start")
     try:
-        while not _is_over(trainer):
+        while not is_over(trainer):
             _run_epoch(trainer)
     except StopTrainingError as stop:
         trainer.stopped_by = str(stop)
         trainer.print(stop)
         trainer._call("on_stop_training_error", error=stop)
+    say_if_moved(trainer)
     trainer.training_run_end()
     trainer._call("on_training_run_end")
     if trainer.progress.finished and not trainer.progress.skipped and isinstance(trainer.scheduler, Scheduler):
@@ -70,12 +72,6 @@ def evaluate_once(trainer: Trainer, **kwargs: Any) -> None:
     trainer._call("on_eval_epoch_end", **kwargs)
 
 
-def _is_over(trainer: Trainer) -> bool:
-    if trainer.run_config.max_num_train_steps is not None:
-        return trainer.progress.finished and _is_full(trainer)
-    return trainer.progress.epoch >= trainer.run_config.num_epochs
-
-
 def _run_epoch(trainer: Trainer) -> None:
     progress = trainer.progress
     trainer.run_history.set_epoch(progress.epoch + 1)
@@ -86,7 +82,7 @@ def _run_epoch(trainer: Trainer) -> None:
     trainer._restore_random()
     for window in _windows(trainer):
         _run_window(trainer, window)
-        if _is_full(trainer):
+        if is_full(trainer):
             break
     trainer._note_epoch_loss("train_loss_epoch", trainer._loss_tracker)
     trainer.train_epoch_end()
@@ -97,7 +93,7 @@ def _run_epoch(trainer: Trainer) -> None:
         trainer._tell_metrics()
     if _is_used_up(trainer):
         progress.next_epoch()
-    progress.finished = _is_full(trainer) or progress.epoch >= trainer.run_config.num_epochs
+    progress.finished = comes_to_its_end(trainer)
     trainer.training_run_epoch_end()
     trainer._call("on_training_run_epoch_end")
 
@@ -106,7 +102,7 @@ def _windows(trainer: Trainer) -> Iterator[Window]:
     source, progress = trainer._train_source, trainer.progress
     assert source is not None
     size, limit = trainer.run_config.gradient_accumulation_steps, trainer._train_limit
-    if _is_full(trainer):
+    if is_full(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
         yield next(source.windows(progress.epoch, progress.used, progress.window_size - progress.window_done))
@@ -114,11 +110,6 @@ def _windows(trainer: Trainer) -> Iterator[Window]:
         if limit is not None and progress.batch >= limit:
             return
         yield window
-
-
-def _is_full(trainer: Trainer) -> bool:
-    most = trainer.run_config.max_num_train_steps
-    return most is not None and trainer.progress.updates >= most
 
 
 def _is_used_up(trainer: Trainer) -> bool:

@@ -38,6 +38,8 @@ class WSDCheckpointCallback(TrainerCallback):
     It writes ``checkpoint_<updates>_pre_decay/`` (a checkpoint as any other) and ``checkpoint_<updates>_post_decay.pt``
     (portable weights).
 
+    A decay that ``decay_now`` begins is kept in the same way; stand behind the callback that calls it, in the list.
+
     A run begins from one of them by ``initial_checkpoint``: weights and optimizer are taken over, the schedule and
     the data begin anew. From before a decay that is WSD, from after it WSD-S.
 
@@ -61,7 +63,7 @@ class WSDCheckpointCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Find the decays, and take over what the run begins from."""
-        self.decays = decays_of(trainer.scheduler)
+        self._look(trainer)
         if not self.decays:
             raise TrainingError(
                 "WSDCheckpointCallback: the schedule has no decay that it could save before. Give a plan such as "
@@ -73,7 +75,13 @@ class WSDCheckpointCallback(TrainerCallback):
 
     def on_train_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Save where a decay begins or ends."""
+        if _events(trainer) != self._events:
+            self._look(trainer)
         self._save(trainer)
+
+    def _look(self, trainer: Trainer) -> None:
+        """Find the decays that there are since the last event: ``decay_now`` may have begun one."""
+        self._events, self.decays = _events(trainer), decays_of(trainer.scheduler)
 
     def _save(self, trainer: Trainer) -> None:
         here = trainer.progress.updates
@@ -99,6 +107,10 @@ class WSDCheckpointCallback(TrainerCallback):
             trainer.scheduler.seek(0)
         elif saved is not None and getattr(trainer.scheduler, "is_continuation_from_checkpoint", False):
             trainer.scheduler.load_state_dict(saved)
+
+
+def _events(trainer: Trainer) -> tuple[Any, ...]:
+    return trainer.scheduler.events if isinstance(trainer.scheduler, Scheduler) else ()
 
 
 def decays_of(scheduler: Any) -> list[Decay]:
