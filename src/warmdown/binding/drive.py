@@ -129,10 +129,12 @@ class Drive:
         """Return what a group holds and what it should hold, when these differ; a device is not waited for."""
         if not isinstance(self.field, Field):
             return None
-        held, planned = self.field.slots[index].value, self._planned[self._which[index], step]
+        held = self.field.slots[index].value
         is_tensor = isinstance(held, torch.Tensor)
-        is_ours = self._marks[index] == (id(held), held._version) if is_tensor else held == planned
-        return None if is_ours else (held, float(planned))
+        if is_tensor and self._marks[index] == (id(held), held._version):
+            return None
+        planned = float(self._planned[self._which[index], step])
+        return None if held == planned and not is_tensor else (held, planned)
 
     def trust(self) -> None:
         """Take the tensors as they are now for written by this hand."""

@@ -210,7 +210,8 @@ class _Eye:
             return
         if self._count is not None:
             self._last_gap, self.gap = self.gap, self.missed + 1
-            self._judge_gap()
+            if self.gap > 1:
+                self._judge_gap()
         self._count, self.missed = count, 0
 
     def _judge_gap(self) -> None:
