@@ -104,6 +104,17 @@ def test_two_facts_tell_the_third() -> None:
     assert facts_of(wd.Run(total_steps=100))["EPOCHS"] is None
 
 
-def test_the_trainers_placeholders_that_a_run_can_know_are_all_known() -> None:
-    of_loaders = {"TRAIN_DATALOADER_LEN", "EVAL_DATALOADER_LEN"}
-    assert {each.name for each in TrainerPlaceholderValues} - of_loaders <= PLACEHOLDERS.keys()
+def test_the_trainers_placeholders_are_all_known() -> None:
+    assert {each.name for each in TrainerPlaceholderValues} <= PLACEHOLDERS.keys()
+
+
+def test_the_trainers_counts_are_whole_where_an_epoch_is_cut_short() -> None:
+    cut, shared = facts_of(wd.Run(total_steps=101, steps_per_epoch=20)), facts_of(wd.Run(total_steps=100, epochs=8))
+    assert (cut["EPOCHS"], cut["NUM_EPOCHS"]) == (5.05, 6)
+    assert (shared["STEPS_PER_EPOCH"], shared["NUM_UPDATE_STEPS_PER_EPOCH"]) == (12.5, 13)
+
+
+def test_what_only_a_trainer_knows_is_said_to_be_so() -> None:
+    with pytest.raises(RunError, match="only a Trainer knows %TRAIN_DATALOADER_LEN%, once it has its data"):
+        reckon("%TRAIN_DATALOADER_LEN% / 2", FACTS)
+    assert reckon("%TRAIN_DATALOADER_LEN% / 2", facts_of(wd.Run(), {"TRAIN_DATALOADER_LEN": 9})) == 4.5

@@ -67,6 +67,24 @@ def test_a_factory_gets_the_numbers_behind_its_placeholders() -> None:
     assert max(rates(trainer)) == pytest.approx(0.1, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", [each.name for each in TrainerPlaceholderValues])
+@pytest.mark.parametrize("told", [{}, {"max_num_train_steps": 20}, {"max_num_train_steps": 5}], ids=str)
+def test_a_placeholder_is_the_same_number_in_a_file_and_in_a_factory(
+    name: str, told: dict[str, Any], tmp_path: Path
+) -> None:
+    found = []
+
+    def factory(optimizer: torch.optim.Optimizer, number: Any) -> wd.Scheduler:
+        found.append(number)
+        return wd.Scheduler(optimizer, lr=wd.Constant(value=number))
+
+    told = {**told, "gradient_accumulation_steps": 2}
+    run(None, create_scheduler_fn=partial(factory, number=TrainerPlaceholderValues[name]), **told)
+    (tmp_path / "plan.yaml").write_text(f"lr: {{kind: constant, value: '%{name}%'}}\n")
+    assert rates(run(tmp_path / "plan.yaml", **told))[0] == 0.02 * found[0]
+    assert isinstance(found[0], int)
+
+
 def test_a_plan_and_a_factory_together_are_refused() -> None:
     with pytest.raises(TrainingError, match="both say what is scheduled"):
         run(wd.Constant(), create_scheduler_fn=wd.Constant())

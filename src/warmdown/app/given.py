@@ -7,6 +7,7 @@ __all__ = ["bases_told", "plan_options", "read_plan", "run_options", "run_told"]
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -60,8 +61,21 @@ def run_told(more: tuple[str, ...], **facts: str | None) -> Run:
     return run_from_dict({**told, **_pairs("--run", more)})
 
 
-def read_plan(given: str, params: tuple[str, ...], run: Run, allow: tuple[str, ...]) -> Plan:
+def read_plan(
+    given: str,
+    params: tuple[str, ...],
+    run: Run,
+    allow: tuple[str, ...],
+    loaders: Mapping[str, float | None] = MappingProxyType({}),
+) -> Plan:
     """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class by its name.
+
+    Args:
+        given: The file, or the name.
+        params: Values that go before its own, as ``path=value``.
+        run: Facts that go before its own.
+        allow: Modules from which class paths may be imported, besides the known ones.
+        loaders: What a trainer knows of its data, by placeholder.
 
     Raises:
         SpecError: There is none, or it is none.
@@ -72,11 +86,11 @@ def read_plan(given: str, params: tuple[str, ...], run: Run, allow: tuple[str, .
     values = {path: _value(text) for path, text in _pairs("--param", params).items()}
     if given == "-":
         data = spec.from_yaml(decoded(sys.stdin.buffer.read(MAX_BYTES + 1))).data
-        return spec.plan_from_dict(spec.changed(data, values), run=run, allow=allow)
+        return spec.plan_from_dict(spec.changed(data, values), run=run, allow=allow, loaders=loaders)
     if _is_file(given):
-        return spec.load(given, run=run, allow=allow, changes=values)
+        return spec.load(given, run=run, allow=allow, changes=values, loaders=loaders)
     data = _named(given)
-    return spec.plan_from_dict(spec.changed(data, _under(data, values)), run=run, allow=allow)
+    return spec.plan_from_dict(spec.changed(data, _under(data, values)), run=run, allow=allow, loaders=loaders)
 
 
 def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:

@@ -9,6 +9,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from warmdown.errors import RunError, nearest
@@ -30,8 +31,15 @@ PLACEHOLDERS: Mapping[str, str] = {
     "NUM_EPOCHS": "epochs",
     "NUM_UPDATE_STEPS_PER_EPOCH": "steps_per_epoch",
     "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": "steps_per_epoch",
+    "TRAIN_DATALOADER_LEN": "",
+    "EVAL_DATALOADER_LEN": "",
 }
-"""The run's fact behind each placeholder. ``SCHEDULER_STEPS`` is what a chain leaves to the phase it stands in."""
+"""The run's fact behind each placeholder, or nothing: then only a Trainer knows the number.
+
+``SCHEDULER_STEPS`` is what a chain leaves to the phase it stands in.
+"""
+_WHOLE = ("NUM_EPOCHS", "NUM_UPDATE_STEPS_PER_EPOCH", "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH")
+"""Counted to the end, as the Trainer counts: an epoch that is cut short is one of them."""
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z_][A-Za-z_0-9]*)%")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -50,14 +58,20 @@ _SIGNS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 _FORMS = "Numbers, placeholders such as %TOTAL_STEPS%, + - * / // ** and parentheses are taken."
 
 
-def facts_of(run: Run) -> Facts:
-    """Return the run's facts by placeholder; what two facts say of a third is known."""
-    facts = {fact: getattr(run, fact) for fact in PLACEHOLDERS.values()}
+def facts_of(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
+    """Return the run's facts by placeholder; what two facts say of a third is known.
+
+    Args:
+        run: Facts about the run.
+        loaders: What a Trainer knows beside them: the batches in an epoch, and in an evaluation.
+    """
+    facts = {fact: getattr(run, fact) for fact in PLACEHOLDERS.values() if fact}
     if run.total_steps and not run.epochs:
         facts["epochs"] = _divided(run.total_steps, run.steps_per_epoch)
     if run.total_steps and not run.steps_per_epoch:
         facts["steps_per_epoch"] = _divided(run.total_steps, run.epochs)
-    return {name: facts[fact] for name, fact in PLACEHOLDERS.items()}
+    named = {name: facts[fact] if fact else loaders.get(name) for name, fact in PLACEHOLDERS.items()}
+    return {**named, **{name: math.ceil(count) for name in _WHOLE if (count := named[name]) is not None}}
 
 
 def has_placeholder(text: str) -> bool:
@@ -166,5 +180,7 @@ def _fact(name: str, text: str, facts: Facts) -> float:
     fact = facts.get(name)
     if fact is None:
         needed = PLACEHOLDERS[name]
+        if not needed:
+            raise RunError(f"{text!r}: only a Trainer knows %{name}%, once it has its data. Give it the plan unread.")
         raise RunError(f"{text!r} needs the run's {needed}, which is not known. Give run: {{{needed}: …}}.")
     return fact

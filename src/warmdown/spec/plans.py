@@ -14,7 +14,7 @@ from warmdown.errors import RunError, SpecError, nearest
 from warmdown.plan import EVERY_GROUP, AfterEnd, Count, Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Meaning, Scale, Schedule, Set
-from warmdown.spec.arithmetic import PLACEHOLDERS, facts_of, is_number
+from warmdown.spec.arithmetic import PLACEHOLDERS, Facts, facts_of, is_number
 from warmdown.spec.changing import changed
 from warmdown.spec.fields import Reading, number, parameters_of, reader_of
 from warmdown.spec.reading import Text, bounded, from_json, from_yaml, join, read_text, shown
@@ -49,13 +49,16 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
     return found
 
 
-def plan_from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -> Plan:
+def plan_from_dict(
+    data: Any, *, run: Run | None = None, allow: Sequence[str] = (), loaders: Facts = MappingProxyType({})
+) -> Plan:
     """Return the plan that plain data describes; the opposite of ``plan.to_dict()``.
 
     Args:
         data: Targets by name, with ``run``, ``after_end`` and ``count`` beside them; a schedule alone drives ``lr``.
         run: Facts that go before the data's own.
         allow: Modules from which class paths may be imported, besides the known ones.
+        loaders: What a Trainer knows of its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
 
     Raises:
         SpecError: It describes none; every mistake with its path.
@@ -66,7 +69,7 @@ def plan_from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = 
         (100, 'lr')
     """
     data = _at_the_top(bounded(data))
-    reading = _reading(run or Run(), allow)
+    reading = _reading(run or Run(), allow, loaders)
     _read_run(reading, data.get("run"), run)
     targets = [target for key in data if key not in _OF_A_PLAN for target in _targets(reading, str(key), data[key])]
     for label, times in Counter(target.label for target in targets).items():
@@ -85,6 +88,7 @@ def load(
     run: Run | None = None,
     allow: Sequence[str] = (),
     changes: Mapping[str, Any] = MappingProxyType({}),
+    loaders: Facts = MappingProxyType({}),
 ) -> Plan:
     """Return the plan in a file: JSON when it ends in ``.json``, else YAML.
 
@@ -93,6 +97,7 @@ def load(
         run: Facts that go before the file's own: a total that the loader tells.
         allow: Modules from which class paths may be imported, besides the known ones.
         changes: Values by path that go before the file's: ``{"lr[1].end": 0.2}``.
+        loaders: What a Trainer knows of its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
 
     Raises:
         SpecError: It cannot be read or is no plan; every mistake with file, line and path.
@@ -102,7 +107,7 @@ def load(
         content = read_text(path)
         text = from_json(content) if Path(path).suffix.lower() == ".json" else from_yaml(content)
         lines = text.lines
-        return plan_from_dict(changed(text.data, changes), run=run, allow=allow)
+        return plan_from_dict(changed(text.data, changes), run=run, allow=allow, loaders=loaders)
     except SpecError as error:
         raise SpecError([_placed(str(path), mistake, lines) for mistake in error.mistakes]) from None
 
@@ -158,9 +163,9 @@ def merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, **given}
 
 
-def _reading(run: Run, allow: Sequence[str]) -> Reading:
+def _reading(run: Run, allow: Sequence[str], loaders: Facts = MappingProxyType({})) -> Reading:
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    return Reading(schedule=schedule, run=run, facts=facts_of(run), allow=allowed)
+    return Reading(schedule=schedule, run=run, facts=facts_of(run, loaders), allow=allowed)
 
 
 def _raise_if_wrong(reading: Reading) -> None:
@@ -190,7 +195,7 @@ def _read_run(reading: Reading, data: Any, given: Run | None) -> None:
     if len(reading.mistakes) == before:
         try:
             reading.run = Run(**merged(facts, {} if given is None else given.to_dict()))
-            reading.facts = facts_of(reading.run)
+            reading.facts = facts_of(reading.run, reading.facts)
             return
         except RunError as error:
             reading.wrong("run", str(error))

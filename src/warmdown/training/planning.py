@@ -16,7 +16,7 @@ import torch
 from warmdown.binding import Field, Scheduler
 from warmdown.binding.field import unwrapped
 from warmdown.errors import BindingError, RunError, SpecError, TrainingError, nearest
-from warmdown.placeholders import resolve
+from warmdown.placeholders import Facts, resolve
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
@@ -28,11 +28,11 @@ class LatePlan:
     """A plan that is read when the run's real numbers are known, because placeholders stand for them.
 
     Args:
-        read: Takes the run, returns the plan.
+        read: Takes the run and what is known of the data by placeholder, returns the plan.
         run: Facts about the run that it brings along.
     """
 
-    read: Callable[[Run], Plan]
+    read: Callable[[Run, Facts], Plan]
     run: Run = field(default_factory=Run)
 
 
@@ -65,27 +65,28 @@ class Bases:
         return held
 
 
-def plan_of(given: Any, run: Run) -> Plan | None:
+def plan_of(given: Any, run: Run, facts: Facts) -> Plan | None:
     """Return the plan in ``given``: a plan, a schedule for ``lr``, its data or the path of its file; else ``None``.
 
     Args:
         given: What a person gave.
         run: What placeholders in a file stand for.
+        facts: The same for those that only a trainer knows.
     """
     if isinstance(given, Plan):
         return given
     if isinstance(given, LatePlan):
-        return given.read(run)
+        return given.read(run, facts)
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
     if isinstance(given, str | PathLike):
         from warmdown.spec.plans import load
 
-        return load(Path(given), run=run)
+        return load(Path(given), run=run, loaders=facts)
     if isinstance(given, Mapping):
         from warmdown.spec.plans import plan_from_dict
 
-        return plan_from_dict(given, run=run)
+        return plan_from_dict(given, run=run, loaders=facts)
     return None
 
 
@@ -133,7 +134,7 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     Raises:
         TrainingError: ``given`` is neither.
     """
-    if (plan := plan_of(given, run_of(config, run_in(given)))) is not None:
+    if (plan := plan_of(given, run_of(config, run_in(given)), facts_of(config))) is not None:
         return Scheduler(optimizer, plan=plan, run=run_of(config, plan.run))
     factory: Callable[[Any], Any] = resolve(given, facts_of(config))
     if not callable(factory):

@@ -20,9 +20,15 @@ from warmdown.record import Record
 from warmdown.run import Run
 
 if TYPE_CHECKING:
+    from warmdown.placeholders import Facts
     from warmdown.plan import Plan
     from warmdown.training import LatePlan, Outcome
 
+_ANY = (
+    Run(total_steps=1_000_000, epochs=1000, steps_per_epoch=1000, lr=1.0),
+    {"TRAIN_DATALOADER_LEN": 1000, "EVAL_DATALOADER_LEN": 1000},
+)
+"""A run in which every placeholder has a number, to find what else is wrong in a plan."""
 _POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm")
 
 
@@ -103,14 +109,12 @@ def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> 
         read = partial(_read, given, params, allow)
         plans[name] = LatePlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known
-            plans[name].read(
-                Run(total_steps=1_000_000, epochs=1000, steps_per_epoch=1000, lr=1.0)
-            )  # mistakes come first
+            plans[name].read(*_ANY)  # mistakes come first
     return plans
 
 
-def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run) -> Plan:
-    return read_plan(given, params, run, allow)
+def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts) -> Plan:
+    return read_plan(given, params, run, allow, loaders)
 
 
 def _set_aside(folder: Path) -> None:
