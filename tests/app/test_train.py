@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from click.testing import CliRunner, Result
 
 from warmdown import Record
 from warmdown.app.cli import main
+from warmdown.app.studio.see.look import Curve
+from warmdown.app.studio.see.watch import Runs
 
 TASK = """
 import torch
@@ -76,6 +79,22 @@ def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path, pictures
         str(folder / "picture.html") in result.output.replace(str(here) + "/", str(here) + "/")
         or "picture.html" in result.output
     )
+
+
+def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:
+    train("plan.yaml", "--against", "constant.yaml", "--out", "both", "--accumulate", 2, "--max-steps", 9)
+    assert (here / "plan.yaml").read_text().startswith("run: {epochs: 4")  # the one that was given
+    runs = Runs(here / "both")
+    assert runs.look()
+    for run in runs.seen.values():
+        recorded, planned = points(run.curves())["lr/0"], points(run.planned(None))["lr/0"]
+        assert sorted(recorded) == list(range(9))
+        assert [planned[step] for step in recorded] == pytest.approx(list(recorded.values()), rel=1e-12)
+    assert {run.name for run in runs.seen.values()} == {"plan", "constant"}
+
+
+def points(curves: Iterable[Curve]) -> dict[str, dict[float, float]]:
+    return {curve.label: {point[0]: point[1] for point in curve.points} for curve in curves}
 
 
 def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:

@@ -1,21 +1,26 @@
-"""Checkpoints while a run goes on: all that is needed to go on, and the best weights."""
+"""What a run leaves: all that is needed to go on, the best weights, and the plan that it followed."""
 
 from __future__ import annotations
 
-__all__ = ["SaveBestModelCallback", "SaveTrainingStateCallback"]
+__all__ = ["SaveBestModelCallback", "SavePlanCallback", "SaveTrainingStateCallback"]
 
+from dataclasses import replace
 from math import inf
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmdown.errors import TrainingError
+from warmdown.binding import Scheduler
+from warmdown.errors import ScheduleError, TrainingError
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.state import save_numbered
 
 if TYPE_CHECKING:
+    from warmdown.plan import Plan
     from warmdown.training.trainer import Trainer
+
+_FIRST_LINE = "# The plan of the run beside it, every length measured. Each run writes it anew.\n"
 
 
 class SaveTrainingStateCallback(TrainerCallback):
@@ -124,3 +129,51 @@ class SaveBestModelCallback(TrainerCallback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on comparing with it."""
         self.best = state["best"]
+
+
+class SavePlanCallback(TrainerCallback):
+    """Writes down the plan that a run follows, with the run's real numbers, so that it lies beside the record.
+
+    ``warmdown studio --watch`` draws the record against it. A file of that name that somebody else wrote is left alone.
+
+    Args:
+        path: The file, ``plan.yaml`` beside the record.
+    """
+
+    def __init__(self, path: str | PathLike[str] = "plan.yaml") -> None:
+        self.path = Path(path)
+
+    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+        """Write it; other libraries' schedulers have none."""
+        if not trainer.is_main or not isinstance(trainer.scheduler, Scheduler):
+            return
+        if not _is_ours(self.path):
+            trainer.print(f"{self.path} is another's file: the plan of this run is not written down beside it.")
+            return
+        from warmdown.spec.writing import dumps, write_text
+
+        try:
+            text = dumps(_followed(trainer.scheduler))
+        except ScheduleError as error:
+            trainer.print(f"{self.path}: the plan of this run is not written down: {error}")
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.path, _FIRST_LINE + text)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file may be replaced: it is not there, or an earlier run wrote it."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.readline() == _FIRST_LINE
+    except FileNotFoundError:
+        return True
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _followed(scheduler: Scheduler) -> Plan:
+    """Return the plan with the base rate that it scales, where all groups have the same."""
+    rates = set(scheduler.base_lrs)
+    plan = scheduler.plan
+    return replace(plan, run=replace(plan.run, lr=rates.pop())) if len(rates) == 1 else plan

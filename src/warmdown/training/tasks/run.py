@@ -16,6 +16,7 @@ from warmdown.files import write_whole
 from warmdown.record import Record
 from warmdown.training.callbacks import (
     RecordCallback,
+    SavePlanCallback,
     SaveTrainingStateCallback,
     TerminateOnNaNCallback,
     TrackerCallback,
@@ -82,7 +83,7 @@ def run_task(
         name: The task, as for :func:`task_of`.
         plan: What is scheduled, as for :meth:`Trainer.train`; ``None`` is a constant rate. The ``lr``, ``epochs`` and
             ``total_steps`` of its run count where nothing else is said.
-        out: Folder for record, checkpoints, events and result, or ``None``: nothing is written.
+        out: Folder for record, plan, checkpoints, events and result, or ``None``: nothing is written.
         seed: Seed of weights, order and everything else that is random.
         epochs: Passes over the data.
         max_steps: Updates to make.
@@ -167,9 +168,10 @@ def _writers(folder: Path | None, every: int | None, keep: int | None, track: Se
     if track:
         writers.append(TrackerCallback("events"))
     if folder is not None:
-        writers.append(
-            SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep)
-        )
+        writers += [
+            SavePlanCallback(folder / "plan.yaml"),
+            SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep),
+        ]
     return writers
 
 
