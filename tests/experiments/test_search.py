@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 import warmdown as wd
 from warmdown.app.commands.search import command
 from warmdown.errors import SpecError, TrainingError
+from warmdown.experiments.runs import RunSpec
 from warmdown.experiments.search import Search, search
 from warmdown.experiments.space import Choice, Range, Space
 
@@ -107,6 +109,82 @@ def test_ranges_are_read_wherever_they_stand() -> None:
     assert filled["lr"][1] == {"kind": "linear", "end": 0.01}
 
 
+class Given:
+    """Proposes a number, as optuna does."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+        return self.number
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        return int(self.number)
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        return choices[0]
+
+
+@pytest.mark.parametrize(
+    ("spot", "proposed", "tried"),
+    [
+        (Range(1e-4, 1.0, log=True), 0.000123456789, 0.0001235),
+        (Range(0.0, 0.2), 0.1234567, 0.1235),
+        (Range(0.0, 0.2), 0.0, 0.0),
+        (Range(0.99, 0.9999), 0.9934567891, 0.993457),  # four digits of 0.99 would leave three places
+        (Range(0.9999, 1.0), 0.9999999999, 1.0),
+        (Range(0.1, 0.91238), 0.912375, 0.91238),  # never outside
+        (Range(0.0, 1.0, step=0.1), 0.30000000000000004, 0.3),
+        (Range(1.0, 2.0, step=1e-6), 1.000003, 1.000003),
+        (Range(1.0, 10.0, unit="%"), 4.321987654, "4.322%"),
+        (Range(1e9, 2e13, unit="tok"), 1.23456789e12, "1.235e+12tok"),
+        (Range(2, 5, is_whole=True), 3, 3),
+    ],
+)
+def test_a_number_is_rounded_before_it_is_tried(spot: Range, proposed: float, tried: Any) -> None:
+    assert spot.ask(Given(proposed), "lr") == tried
+    if isinstance(tried, str):
+        assert wd.Cosine(steps=tried).steps is not None
+
+
+def test_the_plan_that_won_reads_like_the_space(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "# which rate, and how far down\n"
+        "run: {total_steps: 90, lr: {low: 1e-3, high: 1.0, log: true}}  # the base\n"
+        "lr:\n"
+        "  - {kind: linear, start: 0.0, end: 1.0, steps: {low: 1%, high: 10%}}\n"
+        "  - kind: {choices: [cosine, linear]}\n\n"
+        "    # after the warmup\n"
+        "    end:\n      low: 0.0  # nothing\n      high: 0.2  # not more\n\n"
+        "weight_decay:\n  set: {kind: constant, value: {low: 1e-6, high: 1e-1, log: true}}\n"
+    )
+    space = Space.load(path)
+    values = {"run.lr": 0.02345, "lr[0].steps": "4.3%", "lr[1].kind": "linear", "lr[1].end": 0.1}
+    values["weight_decay.set.value"] = 3e-5
+    assert space.written(values) == (
+        "# which rate, and how far down\n"
+        "run: {total_steps: 90, lr: 0.02345}  # the base\n"
+        "lr:\n"
+        "  - {kind: linear, start: 0.0, end: 1.0, steps: 4.3%}\n"
+        "  - kind: linear\n\n"
+        "    # after the warmup\n"
+        "    end: 0.1  # not more\n\n"
+        "weight_decay:\n  set: {kind: constant, value: 3.0e-05}\n"
+    )
+    assert wd.loads(space.written(values)) == wd.plan_from_dict(space.filled(values))
+    assert json.loads(space.written(values, as_json=True)) == space.filled(values)
+
+
+def test_a_space_in_json_is_written_back_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "space.json"
+    for gap, kept in (("  ", True), ("\t", False)):  # YAML, by which places are found, reads no tabs
+        path.write_text(f'{{{gap}"lr": {{"kind": "cosine", "end": {{"low": 0.0, "high": 0.2}}}}}}')
+        written = Space.load(path).written({"lr.end": 0.1}, as_json=True)
+        assert json.loads(written) == {"lr": {"kind": "cosine", "end": 0.1}}
+        assert (written == '{  "lr": {"kind": "cosine", "end": 0.1}}') is kept
+
+
 @pytest.mark.parametrize(
     ("spot", "words"),
     [
@@ -139,7 +217,7 @@ def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None
 
 def test_the_command_writes_the_plan_that_won(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text("run: {lr: {low: 1e-3, high: 1.0, log: true}}\nlr: {kind: cosine}\n")
+    space.write_text("run: {lr: {low: 1e-3, high: 1.0, log: true}}  # the base\nlr: {kind: cosine}\n")
     call = [
         str(space),
         "--task",
@@ -154,4 +232,10 @@ def test_the_command_writes_the_plan_that_won(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, call)
     assert result.exit_code == 0, result.output
     assert "[2/2] " in result.stderr
-    assert wd.load(tmp_path / "s" / "best.yaml").targets[0].label == "lr"
+    written = (tmp_path / "s" / "best.yaml").read_text()
+    assert re.fullmatch(r"run: \{lr: 0\.\d{3,7}\}  # the base\nlr: \{kind: cosine\}\n", written), written
+    plan = wd.load(tmp_path / "s" / "best.yaml")
+    evidence = json.loads((tmp_path / "s" / "search.json").read_text())
+    assert evidence["best"]["values"] == {"run.lr": plan.run.lr}
+    (key,) = evidence["best"]["runs"].values()
+    assert RunSpec.of(plan, "bowl_tasks:bowl", 0, {}).key == key  # what is written is what was tried

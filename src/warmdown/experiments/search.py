@@ -18,11 +18,12 @@ from warmdown.experiments.compare import higher_is_better
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.runs import Result, RunSpec
-from warmdown.experiments.space import Space
+from warmdown.experiments.space import Space, is_json_file
 from warmdown.experiments.store import Store
 from warmdown.experiments.worker import Pruning
 from warmdown.plan import Plan
-from warmdown.spec import dumps, plan_from_dict, save
+from warmdown.spec import plan_from_dict
+from warmdown.spec.writing import write_text
 
 Progress: TypeAlias = Callable[["Trial", int, int], None]
 """Told each trial that is done, how many are, and how many there will be."""
@@ -69,12 +70,14 @@ class Search:
         best: The trial that won.
         trials: All of them.
         metric: What was searched for.
+        space: What was chosen from.
     """
 
     plan: Plan
     best: Trial
     trials: tuple[Trial, ...]
     metric: str
+    space: Space
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the evidence."""
@@ -82,8 +85,10 @@ class Search:
         return {"metric": self.metric, "best": self.best.to_dict(), "plan": self.plan.to_dict(), "trials": trials}
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the plan that won as a plan file."""
-        return save(self.plan, path if isinstance(path, str) else Path(path))
+        """Write the plan that won as a plan file: the space's own, with the numbers that were found in place."""
+        path = Path(path)
+        write_text(path, self.space.written(self.best.values, as_json=is_json_file(path)))
+        return path
 
     def summary(self) -> str:
         """Return the best trials and the plan that won, as text."""
@@ -96,7 +101,12 @@ class Search:
         lines = [f"  {t.metric:<10.4g} {_shown(t.values)}" for t in done[:5]]
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         return "\n".join(
-            [f"{len(self.trials)} trials: {told}. The best by {self.metric}:", *lines, "", dumps(self.plan)]
+            [
+                f"{len(self.trials)} trials: {told}. The best by {self.metric}:",
+                *lines,
+                "",
+                self.space.written(self.best.values, as_json=self.space.is_json),
+            ]
         )
 
 
@@ -247,7 +257,7 @@ class _Hunt:
         sign = -1 if higher_is_better(str(self.metric)) else 1
         best = min(good, key=lambda trial: sign * trial.metric)
         plan = plan_from_dict(self.space.filled(best.values), allow=self.allow)
-        found = Search(plan, best, trials, str(self.metric))
+        found = Search(plan, best, trials, str(self.metric), self.space)
         write_json(self.out / "search.json", found.to_dict())
         return found
 
@@ -317,5 +327,5 @@ def _optuna() -> Any:
 
 def _shown(values: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{path} {value:.4g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()
+        f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()
     )

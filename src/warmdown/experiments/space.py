@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["Choice", "Range", "Space"]
+__all__ = ["Choice", "Range", "Space", "is_json_file"]
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, final
 
 from warmdown.errors import SpecError
+from warmdown.experiments.filling import filled_text, plain_text
 from warmdown.spec.changing import changed
 from warmdown.spec.reading import bounded, from_json, from_yaml, read_text
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*([a-z%]*)", re.IGNORECASE)
 _MOST = 50
+_DIGITS = 4
+"""Significant digits of a number that is tried: more of them tell noise."""
 
 Spot: TypeAlias = "Range | Choice"
 
@@ -61,8 +65,19 @@ class Range:
         if self.is_whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
-        value = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
-        return f"{value:.6g}{self.unit}" if self.unit else value
+        value = self._rounded(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
+        return f"{value:.12g}{self.unit}" if self.unit else value
+
+    def _rounded(self, value: float) -> float:
+        """Return the value in a few digits, before it is tried: what is written then is what was tried.
+
+        So many digits that both the value and its place in a narrow range (0.99 to 0.9999) are told by four.
+        """
+        if self.step is not None:
+            return float(f"{value:.12g}")  # 0.30000000000000004
+        finest = min(abs(value) or math.inf, self.high - self.low)
+        places = _DIGITS - 1 - math.floor(math.log10(finest))
+        return min(max(round(value, places), self.low), self.high)
 
 
 @final
@@ -85,10 +100,14 @@ class Space:
     Args:
         data: The plan as plain data, ranges and all.
         spots: Ranges and choices by their path.
+        text: The file that it was read from, as it was written; empty when it was none.
+        is_json: Whether that is JSON.
     """
 
     data: Mapping[str, Any]
     spots: Mapping[str, Spot] = field(default_factory=dict)
+    text: str = field(default="", repr=False)
+    is_json: bool = False
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Space:
@@ -98,8 +117,9 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        parsed = from_json(text) if Path(path).suffix.lower() == ".json" else from_yaml(text)
-        return cls.of(parsed.data, name=str(path))
+        is_json = is_json_file(path)
+        parsed = from_json(text) if is_json else from_yaml(text)
+        return replace(cls.of(parsed.data, name=str(path)), text=text, is_json=is_json)
 
     @classmethod
     def of(cls, data: Any, *, name: str = "space") -> Space:
@@ -132,6 +152,17 @@ class Space:
         """Return the plan's data with values where its spots are."""
         filled: dict[str, Any] = changed(self.data, values)
         return filled
+
+    def written(self, values: Mapping[str, Any], *, as_json: bool = False) -> str:
+        """Return the plan as text: the person's own file with values where its spots are, if it is of that kind."""
+        if self.text and self.is_json == as_json:
+            return filled_text(self.text, self.filled(values), values, as_json=as_json)
+        return plain_text(self.filled(values), as_json=as_json)
+
+
+def is_json_file(path: str | PathLike[str]) -> bool:
+    """Tell by its name whether a file holds JSON; any other holds YAML."""
+    return Path(path).suffix.lower() == ".json"
 
 
 def _walk(data: Any, path: str, spots: dict[str, Spot], mistakes: list[str]) -> None:
