@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["ENGINES", "Engine", "run_all"]
 
+import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
@@ -101,7 +103,9 @@ def _dispatched(calls: list[Call], engine: Engine, jobs: int) -> Iterator[dict[s
             yield from _in_groups(joblib, [make(*call) for call in calls], jobs)
             return
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-        yield from parallel(make(*call) for call in calls)
+        with nullcontext() if engine == "serial" else _deaf_to_ctrl_c():
+            results = parallel(make(*call) for call in calls)
+        yield from results
 
 
 def _in_groups(joblib: Any, tasks: list[Any], jobs: int) -> Iterator[dict[str, Any]]:
@@ -132,10 +136,24 @@ def _dask_client(jobs: int) -> Iterator[None]:
     try:
         get_client()
     except ValueError:
-        with Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None):
+        with _deaf_to_ctrl_c():
+            client = Client(
+                n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            )  # that a worker at work was ended after a Ctrl-C is no news
+        with client:
             yield
     else:
         yield
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start workers that a Ctrl-C does not reach: this process deals with it, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _register_ray() -> None:

@@ -111,9 +111,15 @@ def _plain(value: float) -> str:
 def _headline(comparison: Comparison) -> str:
     seeds = max(len(held) for held in comparison.results.values())
     better = "higher" if comparison.higher_is_better else "lower"
+    plans = len(comparison.results)
     return (
-        f"{comparison.task}: {len(comparison.results)} plans, {seeds} seeds; {comparison.metric}, {better} is better."
+        f"{comparison.task}: {plans} {_many('plan', plans)}, {seeds} {_many('seed', seeds)}; {comparison.metric}, "
+        f"{better} is better."
     )
+
+
+def _many(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def _notes(comparison: Comparison) -> list[str]:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warmdown import spec
+from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
 from warmdown.errors import SpecError, nearest
 from warmdown.plan import Plan
 
 if TYPE_CHECKING:
+    from warmdown.experiments.compare import Comparison
     from warmdown.experiments.runs import Result
 
 _PICTURES = (".html", ".png", ".svg", ".md", ".json")
@@ -57,14 +59,26 @@ def command(plans: tuple[str, ...], report: Path | None, as_json: bool, allow: t
     """
     if report is not None and report.suffix not in _PICTURES:
         raise click.UsageError(f"--report {report}: no kind of report. Use {', '.join(_PICTURES)}.")
-    read = plans_of(plans, allow)
-    from warmdown.experiments.compare import compare
+    with ends_by_ctrl_c(_kept(how["out"])):
+        comparison = _compared(plans_of(plans, allow), allow=allow, **how)
     from warmdown.experiments.telling import save, summary
 
-    comparison = compare(read, progress=say_progress, allow=allow, **how)
     click.echo(json.dumps(comparison.to_dict(), indent=1) if as_json else summary(comparison))
     if report is not None:
         click.echo(f"Written to {save(comparison, report)}.", err=True)
+
+
+def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:
+    from warmdown.experiments.compare import compare
+
+    look_here()
+    return compare(plans, progress=say_progress, **how)
+
+
+def _kept(out: Path | None) -> str:
+    if out is None:
+        return "Nothing was kept: with --out FOLDER the same command goes on where it was."
+    return f"Every run that was finished is in {out}: the same command goes on from there."
 
 
 def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
 from warmdown.errors import ScheduleError
 
 
@@ -32,7 +33,8 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
     """Sweep a rate over a task's first updates and read good rates off the loss."""
     if out is not None and out.suffix not in (".png", ".svg", ".html", ".json"):
         raise ScheduleError(f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json.")
-    test = _test(**how)
+    with ends_by_ctrl_c("A range test leaves nothing behind."):
+        test = _test(**how)
     click.echo(json.dumps(test.to_dict()) if as_json else test.terminal())
     if out is not None:
         click.echo(f"Written to {test.save(out)}.", err=True)
@@ -46,6 +48,7 @@ def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: 
     from warmdown.training.rng import seed_everything
     from warmdown.training.tasks.run import TaskTrainer
 
+    look_here()
     torch.set_num_threads(1)  # small models are slower on several
     seed_everything(seed)
     made = task_of(task)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
 from warmdown.app.commands.compare import run_options
 
 if TYPE_CHECKING:
-    from warmdown.experiments.search import Trial
+    from warmdown.experiments.search import Search, Trial
 
 
 @click.command(name="search")
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
 def command(space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any) -> None:
     """Search the numbers of a plan in which ranges stand: {low: 1e-4, high: 1e-1, log: true}."""
-    from warmdown.experiments.search import search
-
-    found = search(space, out=out, jobs=jobs or 1, progress=_say, **how)
+    with ends_by_ctrl_c(f"Every run that was finished is in {out}: the same command goes on from there."):
+        found = _searched(space, out=out, jobs=jobs or 1, **how)
     written = found.save(best or out / "best.yaml")
     click.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     click.echo(f"The plan that won is in {written}, the evidence in {out / 'search.json'}.", err=True)
+
+
+def _searched(space: Path, **how: Any) -> Search:
+    from warmdown.experiments.search import search
+
+    look_here()
+    return search(space, progress=_say, **how)
 
 
 def _say(trial: Trial, done: int, total: int) -> None:

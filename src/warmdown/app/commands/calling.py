@@ -1,0 +1,59 @@
+"""How a command that trains is called: a task of one's own lies here, and Ctrl-C ends it in one line."""
+
+from __future__ import annotations
+
+__all__ = ["ends_by_ctrl_c", "look_here"]
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import click
+
+_INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
+
+
+def look_here() -> None:
+    """Look for modules in the folder that the command is called in: a task of one's own lies there."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+@contextmanager
+def ends_by_ctrl_c(says: str) -> Iterator[None]:
+    """Let Ctrl-C end what is inside: one line and exit code 130; a second Ctrl-C does not wait for the tidying up.
+
+    Args:
+        says: What there is to know then, as a sentence.
+    """
+    try:
+        with _a_second_ends_at_once():
+            yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {says}", err=True)  # a terminal has written ^C on the line before
+        raise click.exceptions.Exit(_INTERRUPTED) from None
+
+
+@contextmanager
+def _a_second_ends_at_once() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    presses = count()
+
+    def obey(*_: Any) -> None:
+        if next(presses):
+            os._exit(_INTERRUPTED)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, obey)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
