@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,39 @@ def test_any_field_can_be_swept() -> None:
     assert {tuple(rates) for rates in setting.rates} == {(0.01, 0.1)}
     assert Field(setting.optimizer, "weight_decay").read() == [0.1, 0.1]
     assert len(Setting().find(target="betas[0]", start=0.5, end=0.99).losses[0]) == 30
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "how", "target"),
+    [
+        (torch.optim.AdamW, {}, "betas[0]"),
+        (torch.optim.AdamW, {}, "betas[1]"),
+        (torch.optim.AdamW, {}, "momentum"),
+        (torch.optim.SGD, {"momentum": 0.9}, "momentum"),
+        (torch.optim.RMSprop, {}, "alpha"),
+        (torch.optim.Adadelta, {}, "rho"),
+    ],
+)
+def test_a_share_of_the_past_is_not_swept_to_one_or_beyond(optimizer: Any, how: dict[str, Any], target: str) -> None:
+    setting = Setting(optimizer, **how)
+    before = copy.deepcopy(setting.everything())
+    for end in (1.0, 10.0):
+        with pytest.raises(
+            ScheduleError, match=rf"target='{re.escape(target)}', end={end}\): .* below 1. End below it"
+        ):
+            setting.find(target=target, start=0.5, end=end)
+    assert differences(setting.everything(), before) == []
+    assert len(setting.find(target=target, start=0.5, end=0.99, stop_at=math.inf).losses[0]) == 30
+
+
+def test_a_number_that_is_no_share_is_swept_beyond_one() -> None:
+    for optimizer, target in (
+        (torch.optim.ASGD, "alpha"),
+        (torch.optim.AdamW, "eps"),
+        (torch.optim.SGD, "weight_decay"),
+    ):
+        found = Setting(optimizer).find(target=target, start=0.5, end=2.0, stop_at=math.inf)
+        assert found.values[-1] == pytest.approx(2.0)
 
 
 def test_tensor_rates_stay_the_objects_they_are() -> None:

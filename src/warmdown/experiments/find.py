@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from warmdown.binding.field import Field
+from warmdown.binding.slots import Slot
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments.chart import Chart, Line
 from warmdown.experiments.keeping import kept, named_by
@@ -152,7 +153,7 @@ def find_rate(
         training: For a trainer: ``per_device_batch_size``, ``gradient_accumulation_steps`` and so on.
 
     Raises:
-        ScheduleError: The values make no sweep.
+        ScheduleError: The values make no sweep, or the optimizer can not work with them: a momentum lies below 1.
         BindingError: The optimizer has no such field, or there is no optimizer.
         TrainingError: ``train_step`` makes no update, more than one, or something else writes the field.
 
@@ -179,6 +180,7 @@ def find_rate(
         field, things, run = _by_trainer(train_step, data, target, steps, training)
     else:
         field, things, run = _by_hand(train_step, optimizer, data, target, training)
+    _require_possible(field, end)
     things += restore
     rows, base = _rows(field, values)
     losses, ended = _swept(field, things, rows, run, repeats=repeats, stop_at=stop_at, seed=seed)
@@ -298,6 +300,21 @@ def _require(*, repeats: int, smoothing: float, stop_at: float) -> None:
         raise ScheduleError(f"find_rate(smoothing={smoothing!r}): a share of the sweep, above 0 and at most 0.5.")
     if not stop_at > 1:
         raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
+
+
+def _require_possible(field: Field, end: float) -> None:
+    """Refuse what makes an optimizer's mean of the past grow without end, or a root of a negative number."""
+    if end >= 1 and any(_is_share_of_the_past(slot) for slot in field.slots):
+        raise ScheduleError(
+            f"find_rate(target={field.name!r}, end={end!r}): {field.name} of {type(field.optimizer).__name__} is the "
+            "share of the past that is kept, and lies below 1. End below it, such as end=0.999 (--end 0.999)."
+        )
+
+
+def _is_share_of_the_past(slot: Slot) -> bool:
+    if slot.key == "alpha":  # of RMSprop; ASGD has a power of this name
+        return "centered" in slot.group
+    return slot.key in ("betas", "momentum", "rho")
 
 
 def _told(test: RangeTest) -> str:
