@@ -41,6 +41,53 @@ def test_a_group_added_at_update_500_joins_with_its_own_base(tensors: bool) -> N
     assert scheduler.base_lrs == pytest.approx([0.5, 0.1, 0.5])
 
 
+@pytest.mark.parametrize("tensors", [False, True])
+@pytest.mark.parametrize("first", ["optimizer", "scheduler", "scheduler alone"])
+def test_a_run_that_grew_resumes_where_the_group_is_added_after_the_scheduler_was_made(
+    first: str, tensors: bool
+) -> None:
+    def grown(unbroken: bool) -> tuple[torch.optim.Optimizer, wd.Scheduler]:
+        optimizer = torch.optim.Adam([parameter()], lr=torch.tensor(0.5) if tensors else 0.5)
+        scheduler = wd.Scheduler(optimizer, lr=LINE)
+        train(optimizer, scheduler, 300 if unbroken else 0)
+        optimizer.add_param_group({"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1})
+        train(optimizer, scheduler, 200 if unbroken else 0)
+        return optimizer, scheduler
+
+    (optimizer, scheduler), (other, resumed) = grown(True), grown(False)
+    loads = [lambda: other.load_state_dict(optimizer.state_dict()), lambda: resumed.load_state_dict(saved)]
+    saved = scheduler.state_dict()
+    for load in {"optimizer": loads, "scheduler": loads[::-1], "scheduler alone": loads[1:]}[first]:
+        load()
+    assert each_rate(other) == each_rate(optimizer) == pytest.approx([0.25, 0.05])
+    train(optimizer, scheduler, 10)
+    train(other, resumed, 10)
+    assert each_rate(other) == each_rate(optimizer)
+    assert resumed.base_lrs == scheduler.base_lrs == pytest.approx([0.5, 0.1])
+
+
+def test_a_group_may_go_just_before_its_optimizer_is_loaded() -> None:
+    optimizer = named(stem=0.1, body=0.2, head=0.4)
+    scheduler = wd.Scheduler(optimizer, lr={"stem": wd.Constant(), "body": LINE, "head": LINE})
+    train(optimizer, scheduler, 500)
+    del optimizer.param_groups[0]
+    optimizer.load_state_dict(optimizer.state_dict())
+    train(optimizer, scheduler, 1)
+    assert each_rate(optimizer) == pytest.approx([0.2 * 0.499, 0.4 * 0.499])
+
+
+def test_base_values_found_before_a_group_was_added_explain_a_state_that_comes_after() -> None:
+    optimizer = named(body=0.2)
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    train(optimizer, scheduler, 500)
+    saved, decayed = scheduler.state_dict(), named(body=0.2)
+    decayed.load_state_dict(optimizer.state_dict())  # before its scheduler is made
+    resumed = wd.Scheduler(decayed, lr=LINE)
+    decayed.add_param_group({"params": [parameter()], "lr": 0.4, "name": "head"})
+    resumed.load_state_dict(saved)
+    assert each_rate(decayed) == pytest.approx([0.1, 0.2])
+
+
 def test_a_removed_group_is_let_go_and_the_others_keep_their_own() -> None:
     optimizer = named(stem=0.1, body=0.2, head=0.4)
     scheduler = wd.Scheduler(optimizer, lr={"stem": wd.Constant(), "body": LINE, "head": LINE})

@@ -374,3 +374,29 @@ def test_gradient_clipping_evaluation_and_other_hooks_are_no_misuse() -> None:
                 net(torch.ones(3, 2))
             scheduler.state_dict()
     assert scheduler.count == len(calls) == 30
+
+
+@pytest.mark.parametrize("auto", [False, True])
+@pytest.mark.parametrize("plan", [LINE, wd.Linear(start=0.0, end=1.0, steps=1000)], ids=["full", "zero"])
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_none(
+    auto: bool, plan: wd.Schedule, kind: Any, tensor: bool
+) -> None:
+    from torch.distributed.checkpoint import state_dict
+
+    layer = model()
+    before = [one.detach().clone() for one in layer.parameters()]
+    optimizer = kind(layer.parameters(), lr=torch.tensor(0.5) if tensor else 0.5, weight_decay=0.5)
+    scheduler = wd.Scheduler(optimizer, lr=plan, auto=auto)
+    state_dict.get_state_dict(layer, optimizer)
+    assert scheduler.count == 0
+    assert scheduler.values() == {"lr/0": 0.5 * plan(0)}
+    assert all(map(torch.equal, layer.parameters(), before))  # no rate was put back under its hands
+    for _ in range(3):
+        update(optimizer)
+        if not auto:
+            scheduler.step()
+    optimizer.zero_grad()
+    state_dict.get_state_dict(layer, optimizer)
+    assert scheduler.count == 3

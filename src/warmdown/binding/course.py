@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Course", "Event", "Line", "on_schedules"]
+__all__ = ["Course", "Event", "Line", "on_schedules", "one_plan"]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
-from warmdown.plan import Plan
+from warmdown.plan import Given, Plan
 from warmdown.schedules import (
     Chain,
     Clipped,
@@ -171,6 +171,23 @@ class Course:
         for line in self.lines:
             mine = [next(left) for schedule in line.meaning.schedules() for _ in feedbacks(schedule)]
             line.turns = [(start, _recalled(meaning, mine)) for start, meaning in line.turns]
+
+
+def one_plan(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:
+    """Return the plan that was given, or that of the targets.
+
+    Raises:
+        ScheduleError: Neither was given, or both.
+    """
+    if plan is None and targets:
+        made: Any = {**facts, **targets}
+        return Plan.of(**made)
+    if isinstance(plan, Plan) and not targets:
+        untold = {"run": None, "after_end": "hold", "count": "updates"}
+        return replace(plan, **{name: fact for name, fact in facts.items() if fact != untold[name]})
+    raise ScheduleError(
+        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make one: Plan.of(lr=…)."
+    )
 
 
 def _has_function(schedule: Schedule) -> bool:

@@ -63,6 +63,14 @@ class Drive:
                 self.bases[index] = before.bases[old]
         self._sort()
 
+    def keep_findings(self, before: Drive) -> None:
+        """Take over what an earlier drive found in the very groups that both have."""
+        places = {owner: place for place, owner in enumerate(_owners(before.field))}
+        for index, owner in enumerate(_owners(self.field)):
+            if owner in places:
+                old = places[owner]
+                self._found[index], self._initials[index] = before._found[old], before._initials[old]
+
     def rebase(self, bases: Mapping[str, float]) -> None:
         """Take base values by label; what has none keeps its own."""
         self.bases = [bases.get(label, base) for label, base in zip(self.labels, self.bases, strict=True)]
@@ -164,6 +172,10 @@ class Drive:
     def _value(self, course: Course, position: float, index: int, base: float) -> float:
         line = course.lines[self.lines[index]]
         return float(line.values(np.asarray([position], dtype=np.float64), np.asarray([base]))[0, 0])
+
+
+def _owners(field: Bound) -> list[int]:
+    return [id(group) for group in field.groups] if isinstance(field, Field) else [0]
 
 
 def _initials(field: Bound) -> list[float | None]:

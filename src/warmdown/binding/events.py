@@ -16,7 +16,7 @@ from warmdown.plan import Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Constant, Linear, Meaning, Product, Schedule, Set
 
-OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm"]
+OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm", "fit"]
 POLICIES: tuple[str, ...] = get_args(OnChange)
 
 _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
@@ -102,8 +102,17 @@ class Switched:
 
     def apply(self, course: Course) -> None:
         """Join the plans."""
+        decay_ends = end_of_decay([*course.events, self])
         _join(course, _Seam(self.at, course.current, self.after), self.how, Course(self.after))
         course.given = self.after
+        if decay_ends is not None:
+            course.end = decay_ends
+
+    def moved(self, stop: int) -> int | None:
+        """Return where a decay under way ends on the joined course; ``None`` where the new plan takes its place."""
+        if self.how == "fit" and stop > self.at and (factor := _factor(self.at, self.before, self.after)) is not None:
+            return self.at + round((stop - self.at) * factor)
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data; the plan after it is the next one's ``before``, or the state's own."""
@@ -132,7 +141,10 @@ def end_of_decay(events: Sequence[Event]) -> int | None:
     for event in events:
         if isinstance(event, Decayed):
             stops[event.target] = event.stop  # a second decay of the same field takes the place of the first
-        elif isinstance(event, Extended | Switched):
+        elif isinstance(event, Switched):
+            moved = {target: event.moved(stop) for target, stop in stops.items()}
+            stops = {target: stop for target, stop in moved.items() if stop is not None}
+        elif isinstance(event, Extended):
             stops.clear()
     return max(stops.values(), default=None)
 
@@ -181,6 +193,30 @@ def _stretched(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
     return on_schedules(old, lambda one: one.stretch(round(one.length * after / before)) if one.length else one)
 
 
+def _fitted(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+    """Give what is left of the old curve what is left of the new run: no value jumps, and none is left out."""
+    del open_target, target
+    factor = _factor(seam.at, seam.before, seam.after)
+    if factor is None:
+        raise StateError("on_change='fit': both runs need a length, with some of it left. Use 'given'.")
+    return on_schedules(old, lambda one: _rest_stretched(one, seam.at, factor))
+
+
+def _factor(at: int, before: Plan, after: Plan) -> float | None:
+    """Return by how much longer the rest of the run is on the new plan."""
+    lengths = before.over().run.length, after.over().run.length
+    if lengths[0] is None or lengths[1] is None or min(lengths[0], lengths[1]) <= at:
+        return None
+    return (lengths[1] - at) / (lengths[0] - at)
+
+
+def _rest_stretched(schedule: Schedule, at: int, factor: float) -> Schedule:
+    if schedule.length is None or schedule.length <= at:
+        return schedule
+    rest = schedule.skip(at)
+    return rest.stretch(max(1, round((schedule.length - at) * factor))).delay(at)
+
+
 def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
     """Begin the new curve at its peak, scaled to the value held, and give it the rest of the run.
 
@@ -213,6 +249,7 @@ def _rewarmed(seam: _Seam, old: Meaning, open_target: Target, target: Target) ->
 _JOINTS: dict[str, Callable[[_Seam, Meaning, Target, Target], Meaning]] = {
     "given": _given,
     "rescale": _stretched,
+    "fit": _fitted,
     "continue": _continued,
     "rewarm": _rewarmed,
 }
@@ -226,7 +263,7 @@ def _require_same_targets(past: Mapping[tuple[str, str], Line], plan: Plan, how:
         differing = sorted("/".join(key) for key in new.keys() ^ past.keys())
         raise StateError(f"on_change={how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'.")
     for key, line in past.items():
-        if how != "rescale" and type(line.meaning) is not type(new[key]):
+        if how not in ("rescale", "fit") and type(line.meaning) is not type(new[key]):
             raise StateError(
                 f"on_change={how!r}: {'/'.join(key)} scales in one plan and is set in the other. Use 'given'."
             )

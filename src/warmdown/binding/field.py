@@ -9,6 +9,7 @@ __all__ = [
     "Groups",
     "groups_of",
     "has_gradients",
+    "only_makes_state",
     "parameters_of",
     "stand_in",
     "unwrapped",
@@ -289,6 +290,23 @@ def has_gradients(optimizer: Any) -> bool:
     return any(parameter.grad is not None for parameter in parameters_of(optimizer))
 
 
+def only_makes_state(optimizer: Optimizer) -> bool:
+    """Tell whether an update is about to be made for the state's sake alone: no state yet, rates and gradients all 0.
+
+    So torch's distributed checkpoints prepare an optimizer, for saving as for loading.
+    """
+    if optimizer.state or not all(map(_is_at_rest, optimizer.param_groups)):
+        return False
+    gradients = [one.grad for one in parameters_of(optimizer) if one.grad is not None]
+    shards = [one.to_local() if hasattr(one, "to_local") else one for one in gradients]
+    return any(shard.numel() for shard in shards) and not any(bool(shard.any()) for shard in shards)
+
+
+def _is_at_rest(group: Group) -> bool:
+    rate = group.get("lr", 0.0)
+    return not (isinstance(rate, torch.Tensor) and rate.device.type != "cpu") and rate == 0  # no device is waited for
+
+
 def parameters_of(optimizer: Any) -> Iterator[torch.Tensor]:
     """Yield every parameter of every group."""
     for group in unwrapped(optimizer).param_groups:
@@ -312,6 +330,11 @@ class Groups:
             for index, group in enumerate(optimizer.param_groups)
         ]
         self.names = _names([group for _, _, group in self.every])
+
+    @property
+    def are_current(self) -> bool:
+        """Whether every optimizer has the groups it had."""
+        return all(map(self.is_current, range(len(self.optimizers))))
 
     def is_current(self, place: int) -> bool:
         """Tell whether an optimizer has the groups it had; the first, the last and their number are compared."""

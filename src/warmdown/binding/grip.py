@@ -47,8 +47,12 @@ class Grip:
 
     def regroup(self, course: Course) -> None:
         """Follow the groups that were added or removed; those known keep their base value and their line."""
+        before = {drive.field_key: drive for drive in self.drives}
         self.groups = Groups(self.groups.optimizers)
         self.drives = self._bind(course.plan.targets, _known(self.drives), self.drives)
+        for drive in self.drives:
+            if old := before.get(drive.field_key):
+                drive.keep_findings(old)
 
     def reload(self, optimizer: Any, course: Course) -> None:
         """Follow an optimizer to the groups that loading a state has made; its tensors are the same as before."""

@@ -6,13 +6,12 @@ __all__ = ["Scheduler"]
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import Everywhere, clock_of, everywhere, mean_of
-from warmdown.binding.course import Course, Event
+from warmdown.binding.course import Course, Event, one_plan
 from warmdown.binding.events import Extended, OnChange, Rescaled, decay
 from warmdown.binding.grip import Grip
 from warmdown.binding.pen import SPENT, Pen
@@ -79,7 +78,7 @@ class Scheduler(LRScheduler):
         self.optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         self.auto, self.strict, self.on_change = auto, strict, on_change
         self._bound, self._timer, self._everywhere = dict(bind or {}), timer, everywhere
-        self._begin(Course(_one_plan(plan, targets, run=run, after_end=after_end, count=count)))
+        self._begin(Course(one_plan(plan, targets, run=run, after_end=after_end, count=count)))
 
     def _begin(self, course: Course) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None
@@ -297,6 +296,7 @@ class Scheduler(LRScheduler):
             StateError: The state is damaged or of another plan; nothing has changed then.
         """
         saved = read_state(state)
+        self._follow_groups()
         course, bases = join(saved, self._pen, on_change or self.on_change)
         self._pen.grip.take(course)
         self._pen.course = course
@@ -370,6 +370,11 @@ class Scheduler(LRScheduler):
             self._regroup()
             self._watch.findings.foreign_write(*touched)
 
+    def _follow_groups(self) -> None:
+        """Bind anew if groups were added or removed since the last update."""
+        if not self._pen.grip.groups.are_current:
+            self._regroup()
+
     def _regroup(self) -> None:
         """Bind anew to the groups that there are now, and write what they should hold."""
         self._pen.grip.regroup(self._pen.course)
@@ -385,15 +390,3 @@ class Scheduler(LRScheduler):
             known = sorted({drive.name for drive in self._pen.grip.drives})
             raise BindingError(f"Scheduler(target={target!r}): nothing drives it. {nearest(target, known)}")
         return target
-
-
-def _one_plan(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:
-    if plan is None and targets:
-        made: Any = {**facts, **targets}
-        return Plan.of(**made)
-    if isinstance(plan, Plan) and not targets:
-        untold = {"run": None, "after_end": "hold", "count": "updates"}
-        return replace(plan, **{name: fact for name, fact in facts.items() if fact != untold[name]})
-    raise ScheduleError(
-        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make one: Plan.of(lr=…)."
-    )

@@ -15,7 +15,7 @@ import torch
 from torch.optim import Optimizer
 
 from warmdown.binding.course import Course
-from warmdown.binding.field import has_gradients, parameters_of
+from warmdown.binding.field import has_gradients, only_makes_state, parameters_of
 from warmdown.binding.misuse import Findings
 from warmdown.errors import WarmdownWarning
 
@@ -184,13 +184,14 @@ class _Eye:
     def __init__(self, watch: Watch, place: int, optimizer: Any) -> None:
         self._watch, self.place = watch, place
         self.updates = 0
-        self.in_round = False
+        self.in_round = self._is_for_state = False
         self.worked = _work()
         self.restart()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run no more
         self.handles = [
             optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),  # type: ignore[no-untyped-call]
             optimizer.register_step_post_hook(torch.compiler.disable(self._after)),  # type: ignore[no-untyped-call]
+            optimizer.register_load_state_dict_pre_hook(self._loads),
             optimizer.register_load_state_dict_post_hook(self._loaded),
         ]
 
@@ -221,18 +222,24 @@ class _Eye:
             self._watch.findings.step_per_epoch(self.gap)
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._watch.begins(self)
+        self._is_for_state = only_makes_state(optimizer)
+        if not self._is_for_state:
+            self._watch.begins(self)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if _is_capturing():  # asked first: while a graph is captured, nothing may be read from the device
             self._watch.captured()
             return
-        if _was_skipped(optimizer):
+        if self._is_for_state or _was_skipped(optimizer):
             return
         self.updates += 1
         self.worked = _work()
         self._watch.updates = max(self._watch.updates, self.updates)
         self._watch.ends(self)
+
+    def _loads(self, optimizer: Any, state: Any) -> None:
+        if scheduler := self._watch.scheduler():
+            scheduler._follow_groups()  # while those that joined still hold what they joined with
 
     def _loaded(self, optimizer: Any) -> None:
         if scheduler := self._watch.scheduler():
