@@ -14,6 +14,8 @@ from typing import Any, Literal, Self, TypeAlias, final
 
 import numpy as np
 
+from warmdown.errors import TrainingError
+from warmdown.experiments.data import VARIABLES, digest_of_named
 from warmdown.plan import Plan
 from warmdown.record import Record, Row
 
@@ -36,6 +38,7 @@ class RunSpec:
         seed: Seed of weights, order and all else that is random.
         settings: What else a run of a task takes: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
         allow: Modules from which the plan may take classes.
+        data: Digest of data that a person named instead of the task's own; empty when they did not.
     """
 
     plan: Mapping[str, Any]
@@ -43,23 +46,27 @@ class RunSpec:
     seed: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
+    data: str = ""
 
     @classmethod
     def of(cls, plan: Plan, task: str, seed: int, settings: Mapping[str, Any], allow: tuple[str, ...] = ()) -> Self:
         """Return the run of a plan; settings that are ``None`` are left to the task."""
         given = {name: value for name, value in sorted(settings.items()) if value is not None}
-        return cls(plan=plan.to_dict(), task=task, seed=seed, settings=given, allow=allow)
+        data = digest_of_named(task)
+        return cls(plan=plan.to_dict(), task=task, seed=seed, settings=given, allow=allow, data=data)
 
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that differ when the run does; they name its file."""
         content = {"version": _VERSION, "plan": self.plan, "task": self.task, "seed": self.seed}
-        text = json.dumps({**content, "settings": self.settings}, sort_keys=True, separators=(",", ":"))
+        named = {"data": self.data} if self.data else {}
+        text = json.dumps({**content, "settings": self.settings, **named}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**asdict(self), "allow": list(self.allow)}
+        facts = {**asdict(self), "allow": list(self.allow)}
+        return facts if self.data else {name: fact for name, fact in facts.items() if name != "data"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -145,6 +152,7 @@ def perform(spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Rep
 
     watching = Watching(alive, report)
     try:
+        _require_data(spec)
         plan = plan_from_dict(spec.plan, allow=spec.allow)
         outcome = run_task(spec.task, plan, seed=spec.seed, callbacks=[watching], **spec.settings)
     except Exception as error:
@@ -152,6 +160,15 @@ def perform(spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Rep
     status: Status = "pruned" if watching.is_pruned else "diverged" if outcome.stopped else "finished"
     facts = {"metrics": outcome.metrics, "updates": outcome.updates, "seconds": outcome.seconds}
     return _result(spec, status, outcome.stopped, outcome.record, digest=outcome.digest, **facts)
+
+
+def _require_data(spec: RunSpec) -> None:
+    """Refuse to learn on other data than the run is named by: a cluster's machine may have others."""
+    if digest_of_named(spec.task) != spec.data:
+        raise TrainingError(
+            f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names are not here what they are where the "
+            "run was asked for. Let every machine have the same, at the same place."
+        )
 
 
 def _result(spec: RunSpec, status: Status, says: str, record: Record, **facts: Any) -> Result:

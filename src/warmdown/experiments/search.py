@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, final
 
 from warmdown.errors import MissingExtra, StateError, TrainingError
 from warmdown.experiments.compare import higher_is_better
+from warmdown.experiments.data import digest_of_named
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.runs import Result, RunSpec
@@ -285,7 +286,14 @@ class _Hunt:
 
     def _name(self) -> str:
         """Return a name that differs when the search does."""
-        content = {"space": self.space.data, "task": self.task, "seeds": self.seeds, "settings": self.settings}
+        content: dict[str, Any] = {
+            "space": self.space.data,
+            "task": self.task,
+            "seeds": self.seeds,
+            "settings": self.settings,
+        }
+        if data := digest_of_named(self.task):
+            content["data"] = data
         text = json.dumps({**content, "metric": self.metric, "seed": self.seed}, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

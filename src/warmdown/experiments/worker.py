@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import IO, Any
 
+from warmdown.experiments.data import VARIABLES, named_here
 from warmdown.experiments.runs import Report, Result, RunSpec, perform
 
 _ALIVE = "alive"
@@ -32,24 +33,26 @@ class Caller:
     Args:
         folder: The working directory.
         paths: Where modules are looked for.
+        data: The variables by which data are named, as they are set there.
     """
 
     folder: str
     paths: tuple[str, ...]
+    data: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def here(cls) -> Caller:
         """Return this process, as it is now."""
         folder = os.getcwd()
-        return cls(folder, tuple(dict.fromkeys([folder, *(path for path in sys.path if path)])))
+        return cls(folder, tuple(dict.fromkeys([folder, *(path for path in sys.path if path)])), named_here())
 
     def started(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
         """Start Python in this place; what this process looks for modules in comes after."""
         paths = os.pathsep.join(dict.fromkeys([*self.paths, *Caller.here().paths]))
         folder = self.folder if os.path.isdir(self.folder) else None  # on a cluster it may lie elsewhere
-        return subprocess.Popen(
-            [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": paths}, **how
-        )
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        environment = {**inherited, **dict(self.data), "PYTHONPATH": paths}
+        return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, **how)
 
 
 class Helper:
