@@ -264,6 +264,30 @@ def test_the_saved_curve_can_be_stretched_over_the_given_run() -> None:
     assert scheduler.value(2000) == pytest.approx(short.value(1000))
 
 
+def test_what_is_left_of_the_saved_curve_can_be_given_what_is_left_of_the_run() -> None:
+    scheduler, short = resumed(LONGER, 400, "fit"), wd.Scheduler(fresh(), PLAN)
+    assert scheduler.value(399) == short.value(399)
+    for step in (400, 700, 1000):  # 600 updates are given 1600
+        moved = 400 + (step - 400) * 1600 // 600
+        assert scheduler.value(moved) == pytest.approx(short.value(step), rel=2e-3)
+    ended = resumed(LONGER, 1000, "given")
+    with pytest.raises(wd.StateError, match="with some of it left"):
+        resumed(PLAN, 1000, "fit", ended.state_dict())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_decay_under_way_is_fitted_too_and_the_run_ends_with_it() -> None:
+    first = resumed(PLAN, 400, None)
+    first.decay_now(100)
+    first.seek(450)
+    scheduler = resumed(LONGER, 400, "fit", first.state_dict())
+    stop = 450 + round(50 * 1550 / 550)
+    assert scheduler.value(450) == first.value(450)
+    assert scheduler.value(stop - 1) > scheduler.value(stop) == 0.0
+    scheduler.seek(stop)
+    scheduler.finish()  # and says nothing: the run is over
+
+
 @pytest.mark.parametrize("group", [0, 1])
 def test_the_given_curve_can_continue_from_the_value_held(group: int) -> None:
     scheduler = resumed(LONGER, 1000, "continue")
@@ -304,7 +328,7 @@ def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
 
 
 def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
-    for policy in ("given", "rescale", "continue", "rewarm"):
+    for policy in ("given", "rescale", "continue", "rewarm", "fit"):
         first = resumed(LONGER, 600, policy)
         first.seek(700)
         again = resumed(LONGER, 700, None, json.loads(json.dumps(first.state_dict())))

@@ -90,7 +90,7 @@ def test_a_place_in_the_epoch_can_be_gone_back_to(count: int, size: int, world: 
         whole, places = batches(source, epoch=2), [0, *ends(source)]
         start = min(after, len(whole))
         assert batches(source, epoch=2, used=places[start]) == whole[start:]
-        assert source.is_used_up(places[start]) == (start == len(whole))
+        assert source.left(places[start]) == len(whole) - start
 
 
 @given(world=st.integers(1, 4), other=st.integers(1, 4), after=st.integers(0, 3))
@@ -121,7 +121,7 @@ def test_drop_last_drops_what_does_not_fill_a_batch() -> None:
     source = shares(Numbers(11), 1, drop_last=True)[0]
     assert [len(batch) for batch in batches(source)] == [4, 4]
     assert source.batches == 2
-    assert source.is_used_up(8)
+    assert source.left(8) == 0
 
 
 def test_windows_hold_the_batches_of_an_update_and_the_last_one_what_is_left() -> None:
@@ -227,7 +227,7 @@ def test_a_list_of_batches_is_a_stream_with_a_length() -> None:
     source = source_of([torch.tensor([1]), torch.tensor([2]), torch.tensor([3])], seed=0, place=Place())
     assert source.batches == 3
     assert batches(source, used=1) == [[2], [3]]
-    assert source.is_used_up(3)
+    assert source.left(3) == 0
 
 
 def test_skipping_through_a_stream_draws_nothing() -> None:

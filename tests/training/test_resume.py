@@ -12,7 +12,7 @@ from tests.training import small
 
 import warmdown as wd
 from warmdown import Record, StateError, TrainingError
-from warmdown.training import ModelEmaCallback, Trainer, digest_of_weights
+from warmdown.training import ModelEmaCallback, Trainer, TrainerCallback, digest_of_weights
 
 SITUATIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -181,6 +181,42 @@ def test_another_size_of_update_says_what_changed(tmp_path: Path, capsys: pytest
     assert trainer.progress.updates == 13 + 26 * 2
 
 
+@pytest.mark.parametrize("told", [{"per_device_batch_size": 8}, {"gradient_accumulation_steps": 3}], ids=str)
+@pytest.mark.parametrize("after", [2, 13, 19])
+def test_with_updates_of_another_size_the_curve_goes_on_from_the_value_reached_to_its_end(
+    after: int, told: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = wd.Plan.of(lr=wd.Linear(start=1.0, end=0.0, steps="rest"))
+    _stop_after(after, tmp_path, {"plan": plan})
+    with pytest.raises(TrainingError, match=f"update {after + 3} is saved"):  # broken off a second time
+        small.train(_resumed(tmp_path, small.Stop(after + 3)), plan=plan, **told, resume_from=tmp_path / "checkpoints")
+    trainer = _resumed(tmp_path)
+    small.train(trainer, plan=plan, **told, resume_from=tmp_path / "checkpoints")
+    steps, rates = Record.load(tmp_path / "record.jsonl").curve("lr/0")
+    made, reached = trainer.progress.updates, 0.02 * (1 - after / 39)
+    assert steps == list(range(made))
+    assert rates[after:] == pytest.approx([reached * (1 - step / (made - after)) for step in range(made - after)])
+    assert after < made < 39
+    assert trainer.progress.epoch == 3
+
+
+def test_a_decay_under_way_ends_the_run_with_updates_of_another_size_too(tmp_path: Path) -> None:
+    class Decay(TrainerCallback):
+        def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+            if update == 9:
+                trainer.scheduler.decay_now(over=12)
+
+    flat = wd.Plan.of(lr=wd.Constant())
+    with pytest.raises(TrainingError, match="update 13 is saved"):
+        small.train(small.make(tmp_path, [Decay(), small.Stop(13)]), plan=flat)
+    trainer = small.make(tmp_path)
+    small.train(trainer, plan=flat, per_device_batch_size=8, resume_from=tmp_path / "checkpoints")
+    left = round(9 * 14 / 26)  # of the 26 updates that were left 14 remain
+    assert trainer.progress.updates == 13 + left
+    rates = Record.load(tmp_path / "record.jsonl").curve("lr/0")[1]
+    assert rates[13:] == pytest.approx([0.02 * 9 / 12 * (1 - step / left) for step in range(left)])
+
+
 def test_a_checkpoint_is_read_without_running_what_is_in_it(tmp_path: Path) -> None:
     small.train(small.make(tmp_path))
     (path,) = (tmp_path / "checkpoints").iterdir()
@@ -200,6 +236,10 @@ def _stop_after(after: int, folder: Path, told: dict[str, Any]) -> None:
     trainer = small.make(folder, [ModelEmaCallback(0.9), small.Stop(after)])
     with pytest.raises(TrainingError, match=f"Stop.on_train_update_end.*update {after} is saved in"):
         small.train(trainer, **told)
+
+
+def _resumed(folder: Path, *callbacks: TrainerCallback) -> Trainer:
+    return small.make(folder, [ModelEmaCallback(0.9), *callbacks])
 
 
 def _average(trainer: Trainer) -> str:

@@ -15,9 +15,13 @@ from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Constant, Linear, Meaning, Product, Schedule, Set
+from warmdown.schedules.feedback import Feedback, feedbacks, recalled
+from warmdown.schedules.memory import Memory, write_memory
 
 OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm", "fit"]
 POLICIES: tuple[str, ...] = get_args(OnChange)
+Memories: TypeAlias = tuple[Memory, ...]
+"""What each feedback schedule had observed when a plan was joined to another; the value held there hangs on it."""
 
 _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
 _LOOKED_AT = 100_000
@@ -77,9 +81,11 @@ class Extended:
     at: int
     total_steps: int
     how: OnChange
+    seen: Memories = ()
 
     def apply(self, course: Course) -> None:
         """Join the plan to itself, measured anew; what has happened to it before happens to it again."""
+        course.recall(self.seen)
         run = replace(course.current.run, total_steps=self.total_steps, epochs=None)
         longer = replace(course.current, run=run)
         kept = [event for event in _since_the_last_switch(course.events) if isinstance(event, Rescaled | Decayed)]
@@ -87,7 +93,8 @@ class Extended:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return {"event": "extend", "at": self.at, "total_steps": self.total_steps, "how": self.how}
+        data = {"event": "extend", "at": self.at, "total_steps": self.total_steps, "how": self.how}
+        return _with_seen(data, self.seen)
 
 
 @final
@@ -99,9 +106,11 @@ class Switched:
     before: Plan
     after: Plan
     how: OnChange
+    seen: Memories = ()
 
     def apply(self, course: Course) -> None:
         """Join the plans."""
+        course.recall(self.seen)
         decay_ends = end_of_decay([*course.events, self])
         _join(course, _Seam(self.at, course.current, self.after), self.how, Course(self.after))
         course.given = self.after
@@ -116,7 +125,8 @@ class Switched:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data; the plan after it is the next one's ``before``, or the state's own."""
-        return {"event": "switch", "at": self.at, "before": self.before.to_dict(), "how": self.how}
+        data = {"event": "switch", "at": self.at, "before": self.before.to_dict(), "how": self.how}
+        return _with_seen(data, self.seen)
 
 
 def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: str) -> Decayed:
@@ -168,9 +178,35 @@ def _join(course: Course, seam: _Seam, how: OnChange, follower: Course) -> None:
     for index, target in enumerate(follower.plan.targets):
         if line := past.get((target.name, target.groups)):
             new = replace(target, meaning=follower.lines[index].meaning)
-            line.turn(seam.at, _JOINTS[how](seam, line.meaning, seam.after.targets[index], new))
+            joined = _JOINTS[how](seam, line.meaning, seam.after.targets[index], new)
+            line.turn(seam.at, _knowing(line.meaning, joined, how))
+            line.joined = seam.at
             follower.lines[index] = line
     course.current, course.plan, course.end, course.lines = seam.after, follower.plan, follower.end, follower.lines
+
+
+def _knowing(old: Meaning, new: Meaning, how: OnChange) -> Meaning:
+    """Return ``new``, whose feedback schedules know what those of ``old`` do, where they wait for the same.
+
+    What begins from the value held has its falls in that value: they do not happen to it again.
+    """
+    known, asked = ([one for part in each.schedules() for one in feedbacks(part)] for each in (old, new))
+    if [(type(one), one.metric, one.mode) for one in known] != [(type(one), one.metric, one.mode) for one in asked]:
+        return new
+    memories = iter([_kept(one, begins_anew=how in ("continue", "rewarm")) for one in known])
+    return on_schedules(new, lambda schedule: recalled(schedule, memories))
+
+
+def _kept(known: Feedback, *, begins_anew: bool) -> Memory:
+    seen = known.seen
+    if not begins_anew:
+        return seen._replace(levels=seen.levels[-1:], at=())
+    is_counted = isinstance(known.cooldown, int)
+    return seen._replace(levels=(1.0,), at=(), since=0.0, rest=seen.rest if is_counted else 0.0)
+
+
+def _with_seen(data: dict[str, Any], seen: Memories) -> dict[str, Any]:
+    return {**data, "seen": [write_memory(memory) for memory in seen]} if seen else data
 
 
 def _since_the_last_switch(events: Sequence[Event]) -> Sequence[Event]:

@@ -56,8 +56,8 @@ class Source(Protocol):
     def reseed(self, seed: int) -> None:
         """Let the order follow another seed."""
 
-    def is_used_up(self, used: int) -> bool:
-        """Return whether no batch follows after ``used`` items, as far as that is known."""
+    def left(self, used: int) -> int | None:
+        """Return how many batches follow after ``used`` items, or ``None`` when nobody knows."""
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[Window]:
         """Yield the windows of ``size`` batches of ``epoch`` that follow after ``used`` items."""
@@ -115,9 +115,9 @@ class Shards:
         """Let the order follow another seed."""
         self._order.seed = seed
 
-    def is_used_up(self, used: int) -> bool:
-        """Return whether no batch follows after ``used`` items."""
-        return self._cutter.count(used) == 0
+    def left(self, used: int) -> int:
+        """Return how many batches follow after ``used`` items."""
+        return self._cutter.count(used)
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[Window]:
         """Yield the windows that follow after ``used`` items."""
@@ -158,9 +158,9 @@ class Stream:
         """Let what is drawn follow another seed."""
         self._seed = seed
 
-    def is_used_up(self, used: int) -> bool:
-        """Return whether no batch follows after ``used`` batches; without a length, only reading on can tell."""
-        return self.items is not None and used >= self.items
+    def left(self, used: int) -> int | None:
+        """Return how many batches follow after ``used`` batches; without a length, only reading on can tell."""
+        return None if self.items is None else max(0, self.items - used) // self._place.world
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[Window]:
         """Yield the windows that follow after ``used`` batches; each is read before it is given."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["comes_to_its_end", "is_full", "is_over", "say_if_moved"]
+__all__ = ["comes_to_its_end", "is_full", "is_over", "say_if_moved", "updates_left"]
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from warmdown.binding import Scheduler
 from warmdown.binding.events import end_of_decay
 
 if TYPE_CHECKING:
+    from warmdown.training.progress import Progress
     from warmdown.training.trainer import Trainer
 
 
@@ -36,8 +38,26 @@ def comes_to_its_end(trainer: Trainer) -> bool:
 
 def decay_end(trainer: Trainer) -> float | None:
     """Return where ``decay_now`` ends the run by the scheduler's clock, or ``None`` where nobody has called it."""
-    scheduler = trainer.scheduler
-    return end_of_decay(scheduler.events) if isinstance(scheduler, Scheduler) and scheduler.events else None
+    if not isinstance(trainer.scheduler, Scheduler) or not (events := trainer.scheduler.events):
+        return None
+    if trainer._decay_end[0] != events:
+        trainer._decay_end = events, end_of_decay(events)
+    return trainer._decay_end[1]
+
+
+def updates_left(trainer: Trainer, progress: Progress) -> int | None:
+    """Return how many updates follow after ``progress`` until the epochs are over, or ``None`` if nobody knows."""
+    config, source = trainer.run_config, trainer._train_source
+    per_epoch = config.num_update_steps_per_epoch
+    if source is None or per_epoch is None or (left := source.left(progress.used)) is None:
+        return None
+    if progress.epoch >= config.num_epochs:
+        return 0
+    if trainer._train_limit is not None:
+        left = min(left, max(0, trainer._train_limit - progress.batch))
+    begun = min(left, progress.window_size - progress.window_done) if progress.window_done else 0
+    here = (progress.window_done > 0) + ceil((left - begun) / config.gradient_accumulation_steps)
+    return here + per_epoch * (config.num_epochs - progress.epoch - 1)
 
 
 def say_if_moved(trainer: Trainer) -> None:

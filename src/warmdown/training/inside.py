@@ -77,6 +77,7 @@ class Inside:
         self._random: dict[str, Any] | None = None
         self._between_batches = True
         self._counts_attempts = False
+        self._decay_end: tuple[tuple[Any, ...], int | None] = ((), None)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 

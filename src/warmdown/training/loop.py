@@ -115,7 +115,7 @@ def _windows(trainer: Trainer) -> Iterator[Window]:
 def _is_used_up(trainer: Trainer) -> bool:
     assert trainer._train_source is not None
     limit = trainer._train_limit
-    return trainer._train_source.is_used_up(trainer.progress.used) or (
+    return trainer._train_source.left(trainer.progress.used) == 0 or (
         limit is not None and trainer.progress.batch >= limit
     )
 

@@ -18,6 +18,7 @@ class TrainerRunConfig:
     Args:
         num_epochs: Passes over the data.
         max_num_train_steps: Updates after which the run ends, or ``None``: the epochs decide.
+        more_updates: By how many the run has more than its epochs hold, since it went on with other batches.
         train_per_device_batch_size: Samples in a batch of one process.
         eval_per_device_batch_size: Samples in a batch of an evaluation of one process.
         train_dl_kwargs: What the training loader was made with.
@@ -35,6 +36,7 @@ class TrainerRunConfig:
 
     num_epochs: int
     max_num_train_steps: int | None = None
+    more_updates: int = 0
     train_per_device_batch_size: int | None = None
     eval_per_device_batch_size: int | None = None
     train_dl_kwargs: dict[str, Any] | None = None
@@ -71,7 +73,7 @@ class TrainerRunConfig:
         if self.max_num_train_steps is not None:
             return self.max_num_train_steps
         per_epoch = self.num_update_steps_per_epoch
-        return None if per_epoch is None else per_epoch * self.num_epochs
+        return None if per_epoch is None else per_epoch * self.num_epochs + self.more_updates
 
     @property
     def train_total_batch_size(self) -> int | None:
@@ -125,6 +127,7 @@ class Progress:
         window_done: Batches of an unfinished update whose gradients are held.
         window_size: Batches in that update.
         finished: Whether the run came to its end, the last evaluation included.
+        more: By how many updates the run is longer than its epochs say, since it went on with batches of another size.
     """
 
     updates: int = 0
@@ -135,6 +138,7 @@ class Progress:
     window_done: int = 0
     window_size: int = 0
     finished: bool = False
+    more: int = 0
 
     def next_epoch(self) -> None:
         """Stand before the first batch of the next epoch."""

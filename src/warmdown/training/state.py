@@ -6,7 +6,7 @@ __all__ = ["begin_from", "find", "load", "save", "save_numbered"]
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import torch
 
 from warmdown.errors import StateError, TrainingError
 from warmdown.training.checkpoint import Checkpoints, Writer, verify, write_folder
+from warmdown.training.ending import updates_left
 from warmdown.training.progress import Progress
 from warmdown.training.rng import mixed, seed_everything, snapshot
 from warmdown.training.sharded import load_model, load_optimizer, model_state, optimizer_state
@@ -62,10 +63,12 @@ def load(trainer: Trainer, path: Path, on_change: str, *, aloud: bool = True) ->
     changes = list(_changes(trainer, facts))
     _refuse_other_data(trainer, facts)
     rest = _load_weights(trainer, path)
+    progress = Progress(**facts["progress"])
+    _reckon_anew(trainer, facts, progress)
     _load_scheduler(
-        trainer, facts["scheduler"] or rest["scheduler"], "rescale" if changes and on_change == "ask" else on_change
+        trainer, facts["scheduler"] or rest["scheduler"], "fit" if changes and on_change == "ask" else on_change
     )
-    _load_progress(trainer, facts)
+    _load_progress(trainer, facts, progress)
     _load_rest(trainer, rest)
     for line in (f"Resumed from {path} at update {trainer.progress.updates}.", *changes) if aloud else ():
         trainer.print(line)
@@ -265,8 +268,24 @@ def _go_on_with_a_continuation(scheduler: Any, state: Any) -> None:
     scheduler.is_continuation_from_checkpoint = False  # the state that follows says again that it is one
 
 
-def _load_progress(trainer: Trainer, facts: Mapping[str, Any]) -> None:
-    trainer.progress = Progress(**facts["progress"])
+def _reckon_anew(trainer: Trainer, facts: Mapping[str, Any], progress: Progress) -> None:
+    """Let the plan be measured on the updates that are really made, when they were of another size until here."""
+    from warmdown.binding import Scheduler
+
+    config, scheduler = trainer.run_config, trainer.scheduler
+    if not isinstance(scheduler, Scheduler) or scheduler.run.clock != "updates":
+        return
+    if config.train_total_batch_size != facts["run"]["total_batch_size"] and config.max_num_train_steps is None:
+        left, total = updates_left(trainer, progress), config.total_updates
+        progress.more = 0 if left is None or total is None else progress.updates + left - total
+    if progress.more != config.more_updates:
+        trainer.run_config = replace(config, more_updates=progress.more)
+        trainer.scheduler = None  # first: two that live would both write
+        trainer.scheduler = trainer.create_scheduler()
+
+
+def _load_progress(trainer: Trainer, facts: Mapping[str, Any], progress: Progress) -> None:
+    trainer.progress = progress
     trainer.seed = facts["seed"]
     trainer._reseed()
     tracker, loss = trainer._loss_tracker, facts["loss"]

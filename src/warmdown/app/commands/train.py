@@ -29,7 +29,7 @@ _ANY = (
     {"TRAIN_DATALOADER_LEN": 1000, "EVAL_DATALOADER_LEN": 1000},
 )
 """A run in which every placeholder has a number, to find what else is wrong in a plan."""
-_POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm")
+_POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm", "fit")
 
 
 def _options(command: Any) -> Any:
