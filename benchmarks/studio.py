@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Peers, Table
+
+from warmdown.app.studio.process import start
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = 40
@@ -98,21 +98,13 @@ def _tab(folder: Path) -> Iterator[Any]:
 
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", "--port", "0"]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        address = server.stdout.readline().split()[-1]
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-            tab = browser.new_page(viewport={"width": 1280, "height": 900})
-            tab.goto(address)
-            tab.wait_for_selector('[data-mark="preset-0"]', timeout=60_000)
-            yield tab
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with start(folder) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(server.address)
+        tab.wait_for_selector('[data-mark="preset-0"]', timeout=60_000)
+        yield tab
+        browser.close()
 
 
 if __name__ == "__main__":

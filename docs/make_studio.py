@@ -7,13 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import warmdown as wd
+from warmdown.app.studio.process import start
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ROOT = Path(__file__).parent.parent
@@ -30,11 +27,11 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         runs = Path(folder) / "runs"
         _write_runs(runs)
-        with _served(Path(folder)) as address:
+        with start(Path(folder)) as server:
             for draw in (_start, _design, _class, _mistake, _narrow):
-                draw(browser, address)
-        with _served(Path(folder), "--watch", str(runs)) as address:
-            _runs(browser, address)
+                draw(browser, server.address)
+        with start(Path(folder), "--watch", str(runs)) as server:
+            _runs(browser, server.address)
         browser.close()
 
 
@@ -115,18 +112,6 @@ def _keep(tab: Any, name: str, *, height: int | None = None) -> None:
     tab.context.close()
 
 
-@contextmanager
-def _served(folder: Path, *options: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", "--port", "0", *options]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().split()[-1]
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def _write_runs(folder: Path) -> None:
     """Train the demo's two runs, and show the first as it was on its way, each with its plan beside it."""
     plan, constant = (str(ROOT / "examples" / "demo" / f"{name}.yaml") for name in ("plan", "constant"))
@@ -136,10 +121,6 @@ def _write_runs(folder: Path) -> None:
     rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
     steps = max(json.loads(row)["step"] for row in rows) + 1
     record.write_text("".join(row for row in rows if json.loads(row)["step"] < 0.6 * steps), encoding="utf-8")
-    for name in ("plan", "constant"):
-        planned = wd.load(ROOT / "examples" / "demo" / f"{name}.yaml")
-        run = wd.Run(total_steps=steps, lr=planned.run.lr)
-        wd.save(replace(planned, run=run), folder / name / "plan.yaml")
 
 
 if __name__ == "__main__":

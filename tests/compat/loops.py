@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,3 +39,17 @@ def through_a_file(state: dict[str, Any]) -> Any:
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)
+
+
+@contextmanager
+def goes_at_once(thing: object) -> Iterator[None]:
+    """Hold that nothing keeps ``thing`` after the block has let it go; the garbage collector does not help."""
+    gone = weakref.ref(thing)
+    del thing
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import gc
 import io
 import math
 import pickle
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from tests.compat.loops import rates, sgd
+from tests.compat.loops import goes_at_once, rates, sgd
 from tests.compat.torch_names import ARGUMENTS, EACH, Made, momentum, steps, torchs, wlr
 
 from warmdown.compat.lr_scheduler import _LRScheduler
@@ -70,14 +68,9 @@ def test_a_scheduler_can_be_pickled(make: Made) -> None:
 def test_a_scheduler_goes_when_it_is_let_go(make: Made) -> None:
     scheduler = make(momentum())
     steps(scheduler, 6)
-    optimizer, reference = scheduler.optimizer, weakref.ref(scheduler)
-    gc.collect()
-    gc.disable()
-    try:
+    optimizer = scheduler.optimizer
+    with goes_at_once(scheduler):
         del scheduler
-        assert reference() is None
-    finally:
-        gc.enable()
     assert "step" not in vars(optimizer)
 
 

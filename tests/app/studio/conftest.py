@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.app.studio.pages import CHROMIUM, FLAGS, Server, Simulated, end, open_tab, opened, serve
+from tests.app.studio.pages import CHROMIUM, FLAGS, Simulated, open_tab, opened, serve
 
 from warmdown.app.studio.draft.pieces import Draft
 from warmdown.app.studio.page.state import Launch
+from warmdown.app.studio.process import Server
 from warmdown.app.studio.safe.folder import Folder
 from warmdown.app.studio.safe.worker import Worker
 
@@ -38,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve the page from an empty folder."""
     started = serve(tmp_path_factory.mktemp("plans"))
     yield started
-    end(started)
+    started.close()
 
 
 @pytest.fixture(scope="module")

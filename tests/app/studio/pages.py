@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmdown.app.studio.page.state import Launch
+from warmdown.app.studio.process import Server, start
 
 if TYPE_CHECKING:
     from nicegui.testing import User
@@ -99,57 +98,11 @@ async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
 # -- the real page -----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Server:
-    """The real page, served.
-
-    Args:
-        address: With its token, as the terminal shows it.
-        folder: That it may read and write.
-        process: To be killed.
-    """
-
-    address: str
-    folder: Path
-    process: subprocess.Popen[str]
-
-    @property
-    def origin(self) -> str:
-        """The address without path and token."""
-        return self.address.partition("/?")[0]
-
-    @property
-    def token(self) -> str:
-        """The token of this launch."""
-        return self.address.partition("token=")[2]
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return int(self.origin.rpartition(":")[2])
-
-
 def serve(folder: Path, *options: str) -> Server:
     """Start the page as a person does, and wait for its address."""
-    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", *options]
-    if "--port" not in options:
-        command += ["--port", "0"]
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""}
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"http://\S+", line)
-    assert found, f"no address: {line!r}"
-    return Server(found[0], folder, process)
-
-
-def end(server: Server) -> None:
-    """End the page, and what it started."""
-    server.process.kill()
-    server.process.wait()
-    assert server.process.stdout is not None
-    server.process.stdout.close()
+    server = start(folder, *options, env={**os.environ, "PYTHONPATH": ""})
+    assert server.address
+    return server
 
 
 @contextmanager

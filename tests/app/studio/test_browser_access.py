@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.app.studio.pages import Server, end, field, open_tab, opened, press, serve, text_has
+from tests.app.studio.pages import field, open_tab, opened, press, serve, text_has
 
 import warmdown as wd
+from warmdown.app.studio.process import Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,7 @@ def test_the_page_of_runs_hinders_nobody_either(browser: Browser, tmp_path: Path
             screens.look("runs")
             assert screens.problems == []
     finally:
-        end(server)
+        server.close()
 
 
 def test_a_class_and_its_question_hinder_nobody(tab: Page, server: Server) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.app.studio.pages import Server, end, field, open_tab, opened, press, serve, text_has
+from tests.app.studio.pages import field, open_tab, opened, press, serve, text_has
 
 import warmdown as wd
+from warmdown.app.studio.process import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -148,7 +149,7 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(br
             field(tab, "g0.lr").fill("7e-4")
             tab.wait_for_function("(sessionStorage.getItem('warmdown-draft') ?? '').includes('7e-4')")
         finally:
-            end(first)
+            first.close()
         tab.wait_for_selector("#popup[aria-hidden=false]", state="attached")
         second = serve(tmp_path, "--port", str(first.port))
         try:
@@ -157,7 +158,7 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(br
                 "document.querySelector('input[data-mark=\"g0.lr\"]')?.value === '7e-4'", timeout=60_000
             )
         finally:
-            end(second)
+            second.close()
 
 
 def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Pat
             tab.click("text=Design a plan")
             tab.wait_for_selector('[data-mark="preset-0"]')
     finally:
-        end(server)
+        server.close()
 
 
 def test_nothing_is_asked_of_the_network(context: BrowserContext, server: Server) -> None:

@@ -26,15 +26,15 @@ def test_a_cell_shows_the_page_with_the_picture_behind_it(tmp_path: Path) -> Non
             assert b"warmdown studio" in answer.read()
     finally:
         page.close()
-    assert page._process is None
+    assert page._server is None
 
 
 @pytest.mark.slow
 def test_the_page_ends_with_the_notebook_that_showed_it(tmp_path: Path) -> None:
     page = wd.studio(PLAN, folder=tmp_path)
     assert page.address
-    process = page._process
-    assert process is not None
+    assert page._server is not None
+    process = page._server.process
     assert process.stdin is not None
     process.stdin.close()  # as it is when the notebook's process is gone
     assert process.wait(timeout=30) is not None

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.app.studio.pages import Server, end, serve
+from tests.app.studio.pages import serve
 
+from warmdown.app.studio.process import Server
 from warmdown.app.studio.safe.limits import LONGEST_TEXT
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (home / "secret.yaml").write_text("lr: {kind: cosine, name: top-secret}\n")
     started = serve(home / "plans")
     yield started
-    end(started)
+    started.close()
 
 
 def said(server: Server, request: bytes) -> bytes:
@@ -208,7 +209,7 @@ def test_a_signal_ends_the_page_at_once_although_a_tab_is_open(tmp_path: Path, n
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", started.port))
     finally:
-        end(started)
+        started.close()
 
 
 def test_a_link_longer_than_a_plan_may_be_is_no_plan() -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 __all__ = ["Shown", "studio"]
 
 import atexit
-import re
-import subprocess
-import sys
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +13,12 @@ from typing import Any, final
 from warmdown.app.studio.draft.opening import draft_of
 from warmdown.app.studio.draft.pieces import Draft
 from warmdown.app.studio.draft.stored import to_fragment
+from warmdown.app.studio.process import Server, start
 from warmdown.errors import SpecError
 from warmdown.plan import Plan
 from warmdown.schedules import Schedule
 
 _HEIGHT = 820
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/~[\w-]+/")
 
 
 def studio(plan: Plan | Schedule | None = None, *, folder: str | Path = ".", height: int = _HEIGHT) -> Shown:
@@ -66,39 +63,23 @@ class Shown:
         self.height = height
         self._draft = draft
         self._folder = folder
-        self._process: subprocess.Popen[str] | None = None
-        self._address = ""
+        self._server: Server | None = None
 
     @property
     def address(self) -> str:
         """Where the page is, once it was shown; nothing where it cannot be."""
-        if not self._address and self._process is None and find_spec("nicegui") is not None:
-            self._start()
-        return self._address
+        if self._server is None and find_spec("nicegui") is not None:
+            link = () if self._draft.is_empty else (f"#{to_fragment(self._draft)}",)
+            self._server = start(self._folder, "--framed", *link)
+            atexit.register(self.close)
+        return "" if self._server is None else self._server.address
 
     def close(self) -> None:
         """End the page's process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+        if self._server is not None:
+            self._server.close()
         atexit.unregister(self.close)
-        self._process, self._address = None, ""
-
-    def _start(self) -> None:
-        command = [sys.executable, "-m", "warmdown", "studio", "--framed", "--no-browser", "--port", "0"]
-        if not self._draft.is_empty:
-            command.append(f"#{to_fragment(self._draft)}")
-        # its standard input stays open as long as this process lives: when it closes, the page ends
-        self._process = subprocess.Popen(
-            command, cwd=self._folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        atexit.register(self.close)
-        assert self._process.stdout is not None
-        found = _ADDRESS.search(self._process.stdout.readline())
-        self._address = found[0] if found else ""
+        self._server = None
 
     def _repr_html_(self) -> str:
         picture = self._picture()
@@ -107,7 +88,7 @@ class Shown:
         # an object is empty where its page cannot be had, later or on another machine: then one sees what lies behind
         place = f"position: relative; min-height: {int(self.height)}px; overflow: hidden"
         above = f"position: absolute; inset: 0; width: 100%; height: {int(self.height)}px"
-        page = f'<object data="{escape(self._address)}" type="text/html" aria-label="warmdown studio" style="{above}">'
+        page = f'<object data="{escape(self.address)}" type="text/html" aria-label="warmdown studio" style="{above}">'
         return f'<div style="{place}">{picture}{page}</object></div>'
 
     def _picture(self) -> str:
