@@ -19,7 +19,7 @@ from warmdown.app.commands.compare import command
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.experiments import Comparison, compare
 from warmdown.experiments.engine import run_all
-from warmdown.experiments.runs import RunSpec, perform
+from warmdown.experiments.runs import Result, RunSpec, perform
 from warmdown.experiments.store import Store
 from warmdown.experiments.telling import charts, save, summary
 
@@ -112,11 +112,11 @@ def test_a_run_is_named_by_all_that_it_is_made_of_and_by_nothing_else() -> None:
 @pytest.mark.slow
 def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     comparison = compare(
-        {"constant": wd.Constant(value=1.0)}, "small_tasks:wild", seeds=5, out=tmp_path, engine="serial", silence=8
+        {"constant": wd.Constant(value=1.0)}, "small_tasks:wild", seeds=5, out=tmp_path, engine="serial", silence=20
     )
     told = {seed: (run.status, run.says) for seed, run in comparison.results["constant"].items()}
     assert told[1] == ("died", "its process ended with 7: a last word")
-    assert told[2] == ("hung", "no sign of life for 8 s")
+    assert told[2] == ("hung", "no sign of life for 20 s")
     assert told[3] == ("failed", "ValueError: no such data")
     assert [told[seed][0] for seed in (0, 4)] == ["finished", "finished"]
     (row,) = comparison.rows()
@@ -174,11 +174,20 @@ def test_reports_are_written_whole(tmp_path: Path) -> None:
         ({"baseline": "cosinus"}, "Did you mean 'cosine'"),
         ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"jobs": 0}, "at least one run"),
+        ({"metric": "accurcy"}, "no run of 'small_tasks:small' tells it. Did you mean 'accuracy'"),
     ],
 )
 def test_mistakes_are_refused_before_a_run_is_made(how: dict[str, Any], words: str) -> None:
     with pytest.raises(TrainingError, match=words):
         compared(None, **how)
+
+
+def test_what_failed_is_made_again_by_the_next_call(tmp_path: Path) -> None:
+    plan = wd.Plan.of(lr=wd.Constant(value=1.0))
+    spec = RunSpec.of(plan, "small_tasks:small", 0, {})
+    Store(tmp_path).save(Result(spec=spec, status="failed", says="the data were not installed"))
+    (result,) = run_all([spec], Store(tmp_path), engine="serial")
+    assert result.status == "finished"
 
 
 def test_when_no_run_finishes_the_error_says_why() -> None:

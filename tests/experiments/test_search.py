@@ -16,6 +16,7 @@ from warmdown.errors import SpecError, TrainingError
 from warmdown.experiments.runs import RunSpec
 from warmdown.experiments.search import Search, search
 from warmdown.experiments.space import Choice, Range, Space
+from warmdown.experiments.worker import Caller, _helper
 
 pytest.importorskip("optuna")
 
@@ -206,6 +207,8 @@ def test_what_is_no_range_is_told_with_its_path(spot: Any, words: str) -> None:
 def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cosin"):
         search({"lr": {"kind": "cosin", "end": {"low": 0.1, "high": 0.2}}}, out=tmp_path)
+    with pytest.raises(TrainingError, match=r"search\(metric='eval_los'\): .* Did you mean 'eval_loss'"):
+        found(tmp_path, metric="eval_los")
     with pytest.raises(TrainingError, match="at least one of each"):
         found(tmp_path, trials=0)
     with pytest.raises(TrainingError, match="no trial finished"):
@@ -213,6 +216,16 @@ def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None
             {"lr": {"set": {"kind": "constant", "value": {"low": 2e38, "high": 3e38}}}},
             "bowl_tasks:bowl", out=tmp_path, trials=1, engine="serial",
         )  # fmt: skip
+
+
+def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mended(tasks: Path, tmp_path: Path) -> None:
+    (tasks / "mended_tasks.py").write_text(TASK.replace("mse_loss", "nll_loss"))  # it takes no such targets
+    with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
+        search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
+    (tasks / "mended_tasks.py").write_text(TASK)
+    _helper(60.0, Caller.here()).end()  # a process keeps the module that it has imported
+    result = search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
+    assert [trial.state for trial in result.trials] == ["finished", "finished"]
 
 
 def test_the_command_writes_the_plan_that_won(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from warmdown.errors import TrainingError, nearest
 from warmdown.experiments.engine import Engine, run_all
+from warmdown.experiments.metrics import require_metric
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.statistics import Interval, bootstrap, mean_ranks, paired
 from warmdown.experiments.store import Store
@@ -67,6 +68,8 @@ def compare(
     """
     named = {name: plan if isinstance(plan, Plan) else Plan.of(lr=plan) for name, plan in plans.items()}
     chosen = _checked(named, seeds, baseline, settings)
+    if metric is not None:
+        require_metric("compare", task, metric)
     specs = [RunSpec.of(plan, task, seed, settings, tuple(allow)) for plan in named.values() for seed in chosen]
     owners = [name for name in named for _ in chosen]
     names = {spec.key: owner for owner, spec in zip(owners, specs, strict=True)}

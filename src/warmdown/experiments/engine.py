@@ -26,8 +26,8 @@ Progress: TypeAlias = Callable[[Result, int, int], None]
 _TRIES = 3
 Call: TypeAlias = tuple[RunSpec, float, Caller, Pruning | None]
 
-_FINAL = ("finished", "diverged", "failed")
-"""What would come out again; a run that died or hung is made anew by the next call."""
+_FINAL = ("finished", "diverged")
+"""What would come out again; a run that failed, died or hung is made anew by the next call: the cause may be mended."""
 
 
 def run_all(

@@ -18,6 +18,7 @@ from warmdown.experiments.compare import higher_is_better
 from warmdown.experiments.data import digest_of_named
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
+from warmdown.experiments.metrics import metrics_of, require_metric
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.space import Space, is_json_file
 from warmdown.experiments.store import Store
@@ -31,6 +32,9 @@ Progress: TypeAlias = Callable[["Trial", int, int], None]
 
 _LOST = 1e9
 """What a trial that did not finish is told as: worse than anything."""
+
+_IN_VAIN = ("failed", "died", "hung")
+"""What became of a trial without its numbers having been judged."""
 
 _AT_RANDOM = 5
 """Trials before the first that is proposed by what the others gave: a search of a dozen shall learn, too."""
@@ -183,8 +187,12 @@ class _Hunt:
         plan_from_dict(
             self.space.filled(self._first_values()), allow=self.allow
         )  # a space that makes no plan ends here
-        self.metric = self.metric or self._own_metric()
+        if self.metric is None:
+            self.metric = metrics_of(self.task)[0]
+        require_metric("search", self.task, self.metric)
         self.study = self._study()
+        if (before := self._done()) and all(trial.state in _IN_VAIN for trial in before):
+            self._forget()
         while (done := len(self._done())) < trials:
             asked = [self._asked(done + index) for index in range(min(self.jobs, trials - done))]
             for trial in self._tried(asked):
@@ -284,6 +292,11 @@ class _Hunt:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # a call that was broken off left it
         return study
 
+    def _forget(self) -> None:
+        """Begin anew: where nothing came of any trial, the cause lay beside the plan, and may be mended."""
+        _optuna().delete_study(study_name=self._name(), storage=_storage(self._journal))
+        self.study = self._study()
+
     def _name(self) -> str:
         """Return a name that differs when the search does."""
         content: dict[str, Any] = {
@@ -306,13 +319,6 @@ class _Hunt:
             else spot.options[0]
             for path, spot in self.space.spots.items()
         }
-
-    def _own_metric(self) -> str:
-        """Return the task's own first metric, or the loss of its evaluation."""
-        from warmdown.training import task_of
-
-        made = task_of(self.task)
-        return next(iter(made.metrics), "eval_loss" if made.test is not None else "train_loss")
 
 
 def _storage(journal: Path) -> Any:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import isfinite
 from typing import IO, Any
 
@@ -22,6 +23,8 @@ from warmdown.experiments.runs import Report, Result, RunSpec, perform
 
 _ALIVE = "alive"
 _LAST_WORDS = 600
+_STARTS = 120.0
+"""Seconds that a process may take at least to start: it imports torch, and others may be busy beside it."""
 _LOOKS = 1.0
 """Seconds between two looks at whether the caller still lives."""
 
@@ -67,6 +70,7 @@ class Helper:
         self.silence, self.caller = silence, caller
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self._patience = silence
 
     def perform(self, spec: RunSpec, report: Report | None = None) -> Result:
         """Make a run in the process; what goes wrong there is a result, not an error here."""
@@ -90,10 +94,10 @@ class Helper:
         process = self._started()
         _send(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
         while True:
-            line = self._line(process)
+            patience, line = self._patience, self._line(process)
             if line is None:
                 self.end()
-                return Result(spec=spec, status="hung", says=f"no sign of life for {self.silence:g} s")
+                return Result(spec=spec, status="hung", says=f"no sign of life for {patience:g} s")
             if not line:
                 return self._died(spec)
             told = json.loads(line)
@@ -119,13 +123,15 @@ class Helper:
     def _line(self, process: subprocess.Popen[bytes]) -> bytes | None:
         """Return the next line; nothing at all when the process is gone, ``None`` when it is silent for too long."""
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], self.silence)
+        ready, _, _ = select.select([process.stdout], [], [], self._patience)
+        self._patience = self.silence
         return process.stdout.readline() if ready else None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.end()
+        self._patience = max(self.silence, _STARTS)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._process = self.caller.started(
             "-m",
@@ -147,6 +153,7 @@ def main(parent: int) -> None:
     os.dup2(2, 1)  # what a run prints must not get between the lines
     import torch
 
+    import_module("warmdown.training")  # now, and not within the first seconds of a run: it takes as long as torch
     torch.set_num_threads(1)
     _send(out, {_ALIVE: True})
     while True:
