@@ -420,6 +420,73 @@ def test_a_resume_before_between_and_after_events_agrees_with_the_unbroken_run(u
     assert eventful(optimizer, scheduler, update, 920) == expected[update:]
 
 
+FALLING = wd.Cosine(end=0.1) * wd.Plateau(metric="loss", patience=0, factor=0.5)
+
+
+def fallen(total: int = 40, plan: wd.Schedule = FALLING) -> wd.Scheduler:
+    """Return a scheduler at update 10, whose plateau has fallen twice."""
+    scheduler = wd.Scheduler(sgd(), lr=plan, run=wd.Run(total_steps=total))
+    scheduler.seek(10)
+    for _ in range(3):
+        scheduler.observe(loss=1.0)
+    return scheduler
+
+
+@pytest.mark.parametrize("plan", [FALLING, wd.Linear(start=0.5, end=1.0, steps="10%") >> FALLING])
+@pytest.mark.parametrize("how", ["given", "rescale", "continue", "rewarm"])
+@pytest.mark.parametrize("by", ["extend", "load"])
+def test_falls_before_plans_were_joined_are_known_on_resume_and_happen_once(by: str, how: Any, plan: Any) -> None:
+    scheduler = fallen(40, plan)
+    before = scheduler.get_last_lr()
+    if by == "extend":
+        scheduler.extend(60, on_change=how)
+    else:
+        state, scheduler = scheduler.state_dict(), wd.Scheduler(sgd(), lr=plan, run=wd.Run(total_steps=60))
+        scheduler.load_state_dict(state, on_change=how)
+    if how == "continue":
+        assert scheduler.get_last_lr() == pytest.approx(before)
+        ratios = [scheduler.value(step + 1) / scheduler.value(step) for step in range(10, 59)]
+        assert min(ratios) > 0.8  # only the cosine falls
+    again = wd.Scheduler(sgd(), lr=plan, run=wd.Run(total_steps=40 if by == "extend" else 60))
+    again.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+    for each in (scheduler, again):
+        each.seek(20)
+        each.observe(loss=2.0)
+        each.observe(loss=2.0)  # after the joint it falls again
+    assert again.value(20) < 0.6 * again.value(19)
+    assert [again.value(step) for step in range(70)] == [scheduler.value(step) for step in range(70)]
+
+
+def test_a_plateau_of_another_metric_begins_without_the_memory_of_the_one_before() -> None:
+    state = fallen().state_dict()
+    other = wd.Scheduler(sgd(), lr=wd.Plateau(metric="accuracy", mode="max"), run=wd.Run(total_steps=40))
+    other.load_state_dict(state, on_change="given")
+    assert other.get_last_lr() == [1.0]
+
+
+def test_what_a_plateau_multiplies_is_stretched_though_the_whole_has_no_length() -> None:
+    scheduler = fallen()
+    scheduler.extend(80, on_change="rescale")
+    assert scheduler.get_last_lr() == pytest.approx([0.25 * wd.Cosine(end=0.1, steps=80)(10)])
+    delayed = fallen(40, FALLING.delay(2))
+    with pytest.raises(wd.StateError, match=r"'rescale': .* has no length.*Use 'given' or 'continue'"):
+        delayed.extend(80, on_change="rescale")
+
+
+@pytest.mark.parametrize(("how", "end"), [("given", 30), ("rescale", 60), ("continue", 80), ("rewarm", 80)])
+def test_a_run_that_is_extended_in_its_decay_ends_where_its_curve_does(how: Any, end: int) -> None:
+    scheduler = wd.Scheduler(sgd(), lr=wd.Cosine(), run=wd.Run(total_steps=40), after_end="raise", count="attempts")
+    scheduler.seek(20)
+    scheduler.decay_now(over=10)
+    scheduler.seek(25)
+    scheduler.extend(80, on_change=how)
+    for _ in range(25, end):
+        scheduler.step()
+    assert scheduler.get_last_lr() == pytest.approx([0.0], abs=1e-9)
+    with pytest.raises(wd.ScheduleError, match=f"ended at {end}"):
+        scheduler.step()
+
+
 def test_a_run_that_was_extended_resumes_under_its_new_length_too() -> None:
     scheduler = wd.Scheduler(fresh(), PLAN)
     scheduler.seek(500)

@@ -28,6 +28,7 @@ from warmdown.schedules import (
     Sum,
 )
 from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
+from warmdown.schedules.memory import Memory
 
 Array = npt.NDArray[np.float64]
 
@@ -55,11 +56,13 @@ class Line:
 
     def __init__(self, meaning: Meaning) -> None:
         self.turns: list[tuple[float, Meaning]] = [(0.0, meaning)]
+        self.joined = 0.0
+        """Where the plan that it follows now took over: what is observed from there on is nothing to those before."""
 
     def copy(self) -> Line:
         """Return a line that can be turned without this one."""
         twin = Line(self.meaning)
-        twin.turns = list(self.turns)
+        twin.turns, twin.joined = list(self.turns), self.joined
         return twin
 
     @property
@@ -120,12 +123,12 @@ class Course:
         """Return the course on which the events have happened too; this one stays as it is."""
         if self.events and any(event.at < self.events[-1].at for event in events):
             course = Course(self.origin).after(*sorted([*self.events, *events], key=lambda event: event.at))
+            course.recall(self.memories())
         else:
             course = self._copy()
             for event in events:
                 event.apply(course)
                 course.events.append(event)
-        course.recall(self.memories())
         return course
 
     def _copy(self) -> Course:
@@ -159,18 +162,20 @@ class Course:
             line.turns[-1] = start, on_schedules(meaning, lambda schedule: observed(schedule, step, metrics))
         self.recall(self.memories())
 
-    def memories(self) -> list[tuple[Any, ...]]:
+    def memories(self) -> list[Memory]:
         """Return what each feedback schedule has observed."""
-        return [tuple(found.seen) for found in self.feedbacks()]
+        return [found.seen for found in self.feedbacks()]
 
     def recall(self, memories: Sequence[Any]) -> None:
-        """Give each feedback schedule, past ones too, what it has observed."""
+        """Give each feedback schedule of the plan that holds now, as it was before an event too, what it observed."""
         if not memories or len(memories) != len(self.feedbacks()):
             return
         left = iter(memories)
         for line in self.lines:
             mine = [next(left) for schedule in line.meaning.schedules() for _ in feedbacks(schedule)]
-            line.turns = [(start, _recalled(meaning, mine)) for start, meaning in line.turns]
+            line.turns = [
+                (start, _recalled(meaning, mine) if start >= line.joined else meaning) for start, meaning in line.turns
+            ]
 
 
 def one_plan(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:

@@ -14,7 +14,20 @@ from warmdown.binding.course import Course, Event, Line, on_schedules
 from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
-from warmdown.schedules import Constant, Linear, Meaning, Product, Schedule, Set
+from warmdown.schedules import (
+    Chain,
+    Clipped,
+    Constant,
+    Greedy,
+    Linear,
+    Meaning,
+    Named,
+    Plateau,
+    Product,
+    Schedule,
+    Set,
+    Sum,
+)
 from warmdown.schedules.feedback import Feedback, feedbacks, recalled
 from warmdown.schedules.memory import Memory, write_memory
 
@@ -182,27 +195,42 @@ def _join(course: Course, seam: _Seam, how: OnChange, follower: Course) -> None:
             line.turn(seam.at, _knowing(line.meaning, joined, how))
             line.joined = seam.at
             follower.lines[index] = line
-    course.current, course.plan, course.end, course.lines = seam.after, follower.plan, follower.end, follower.lines
+    course.end = _end_of_joined(course, follower, how)
+    course.current, course.plan, course.lines = seam.after, follower.plan, follower.lines
+
+
+def _end_of_joined(course: Course, follower: Course, how: OnChange) -> int | None:
+    """Return where the joined plan ends: a decay that was begun before is stretched with it, or is left behind."""
+    before, after = course.plan.run.length, follower.plan.run.length
+    if how == "given":
+        return follower.end
+    if how == "rescale" and course.end is not None and before and after:
+        return round(course.end * after / before)
+    return after
 
 
 def _knowing(old: Meaning, new: Meaning, how: OnChange) -> Meaning:
     """Return ``new``, whose feedback schedules know what those of ``old`` do, where they wait for the same.
 
-    What begins from the value held has its falls in that value: they do not happen to it again.
+    What continues from the value held has its falls in that value: they do not happen again. What is begun anew, with
+    a warmup, knows nothing.
     """
+    if how == "rewarm":
+        return new
     known, asked = ([one for part in each.schedules() for one in feedbacks(part)] for each in (old, new))
     if [(type(one), one.metric, one.mode) for one in known] != [(type(one), one.metric, one.mode) for one in asked]:
         return new
-    memories = iter([_kept(one, begins_anew=how in ("continue", "rewarm")) for one in known])
+    memories = iter([_continued_memory(one) if how == "continue" else _settled_memory(one) for one in known])
     return on_schedules(new, lambda schedule: recalled(schedule, memories))
 
 
-def _kept(known: Feedback, *, begins_anew: bool) -> Memory:
-    seen = known.seen
-    if not begins_anew:
-        return seen._replace(levels=seen.levels[-1:], at=())
-    is_counted = isinstance(known.cooldown, int)
-    return seen._replace(levels=(1.0,), at=(), since=0.0, rest=seen.rest if is_counted else 0.0)
+def _settled_memory(known: Feedback) -> Memory:
+    return known.seen._replace(levels=known.seen.levels[-1:], at=())
+
+
+def _continued_memory(known: Feedback) -> Memory:
+    rest = known.seen.rest if isinstance(known.cooldown, int) else 0.0  # a step of a clock that is left behind
+    return known.seen._replace(levels=(1.0,), at=(), since=0.0, rest=rest)
 
 
 def _with_seen(data: dict[str, Any], seen: Memories) -> dict[str, Any]:
@@ -226,7 +254,21 @@ def _stretched(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
     before, after = seam.before.over().length, seam.after.over().length
     if not before or not after:
         raise StateError("on_change='rescale': both plans need a length. Give Run(total_steps=…), or use 'given'.")
-    return on_schedules(old, lambda one: one.stretch(round(one.length * after / before)) if one.length else one)
+    return on_schedules(old, lambda schedule: _longer(schedule, after / before))
+
+
+def _longer(schedule: Schedule, factor: float) -> Schedule:
+    """Stretch a schedule; in one without a length, because it answers to a metric, those parts that have one."""
+    if schedule.length:
+        return schedule.stretch(round(schedule.length * factor))
+    if isinstance(schedule, Product | Sum | Clipped | Named | Chain):
+        return schedule.with_parts(lambda part: _longer(part, factor))
+    if any(feedbacks(schedule)) and not isinstance(schedule, Plateau | Greedy):
+        raise StateError(
+            f"on_change='rescale': {schedule!r:.80} has no length, and a part of it that answers to a metric. "
+            "Use 'given' or 'continue'."
+        )
+    return schedule
 
 
 def _fitted(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:

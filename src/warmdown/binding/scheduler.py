@@ -263,7 +263,8 @@ class Scheduler(LRScheduler):
                 f"Scheduler.extend({total_steps}): the run's length is its budget, {self.run.budget!r}. Save "
                 "the state, and load it into a scheduler with another budget."
             )
-        self._happen(Extended(int(self.position), total_steps, on_change))
+        seen = tuple(self._pen.course.memories())
+        self._happen(Extended(int(self.position), total_steps, on_change, seen))
 
     def finish(self) -> None:
         """Say that training is over; if the plan is not, a warning tells how far it came."""

@@ -19,7 +19,7 @@ from warmdown.plan import EVERY_GROUP, Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Meaning, Scale, Schedule, Set
 from warmdown.schedules.base import kinds
-from warmdown.schedules.memory import read_memory
+from warmdown.schedules.memory import read_memory, write_memory
 
 VERSION = 1
 _KEYS = ("version", "count", "print", "check", "clock", "events", "seen", "plan", "bases")
@@ -76,7 +76,7 @@ def write_state(pen: Pen, *, with_plan: bool) -> dict[str, Any]:
     if course.events:
         state["events"] = [event.to_dict() for event in course.events]
     if memories := course.memories():
-        state["seen"] = [[list(one) if isinstance(one, tuple) else one for one in memory] for memory in memories]
+        state["seen"] = [write_memory(memory) for memory in memories]
     if with_plan:
         state |= {"plan": _plan_data(course.given), "bases": pen.grip.bases_of(course)}
     return {**state, "check": _checksum(state)}
@@ -155,9 +155,8 @@ def _joined(saved: Saved, course: Course | None, given: Plan, policy: OnChange) 
         )
     if policy == "saved":
         return course
-    joined = course.after(Switched(int(saved.position(course)), saved.plan, given, policy))
-    joined.recall(course.memories())
-    return joined
+    seen = tuple(course.memories())
+    return course.after(Switched(int(saved.position(course)), saved.plan, given, policy, seen))
 
 
 def _bases_after(saved: Saved, pen: Pen, course: Course) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -254,14 +253,15 @@ def _events(rows: Sequence[Mapping[str, Any]], given: Plan) -> list[Event]:
 
 def _event(row: Mapping[str, Any], after: Plan) -> Event:
     at, kind = _count("at", row["at"]), row["event"]
+    seen = tuple(map(read_memory, row.get("seen", ())))
     if kind == "rescale":
         return Rescaled(at, _number("factor", row["factor"]), str(row["target"]))
     if kind == "decay":
         return Decayed(at, schedule_of(row["curve"]), str(row["target"]))
     if kind == "extend" and row["how"] in POLICIES:
-        return Extended(at, _count("total_steps", row["total_steps"]), row["how"])
+        return Extended(at, _count("total_steps", row["total_steps"]), row["how"], seen)
     if kind == "switch" and row["how"] in POLICIES:
-        return Switched(at, plan_of(row["before"]), after, row["how"])
+        return Switched(at, plan_of(row["before"]), after, row["how"], seen)
     raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["NOTHING_SEEN", "Memory", "level_at", "read_memory"]
+__all__ = ["NOTHING_SEEN", "Memory", "level_at", "read_memory", "write_memory"]
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,11 @@ def level_at(memory: Memory, step: Steps, xp: Namespace) -> Values:
     for mark, level in zip(memory.at, memory.levels[1:], strict=True):
         value = xp.where(step >= mark, level, value)
     return value
+
+
+def write_memory(memory: Sequence[Any]) -> list[Any]:
+    """Return a memory as plain data."""
+    return [list(one) if isinstance(one, tuple) else one for one in memory]
 
 
 def read_memory(data: Any) -> Memory:
