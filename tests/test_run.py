@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -79,6 +80,18 @@ def test_what_is_no_duration_is_refused_with_the_forms_there_are(duration: Any) 
 def test_a_unit_the_run_cannot_measure_names_the_missing_fact(duration: str, fact: str) -> None:
     with pytest.raises(wd.RunError, match=rf"'{duration}' needs to know {fact}. Give Run\({fact}=…\)"):
         wd.Run(total_steps=100).measure(duration)
+
+
+def test_a_length_can_be_known_before_it_is_rounded() -> None:
+    run = wd.Run(total_steps=5, steps_per_epoch=5)
+    assert [run.exactly(length) for length in ("50%", "0.5ep", 3, "rest")] == [Fraction(5, 2), Fraction(5, 2), 3, None]
+
+
+@pytest.mark.parametrize("total", [0, 10**16, 10**400])
+def test_a_count_out_of_range_is_told_the_range_and_not_all_its_digits(total: int) -> None:
+    with pytest.raises(wd.RunError, match=r"a whole number of at least 1 is needed. At most 1e\+15") as error:
+        wd.Run(total_steps=total)
+    assert len(str(error.value)) < 120
 
 
 def test_a_share_of_an_unknown_whole_is_refused() -> None:

@@ -130,18 +130,35 @@ class Run:
         Raises:
             RunError: The run lacks the fact that the unit needs.
         """
+        amount = self.exactly(duration, who=who)
+        return None if amount is None else _whole(amount)
+
+    def exactly(self, duration: Duration, *, who: str = "Run") -> Fraction | None:
+        """Do as :meth:`measure` does, without rounding: half of 5 updates is 5/2.
+
+        Args:
+            duration: An int is updates; a text carries its unit.
+            who: Named first in an error.
+
+        Raises:
+            RunError: The run lacks the fact that the unit needs.
+
+        Example:
+            >>> Run(total_steps=5).exactly("50%"), Run(total_steps=5).measure("50%")
+            (Fraction(5, 2), 3)
+        """
         if isinstance(duration, int):
-            return _whole(self._in_clock_units(Fraction(duration), "updates", str(duration), who))
+            return self._in_clock_units(Fraction(duration), "updates", str(duration), who)
         amount, unit = _parse(duration)
         if unit == "rest":
             return None
         if unit != "percent":
-            return _whole(self._in_clock_units(amount, unit, duration, who))
+            return self._in_clock_units(amount, unit, duration, who)
         if self.length is None:
             raise RunError(
                 f"{who}: {duration!r} is a share of the whole run, whose length is not known. Give Run(total_steps=…)."
             )
-        return _whole(amount * self.length / 100)
+        return amount * self.length / 100
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts that were given, as plain data."""
@@ -172,7 +189,9 @@ class Run:
         if count is None:
             return
         if isinstance(count, bool) or not hasattr(type(count), "__index__") or not 1 <= count <= _LONGEST:
-            raise RunError(f"Run({name}={count!r}): a whole number of at least 1 is needed.")
+            raise RunError(
+                f"Run({name}={repr(count)[:40]}): a whole number of at least 1 is needed. At most {_LONGEST:.0e}."
+            )
         object.__setattr__(self, name, int(count))
 
     def _require_positive(self, name: str) -> None:

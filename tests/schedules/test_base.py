@@ -103,3 +103,19 @@ def test_every_verb_wraps_and_leaves_its_schedule_alone() -> None:
     assert line.take(1)(9) == 0.75
     assert line.stretch(8)(2) == 0.75
     assert line == wd.Linear(start=1.0, end=0.0, steps=4)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda line: line.named("decay"),
+        lambda line: line * 0.5,
+        lambda line: line + 0.5,
+        lambda line: line.clip(low=0.1),
+        lambda line: line.noisy(),
+        lambda line: wd.Constant(value=1.0).take(1).graft(line, at=1),
+    ],
+)
+def test_what_does_not_fit_does_not_fit_in_any_wrapping(wrapped: Any) -> None:
+    with pytest.raises(wd.ScheduleError, match="2000 steps do not fit into the"):
+        wrapped(wd.Linear(steps=2000)).over(wd.Run(total_steps=1000))

@@ -72,3 +72,35 @@ def test_products_and_sums_are_laid_flat() -> None:
 def test_a_sum_of_constants_never_needs_a_length() -> None:
     assert (wd.Constant(value=1.0) + 2)(10**9) == 3.0
     assert (wd.Constant(value=1.0) + 2).over(wd.Run())(0) == 3.0
+
+
+@pytest.mark.parametrize("scaled", [wd.Constant(value=1.0, steps=10) * 0.5, wd.Constant(value=0.25, steps="1%") + 0.25])
+def test_a_constant_keeps_its_length_when_it_is_scaled(scaled: wd.Schedule) -> None:
+    plan = (scaled >> wd.Linear(start=0.5, end=0.0)).over(RUN)
+    assert [phase.start for phase in plan.phases()] == [0, 10]
+    assert plan([0, 9, 10]).tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("total", "seams"), [(6, [0, 2, 3, 5]), (10, [0, 3, 5, 8]), (14, [0, 4, 7, 11])])
+def test_shares_of_the_whole_fit_into_a_run_of_any_length(total: int, seams: list[int]) -> None:
+    quarter = wd.Linear(steps="25%")
+    plan = wd.Chain.of(quarter, quarter.named("second"), quarter * 0.5, quarter.clip(low=0.0)).over(
+        wd.Run(total_steps=total)
+    )
+    assert [phase.start for phase in plan.phases()] == seams
+    assert plan.length == total
+
+
+def test_rounding_makes_no_room_for_what_is_too_long() -> None:
+    with pytest.raises(wd.ScheduleError, match="need 4 \\+ 4 = 8 steps, and the run has 7"):
+        (wd.Linear(steps=4) >> wd.Linear(steps="50%")).over(wd.Run(total_steps=7))
+    with pytest.raises(wd.ScheduleError, match="need 8 steps, and the run has 7"):
+        (wd.Linear(steps=8) >> wd.Cosine()).over(wd.Run(total_steps=7))
+
+
+def test_two_halves_in_epochs_fit_into_an_odd_epoch() -> None:
+    half = wd.Linear(steps="0.5ep").delay(0)
+    with pytest.raises(wd.ScheduleError, match=r"3 \+ 3 = 6"):  # what is delayed has another length than its steps
+        (half >> half).over(wd.Run(total_steps=5, steps_per_epoch=5))
+    plan = (wd.Linear(steps="0.5ep") >> wd.Linear(steps="0.5ep")).over(wd.Run(total_steps=5, steps_per_epoch=5))
+    assert [phase.stop for phase in plan.phases()] == [3, 5]

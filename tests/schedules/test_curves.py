@@ -70,10 +70,24 @@ def test_a_curve_that_cannot_be_says_what_is_wrong(make: Callable[[], Any], mess
 
 @pytest.mark.parametrize(
     "curve",
-    [wd.Cosine(steps=0), wd.Exponential(steps=0), wd.InverseProportional(steps=0), wd.Log(steps=0), wd.Tanh(steps=0)],
+    [
+        kind(start=start, end=end, steps=0)
+        for kind in (
+            wd.Linear,
+            wd.Cosine,
+            wd.Polynomial,
+            wd.Sqrt,
+            wd.Exponential,
+            wd.InverseProportional,
+            wd.Rex,
+            wd.Log,
+            wd.Tanh,
+        )
+        for start, end in ((1.0, 0.5), (0.5, 1.0))
+    ],
 )
 def test_a_curve_of_no_length_is_at_its_end(curve: Any) -> None:
-    assert curve(0) == curve.end
+    assert curve(0) == curve(-1) == curve(5) == curve.end
 
 
 def test_a_hyperbola_of_no_length_has_its_value_there() -> None:

@@ -82,3 +82,22 @@ def test_chebyshev_rates_of_one_pair_mirror_each_other() -> None:
     schedule = wd.Chebyshev(low=0.1, high=1.0, order=3)
     inverse = 1 / schedule(np.arange(8))
     np.testing.assert_allclose(inverse[0::2] + inverse[1::2], 11.0, rtol=1e-12)
+
+
+def test_a_constant_of_open_length_can_be_repeated() -> None:
+    cycle = wd.Constant(value=1.0, steps="10%").repeat(3, decay=0.5)
+    with pytest.raises(wd.ScheduleError, match="lengths are still open"):
+        cycle(0)
+    assert cycle.over(wd.Run(total_steps=100))([0, 10, 20, 99]).tolist() == [1.0, 0.5, 0.25, 0.25]
+
+
+def test_a_decay_over_the_cycles_may_take_a_share_of_them() -> None:
+    cycle = wd.Linear(start=1.0, end=1.0, steps=10).repeat(10, decay=wd.Linear(start=1.0, end=0.0))
+    assert cycle.over(wd.Run(total_steps=100))([0, 55, 95]).round(9).tolist() == [1.0, 0.5, 0.1]
+    with pytest.raises(wd.ScheduleError, match=r"cycles without end\. Give times"):
+        wd.Linear(steps=10).repeat(decay=wd.Linear())
+
+
+def test_a_cycle_that_is_rounded_to_nothing_says_so() -> None:
+    with pytest.raises(wd.ScheduleError, match="a cycle of 0 steps"):
+        wd.cosine_restarts(first="10%").over(wd.Run(total_steps=3))

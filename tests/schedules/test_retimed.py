@@ -73,3 +73,32 @@ def test_what_is_cut_or_stretched_may_be_longer_than_the_run() -> None:
 def test_a_time_that_cannot_be_is_refused(make: Any, message: str) -> None:
     with pytest.raises(wd.WarmdownError, match=message):
         make()
+
+
+def test_more_of_an_endless_schedule_may_be_skipped_than_the_run_is_long() -> None:
+    later = wd.InverseSqrt().skip(200).over(wd.Run(total_steps=100))
+    assert later(0) == wd.InverseSqrt()(200)
+
+
+def test_a_delay_and_what_it_delays_must_fit_together() -> None:
+    with pytest.raises(wd.ScheduleError, match="90 steps do not fit into the 80"):
+        wd.Linear(steps=90).delay(20).over(wd.Run(total_steps=100))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        wd.Linear(steps=10).delay(10),
+        wd.InverseSqrt().skip(10),
+        wd.InverseSqrt().graft(wd.Linear(steps=10), at=10),
+        wd.Milestones(at=(10, "5%")),
+    ],
+)
+def test_on_a_clock_of_tokens_no_length_is_measured_twice(schedule: wd.Schedule) -> None:
+    run = wd.Run(total_steps=100, tokens_per_step=1000, clock="tokens")
+    assert schedule.over(run).over(run) == schedule.over(run)
+    assert "=10" in str(schedule.over(run)) or "(10," in str(schedule.over(run))
+
+
+def test_a_constant_of_open_length_can_be_stretched() -> None:
+    assert wd.Constant(value=2.0, steps="10%").stretch(5).over(wd.Run(total_steps=100)).length == 5

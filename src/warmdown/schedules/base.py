@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Call", "Phase", "Schedule", "Steps", "Values", "kinds", "namespace", "place"]
+__all__ = ["Call", "Phase", "Schedule", "Steps", "Values", "has_open_length", "kinds", "namespace", "place"]
 
 import re
 import sys
@@ -113,10 +113,7 @@ class Schedule(ABC):
             >>> Linear(start=0.0, end=1.0, steps="5%").over(Run(total_steps=200))
             Linear(start=0.0, end=1.0, steps=10)
         """
-        settled = self._settle(run, run.length)
-        if isinstance(steps := getattr(settled, "steps", None), int):
-            settled._fit(steps, run.length)
-        return settled
+        return self._settle(run, run.length)
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the named stretches, in order; a name that was not given is read off the direction."""
@@ -270,9 +267,10 @@ class Schedule(ABC):
     def _settle(self, run: Run, room: int | None) -> Self:
         """Return a copy whose lengths are numbers; ``room`` is what there is left, in clock units."""
         settled = self.with_parts(lambda part: part._settle(run, room))
-        if not isinstance(getattr(self, "steps", None), str):
+        if not hasattr(self, "steps"):
             return settled
-        return replace(settled, steps=self._fit(self._claim(run), room))  # type: ignore[call-arg]
+        steps = self._fit(self._claim(run), room)
+        return replace(settled, steps=steps) if isinstance(self.steps, str) else settled  # type: ignore[call-arg]
 
     def _fit(self, claim: int | None, room: int | None) -> int:
         if claim is None and room is None:
@@ -334,6 +332,11 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
 def place(where: Steps, which: Values, otherwise: Values, xp: Namespace) -> Values:
     """Choose elementwise; a plain number is as good as an array on either side."""
     return xp.where(where, which, otherwise)
+
+
+def has_open_length(schedule: Schedule) -> bool:
+    """Whether a length in it is a text; a constant can be asked all the same."""
+    return isinstance(getattr(schedule, "steps", None), str) or any(map(has_open_length, schedule.parts()))
 
 
 def _default(field: Field[Any]) -> Any:

@@ -7,6 +7,7 @@ __all__ = ["Chain", "Product", "Sum"]
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Self, final
@@ -15,8 +16,10 @@ import numpy as np
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
 from warmdown.schedules.curves import Constant
+from warmdown.schedules.retimed import Delayed, Skipped
+from warmdown.schedules.wrap import Clipped, Named, Noisy
 
 
 @final
@@ -118,7 +121,7 @@ class Chain(Schedule):
         return None if None in claims else sum(claim or 0 for claim in claims)
 
     def _settle(self, run: Run, room: int | None) -> Self:
-        members = (*map(_with_an_end, self.members[:-1]), self.members[-1])
+        members = _within((*map(_with_an_end, self.members[:-1]), self.members[-1]), run, room)
         claims = [member._claim(run) for member in members]
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
@@ -127,8 +130,9 @@ class Chain(Schedule):
             )
         if room is not None and fixed > room:
             needs = " + ".join(str(claim) for claim in claims if claim is not None)
+            total = f" = {fixed}" if len(claims) - open_ends > 1 else ""
             raise ScheduleError(
-                f"Chain: its phases need {needs} = {fixed} steps, and the run has {room}. "
+                f"Chain: its phases need {needs}{total} steps, and the run has {room}. "
                 "Shorten a phase, give shares like '5%', or lengthen the run."
             )
         left = None if room is None else room - fixed
@@ -222,14 +226,53 @@ class Sum(Schedule):
         return _longest(part._claim(run) for part in _moving(self.terms))
 
 
+def _within(members: tuple[Schedule, ...], run: Run, room: int | None) -> tuple[Schedule, ...]:
+    """Let seams be rounded, and not lengths, where lengths that were each rounded up would not fit together.
+
+    Two halves of 5 steps are 3 and 3 by themselves; their seams at 2.5 and 5 make them 3 and 2.
+    """
+    claims = [member._claim(run) for member in members]
+    exact = [_exact(member, claim, run) for member, claim in zip(members, claims, strict=True)]
+    if room is None or not sum(exact) <= room < sum(claim or 0 for claim in claims):
+        return members
+    seams = [int(seam + Fraction(1, 2)) for seam in accumulate(exact, initial=Fraction(0))]
+    return tuple(
+        member if share.denominator == 1 else _lasting(member, stop - start)
+        for member, share, (start, stop) in zip(members, exact, pairwise(seams), strict=True)
+    )
+
+
+def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
+    """Return the length a member asks for before it is rounded, where one text says it; nothing for the rest."""
+    steps = _one_length(member)
+    return Fraction(claim or 0) if steps is None or claim is None else run.exactly(steps) or Fraction(0)
+
+
+def _one_length(member: Schedule) -> str | None:
+    """Return the text that is the member's whole length, or ``None`` where it has another or none."""
+    match member:
+        case Named() | Clipped() | Noisy():
+            return _one_length(member.of)
+        case Product() | Sum():
+            moving = _moving(member.parts())
+            return _one_length(moving[0]) if len(moving) == 1 else None
+        case Delayed() | Skipped():
+            return None  # their steps are no length
+    steps = getattr(member, "steps", None)
+    return steps if isinstance(steps, str) else None
+
+
+def _lasting(member: Schedule, steps: int) -> Schedule:
+    """Return the member with ``steps`` in place of its one length."""
+    if _one_length(member) == getattr(member, "steps", None):
+        return replace(member, steps=steps)  # type: ignore[call-arg]
+    return member.with_parts(lambda part: part if _one_length(part) in (None, "rest") else _lasting(part, steps))
+
+
 def _with_an_end(member: Schedule) -> Schedule:
     """Let a part without an end take the rest, when other parts follow it."""
-    endless = member.is_settled and member.length is None and not _has_open_length(member)
+    endless = member.is_settled and member.length is None and not has_open_length(member)
     return member.take("rest") if endless else member
-
-
-def _has_open_length(member: Schedule) -> bool:
-    return isinstance(getattr(member, "steps", None), str) or any(map(_has_open_length, member.parts()))
 
 
 def _flat(kind: type[Schedule], field: str, first: Schedule, second: Schedule | float) -> tuple[Schedule, ...]:
@@ -240,8 +283,10 @@ def _flat(kind: type[Schedule], field: str, first: Schedule, second: Schedule | 
 
 
 def _moving(parts: Iterable[Schedule]) -> tuple[Schedule, ...]:
-    """Return the parts that have a length to tell; a constant rests from the start."""
-    return tuple(part for part in parts if not isinstance(part, Constant))
+    """Return the parts that have a length to tell; a constant's counts where nothing else moves."""
+    known = tuple(parts)
+    moving = tuple(part for part in known if not isinstance(part, Constant))
+    return moving or tuple(part for part in known if isinstance(part, Constant) and part.steps != "rest")
 
 
 def _longest(lengths: Iterable[int | None]) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, Self, final
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
 from warmdown.schedules.curves.way import from_zero
 
 _MANY_CYCLES = 100
@@ -102,8 +102,19 @@ class Repeat(Schedule):
             raise ScheduleError(f"Repeat(times={self.times}): at least one cycle is needed, or None for no end.")
         if not 1 <= self.grow <= 1000:
             raise ScheduleError(f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that shrink would end at once.")
-        if self.of.is_settled and not self.of.length:
+        if self.of.length == 0:
+            raise ScheduleError(f"Repeat(of={self.of!r}): a cycle of 0 steps never moves on. Give it at least 1 step.")
+        if self.of.is_settled and self.of.length is None and not has_open_length(self.of):
             raise ScheduleError(f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps).")
+        if self.times is None and isinstance(self.decay, Schedule) and not self.decay.is_settled:
+            raise ScheduleError(
+                f"Repeat(decay={self.decay!r}): a share of cycles without end. Give times, or its steps as a number."
+            )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the cycle has a length, and its decay too."""
+        return self.of.length is not None and super().is_settled
 
     @property
     def length(self) -> int | None:
@@ -154,7 +165,9 @@ class Repeat(Schedule):
         if self.times is not None and room is not None and self.of._claim(run) is None:
             unit = replace(self, of=_OfLength(steps=10**6)).length or 1
             room = room * 10**6 // unit
-        return replace(self, of=self.of._settle(run, room))
+        decay = self.decay.over(Run(total_steps=self.times)) if isinstance(self.decay, Schedule) else self.decay
+        is_measured = self.of.is_settled and self.of.length is not None
+        return replace(self, of=self.of if is_measured else self.of._settle(run, room), decay=decay)
 
 
 @final

@@ -9,7 +9,7 @@ from typing import Self, final
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
 from warmdown.schedules.curves.way import from_zero
 
 
@@ -38,7 +38,7 @@ class Stretched(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.of.is_settled and self.of.length is None:
+        if self.of.is_settled and self.of.length is None and not has_open_length(self.of):
             raise ScheduleError(
                 f"Stretched(of={self.of!r}): what never ends has no length to change. Use .take(steps) first."
             )
@@ -98,8 +98,8 @@ class Delayed(Schedule):
         return None if claim is None else claim + _measured(self, self.steps, run)
 
     def _settle(self, run: Run, room: int | None) -> Self:
-        wait = _measured(self, self.steps, run)
-        return replace(self, of=self.of._settle(run, None if room is None else max(room - wait, 0)), steps=wait)
+        wait = self._fit(_measured(self, self.steps, run), room)
+        return replace(self, of=self.of._settle(run, None if room is None else room - wait), steps=wait)
 
 
 @final
@@ -227,7 +227,7 @@ class Grafted(Schedule):
         return None if tail is None or self.at == "rest" else tail + _measured(self, self.at, run)
 
     def _settle(self, run: Run, room: int | None) -> Self:
-        at = run.measure(self.at, who=repr(self))
+        at = _measured_or_rest(self, self.at, run)
         if at is None:
             claim = self.tail._claim(run)
             if room is None or claim is None or claim > room:
@@ -249,7 +249,12 @@ def _count(steps: Duration) -> int:
 
 
 def _measured(owner: Schedule, duration: Duration, run: Run) -> int:
-    measured = run.measure(duration, who=repr(owner))
+    measured = _measured_or_rest(owner, duration, run)
     if measured is None:
         raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
     return measured
+
+
+def _measured_or_rest(owner: Schedule, duration: Duration, run: Run) -> int | None:
+    """Return a length in the run's own clock; an int is one already, so that it is never measured twice."""
+    return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))

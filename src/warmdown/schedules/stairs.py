@@ -199,7 +199,8 @@ def _whole(step: float) -> Any:
 
 
 def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
-    measured = [run.measure(mark, who=repr(owner)) for mark in marks]
+    # an int counts in the run's own clock already, and must not be measured twice
+    measured = [mark if isinstance(mark, int) else run.measure(mark, who=repr(owner)) for mark in marks]
     if None in measured:
         raise ScheduleError(
             f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like '80%'."

@@ -136,8 +136,8 @@ class Log(Schedule):
     steps: Duration = "rest"
 
     def _values(self, step: Steps, xp: Namespace) -> Values:
-        length = self.length or 0
-        whole = math.log1p(max(length, 1))
+        length = max(self.length or 0, 1)  # of no length, the shares say that it is at its end
+        whole = math.log1p(length)
         return mix(
             self,
             step,

@@ -42,7 +42,8 @@ class Constant(Schedule):
         return xp.full_like(xp.asarray(step), self.value)
 
     def _settle(self, run: Run, room: int | None) -> Self:
-        return self if room is None and self.steps == "rest" else super()._settle(run, room)
+        is_measured = isinstance(self.steps, int) or (room is None and self.steps == "rest")
+        return self if is_measured else super()._settle(run, room)
 
     def _direction(self) -> str:
         return "stable"
@@ -223,8 +224,9 @@ class Exponential(Schedule):
 
     def _values(self, step: Steps, xp: Namespace) -> Values:
         last = self.length or 0
-        value = self.start * power(self.end / self.start, xp.clip(step, 0, last), max(last, 1), xp)
-        return xp.where(step >= last, self.end, value)
+        at = xp.clip(step, 0, last)
+        value = self.start * power(self.end / self.start, at, max(last, 1), xp)
+        return xp.where(at >= last, self.end, value)
 
 
 @final
