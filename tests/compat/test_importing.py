@@ -623,6 +623,9 @@ def test_the_command_reads_a_file(tmp_path: Path) -> None:
         (["torch.optim.lr_scheduler.StepLR", "-p", "step_siz=3"], "Did you mean 'step_size'"),
         (["torch.optim.lr_scheduler.StepLR", "-p", "step_size"], "write it NAME=VALUE"),
         (["os.system"], "not imported"),
+        (["nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["torch.optim.lr_scheduler.StepLR", "-p", "step_size=3", "--lr", "-1"], "not negative"),
+        (["torch.optim.lr_scheduler.StepLR", "-p", "step_size=3", "--lr", "nan"], "not negative"),
     ],
 )
 def test_a_mistake_in_the_shell_ends_with_the_way_out_and_code_2(arguments: list[str], says: str) -> None:

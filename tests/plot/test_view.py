@@ -173,3 +173,11 @@ def test_a_loss_that_falls_through_decades_is_read_by_them_and_a_rate_is_not() -
         record.add(step, "loss", 2.0 * 0.8**step)
     rate, loss = view(record).panels
     assert (rate.is_read_by_its_decades, loss.is_read_by_its_decades) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "schedule", [wd.ExponentialDecay(gamma=2.0), wd.Linear(start=1e308, end=-1e308), wd.Staircase(gamma=1e300, every=1)]
+)
+def test_values_too_large_for_an_axis_are_refused_with_the_step(schedule: wd.Schedule) -> None:
+    with pytest.raises(wd.ScheduleError, match=r"plot: lr is .* at update [\d,]+: too large to draw"):
+        view(schedule, run=wd.Run(total_steps=10_000))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["bases_told", "plan_options", "read_plan", "run_options", "run_told"]
+__all__ = ["bases_told", "is_file", "plan_options", "read_plan", "run_options", "run_told"]
 
 import sys
 from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ def read_plan(
     if given == "-":
         data = spec.from_yaml(decoded(sys.stdin.buffer.read(MAX_BYTES + 1))).data
         return spec.plan_from_dict(spec.changed(data, values), run=run, allow=allow, loaders=loaders)
-    if _is_file(given):
+    if is_file(given):
         return spec.load(given, run=run, allow=allow, changes=values, loaders=loaders)
     data = _named(given)
     return spec.plan_from_dict(spec.changed(data, _under(data, values)), run=run, allow=allow, loaders=loaders)
@@ -105,7 +105,8 @@ def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:
     return bases or None
 
 
-def _is_file(given: str) -> bool:
+def is_file(given: str) -> bool:
+    """Whether a person means a file: it ends like one, or is there."""
     return Path(given).suffix.lower() in _ENDINGS or Path(given).is_file()
 
 

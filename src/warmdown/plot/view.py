@@ -297,7 +297,14 @@ def _planned_line(label: str, target: Target, base: float | None, stop: int, poi
     unit = unit_of(target.name)
     if base is None and isinstance(target.meaning, Scale):
         unit += " (× base)"
-    steps, values = sample(value, stop, (phase.start for phase in phases), points)
+    with np.errstate(all="ignore"):  # what is too large is told below
+        steps, values = sample(value, stop, (phase.start for phase in phases), points)
+    beyond = np.flatnonzero(~(np.abs(values) <= _LARGEST))
+    if beyond.size:
+        raise ScheduleError(
+            f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too large to draw. "
+            "Give it smaller parameters."
+        )
     return Line(label, unit, steps, values, phases, value, stop)
 
 

@@ -103,7 +103,7 @@ def from_yaml(text: str) -> Text:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             builder.take(event)
     except yaml.YAMLError as error:
-        raise SpecError([f"{_place_of(error)}not YAML: {_problem_of(error)}."]) from None
+        raise SpecError([f"{_place_of(error)}not YAML: {_problem_of(error)}. {_way_out(text, error)}"]) from None
     return builder.text()
 
 
@@ -298,6 +298,15 @@ def _too_many(where: str) -> str:
 def _place_of(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def _way_out(text: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    before = "" if mark is None else "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+    if not before.strip() and "\t" in before:
+        return "Indent with spaces; YAML takes no tabs."
+    begun = getattr(error, "context_mark", None)
+    return "Mend this place." if begun is None else f"Mend what begins in line {begun.line + 1}."
 
 
 def _problem_of(error: yaml.YAMLError) -> str:

@@ -162,6 +162,8 @@ def test_out_writes_what_the_ending_says_and_nothing_else(plan: str, tmp_path: P
         (["os.system", "--param", "command=ls"], "class_path: 'os.system': not imported"),
         (["torch.optim.lr_scheduler.ReduceLROnPlateau"], "its step needs metrics, which only a run can tell"),
         (["linear", "--out", "no/such/folder/curve.csv"], "no/such/folder/curve.csv: cannot be written"),
+        (["linear", "--out", "no/such/folder/curve.svg"], "no/such/folder/curve.svg: cannot be written"),
+        (["exponential_decay", "--param", "gamma=2", "--total-steps", "10000"], "too large to draw"),
     ],
 )
 def test_a_mistake_is_told_on_the_other_stream_with_code_two(words: list[str], said: str) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from warmdown.app.given import is_file
 from warmdown.errors import SpecError
+from warmdown.run import Run
 
 
 @click.command("import")
@@ -44,6 +46,8 @@ def command(
     from warmdown.spec import dumps, save
 
     settings = _settings(source, param)
+    if lr is not None:
+        Run(lr=lr)  # refuses what is no rate
     plan = from_settings(settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow)
     click.echo(dumps(plan) if out is None else f"wrote {save(plan, out)}", nl=out is not None)
 
@@ -56,13 +60,16 @@ def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
     from warmdown.spec.reading import from_json, from_yaml, read_text
 
     given = [_split(one) for one in params]
-    if not Path(source).exists():
+    if not is_file(source):
         arguments = {name: from_yaml(value).data for name, value in given}
         return {"class_path": source, "init_args": arguments}
     if given:
         raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
-    content = read_text(source)
-    data = (from_json(content) if Path(source).suffix.lower() == ".json" else from_yaml(content)).data
+    try:
+        content = read_text(source)
+        data = (from_json(content) if Path(source).suffix.lower() == ".json" else from_yaml(content)).data
+    except SpecError as error:
+        raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
     if not isinstance(data, Mapping):
         raise SpecError([f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."])
     return data

@@ -127,7 +127,10 @@ def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, 
 
     ending = out.suffix.lower()
     if ending in _PICTURES:
-        plot.save(plan, out, groups=groups, **how)
+        try:
+            plot.save(plan, out, groups=groups, **how)
+        except OSError as error:
+            raise SpecError([f"{out}: cannot be written: {error.strerror or error}. Check the folder."]) from None
     elif ending in _NUMBERS:
         write_text(out, _numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:
