@@ -400,3 +400,16 @@ def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_no
     optimizer.zero_grad()
     state_dict.get_state_dict(layer, optimizer)
     assert scheduler.count == 3
+
+
+def test_micro_batches_whose_gradients_are_made_by_hand_are_not_counted_before_the_first_update() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE)
+    parameter = optimizer.param_groups[0]["params"][0]
+    for micro_batch in range(4):
+        parameter.grad = torch.ones_like(parameter)
+        if micro_batch == 3:
+            assert scheduler.count == 0
+            optimizer.step()
+        scheduler.step()
+    assert scheduler.count == 1

@@ -153,6 +153,17 @@ def test_a_sequence_whose_first_milestone_is_nought_begins_with_the_second() -> 
     assert steps(wlr.SequentialLR(optimizer, parts, [0]), 3) == [[1.0], [0.5], [0.25]]
 
 
+def test_averaging_moves_from_the_rate_that_the_part_before_it_left() -> None:
+    seen = []
+    for names in (torchs, wlr):
+        optimizer = momentum(1.0)
+        swa = torch.optim.swa_utils.SWALR if names is torchs else wlr.SWALR
+        parts = [names.ExponentialLR(optimizer, 0.5), swa(optimizer, 0.01, 2, "linear")]
+        seen.append([row[0] for row in steps(names.SequentialLR(optimizer, parts, [4]), 8)])
+    assert seen[1] == pytest.approx(seen[0])
+    assert seen[1][3:] == pytest.approx([0.125, 0.125, 0.0675, 0.01, 0.01])
+
+
 def test_sequences_and_chains_nest_in_any_place() -> None:
     optimizer = momentum(1.0)
     chain = wlr.ChainedScheduler([wlr.ConstantLR(optimizer, 0.5, 9), wlr.ExponentialLR(optimizer, 0.5)])

@@ -267,8 +267,8 @@ class _FirstSteps:
         """Trust a scheduler that is stepped with nothing computed; else wait for an update."""
         self._calls += 1
         if self._calls == 1:
-            if _work() == self._worked:
-                return True
+            if _work() == self._worked and not any(map(has_gradients, scheduler.optimizers)):
+                return True  # gradients may also be made by hand, and lie there for an update to come
             self._were_finite = _has_finite_gradients(scheduler)
         if self._is_another_training(scheduler):
             watch.findings.optimizer_unused(type(scheduler.optimizer).__name__)

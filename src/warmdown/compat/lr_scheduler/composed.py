@@ -18,6 +18,7 @@ from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.families import Absolute, Chainable
 from warmdown.compat.lr_scheduler.given import NotAnOptimizer, floats, require_optimizer, say_verbose_is_gone
 from warmdown.compat.lr_scheduler.hand import Hand, Swap, no_swap
+from warmdown.compat.lr_scheduler.slopes import SWALR
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 
@@ -336,10 +337,12 @@ def go_to(scheduler: Any, at: int) -> None:
 
 
 def enter(scheduler: Any, at: int) -> None:
-    """Let a scheduler write the rates of its step ``at``, whatever is held."""
+    """Let a scheduler write the rates of its step ``at``, whatever is held; but SWALR begins where that is."""
     if hasattr(scheduler, "_schedulers") or isinstance(scheduler, theirs.ReduceLROnPlateau):
         to_the_first_rates(scheduler.optimizer)
         go_to(scheduler, at)
+    elif at == 0 and isinstance(scheduler, SWALR):
+        scheduler.join(0)  # it moves from the rate that is held
     elif knows_every_step(scheduler):
         scheduler._update_lr(at)
     else:
