@@ -291,7 +291,8 @@ class Scheduler(LRScheduler):
                 ``"saved"``: the saved plan goes on, and holds its last value. ``"given"``: the given plan holds from
                 here. ``"rescale"``: the saved curve, stretched to the given run. ``"continue"``: the given curve from
                 its peak, begun at the value held, over the rest of the run. ``"rewarm"``: the given curve with its
-                warmup, begun anew. By default what the scheduler was made with.
+                warmup, begun anew. ``"fit"``: what is left of the saved curve, over what is left of the given run. By
+                default what the scheduler was made with.
 
         Raises:
             StateError: The state is damaged or of another plan; nothing has changed then.

@@ -222,7 +222,7 @@ class _Eye:
             self._watch.findings.step_per_epoch(self.gap)
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._is_for_state = only_makes_state(optimizer)
+        self._is_for_state = not _is_capturing() and only_makes_state(optimizer)
         if not self._is_for_state:
             self._watch.begins(self)
 

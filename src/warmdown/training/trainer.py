@@ -127,8 +127,7 @@ class Trainer(Inside):
             plan: A plan, a schedule for the learning rate, the path of a plan's file, or its data.
             gradient_clip_norm: Largest norm of all gradients together.
             on_change: What happens when a checkpoint was made under another plan: ``"ask"`` (an error shows the
-                difference), ``"saved"``, ``"given"``, ``"rescale"``, ``"continue"``,
-                ``"rewarm"``, ``"fit"``. With batches of another size ``"ask"`` means ``"fit"``.
+                difference; ``"fit"`` where only the size of batches changed), or a policy of the scheduler's.
 
         Raises:
             TrainingError: The run cannot start, or a callback failed; the message says where it can go on from.
