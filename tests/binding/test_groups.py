@@ -55,10 +55,9 @@ def test_a_run_that_grew_resumes_where_the_group_is_added_after_the_scheduler_wa
         return optimizer, scheduler
 
     (optimizer, scheduler), (other, resumed) = grown(True), grown(False)
-    loads = [lambda: other.load_state_dict(optimizer.state_dict()), lambda: resumed.load_state_dict(saved)]
-    saved = scheduler.state_dict()
-    for load in {"optimizer": loads, "scheduler": loads[::-1], "scheduler alone": loads[1:]}[first]:
-        load()
+    both: list[Any] = [(other, optimizer), (resumed, scheduler)]
+    for one, saved in {"optimizer": both, "scheduler": both[::-1], "scheduler alone": both[1:]}[first]:
+        one.load_state_dict(saved.state_dict())
     assert each_rate(other) == each_rate(optimizer) == pytest.approx([0.25, 0.05])
     train(optimizer, scheduler, 10)
     train(other, resumed, 10)
