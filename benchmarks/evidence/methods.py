@@ -84,7 +84,7 @@ settings: Mapping[str, Setting] = {
         Setting(
             "fashion",
             "images",
-            "1,280 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 64",
+            "5,120 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 64",
             f"{_TASKS}:fashion_tune",
             f"{_TASKS}:fashion_judge",
             25,
@@ -94,12 +94,13 @@ settings: Mapping[str, Setting] = {
         Setting(
             "text",
             "text",
-            "48,000 bytes of text, a small transformer over bytes, AdamW, batches of 16",
+            "51,264 bytes of text, a small transformer over bytes, AdamW, batches of 16",
             f"{_TASKS}:text_tune",
             f"{_TASKS}:text_judge",
-            5,
+            20,
             3e-4,
             1e-1,
+            trials=16,
             methods=_CORE[:6],
         ),
         Setting(

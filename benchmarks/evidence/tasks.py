@@ -19,18 +19,18 @@ from warmdown.training import Task
 from warmdown.training.tasks import fashion, text
 from warmdown.training.tasks.digits import accuracy
 
-_LEARN, _EVALUATE = 1_280, 2_560
+_LEARN, _EVALUATE = 5_120, 5_120
 _LEARN_LARGE, _EVALUATE_LARGE = 50_000, 10_000
-_LEARN_BYTES, _EVALUATE_BYTES = 48_000, 12_000
+_LEARN_BYTES, _EVALUATE_BYTES = 51_264, 12_864
 
 
 def fashion_tune() -> Task:
-    """Return 1,280 pictures of clothes to learn, 2,560 others of the training set to tune by."""
+    """Return 5,120 pictures of clothes to learn, 5,120 others of the training set to tune by."""
     return _small(_part("train", _LEARN, _EVALUATE))
 
 
 def fashion_judge() -> Task:
-    """Return the same 1,280 pictures to learn, the first 2,560 of the test set to judge by."""
+    """Return the same 5,120 pictures to learn, the first 5,120 of the test set to judge by."""
     return _small(_part("t10k", 0, _EVALUATE))
 
 
@@ -47,12 +47,12 @@ def large_judge() -> Task:
 
 
 def text_tune() -> Task:
-    """Return 48,000 bytes of Python's documentation to learn, the next 12,000 to tune by."""
+    """Return 51,264 bytes of Python's documentation to learn, the next 12,864 to tune by."""
     return _bytes(_LEARN_BYTES)
 
 
 def text_judge() -> Task:
-    """Return the same bytes to learn, 12,000 later ones to judge by."""
+    """Return the same bytes to learn, 12,864 later ones to judge by."""
     return _bytes(_LEARN_BYTES + _EVALUATE_BYTES)
 
 
@@ -91,7 +91,7 @@ def _bytes(evaluate_from: int) -> Task:
         metrics={"bits_per_byte": _bits},
         optimizer=partial(_adam, decay=0.01),
         lr=3e-3,
-        epochs=5,
+        epochs=20,
         batch_size=16,
     )
 
