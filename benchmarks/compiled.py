@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ def publish_time() -> None:
     for size in SIZES:
         torch._dynamo.reset()  # or the limit of recompilations counts the other sizes
         peers = Peers({"AdamW alone": compiled(adamw(size), lambda _: _nothing)})
+        peers.add("a bare fill_ of each rate", partial(compiled, adamw(size), bare_fills))
         peers.add("warmdown", partial(compiled, adamw(size), ours))
         peers.add("torch CosineAnnealingLR", partial(compiled, adamw(size), torchs))
         warm_up(peers.found.values())
@@ -102,6 +104,19 @@ def compiled(optimizer: torch.optim.Optimizer, schedule: Build) -> Callable[[], 
 
     update()
     return update
+
+
+def bare_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The least that a rate which moves costs in a loop of one's own: nothing is counted, looked up or watched."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    steps = count()
+
+    def fill() -> None:
+        value = 1e-3 * (1.0 - next(steps) / TOTAL)
+        for rate in rates:
+            rate.fill_(value)
+
+    return fill
 
 
 def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
