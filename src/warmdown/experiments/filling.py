@@ -12,11 +12,10 @@ import yaml
 
 from warmdown.errors import SpecError
 from warmdown.spec.reading import from_json, from_yaml
+from warmdown.spec.writing import yaml_of
 
 Cut: TypeAlias = tuple[int, int, str]
 """From where to where a text is replaced, and by what."""
-
-_WIDTH = 110
 
 
 def filled_text(text: str, data: Any, values: Mapping[str, Any], *, as_json: bool = False) -> str:
@@ -48,7 +47,7 @@ def plain_text(data: Any, *, as_json: bool = False) -> str:
     """Return plain data as YAML that a person would write, or as JSON."""
     if as_json:
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
+    return yaml_of(data)
 
 
 def _cuts(node: yaml.Node | None, path: str, values: Mapping[str, Any], as_json: bool) -> Iterator[Cut]:

@@ -20,11 +20,12 @@ from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.metrics import metrics_of, require_metric
 from warmdown.experiments.runs import Result, RunSpec
-from warmdown.experiments.space import Space, is_json_file
+from warmdown.experiments.space import Space
 from warmdown.experiments.store import Store
 from warmdown.experiments.worker import Pruning
 from warmdown.plan import Plan
 from warmdown.spec import plan_from_dict
+from warmdown.spec.reading import is_json
 from warmdown.spec.writing import write_text
 
 Progress: TypeAlias = Callable[["Trial", int, int], None]
@@ -92,7 +93,7 @@ class Search:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the plan that won as a plan file: the space's own, with the numbers that were found in place."""
         path = Path(path)
-        write_text(path, self.space.written(self.best.values, as_json=is_json_file(path)))
+        write_text(path, self.space.written(self.best.values, as_json=is_json(path)))
         return path
 
     def summary(self) -> str:
@@ -189,7 +190,8 @@ class _Hunt:
         )  # a space that makes no plan ends here
         if self.metric is None:
             self.metric = metrics_of(self.task)[0]
-        require_metric("search", self.task, self.metric)
+        else:
+            require_metric("search", self.task, self.metric)
         self.study = self._study()
         if (before := self._done()) and all(trial.state in _IN_VAIN for trial in before):
             self._forget()

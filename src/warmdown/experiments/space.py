@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Choice", "Range", "Space", "is_json_file"]
+__all__ = ["Choice", "Range", "Space"]
 
 import math
 import re
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias, final
 from warmdown.errors import SpecError
 from warmdown.experiments.filling import filled_text, plain_text
 from warmdown.spec.changing import changed
-from warmdown.spec.reading import bounded, from_json, from_yaml, read_text
+from warmdown.spec.reading import bounded, is_json, parsed, read_text
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*([a-z%]*)", re.IGNORECASE)
@@ -117,9 +117,7 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        is_json = is_json_file(path)
-        parsed = from_json(text) if is_json else from_yaml(text)
-        return replace(cls.of(parsed.data, name=str(path)), text=text, is_json=is_json)
+        return replace(cls.of(parsed(path, text).data, name=str(path)), text=text, is_json=is_json(path))
 
     @classmethod
     def of(cls, data: Any, *, name: str = "space") -> Space:
@@ -158,11 +156,6 @@ class Space:
         if self.text and self.is_json == as_json:
             return filled_text(self.text, self.filled(values), values, as_json=as_json)
         return plain_text(self.filled(values), as_json=as_json)
-
-
-def is_json_file(path: str | PathLike[str]) -> bool:
-    """Tell by its name whether a file holds JSON; any other holds YAML."""
-    return Path(path).suffix.lower() == ".json"
 
 
 def _walk(data: Any, path: str, spots: dict[str, Spot], mistakes: list[str]) -> None:

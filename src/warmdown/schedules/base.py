@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Call", "Phase", "Schedule", "Steps", "Values", "has_open_length", "kinds", "namespace", "place"]
+__all__ = ["Call", "Phase", "Schedule", "Steps", "Values", "has_open_length", "kinds", "measured", "namespace", "place"]
 
 import re
 import sys
@@ -337,6 +337,11 @@ def place(where: Steps, which: Values, otherwise: Values, xp: Namespace) -> Valu
 def has_open_length(schedule: Schedule) -> bool:
     """Whether a length in it is a text; a constant can be asked all the same."""
     return isinstance(getattr(schedule, "steps", None), str) or any(map(has_open_length, schedule.parts()))
+
+
+def measured(owner: Schedule, duration: Duration, run: Run) -> int | None:
+    """Return a length in the run's own clock, ``None`` for the rest; an int is one already: none is measured twice."""
+    return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))
 
 
 def _default(field: Field[Any]) -> Any:

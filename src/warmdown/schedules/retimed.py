@@ -9,7 +9,7 @@ from typing import Self, final
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length, measured
 from warmdown.schedules.curves.way import from_zero
 
 
@@ -227,7 +227,7 @@ class Grafted(Schedule):
         return None if tail is None or self.at == "rest" else tail + _measured(self, self.at, run)
 
     def _settle(self, run: Run, room: int | None) -> Self:
-        at = _measured_or_rest(self, self.at, run)
+        at = measured(self, self.at, run)
         if at is None:
             claim = self.tail._claim(run)
             if room is None or claim is None or claim > room:
@@ -249,12 +249,7 @@ def _count(steps: Duration) -> int:
 
 
 def _measured(owner: Schedule, duration: Duration, run: Run) -> int:
-    measured = _measured_or_rest(owner, duration, run)
-    if measured is None:
+    steps = measured(owner, duration, run)
+    if steps is None:
         raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
-    return measured
-
-
-def _measured_or_rest(owner: Schedule, duration: Duration, run: Run) -> int | None:
-    """Return a length in the run's own clock; an int is one already, so that it is never measured twice."""
-    return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))
+    return steps

@@ -12,7 +12,7 @@ import numpy as np
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, measured
 from warmdown.schedules.curves.way import from_zero, require_positive
 
 
@@ -199,10 +199,9 @@ def _whole(step: float) -> Any:
 
 
 def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
-    # an int counts in the run's own clock already, and must not be measured twice
-    measured = [mark if isinstance(mark, int) else run.measure(mark, who=repr(owner)) for mark in marks]
-    if None in measured:
+    steps = [measured(owner, mark, run) for mark in marks]
+    if None in steps:
         raise ScheduleError(
             f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like '80%'."
         )
-    return tuple(mark for mark in measured if mark is not None)
+    return tuple(step for step in steps if step is not None)

@@ -17,7 +17,7 @@ from warmdown.schedules import Meaning, Scale, Schedule, Set
 from warmdown.spec.arithmetic import PLACEHOLDERS, Facts, facts_of, is_number
 from warmdown.spec.changing import changed
 from warmdown.spec.fields import Reading, number, parameters_of, reader_of
-from warmdown.spec.reading import Text, bounded, from_json, from_yaml, join, read_text, shown
+from warmdown.spec.reading import Text, bounded, from_yaml, join, parsed, read_text, shown
 from warmdown.spec.schedules import made, schedule, what_drives
 
 TARGETS = "targets"
@@ -104,8 +104,7 @@ def load(
     """
     lines: Mapping[str, int] = {}
     try:
-        content = read_text(path)
-        text = from_json(content) if Path(path).suffix.lower() == ".json" else from_yaml(content)
+        text = parsed(path, read_text(path))
         lines = text.lines
         return plan_from_dict(changed(text.data, changes), run=run, allow=allow, loaders=loaders)
     except SpecError as error:

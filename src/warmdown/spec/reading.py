@@ -11,7 +11,9 @@ __all__ = [
     "decoded",
     "from_json",
     "from_yaml",
+    "is_json",
     "join",
+    "parsed",
     "read_text",
     "shown",
 ]
@@ -23,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +108,20 @@ def from_yaml(text: str) -> Text:
     except yaml.YAMLError as error:
         raise SpecError([f"{_place_of(error)}not YAML: {_problem_of(error)}. {_way_out(text, error)}"]) from None
     return builder.text()
+
+
+def is_json(path: str | PathLike[str]) -> bool:
+    """Whether a file's name says that it is JSON; else it is YAML."""
+    return Path(path).suffix.lower() == ".json"
+
+
+def parsed(path: str | PathLike[str], text: str) -> Text:
+    """Return the data of a file's text, read as its name says.
+
+    Raises:
+        SpecError: It is not what its name says, or too large, too deep, or has a key twice.
+    """
+    return from_json(text) if is_json(path) else from_yaml(text)
 
 
 def from_json(text: str) -> Text:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["dumps", "save"]
+__all__ = ["dumps", "save", "write_text", "writing_to", "yaml_of"]
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from warmdown.errors import SpecError
 from warmdown.files import write_whole
 from warmdown.plan import Plan
+from warmdown.spec.reading import is_json
 
 _WIDTH = 110
 
@@ -29,7 +33,13 @@ def dumps(plan: Plan) -> str:
         lr: {kind: cosine, end: 0.1}
         <BLANKLINE>
     """
-    return yaml.safe_dump(plan.to_dict(), sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
+    return yaml_of(plan.to_dict())
+
+
+def yaml_of(data: Any) -> str:
+    """Return plain data as YAML that a person would write."""
+    text: str = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
+    return text
 
 
 def save(plan: Plan, path: str | Path) -> Path:
@@ -47,8 +57,7 @@ def save(plan: Plan, path: str | Path) -> Path:
         SpecError: The file cannot be written.
     """
     path = Path(path)
-    is_json = path.suffix.lower() == ".json"
-    write_text(path, json.dumps(plan.to_dict(), indent=2) + "\n" if is_json else dumps(plan))
+    write_text(path, json.dumps(plan.to_dict(), indent=2) + "\n" if is_json(path) else dumps(plan))
     return path
 
 
@@ -58,7 +67,18 @@ def write_text(path: Path, content: str) -> None:
     Raises:
         SpecError: The file cannot be written.
     """
-    try:
+    with writing_to(path):
         write_whole(path, content)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say which file the disk refuses to write, and what to look at.
+
+    Raises:
+        SpecError: The file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise SpecError([f"{path}: cannot be written: {error.strerror or error}. Check the folder."]) from None

@@ -32,8 +32,7 @@ def is_full(trainer: Trainer) -> bool:
 
 def comes_to_its_end(trainer: Trainer) -> bool:
     """Whether the epoch that was just trained is the last."""
-    has_epochs_left = trainer.progress.epoch < trainer.run_config.num_epochs or decay_end(trainer) is not None
-    return is_full(trainer) or not has_epochs_left
+    return is_full(trainer) or (decay_end(trainer) is None and trainer.progress.epoch >= trainer.run_config.num_epochs)
 
 
 def decay_end(trainer: Trainer) -> float | None:

@@ -184,11 +184,10 @@ def _metrics_of(plan: Plan) -> set[str]:
 def _data(given: Any) -> Any:
     if not isinstance(given, str | PathLike):
         return given
-    from warmdown.spec.reading import from_json, from_yaml, read_text
+    from warmdown.spec.reading import parsed, read_text
 
     try:
-        text = read_text(Path(given))
-        return (from_json(text) if Path(given).suffix.lower() == ".json" else from_yaml(text)).data
+        return parsed(given, read_text(Path(given))).data
     except SpecError:
         return None
 

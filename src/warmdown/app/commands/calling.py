@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ends_by_ctrl_c", "look_here"]
+__all__ = ["ends_by_ctrl_c", "goes_on_from", "look_here"]
 
 import os
 import signal
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,6 +24,11 @@ def look_here() -> None:
     """Look for modules in the folder that the command is called in: a task of one's own lies there."""
     if "" not in sys.path:
         sys.path.insert(0, "")
+
+
+def goes_on_from(out: Path) -> str:
+    """Return what there is to know of a folder that keeps every run."""
+    return f"Every run that was finished is in {out}: the same command goes on from there."
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warmdown import spec
-from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
+from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.errors import SpecError, nearest
 from warmdown.plan import Plan
 
@@ -78,7 +78,7 @@ def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:
 def _kept(out: Path | None) -> str:
     if out is None:
         return "Nothing was kept: with --out FOLDER the same command goes on where it was."
-    return f"Every run that was finished is in {out}: the same command goes on from there."
+    return goes_on_from(out)
 
 
 def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]:

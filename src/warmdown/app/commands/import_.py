@@ -57,7 +57,7 @@ def _say(line: str) -> None:
 
 
 def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
-    from warmdown.spec.reading import from_json, from_yaml, read_text
+    from warmdown.spec.reading import from_yaml, parsed, read_text
 
     given = [_split(one) for one in params]
     if not is_file(source):
@@ -66,8 +66,7 @@ def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
     if given:
         raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
     try:
-        content = read_text(source)
-        data = (from_json(content) if Path(source).suffix.lower() == ".json" else from_yaml(content)).data
+        data = parsed(source, read_text(source)).data
     except SpecError as error:
         raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
     if not isinstance(data, Mapping):

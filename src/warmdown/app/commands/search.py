@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
+from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.app.commands.compare import run_options
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
 def command(space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any) -> None:
     """Search the numbers of a plan in which ranges stand: {low: 1e-4, high: 1e-1, log: true}."""
-    with ends_by_ctrl_c(f"Every run that was finished is in {out}: the same command goes on from there."):
+    with ends_by_ctrl_c(goes_on_from(out)):
         found = _searched(space, out=out, jobs=jobs or 1, **how)
     written = found.save(best or out / "best.yaml")
     click.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())

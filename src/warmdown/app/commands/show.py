@@ -123,14 +123,12 @@ def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
 
 def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
     from warmdown import plot, spec
-    from warmdown.spec.writing import write_text
+    from warmdown.spec.writing import write_text, writing_to
 
     ending = out.suffix.lower()
     if ending in _PICTURES:
-        try:
+        with writing_to(out):
             plot.save(plan, out, groups=groups, **how)
-        except OSError as error:
-            raise SpecError([f"{out}: cannot be written: {error.strerror or error}. Check the folder."]) from None
     elif ending in _NUMBERS:
         write_text(out, _numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:

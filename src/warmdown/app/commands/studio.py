@@ -65,6 +65,7 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
     from warmdown.app.studio.draft.pieces import Draft
     from warmdown.app.studio.draft.stored import from_fragment
     from warmdown.app.studio.safe.folder import Folder
+    from warmdown.spec.reading import is_json
 
     if given is None:
         return Path.cwd(), "", Draft()
@@ -78,7 +79,7 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
         file = folder.read(path.name)
     finally:
         folder.close()
-    return path.parent, path.name, opened(file.text, is_json=path.suffix.lower() == ".json")
+    return path.parent, path.name, opened(file.text, is_json=is_json(path))
 
 
 def _refuse_classes(draft: Draft) -> None:

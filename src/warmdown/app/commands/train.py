@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warmdown.app.commands.calling import look_here
 from warmdown.app.given import plan_options, read_plan
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.record import Record
@@ -79,8 +80,7 @@ def command(
     import torch
 
     torch.set_num_threads(threads)
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a task of one's own lies in the folder that the command is called in
+    look_here()
     plans = _plans([(given, params)] if against is None else [(given, params), (against, ())], allow)
     folder = out or Path("runs") / next(iter(plans))
     if not told["resume"]:
