@@ -48,6 +48,18 @@ def test_a_module_is_found_where_the_caller_looks_now(tmp_path: Path, monkeypatc
     assert found() == 1
 
 
+def test_a_file_of_the_working_directory_is_not_taken_for_an_installed_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library in ("json", "numpy", "warmdown"):
+        (tmp_path / f"{library}.py").write_text("open('taken', 'w')")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.chdir(tmp_path)
+    with Caller.here().started("-m", "warmdown", "--version", stdout=subprocess.PIPE) as process:
+        assert b"warmdown" in process.communicate()[0]
+    assert not (tmp_path / "taken").exists()
+
+
 def test_a_folder_that_is_not_on_this_machine_is_left_out(tmp_path: Path) -> None:
     far = Caller(str(tmp_path / "none"), (str(tmp_path / "none"), *sys.path))
     with far.started("-c", "import os; print(os.getcwd())", stdout=subprocess.PIPE) as process:

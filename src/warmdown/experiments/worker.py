@@ -47,15 +47,20 @@ class Caller:
     def here(cls) -> Caller:
         """Return this process, as it is now."""
         folder = os.getcwd()
-        return cls(folder, tuple(dict.fromkeys([folder, *(path for path in sys.path if path)])), named_here())
+        return cls(folder, tuple(dict.fromkeys([*(path or folder for path in sys.path), folder])), named_here())
 
     def started(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
-        """Start Python in this place; what this process looks for modules in comes after."""
+        """Start Python in this place; what this process looks for modules in comes after.
+
+        Modules are looked for in the same order as by the caller: a file of the working directory is not taken for an
+        installed library, unless it is there too.
+        """
         paths = os.pathsep.join(dict.fromkeys([*self.paths, *Caller.here().paths]))
         folder = self.folder if os.path.isdir(self.folder) else None  # on a cluster it may lie elsewhere
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         environment = {**inherited, **dict(self.data), "PYTHONPATH": paths}
-        return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, **how)
+        # -P: what is started as a module would otherwise look into the working directory first
+        return subprocess.Popen([sys.executable, "-P", *arguments], cwd=folder, env=environment, **how)
 
 
 class Helper:

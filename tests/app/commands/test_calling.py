@@ -119,4 +119,4 @@ def test_a_module_in_the_folder_of_the_call_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "path", ["/elsewhere"])
     look_here()
     look_here()
-    assert sys.path == ["", "/elsewhere"]
+    assert sys.path == ["/elsewhere", ""]

@@ -21,9 +21,9 @@ _INTERRUPTED = 130
 
 
 def look_here() -> None:
-    """Look for modules in the folder that the command is called in: a task of one's own lies there."""
+    """Look for modules in the folder that the command is called in, too: a task of one's own lies there."""
     if "" not in sys.path:
-        sys.path.insert(0, "")
+        sys.path.append("")  # last, so that no file there is taken for an installed library
 
 
 def goes_on_from(out: Path) -> str:

@@ -68,7 +68,8 @@ def start(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> 
         options: As for ``warmdown studio``; any free port is taken unless one is told.
         env: Variables of its process; this one's when left out.
     """
-    command = [sys.executable, "-m", "warmdown", "studio", "--no-browser", *options]
+    # -P: a file in the folder of plans is not taken for an installed library
+    command = [sys.executable, "-P", "-m", "warmdown", "studio", "--no-browser", *options]
     if "--port" not in options:
         command += ["--port", "0"]
     # its standard input stays open as long as this process lives: when it closes, a framed page ends
