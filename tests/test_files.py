@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from warmdown.files import write_whole
+from warmdown.files import replaced, write_whole
 
 
 @pytest.mark.parametrize("content", ["ä\n", "ä\n".encode()])
@@ -45,3 +45,22 @@ def test_a_reader_never_sees_a_half(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("os.fsync", lambda handle: seen.append(path.read_text()))
     write_whole(path, "new")
     assert (seen, path.read_text()) == (["old"], "new")
+
+
+def test_what_is_written_beside_a_file_has_its_rights_from_the_first_byte_on(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o600)
+    with replaced(path) as part:
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_the_place_beside_a_file_is_another_each_time_so_that_no_link_can_wait_there(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        with replaced(tmp_path / "a") as part:
+            names.append(part.name)
+    assert len(set(names)) == 3
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]

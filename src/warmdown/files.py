@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["write_whole"]
+__all__ = ["replaced", "write_whole"]
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,11 +26,27 @@ def write_whole(path: Path, content: bytes | str) -> None:
         >>> Path("plan.yaml").read_text()
         'lr: 0.1\n'
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with replaced(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a place beside ``path`` to write to, and move it to ``path`` when the block is through.
+
+    The name cannot be guessed, so that nobody with a right to the folder can lay a link there; and what is written has
+    the rights of the file that was there from the first byte on.
+
+    Raises:
+        OSError: It cannot be written; what was there is untouched.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with part.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        part.touch(exist_ok=False)
+        if path.exists():
+            part.chmod(path.stat().st_mode & 0o7777 | 0o200)
+        yield part
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         if path.exists():
             part.chmod(path.stat().st_mode & 0o7777)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -159,3 +161,30 @@ def test_a_checkpoint_of_a_later_format_is_not_guessed_at(tmp_path: Path, monkey
     monkeypatch.undo()
     with pytest.raises(StateError, match=r"format 2, and this version reads 1\. Upgrade"):
         verify(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "..", "sub/a"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("1")
+    path = write_folder_with_manifest(tmp_path / "update-1", {name: [1, digest_of_text("1")]})
+    with pytest.raises(StateError, match=r"manifest\.json is damaged"):
+        verify(path)
+
+
+@pytest.mark.parametrize("files", [["a"], {"a": 1}, {"a": [1, 2, 3]}, None, "a"])
+def test_a_manifest_of_another_form_is_refused(tmp_path: Path, files: object) -> None:
+    with pytest.raises(StateError, match=r"manifest\.json is damaged"):
+        verify(write_folder_with_manifest(tmp_path / "update-1", files))
+
+
+def write_folder_with_manifest(path: Path, files: object) -> Path:
+    """Write what an attacker would: a manifest that adds up."""
+    path.mkdir()
+    manifest: dict[str, object] = {"format": 1, "files": files}
+    manifest["sha256"] = digest_of_text(json.dumps(manifest, sort_keys=True))
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
+
+
+def digest_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

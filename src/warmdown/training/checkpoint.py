@@ -207,16 +207,22 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     try:
         manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
         digest, found = manifest.pop("sha256"), manifest.get("format")
-        intact = digest == _digest_of_manifest(manifest)
+        files = {name: (size, file_digest) for name, (size, file_digest) in manifest["files"].items()}
+        intact = digest == _digest_of_manifest(manifest) and all(map(_is_plain, files))
     except FileNotFoundError:
         raise StateError(f"{path}: no checkpoint, for it has no {_MANIFEST}. {_WAY_OUT}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        intact, found = False, _FORMAT
+        intact, found, files = False, _FORMAT, {}
     if not intact:
         raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}")
     if found != _FORMAT:
         raise StateError(f"{path}: written in format {found}, and this version reads {_FORMAT}. Upgrade warmdown.")
-    return {name: (size, file_digest) for name, (size, file_digest) in manifest["files"].items()}
+    return files
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a file beside the manifest, and no path to elsewhere."""
+    return name == Path(name).name and name != ".."
 
 
 def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ["load_portable", "save_portable"]
 
-import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from warmdown.errors import StateError
+from warmdown.files import replaced
 from warmdown.training.sharded import load_model, load_optimizer, model_state, optimizer_state
-from warmdown.training.weights import read_weights, write_weights
+from warmdown.training.weights import read_pickled, read_weights, write_weights
 
 if TYPE_CHECKING:
     from warmdown.training.trainer import Trainer
@@ -38,17 +37,11 @@ def save_portable(
 def write_file(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` at ``path``; a name that ends in ``.safetensors`` takes the weights alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.writing")
-    try:
+    with replaced(path) as fresh:
         if path.suffix == ".safetensors":
             write_weights(fresh, content["model_state_dict"])
         else:
             torch.save(dict(content), fresh)
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def load_portable(trainer: Trainer, path: Path, *, optimizer: bool, scheduler: bool) -> dict[str, Any]:
@@ -70,10 +63,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     if path.suffix == ".safetensors":
         return {"model_state_dict": read_weights(path)}
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise StateError(f"{path}: not a checkpoint that can be read: {error}. Give another one.") from None
+    content = read_pickled(path)
     if not isinstance(content, dict) or "model_state_dict" not in content:
         raise StateError(f"{path}: no checkpoint, for it has no 'model_state_dict'. Give another one.")
     return content

@@ -19,7 +19,7 @@ from warmdown.training.ending import updates_left
 from warmdown.training.progress import Progress
 from warmdown.training.rng import mixed, seed_everything, snapshot
 from warmdown.training.sharded import load_model, load_optimizer, model_state, optimizer_state
-from warmdown.training.weights import read_weights, write_weights
+from warmdown.training.weights import read_pickled, read_weights, write_weights
 
 if TYPE_CHECKING:
     from warmdown.training.trainer import Trainer
@@ -238,9 +238,9 @@ def _refuse_other_data(trainer: Trainer, facts: Mapping[str, Any]) -> None:
 
 def _load_weights(trainer: Trainer, path: Path) -> dict[str, Any]:
     """Put model and optimizer back; return the rest."""
-    rest: dict[str, Any] = torch.load(path / "rest.pt", map_location="cpu", weights_only=True)
-    load_model(trainer._accelerator, trainer.model, read_weights(path / "model.safetensors") | rest["model"])
-    optimizer = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
+    rest: dict[str, Any] = read_pickled(path / "rest.pt")
+    weights, optimizer = read_weights(path / "model.safetensors") | rest["model"], read_pickled(path / "optimizer.pt")
+    load_model(trainer._accelerator, trainer.model, weights)  # now that all of it was read
     load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, optimizer)
     return rest
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["digest_of_weights", "read_weights", "write_weights"]
+__all__ = ["digest_of_weights", "read_pickled", "read_weights", "write_weights"]
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,26 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         with library.safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
-    except (library.SafetensorError, OSError, ValueError) as error:
+        return weights | {twin: weights[name] for twin, name in same.items()}
+    except (library.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StateError(f"{path}: not a file of weights: {error}. Give another one.") from None
-    return weights | {twin: weights[name] for twin, name in same.items()}
+
+
+def read_pickled(path: Path) -> Any:
+    """Read tensors and plain data that ``torch.save`` wrote; nothing else is made of a file, and no code is run.
+
+    Raises:
+        StateError: It cannot be read, or holds other things.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's own message names the way to run what is in the file
+        raise StateError(
+            f"{path}: damaged, or holds more than tensors and plain data. What else a file holds can run code when it "
+            "is read, so it was not. Give another one."
+        ) from None
+    except Exception as error:  # a damaged pickle fails in as many ways as it has instructions
+        raise StateError(f"{path}: not a checkpoint that can be read: {error}. Give another one.") from None
 
 
 def digest_of_weights(weights: Mapping[str, torch.Tensor] | torch.nn.Module) -> str:
