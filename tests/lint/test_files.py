@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from warmdown import SpecError
 from warmdown.app.commands.lint import command
 from warmdown.lint import fix_text, lint_text
 from warmdown.lint.flake8 import Plugin
@@ -182,3 +183,16 @@ def test_a_fix_counts_lines_as_python_does_and_keeps_tabs() -> None:
     text += "for b in loader:\n\tone.step()\t# é\n\toptimizer.step()"
     fixed = text.replace(", verbose=True", "").replace("\tone.step()\t# é\n\toptimizer.step()", "")
     assert fix_text(text)[0] == fixed + "\toptimizer.step()\n\tone.step()\t# é\n"
+
+
+def test_a_script_that_is_nested_too_deeply_is_refused() -> None:
+    script = WRONG + "if a: pass\n" + "elif b: pass\n" * 900
+    with pytest.raises(SpecError, match=r"nested too deeply to be read\. Split"):
+        lint_text(script)
+
+
+def test_what_is_no_file_is_left_out_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere")
+    assert lint(tmp_path).exit_code == 0

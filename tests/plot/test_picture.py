@@ -200,3 +200,9 @@ def test_neighbouring_cycles_have_different_tints() -> None:
     spans = figure(wd.Cosine().repeat(6), run=RUN).axes[0].patches
     colours = [patch.get_facecolor() for patch in spans]
     assert all(one != other for one, other in pairwise(colours))
+
+
+@pytest.mark.parametrize("name", ["$\\frac{$", "$x$ and $\\input{/etc/passwd}$", "a $ b $ c"])
+def test_a_name_with_dollars_is_shown_as_it_is(name: str) -> None:
+    plan = wd.Plan.of(lr=wd.Cosine(end=0.1).named(name), run=wd.Run(total_steps=100))
+    assert name in wd.plot.svg(plan, title=name)

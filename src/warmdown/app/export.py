@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["POINTS", "Row", "as_csv", "as_json", "as_table", "rows"]
+__all__ = ["POINTS", "Row", "as_csv", "as_json", "as_table", "harmless", "rows"]
 
 import json
 from collections.abc import Iterable, Iterator
@@ -61,7 +61,19 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
 
 def as_csv(found: Iterable[Row]) -> str:
     """Return rows as CSV with a heading; every float is written in full."""
-    return "".join(["step,target,value\n", *(f"{row.step},{_quoted(row.target)},{row.value!r}\n" for row in found)])
+    return "".join(
+        ["step,target,value\n", *(f"{row.step},{_quoted(harmless(row.target))},{row.value!r}\n" for row in found)]
+    )
+
+
+def harmless(label: str) -> str:
+    """Return a target's label with an apostrophe before what a spreadsheet would take for a formula.
+
+    Example:
+        >>> harmless("lr/0"), harmless("=1+1")
+        ('lr/0', "'=1+1")
+    """
+    return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
 def as_json(found: Iterable[Row]) -> str:

@@ -122,7 +122,7 @@ def _axes(axes: Axes, chart: Chart) -> None:
         axes.set_ylim(bottom - 0.05 * room, chart.top + 0.05 * room)
     axes.set_xlabel(chart.across, color=LIGHT.quiet)
     axes.set_ylabel(chart.up, color=LIGHT.quiet)
-    axes.set_title(chart.title, loc="left", color=LIGHT.ink, fontsize=11, weight="bold")
+    title = axes.set_title(chart.title, loc="left", color=LIGHT.ink, fontsize=11, weight="bold")
     axes.grid(color=LIGHT.grid, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     for rank, (name, place) in enumerate(chart.marks.items()):
@@ -135,8 +135,11 @@ def _axes(axes: Axes, chart: Chart) -> None:
             fontsize=8,
             va="top",
         )
+    named = [title, *axes.texts, axes.xaxis.label, axes.yaxis.label]
     if len(chart.lines) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        named += axes.legend(frameon=False, fontsize=8).get_texts()
+    for text in named:
+        text.set_parse_math(False)  # a plan's name with two dollars is a name, not a formula
 
 
 def _points(chart: Chart) -> tuple[list[str], list[list[str]]]:

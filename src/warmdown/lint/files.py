@@ -36,7 +36,7 @@ def lint_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(R
         codes: The rules that are asked.
 
     Raises:
-        SpecError: The text is not Python.
+        SpecError: The text is not Python, or nested too deeply.
 
     Example:
         >>> from warmdown.lint import lint_text
@@ -45,7 +45,11 @@ def lint_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(R
         [('WDL004', 2)]
     """
     lines = lines_of(text)
-    return [found for found in lint_tree(_parsed(text, name), codes, lines) if not _is_silenced(found, lines)]
+    try:
+        findings = lint_tree(_parsed(text, name), codes, lines)
+    except RecursionError:
+        raise SpecError([f"{name}: nested too deeply to be read. Split it into functions."]) from None
+    return [found for found in findings if not _is_silenced(found, lines)]
 
 
 def lint_tree(tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequence[str] = ()) -> list[Finding]:
@@ -104,7 +108,8 @@ def python_files(paths: Iterable[Path]) -> Iterator[Path]:
 def _inside(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
-        yield from (Path(root, name) for name in sorted(files) if name.endswith(".py"))
+        paths = (Path(root, name) for name in sorted(files) if name.endswith(".py"))
+        yield from (path for path in paths if path.is_file())  # a pipe of that name would wait for its writer
 
 
 def _parsed(text: str, name: str) -> ast.Module:

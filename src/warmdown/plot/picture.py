@@ -76,6 +76,7 @@ def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float =
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.text import Text
     except ImportError:
         raise MissingExtra("plot", "matplotlib", "plot") from None
 
@@ -90,6 +91,8 @@ def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float =
         picture.text(_LEFT / width, high, title, va="top", color=look.ink, fontsize=12, weight="bold")
     for row, note in enumerate(scene.notes):
         picture.text(_LEFT / width, (0.06 + 0.15 * row) / sheet.height, note, color=look.quiet, fontsize=8)
+    for text in picture.findobj(Text):
+        text.set_parse_math(False)  # a name with two dollars is a name, not a formula
     return picture
 
 

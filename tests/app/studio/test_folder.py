@@ -104,3 +104,10 @@ def test_a_write_that_fails_leaves_the_old_file(folder: Folder, monkeypatch: pyt
         folder.write("a.yaml", "new", stamp)
     assert [path.name for path in folder.path.iterdir()] == ["a.yaml"]
     assert folder.read("a.yaml").text == "old"
+
+
+def test_a_file_keeps_its_rights_when_it_is_written(folder: Folder) -> None:
+    stamp = folder.write("a.yaml", "1", Stamp(None))
+    (folder.path / "a.yaml").chmod(0o600)
+    folder.write("a.yaml", "2", stamp)
+    assert (folder.path / "a.yaml").stat().st_mode & 0o777 == 0o600

@@ -22,13 +22,14 @@ from warmdown.app.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTe
 from warmdown.app.studio.draft.presets import PRESETS, Preset
 from warmdown.app.studio.draft.writing import written
 from warmdown.app.studio.see.chart import Layer, moved, options
-from warmdown.app.studio.see.export import as_csv, as_picture, as_python
+from warmdown.app.studio.see.export import as_csv, as_picture, as_python, as_yaml
 from warmdown.app.studio.see.look import Curve, Look, Told
 from warmdown.app.studio.see.resolved import resolved
 from warmdown.app.studio.see.seeing import see, tell_of
 from warmdown.app.studio.see.spans import placed, spans
 from warmdown.app.studio.see.torch_code import CannotSay, as_torch
 from warmdown.errors import ScheduleError
+from warmdown.spec.reading import from_yaml
 
 BASES = {"unet": {"lr": 1e-4}, "embedding": {"lr": 1e-3}}
 
@@ -297,3 +298,11 @@ def test_groups_of_many_kinds_have_their_own_bases() -> None:
     bases = {group.name: {name: float(text) for name, text in group.bases} for group in groups}
     labels = [curve.label for curve in see(written(draft).data, bases).look.curves]
     assert labels == ["lr/a", "lr/b", "weight_decay/a"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028"])
+def test_what_a_link_gives_as_a_groups_base_stays_in_the_files_comment(end: str) -> None:
+    evil = f"{end}lr: {{class_path: evil.Class}}{end}"
+    draft = Draft(groups=(Group(f"a{evil}" + "a" * 200, (("lr", f"0.1{evil}"), (evil, "1"))),))
+    assert len(as_yaml(draft).splitlines()) == 2
+    assert from_yaml(as_yaml(draft)).data == {}

@@ -176,3 +176,14 @@ def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
 
     asyncio.run(run())
     folder.close()
+
+
+@pytest.mark.parametrize("step", [10**400, 10**30, 2**53 + 1, -1])
+def test_a_step_that_no_run_makes_is_a_line_that_cannot_be_read(tmp_path: Path, step: int) -> None:
+    record = run_in(tmp_path, 5)
+    with record.path.open("a") as file:  # type: ignore[union-attr]
+        file.write(f'{{"step": {step}, "target": "lr/0", "value": 1}}\n')
+    _, run = looked(tmp_path)
+    assert (run.step, run.unread) == (4, 1)
+    assert run.curves()
+    assert run.planned(PLAN)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +112,9 @@ class Folder:
         content = text.encode("utf-8")
         if self.stamp(name) != expected:
             raise StaleFile([f"{name}: changed on disk since it was opened here. Overwrite it, or use a new name."])
-        fresh = f".{name}.{os.getpid()}.tmp"
+        fresh = f".{name}.{secrets.token_hex(8)}.tmp"
         try:
-            self._write_fresh(fresh, content)
+            self._write_fresh(fresh, content, self._rights(name))
             os.replace(fresh, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -124,12 +125,20 @@ class Folder:
         os.fsync(self._descriptor)
         return _stamp(content)
 
-    def _write_fresh(self, fresh: str, content: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    def _write_fresh(self, fresh: str, content: bytes, rights: int | None) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with os.fdopen(os.open(fresh, flags, mode=0o644, dir_fd=self._descriptor), "wb") as file:
+            if rights is not None:
+                os.fchmod(file.fileno(), rights)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+    def _rights(self, name: str) -> int | None:
+        """Return the rights of a file, which it keeps when it is written; ``None`` when there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode & 0o7777
+        return None
 
     def _bytes(self, name: str) -> bytes | None:
         """Return what the file holds, or ``None`` when there is none."""

@@ -7,12 +7,12 @@ __all__ = ["as_csv", "as_json", "as_picture", "as_python", "as_yaml", "groups_in
 import csv
 import io
 import json
-import re
 from typing import Any
 
 import numpy as np
 import yaml
 
+from warmdown.app.export import harmless
 from warmdown.app.studio.draft.fields import shapes
 from warmdown.app.studio.draft.pieces import Draft, Group
 from warmdown.app.studio.draft.writing import written
@@ -71,7 +71,7 @@ def as_csv(look: Look) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["step", "target", "value"])
     for curve in look.curves:
-        rows.writerows([int(step), _harmless(curve.label), repr(float(value))] for step, value in curve.points)
+        rows.writerows([int(step), harmless(curve.label), repr(float(value))] for step, value in curve.points)
     return out.getvalue()
 
 
@@ -191,9 +191,4 @@ def _groups_line(draft: Draft) -> str:
     if not any(rows.values()):
         return ""
     line: str = yaml.safe_dump(rows, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-    return f"{_GROUPS}{line.strip()}\n"
-
-
-def _harmless(label: str) -> str:
-    """Keep a spreadsheet from reading a group's name as a formula."""
-    return f"'{label}" if re.match(r"[=+\-@\t]", label) else label
+    return f"{_GROUPS}{' '.join(line.splitlines())}\n"  # a base value of a link may have lines, and a comment is one

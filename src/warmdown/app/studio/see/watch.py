@@ -35,6 +35,8 @@ _HELD = 20_000
 """Points of a target that are held; then every stretch of them is left to its lowest and highest."""
 _MOST_TARGETS = 200
 _MOST_HAPPENINGS = 200
+_LAST_STEP = 2**53
+"""Up to there a curve's numbers hold whole ones exactly."""
 _STILL = 15.0
 """Seconds without a new row after which a run counts as at rest."""
 
@@ -142,6 +144,8 @@ class RunSeen:
             self.unread += 1
 
     def _add(self, step: int, target: str, value: float, reason: str) -> None:
+        if not 0 <= step <= _LAST_STEP:
+            raise ValueError("no step of a run")
         self.step = max(self.step, step)
         if target == "phase":
             self.phase = reason
