@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.binding.loops import each_rate, model, sgd, train
 
 import warmdown as wd
 from warmdown.binding import Attribute
+from warmdown.binding.events import POLICIES
+from warmdown.binding.state import _checksum, fingerprint_of, plan_of
 
 RUN = wd.Run(total_steps=1000)
 GRADIENT = torch.ones(2)
@@ -579,3 +582,25 @@ def test_a_copy_goes_its_own_way(twin: Any, tensors: bool) -> None:
     assert each_rate(optimizer) == pytest.approx([0.35])
     assert scheduler.count == 3
     assert train(optimizer, scheduler, 1) == pytest.approx([0.35])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"class_path": "evil_of_a_state.Class", "init_args": {}},
+        {"kind": "external", "class_path": "evil_of_a_state.Class", "init_args": {}},
+        {"kind": "evil_of_a_state.Class"},
+    ],
+)
+def test_a_state_imports_nothing(schedule: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil_of_a_state.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')\nclass Class: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    state = {**saved_at(437)[1]}
+    state["plan"] = {**state["plan"], "lr": schedule}
+    with suppress(wd.WarmdownError):  # an attacker makes it add up
+        state["print"] = fingerprint_of(plan_of(state["plan"]))
+    state["check"] = _checksum(state)
+    for policy in POLICIES:
+        with pytest.raises(wd.StateError):
+            wd.Scheduler(fresh(), PLAN).load_state_dict(state, on_change=policy)
+    assert not (tmp_path / "taken").exists()

@@ -239,6 +239,26 @@ def test_results_come_back_from_the_store_as_they_went(tmp_path: Path) -> None:
     assert wd.Record.load(tmp_path / f"{spec.key}.jsonl").targets()
 
 
+def test_a_stored_result_runs_nothing_and_counts_under_its_own_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil_of_a_store.py").write_text("open('taken', 'w')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    lr = {"class_path": "evil_of_a_store.Class", "init_args": {}}
+    evil = RunSpec(plan={"lr": lr}, task="evil_of_a_store:task", seed=0, allow=("evil_of_a_store",))
+    store = Store(tmp_path / "store")
+    store.save(Result(spec=evil, status="finished", metrics={"accuracy": 1.0}))
+    assert store.load(evil) is not None
+    assert [result.key for result in store] == [evil.key]
+    mine = RunSpec.of(wd.Plan.of(lr=wd.Constant()), "small_tasks:small", 0, {})
+    written = (tmp_path / "store" / f"{evil.key}.json").read_text()
+    (tmp_path / "store" / f"{mine.key}.json").write_text(written.replace(evil.key, mine.key))
+    assert store.load(mine) is None
+    assert [result.key for result in store] == [evil.key]
+    assert not (tmp_path / "taken").exists()
+
+
 def test_the_command_takes_files_and_names(tmp_path: Path) -> None:
     plan = tmp_path / "mine.yaml"
     plan.write_text("run: {lr: 0.2}\nlr: [{kind: linear, steps: 10%}, {kind: cosine}]\n")
