@@ -600,7 +600,8 @@ def test_a_state_imports_nothing(schedule: dict[str, Any], tmp_path: Path, monke
     with suppress(wd.WarmdownError):  # an attacker makes it add up
         state["print"] = fingerprint_of(plan_of(state["plan"]))
     state["check"] = _checksum(state)
-    for policy in POLICIES:
+    policies: Any = POLICIES
+    for policy in policies:
         with pytest.raises(wd.StateError):
             wd.Scheduler(fresh(), PLAN).load_state_dict(state, on_change=policy)
     assert not (tmp_path / "taken").exists()
