@@ -93,3 +93,16 @@ def test_lines_are_whole_whenever_another_process_looks(tmp_path: Path) -> None:
             assert path.read_text().endswith("}\n")
     record.flush()
     assert len(Record.load(path)) == 10_000
+
+
+@pytest.mark.parametrize("step", ["1" + "0" * 30, "1e999", "[" * 100_000])
+def test_a_line_that_no_run_writes_is_named_and_as_the_last_one_leaves_no_trace(tmp_path: Path, step: str) -> None:
+    path, good = tmp_path / "record.jsonl", '{"step": 1, "target": "lr", "value": 1.0}\n'
+    hostile = f'{{"step": {step}, "target": "evil", "value": 1.0, "reason": "evil"}}'
+    path.write_text(f"{good}{hostile}\n{good}")
+    with pytest.raises(StateError, match=r"line 2: not a row of a record"):
+        Record.load(path)
+    path.write_text(f"{good}{hostile}")
+    record = Record.load(path)
+    record.add(2, "lr", 0.5)
+    assert [(row.step, row.target, row.reason) for row in record] == [(1, "lr", ""), (2, "lr", "")]

@@ -147,14 +147,14 @@ class Record:
             try:
                 if line.strip():
                     self._keep(**json.loads(line))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 if number < len(lines):
                     raise StateError(
                         f"{path}, line {number}: not a row of a record: {error}. Remove the line."
                     ) from None
 
     def _keep(self, step: int, target: str, value: float, reason: str = "") -> None:
-        count, number = int(step), float(value)
+        (count,), number = array("q", [int(step)]), float(value)  # before anything is kept: either may overflow
         if target not in self._place:
             self._place[target] = len(self._names)
             self._names.append(target)
