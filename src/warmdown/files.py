@@ -1,14 +1,16 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, in folders that can be written."""
 
 from __future__ import annotations
 
-__all__ = ["replaced", "write_whole"]
+__all__ = ["replaced", "require_writable", "write_whole"]
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from warmdown.errors import TrainingError
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -53,3 +55,25 @@ def replaced(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path, label: str) -> None:
+    """Make a folder where it is missing, and refuse it where no file can be written into it.
+
+    Args:
+        folder: The folder.
+        label: How it is named in the error: ``train(--out runs/x)``.
+
+    Raises:
+        TrainingError: It cannot be made, or not written.
+    """
+    probe = folder / f".{secrets.token_hex(4)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"0")
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or error}"
+        raise TrainingError(f"{label}: {reason}. Give a folder that you may write to, and that has room.") from None

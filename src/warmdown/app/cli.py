@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMANDS", "LazyGroup", "Unusable", "main"]
+__all__ = ["COMMANDS", "INTERRUPTED", "LazyGroup", "Unusable", "main"]
 
 import sys
 from collections.abc import Mapping
@@ -42,6 +42,10 @@ COMMANDS: Mapping[str, Entry] = {
     "lint": Entry("lint:command", "Find scheduler mistakes in Python code.", "lint"),
     "import": Entry("import_:command", "Turn another library's configuration into a plan."),
 }
+
+
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
 
 
 class Unusable(click.ClickException):
@@ -84,9 +88,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; warmdown's own errors end as a message and exit code 2."""
+        """Run the command; warmdown's own errors end as a message and exit code 2, Ctrl-C with 130."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)  # a terminal has written ^C on the line before
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except WarmdownError as error:
             raise Unusable(str(error)) from error
 

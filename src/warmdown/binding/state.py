@@ -210,6 +210,10 @@ def _leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _require_keys(state: Mapping[str, Any]) -> None:
+    if state.get("version", VERSION) != VERSION:  # first: another version may have other entries
+        raise StateError(
+            f"{_WHO}(version={state['version']!r}): this warmdown reads version {VERSION}. Use the one that saved it."
+        )
     if missing := [key for key in _NEEDED if key not in state]:
         torchs = " It looks like one of torch's own schedulers: seek(state['last_epoch']) goes there." * (
             "last_epoch" in state
@@ -217,10 +221,6 @@ def _require_keys(state: Mapping[str, Any]) -> None:
         raise StateError(f"{_WHO}: the state has no {', '.join(missing)}; it is damaged, or not a Scheduler's.{torchs}")
     if unknown := [str(key) for key in state if key not in _KEYS]:
         raise StateError(f"{_WHO}({unknown[0]}=…): no such entry is known. {nearest(unknown[0], _KEYS)}")
-    if state["version"] != VERSION:
-        raise StateError(
-            f"{_WHO}(version={state['version']!r}): this warmdown reads version {VERSION}. Use the one that saved it."
-        )
 
 
 def _read(state: Mapping[str, Any]) -> Saved:

@@ -118,9 +118,9 @@ def _branch(
 ) -> Branch:
     folder = None if out_dir is None else Path(out_dir) / f"cooldown-{_file_name(length)}"
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    if recorder.path is not None and trainer.is_main:
-        recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
-    with _looked_on_by(trainer, [TerminateOnNaNCallback(), recorder, *callbacks]):
+    with _looked_on_by(trainer, [TerminateOnNaNCallback(), recorder, *callbacks]), trainer._outputs_locked():
+        if recorder.path is not None and trainer.is_main:
+            recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
         _return_to(trainer, path)
         start = trainer.progress.updates
         stop = start + _decay(trainer, length, curve)

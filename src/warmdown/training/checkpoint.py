@@ -17,7 +17,7 @@ before.
 
 from __future__ import annotations
 
-__all__ = ["Checkpoints", "Writer", "digest_of_file", "verify", "write_folder"]
+__all__ = ["Checkpoints", "UnknownFormat", "Writer", "digest_of_file", "verify", "write_folder"]
 
 import hashlib
 import json
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from warmdown.errors import StateError, TrainingError
+from warmdown.files import require_writable
 
 Writer = Callable[[Path], None]
 """Writes one file of a checkpoint at the path it is given."""
@@ -38,6 +39,10 @@ _MANIFEST = "manifest.json"
 _NAME = re.compile(r"update-(\d+)")
 _UNFINISHED = re.compile(r"\.update-\d+\.(writing|leaving)")
 _BLOCK = 1 << 20
+
+
+class UnknownFormat(StateError):
+    """A checkpoint was written by another version of warmdown."""
 
 
 class Checkpoints:
@@ -63,16 +68,7 @@ class Checkpoints:
         Raises:
             TrainingError: The folder cannot be written.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise TrainingError(
-                f"checkpoints(folder='{self.folder}'): cannot be written: {error.strerror}. "
-                "Give a folder that you may write to."
-            ) from None
+        require_writable(self.folder, f"checkpoints(folder='{self.folder}')")
         self._tidy()
 
     def save(self, update: int, files: Mapping[str, Writer]) -> Path:
@@ -104,11 +100,17 @@ class Checkpoints:
         return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
 
     def newest_good(self) -> tuple[Path | None, list[str]]:
-        """Return the newest checkpoint that is whole, and what is wrong with each newer one."""
+        """Return the newest checkpoint that is whole, and what is wrong with each newer one.
+
+        Raises:
+            UnknownFormat: Another version has written a newer one: it is not damaged, and not passed over.
+        """
         damages: list[str] = []
         for path in reversed(self.all()):
             try:
                 verify(path)
+            except UnknownFormat:
+                raise
             except StateError as damage:
                 damages.append(str(damage))
             else:
@@ -216,7 +218,7 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     if not intact:
         raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}")
     if found != _FORMAT:
-        raise StateError(f"{path}: written in format {found}, and this version reads {_FORMAT}. Upgrade warmdown.")
+        raise UnknownFormat(f"{path}: written in format {found}, and this version reads {_FORMAT}. Upgrade warmdown.")
     return files
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["Inside"]
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import unwrapped
 from warmdown.errors import MissingExtra, TrainingError
+from warmdown.lock import Output, locked
+from warmdown.training import state
 from warmdown.training.callbacks.base import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.data import Place, Source, source_of
@@ -145,9 +148,26 @@ class Inside:
         self._is_prepared = True
         self.model, self.optimizer = self._accelerator.prepare(model, unwrapped(self.optimizer))
 
+    def _outputs(self) -> list[Output]:
+        """Return what the run writes."""
+        return self.callback_handler.outputs()
+
+    @contextmanager
+    def _outputs_locked(self) -> Iterator[None]:
+        """Hold what the run writes: the first process does it for all."""
+        with ExitStack() as held:
+            state.agreed(self, lambda: self._open_outputs(held))  # type: ignore[arg-type]
+            yield
+
+    def _open_outputs(self, held: ExitStack) -> None:
+        held.enter_context(locked(self._outputs()))
+        if self.checkpoints is not None:
+            self.checkpoints.open()
+
     def _run(self) -> None:
         try:
-            run_guarded(self, run_training)  # type: ignore[arg-type]
+            with self._outputs_locked():
+                run_guarded(self, run_training)  # type: ignore[arg-type]
         finally:
             self._bases.end(self.optimizer)
             self._close_sources()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["begin_from", "find", "load", "save", "save_numbered"]
+__all__ = ["agreed", "begin_from", "find", "load", "save", "save_numbered"]
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -23,6 +23,8 @@ from warmdown.training.weights import read_pickled, read_weights, write_weights
 
 if TYPE_CHECKING:
     from warmdown.training.trainer import Trainer
+
+T = TypeVar("T")
 
 _VERSION = 1
 
@@ -58,8 +60,8 @@ def load(trainer: Trainer, path: Path, on_change: str, *, aloud: bool = True) ->
         StateError: It is damaged, or of another model, optimizer or plan.
         TrainingError: There is none, or the data is not the same.
     """
-    path = _agreed(trainer, lambda: find(path, trainer.print))
-    facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
+    path = agreed(trainer, lambda: find(path, trainer.print))
+    facts = _read_facts(path)
     changes = list(_changes(trainer, facts))
     _refuse_other_data(trainer, facts)
     rest = _load_weights(trainer, path)
@@ -82,8 +84,8 @@ def begin_from(trainer: Trainer, path: Path) -> Any:
         StateError: It is damaged, or of another model or optimizer.
         TrainingError: There is none.
     """
-    path = _agreed(trainer, lambda: find(path, trainer.print))
-    facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
+    path = agreed(trainer, lambda: find(path, trainer.print))
+    facts = _read_facts(path)
     rest = _load_weights(trainer, path)
     return facts["scheduler"] or rest["scheduler"]
 
@@ -215,6 +217,17 @@ def _is_plain(state: Any) -> bool:
 # -- back --------------------------------------------------------------------------------------------------------------
 
 
+def _read_facts(path: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((path / "training.json").read_text(encoding="utf-8"))
+    if (version := facts.get("version")) != _VERSION:
+        made_with = facts.get("made_with", {}).get("warmdown", "another version")
+        raise StateError(
+            f"{path}: training.json(version={version!r}): this warmdown reads version {_VERSION}. "
+            f"Use the one that saved it ({made_with})."
+        )
+    return facts
+
+
 def _changes(trainer: Trainer, facts: Mapping[str, Any]) -> Iterator[str]:
     """Say what is not as it was when the checkpoint was made."""
     here, there = _run_facts(trainer), facts["run"]
@@ -322,20 +335,25 @@ def _keeping(trainer: Trainer) -> Iterator[tuple[str, Any]]:
             yield f"{name}/{seen[name]}", callback
 
 
-def _agreed(trainer: Trainer, decide: Any) -> Path:
-    """Let the first process decide, and tell the others."""
-    if not trainer.run_config.is_distributed:
-        return Path(decide())
-    told: list[Any] = [None]
+def agreed(trainer: Trainer, decide: Callable[[], T]) -> T:
+    """Let the first process decide, and give the others its answer, or its error.
+
+    Raises:
+        StateError: The first process met one.
+        TrainingError: The first process met one.
+    """
+    if trainer._accelerator.num_processes == 1:
+        return decide()
+    answer: list[Any] = [None]
     if trainer.is_main:
         try:
-            told[0] = str(decide())
+            answer[0] = decide()
         except (StateError, TrainingError) as error:
-            told[0] = error
-    torch.distributed.broadcast_object_list(told)
-    if isinstance(told[0], Exception):
-        raise told[0]
-    return Path(told[0])
+            answer[0] = error
+    torch.distributed.broadcast_object_list(answer)
+    if isinstance(answer[0], Exception):
+        raise answer[0]
+    return answer[0]  # type: ignore[no-any-return]
 
 
 def _is_good(path: Path) -> bool:

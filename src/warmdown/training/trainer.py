@@ -153,11 +153,10 @@ class Trainer(Inside):
         self._bases.begin(self.optimizer)
         self.scheduler = self.create_scheduler()
         self._counts_attempts = getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
-        if self.checkpoints is not None and self.is_main:
-            self.checkpoints.open()
-        if resume_from is not None:
-            self.load_training_state(resume_from, on_change=on_change)
-        self._run()
+        with self._outputs_locked():
+            if resume_from is not None:
+                self.load_training_state(resume_from, on_change=on_change)
+            self._run()
 
     def extend(self, total_updates: int) -> None:
         """Go on with a finished run until it has made ``total_updates``; the plan is made longer, and remembers it.

@@ -16,8 +16,7 @@ from typing import Any
 
 import click
 
-_INTERRUPTED = 130
-"""What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
+from warmdown.app.cli import INTERRUPTED
 
 
 def look_here() -> None:
@@ -43,7 +42,7 @@ def ends_by_ctrl_c(says: str) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. {says}", err=True)  # a terminal has written ^C on the line before
-        raise click.exceptions.Exit(_INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @contextmanager
@@ -55,7 +54,7 @@ def _a_second_ends_at_once() -> Iterator[None]:
 
     def obey(*_: Any) -> None:
         if next(presses):
-            os._exit(_INTERRUPTED)
+            os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, obey)

@@ -17,6 +17,7 @@ import click
 from warmdown.app.commands.calling import look_here
 from warmdown.app.given import plan_options, read_plan
 from warmdown.errors import MissingExtra, TrainingError
+from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
 from warmdown.run import Run
 
@@ -83,11 +84,12 @@ def command(
     look_here()
     plans = _plans([(given, params)] if against is None else [(given, params), (against, ())], allow)
     folder = out or Path("runs") / next(iter(plans))
-    if not told["resume"]:
-        _set_aside(folder)
-    runs = {name: _train(name, plan, folder / name if against else folder, **told) for name, plan in plans.items()}
-    if is_first_process():
-        _tell(runs, folder)
+    with locked([Output(f"train(--out {folder})", folder, is_folder=True)] if is_first_process() else []):
+        if not told["resume"] and is_first_process():
+            _set_aside(folder)
+        runs = {name: _train(name, plan, folder / name if against else folder, **told) for name, plan in plans.items()}
+        if is_first_process():
+            _tell(runs, folder)
 
 
 def is_first_process() -> bool:
@@ -119,11 +121,15 @@ def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run,
 
 def _set_aside(folder: Path) -> None:
     """Move an earlier run out of the way, so that nothing of it is lost or mixed up."""
-    if not is_first_process() or not any(folder.glob("**/record.jsonl")):
+    if not any(folder.glob("**/record.jsonl")):
         return
+    require_unlocked(folder, f"train(--out {folder})")
     number = next(number for number in count(1) if not folder.with_name(f"{folder.name}.{number}").exists())
     aside = folder.with_name(f"{folder.name}.{number}")
-    folder.rename(aside)
+    aside.mkdir()
+    # not the folder itself: its lock stays where it is, and Windows moves none in which a file is open
+    for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
+        part.rename(aside / part.name)
     click.echo(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
 
 
@@ -171,7 +177,7 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
 
     try:
         written = [plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")]
-    except MissingExtra as error:
+    except (MissingExtra, OSError) as error:
         click.echo(f"no picture: {error}")
         return
     click.echo(f"pictures: {', '.join(str(path) for path in written)}")

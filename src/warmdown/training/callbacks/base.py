@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from warmdown.errors import TrainingError
+from warmdown.lock import Output
 
 if TYPE_CHECKING:
     from warmdown.training.trainer import Trainer
@@ -29,6 +30,10 @@ class TrainerCallback:
         ...     def on_train_epoch_end(self, trainer, **kwargs):
         ...         trainer.print("another epoch")
     """
+
+    def outputs(self) -> Iterable[Output]:
+        """Return the files and folders that no other process may write while the run is at work."""
+        return ()
 
     def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """The trainer was made."""
@@ -116,6 +121,11 @@ class CallbackHandler:
             raise TrainingError(f"Trainer(callbacks=…): this {type(added).__name__} is there twice. Leave one out.")
         self.callbacks.append(added)
         self._hooks.clear()
+
+    def outputs(self) -> list[Output]:
+        """Return what all of them write."""
+        ours = [callback for callback in self.callbacks if isinstance(callback, TrainerCallback)]
+        return [output for callback in ours for output in callback.outputs()]
 
     def hooks(self, event: str) -> tuple[Callable[..., Any], ...]:
         """Return the hooks that do something at ``event``; an event may be one of your own."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from warmdown.errors import TrainingError
+from warmdown.lock import Output
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.portable import write_file
 
@@ -50,6 +51,10 @@ class ModelEmaCallback(TrainerCallback):
         self.metric, self.sign, self.best = watch_metric, 1.0 if greater_is_better else -1.0, -inf
         self.model: torch.nn.Module | None = None
         self._waiting: dict[str, torch.Tensor] | None = None
+
+    def outputs(self) -> list[Output]:
+        """Return the file."""
+        return [] if self.path is None else [Output(f"ModelEmaCallback('{self.path}')", self.path)]
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Begin with the weights as they are, or with the average of the checkpoint."""

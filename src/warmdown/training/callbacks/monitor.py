@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from warmdown.errors import TrainingError
+from warmdown.lock import Output
 from warmdown.record import Record
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.callbacks.looking import Speed, Stretch, comes_next, held_values, metrics_of
@@ -39,6 +40,10 @@ class RecordCallback(TrainerCallback):
         self.path = None if path is None else Path(path)
         self.every = every
         self.record = Record()
+
+    def outputs(self) -> list[Output]:
+        """Return the record."""
+        return [] if self.path is None else [Output(f"RecordCallback('{self.path}')", self.path)]
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Open the record, where the run begins or goes on."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmdown.binding import Scheduler
 from warmdown.errors import ScheduleError, TrainingError
+from warmdown.lock import Output
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.state import save_numbered
@@ -49,6 +50,11 @@ class SaveTrainingStateCallback(TrainerCallback):
                 raise TrainingError(f"SaveTrainingStateCallback({name}={every}): at least 1, or None.")
         self.checkpoints = Checkpoints(Path(save_dir), max_checkpoints)
         self.every_epochs, self.every_updates, self.at_end = save_every_n_epochs, save_every_n_steps, save_at_end
+
+    def outputs(self) -> list[Output]:
+        """Return the folder."""
+        folder = self.checkpoints.folder
+        return [Output(f"checkpoints(folder='{folder}')", folder, is_folder=True)]
 
     def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Make the folder known to the trainer."""
@@ -99,6 +105,10 @@ class SaveBestModelCallback(TrainerCallback):
         self.save_optimizer, self.save_scheduler = save_optimizer, save_scheduler
         self.best = -inf
 
+    def outputs(self) -> list[Output]:
+        """Return the file."""
+        return [Output(f"SaveBestModelCallback('{self.path}')", self.path)]
+
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Begin anew, unless the run goes on from a checkpoint."""
         if self.reset_on_train and trainer.progress.updates == 0:
@@ -142,6 +152,10 @@ class SavePlanCallback(TrainerCallback):
 
     def __init__(self, path: str | PathLike[str] = "plan.yaml") -> None:
         self.path = Path(path)
+
+    def outputs(self) -> list[Output]:
+        """Return the file."""
+        return [Output(f"SavePlanCallback('{self.path}')", self.path)]
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Write it; other libraries' schedulers have none."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmdown.binding import Scheduler
 from warmdown.errors import TrainingError
+from warmdown.lock import Output
 from warmdown.plot import number
 from warmdown.record import Record, Row
 from warmdown.training.callbacks.base import TrainerCallback
@@ -46,6 +47,10 @@ class LRMonitorCallback(TrainerCallback):
         self.picture = None if picture is None else Path(picture)
         self.every, self.tolerance = every, tolerance
         self.used, self.differences = Record(), list[Row]()
+
+    def outputs(self) -> list[Output]:
+        """Return the picture."""
+        return [] if self.picture is None else [Output(f"LRMonitorCallback('{self.picture}')", self.picture)]
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Begin, or forget what lies after the update that the run goes on from."""

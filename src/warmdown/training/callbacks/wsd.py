@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmdown.binding import Scheduler
 from warmdown.errors import TrainingError
+from warmdown.lock import Output
 from warmdown.training import state
 from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.portable import load_portable
@@ -60,6 +61,10 @@ class WSDCheckpointCallback(TrainerCallback):
         self.folder = Path(save_dir)
         self.save_optimizer, self.save_scheduler = save_optimizer, save_scheduler
         self.initial = None if initial_checkpoint is None else Path(initial_checkpoint)
+
+    def outputs(self) -> list[Output]:
+        """Return the folder."""
+        return [Output(f"WSDCheckpointCallback('{self.folder}')", self.folder, is_folder=True)]
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Find the decays, and take over what the run begins from."""

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from warmdown.files import write_whole
+from warmdown.lock import Output
 from warmdown.record import Record
 from warmdown.training.callbacks import (
     RecordCallback,
@@ -163,12 +164,28 @@ class TaskTrainer(Trainer):
         super().eval_epoch_end()
 
 
+class _RunFolder(TrainerCallback):
+    """Keeps the folder of a run for one process.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def outputs(self) -> list[Output]:
+        """Return the folder."""
+        return [Output(f"run_task(out='{self.folder}')", self.folder, is_folder=True)]
+
+
 def _writers(folder: Path | None, every: int | None, keep: int | None, track: Sequence[str]) -> list[TrainerCallback]:
     writers: list[TrainerCallback] = []
     if track:
         writers.append(TrackerCallback("events"))
     if folder is not None:
         writers += [
+            _RunFolder(folder),
             SavePlanCallback(folder / "plan.yaml"),
             SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep),
         ]

@@ -1,0 +1,153 @@
+"""One process writes a run's folder or file at a time: a lock that a crash releases, and a note that names its holder.
+
+::
+
+    runs/x/
+    ├── .lock           held by the operating system; there while a run is at work, or after one was killed
+    └── .lock.json      process, host and time of the one that holds it
+
+The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads takes none.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Output", "locked", "require_unlocked"]
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from warmdown.errors import MissingExtra, TrainingError
+from warmdown.files import require_writable, write_whole
+
+_PATIENCE_SECONDS = 1.0
+"""How long a start waits: a process that has just been killed lets go, one that has just begun writes its note."""
+
+
+class Output(NamedTuple):
+    """What a run writes, and no other process meanwhile.
+
+    Args:
+        label: How it is named in an error: ``RecordCallback('run/record.jsonl')``.
+        path: The file, or the folder.
+        is_folder: Whether it is a folder.
+    """
+
+    label: str
+    path: Path
+    is_folder: bool = False
+
+    @property
+    def lock_file(self) -> Path:
+        """Where its lock lies."""
+        path = self.path.resolve()
+        return path / ".lock" if self.is_folder else path.with_name(f".{path.name}.lock")
+
+
+@contextmanager
+def locked(outputs: Iterable[Output]) -> Iterator[None]:
+    """Hold the lock of every output, made writable before; the same thread may do so several times.
+
+    Raises:
+        TrainingError: One cannot be written, or another process holds it; the message names that process.
+        MissingExtra: filelock is not installed.
+
+    Example:
+        >>> from pathlib import Path
+        >>> with locked([Output("train(--out run)", Path("run"), is_folder=True)]):
+        ...     sorted(path.name for path in Path("run").iterdir())
+        ['.lock', '.lock.json']
+        >>> list(Path("run").iterdir())
+        []
+    """
+    with ExitStack() as held:
+        for output in outputs:
+            held.enter_context(_held(output))
+        yield
+
+
+def require_unlocked(folder: Path, label: str) -> None:
+    """Refuse where another process writes something in a folder, at any depth.
+
+    Raises:
+        TrainingError: One does; the message names it.
+    """
+    with ExitStack() as held:
+        for file in folder.rglob("*.lock"):
+            held.enter_context(_acquired(file, label))
+
+
+@contextmanager
+def _held(output: Output) -> Iterator[None]:
+    if not output.is_folder and output.path.is_dir():
+        raise TrainingError(f"{output.label}: cannot be written: it is a folder. Give the name of a file.")
+    file = output.lock_file
+    require_writable(file.parent, output.label)
+    with _acquired(file, output.label) as lock:
+        note = _note_of(file)
+        try:
+            if lock.lock_counter == 1:
+                _write_note(note, output.label)
+            yield
+        finally:
+            # a forked child that comes by here holds nothing, and must leave the files to its parent
+            if lock.lock_counter == 1:
+                note.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows keeps a file that is open
+                    _remove(file)
+
+
+@contextmanager
+def _acquired(file: Path, label: str) -> Iterator[Any]:
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise MissingExtra("a run that writes files", "filelock", "train") from None
+    lock = FileLock(file, timeout=_PATIENCE_SECONDS, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(
+            f"{label}: {_holder(_note_of(file))}. Wait until it has ended, end it, or give another place."
+        ) from None
+    except OSError as error:
+        raise TrainingError(f"{label}: cannot be locked by {file}: {error.strerror or error}.") from None
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _remove(file: Path) -> None:
+    # a file system without locks (Lustre may have none) gets a file with its holder in it, which filelock removes
+    if file.stat().st_size == 0:
+        file.unlink()
+
+
+def _note_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _write_note(note: Path, label: str) -> None:
+    facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+    try:
+        write_whole(note, json.dumps(facts))
+    except OSError as error:
+        raise TrainingError(
+            f"{label}: cannot be written: {error.strerror or error}. Make room, or give another place."
+        ) from None
+
+
+def _holder(note: Path) -> str:
+    """Return who writes there, as far as it is known."""
+    try:
+        facts = json.loads(note.read_text(encoding="utf-8"))
+        pid, host, since = int(facts["pid"]), str(facts["host"])[:80], str(facts["since"])[:40]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process writes there"
+    return f"process {pid} on {ascii(host)[1:-1]} writes there, since {ascii(since)[1:-1]}"
