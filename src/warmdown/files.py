@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["replaced", "require_writable", "write_whole"]
+__all__ = ["replaced", "require_writable", "require_writable_file", "write_whole"]
 
 import os
 import secrets
@@ -77,3 +77,14 @@ def require_writable(folder: Path, label: str) -> None:
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         raise TrainingError(f"{label}: {reason}. Give a folder that you may write to, and that has room.") from None
+
+
+def require_writable_file(file: Path, label: str) -> None:
+    """Refuse a file that could not be written, before what is to be in it is made.
+
+    Raises:
+        TrainingError: It is a folder, or its folder cannot be made or written.
+    """
+    if file.is_dir():
+        raise TrainingError(f"{label}: cannot be written: it is a folder. Give the name of a file.")
+    require_writable(file.parent, label)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from warmdown.errors import MissingExtra, TrainingError
-from warmdown.files import require_writable, write_whole
+from warmdown.files import require_writable, require_writable_file, write_whole
 
 _PATIENCE_SECONDS = 1.0
 """How long a start waits: a process that has just been killed lets go, one that has just begun writes its note."""
@@ -84,10 +84,11 @@ def require_unlocked(folder: Path, label: str) -> None:
 
 @contextmanager
 def _held(output: Output) -> Iterator[None]:
-    if not output.is_folder and output.path.is_dir():
-        raise TrainingError(f"{output.label}: cannot be written: it is a folder. Give the name of a file.")
+    if output.is_folder:
+        require_writable(output.path, output.label)
+    else:
+        require_writable_file(output.path, output.label)
     file = output.lock_file
-    require_writable(file.parent, output.label)
     with _acquired(file, output.label) as lock:
         note = _note_of(file)
         try:

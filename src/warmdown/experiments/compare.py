@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -19,6 +20,7 @@ from warmdown.experiments.metrics import require_metric
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.statistics import Interval, bootstrap, mean_ranks, paired
 from warmdown.experiments.store import Store
+from warmdown.files import require_writable
 from warmdown.plan import Plan
 from warmdown.schedules import Scale, Schedule, Set
 
@@ -70,6 +72,8 @@ def compare(
     chosen = _checked(named, seeds, baseline, settings)
     if metric is not None:
         require_metric("compare", task, metric)
+    if out is not None:
+        require_writable(Path(out), f"compare(out='{out}')")
     specs = [RunSpec.of(plan, task, seed, settings, tuple(allow)) for plan in named.values() for seed in chosen]
     owners = [name for name in named for _ in chosen]
     names = {spec.key: owner for owner, spec in zip(owners, specs, strict=True)}

@@ -23,6 +23,7 @@ from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.space import Space
 from warmdown.experiments.store import Store
 from warmdown.experiments.worker import Pruning
+from warmdown.lock import Output, locked
 from warmdown.plan import Plan
 from warmdown.spec import plan_from_dict
 from warmdown.spec.reading import is_json
@@ -153,7 +154,7 @@ def search(
 
     Raises:
         SpecError: The space has no range, or makes no plan.
-        TrainingError: No trial finished.
+        TrainingError: No trial finished, the folder cannot be written, or another search is at work in it.
         MissingExtra: optuna is not installed.
     """
     if not isinstance(space, Space):
@@ -163,7 +164,9 @@ def search(
         raise TrainingError(f"search(trials={trials!r}, seeds={seeds!r}): at least one of each.")
     given = {name: value for name, value in settings.items() if value is not None}
     hunt = _Hunt(space, task, chosen, Path(out), engine, jobs, silence, metric, seed, prunes, tuple(allow), given)
-    return hunt.run(trials, progress)
+    # another search in the folder would end the trials that are at work in this one
+    with locked([Output(f"search(out='{out}')", Path(out), is_folder=True)]):
+        return hunt.run(trials, progress)
 
 
 @dataclass
@@ -184,7 +187,6 @@ class _Hunt:
     settings: dict[str, Any]
 
     def run(self, trials: int, progress: Progress) -> Search:
-        self.out.mkdir(parents=True, exist_ok=True)
         plan_from_dict(
             self.space.filled(self._first_values()), allow=self.allow
         )  # a space that makes no plan ends here

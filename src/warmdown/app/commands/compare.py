@@ -14,7 +14,9 @@ import click
 from warmdown import spec
 from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.errors import SpecError, nearest
+from warmdown.files import require_writable_file
 from warmdown.plan import Plan
+from warmdown.spec.writing import writing_to
 
 if TYPE_CHECKING:
     from warmdown.experiments.compare import Comparison
@@ -59,13 +61,17 @@ def command(plans: tuple[str, ...], report: Path | None, as_json: bool, allow: t
     """
     if report is not None and report.suffix not in _PICTURES:
         raise click.UsageError(f"--report {report}: no kind of report. Use {', '.join(_PICTURES)}.")
+    if report is not None:
+        require_writable_file(report, f"compare(--report {report})")
     with ends_by_ctrl_c(_kept(how["out"])):
         comparison = _compared(plans_of(plans, allow), allow=allow, **how)
     from warmdown.experiments.telling import save, summary
 
     click.echo(json.dumps(comparison.to_dict(), indent=1) if as_json else summary(comparison))
     if report is not None:
-        click.echo(f"Written to {save(comparison, report)}.", err=True)
+        with writing_to(report):
+            save(comparison, report)
+        click.echo(f"Written to {report}.", err=True)
 
 
 def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:

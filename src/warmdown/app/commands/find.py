@@ -12,6 +12,8 @@ import click
 
 from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
 from warmdown.errors import ScheduleError
+from warmdown.files import require_writable_file
+from warmdown.spec.writing import writing_to
 
 
 @click.command(name="find")
@@ -33,11 +35,15 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
     """Sweep a rate over a task's first updates and read good rates off the loss."""
     if out is not None and out.suffix not in (".png", ".svg", ".html", ".json"):
         raise ScheduleError(f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json.")
+    if out is not None:
+        require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):
         test = _test(**how)
     click.echo(json.dumps(test.to_dict()) if as_json else test.terminal())
     if out is not None:
-        click.echo(f"Written to {test.save(out)}.", err=True)
+        with writing_to(out):
+            test.save(out)
+        click.echo(f"Written to {out}.", err=True)
 
 
 def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: Any) -> Any:

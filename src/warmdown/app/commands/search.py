@@ -12,6 +12,7 @@ import click
 
 from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.app.commands.compare import run_options
+from warmdown.files import require_writable_file
 
 if TYPE_CHECKING:
     from warmdown.experiments.search import Search, Trial
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
 def command(space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any) -> None:
     """Search the numbers of a plan in which ranges stand: {low: 1e-4, high: 1e-1, log: true}."""
+    if best is not None:
+        require_writable_file(best, f"search(--best {best})")
     with ends_by_ctrl_c(goes_on_from(out)):
         found = _searched(space, out=out, jobs=jobs or 1, **how)
     written = found.save(best or out / "best.yaml")

@@ -124,8 +124,7 @@ class CallbackHandler:
 
     def outputs(self) -> list[Output]:
         """Return what all of them write."""
-        ours = [callback for callback in self.callbacks if isinstance(callback, TrainerCallback)]
-        return [output for callback in ours for output in callback.outputs()]
+        return [output for callback in self.callbacks for output in callback.outputs()]
 
     def hooks(self, event: str) -> tuple[Callable[..., Any], ...]:
         """Return the hooks that do something at ``event``; an event may be one of your own."""

@@ -37,7 +37,7 @@ def from_fragment(fragment: str) -> Draft:
     """Return the draft of a fragment.
 
     Raises:
-        SpecError: It holds no draft, or too large a one.
+        SpecError: It holds no draft, too large a one, or one of another version.
     """
     text = fragment.removeprefix("#")
     if not text.startswith(_PREFIX) or len(text) > LONGEST_TEXT:
@@ -49,6 +49,8 @@ def from_fragment(fragment: str) -> Draft:
         if unpacking.unconsumed_tail or not unpacking.eof:
             raise ValueError("too long, or cut")
         return from_plain(json.loads(plain))
+    except SpecError:
+        raise
     except (ValueError, binascii.Error, zlib.error, RecursionError):
         raise SpecError(["link: damaged, or cut short. Ask for a new one."]) from None
 
@@ -70,8 +72,12 @@ def from_plain(data: Any) -> Draft:
 
     Raises:
         ValueError: It is none of ours.
+        SpecError: It is of another version.
     """
-    _require(isinstance(data, dict) and data.get("version") == _VERSION, "version")
+    _require(isinstance(data, dict) and isinstance(data.get("version"), int), "version")
+    if (version := data["version"]) != _VERSION:
+        told = f"link(version={version}): this warmdown reads version {_VERSION}. Open it with the one that made it"
+        raise SpecError([f"{told}, or ask for the plan as a file."])
     run, tracks, groups = data.get("run", {}), data.get("tracks", []), data.get("groups", [])
     _require(isinstance(run, dict) and set(run) <= {field.name for field in fields(RunTexts)}, "run")
     _require(isinstance(tracks, list) and 1 <= len(tracks) <= MOST_PHASES, "tracks")
