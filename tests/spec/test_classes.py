@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from tests.compat.timm_parts import timm_scheduler
 
 import warmdown as wd
 from warmdown.errors import ScheduleError, SpecError
@@ -42,7 +45,7 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("os.system", "not imported, because a file could run anything this way. Allowed are torch.optim"),
+        ("os.system", "not imported, because a file could run anything this way. Allowed are the"),
         ("subprocess.Popen", "not imported"),
         ("torch.hub.load", "not imported"),
         ("torch.optimizers.X", "not imported"),
@@ -56,11 +59,27 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("torch.optim.lr_scheduler.StepLR(1)", "not a dotted path"),
         ("x" * 300, "not a dotted path"),
         ("torch.optim.lr_scheduler.partial", "is borrowed from functools.partial"),
-        ("torch.optim.lr_scheduler.warnings.warn", "there is no module 'torch.optim.lr_scheduler.warnings' here"),
+        ("torch.optim.lr_scheduler.warnings.warn", "not imported"),
         ("torch.optim.lr_scheduler.StepLRR", "there is no such class. Did you mean 'StepLR'?"),
-        ("torch.optim.SGD", "takes no 'optimizer', so it is no scheduler"),
-        ("warmdown.load", "takes no 'optimizer', so it is no scheduler"),
-        ("warmdown.nowhere.X", "there is no module 'warmdown.nowhere' here. Install it, or mend the path"),
+        ("torch.optim.SGD", "not imported"),
+        ("torch.optim.swa_utils.AveragedModel", "no scheduler: neither a class derived from a scheduler of torch"),
+        ("torch.optim.swa_utils.update_bn", "no scheduler"),
+        ("warmdown.load", "no scheduler"),
+        ("warmdown.find_rate", "no scheduler: neither a class derived from a scheduler of torch"),
+        ("warmdown.training.Trainer", "not imported"),
+        ("warmdown.Plan", "known to make one. Name a scheduler."),
+        ("warmdown.Scheduler", "no scheduler"),
+        ("warmdown.External", "no scheduler"),
+        ("warmdown.Function", "no scheduler"),
+        ("warmdown.nowhere.X", "not imported"),
+        ("warmdown.app.cli.main", "not imported"),
+        ("warmdown.schedules.nothing", "there is no such class"),
+        ("timm.models.resume_checkpoint", "not imported"),
+        ("timm.optim.create_optimizer", "not imported"),
+        ("transformers.Trainer", "known to make one. Name a scheduler, or allow its very module or path."),
+        ("transformers.AutoModel", "no scheduler"),
+        ("transformers.optimization.Adafactor", "no scheduler"),
+        ("transformers.optimization.LambdaLR", "is borrowed from torch.optim.lr_scheduler.LambdaLR"),
     ],
 )
 def test_nothing_but_schedulers_of_known_modules_is_found(path: str, said: str) -> None:
@@ -88,6 +107,112 @@ def test_what_is_allowed_must_still_be_a_scheduler() -> None:
             find(path, ["foreign"])
     with pytest.raises(ScheduleError, match="not imported"):
         find("foreign.Mine", ["fore", "foreign.Min"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "torch.optim.swa_utils.SWALR",
+        "transformers.get_wsd_schedule",
+        "transformers.optimization.get_scheduler",
+        "transformers.optimization.AdafactorSchedule",
+        "transformers.optimization.GreedyLR",
+        "timm.scheduler.CosineLRScheduler",
+        "timm.scheduler.cosine_lr.CosineLRScheduler",
+        "timm.scheduler.create_scheduler_v2",
+        "pytorch_accelerated.schedulers.WSDLrScheduler",
+        "warmdown.compat.lr_scheduler.StepLR",
+        "warmdown.compat.schedulers.CosineLrScheduler",
+        "warmdown.schedules.recipes.wsd",
+        "warmdown.Plateau",
+    ],
+)
+def test_schedulers_of_every_known_module_are_found_by_the_names_people_write(path: str) -> None:
+    if path.startswith("timm"):
+        timm_scheduler()
+    pytest.importorskip(path.split(".")[0])
+    assert find(path).__name__ == path.rsplit(".", 1)[1]
+
+
+def test_a_name_that_is_refused_imports_nothing_of_a_library_that_imports_on_demand() -> None:
+    code = (
+        "import sys, transformers; before = set(sys.modules)\n"
+        "from warmdown.spec.classes import find\n"
+        "try: find('transformers.BertModel')\n"
+        "except ValueError: print([name for name in set(sys.modules) - before if name.startswith('transformers')])\n"
+    )
+    pytest.importorskip("transformers")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_allowed_package_lends_only_what_is_derived_from_a_scheduler() -> None:
+    timm_scheduler()
+    with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
+        find("timm.scheduler.scheduler_factory.create_scheduler")
+    assert find("timm.scheduler.scheduler.Scheduler", ["timm"]).__name__ == "Scheduler"
+    with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
+        find("timm.scheduler.scheduler_factory.create_scheduler", ["timm"])
+    with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
+        find("warmdown.find_rate", ["warmdown", "warmdown.find_rate"])
+
+
+RUNS = "import pathlib\npathlib.Path({marker!r}).touch()\n"
+RESUMES = """
+import subprocess
+def resume_checkpoint(model, checkpoint_path, optimizer=None, loss_scaler=None, log_info=True, weights_only=False):
+    subprocess.run(checkpoint_path, shell=True, check=True)
+"""
+
+
+def said_of(plan: str, command: str, folder: Path) -> str:
+    """Return what a command says of a plan in a folder, where it refuses the plan."""
+    (folder / "plan.yaml").write_text(plan)
+    given = [sys.executable, "-m", "warmdown", command, "plan.yaml"]
+    done = subprocess.run(given, cwd=folder, capture_output=True, text=True)
+    assert done.returncode not in (0, -9), done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_a_plan_calls_nothing_of_a_library_but_its_schedulers(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, marker = tmp_path / "library" / "timm", tmp_path / "ran"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text(RUNS.format(marker=str(marker)))
+    (library / "models.py").write_text(RESUMES)
+    monkeypatch.setenv("PYTHONPATH", f"{library.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    call = f"{{class_path: timm.models.resume_checkpoint, init_args: {{model: x, checkpoint_path: 'touch {marker}'}}}}"
+    nested = (
+        f"{{class_path: torch.optim.lr_scheduler.SequentialLR, init_args: {{milestones: [5], schedulers: [{call}]}}}}"
+    )
+    for plan in (f"run: {{total_steps: 9}}\nlr: {call}\n", f"run: {{total_steps: 9}}\nlr: {nested}\n"):
+        assert "'timm.models.resume_checkpoint': not imported" in said_of(plan, command, tmp_path)
+        assert not marker.exists()
+
+
+@pytest.mark.parametrize("file", ["timm/scheduler/__init__.py", "transformers.py", "torch.py", "mine/__init__.py"])
+def test_a_file_beside_the_plan_is_not_taken_for_a_library(file: str, tmp_path: Path) -> None:
+    marker, path = tmp_path / "ran", tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(RUNS.format(marker=str(marker)))
+    if file.startswith("timm"):
+        (tmp_path / "timm" / "__init__.py").write_text(RUNS.format(marker=str(marker)))
+    if file.startswith("mine"):
+        (tmp_path / "mine-1.dist-info").mkdir()
+        (tmp_path / "mine-1.dist-info" / "entry_points.txt").write_text(f"[{classes.GROUP}]\nmine = mine:Mine\n")
+    class_path = {
+        "timm/scheduler/__init__.py": "timm.scheduler.CosineLRScheduler",
+        "transformers.py": "transformers.get_wsd_schedule",
+        "torch.py": "torch.optim.lr_scheduler.StepLR",
+        "mine/__init__.py": "mine",
+    }[file]
+    said = said_of(f"run: {{total_steps: 9}}\nlr: {{class_path: {class_path}}}\n", "check", tmp_path)
+    assert "is a file of the current folder here, not an installed library. Run it from another folder, or" in said
+    assert not marker.exists()
 
 
 @pytest.mark.usefixtures("marker")

@@ -1,22 +1,78 @@
-"""Dotted class paths: what may be imported, and whether its arguments fit, before anything of it runs."""
+"""Dotted class paths: what may be imported, what counts as a scheduler, and whether its arguments fit."""
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "find", "misfits"]
+__all__ = ["KNOWN", "find", "is_known", "misfits"]
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from warmdown.errors import MissingExtra, ScheduleError, nearest
-from warmdown.schedules import Schedule
+from warmdown.schedules import Function, Schedule
+from warmdown.schedules.recipes import recipes
 
-KNOWN = ("torch.optim", "transformers", "timm", "warmdown")
-"""Modules whose schedulers may be named by anybody."""
+_TIMM = ("cosine_lr", "multistep_lr", "plateau_lr", "poly_lr", "step_lr", "tanh_lr", "wsd_lr", "scheduler_factory")
+_ACCELERATED = ("cosine_scheduler", "wsd_scheduler")
+KNOWN = (
+    "torch.optim.lr_scheduler",
+    "torch.optim.swa_utils",
+    "transformers",
+    "transformers.optimization",
+    "timm.scheduler",
+    *(f"timm.scheduler.{name}" for name in _TIMM),
+    "pytorch_accelerated.schedulers",
+    *(f"pytorch_accelerated.schedulers.{name}" for name in _ACCELERATED),
+    "warmdown",
+    "warmdown.schedules",
+    "warmdown.schedules.recipes",
+    "warmdown.compat.lr_scheduler",
+    "warmdown.compat.schedulers",
+)
+"""Modules whose schedulers may be named by anybody: these alone, and nothing inside or beside them."""
 GROUP = "warmdown.schedulers"
 """Entry points of this group are allowed too, by their name or by what they point to."""
+
+_BASES = (
+    "torch.optim.lr_scheduler.LRScheduler",
+    "torch.optim.lr_scheduler.ReduceLROnPlateau",
+    "transformers.optimization.GreedyLR",
+    "timm.scheduler.scheduler.Scheduler",
+    "pytorch_accelerated.schedulers.scheduler_base.SchedulerBase",
+    "warmdown.compat.schedulers.base.SchedulerBase",
+)
+"""A class is a scheduler when it is derived from one of these, or from :class:`Schedule`."""
+_OURS = ("warmdown.schedules.", "warmdown.compat.")
+_TRANSFORMERS = frozenset(
+    {
+        "get_scheduler",
+        "get_constant_schedule",
+        "get_constant_schedule_with_warmup",
+        "get_linear_schedule_with_warmup",
+        "get_cosine_schedule_with_warmup",
+        "get_cosine_with_hard_restarts_schedule_with_warmup",
+        "get_cosine_with_min_lr_schedule_with_warmup",
+        "get_cosine_with_min_lr_schedule_with_warmup_lr_rate",
+        "get_polynomial_decay_schedule_with_warmup",
+        "get_inverse_sqrt_schedule",
+        "get_reduce_on_plateau_schedule",
+        "get_wsd_schedule",
+        "get_greedy_schedule",
+        "get_adafactor_schedule",
+    }
+)
+_FUNCTIONS: Mapping[str, frozenset[str]] = {
+    "transformers.optimization": _TRANSFORMERS,
+    "timm.scheduler.scheduler_factory": frozenset({"create_scheduler_v2"}),
+}
+"""Functions that make a scheduler of an optimizer and plain data, by the module that defines them."""
+_ONLY: Mapping[str, frozenset[str]] = {"transformers": _TRANSFORMERS | {"GreedyLR"}}
+"""Names that are asked for at all, of a module that imports others for every name it is asked for."""
 
 _PATH = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")  # no part begins with an underscore
 _WORD = re.compile(r"[A-Za-z][\w-]*")
@@ -29,21 +85,42 @@ def find(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
 
     Args:
         class_path: ``torch.optim.lr_scheduler.MultiStepLR``, or the name of an entry point.
-        allow: Modules, or paths in full, that the caller allows besides the known ones.
+        allow: Modules, or paths in full, that the caller allows besides the known ones, and answers for: importing a
+            module runs it, and what takes an ``optimizer`` in a module named here is called. A package named here
+            lends only its classes that are derived from a known scheduler.
 
     Raises:
-        ScheduleError: It is no path, is not allowed, cannot be imported, or is no scheduler.
+        ScheduleError: It is no path, is not allowed, lies in the current folder under a library's name, cannot be
+            imported, or is no scheduler.
 
     Example:
         >>> find("warmdown.Cosine").__name__
         'Cosine'
     """
     path = _pointed_to(class_path, allow)
+    if not _is_inside(path, allow):
+        _require_installed(path)
     module, name = path.rsplit(".", 1)
+    if name not in _ONLY.get(module, {name}):
+        raise _no_scheduler(path)
     found = _attribute(_module(module, path), name, path)
     _require_home(found, path)
-    _require_scheduler(found, path)
+    if not (_is_scheduler(found) or (_is_called_by_name(path, allow) and _takes_an_optimizer(found, path))):
+        raise _no_scheduler(path)
     return found
+
+
+def is_known(class_path: str) -> bool:
+    """Whether anybody may name the path: it lies in one of the known modules, or is an installed entry point.
+
+    Example:
+        >>> is_known("torch.optim.lr_scheduler.StepLR"), is_known("timm.models.resume_checkpoint")
+        (True, False)
+    """
+    if class_path.rpartition(".")[0] in KNOWN:
+        return True
+    points = _entry_points()
+    return class_path in points or class_path in points.values()
 
 
 def misfits(found: Callable[..., Any], who: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -68,17 +145,46 @@ def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
     """Return the path, if it may be imported; an entry point's name stands for its path."""
     if len(class_path) > _LONGEST or not (_PATH.fullmatch(class_path) or _WORD.fullmatch(class_path)):
         raise ScheduleError(f"{class_path[:60]!r}: not a dotted path. Write it like 'torch.optim.lr_scheduler.StepLR'.")
-    if _is_inside(class_path, (*KNOWN, *allow)) and "." in class_path:
+    module = class_path.rpartition(".")[0]
+    if module and (module in KNOWN or _is_inside(class_path, allow)):
         return class_path
-    from importlib.metadata import entry_points  # what most plans never ask for
-
-    points = {point.name: point.value.replace(":", ".") for point in entry_points(group=GROUP)}
+    points = _entry_points()
     if class_path in points or class_path in points.values():
         return points.get(class_path, class_path)
     raise ScheduleError(
-        f"{class_path!r}: not imported, because a file could run anything this way. "
-        f"Allowed are {', '.join(KNOWN)}; allow=[{class_path!r}] or --allow {class_path} allows it by name."
+        f"{class_path!r}: not imported, because a file could run anything this way. Allowed are the scheduler modules "
+        "of torch, transformers, timm, pytorch-accelerated and warmdown, such as torch.optim.lr_scheduler.StepLR; "
+        f"allow=[{class_path!r}] or --allow {class_path} allows it by name."
     )
+
+
+def _entry_points() -> dict[str, str]:
+    from importlib.metadata import entry_points  # what most plans never ask for
+
+    return {point.name: point.value.replace(":", ".") for point in entry_points(group=GROUP)}
+
+
+def _require_installed(path: str) -> None:
+    """Refuse a library that is a file of the current folder: whoever wrote the plan may have written that too."""
+    root = path.split(".")[0]
+    libraries = {root, "torch"} if root != "warmdown" or ".compat." in path else set[str]()
+    for library in sorted(libraries - {"warmdown"}):
+        if _is_in_current_folder(library):
+            raise ScheduleError(
+                f"{path!r}: not imported, because {library!r} is a file of the current folder here, not an installed "
+                f"library. Run it from another folder, or allow={[path]!r} or --allow {path} allows it by name."
+            )
+
+
+def _is_in_current_folder(library: str) -> bool:
+    try:
+        spec, here = find_spec(library), Path.cwd()
+    except (ValueError, OSError):  # a module that the program made by itself; a folder that is gone
+        return False
+    if spec is None:
+        return False
+    places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])
+    return any(here in (Path(place).absolute().parent, Path(place).resolve().parent) for place in places)
 
 
 def _module(name: str, path: str) -> Any:
@@ -122,13 +228,43 @@ def _require_home(found: Callable[..., Any], path: str) -> None:
         raise ScheduleError(f"{path!r}: is borrowed from {home}. Name it by its own path.")
 
 
-def _require_scheduler(found: Callable[..., Any], path: str) -> None:
-    if inspect.isclass(found) and issubclass(found, Schedule):
-        return
-    if found.__module__.startswith("warmdown.schedules.recipes"):
-        return
+def _is_scheduler(found: Callable[..., Any]) -> bool:
+    """Whether it is derived from a scheduler that is known, or is a function that is listed."""
+    if not inspect.isclass(found):
+        return found in recipes().values() or found.__name__ in _FUNCTIONS.get(found.__module__, ())
+    if found is Function or (found.__module__.startswith("warmdown.") and not found.__module__.startswith(_OURS)):
+        return False  # what holds a function, looks at others' classes, or drives an optimizer is no shape
+    return issubclass(found, Schedule) or any(base in found.__mro__ for base in _bases())
+
+
+def _bases() -> Iterator[Any]:
+    """Yield the base classes whose modules have been imported; of others nothing can be derived."""
+    for path in _BASES:
+        module, name = path.rsplit(".", 1)
+        if module in sys.modules:
+            yield getattr(sys.modules[module], name, None)
+
+
+def _is_called_by_name(path: str, allow: Sequence[str]) -> bool:
+    """Whether the caller, or an installed entry point, named the path or its very module, and answers for it."""
+    if path.startswith("warmdown."):
+        return False  # what is here and no scheduler is known
+    return path in allow or path.rpartition(".")[0] in allow or path in _entry_points().values()
+
+
+def _takes_an_optimizer(found: Callable[..., Any], path: str) -> bool:
     if "optimizer" not in inspect.signature(found).parameters:
         raise ScheduleError(f"{path!r}: takes no 'optimizer', so it is no scheduler. Name a scheduler class.")
+    return True
+
+
+def _no_scheduler(path: str) -> ScheduleError:
+    allowed = "" if path.startswith("warmdown.") else ", or allow its very module or path"
+    return ScheduleError(
+        f"{path!r}: no scheduler: neither a class derived from a scheduler of torch, transformers, timm, "
+        "pytorch-accelerated or warmdown, nor one of their functions that are known to make one. Name a scheduler"
+        f"{allowed}."
+    )
 
 
 def _is_inside(path: str, modules: Sequence[str]) -> bool:

@@ -14,8 +14,6 @@ import torch
 from warmdown.errors import ScheduleError
 from warmdown.spec.classes import find, misfits
 
-ALLOWED = ("pytorch_accelerated",)
-
 
 def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     """Return a live scheduler.
@@ -57,7 +55,7 @@ def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ()) 
     if not isinstance(path := config.get("class_path"), str):
         raise ScheduleError(f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args.")
     arguments = dict(config.get("init_args") or {})
-    found = find(path, (*ALLOWED, *allow))
+    found = find(path, allow)
     for name, why in misfits(found, path, arguments):
         raise ScheduleError(f"{path}({name}): {why}" if name else f"{path}: {why}")
     return _called(found, optimizer, {name: _value(value, optimizer, allow) for name, value in arguments.items()}, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["NEEDS_YES", "describe", "needs_yes", "see_foreign"]
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any
 
 from warmdown.app.studio.draft.fields import Shape
@@ -14,7 +13,7 @@ from warmdown.app.studio.safe.worker import Ended, Worker
 from warmdown.app.studio.see.foreign import shape_from
 from warmdown.app.studio.see.look import Look, Told
 from warmdown.app.studio.see.seeing import Bases, Scene
-from warmdown.spec.classes import GROUP, KNOWN
+from warmdown.spec.classes import is_known
 
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """What stands at a class path until a person has decided."""
@@ -22,10 +21,7 @@ NEEDS_YES = "this class is not of a known library: it runs only when you say yes
 
 def needs_yes(path: str) -> bool:
     """Whether a class may only run after a person's yes on the page."""
-    if "." in path and any(path.startswith(f"{module}.") for module in KNOWN):
-        return False
-    points = entry_points(group=GROUP)
-    return path not in {name for point in points for name in (point.name, point.value.replace(":", "."))}
+    return not is_known(path)
 
 
 async def describe(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:
