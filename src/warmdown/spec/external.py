@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_STEPS", "External"]
+__all__ = ["MAX_STEPS", "TASKS", "External"]
 
 import inspect
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,15 +15,19 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from warmdown.errors import MissingExtra, ScheduleError
+from warmdown.errors import MissingExtra, ScheduleError, WarmdownError
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule, Steps, Values
 from warmdown.schedules.base import Namespace
 from warmdown.spec.arithmetic import number_in
 from warmdown.spec.classes import find, misfits
+from warmdown.spec.fence import LONGEST_LOOK, ask
+from warmdown.spec.fenced import LONGEST_START, is_here
 
 MAX_STEPS = 1_000_000
 """A foreign class knows no step but the next one; so many are walked, no more."""
+_STEPS_A_SECOND = 5_000
+"""A class is given another second for each of these; torch's own take a tenth of it."""
 
 
 @final
@@ -30,8 +35,8 @@ MAX_STEPS = 1_000_000
 class External(Schedule):
     """A preview of another library's scheduler: what the real class does to a real optimizer's rate, over its base.
 
-    One step of ours is one call of its ``step``, whatever that class calls it. It is for pictures and checks; to train
-    with the class itself, use the class itself.
+    One step of ours is one call of its ``step``, whatever that class calls it. The class runs in a process of its own,
+    with bounded time and memory. It is for pictures and checks; to train with the class itself, use the class itself.
 
     Args:
         class_path: Where the class is: ``torch.optim.lr_scheduler.StepLR``.
@@ -105,7 +110,45 @@ class External(Schedule):
 
 @lru_cache(maxsize=16)
 def _walked(external: External) -> npt.NDArray[np.float64]:
-    """Return the value of every step, each over the base rate."""
+    """Return the value of every step, each over the base rate; the class itself runs behind the fence."""
+    if is_here():
+        return _stepped(external)
+    who, length = external.class_path, external.length or 0
+    question = {**external.to_dict(), "steps": length, "allow": list(external.allow)}
+    try:
+        json.dumps(question)
+    except TypeError as error:
+        raise ScheduleError(f"{who}(init_args): {error}. Give plain data: numbers, texts, lists, mappings.") from None
+    for task, seconds in (("import", LONGEST_START), ("walk", LONGEST_LOOK + length / _STEPS_A_SECOND)):
+        answer = ask(who, {**question, "task": task}, seconds=seconds)
+        if "values" not in answer:
+            raise ScheduleError("; ".join(map(str, answer.get("mistakes", ()))) or f"{who}: it gave no answer.")
+    return np.array(answer["values"], dtype=np.float64)
+
+
+def _imported(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Import what a preview needs, which may take its time."""
+    try:
+        find(question["class_path"], question["allow"])
+    except WarmdownError as error:
+        return {"mistakes": [str(error)]}
+    return {"values": []}
+
+
+def _previewed(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Step the class of a preview."""
+    try:
+        told = ("class_path", "init_args", "steps", "base", "allow")
+        return {"values": _stepped(External(**{key: question[key] for key in told if key in question})).tolist()}
+    except WarmdownError as error:
+        return {"mistakes": [str(error)]}
+
+
+TASKS = {"import": _imported, "walk": _previewed}
+"""What the process behind the fence is asked."""
+
+
+def _stepped(external: External) -> npt.NDArray[np.float64]:
     optimizer, rate = _small_optimizer(external)
     base: float = external.base or 1.0
     values = np.empty((external.length or 0) + 1)

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmdown.app.studio.draft.fields import Shape
-from warmdown.app.studio.safe.limits import LONGEST_LOOK, LONGEST_START
 from warmdown.app.studio.safe.worker import Ended, Worker
 from warmdown.app.studio.see.foreign import shape_from
 from warmdown.app.studio.see.look import Look, Told
 from warmdown.app.studio.see.seeing import Bases, Scene
 from warmdown.spec.classes import is_known
+from warmdown.spec.fence import LONGEST_LOOK
+from warmdown.spec.fenced import LONGEST_START
 
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """What stands at a class path until a person has decided."""

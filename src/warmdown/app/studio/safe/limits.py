@@ -4,10 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "LONGEST_ANSWER",
-    "LONGEST_LOOK",
-    "LONGEST_START",
     "LONGEST_TEXT",
-    "MEMORY",
     "MOST_FOREIGN_STEPS",
     "MOST_PHASES",
     "MOST_PIECES",
@@ -21,11 +18,5 @@ MOST_PHASES = 100
 """Phases of one target on the page."""
 MOST_FOREIGN_STEPS = 200_000
 """Updates for which a class of another library is stepped; further ones are not drawn."""
-LONGEST_LOOK = 10.0
-"""Seconds that a class of another library may take, its import apart."""
-MEMORY = 2 * 2**30
-"""Bytes that a class of another library may use beyond what its library needs."""
-LONGEST_START = 120.0
-"""Seconds until a process for other libraries' classes is ready; it imports torch."""
 LONGEST_ANSWER = 16_000_000
 """Bytes of its answer."""

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
-from warmdown.app.studio.safe.limits import LONGEST_ANSWER, LONGEST_START
+from warmdown.app.studio.safe.limits import LONGEST_ANSWER
 from warmdown.errors import WarmdownError
+from warmdown.spec.fenced import LONGEST_START
 
 Question: TypeAlias = dict[str, Any]
 Answer: TypeAlias = dict[str, Any]
