@@ -62,9 +62,14 @@ __all__ = [
 import difflib
 from collections.abc import Iterable, Sequence
 
+from warmdown.printable import printable
+
 
 class WarmdownError(Exception):
-    """The root of every error that warmdown raises on purpose."""
+    """The root of every error that warmdown raises on purpose; a terminal can show its message and obeys none of it."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ScheduleError(WarmdownError, ValueError):
@@ -83,7 +88,7 @@ class SpecError(WarmdownError, ValueError):
     """
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        self.mistakes = tuple(mistakes)
+        self.mistakes = tuple(map(printable, mistakes))
         super().__init__("\n".join(self.mistakes))
 
 
@@ -119,6 +124,9 @@ class WarmdownWarning(UserWarning):
     """
 
     code = "misuse"
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class StepBeforeUpdate(WarmdownWarning):

@@ -22,6 +22,8 @@ COUNTS: tuple[str, ...] = get_args(Count)
 Given: TypeAlias = "Schedule | Scale | Set | Mapping[str | int, Schedule | Scale | Set]"
 
 EVERY_GROUP = "*"
+LONGEST_PATTERN = 200
+"""Characters of a pattern for groups: matching takes time with their square."""
 
 
 @final
@@ -31,13 +33,23 @@ class Target:
 
     Args:
         name: The field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]``, or a name bound by the caller.
-        groups: Which parameter groups: a name, an index as text, or a pattern such as ``decoder.*``.
+        groups: Which parameter groups: a name, an index as text, or a pattern such as ``decoder.*``; at most 200
+            characters.
         meaning: ``Scale`` or ``Set``.
+
+    Raises:
+        ScheduleError: The pattern is too long.
     """
 
     name: str
     groups: str
     meaning: Meaning
+
+    def __post_init__(self) -> None:
+        if len(self.groups) > LONGEST_PATTERN:
+            raise ScheduleError(
+                f"Target(groups={self.groups[:40]!r}…): longer than {LONGEST_PATTERN} characters. Shorten it with a *."
+            )
 
     @property
     def label(self) -> str:

@@ -12,12 +12,16 @@ from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from warmdown.errors import StateError
 from warmdown.files import write_whole
 
 _SECONDS_UNWRITTEN = 0.5
 _ROWS_UNWRITTEN = 4096
+_ENTRIES = {"step", "target", "value", "reason"}
+_NOT_FINITE = ("nan", "inf", "-inf")
+_LAST_STEP = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,8 @@ class Record:
         for number, line in enumerate(lines, start=1):
             try:
                 if line.strip():
-                    self._keep(**json.loads(line))
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                    self._keep(**_row_of(line))
+            except (ValueError, TypeError, RecursionError) as error:
                 if number < len(lines):
                     raise StateError(
                         f"{path}, line {number}: not a row of a record: {error}. Remove the line."
@@ -170,6 +174,27 @@ class Record:
     def _forget(self) -> None:
         self._steps, self._targets, self._values = array("q"), array("l"), array("d")
         self._names, self._place, self._reasons, self._written = [], {}, {}, 0
+
+
+def _row_of(line: str) -> dict[str, Any]:
+    """Return the entries of a row, if they are what a row can hold."""
+    row = json.loads(line)
+    if not isinstance(row, dict) or not {"step", "target", "value"} <= row.keys() <= _ENTRIES:
+        raise ValueError(f"the entries {', '.join(sorted(_ENTRIES))} are needed")
+    for name in ("target", "reason"):
+        if not isinstance(row.get(name, ""), str):
+            raise ValueError(f"{name} is no text")
+    step = row["step"]
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= _LAST_STEP:
+        raise ValueError("step is no update")
+    value = row["value"]
+    if isinstance(value, bool) or not (isinstance(value, float) or value in _NOT_FINITE or _is_small(value)):
+        raise ValueError("value is no number")
+    return row
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, int) and value.bit_length() <= 1023  # what a float holds
 
 
 def _line(row: Row) -> str:

@@ -17,8 +17,8 @@ Duration: TypeAlias = int | str
 Clock: TypeAlias = Literal["updates", "samples", "tokens", "seconds"]
 CLOCKS: tuple[str, ...] = get_args(Clock)
 
-_NUMBER = r"\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?"
-_AMOUNT = re.compile(rf"({_NUMBER})\s*([a-z%]*)")
+_NUMBER = r"\d++(?:\.\d++)?+(?:[eE][+-]?\d{1,3})?"
+_AMOUNT = re.compile(rf"({_NUMBER})\s*+([a-z%]*+)")
 _TIME = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m(?:in)?)?(?:({_NUMBER})s)?")
 _SECONDS_IN = (86_400, 3_600, 60, 1)
 _UNITS = {
@@ -29,6 +29,8 @@ _UNITS = {
     "tok": "tokens", "token": "tokens", "tokens": "tokens",
 }  # fmt: skip
 _LONGEST = 10**15
+_LONGEST_TEXT = 200
+"""Characters of a duration; no pattern is tried on more."""
 _FORMS = "Write an int for updates, or '5%', '10ep', '2e9tok', '8192samples', '1h30m', 'rest'."
 _PER_UPDATE = {
     "epochs": "steps_per_epoch",
@@ -215,6 +217,8 @@ class Run:
 def _parse(text: str) -> tuple[Fraction, str]:
     """Split a duration into amount and unit; raise with every known form when it has none."""
     plain = text.strip().lower()
+    if len(plain) > _LONGEST_TEXT:
+        raise RunError(f"{text[:40]!r}: too long to mean a duration. {_FORMS}")
     if plain == "rest":
         return Fraction(0), "rest"
     if (match := _AMOUNT.fullmatch(plain)) and match[2] in _UNITS:

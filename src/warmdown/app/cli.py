@@ -13,6 +13,7 @@ import click
 
 from warmdown import __version__
 from warmdown.errors import MissingExtra, WarmdownError, nearest
+from warmdown.printable import printable
 
 
 class Entry(NamedTuple):
@@ -94,6 +95,9 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)  # a terminal has written ^C on the line before
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.ClickException as error:
+            error.message = printable(error.message)  # type: ignore[misc]  # it may quote the name of a file
+            raise
         except WarmdownError as error:
             raise Unusable(str(error)) from error
 

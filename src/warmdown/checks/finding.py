@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, final
 
+from warmdown.printable import printable
+
 Severity: TypeAlias = Literal["error", "warning", "note"]
 """``error``: the plan cannot be used. ``warning``: it hardly does what was meant. ``note``: good to know, no fault."""
 
@@ -62,7 +64,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.target}: " if self.target else ""
-        return f"{self.severity}[{self.code}] {where}{self.message}"
+        return printable(f"{self.severity}[{self.code}] {where}{self.message}", as_line=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain data."""

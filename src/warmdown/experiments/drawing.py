@@ -7,7 +7,6 @@ __all__ = ["inline", "page", "png", "svg"]
 import io
 import threading
 from collections.abc import Mapping, Sequence
-from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from warmdown.errors import MissingExtra
 from warmdown.experiments.chart import Chart, Line
 from warmdown.plot.digits import number
 from warmdown.plot.look import DASHES, LIGHT
+from warmdown.printable import markup, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,14 +54,14 @@ def svg(*charts: Chart) -> str:
         picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     element = text[text.index("<svg ") :]
-    title, says = escape(", ".join(chart.title for chart in charts)), escape("\n".join(chart.says for chart in charts))
+    title, says = markup(", ".join(chart.title for chart in charts)), markup("\n".join(chart.says for chart in charts))
     opening, _, rest = element.partition(">")
     return f'{opening} role="img" aria-label="{title}"><title>{title}</title><desc>{says}</desc>{rest}'
 
 
 def inline(chart: Chart) -> str:
     """Return what a notebook shows: the picture and its words."""
-    return f'<div style="max-width: 48rem">{svg(chart)}<pre>{escape(chart.says)}</pre></div>'
+    return f'<div style="max-width: 48rem">{svg(chart)}<pre>{markup(chart.says)}</pre></div>'
 
 
 def page(*charts: Chart, tables: Mapping[str, Table] = MappingProxyType({})) -> str:
@@ -73,14 +73,14 @@ def page(*charts: Chart, tables: Mapping[str, Table] = MappingProxyType({})) -> 
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(first.title)}</title>
+<title>{markup(first.title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{escape(first.title)}</h1>
+<h1>{markup(first.title)}</h1>
 <figure>{svg(*charts)}</figure>
-<pre>{escape(first.says)}</pre>
+<pre>{markup(first.says)}</pre>
 {"".join(_table(caption, heads, rows) for caption, (heads, rows) in every.items())}
 </main>
 </body>
@@ -139,6 +139,7 @@ def _axes(axes: Axes, chart: Chart) -> None:
     if len(chart.lines) > 1:
         named += axes.legend(frameon=False, fontsize=8).get_texts()
     for text in named:
+        text.set_text(printable(text.get_text()))
         text.set_parse_math(False)  # a plan's name with two dollars is a name, not a formula
 
 
@@ -156,8 +157,8 @@ def _points(chart: Chart) -> tuple[list[str], list[list[str]]]:
 
 
 def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    body = "\n".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    head = "".join(f'<th scope="col">{markup(text)}</th>' for text in heads)
+    body = "\n".join(f"<tr>{''.join(f'<td>{markup(text)}</td>' for text in row)}</tr>" for row in rows)
     return (
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"
+        f"<table><caption>{markup(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from math import isfinite, nan
-from typing import Any, Literal, Self, TypeAlias, final
+from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 import numpy as np
 
@@ -71,7 +71,12 @@ class RunSpec:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return what :meth:`to_dict` described."""
-        return cls(**{**data, "allow": tuple(data.get("allow", ()))})
+        spec = cls(**{**data, "allow": tuple(data.get("allow", ()))})
+        texts = (spec.task, spec.data, *spec.allow)
+        if not all(map(_is_text, texts)) or not _is_count(spec.seed):
+            raise ValueError("spec: no run is made of this")
+        _mapping(spec.plan), _mapping(spec.settings)
+        return spec
 
 
 @final
@@ -117,11 +122,22 @@ class Result:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return what :meth:`to_dict` described."""
-        facts = {name: value for name, value in data.items() if name != "key"}
+        """Return what :meth:`to_dict` described.
+
+        Raises:
+            ValueError: It cannot have been written by it.
+        """
+        facts = {name: value for name, value in _mapping(data).items() if name != "key"}
+        for name, is_kind in _KINDS.items():
+            if name in facts and not is_kind(facts[name]):
+                raise ValueError(f"{name}: no result has this")
         for name in ("metrics", "evaluations", "curves"):
-            facts[name] = {key: _numbers(value) for key, value in facts.get(name, {}).items()}
-        return cls(**{**facts, "spec": RunSpec.from_dict(data["spec"])})
+            facts[name] = {key: _numbers(value) for key, value in _mapping(facts.get(name, {})).items()}
+        if not all(map(_is_number, facts["metrics"].values())):
+            raise ValueError("metrics: not numbers")
+        if not all(map(_is_curve, (*facts["evaluations"].values(), *facts["curves"].values()))):
+            raise ValueError("curves: not steps and values")
+        return cls(**{**facts, "spec": RunSpec.from_dict(_mapping(data["spec"]))})
 
     def record(self) -> Record:
         """Return what was written down, as a record that pictures take."""
@@ -209,6 +225,46 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_numbers(part) for part in value]
     return nan if value is None else value
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValueError("a mapping is needed")
+    return data
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value.values()))
+
+
+def _is_curve(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(column, list) for column in value):
+        return False
+    steps, values = value
+    return len(steps) == len(values) and all(map(_is_count, steps)) and all(map(_is_number, values))
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "status": lambda value: value in get_args(Status),
+    "says": _is_text,
+    "area": _is_number,
+    "updates": _is_count,
+    "seconds": _is_number,
+    "digest": _is_text,
+    "made_with": _is_texts,
+}
 
 
 def _versions() -> dict[str, str]:

@@ -15,10 +15,12 @@ from typing import Any, Protocol, TypeAlias, final
 from warmdown.errors import SpecError
 from warmdown.experiments.filling import filled_text, plain_text
 from warmdown.spec.changing import changed
-from warmdown.spec.reading import bounded, is_json, parsed, read_text
+from warmdown.spec.reading import bounded, is_json, parsed, read_text, shown
 
 _RANGE = {"low", "high", "log", "step"}
-_AMOUNT = re.compile(r"([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*([a-z%]*)", re.IGNORECASE)
+_AMOUNT = re.compile(r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE)
+_LONGEST = 60
+"""Characters of an end of a range."""
 _MOST = 50
 _DIGITS = 4
 """Significant digits of a number that is tried: more of them tell noise."""
@@ -201,7 +203,8 @@ def _choice(data: Mapping[str, Any]) -> Choice:
 
 
 def _amount(given: Any) -> tuple[float, str]:
-    match = _AMOUNT.fullmatch(str(given).strip()) if not isinstance(given, bool) else None
-    if match is None:
-        raise ValueError(f"{given!r} is no number. Write 0.1, 1e-4, or 5% for both ends.")
+    text = "" if isinstance(given, bool) else str(given).strip()
+    match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None or not math.isfinite(float(match[1])):
+        raise ValueError(f"{shown(given)} is no number, or not a finite one. Write 0.1, 1e-4, or 5% for both ends.")
     return float(match[1]), match[2]

@@ -44,6 +44,6 @@ class Store:
 def _read(path: Path, key: str) -> Result | None:
     try:
         result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return result if result.key == key else None

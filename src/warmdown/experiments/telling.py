@@ -6,6 +6,7 @@ __all__ = ["charts", "interval", "markdown", "save", "summary", "table"]
 
 import math
 from collections.abc import Iterable, Mapping
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from warmdown.experiments.files import write_file, write_json
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval
 from warmdown.plot.digits import count, number
+from warmdown.printable import printable
 
 _HEADS = ("plan", "finished", "", "difference", "rank", "to goal", "area under lr", "updates", "seconds")
 _POINTS = 200
@@ -75,8 +77,13 @@ def markdown(comparison: Comparison) -> str:
     """Return the table as Markdown, with its notes."""
     heads, rows = table(comparison)
     rule = ["---", *["---:"] * (len(heads) - 1)]
-    lines = [f"| {' | '.join(row)} |" for row in [heads, rule, *rows]]
-    return "\n".join([*lines, "", *_notes(comparison), ""])
+    lines = [f"| {' | '.join(map(_in_markdown, row))} |" for row in [heads, rule, *rows]]
+    return "\n".join([*lines, "", *map(_in_markdown, _notes(comparison)), ""])
+
+
+def _in_markdown(text: str) -> str:
+    """Return a text that stays in its cell and is no markup."""
+    return escape(printable(text, as_line=True), quote=False).replace("|", "\\|")
 
 
 def _cells(row: Row, comparison: Comparison) -> list[str]:

@@ -8,7 +8,6 @@ import io
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from warmdown.plot.look import DARK, LIGHT, Look
 from warmdown.plot.picture import drawn, figure
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
 from warmdown.plot.words import summary_of, table_of, value_at
+from warmdown.printable import markup
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Schedule
@@ -126,7 +126,7 @@ def notebook(plan: Plan | Schedule) -> str | None:
         document = svg_of(scene)
     except (MissingExtra, ScheduleError, RunError):
         return None
-    return f'<div style="max-width: 48rem">{document[document.index("<svg ") :]}<pre>{escape(repr(plan))}</pre></div>'
+    return f'<div style="max-width: 48rem">{document[document.index("<svg ") :]}<pre>{markup(repr(plan))}</pre></div>'
 
 
 def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
@@ -167,10 +167,10 @@ _WRITERS: Mapping[str, Callable[..., bytes]] = {
 def _spoken(document: str, title: str, description: str) -> str:
     """Give the document a title and a description, for those who hear it."""
     document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
-    told = f"<title>{escape(title)}</title>\n <desc>{escape(description)}</desc>"
+    told = f"<title>{markup(title)}</title>\n <desc>{markup(description)}</desc>"
     opening = re.search(r"<svg [^>]*>", document, flags=re.DOTALL)
     assert opening is not None
-    spoken = opening[0][:-1] + f' role="img" aria-label="{escape(title)}">\n {told}'
+    spoken = opening[0][:-1] + f' role="img" aria-label="{markup(title)}">\n {told}'
     return document[: opening.start()] + spoken + document[opening.end() :]
 
 
@@ -213,18 +213,18 @@ th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); 
 
 
 def _page(scene: View, title: str, *, log: bool) -> str:
-    paragraphs = "\n".join(f"<p>{escape(text)}</p>" for text in summary_of(scene).split("\n\n"))
+    paragraphs = "\n".join(f"<p>{markup(text)}</p>" for text in summary_of(scene).split("\n\n"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{markup(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{escape(title)}</h1>
+<h1>{markup(title)}</h1>
 <figure class="wide" tabindex="0" role="group" aria-label="Picture">
 {_inline(svg_of(scene, log=log))}
 </figure>
@@ -277,16 +277,16 @@ def _values_table(scene: View) -> str:
 
 def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
     kinds = (' class="number"' if index >= numbers_from else "" for index in range(len(heads)))
-    head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for kind, text in zip(kinds, heads, strict=True))
+    head = "".join(f'<th scope="col"{kind}>{markup(text)}</th>' for kind, text in zip(kinds, heads, strict=True))
     body = "\n".join(f"<tr>{_cells(row, numbers_from)}</tr>" for row in rows)
     return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{escape(caption)}">\n'
-        f"<table>\n<caption>{escape(caption)}</caption>\n"
+        f'<div class="wide" tabindex="0" role="group" aria-label="{markup(caption)}">\n'
+        f"<table>\n<caption>{markup(caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
 def _cells(row: list[str], numbers_from: int) -> str:
-    first = f'<th scope="row">{escape(row[0])}</th>'
+    first = f'<th scope="row">{markup(row[0])}</th>'
     kinds = (' class="number"' if index >= numbers_from else "" for index in range(1, len(row)))
-    return first + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True))
+    return first + "".join(f"<td{kind}>{markup(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True))

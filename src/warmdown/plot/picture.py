@@ -15,6 +15,7 @@ from warmdown.plot.digits import number, short_count
 from warmdown.plot.groups import Groups
 from warmdown.plot.look import DARK, DASHES, LIGHT, Look, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, view
+from warmdown.printable import printable
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase
@@ -87,6 +88,7 @@ def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float =
         _panel(picture.add_axes(box), panel, scene, sheet, log=log, look=look)
     picture.axes[-1].set_xlabel(scene.clock, color=look.quiet, fontsize=9)
     if title:
+        title = printable(title, as_line=True)
         high = 1 - 0.12 / sheet.height
         picture.text(_LEFT / width, high, title, va="top", color=look.ink, fontsize=12, weight="bold")
     for row, note in enumerate(scene.notes):

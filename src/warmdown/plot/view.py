@@ -16,6 +16,7 @@ from warmdown.plan import Plan, Target
 from warmdown.plot.digits import count
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
+from warmdown.printable import printable
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
@@ -32,6 +33,8 @@ _UNITS = {
 }
 _SHORTEST_RUN = 1000
 """Updates drawn when nobody says how long the run is."""
+_LONGEST_WORD = 200
+"""Characters of a name; the rest is cut off."""
 MANY_PHASES = 100
 """More phases than these are neither shaded nor told one by one."""
 _TIMES = ("steps", "every", "timescale", "up", "down", "at")
@@ -200,11 +203,11 @@ class _Found:
             if not finite.all():
                 first = count(steps[int(np.argmin(finite))])
                 lost = int(np.count_nonzero(~finite))
-                self.notes.append(f"{target}: not finite {lost} times, first at {first}.")
+                self.notes.append(f"{_word(target)}: not finite {lost} times, first at {first}.")
             if target != "phase" and finite.any():
                 label = self._recorded_label(target, name)
                 self.lines.append(_recorded_line(label, target, steps[finite], values[finite], phases, points))
-        reasons = (Mark(row.step, row.reason) for row in record if row.reason and row.target != "phase")
+        reasons = (Mark(row.step, _word(row.reason)) for row in record if row.reason and row.target != "phase")
         self.marks += dict.fromkeys(reasons)
 
     def _recorded_label(self, target: str, name: str) -> str:
@@ -305,7 +308,7 @@ def _planned_line(label: str, target: Target, base: float | None, stop: int, poi
             f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too large to draw. "
             "Give it smaller parameters."
         )
-    return Line(label, unit, steps, values, phases, value, stop)
+    return Line(_word(label), _word(unit), steps, values, phases, value, stop)
 
 
 def unit_of(name: str) -> str:
@@ -316,7 +319,9 @@ def unit_of(name: str) -> str:
 def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
     """Return the phases inside the run, and the stretch after the last one."""
     told = target.meaning.schedules()[0].phases()
-    ended = [Phase(p.name, p.start, stop if p.stop is None else min(p.stop, stop)) for p in told if p.start < stop]
+    ended = [
+        Phase(_word(p.name), p.start, stop if p.stop is None else min(p.stop, stop)) for p in told if p.start < stop
+    ]
     last = max((phase.stop or 0 for phase in ended), default=0)
     held = [Phase("held", last, stop)] if last < stop and ended else []
     return (*ended, *held)
@@ -327,7 +332,7 @@ def _recorded_line(
 ) -> Line:
     order = np.argsort(steps, kind="stable")
     steps, values = thinned(steps[order], values[order], points)
-    return Line(label, unit_of(target.split("/")[0]), steps, values, phases, None, int(steps[-1]))
+    return Line(_word(label), _word(unit_of(target.split("/")[0])), steps, values, phases, None, int(steps[-1]))
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
@@ -335,7 +340,13 @@ def _recorded_phases(record: Record) -> tuple[Phase, ...]:
     named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
     begun = [row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]]
     end = max((row.step for row in record), default=0)
-    return tuple(Phase(name, start, stop) for (start, name), (stop, _) in pairwise([*begun, (end, "")]))
+    return tuple(Phase(_word(name), start, stop) for (start, name), (stop, _) in pairwise([*begun, (end, "")]))
+
+
+def _word(text: str) -> str:
+    """Return a name or a reason as one line that any picture can show, short enough to be read."""
+    word = printable(text, as_line=True)
+    return word if len(word) <= _LONGEST_WORD else f"{word[: _LONGEST_WORD - 1]}…"
 
 
 def _panels(lines: list[Line]) -> tuple[Panel, ...]:

@@ -41,9 +41,10 @@ PLACEHOLDERS: Mapping[str, str] = {
 _WHOLE = ("NUM_EPOCHS", "NUM_UPDATE_STEPS_PER_EPOCH", "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH")
 """Counted to the end, as the Trainer counts: an epoch that is cut short is one of them."""
 
-_PLACEHOLDER = re.compile(r"%([A-Za-z_][A-Za-z_0-9]*)%")
-_NUMBER = re.compile(r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_ARITHMETIC = re.compile(r"[\d\s.eE_+\-*/()]*")
+# possessive: a pattern that gives nothing back needs no more than one look at each character
+_PLACEHOLDER = re.compile(r"%([A-Za-z_][A-Za-z_0-9]*+)%")
+_NUMBER = re.compile(r"[-+]?(?:\d++(?:_\d++)*+(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+")
+_ARITHMETIC = re.compile(r"[\d\s.eE_+\-*/()]*+")
 _LONGEST = 200
 _LARGEST = 1e18
 _HIGHEST_POWER = 64
@@ -81,18 +82,18 @@ def has_placeholder(text: str) -> bool:
 
 def is_arithmetic(text: str) -> bool:
     """Whether a text is to be reckoned, and is not just a number."""
-    return has_placeholder(text) or not (_NUMBER.fullmatch(text.strip()) or not _ARITHMETIC.fullmatch(text))
+    return has_placeholder(text) or not (_is_written(text) or not _ARITHMETIC.fullmatch(text))
 
 
 def is_number(text: str) -> bool:
     """Whether a text means a number: written out, or to be reckoned."""
-    return _NUMBER.fullmatch(text.strip()) is not None or is_arithmetic(text)
+    return _is_written(text) or is_arithmetic(text)
 
 
 def number_in(text: str) -> float | None:
     """Return the number that is written out in a text, as an int where it has no fraction and no exponent."""
     plain = text.strip()
-    if not _NUMBER.fullmatch(plain) or len(plain) > _LONGEST:
+    if not _is_written(plain):
         return None
     return int(plain) if plain.lstrip("+-").replace("_", "").isdecimal() else _finite(float(plain), text)
 
@@ -111,16 +112,16 @@ def reckon(text: str, facts: Facts) -> float:
         >>> reckon("1e-4", {}), reckon("(%TOTAL_STEPS% - 100) // 2", {"TOTAL_STEPS": 1000})
         (0.0001, 450)
     """
-    plain = text.strip()
-    if len(plain) > _LONGEST:
+    text = text.strip()
+    if len(text) > _LONGEST:
         raise RunError(f"{text[:40]!r}…: longer than {_LONGEST} characters. {_FORMS}")
-    if _NUMBER.fullmatch(plain):
-        return _finite(float(plain), text)
-    names = [name.upper() for name in _PLACEHOLDER.findall(plain)]
+    if _NUMBER.fullmatch(text):
+        return _finite(float(text), text)
+    names = [name.upper() for name in _PLACEHOLDER.findall(text)]
     values = {f"_{index}": _fact(name, text, facts) for index, name in enumerate(names)}
     counter = iter(values)
-    expression = _PLACEHOLDER.sub(lambda _: next(counter), plain)
-    if not plain or not _ARITHMETIC.fullmatch(expression):
+    expression = _PLACEHOLDER.sub(lambda _: next(counter), text)
+    if not text or not _ARITHMETIC.fullmatch(expression):
         raise RunError(f"{text!r}: not a number. {_FORMS}")
     try:
         return _finite(_walk(ast.parse(expression, mode="eval").body, values), text)
@@ -130,6 +131,11 @@ def reckon(text: str, facts: Facts) -> float:
         raise RunError(f"{text!r}: divides by zero in this run. Divide by what is not zero.") from None
     except OverflowError:
         raise RunError(f"{text!r}: larger than {_LARGEST:.0e} on the way. Give a smaller number.") from None
+
+
+def _is_written(text: str) -> bool:
+    plain = text.strip()
+    return len(plain) <= _LONGEST and _NUMBER.fullmatch(plain) is not None
 
 
 def _divided(total: int, by: int | None) -> float | None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from warmdown.errors import SpecError
-from warmdown.spec.reading import bounded, shown
+from warmdown.spec.reading import MAX_DEPTH, bounded, shown
 
 _INDEX = re.compile(r"\[(\d{1,9})\]")
-_KEY = re.compile(r"[^.\[]+(?:\[\d+\])?")
+_KEY = re.compile(r"[^.\[]++(?:\[\d++\])?+")
+_MOST_PARTS = 2 * MAX_DEPTH
+"""Keys and indices of a path: no data that is taken lies deeper, even where keys have dots of their own."""
 
 
 def changed(data: Any, changes: Mapping[str, Any]) -> Any:
@@ -32,12 +34,18 @@ def changed(data: Any, changes: Mapping[str, Any]) -> Any:
     mistakes = []
     for path, value in changes.items():
         try:
-            data = _with(data, path, value)
+            data = _with(data, _require_short(path), value)
         except LookupError as error:
-            mistakes.append(f"{path}: {error.args[0]}")
+            mistakes.append(f"{path[:60]}: {error.args[0]}")
     if mistakes:
         raise SpecError(mistakes)
     return bounded(data)
+
+
+def _require_short(path: str) -> str:
+    if path.count(".") + path.count("[") > _MOST_PARTS:
+        raise LookupError(f"has more than {_MOST_PARTS} parts. Shorten the path.")
+    return path
 
 
 def _with(data: Any, path: str, value: Any) -> Any:

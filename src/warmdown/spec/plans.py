@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from warmdown.errors import RunError, SpecError, nearest
-from warmdown.plan import EVERY_GROUP, AfterEnd, Count, Plan, Target
+from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Meaning, Scale, Schedule, Set
 from warmdown.spec.arithmetic import PLACEHOLDERS, Facts, facts_of, is_number
@@ -218,7 +218,10 @@ def _targets(reading: Reading, name: str, data: Any) -> list[Target]:
     if not isinstance(data["groups"], Mapping) or not data["groups"]:
         reading.wrong(join(name, "groups"), f"patterns are needed, like {{head: …}}, not {shown(data['groups'])}.")
         return []
-    found = ((str(key), _meaning(reading, join(f"{name}.groups", key), one)) for key, one in data["groups"].items())
+    for key in [key for key in data["groups"] if len(str(key)) > LONGEST_PATTERN]:
+        reading.wrong(join(f"{name}.groups", key), f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.")
+    groups = {str(key): one for key, one in data["groups"].items() if len(str(key)) <= LONGEST_PATTERN}
+    found = ((key, _meaning(reading, join(f"{name}.groups", key), one)) for key, one in groups.items())
     return [Target(name, pattern, meaning) for pattern, meaning in found if meaning is not None]
 
 

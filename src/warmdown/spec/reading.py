@@ -38,8 +38,8 @@ MAX_DEPTH = 50
 """Schedules inside schedules; everything below walks data by recursion and relies on it."""
 MAX_NODES = 20_000
 
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?")
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*+(?:_[0-9]++)*+)")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][-+][0-9]++)?+")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -49,6 +49,8 @@ _WORDS = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }  # fmt: skip
 _LONGEST_NUMBER = 60
+_MOST_BITS = 4096
+"""Of a whole number; Python refuses to write out one of 4,300 digits."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _is_list(data: Any) -> bool:
 
 
 def _plainly(data: Any) -> Any:
+    if isinstance(data, int) and data.bit_length() > _MOST_BITS:
+        raise SpecError([f"a whole number of more than {_MOST_BITS} bits: too large to be meant. Give a smaller one."])
     if isinstance(data, str | int | float | None):
         return data
     if isinstance(data, Mapping):
@@ -181,7 +185,7 @@ def _plainly(data: Any) -> Any:
     if _is_list(data):
         return [_plainly(one) for one in data]
     if isinstance(data, Integral):
-        return int(data)
+        return _plainly(int(data))
     return float(data) if isinstance(data, Real) else data
 
 

@@ -13,11 +13,11 @@ import torch
 
 from warmdown.binding.field import unwrapped
 from warmdown.errors import TrainingError
+from warmdown.printable import printable
 from warmdown.run import Duration
 from warmdown.training import state
 from warmdown.training.branch import Branch, branch_cooldowns, extend
-from warmdown.training.callbacks import DEFAULT_CALLBACKS
-from warmdown.training.callbacks.base import CallbackHandler, TrainerCallback
+from warmdown.training.callbacks import DEFAULT_CALLBACKS, CallbackHandler, TrainerCallback
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.inside import Inside
@@ -379,7 +379,7 @@ class Trainer(Inside):
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print, once for all processes of a machine."""
-        self._accelerator.print(*args, **kwargs)
+        self._accelerator.print(*map(printable, map(str, args)), **kwargs)
 
     def evaluate_now(self, **kwargs: Any) -> None:
         """Evaluate in the middle of an epoch; callbacks are told ``is_intermediate=True``."""

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from warmdown.app.cli import INTERRUPTED
+from warmdown.app.say import say
 
 
 def look_here() -> None:
@@ -41,7 +42,7 @@ def ends_by_ctrl_c(says: str) -> Iterator[None]:
         with _a_second_ends_at_once():
             yield
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {says}", err=True)  # a terminal has written ^C on the line before
+        say(f"\nInterrupted. {says}", err=True)  # a terminal has written ^C on the line before
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 

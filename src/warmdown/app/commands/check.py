@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from warmdown.app.given import plan_options, read_plan, run_options, run_told
+from warmdown.app.say import say
 
 if TYPE_CHECKING:
     from warmdown.checks import Finding
@@ -40,7 +41,7 @@ def command(
 
     findings = check(read_plan(given, params, run_told(more, **facts), allow))
     if as_json:
-        click.echo(json.dumps([finding.to_dict() for finding in findings], indent=2))
+        say(json.dumps([finding.to_dict() for finding in findings], indent=2))
     else:
         _tell(findings, explain=explain)
     sys.exit(exit_code(findings))
@@ -57,8 +58,8 @@ def _tell(findings: tuple[Finding, ...], *, explain: bool) -> None:
 
     for finding in findings:
         head, rest = str(finding).split(" ", 1)
-        click.echo(f"{click.style(head, fg=_COLOURS[finding.severity])} {rest}")
+        say(f"{click.style(head, fg=_COLOURS[finding.severity])} {rest}", coloured=True)
         if explain:
-            click.echo(f"  {CODES[finding.code]} See docs/checks.md#{finding.code}.")
+            say(f"  {CODES[finding.code]} See docs/checks.md#{finding.code}.")
     if exit_code(findings) == 0:
-        click.echo(click.style("clean", fg="green") + ": nothing is wrong with it.")
+        say(click.style("clean", fg="green") + ": nothing is wrong with it.", coloured=True)

@@ -13,6 +13,7 @@ import click
 
 from warmdown import spec
 from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
+from warmdown.app.say import say
 from warmdown.errors import SpecError, nearest
 from warmdown.files import require_writable_file
 from warmdown.plan import Plan
@@ -67,11 +68,11 @@ def command(plans: tuple[str, ...], report: Path | None, as_json: bool, allow: t
         comparison = _compared(plans_of(plans, allow), allow=allow, **how)
     from warmdown.experiments.telling import save, summary
 
-    click.echo(json.dumps(comparison.to_dict(), indent=1) if as_json else summary(comparison))
+    say(json.dumps(comparison.to_dict(), indent=1) if as_json else summary(comparison))
     if report is not None:
         with writing_to(report):
             save(comparison, report)
-        click.echo(f"Written to {report}.", err=True)
+        say(f"Written to {report}.", err=True)
 
 
 def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:
@@ -108,7 +109,7 @@ def say_progress(name: str, result: Result, done: int, total: int) -> None:
     """Tell one result on one line."""
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if not name.startswith("train"))
     told = metrics if result.status == "finished" else f"{result.status}: {result.says}"
-    click.echo(f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)", err=True)
+    say(f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)", err=True)
 
 
 def _plan(text: str, allow: Sequence[str]) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from warmdown.app.commands.calling import ends_by_ctrl_c, look_here
+from warmdown.app.say import say
 from warmdown.errors import ScheduleError
 from warmdown.files import require_writable_file
 from warmdown.spec.writing import writing_to
@@ -39,11 +40,11 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
         require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):
         test = _test(**how)
-    click.echo(json.dumps(test.to_dict()) if as_json else test.terminal())
+    say(json.dumps(test.to_dict()) if as_json else test.terminal())
     if out is not None:
         with writing_to(out):
             test.save(out)
-        click.echo(f"Written to {out}.", err=True)
+        say(f"Written to {out}.", err=True)
 
 
 def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: Any) -> Any:

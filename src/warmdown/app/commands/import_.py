@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from warmdown.app.given import is_file
+from warmdown.app.say import say
 from warmdown.errors import SpecError
 from warmdown.run import Run
 
@@ -49,11 +50,11 @@ def command(
     if lr is not None:
         Run(lr=lr)  # refuses what is no rate
     plan = from_settings(settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow)
-    click.echo(dumps(plan) if out is None else f"wrote {save(plan, out)}", nl=out is not None)
+    say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
 
 
 def _say(line: str) -> None:
-    click.echo(f"# {line}", err=True)
+    say(f"# {line}", err=True)
 
 
 def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:

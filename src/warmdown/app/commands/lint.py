@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from warmdown.app.say import say
 from warmdown.errors import SpecError, nearest
 from warmdown.lint import RULES, Finding, fix_text, lint_file, lint_text, page_of, python_files
 
@@ -31,7 +32,7 @@ def command(paths: tuple[Path, ...], fix: bool, select: str, ignore: str, as_jso
     """
     if list_rules:
         for code, rule in RULES.items():
-            click.echo(f"{code}  {rule.name}  ({page_of(code)})")
+            say(f"{code}  {rule.name}  ({page_of(code)})")
         return
     if not paths:
         raise click.UsageError("give a Python file, a folder, or - for standard input.")
@@ -54,7 +55,7 @@ def _lint(paths: Iterable[Path], codes: list[str], fix: bool, as_json: bool) -> 
         mended += count
     _say(found, mended, as_json, quiet=fix and _STDIN in paths)
     for mistake in broken:
-        click.echo(mistake, err=True)
+        say(mistake, err=True)
     return 2 if broken else 1 if found else 0
 
 
@@ -75,13 +76,13 @@ def _standard_input(codes: list[str], fix: bool) -> tuple[list[Finding], int]:
 def _say(found: list[tuple[str, Finding]], mended: int, as_json: bool, *, quiet: bool) -> None:
     if as_json:
         rows = [{"path": path, **one.to_dict()} for path, one in found]
-        click.echo(json.dumps({"findings": rows, "fixed": mended}, indent=2), err=quiet)
+        say(json.dumps({"findings": rows, "fixed": mended}, indent=2), err=quiet)
         return
     for path, one in found:
         mark = " [--fix mends it]" if one.is_fixable else ""
-        click.echo(f"{path}:{one.line}:{one.column}: {one.code} {one.message}{mark}", err=quiet)
+        say(f"{path}:{one.line}:{one.column}: {one.code} {one.message}{mark}", err=quiet)
     told = f"{len(found)} finding{'' if len(found) == 1 else 's'}" if found else "nothing found"
-    click.echo(f"{told}{f', {mended} fixed' if mended else ''}.", err=True)
+    say(f"{told}{f', {mended} fixed' if mended else ''}.", err=True)
 
 
 def _codes(text: str) -> list[str]:

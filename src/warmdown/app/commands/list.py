@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from warmdown.app.say import say
+
 if TYPE_CHECKING:
     from warmdown.app.examples import Shape
 
@@ -26,9 +28,9 @@ def command(as_json: bool, words: tuple[str, ...]) -> None:
 
     found = [shape for shape in every_shape() if _has(shape, words)]
     if as_json:
-        click.echo(json.dumps([_data(shape) for shape in found], indent=2))
+        say(json.dumps([_data(shape) for shape in found], indent=2))
     else:
-        click.echo(_lines(found) if found else f"nothing has {' and '.join(words)} in its name or description.")
+        say(_lines(found) if found else f"nothing has {' and '.join(words)} in its name or description.")
 
 
 def _has(shape: Shape, words: tuple[str, ...]) -> bool:

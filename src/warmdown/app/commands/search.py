@@ -12,6 +12,7 @@ import click
 
 from warmdown.app.commands.calling import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.app.commands.compare import run_options
+from warmdown.app.say import say
 from warmdown.files import require_writable_file
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def command(space: Path, best: Path | None, as_json: bool, jobs: int | None, out
     with ends_by_ctrl_c(goes_on_from(out)):
         found = _searched(space, out=out, jobs=jobs or 1, **how)
     written = found.save(best or out / "best.yaml")
-    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
-    click.echo(f"The plan that won is in {written}, the evidence in {out / 'search.json'}.", err=True)
+    say(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
+    say(f"The plan that won is in {written}, the evidence in {out / 'search.json'}.", err=True)
 
 
 def _searched(space: Path, **how: Any) -> Search:
@@ -49,4 +50,4 @@ def _searched(space: Path, **how: Any) -> Search:
 def _say(trial: Trial, done: int, total: int) -> None:
     told = f"{trial.metric:.4g}" if trial.state == "finished" else trial.state
     values = ", ".join(f"{path} {value}" for path, value in trial.values.items())
-    click.echo(f"[{done}/{total}] {told}: {values}", err=True)
+    say(f"[{done}/{total}] {told}: {values}", err=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from warmdown.app.given import bases_told, plan_options, read_plan, run_options, run_told
+from warmdown.app.say import say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def command(
     if out is not None:
         _write(plan, out, points=points, log=log, title=given, groups=bases)
     elif form is not None:
-        click.echo(_numbers(plan, form, points, bases), nl=False)
+        say(_numbers(plan, form, points, bases).removesuffix("\n"))
     else:
-        click.echo(_picture(plan, log=log, width=width, groups=bases))
+        say(_picture(plan, log=log, width=width, groups=bases), coloured=True)
 
 
 def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None) -> str:
@@ -118,7 +119,7 @@ def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
     unknown = [t.name for t in plan.targets if isinstance(t.meaning, Scale) and t.name not in known]
     for name in dict.fromkeys(unknown):
         way_out = " Give --lr for rates." if name == "lr" else ""
-        click.echo(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
+        say(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
 
 
 def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
@@ -136,4 +137,4 @@ def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, 
     else:
         known = ", ".join((*_PICTURES, *_NUMBERS, *_PLANS))
         raise SpecError([f"--out {out}: the ending says what is written, and this is none of {known}."])
-    click.echo(f"wrote {out}", err=True)
+    say(f"wrote {out}", err=True)

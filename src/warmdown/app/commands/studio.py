@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from warmdown.app.say import say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
@@ -103,4 +104,4 @@ def _end_with_standard_input() -> None:
 
 
 def _say(address: str) -> None:
-    click.echo(f"warmdown studio: {address}\nCtrl+C ends it.")
+    say(f"warmdown studio: {address}\nCtrl+C ends it.")

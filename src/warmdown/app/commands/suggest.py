@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from warmdown.app.say import say
+
 
 @click.command(name="suggest")
 @click.option("--task", help="fashion, digits or text: tells the kind of data.")
@@ -25,6 +27,6 @@ def command(out: Path | None, as_json: bool, **situation: Any) -> None:
     from warmdown.experiments.suggest import suggest
 
     found = suggest(**situation)
-    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
+    say(json.dumps(found.to_dict(), indent=1) if as_json else found.summary())
     if out is not None:
-        click.echo(f"Written to {spec.save(found.plan, out)}.", err=True)
+        say(f"Written to {spec.save(found.plan, out)}.", err=True)

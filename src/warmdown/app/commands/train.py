@@ -16,6 +16,7 @@ import click
 
 from warmdown.app.commands.calling import look_here
 from warmdown.app.given import plan_options, read_plan
+from warmdown.app.say import say
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
@@ -130,7 +131,7 @@ def _set_aside(folder: Path) -> None:
     # not the folder itself: its lock stays where it is, and Windows moves none in which a file is open
     for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
         part.rename(aside / part.name)
-    click.echo(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
+    say(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
 
 
 def _train(name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
@@ -153,17 +154,16 @@ def _tell(runs: dict[str, Outcome], folder: Path) -> None:
     from warmdown.training import curves
 
     metrics = {name for run in runs.values() for name in run.record.targets() if "/" not in name and name != "loss"}
-    click.echo()
-    click.echo(
-        plot.terminal(_one_or_many({name: curves(run.record, metrics) for name, run in runs.items()}), colour=True)
-    )
-    click.echo()
+    say()
+    drawn = _one_or_many({name: curves(run.record, metrics) for name, run in runs.items()})
+    say(plot.terminal(drawn, colour=True), coloured=True)
+    say()
     for line in _table(runs):
-        click.echo(line)
-    click.echo()
+        say(line)
+    say()
     for name, run in runs.items():
         early = f"  {run.stopped}" if run.stopped else ""
-        click.echo(f"weights of {name}: SHA-256 {run.digest}{early}")
+        say(f"weights of {name}: SHA-256 {run.digest}{early}")
     drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
     _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
 
@@ -178,9 +178,9 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
     try:
         written = [plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")]
     except (MissingExtra, OSError) as error:
-        click.echo(f"no picture: {error}")
+        say(f"no picture: {error}")
         return
-    click.echo(f"pictures: {', '.join(str(path) for path in written)}")
+    say(f"pictures: {', '.join(str(path) for path in written)}")
 
 
 def _table(runs: dict[str, Outcome]) -> list[str]:

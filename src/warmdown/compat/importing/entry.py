@@ -17,7 +17,7 @@ from warmdown.compat.importing.made import made
 from warmdown.compat.importing.reading import ByGroup, NotReadable, Reading, in_plan, table
 from warmdown.compat.importing.standin import StandIn
 from warmdown.compat.importing.verified import verified
-from warmdown.errors import ScheduleError
+from warmdown.errors import ScheduleError, WarmdownError
 from warmdown.plan import Plan
 
 Mode: TypeAlias = Literal["faithful", "corrected"]
@@ -98,7 +98,7 @@ def from_torch(
         plan: Plan = live.plan
         return plan
     copy = StandIn(live)
-    reading = _read(live, copy, total_steps)
+    reading = _understood(live, copy, total_steps)
     for line in _lines(live, reading, copy.bases, total_steps) if report else ():
         report(line)  # type: ignore[misc]
     targets = reading.done if mode == "faithful" else reading.corrected
@@ -110,6 +110,17 @@ def differences(scheduler: Any, *, total_steps: int | None = None, lr: float | N
     live = made(scheduler, lr)
     copy = StandIn(live)
     return tuple(_apart(_read(live, copy, total_steps), copy.bases, total_steps))
+
+
+def _understood(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
+    """Read a scheduler; arguments that its class took unseen (a length that is a list, or infinite) may be nonsense."""
+    try:
+        return _read(scheduler, copy, total)
+    except WarmdownError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        who = type(scheduler).__name__
+        raise ScheduleError(f"from_torch({who}): its arguments make no schedule: {error}. Mend them.") from error
 
 
 def _read(scheduler: Any, copy: StandIn, total: int | None) -> Reading:

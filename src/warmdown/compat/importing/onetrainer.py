@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 
 from warmdown.compat.importing.entry import Mode, from_torch
 from warmdown.compat.importing.made import built
+from warmdown.compat.importing.reading import number_of_setting
 from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
@@ -19,8 +20,12 @@ from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Linear
 from warmdown.spec.arithmetic import has_placeholder, reckon
+from warmdown.spec.reading import shown
 
 Settings = Mapping[str, Any]
+
+_LONGEST_LITERAL = 4_000
+"""Characters of a parameter: a long list of milestones; Python's parser needs memory for what is deep."""
 
 
 def of_onetrainer(
@@ -48,7 +53,7 @@ def of_onetrainer(
     steps = warmup_of(_warmup(settings), total_steps)
     if name_of(settings["learning_rate_scheduler"]) != "CUSTOM":
         return _of_a_name(settings, total_steps, steps)
-    rate = lr if lr is not None else settings.get("learning_rate")
+    rate = lr if lr is not None else number_of_setting(settings, "learning_rate", 0) or None
     config = _class_of(settings, _facts(settings, mode, total_steps, steps, rate))
     if report and _counts_micro_batches(settings):
         report(
@@ -63,8 +68,8 @@ def _of_a_name(settings: Settings, total_steps: int, warmup: int) -> Plan:
         settings["learning_rate_scheduler"],
         total_steps=total_steps,
         warmup=warmup / total_steps if warmup == 1 else warmup,  # there 1 is the whole run
-        cycles=settings.get("learning_rate_cycles", 1.0),
-        min_factor=settings.get("learning_rate_min_factor", 0.0),
+        cycles=number_of_setting(settings, "learning_rate_cycles", 1.0),
+        min_factor=number_of_setting(settings, "learning_rate_min_factor", 0.0),
     )
     return Plan.of(lr=schedule, run=Run(total_steps=total_steps))
 
@@ -87,17 +92,17 @@ def _after(warmup: int, config: Mapping[str, Any], allow: Sequence[str]) -> Call
 
 def _warmup(settings: Settings) -> float:
     """Return the warmup in updates, or as a share of the run; OneTrainer counts micro-batches."""
-    given = settings.get("learning_rate_warmup_steps", 0)
+    given: float = number_of_setting(settings, "learning_rate_warmup_steps", 0)
     return given if given <= 1 else int(given / _accumulated(settings))
 
 
 def _accumulated(settings: Settings) -> int:
-    return int(settings.get("gradient_accumulation_steps") or 1)
+    return int(number_of_setting(settings, "gradient_accumulation_steps", 1)) or 1
 
 
 def _facts(settings: Settings, mode: Mode, total_steps: int, warmup: int, lr: float | None) -> dict[str, float | None]:
-    epochs = settings.get("epochs")
-    updates = None if not epochs else total_steps / epochs * (_accumulated(settings) if mode == "faithful" else 1)
+    epochs = number_of_setting(settings, "epochs", 0) or None
+    updates = None if epochs is None else total_steps / epochs * (_accumulated(settings) if mode == "faithful" else 1)
     return {
         "LR": lr,
         "EPOCHS": epochs,
@@ -111,7 +116,8 @@ def _class_of(settings: Settings, facts: Mapping[str, float | None]) -> dict[str
     path = settings.get("custom_learning_rate_scheduler")
     if not isinstance(path, str) or "." not in path:
         raise ScheduleError(
-            f"custom_learning_rate_scheduler={path!r}: the class of a CUSTOM scheduler is needed, as <module>.<class>."
+            f"custom_learning_rate_scheduler={shown(path)}: the class of a CUSTOM scheduler is needed, as "
+            "<module>.<class>."
         )
     return {"class_path": path, "init_args": dict(_parameter(each, facts) for each in _parameters(settings))}
 
@@ -130,14 +136,20 @@ def _parameter(given: Mapping[str, Any], facts: Mapping[str, float | None]) -> t
     if not isinstance(value, str):
         return name, value
     try:
-        return name, reckon(value, facts) if has_placeholder(value) else ast.literal_eval(value.strip())
+        return name, reckon(value, facts) if has_placeholder(value) else _literal(value.strip())
     except RunError as error:
         raise ScheduleError(f"scheduler_params({name}): {error}") from None
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ScheduleError(
-            f"scheduler_params({name}={value!r}): a number, a list, a placeholder such as %TOTAL_STEPS%, or a text in "
-            "quotes is needed."
+            f"scheduler_params({name[:60]}={shown(value)}): a number, a list, a placeholder such as %TOTAL_STEPS%, or "
+            "a text in quotes is needed."
         ) from None
+
+
+def _literal(text: str) -> Any:
+    if len(text) > _LONGEST_LITERAL:
+        raise ValueError
+    return ast.literal_eval(text)
 
 
 def _counts_micro_batches(settings: Settings) -> bool:

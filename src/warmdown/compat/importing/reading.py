@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "Ask", "NotReadable", "Reading", "in_plan", "pure", "table"]
+__all__ = ["MAX_ROWS", "Ask", "NotReadable", "Reading", "in_plan", "number_of_setting", "pure", "table"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Meaning, Scale, Schedule, Set, Table
+from warmdown.spec.reading import shown
 
 Ask: TypeAlias = Callable[[int], Sequence[float]]
 """Gives each group's rate for an update, from the original itself."""
@@ -20,6 +21,7 @@ ByGroup: TypeAlias = Sequence[Meaning]
 
 MAX_ROWS = 10_000
 """Values that a table may hold; a plan is to be read by people."""
+_LARGEST = 10**15
 
 
 class NotReadable(Exception):
@@ -52,6 +54,20 @@ class Reading:
     def done(self) -> Mapping[str, ByGroup]:
         """What the original does."""
         return self.corrected if self.faithful is None else self.faithful
+
+
+def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> Any:
+    """Return a number of another trainer's settings, or the default where there is none.
+
+    Raises:
+        ScheduleError: It is no finite number from 0 to 1e15.
+    """
+    value = settings.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+        raise ScheduleError(f"{name}={shown(value)}: a number from 0 to {_LARGEST:.0e} is needed. Mend the settings.")
+    return value
 
 
 def pure(groups: int, corrected: Meaning, faithful: Meaning | None = None, **rest: Any) -> Reading:

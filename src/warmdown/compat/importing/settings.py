@@ -9,6 +9,7 @@ from typing import Any
 
 from warmdown.compat.importing.entry import Mode, from_torch
 from warmdown.compat.importing.onetrainer import of_onetrainer
+from warmdown.compat.importing.reading import number_of_setting
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
 
@@ -47,7 +48,10 @@ def from_settings(
     if "class_path" in settings:
         return from_torch(settings, total_steps=total_steps, lr=lr, **told)  # type: ignore[arg-type]
     if "lr_scheduler_type" in settings:
-        config, rate = _of_transformers(settings, total_steps), lr or settings.get("learning_rate")
+        config, rate = (
+            _of_transformers(settings, total_steps),
+            lr or number_of_setting(settings, "learning_rate", 0) or None,
+        )
         return from_torch(config, total_steps=total_steps, lr=rate, **told)  # type: ignore[arg-type]
     if "learning_rate_scheduler" in settings:
         return of_onetrainer(settings, total_steps=_told(total_steps), lr=lr, **told)  # type: ignore[arg-type]
@@ -60,9 +64,7 @@ def from_settings(
 def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
     steps = settings.get("max_steps", -1)
     total = _told(steps if isinstance(steps, int) and steps > 0 else total_steps)
-    warmup = settings.get("warmup_steps") or 0
-    if not warmup:
-        warmup = settings.get("warmup_ratio") or 0.0
+    warmup = number_of_setting(settings, "warmup_steps", 0) or number_of_setting(settings, "warmup_ratio", 0)
     arguments = {
         "name": settings["lr_scheduler_type"],
         "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),

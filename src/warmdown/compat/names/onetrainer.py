@@ -36,7 +36,7 @@ def onetrainer_schedule(
     """
     name = name_of(name)
     if name not in _NAMED:
-        raise ScheduleError(f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, ONETRAINER_NAMES)}")
+        raise ScheduleError(f"name={name[:60]!r}: {_ELSEWHERE.get(name) or nearest(name[:60], ONETRAINER_NAMES)}")
     if not 0 <= min_factor <= 1:
         raise ScheduleError(f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed.")
     steps = warmup_of(warmup, total_steps)

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from warmdown.errors import MissingExtra
+from warmdown.printable import printable
 from warmdown.training.callbacks.base import TrainerCallback
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ class ProgressBarCallback(TrainerCallback):
             return
         self._bar = _rich_bar()
         self._task = self._bar.add_task(
-            self.title, total=trainer.run_config.total_updates, completed=trainer.progress.updates, says=""
+            printable(self.title, as_line=True),
+            total=trainer.run_config.total_updates,
+            completed=trainer.progress.updates,
+            says="",
         )
         self._bar.start()
 
@@ -109,7 +113,7 @@ def _says(trainer: Trainer) -> str:
     if rates:
         says += f"  lr {float(rates[0]):.2e}"
     phase = getattr(trainer.scheduler, "phase", None)
-    return f"{says}  {phase.name}" if phase is not None else says
+    return f"{says}  {printable(phase.name, as_line=True)}" if phase is not None else says
 
 
 def _rich_bar() -> Any:
@@ -118,9 +122,9 @@ def _rich_bar() -> Any:
     except ImportError:
         raise MissingExtra("ProgressBarCallback", "rich", "train") from None
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a name is no markup
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[says]}"),
+        TextColumn("{task.fields[says]}", markup=False),
     )

@@ -1,0 +1,25 @@
+"""The one way of a command's words to a person."""
+
+from __future__ import annotations
+
+__all__ = ["say"]
+
+import re
+
+import click
+
+from warmdown.printable import printable
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def say(text: str = "", *, err: bool = False, coloured: bool = False) -> None:
+    """Print a line, or several; what a terminal would obey is escaped.
+
+    Args:
+        text: What is said, whoever wrote the words in it.
+        err: Whether it goes to standard error.
+        coloured: Whether the text was coloured by us and its words are escaped already: then colours stay.
+    """
+    parts = _COLOUR.split(text) if coloured else [text]
+    click.echo("".join(part if place % 2 else printable(part) for place, part in enumerate(parts)), err=err)
