@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.hostile import EVIL, TEXTS, seconds_to_read
 
 import warmdown as wd
 from warmdown import plot
 from warmdown.app.studio.draft.stored import from_fragment
 from warmdown.app.studio.draft.writing import value_of
+from warmdown.binding.state import _checksum
 from warmdown.compat.importing import from_settings
 from warmdown.errors import ScheduleError, SpecError, WarmdownError
 from warmdown.experiments.space import Space
@@ -169,6 +171,35 @@ def test_a_line_that_no_record_has_is_named_and_nothing_of_it_is_kept(tmp_path: 
         Record.load(path)
     path.write_text(line, encoding="utf-8")  # as a last line it was cut short by a crash
     assert list(Record.load(path)) == []
+
+
+def nested(depth: int) -> list[Any]:
+    """Return a list in a list in a list …"""
+    data: list[Any] = []
+    for _ in range(depth):
+        data = [data]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("bases", {"lr/0": 10**400}, r"bases\.lr/0=1000.*: a finite number is needed"),
+        ("seen", [[[1.0], [], 10**400, 0, 0, 0.0, 0.0, []]], "the state cannot be read"),
+        ("events", nested(5000), "it does not add up"),
+        ("events", [object()], "it does not add up"),
+        ("count", 10**5000, "it does not add up"),
+    ],
+    ids=["base", "memory", "depth", "no data", "digits"],
+)
+def test_a_state_that_no_scheduler_saved_is_refused_in_our_words(name: str, value: Any, words: str) -> None:
+    scheduler = wd.Scheduler(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1), lr=wd.Plateau(), run=RUN)
+    before = scheduler.state_dict()
+    state = {**before, name: value}
+    state["check"] = _checksum(state) or -1
+    with pytest.raises(wd.StateError, match=words):
+        scheduler.load_state_dict(state)
+    assert scheduler.state_dict() == before
 
 
 # -- what a terminal obeys ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ __all__ = ["VERSION", "Saved", "join", "read_state", "write_state"]
 
 import json
 import math
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -91,7 +92,7 @@ def read_state(state: Any) -> Saved:
     if not isinstance(state, Mapping):
         raise StateError(f"{_WHO}({type(state).__name__}): no state of a Scheduler. Give what state_dict() returned.")
     _require_keys(state)
-    if state["check"] != _checksum(state):
+    if (sum_of_it := _checksum(state)) is None or state["check"] != sum_of_it:
         raise StateError(
             f"{_WHO}(check={state['check']!r}): the state was cut short or edited by hand; it does not add up. "
             "To go to an update by its number use seek()."
@@ -100,7 +101,7 @@ def read_state(state: Any) -> Saved:
         return _read(state)
     except StateError:
         raise
-    except (WarmdownError, TypeError, KeyError, ValueError, AttributeError) as error:
+    except (WarmdownError, TypeError, LookupError, ValueError, AttributeError, ArithmeticError) as error:
         raise StateError(f"{_WHO}: the state cannot be read: {error}") from error
 
 
@@ -311,15 +312,18 @@ def _count(name: str, value: Any) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise StateError(f"{_WHO}({name}={value!r}): a finite number is needed.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise StateError(f"{_WHO}({name}={value!r:.40}): a finite number is needed.")
     return float(value)
 
 
-def _checksum(state: Mapping[str, Any]) -> int:
-    """Return a number that nearly any change of the state changes; it is no protection against intent."""
+def _checksum(state: Mapping[str, Any]) -> int | None:
+    """Return a number that nearly any change of the state changes, or ``None`` for what is no plain data.
+
+    It is no protection against intent.
+    """
     plain = {key: value for key, value in state.items() if key != "check"}
     try:
         return zlib.crc32(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
-    except (TypeError, ValueError):
-        return -1
+    except (TypeError, ValueError, RecursionError):
+        return None
