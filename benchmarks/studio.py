@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.harness import Peers, Table
 
-from warmdown.app.studio.process import start
+from warmdown.studio.process import start
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = 40

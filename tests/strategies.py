@@ -72,14 +72,14 @@ def open_schedules() -> st.SearchStrategy[wd.Schedule]:
 
 def plans() -> st.SearchStrategy[wd.Plan]:
     """Return a plan with targets of every meaning."""
-    meanings = st.one_of(
+    rules = st.one_of(
         open_schedules(),
         st.builds(wd.Scale, open_schedules(), st.none() | curves(), st.none() | shares),
         st.builds(wd.Set, open_schedules()),
     )
     targets: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
         st.sampled_from(["lr", "weight_decay", "momentum", "betas[0]"]),
-        meanings | st.dictionaries(st.sampled_from(["*", "0", "head", "decoder.*"]), meanings, min_size=1),
+        rules | st.dictionaries(st.sampled_from(["*", "0", "head", "decoder.*"]), rules, min_size=1),
         min_size=1,
     )
     run = wd.Run(total_steps=1000, steps_per_epoch=50)

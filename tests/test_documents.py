@@ -116,7 +116,7 @@ def run_shell(block: Block) -> None:
     """Run each command of ours in this process; other commands are not ours to test."""
     from click.testing import CliRunner
 
-    from warmdown.app.cli import main
+    from warmdown.cli.main import main
 
     code = int(block.detail) if block.mark == "exits" else 0
     for words in commands(block):

@@ -20,8 +20,8 @@ from warmdown.binding import state as states
 from warmdown.errors import WarmdownError
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.store import Store
+from warmdown.planfile import dumps, load, loads, plan_from_dict
 from warmdown.record import Record
-from warmdown.spec import dumps, load, loads, plan_from_dict
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 fuzz = settings(
@@ -157,7 +157,7 @@ def use(plan: wd.Plan | None) -> None:
     try_to(dumps, plan)
     measured = try_to(plan.over, RUN)
     for target in () if measured is None else measured.targets:
-        try_to(target.meaning.value, 7, 0.1)
+        try_to(target.rule.value, 7, 0.1)
         target.fits("head", 0)
 
 

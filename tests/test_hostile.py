@@ -14,21 +14,21 @@ from tests.hostile import EVIL, TEXTS, seconds_to_read
 
 import warmdown as wd
 from warmdown import plot
-from warmdown.app.studio.draft.stored import from_fragment
-from warmdown.app.studio.draft.writing import value_of
 from warmdown.binding.state import _checksum
-from warmdown.compat.importing import from_settings
 from warmdown.errors import ScheduleError, SpecError, WarmdownError
 from warmdown.experiments.space import Space
+from warmdown.expressions import has_placeholder, is_number, number_in, reckon
+from warmdown.importing import from_settings
 from warmdown.lint import lint_text
 from warmdown.plan import Target
+from warmdown.planfile import from_dict, loads, plan_from_dict, run_from_dict
+from warmdown.planfile.overrides import changed
+from warmdown.planfile.text import from_json
 from warmdown.printable import printable
 from warmdown.record import Record
 from warmdown.run import check_duration
-from warmdown.spec import from_dict, loads, plan_from_dict, run_from_dict
-from warmdown.spec.arithmetic import has_placeholder, is_number, number_in, reckon
-from warmdown.spec.changing import changed
-from warmdown.spec.reading import from_json
+from warmdown.studio.draft.stored import from_fragment
+from warmdown.studio.draft.writing import value_of
 
 RUN = wd.Run(total_steps=100)
 _SCRIPT = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(opt, 10, verbose=True)  # "

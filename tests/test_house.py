@@ -19,9 +19,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOOR = {
     "printable": 1, "errors": 1, "files": 1, "lock": 1, "record": 1,
-    "run": 2, "schedules": 2, "plan": 2, "placeholders": 2,
-    "binding": 3, "spec": 3, "plot": 3, "checks": 3, "lint": 3,
-    "compat": 4, "training": 4, "experiments": 4, "app": 5,
+    "run": 2, "expressions": 2, "schedules": 2, "plan": 2, "placeholders": 2,
+    "binding": 3, "planfile": 3, "plot": 3, "checks": 3, "lint": 3,
+    "compat": 4, "importing": 4, "training": 4, "experiments": 4, "studio": 5, "cli": 5,
 }  # fmt: skip
 """The higher may import the lower. Within a floor the order is the one written here, from left to right."""
 ROOMS = list(FLOOR)
@@ -129,9 +129,9 @@ def kinds_by_name() -> set[str]:
     [
         "import warmdown",
         "import warmdown as wd; wd.warmup_cosine().over(wd.Run(total_steps=10))(3)",
-        "from warmdown.app.cli import main; main(['--help'], standalone_mode=False)",
-        "from warmdown.app.cli import main; main(['list'], standalone_mode=False)",
-        "from warmdown.app.cli import main; main(['show', 'wsd', '--total-steps', '100'], standalone_mode=False)",
+        "from warmdown.cli.main import main; main(['--help'], standalone_mode=False)",
+        "from warmdown.cli.main import main; main(['list'], standalone_mode=False)",
+        "from warmdown.cli.main import main; main(['show', 'wsd', '--total-steps', '100'], standalone_mode=False)",
     ],
 )
 def test_what_needs_no_heavy_library_loads_none(action: str) -> None:

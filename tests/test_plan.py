@@ -18,7 +18,7 @@ PLAN = wd.Plan.of(
 
 def test_a_bare_schedule_scales() -> None:
     plan = wd.Plan.of(lr=wd.Linear(steps=10))
-    assert plan.targets[0].meaning == wd.Scale(wd.Linear(steps=10))
+    assert plan.targets[0].rule == wd.Scale(wd.Linear(steps=10))
 
 
 def test_every_target_has_a_label() -> None:
@@ -27,7 +27,7 @@ def test_every_target_has_a_label() -> None:
 
 def test_a_plan_measures_all_its_schedules_at_once() -> None:
     settled = PLAN.over()
-    assert all(part.is_settled for target in settled.targets for part in target.meaning.schedules())
+    assert all(part.is_resolved for target in settled.targets for part in target.rule.schedules())
     assert settled.over() == settled
     assert PLAN.over(wd.Run(total_steps=500)).length == 500
 

@@ -18,7 +18,7 @@ from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.search import search
 from warmdown.experiments.store import Store
 from warmdown.plan import Plan
-from warmdown.spec import dumps, loads, plan_from_dict
+from warmdown.planfile import dumps, loads, plan_from_dict
 
 RESULTS = Path(__file__).parent / "results"
 _POINTS = 24

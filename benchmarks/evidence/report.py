@@ -18,7 +18,7 @@ from warmdown.experiments.compare import Comparison
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval, bootstrap, paired
 from warmdown.experiments.telling import interval, markdown
-from warmdown.spec import loads
+from warmdown.planfile import loads
 
 Runs = Mapping[str, Mapping[int, Result]]
 

@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from warmdown.app.studio import studio as studio
     from warmdown.binding import *
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
-    from warmdown.compat.importing import from_torch as from_torch
     from warmdown.errors import *
     from warmdown.experiments import find_rate as find_rate
+    from warmdown.importing import from_torch as from_torch
     from warmdown.plan import *
+    from warmdown.planfile import *
+    from warmdown.planfile import External as External
     from warmdown.record import *
     from warmdown.run import *
     from warmdown.schedules import *
-    from warmdown.spec import *
-    from warmdown.spec import External as External
+    from warmdown.studio import studio as studio
 
 __version__ = "0.1.0"
 
@@ -47,12 +47,12 @@ _ROOMS = {
         "slanted_triangular", "swa", "tri_stage", "triangular", "triangular2", "warmup_constant", "warmup_cosine",
         "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
-    "warmdown.compat.importing": ("from_torch",),
+    "warmdown.importing": ("from_torch",),
     "warmdown.binding": ("Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
-    "warmdown.spec": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
-    "warmdown.app.studio": ("studio",),
+    "warmdown.planfile": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
+    "warmdown.studio": ("studio",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -1,5 +1,5 @@
 """``python -m warmdown`` is the command ``warmdown``."""
 
-from warmdown.app.cli import main
+from warmdown.cli.main import main
 
 main(prog_name="warmdown")

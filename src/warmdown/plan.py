@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Run
-from warmdown.schedules import Meaning, Scale, Schedule, Set
+from warmdown.schedules import Rule, Scale, Schedule, Set
 
 AfterEnd: TypeAlias = Literal["hold", "raise"]
 Count: TypeAlias = Literal["updates", "attempts"]
@@ -35,7 +35,7 @@ class Target:
         name: The field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]``, or a name bound by the caller.
         groups: Which parameter groups: a name, an index as text, or a pattern such as ``decoder.*``; at most 200
             characters.
-        meaning: ``Scale`` or ``Set``.
+        rule: ``Scale`` or ``Set``.
 
     Raises:
         ScheduleError: The pattern is too long.
@@ -43,7 +43,7 @@ class Target:
 
     name: str
     groups: str
-    meaning: Meaning
+    rule: Rule
 
     def __post_init__(self) -> None:
         if len(self.groups) > LONGEST_PATTERN:
@@ -113,7 +113,7 @@ class Plan:
         """Length of the run in clock units, or the longest target's, or ``None`` when nothing ends."""
         if self.run.length is not None:
             return self.run.length
-        lengths = [part.length for target in self.targets for part in target.meaning.schedules()]
+        lengths = [part.length for target in self.targets for part in target.rule.schedules()]
         known = [length for length in lengths if length is not None]
         return max(known) if known else None
 
@@ -125,7 +125,7 @@ class Plan:
             RunError: The run lacks a fact.
         """
         run = run or self.run
-        settled = (Target(t.name, t.groups, t.meaning.over(run)) for t in self.targets)
+        settled = (Target(t.name, t.groups, t.rule.over(run)) for t in self.targets)
         return replace(self, targets=tuple(settled), run=run)
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,12 +135,12 @@ class Plan:
             data["run"] = facts
         for target in self.targets:
             if target.groups == EVERY_GROUP and target.name not in data:
-                data[target.name] = target.meaning.to_dict()
+                data[target.name] = target.rule.to_dict()
             else:
                 held = data.setdefault(target.name, {"groups": {}})
                 if "groups" not in held:
                     held = data[target.name] = {"groups": {EVERY_GROUP: held}}
-                held["groups"][target.groups] = target.meaning.to_dict()
+                held["groups"][target.groups] = target.rule.to_dict()
         if self.after_end != "hold":
             data["after_end"] = self.after_end
         return data if self.count == "updates" else {**data, "count": self.count}
@@ -160,11 +160,11 @@ class Plan:
 
 def _targets(name: str, given: Any) -> list[Target]:
     if isinstance(given, Mapping):
-        return [Target(name, str(groups), _meaning(f"{name}/{groups}", one)) for groups, one in given.items()]
-    return [Target(name, EVERY_GROUP, _meaning(name, given))]
+        return [Target(name, str(groups), _rule(f"{name}/{groups}", one)) for groups, one in given.items()]
+    return [Target(name, EVERY_GROUP, _rule(name, given))]
 
 
-def _meaning(name: str, given: Any) -> Meaning:
+def _rule(name: str, given: Any) -> Rule:
     if isinstance(given, Schedule):
         return Scale(given)
     if isinstance(given, Scale | Set):

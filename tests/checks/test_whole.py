@@ -10,8 +10,8 @@ from tests.checks.test_curve import codes
 from tests.strategies import plans, schedules
 
 import warmdown as wd
-from warmdown.app.examples import example_of
 from warmdown.checks import CODES
+from warmdown.cli.examples import example_of
 from warmdown.schedules.recipes import recipes
 
 RUN = wd.Run(total_steps=10_000, lr=0.1)

@@ -26,7 +26,7 @@ from warmdown.compat.names import (
     transformers_schedule,
 )
 from warmdown.errors import ScheduleError
-from warmdown.spec import plan_from_dict
+from warmdown.planfile import plan_from_dict
 
 transformers: Any = pytest.importorskip("transformers.optimization")
 

@@ -18,9 +18,9 @@ import torch
 from tests.compat.loops import rates, run, sgd
 
 import warmdown as wd
-from warmdown.compat.importing import from_settings
 from warmdown.compat.lr_scheduler import MultiStepLR
 from warmdown.compat.schedulers import StatefulSchedulerBase, WSDLrScheduler, estimate_checkpoint_steps
+from warmdown.importing import from_settings
 
 PAGES = Path(__file__).parents[2].parent / "shared" / "seeds"
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import warmdown as wd
-from warmdown.app.commands.compare import command
+from warmdown.cli.compare import command
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.experiments import Comparison, compare
 from warmdown.experiments.engine import run_all

@@ -110,8 +110,8 @@ def test_every_method_makes_a_plan_for_its_length() -> None:
     from benchmarks.evidence.methods import METHODS, settings, space_of
 
     from warmdown.experiments.space import Space
+    from warmdown.planfile import plan_from_dict
     from warmdown.run import Run
-    from warmdown.spec import plan_from_dict
 
     for setting in settings.values():
         for method in setting.methods:

@@ -16,8 +16,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from warmdown.app.commands.find import command
 from warmdown.binding.field import Field
+from warmdown.cli.find import command
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments import RangeTest, find_rate
 from warmdown.training import Trainer

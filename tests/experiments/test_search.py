@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import warmdown as wd
-from warmdown.app.commands.search import command
+from warmdown.cli.search import command
 from warmdown.errors import SpecError, TrainingError
 from warmdown.experiments.runs import RunSpec
 from warmdown.experiments.search import Search, search

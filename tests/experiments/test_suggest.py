@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 import warmdown.experiments.suggest as room
-from warmdown.app.commands import suggest as suggest_command
+from warmdown.cli import suggest as suggest_command
 from warmdown.errors import TrainingError
 from warmdown.experiments.suggest import Evidence, evidence, suggest
+from warmdown.planfile import loads
 from warmdown.run import Run
-from warmdown.spec import loads
 
 NOISE = (0.001, -0.001, 0.002, -0.002, 0.0, 0.001)
 

@@ -22,12 +22,12 @@ import yaml
 from tests.frozen import parts
 
 import warmdown as wd
-from warmdown.app.studio.draft.presets import PRESETS
-from warmdown.app.studio.draft.stored import to_fragment, to_plain
-from warmdown.app.studio.draft.writing import written
-from warmdown.compat.importing import from_settings
 from warmdown.experiments import compare, search
-from warmdown.spec import shapes
+from warmdown.importing import from_settings
+from warmdown.planfile import shapes
+from warmdown.studio.draft.presets import PRESETS
+from warmdown.studio.draft.stored import to_fragment, to_plain
+from warmdown.studio.draft.writing import written
 
 FOLDER = parts.FOLDER
 PLANS = sorted(path for path in (FOLDER / "plans").iterdir() if path.is_file())
@@ -87,7 +87,7 @@ def make_plans(path: Path) -> None:
             "measured": measured.fingerprint,
             "labels": [target.label for target in plan.targets],
             "at": at,
-            "values": [[float(t.meaning.value(step, base=0.3)) for step in at] for t in measured.targets],
+            "values": [[float(t.rule.value(step, base=0.3)) for step in at] for t in measured.targets],
             "written": wd.dumps(plan),
         }
     _write(path, expected)

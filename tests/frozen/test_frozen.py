@@ -57,7 +57,7 @@ def test_a_plan_file_has_the_fingerprint_and_the_values_that_it_had(name: str) -
     measured = plan.over(wd.Run(total_steps=120)) if plan.run == wd.Run() else plan.over()
     assert measured.fingerprint == wanted["measured"]
     assert [target.label for target in measured.targets] == wanted["labels"]
-    values = [[float(t.meaning.value(step, base=0.3)) for step in wanted["at"]] for t in measured.targets]
+    values = [[float(t.rule.value(step, base=0.3)) for step in wanted["at"]] for t in measured.targets]
     assert_same(values, wanted["values"])
 
 
@@ -101,7 +101,7 @@ def load(scheduler: Any, name: str) -> None:
 
 @pytest.mark.parametrize("case", frozen("imported.json"), ids=lambda case: str(case["fingerprint"]))
 def test_settings_of_onetrainer_become_the_plan_that_they_became(case: Any) -> None:
-    from warmdown.compat.importing import from_settings
+    from warmdown.importing import from_settings
 
     plan = from_settings(case["settings"], total_steps=80, report=None)
     assert_same(plan.to_dict(), case["plan"])
@@ -179,8 +179,8 @@ def test_a_search_finds_every_trial_in_its_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", frozen("links.json"), ids=lambda case: str(case["link"][5:25]))
 def test_a_link_and_the_pages_memory_hold_the_draft_that_they_held(case: Any) -> None:
-    from warmdown.app.studio.draft.stored import from_fragment, from_plain, to_plain
-    from warmdown.app.studio.draft.writing import written
+    from warmdown.studio.draft.stored import from_fragment, from_plain, to_plain
+    from warmdown.studio.draft.writing import written
 
     draft = from_fragment(f"#{case['link']}")
     assert from_plain(case["memory"]) == draft

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from warmdown import SpecError
-from warmdown.app.commands.lint import command
+from warmdown.cli.lint import command
 from warmdown.lint import fix_text, lint_text
 from warmdown.lint.flake8 import Plugin
 

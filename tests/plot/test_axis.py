@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
-from warmdown.plot.digits import count, number, short_count
+from warmdown.plot.formatting import count, number, short_count
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 import warmdown as wd
 from warmdown.plot import figure
-from warmdown.plot.look import DARK, LIGHT, Look
+from warmdown.plot.theme import DARK, LIGHT, Look
 
 RUN = wd.Run(total_steps=10_000, lr=3e-4)
 ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())

@@ -69,7 +69,7 @@ def test_products_and_sums_are_those_of_the_values(a: wd.Schedule, b: wd.Schedul
 
 @given(schedule=open_schedules() | schedules())
 def test_measuring_twice_changes_nothing(schedule: wd.Schedule) -> None:
-    run = RUN if not schedule.is_settled else wd.Run()
+    run = RUN if not schedule.is_resolved else wd.Run()
     once = schedule.over(run)
     assert once.over(run) == once
 
@@ -78,7 +78,7 @@ def test_measuring_twice_changes_nothing(schedule: wd.Schedule) -> None:
 def test_a_measured_chain_with_a_rest_fills_the_run(schedule: wd.Schedule) -> None:
     measured = schedule.over(RUN)
     assert measured.length == RUN.total_steps
-    assert measured.is_settled
+    assert measured.is_resolved
 
 
 @given(schedule=open_schedules() | schedules())

@@ -23,8 +23,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 def _made(name: str) -> list[wd.Schedule]:
     made = recipes()[name](**NEEDS.get(name, {}))
-    meanings = made.values() if isinstance(made, Mapping) else [wd.Scale(made)]
-    return [part.over(RUN) for meaning in meanings for part in meaning.schedules()]
+    rules = made.values() if isinstance(made, Mapping) else [wd.Scale(made)]
+    return [part.over(RUN) for rule in rules for part in rule.schedules()]
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -71,7 +71,7 @@ def test_wsd_s_takes_any_periods() -> None:
 
 
 def test_one_cycle_moves_momentum_against_the_rate() -> None:
-    targets = {name: meaning.over(RUN) for name, meaning in wd.one_cycle(max_lr=0.4).items()}
+    targets = {name: rule.over(RUN) for name, rule in wd.one_cycle(max_lr=0.4).items()}
     rate = targets["lr"].value(np.arange(1001), base=9.9)
     momentum = targets["momentum"].value(np.arange(1001), base=0.5)
     assert rate[[0, 300, 1000]] == pytest.approx([0.4 / 25, 0.4, 0.4 / 25 / 1e4])

@@ -24,8 +24,8 @@ def test_the_plan_is_written_with_the_runs_real_numbers(tmp_path: Path) -> None:
     (recorder,) = (one for one in trainer.callback_handler if isinstance(one, RecordCallback))
     written = wd.load(path)
     assert (written.run.total_steps, written.run.lr) == (21, 0.02)
-    meaning = written.over().targets[0].meaning
-    assert recorder.record.curve("lr/0")[1] == [meaning.value(step, 0.02) for step in range(21)]
+    rule = written.over().targets[0].rule
+    assert recorder.record.curve("lr/0")[1] == [rule.value(step, 0.02) for step in range(21)]
 
 
 def test_a_later_run_writes_it_anew_and_another_file_of_that_name_is_left_alone(
@@ -34,7 +34,7 @@ def test_a_later_run_writes_it_anew_and_another_file_of_that_name_is_left_alone(
     path = tmp_path / "plan.yaml"
     for plan in (wd.Constant(), wd.Cosine()):
         run(path, plan, max_num_train_steps=2)
-    assert wd.load(path).targets[0].meaning.of == wd.Cosine(steps=2)
+    assert wd.load(path).targets[0].rule.of == wd.Cosine(steps=2)
     path.write_text("# mine\nlr: {kind: constant}\n")
     run(path, wd.Cosine(), max_num_train_steps=2)
     assert path.read_text() == "# mine\nlr: {kind: constant}\n"

@@ -166,7 +166,7 @@ class _Lane:
 
 def _rest_of(course: Course) -> int:
     """Return the update from which on nothing moves, or one that is never reached."""
-    return max((_end_of(one) for line in course.lines for one in line.meaning.schedules()), default=0)
+    return max((_end_of(one) for line in course.lines for one in line.rule.schedules()), default=0)
 
 
 def _end_of(schedule: Schedule) -> int:

@@ -19,16 +19,16 @@ from warmdown.schedules import (
     Clipped,
     Constant,
     Function,
-    Meaning,
     Named,
     Phase,
     Product,
+    Rule,
     Schedule,
     Set,
     Sum,
 )
 from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
-from warmdown.schedules.memory import Memory
+from warmdown.schedules.feedback_state import Memory
 
 Array = npt.NDArray[np.float64]
 
@@ -51,48 +51,48 @@ class Line:
     """What one target follows: a meaning from the start, and perhaps another from some step on.
 
     Args:
-        meaning: What is followed until it is turned.
+        rule: What is followed until it is turned.
     """
 
-    def __init__(self, meaning: Meaning) -> None:
-        self.turns: list[tuple[float, Meaning]] = [(0.0, meaning)]
+    def __init__(self, rule: Rule) -> None:
+        self.turns: list[tuple[float, Rule]] = [(0.0, rule)]
         self.joined = 0.0
         """Where the plan that it follows now took over: what is observed from there on is nothing to those before."""
 
     def copy(self) -> Line:
         """Return a line that can be turned without this one."""
-        twin = Line(self.meaning)
+        twin = Line(self.rule)
         twin.turns, twin.joined = list(self.turns), self.joined
         return twin
 
     @property
-    def meaning(self) -> Meaning:
+    def rule(self) -> Rule:
         """What is followed from now on."""
         return self.turns[-1][1]
 
-    def turn(self, at: float, meaning: Meaning) -> None:
-        """Follow ``meaning`` from step ``at`` on; what was before stays as it was."""
-        self.turns = [*(turn for turn in self.turns if turn[0] < at), (at, meaning)]
+    def turn(self, at: float, rule: Rule) -> None:
+        """Follow ``rule`` from step ``at`` on; what was before stays as it was."""
+        self.turns = [*(turn for turn in self.turns if turn[0] < at), (at, rule)]
 
     def values(self, steps: Array, bases: Array) -> Array:
         """Return the value for each base (rows) at each of the rising steps (columns)."""
         values = np.empty((len(bases), len(steps)))
         cuts = [0, *np.searchsorted(steps, [start for start, _ in self.turns[1:]]).tolist(), len(steps)]
-        for (first, stop), (_, meaning) in zip(pairwise(cuts), self.turns, strict=True):
+        for (first, stop), (_, rule) in zip(pairwise(cuts), self.turns, strict=True):
             if first < stop:
-                values[:, first:stop] = meaning.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
+                values[:, first:stop] = rule.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
         return values
 
     def is_still(self, steps: Array) -> bool:
         """Tell whether nothing moves over the rising steps, whatever the base value."""
-        begun, meaning = self.turns[-1]
-        return begun <= steps[0] and all(_is_flat(schedule, steps) for schedule in meaning.schedules())
+        begun, rule = self.turns[-1]
+        return begun <= steps[0] and all(_is_flat(schedule, steps) for schedule in rule.schedules())
 
     def phases(self) -> Iterator[Phase]:
         """Yield the named stretches, each as far as it went."""
         edges = [*(start for start, _ in self.turns), np.inf]
-        for (start, stop), (_, meaning) in zip(pairwise(edges), self.turns, strict=True):
-            for phase in meaning.of.phases():
+        for (start, stop), (_, rule) in zip(pairwise(edges), self.turns, strict=True):
+            for phase in rule.of.phases():
                 first, last = max(phase.start, start), min(np.inf if phase.stop is None else phase.stop, stop)
                 if first < last:
                     yield Phase(phase.name, int(first), None if last == np.inf else int(last))
@@ -110,13 +110,13 @@ class Course:
 
     def __init__(self, given: Plan) -> None:
         for target in given.targets:
-            for schedule in target.meaning.schedules():
+            for schedule in target.rule.schedules():
                 _refuse_previews(schedule, target.label)
         self.origin = self.given = self.current = given
         """What was given first, and what was given last; ``current`` is that with the length that the run has now."""
         self.plan = given.over()
         self.end = self.plan.run.length
-        self.lines = [Line(target.meaning) for target in self.plan.targets]
+        self.lines = [Line(target.rule) for target in self.plan.targets]
         self.events: list[Event] = []
 
     def after(self, *events: Event) -> Course:
@@ -141,7 +141,7 @@ class Course:
     @property
     def can_be_foreseen(self) -> bool:
         """Whether values can be asked for before their step; a person's own function is not asked ahead of time."""
-        schedules = (schedule for line in self.lines for schedule in line.meaning.schedules())
+        schedules = (schedule for line in self.lines for schedule in line.rule.schedules())
         return not any(_has_function(schedule) for schedule in schedules)
 
     def lines_of(self, name: str) -> list[Line]:
@@ -152,14 +152,14 @@ class Course:
 
     def feedbacks(self) -> list[Feedback]:
         """Return every schedule that answers to a metric, always in the same order."""
-        schedules = (schedule for line in self.lines for schedule in line.meaning.schedules())
+        schedules = (schedule for line in self.lines for schedule in line.rule.schedules())
         return [found for schedule in schedules for found in feedbacks(schedule)]
 
     def observe(self, step: float, metrics: Mapping[str, float]) -> None:
         """Tell the schedules that are active at ``step`` what was measured."""
         for line in self.lines:
-            start, meaning = line.turns[-1]
-            line.turns[-1] = start, on_schedules(meaning, lambda schedule: observed(schedule, step, metrics))
+            start, rule = line.turns[-1]
+            line.turns[-1] = start, on_schedules(rule, lambda schedule: observed(schedule, step, metrics))
         self.recall(self.memories())
 
     def memories(self) -> list[Memory]:
@@ -172,9 +172,9 @@ class Course:
             return
         left = iter(memories)
         for line in self.lines:
-            mine = [next(left) for schedule in line.meaning.schedules() for _ in feedbacks(schedule)]
+            mine = [next(left) for schedule in line.rule.schedules() for _ in feedbacks(schedule)]
             line.turns = [
-                (start, _recalled(meaning, mine) if start >= line.joined else meaning) for start, meaning in line.turns
+                (start, _recalled(rule, mine) if start >= line.joined else rule) for start, rule in line.turns
             ]
 
 
@@ -217,11 +217,11 @@ def _looks_flat(schedule: Schedule, first: float, last: float) -> bool:
     return isinstance(schedule, Constant)
 
 
-def on_schedules(meaning: Meaning, change: Callable[[Schedule], Schedule]) -> Meaning:
-    """Return ``meaning`` in which every schedule went through ``change``."""
-    if isinstance(meaning, Set):
-        return Set(change(meaning.of))
-    return replace(meaning, of=change(meaning.of), offset=None if meaning.offset is None else change(meaning.offset))
+def on_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
+    """Return ``rule`` in which every schedule went through ``change``."""
+    if isinstance(rule, Set):
+        return Set(change(rule.of))
+    return replace(rule, of=change(rule.of), offset=None if rule.offset is None else change(rule.offset))
 
 
 def _refuse_previews(schedule: Schedule, label: str) -> None:
@@ -235,7 +235,7 @@ def _refuse_previews(schedule: Schedule, label: str) -> None:
         _refuse_previews(part, label)
 
 
-def _recalled(meaning: Meaning, memories: Sequence[Any]) -> Meaning:
-    known = sum(1 for schedule in meaning.schedules() for _ in feedbacks(schedule))
+def _recalled(rule: Rule, memories: Sequence[Any]) -> Rule:
+    known = sum(1 for schedule in rule.schedules() for _ in feedbacks(schedule))
     left = iter(memories)
-    return on_schedules(meaning, lambda one: recalled(one, left)) if known == len(memories) else meaning
+    return on_schedules(rule, lambda one: recalled(one, left)) if known == len(memories) else rule

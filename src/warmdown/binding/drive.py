@@ -91,7 +91,7 @@ class Drive:
 
     def keep_bases(self, course: Course) -> None:
         """Leave the base values that a scale multiplies where torch and others look for them."""
-        scales = [isinstance(course.lines[line].meaning, Scale) for line in self.lines]
+        scales = [isinstance(course.lines[line].rule, Scale) for line in self.lines]
         if isinstance(self.field, Field) and all(scales):
             self.field.keep(self.bases)
 

@@ -20,16 +20,16 @@ from warmdown.schedules import (
     Constant,
     Greedy,
     Linear,
-    Meaning,
     Named,
     Plateau,
     Product,
+    Rule,
     Schedule,
     Set,
     Sum,
 )
 from warmdown.schedules.feedback import Feedback, feedbacks, recalled
-from warmdown.schedules.memory import Memory, write_memory
+from warmdown.schedules.feedback_state import Memory, write_memory
 
 OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm", "fit"]
 POLICIES: tuple[str, ...] = get_args(OnChange)
@@ -53,7 +53,7 @@ class Rescaled:
     def apply(self, course: Course) -> None:
         """Turn the field's lines."""
         for line in course.lines_of(self.target):
-            line.turn(self.at, on_schedules(line.meaning, lambda schedule: _times(schedule, self.factor)))
+            line.turn(self.at, on_schedules(line.rule, lambda schedule: _times(schedule, self.factor)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -72,8 +72,8 @@ class Decayed:
     def apply(self, course: Course) -> None:
         """Turn the field's lines, and move the run's end."""
         for line in course.lines_of(self.target):
-            grafted = line.meaning.of.graft(self.curve, at=self.at)
-            line.turn(self.at, replace(line.meaning, of=grafted))
+            grafted = line.rule.of.graft(self.curve, at=self.at)
+            line.turn(self.at, replace(line.rule, of=grafted))
         course.end = end_of_decay([*course.events, self])
 
     @property
@@ -154,7 +154,7 @@ def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: st
     if steps < 1:
         raise ScheduleError(f"Scheduler.decay_now(over={over!r}): that is {steps} steps here. Give at least 1.")
     whole = Linear(start=1.0, end=0.0) if curve is None else curve
-    fits = whole.over(_lasting(run, steps)) if not whole.is_settled else whole
+    fits = whole.over(_lasting(run, steps)) if not whole.is_resolved else whole
     return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
 
 
@@ -190,9 +190,9 @@ def _join(course: Course, seam: _Seam, how: OnChange, follower: Course) -> None:
     _require_same_targets(past, follower.plan, how)
     for index, target in enumerate(follower.plan.targets):
         if line := past.get((target.name, target.groups)):
-            new = replace(target, meaning=follower.lines[index].meaning)
-            joined = _JOINTS[how](seam, line.meaning, seam.after.targets[index], new)
-            line.turn(seam.at, _knowing(line.meaning, joined, how))
+            new = replace(target, rule=follower.lines[index].rule)
+            joined = _JOINTS[how](seam, line.rule, seam.after.targets[index], new)
+            line.turn(seam.at, _knowing(line.rule, joined, how))
             line.joined = seam.at
             follower.lines[index] = line
     course.end = _end_of_joined(course, follower, how)
@@ -209,7 +209,7 @@ def _end_of_joined(course: Course, follower: Course, how: OnChange) -> int | Non
     return after
 
 
-def _knowing(old: Meaning, new: Meaning, how: OnChange) -> Meaning:
+def _knowing(old: Rule, new: Rule, how: OnChange) -> Rule:
     """Return ``new``, whose feedback schedules know what those of ``old`` do, where they wait for the same.
 
     What continues from the value held has its falls in that value: they do not happen again. What is begun anew, with
@@ -242,13 +242,13 @@ def _since_the_last_switch(events: Sequence[Event]) -> Sequence[Event]:
     return events[switches[-1] + 1 :] if switches else events
 
 
-def _given(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _given(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule:
     """Take the new plan as it is."""
     del seam, old, open_target
-    return target.meaning
+    return target.rule
 
 
-def _stretched(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _stretched(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule:
     """Keep the old shape, over the new run's length."""
     del open_target, target
     before, after = seam.before.over().length, seam.after.over().length
@@ -271,7 +271,7 @@ def _longer(schedule: Schedule, factor: float) -> Schedule:
     return schedule
 
 
-def _fitted(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _fitted(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule:
     """Give what is left of the old curve what is left of the new run: no value jumps, and none is left out."""
     del open_target, target
     factor = _factor(seam.at, seam.before, seam.after)
@@ -295,7 +295,7 @@ def _rest_stretched(schedule: Schedule, at: int, factor: float) -> Schedule:
     return rest.stretch(max(1, round((schedule.length - at) * factor))).delay(at)
 
 
-def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _continued(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule:
     """Begin the new curve at its peak, scaled to the value held, and give it the rest of the run.
 
     Nothing can be scaled to 0: from there the new curve's own warmup leads up, where it has one.
@@ -304,7 +304,7 @@ def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
     fresh, peak = _rest_of(seam, open_target)
     left = fresh.length
     if held == fresh(0):
-        return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, left)
+        return _with_offset_of(old, target.rule, fresh.delay(seam.at), seam.at, left)
     if held == 0 or fresh(peak) == 0:
         raise StateError(
             f"on_change='continue': {target.label} is held at {held:g}, the new curve begins at {fresh(peak):g}; no "
@@ -312,19 +312,19 @@ def _continued(seam: _Seam, old: Meaning, open_target: Target, target: Target) -
         )
     curve = fresh if peak == 0 else fresh.skip(peak).stretch(left) if left else fresh.skip(peak)
     scaled = _times(curve, held / fresh(peak)).delay(seam.at)
-    return _with_offset_of(old, target.meaning, scaled, seam.at, left)
+    return _with_offset_of(old, target.rule, scaled, seam.at, left)
 
 
-def _rewarmed(seam: _Seam, old: Meaning, open_target: Target, target: Target) -> Meaning:
+def _rewarmed(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule:
     """Begin the new plan anew over the rest of the run; its warmup starts at the value held."""
     held = old.of(seam.at)
     fresh, peak = _rest_of(seam, open_target)
     if peak:
         fresh = fresh.take(peak).clip(low=held, high=max(held, fresh(peak))) >> fresh.skip(peak)
-    return _with_offset_of(old, target.meaning, fresh.delay(seam.at), seam.at, fresh.length)
+    return _with_offset_of(old, target.rule, fresh.delay(seam.at), seam.at, fresh.length)
 
 
-_JOINTS: dict[str, Callable[[_Seam, Meaning, Target, Target], Meaning]] = {
+_JOINTS: dict[str, Callable[[_Seam, Rule, Target, Target], Rule]] = {
     "given": _given,
     "rescale": _stretched,
     "fit": _fitted,
@@ -334,14 +334,14 @@ _JOINTS: dict[str, Callable[[_Seam, Meaning, Target, Target], Meaning]] = {
 
 
 def _require_same_targets(past: Mapping[tuple[str, str], Line], plan: Plan, how: OnChange) -> None:
-    new = {(target.name, target.groups): target.meaning for target in plan.targets}
+    new = {(target.name, target.groups): target.rule for target in plan.targets}
     if how == "given":
         return
     if new.keys() != past.keys():
         differing = sorted("/".join(key) for key in new.keys() ^ past.keys())
         raise StateError(f"on_change={how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'.")
     for key, line in past.items():
-        if how not in ("rescale", "fit") and type(line.meaning) is not type(new[key]):
+        if how not in ("rescale", "fit") and type(line.rule) is not type(new[key]):
             raise StateError(
                 f"on_change={how!r}: {'/'.join(key)} scales in one plan and is set in the other. Use 'given'."
             )
@@ -351,17 +351,17 @@ def _rest_of(seam: _Seam, open_target: Target) -> tuple[Schedule, int]:
     """Return the new curve over what is left of the run, and the step of its peak."""
     run = seam.after.run
     left = None if run.length is None else max(run.length - seam.at, 0)
-    fresh = open_target.meaning.of.over(run)
+    fresh = open_target.rule.of.over(run)
     if left:
         try:
-            fresh = open_target.meaning.of.over(_lasting(run, left))
+            fresh = open_target.rule.of.over(_lasting(run, left))
         except (ScheduleError, RunError):  # lengths in numbers, made for the whole run
             fresh = fresh.stretch(left) if fresh.length else fresh
     looked_at = np.unique(np.linspace(0, fresh.length or left or 0, _LOOKED_AT).round())
     return fresh, int(looked_at[np.argmax(fresh(looked_at))])
 
 
-def _with_offset_of(old: Meaning, new: Meaning, curve: Schedule, at: int, left: int | None) -> Meaning:
+def _with_offset_of(old: Rule, new: Rule, curve: Schedule, at: int, left: int | None) -> Rule:
     """Put ``curve`` into the new meaning; an absolute part that differs from the old one's is led over to it."""
     if isinstance(new, Set) or isinstance(old, Set):
         return replace(new, of=curve)

@@ -87,7 +87,7 @@ class Grip:
             label: base
             for drive in self.drives
             for label, base, line in zip(drive.labels, drive.bases, drive.lines, strict=True)
-            if isinstance(course.lines[line].meaning, Scale)
+            if isinstance(course.lines[line].rule, Scale)
         }
 
     def read(self, name: str | None = None) -> dict[str, float]:

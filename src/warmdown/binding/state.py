@@ -18,9 +18,9 @@ from warmdown.binding.pen import Pen
 from warmdown.errors import StateError, WarmdownError, nearest
 from warmdown.plan import EVERY_GROUP, Plan, Target
 from warmdown.run import Run
-from warmdown.schedules import Meaning, Scale, Schedule, Set
+from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.base import kinds
-from warmdown.schedules.memory import read_memory, write_memory
+from warmdown.schedules.feedback_state import read_memory, write_memory
 
 VERSION = 1
 _KEYS = ("version", "count", "print", "check", "clock", "events", "seen", "plan", "bases")
@@ -288,7 +288,7 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
     """Return the plan that ``to_dict`` wrote."""
     words = {key: data[key] for key in ("after_end", "count") if key in data}
     targets = [
-        Target(name, groups, _meaning(one))
+        Target(name, groups, _rule(one))
         for name, held in data.items()
         if name not in ("run", *words)
         for groups, one in held.get("groups", {EVERY_GROUP: held}).items()
@@ -296,7 +296,7 @@ def plan_of(data: Mapping[str, Any]) -> Plan:
     return Plan(targets=tuple(targets), run=Run(**data.get("run", {})), **words)
 
 
-def _meaning(data: Mapping[str, Any]) -> Meaning:
+def _rule(data: Mapping[str, Any]) -> Rule:
     if "set" in data:
         return Set(schedule_of(data["set"]))
     if "scale" in data:

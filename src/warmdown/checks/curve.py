@@ -11,7 +11,7 @@ import numpy as np
 
 from warmdown.checks.finding import Finding
 from warmdown.checks.subject import Subject, holds, leaf_at_end, pieces
-from warmdown.plot.digits import count, number
+from warmdown.plot.formatting import count, number
 from warmdown.schedules import (
     Chebyshev,
     Constant,

@@ -13,7 +13,7 @@ import numpy as np
 from warmdown.checks.curve import STAIRS, Check
 from warmdown.checks.finding import Finding
 from warmdown.checks.subject import Subject, leaf_at_end, pieces
-from warmdown.plot.digits import count, number
+from warmdown.plot.formatting import count, number
 from warmdown.schedules import Chain, Milestones, Named, Repeat, Schedule, Table, Taken
 
 _LEAP = 0.05

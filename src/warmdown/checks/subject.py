@@ -41,7 +41,7 @@ class Subject:
     @property
     def schedule(self) -> Schedule:
         """The measured schedule."""
-        return self.target.meaning.of
+        return self.target.rule.of
 
     @property
     def is_rate(self) -> bool:
@@ -73,7 +73,7 @@ class Subject:
     def value(self, step: Any) -> Any:
         """Return the field's value; the factor where no base value is known."""
         base = self.run.lr if self.is_rate and self.run.lr is not None else 1.0
-        return self.target.meaning.value(step, base)
+        return self.target.rule.value(step, base)
 
     def first_unbounded(self) -> int | None:
         """Return the first sampled step whose value is no finite number."""
@@ -98,7 +98,7 @@ class Subject:
 
     def factor(self) -> float | None:
         """Return the largest factor on the base value, or ``None`` where the value does not hang on one."""
-        if not isinstance(self.target.meaning, Scale) or self.target.meaning.offset is not None:
+        if not isinstance(self.target.rule, Scale) or self.target.rule.offset is not None:
             return None
         return float(np.max(np.abs(np.asarray(self.schedule(self.samples[0])))))
 

@@ -15,7 +15,7 @@ from warmdown.checks.finding import Finding
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
-from warmdown.plot.digits import count as number_of
+from warmdown.plot.formatting import count as number_of
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 
@@ -58,12 +58,12 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
 
 def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
     try:
-        measured = replace(target, meaning=target.meaning.over(run))
+        measured = replace(target, rule=target.rule.over(run))
         stop = run.length or _length_of(plan, run)
         if stop is None:
             yield _unknown_length(target)
             return
-        subject = Subject(measured, target.meaning.of, run, stop)
+        subject = Subject(measured, target.rule.of, run, stop)
         with np.errstate(all="ignore"):  # what is not finite is told, once
             yield from _of_the_subject(subject)
     except ScheduleError as error:
@@ -99,7 +99,7 @@ def _not_finite(target: Target, step: int | None) -> Finding:
 
 def _length_of(plan: Plan, run: Run) -> int | None:
     """Return the length of the longest target, where the run does not say its own."""
-    lengths = [part.length for target in plan.targets for part in target.meaning.over(run).schedules()]
+    lengths = [part.length for target in plan.targets for part in target.rule.over(run).schedules()]
     return max((length for length in lengths if length), default=None)
 
 
@@ -161,7 +161,7 @@ def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
 
 def _previews(plan: Plan) -> Iterator[Finding]:
     for target in plan.targets:
-        parts = (piece.schedule for schedule in target.meaning.schedules() for piece in pieces(schedule))
+        parts = (piece.schedule for schedule in target.rule.schedules() for piece in pieces(schedule))
         for class_path in dict.fromkeys(p.class_path for p in parts if getattr(p, "is_preview", False)):  # type: ignore[attr-defined]
             yield Finding(
                 code="preview",

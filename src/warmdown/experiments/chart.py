@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
 from warmdown.experiments.files import write_file, write_json
-from warmdown.plot.digits import number
+from warmdown.plot.formatting import number
 
 Array = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from warmdown.errors import MissingExtra
 from warmdown.experiments.chart import Chart, Line
-from warmdown.plot.digits import number
-from warmdown.plot.look import DASHES, LIGHT
+from warmdown.plot.formatting import number
+from warmdown.plot.theme import DASHES, LIGHT
 from warmdown.printable import markup, printable
 
 if TYPE_CHECKING:

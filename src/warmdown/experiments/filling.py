@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import yaml
 
 from warmdown.errors import SpecError
-from warmdown.spec.reading import from_json, from_yaml
-from warmdown.spec.writing import yaml_of
+from warmdown.planfile.text import from_json, from_yaml
+from warmdown.planfile.writing import yaml_of
 
 Cut: TypeAlias = tuple[int, int, str]
 """From where to where a text is replaced, and by what."""

@@ -19,7 +19,7 @@ from warmdown.experiments.chart import Chart, Line
 from warmdown.experiments.keeping import kept, named_by
 from warmdown.experiments.rules import Array, Curve, Suggestion, suggestions
 from warmdown.experiments.sweep import Sweep
-from warmdown.plot.digits import number
+from warmdown.plot.formatting import number
 from warmdown.run import Run
 from warmdown.schedules.recipes import range_test
 from warmdown.schedules.recipes.shapes import Shape

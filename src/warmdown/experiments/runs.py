@@ -163,7 +163,7 @@ def perform(spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Rep
         report: Asked after each evaluation whether it shall go on.
     """
     from warmdown.experiments.watching import Watching
-    from warmdown.spec import plan_from_dict
+    from warmdown.planfile import plan_from_dict
     from warmdown.training import run_task
 
     watching = Watching(alive, report)

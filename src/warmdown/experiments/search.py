@@ -25,9 +25,9 @@ from warmdown.experiments.store import Store
 from warmdown.experiments.worker import Pruning
 from warmdown.lock import Output, locked
 from warmdown.plan import Plan
-from warmdown.spec import plan_from_dict
-from warmdown.spec.reading import is_json
-from warmdown.spec.writing import write_text
+from warmdown.planfile import plan_from_dict
+from warmdown.planfile.text import is_json
+from warmdown.planfile.writing import write_text
 
 Progress: TypeAlias = Callable[["Trial", int, int], None]
 """Told each trial that is done, how many are, and how many there will be."""

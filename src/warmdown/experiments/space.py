@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeAlias, final
 
 from warmdown.errors import SpecError
 from warmdown.experiments.filling import filled_text, plain_text
-from warmdown.spec.changing import changed
-from warmdown.spec.reading import bounded, is_json, parsed, read_text, shown
+from warmdown.planfile.overrides import changed
+from warmdown.planfile.text import bounded, is_json, parsed, read_text, shown
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE)

@@ -16,8 +16,8 @@ from warmdown.errors import TrainingError, nearest
 from warmdown.experiments.statistics import Interval, bootstrap, paired
 from warmdown.experiments.telling import interval
 from warmdown.plan import Plan
+from warmdown.planfile import dumps, plan_from_dict
 from warmdown.run import Run
-from warmdown.spec import dumps, plan_from_dict
 
 EVIDENCE = Path(__file__).with_name("evidence.json")
 """The evidence that comes with the package: what ``docs/evidence.md`` tells, as data."""

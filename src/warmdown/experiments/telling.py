@@ -19,7 +19,7 @@ from warmdown.experiments.compare import Comparison, Row
 from warmdown.experiments.files import write_file, write_json
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval
-from warmdown.plot.digits import count, number
+from warmdown.plot.formatting import count, number
 from warmdown.printable import printable
 
 _HEADS = ("plan", "finished", "", "difference", "rank", "to goal", "area under lr", "updates", "seconds")

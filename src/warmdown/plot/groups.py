@@ -43,9 +43,9 @@ def bases_in(record: Record, plan: Plan) -> Groups:
     for label in record.targets():
         name, _, group = label.partition("/")
         target = _first_fit(plan, name, group, groups.index(group))
-        if target is not None and isinstance(target.meaning, Scale):
+        if target is not None and isinstance(target.rule, Scale):
             steps, values = (np.asarray(column) for column in record.curve(label))
-            factors = np.asarray(target.meaning.of(steps))
+            factors = np.asarray(target.rule.of(steps))
             top = int(np.argmax(np.abs(factors)))
             if factors[top]:
                 found.setdefault(group, {})[name] = float(values[top] / factors[top])

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from warmdown.errors import MissingExtra, RunError, ScheduleError
 from warmdown.files import write_whole
 from warmdown.plan import Plan
-from warmdown.plot.digits import count, number
+from warmdown.plot.formatting import count, number
 from warmdown.plot.groups import Groups
-from warmdown.plot.look import DARK, LIGHT, Look
 from warmdown.plot.picture import drawn, figure
+from warmdown.plot.summary import summary_of, table_of, value_at
+from warmdown.plot.theme import DARK, LIGHT, Look
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
-from warmdown.plot.words import summary_of, table_of, value_at
 from warmdown.printable import markup
 from warmdown.record import Record
 from warmdown.run import Run

@@ -11,9 +11,9 @@ import numpy as np
 
 from warmdown.errors import MissingExtra
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
-from warmdown.plot.digits import number, short_count
+from warmdown.plot.formatting import number, short_count
 from warmdown.plot.groups import Groups
-from warmdown.plot.look import DARK, DASHES, LIGHT, Look, tint_of
+from warmdown.plot.theme import DARK, DASHES, LIGHT, Look, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, view
 from warmdown.printable import printable
 from warmdown.record import Record

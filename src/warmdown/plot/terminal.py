@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
-from warmdown.plot.digits import count, number, short_count
+from warmdown.plot.formatting import count, number, short_count
 from warmdown.plot.groups import Groups
 from warmdown.plot.sampling import Array
 from warmdown.plot.view import Drawable, Panel, View, view

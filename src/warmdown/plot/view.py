@@ -13,7 +13,7 @@ import numpy as np
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
-from warmdown.plot.digits import count
+from warmdown.plot.formatting import count
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.printable import printable
@@ -266,7 +266,7 @@ def _settled(plan: Plan, run: Run | None) -> tuple[Plan, str]:
 
 
 def _longest_time(plan: Plan) -> int:
-    schedules = [part for target in plan.targets for part in target.meaning.schedules()]
+    schedules = [part for target in plan.targets for part in target.rule.schedules()]
     return max((time for schedule in schedules for time in _times(schedule)), default=0)
 
 
@@ -294,11 +294,11 @@ def _planned(plan: Plan, name: str, bases: Groups | None, points: int) -> list[L
 
 def _planned_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
     def value(steps: Array) -> Any:
-        return target.meaning.value(steps, 1.0 if base is None else base)
+        return target.rule.value(steps, 1.0 if base is None else base)
 
     phases = _phases(target, stop)
     unit = unit_of(target.name)
-    if base is None and isinstance(target.meaning, Scale):
+    if base is None and isinstance(target.rule, Scale):
         unit += " (× base)"
     with np.errstate(all="ignore"):  # what is too large is told below
         steps, values = sample(value, stop, (phase.start for phase in phases), points)
@@ -318,7 +318,7 @@ def unit_of(name: str) -> str:
 
 def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
     """Return the phases inside the run, and the stretch after the last one."""
-    told = target.meaning.schedules()[0].phases()
+    told = target.rule.schedules()[0].phases()
     ended = [
         Phase(_word(p.name), p.start, stop if p.stop is None else min(p.stop, stop)) for p in told if p.start < stop
     ]

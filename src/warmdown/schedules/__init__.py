@@ -5,8 +5,8 @@ from warmdown.schedules.compose import *
 from warmdown.schedules.curves import *
 from warmdown.schedules.cycles import *
 from warmdown.schedules.feedback import *
-from warmdown.schedules.meaning import *
+from warmdown.schedules.piecewise import *
 from warmdown.schedules.recipes import *
-from warmdown.schedules.retimed import *
-from warmdown.schedules.stairs import *
-from warmdown.schedules.wrap import *
+from warmdown.schedules.rule import *
+from warmdown.schedules.time import *
+from warmdown.schedules.value import *

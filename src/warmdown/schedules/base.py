@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.door import DOORS
+from warmdown.schedules.parameters import DOORS
 
 if TYPE_CHECKING:
     from warmdown.schedules.compose import Chain, Product, Sum
     from warmdown.schedules.cycles import Repeat
-    from warmdown.schedules.retimed import Delayed, Grafted, Skipped, Stretched, Taken
-    from warmdown.schedules.wrap import Clipped, Named, Noisy
+    from warmdown.schedules.time import Delayed, Grafted, Skipped, Stretched, Taken
+    from warmdown.schedules.value import Clipped, Named, Noisy
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -60,11 +60,11 @@ class Phase:
 class Schedule(ABC):
     """A pure function from step to number, with a length, that can be compared, composed and written down.
 
-    A subclass is final, states one formula in ``_values`` and has no other state than its fields.
+    A subclass is final, states one formula in ``evaluate`` and has no other state than its fields.
     """
 
     @abstractmethod
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         """State the formula, elementwise; ``step`` is a float array of the library ``xp``."""
 
     @overload
@@ -84,11 +84,11 @@ class Schedule(ABC):
         if not self._is_ready:
             raise ScheduleError(f"{self!r}: its lengths are still open. Call .over(Run(total_steps=…)) first.")
         if isinstance(step, int | float):
-            return float(self._values(np.float64(step), np))
+            return float(self.evaluate(np.float64(step), np))
         steps, xp = namespace(step)
         if xp is np and steps.size > _BLOCK:
             return self._in_blocks(steps)
-        return self._values(steps, xp)
+        return self.evaluate(steps, xp)
 
     @property
     def length(self) -> int | None:
@@ -97,9 +97,9 @@ class Schedule(ABC):
         return steps if isinstance(steps, int) else None
 
     @property
-    def is_settled(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether every length is a number, so that the schedule can be called."""
-        return not isinstance(getattr(self, "steps", 0), str) and all(part.is_settled for part in self.parts())
+        return not isinstance(getattr(self, "steps", 0), str) and all(part.is_resolved for part in self.parts())
 
     def over(self, run: Run) -> Self:
         """Return the same schedule with every open length measured on ``run``.
@@ -113,7 +113,7 @@ class Schedule(ABC):
             >>> Linear(start=0.0, end=1.0, steps="5%").over(Run(total_steps=200))
             Linear(start=0.0, end=1.0, steps=10)
         """
-        return self._settle(run, run.length)
+        return self._resolve(run, run.length)
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the named stretches, in order; a name that was not given is read off the direction."""
@@ -190,49 +190,49 @@ class Schedule(ABC):
 
     def clip(self, low: float | None = None, high: float | None = None) -> Clipped:
         """Return this schedule, kept between ``low`` and ``high``."""
-        from warmdown.schedules.wrap import Clipped
+        from warmdown.schedules.value import Clipped
 
         return Clipped(of=self, low=low, high=high)
 
     def stretch(self, steps: Duration) -> Stretched:
         """Return this schedule, slowed or hastened to last ``steps``."""
-        from warmdown.schedules.retimed import Stretched
+        from warmdown.schedules.time import Stretched
 
         return Stretched(of=self, steps=steps)
 
     def delay(self, steps: Duration) -> Delayed:
         """Return this schedule, begun ``steps`` later; until then its first value holds."""
-        from warmdown.schedules.retimed import Delayed
+        from warmdown.schedules.time import Delayed
 
         return Delayed(of=self, steps=steps)
 
     def take(self, steps: Duration) -> Taken:
         """Return the first ``steps`` of this schedule; then the value reached holds."""
-        from warmdown.schedules.retimed import Taken
+        from warmdown.schedules.time import Taken
 
         return Taken(of=self, steps=steps)
 
     def skip(self, steps: Duration) -> Skipped:
         """Return this schedule without its first ``steps``."""
-        from warmdown.schedules.retimed import Skipped
+        from warmdown.schedules.time import Skipped
 
         return Skipped(of=self, steps=steps)
 
     def graft(self, tail: Schedule, at: Duration) -> Grafted:
         """Return this schedule up to ``at``; from there ``tail`` scales the value reached."""
-        from warmdown.schedules.retimed import Grafted
+        from warmdown.schedules.time import Grafted
 
         return Grafted(of=self, tail=tail, at=at)
 
     def named(self, name: str) -> Named:
         """Return this schedule as one phase called ``name``."""
-        from warmdown.schedules.wrap import Named
+        from warmdown.schedules.value import Named
 
         return Named(of=self, name=name)
 
     def noisy(self, spread: float = 0.1, *, seed: int = 0, every: int = 1) -> Noisy:
         """Return this schedule with seeded noise of up to ``spread`` times the value, new ``every`` so many steps."""
-        from warmdown.schedules.wrap import Noisy
+        from warmdown.schedules.value import Noisy
 
         return Noisy(of=self, spread=spread, seed=seed, every=every)
 
@@ -250,12 +250,12 @@ class Schedule(ABC):
 
     @cached_property
     def _is_ready(self) -> bool:
-        """``is_settled``, worked out once: a value does not change."""
-        return self.is_settled
+        """``is_resolved``, worked out once: a value does not change."""
+        return self.is_resolved
 
     # -- how lengths are found: overridden by compositions -----------------------------------------------------
 
-    def _claim(self, run: Run) -> int | None:
+    def _requested_length(self, run: Run) -> int | None:
         """Return the length this schedule asks for, or ``None`` when it takes what is left."""
         if not hasattr(self, "steps"):
             return self.length
@@ -264,23 +264,23 @@ class Schedule(ABC):
         except RunError as error:
             raise type(error)(f"{self!r}: {error}") from None
 
-    def _settle(self, run: Run, room: int | None) -> Self:
-        """Return a copy whose lengths are numbers; ``room`` is what there is left, in clock units."""
-        settled = self.with_parts(lambda part: part._settle(run, room))
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        """Return a copy whose lengths are numbers; ``available`` is what there is left, in clock units."""
+        settled = self.with_parts(lambda part: part._resolve(run, available))
         if not hasattr(self, "steps"):
             return settled
-        steps = self._fit(self._claim(run), room)
+        steps = self._fit(self._requested_length(run), available)
         return replace(settled, steps=steps) if isinstance(self.steps, str) else settled  # type: ignore[call-arg]
 
-    def _fit(self, claim: int | None, room: int | None) -> int:
-        if claim is None and room is None:
+    def _fit(self, claim: int | None, available: int | None) -> int:
+        if claim is None and available is None:
             raise ScheduleError(f"{self!r}: 'rest' of what? Give the run a length: Run(total_steps=…).")
-        if claim is not None and room is not None and claim > room:
-            raise ScheduleError(f"{self!r}: {claim} steps do not fit into the {room} that are left. Shorten it.")
-        return room if claim is None else claim  # type: ignore[return-value]
+        if claim is not None and available is not None and claim > available:
+            raise ScheduleError(f"{self!r}: {claim} steps do not fit into the {available} that are left. Shorten it.")
+        return available if claim is None else claim  # type: ignore[return-value]
 
     def _direction(self) -> str:
-        if not self.is_settled or self.length is None:
+        if not self.is_resolved or self.length is None:
             return re.sub(r"_", " ", kind_of(type(self)))
         first, last = self(0), self(self.length)
         return "stable" if first == last else "warmup" if first < last else "decay"
@@ -290,7 +290,7 @@ class Schedule(ABC):
         values = np.empty_like(flat)
         for start in range(0, flat.size, _BLOCK):
             block = slice(start, start + _BLOCK)
-            values[block] = self._values(flat[block], np)
+            values[block] = self.evaluate(flat[block], np)
         return values.reshape(steps.shape)
 
     def __post_init__(self) -> None:

@@ -18,8 +18,8 @@ from warmdown.errors import ScheduleError
 from warmdown.run import Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
 from warmdown.schedules.curves import Constant
-from warmdown.schedules.retimed import Delayed, Skipped
-from warmdown.schedules.wrap import Clipped, Named, Noisy
+from warmdown.schedules.time import Delayed, Skipped
+from warmdown.schedules.value import Clipped, Named, Noisy
 
 
 @final
@@ -66,10 +66,10 @@ class Chain(Schedule):
         return None if None in lengths else sum(length or 0 for length in lengths)
 
     @property
-    def is_settled(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether every member is, and all but the last have an end."""
         ended = all(member.length is not None for member in self.members[:-1])
-        return ended and all(member.is_settled for member in self.members)
+        return ended and all(member.is_resolved for member in self.members)
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the members' phases, each moved to its place."""
@@ -87,23 +87,23 @@ class Chain(Schedule):
         """Step at which each member begins."""
         return [0, *accumulate(member.length or 0 for member in self.members[:-1])]
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is np:
             return self._numpy_values(np.asarray(step))
         seams = self._seams
-        value = self.members[-1]._values(step - seams[-1], xp)
+        value = self.members[-1].evaluate(step - seams[-1], xp)
         for member, (start, stop) in reversed(list(zip(self.members[:-1], pairwise(seams), strict=True))):
-            value = xp.where(step < stop, member._values(step - start, xp), value)
+            value = xp.where(step < stop, member.evaluate(step - start, xp), value)
         return value
 
     def _numpy_values(self, step: Any) -> Any:
         """Ask each member for its own steps alone, so that a chain costs what its parts cost."""
         if step.ndim == 0:
             index, seam = self.at(float(step))
-            return self.members[index]._values(step - seam, np)
+            return self.members[index].evaluate(step - seam, np)
         values = np.empty_like(step)
         for member, seam, mine in self._shares_of(step):
-            values[mine] = member._values(step[mine] - seam, np)
+            values[mine] = member.evaluate(step[mine] - seam, np)
         return values
 
     def _shares_of(self, step: Any) -> Iterable[tuple[Schedule, int, Any]]:
@@ -116,28 +116,29 @@ class Chain(Schedule):
             mine = [which == index for index in range(len(seams))]
         return zip(self.members, seams, mine, strict=True)
 
-    def _claim(self, run: Run) -> int | None:
-        claims = [member._claim(run) for member in self.members]
+    def _requested_length(self, run: Run) -> int | None:
+        claims = [member._requested_length(run) for member in self.members]
         return None if None in claims else sum(claim or 0 for claim in claims)
 
-    def _settle(self, run: Run, room: int | None) -> Self:
-        members = _within((*map(_with_an_end, self.members[:-1]), self.members[-1]), run, room)
-        claims = [member._claim(run) for member in members]
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        members = _within((*map(_with_an_end, self.members[:-1]), self.members[-1]), run, available)
+        claims = [member._requested_length(run) for member in members]
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
             raise ScheduleError(
                 f"{self!r}: {open_ends} phases take the rest of the run. Only one can; give the others a length."
             )
-        if room is not None and fixed > room:
+        if available is not None and fixed > available:
             needs = " + ".join(str(claim) for claim in claims if claim is not None)
             total = f" = {fixed}" if len(claims) - open_ends > 1 else ""
             raise ScheduleError(
-                f"Chain: its phases need {needs}{total} steps, and the run has {room}. "
+                f"Chain: its phases need {needs}{total} steps, and the run has {available}. "
                 "Shorten a phase, give shares like '5%', or lengthen the run."
             )
-        left = None if room is None else room - fixed
+        left = None if available is None else available - fixed
         settled = (
-            member._settle(run, left if claim is None else claim) for member, claim in zip(members, claims, strict=True)
+            member._resolve(run, left if claim is None else claim)
+            for member, claim in zip(members, claims, strict=True)
         )
         return replace(self, members=tuple(settled))
 
@@ -174,14 +175,14 @@ class Product(Schedule):
         """Return the phases of the factor that has most to tell."""
         return max((part.phases() for part in _moving(self.factors) or self.factors), key=len)
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
-        value = self.factors[0]._values(step, xp)
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        value = self.factors[0].evaluate(step, xp)
         for factor in self.factors[1:]:
-            value = value * factor._values(step, xp)
+            value = value * factor.evaluate(step, xp)
         return value
 
-    def _claim(self, run: Run) -> int | None:
-        return _longest(part._claim(run) for part in _moving(self.factors))
+    def _requested_length(self, run: Run) -> int | None:
+        return _longest(part._requested_length(run) for part in _moving(self.factors))
 
 
 @final
@@ -216,24 +217,24 @@ class Sum(Schedule):
         """Return the phases of the term that has most to tell."""
         return max((part.phases() for part in _moving(self.terms) or self.terms), key=len)
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
-        value = self.terms[0]._values(step, xp)
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        value = self.terms[0].evaluate(step, xp)
         for term in self.terms[1:]:
-            value = value + term._values(step, xp)
+            value = value + term.evaluate(step, xp)
         return value
 
-    def _claim(self, run: Run) -> int | None:
-        return _longest(part._claim(run) for part in _moving(self.terms))
+    def _requested_length(self, run: Run) -> int | None:
+        return _longest(part._requested_length(run) for part in _moving(self.terms))
 
 
-def _within(members: tuple[Schedule, ...], run: Run, room: int | None) -> tuple[Schedule, ...]:
+def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
     """Let seams be rounded, and not lengths, where lengths that were each rounded up would not fit together.
 
     Two halves of 5 steps are 3 and 3 by themselves; their seams at 2.5 and 5 make them 3 and 2.
     """
-    claims = [member._claim(run) for member in members]
+    claims = [member._requested_length(run) for member in members]
     exact = [_exact(member, claim, run) for member, claim in zip(members, claims, strict=True)]
-    if room is None or not sum(exact) <= room < sum(claim or 0 for claim in claims):
+    if available is None or not sum(exact) <= available < sum(claim or 0 for claim in claims):
         return members
     seams = [int(seam + Fraction(1, 2)) for seam in accumulate(exact, initial=Fraction(0))]
     return tuple(
@@ -271,7 +272,7 @@ def _lasting(member: Schedule, steps: int) -> Schedule:
 
 def _with_an_end(member: Schedule) -> Schedule:
     """Let a part without an end take the rest, when other parts follow it."""
-    endless = member.is_settled and member.length is None and not has_open_length(member)
+    endless = member.is_resolved and member.length is None and not has_open_length(member)
     return member.take("rest") if endless else member
 
 

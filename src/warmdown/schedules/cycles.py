@@ -11,7 +11,7 @@ from typing import Any, Self, final
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
-from warmdown.schedules.curves.way import from_zero
+from warmdown.schedules.interpolate import from_zero
 
 _MANY_CYCLES = 100
 """Up to here each cycle is a phase of its own."""
@@ -59,7 +59,7 @@ class Triangle(Schedule):
         """Return the way up and the way down."""
         return Phase("up", 0, self.up), Phase("down", self.up, self.length)
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         at = xp.clip(step, 0, self.length)
         rising, falling = at / max(self.up, 1), (self.length - at) / max(self.down, 1)
         share = xp.where(at < self.up, rising, falling if self.down else 1.0)
@@ -104,17 +104,17 @@ class Repeat(Schedule):
             raise ScheduleError(f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that shrink would end at once.")
         if self.of.length == 0:
             raise ScheduleError(f"Repeat(of={self.of!r}): a cycle of 0 steps never moves on. Give it at least 1 step.")
-        if self.of.is_settled and self.of.length is None and not has_open_length(self.of):
+        if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
             raise ScheduleError(f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps).")
-        if self.times is None and isinstance(self.decay, Schedule) and not self.decay.is_settled:
+        if self.times is None and isinstance(self.decay, Schedule) and not self.decay.is_resolved:
             raise ScheduleError(
                 f"Repeat(decay={self.decay!r}): a share of cycles without end. Give times, or its steps as a number."
             )
 
     @property
-    def is_settled(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether the cycle has a length, and its decay too."""
-        return self.of.length is not None and super().is_settled
+        return self.of.length is not None and super().is_resolved
 
     @property
     def length(self) -> int | None:
@@ -131,11 +131,11 @@ class Repeat(Schedule):
         seams = [math.ceil(self._start(number)) for number in range(self.times + 1)]
         return tuple(Phase(f"cycle {i + 1}", seams[i], seams[i + 1]) for i in range(self.times))
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         at = from_zero(step, xp)
         cycle = self._cycle(at, xp)
         within = (at - self._start(cycle)) / self.grow**cycle
-        return self._height(cycle, xp) * self.of._values(within, xp)
+        return self._height(cycle, xp) * self.of.evaluate(within, xp)
 
     def _cycle(self, at: Steps, xp: Namespace) -> Values:
         first: Any = self.of.length
@@ -153,21 +153,21 @@ class Repeat(Schedule):
         return first * cycle if self.grow == 1 else first * (self.grow**cycle - 1) / (self.grow - 1)
 
     def _height(self, cycle: Values, xp: Namespace) -> Values:
-        return self.decay._values(cycle, xp) if isinstance(self.decay, Schedule) else self.decay**cycle
+        return self.decay.evaluate(cycle, xp) if isinstance(self.decay, Schedule) else self.decay**cycle
 
-    def _claim(self, run: Run) -> int | None:
+    def _requested_length(self, run: Run) -> int | None:
         if self.times is None:
             return None
-        claim = self.of._claim(run)
+        claim = self.of._requested_length(run)
         return None if claim is None else replace(self, of=_OfLength(steps=claim)).length
 
-    def _settle(self, run: Run, room: int | None) -> Self:
-        if self.times is not None and room is not None and self.of._claim(run) is None:
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        if self.times is not None and available is not None and self.of._requested_length(run) is None:
             unit = replace(self, of=_OfLength(steps=10**6)).length or 1
-            room = room * 10**6 // unit
+            available = available * 10**6 // unit
         decay = self.decay.over(Run(total_steps=self.times)) if isinstance(self.decay, Schedule) else self.decay
-        is_measured = self.of.is_settled and self.of.length is not None
-        return replace(self, of=self.of if is_measured else self.of._settle(run, room), decay=decay)
+        is_measured = self.of.is_resolved and self.of.length is not None
+        return replace(self, of=self.of if is_measured else self.of._resolve(run, available), decay=decay)
 
 
 @final
@@ -206,7 +206,7 @@ class Chebyshev(Schedule):
         if not 0 <= self.order <= 30:
             raise ScheduleError(f"Chebyshev(order={self.order}): an order from 0 to 30 is needed.")
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         count = 2**self.order
         at = xp.floor(from_zero(step, xp)) % count
         place = xp.zeros_like(step)
@@ -225,5 +225,5 @@ class _OfLength(Schedule):
 
     steps: Duration = "rest"
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return xp.zeros_like(step)

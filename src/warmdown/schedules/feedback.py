@@ -15,8 +15,8 @@ from warmdown.run import Duration, Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
 from warmdown.schedules.compose import Chain
 from warmdown.schedules.cycles import Repeat
-from warmdown.schedules.memory import NOTHING_SEEN, Memory, level_at, read_memory
-from warmdown.schedules.retimed import Delayed, Grafted, Skipped, Stretched, Taken
+from warmdown.schedules.feedback_state import NOTHING_SEEN, Memory, level_at, read_memory
+from warmdown.schedules.time import Delayed, Grafted, Skipped, Stretched, Taken
 
 Mode: TypeAlias = Literal["min", "max"]
 Threshold: TypeAlias = Literal["rel", "abs"]
@@ -75,7 +75,7 @@ class Plateau(Schedule):
             raise ScheduleError(f"Plateau(low={self.low}): the smallest factor lies between 0 and 1.")
 
     @property
-    def is_settled(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether patience and cooldown are measured."""
         return _is_measured(self.patience) and _is_measured(self.cooldown)
 
@@ -117,10 +117,10 @@ class Plateau(Schedule):
         """Return plain data; what was observed is no part of it."""
         return {key: value for key, value in super().to_dict().items() if key != "seen"}
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return level_at(self.seen, step, xp)
 
-    def _settle(self, run: Run, room: int | None) -> Self:
+    def _resolve(self, run: Run, available: int | None) -> Self:
         return replace(self, patience=_measured(self, "patience", run), cooldown=_measured(self, "cooldown", run))
 
 
@@ -219,7 +219,7 @@ class Greedy(Schedule):
         """Return plain data; what was observed is no part of it."""
         return {key: value for key, value in super().to_dict().items() if key != "seen"}
 
-    def _values(self, step: Steps, xp: Namespace) -> Values:
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return level_at(self.seen, step, xp)
 
 

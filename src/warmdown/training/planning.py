@@ -80,11 +80,11 @@ def plan_of(given: Any, run: Run, facts: Facts) -> Plan | None:
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
     if isinstance(given, str | PathLike):
-        from warmdown.spec.plans import load
+        from warmdown.planfile.plans import load
 
         return load(Path(given), run=run, loaders=facts)
     if isinstance(given, Mapping):
-        from warmdown.spec.plans import plan_from_dict
+        from warmdown.planfile.plans import plan_from_dict
 
         return plan_from_dict(given, run=run, loaders=facts)
     return None
@@ -178,13 +178,13 @@ def _metrics_of(plan: Plan) -> set[str]:
         own: set[str] = {metric} if isinstance(metric, str) else set()
         return own.union(*map(inside, schedule.parts()))
 
-    return set().union(*(inside(schedule) for target in plan.targets for schedule in target.meaning.schedules()))
+    return set().union(*(inside(schedule) for target in plan.targets for schedule in target.rule.schedules()))
 
 
 def _data(given: Any) -> Any:
     if not isinstance(given, str | PathLike):
         return given
-    from warmdown.spec.reading import parsed, read_text
+    from warmdown.planfile.text import parsed, read_text
 
     try:
         return parsed(given, read_text(Path(given))).data
@@ -193,6 +193,6 @@ def _data(given: Any) -> Any:
 
 
 def _number(fact: Any) -> Any:
-    from warmdown.spec.arithmetic import number_in
+    from warmdown.expressions import number_in
 
     return number_in(fact) if isinstance(fact, str) and number_in(fact) is not None else fact

@@ -15,7 +15,7 @@ from warmdown.compat.lr_scheduler.formula import Standing
 from warmdown.compat.lr_scheduler.given import Given, floats, one_a_group, require_optimizer, say_verbose_is_gone
 from warmdown.errors import ScheduleError, TrainingError
 from warmdown.schedules.feedback import Plateau
-from warmdown.schedules.memory import Memory
+from warmdown.schedules.feedback_state import Memory
 
 
 class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):

@@ -41,7 +41,7 @@ class Planned(StatefulSchedulerBase):
 
     def _begin(self) -> None:
         """Make the schedule, write its first value, and write again whenever the optimizer was loaded."""
-        self._meaning = self._make(vars(self))
+        self._rule = self._make(vars(self))
         self._open_writer()
         self.step_update(0)
         _rewrite_after_loading(self)
@@ -71,9 +71,9 @@ class Planned(StatefulSchedulerBase):
         self._writer = self._field.writing(_again_and_again(self._writing))
 
     @property
-    def meaning(self) -> Scale:
+    def rule(self) -> Scale:
         """The schedule, as warmdown's own: what each group's base value is multiplied by, and what is added."""
-        return self._meaning
+        return self._rule
 
     def get_updated_values(self, num_updates: int) -> list[float]:
         """Return each group's value after ``num_updates`` updates.
@@ -90,7 +90,7 @@ class Planned(StatefulSchedulerBase):
     def _look_ahead(self, step: int) -> None:
         """Ask the schedule once for many steps: a call of it costs the same for one as for a window of them."""
         bases: Any = np.asarray(self.base_lr_values)
-        rows = self._meaning.value(np.arange(step, step + _WINDOW)[:, np.newaxis], bases)
+        rows = self._rule.value(np.arange(step, step + _WINDOW)[:, np.newaxis], bases)
         self._seen_from, self._seen = step, np.broadcast_to(rows, (_WINDOW, bases.size)).tolist()
 
     def _meet_new_groups(self) -> None:
@@ -122,11 +122,11 @@ class Planned(StatefulSchedulerBase):
 
     def _resume(self, arguments: Mapping[str, Any], count: int) -> None:
         try:
-            meaning = self._make(arguments)
+            rule = self._make(arguments)
         except (WarmdownError, TypeError) as error:
             raise StateError(f"{type(self).__name__}.load_state_dict: {error}") from error
         vars(self).update(arguments)
-        self._meaning, self._num_updates, self._seen = meaning, count, []
+        self._rule, self._num_updates, self._seen = rule, count, []
         self._rewrite()
 
     def _rewrite(self) -> None:

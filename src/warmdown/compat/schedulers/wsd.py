@@ -232,7 +232,7 @@ def wsd_meaning(
     is_continuation_from_checkpoint: bool,
 ) -> Scale:
     """Return :class:`WSDLrScheduler`'s schedule; the names are those of its state."""
-    return periods_meaning(
+    return periods_rule(
         checkpoints=estimate_checkpoint_steps(total_steps, num_checkpoints),
         warmup=0 if is_continuation_from_checkpoint else num_warmup_steps,
         decay_phase_ratio=decay_phase_ratio,
@@ -242,7 +242,7 @@ def wsd_meaning(
     )
 
 
-def periods_meaning(
+def periods_rule(
     *,
     checkpoints: Sequence[int],
     warmup: int,

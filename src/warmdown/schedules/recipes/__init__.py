@@ -2,5 +2,5 @@
 
 from warmdown.schedules.recipes.cyclic import *
 from warmdown.schedules.recipes.registry import *
-from warmdown.schedules.recipes.trunks import *
-from warmdown.schedules.recipes.warmed import *
+from warmdown.schedules.recipes.warmup import *
+from warmdown.schedules.recipes.wsd import *

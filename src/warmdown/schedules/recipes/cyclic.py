@@ -23,9 +23,9 @@ from warmdown.schedules.base import Schedule
 from warmdown.schedules.compose import Chain
 from warmdown.schedules.curves import Cosine, ExponentialDecay, Linear
 from warmdown.schedules.cycles import Triangle
-from warmdown.schedules.meaning import Scale, Set
 from warmdown.schedules.recipes.shapes import Shape, curve_of
-from warmdown.schedules.recipes.warmed import with_warmup
+from warmdown.schedules.recipes.warmup import with_warmup
+from warmdown.schedules.rule import Scale, Set
 
 
 def one_cycle(

@@ -7,7 +7,7 @@ __all__ = ["recipes"]
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warmdown.schedules.recipes import cyclic, trunks, warmed
+from warmdown.schedules.recipes import cyclic, warmup, wsd
 
 
 def recipes() -> Mapping[str, Callable[..., Any]]:
@@ -17,5 +17,5 @@ def recipes() -> Mapping[str, Callable[..., Any]]:
         >>> "warmup_cosine" in recipes()
         True
     """
-    found = {name: getattr(room, name) for room in (cyclic, trunks, warmed) for name in room.__all__}
+    found = {name: getattr(available, name) for available in (cyclic, wsd, warmup) for name in available.__all__}
     return dict(sorted(found.items()))

@@ -164,7 +164,7 @@ class SavePlanCallback(TrainerCallback):
         if not _is_ours(self.path):
             trainer.print(f"{self.path} is another's file: the plan of this run is not written down beside it.")
             return
-        from warmdown.spec.writing import dumps, write_text
+        from warmdown.planfile.writing import dumps, write_text
 
         try:
             text = dumps(_followed(trainer.scheduler))

@@ -1,1 +1,0 @@
-"""What a person uses: a terminal and a page."""

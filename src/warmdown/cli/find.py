@@ -1,0 +1,70 @@
+"""``warmdown find``: a range test of a task."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warmdown.cli.say import say
+from warmdown.cli.signals import ends_by_ctrl_c, look_here
+from warmdown.errors import ScheduleError
+from warmdown.files import require_writable_file
+from warmdown.planfile.writing import writing_to
+
+
+@click.command(name="find")
+@click.option("--task", default="digits", show_default=True, help="digits, fashion, text, or module:function.")
+@click.option("--target", default="lr", show_default=True, help="What is swept: lr, weight_decay, momentum …")
+@click.option("--start", type=float, default=1e-5, show_default=True, help="First value.")
+@click.option("--end", type=float, default=10.0, show_default=True, help="Last value.")
+@click.option("--steps", type=int, default=100, show_default=True, help="Updates from the first to the last.")
+@click.option("--shape", default="exponential", show_default=True, help="exponential or linear.")
+@click.option("--repeats", type=int, default=3, show_default=True, help="Passes, each with other random numbers.")
+@click.option("--smoothing", type=float, default=0.03, show_default=True, help="Width of the smoothing, of the sweep.")
+@click.option("--stop-at", type=float, default=4.0, show_default=True, help="How far the loss may rise; inf: any.")
+@click.option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
+@click.option("--accumulate", type=int, default=1, show_default=True, help="Batches that make an update.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seeds weights, order and intervals.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a picture too: .png, .svg, .html, or .json.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(out: Path | None, as_json: bool, **how: Any) -> None:
+    """Sweep a rate over a task's first updates and read good rates off the loss."""
+    if out is not None and out.suffix not in (".png", ".svg", ".html", ".json"):
+        raise ScheduleError(f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json.")
+    if out is not None:
+        require_writable_file(out, f"find(--out {out})")
+    with ends_by_ctrl_c("A range test leaves nothing behind."):
+        test = _test(**how)
+    say(json.dumps(test.to_dict()) if as_json else test.terminal())
+    if out is not None:
+        with writing_to(out):
+            test.save(out)
+        say(f"Written to {out}.", err=True)
+
+
+def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: Any) -> Any:
+    import torch
+
+    from warmdown.experiments import find_rate
+    from warmdown.training import task_of
+    from warmdown.training.rng import seed_everything
+    from warmdown.training.tasks.run import TaskTrainer
+
+    look_here()
+    torch.set_num_threads(1)  # small models are slower on several
+    seed_everything(seed)
+    made = task_of(task)
+    trainer = TaskTrainer(made, lr=made.lr, callbacks=(), seed=seed)
+    return find_rate(
+        trainer,
+        data=made.train,
+        per_device_batch_size=batch_size or made.batch_size,
+        gradient_accumulation_steps=accumulate,
+        seed=seed,
+        **how,
+    )

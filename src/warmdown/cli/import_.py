@@ -1,0 +1,82 @@
+"""``warmdown import``: another library's configuration, or a class of it, as a plan."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from warmdown.cli.options import is_file
+from warmdown.cli.say import say
+from warmdown.errors import SpecError
+from warmdown.run import Run
+
+
+@click.command("import")
+@click.argument("source")
+@click.option("--param", "-p", multiple=True, metavar="NAME=VALUE", help="An argument of the class; may come again.")
+@click.option("--mode", type=click.Choice(["faithful", "corrected"]), default="faithful", show_default=True,
+              help="Bug for bug, or as documented.")  # fmt: skip
+@click.option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
+@click.option("--lr", type=float, help="Base learning rate.")
+@click.option("--allow", multiple=True, help="A module that classes may be taken from; may come again.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to a file (.yaml, .json).")
+def command(
+    source: str,
+    param: tuple[str, ...],
+    mode: Any,
+    total_steps: int | None,
+    lr: float | None,
+    allow: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    """Turn SOURCE into a plan and say where the original parts from its documentation.
+
+    SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file holds a class_path and
+    init_args, or the settings of transformers (lr_scheduler_type …) or OneTrainer (learning_rate_scheduler …).
+
+    \b
+    warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
+    warmdown import training_args.json --total-steps 5000 --out plan.yaml
+    """  # noqa: D301  # click reads the backspace
+    from warmdown.importing import from_settings
+    from warmdown.planfile import dumps, save
+
+    settings = _settings(source, param)
+    if lr is not None:
+        Run(lr=lr)  # refuses what is no rate
+    plan = from_settings(settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow)
+    say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
+
+
+def _say(line: str) -> None:
+    say(f"# {line}", err=True)
+
+
+def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
+    from warmdown.planfile.text import from_yaml, parsed, read_text
+
+    given = [_split(one) for one in params]
+    if not is_file(source):
+        arguments = {name: from_yaml(value).data for name, value in given}
+        return {"class_path": source, "init_args": arguments}
+    if given:
+        raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
+    try:
+        data = parsed(source, read_text(source)).data
+    except SpecError as error:
+        raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
+    if not isinstance(data, Mapping):
+        raise SpecError([f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."])
+    return data
+
+
+def _split(one: str) -> tuple[str, str]:
+    name, sign, value = one.partition("=")
+    if not sign or not name:
+        raise SpecError([f"--param {one}: write it NAME=VALUE, like gamma=0.5."])
+    return name, value

@@ -1,0 +1,130 @@
+"""The command ``warmdown``: its names, each loaded when it is called, and how an error leaves it."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "INTERRUPTED", "LazyGroup", "Unusable", "main"]
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from warmdown import __version__
+from warmdown.errors import MissingExtra, WarmdownError, nearest
+from warmdown.printable import printable
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and what is said about it before it is loaded.
+
+    Args:
+        where: ``module:function`` under ``warmdown.cli``.
+        help: One line for ``warmdown --help``.
+        extra: The extra whose libraries it needs, if any.
+    """
+
+    where: str
+    help: str
+    extra: str = ""
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "list": Entry("list:command", "Every shape and recipe: one line and a sparkline."),
+    "show": Entry("show:command", "A plan or shape as a curve, a table or a picture."),
+    "check": Entry("check:command", "What is wrong with a plan, before it runs."),
+    "train": Entry("train:command", "Train the demo model under a plan.", "train"),
+    "studio": Entry("studio:command", "Design a plan on a page in the browser.", "studio"),
+    "find": Entry("find:command", "Find a learning rate by a range test.", "train"),
+    "compare": Entry("compare:command", "Train under several plans and compare the results.", "train"),
+    "search": Entry("search:command", "Search the numbers of a plan.", "sweep"),
+    "suggest": Entry("suggest:command", "Suggest a plan for a run."),
+    "lint": Entry("lint:command", "Find scheduler mistakes in Python code.", "lint"),
+    "import": Entry("import_:command", "Turn another library's configuration into a plan."),
+}
+
+
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
+
+
+class Unusable(click.ClickException):
+    """An error of the user's making: its message on stderr, no traceback, exit code 2."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called.
+
+    Args:
+        entries: Every command by its name.
+    """
+
+    def __init__(self, *args: Any, entries: Mapping[str, Entry] = COMMANDS, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which a person meets them."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        entry = self.entries.get(cmd_name)
+        return None if entry is None else _load(cmd_name, entry)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names; say the nearest when there is none."""
+        if args[0] not in self.entries and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}. {nearest(args[0], self.entries)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; warmdown's own errors end as a message and exit code 2, Ctrl-C with 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)  # a terminal has written ^C on the line before
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.ClickException as error:
+            error.message = printable(error.message)  # type: ignore[misc]  # it may quote the name of a file
+            raise
+        except WarmdownError as error:
+            raise Unusable(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="warmdown")
+def main() -> None:
+    """Schedules for everything that a training run turns: see, check and run them."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without braille shows question marks, not a traceback
+
+
+def _load(name: str, entry: Entry) -> click.Command:
+    module, function = entry.where.split(":")
+    path = f"warmdown.cli.{module}"
+    try:
+        command: click.Command = getattr(import_module(path), function)
+    except ModuleNotFoundError as error:
+        _say_what_is_missing(name, entry, path, error)
+    return command
+
+
+def _say_what_is_missing(name: str, entry: Entry, path: str, error: ModuleNotFoundError) -> NoReturn:
+    missing = error.name or "a library"
+    if missing == path:
+        raise Unusable(f"warmdown {name}: this command is not part of warmdown {__version__}. Upgrade it.") from error
+    if missing.startswith("warmdown") or not entry.extra:  # a bug of ours: keep its traceback
+        raise error
+    raise Unusable(str(MissingExtra(f"warmdown {name}", missing, entry.extra))) from error

@@ -1,0 +1,140 @@
+"""``warmdown show``: a plan as a curve in the terminal, as numbers, or as a file."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from warmdown.cli.options import bases_told, plan_options, read_plan, run_options, run_told
+from warmdown.cli.say import say
+from warmdown.errors import SpecError
+
+if TYPE_CHECKING:
+    from warmdown.plan import Plan
+    from warmdown.plot import Groups, Moment
+
+_PICTURES = (".png", ".svg", ".html")
+_NUMBERS = (".csv", ".json")
+_PLANS = (".yaml", ".yml")
+_ROWS_FOR_THE_EYE = 21
+
+
+@click.command("show")
+@plan_options
+@run_options
+@click.option("--log", is_flag=True, help="Draw values on a logarithmic axis.")
+@click.option(
+    "--format", "form", type=click.Choice(("table", "csv", "json")), help="Rows of step, target, value; no picture."
+)
+@click.option("--group", "groups", multiple=True, metavar="NAME=LR", help="Show a parameter group with its own rate.")
+@click.option("--points", type=click.IntRange(2, 10_000_000), metavar="N", help="Rows of each target, at most.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a file: .png .svg .html (a picture), .csv .json (rows), .yaml (the plan).",
+)
+@click.option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
+def command(
+    given: str,
+    params: tuple[str, ...],
+    allow: tuple[str, ...],
+    more: tuple[str, ...],
+    log: bool,
+    form: str | None,
+    groups: tuple[str, ...],
+    points: int | None,
+    out: Path | None,
+    width: int | None,
+    **facts: str | None,
+) -> None:
+    """Show a plan file, a shape or a recipe (see 'warmdown list'), or another library's class by its path.
+
+    \b
+    warmdown show plan.yaml --total-steps 10000 --lr 3e-4
+    warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
+    warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
+    """  # noqa: D301  # click reads the backspace
+    plan = read_plan(given, params, run_told(more, **facts), allow)
+    bases = bases_told(groups)
+    if out is not None:
+        _write(plan, out, points=points, log=log, title=given, groups=bases)
+    elif form is not None:
+        say(_numbers(plan, form, points, bases).removesuffix("\n"))
+    else:
+        say(_picture(plan, log=log, width=width, groups=bases), coloured=True)
+
+
+def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None) -> str:
+    """Return the curve, what it shows in words, and the values where something happens."""
+    from warmdown.plot import summary, table, terminal
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    columns = width or min(shutil.get_terminal_size().columns, 100)
+    told = "\n\n".join(textwrap.fill(paragraph, columns) for paragraph in summary(plan, groups=groups).split("\n\n"))
+    curve = terminal(plan, log=log, width=columns, colour=colour, groups=groups)
+    return "\n\n".join([curve, told, _key_values(table(plan, groups=groups))])
+
+
+def _key_values(moments: list[Moment]) -> str:
+    """Return columns of step, what happens there, and every target's value."""
+    from warmdown.plot import count, number
+
+    labels = list(moments[0].values) if moments else []
+    lines = [("step", "", *labels)]
+    lines += [(count(at.step), at.what, *(number(value) for value in at.values.values())) for at in moments]
+    wide = [max(len(line[column]) for line in lines) for column in range(2 + len(labels))]
+    return "\n".join(_in_columns(line, wide) for line in lines)
+
+
+def _in_columns(line: Iterable[str], wide: list[int]) -> str:
+    step, what, *values = line
+    cells = [f"{step:>{wide[0]}}", f"{what:<{wide[1]}}"]
+    cells += [f"{value:>{width}}" for value, width in zip(values, wide[2:], strict=True)]
+    return "  ".join(cells).rstrip()
+
+
+def _numbers(plan: Plan, form: str, points: int | None, groups: Groups | None) -> str:
+    from warmdown.plot import export
+
+    as_text = {"table": export.as_table, "csv": export.as_csv, "json": export.as_json}[form]
+    _warn_of_factors(plan, groups)
+    many = points or (_ROWS_FOR_THE_EYE if form == "table" else export.POINTS)
+    return as_text(export.rows(plan, points=many, groups=groups))
+
+
+def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
+    """Say on the other stream which numbers are not in the unit of their field."""
+    from warmdown.schedules import Scale
+
+    known = {"lr"} if groups or plan.run.lr is not None else set()
+    unknown = [t.name for t in plan.targets if isinstance(t.rule, Scale) and t.name not in known]
+    for name in dict.fromkeys(unknown):
+        way_out = " Give --lr for rates." if name == "lr" else ""
+        say(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
+
+
+def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
+    from warmdown import planfile, plot
+    from warmdown.planfile.writing import write_text, writing_to
+
+    ending = out.suffix.lower()
+    if ending in _PICTURES:
+        with writing_to(out):
+            plot.save(plan, out, groups=groups, **how)
+    elif ending in _NUMBERS:
+        write_text(out, _numbers(plan, ending[1:], points, groups))
+    elif ending in _PLANS:
+        planfile.save(plan, out)
+    else:
+        known = ", ".join((*_PICTURES, *_NUMBERS, *_PLANS))
+        raise SpecError([f"--out {out}: the ending says what is written, and this is none of {known}."])
+    say(f"wrote {out}", err=True)

@@ -1,0 +1,107 @@
+"""``warmdown studio``: design a plan on a page in the browser."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from warmdown.cli.say import say
+from warmdown.errors import SpecError
+
+if TYPE_CHECKING:
+    from warmdown.studio.draft.pieces import Draft
+
+_DEFAULT_PORT = 8421
+
+
+@click.command("studio")
+@click.argument("given", metavar="[FILE]", required=False)
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Port [8421]; 0 takes any free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--watch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Show the runs recorded under DIR, as they go.",
+)
+@click.option("--framed", is_flag=True, hidden=True, help="Let a notebook on this machine show the page in a frame.")
+def command(given: str | None, port: int | None, no_browser: bool, watch: Path | None, framed: bool) -> None:
+    """Design a plan on a page in the browser. Without FILE the page starts with situations to choose from.
+
+    The page reads and writes plan files in FILE's folder (without FILE in the current one), and nowhere else. It
+    listens on this machine alone, and answers only who has the address that is printed.
+
+    \b
+    warmdown studio
+    warmdown studio plan.yaml
+    warmdown studio --watch runs/
+    warmdown studio 'http://127.0.0.1:8421/#plan=…'
+    """  # noqa: D301  # click reads the backspace
+    from warmdown.studio.serve import Start, serve
+
+    if framed:
+        _end_with_standard_input()
+    folder, file, draft = _what_to_show(given)
+    if given and "#plan=" in given and not framed:  # a notebook hands over a plan of its own process
+        _refuse_classes(draft)
+    start = Start(folder, draft, file, _DEFAULT_PORT if port is None else port, watch, not no_browser, framed, _say)
+    try:
+        serve(start)
+    except OSError as error:
+        told = f"--port {start.port}: {error.strerror}. Give another one, or --port 0 for any that is free."
+        raise SpecError([told]) from None
+
+
+def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
+    """Return the folder, the file's name in it, and the draft to begin with."""
+    from warmdown.planfile.text import is_json
+    from warmdown.studio.draft.opening import opened
+    from warmdown.studio.draft.pieces import Draft
+    from warmdown.studio.draft.stored import from_fragment
+    from warmdown.studio.security.folder import Folder
+
+    if given is None:
+        return Path.cwd(), "", Draft()
+    if "#plan=" in given:
+        return Path.cwd(), "", from_fragment(given.partition("#")[2])
+    path = Path(given)
+    if not path.parent.is_dir():
+        raise SpecError([f"{given}: there is no folder {path.parent}. Check the path."])
+    folder = Folder(path.parent)
+    try:
+        file = folder.read(path.name)
+    finally:
+        folder.close()
+    return path.parent, path.name, opened(file.text, is_json=is_json(path))
+
+
+def _refuse_classes(draft: Draft) -> None:
+    """Refuse a link that names a class outside the known libraries: links come from elsewhere."""
+    from warmdown.studio.page.asking import needs_yes
+
+    for path in draft.foreign():
+        if path and needs_yes(path):
+            told = f"link: it names {path[:80]!r}, a class that is not of a known library. Links may not do that"
+            raise SpecError([f"{told}; type the class on the page if you trust it."])
+
+
+def _end_with_standard_input() -> None:
+    """End when the notebook does that holds the other end of our standard input."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _say(address: str) -> None:
+    say(f"warmdown studio: {address}\nCtrl+C ends it.")

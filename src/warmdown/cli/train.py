@@ -1,0 +1,200 @@
+"""``warmdown train``: a task under a plan, beside another plan when there is one to compare with."""
+
+from __future__ import annotations
+
+__all__ = ["command"]
+
+import os
+import sys
+from functools import partial
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from warmdown.cli.options import plan_options, read_plan
+from warmdown.cli.say import say
+from warmdown.cli.signals import look_here
+from warmdown.errors import MissingExtra, TrainingError
+from warmdown.lock import Output, locked, require_unlocked
+from warmdown.record import Record
+from warmdown.run import Run
+
+if TYPE_CHECKING:
+    from warmdown.placeholders import Facts
+    from warmdown.plan import Plan
+    from warmdown.training import LatePlan, Outcome
+
+_ANY = (
+    Run(total_steps=1_000_000, epochs=1000, steps_per_epoch=1000, lr=1.0),
+    {"TRAIN_DATALOADER_LEN": 1000, "EVAL_DATALOADER_LEN": 1000},
+)
+"""A run in which every placeholder has a number, to find what else is wrong in a plan."""
+_POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm", "fit")
+
+
+def _options(command: Any) -> Any:
+    """Add what a run can be told."""
+    folder = click.Path(file_okay=False, path_type=Path)
+    count = click.IntRange(1)
+    for option in reversed(
+        [
+            click.option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and draw both."),
+            click.option("--task", default="digits", show_default=True, help="digits, fashion, text, module:function."),
+            click.option("--out", type=folder, help="Folder for all that is written; runs/<plan> when left out."),
+            click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in the folder."),
+            click.option("--checkpoint-every", type=count, metavar="N", help="Updates between two checkpoints."),
+            click.option("--keep", type=count, default=3, show_default=True, help="Checkpoints that are kept."),
+            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
+            click.option("--epochs", type=count, metavar="N", help="Passes over the data."),
+            click.option("--max-steps", type=count, metavar="N", help="Updates to make."),
+            click.option("--lr", type=float, help="Base learning rate."),
+            click.option("--batch-size", type=count, metavar="N", help="Samples in a batch of one process."),
+            click.option("--accumulate", type=count, default=1, show_default=True, help="Batches that make an update."),
+            click.option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none."),
+            click.option("--on-change", type=click.Choice(_POLICIES), default="ask", show_default=True,
+                         help="What happens when the checkpoint was made under another plan."),
+            click.option("--threads", type=count, default=1, show_default=True, help="Threads of torch on the CPU."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command("train")
+@plan_options
+@_options
+def command(
+    given: str,
+    params: tuple[str, ...],
+    allow: tuple[str, ...],
+    against: str | None,
+    out: Path | None,
+    threads: int,
+    **told: Any,
+) -> None:
+    """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
+
+    The same plan, task and seed give the same weights; the digest that is printed tells whether they are.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    look_here()
+    plans = _plans([(given, params)] if against is None else [(given, params), (against, ())], allow)
+    folder = out or Path("runs") / next(iter(plans))
+    with locked([Output(f"train(--out {folder})", folder, is_folder=True)] if is_first_process() else []):
+        if not told["resume"] and is_first_process():
+            _set_aside(folder)
+        runs = {name: _train(name, plan, folder / name if against else folder, **told) for name, plan in plans.items()}
+        if is_first_process():
+            _tell(runs, folder)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, among those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> dict[str, LatePlan]:
+    """Return each plan by its name: a file's is its stem."""
+    from warmdown.training import LatePlan
+    from warmdown.training.planning import run_in
+
+    plans: dict[str, LatePlan] = {}
+    for given, params in asked:
+        path = Path(given)
+        name = path.stem if path.is_file() else given
+        if name in plans:
+            raise TrainingError(f"train(--against {given}): both plans are called {name!r}. Rename one.")
+        read = partial(_read, given, params, allow)
+        plans[name] = LatePlan(read, run_in(path) if path.is_file() else Run())
+        if given != "-":  # standard input is read once, when the run is known
+            plans[name].read(*_ANY)  # mistakes come first
+    return plans
+
+
+def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts) -> Plan:
+    return read_plan(given, params, run, allow, loaders)
+
+
+def _set_aside(folder: Path) -> None:
+    """Move an earlier run out of the way, so that nothing of it is lost or mixed up."""
+    if not any(folder.glob("**/record.jsonl")):
+        return
+    require_unlocked(folder, f"train(--out {folder})")
+    number = next(number for number in count(1) if not folder.with_name(f"{folder.name}.{number}").exists())
+    aside = folder.with_name(f"{folder.name}.{number}")
+    aside.mkdir()
+    # not the folder itself: its lock stays where it is, and Windows moves none in which a file is open
+    for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
+        part.rename(aside / part.name)
+    say(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
+
+
+def _train(name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
+    from warmdown.cli.header import Opening
+    from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
+
+    shows = ProgressBarCallback(f"{name:10}") if sys.stdout.isatty() else LogMetricsCallback(at_most=5)
+    return run_task(task, plan, out=folder, track=_trackers(track), callbacks=[Opening(name), shows], **told)
+
+
+def _trackers(asked: tuple[str, ...]) -> list[str]:
+    if asked == ("none",):
+        return []
+    return list(asked) or (["tensorboard"] if find_spec("tensorboard") else [])
+
+
+def _tell(runs: dict[str, Outcome], folder: Path) -> None:
+    """Show what came out: a picture in the terminal, a table, and where the rest lies."""
+    from warmdown import plot
+    from warmdown.training import curves
+
+    metrics = {name for run in runs.values() for name in run.record.targets() if "/" not in name and name != "loss"}
+    say()
+    drawn = _one_or_many({name: curves(run.record, metrics) for name, run in runs.items()})
+    say(plot.terminal(drawn, colour=True), coloured=True)
+    say()
+    for line in _table(runs):
+        say(line)
+    say()
+    for name, run in runs.items():
+        early = f"  {run.stopped}" if run.stopped else ""
+        say(f"weights of {name}: SHA-256 {run.digest}{early}")
+    drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
+    _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
+
+
+def _one_or_many(records: dict[str, Record]) -> Any:
+    return records if len(records) > 1 else next(iter(records.values()))
+
+
+def _draw(drawn: Any, file: Path, title: str) -> None:
+    from warmdown import plot
+
+    try:
+        written = [plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")]
+    except (MissingExtra, OSError) as error:
+        say(f"no picture: {error}")
+        return
+    say(f"pictures: {', '.join(str(path) for path in written)}")
+
+
+def _table(runs: dict[str, Outcome]) -> list[str]:
+    metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
+    rows = [["", "rate", *(name.replace("eval_", "test ").replace("_", " ") for name in metrics), "updates", "seconds"]]
+    for name, run in runs.items():
+        told = [f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics]
+        rows.append([name, _rate(run.record), *told, str(run.updates), f"{run.seconds:.1f}"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _rate(record: Record) -> str:
+    from warmdown.plot import sparkline
+
+    rates = next((target for target in record.targets() if target.startswith("lr")), "")
+    return sparkline(record.curve(rates)[1], width=20) if rates else ""

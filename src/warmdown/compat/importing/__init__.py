@@ -1,4 +1,0 @@
-"""Other libraries' schedulers as plans of ours."""
-
-from warmdown.compat.importing.entry import *
-from warmdown.compat.importing.settings import *

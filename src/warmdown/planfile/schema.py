@@ -1,0 +1,212 @@
+"""The JSON Schema of plan files, for editors: made from the same signatures and docstrings that reading uses."""
+
+from __future__ import annotations
+
+__all__ = ["PATH", "as_text", "plan_schema", "write"]
+
+import inspect
+import json
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from warmdown.plan import AFTER_END, COUNTS
+from warmdown.planfile.fields import parameters_of
+from warmdown.planfile.schedules import drives_several, shapes
+from warmdown.planfile.writing import write_text
+from warmdown.run import Run
+from warmdown.schedules import Schedule
+
+PATH = Path(__file__).parent.parent / "plan.schema.json"
+"""The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
+
+_NUMBER = {"$ref": "#/$defs/number"}
+_SCHEDULE = {"$ref": "#/$defs/schedule"}
+_SIMPLE: Mapping[Any, Mapping[str, Any]] = {
+    float: _NUMBER,
+    int: {"$ref": "#/$defs/count"},
+    bool: {"type": "boolean"},
+    str: {"type": ["string", "number"]},
+    types.NoneType: {"type": "null"},
+}
+_WELL_KNOWN = {
+    "lr": "Learning rate.",
+    "weight_decay": "Weight decay.",
+    "momentum": "A group's momentum, or its first beta, whichever it has.",
+    "betas[0]": "First beta.",
+    "betas[1]": "Second beta.",
+}
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the schema of a plan file, as JSON Schema 2020-12.
+
+    Example:
+        >>> plan_schema()["properties"]["after_end"]["enum"]
+        ['hold', 'raise']
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "warmdown plan",
+        "description": "What is scheduled: targets by name, and the run they are measured on.",
+        "type": "object",
+        "properties": {
+            "run": {"$ref": "#/$defs/run"},
+            "after_end": {"enum": list(AFTER_END), "description": "What happens past the planned end."},
+            "count": {"enum": list(COUNTS), "description": "What the clock counts."},
+            "targets": {"$ref": "#/$defs/several"},
+            **{name: {"$ref": "#/$defs/target", "description": about} for name, about in _WELL_KNOWN.items()},
+        },
+        "additionalProperties": {"$ref": "#/$defs/target"},
+        "$defs": _definitions(),
+    }
+
+
+def as_text() -> str:
+    """Return the schema as it is shipped."""
+    return json.dumps(plan_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def write(path: Path = PATH) -> None:
+    """Write the shipped schema anew."""
+    write_text(path, as_text())
+
+
+def _definitions() -> dict[str, Any]:
+    ours = {word: shape for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")}
+    single = {word: shape for word, shape in ours.items() if not drives_several(shape)}
+    several = {word: shape for word, shape in ours.items() if drives_several(shape)}
+    return {
+        **_numbers(),
+        "run": _mapping_of(Run, {}),
+        "class": _class(),
+        **{f"kind.{word}": _kind(word, shape) for word, shape in ours.items()},
+        "schedule": {
+            "description": "A shape by its kind, its name alone, a list (a chain), a number (a constant), or a class.",
+            "anyOf": [
+                {"enum": sorted(single)},
+                {"type": "array", "items": _SCHEDULE, "minItems": 1},
+                _NUMBER,
+                {"$ref": "#/$defs/class"},
+                _by_kind(single),
+            ],
+        },
+        "several": {"description": "A recipe that drives several fields.", **_by_kind(several)},
+        **_targets(),
+    }
+
+
+def _numbers() -> dict[str, Any]:
+    written = r"^\s*([-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+*/().%\w\s]*%[A-Za-z_]\w*%[-+*/().%\w\s]*)\s*$"
+    return {
+        "number": {
+            "description": "A number, also as text, or arithmetic over the run: %LR% / 10.",
+            "anyOf": [{"type": "number"}, {"type": "string", "pattern": written}],
+        },
+        "count": {
+            "description": "A whole number, or arithmetic over the run.",
+            "anyOf": [{"type": "integer"}, {"type": "string", "pattern": written}],
+        },
+        "duration": {
+            "description": "Updates, or with a unit: 5%, 10ep, 2e9tok, 8192samples, 1h30m, rest.",
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
+        },
+    }
+
+
+def _targets() -> dict[str, Any]:
+    rule = {"anyOf": [{"$ref": "#/$defs/set"}, {"$ref": "#/$defs/scale"}, _SCHEDULE]}
+    return {
+        "set": _object({"set": {**_SCHEDULE, "description": "The value itself, the same for every group."}}, ["set"]),
+        "scale": _object(
+            {
+                "scale": {**_SCHEDULE, "description": "Factor on each group's base value."},
+                "offset": {**_SCHEDULE, "description": "Added, in the field's unit."},
+                "low": {**_NUMBER, "description": "Lower bound, in the field's unit."},
+            },
+            ["scale"],
+        ),
+        "meaning": rule,
+        "target": {
+            "anyOf": [
+                {"$ref": "#/$defs/meaning"},
+                _object(
+                    {"groups": {"type": "object", "additionalProperties": {"$ref": "#/$defs/meaning"}}}, ["groups"]
+                ),
+            ]
+        },
+    }
+
+
+def _class() -> dict[str, Any]:
+    properties = {
+        "class_path": {"type": "string", "description": "torch.optim.lr_scheduler.StepLR, or another allowed class."},
+        "init_args": {"type": "object", "description": "What it is made with, besides the optimizer."},
+        "name": {"type": "string", "description": "What the phase is called."},
+        "steps": {"$ref": "#/$defs/duration"},
+        "base": _NUMBER,
+    }
+    return _object(properties, ["class_path"])
+
+
+def _by_kind(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a mapping with a kind: the kind decides what else may stand there."""
+    chosen = [
+        {"if": {"properties": {"kind": {"const": word}}}, "then": {"$ref": f"#/$defs/kind.{word}"}}
+        for word in sorted(words)
+    ]
+    kind = {"enum": sorted(words), "description": "The shape; 'warmdown list' shows them all."}
+    return {"type": "object", "properties": {"kind": kind}, "required": ["kind"], "allOf": chosen}
+
+
+def _kind(word: str, shape: Callable[..., Any]) -> dict[str, Any]:
+    beside: dict[str, Any] = {"kind": {"const": word}}
+    if not drives_several(shape):
+        beside["name"] = {"type": ["string", "number"], "description": "What the phase is called."}
+    return _mapping_of(shape, beside)
+
+
+def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    told, parameters = _told(target), parameters_of(target)
+    properties = {name: {**_of(each.annotation), **told.get(name, {})} for name, each in parameters.items()}
+    needed = [name for name, each in parameters.items() if each.default is each.empty]
+    about = (inspect.getdoc(target) or "").split("\n", 1)[0]
+    return {"description": about, **_object({**beside, **properties}, [*beside.keys() & {"kind"}, *needed])}
+
+
+def _told(target: Callable[..., Any]) -> dict[str, dict[str, str]]:
+    from docstring_parser import parse
+
+    return {
+        told.arg_name: {"description": " ".join((told.description or "").split())}
+        for told in parse(inspect.getdoc(target) or "").params
+    }
+
+
+def _of(hint: Any) -> dict[str, Any]:
+    """Return the schema of a declared type."""
+    arguments = get_args(hint)
+    if hint in _SIMPLE:
+        return dict(_SIMPLE[hint])
+    if get_origin(hint) is Literal:
+        return {"enum": list(arguments)}
+    if get_origin(hint) in (Union, types.UnionType):
+        rest = [each for each in arguments if each not in (int, str)]
+        is_duration = {int, str} <= set(arguments)
+        choices = [{"$ref": "#/$defs/duration"}] * is_duration + [
+            _of(each) for each in (rest if is_duration else arguments)
+        ]
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
+    if get_origin(hint) in (tuple, list, Sequence):
+        return {"type": "array", "items": _of(arguments[0])}
+    return dict(_SCHEDULE) if isinstance(hint, type) and issubclass(hint, Schedule) else {}
+
+
+def _object(properties: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    closed = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    return {**closed, "required": list(required)} if required else closed
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,273 @@
+"""The moves everyone knows: from a start to an end in a number of steps."""
+
+from __future__ import annotations
+
+__all__ = ["Constant", "Cosine", "Exponential", "InverseProportional", "Linear", "Polynomial", "Sqrt"]
+
+import math
+from dataclasses import dataclass
+from typing import Self, final
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Duration, Run
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values
+from warmdown.schedules.interpolate import mix, power, require_positive, shares
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
+    """One number, held.
+
+    .. math:: v(t) = value
+
+    Args:
+        value: The number, in the unit of the scheduled field.
+        steps: Length as a phase of a chain; alone, it never matters.
+
+    Example:
+        >>> Constant(value=0.05)(1_000_000)
+        0.05
+    """
+
+    value: float = 1.0
+    steps: Duration = "rest"
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it can be called: one number can be told without a length."""
+        return True
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return xp.full_like(xp.asarray(step), self.value)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        is_measured = isinstance(self.steps, int) or (available is None and self.steps == "rest")
+        return self if is_measured else super()._resolve(run, available)
+
+    def _direction(self) -> str:
+        return "stable"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Linear(Schedule):
+    r"""A straight line from ``start`` to ``end``.
+
+    .. math:: v(t) = end + (start - end)\,(1 - t / steps),\; t \le steps
+
+    Args:
+        start: Value at step 0, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, in the same unit.
+        steps: Length.
+
+    Example:
+        >>> warmup = Linear(start=0.0, end=1.0, steps=4)
+        >>> warmup(0), warmup(1), warmup(9)
+        (0.0, 0.25, 1.0)
+    """
+
+    start: float = 1.0
+    end: float = 0.0
+    steps: Duration = "rest"
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return mix(self, step, xp, left=lambda _, to_go: to_go, gone=lambda gone, _: gone)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    r"""Half a cosine wave from ``start`` to ``end``, flat at both ends.
+
+    .. math:: v(t) = end + (start - end) \left[\tfrac12 (1 + \cos \pi (t / steps)^{k})\right]^{exponent},\; t \le steps
+
+    Args:
+        start: Value at step 0, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, in the same unit.
+        steps: Length.
+        k: Order of the decay, positive; above 1 the value stays high for longer (k-decay).
+        exponent: Power of the half wave, positive; above 1 the tail is longer.
+
+    Raises:
+        ScheduleError: ``k`` or ``exponent`` is not positive.
+
+    Example:
+        >>> decay = Cosine(start=1.0, end=0.0, steps=4)
+        >>> decay(0), decay(4), decay(9)
+        (1.0, 0.0, 0.0)
+        >>> decay([0, 1, 2, 3, 4]).round(3)
+        array([1.   , 0.854, 0.5  , 0.146, 0.   ])
+
+    Reference: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts;
+        Zhang & Li 2020, https://arxiv.org/abs/2004.05909, for ``k``.
+    """
+
+    start: float = 1.0
+    end: float = 0.0
+    steps: Duration = "rest"
+    k: float = 1.0
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "k", "exponent")
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        def wave(share: Values) -> Values:
+            return xp.sin(share * (math.pi / 2)) ** 2  # not 1 + cos, which loses its digits at the tail
+
+        if self.exponent == 1:
+            left, gone = (lambda _, to_go: wave(to_go)), (lambda gone, _: wave(gone))
+        else:
+            left, gone = (lambda _, to_go: wave(to_go) ** self.exponent), None
+        return mix(self, step, xp, left=left, gone=gone, k=self.k)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Polynomial(Schedule):
+    r"""A power of the way still to go, from ``start`` to ``end``.
+
+    .. math:: v(t) = end + (start - end)\,\bigl(1 - (t / steps)^{k}\bigr)^{power},\; t \le steps
+
+    Args:
+        start: Value at step 0, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, in the same unit.
+        steps: Length.
+        power: Positive; 1 is a straight line, above 1 falls early, below 1 falls late.
+        k: Order of the decay, positive; ``power=1, k=2`` is the 1-square decay.
+
+    Raises:
+        ScheduleError: ``power`` or ``k`` is not positive.
+
+    Example:
+        >>> Polynomial(start=1.0, end=0.0, steps=4, power=2.0)([0, 1, 2, 3, 4])
+        array([1.    , 0.5625, 0.25  , 0.0625, 0.    ])
+    """
+
+    start: float = 1.0
+    end: float = 0.0
+    steps: Duration = "rest"
+    power: float = 2.0
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "power", "k")
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return mix(self, step, xp, left=lambda _, to_go: to_go**self.power, k=self.k)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sqrt(Schedule):
+    r"""The 1-sqrt decay: a quick first fall, then ever straighter.
+
+    .. math:: v(t) = end + (start - end)\,\bigl(1 - \sqrt{t / steps}\bigr),\; t \le steps
+
+    Args:
+        start: Value at step 0, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, in the same unit.
+        steps: Length.
+
+    Example:
+        >>> Sqrt(start=1.0, end=0.0, steps=4)([0, 1, 4])
+        array([1. , 0.5, 0. ])
+
+    Reference: Hägele et al. 2024, https://arxiv.org/abs/2405.18392.
+    """
+
+    start: float = 1.0
+    end: float = 0.0
+    steps: Duration = "rest"
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return mix(
+            self,
+            step,
+            xp,
+            left=lambda gone, to_go: to_go / (1 + xp.sqrt(gone)),  # 1 - sqrt(gone), without the cancellation
+            gone=lambda gone, _: xp.sqrt(gone),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Exponential(Schedule):
+    r"""The same factor every step, from ``start`` to ``end``.
+
+    .. math:: v(t) = start \,(end / start)^{t / steps},\; t \le steps
+
+    Args:
+        start: Value at step 0, not zero, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, of the same sign.
+        steps: Length.
+
+    Raises:
+        ScheduleError: ``start`` and ``end`` are not of one sign.
+
+    Example:
+        >>> sweep = Exponential(start=1e-4, end=1.0, steps=4)
+        >>> round(sweep(2), 12), sweep(4)
+        (0.01, 1.0)
+    """
+
+    start: float = 1.0
+    end: float = 0.01
+    steps: Duration = "rest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_one_sign(self)
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        last = self.length or 0
+        at = xp.clip(step, 0, last)
+        value = self.start * power(self.end / self.start, at, max(last, 1), xp)
+        return xp.where(at >= last, self.end, value)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class InverseProportional(Schedule):
+    r"""A straight line of the reciprocal: steep at first, then gentle.
+
+    .. math:: v(t) = \left[\frac{1 - t / steps}{start} + \frac{t / steps}{end}\right]^{-1},\; t \le steps
+
+    Args:
+        start: Value at step 0, not zero, in the unit of the scheduled field.
+        end: Value from step ``steps`` on, of the same sign.
+        steps: Length.
+
+    Raises:
+        ScheduleError: ``start`` and ``end`` are not of one sign.
+
+    Example:
+        >>> InverseProportional(start=1.0, end=0.25, steps=3)([0, 1, 3])
+        array([1.  , 0.5 , 0.25])
+
+    Reference: Wen et al. 2024, https://arxiv.org/abs/2410.05192, the decay of WSD-S.
+    """
+
+    start: float = 1.0
+    end: float = 0.1
+    steps: Duration = "rest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_one_sign(self)
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        gone, to_go = shares(step, self.length or 0, xp)
+        value = self.start * self.end / (self.end * to_go + self.start * gone)
+        return xp.where(to_go <= 0, self.end, value)
+
+
+def _require_one_sign(curve: Exponential | InverseProportional) -> None:
+    if curve.start * curve.end <= 0:
+        raise ScheduleError(
+            f"{type(curve).__name__}(start={curve.start}, end={curve.end}): both must be of one sign and not zero, "
+            "because the curve multiplies. Use Linear or Cosine to reach zero."
+        )

@@ -1,0 +1,207 @@
+"""Piecewise constant schedules: a value that stands, and then stands elsewhere."""
+
+from __future__ import annotations
+
+__all__ = ["Function", "Milestones", "Staircase", "Table"]
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self, final
+
+import numpy as np
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Duration, Run
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, measured
+from warmdown.schedules.interpolate import from_zero, require_positive
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Staircase(Schedule):
+    r"""A factor ``gamma`` at every ``every``-th step, without end.
+
+    .. math:: v(t) = start \cdot gamma^{\lfloor t / every \rfloor}
+
+    Args:
+        start: Value at step 0, in the unit of the scheduled field.
+        gamma: Factor of one stair, positive.
+        every: Length of one stair.
+
+    Raises:
+        ScheduleError: ``gamma`` or ``every`` is not positive.
+
+    Example:
+        >>> Staircase(start=1.0, gamma=0.5, every=30)([0, 29, 30, 90])
+        array([1.   , 1.   , 0.5  , 0.125])
+    """
+
+    start: float = 1.0
+    gamma: float = 0.1
+    every: Duration = 30
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "gamma")
+        if self.every == 0:
+            raise ScheduleError("Staircase(every=0): a stair needs at least 1 step.")
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the length of a stair is a number."""
+        return not isinstance(self.every, str)
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.start * self.gamma ** xp.floor(from_zero(step, xp) / self.every)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        if self.is_resolved:
+            return self
+        every = run.measure(self.every, who=repr(self))
+        if not every:
+            raise ScheduleError(f"{self!r}: a stair needs at least 1 step; {self.every!r} is {every} here.")
+        return replace(self, every=every)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Milestones(Schedule):
+    r"""A factor ``gamma`` at each milestone.
+
+    .. math:: v(t) = start \cdot gamma^{\#\{m \in at : m \le t\}}
+
+    Args:
+        start: Value before the first milestone, in the unit of the scheduled field.
+        gamma: Factor of one milestone, not negative.
+        at: Steps from which a further factor holds; one named twice counts twice.
+
+    Raises:
+        ScheduleError: ``gamma`` is negative.
+
+    Example:
+        >>> Milestones(start=1e-3, gamma=0.5, at=(50, 100))([0, 50, 99, 100])
+        array([0.001  , 0.0005 , 0.0005 , 0.00025])
+    """
+
+    start: float = 1.0
+    gamma: float = 0.1
+    at: tuple[Duration, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gamma < 0:
+            raise ScheduleError(f"Milestones(gamma={self.gamma}): a factor of at least 0 is needed.")
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every milestone is a number."""
+        return not any(isinstance(mark, str) for mark in self.at)
+
+    @property
+    def length(self) -> int | None:
+        """The last milestone."""
+        return max((int(mark) for mark in self.at), default=0) if self.is_resolved else None
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        passed = xp.zeros_like(step)
+        for mark in self.at:
+            passed = passed + xp.where(step >= mark, 1.0, 0.0)
+        return self.start * self.gamma**passed
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Table(Schedule):
+    r"""Values that hold from given steps on.
+
+    .. math:: v(t) = values_i,\; i = \#\{m \in at : m \le t\}
+
+    Args:
+        values: One more than ``at``: the first holds from step 0, the next from ``at[0]`` …
+        at: Steps in rising order, each at which the next value begins.
+
+    Raises:
+        ScheduleError: The counts do not match, or the steps do not rise.
+
+    Example:
+        >>> Table(values=(1.0, 0.3, 0.1), at=(100, 200))([0, 99, 100, 500])
+        array([1. , 1. , 0.3, 0.1])
+    """
+
+    values: tuple[float, ...] = (1.0,)
+    at: tuple[Duration, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.values) != len(self.at) + 1:
+            raise ScheduleError(
+                f"Table: {len(self.values)} values and {len(self.at)} steps do not match. "
+                "Give one value more than steps; the first holds from step 0."
+            )
+        if self.is_resolved and list(self.at) != sorted(self.at, key=int):
+            raise ScheduleError(f"Table(at={self.at}): the steps must rise. Sort them, with their values.")
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every step is a number."""
+        return not any(isinstance(mark, str) for mark in self.at)
+
+    @property
+    def length(self) -> int | None:
+        """The step at which the last value begins."""
+        return max((int(mark) for mark in self.at), default=0) if self.is_resolved else None
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        if xp is np:
+            return np.asarray(self.values)[np.searchsorted(np.asarray(self.at, dtype=np.float64), step, side="right")]
+        value = xp.full_like(step, self.values[0])
+        for mark, later in zip(self.at, self.values[1:], strict=True):
+            value = xp.where(step >= mark, later, value)
+        return value
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Function(Schedule):
+    """Any function of the step, asked one step at a time; it can be run, but not written to a file.
+
+    Args:
+        call: Takes a step (an int where the step is whole), returns a number.
+
+    Example:
+        >>> Function(call=lambda step: 0.95**step)(2)
+        0.9025
+    """
+
+    call: Callable[[int], float]
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        if xp is not np:
+            raise ScheduleError(
+                f"{self!r}: a Python function cannot be called on {type(step).__name__}. Write it as a Schedule."
+            )
+        values = [float(self.call(_whole(at))) for at in np.ravel(step)]
+        return np.asarray(values).reshape(np.shape(step))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Refuse: code is no data."""
+        raise ScheduleError(f"{self!r}: a function cannot be written down. Subclass Schedule, or use a named shape.")
+
+
+def _whole(step: float) -> Any:
+    return int(step) if step == int(step) else float(step)
+
+
+def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
+    steps = [measured(owner, mark, run) for mark in marks]
+    if None in steps:
+        raise ScheduleError(
+            f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like '80%'."
+        )
+    return tuple(step for step in steps if step is not None)

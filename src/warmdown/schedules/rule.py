@@ -1,0 +1,101 @@
+"""What a schedule's number means to a field: a factor on its base value, or the value itself."""
+
+from __future__ import annotations
+
+__all__ = ["Rule", "Scale", "Set"]
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, final
+
+from warmdown.run import Run
+from warmdown.schedules.base import Schedule, Steps, Values, namespace
+
+Rule: TypeAlias = "Scale | Set"
+
+
+@final
+@dataclass(frozen=True)
+class Scale:
+    r"""A schedule that multiplies each group's base value.
+
+    .. math:: v(t) = \max\bigl(low,\; base \cdot of(t) + offset(t)\bigr)
+
+    Args:
+        of: The factor.
+        offset: What is added, in the field's own unit: an absolute minimum stays absolute for every group.
+        low: Absolute lower bound, in the field's own unit, or ``None``.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Scale(Linear(steps=10)).value(5, base=3e-4)
+        0.00015
+    """
+
+    of: Schedule
+    offset: Schedule | None = None
+    low: float | None = None
+
+    def value(self, step: Steps, base: float) -> Values:
+        """Return the field's value at ``step`` for a group whose base value is ``base``."""
+        value = base * self.of(step)
+        if self.offset is not None:
+            value = value + self.offset(step)
+        return value if self.low is None else _at_least(value, self.low)
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the schedules in it."""
+        return (self.of,) if self.offset is None else (self.of, self.offset)
+
+    def over(self, run: Run) -> Scale:
+        """Return the same with every open length measured on ``run``."""
+        return replace(self, of=self.of.over(run), offset=None if self.offset is None else self.offset.over(run))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: the bare schedule when it says everything."""
+        if self.offset is None and self.low is None:
+            return self.of.to_dict()
+        data: dict[str, Any] = {"scale": self.of.to_dict()}
+        if self.offset is not None:
+            data["offset"] = self.offset.to_dict()
+        return data if self.low is None else {**data, "low": self.low}
+
+
+@final
+@dataclass(frozen=True)
+class Set:
+    """A schedule that is the value itself, the same for every group.
+
+    Args:
+        of: The value, in the field's own unit.
+
+    Example:
+        >>> from warmdown import Constant
+        >>> Set(Constant(value=0.05)).value(5, base=123.0)
+        0.05
+    """
+
+    of: Schedule
+
+    def value(self, step: Steps, base: float = 1.0) -> Values:
+        """Return the field's value at ``step``; the base value does not matter."""
+        del base
+        return self.of(step)
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the schedules in it."""
+        return (self.of,)
+
+    def over(self, run: Run) -> Set:
+        """Return the same with every open length measured on ``run``."""
+        return Set(self.of.over(run))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"set": self.of.to_dict()}
+
+
+def _at_least(value: Values, low: float) -> Values:
+    if isinstance(value, float):
+        return max(value, low)
+    value, xp = namespace(value)
+    return xp.clip(value, low, None)

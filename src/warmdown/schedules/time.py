@@ -1,0 +1,259 @@
+"""One schedule at another time: stretched, delayed, begun in its middle, cut, given a tail."""
+
+from __future__ import annotations
+
+__all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Taken"]
+
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+from warmdown.errors import RunError, ScheduleError
+from warmdown.run import Duration, Run
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length, measured
+from warmdown.schedules.interpolate import from_zero
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Stretched(Schedule):
+    r"""A schedule slowed or hastened to a new length.
+
+    .. math:: v(t) = of(t \cdot of.length / steps),\; t \le steps
+
+    Args:
+        of: A schedule with an end.
+        steps: New length.
+
+    Raises:
+        ScheduleError: ``of`` never ends.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Linear(start=0.0, end=1.0, steps=10).stretch(1000)(500)
+        0.5
+    """
+
+    of: Schedule
+    steps: Duration = "rest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
+            raise ScheduleError(
+                f"Stretched(of={self.of!r}): what never ends has no length to change. Use .take(steps) first."
+            )
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of what is stretched, each moved to its new place."""
+        inner, outer = self.of.length, self.length
+        if not inner or outer is None:
+            return self.of.phases()
+        scaled = ((p.name, p.start * outer / inner, (p.stop or 0) * outer / inner) for p in self.of.phases())
+        return tuple(Phase(name, round(start), round(stop)) for name, start, stop in scaled)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        """What is stretched is as long as it is, whatever available there is."""
+        return replace(
+            self, of=_settled(self.of, run, available), steps=self._fit(self._requested_length(run), available)
+        )
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        inner, outer = self.of.length or 0, self.steps
+        at = xp.clip(step, 0, outer)
+        return self.of.evaluate(at * inner / outer if outer else at + inner, xp)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Delayed(Schedule):
+    r"""A schedule that begins later; until then its first value holds.
+
+    .. math:: v(t) = of(\max(0, t - steps))
+
+    Args:
+        of: The schedule.
+        steps: How much later.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Linear(start=1.0, end=0.0, steps=2).delay(3)([0, 3, 4, 5])
+        array([1. , 1. , 0.5, 0. ])
+    """
+
+    of: Schedule
+    steps: Duration = 0
+
+    @property
+    def length(self) -> int | None:
+        """The length of what is delayed, and the delay."""
+        return None if self.of.length is None else self.of.length + _count(self.steps)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return a phase ``wait``, then the delayed ones."""
+        return Phase("wait", 0, _count(self.steps)), *(p.moved(_count(self.steps)) for p in self.of.phases())
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(from_zero(step - self.steps, xp), xp)
+
+    def _requested_length(self, run: Run) -> int | None:
+        claim = self.of._requested_length(run)
+        return None if claim is None else claim + _measured(self, self.steps, run)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        wait = self._fit(_measured(self, self.steps, run), available)
+        return replace(self, of=self.of._resolve(run, None if available is None else available - wait), steps=wait)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Skipped(Schedule):
+    r"""A schedule without its beginning.
+
+    .. math:: v(t) = of(t + steps)
+
+    Args:
+        of: The schedule.
+        steps: How much of it is left out.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Linear(start=1.0, end=0.0, steps=4).skip(2)([0, 1, 2])
+        array([0.5 , 0.25, 0.  ])
+    """
+
+    of: Schedule
+    steps: Duration = 0
+
+    @property
+    def length(self) -> int | None:
+        """What is left of the length."""
+        return None if self.of.length is None else max(self.of.length - _count(self.steps), 0)
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(from_zero(step, xp) + self.steps, xp)
+
+    def _requested_length(self, run: Run) -> int | None:
+        claim = self.of._requested_length(run)
+        return None if claim is None else max(claim - _measured(self, self.steps, run), 0)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        left_out = _measured(self, self.steps, run)
+        return replace(
+            self, of=self.of._resolve(run, None if available is None else available + left_out), steps=left_out
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Taken(Schedule):
+    r"""The beginning of a schedule; then the value reached holds.
+
+    .. math:: v(t) = of(\min(t, steps))
+
+    Args:
+        of: The schedule, with or without an end.
+        steps: How much of it is taken.
+
+    Example:
+        >>> from warmdown import InverseSqrt
+        >>> InverseSqrt(start=1.0, timescale=1).take(3)([0, 3, 99])
+        array([1. , 0.5, 0.5])
+    """
+
+    of: Schedule
+    steps: Duration = "rest"
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of what is taken, as far as it is."""
+        if self.length is None:
+            return self.of.phases()
+        return tuple(
+            Phase(p.name, p.start, self.length if p.stop is None else min(p.stop, self.length))
+            for p in self.of.phases()
+            if p.start < self.length
+        )
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(xp.clip(step, 0, self.steps), xp)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        """What is taken has no more available than that, so that a ``"rest"`` in it is the rest of what is taken."""
+        steps = self._fit(self._requested_length(run), available)
+        return replace(self, of=_settled(self.of, run, steps), steps=steps)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Grafted(Schedule):
+    r"""A schedule up to a step; from there a tail scales the value that was reached.
+
+    .. math:: v(t) = of(t),\; t < at; \qquad v(t) = of(at) \cdot tail(t - at),\; t \ge at
+
+    Args:
+        of: The trunk.
+        tail: What multiplies the value reached; it usually begins at 1.
+        at: Step of the graft; ``"rest"`` places the tail at the end of the run.
+
+    Example:
+        >>> from warmdown import InverseSqrt, Linear
+        >>> InverseSqrt(start=1.0, timescale=1).graft(Linear(steps=2), at=3)([0, 3, 4, 5])
+        array([1.  , 0.5 , 0.25, 0.  ])
+    """
+
+    of: Schedule
+    tail: Schedule
+    at: Duration = "rest"
+
+    @property
+    def length(self) -> int | None:
+        """Steps up to the graft, and the tail's."""
+        return None if self.tail.length is None or isinstance(self.at, str) else self.at + self.tail.length
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether trunk, tail and the step between them are."""
+        return not isinstance(self.at, str) and self.of.is_resolved and self.tail.is_resolved
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the trunk's phases up to the graft, then the tail's."""
+        return *self.of.take(self.at).phases(), *(p.moved(_count(self.at)) for p in self.tail.phases())
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        reached = self.of.evaluate(xp.full_like(xp.asarray(step), self.at), xp)
+        return xp.where(
+            xp.asarray(step) < self.at,
+            self.of.evaluate(step, xp),
+            reached * self.tail.evaluate(from_zero(step - self.at, xp), xp),
+        )
+
+    def _requested_length(self, run: Run) -> int | None:
+        tail = self.tail._requested_length(run)
+        return None if tail is None or self.at == "rest" else tail + _measured(self, self.at, run)
+
+    def _resolve(self, run: Run, available: int | None) -> Self:
+        at = measured(self, self.at, run)
+        if at is None:
+            claim = self.tail._requested_length(run)
+            if available is None or claim is None or claim > available:
+                raise ScheduleError(
+                    f"{self!r}: where does the tail of {claim} steps begin, with {available} steps left? Give at."
+                )
+            at = available - claim
+        left = None if available is None else max(available - at, 0)
+        return replace(self, of=_settled(self.of, run, available), tail=self.tail._resolve(run, left), at=at)
+
+
+def _settled(schedule: Schedule, run: Run, available: int | None) -> Schedule:
+    """Return ``schedule`` with its open lengths measured; one that has none may be longer than its available."""
+    return schedule if schedule.is_resolved else schedule._resolve(run, available)
+
+
+def _count(steps: Duration) -> int:
+    return steps if isinstance(steps, int) else 0
+
+
+def _measured(owner: Schedule, duration: Duration, run: Run) -> int:
+    steps = measured(owner, duration, run)
+    if steps is None:
+        raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
+    return steps

@@ -1,0 +1,167 @@
+"""One schedule whose values or name are seen otherwise: named, bounded, shaken."""
+
+from __future__ import annotations
+
+__all__ = ["Clipped", "Named", "Noisy"]
+
+from dataclasses import dataclass
+from typing import Any, final
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Run
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
+from warmdown.schedules.interpolate import from_zero
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Named(Schedule):
+    """A schedule as one phase with a name.
+
+    Args:
+        of: The schedule.
+        name: What the phase is called in pictures, records and callbacks.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Named(of=Linear(steps=10), name="cooldown").phases()
+        (Phase(name='cooldown', start=0, stop=10),)
+    """
+
+    of: Schedule
+    name: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not str(self.name).strip():
+            raise ScheduleError(f"Named(name={self.name!r}): a text that is not empty is needed.")
+        if isinstance(self.of, Named):  # the outer name is the one that counts
+            object.__setattr__(self, "of", self.of.of)
+
+    @property
+    def length(self) -> int | None:
+        """The length of what is named."""
+        return self.of.length
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one phase."""
+        return (Phase(self.name, 0, self.length),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the data of what is named, with the name beside it."""
+        return {**self.of.to_dict(), "name": self.name}
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(step, xp)
+
+    def _requested_length(self, run: Run) -> int | None:
+        return self.of._requested_length(run)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Clipped(Schedule):
+    r"""A schedule kept between two bounds.
+
+    .. math:: v(t) = \min(high, \max(low, of(t)))
+
+    Args:
+        of: The schedule.
+        low: Lower bound, or ``None``.
+        high: Upper bound, not below ``low``, or ``None``.
+
+    Raises:
+        ScheduleError: The bounds are crossed.
+
+    Example:
+        >>> from warmdown import Linear
+        >>> Linear(start=1.0, end=0.0, steps=4).clip(low=0.5)([0, 2, 4])
+        array([1. , 0.5, 0.5])
+    """
+
+    of: Schedule
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ScheduleError(f"Clipped(low={self.low}, high={self.high}): the bounds are crossed. Swap them.")
+
+    @property
+    def length(self) -> int | None:
+        """The length of what is bounded."""
+        return self.of.length
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of what is bounded."""
+        return self.of.phases()
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return xp.clip(self.of.evaluate(step, xp), self.low, self.high)
+
+    def _requested_length(self, run: Run) -> int | None:
+        return self.of._requested_length(run)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Noisy(Schedule):
+    r"""A schedule with seeded noise; the same step always has the same noise.
+
+    .. math:: v(t) = of(t)\,\bigl(1 + spread \cdot u_{\lfloor t / every \rfloor}\bigr),\; u \in [-1, 1)\ \text{uniform}
+
+    Args:
+        of: The schedule.
+        spread: Largest deviation as a share of the value, 0 to 1, so that no sign changes.
+        seed: Which noise, 0 to 1,000,000.
+        every: Steps that share one draw, at least 1.
+
+    Raises:
+        ScheduleError: A number is out of range.
+
+    Example:
+        >>> from warmdown import Constant
+        >>> noisy = Constant(value=1.0).noisy(0.1, seed=7)
+        >>> noisy(3) == noisy(3), 0.9 <= noisy(3) <= 1.1, noisy(3) == noisy(4)
+        (True, True, False)
+    """
+
+    of: Schedule
+    spread: float = 0.1
+    seed: int = 0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.spread <= 1:
+            raise ScheduleError(f"Noisy(spread={self.spread}): a share of the value from 0 to 1 is needed.")
+        if not 0 <= self.seed <= 1_000_000 or self.every < 1:
+            raise ScheduleError(
+                f"Noisy(seed={self.seed}, every={self.every}): 0 <= seed <= 1000000, every >= 1 is needed."
+            )
+
+    @property
+    def length(self) -> int | None:
+        """The length of what is shaken."""
+        return self.of.length
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of what is shaken."""
+        return self.of.phases()
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        shaken = 1 + self.spread * self._draw(xp.floor(from_zero(step, xp) / self.every), xp)
+        return self.of.evaluate(step, xp) * shaken
+
+    def _draw(self, number: Steps, xp: Namespace) -> Values:
+        """Mix a whole number to one in [-1, 1): squares modulo a prime, each product exact in a double."""
+        prime = 67_108_859
+        mixed = number % prime + xp.floor(number / prime) * 7_919 + self.seed * 61
+        for salt in (40_692_001, 12_820_163, 51_749_233, 20_014_409):
+            mixed = (mixed % prime + salt) % prime
+            mixed = (mixed * mixed) % prime
+        return mixed / prime * 2 - 1
+
+    def _requested_length(self, run: Run) -> int | None:
+        return self.of._requested_length(run)

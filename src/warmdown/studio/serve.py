@@ -1,0 +1,163 @@
+"""Starting the page: one server on this machine's own address, with a token that only this launch knows."""
+
+from __future__ import annotations
+
+__all__ = ["DEFAULT_PORT", "Start", "serve"]
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+from warmdown.errors import MissingExtra
+from warmdown.studio.draft.pieces import Draft
+from warmdown.studio.security.folder import Folder
+from warmdown.studio.security.guard import Guard
+from warmdown.studio.security.worker import Worker
+
+DEFAULT_PORT = 8421
+_LOOPBACK = "127.0.0.1"
+_LARGEST_MESSAGE = 1_000_000
+_LONGEST_HEADERS = 65_536
+_FRAMED = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:*"
+
+
+@final
+@dataclass(frozen=True)
+class Start:
+    """How the page is started.
+
+    Args:
+        folder: Plans are opened from it and saved to it, and nowhere else.
+        draft: What a new tab shows.
+        file: The file that it is from, if any.
+        port: Of this machine; 0 for any free one.
+        watch: The folder of runs to watch, if any.
+        browser: Whether to open one.
+        is_framed: Whether it is shown inside a notebook's page.
+        told: Called with the address when the page can be asked for.
+    """
+
+    folder: Path
+    draft: Draft = field(default_factory=Draft)
+    file: str = ""
+    port: int = DEFAULT_PORT
+    watch: Path | None = None
+    browser: bool = True
+    is_framed: bool = False
+    told: Callable[[str], None] = print
+
+
+def serve(start: Start) -> None:
+    """Serve the page until it is interrupted.
+
+    Raises:
+        MissingExtra: NiceGUI is not installed.
+        OSError: The port is taken.
+    """
+    try:
+        import uvicorn
+        from fastapi import FastAPI
+        from nicegui import core, ui
+    except ImportError:
+        raise MissingExtra("studio", "nicegui", "studio") from None
+    from warmdown.studio.page.page import build, prepare
+    from warmdown.studio.page.state import Launch
+    from warmdown.studio.page.watching import build_runs
+
+    listening = _listen(start.port)
+    port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
+    launch = Launch(Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch)
+    address = f"http://{_LOOPBACK}:{port}/~{token}/" if start.is_framed else f"http://{_LOOPBACK}:{port}/?token={token}"
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_while_up, launch, start, address))
+    prepare()
+    ui.page("/design" if start.watch else "/")(partial(build, launch))
+    if start.watch:
+        ui.page("/")(partial(build_runs, launch))
+    ui.run_with(
+        app,
+        title="warmdown studio",
+        favicon=_FAVICON,
+        language="en-US",
+        tailwind=False,
+        reconnect_timeout=15.0,  # a machine that trains has little time for a page
+        gzip_middleware_factory=None,
+        show_welcome_message=False,
+    )
+    core.app.config.socket_io_js_transports = ["websocket"]
+    core.app.config.quasar_config["loadingBar"]["skipHijack"] = True  # a bar without a name, for loads nobody waits for
+    guarded = Guard(app, token=token, cookie=f"warmdown-{port}", framed_by=_FRAMED if start.is_framed else "'none'")
+    config = uvicorn.Config(
+        guarded,
+        log_level="error",
+        access_log=False,
+        http="h11",  # it bounds what comes before the guard sees it
+        h11_max_incomplete_event_size=_LONGEST_HEADERS,
+        ws="wsproto",
+        ws_max_size=_LARGEST_MESSAGE,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    server.handle_exit = partial(_leave, server)  # type: ignore[method-assign]  # theirs waits for every open page
+    server.run(sockets=[listening])
+
+
+def _leave(server: Any, *signal: Any) -> None:
+    """End at once: a page that is open keeps its plan, and waits for the next start by itself."""
+    del signal
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is broken off now is meant to be
+    server.should_exit = server.force_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _while_up(launch: Any, start: Start, address: str, app: Any) -> AsyncIterator[None]:
+    """Start what takes long before anyone asks for it; end it with the server."""
+    del app
+    start.told(address)
+    if start.browser:
+        await asyncio.to_thread(webbrowser.open, address)
+    warming = asyncio.create_task(_warm(launch, start))
+    try:
+        yield
+    finally:
+        warming.cancel()
+        with contextlib.suppress(BaseException):
+            await warming
+        await launch.worker.close()
+        launch.folder.close()
+
+
+async def _warm(launch: Any, start: Start) -> None:
+    from warmdown.studio.draft.catalogue import catalogue
+
+    await asyncio.to_thread(catalogue)
+    if not start.is_framed:  # a notebook may show many pages, and few of them need it
+        with contextlib.suppress(Exception):  # without torch there is no such process, and each question says so
+            await launch.worker.start()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((_LOOPBACK, port))
+        listening.listen(128)  # from here on who comes waits, and is not turned away
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+_FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0067b1"/>'
+    '<path d="M5 25 L10 8 C17 8 17 24 27 25" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
+)

@@ -1,0 +1,210 @@
+"""``warmdown train``: a run from the shell, gone on with, compared by its digest, drawn beside another."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from warmdown import Record
+from warmdown.cli.main import main
+from warmdown.studio.preview.look import Curve
+from warmdown.studio.preview.watch import Runs
+
+TASK = """
+import torch
+
+def build():
+    made = torch.Generator().manual_seed(0)
+    inputs = torch.randn(96, 4, generator=made)
+    data = torch.utils.data.TensorDataset(inputs, inputs.sum(1, keepdim=True))
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
+    return model, torch.nn.functional.mse_loss, (data, data)
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "sums.py").write_text(TASK)
+    (tmp_path / "plan.yaml").write_text("run: {epochs: 4, lr: 0.05}\nlr: {kind: warmup_cosine, warmup: 25%}\n")
+    (tmp_path / "constant.yaml").write_text("run: {epochs: 4, lr: 0.05}\nlr: {kind: constant}\n")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes seconds; the tests that look at pictures are marked."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("warmdown.cli.train._draw", lambda *_: None)
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Let pictures be drawn."""
+
+
+def train(*told: Any, task: str = "sums:build", code: int = 0, track: str = "none") -> Result:
+    arguments = ["train", *map(str, told), "--task", task, "--track", track]
+    result = CliRunner().invoke(main, arguments, catch_exceptions=code != 0)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def digest(result: Result) -> str:
+    found: list[str] = re.findall(r"\b[0-9a-f]{64}\b", result.output)
+    return found[-1]
+
+
+def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path, pictures: None) -> None:
+    result = train("plan.yaml")
+    folder = here / "runs" / "plan"
+    assert Record.load(folder / "record.jsonl").curve("lr/0")[0] == list(range(12))
+    told = json.loads((folder / "result.json").read_text())
+    assert told["digest"] == digest(result)
+    assert told["metrics"]["eval_loss"] > 0
+    assert (told["updates"], told["seed"], told["task"]) == (12, 0, "sums:build")
+    assert (folder / "checkpoints" / "update-00000012").is_dir()
+    assert (folder / "picture.png").stat().st_size > 1000
+    assert "test loss" in result.output
+    assert (
+        str(folder / "picture.html") in result.output.replace(str(here) + "/", str(here) + "/")
+        or "picture.html" in result.output
+    )
+
+
+def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:
+    train("plan.yaml", "--against", "constant.yaml", "--out", "both", "--accumulate", 2, "--max-steps", 9)
+    assert (here / "plan.yaml").read_text().startswith("run: {epochs: 4")  # the one that was given
+    runs = Runs(here / "both")
+    assert runs.look()
+    for run in runs.seen.values():
+        recorded, planned = points(run.curves())["lr/0"], points(run.planned(None))["lr/0"]
+        assert sorted(recorded) == list(range(9))
+        assert [planned[step] for step in recorded] == pytest.approx(list(recorded.values()), rel=1e-12)
+    assert {run.name for run in runs.seen.values()} == {"plan", "constant"}
+
+
+def points(curves: Iterable[Curve]) -> dict[str, dict[float, float]]:
+    return {curve.label: {point[0]: point[1] for point in curve.points} for curve in curves}
+
+
+def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:
+    first, again, other = train("plan.yaml"), train("plan.yaml", "--out", "b"), train("plan.yaml", "--seed", 1)
+    assert digest(first) == digest(again) != digest(other)
+
+
+def test_two_plans_are_drawn_together(here: Path, pictures: None) -> None:
+    result = train("plan.yaml", "--against", "constant.yaml", "--out", "both")
+    assert "a plan" in result.output
+    assert "b constant" in result.output
+    assert (here / "both" / "compare.png").is_file()
+    page = (here / "both" / "compare.html").read_text()
+    assert "plan: lr" in page
+    assert "constant: lr" in page
+    assert Record.load(here / "both" / "constant" / "record.jsonl").curve("lr/0")[1] == [0.05] * 12
+
+
+def test_a_recipe_is_trained_under_by_its_name(here: Path) -> None:
+    train("one_cycle", "--param", "warm=50%", "--epochs", 4, "--lr", 0.05, "--out", "a")
+    rates = Record.load(here / "a" / "record.jsonl").curve("lr/0")[1]
+    assert max(rates) == rates[6] == pytest.approx(0.05)
+
+
+def test_placeholders_stand_for_the_runs_real_numbers(here: Path) -> None:
+    (here / "half.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n")
+    train("half.yaml", "--epochs", 4, "--lr", 0.01, "--out", "a")
+    assert Record.load(here / "a" / "record.jsonl").curve("lr/0")[1][:7] == pytest.approx(
+        [0.01 * (1 - step / 6) for step in range(7)]
+    )
+
+
+def test_what_the_shell_says_goes_before_what_the_plan_says(here: Path) -> None:
+    train("plan.yaml", "--epochs", 2, "--batch-size", 16, "--accumulate", 2, "--out", "a")
+    assert json.loads((here / "a" / "result.json").read_text())["updates"] == 6
+    train("plan.yaml", "--max-steps", 5, "--out", "b")
+    assert json.loads((here / "b" / "result.json").read_text())["updates"] == 5
+
+
+def test_resume_starts_fresh_where_there_is_nothing_and_does_no_more_where_all_is_done(here: Path) -> None:
+    first = train("plan.yaml", "--out", "a", "--resume")
+    again = train("plan.yaml", "--out", "a", "--resume")
+    assert digest(first) == digest(again)
+    assert "Resumed from a/checkpoints/update-00000012" in again.output
+
+
+def test_resume_goes_on_from_the_newest_good_checkpoint(here: Path) -> None:
+    whole = train("plan.yaml", "--out", "whole")
+    train("plan.yaml", "--out", "cut", "--checkpoint-every", 5)
+    (here / "cut" / "checkpoints" / "update-00000012" / "optimizer.pt").write_bytes(b"damaged")
+    again = train("plan.yaml", "--out", "cut", "--resume")
+    assert "optimizer.pt has 7 bytes" in again.output
+    assert "at update 10" in again.output
+    assert digest(again) == digest(whole)
+    rows = [Record.load(here / name / "record.jsonl").curve("loss") for name in ("whole", "cut")]
+    assert rows[0] == rows[1]
+
+
+def test_a_changed_plan_is_refused_unless_a_policy_says_what_to_do(here: Path) -> None:
+    train("plan.yaml", "--out", "a", "--checkpoint-every", 5)
+    (here / "plan.yaml").write_text("run: {epochs: 4, lr: 0.05}\nlr: {kind: cosine}\n")
+    result = train("plan.yaml", "--out", "a", "--resume", code=2)
+    assert "on_change" in result.output
+    train("plan.yaml", "--out", "a", "--resume", "--on-change", "given")
+
+
+def test_an_earlier_run_is_moved_out_of_the_way(here: Path) -> None:
+    first = train("plan.yaml", "--out", "a")
+    result = train("plan.yaml", "--out", "a", "--seed", 1)
+    assert "The run that was in a is now in a.1" in result.output
+    assert json.loads((here / "a.1" / "result.json").read_text())["digest"] == digest(first)
+
+
+def test_only_so_many_checkpoints_are_kept(here: Path) -> None:
+    train("plan.yaml", "--out", "a", "--checkpoint-every", 1, "--keep", 2)
+    assert len(list((here / "a" / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (["plan.yaml", "--task", "digit"], "no such task. Did you mean 'digits'"),
+        (["plan.yaml", "--task", "nowhere:build"], "no module 'nowhere'"),
+        (["plan.yaml", "--task", "sums:make"], "sums has no 'make'"),
+        (["plan.yaml", "--task", "json:dumps"], "dumps"),
+        (["lost.yaml"], "lost.yaml"),
+        (["plan.yaml", "--against", "plan.yaml"], "both plans are called 'plan'"),
+        (["broken.yaml"], "cosin"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_and_leaves_by_2(told: list[str], says: str, here: Path) -> None:
+    (here / "broken.yaml").write_text("lr: {kind: cosin}\n")
+    result = CliRunner().invoke(main, ["train", "--task", "sums:build", *told])
+    assert (result.exit_code, "Traceback" in result.output) in [(2, False), (1, False)]
+    assert says in result.output or says in str(result.exception)
+
+
+def test_digits_are_learnt_and_events_written(here: Path) -> None:
+    result = train("plan.yaml", "--epochs", 1, task="digits", track="tensorboard")
+    told = json.loads((here / "runs" / "plan" / "result.json").read_text())
+    assert told["metrics"]["accuracy"] > 0.5
+    assert list((here / "runs" / "plan" / "events").glob("events.out.tfevents.*"))
+    assert "accuracy" in result.output
+
+
+@pytest.mark.slow
+def test_from_a_shell_of_its_own(here: Path) -> None:
+    command = [sys.executable, "-m", "warmdown", "train", "plan.yaml", "--task", "sums:build", "--track", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout  # colours are for a terminal
+    assert re.search(r"\b[0-9a-f]{64}\b", done.stdout)

@@ -1,0 +1,68 @@
+"""Fixtures: a simulated page, and the real one in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.studio.pages import CHROMIUM, FLAGS, Simulated, open_tab, opened, serve
+
+from warmdown.studio.draft.pieces import Draft
+from warmdown.studio.page.state import Launch
+from warmdown.studio.process import Server
+from warmdown.studio.security.folder import Folder
+from warmdown.studio.security.worker import Worker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+
+@pytest.fixture
+def page_of(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
+    """Return what makes a simulated page in an empty folder."""
+    folders: list[Folder] = []
+
+    def make(draft: Draft | None = None, file: str = "", **found: Any) -> Simulated:
+        folders.append(Folder(tmp_path))
+        launch = Launch(folders[-1], Worker(tmp_path), draft or Draft(), file)
+        return Simulated(launch, {"link": "", "kept": "", "dark": False, **found})
+
+    yield make
+    for folder in folders:
+        folder.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the page from an empty folder."""
+    started = serve(tmp_path_factory.mktemp("plans"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Debian's chromium."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not installed: on Debian, 'apt-get install chromium' brings it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Open a browser that remembers nothing; what its pages complain of is an error."""
+    with opened(browser) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def tab(context: BrowserContext, server: Server) -> Page:
+    """Open the page in a tab."""
+    return open_tab(context, server)

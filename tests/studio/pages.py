@@ -1,0 +1,157 @@
+"""A page to type on: simulated for logic, real in a browser for what only a browser shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmdown.studio.page.state import Launch
+from warmdown.studio.process import Server, start
+
+if TYPE_CHECKING:
+    from nicegui.testing import User
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+Visit = Callable[["User"], Awaitable[None]]
+
+
+@dataclass
+class Simulated:
+    """A page without a browser.
+
+    Args:
+        launch: What its tabs share.
+        found: What the browser would tell when the page is loaded.
+    """
+
+    launch: Launch
+    found: dict[str, Any]
+
+    def visit(self, act: Visit) -> None:
+        """Open the page and act on it."""
+
+        async def run() -> None:
+            try:
+                async with self._opened() as user:
+                    await act(user)
+            finally:
+                await self.launch.worker.close()
+
+        asyncio.run(run())
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[User]:
+        from nicegui.testing import user_simulation
+
+        from warmdown.studio.page.page import build
+
+        async def root() -> None:
+            await build(self.launch)
+
+        async with user_simulation(root) as user:
+            user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: self.found}
+            await user.open("/")
+            await until(lambda: "Start with your situation" in shown(user) or "Groups and base values" in shown(user))
+            yield user
+
+
+def shown(user: User) -> str:
+    """Return every text that the page shows, a line each."""
+    assert user.client is not None
+    elements = user.client.elements.values()
+    return "\n".join(element._text for element in elements if isinstance(element._text, str) and _is_visible(element))
+
+
+def _is_visible(element: Any) -> bool:
+    while element is not None:
+        if not element.visible:
+            return False
+        element = element.parent_slot.parent if element.parent_slot else None
+    return True
+
+
+async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something is so; what is not there yet counts as not so."""
+    last: BaseException | None = None
+    for _ in range(int(seconds / 0.02)):
+        try:
+            if is_so():
+                return
+        except AssertionError as error:
+            last = error
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it did not come to be so within {seconds:g} seconds") from last
+
+
+# -- the real page -----------------------------------------------------------------------------------------------
+
+
+def serve(folder: Path, *options: str) -> Server:
+    """Start the page as a person does, and wait for its address."""
+    server = start(folder, *options, env={**os.environ, "PYTHONPATH": ""})
+    assert server.address
+    return server
+
+
+@contextmanager
+def opened(browser: Browser, width: int = 1280, scheme: str = "light") -> Iterator[BrowserContext]:
+    """Open a browser that remembers nothing; what its pages complain of is an error."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)  # other tests may have the machine meanwhile
+    complaints: list[str] = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    yield context
+    context.close()
+    assert complaints == []
+
+
+def open_tab(context: BrowserContext, server: Server, fragment: str = "") -> Page:
+    """Open the page with its token, and wait until it is there."""
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector(_BEGUN, timeout=60_000)
+    if fragment:
+        page.goto(f"{server.origin}/#{fragment}")
+        page.reload()
+        page.wait_for_selector(_BEGUN, timeout=60_000)
+    return page
+
+
+def field(tab: Page, mark: str) -> Locator:
+    """Return the field with a mark, to be typed into."""
+    return tab.locator(f'input[data-mark="{mark}"]')
+
+
+def press(tab: Page, mark: str) -> None:
+    """Press what has a mark."""
+    tab.click(f'[data-mark="{mark}"]')
+
+
+def text_of(tab: Page) -> str:
+    """Return the plan as text, as it stands under 'Take away'."""
+    return tab.locator('[data-mark="text"]').text_content() or ""
+
+
+def text_has(tab: Page, *parts: str) -> None:
+    """Wait until the plan as text holds the parts, one after the other."""
+    press(tab, "tab-take")
+    pattern = "[^]*".join(re.escape(part) for part in parts)
+    tab.wait_for_function(
+        "pattern => new RegExp(pattern).test(document.querySelector('[data-mark=text]')?.textContent ?? '')",
+        arg=pattern,
+    )
+
+
+_BEGUN = '[data-mark="preset-0"]:visible, [data-mark="phase-0"]:visible'

@@ -1,0 +1,78 @@
+"""``warmdown studio`` in a shell."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from warmdown.cli.main import main
+from warmdown.studio import serve as server
+from warmdown.studio.draft.opening import draft_of
+from warmdown.studio.draft.pieces import FOREIGN, Draft, Piece, Track
+from warmdown.studio.draft.stored import to_fragment
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Remember what would be served, and serve nothing."""
+    starts: list[Any] = []
+    monkeypatch.setattr(server, "serve", starts.append)
+    return starts
+
+
+def invoke(*arguments: str) -> Any:
+    """Return what the command does."""
+    return CliRunner().invoke(main, ["studio", *arguments])
+
+
+def test_a_file_is_shown_and_its_folder_is_the_one_that_is_read_and_written(tmp_path: Path, started: list[Any]) -> None:
+    (tmp_path / "plan.yaml").write_text("lr: {kind: cosine}\n")
+    assert invoke(str(tmp_path / "plan.yaml"), "--no-browser", "--port", "0").exit_code == 0
+    (start,) = started
+    assert (start.folder, start.file, start.port, start.browser) == (tmp_path, "plan.yaml", 0, False)
+    assert start.draft == draft_of({"lr": {"kind": "cosine"}})
+
+
+def test_a_link_can_be_given_instead_of_a_file(started: list[Any]) -> None:
+    draft = draft_of({"lr": {"kind": "cosine"}})
+    assert invoke(f"http://127.0.0.1:8421/#{to_fragment(draft)}").exit_code == 0
+    assert started[0].draft == draft
+
+
+def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: list[Any]) -> None:
+    evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
+    result = invoke(f"#{to_fragment(evil)}")
+    assert (result.exit_code, started) == (2, [])
+    assert "'os.system', a class that is not of a known library" in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("no/such/plan.yaml", "no folder"),
+        ("none.yaml", "no such file"),
+        ("plan.py", "not a name"),
+        ("#plan=x", "damaged"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_with_exit_code_2(given: str, told: str, started: list[Any]) -> None:
+    result = invoke(given)
+    assert (result.exit_code, started) == (2, [])
+    assert told in result.output
+
+
+def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        result = invoke("--no-browser", "--port", str(other.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "--port 0 for any that is free" in result.output
+
+
+def test_the_help_shows_examples_line_by_line() -> None:
+    assert "  warmdown studio plan.yaml\n" in invoke("--help").output

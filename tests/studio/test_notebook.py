@@ -1,0 +1,59 @@
+"""The page in a notebook's cell, and the picture where there is no page."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import warmdown as wd
+from warmdown.errors import SpecError
+from warmdown.studio import notebook
+
+PLAN = wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=1000, lr=1e-3))
+
+
+@pytest.mark.slow
+def test_a_cell_shows_the_page_with_the_picture_behind_it(tmp_path: Path) -> None:
+    page = wd.studio(PLAN, folder=tmp_path, height=500)
+    try:
+        cell = page._repr_html_()
+        assert f'data="{page.address}"' in cell
+        assert "<svg" in cell
+        with urllib.request.urlopen(page.address) as answer:
+            assert "frame-ancestors http://localhost:*" in answer.headers["content-security-policy"]
+            assert b"warmdown studio" in answer.read()
+    finally:
+        page.close()
+    assert page._server is None
+
+
+@pytest.mark.slow
+def test_the_page_ends_with_the_notebook_that_showed_it(tmp_path: Path) -> None:
+    page = wd.studio(PLAN, folder=tmp_path)
+    assert page.address
+    assert page._server is not None
+    process = page._server.process
+    assert process.stdin is not None
+    process.stdin.close()  # as it is when the notebook's process is gone
+    assert process.wait(timeout=30) is not None
+    page.close()
+
+
+def test_without_the_page_there_is_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "find_spec", lambda name: None)
+    cell = wd.studio(PLAN)._repr_html_()
+    assert "<svg" in cell
+    assert "<object" not in cell
+    assert "Run the cell again" in wd.studio()._repr_html_()
+
+
+def test_a_schedule_alone_drives_the_rate() -> None:
+    page = wd.studio(wd.Cosine(end=0.1))
+    assert [track.field for track in page._draft.tracks] == ["lr"]
+
+
+def test_a_folder_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SpecError, match="no such folder"):
+        wd.studio(folder="/no/such/folder")

@@ -1,0 +1,250 @@
+"""The page's logic, without a browser: what is typed, pressed, opened and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.studio.pages import Simulated, shown, until
+
+from warmdown.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
+from warmdown.studio.draft.stored import to_fragment, to_plain
+
+if TYPE_CHECKING:
+    from nicegui.testing import User
+
+PageOf = Callable[..., Simulated]
+WARMED = Draft(
+    run=RunTexts(total_steps="1000"),
+    groups=(Group("", (("lr", "1e-3"),)),),
+    tracks=(Track(phases=(Piece("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))), Piece("cosine"))),),
+)
+
+
+def field(user: User, mark: str) -> object:
+    """Return the one element with a mark."""
+    (element,) = user.find(marker=mark).elements
+    return element
+
+
+def texts(user: User, mark: str) -> str:
+    """Return the text of what has a mark."""
+    return str(getattr(field(user, mark), "_text", ""))
+
+
+def test_an_empty_page_shows_where_to_begin_and_a_choice_shows_its_fields(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        assert "Fine-tune a pretrained model" in shown(user)
+        user.find(marker="pick-cosine").click()
+        await until(lambda: "Half a cosine wave" in shown(user))
+        assert "Fine-tune a pretrained model" not in shown(user)
+        for name in ("start", "end", "steps", "k", "exponent"):
+            field(user, f"t0.p0.{name}")
+
+    page_of().visit(act)
+
+
+def test_a_search_narrows_the_list_and_says_how_many(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="search").type("wsd")
+        await until(lambda: "pick-wsd" in marks(user) and "pick-cosine" not in marks(user))
+        assert "2 found" in shown(user) or "3 found" in shown(user)
+
+    page_of().visit(act)
+
+
+def marks(user: User) -> set[str]:
+    """Return every mark on the page."""
+    assert user.client is not None
+    return {mark for element in user.client.elements.values() for mark in element._markers}
+
+
+def test_typing_moves_table_words_and_texts_and_can_be_undone(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="t0.p1.end").type("0.5")
+        await until(lambda: "5e-4" in shown(user))
+        assert "end: 0.5" in texts(user, "text")
+        user.find(marker="undo").click()
+        await until(lambda: "end: 0.5" not in texts(user, "text"))
+        user.find(marker="redo").click()
+        await until(lambda: "end: 0.5" in texts(user, "text"))
+
+    page = page_of(WARMED)
+    page.visit(lambda user: open_then(user, "t0.p1.end", act))
+
+
+async def open_then(user: User, mark: str, act: Callable[[User], object]) -> None:
+    """Open the second phase, and act."""
+    await until(lambda: "phase-1" in marks(user))
+    user.find(marker="phase-1").click()
+    await until(lambda: mark in marks(user))
+    await act(user)  # type: ignore[misc]
+
+
+def test_a_mistake_stands_beside_its_field_and_the_last_curve_stays(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="t0.p0.start").clear().type("x")
+        await until(lambda: "not a number" in str(field(user, "t0.p0.start").error))  # type: ignore[attr-defined]
+        await until(lambda: "One field needs another value" in shown(user))
+        user.find(marker="t0.p0.start").clear().type("0.02")
+        await until(lambda: "One field needs" not in shown(user))
+        assert field(user, "t0.p0.start").error is None  # type: ignore[attr-defined]
+
+    page_of(WARMED).visit(act)
+
+
+def test_a_finding_stands_beside_the_field_that_causes_it(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="t0.p1.start").type("0.5")
+        await until(lambda: "warned" in field(user, "t0.p1.start").classes)  # type: ignore[attr-defined]
+        assert "jump" in shown(user)
+
+    page_of(WARMED).visit(lambda user: open_then(user, "t0.p1.start", act))
+
+
+def test_phases_move_by_buttons_and_the_open_one_stays_open(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="down-0").click()
+        await until(lambda: texts(user, "text").find("cosine") < texts(user, "text").find("linear"))
+        assert field(user, "phase-1").props["aria-expanded"] == "true"  # type: ignore[attr-defined]
+
+    page_of(WARMED).visit(act)
+
+
+def test_a_group_is_one_more_row_and_one_more_curve(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="g0.name").type("unet")
+        user.find(marker="add-group").click()
+        await until(lambda: "g1.name" in marks(user))
+        user.find(marker="g1.name").type("embedding")
+        user.find(marker="g1.lr").type("1e-2")
+        await until(lambda: "lr/embedding" in shown(user))
+        assert "# groups: {unet: {lr: 1e-3}, embedding: {lr: 1e-2}}" in texts(user, "text")
+
+    page_of(WARMED).visit(act)
+
+
+def test_a_plan_is_saved_opened_and_never_overwritten_unasked(page_of: PageOf) -> None:
+    page = page_of(WARMED)
+    path = page.launch.folder.path / "mine.yaml"
+
+    async def act(user: User) -> None:
+        user.find(marker="save").click()
+        await until(lambda: "save-name" in marks(user))
+        user.find(marker="save-name").clear().type("mine.yaml")
+        user.find(marker="save-yes").click()
+        await until(path.exists)
+        assert "kind: cosine" in path.read_text()
+        path.write_text("lr: {kind: linear}\n")
+        user.find(marker="g0.lr").clear().type("2e-3")
+        user.find(marker="save").click()
+        await until(lambda: "mine.yaml changed on disk" in shown(user))
+        assert path.read_text() == "lr: {kind: linear}\n"
+        user.find(marker="overwrite").click()
+        await until(lambda: "lr: 0.002" in path.read_text())
+        user.find(marker="new").click()
+        await until(lambda: "Start with your situation" in shown(user))
+        user.find(marker="open").click()
+        await until(lambda: "file-mine.yaml" in marks(user))
+        user.find(marker="file-mine.yaml").click()
+        await until(lambda: "phase-1" in marks(user))
+
+    page.visit(act)
+    assert [entry.name for entry in page.launch.folder.path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_link_shows_its_plan(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        await until(lambda: "cosine" in texts(user, "text"))
+
+    page_of(link=f"#{to_fragment(WARMED)}").visit(act)
+
+
+def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: PageOf) -> None:
+    evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
+
+    async def act(user: User) -> None:
+        await until(lambda: any("Links may not do that" in message for message in user.notify.messages))
+        assert "Start with your situation" in shown(user)
+        assert "os.system" not in shown(user)
+
+    page_of(link=f"#{to_fragment(evil)}").visit(act)
+
+
+def test_a_tab_goes_on_where_it_was_before_it_was_loaded_again(page_of: PageOf) -> None:
+    kept = json.dumps({"draft": to_plain(WARMED), "file": "", "digest": None})
+
+    async def act(user: User) -> None:
+        await until(lambda: "cosine" in texts(user, "text"))
+
+    page_of(kept=kept).visit(act)
+
+
+def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        assert "Start with your situation" in shown(user)
+
+    page_of(kept='{"draft": {"version": 1, "tracks": 7}}').visit(act)
+
+
+@pytest.mark.slow
+def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
+    own = Draft(run=RunTexts(total_steps="10"), tracks=(Track(phases=(Piece(FOREIGN, path="own_parts.Halves"),)),))
+    page = page_of(own)
+    (page.launch.folder.path / "own_parts.py").write_text(
+        "from pathlib import Path\n"
+        "Path(__file__).with_name('ran').touch()\n"
+        "class Halves:\n"
+        "    def __init__(self, optimizer): self.optimizer = optimizer\n"
+        "    def step(self):\n"
+        "        for group in self.optimizer.param_groups: group['lr'] /= 2\n"
+    )
+    ran = page.launch.folder.path / "ran"
+
+    async def act(user: User) -> None:
+        await until(lambda: "yes" in marks(user))
+        assert not ran.exists()
+        user.find(marker="yes").click()
+        await until(lambda: "0.0625" in shown(user), seconds=120)
+        assert ran.exists()
+
+    page.visit(act)
+
+
+def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    tracks = (Track(phases=(Piece("cosine", name=evil),)),)
+    draft = Draft(run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), tracks=tracks)
+
+    async def act(user: User) -> None:
+        await until(lambda: evil in shown(user))
+        assert user.client is not None
+        for element in user.client.elements.values():
+            assert element.props.get("innerHTML") is None
+            assert not any(key.startswith(":") for key in element.props)
+
+    page_of(draft).visit(act)
+
+
+def test_a_kept_plan_stays_beside_the_next_and_can_be_had_back(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="keep").click()
+        await until(lambda: "kept 1" in shown(user))
+        user.find(marker="g0.lr").clear().type("5")
+        await until(lambda: "lr: 5" in texts(user, "text"))
+        user.find(marker="back-0").click()
+        await until(lambda: "lr: 0.001" in texts(user, "text"))
+
+    page_of(WARMED).visit(act)
+
+
+def test_a_target_is_added_beside_the_rate(page_of: PageOf) -> None:
+    async def act(user: User) -> None:
+        user.find(marker="add-track").click()
+        user.find(marker="add-weight_decay").click()
+        await until(lambda: "weight_decay" in texts(user, "text"))
+        assert "set:" in texts(user, "text")
+
+    page_of(WARMED).visit(act)
