@@ -16,7 +16,9 @@ OPENING, CLOSING = "<!-- tables: written by python -m benchmarks -->", "<!-- end
 
 def main() -> None:
     """Run the scripts named on the command line, or all of them; then write the page."""
-    names = sys.argv[1:] or sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
+    names = sys.argv[1:] or sorted(
+        path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS
+    )
     for name in names if names != ["page"] else []:
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=HERE.parent, check=True)
     write_page()
@@ -27,7 +29,10 @@ def write_page() -> None:
     page = HERE / "README.md"
     text = page.read_text(encoding="utf-8")
     before, after = text.split(OPENING)[0], text.split(CLOSING)[1]
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+    results = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((HERE / "results").glob("*.json"))
+    ]
     usual = Counter(map(place_of, results)).most_common(1)[0][0]
     tables = "\n".join(table_of(data, usual) for data in results)
     page.write_text(f"{before}{OPENING}\n\n{usual}\n\n{tables}\n{CLOSING}{after}", encoding="utf-8")

@@ -31,7 +31,8 @@ def main() -> None:
 def publish_time() -> None:
     """Tell what a step and a scheduler cost over the compiled step alone."""
     question = (
-        f"Compiled AdamW of groups of {NUMBERS} numbers, and scheduler, tensor rate, over the compiled AdamW alone"
+        f"Compiled AdamW of groups of {NUMBERS} numbers, and scheduler, tensor rate, over the "
+        f"compiled AdamW alone"
     )
     heads = (*map(in_groups, SIZES), "µs added at 1 group")
     table = Table("compiled", question, ("contender", *heads))
@@ -63,7 +64,9 @@ def warm_up(updates: Iterable[Callable[[], object]]) -> None:
 
 def publish_recompiles() -> None:
     """Count how often the step is compiled anew in 1000 updates."""
-    table = Table("recompiles", "Compilations after the first, in 1000 updates", ("contender", "compilations"))
+    table = Table(
+        "recompiles", "Compilations after the first, in 1000 updates", ("contender", "compilations")
+    )
     for name, build in COUNTED.items():
         counted = recompiles(build)
         table.add(name, str(counted))
@@ -121,7 +124,9 @@ def bare_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 
 def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Warmdown's warmup and cosine."""
-    return wd.Scheduler(optimizer, lr=wd.warmup_cosine(warmup=1000), run=wd.Run(total_steps=TOTAL)).step
+    return wd.Scheduler(
+        optimizer, lr=wd.warmup_cosine(warmup=1000), run=wd.Run(total_steps=TOTAL)
+    ).step
 
 
 def ours_sgd() -> Callable[[], object]:

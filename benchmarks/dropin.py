@@ -1,7 +1,7 @@
 """What do the drop-in names cost, beside torch's own?
 
-The fastest of many short rounds is told: where other programs run, a long call is interrupted more often than a short
-one, and a median would tell of them, in our favour.
+The fastest of many short rounds is told: where other programs run, a long call is interrupted more
+often than a short one, and a median would tell of them, in our favour.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ NAMES: dict[str, Build] = {
     "ExponentialLR": lambda names, opt: names.ExponentialLR(opt, 0.999999),
     "PolynomialLR": lambda names, opt: names.PolynomialLR(opt, 10_000_000, 2.0),
     "CosineAnnealingLR": lambda names, opt: names.CosineAnnealingLR(opt, 10_000_000, 1e-5),
-    "CosineAnnealingWarmRestarts": lambda names, opt: names.CosineAnnealingWarmRestarts(opt, 1000, 2),
-    "LambdaLR": lambda names, opt: names.LambdaLR(opt, lambda step: 0.5 * (1 + math.cos(step * 1e-7))),
+    "CosineAnnealingWarmRestarts": lambda names, opt: names.CosineAnnealingWarmRestarts(
+        opt, 1000, 2
+    ),
+    "LambdaLR": lambda names, opt: names.LambdaLR(
+        opt, lambda step: 0.5 * (1 + math.cos(step * 1e-7))
+    ),
     "MultiplicativeLR": lambda names, opt: names.MultiplicativeLR(opt, lambda step: 0.999999),
     "OneCycleLR, with momentum": lambda names, opt: names.OneCycleLR(opt, 0.1, 10_000_000),
     "CyclicLR, with momentum": lambda names, opt: names.CyclicLR(opt, 0.1, 0.5, 1000),
@@ -45,7 +49,9 @@ NAMES: dict[str, Build] = {
     "ChainedScheduler": lambda names, opt: names.ChainedScheduler(
         [names.LinearLR(opt, 0.1, 1.0, 10_000_000), names.ExponentialLR(opt, 0.999999)]
     ),
-    "ReduceLROnPlateau": lambda names, opt: Told(names.ReduceLROnPlateau(opt, patience=1_000_000_000)),
+    "ReduceLROnPlateau": lambda names, opt: Told(
+        names.ReduceLROnPlateau(opt, patience=1_000_000_000)
+    ),
 }
 
 
@@ -103,7 +109,9 @@ def cosine(names: Any, optimizer: torch.optim.Optimizer) -> Callable[[], object]
     return step
 
 
-def compared(build: Build, groups: Callable[[], torch.optim.Optimizer], calls: int) -> tuple[float, float]:
+def compared(
+    build: Build, groups: Callable[[], torch.optim.Optimizer], calls: int
+) -> tuple[float, float]:
     """Return torch's time over ours, and ours in seconds."""
     pair = {"ours": build(ours, groups()).step, "torch": build(TORCH, groups()).step}
     for step in pair.values():
@@ -121,7 +129,10 @@ def alike(size: int) -> torch.optim.Optimizer:
 
 def each_its_own(size: int) -> torch.optim.Optimizer:
     """Return an optimizer whose groups have rates of their own, as layer-wise decay gives them."""
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1 * 0.9**index} for index in range(size)]
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.1 * 0.9**index}
+        for index in range(size)
+    ]
     return torch.optim.SGD(groups, lr=0.1, momentum=0.9)
 
 

@@ -1,8 +1,8 @@
 """How every benchmark here measures: contenders in one process, in random order, and ratios told.
 
-A shared machine is noisy, so no figure stands alone: each round times every contender once, in a new random order,
-with the garbage collector off and one torch thread; what is told is the median over the rounds, and the median of the
-ratios within a round.
+A shared machine is noisy, so no figure stands alone: each round times every contender once, in a
+new random order, with the garbage collector off and one torch thread; what is told is the median
+over the rounds, and the median of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -42,11 +42,16 @@ class Times:
 
     def over(self, other: Times) -> float:
         """Return the median of the ratios to ``other`` within each round."""
-        return statistics.median(mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True))
+        return statistics.median(
+            mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)
+        )
 
 
 def race(
-    contenders: Mapping[str, Callable[[], object]], *, calls: int | Mapping[str, int] = 1, rounds: int = 15
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    calls: int | Mapping[str, int] = 1,
+    rounds: int = 15,
 ) -> dict[str, Times]:
     """Time every contender once a round, in a new random order.
 
@@ -142,12 +147,16 @@ class Table:
             "versions": versions(),
         }
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{self.name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / f"{self.name}.json").write_text(
+            json.dumps(data, indent=1) + "\n", encoding="utf-8"
+        )
 
     def markdown(self) -> str:
         """Return the question and the table."""
         lines = [self.columns, tuple("---" for _ in self.columns), *self.rows]
-        return "\n".join([f"**{self.question}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+        return "\n".join(
+            [f"**{self.question}**", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+        )
 
 
 def in_groups(count: int) -> str:

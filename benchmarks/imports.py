@@ -40,9 +40,12 @@ def main() -> None:
 def milliseconds(base: str, module: str) -> float | None:
     """Import ``base``, then time ``module`` in a fresh process; ``None`` when it fails."""
     probe = (
-        f"import {base}, time\nstart = time.perf_counter()\nimport {module}\nprint((time.perf_counter() - start) * 1e3)"
+        f"import {base}, time\nstart = time.perf_counter()\nimport "
+        f"{module}\nprint((time.perf_counter() - start) * 1e3)"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", probe], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", probe], capture_output=True, text=True, check=False
+    )
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 

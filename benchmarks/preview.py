@@ -12,7 +12,9 @@ from benchmarks.harness import Peers, Table, race
 import warmdown as wd
 
 TOTAL, WARMUP = 1_000_000, 50_000
-PLAN = (wd.Linear(start=0.0, end=1.0, steps=WARMUP) >> wd.Cosine(start=1.0, end=0.0)).over(wd.Run(total_steps=TOTAL))
+PLAN = (wd.Linear(start=0.0, end=1.0, steps=WARMUP) >> wd.Cosine(start=1.0, end=0.0)).over(
+    wd.Run(total_steps=TOTAL)
+)
 STEPS = np.arange(TOTAL)
 SHOWN = np.linspace(0, TOTAL, 2000)
 
@@ -33,10 +35,18 @@ def publish_curve() -> None:
     peers.add("torch (simulated)", lambda: simulated(TOTAL // 100))
     shares = {"lrsched": 50, "transformers": 50, "torch (simulated)": 100}
     times = race(peers.found, rounds=9)
-    table = Table("curve", "Warmup and cosine over 1,000,000 steps", ("contender", "ms", "over in-place numpy"))
+    table = Table(
+        "curve",
+        "Warmup and cosine over 1,000,000 steps",
+        ("contender", "ms", "over in-place numpy"),
+    )
     for name, measured in times.items():
         scale = shares.get(name, 1)
-        table.add(name, measured.median * scale * 1e3, f"{measured.over(times['in-place numpy']) * scale:.3g}x")
+        table.add(
+            name,
+            measured.median * scale * 1e3,
+            f"{measured.over(times['in-place numpy']) * scale:.3g}x",
+        )
         table.figures[name] = measured.over(times["in-place numpy"]) * scale
     table.publish(peers.skipped)
 
@@ -47,7 +57,9 @@ def publish_preview() -> None:
     peers.add("lrsched", lambda: each_of(lrsched_curve(), SHOWN))
     peers.add("transformers", lambda: each_of(transformers_curve(), SHOWN))
     times = race(peers.found, calls=20, rounds=15)
-    table = Table("preview", "2000 points of a run of 1,000,000 steps", ("contender", "µs", "over warmdown"))
+    table = Table(
+        "preview", "2000 points of a run of 1,000,000 steps", ("contender", "µs", "over warmdown")
+    )
     for name, measured in times.items():
         table.add(name, measured.median * 1e6, f"{measured.over(times['warmdown']):.3g}x")
         table.figures[name] = measured.median * 1e6
@@ -58,7 +70,11 @@ def publish_far() -> None:
     """Tell how long one value takes, near and far."""
     run = wd.Run(total_steps=20_000_000)
     far = wd.warmup_cosine().over(run)
-    times = race({"step 10": lambda: far(10), "step 10,000,000": lambda: far(10_000_000)}, calls=200, rounds=15)
+    times = race(
+        {"step 10": lambda: far(10), "step 10,000,000": lambda: far(10_000_000)},
+        calls=200,
+        rounds=15,
+    )
     table = Table("far", "One value of a run of 20,000,000 steps", ("step", "µs"))
     for name, measured in times.items():
         table.add(name, measured.median * 1e6)

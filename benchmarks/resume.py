@@ -34,7 +34,11 @@ def publish_way_back() -> None:
 
 def publish_state() -> None:
     """Tell how many bytes a state has, pickled."""
-    table = Table("state", "Bytes of a pickled state at update 1,000,000", ("scheduler", "1 group", "1000 groups"))
+    table = Table(
+        "state",
+        "Bytes of a pickled state at update 1,000,000",
+        ("scheduler", "1 group", "1000 groups"),
+    )
     for name, build in STATES.items():
         table.add(name, *(str(len(pickle.dumps(build(count)))) for count in (1, 1000)))
     table.publish()
@@ -50,7 +54,9 @@ def loading(count: int) -> Callable[[], object]:
 
 def ours(groups: int) -> wd.Scheduler:
     """Warmup and cosine."""
-    return wd.Scheduler(optimizer(groups), lr=wd.warmup_cosine(), run=wd.Run(total_steps=TOTAL), count="attempts")
+    return wd.Scheduler(
+        optimizer(groups), lr=wd.warmup_cosine(), run=wd.Run(total_steps=TOTAL), count="attempts"
+    )
 
 
 def our_state(groups: int) -> object:
@@ -67,7 +73,9 @@ def torch_state(groups: int) -> object:
 
 def optimizer(groups: int) -> torch.optim.Optimizer:
     """An SGD of so many groups."""
-    return torch.optim.SGD([{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(groups)], lr=0.1)
+    return torch.optim.SGD(
+        [{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(groups)], lr=0.1
+    )
 
 
 STATES: dict[str, Callable[[int], object]] = {

@@ -27,12 +27,16 @@ def main() -> None:
 def publish_step() -> None:
     """Tell what warmup and cosine cost for one rate in each of 1 to 1000 groups."""
     publish_rates("step", "`step()`, float rate, warmup and cosine, over the bare loop", groups_of)
-    question = "The same, each group with a base rate of its own: every step makes as many new numbers"
+    question = (
+        "The same, each group with a base rate of its own: every step makes as many new numbers"
+    )
     publish_rates("step_own_bases", question, groups_with_bases)
     publish_constant()
 
 
-def publish_rates(name_of_table: str, question: str, made: Callable[[int], torch.optim.Optimizer]) -> None:
+def publish_rates(
+    name_of_table: str, question: str, made: Callable[[int], torch.optim.Optimizer]
+) -> None:
     """Race all contenders at each size."""
     table = Table(name_of_table, question, ("contender", *map(in_groups, SIZES)))
     ratios: dict[str, list[float]] = {}
@@ -55,7 +59,9 @@ def publish_constant() -> None:
     steps = {in_groups(size): constant(groups_with_bases(size)) for size in SIZES}
     times = race({EMPTY: Empty().step, **steps}, calls=20_000, rounds=31)
     table = Table(
-        "constant", "`step()` in a constant phase: nothing is written", ("call", "µs", "over a method of nothing")
+        "constant",
+        "`step()` in a constant phase: nothing is written",
+        ("call", "µs", "over a method of nothing"),
     )
     for name, measured in times.items():
         table.add(name, measured.median * 1e6, f"{measured.over(times[EMPTY]):.2f}x")
@@ -81,13 +87,18 @@ def _over_bare_fields(build: Contender, fields: int, size: int) -> float:
 
 def groups_of(count: int) -> torch.optim.Optimizer:
     """An AdamW of ``count`` groups with one base rate, as weight-decay groups have."""
-    return torch.optim.AdamW([{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(count)], lr=1e-3)
+    return torch.optim.AdamW(
+        [{"params": [torch.zeros(1, requires_grad=True)]} for _ in range(count)], lr=1e-3
+    )
 
 
 def groups_with_bases(count: int) -> torch.optim.Optimizer:
     """An AdamW of ``count`` groups, each with a base rate of its own, as layer-wise decay has."""
     return torch.optim.AdamW(
-        [{"params": [torch.zeros(1, requires_grad=True)], "lr": 1e-3 * (1 + index / count)} for index in range(count)]
+        [
+            {"params": [torch.zeros(1, requires_grad=True)], "lr": 1e-3 * (1 + index / count)}
+            for index in range(count)
+        ]
     )
 
 
@@ -133,7 +144,9 @@ class Empty:
 
 def constant(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Warmdown on the trunk of a WSD plan."""
-    scheduler = wd.Scheduler(optimizer, lr=wd.wsd(warmup=10), run=wd.Run(total_steps=TOTAL), count="attempts")
+    scheduler = wd.Scheduler(
+        optimizer, lr=wd.wsd(warmup=10), run=wd.Run(total_steps=TOTAL), count="attempts"
+    )
     scheduler.seek(1000)
     return scheduler.step
 
@@ -179,14 +192,18 @@ def ignite(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 
 def ours_one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """One-cycle with rate and first beta."""
-    return wd.Scheduler(optimizer, **wd.one_cycle(), run=wd.Run(total_steps=TOTAL), count="attempts").step
+    return wd.Scheduler(
+        optimizer, **wd.one_cycle(), run=wd.Run(total_steps=TOTAL), count="attempts"
+    ).step
 
 
 def ours_three(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """One-cycle, and weight decay beside it."""
     decay = wd.Set(wd.Cosine(start=0.04, end=0.4))
     run = wd.Run(total_steps=TOTAL)
-    return wd.Scheduler(optimizer, **wd.one_cycle(), weight_decay=decay, run=run, count="attempts").step
+    return wd.Scheduler(
+        optimizer, **wd.one_cycle(), weight_decay=decay, run=run, count="attempts"
+    ).step
 
 
 def torch_one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[], object]:

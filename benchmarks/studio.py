@@ -1,8 +1,9 @@
 """How long does the studio's page take from a key to the curve that is redrawn, as the browser sees it?
 
-A real browser types into the real page. The clock starts when the key's event is made and stops in the frame after
-ECharts has drawn; everything lies between: the browser, the websocket, Python's reckoning of every value, the drawing.
-On a machine that does other work too, give it the processor: ``chrt -r 10 python -m benchmarks.studio`` (as root).
+A real browser types into the real page. The clock starts when the key's event is made and stops in
+the frame after ECharts has drawn; everything lies between: the browser, the websocket, Python's
+reckoning of every value, the drawing. On a machine that does other work too, give it the processor:
+``chrt -r 10 python -m benchmarks.studio`` (as root).
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ PLANS = {
     "a class of torch, stepped 200 times for 2 groups": ("torch.yaml", "g0.lr"),
 }
 FILES = {
-    "decay.yaml": "run: {total_steps: 10000, lr: 3e-4}\nlr: [{kind: linear, start: 0, end: 1, steps: 5%}, cosine]\n",
+    "decay.yaml": "run: {total_steps: 10000, lr: 3e-4}\nlr: [{kind: linear, start: 0, end: 1, "
+    "steps: 5%}, cosine]\n",
     "groups.yaml": (
-        "# groups: {unet: {lr: 1e-4}, text: {lr: 5e-5}, embedding: {lr: 1e-3}}\nrun: {total_steps: 10000}\n"
+        "# groups: {unet: {lr: 1e-4}, text: {lr: 5e-5}, embedding: {lr: 1e-3}}\nrun: {total_steps: "
+        "10000}\n"
         "lr: {kind: wsd}\nweight_decay: {set: {kind: cosine, start: 0.04, end: 0.4}}\n"
     ),
-    "phases.yaml": "run: {total_steps: 40000}\nlr:\n" + "- {kind: cosine, end: 0.1, steps: 1000}\n" * 40,
+    "phases.yaml": "run: {total_steps: 40000}\nlr:\n"
+    + "- {kind: cosine, end: 0.1, steps: 1000}\n" * 40,
     "long.yaml": "run: {total_steps: 1000000000000}\nlr: {kind: warmup_cosine}\n",
     "torch.yaml": (
         "# groups: {LoRA Unet: {lr: 1e-4}, Embedding: {lr: 1e-3}}\nrun: {total_steps: 200}\n"
-        "lr: {class_path: torch.optim.lr_scheduler.MultiStepLR, init_args: {milestones: [50, 100, 150], gamma: 0.5}}\n"
+        "lr: {class_path: torch.optim.lr_scheduler.MultiStepLR, init_args: {milestones: [50, 100, "
+        "150], gamma: 0.5}}\n"
     ),
 }
 WATCH = """() => {
@@ -61,7 +66,11 @@ WATCH = """() => {
 def main() -> None:
     """Measure and publish."""
     peers = Peers()
-    table = Table("studio", "From a key to the redrawn curve, measured in the browser", ("plan", "median ms", "p90 ms"))
+    table = Table(
+        "studio",
+        "From a key to the redrawn curve, measured in the browser",
+        ("plan", "median ms", "p90 ms"),
+    )
     try:
         with tempfile.TemporaryDirectory() as folder, _tab(Path(folder)) as tab:
             for name, (file, field) in PLANS.items():
@@ -99,7 +108,9 @@ def _tab(folder: Path) -> Iterator[Any]:
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
     with start(folder) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(server.address)
         tab.wait_for_selector('[data-mark="preset-0"]', timeout=60_000)

@@ -20,7 +20,9 @@ def main() -> None:
     peers.add("torch CosineAnnealingLR", torchs)
     times = race(peers.found, calls=50, rounds=15)
     table = Table(
-        "tensors", f"`step()`, {GROUPS} rates in 0-d tensors, on the CPU", ("contender", "µs", "over warmdown")
+        "tensors",
+        f"`step()`, {GROUPS} rates in 0-d tensors, on the CPU",
+        ("contender", "µs", "over warmdown"),
     )
     for name, measured in times.items():
         table.add(name, measured.median * 1e6, f"{measured.over(times['warmdown']):.3g}x")
@@ -30,7 +32,10 @@ def main() -> None:
 
 def optimizer() -> torch.optim.Optimizer:
     """An AdamW whose groups each have a rate in a tensor of its own."""
-    groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": torch.tensor(1e-3)} for _ in range(GROUPS)]
+    groups = [
+        {"params": [torch.zeros(1, requires_grad=True)], "lr": torch.tensor(1e-3)}
+        for _ in range(GROUPS)
+    ]
     return torch.optim.AdamW(groups)
 
 

@@ -1,8 +1,9 @@
 """What does a trainer cost for one update, over a raw accelerate loop that does the same work?
 
-Each contender trains the same small network on the same data with the same schedule; progress is switched off or
-quiet, as in a job. Timed is from the second batch's loss to the last one's, so that nobody's set-up counts, in seconds
-of the processor: a trainer's overhead is work, and other programs on the machine are not to be measured with it.
+Each contender trains the same small network on the same data with the same schedule; progress is
+switched off or quiet, as in a job. Timed is from the second batch's loss to the last one's, so that
+nobody's set-up counts, in seconds of the processor: a trainer's overhead is work, and other
+programs on the machine are not to be measured with it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def raw_accelerate(clock: Clock) -> None:
     model = network()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES)
-    model, optimizer, batches, scheduler = accelerator.prepare(model, optimizer, loader(), scheduler)
+    model, optimizer, batches, scheduler = accelerator.prepare(
+        model, optimizer, loader(), scheduler
+    )
     for _ in range(EPOCHS):
         total = 0.0
         for inputs, target in batches:
@@ -183,7 +186,10 @@ def transformers() -> Callable[[Clock], None]:
             return {"loss": self.clock(outputs, labels), "logits": outputs}
 
     def collated(pairs: list[Any]) -> dict[str, torch.Tensor]:
-        return {"inputs": torch.stack([pair[0] for pair in pairs]), "labels": torch.stack([pair[1] for pair in pairs])}
+        return {
+            "inputs": torch.stack([pair[0] for pair in pairs]),
+            "labels": torch.stack([pair[1] for pair in pairs]),
+        }
 
     def run(clock: Clock) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -261,7 +267,9 @@ def main() -> None:
         ("contender", "us", "x raw loop"),
     )
     for name in peers.found:
-        ratio = statistics.median(mine / base for mine, base in zip(seen[name], seen[BASE], strict=True))
+        ratio = statistics.median(
+            mine / base for mine, base in zip(seen[name], seen[BASE], strict=True)
+        )
         table.add(name, f"{statistics.median(seen[name]) * 1e6:,.0f}", f"{ratio:.2f}")
         table.figures[name] = {"us": statistics.median(seen[name]) * 1e6, "ratio": ratio}
     table.publish(peers.skipped)

@@ -115,7 +115,9 @@ def sawtooth() -> wd.Schedule:
 
 
 def piecewise() -> wd.Schedule:
-    return wd.piecewise(values=[0.0, 1.0, 0.4, 0.4, 0.0], lengths=[100, 300, 300, "rest"], shape="cosine")
+    return wd.piecewise(
+        values=[0.0, 1.0, 0.4, 0.4, 0.0], lengths=[100, 300, 300, "rest"], shape="cosine"
+    )
 
 
 def range_test() -> wd.Set:
@@ -227,7 +229,9 @@ def Chebyshev() -> wd.Schedule:
 
 
 def Chain() -> wd.Schedule:
-    return wd.Linear(start=0.0, end=1.0, steps="10%") >> wd.Constant(steps="50%") >> wd.Cosine(end=0.1)
+    return (
+        wd.Linear(start=0.0, end=1.0, steps="10%") >> wd.Constant(steps="50%") >> wd.Cosine(end=0.1)
+    )
 
 
 def Product() -> wd.Schedule:
@@ -291,4 +295,6 @@ def Greedy() -> wd.Schedule:
 
 
 def External() -> wd.Schedule:
-    return wd.External(class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 250, "gamma": 0.3})
+    return wd.External(
+        class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 250, "gamma": 0.3}
+    )

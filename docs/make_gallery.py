@@ -46,7 +46,8 @@ SECTIONS = {
     "Curves": "One move each, from a start to an end, or falling without end.",
     "Steps": "Values that stand, and then stand elsewhere.",
     "Cycles": "What comes again.",
-    "Compositions": "Schedules made of schedules. Each has an operator or a verb; the class is what it returns.",
+    "Compositions": "Schedules made of schedules. Each has an operator or a verb; the class is "
+    "what it returns.",
     "Feedback": "Schedules that answer to a metric.",
     "Other libraries": "A preview of another library's class, by its path.",
 }
@@ -79,7 +80,12 @@ class Entry:
     @property
     def line(self) -> str:
         """What it is, in one line."""
-        line = (inspect.getdoc(self.shown) or "").splitlines()[0].removeprefix("Return ").replace("``", "`")
+        line = (
+            (inspect.getdoc(self.shown) or "")
+            .splitlines()[0]
+            .removeprefix("Return ")
+            .replace("``", "`")
+        )
         return line[0].upper() + line[1:]
 
     def plan(self) -> wd.Plan:
@@ -106,7 +112,14 @@ def main() -> None:
 def entries() -> Iterator[Entry]:
     """Yield the examples in the order and under the headings in which their file has them."""
     source = inspect.getsource(gallery_examples)
-    heads = [(match.start(), match[1].capitalize()) for match in re.finditer(r"(?m)^# -- ([a-z ]+?) -+$", source)]
+    heads = [
+        (match.start(), match[1].capitalize())
+        for match in re.finditer(
+            r"(?m)^# -- ([a-z "
+            r"]+?) -+$",
+            source,
+        )
+    ]
     for match in re.finditer(r"(?m)^def (\w+)\(", source):
         section = [head for start, head in heads if start < match.start()][-1]
         yield Entry(match[1], section, getattr(gallery_examples, match[1]))
@@ -125,7 +138,11 @@ def page(found: list[Entry]) -> str:
     for section, told in SECTIONS.items():
         mine = [entry for entry in found if entry.section == section]
         rows = [f"| [`{e.name}`](#{anchors[e.name]}) | `{_spark(e)}` | {e.line} |" for e in mine]
-        parts += [f"## {section}\n\n{told}\n\n| name | | |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"]
+        parts += [
+            f"## {section}\n\n{told}\n\n| name | | |\n| --- | --- | --- |\n"
+            + "\n".join(rows)
+            + "\n"
+        ]
         parts += [_told(entry) for entry in mine]
     return "\n".join(parts)
 
@@ -148,7 +165,10 @@ def _told(entry: Entry) -> str:
     parts = [f"### `{entry.name}`\n", f"{entry.line}\n"]
     if formula := _formula(entry.shown):
         parts.append(f"```math\n{formula}\n```\n")
-    parts += [f'<img src="gallery/{entry.picture}" alt="{said}" width="620">\n', f"```python\n{_code(entry)}\n```\n"]
+    parts += [
+        f'<img src="gallery/{entry.picture}" alt="{said}" width="620">\n',
+        f"```python\n{_code(entry)}\n```\n",
+    ]
     if arguments := _arguments(entry.shown):
         parts.append(f"{arguments}\n")
     return "\n".join(parts)
@@ -163,7 +183,9 @@ def _with_whole_words(formula: str) -> str:
     """Set words as words: without this, TeX takes ``steps`` for a product of five letters."""
     parts = re.split(r"(\\(?:text|mathrm|operatorname)\{[^}]*\})", formula)
     words = re.compile(r"(?<![\\A-Za-z])([a-z]{2,})(?![A-Za-z])")
-    return "".join(part if index % 2 else words.sub(r"\\mathit{\1}", part) for index, part in enumerate(parts))
+    return "".join(
+        part if index % 2 else words.sub(r"\\mathit{\1}", part) for index, part in enumerate(parts)
+    )
 
 
 def _arguments(shown: Any) -> str:
@@ -171,15 +193,16 @@ def _arguments(shown: Any) -> str:
 
     told = parse(inspect.getdoc(shown) or "").params
     names = set(inspect.signature(shown).parameters)
-    rows = [f"- `{one.arg_name}`: {_in_one_line(one.description)}" for one in told if one.arg_name in names]
+    rows = [
+        f"- `{one.arg_name}`: {_in_one_line(one.description)}"
+        for one in told
+        if one.arg_name in names
+    ]
     return "\n".join(rows)
 
 
 def _in_one_line(text: str | None) -> str:
     return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", " ".join((text or "").split())).replace("``", "`")
-
-
-# -- code --------------------------------------------------------------------------------------------------------
 
 
 def _code(entry: Entry) -> str:
@@ -210,9 +233,16 @@ def written(schedule: wd.Schedule) -> str:
             return f"{_in_brackets(inner)}.named({name!r})".replace("'", '"')
         case wd.Repeat(of=inner):
             return f"{_in_brackets(inner)}.repeat({_given(schedule, positional=('times',))})"
-        case wd.Taken(of=inner) | wd.Skipped(of=inner) | wd.Stretched(of=inner) | wd.Delayed(of=inner):
+        case (
+            wd.Taken(of=inner)
+            | wd.Skipped(of=inner)
+            | wd.Stretched(of=inner)
+            | wd.Delayed(of=inner)
+        ):
             verb = {"Taken": "take", "Skipped": "skip", "Stretched": "stretch", "Delayed": "delay"}
-            return f"{_in_brackets(inner)}.{verb[type(schedule).__name__]}({_literal(schedule.steps)})"
+            return (
+                f"{_in_brackets(inner)}.{verb[type(schedule).__name__]}({_literal(schedule.steps)})"
+            )
         case wd.Grafted(of=inner, tail=tail, at=at):
             return f"{_in_brackets(inner)}.graft({written(tail)}, at={_literal(at)})"
     return f"wd.{type(schedule).__name__}({_given(schedule)})"
@@ -225,7 +255,9 @@ def _given(schedule: wd.Schedule, positional: tuple[str, ...] = ()) -> str:
         value = getattr(schedule, field.name)
         left_out = field.default is not MISSING and value == field.default
         if field.name != "of" and not left_out:
-            told.append(_literal(value) if field.name in positional else f"{field.name}={_literal(value)}")
+            told.append(
+                _literal(value) if field.name in positional else f"{field.name}={_literal(value)}"
+            )
     return ", ".join(told)
 
 

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 PAGE = Path(__file__).parent / "coming-from-torch.md"
 CASES, STEPS = 60, 30
 _QUIETLY = settings(
-    max_examples=CASES, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    max_examples=CASES,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[*HealthCheck],
 )
 
 
@@ -52,7 +56,9 @@ def differences() -> str:
     from tests.compat.differences import DIFFERENCES
 
     lines = ["| class | what | why | torch | ours |", "| --- | --- | --- | --- | --- |"]
-    lines += [f"| {d.on} | {d.name} | {d.why} | {_cell(d.torch)} | {_cell(d.ours)} |" for d in DIFFERENCES]
+    lines += [
+        f"| {d.on} | {d.name} | {d.why} | {_cell(d.torch)} | {_cell(d.ours)} |" for d in DIFFERENCES
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -66,7 +72,10 @@ def _run(name: str) -> tuple[int, float]:
     @_QUIETLY
     @given(arguments=ARGUMENTS[name], groups=rates, kind=st.sampled_from(["float", "tensor"]))
     def compare(arguments: dict[str, Any], groups: list[float], kind: str) -> None:
-        pair = [trace(made(names, name, adam(groups, kind), arguments), STEPS) for names in (OURS, TORCH)]
+        pair = [
+            trace(made(names, name, adam(groups, kind), arguments), STEPS)
+            for names in (OURS, TORCH)
+        ]
         seen.append(furthest(*pair))
 
     compare()

@@ -24,7 +24,9 @@ def main() -> None:
 
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         runs = Path(folder) / "runs"
         _write_runs(runs)
         with start(Path(folder)) as server:
@@ -33,9 +35,6 @@ def main() -> None:
         with start(Path(folder), "--watch", str(runs)) as server:
             _runs(browser, server.address)
         browser.close()
-
-
-# -- screens -----------------------------------------------------------------------------------------------------
 
 
 def _start(browser: Any, address: str) -> None:
@@ -86,11 +85,13 @@ def _runs(browser: Any, address: str) -> None:
     _keep(tab, "runs")
 
 
-# -- how ---------------------------------------------------------------------------------------------------------
-
-
 def _tab(
-    browser: Any, address: str, *, scheme: str = "light", size: Any = WIDE, begun: str = '[data-mark="preset-0"]'
+    browser: Any,
+    address: str,
+    *,
+    scheme: str = "light",
+    size: Any = WIDE,
+    begun: str = '[data-mark="preset-0"]',
 ) -> Any:
     tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
     tab.goto(address)
@@ -114,13 +115,27 @@ def _keep(tab: Any, name: str, *, height: int | None = None) -> None:
 
 def _write_runs(folder: Path) -> None:
     """Train the demo's two runs, and show the first as it was on its way, each with its plan beside it."""
-    plan, constant = (str(ROOT / "examples" / "demo" / f"{name}.yaml") for name in ("plan", "constant"))
-    command = [sys.executable, "-m", "warmdown", "train", plan, "--against", constant, "--out", str(folder)]
+    plan, constant = (
+        str(ROOT / "examples" / "demo" / f"{name}.yaml") for name in ("plan", "constant")
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "warmdown",
+        "train",
+        plan,
+        "--against",
+        constant,
+        "--out",
+        str(folder),
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     record = folder / "plan" / "record.jsonl"
     rows = record.read_text(encoding="utf-8").splitlines(keepends=True)
     steps = max(json.loads(row)["step"] for row in rows) + 1
-    record.write_text("".join(row for row in rows if json.loads(row)["step"] < 0.6 * steps), encoding="utf-8")
+    record.write_text(
+        "".join(row for row in rows if json.loads(row)["step"] < 0.6 * steps), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -43,5 +43,7 @@ if __name__ == "__main__":
     }
     for name, plan in plans.items():
         outcome = run_task(f"{__name__}:build", plan, out=folder / name, seed=0)
-        print(f"{name:18} test loss {outcome.metrics['eval_loss']:.4f}  weights {outcome.digest[:12]}")
+        print(
+            f"{name:18} test loss {outcome.metrics['eval_loss']:.4f}  weights {outcome.digest[:12]}"
+        )
     print(f"records, checkpoints and results: {folder}")

@@ -17,7 +17,8 @@ optimizer = torch.optim.AdamW(
 plan = wd.Plan.of(
     lr={
         # frozen for a fifth of the run, then warmed up to a tenth of what the head has
-        "backbone": wd.Constant(value=0.0, steps="20%").named("frozen") >> wd.warmup_cosine(warmup="10%"),
+        "backbone": wd.Constant(value=0.0, steps="20%").named("frozen")
+        >> wd.warmup_cosine(warmup="10%"),
         "head": wd.Cosine(end=0.1),
     },
     run=wd.Run(total_steps=100),

@@ -25,4 +25,8 @@ for step in range(100):
     scheduler.step()
     if step in (0, 49, 99):
         group = optimizer.param_groups[0]
-        print(step, f"lr {group['lr']:.2e}  weight decay {group['weight_decay']:.3f}  beta 2 {group['betas'][1]:.4f}")
+        print(
+            step,
+            f"lr {group['lr']:.2e}  weight decay {group['weight_decay']:.3f}  beta 2 "
+            f"{group['betas'][1]:.4f}",
+        )

@@ -1,8 +1,9 @@
 """One trunk, three cooldowns, and a cosine run of each length: what a cooldown costs, and what it gives.
 
-A small language model over the bytes of Python's documentation. ``python examples/wsd_branch.py 600`` takes about a
-minute on one core; without a number, 40 updates show how it goes. More text, on Debian: ``apt-get install
-python3.11-doc``, then ``WARMDOWN_TEXT=/usr/share/doc/python3.11/html/_sources``.
+A small language model over the bytes of Python's documentation. ``python examples/wsd_branch.py
+600`` takes about a minute on one core; without a number, 40 updates show how it goes. More text, on
+Debian: ``apt-get install python3.11-doc``, then
+``WARMDOWN_TEXT=/usr/share/doc/python3.11/html/_sources``.
 """
 
 import sys
@@ -12,7 +13,14 @@ import torch
 
 import warmdown as wd
 from warmdown import plot
-from warmdown.training import RecordCallback, SaveTrainingStateCallback, Trainer, curves, run_task, task_of
+from warmdown.training import (
+    RecordCallback,
+    SaveTrainingStateCallback,
+    Trainer,
+    curves,
+    run_task,
+    task_of,
+)
 
 UPDATES = int(sys.argv[1]) if len(sys.argv) == 2 and sys.argv[1].isdecimal() else 40
 OUT = Path("runs/wsd")
@@ -37,15 +45,23 @@ trainer.train(
     per_device_batch_size=task.batch_size,
     plan=wd.Linear(start=0.0, end=1.0, steps="5%") >> wd.Constant(value=1.0).named("stable"),
 )
-print(f"trunk         {UPDATES:5} updates  test loss {trainer.run_history.get_latest_metric('eval_loss_epoch'):.3f}")
+print(
+    f"trunk         {UPDATES:5} updates  test loss "
+    f"{trainer.run_history.get_latest_metric('eval_loss_epoch'):.3f}"
+)
 
 records = {"trunk": trunk.record}
 for branch in trainer.branch_cooldowns(OUT / "trunk", LENGTHS, curve="1-sqrt", out_dir=OUT):
     cosine = run_task("text", wd.warmup_cosine(warmup="5%"), max_steps=branch.stop, seed=0)
     print(
-        f"cooldown {branch.length:4} {branch.stop:5} updates  test loss {branch.metrics['eval_loss_epoch']:.3f}", end=""
+        f"cooldown {branch.length:4} {branch.stop:5} updates  test loss "
+        f"{branch.metrics['eval_loss_epoch']:.3f}",
+        end="",
     )
-    print(f"   cosine of the same length, all {branch.stop} updates anew: {cosine.metrics['eval_loss']:.3f}")
+    print(
+        f"   cosine of the same length, all {branch.stop} updates anew: "
+        f"{cosine.metrics['eval_loss']:.3f}"
+    )
     records |= {f"cooldown {branch.length}": branch.record, f"cosine {branch.stop}": cosine.record}
 
 shown = {}

@@ -34,4 +34,7 @@ for over in (30, 90):  # two cooldowns from one trunk
         part.load_state_dict(state)
     scheduler.decay_now(over=over)
     rates = trunk + train(over)
-    print(f"decay over {over:2}: {plot.sparkline(rates, width=60)}  {len(rates)} updates, last rate {rates[-1]:.1e}")
+    print(
+        f"decay over {over:2}: {plot.sparkline(rates, width=60)}  {len(rates)} updates, last "
+        f"rate {rates[-1]:.1e}"
+    )

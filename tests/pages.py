@@ -2,12 +2,11 @@
 
 A comment on a line of its own before a block says what is different about it::
 
-    <!-- test: skip, needs a GPU -->         not run; the reason is needed
-    <!-- test: fragment -->                  Python that must only parse: it speaks of names that stand elsewhere
-    <!-- test: raises ScheduleError -->      Python that ends in this error
-    <!-- test: warns PastTheEnd -->          Python that gives this warning
-    <!-- test: exits 1 -->                   a command with this exit code
-    <!-- test: file plan.yaml -->            written to this file, for the blocks that follow
+    <!-- test: skip, needs a GPU -->         not run; the reason is needed <!-- test: fragment -->
+    Python that must only parse: it speaks of names that stand elsewhere <!-- test: raises
+    ScheduleError -->      Python that ends in this error <!-- test: warns PastTheEnd -->
+    Python that gives this warning <!-- test: exits 1 -->                   a command with this exit
+    code <!-- test: file plan.yaml -->            written to this file, for the blocks that follow
 """
 
 from __future__ import annotations
@@ -66,7 +65,9 @@ def blocks(page: Path) -> Iterator[Block]:
             mark, detail, number = "", "", end
         elif line.strip():
             if line.startswith("<!-- test:"):
-                raise ValueError(f"{page.name}:{number + 1}: no such mark: {line.strip()}. See tests/pages.py.")
+                raise ValueError(
+                    f"{page.name}:{number + 1}: no such mark: {line.strip()}. See tests/pages.py."
+                )
             mark, detail = "", ""
         number += 1
 

@@ -28,10 +28,24 @@ def curves() -> st.SearchStrategy[wd.Schedule]:
         st.builds(wd.Rex, **ends, d=st.floats(-1.0, 0.95)),
         st.builds(wd.Tanh, **ends),
         st.builds(wd.Log, **ends),
-        st.builds(wd.Hyperbolic, start=heights, infimum=st.just(0.001), steps=lengths, upper=st.floats(1.0, 4.0)),
-        st.builds(wd.ExpHyperbolic, start=heights, infimum=heights, steps=lengths, upper=st.floats(1.0, 4.0)),
+        st.builds(
+            wd.Hyperbolic,
+            start=heights,
+            infimum=st.just(0.001),
+            steps=lengths,
+            upper=st.floats(1.0, 4.0),
+        ),
+        st.builds(
+            wd.ExpHyperbolic,
+            start=heights,
+            infimum=heights,
+            steps=lengths,
+            upper=st.floats(1.0, 4.0),
+        ),
         st.builds(wd.Triangle, low=heights, high=heights, up=lengths, down=lengths),
-        st.builds(wd.Milestones, start=heights, gamma=shares, at=st.lists(lengths, max_size=4).map(tuple)),
+        st.builds(
+            wd.Milestones, start=heights, gamma=shares, at=st.lists(lengths, max_size=4).map(tuple)
+        ),
         _tables(),
     )
 
@@ -44,7 +58,9 @@ def endless() -> st.SearchStrategy[wd.Schedule]:
         st.builds(wd.InverseSqrt, start=heights, timescale=lengths),
         st.builds(wd.Power, start=heights, timescale=lengths, exponent=st.floats(0.1, 2.0)),
         st.builds(wd.Staircase, start=heights, gamma=st.floats(0.5, 1.0), every=lengths),
-        st.builds(wd.Plateau, metric=st.sampled_from(["loss", "accuracy"]), factor=st.floats(0.1, 0.9)),
+        st.builds(
+            wd.Plateau, metric=st.sampled_from(["loss", "accuracy"]), factor=st.floats(0.1, 0.9)
+        ),
         st.builds(wd.Greedy, metric=st.just("loss")),
         st.builds(wd.Chebyshev, low=st.just(0.0005), high=heights, order=st.integers(0, 6)),
         st.builds(
@@ -66,7 +82,11 @@ def open_schedules() -> st.SearchStrategy[wd.Schedule]:
     duration = st.sampled_from(["1%", "5%", "10%", 10, "2ep"])
     warmup = st.builds(wd.Linear, start=st.just(0.0), end=heights, steps=duration)
     middle = st.builds(wd.Cosine, start=heights, end=heights)
-    tail = st.builds(lambda shape, steps: SHAPES[shape](1.0, 0.1, steps), st.sampled_from(sorted(SHAPES)), duration)
+    tail = st.builds(
+        lambda shape, steps: SHAPES[shape](1.0, 0.1, steps),
+        st.sampled_from(sorted(SHAPES)),
+        duration,
+    )
     return st.builds(lambda a, b, c: a >> b >> c, warmup, middle, tail)
 
 
@@ -79,7 +99,8 @@ def plans() -> st.SearchStrategy[wd.Plan]:
     )
     targets: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
         st.sampled_from(["lr", "weight_decay", "momentum", "betas[0]"]),
-        rules | st.dictionaries(st.sampled_from(["*", "0", "head", "decoder.*"]), rules, min_size=1),
+        rules
+        | st.dictionaries(st.sampled_from(["*", "0", "head", "decoder.*"]), rules, min_size=1),
         min_size=1,
     )
     run = wd.Run(total_steps=1000, steps_per_epoch=50)
@@ -110,8 +131,16 @@ def _composed(inner: st.SearchStrategy[wd.Schedule]) -> st.SearchStrategy[wd.Sch
         st.builds(lambda s, n: s.skip(n), inner, lengths),
         st.builds(lambda s, t, n: s.graft(t, at=n), inner, ended, lengths),
         st.builds(lambda s, seed: s.noisy(0.1, seed=seed), inner, st.integers(0, 1000)),
-        st.builds(lambda s, name: s.named(name), inner, st.sampled_from(["warmup", "stable", "decay"])),
-        st.builds(lambda s, n, d, g: s.repeat(n, decay=d, grow=g), ended, st.integers(1, 5), shares, st.floats(1, 2)),
+        st.builds(
+            lambda s, name: s.named(name), inner, st.sampled_from(["warmup", "stable", "decay"])
+        ),
+        st.builds(
+            lambda s, n, d, g: s.repeat(n, decay=d, grow=g),
+            ended,
+            st.integers(1, 5),
+            shares,
+            st.floats(1, 2),
+        ),
     )
 
 

@@ -9,7 +9,9 @@ from warmdown import errors
 
 
 def test_every_error_is_warmdowns_own_and_a_standard_one_too() -> None:
-    own = [getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)]
+    own = [
+        getattr(errors, name) for name in errors.__all__ if isinstance(getattr(errors, name), type)
+    ]
     assert all(issubclass(kind, wd.WarmdownError | errors.WarmdownWarning) for kind in own)
     assert issubclass(wd.ScheduleError, ValueError)
     assert issubclass(errors.MissingExtra, ImportError)
@@ -17,7 +19,11 @@ def test_every_error_is_warmdowns_own_and_a_standard_one_too() -> None:
 
 def test_the_tree_drawn_in_the_file_is_the_tree_there_is() -> None:
     drawn = errors.__doc__ or ""
-    assert [name for name in errors.__all__ if isinstance(getattr(errors, name), type) and name not in drawn] == []
+    assert [
+        name
+        for name in errors.__all__
+        if isinstance(getattr(errors, name), type) and name not in drawn
+    ] == []
 
 
 def test_a_spec_error_keeps_every_mistake() -> None:
@@ -28,10 +34,13 @@ def test_a_spec_error_keeps_every_mistake() -> None:
 
 def test_a_missing_library_names_the_extra_that_brings_it() -> None:
     assert (
-        str(errors.MissingExtra("plot", "matplotlib", "plot")) == "plot needs matplotlib: pip install 'warmdown[plot]'"
+        str(errors.MissingExtra("plot", "matplotlib", "plot")) == "plot needs matplotlib: pip "
+        "install 'warmdown[plot]'"
     )
 
 
-@pytest.mark.parametrize(("word", "hint"), [("cosin", "Did you mean 'cosine'?"), ("zzz", "Known: cosine, linear.")])
+@pytest.mark.parametrize(
+    ("word", "hint"), [("cosin", "Did you mean 'cosine'?"), ("zzz", "Known: cosine, linear.")]
+)
 def test_the_nearest_name_or_all_of_them(word: str, hint: str) -> None:
     assert errors.nearest(word, ["linear", "cosine"]) == hint

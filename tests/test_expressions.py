@@ -68,7 +68,10 @@ def test_numbers_placeholders_and_their_arithmetic_have_a_value(text: str, value
         ("1+" * 150 + "1", "longer than 200 characters"),
         ("(" * 100 + "1" + ")" * 99, "not arithmetic"),
         ("%TOTAL_STPES%", r"no placeholder %TOTAL_STPES%. Did you mean 'TOTAL_STEPS'"),
-        ("%TOKENS_PER_STEP%", "needs the run's tokens_per_step, which is not known. Give run: {tokens_per_step: …}"),
+        (
+            "%TOKENS_PER_STEP%",
+            "needs the run's tokens_per_step, which is not known. Give run: {tokens_per_step: …}",
+        ),
         ("5%", "not a number"),
     ],
 )
@@ -109,12 +112,19 @@ def test_the_trainers_placeholders_are_all_known() -> None:
 
 
 def test_the_trainers_counts_are_whole_where_an_epoch_is_cut_short() -> None:
-    cut, shared = facts_of(wd.Run(total_steps=101, steps_per_epoch=20)), facts_of(wd.Run(total_steps=100, epochs=8))
+    cut, shared = (
+        facts_of(wd.Run(total_steps=101, steps_per_epoch=20)),
+        facts_of(wd.Run(total_steps=100, epochs=8)),
+    )
     assert (cut["EPOCHS"], cut["NUM_EPOCHS"]) == (5.05, 6)
     assert (shared["STEPS_PER_EPOCH"], shared["NUM_UPDATE_STEPS_PER_EPOCH"]) == (12.5, 13)
 
 
 def test_what_only_a_trainer_knows_is_said_to_be_so() -> None:
-    with pytest.raises(RunError, match="only a Trainer knows %TRAIN_DATALOADER_LEN%, once it has its data"):
+    with pytest.raises(
+        RunError, match="only a Trainer knows %TRAIN_DATALOADER_LEN%, once it has its data"
+    ):
         reckon("%TRAIN_DATALOADER_LEN% / 2", FACTS)
-    assert reckon("%TRAIN_DATALOADER_LEN% / 2", facts_of(wd.Run(), {"TRAIN_DATALOADER_LEN": 9})) == 4.5
+    assert (
+        reckon("%TRAIN_DATALOADER_LEN% / 2", facts_of(wd.Run(), {"TRAIN_DATALOADER_LEN": 9})) == 4.5
+    )

@@ -10,7 +10,9 @@ from warmdown.files import replaced, write_whole
 
 
 @pytest.mark.parametrize("content", ["ä\n", "ä\n".encode()])
-def test_a_text_is_written_as_utf_8_and_bytes_as_they_are(tmp_path: Path, content: str | bytes) -> None:
+def test_a_text_is_written_as_utf_8_and_bytes_as_they_are(
+    tmp_path: Path, content: str | bytes
+) -> None:
     write_whole(tmp_path / "a", content)
     assert (tmp_path / "a").read_bytes() == b"\xc3\xa4\n"
 
@@ -47,7 +49,9 @@ def test_a_reader_never_sees_a_half(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (seen, path.read_text()) == (["old"], "new")
 
 
-def test_what_is_written_beside_a_file_has_its_rights_from_the_first_byte_on(tmp_path: Path) -> None:
+def test_what_is_written_beside_a_file_has_its_rights_from_the_first_byte_on(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "a"
     path.write_text("old")
     path.chmod(0o600)
@@ -57,7 +61,9 @@ def test_what_is_written_beside_a_file_has_its_rights_from_the_first_byte_on(tmp
     assert path.read_text() == "new"
 
 
-def test_the_place_beside_a_file_is_another_each_time_so_that_no_link_can_wait_there(tmp_path: Path) -> None:
+def test_the_place_beside_a_file_is_another_each_time_so_that_no_link_can_wait_there(
+    tmp_path: Path,
+) -> None:
     names = []
     for _ in range(3):
         with replaced(tmp_path / "a") as part:

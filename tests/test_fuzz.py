@@ -25,7 +25,11 @@ from warmdown.record import Record
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 fuzz = settings(
-    max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=600,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
 )
 
 RUN = wd.Run(total_steps=100, steps_per_epoch=10, lr=0.1)
@@ -51,7 +55,18 @@ leaves = st.one_of(
     st.floats(),
     st.text(max_size=12),
     st.sampled_from(
-        [EVIL, "rest", "5%", "1e999", "%LR%", "cosine", "chain", "*", "0", *(make(300) for make in TEXTS.values())]
+        [
+            EVIL,
+            "rest",
+            "5%",
+            "1e999",
+            "%LR%",
+            "cosine",
+            "chain",
+            "*",
+            "0",
+            *(make(300) for make in TEXTS.values()),
+        ]
     ),
     st.sampled_from([[], {}, [[]], {"kind": "cosine"}, [1, 2, 3], {"a": None}]),
 )
@@ -59,7 +74,13 @@ leaves = st.one_of(
 
 def paths(data: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the path of everything inside plain data."""
-    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    inside = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
     for key, value in inside:
         yield (*here, key)
         yield from paths(value, (*here, key))
@@ -81,9 +102,9 @@ def changed(draw: st.DrawFn, data: Any) -> Any:
         if what == "remove":
             del holder[key]
         elif what == "rename" and isinstance(holder, dict):
-            holder[draw(st.text(max_size=5) | st.sampled_from(["kind", "steps", "of", "seen", "name"]))] = holder.pop(
-                key
-            )
+            holder[
+                draw(st.text(max_size=5) | st.sampled_from(["kind", "steps", "of", "seen", "name"]))
+            ] = holder.pop(key)
         elif what == "swap":
             other = data
             for step in draw(st.sampled_from(places)):
@@ -114,7 +135,9 @@ def torn(draw: st.DrawFn, content: bytes) -> bytes:
         elif what == "double":
             torn[at:at] = torn[at:end]
         else:
-            torn[at:at] = draw(st.binary(max_size=20) | st.sampled_from([b"[" * 60, b"{a: ", b"\x00", b"9" * 500]))
+            torn[at:at] = draw(
+                st.binary(max_size=20) | st.sampled_from([b"[" * 60, b"{a: ", b"\x00", b"9" * 500])
+            )
     return bytes(torn)
 
 
@@ -125,12 +148,14 @@ def try_to(read: Any, *what: Any, **how: Any) -> Any:
     return None
 
 
-# -- plans -------------------------------------------------------------------------------------------------------
-
-
 @fuzz
-@given(content=torn((PLAN + FOREIGN).encode()) | torn(json.dumps(plan_from_dict({"lr": "cosine"}).to_dict()).encode()))
-def test_the_bytes_of_a_plan_are_read_or_refused(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+@given(
+    content=torn((PLAN + FOREIGN).encode())
+    | torn(json.dumps(plan_from_dict({"lr": "cosine"}).to_dict()).encode())
+)
+def test_the_bytes_of_a_plan_are_read_or_refused(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     for name in ("plan.yaml", "plan.json"):
         path = tmp_path_factory.getbasetemp() / name
         path.write_bytes(content)
@@ -138,13 +163,19 @@ def test_the_bytes_of_a_plan_are_read_or_refused(content: bytes, tmp_path_factor
 
 
 @fuzz
-@given(data=plans().flatmap(lambda plan: changed(plan.to_dict())) | changed(loads(PLAN, run=RUN).to_dict()))
+@given(
+    data=plans().flatmap(lambda plan: changed(plan.to_dict()))
+    | changed(loads(PLAN, run=RUN).to_dict())
+)
 def test_the_data_of_a_plan_are_read_or_refused(data: Any) -> None:
     use(try_to(plan_from_dict, data))
 
 
 @fuzz
-@given(text=st.text(max_size=300) | st.text("{}[]:,-?&*!|>'\"%@` \n\tlrkindcosetp0123456789.e", max_size=300))
+@given(
+    text=st.text(max_size=300)
+    | st.text("{}[]:,-?&*!|>'\"%@` \n\tlrkindcosetp0123456789.e", max_size=300)
+)
 def test_any_text_is_read_or_refused(text: str) -> None:
     use(try_to(loads, text))
 
@@ -161,12 +192,11 @@ def use(plan: wd.Plan | None) -> None:
         target.fits("head", 0)
 
 
-# -- states ------------------------------------------------------------------------------------------------------
-
-
 def scheduler() -> wd.Scheduler:
     """Return a scheduler of two groups that has counted updates and seen a metric."""
-    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "name": name} for name in ("head", "body")]
+    groups = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "name": name} for name in ("head", "body")
+    ]
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=0.01)
     made = wd.Scheduler(optimizer, loads(PLAN, run=RUN))
     for step in range(12):
@@ -191,7 +221,8 @@ STATES = [scheduler().state_dict(), scheduler().state_dict(plan=False), eventful
 def all_of(made: wd.Scheduler) -> Any:
     """Return everything that a load may change."""
     written = [
-        {name: value for name, value in group.items() if name != "params"} for group in made.optimizers[0].param_groups
+        {name: value for name, value in group.items() if name != "params"}
+        for group in made.optimizers[0].param_groups
     ]
     return repr((made.state_dict(), made.values(), made.count, written))
 
@@ -216,9 +247,6 @@ def test_a_state_is_loaded_as_a_whole_or_not_at_all(state: Any, adds_up: bool, p
         made.step()
 
 
-# -- records and results -------------------------------------------------------------------------------------------
-
-
 def record_text() -> bytes:
     """Return a record's file."""
     rows = [
@@ -240,7 +268,9 @@ def record_text() -> bytes:
         lambda rows: "\n".join(map(json.dumps, rows)).encode()
     )
 )
-def test_a_record_is_read_or_refused(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_record_is_read_or_refused(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.getbasetemp() / "record.jsonl"
     path.write_bytes(content)
     record = try_to(Record.load, path)

@@ -41,7 +41,9 @@ def plan(**schedule: Any) -> wd.Plan:
 
 def one_trainer(**settings: Any) -> wd.Plan:
     """Return the plan of OneTrainer's settings."""
-    return from_settings({"learning_rate_scheduler": "COSINE", **settings}, total_steps=10, report=None)
+    return from_settings(
+        {"learning_rate_scheduler": "COSINE", **settings}, total_steps=10, report=None
+    )
 
 
 def custom(**settings: Any) -> wd.Plan:
@@ -67,7 +69,9 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "an argument": lambda text: plan(**{text: 1}),
     "a schedule": lambda text: from_dict(text, run=RUN),
     "a target": lambda text: plan_from_dict({text: {"kind": "cosine"}}),
-    "a pattern of groups": lambda text: plan_from_dict({"lr": {"groups": {text: "cosine"}}}).targets[0].fits(text),
+    "a pattern of groups": lambda text: (
+        plan_from_dict({"lr": {"groups": {text: "cosine"}}}).targets[0].fits(text)
+    ),
     "a class": lambda text: plan_from_dict({"lr": {"class_path": text}}),
     "a class's argument": lambda text: plan_from_dict(
         {"lr": {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": text}}}
@@ -89,7 +93,9 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "OneTrainer's name": lambda text: one_trainer(learning_rate_scheduler=text),
     "OneTrainer's warmup": lambda text: one_trainer(learning_rate_warmup_steps=text),
     "OneTrainer's class": lambda text: custom(custom_learning_rate_scheduler=text),
-    "OneTrainer's parameter": lambda text: custom(scheduler_params=[{"key": "step_size", "value": text}]),
+    "OneTrainer's parameter": lambda text: custom(
+        scheduler_params=[{"key": "step_size", "value": text}]
+    ),
     "OneTrainer's epochs": lambda text: custom(epochs=text),
     "transformers' name": lambda text: transformers(lr_scheduler_type=text),
     "transformers' warmup": lambda text: transformers(warmup_steps=text),
@@ -114,7 +120,9 @@ def test_no_text_of_16_kilobytes_holds_a_reader_for_a_second(reader: str) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_no_text_of_the_size_that_is_allowed_holds_a_reader_for_long(reader: str) -> None:
-    seconds = {name: seconds_to_read(READERS[reader], make(1 << 19)) for name, make in TEXTS.items()}
+    seconds = {
+        name: seconds_to_read(READERS[reader], make(1 << 19)) for name, make in TEXTS.items()
+    }
     assert {name: spent for name, spent in seconds.items() if spent > 10.0} == {}
 
 
@@ -130,21 +138,39 @@ def test_a_number_too_large_is_refused_in_our_words(text: str) -> None:
 
 
 def test_a_number_of_a_program_that_python_would_not_write_out_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"more than 4096 bits: too large to be meant\. Give a smaller one\."):
+    with pytest.raises(
+        SpecError,
+        match=r"more than 4096 bits: too large to be meant\. Give a "
+        r"smaller one\.",
+    ):
         plan_from_dict({"lr": {"kind": "cosine", "end": 10**5000}})
 
 
 def test_a_pattern_for_groups_has_a_length_that_matching_can_bear() -> None:
-    with pytest.raises(ScheduleError, match=r"Target\(groups='\*a.*longer than 200 characters. Shorten it with a \*"):
+    with pytest.raises(
+        ScheduleError,
+        match=r"Target\(groups='\*a.*longer than 200 characters. "
+        r"Shorten it with a \*",
+    ):
         Target("lr", "*a" * 101, wd.Scale(wd.Cosine()))
-    with pytest.raises(SpecError, match=r"lr\.groups\..*: longer than 200 characters\. Shorten it with a \*\."):
+    with pytest.raises(
+        SpecError,
+        match=r"lr\.groups\..*: longer than 200 characters\. Shorten it "
+        r"with a \*\.",
+    ):
         plan_from_dict({"lr": {"groups": {"*a" * 101: "cosine"}}})
 
 
 @pytest.mark.parametrize("value", ["text", [1], True, -1, float("nan"), float("inf"), 10**400])
-@pytest.mark.parametrize("name", ["learning_rate_warmup_steps", "gradient_accumulation_steps", "learning_rate_cycles"])
+@pytest.mark.parametrize(
+    "name", ["learning_rate_warmup_steps", "gradient_accumulation_steps", "learning_rate_cycles"]
+)
 def test_a_setting_of_onetrainer_that_is_no_number_is_named(name: str, value: Any) -> None:
-    with pytest.raises(ScheduleError, match=rf"{name}=.*: a number from 0 to 1e\+15 is needed\. Mend the settings\."):
+    with pytest.raises(
+        ScheduleError,
+        match=rf"{name}=.*: a number from 0 to 1e\+15 is needed\. "
+        rf"Mend the settings\.",
+    ):
         one_trainer(**{"learning_rate_warmup_steps": 2, name: value})
 
 
@@ -164,10 +190,16 @@ def test_a_setting_of_onetrainer_that_is_no_number_is_named(name: str, value: An
         '["step", "target", "value"]',
     ],
 )
-def test_a_line_that_no_record_has_is_named_and_nothing_of_it_is_kept(tmp_path: Path, line: str) -> None:
+def test_a_line_that_no_record_has_is_named_and_nothing_of_it_is_kept(
+    tmp_path: Path, line: str
+) -> None:
     path = tmp_path / "record.jsonl"
     path.write_text(f"{line}\n" + '{"step": 1, "target": "lr", "value": 0.5}\n', encoding="utf-8")
-    with pytest.raises(wd.StateError, match=r"record\.jsonl, line 1: not a row of a record: .*\. Remove the line\."):
+    with pytest.raises(
+        wd.StateError,
+        match=r"record\.jsonl, line 1: not a row of a record: .*\. "
+        r"Remove the line\.",
+    ):
         Record.load(path)
     path.write_text(line, encoding="utf-8")  # as a last line it was cut short by a crash
     assert list(Record.load(path)) == []
@@ -192,17 +224,18 @@ def nested(depth: int) -> list[Any]:
     ],
     ids=["base", "memory", "depth", "no data", "digits"],
 )
-def test_a_state_that_no_scheduler_saved_is_refused_in_our_words(name: str, value: Any, words: str) -> None:
-    scheduler = wd.Scheduler(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1), lr=wd.Plateau(), run=RUN)
+def test_a_state_that_no_scheduler_saved_is_refused_in_our_words(
+    name: str, value: Any, words: str
+) -> None:
+    scheduler = wd.Scheduler(
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1), lr=wd.Plateau(), run=RUN
+    )
     before = scheduler.state_dict()
     state = {**before, name: value}
     state["check"] = _checksum(state) or -1
     with pytest.raises(wd.StateError, match=words):
         scheduler.load_state_dict(state)
     assert scheduler.state_dict() == before
-
-
-# -- what a terminal obeys ---------------------------------------------------------------------------------------
 
 
 def test_what_a_terminal_obeys_is_written_out_and_what_it_shows_stays() -> None:

@@ -46,14 +46,22 @@ def held_elsewhere(output: Output, tmp_path: Path) -> Iterator[int]:
         os.kill(int(worker.read_text()), signal.SIGKILL)
 
 
-def test_a_second_process_is_refused_in_words_that_name_the_first(folder: Output, tmp_path: Path) -> None:
-    with held_elsewhere(folder, tmp_path) as holder, pytest.raises(TrainingError) as refusal, locked([folder]):
+def test_a_second_process_is_refused_in_words_that_name_the_first(
+    folder: Output, tmp_path: Path
+) -> None:
+    with (
+        held_elsewhere(folder, tmp_path) as holder,
+        pytest.raises(TrainingError) as refusal,
+        locked([folder]),
+    ):
         pass
     words = rf"train\(--out run\): process {holder} on \S+ writes there, since [-: \d]{{19}}\. Wait until"
     assert refusal.match(words)
 
 
-def test_a_killed_process_holds_nothing_though_a_worker_of_it_lives_on(folder: Output, tmp_path: Path) -> None:
+def test_a_killed_process_holds_nothing_though_a_worker_of_it_lives_on(
+    folder: Output, tmp_path: Path
+) -> None:
     with held_elsewhere(folder, tmp_path) as holder:
         os.kill(holder, signal.SIGSTOP)
         with pytest.raises(TrainingError, match=f"process {holder} "), locked([folder]):
@@ -68,7 +76,11 @@ def test_a_note_that_is_no_note_is_not_repeated(folder: Output, tmp_path: Path) 
     with held_elsewhere(folder, tmp_path):
         for text, words in [
             ("{", "another process writes there"),
-            ('{"pid": 7, "host": "\\u001b[2Jx", "since": "now"}', r"process 7 on \\x1b\[2Jx writes there, since now"),
+            (
+                '{"pid": 7, "host": "\\u001b[2Jx", "since": "now"}',
+                r"process 7 on \\x1b\[2Jx writes "
+                r"there, since now",
+            ),
         ]:
             (folder.path / ".lock.json").write_text(text)
             with pytest.raises(TrainingError, match=words), locked([folder]):
@@ -109,14 +121,21 @@ def test_two_files_in_one_folder_do_not_hinder_each_other(tmp_path: Path) -> Non
 def test_a_lock_deep_in_a_folder_is_found(tmp_path: Path) -> None:
     inside = Output("x", tmp_path / "run" / "checkpoints", is_folder=True)
     require_unlocked(tmp_path / "run", "train")
-    with held_elsewhere(inside, tmp_path) as holder, pytest.raises(TrainingError, match=f"train: process {holder} "):
+    with (
+        held_elsewhere(inside, tmp_path) as holder,
+        pytest.raises(TrainingError, match=f"train: process {holder} "),
+    ):
         require_unlocked(tmp_path / "run", "train")
 
 
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_what_cannot_be_written_is_refused(is_folder: bool, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (Path("/proc/none/run"), tmp_path / "file" / "run", tmp_path / "file" / "x" / "run"):
+    for path in (
+        Path("/proc/none/run"),
+        tmp_path / "file" / "run",
+        tmp_path / "file" / "x" / "run",
+    ):
         with (
             pytest.raises(TrainingError, match=r"^me: cannot be written: .*\. Give"),
             locked([Output("me", path, is_folder)]),
@@ -129,13 +148,18 @@ def test_what_cannot_be_written_is_refused(is_folder: bool, tmp_path: Path) -> N
         pass
 
 
-def test_a_disk_that_is_full_leaves_no_lock(folder: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_leaves_no_lock(
+    folder: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, content: str) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr("warmdown.lock.write_whole", full)
-        with pytest.raises(TrainingError, match="cannot be written: No space left"), locked([folder]):
+        with (
+            pytest.raises(TrainingError, match="cannot be written: No space left"),
+            locked([folder]),
+        ):
             pass
     with locked([folder]):
         pass

@@ -27,7 +27,9 @@ SIGNS = (operator.add, operator.sub, operator.mul, operator.truediv, operator.fl
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_a_placeholder_reckons_on_either_side_and_with_another(sign: Callable[[Any, Any], Any]) -> None:
+def test_a_placeholder_reckons_on_either_side_and_with_another(
+    sign: Callable[[Any, Any], Any],
+) -> None:
     assert resolve(sign(Value.NUM_UPDATE_STEPS_PER_EPOCH, 4), FACTS) == sign(10, 4)
     assert resolve(sign(4, Value.NUM_UPDATE_STEPS_PER_EPOCH), FACTS) == sign(4, 10)
     assert resolve(sign(Value.NUM_EPOCHS, Value.TRAIN_DATALOADER_LEN), FACTS) == sign(3, 20)
@@ -46,7 +48,9 @@ def test_an_expression_of_any_depth_is_the_same_arithmetic_on_the_number(steps: 
 
 def test_partials_are_resolved_with_what_is_nested_in_them() -> None:
     inner: partial[Any] = partial(dict, first=Value.NUM_EPOCHS)
-    outer = partial(inner, [("marks", [Value.NUM_EPOCHS, (Value.NUM_EPOCHS * 2,)])], second={"deep": inner})
+    outer = partial(
+        inner, [("marks", [Value.NUM_EPOCHS, (Value.NUM_EPOCHS * 2,)])], second={"deep": inner}
+    )
     resolved = resolve(outer, FACTS)()
     assert (resolved["first"], resolved["marks"]) == (3, [3, (6,)])
     assert resolved["second"]["deep"]() == {"first": 3}
@@ -60,7 +64,9 @@ def test_what_holds_no_placeholder_comes_back_as_it_is() -> None:
 
 def test_an_unknown_number_is_named_with_what_the_run_knows() -> None:
     with pytest.raises(
-        RunError, match=r"EVAL_DATALOADER_LEN: this run does not know .* It knows .*TRAIN_DATALOADER_LEN"
+        RunError,
+        match=r"EVAL_DATALOADER_LEN: this run does not know .* It knows "
+        r".*TRAIN_DATALOADER_LEN",
     ):
         resolve([Value.EVAL_DATALOADER_LEN], FACTS)
 

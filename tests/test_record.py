@@ -53,7 +53,9 @@ def test_a_last_line_cut_short_is_left_out_and_mended_before_the_next(tmp_path: 
 
 def test_a_line_in_the_middle_that_is_no_row_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_text('{"step": 0, "target": "lr", "value": 0.1}\nnonsense\n{"step": 1, "target": "lr", "value": 0.1}\n')
+    path.write_text(
+        '{"step": 0, "target": "lr", "value": 0.1}\nnonsense\n{"step": 1, "target": "lr", "value": 0.1}\n'
+    )
     with pytest.raises(StateError, match=r"line 2: not a row.*Remove the line"):
         Record.load(path)
 
@@ -74,7 +76,10 @@ def test_a_resumed_run_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     for step in range(4, 6):
         again.add(step, "lr", -float(step))
     again.flush()
-    assert Record.load(tmp_path / "run.jsonl").curve("lr") == ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, -4, -5])
+    assert Record.load(tmp_path / "run.jsonl").curve("lr") == (
+        [0, 1, 2, 3, 4, 5],
+        [0, 1, 2, 3, -4, -5],
+    )
 
 
 def test_a_record_of_a_run_that_never_wrote_can_be_resumed(tmp_path: Path) -> None:
@@ -96,7 +101,9 @@ def test_lines_are_whole_whenever_another_process_looks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["1" + "0" * 30, "1e999", "[" * 100_000])
-def test_a_line_that_no_run_writes_is_named_and_as_the_last_one_leaves_no_trace(tmp_path: Path, step: str) -> None:
+def test_a_line_that_no_run_writes_is_named_and_as_the_last_one_leaves_no_trace(
+    tmp_path: Path, step: str
+) -> None:
     path, good = tmp_path / "record.jsonl", '{"step": 1, "target": "lr", "value": 1.0}\n'
     hostile = f'{{"step": {step}, "target": "evil", "value": 1.0, "reason": "evil"}}'
     path.write_text(f"{good}{hostile}\n{good}")

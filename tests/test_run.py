@@ -13,7 +13,12 @@ import warmdown as wd
 from warmdown.run import check_duration
 
 FULL = wd.Run(
-    total_steps=10_000, steps_per_epoch=500, samples_per_step=256, tokens_per_step=1e6, seconds_per_step=0.5, lr=3e-4
+    total_steps=10_000,
+    steps_per_epoch=500,
+    samples_per_step=256,
+    tokens_per_step=1e6,
+    seconds_per_step=0.5,
+    lr=3e-4,
 )
 
 
@@ -78,24 +83,39 @@ def test_what_is_no_duration_is_refused_with_the_forms_there_are(duration: Any) 
     ],
 )
 def test_a_unit_the_run_cannot_measure_names_the_missing_fact(duration: str, fact: str) -> None:
-    with pytest.raises(wd.RunError, match=rf"'{duration}' needs to know {fact}. Give Run\({fact}=…\)"):
+    with pytest.raises(
+        wd.RunError,
+        match=rf"'{duration}' needs to know {fact}. Give "
+        rf"Run\({fact}=…\)",
+    ):
         wd.Run(total_steps=100).measure(duration)
 
 
 def test_a_length_can_be_known_before_it_is_rounded() -> None:
     run = wd.Run(total_steps=5, steps_per_epoch=5)
-    assert [run.exactly(length) for length in ("50%", "0.5ep", 3, "rest")] == [Fraction(5, 2), Fraction(5, 2), 3, None]
+    assert [run.exactly(length) for length in ("50%", "0.5ep", 3, "rest")] == [
+        Fraction(5, 2),
+        Fraction(5, 2),
+        3,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("total", [0, 10**16, 10**400])
 def test_a_count_out_of_range_is_told_the_range_and_not_all_its_digits(total: int) -> None:
-    with pytest.raises(wd.RunError, match=r"a whole number of at least 1 is needed. At most 1e\+15") as error:
+    with pytest.raises(
+        wd.RunError, match=r"a whole number of at least 1 is needed. At most 1e\+15"
+    ) as error:
         wd.Run(total_steps=total)
     assert len(str(error.value)) < 120
 
 
 def test_a_share_of_an_unknown_whole_is_refused() -> None:
-    with pytest.raises(wd.RunError, match=r"'5%' is a share of the whole run, whose length is not known"):
+    with pytest.raises(
+        wd.RunError,
+        match=r"'5%' is a share of the whole run, whose length is not "
+        r"known",
+    ):
         wd.Run().measure("5%")
 
 

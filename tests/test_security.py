@@ -50,7 +50,11 @@ def test_no_source_runs_text_or_opens_a_pickle() -> None:
 
 def test_no_other_variable_of_the_environment_is_read() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    asked = set(re.findall(r"""environ(?:\.get\(|\[)["'](\w+)|["'](\w+)["'] (?:not )?in os\.environ""", text))
+    asked = set(
+        re.findall(
+            r"""environ(?:\.get\(|\[)["'](\w+)|["'](\w+)["'] (?:not )?in os\.environ""", text
+        )
+    )
     variables = {name for pair in asked for name in pair if name}
     (row,) = (line for line in PAGE.splitlines() if line.startswith("| environment"))
     assert variables == set(re.findall(r"`([A-Z_]+)`", row.split("|")[1]))

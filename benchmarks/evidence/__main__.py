@@ -30,8 +30,15 @@ def main() -> None:
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("names", nargs=-1, type=click.Choice(list(settings)), required=True),
-        click.option("--work", type=click.Path(path_type=Path), default=Path("build/evidence"), show_default=True),
-        click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True),
+        click.option(
+            "--work",
+            type=click.Path(path_type=Path),
+            default=Path("build/evidence"),
+            show_default=True,
+        ),
+        click.option(
+            "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True
+        ),
         click.option("--engine", default="loky", show_default=True),
         click.option("--jobs", type=int, default=2, show_default=True),
         click.option("--trials", type=int, help="Trials of each method, instead of the setting's."),
@@ -52,7 +59,9 @@ def _chosen(names: tuple[str, ...], methods: tuple[str, ...], **given: int | Non
 
 @main.command(name="tune")
 @_options
-def tune_command(names: Any, work: Path, results: Path, engine: Any, jobs: int, methods: Any, **given: Any) -> None:
+def tune_command(
+    names: Any, work: Path, results: Path, engine: Any, jobs: int, methods: Any, **given: Any
+) -> None:
     """Search every method's base rate, with the same number of trials."""
     for setting in _chosen(names, methods, **given):
         tune(setting, work, results, engine=engine, jobs=jobs, say=click.echo)
@@ -60,7 +69,9 @@ def tune_command(names: Any, work: Path, results: Path, engine: Any, jobs: int, 
 
 @main.command(name="judge")
 @_options
-def judge_command(names: Any, work: Path, results: Path, engine: Any, jobs: int, methods: Any, **given: Any) -> None:
+def judge_command(
+    names: Any, work: Path, results: Path, engine: Any, jobs: int, methods: Any, **given: Any
+) -> None:
     """Make the runs of the tuned methods over the seeds, and keep them."""
     for setting in _chosen(names, methods, **given):
         judge(setting, work, results, engine=engine, jobs=jobs, say=click.echo)
@@ -80,7 +91,9 @@ def report_command(results: Path, page: Path) -> None:
 
 def tables(results: Path = RESULTS) -> str:
     """Return the tables of every setting that has runs."""
-    return "\n".join(report(name, results) for name in _held(results)) or "No runs are stored yet.\n"
+    return (
+        "\n".join(report(name, results) for name in _held(results)) or "No runs are stored yet.\n"
+    )
 
 
 def stored(results: Path = RESULTS) -> dict[str, Any]:

@@ -76,7 +76,16 @@ class Setting:
 
 
 _TASKS = "benchmarks.evidence.tasks"
-_CORE = ("constant", "constant, 60 %", "cosine", "cosine, 60 %", "one-cycle", "one-cycle, 60 %", "wsd", "step 33 %")
+_CORE = (
+    "constant",
+    "constant, 60 %",
+    "cosine",
+    "cosine, 60 %",
+    "one-cycle",
+    "one-cycle, 60 %",
+    "wsd",
+    "step 33 %",
+)
 
 settings: Mapping[str, Setting] = {
     one.name: one
@@ -84,7 +93,8 @@ settings: Mapping[str, Setting] = {
         Setting(
             "fashion",
             "images",
-            "5,120 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, batches of 64",
+            "5,120 pictures of Fashion-MNIST, a small convolutional network, SGD with momentum, "
+            "batches of 64",
             f"{_TASKS}:fashion_tune",
             f"{_TASKS}:fashion_judge",
             25,
@@ -106,7 +116,8 @@ settings: Mapping[str, Setting] = {
         Setting(
             "large",
             "images",
-            "50,000 pictures of Fashion-MNIST, a residual network, SGD with momentum, batches of 512",
+            "50,000 pictures of Fashion-MNIST, a residual network, SGD with momentum, batches of "
+            "512",
             f"{_TASKS}:large_tune",
             f"{_TASKS}:large_judge",
             30,

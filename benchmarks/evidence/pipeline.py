@@ -28,7 +28,9 @@ _FIRST_SEED = 100
 Say = Callable[[str], None]
 
 
-def tune(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: int, say: Say) -> None:
+def tune(
+    setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: int, say: Say
+) -> None:
     """Search the base rate of every method; write its plan and all trials."""
     for method in setting.methods:
         found = search(
@@ -41,25 +43,44 @@ def tune(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: i
         )
         folder = results / setting.name / "tuned"
         write_file(folder / f"{_file_name(method)}.yaml", dumps(found.plan))
-        trials = {"method": method, "metric": found.metric, "trials": [trial.to_dict() for trial in found.trials]}
+        trials = {
+            "method": method,
+            "metric": found.metric,
+            "trials": [trial.to_dict() for trial in found.trials],
+        }
         write_file(folder / f"{_file_name(method)}.json", _compact(trials))
-        say(f"{setting.name}: {method}: base rate {found.plan.run.lr:.3g}, {found.metric} {found.best.metric:.4g}")
+        say(
+            f"{setting.name}: {method}: base rate {found.plan.run.lr:.3g}, {found.metric} "
+            f"{found.best.metric:.4g}"
+        )
 
 
-def judge(setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: int, say: Say) -> None:
+def judge(
+    setting: Setting, work: Path, results: Path, *, engine: Engine, jobs: int, say: Say
+) -> None:
     """Make the runs of every tuned method over the seeds, and keep them."""
     plans = {method: loads(_tuned(results, setting, method)) for method in setting.methods}
     plans.update(_peaks(setting, plans))
     seeds = range(_FIRST_SEED, _FIRST_SEED + setting.seeds)
-    specs = {name: [RunSpec.of(plan, setting.judge, seed, {}) for seed in seeds] for name, plan in plans.items()}
+    specs = {
+        name: [RunSpec.of(plan, setting.judge, seed, {}) for seed in seeds]
+        for name, plan in plans.items()
+    }
     every = [spec for held in specs.values() for spec in held]
     names = {spec.key: name for name, held in specs.items() for spec in held}
 
     def told(result: Result, done: int, total: int) -> None:
-        say(f"[{done}/{total}] {setting.name}: {names[result.key]}, seed {result.spec.seed}: {result.status}")
+        say(
+            f"[{done}/{total}] {setting.name}: {names[result.key]}, seed {result.spec.seed}: "
+            f"{result.status}"
+        )
 
-    for result in run_all(every, Store(work / setting.name / "judge"), engine=engine, jobs=jobs, progress=told):
-        write_file(results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result)))
+    for result in run_all(
+        every, Store(work / setting.name / "judge"), engine=engine, jobs=jobs, progress=told
+    ):
+        write_file(
+            results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result))
+        )
     index = {name: [spec.key for spec in held] for name, held in specs.items()}
     write_file(results / setting.name / "index.json", _compact(index))
 
@@ -68,7 +89,10 @@ def kept(setting_name: str, results: Path = RESULTS) -> dict[str, dict[int, Resu
     """Return the stored runs of a setting by method and seed."""
     folder = results / setting_name
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    return {name: {r.spec.seed: r for r in (_read(folder, key) for key in keys)} for name, keys in index.items()}
+    return {
+        name: {r.spec.seed: r for r in (_read(folder, key) for key in keys)}
+        for name, keys in index.items()
+    }
 
 
 def _peaks(setting: Setting, plans: dict[str, Plan]) -> dict[str, Plan]:
@@ -84,19 +108,26 @@ def _peaks(setting: Setting, plans: dict[str, Plan]) -> dict[str, Plan]:
 
 
 def _tuned(results: Path, setting: Setting, method: str) -> str:
-    return (results / setting.name / "tuned" / f"{_file_name(method)}.yaml").read_text(encoding="utf-8")
+    return (results / setting.name / "tuned" / f"{_file_name(method)}.yaml").read_text(
+        encoding="utf-8"
+    )
 
 
 def _read(folder: Path, key: str) -> Result:
-    return Result.from_dict(json.loads((folder / "judged" / f"{key}.json").read_text(encoding="utf-8")))
+    return Result.from_dict(
+        json.loads((folder / "judged" / f"{key}.json").read_text(encoding="utf-8"))
+    )
 
 
 def _shrunk(result: Result) -> dict[str, Any]:
     """Return a result as it is kept: evaluations whole, curves of loss and rate in a few points."""
     data = result.to_dict()
-    data["curves"] = {name: _thinned(*curve) for name, curve in data["curves"].items() if name in ("loss", "lr/0")}
+    data["curves"] = {
+        name: _thinned(*curve) for name, curve in data["curves"].items() if name in ("loss", "lr/0")
+    }
     data["evaluations"] = {
-        name: [steps, [_digits(value) for value in values]] for name, (steps, values) in data["evaluations"].items()
+        name: [steps, [_digits(value) for value in values]]
+        for name, (steps, values) in data["evaluations"].items()
     }
     return data
 
@@ -115,4 +146,6 @@ def _compact(data: Any) -> bytes:
 
 
 def _file_name(method: str) -> str:
-    return "".join(letter for letter in method.replace(" ", "-") if letter.isalnum() or letter == "-").rstrip("-")
+    return "".join(
+        letter for letter in method.replace(" ", "-") if letter.isalnum() or letter == "-"
+    ).rstrip("-")

@@ -66,7 +66,10 @@ def claims(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     """Yield each claim that the runs speak to, with what they say."""
     have = comparison.results.keys()
     if {"constant", "one-cycle, 60 %"} <= have:
-        yield "constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60", _shorter_and_better(comparison)
+        yield (
+            "constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60",
+            _shorter_and_better(comparison),
+        )
         yield "schedulers reduce training time by 30-50 %", _time_saved(comparison)
     if f"one-cycle, {TIMES[0]} x" in have:
         yield "max_lr 10x the normal rate", _peaks(comparison)
@@ -81,14 +84,19 @@ def _shorter_and_better(comparison: Comparison) -> list[str]:
     for name in ("one-cycle, 60 %", "cosine, 60 %", "constant, 60 %"):
         if name in comparison.results:
             gap = _better(comparison, name, "constant")
-            lines.append(f"- {name} against constant at full length: {interval(gap, sign=True)}: {_verdict(gap)}.")
+            lines.append(
+                f"- {name} against constant at full length: {interval(gap, sign=True)}: "
+                f"{_verdict(gap)}."
+            )
     return lines
 
 
 def _time_saved(comparison: Comparison) -> list[str]:
     """Tell, for each method, the least share of the full length at which it is as good as constant at full length."""
     sign = 1 if comparison.higher_is_better else -1
-    goals = {seed: _best(result, comparison) for seed, result in comparison.results["constant"].items()}
+    goals = {
+        seed: _best(result, comparison) for seed, result in comparison.results["constant"].items()
+    }
     full = float(np.mean([result.updates for result in comparison.results["constant"].values()]))
     rows = [
         "| method | updates that it needs, as a share of constant's | seeds that get there |",
@@ -105,7 +113,8 @@ def _time_saved(comparison: Comparison) -> list[str]:
         there = sum(share < _NEVER for share in shares)
         rows.append(f"| {name} | {_within(told)} | {there}/{len(shares)} |")
     return [
-        "Updates until a run first reached the best that constant reached at full length with the same seed "
+        "Updates until a run first reached the best that constant reached at full length with the "
+        "same seed "
         "(median over all seeds, with its interval; a seed that never does counts as never):",
         "",
         *rows,
@@ -116,7 +125,10 @@ def _peaks(comparison: Comparison) -> list[str]:
     lines = []
     for times in TIMES:
         gap = _better(comparison, f"one-cycle, {times} x", "one-cycle")
-        lines.append(f"- {times} x the best constant rate, against the tuned peak: {interval(gap, sign=True)}")
+        lines.append(
+            f"- {times} x the best constant rate, against the tuned peak: "
+            f"{interval(gap, sign=True)}"
+        )
     return lines
 
 
@@ -128,14 +140,19 @@ def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]
     for name in names:
         if name != best:
             gap = _better(comparison, name, best)
-            lines.append(f"- {name} against {best}: {interval(gap, sign=True)}: {_verdict(gap, better='better')}.")
+            lines.append(
+                f"- {name} against {best}: {interval(gap, sign=True)}: "
+                f"{_verdict(gap, better='better')}."
+            )
     return lines
 
 
 def _better(comparison: Comparison, name: str, other: str) -> Interval:
     """Return by how much a method is better than another, above 0 when it is."""
     gap = paired(comparison.values(name), comparison.values(other))
-    return gap if comparison.higher_is_better else Interval(-gap.value, -gap.high, -gap.low, gap.count)
+    return (
+        gap if comparison.higher_is_better else Interval(-gap.value, -gap.high, -gap.low, gap.count)
+    )
 
 
 def _verdict(gap: Interval, better: str = _DOES) -> str:
@@ -147,7 +164,11 @@ def _verdict(gap: Interval, better: str = _DOES) -> str:
 
 
 def _best(result: Result, comparison: Comparison) -> float:
-    values = [value for value in result.evaluations.get(comparison.metric, ([], []))[1] if math.isfinite(value)]
+    values = [
+        value
+        for value in result.evaluations.get(comparison.metric, ([], []))[1]
+        if math.isfinite(value)
+    ]
     return (max if comparison.higher_is_better else min)(values) if values else math.nan
 
 
@@ -161,7 +182,9 @@ def _share(result: Result, comparison: Comparison, goal: float, sign: int, full:
 
 
 def _within(told: Interval) -> str:
-    value, low, high = ("never" if one >= _NEVER / 2 else f"{one:.2g}" for one in (told.value, told.low, told.high))
+    value, low, high = (
+        "never" if one >= _NEVER / 2 else f"{one:.2g}" for one in (told.value, told.low, told.high)
+    )
     return f"{value} ({low} … {high})"
 
 
@@ -173,7 +196,10 @@ def _rates(name: str, runs: Runs, results: Path) -> list[str]:
         states = [trial["state"] for trial in told["trials"]]
         counts = [states.count("finished"), states.count("pruned")]
         rate = loads(path.with_suffix(".yaml").read_text(encoding="utf-8")).run.lr
-        rows.append(f"| {told['method']} | {rate:.3g} | {counts[0]}, {counts[1]}, {len(states) - sum(counts)} |")
+        rows.append(
+            f"| {told['method']} | {rate:.3g} | {counts[0]}, {counts[1]}, "
+            f"{len(states) - sum(counts)} |"
+        )
     return ["What tuning chose, every method with the same number of trials:", "", *rows]
 
 

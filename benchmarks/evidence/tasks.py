@@ -1,7 +1,7 @@
 """The tasks that the evidence is made on: small enough for one core, real data, tuned and judged on different parts.
 
-``…_tune`` is evaluated on a part of the training data that is not learnt from; ``…_judge`` on the test data. Nothing is
-chosen by what the test data says.
+``…_tune`` is evaluated on a part of the training data that is not learnt from; ``…_judge`` on the
+test data. Nothing is chosen by what the test data says.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def large_tune() -> Task:
 def large_judge() -> Task:
     """Return the same, judged by the test set."""
     judged_by = _part("t10k", 0, _EVALUATE_LARGE)
-    return _pictures(_residual_network(), _part("train", 0, _LEARN_LARGE), judged_by, batch_size=512)
+    return _pictures(
+        _residual_network(), _part("train", 0, _LEARN_LARGE), judged_by, batch_size=512
+    )
 
 
 def text_tune() -> Task:
@@ -60,7 +62,9 @@ def _small(evaluated: TensorDataset) -> Task:
     return _pictures(_small_network(), _part("train", 0, _LEARN), evaluated, batch_size=64)
 
 
-def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, batch_size: int) -> Task:
+def _pictures(
+    network: nn.Module, train: TensorDataset, test: TensorDataset, batch_size: int
+) -> Task:
     return Task(
         model=network,
         loss=nn.functional.cross_entropy,
@@ -78,7 +82,9 @@ def _pictures(network: nn.Module, train: TensorDataset, test: TensorDataset, bat
 def _part(name: str, start: int, count: int) -> TensorDataset:
     """Return a part of the pictures; one process reads it once."""
     images, labels = fashion._pairs(name).tensors
-    return TensorDataset(images[start : start + count].clone(), labels[start : start + count].clone())
+    return TensorDataset(
+        images[start : start + count].clone(), labels[start : start + count].clone()
+    )
 
 
 def _bytes(evaluate_from: int) -> Task:
@@ -140,7 +146,9 @@ def _residual_network() -> nn.Module:
 
 
 def _block(inside: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
+    )
 
 
 class _Residual(nn.Module):

@@ -1,7 +1,7 @@
 """warmdown: schedules for everything that a training run turns.
 
-Write a schedule once, see it before you train, run it in any loop, resume it exactly.
-Every name loads its room when it is first asked for, so that ``import warmdown`` costs next to nothing.
+Write a schedule once, see it before you train, run it in any loop, resume it exactly. Every name
+loads its room when it is first asked for, so that ``import warmdown`` costs next to nothing.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 import difflib
+import warnings
 from collections.abc import Iterable, Sequence
 
 from warmdown.printable import printable
@@ -205,6 +206,18 @@ class StoppedEarly(WarmdownWarning):
     """The run ended before its planned end."""
 
     code = "stopped-early"
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warn that a public name has another one now; the old one goes in 0.2.
+
+    Args:
+        old: The name that was used, as the caller writes it.
+        new: The name to use instead.
+    """
+    warnings.warn(
+        f"{old} is now {new}; the old name goes in 0.2.", DeprecationWarning, stacklevel=3
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["PLACEHOLDERS", "Facts", "facts_of", "has_placeholder", "is_arithmetic", "is_number", "number_in", "reckon"]
+__all__ = [
+    "PLACEHOLDERS",
+    "Facts",
+    "facts_of",
+    "has_placeholder",
+    "is_arithmetic",
+    "is_number",
+    "number_in",
+    "reckon",
+]
 
 import ast
 import math
@@ -71,8 +80,13 @@ def facts_of(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
         facts["epochs"] = _divided(run.total_steps, run.steps_per_epoch)
     if run.total_steps and not run.steps_per_epoch:
         facts["steps_per_epoch"] = _divided(run.total_steps, run.epochs)
-    named = {name: facts[fact] if fact else loaders.get(name) for name, fact in PLACEHOLDERS.items()}
-    return {**named, **{name: math.ceil(count) for name in _WHOLE if (count := named[name]) is not None}}
+    named = {
+        name: facts[fact] if fact else loaders.get(name) for name, fact in PLACEHOLDERS.items()
+    }
+    return {
+        **named,
+        **{name: math.ceil(count) for name in _WHOLE if (count := named[name]) is not None},
+    }
 
 
 def has_placeholder(text: str) -> bool:
@@ -95,7 +109,11 @@ def number_in(text: str) -> float | None:
     plain = text.strip()
     if not _is_written(plain):
         return None
-    return int(plain) if plain.lstrip("+-").replace("_", "").isdecimal() else _finite(float(plain), text)
+    return (
+        int(plain)
+        if plain.lstrip("+-").replace("_", "").isdecimal()
+        else _finite(float(plain), text)
+    )
 
 
 def reckon(text: str, facts: Facts) -> float:
@@ -106,7 +124,8 @@ def reckon(text: str, facts: Facts) -> float:
         facts: What is known, by placeholder.
 
     Raises:
-        RunError: It is no number, uses a fact that is not known, divides by zero, or grows too large.
+        RunError: It is no number, uses a fact that is not known, divides by zero, or grows too
+            large.
 
     Example:
         >>> reckon("1e-4", {}), reckon("(%TOTAL_STEPS% - 100) // 2", {"TOTAL_STEPS": 1000})
@@ -128,9 +147,13 @@ def reckon(text: str, facts: Facts) -> float:
     except (SyntaxError, MemoryError):
         raise RunError(f"{text!r}: not arithmetic. {_FORMS}") from None
     except ZeroDivisionError:
-        raise RunError(f"{text!r}: divides by zero in this run. Divide by what is not zero.") from None
+        raise RunError(
+            f"{text!r}: divides by zero in this run. Divide by what is not zero."
+        ) from None
     except OverflowError:
-        raise RunError(f"{text!r}: larger than {_LARGEST:.0e} on the way. Give a smaller number.") from None
+        raise RunError(
+            f"{text!r}: larger than {_LARGEST:.0e} on the way. Give a smaller number."
+        ) from None
 
 
 def _is_written(text: str) -> bool:
@@ -187,6 +210,11 @@ def _fact(name: str, text: str, facts: Facts) -> float:
     if fact is None:
         needed = PLACEHOLDERS[name]
         if not needed:
-            raise RunError(f"{text!r}: only a Trainer knows %{name}%, once it has its data. Give it the plan unread.")
-        raise RunError(f"{text!r} needs the run's {needed}, which is not known. Give run: {{{needed}: …}}.")
+            raise RunError(
+                f"{text!r}: only a Trainer knows %{name}%, once it has its data. Give "
+                f"it the plan unread."
+            )
+        raise RunError(
+            f"{text!r} needs the run's {needed}, which is not known. Give run: {{{needed}: …}}."
+        )
     return fact

@@ -16,8 +16,8 @@ from warmdown.errors import TrainingError
 def write_whole(path: Path, content: bytes | str) -> None:
     r"""Write ``content`` beside its place, and move it there when all of it is on the disk.
 
-    Whoever reads the file meanwhile, or after the machine stopped, finds what was there before or what is there now. A
-    file that was there keeps its rights; a text is written as UTF-8.
+    Whoever reads the file meanwhile, or after the machine stopped, finds what was there before or
+    what is there now. A file that was there keeps its rights; a text is written as UTF-8.
 
     Raises:
         OSError: It cannot be written; what was there is untouched.
@@ -36,8 +36,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
 def replaced(path: Path) -> Iterator[Path]:
     """Give a place beside ``path`` to write to, and move it to ``path`` when the block is through.
 
-    The name cannot be guessed, so that nobody with a right to the folder can lay a link there; and what is written has
-    the rights of the file that was there from the first byte on.
+    The name cannot be guessed, so that nobody with a right to the folder can lay a link there; and
+    what is written has the rights of the file that was there from the first byte on.
 
     Raises:
         OSError: It cannot be written; what was there is untouched.
@@ -76,7 +76,9 @@ def require_writable(folder: Path, label: str) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
-        raise TrainingError(f"{label}: {reason}. Give a folder that you may write to, and that has room.") from None
+        raise TrainingError(
+            f"{label}: {reason}. Give a folder that you may write to, and that has room."
+        ) from None
 
 
 def require_writable_file(file: Path, label: str) -> None:

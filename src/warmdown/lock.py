@@ -2,9 +2,8 @@
 
 ::
 
-    runs/x/
-    ├── .lock           held by the operating system; there while a run is at work, or after one was killed
-    └── .lock.json      process, host and time of the one that holds it
+    runs/x/ ├── .lock           held by the operating system; there while a run is at work, or after
+    one was killed └── .lock.json      process, host and time of the one that holds it
 
 The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads takes none.
 """
@@ -54,7 +53,8 @@ def locked(outputs: Iterable[Output]) -> Iterator[None]:
     """Hold the lock of every output, made writable before; the same thread may do so several times.
 
     Raises:
-        TrainingError: One cannot be written, or another process holds it; the message names that process.
+        TrainingError: One cannot be written, or another process holds it; the message names that
+            process.
         MissingExtra: filelock is not installed.
 
     Example:
@@ -96,7 +96,8 @@ def _held(output: Output) -> Iterator[None]:
                 _write_note(note, output.label)
             yield
         finally:
-            # a forked child that comes by here holds nothing, and must leave the files to its parent
+            # a forked child that comes by here holds nothing, and must leave the files to its
+            # parent
             if lock.lock_counter == 1:
                 note.unlink(missing_ok=True)
                 with suppress(OSError):  # Windows keeps a file that is open
@@ -114,10 +115,13 @@ def _acquired(file: Path, label: str) -> Iterator[Any]:
         lock.acquire()
     except Timeout:
         raise TrainingError(
-            f"{label}: {_holder(_note_of(file))}. Wait until it has ended, end it, or give another place."
+            f"{label}: {_holder(_note_of(file))}. Wait until it has ended, end it, or give another "
+            f"place."
         ) from None
     except OSError as error:
-        raise TrainingError(f"{label}: cannot be locked by {file}: {error.strerror or error}.") from None
+        raise TrainingError(
+            f"{label}: cannot be locked by {file}: {error.strerror or error}."
+        ) from None
     try:
         yield lock
     finally:
@@ -125,7 +129,8 @@ def _acquired(file: Path, label: str) -> Iterator[Any]:
 
 
 def _remove(file: Path) -> None:
-    # a file system without locks (Lustre may have none) gets a file with its holder in it, which filelock removes
+    # a file system without locks (Lustre may have none) gets a file with its holder in it, which
+    # filelock removes
     if file.stat().st_size == 0:
         file.unlink()
 
@@ -135,12 +140,17 @@ def _note_of(file: Path) -> Path:
 
 
 def _write_note(note: Path, label: str) -> None:
-    facts = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+    facts = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+    }
     try:
         write_whole(note, json.dumps(facts))
     except OSError as error:
         raise TrainingError(
-            f"{label}: cannot be written: {error.strerror or error}. Make room, or give another place."
+            f"{label}: cannot be written: {error.strerror or error}. Make room, or give another "
+            f"place."
         ) from None
 
 

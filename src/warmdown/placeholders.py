@@ -55,7 +55,8 @@ class Placeholder:
 class TrainerPlaceholderValues(Placeholder, Enum):
     """What a trainer fills in when it knows its data loaders; the value says what is counted.
 
-    An update that several processes make together is one update, so both counts of updates are the same number.
+    An update that several processes make together is one update, so both counts of updates are the
+    same number.
 
     Example:
         >>> from warmdown.placeholders import TrainerPlaceholderValues, resolve
@@ -68,7 +69,9 @@ class TrainerPlaceholderValues(Placeholder, Enum):
 
     NUM_EPOCHS = "epochs in the run"
     NUM_UPDATE_STEPS_PER_EPOCH = "optimizer updates in an epoch"
-    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH = "optimizer updates in an epoch, as one process counts them"
+    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH = (
+        "optimizer updates in an epoch, as one process counts them"
+    )
     TRAIN_DATALOADER_LEN = "batches in an epoch of training, as one process counts them"
     EVAL_DATALOADER_LEN = "batches in an evaluation, as one process counts them"
 
@@ -79,14 +82,16 @@ class TrainerPlaceholderValues(Placeholder, Enum):
 def resolve(value: Any, facts: Facts) -> Any:
     """Return ``value`` with every placeholder in it replaced by its number.
 
-    Looks into partials (their arguments and keywords), dictionaries, lists and tuples, at any depth.
+    Looks into partials (their arguments and keywords), dictionaries, lists and tuples, at any
+    depth.
 
     Args:
         value: Anything; what holds no placeholder comes back as it is.
         facts: The run's numbers by name.
 
     Raises:
-        RunError: The run does not know a number that is asked for, or an expression divides by zero.
+        RunError: The run does not know a number that is asked for, or an expression divides by
+            zero.
     """
     if isinstance(value, Placeholder):
         return _number(value, facts)
@@ -123,7 +128,11 @@ _SIGNS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 def _reckoned(sign: str, left: Any, right: Any) -> Any:
     known = (Placeholder, int, float)
-    return _Reckoned(sign, left, right) if isinstance(left, known) and isinstance(right, known) else NotImplemented
+    return (
+        _Reckoned(sign, left, right)
+        if isinstance(left, known) and isinstance(right, known)
+        else NotImplemented
+    )
 
 
 def _number(value: Placeholder | float, facts: Facts) -> Any:
@@ -132,7 +141,9 @@ def _number(value: Placeholder | float, facts: Facts) -> Any:
         try:
             return _SIGNS[value.sign](left, right)
         except ZeroDivisionError:
-            raise RunError(f"{value!r}: divides {left} by zero in this run. Divide by what is not zero.") from None
+            raise RunError(
+                f"{value!r}: divides {left} by zero in this run. Divide by what is not zero."
+            ) from None
     return _fact(value, facts) if isinstance(value, TrainerPlaceholderValues) else value
 
 
@@ -140,7 +151,10 @@ def _fact(wanted: TrainerPlaceholderValues, facts: Facts) -> float:
     fact = facts.get(wanted.name)
     if fact is None:
         known = ", ".join(name for name, number in facts.items() if number is not None) or "nothing"
-        raise RunError(f"{wanted}: this run does not know the {wanted.value}. It knows {known}: write it with those.")
+        raise RunError(
+            f"{wanted}: this run does not know the {wanted.value}. It knows {known}: "
+            f"write it with those."
+        )
     return fact
 
 

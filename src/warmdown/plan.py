@@ -32,9 +32,10 @@ class Target:
     """One number that is driven.
 
     Args:
-        name: The field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]``, or a name bound by the caller.
-        groups: Which parameter groups: a name, an index as text, or a pattern such as ``decoder.*``; at most 200
-            characters.
+        name: The field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]``, or a name bound by
+            the caller.
+        groups: Which parameter groups: a name, an index as text, or a pattern such as
+            ``decoder.*``; at most 200 characters.
         rule: ``Scale`` or ``Set``.
 
     Raises:
@@ -48,7 +49,8 @@ class Target:
     def __post_init__(self) -> None:
         if len(self.groups) > LONGEST_PATTERN:
             raise ScheduleError(
-                f"Target(groups={self.groups[:40]!r}…): longer than {LONGEST_PATTERN} characters. Shorten it with a *."
+                f"Target(groups={self.groups[:40]!r}…): longer than {LONGEST_PATTERN} characters. "
+                f"Shorten it with a *."
             )
 
     @property
@@ -70,7 +72,8 @@ class Plan:
         targets: Every number that is driven. For one group, the first target that fits it counts.
         run: Facts about the run.
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
-        count: Whether the clock counts real ``"updates"`` or every ``"attempts"``, skipped ones too.
+        count: Whether the clock counts real ``"updates"`` or every ``"attempts"``, skipped ones
+            too.
 
     Example:
         >>> from warmdown import Constant, Cosine, Run
@@ -86,13 +89,20 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.after_end not in AFTER_END:
-            raise ScheduleError(f"Plan(after_end={self.after_end!r}): use one of {', '.join(AFTER_END)}.")
+            raise ScheduleError(
+                f"Plan(after_end={self.after_end!r}): use one of {', '.join(AFTER_END)}."
+            )
         if self.count not in COUNTS:
             raise ScheduleError(f"Plan(count={self.count!r}): use one of {', '.join(COUNTS)}.")
 
     @classmethod
     def of(
-        cls, *, run: Run | None = None, after_end: AfterEnd = "hold", count: Count = "updates", **targets: Given
+        cls,
+        *,
+        run: Run | None = None,
+        after_end: AfterEnd = "hold",
+        count: Count = "updates",
+        **targets: Given,
     ) -> Self:
         """Return the plan that drives each keyword's field by its schedule.
 
@@ -100,7 +110,8 @@ class Plan:
             run: Facts about the run.
             after_end: What happens past the planned end.
             count: What the clock counts.
-            targets: A schedule (it scales), ``Scale``, ``Set``, or a mapping from group to one of them.
+            targets: A schedule (it scales), ``Scale``, ``Set``, or a mapping from group to one of
+                them.
 
         Raises:
             ScheduleError: A target is none of these.
@@ -147,7 +158,9 @@ class Plan:
 
     def _repr_html_(self) -> str | None:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        from warmdown import plot  # through the door: pictures are of a higher floor, and only notebooks ask
+        from warmdown import (
+            plot,
+        )  # through the door: pictures are of a higher floor, and only notebooks ask
 
         return plot.notebook(self)
 
@@ -160,7 +173,10 @@ class Plan:
 
 def _targets(name: str, given: Any) -> list[Target]:
     if isinstance(given, Mapping):
-        return [Target(name, str(groups), _rule(f"{name}/{groups}", one)) for groups, one in given.items()]
+        return [
+            Target(name, str(groups), _rule(f"{name}/{groups}", one))
+            for groups, one in given.items()
+        ]
     return [Target(name, EVERY_GROUP, _rule(name, given))]
 
 
@@ -170,6 +186,7 @@ def _rule(name: str, given: Any) -> Rule:
     if isinstance(given, Scale | Set):
         return given
     raise ScheduleError(
-        f"Plan({name}={given!r}): a schedule, Scale(…), Set(…), or a mapping from group to one of them is needed. "
+        f"Plan({name}={given!r}): a schedule, Scale(…), Set(…), or a mapping from group to one of "
+        f"them is needed. "
         "A fixed number is Set(Constant(value=…))."
     )

@@ -7,7 +7,9 @@ __all__ = ["markup", "printable"]
 import re
 from html import escape
 
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 """Control characters, what turns the direction of writing, separators of lines, and halves of characters."""
 _OF_A_LINE = re.compile(f"{_OBEYED.pattern[:-1]}\t\n]")
 
@@ -17,7 +19,8 @@ def printable(text: str, *, as_line: bool = False) -> str:
 
     Args:
         text: Any text; line ends and tabs stay.
-        as_line: Whether line ends and tabs are escaped too: a name cannot then forge a line of its own.
+        as_line: Whether line ends and tabs are escaped too: a name cannot then forge a line of its
+            own.
 
     Example:
         >>> printable("warm\x1b[2Jup"), printable("a\nb", as_line=True)

@@ -32,7 +32,8 @@ class Row:
         step: Update that used it.
         target: ``lr/<group>``, ``weight_decay``, ``loss``, ``phase`` …
         value: The number.
-        reason: Why it is there, when the plan alone does not say it: an event, a warning's code, a phase's name.
+        reason: Why it is there, when the plan alone does not say it: an event, a warning's code, a
+            phase's name.
     """
 
     step: int
@@ -44,8 +45,9 @@ class Row:
 class Record:
     """The rows of one run, in memory (20 bytes a row) and, when it has a path, in a file that grows with it.
 
-    Lines reach the file twice a second, whole ones only, so that another process can follow it; ``flush`` writes at
-    once. A last line that a crash cut short is mended before the next one is appended.
+    Lines reach the file twice a second, whole ones only, so that another process can follow it;
+    ``flush`` writes at once. A last line that a crash cut short is mended before the next one is
+    appended.
 
     Args:
         path: A ``.jsonl`` file to append to, or ``None``.
@@ -146,7 +148,9 @@ class Record:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except UnicodeDecodeError as error:
-            raise StateError(f"{path}: not a record, for it is not UTF-8 text: {error}. Give a .jsonl file.") from None
+            raise StateError(
+                f"{path}: not a record, for it is not UTF-8 text: {error}. Give a .jsonl file."
+            ) from None
         for number, line in enumerate(lines, start=1):
             try:
                 if line.strip():
@@ -158,7 +162,10 @@ class Record:
                     ) from None
 
     def _keep(self, step: int, target: str, value: float, reason: str = "") -> None:
-        (count,), number = array("q", [int(step)]), float(value)  # before anything is kept: either may overflow
+        (count,), number = (
+            array("q", [int(step)]),
+            float(value),
+        )  # before anything is kept: either may overflow
         if target not in self._place:
             self._place[target] = len(self._names)
             self._names.append(target)
@@ -169,7 +176,12 @@ class Record:
         self._targets.append(self._place[target])
 
     def _row(self, at: int) -> Row:
-        return Row(self._steps[at], self._names[self._targets[at]], self._values[at], self._reasons.get(at, ""))
+        return Row(
+            self._steps[at],
+            self._names[self._targets[at]],
+            self._values[at],
+            self._reasons.get(at, ""),
+        )
 
     def _forget(self) -> None:
         self._steps, self._targets, self._values = array("q"), array("l"), array("d")
@@ -188,7 +200,9 @@ def _row_of(line: str) -> dict[str, Any]:
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= _LAST_STEP:
         raise ValueError("step is no update")
     value = row["value"]
-    if isinstance(value, bool) or not (isinstance(value, float) or value in _NOT_FINITE or _is_small(value)):
+    if isinstance(value, bool) or not (
+        isinstance(value, float) or value in _NOT_FINITE or _is_small(value)
+    ):
         raise ValueError("value is no number")
     return row
 

@@ -55,7 +55,8 @@ def check_duration(duration: object) -> Duration:
         return duration
     if isinstance(duration, bool) or not hasattr(type(duration), "__index__"):
         raise RunError(
-            f"{duration!r}: not a duration; a bare float is refused, because 1 and 1.0 would mean two things. {_FORMS}"
+            f"{duration!r}: not a duration; a bare float is refused, because 1 and 1.0 would mean "
+            f"two things. {_FORMS}"
         )
     count = int(duration.__index__())  # type: ignore[attr-defined]  # numpy and torch integers have it
     if not 0 <= count <= _LONGEST:
@@ -75,8 +76,10 @@ class Run:
         tokens_per_step: Tokens that one update uses, over all processes.
         seconds_per_step: Expected seconds for one update.
         budget: Length of the whole run in the unit of another clock: ``"2h"``, ``"2e12tok"``.
-        clock: What the schedule is a function of: ``"updates"``, ``"samples"``, ``"tokens"``, ``"seconds"``.
-        lr: Base learning rate, for pictures and placeholders; an optimizer's own is used when bound.
+        clock: What the schedule is a function of: ``"updates"``, ``"samples"``, ``"tokens"``,
+            ``"seconds"``.
+        lr: Base learning rate, for pictures and placeholders; an optimizer's own is used when
+            bound.
 
     Raises:
         RunError: A number is not positive, or two of them contradict each other.
@@ -105,9 +108,14 @@ class Run:
         if self.lr is not None and not (_is_number(self.lr) and 0 <= self.lr < float("inf")):
             raise RunError(f"Run(lr={self.lr!r}): a base learning rate is finite and not negative.")
         if self.clock not in CLOCKS:
-            raise RunError(f"Run(clock={self.clock!r}): no such clock. Use one of {', '.join(CLOCKS)}.")
+            raise RunError(
+                f"Run(clock={self.clock!r}): no such clock. Use one of {', '.join(CLOCKS)}."
+            )
         if self.budget is not None and _parse(self.budget)[1] in ("percent", "rest"):
-            raise RunError(f"Run(budget={self.budget!r}): a budget has a unit of its own, like '2h' or '2e12tok'.")
+            raise RunError(
+                f"Run(budget={self.budget!r}): a budget has a unit of its own, like "
+                f"'2h' or '2e12tok'."
+            )
         self._agree_on_total()
 
     @property
@@ -158,14 +166,19 @@ class Run:
             return self._in_clock_units(amount, unit, duration, who)
         if self.length is None:
             raise RunError(
-                f"{who}: {duration!r} is a share of the whole run, whose length is not known. Give Run(total_steps=…)."
+                f"{who}: {duration!r} is a share of the whole run, whose length is not known. Give "
+                f"Run(total_steps=…)."
             )
         return amount * self.length / 100
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts that were given, as plain data."""
         facts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: fact for name, fact in facts.items() if fact is not None and (name, fact) != ("clock", "updates")}
+        return {
+            name: fact
+            for name, fact in facts.items()
+            if fact is not None and (name, fact) != ("clock", "updates")
+        }
 
     def _in_clock_units(self, amount: Fraction, unit: str, text: str, who: str = "Run") -> Fraction:
         if unit == self.clock:
@@ -190,9 +203,14 @@ class Run:
         count = getattr(self, name)
         if count is None:
             return
-        if isinstance(count, bool) or not hasattr(type(count), "__index__") or not 1 <= count <= _LONGEST:
+        if (
+            isinstance(count, bool)
+            or not hasattr(type(count), "__index__")
+            or not 1 <= count <= _LONGEST
+        ):
             raise RunError(
-                f"Run({name}={repr(count)[:40]}): a whole number of at least 1 is needed. At most {_LONGEST:.0e}."
+                f"Run({name}={repr(count)[:40]}): a whole number of at least 1 is needed. At most "
+                f"{_LONGEST:.0e}."
             )
         object.__setattr__(self, name, int(count))
 
@@ -209,7 +227,8 @@ class Run:
             object.__setattr__(self, "total_steps", total)
         elif self.total_steps > total:
             raise RunError(
-                f"Run(total_steps={self.total_steps}, epochs={self.epochs}, steps_per_epoch={self.steps_per_epoch}): "
+                f"Run(total_steps={self.total_steps}, epochs={self.epochs}, "
+                f"steps_per_epoch={self.steps_per_epoch}): "
                 f"{self.epochs} epochs hold only {total} updates. Give two of the three."
             )
 
@@ -224,11 +243,15 @@ def _parse(text: str) -> tuple[Fraction, str]:
     if (match := _AMOUNT.fullmatch(plain)) and match[2] in _UNITS:
         amount, unit = _amount(match[1], text), _UNITS[match[2]]
         if unit == "updates" and amount.denominator != 1:
-            raise RunError(f"{text[:40]!r}: updates come whole. A share of the run is '5%'. {_FORMS}")
+            raise RunError(
+                f"{text[:40]!r}: updates come whole. A share of the run is '5%'. {_FORMS}"
+            )
         return amount, unit
     if plain and (match := _TIME.fullmatch(plain)):
         parts = zip(match.groups(), _SECONDS_IN, strict=True)
-        return sum((_amount(part, text) * size for part, size in parts if part), Fraction(0)), "seconds"
+        return sum(
+            (_amount(part, text) * size for part, size in parts if part), Fraction(0)
+        ), "seconds"
     raise RunError(f"{text[:40]!r}: not a duration. {_FORMS}")
 
 

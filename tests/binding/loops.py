@@ -19,7 +19,9 @@ def model() -> torch.nn.Module:
 
 def sgd(*rates: float, **more: Any) -> torch.optim.Optimizer:
     """Return an optimizer with one group for each rate."""
-    groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates or (1.0,)]
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates or (1.0,)
+    ]
     return torch.optim.SGD(groups, lr=1.0, **more)
 
 

@@ -18,7 +18,9 @@ def main(folder: str) -> None:
     torch.distributed.init_process_group("gloo")
     for how in (in_ddp, prepared_by_accelerate):
         rates = train(how)
-        Path(folder, f"{how.__name__}-{os.environ['RANK']}.txt").write_text("\n".join(map(repr, rates)))
+        Path(folder, f"{how.__name__}-{os.environ['RANK']}.txt").write_text(
+            "\n".join(map(repr, rates))
+        )
     torch.distributed.destroy_process_group()
 
 

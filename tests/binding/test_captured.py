@@ -12,7 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import warmdown as wd
 
-CUDA = pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")])
+CUDA = pytest.param(
+    "cuda",
+    marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")],
+)
 DEVICES = ["cpu", CUDA]
 WAVE = wd.Linear(start=0.0, end=1.0, steps=20) >> wd.Cosine(start=1.0, end=0.1, steps=80)
 
@@ -30,7 +33,9 @@ def rates(optimizer: torch.optim.Optimizer) -> list[float]:
 
 def written(schedule: wd.Schedule, steps: int, base: float, start: int = 0) -> list[float]:
     """Return what a float32 tensor holds at each update."""
-    values: np.ndarray[Any, Any] = float(np.float32(base)) * schedule(np.arange(start, start + steps))
+    values: np.ndarray[Any, Any] = float(np.float32(base)) * schedule(
+        np.arange(start, start + steps)
+    )
     return [float(value) for value in values.astype(np.float32)]
 
 
@@ -133,7 +138,11 @@ def test_a_repeating_or_shaken_plan_never_rests() -> None:
             {"weight_decay": wd.Set(wd.Linear(start=0.0, end=0.1, steps=10))},
             r"Captured\(weight_decay\): torch reads it",
         ),
-        ({"momentum": wd.Set(wd.Linear(start=0.9, end=0.8, steps=10))}, r"as_tensors turns rates and betas"),
+        (
+            {"momentum": wd.Set(wd.Linear(start=0.9, end=0.8, steps=10))},
+            r"as_tensors turns rates "
+            r"and betas",
+        ),
         ({"kl": wd.Set(wd.Linear(steps=10))}, r"Captured\(kl\): it lies outside of the optimizer"),
     ],
 )
@@ -175,7 +184,12 @@ def test_advancing_asks_the_host_for_nothing() -> None:
     with Spy() as spy:
         captured.advance()
     assert spy.seen
-    assert not spy.seen & {"aten._local_scalar_dense", "aten.lift_fresh", "aten._to_copy", "aten.scalar_tensor"}
+    assert not spy.seen & {
+        "aten._local_scalar_dense",
+        "aten.lift_fresh",
+        "aten._to_copy",
+        "aten.scalar_tensor",
+    }
 
 
 class Spy(TorchDispatchMode):
@@ -190,15 +204,14 @@ class Spy(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-# -- on a real device --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("rows", [None, 16])
 def test_replays_alone_move_the_rate_without_a_sync(rows: int | None) -> None:
     net = torch.nn.Linear(4, 1).cuda()
-    optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.1, device="cuda"), capturable=True)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=torch.tensor(0.1, device="cuda"), capturable=True
+    )
     scheduler = wd.Scheduler(optimizer, lr=WAVE)
     captured = wd.Captured(scheduler, rows)
     batch, log = torch.ones(8, 4, device="cuda"), torch.zeros(200, device="cuda")
@@ -265,7 +278,9 @@ def test_rates_that_were_moved_to_the_device_are_followed_there() -> None:
     for _ in range(40):
         scheduler.step()
     assert all(group["lr"].is_cuda for group in optimizer.param_groups)
-    assert rates(optimizer) == [written(WAVE, 1, 0.1 * (index + 1), start=40)[0] for index in range(3)]
+    assert rates(optimizer) == [
+        written(WAVE, 1, 0.1 * (index + 1), start=40)[0] for index in range(3)
+    ]
 
 
 @pytest.mark.gpu
@@ -283,7 +298,9 @@ def test_loading_on_a_device_keeps_what_a_graph_reads_and_continues_it() -> None
     captured.refresh()
     for _ in range(20):
         graph.replay()
-    assert all(group["lr"] is held for group, held in zip(optimizer.param_groups, before, strict=True))
+    assert all(
+        group["lr"] is held for group, held in zip(optimizer.param_groups, before, strict=True)
+    )
     assert rates(optimizer)[1] == written(WAVE, 1, 0.2, start=70)[0]
     assert captured.sync() == 70
 

@@ -104,9 +104,6 @@ def test_events_of_a_token_clock_are_placed_by_tokens() -> None:
     assert scheduler.get_last_lr() == [0.75]
 
 
-# -- seconds -----------------------------------------------------------------------------------------------------------
-
-
 class Time:
     """A timer that a test moves."""
 
@@ -123,7 +120,9 @@ def timed(time: Time, budget: str = "2h") -> tuple[Any, wd.Scheduler]:
     return optimizer, wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.1), run=run, timer=time)
 
 
-def test_the_floor_is_reached_as_the_budget_ends_though_throughput_halves_and_the_run_is_resumed() -> None:
+def test_the_floor_is_reached_as_the_budget_ends_though_throughput_halves_and_the_run_is_resumed() -> (
+    None
+):
     time = Time()
     optimizer, scheduler = timed(time)
     spent, pace, resumed = 0.0, 1.0, False
@@ -157,7 +156,9 @@ def test_a_fast_run_reads_the_time_now_and_then_and_never_goes_back() -> None:
 
     optimizer = sgd()
     run = wd.Run(budget="60s", clock="seconds")
-    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0), run=run, timer=timer, count="attempts")
+    scheduler = wd.Scheduler(
+        optimizer, lr=wd.Linear(start=1.0, end=0.0), run=run, timer=timer, count="attempts"
+    )
     values = []
     for _ in range(60_000):
         time.now += 0.001
@@ -180,7 +181,11 @@ def test_all_ranks_take_the_first_ones_time() -> None:
     schedulers = []
     for time in times:
         run = wd.Run(budget="100s", clock="seconds")
-        schedulers.append(wd.Scheduler(sgd(), lr=LINE, run=run, timer=time, everywhere=first_of_two, count="attempts"))
+        schedulers.append(
+            wd.Scheduler(
+                sgd(), lr=LINE, run=run, timer=time, everywhere=first_of_two, count="attempts"
+            )
+        )
     for _ in range(20):
         times[0].now += 1.0
         times[1].now += 1.3  # a clock that runs ahead
@@ -190,7 +195,10 @@ def test_all_ranks_take_the_first_ones_time() -> None:
 
 
 def test_metrics_are_agreed_on_by_their_mean() -> None:
-    assert mean_of([{"loss": 1.0}, {"loss": 2.0, "accuracy": 0.5}]) == {"loss": 1.5, "accuracy": 0.5}
+    assert mean_of([{"loss": 1.0}, {"loss": 2.0, "accuracy": 0.5}]) == {
+        "loss": 1.5,
+        "accuracy": 0.5,
+    }
     assert np.isnan(mean_of([{"loss": 1.0}, {"loss": float("nan")}])["loss"])
 
 

@@ -66,7 +66,9 @@ def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]
 @pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])
 @pytest.mark.parametrize("made", ["before", "after"])
 @pytest.mark.parametrize("kind", ["lr", "one-cycle", "sgd"])
-def test_nothing_is_compiled_anew_while_the_schedule_moves(kind: str, made: str, whole: bool, updates: int) -> None:
+def test_nothing_is_compiled_anew_while_the_schedule_moves(
+    kind: str, made: str, whole: bool, updates: int
+) -> None:
     net = model()
     optimizer = optimizer_of(net, kind)
     wd.as_tensors(optimizer, *(["lr"] if kind != "one-cycle" else ["lr", "betas[0]"]))
@@ -95,7 +97,9 @@ def test_a_compiled_run_makes_the_updates_of_an_eager_one(whole: bool) -> None:
         optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
         wd.as_tensors(optimizer, "lr", "betas[0]")
         scheduler = wd.Scheduler(optimizer, run=wd.Run(total_steps=30), **targets("one-cycle"))
-        update = compiled_update(net, optimizer, whole) if compile_it else eager_update(net, optimizer)
+        update = (
+            compiled_update(net, optimizer, whole) if compile_it else eager_update(net, optimizer)
+        )
         for _ in range(30):
             update()
             scheduler.step()

@@ -42,7 +42,9 @@ def test_gradient_accumulation_never_stretches_the_warmup(sizes: list[int]) -> N
     assert scheduler.count == 30
 
 
-def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows_and_the_last_window_is_partial() -> None:
+def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows_and_the_last_window_is_partial() -> (
+    None
+):
     optimizer, warmup = sgd(), wd.Linear(start=0.0, end=1.0, steps=1000)
     scheduler = wd.Scheduler(optimizer, lr=warmup, strict=True)
     used = []
@@ -55,7 +57,9 @@ def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows_and_th
     assert (used[999], used[1000]) == (0.999, 1.0)
 
 
-def scaler_loop(optimizer: Any, scheduler: wd.Scheduler, overflows: set[int], *, zero_early: bool) -> list[float]:
+def scaler_loop(
+    optimizer: Any, scheduler: wd.Scheduler, overflows: set[int], *, zero_early: bool
+) -> list[float]:
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1000)
     used = []
     for step in range(10):
@@ -177,7 +181,9 @@ def test_accelerate_with_accumulation_counts_updates() -> None:
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=4)
     net = model()
     inner = torch.optim.SGD(net.parameters(), lr=1.0)
-    scheduler = wd.Scheduler(inner, lr=WARMUP)  # made before the optimizer is prepared, which loads its state
+    scheduler = wd.Scheduler(
+        inner, lr=WARMUP
+    )  # made before the optimizer is prepared, which loads its state
     net, optimizer = accelerator.prepare(net, inner)
     used = []
     for _ in range(20):
@@ -202,8 +208,16 @@ def test_a_prepared_optimizer_is_driven_like_the_one_inside() -> None:
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_processes_never_multiply_the_clock(tmp_path: Path, processes: int) -> None:
     script = Path(__file__).with_name("processes.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    subprocess.run([*torchrun, str(script), str(tmp_path)], check=True, capture_output=True, timeout=240)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={processes}",
+    ]
+    subprocess.run(
+        [*torchrun, str(script), str(tmp_path)], check=True, capture_output=True, timeout=240
+    )
     logs = sorted(tmp_path.glob("*.txt"))
     assert len(logs) == 2 * processes  # plain DDP, and accelerate
     expected = curve(COSINE.over(wd.Run(total_steps=100)), 100)

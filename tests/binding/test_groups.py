@@ -19,10 +19,9 @@ def parameter() -> torch.nn.Parameter:
 
 
 def named(**rates: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD([{"params": [parameter()], "lr": rate, "name": name} for name, rate in rates.items()])
-
-
-# -- coming and going --------------------------------------------------------------------------------------------
+    return torch.optim.SGD(
+        [{"params": [parameter()], "lr": rate, "name": name} for name, rate in rates.items()]
+    )
 
 
 @pytest.mark.parametrize("tensors", [False, True])
@@ -31,8 +30,12 @@ def test_a_group_added_at_update_500_joins_with_its_own_base(tensors: bool) -> N
     optimizer = torch.optim.Adam([{"params": [parameter()]}], lr=start)
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     train(optimizer, scheduler, 500)
-    optimizer.add_param_group({"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1})
-    optimizer.add_param_group({"params": [parameter()]})  # with the optimizer's default rate, the tensor itself
+    optimizer.add_param_group(
+        {"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1}
+    )
+    optimizer.add_param_group(
+        {"params": [parameter()]}
+    )  # with the optimizer's default rate, the tensor itself
     backward(optimizer)
     optimizer.step()  # the very next update uses what the plan says
     assert each_rate(optimizer) == pytest.approx([0.25, 0.05, 0.25])
@@ -50,13 +53,17 @@ def test_a_run_that_grew_resumes_where_the_group_is_added_after_the_scheduler_wa
         optimizer = torch.optim.Adam([parameter()], lr=torch.tensor(0.5) if tensors else 0.5)
         scheduler = wd.Scheduler(optimizer, lr=LINE)
         train(optimizer, scheduler, 300 if unbroken else 0)
-        optimizer.add_param_group({"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1})
+        optimizer.add_param_group(
+            {"params": [parameter()], "lr": torch.tensor(0.1) if tensors else 0.1}
+        )
         train(optimizer, scheduler, 200 if unbroken else 0)
         return optimizer, scheduler
 
     (optimizer, scheduler), (other, resumed) = grown(True), grown(False)
     both: list[Any] = [(other, optimizer), (resumed, scheduler)]
-    for one, saved in {"optimizer": both, "scheduler": both[::-1], "scheduler alone": both[1:]}[first]:
+    for one, saved in {"optimizer": both, "scheduler": both[::-1], "scheduler alone": both[1:]}[
+        first
+    ]:
         one.load_state_dict(saved.state_dict())
     assert each_rate(other) == each_rate(optimizer) == pytest.approx([0.25, 0.05])
     train(optimizer, scheduler, 10)
@@ -124,9 +131,6 @@ def test_the_last_group_may_go_too() -> None:
     assert scheduler.values() == {}
 
 
-# -- by name, index and pattern ----------------------------------------------------------------------------------
-
-
 def test_groups_follow_schedules_of_their_own_by_name_index_or_pattern() -> None:
     optimizer = named(**{"stem": 1.0, "blocks.0": 1.0, "blocks.1": 1.0, "head": 1.0})
     scheduler = wd.Scheduler(
@@ -151,7 +155,9 @@ def test_a_group_name_that_is_not_there_is_refused_with_the_nearest() -> None:
         wd.Scheduler(named(stem=1.0, head=1.0), lr={"haed": LINE})
     scheduler = wd.Scheduler(named(stem=1.0), lr=LINE)
     with pytest.raises(
-        wd.BindingError, match=r"'lr/haed'.*no such number is driven. Did you mean 'lr/head'|Known: lr/stem"
+        wd.BindingError,
+        match=r"'lr/haed'.*no such number is driven. Did you mean "
+        r"'lr/head'|Known: lr/stem",
     ):
         scheduler.value(0, group="haed")
 
@@ -162,7 +168,13 @@ def test_layerwise_decay_builds_named_groups_whose_ratios_a_schedule_keeps() -> 
     net.blocks = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(3))
     net.classifier = torch.nn.Linear(2, 1)
     groups = layerwise_decay(net, lr=1.0, decay=0.5)
-    assert [group["name"] for group in groups] == ["stem", "blocks.0", "blocks.1", "blocks.2", "head"]
+    assert [group["name"] for group in groups] == [
+        "stem",
+        "blocks.0",
+        "blocks.1",
+        "blocks.2",
+        "head",
+    ]
     assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
     optimizer = torch.optim.SGD(groups)
     scheduler = wd.Scheduler(optimizer, lr={"head": wd.Constant(), "*": LINE})
@@ -186,12 +198,13 @@ def test_layerwise_decay_says_how_to_name_layers_that_have_no_number() -> None:
         layerwise_decay(model(), lr=1.0, decay=1.5)
 
 
-# -- many things, one clock --------------------------------------------------------------------------------------
-
-
-def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_scheduler_and_one_state() -> None:
+def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_scheduler_and_one_state() -> (
+    None
+):
     def build() -> tuple[Any, Any, Any, list[int], wd.Scheduler]:
-        net: Any = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5), torch.nn.Linear(2, 1))
+        net: Any = torch.nn.Sequential(
+            torch.nn.Linear(2, 2), torch.nn.Dropout(0.5), torch.nn.Linear(2, 1)
+        )
         net[0].requires_grad_(False)
         net.kl_weight = 0.0
         matrices = torch.optim.SGD([net[2].weight], lr=0.02, momentum=0.9)  # where Muon would stand
@@ -225,7 +238,11 @@ def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_sched
         matrices.zero_grad()
         vectors.zero_grad()
     assert (each_rate(matrices), each_rate(vectors)) == ([0.01], [5e-4, 5e-4])
-    assert matrices.param_groups[0]["momentum"] == vectors.param_groups[0]["betas"][0] == pytest.approx(0.9)
+    assert (
+        matrices.param_groups[0]["momentum"]
+        == vectors.param_groups[0]["betas"][0]
+        == pytest.approx(0.9)
+    )
     assert vectors.param_groups[0]["weight_decay"] == pytest.approx(0.22)
     assert (net.kl_weight, net[1].p, sizes[0], sizes[-1]) == (1.0, 0.25, 8, 32)
     assert len(sizes) == 3  # told of a change, not of every update
@@ -242,7 +259,11 @@ def test_an_optimizer_without_the_field_is_passed_over_beside_one_that_has_it() 
     assert scheduler.values() == {"betas[1]/1": 0.95}
     with pytest.raises(wd.BindingError, match=r"group 0 of SGD has no 'betas'"):
         wd.Scheduler(plain, **second_beta)
-    with pytest.raises(wd.BindingError, match=r"Scheduler\(kl=…\): no optimizer has it. A plain object is bound"):
+    with pytest.raises(
+        wd.BindingError,
+        match=r"Scheduler\(kl=…\): no optimizer has it. A plain "
+        r"object is bound",
+    ):
         wd.Scheduler([plain, adam], kl=LINE)
 
 

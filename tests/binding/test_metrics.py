@@ -14,7 +14,9 @@ PLATEAU = wd.Plateau(metric="val_loss", factor=0.5, patience=1)
 PLAN = wd.Plan.of(lr=wd.Linear(start=0.0, end=1.0, steps=10) >> PLATEAU)
 
 
-def epochs(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, losses: list[float]) -> list[float]:
+def epochs(
+    optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, losses: list[float]
+) -> list[float]:
     rates = []
     for loss in losses:
         train(optimizer, scheduler, 5)
@@ -26,7 +28,15 @@ def epochs(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, losses: li
 def test_the_plateau_after_a_warmup_answers_at_once() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, PLAN)
-    assert epochs(optimizer, scheduler, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5]) == [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]
+    assert epochs(optimizer, scheduler, [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5]) == [
+        0.5,
+        1.0,
+        1.0,
+        0.5,
+        0.5,
+        0.5,
+        0.25,
+    ]
     assert scheduler.value(12) == 1.0  # what was used then
     assert scheduler.plan == PLAN.over()  # the plan itself has seen nothing
 
@@ -49,7 +59,9 @@ def test_patience_survives_a_resume_at_any_epoch() -> None:
 def test_each_group_has_its_own_smallest_rate() -> None:
     optimizer = sgd(1.0, 0.1)
     falls = wd.Plateau(metric="val_loss", factor=0.1, patience=0)
-    scheduler = wd.Scheduler(optimizer, lr={0: wd.Scale(falls, low=1e-3), 1: wd.Scale(falls, low=0.05)})
+    scheduler = wd.Scheduler(
+        optimizer, lr={0: wd.Scale(falls, low=1e-3), 1: wd.Scale(falls, low=0.05)}
+    )
     for _ in range(10):
         scheduler.observe(val_loss=1.0)
     assert each_rate(optimizer) == [1e-3, 0.05]
@@ -57,7 +69,9 @@ def test_each_group_has_its_own_smallest_rate() -> None:
 
 def test_two_plateaus_listen_to_their_own_metrics() -> None:
     optimizer = sgd()
-    both = wd.Plateau(metric="val_loss", factor=0.5, patience=0) * wd.Plateau(metric="accuracy", mode="max", patience=0)
+    both = wd.Plateau(metric="val_loss", factor=0.5, patience=0) * wd.Plateau(
+        metric="accuracy", mode="max", patience=0
+    )
     scheduler = wd.Scheduler(optimizer, lr=both)
     for accuracy in (0.1, 0.2, 0.3):
         scheduler.observe(accuracy=accuracy)
@@ -79,12 +93,15 @@ def test_a_plateau_goes_on_through_events() -> None:
     state = json.loads(json.dumps(scheduler.state_dict()))
     again = wd.Scheduler(sgd(), lr=PLATEAU, run=wd.Run(total_steps=100))
     again.load_state_dict(state)
-    assert [again.value(step) for step in range(40)] == [scheduler.value(step) for step in range(40)]
+    assert [again.value(step) for step in range(40)] == [
+        scheduler.value(step) for step in range(40)
+    ]
 
 
 def test_ranks_that_measured_differently_agree_on_the_mean() -> None:
     ranks = [
-        wd.Scheduler(sgd(), PLAN, everywhere=lambda told: [{"val_loss": 1.0}, {"val_loss": 3.0}]) for _ in range(2)
+        wd.Scheduler(sgd(), PLAN, everywhere=lambda told: [{"val_loss": 1.0}, {"val_loss": 3.0}])
+        for _ in range(2)
     ]
     for own, scheduler in zip((1.0, 3.0), ranks, strict=True):
         scheduler.observe(val_loss=own)

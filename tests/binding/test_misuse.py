@@ -27,9 +27,6 @@ def update(optimizer: Any) -> None:
     optimizer.step()
 
 
-# -- the order of the two steps --------------------------------------------------------------------------------------
-
-
 def test_a_step_at_the_top_of_the_loop_is_told_and_not_counted() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
@@ -106,9 +103,6 @@ def test_a_plan_in_epochs_that_is_stepped_per_update_is_told_with_the_ratio_seen
         train(optimizer, scheduler, 300)
 
 
-# -- who else writes -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("group", [0, 1, 2])
 def test_a_hand_that_writes_the_field_is_told_and_the_plan_restored(group: int) -> None:
     optimizer = sgd(1.0, 0.5, 0.25)
@@ -116,7 +110,9 @@ def test_a_hand_that_writes_the_field_is_told_and_the_plan_restored(group: int) 
     train(optimizer, scheduler, 10)
     optimizer.param_groups[group]["lr"] = 7.0
     with says(wd.ForeignWrite, "another hand wrote 7"):
-        repeat(lambda: update(optimizer), 3)  # the first group is looked at before each update, the others in turn
+        repeat(
+            lambda: update(optimizer), 3
+        )  # the first group is looked at before each update, the others in turn
     assert optimizer.param_groups[group]["lr"] == scheduler.value(10, group=group)
 
 
@@ -126,7 +122,10 @@ def test_a_hand_in_a_constant_phase_is_told_and_the_plan_restored() -> None:
     train(optimizer, scheduler, 10)
     optimizer.param_groups[0]["lr"] = 7.0
     with says(wd.ForeignWrite, "the plan says 1,"):
-        assert train(optimizer, scheduler, 2) == [7.0, 1.0]  # the loop looked before the update, which used 1.0
+        assert train(optimizer, scheduler, 2) == [
+            7.0,
+            1.0,
+        ]  # the loop looked before the update, which used 1.0
 
 
 def test_another_scheduler_on_the_same_field_is_told() -> None:
@@ -155,9 +154,6 @@ def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
         scheduler.step()
         assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(LINE(4))
         train(optimizer, scheduler, 3)
-
-
-# -- the wrong optimizer ----------------------------------------------------------------------------------------------
 
 
 def test_an_optimizer_that_is_never_stepped_is_told() -> None:
@@ -192,9 +188,6 @@ def test_an_automatic_scheduler_that_nobody_keeps_is_told() -> None:
         repeat(lambda: update(optimizer), 3)
 
 
-# -- the end -----------------------------------------------------------------------------------------------------------
-
-
 def test_going_on_past_the_planned_end_is_told_once() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(end=0.1), run=wd.Run(total_steps=10))
@@ -211,7 +204,9 @@ def test_a_plan_that_only_warms_up_has_no_end_to_pass() -> None:
 
 def test_past_the_end_a_plan_may_raise_instead() -> None:
     optimizer = sgd()
-    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=3), after_end="raise")
+    scheduler = wd.Scheduler(
+        optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=3), after_end="raise"
+    )
     train(optimizer, scheduler, 3)
     with pytest.raises(wd.ScheduleError, match=r"ended at 3 updates.*extend\(total_steps\)"):
         train(optimizer, scheduler, 1)
@@ -253,18 +248,21 @@ for _ in range({updates}):
         pytest.param(4, "raise SystemError", False, marks=pytest.mark.slow),
     ],
 )
-def test_a_script_that_stops_early_hears_of_it_as_it_ends(updates: int, last: str, told: bool) -> None:
+def test_a_script_that_stops_early_hears_of_it_as_it_ends(
+    updates: int, last: str, told: bool
+) -> None:
     script = SCRIPT.format(updates=updates, last=last)
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
     assert ("StoppedEarly" in ended.stderr) is told
-
-
-# -- metrics -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_metric_that_is_never_told_is_missed() -> None:
     optimizer = sgd()
-    scheduler = wd.Scheduler(optimizer, lr=PLATEAU, run=wd.Run(total_steps=1000, steps_per_epoch=50))
+    scheduler = wd.Scheduler(
+        optimizer, lr=PLATEAU, run=wd.Run(total_steps=1000, steps_per_epoch=50)
+    )
     train(optimizer, scheduler, 90)
     with says(wd.MetricForgotten, "waits for 'val_loss', and in"):
         train(optimizer, scheduler, 300)
@@ -272,7 +270,10 @@ def test_a_metric_that_is_never_told_is_missed() -> None:
 
 def test_a_metric_that_no_schedule_takes_is_told() -> None:
     scheduler = wd.Scheduler(sgd(), lr=LINE)
-    with says(wd.MetricUnused, "Scheduler.observe(val_loss): nothing waits for it. No schedule of this plan"):
+    with says(
+        wd.MetricUnused,
+        "Scheduler.observe(val_loss): nothing waits for it. No schedule of this plan",
+    ):
         scheduler.observe(val_loss=0.3)
 
 
@@ -295,9 +296,6 @@ def test_a_metric_given_to_step_is_refused_with_the_way_out() -> None:
     scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
     with pytest.raises(wd.BindingError, match=r"step\(0.3\).*observe\(val_loss=…\)"):
         scheduler.step(0.3)  # type: ignore[arg-type]
-
-
-# -- said once, raised when strict, and nothing left behind ----------------------------------------------------------
 
 
 def test_strict_raises_what_would_be_said() -> None:
@@ -377,7 +375,9 @@ def test_gradient_clipping_evaluation_and_other_hooks_are_no_misuse() -> None:
 
 
 @pytest.mark.parametrize("auto", [False, True])
-@pytest.mark.parametrize("plan", [LINE, wd.Linear(start=0.0, end=1.0, steps=1000)], ids=["full", "zero"])
+@pytest.mark.parametrize(
+    "plan", [LINE, wd.Linear(start=0.0, end=1.0, steps=1000)], ids=["full", "zero"]
+)
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
 @pytest.mark.parametrize("tensor", [False, True])
 def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_none(
@@ -402,7 +402,9 @@ def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_no
     assert scheduler.count == 3
 
 
-def test_micro_batches_whose_gradients_are_made_by_hand_are_not_counted_before_the_first_update() -> None:
+def test_micro_batches_whose_gradients_are_made_by_hand_are_not_counted_before_the_first_update() -> (
+    None
+):
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     parameter = optimizer.param_groups[0]["params"][0]

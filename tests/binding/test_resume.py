@@ -26,24 +26,36 @@ from warmdown.binding.state import _checksum, fingerprint_of, plan_of
 RUN = wd.Run(total_steps=1000)
 GRADIENT = torch.ones(2)
 PLAN = wd.Plan.of(
-    lr=wd.warmup_cosine(warmup="5%", end=0.1), weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4)), run=RUN
+    lr=wd.warmup_cosine(warmup="5%", end=0.1),
+    weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4)),
+    run=RUN,
 )
 
 
 def fresh(groups: int = 2, rate: float = 0.1) -> torch.optim.Optimizer:
     parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(groups)]
     rates = [rate / (index + 1) for index in range(groups)]
-    return torch.optim.SGD([{"params": [p], "lr": lr} for p, lr in zip(parameters, rates, strict=True)], lr=rate)
+    return torch.optim.SGD(
+        [{"params": [p], "lr": lr} for p, lr in zip(parameters, rates, strict=True)], lr=rate
+    )
 
 
-def used(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, updates: int) -> list[list[float]]:
+def used(
+    optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, updates: int
+) -> list[list[float]]:
     """Make updates; return everything that each of them used."""
     rows = []
     for _ in range(updates):
         optimizer.zero_grad()
         for group in optimizer.param_groups:
             group["params"][0].grad = GRADIENT
-        rows.append([value for group in optimizer.param_groups for value in (group["lr"], group["weight_decay"])])
+        rows.append(
+            [
+                value
+                for group in optimizer.param_groups
+                for value in (group["lr"], group["weight_decay"])
+            ]
+        )
         optimizer.step()
         scheduler.step()
     return rows
@@ -61,9 +73,6 @@ def saved_at(update: int) -> tuple[dict[str, Any], dict[str, Any]]:
     scheduler = wd.Scheduler(optimizer, PLAN)
     used(optimizer, scheduler, update)
     return optimizer.state_dict(), scheduler.state_dict()
-
-
-# -- the same plan -----------------------------------------------------------------------------------------------
 
 
 def build_then_load(optimizer: Any, states: Any) -> wd.Scheduler:
@@ -120,7 +129,9 @@ def seek_alone(optimizer: Any, states: Any) -> wd.Scheduler:
         seek_alone,
     ],
 )
-def test_a_resumed_run_uses_the_very_values_of_an_unbroken_one(resume: Callable[[Any, Any], wd.Scheduler]) -> None:
+def test_a_resumed_run_uses_the_very_values_of_an_unbroken_one(
+    resume: Callable[[Any, Any], wd.Scheduler],
+) -> None:
     expected = unbroken()
     optimizer = fresh()
     scheduler = resume(optimizer, saved_at(437))
@@ -146,7 +157,9 @@ def test_a_new_process_resumes_from_a_file_that_holds_only_plain_data(tmp_path: 
     path = tmp_path / "checkpoint.pt"
     torch.save({"optimizer": optimizer_state, "scheduler": scheduler_state}, path)
     script = RESUME.format(root=str(Path(__file__).parents[2]), path=str(path))
-    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
     assert json.loads(printed.stdout) == unbroken()[437:]
 
 
@@ -164,9 +177,6 @@ def test_loading_the_same_place_twice_and_going_back_and_forth_is_lossless() -> 
 def test_seeking_what_is_no_update_is_refused(wrong: Any) -> None:
     with pytest.raises(wd.ScheduleError, match=r"seek\(.*whole number from 0 on"):
         wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).seek(wrong)
-
-
-# -- the state ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("groups", [1, 1000])
@@ -195,7 +205,10 @@ def damaged(state: dict[str, Any], damage: Callable[[dict[str, Any]], object]) -
         (lambda state: state.pop("count"), "has no count; it is damaged"),
         (lambda state: state.update(count="437"), "was cut short or edited"),
         (lambda state: state.update(count=438), "was cut short or edited"),
-        (lambda state: state["plan"]["lr"]["members"][1].update(end=0.5), "was cut short or edited"),
+        (
+            lambda state: state["plan"]["lr"]["members"][1].update(end=0.5),
+            "was cut short or edited",
+        ),
         (lambda state: state.update(version=2), "this warmdown reads version 1"),
         (lambda state: state.update(step=3), r"step=…\): no such entry"),
         (lambda state: state.pop("bases"), "was cut short or edited"),
@@ -223,8 +236,6 @@ def test_a_state_of_torchs_own_scheduler_is_told_the_way_to_go() -> None:
     with pytest.raises(wd.StateError, match=r"seek\(state\['last_epoch'\]\)"):
         wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).load_state_dict(torchs)
 
-
-# -- another plan ------------------------------------------------------------------------------------------------
 
 LONGER = wd.Plan.of(
     lr=wd.warmup_cosine(warmup="5%", end=0.1),
@@ -256,8 +267,12 @@ def test_the_saved_plan_can_win_and_holds_its_last_value() -> None:
 def test_the_given_plan_can_win_from_here_on() -> None:
     scheduler = resumed(LONGER, 1000, "given")
     whole = wd.Scheduler(fresh(), LONGER)
-    assert [scheduler.value(step) for step in range(1000, 2000)] == [whole.value(step) for step in range(1000, 2000)]
-    assert scheduler.value(437) == wd.Scheduler(fresh(), PLAN).value(437)  # what was used is not rewritten
+    assert [scheduler.value(step) for step in range(1000, 2000)] == [
+        whole.value(step) for step in range(1000, 2000)
+    ]
+    assert scheduler.value(437) == wd.Scheduler(fresh(), PLAN).value(
+        437
+    )  # what was used is not rewritten
 
 
 def test_the_saved_curve_can_be_stretched_over_the_given_run() -> None:
@@ -301,13 +316,17 @@ def test_the_given_curve_can_continue_from_the_value_held(group: int) -> None:
 
 
 def test_a_run_that_ended_at_zero_continues_by_the_new_plans_warmup() -> None:
-    short, long = (wd.Plan.of(lr=wd.warmup_cosine(), run=wd.Run(total_steps=total)) for total in (1000, 2000))
+    short, long = (
+        wd.Plan.of(lr=wd.warmup_cosine(), run=wd.Run(total_steps=total)) for total in (1000, 2000)
+    )
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, short)
     scheduler.seek(1000)
     again = wd.Scheduler(sgd(), long)
     again.load_state_dict(scheduler.state_dict(), "continue")
-    assert [again.value(1000), again.value(1050), again.value(2000)] == pytest.approx([0.0, 1.0, 0.0])
+    assert [again.value(1000), again.value(1050), again.value(2000)] == pytest.approx(
+        [0.0, 1.0, 0.0]
+    )
 
 
 def test_the_given_plan_can_warm_up_again_from_the_value_held() -> None:
@@ -327,7 +346,9 @@ def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
     scheduler.load_state_dict(trunk.state_dict(), "continue")
     half_wave = wd.Cosine(steps=100)
     assert scheduler.get_last_lr() == [0.5]
-    assert [scheduler.value(900 + step) for step in range(101)] == pytest.approx(0.5 * half_wave(np.arange(101)))
+    assert [scheduler.value(900 + step) for step in range(101)] == pytest.approx(
+        0.5 * half_wave(np.arange(101))
+    )
 
 
 def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
@@ -335,7 +356,9 @@ def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
         first = resumed(LONGER, 600, policy)
         first.seek(700)
         again = resumed(LONGER, 700, None, json.loads(json.dumps(first.state_dict())))
-        assert [again.value(step) for step in range(2000)] == [first.value(step) for step in range(2000)]
+        assert [again.value(step) for step in range(2000)] == [
+            first.value(step) for step in range(2000)
+        ]
 
 
 def test_base_values_survive_every_policy() -> None:
@@ -361,7 +384,9 @@ def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
             resumed(other, 437, policy)
     assert resumed(other, 437, "given").values().keys() == {"lr/0", "lr/1"}
     saved = resumed(other, 437, "saved")
-    assert saved.value(500, "weight_decay") == wd.Scheduler(fresh(), PLAN).value(500, "weight_decay")
+    assert saved.value(500, "weight_decay") == wd.Scheduler(fresh(), PLAN).value(
+        500, "weight_decay"
+    )
 
 
 def test_a_state_without_its_plan_can_only_be_told_apart() -> None:
@@ -372,7 +397,9 @@ def test_a_state_without_its_plan_can_only_be_told_apart() -> None:
         resumed(LONGER, 437, None, state)
     with pytest.raises(wd.StateError, match=r"saved without its plan.*use 'given'"):
         resumed(LONGER, 437, "continue", state)
-    assert resumed(LONGER, 437, "given", state).value(437) == wd.Scheduler(fresh(), LONGER).value(437)
+    assert resumed(LONGER, 437, "given", state).value(437) == wd.Scheduler(fresh(), LONGER).value(
+        437
+    )
 
 
 def test_an_unknown_policy_is_refused() -> None:
@@ -389,10 +416,9 @@ def test_a_plan_with_a_function_can_be_resumed_but_not_compared() -> None:
     assert again.get_last_lr() == [0.125]
 
 
-# -- events ------------------------------------------------------------------------------------------------------
-
-
-def eventful(optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, start: int, stop: int) -> list[list[float]]:
+def eventful(
+    optimizer: torch.optim.Optimizer, scheduler: wd.Scheduler, start: int, stop: int
+) -> list[list[float]]:
     """Make updates in a run in which much happens."""
     rows = []
     for update in range(start, stop):
@@ -438,13 +464,18 @@ def fallen(total: int = 40, plan: wd.Schedule = FALLING) -> wd.Scheduler:
 @pytest.mark.parametrize("plan", [FALLING, wd.Linear(start=0.5, end=1.0, steps="10%") >> FALLING])
 @pytest.mark.parametrize("how", ["given", "rescale", "continue", "rewarm"])
 @pytest.mark.parametrize("by", ["extend", "load"])
-def test_falls_before_plans_were_joined_are_known_on_resume_and_happen_once(by: str, how: Any, plan: Any) -> None:
+def test_falls_before_plans_were_joined_are_known_on_resume_and_happen_once(
+    by: str, how: Any, plan: Any
+) -> None:
     scheduler = fallen(40, plan)
     before = scheduler.get_last_lr()
     if by == "extend":
         scheduler.extend(60, on_change=how)
     else:
-        state, scheduler = scheduler.state_dict(), wd.Scheduler(sgd(), lr=plan, run=wd.Run(total_steps=60))
+        state, scheduler = (
+            scheduler.state_dict(),
+            wd.Scheduler(sgd(), lr=plan, run=wd.Run(total_steps=60)),
+        )
         scheduler.load_state_dict(state, on_change=how)
     if how == "continue":
         assert scheduler.get_last_lr() == pytest.approx(before)
@@ -457,12 +488,16 @@ def test_falls_before_plans_were_joined_are_known_on_resume_and_happen_once(by: 
         each.observe(loss=2.0)
         each.observe(loss=2.0)  # after the joint it falls again
     assert again.value(20) < 0.6 * again.value(19)
-    assert [again.value(step) for step in range(70)] == [scheduler.value(step) for step in range(70)]
+    assert [again.value(step) for step in range(70)] == [
+        scheduler.value(step) for step in range(70)
+    ]
 
 
 def test_a_plateau_of_another_metric_begins_without_the_memory_of_the_one_before() -> None:
     state = fallen().state_dict()
-    other = wd.Scheduler(sgd(), lr=wd.Plateau(metric="accuracy", mode="max"), run=wd.Run(total_steps=40))
+    other = wd.Scheduler(
+        sgd(), lr=wd.Plateau(metric="accuracy", mode="max"), run=wd.Run(total_steps=40)
+    )
     other.load_state_dict(state, on_change="given")
     assert other.get_last_lr() == [1.0]
 
@@ -472,13 +507,21 @@ def test_what_a_plateau_multiplies_is_stretched_though_the_whole_has_no_length()
     scheduler.extend(80, on_change="rescale")
     assert scheduler.get_last_lr() == pytest.approx([0.25 * wd.Cosine(end=0.1, steps=80)(10)])
     delayed = fallen(40, FALLING.delay(2))
-    with pytest.raises(wd.StateError, match=r"'rescale': .* has no length.*Use 'given' or 'continue'"):
+    with pytest.raises(
+        wd.StateError,
+        match=r"'rescale': .* has no length.*Use 'given' or "
+        r"'continue'",
+    ):
         delayed.extend(80, on_change="rescale")
 
 
-@pytest.mark.parametrize(("how", "end"), [("given", 30), ("rescale", 60), ("continue", 80), ("rewarm", 80)])
+@pytest.mark.parametrize(
+    ("how", "end"), [("given", 30), ("rescale", 60), ("continue", 80), ("rewarm", 80)]
+)
 def test_a_run_that_is_extended_in_its_decay_ends_where_its_curve_does(how: Any, end: int) -> None:
-    scheduler = wd.Scheduler(sgd(), lr=wd.Cosine(), run=wd.Run(total_steps=40), after_end="raise", count="attempts")
+    scheduler = wd.Scheduler(
+        sgd(), lr=wd.Cosine(), run=wd.Run(total_steps=40), after_end="raise", count="attempts"
+    )
     scheduler.seek(20)
     scheduler.decay_now(over=10)
     scheduler.seek(25)
@@ -495,7 +538,9 @@ def test_a_run_that_was_extended_resumes_under_its_new_length_too() -> None:
     scheduler.seek(500)
     scheduler.extend(2000)
     again = resumed(LONGER, 500, None, scheduler.state_dict())
-    assert [again.value(step) for step in range(2000)] == [scheduler.value(step) for step in range(2000)]
+    assert [again.value(step) for step in range(2000)] == [
+        scheduler.value(step) for step in range(2000)
+    ]
     assert again.value(1500) == wd.Scheduler(fresh(), LONGER).value(1500)
 
 
@@ -513,7 +558,11 @@ def test_a_trunk_branches_into_cooldowns_that_share_it() -> None:
     for step in range(301):
         assert len({branch.value(step) for branch in (trunk, *branches)}) == 1
     assert [branch.phases[-1].stop for branch in branches] == [350, 400, 550]
-    assert [branch.value(stop) for branch, stop in zip(branches, (350, 400, 550), strict=True)] == [0.0, 0.0, 0.0]
+    assert [branch.value(stop) for branch, stop in zip(branches, (350, 400, 550), strict=True)] == [
+        0.0,
+        0.0,
+        0.0,
+    ]
     assert branches[0].phase == wd.Phase("decay", 300, 350)
 
 
@@ -564,11 +613,10 @@ def test_what_is_bound_beside_the_optimizer_is_resumed_with_it() -> None:
     assert net.kl == 0.4
 
 
-# -- copies ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    "twin", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copied", "pickled"]
+    "twin",
+    [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))],
+    ids=["copied", "pickled"],
 )
 @pytest.mark.parametrize("tensors", [False, True])
 def test_a_copy_goes_its_own_way(twin: Any, tensors: bool) -> None:
@@ -592,8 +640,12 @@ def test_a_copy_goes_its_own_way(twin: Any, tensors: bool) -> None:
         {"kind": "evil_of_a_state.Class"},
     ],
 )
-def test_a_state_imports_nothing(schedule: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "evil_of_a_state.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')\nclass Class: ...\n")
+def test_a_state_imports_nothing(
+    schedule: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil_of_a_state.py").write_text(
+        f"open({str(tmp_path / 'taken')!r}, 'w')\nclass Class: ...\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     state = {**saved_at(437)[1]}
     state["plan"] = {**state["plan"], "lr": schedule}

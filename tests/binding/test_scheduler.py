@@ -18,9 +18,6 @@ from warmdown.binding.course import _looks_flat
 RUN = wd.Run(total_steps=1000)
 
 
-# -- what it writes ----------------------------------------------------------------------------------------------------
-
-
 def test_construction_writes_the_first_value() -> None:
     optimizer = sgd(0.5, 0.25)
     wd.Scheduler(optimizer, lr=wd.Linear(start=0.1, end=1.0, steps=10))
@@ -41,7 +38,9 @@ def fits(schedule: wd.Schedule) -> bool:
 
 @given(schedule=schedules().filter(fits), start=st.integers(0, 3000))
 @settings(max_examples=40)
-def test_what_is_written_step_by_step_is_what_a_seek_writes_bit_for_bit(schedule: wd.Schedule, start: int) -> None:
+def test_what_is_written_step_by_step_is_what_a_seek_writes_bit_for_bit(
+    schedule: wd.Schedule, start: int
+) -> None:
     optimizer, other = sgd(0.3, 0.7), sgd(0.3, 0.7)
     plan = wd.Plan.of(lr=schedule, run=LONG_RUN)
     stepped, sought = wd.Scheduler(optimizer, plan, count="attempts"), wd.Scheduler(other, plan)
@@ -57,7 +56,9 @@ def test_what_is_written_step_by_step_is_what_a_seek_writes_bit_for_bit(schedule
 @given(schedule=schedules().filter(fits), start=st.integers(0, 500), size=st.integers(1, 100))
 @settings(max_examples=100)
 def test_what_looks_flat_by_its_form_is_flat(schedule: wd.Schedule, start: int, size: int) -> None:
-    whole = wd.Constant(value=0.5, steps=start // 2) >> (wd.Constant(steps=40) >> schedule).clip(low=0.01)
+    whole = wd.Constant(value=0.5, steps=start // 2) >> (wd.Constant(steps=40) >> schedule).clip(
+        low=0.01
+    )
     if _looks_flat(whole, start, start + size):
         assert len(set(whole(np.arange(start, start + size + 1)))) == 1
     assert _looks_flat(wd.wsd(warmup=10, decay=10).over(RUN), 10, 989)
@@ -65,7 +66,9 @@ def test_what_looks_flat_by_its_form_is_flat(schedule: wd.Schedule, start: int, 
 
 
 def test_values_are_those_of_the_schedule_at_a_million_steps() -> None:
-    schedule = wd.Linear(start=0.0, end=1.0, steps=1000) >> wd.Cosine(start=1.0, end=0.1, steps=999_000)
+    schedule = wd.Linear(start=0.0, end=1.0, steps=1000) >> wd.Cosine(
+        start=1.0, end=0.1, steps=999_000
+    )
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=schedule, count="attempts")
     held = []
@@ -94,7 +97,9 @@ class Watched(dict[str, Any]):
         (wd.Linear(steps=1000), 300, 300),
     ],
 )
-def test_a_phase_in_which_nothing_moves_writes_nothing(schedule: wd.Schedule, steps: int, writes: int) -> None:
+def test_a_phase_in_which_nothing_moves_writes_nothing(
+    schedule: wd.Schedule, steps: int, writes: int
+) -> None:
     optimizer = sgd()
     optimizer.param_groups[0] = Watched(optimizer.param_groups[0])
     scheduler = wd.Scheduler(optimizer, lr=schedule, run=RUN, count="attempts")
@@ -140,7 +145,10 @@ def test_a_persons_function_is_asked_once_a_step_and_not_ahead_of_it() -> None:
 
 def test_a_set_is_the_value_itself_and_a_scale_each_groups_own() -> None:
     optimizer = sgd(0.5, 0.25)
-    wd.Scheduler(optimizer, lr={0: wd.Set(wd.Constant(value=0.01)), 1: wd.Scale(wd.Constant(value=0.5), low=0.2)})
+    wd.Scheduler(
+        optimizer,
+        lr={0: wd.Set(wd.Constant(value=0.01)), 1: wd.Scale(wd.Constant(value=0.5), low=0.2)},
+    )
     assert each_rate(optimizer) == [0.01, 0.2]
 
 
@@ -169,9 +177,6 @@ def test_a_rate_that_a_hand_has_set_is_the_base_of_a_new_scheduler() -> None:
     del first
     optimizer.param_groups[0]["lr"] = 0.125  # torch would go back to its initial_lr
     assert wd.Scheduler(optimizer, lr=wd.Constant()).base_lrs == [0.125]
-
-
-# -- what it says ------------------------------------------------------------------------------------------------------
 
 
 def test_it_tells_count_phase_values_and_plan() -> None:
@@ -216,9 +221,6 @@ def test_lightning_takes_it() -> None:
     assert configs[0].scheduler is scheduler
 
 
-# -- what it refuses ---------------------------------------------------------------------------------------------------
-
-
 SCHEDULER: Any = wd.Scheduler
 """The same without its types, for what a type checker would refuse."""
 
@@ -227,15 +229,49 @@ SCHEDULER: Any = wd.Scheduler
     ("make", "kind", "says"),
     [
         (lambda: wd.Scheduler(sgd()), wd.ScheduleError, "one of the two is needed"),
-        (lambda: SCHEDULER(sgd(), wd.Cosine(steps=3)), wd.ScheduleError, r"Several make one: Plan.of\(lr=…\)"),
-        (lambda: wd.Scheduler(sgd(), wd.Plan.of(lr=wd.Cosine(steps=3)), lr=wd.Cosine()), wd.ScheduleError, "one of"),
-        (lambda: SCHEDULER(sgd(), lr=0.1), wd.ScheduleError, r"A fixed number is Set\(Constant\(value=…\)\)"),
+        (
+            lambda: SCHEDULER(sgd(), wd.Cosine(steps=3)),
+            wd.ScheduleError,
+            r"Several make one: "
+            r"Plan.of\(lr=…\)",
+        ),
+        (
+            lambda: wd.Scheduler(sgd(), wd.Plan.of(lr=wd.Cosine(steps=3)), lr=wd.Cosine()),
+            wd.ScheduleError,
+            "one of",
+        ),
+        (
+            lambda: SCHEDULER(sgd(), lr=0.1),
+            wd.ScheduleError,
+            r"A fixed number is "
+            r"Set\(Constant\(value=…\)\)",
+        ),
         (lambda: wd.Scheduler(sgd(), lr=wd.Cosine()), wd.ScheduleError, r"'rest' of what\?"),
-        (lambda: wd.Scheduler(sgd(), lr=wd.Cosine(steps=2000), run=RUN), wd.ScheduleError, "do not fit"),
-        (lambda: wd.Scheduler(sgd(), lr=wd.Linear(steps="5ep"), run=RUN), wd.RunError, "steps_per_epoch"),
-        (lambda: wd.Scheduler(sgd(), momentun=wd.Linear(steps=5)), wd.BindingError, "Did you mean 'momentum'"),
-        (lambda: wd.Scheduler(object(), lr=wd.Linear(steps=5)), wd.BindingError, "has no param_groups"),
-        (lambda: SCHEDULER(sgd(), lr=wd.Linear(steps=5), count="all"), wd.ScheduleError, r"count='all'"),
+        (
+            lambda: wd.Scheduler(sgd(), lr=wd.Cosine(steps=2000), run=RUN),
+            wd.ScheduleError,
+            "do not fit",
+        ),
+        (
+            lambda: wd.Scheduler(sgd(), lr=wd.Linear(steps="5ep"), run=RUN),
+            wd.RunError,
+            "steps_per_epoch",
+        ),
+        (
+            lambda: wd.Scheduler(sgd(), momentun=wd.Linear(steps=5)),
+            wd.BindingError,
+            "Did you mean 'momentum'",
+        ),
+        (
+            lambda: wd.Scheduler(object(), lr=wd.Linear(steps=5)),
+            wd.BindingError,
+            "has no param_groups",
+        ),
+        (
+            lambda: SCHEDULER(sgd(), lr=wd.Linear(steps=5), count="all"),
+            wd.ScheduleError,
+            r"count='all'",
+        ),
     ],
 )
 def test_what_cannot_be_bound_is_refused_at_the_door(make: Any, kind: Any, says: str) -> None:
@@ -247,7 +283,9 @@ def test_a_refused_scheduler_leaves_the_optimizer_as_it_was() -> None:
     optimizer = sgd(0.5)
     before = dict(optimizer.param_groups[0])
     with pytest.raises(wd.BindingError):
-        wd.Scheduler(optimizer, lr=wd.Linear(start=0.0, end=1.0, steps=5), momentun=wd.Linear(steps=5))
+        wd.Scheduler(
+            optimizer, lr=wd.Linear(start=0.0, end=1.0, steps=5), momentun=wd.Linear(steps=5)
+        )
     assert optimizer.param_groups[0] == before
     assert not optimizer._optimizer_step_post_hooks
 

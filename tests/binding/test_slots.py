@@ -12,12 +12,18 @@ from tests.binding.loops import each_rate, sgd
 import warmdown as wd
 
 MOMENTUM = wd.Set(wd.Linear(start=1.0, end=0.0, steps=100))
-SHAPES = [wd.Cosine(steps=400), wd.Staircase(gamma=0.5, every=7), wd.Linear(start=0.0, end=1.0, steps=5)]
+SHAPES = [
+    wd.Cosine(steps=400),
+    wd.Staircase(gamma=0.5, every=7),
+    wd.Linear(start=0.0, end=1.0, steps=5),
+]
 
 
 def adam(*betas: Any) -> torch.optim.Optimizer:
     """Return an optimizer with one group for each pair, which it holds as it is given."""
-    made: list[dict[str, Any]] = [{"params": [torch.nn.Parameter(torch.ones(1))], "betas": one} for one in betas]
+    made: list[dict[str, Any]] = [
+        {"params": [torch.nn.Parameter(torch.ones(1))], "betas": one} for one in betas
+    ]
     return torch.optim.Adam(made)
 
 
@@ -31,8 +37,12 @@ def walk(scheduler: wd.Scheduler, steps: int) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: type(shape).__name__)
-@pytest.mark.parametrize("bases", [[0.1] * 6, [0.1, 0.2] * 3, [0.1, 0.2, 0.3, 0.4, 0.5, 0.1]], ids=str)
-def test_groups_that_share_a_base_all_or_some_or_none_are_each_written(shape: wd.Schedule, bases: list[float]) -> None:
+@pytest.mark.parametrize(
+    "bases", [[0.1] * 6, [0.1, 0.2] * 3, [0.1, 0.2, 0.3, 0.4, 0.5, 0.1]], ids=str
+)
+def test_groups_that_share_a_base_all_or_some_or_none_are_each_written(
+    shape: wd.Schedule, bases: list[float]
+) -> None:
     optimizer = sgd(*bases)
     scheduler = wd.Scheduler(optimizer, lr=shape, count="attempts")
     for step in range(300):
@@ -67,5 +77,10 @@ def test_a_hand_that_changes_the_other_beta_is_left_alone() -> None:
 
 def test_groups_may_follow_momenta_of_their_own_beside_second_betas_of_their_own() -> None:
     optimizer = adam((0.9, 0.999), (0.8, 0.99), (0.7, 0.9))
-    walk(wd.Scheduler(optimizer, momentum=wd.Linear(start=1.0, end=0.0, steps=100), count="attempts"), 50)
+    walk(
+        wd.Scheduler(
+            optimizer, momentum=wd.Linear(start=1.0, end=0.0, steps=100), count="attempts"
+        ),
+        50,
+    )
     assert betas(optimizer) == [(0.45, 0.999), (0.4, 0.99), (0.35, 0.9)]

@@ -13,7 +13,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import warmdown as wd
 
@@ -46,14 +52,20 @@ class Reference:
         total = [total for at, total in self.lengths if at <= step][-1]
         curve: Curve = SHAPES[self.shape].over(wd.Run(total_steps=total))
         for at, what, number in sorted(self.happened, key=lambda event: event[0]):
-            curve = self.scaled(curve, at, number) if what == "rescale" else self.decayed(curve, at, int(number))
+            curve = (
+                self.scaled(curve, at, number)
+                if what == "rescale"
+                else self.decayed(curve, at, int(number))
+            )
         return self.bases[name] * curve(step) * self.level(step)
 
     def scaled(self, curve: Curve, at: int, factor: float) -> Curve:
         return lambda step: curve(step) * (factor if step >= at else 1.0)
 
     def decayed(self, curve: Curve, at: int, steps: int) -> Curve:
-        return lambda step: curve(step) if step < at else curve(at) * max(0.0, 1.0 - (step - at) / steps)
+        return lambda step: (
+            curve(step) if step < at else curve(at) * max(0.0, 1.0 - (step - at) / steps)
+        )
 
     def level(self, step: int) -> float:
         """Follow the plateau's rule from the first loss on."""
@@ -79,14 +91,18 @@ class Life(RuleBasedStateMachine):
         rates=st.lists(st.floats(0.01, 1.0), min_size=1, max_size=3),
     )
     def begin(self, shape: str, tensors: bool, rates: list[float]) -> None:
-        self.reference = Reference(shape, bases={f"g{index}": rate for index, rate in enumerate(rates)})
+        self.reference = Reference(
+            shape, bases={f"g{index}": rate for index, rate in enumerate(rates)}
+        )
         self.tensors, self.born = tensors, len(rates)
         self.saved: list[tuple[Any, Reference]] = []
         self.optimizer = self.new_optimizer()
         self.scheduler = self.new_scheduler()
 
     def new_optimizer(self) -> Any:
-        return torch.optim.Adam([self.group(name, rate) for name, rate in self.reference.bases.items()])
+        return torch.optim.Adam(
+            [self.group(name, rate) for name, rate in self.reference.bases.items()]
+        )
 
     def group(self, name: str, rate: float) -> dict[str, Any]:
         held: Any = torch.tensor(rate, dtype=torch.float64) if self.tensors else rate
@@ -95,20 +111,22 @@ class Life(RuleBasedStateMachine):
     def new_scheduler(self) -> wd.Scheduler:
         waits = wd.Delayed(of=PLATEAU, steps=WARM)
         run = wd.Run(total_steps=TOTAL)
-        return wd.Scheduler(self.optimizer, lr=SHAPES[self.reference.shape] * waits, run=run, count="attempts")
+        return wd.Scheduler(
+            self.optimizer, lr=SHAPES[self.reference.shape] * waits, run=run, count="attempts"
+        )
 
     def check(self) -> None:
         """Hold everything to the reference."""
         assert self.scheduler.count == self.reference.count
         held = {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
-        expected = {name: self.reference.value(name, self.reference.count) for name in self.reference.bases}
+        expected = {
+            name: self.reference.value(name, self.reference.count) for name in self.reference.bases
+        }
         assert held == pytest.approx(expected, rel=1e-9, abs=1e-15)
         for name in self.reference.bases:
             for step in (self.reference.count // 2, self.reference.count + 777):
                 told = self.scheduler.value(step, group=name)
                 assert told == pytest.approx(self.reference.value(name, step), rel=1e-9, abs=1e-15)
-
-    # -- what may happen -----------------------------------------------------------------------------------------
 
     @rule(steps=st.integers(1, 500) | st.sampled_from([4096, 8192, 20_000, 50_000]))
     def train(self, steps: int) -> None:
@@ -144,7 +162,11 @@ class Life(RuleBasedStateMachine):
         self.reference.lengths.append((self.reference.count, total))
         self.check()
 
-    @precondition(lambda self: not self.reference.losses or self.reference.count > self.reference.losses[-1][0])
+    @precondition(
+        lambda self: (
+            not self.reference.losses or self.reference.count > self.reference.losses[-1][0]
+        )
+    )
     @rule(loss=st.sampled_from([0.5, 1.0, 2.0]))
     def observe(self, loss: float) -> None:
         self.scheduler.observe(loss=loss)
@@ -153,7 +175,9 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def save(self) -> None:
-        self.saved.append((json.loads(json.dumps(self.scheduler.state_dict())), copy.deepcopy(self.reference)))
+        self.saved.append(
+            (json.loads(json.dumps(self.scheduler.state_dict())), copy.deepcopy(self.reference))
+        )
 
     @precondition(lambda self: self.saved)
     @rule(which=st.integers(0, 99), anew=st.booleans())

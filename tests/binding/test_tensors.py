@@ -18,7 +18,10 @@ LINE = wd.Linear(start=1.0, end=0.0, steps=100)
 
 def adam(*rates: float, **more: Any) -> torch.optim.Optimizer:
     parameters = [torch.nn.Parameter(torch.ones(2)) for _ in rates]
-    made = [{"params": [one], "lr": torch.tensor(rate)} for one, rate in zip(parameters, rates, strict=True)]
+    made = [
+        {"params": [one], "lr": torch.tensor(rate)}
+        for one, rate in zip(parameters, rates, strict=True)
+    ]
     return torch.optim.Adam(made, **more)
 
 
@@ -41,7 +44,10 @@ def test_each_group_keeps_its_tensor_and_all_lie_in_one_vector(dtype: torch.dtyp
         scheduler.step()
     assert all(now is was for now, was in zip(slots(optimizer), before, strict=True))
     assert len(memories(optimizer)) == 1
-    expected = [torch.tensor(base * LINE(50), dtype=torch.float64).to(dtype).item() for base in (1.0, 0.5, 0.25)]
+    expected = [
+        torch.tensor(base * LINE(50), dtype=torch.float64).to(dtype).item()
+        for base in (1.0, 0.5, 0.25)
+    ]
     assert each_rate(optimizer) == expected
 
 
@@ -56,7 +62,9 @@ def test_base_values_are_never_aliased() -> None:
 
 def test_a_tensor_that_all_groups_share_stays_shared_while_they_follow_one_curve() -> None:
     shared = torch.tensor(0.5)
-    optimizer = torch.optim.Adam([{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(3)], lr=shared)
+    optimizer = torch.optim.Adam(
+        [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(3)], lr=shared
+    )
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     scheduler.step()
     assert all(slot is shared for slot in slots(optimizer))
@@ -65,7 +73,9 @@ def test_a_tensor_that_all_groups_share_stays_shared_while_they_follow_one_curve
 
 def test_a_shared_tensor_is_parted_when_the_groups_follow_curves_of_their_own() -> None:
     shared = torch.tensor(0.5)
-    optimizer = torch.optim.Adam([{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(2)], lr=shared)
+    optimizer = torch.optim.Adam(
+        [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(2)], lr=shared
+    )
     scheduler = wd.Scheduler(optimizer, lr={0: LINE, 1: wd.Constant()})
     scheduler.step()
     assert each_rate(optimizer) == pytest.approx([0.495, 0.5])
@@ -136,7 +146,9 @@ def test_betas_that_are_tensors_are_filled_and_a_tuple_of_floats_is_rebuilt() ->
 
 def test_both_betas_may_be_driven_at_once() -> None:
     optimizer = torch.optim.Adam(model().parameters())
-    both: dict[str, Any] = {f"betas[{index}]": wd.Set(wd.Linear(start=0.5, end=index, steps=10)) for index in (0, 1)}
+    both: dict[str, Any] = {
+        f"betas[{index}]": wd.Set(wd.Linear(start=0.5, end=index, steps=10)) for index in (0, 1)
+    }
     train(optimizer, wd.Scheduler(optimizer, **both), 5)
     assert optimizer.param_groups[0]["betas"] == (0.25, 0.75)
 
@@ -161,9 +173,6 @@ def test_writes_ahead_leave_no_trace_in_a_tensors_version() -> None:
     next(writes)
     assert vector.tolist() == [3.0, 4.0, 5.0]
     assert slot._version == before
-
-
-# -- field -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -206,7 +215,11 @@ def test_momentum_is_whichever_a_group_has() -> None:
 def test_an_attribute_that_is_not_there_is_refused_with_the_nearest() -> None:
     net: Any = model()
     net.kl_weight = 1.0
-    with pytest.raises(wd.BindingError, match=r"Attribute\('kl_wieght'\).*Did you mean 'kl_weight'\?"):
+    with pytest.raises(
+        wd.BindingError,
+        match=r"Attribute\('kl_wieght'\).*Did you mean "
+        r"'kl_weight'\?",
+    ):
         wd.Attribute(net, "kl_wieght")
     net.temperature = torch.tensor(1.0)
     held = net.temperature

@@ -34,7 +34,10 @@ def test_a_value_below_zero_is_found_where_it_is_lowest() -> None:
 
 
 def test_a_momentum_that_reaches_one_is_found() -> None:
-    assert only({"momentum": wd.Set(wd.Linear(start=0.9, end=1.1))}, "out-of-range").numbers["value"] >= 1
+    assert (
+        only({"momentum": wd.Set(wd.Linear(start=0.9, end=1.1))}, "out-of-range").numbers["value"]
+        >= 1
+    )
     assert codes({"momentum": wd.Set(wd.Linear(start=0.85, end=0.95))}) == []
     assert codes({"lr": wd.Set(wd.Constant(value=2.0))}) == []
     assert codes({"momentum": wd.Constant(value=1.0)}) == [], "a factor of 1 leaves momentum alone"
@@ -81,8 +84,12 @@ def test_what_is_meant_to_stand_may_stand(meant: wd.Schedule) -> None:
 def test_the_first_update_at_zero_is_a_note_and_several_are_a_warning() -> None:
     assert codes(wd.warmup_cosine(), severity="note") == ["zero-first-update"]
     assert codes(wd.warmup_cosine(start=0.01), severity="note") == []
-    assert only(wd.Constant(value=0.0, steps=37) >> wd.Cosine(), "zero-updates").numbers == {"updates": 37}
-    assert codes(wd.warmup_cosine(warmup=5), wd.Run(total_steps=20, lr=1.0)) == ["zero-updates"], "1 of 20 is 5 %"
+    assert only(wd.Constant(value=0.0, steps=37) >> wd.Cosine(), "zero-updates").numbers == {
+        "updates": 37
+    }
+    assert codes(wd.warmup_cosine(warmup=5), wd.Run(total_steps=20, lr=1.0)) == ["zero-updates"], (
+        "1 of 20 is 5 %"
+    )
 
 
 def test_the_last_updates_at_zero_are_counted_exactly() -> None:
@@ -105,15 +112,24 @@ def test_a_rise_that_nobody_wrote_is_found() -> None:
     wave = wd.Function(call=lambda step: 0.55 + 0.45 * np.cos(step / 200))
     finding = only(wave, "rises-again")
     assert finding.numbers["climb"] == pytest.approx(0.1 * 0.45 * (1 + np.cos(999 / 200)), rel=0.01)
-    torch_cosine = {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 500}}
+    torch_cosine = {
+        "class_path": "torch.optim.lr_scheduler.CosineAnnealingLR",
+        "init_args": {"T_max": 500},
+    }
     assert codes(wd.from_dict(torch_cosine)) == ["rises-again"]
-    restarts = {"class_path": "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts", "init_args": {"T_0": 500}}
+    restarts = {
+        "class_path": "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
+        "init_args": {"T_0": 500},
+    }
     assert codes(wd.from_dict(restarts)) == []
     assert codes(wd.piecewise(values=[1, 0.1, 1, 0.1], lengths=[300, 300, 400])) == []
 
 
 def test_a_decay_that_is_over_before_the_run_is_found() -> None:
-    finding = only(wd.warmup_cosine(warmup=100, start=0.1).members[0] >> wd.Cosine(end=0.1, steps=500), "holds-early")
+    finding = only(
+        wd.warmup_cosine(warmup=100, start=0.1).members[0] >> wd.Cosine(end=0.1, steps=500),
+        "holds-early",
+    )
     assert (finding.step, finding.numbers["updates"]) == (600, 400)
     assert "the last 40% of the run (400 updates) use 0.01." in finding.message
     assert "which changes nothing" in only(wd.Cosine(steps=500), "holds-early").message
@@ -139,4 +155,6 @@ def test_an_end_that_the_last_update_is_far_from_is_found() -> None:
     assert finding.numbers == {"last": pytest.approx(0.1), "end": 0.0}
     assert "the last update, 9, uses 0.1" in finding.message
     assert codes(wd.Linear(), wd.Run(total_steps=100, lr=1.0)) == []
-    assert codes(wd.Table(values=(1.0, 0.1), at=(10,)), wd.Run(total_steps=10, lr=1.0)) != ["never-reaches-end"]
+    assert codes(wd.Table(values=(1.0, 0.1), at=(10,)), wd.Run(total_steps=10, lr=1.0)) != [
+        "never-reaches-end"
+    ]

@@ -17,9 +17,16 @@ def test_a_leap_at_a_seam_is_found_with_both_sides() -> None:
 def test_leaps_are_found_inside_other_schedules() -> None:
     inner = wd.Linear(start=0.1, end=1.0, steps=100) >> wd.Cosine(start=0.5, end=0.1, steps=100)
     assert only(inner.stretch("rest"), "jump").step is None
-    assert only(wd.Constant(value=0.1, steps=50) >> inner.clip(low=0.0), "jump", wd.Run(total_steps=250)).step == 150
+    assert (
+        only(
+            wd.Constant(value=0.1, steps=50) >> inner.clip(low=0.0), "jump", wd.Run(total_steps=250)
+        ).step
+        == 150
+    )
     assert "jump" in codes(inner.repeat(5))
-    assert "jump" in codes(wd.Linear(start=0.1, end=0.5, steps=100) >> wd.Cosine(start=1.0)), "upwards too"
+    assert "jump" in codes(wd.Linear(start=0.1, end=0.5, steps=100) >> wd.Cosine(start=1.0)), (
+        "upwards too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,16 +46,22 @@ def test_stairs_restarts_and_what_no_eye_sees_are_no_leaps(meant: wd.Schedule) -
 
 def test_a_share_that_rounds_to_nothing_is_a_note() -> None:
     run = wd.Run(total_steps=25, lr=1.0)
-    (finding,) = [one for one in wd.check(wd.warmup_cosine(warmup="1%"), run=run) if one.code == "empty-phase"]
+    (finding,) = [
+        one for one in wd.check(wd.warmup_cosine(warmup="1%"), run=run) if one.code == "empty-phase"
+    ]
     assert finding.severity == "note"
-    assert finding.message.startswith("'1%' of this run is less than half an update, so that Linear is left out.")
+    assert finding.message.startswith(
+        "'1%' of this run is less than half an update, so that Linear is left out."
+    )
     assert "empty-phase" not in codes(wd.warmup_cosine(warmup=0), severity="note")
 
 
 def test_a_rest_of_nothing_is_a_warning() -> None:
     finding = only(wd.Constant(value=1.0, steps=1000) >> wd.Cosine(), "empty-phase")
     assert finding.severity == "warning"
-    assert finding.message.startswith("the other phases fill the run, and Cosine, which takes the rest, has no update.")
+    assert finding.message.startswith(
+        "the other phases fill the run, and Cosine, which takes the rest, has no update."
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,11 @@ def test_a_rest_of_nothing_is_a_warning() -> None:
 def test_a_cycle_that_the_end_cuts_is_found(
     schedule: wd.Schedule, total: int, start: int | None, done: int | None, length: int | None
 ) -> None:
-    found = [one for one in wd.check(schedule, run=wd.Run(total_steps=total, lr=0.1)) if one.code == "cycle-cut-off"]
+    found = [
+        one
+        for one in wd.check(schedule, run=wd.Run(total_steps=total, lr=0.1))
+        if one.code == "cycle-cut-off"
+    ]
     told = [(one.step, one.numbers) for one in found]
     assert told == ([] if start is None else [(start, {"done": done, "length": length})])
 

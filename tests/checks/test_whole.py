@@ -26,7 +26,9 @@ ORDINARY = sorted(recipes().keys() - WITH_LENGTHS_OF_THEIR_OWN - {"one_cycle", "
 @pytest.mark.parametrize("total", [200, 1000, 10_000, 1_000_000])
 @pytest.mark.parametrize("name", ORDINARY)
 def test_ordinary_plans_are_clean(name: str, total: int) -> None:
-    schedule = wd.from_dict({"kind": name, **({"schedule": "cosine"} if name == "with_warmup" else {})})
+    schedule = wd.from_dict(
+        {"kind": name, **({"schedule": "cosine"} if name == "with_warmup" else {})}
+    )
     assert codes(schedule, wd.Run(total_steps=total, lr=0.1)) == []
 
 
@@ -51,7 +53,9 @@ def test_what_people_really_write_is_clean(targets: Any) -> None:
 
 
 def test_phases_that_do_not_fit_are_an_error_with_the_numbers() -> None:
-    (finding,) = wd.check(wd.Linear(steps=700) >> wd.Cosine(steps=600), run=wd.Run(total_steps=1000))
+    (finding,) = wd.check(
+        wd.Linear(steps=700) >> wd.Cosine(steps=600), run=wd.Run(total_steps=1000)
+    )
     assert (finding.code, finding.severity) == ("does-not-fit", "error")
     assert "need 700 + 600 = 1300 steps, and the run has 1000" in finding.message
 
@@ -90,7 +94,12 @@ def test_a_clock_without_an_end_is_found() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("weight_dcay", "weight_decay"), ("learning_rate", "lr"), ("beta1", "betas[0]"), ("momentun", "momentum")],
+    [
+        ("weight_dcay", "weight_decay"),
+        ("learning_rate", "lr"),
+        ("beta1", "betas[0]"),
+        ("momentun", "momentum"),
+    ],
 )
 def test_a_name_that_is_almost_a_field_is_found(name: str, meant: str) -> None:
     given: Any = {name: wd.Set(wd.Constant(value=0.5))}
@@ -100,7 +109,10 @@ def test_a_name_that_is_almost_a_field_is_found(name: str, meant: str) -> None:
 
 
 def test_names_of_ones_own_are_no_finding() -> None:
-    own: Any = {name: wd.Set(wd.Constant(value=0.5)) for name in ("temperature", "dropout", "loss_weight", "tau")}
+    own: Any = {
+        name: wd.Set(wd.Constant(value=0.5))
+        for name in ("temperature", "dropout", "loss_weight", "tau")
+    }
     assert wd.check(wd.Plan.of(run=RUN, **own)) == ()
 
 
@@ -120,12 +132,17 @@ def test_a_preview_is_a_note() -> None:
 
 def test_the_worst_comes_first() -> None:
     plan = wd.Plan.of(
-        lr=wd.warmup_cosine(), wd=wd.Set(wd.Constant(value=1.0)), momentum=wd.Cosine(steps=10**6), run=RUN
+        lr=wd.warmup_cosine(),
+        wd=wd.Set(wd.Constant(value=1.0)),
+        momentum=wd.Cosine(steps=10**6),
+        run=RUN,
     )
     assert [one.severity for one in wd.check(plan)] == ["error", "warning", "note"]
 
 
-@pytest.mark.parametrize("name", ["chain", "repeat", "noisy", "chebyshev", "wsd", "cosine_restarts", "triangular2"])
+@pytest.mark.parametrize(
+    "name", ["chain", "repeat", "noisy", "chebyshev", "wsd", "cosine_restarts", "triangular2"]
+)
 def test_a_run_of_a_trillion_updates_is_sampled(name: str) -> None:
     asked = []
 

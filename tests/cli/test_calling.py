@@ -36,7 +36,9 @@ CALLS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
-def test_ctrl_c_ends_the_command_and_all_its_processes_in_one_line(name: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_command_and_all_its_processes_in_one_line(
+    name: str, tmp_path: Path
+) -> None:
     (tmp_path / "held_up_tasks.py").write_text(TASK)
     (tmp_path / "space.yaml").write_text(SPACE)
     process = started(name, tmp_path)
@@ -64,8 +66,18 @@ def test_ctrl_c_ends_the_command_and_all_its_processes_in_one_line(name: str, tm
 
 def started(name: str, folder: Path, *more: str) -> subprocess.Popen[str]:
     """Start a command in a group of its own, as a shell does."""
-    call = [sys.executable, "-m", "warmdown", *CALLS[name], "--task", "held_up_tasks:one_after_the_other", *more]
-    return subprocess.Popen(call, cwd=folder, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    call = [
+        sys.executable,
+        "-m",
+        "warmdown",
+        *CALLS[name],
+        "--task",
+        "held_up_tasks:one_after_the_other",
+        *more,
+    ]
+    return subprocess.Popen(
+        call, cwd=folder, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
 
 
 def at_work_in(folder: Path) -> list[str]:
@@ -77,7 +89,9 @@ def at_work_in(folder: Path) -> list[str]:
     return found
 
 
-def test_the_line_says_what_is_left_and_the_code_is_that_of_shells(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_line_says_what_is_left_and_the_code_is_that_of_shells(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(click.exceptions.Exit) as ended, ends_by_ctrl_c("All is well."):
         signal.raise_signal(signal.SIGINT)
@@ -97,7 +111,9 @@ with ends_by_ctrl_c(""):
         signal.raise_signal(signal.SIGINT)
         print("not reached")
 """
-    done = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", twice], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 

@@ -26,7 +26,8 @@ def test_a_note_is_told_and_is_no_fault() -> None:
     result = check("warmup_cosine", "--total-steps", "10000")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "note[zero-first-update] lr: update 0 uses 0 and changes nothing. A start above 0 would use it.",
+        "note[zero-first-update] lr: update 0 uses 0 and changes nothing. A start above 0 would "
+        "use it.",
         "clean: nothing is wrong with it.",
     ]
 
@@ -35,7 +36,8 @@ def test_a_finding_has_code_numbers_and_way_out_with_code_one() -> None:
     result = check("cosine", "--param", "steps=500", "--total-steps", "1000")
     assert result.exit_code == 1
     assert result.stdout == (
-        "warning[holds-early] lr: its decay ends at update 500, and the last 50% of the run (500 updates) use 0, which "
+        "warning[holds-early] lr: its decay ends at update 500, and the last 50% of the run (500 "
+        "updates) use 0, which "
         "changes nothing. Let the last phase take the 'rest', or shorten the run.\n"
     )
 
@@ -46,7 +48,10 @@ def test_a_plan_that_cannot_be_used_has_code_two() -> None:
     assert result.stdout.startswith("error[does-not-fit] lr: ")
     assert check("cosine").exit_code == 2
     assert check("cosin").exit_code == 2
-    assert check("cosin").stderr == "Error: 'cosin': neither a file nor a shape. Did you mean 'cosine'?\n"
+    assert (
+        check("cosin").stderr
+        == "Error: 'cosin': neither a file nor a shape. Did you mean 'cosine'?\n"
+    )
 
 
 def test_json_holds_the_same() -> None:
@@ -54,8 +59,16 @@ def test_json_holds_the_same() -> None:
     (finding,) = json.loads(result.stdout)
     assert (result.exit_code, finding["code"], finding["step"]) == (1, "holds-early", 500)
     assert finding["numbers"] == {"value": 0.0, "updates": 500}
-    assert json.loads(check("warmup_cosine", "--param", "start=0.1", "--total-steps", "1000", "--json").stdout) == []
+    assert (
+        json.loads(
+            check("warmup_cosine", "--param", "start=0.1", "--total-steps", "1000", "--json").stdout
+        )
+        == []
+    )
 
 
 def test_explain_tells_what_a_code_means() -> None:
-    assert CODES["zero-first-update"] in check("warmup_cosine", "--total-steps", "1000", "--explain").stdout
+    assert (
+        CODES["zero-first-update"]
+        in check("warmup_cosine", "--total-steps", "1000", "--explain").stdout
+    )

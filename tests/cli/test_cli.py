@@ -27,7 +27,9 @@ def test_every_command_is_listed_without_being_loaded() -> None:
         assert entry.help.split()[0] in help_text
 
 
-@pytest.mark.parametrize("name", [n for n in COMMANDS if find_spec(f"warmdown.cli.{COMMANDS[n].where.split(':')[0]}")])
+@pytest.mark.parametrize(
+    "name", [n for n in COMMANDS if find_spec(f"warmdown.cli.{COMMANDS[n].where.split(':')[0]}")]
+)
 def test_every_command_that_is_there_has_help(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
@@ -61,25 +63,40 @@ GROUP = LazyGroup(
 def test_a_command_that_is_not_part_of_an_installation_says_so() -> None:
     result = CliRunner().invoke(GROUP, ["absent"])
     assert result.exit_code == 2
-    assert result.stderr == f"Error: warmdown absent: this command is not part of warmdown {__version__}. Upgrade it.\n"
+    assert (
+        result.stderr
+        == f"Error: warmdown absent: this command is not part of warmdown {__version__}. Upgrade "
+        f"it.\n"
+    )
 
 
-def test_a_command_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_command_whose_library_is_missing_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "broken_by_a_library.py").write_text("import not_installed_at_all")
     import warmdown.cli as commands
 
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
     result = CliRunner().invoke(GROUP, ["broken"])
     assert result.exit_code == 2
-    assert result.stderr == "Error: warmdown broken needs not_installed_at_all: pip install 'warmdown[train]'\n"
+    assert (
+        result.stderr
+        == "Error: warmdown broken needs not_installed_at_all: pip install 'warmdown[train]'\n"
+    )
 
 
 def test_an_error_of_ours_ends_as_a_message_on_the_other_stream_and_code_two() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "warmdown", "show", "none.yaml"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "warmdown", "show", "none.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: none.yaml: cannot be read: No such file or directory. Check the path.\n"
+    assert (
+        done.stderr
+        == "Error: none.yaml: cannot be read: No such file or directory. Check the path.\n"
+    )
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
@@ -100,7 +117,10 @@ def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
         (["--version"], ["numpy", "yaml", "torch", "matplotlib"]),
         (["list"], ["torch", "matplotlib", "docstring_parser"]),
         (["show", "wsd", "--total-steps", "100"], ["torch", "matplotlib"]),
-        (["show", "wsd", "--total-steps", "100", "--format", "csv"], ["torch", "matplotlib", "plotille"]),
+        (
+            ["show", "wsd", "--total-steps", "100", "--format", "csv"],
+            ["torch", "matplotlib", "plotille"],
+        ),
         (["check", "warmup_cosine", "--total-steps", "100"], ["torch", "matplotlib", "plotille"]),
     ],
 )
@@ -108,7 +128,9 @@ def test_a_command_loads_only_what_it_needs(words: list[str], unloaded: list[str
     code = f"import sys; from warmdown.cli.main import main; main({words!r}, standalone_mode=False)"
     loaded = f"print('LOADED', [name for name in {unloaded!r} if name in sys.modules])"
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n{loaded}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "LOADED []"
 
 

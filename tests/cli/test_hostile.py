@@ -32,7 +32,9 @@ def printed(*words: str | Path) -> str:
     return result.output + result.stderr
 
 
-@pytest.mark.parametrize("words", [("show",), ("show", "--format", "table"), ("show", "--format", "csv"), ("check",)])
+@pytest.mark.parametrize(
+    "words", [("show",), ("show", "--format", "table"), ("show", "--format", "csv"), ("check",)]
+)
 @pytest.mark.parametrize("text", [PLAN, WRONG], ids=["plan", "wrong"])
 def test_a_plan_s_names_reach_the_terminal_and_are_not_obeyed(
     tmp_path: Path, words: tuple[str, ...], text: str
@@ -46,7 +48,12 @@ def test_a_plan_s_names_reach_the_terminal_and_are_not_obeyed(
 
 def test_a_settings_file_s_texts_are_not_obeyed(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
-    for settings in ({"learning_rate_scheduler": EVIL}, {"lr_scheduler_type": EVIL}, {EVIL: 1}, {"class_path": EVIL}):
+    for settings in (
+        {"learning_rate_scheduler": EVIL},
+        {"lr_scheduler_type": EVIL},
+        {EVIL: 1},
+        {"class_path": EVIL},
+    ):
         path.write_text(json.dumps(settings), encoding="utf-8")
         assert_obeys_nothing(printed("import", path, "--total-steps", "10"))
 

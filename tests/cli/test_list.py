@@ -20,7 +20,9 @@ def listed(*words: str) -> Result:
 
 def test_every_shape_and_recipe_has_one_line_with_a_sparkline() -> None:
     lines = listed().stdout.splitlines()
-    for name in (word for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")):
+    for name in (
+        word for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")
+    ):
         (line,) = [line for line in lines if line.startswith(f"  {name} ")]
         assert set(line.split()[1]) <= set("▁▂▃▄▅▆▇█")
         assert len(line.split()[1]) == 16
@@ -28,7 +30,9 @@ def test_every_shape_and_recipe_has_one_line_with_a_sparkline() -> None:
 
 
 def test_words_narrow_the_list() -> None:
-    assert [line.split()[0] for line in listed("restarts").stdout.splitlines() if line[:1] == " "] == [
+    assert [
+        line.split()[0] for line in listed("restarts").stdout.splitlines() if line[:1] == " "
+    ] == [
         "cosine_restarts",
         "cosine_waves",
     ]

@@ -43,7 +43,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(*told: str) -> list[str]:
-    return [*told, "--task", "tiny_task:build", *(("--engine", "serial") if told[0] != "find" else ())]
+    return [
+        *told,
+        "--task",
+        "tiny_task:build",
+        *(("--engine", "serial") if told[0] != "find" else ()),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,9 @@ def call(*told: str) -> list[str]:
         ("find", "--out", "/proc/none/x.png"),
     ],
 )
-def test_what_cannot_be_written_is_found_before_the_first_run(told: tuple[str, ...], here: Path) -> None:
+def test_what_cannot_be_written_is_found_before_the_first_run(
+    told: tuple[str, ...], here: Path
+) -> None:
     (here / "tiny_task.py").write_text("def build():\n    raise ZeroDivisionError('a run began')\n")
     result = CliRunner().invoke(main, call(*told))
     assert result.exit_code == 2, result.output
@@ -82,7 +89,9 @@ def test_a_second_search_in_a_folder_names_the_first(here: Path) -> None:
 def test_two_comparisons_at_once_keep_every_result_whole(here: Path) -> None:
     told = call("compare", "constant", "cosine", "--seeds", "3", "--epochs", "1", "--out", "out")
     both = [start(lambda: main(told), here / f"said-{number}") for number in range(2)]
-    assert [end(child) for child in both] == [0, 0], (here / "said-0").read_text() + (here / "said-1").read_text()
+    assert [end(child) for child in both] == [0, 0], (here / "said-0").read_text() + (
+        here / "said-1"
+    ).read_text()
     assert [result.status for result in Store("out")] == ["finished"] * 6
     assert len(list((here / "out").iterdir())) == 12
 
@@ -97,28 +106,44 @@ class Pause(TrainerCallback):
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_second_trainer_on_the_same_files_is_refused_and_changes_nothing(resumes: bool, here: Path) -> None:
+def test_a_second_trainer_on_the_same_files_is_refused_and_changes_nothing(
+    resumes: bool, here: Path
+) -> None:
     small.train(small.make(here / "run"), max_num_train_steps=2)
     first = start(lambda: small.train(small.make(here / "run", [Pause()], every=2)), here / "said")
     wait_until((here / "holds").exists, first)
     before = {path: path.read_bytes() for path in (here / "run").rglob("*") if path.is_file()}
-    with pytest.raises(TrainingError, match=rf"RecordCallback\('.*record.jsonl'\): process {first} on"):
-        small.train(small.make(here / "run"), resume_from=here / "run" / "checkpoints" if resumes else None)
-    assert {path: path.read_bytes() for path in (here / "run").rglob("*") if path.is_file()} == before
+    with pytest.raises(
+        TrainingError, match=rf"RecordCallback\('.*record.jsonl'\): process {first} on"
+    ):
+        small.train(
+            small.make(here / "run"), resume_from=here / "run" / "checkpoints" if resumes else None
+        )
+    assert {
+        path: path.read_bytes() for path in (here / "run").rglob("*") if path.is_file()
+    } == before
     (here / "go").touch()
     assert end(first) == 0, (here / "said").read_text()
     assert not list((here / "run").rglob(".*"))
 
 
-def test_a_state_of_another_version_is_refused_by_both_numbers(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_of_another_version_is_refused_by_both_numbers(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("warmdown.training.state._VERSION", 2)
         small.train(small.make(here), max_num_train_steps=2)
-    with pytest.raises(StateError, match=r"training\.json\(version=2\): this warmdown reads version 1\. Use the one"):
+    with pytest.raises(
+        StateError,
+        match=r"training\.json\(version=2\): this warmdown reads "
+        r"version 1\. Use the one",
+    ):
         small.train(small.make(here), resume_from=here / "checkpoints")
 
 
-def test_a_checkpoint_of_another_format_is_not_passed_over(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_another_format_is_not_passed_over(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small.train(small.make(here), max_num_train_steps=2)
     with monkeypatch.context() as patch:
         patch.setattr("warmdown.training.checkpoint._FORMAT", 2)
@@ -127,7 +152,9 @@ def test_a_checkpoint_of_another_format_is_not_passed_over(here: Path, monkeypat
         Checkpoints(here / "checkpoints").newest_good()
 
 
-def test_a_link_of_another_version_is_refused_by_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_of_another_version_is_refused_by_both_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("warmdown.studio.draft.stored._VERSION", 2)
         link, plain = to_fragment(Draft()), to_plain(Draft())
@@ -142,7 +169,9 @@ def test_a_schedulers_state_of_another_version_is_not_asked_for_the_entries_of_t
 
     import warmdown as wd
 
-    scheduler = wd.Scheduler(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1), lr=wd.Cosine(steps=4))
+    scheduler = wd.Scheduler(
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1), lr=wd.Cosine(steps=4)
+    )
     with pytest.raises(StateError, match=r"version=2\): this warmdown reads version 1"):
         scheduler.load_state_dict({"version": 2, "fingerprint": "x"})
 

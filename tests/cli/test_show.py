@@ -58,18 +58,31 @@ def test_the_terminal_shows_curve_phases_and_key_values(plan: str) -> None:
 
 def test_the_values_are_those_of_the_plan(plan: str) -> None:
     found = values(show(plan, "--lr", "3e-4", "--total-steps", "1000", "--format", "csv"))
-    curve = (wd.Linear(start=0.0, end=1.0, steps=50) >> wd.Cosine(end=0.1)).over(wd.Run(total_steps=1000))
+    curve = (wd.Linear(start=0.0, end=1.0, steps=50) >> wd.Cosine(end=0.1)).over(
+        wd.Run(total_steps=1000)
+    )
     assert found["lr"] == [3e-4 * curve(step) for step in range(1000)]
     assert found["weight_decay"] == [0.05] * 1000
 
 
 def test_a_recipe_takes_parameters() -> None:
     result = show(
-        "warmup_cosine", "--param", "warmup=5%", "--param", "end=0.1", "--total-steps", "1000", "--format", "csv"
+        "warmup_cosine",
+        "--param",
+        "warmup=5%",
+        "--param",
+        "end=0.1",
+        "--total-steps",
+        "1000",
+        "--format",
+        "csv",
     )
     curve = wd.warmup_cosine(warmup="5%", end=0.1).over(wd.Run(total_steps=1000))
     assert values(result)["lr"] == [curve(step) for step in range(1000)]
-    assert result.stderr == "note: lr is a factor on the base value, which is not known here. Give --lr for rates.\n"
+    assert (
+        result.stderr
+        == "note: lr is a factor on the base value, which is not known here. Give --lr for rates.\n"
+    )
 
 
 def test_json_and_table_have_the_same_columns() -> None:
@@ -80,7 +93,9 @@ def test_json_and_table_have_the_same_columns() -> None:
 
 
 def test_a_recipe_of_several_targets_shows_them_all() -> None:
-    found = values(show("one_cycle", "--param", "max_lr=0.1", "--total-steps", "100", "--format", "csv"))
+    found = values(
+        show("one_cycle", "--param", "max_lr=0.1", "--total-steps", "100", "--format", "csv")
+    )
     assert max(found["lr"]) == 0.1
     assert (min(found["momentum"]), max(found["momentum"])) == (0.85, 0.95)
 
@@ -91,7 +106,9 @@ def test_another_librarys_class_is_shown_as_it_is() -> None:
         "--total-steps", "200", "--lr", "1e-4", "--format", "csv",
     )  # fmt: skip
     rates = values(result)["lr"]
-    assert [rates[step] for step in (0, 50, 100, 150)] == pytest.approx([1e-4, 5e-5, 2.5e-5, 1.25e-5], rel=1e-12)
+    assert [rates[step] for step in (0, 50, 100, 150)] == pytest.approx(
+        [1e-4, 5e-5, 2.5e-5, 1.25e-5], rel=1e-12
+    )
 
 
 def test_parameters_of_a_file_are_changed_by_their_path(plan: str) -> None:
@@ -107,7 +124,15 @@ def test_other_facts_of_the_run_are_given_by_name() -> None:
 
 
 def test_groups_are_shown_with_their_own_rates() -> None:
-    words = ["milestones", "--param", "at=[50, 100]", "--param", "gamma=0.5", "--total-steps", "200"]
+    words = [
+        "milestones",
+        "--param",
+        "at=[50, 100]",
+        "--param",
+        "gamma=0.5",
+        "--total-steps",
+        "200",
+    ]
     groups = ["--group", "unet=1e-4", "--group", "embedding=1e-3"]
     found = values(show(*words, *groups, "--format", "csv"))
     assert (found["lr/unet"][100], found["lr/embedding"][50]) == (2.5e-5, 5e-4)
@@ -116,15 +141,26 @@ def test_groups_are_shown_with_their_own_rates() -> None:
 
 
 def test_a_plan_may_come_through_a_pipe() -> None:
-    assert values(show("-", "--format", "csv", given="lr: linear\nrun: {total_steps: 2}"))["lr"] == [1, 0.5]
+    assert values(show("-", "--format", "csv", given="lr: linear\nrun: {total_steps: 2}"))[
+        "lr"
+    ] == [1, 0.5]
 
 
 def test_points_thin_the_rows() -> None:
-    assert len(values(show("linear", "--total-steps", "1e9", "--points", "11", "--format", "csv"))["lr"]) == 11
+    assert (
+        len(
+            values(show("linear", "--total-steps", "1e9", "--points", "11", "--format", "csv"))[
+                "lr"
+            ]
+        )
+        == 11
+    )
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".html", ".csv", ".json", ".yaml"])
-def test_out_writes_what_the_ending_says_and_nothing_else(plan: str, tmp_path: Path, ending: str) -> None:
+def test_out_writes_what_the_ending_says_and_nothing_else(
+    plan: str, tmp_path: Path, ending: str
+) -> None:
     out = tmp_path / "new" / f"curve{ending}"
     out.parent.mkdir()
     result = show(plan, "--out", str(out))
@@ -149,21 +185,42 @@ def test_out_writes_what_the_ending_says_and_nothing_else(plan: str, tmp_path: P
         (["cosin"], "'cosin': neither a file nor a shape. Did you mean 'cosine'?"),
         (["none.yaml"], "none.yaml: cannot be read: No such file or directory. Check the path."),
         (["linear", "--total-steps", "many"], "run.total_steps: 'many': not a number."),
-        (["linear", "--total-steps", "-5"], "run: Run(total_steps=-5): a whole number of at least 1 is needed."),
+        (
+            ["linear", "--total-steps", "-5"],
+            "run: Run(total_steps=-5): a whole number of at least 1 is needed.",
+        ),
         (["linear", "--run", "tokens=5"], "run.tokens: a run has no 'tokens'. Known: "),
-        (["linear", "--param", "end"], "--param end: a name and a value are needed. Write --param end=0.1."),
+        (
+            ["linear", "--param", "end"],
+            "--param end: a name and a value are needed. Write --param end=0.1.",
+        ),
         (["linear", "--param", "ende=1"], "lr.ende: Linear has no 'ende'. Did you mean 'end'?"),
         (["linear", "--param", "end=.nan"], "lr.end: a finite number is needed, not nan."),
-        (["linear", "--param", "steps=500", "--total-steps", "100"], "500 steps do not fit into the 100"),
+        (
+            ["linear", "--param", "steps=500", "--total-steps", "100"],
+            "500 steps do not fit into the 100",
+        ),
         (
             ["linear", "--out", "curve.gif"],
             "--out curve.gif: the ending says what is written, and",
         ),
         (["os.system", "--param", "command=ls"], "class_path: 'os.system': not imported"),
-        (["torch.optim.lr_scheduler.ReduceLROnPlateau"], "its step needs metrics, which only a run can tell"),
-        (["linear", "--out", "no/such/folder/curve.csv"], "no/such/folder/curve.csv: cannot be written"),
-        (["linear", "--out", "no/such/folder/curve.svg"], "no/such/folder/curve.svg: cannot be written"),
-        (["exponential_decay", "--param", "gamma=2", "--total-steps", "10000"], "too large to draw"),
+        (
+            ["torch.optim.lr_scheduler.ReduceLROnPlateau"],
+            "its step needs metrics, which only a run can tell",
+        ),
+        (
+            ["linear", "--out", "no/such/folder/curve.csv"],
+            "no/such/folder/curve.csv: cannot be written",
+        ),
+        (
+            ["linear", "--out", "no/such/folder/curve.svg"],
+            "no/such/folder/curve.svg: cannot be written",
+        ),
+        (
+            ["exponential_decay", "--param", "gamma=2", "--total-steps", "10000"],
+            "too large to draw",
+        ),
     ],
 )
 def test_a_mistake_is_told_on_the_other_stream_with_code_two(words: list[str], said: str) -> None:

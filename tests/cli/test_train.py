@@ -35,7 +35,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "sums.py").write_text(TASK)
-    (tmp_path / "plan.yaml").write_text("run: {epochs: 4, lr: 0.05}\nlr: {kind: warmup_cosine, warmup: 25%}\n")
+    (tmp_path / "plan.yaml").write_text(
+        "run: {epochs: 4, lr: 0.05}\nlr: {kind: warmup_cosine, warmup: 25%}\n"
+    )
     (tmp_path / "constant.yaml").write_text("run: {epochs: 4, lr: 0.05}\nlr: {kind: constant}\n")
     return tmp_path
 
@@ -82,14 +84,26 @@ def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path, pictures
 
 
 def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:
-    train("plan.yaml", "--against", "constant.yaml", "--out", "both", "--accumulate", 2, "--max-steps", 9)
+    train(
+        "plan.yaml",
+        "--against",
+        "constant.yaml",
+        "--out",
+        "both",
+        "--accumulate",
+        2,
+        "--max-steps",
+        9,
+    )
     assert (here / "plan.yaml").read_text().startswith("run: {epochs: 4")  # the one that was given
     runs = Runs(here / "both")
     assert runs.look()
     for run in runs.seen.values():
         recorded, planned = points(run.curves())["lr/0"], points(run.planned(None))["lr/0"]
         assert sorted(recorded) == list(range(9))
-        assert [planned[step] for step in recorded] == pytest.approx(list(recorded.values()), rel=1e-12)
+        assert [planned[step] for step in recorded] == pytest.approx(
+            list(recorded.values()), rel=1e-12
+        )
     assert {run.name for run in runs.seen.values()} == {"plan", "constant"}
 
 
@@ -98,7 +112,11 @@ def points(curves: Iterable[Curve]) -> dict[str, dict[float, float]]:
 
 
 def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:
-    first, again, other = train("plan.yaml"), train("plan.yaml", "--out", "b"), train("plan.yaml", "--seed", 1)
+    first, again, other = (
+        train("plan.yaml"),
+        train("plan.yaml", "--out", "b"),
+        train("plan.yaml", "--seed", 1),
+    )
     assert digest(first) == digest(again) != digest(other)
 
 
@@ -120,7 +138,9 @@ def test_a_recipe_is_trained_under_by_its_name(here: Path) -> None:
 
 
 def test_placeholders_stand_for_the_runs_real_numbers(here: Path) -> None:
-    (here / "half.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n")
+    (here / "half.yaml").write_text(
+        "lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n"
+    )
     train("half.yaml", "--epochs", 4, "--lr", 0.01, "--out", "a")
     assert Record.load(here / "a" / "record.jsonl").curve("lr/0")[1][:7] == pytest.approx(
         [0.01 * (1 - step / 6) for step in range(7)]
@@ -134,7 +154,9 @@ def test_what_the_shell_says_goes_before_what_the_plan_says(here: Path) -> None:
     assert json.loads((here / "b" / "result.json").read_text())["updates"] == 5
 
 
-def test_resume_starts_fresh_where_there_is_nothing_and_does_no_more_where_all_is_done(here: Path) -> None:
+def test_resume_starts_fresh_where_there_is_nothing_and_does_no_more_where_all_is_done(
+    here: Path,
+) -> None:
     first = train("plan.yaml", "--out", "a", "--resume")
     again = train("plan.yaml", "--out", "a", "--resume")
     assert digest(first) == digest(again)
@@ -185,7 +207,9 @@ def test_only_so_many_checkpoints_are_kept(here: Path) -> None:
         (["broken.yaml"], "cosin"),
     ],
 )
-def test_a_mistake_is_told_in_a_line_and_leaves_by_2(told: list[str], says: str, here: Path) -> None:
+def test_a_mistake_is_told_in_a_line_and_leaves_by_2(
+    told: list[str], says: str, here: Path
+) -> None:
     (here / "broken.yaml").write_text("lr: {kind: cosin}\n")
     result = CliRunner().invoke(main, ["train", "--task", "sums:build", *told])
     assert (result.exit_code, "Traceback" in result.output) in [(2, False), (1, False)]
@@ -202,7 +226,17 @@ def test_digits_are_learnt_and_events_written(here: Path) -> None:
 
 @pytest.mark.slow
 def test_from_a_shell_of_its_own(here: Path) -> None:
-    command = [sys.executable, "-m", "warmdown", "train", "plan.yaml", "--task", "sums:build", "--track", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "warmdown",
+        "train",
+        "plan.yaml",
+        "--task",
+        "sums:build",
+        "--track",
+        "none",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -91,11 +91,15 @@ def digest(said: str) -> str:
 
 
 @pytest.mark.parametrize("more", [(), ("--resume",)])
-def test_a_second_start_names_the_first_which_goes_on_unharmed(more: tuple[str, ...], here: Path) -> None:
+def test_a_second_start_names_the_first_which_goes_on_unharmed(
+    more: tuple[str, ...], here: Path
+) -> None:
     whole = digest(train(out="whole").output)
     with at_work() as first:
         result = train(*more, code=2)
-        assert re.search(rf"train\(--out a\): process {first} on \S+ writes there, since \d{{4}}-", result.output)
+        assert re.search(
+            rf"train\(--out a\): process {first} on \S+ writes there, since \d{{4}}-", result.output
+        )
         assert "give another place" in result.output
         (here / "go").touch()
         assert end(first) == 0, (here / "said").read_text()
@@ -162,7 +166,9 @@ def test_ctrl_c_saves_and_leaves_with_130(here: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["/proc/none/a", "plan.yaml/a", "plan.yaml"])
-def test_a_folder_that_cannot_be_written_is_found_before_the_data_is_read(out: str, here: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_found_before_the_data_is_read(
+    out: str, here: Path
+) -> None:
     (here / "pausing.py").write_text("def build():\n    raise ZeroDivisionError\n")
     result = CliRunner().invoke(main, arguments(out=out))
     assert result.exit_code == 2, result.output
@@ -170,7 +176,9 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_data_is_read(out: s
     assert "cannot be written" in result.output or "is a file" in result.output
 
 
-def test_a_full_disk_is_found_before_the_data_is_read(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_found_before_the_data_is_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 

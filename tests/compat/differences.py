@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from tests.compat.parity import Difference, sgd, tried, walk
 
-# -- lines that take more than one ---------------------------------------------------------------------------------
-
 
 def _restored(names: Any, lr: float, make: Any, steps: int) -> list[Any]:
     """Go on by ``last_epoch`` on an optimizer that holds the rate it held."""
@@ -44,18 +42,25 @@ def _nested(names: Any, first: bool) -> list[float]:
     inner = [names.ConstantLR(optimizer, 0.1, 9), names.ConstantLR(optimizer, 0.2, 9)]
     sequence = names.SequentialLR(optimizer, inner, [2])
     other = names.ConstantLR(optimizer, 0.5, 9)
-    return walk(names.SequentialLR(optimizer, [sequence, other] if first else [other, sequence], [3]), 6)
+    return walk(
+        names.SequentialLR(optimizer, [sequence, other] if first else [other, sequence], [3]), 6
+    )
 
 
 def _chain_in_sequence(names: Any) -> list[float]:
     optimizer = sgd()
-    chain = names.ChainedScheduler([names.ConstantLR(optimizer, 0.5, 9), names.ExponentialLR(optimizer, 0.5)])
+    chain = names.ChainedScheduler(
+        [names.ConstantLR(optimizer, 0.5, 9), names.ExponentialLR(optimizer, 0.5)]
+    )
     return walk(names.SequentialLR(optimizer, [chain, names.ConstantLR(optimizer, 1.0, 9)], [2]), 3)
 
 
 def _plateau_in_sequence(names: Any) -> Any:
     optimizer = sgd()
-    parts = [names.ConstantLR(optimizer, 0.5, 9), names.ReduceLROnPlateau(optimizer, factor=0.1, patience=0)]
+    parts = [
+        names.ConstantLR(optimizer, 0.5, 9),
+        names.ReduceLROnPlateau(optimizer, factor=0.1, patience=0),
+    ]
     scheduler = tried(lambda: names.SequentialLR(optimizer, parts, [1]))
     if isinstance(scheduler, str):
         return scheduler
@@ -95,7 +100,9 @@ def _betas(names: Any) -> bool:
 
 
 def _swa_resumed(names: Any) -> list[Any]:
-    return _restored(names, 0.5, lambda names, opt: names.SWALR(opt, 0.0, 4, "linear", last_epoch=1), 4)
+    return _restored(
+        names, 0.5, lambda names, opt: names.SWALR(opt, 0.0, 4, "linear", last_epoch=1), 4
+    )
 
 
 def _warned(names: Any, kind: str) -> bool:
@@ -114,7 +121,9 @@ def _warned(names: Any, kind: str) -> bool:
 
 def _asked(names: Any) -> int:
     asked: list[int] = []
-    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(3)], lr=1.0)
+    optimizer = torch.optim.SGD(
+        [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(3)], lr=1.0
+    )
 
     def ask(step: int) -> float:
         asked.append(step)
@@ -160,30 +169,33 @@ def _drift(names: Any) -> bool:
     return abs(float(rate) / (first * 0.999**2000) - 1) > 1e-7
 
 
-# -- the list ------------------------------------------------------------------------------------------------------
-
 DIFFERENCES = [
     Difference(
-        "CosineAnnealingLR", "past its end", "a decay that is over does not climb back to the full rate",
+        "CosineAnnealingLR", "past its end", "a decay that is over does not climb back to the full "
+                                             "rate",
         lambda names: walk(names.CosineAnnealingLR(sgd(), 2), 5), [1.0, 0.5, 0.0, 0.5, 1.0], [1.0, 0.5, 0.0, 0.0, 0.0],
     ),
     Difference(
-        "CosineAnnealingLR", "no length", "a decay of no length is at its end; it does not divide by zero",
+        "CosineAnnealingLR", "no length", "a decay of no length is at its end; it does not divide "
+                                          "by zero",
         lambda names: walk(names.CosineAnnealingLR(sgd(), 0), 2), [1.0, "ZeroDivisionError"], [0.0, 0.0],
     ),
     Difference(
-        "OneCycleLR", "past its end", "the last rate holds; torch's rebounds once and then stops the run",
+        "OneCycleLR", "past its end", "the last rate holds; torch's rebounds once and then stops "
+                                      "the run",
         lambda names: walk(names.OneCycleLR(sgd(), 1.0, 4, pct_start=0.5, anneal_strategy="linear",
                                             cycle_momentum=False), 7)[3:],
         [4e-06, -0.499994, "ValueError"], [4e-06] * 4,
     ),
     Difference(
-        "OneCycleLR", "a rise of one step", "pct_start * total_steps may be 1: the peak comes first",
+        "OneCycleLR", "a rise of one step", "pct_start * total_steps may be 1: the peak comes "
+                                            "first",
         lambda names: tried(lambda: walk(names.OneCycleLR(sgd(), 1.0, 4, pct_start=0.25, cycle_momentum=False), 2)),
         "ZeroDivisionError", [1.0, 0.750001],
     ),
     Difference(
-        "OneCycleLR", "betas that are tensors", "they are filled in place; a float costs a compiled step a recompile",
+        "OneCycleLR", "betas that are tensors", "they are filled in place; a float costs a "
+                                                "compiled step a recompile",
         _betas, False, True,
     ),
     Difference(
@@ -193,7 +205,8 @@ DIFFERENCES = [
         [1.0, 0.5], [0.25, 0.125],
     ),
     Difference(
-        "StepLR", "last_epoch at a stair", "a restored rate has already had its factor (MultiStepLR, ConstantLR too)",
+        "StepLR", "last_epoch at a stair", "a restored rate has already had its factor "
+                                           "(MultiStepLR, ConstantLR too)",
         lambda names: _restored(names, 0.5, lambda names, opt: names.StepLR(opt, 2, 0.5, last_epoch=1), 2),
         [0.25, 0.25], [0.5, 0.5],
     ),
@@ -202,7 +215,8 @@ DIFFERENCES = [
         lambda names: tried(lambda: walk(names.StepLR(sgd(), 0), 2)), [1.0, "ZeroDivisionError"], "ValueError",
     ),
     Difference(
-        "MultiStepLR", "a milestone between two steps", "it takes effect at the next step, instead of never",
+        "MultiStepLR", "a milestone between two steps", "it takes effect at the next step, instead "
+                                                        "of never",
         lambda names: walk(names.MultiStepLR(sgd(), [1.5], 0.5), 3), [1.0, 1.0, 1.0], [1.0, 1.0, 0.5],
     ),
     Difference(
@@ -222,17 +236,20 @@ DIFFERENCES = [
         lambda names: walk(names.PolynomialLR(sgd(), 0), 2), [1.0, 1.0], [0.0, 0.0],
     ),
     Difference(
-        "CosineAnnealingWarmRestarts", "step(epoch) at a restart", "a logarithm there rounds to the wrong cycle",
+        "CosineAnnealingWarmRestarts", "step(epoch) at a restart", "a logarithm there rounds to "
+                                                                   "the wrong cycle",
         lambda names: [_at(names.CosineAnnealingWarmRestarts(sgd(), 3, 3), 363)], [0.0], [1.0],
     ),
     Difference(
-        "CosineAnnealingWarmRestarts", "last_epoch after the first cycle", "the cycle is the one that was left",
+        "CosineAnnealingWarmRestarts", "last_epoch after the first cycle", "the cycle is the one "
+                                                                           "that was left",
         lambda names: _restored(
             names, 1.0, lambda names, opt: names.CosineAnnealingWarmRestarts(opt, 1, 2, last_epoch=3), 3
         ), [1.0, 0.5, 1.0], [0.853553, 0.5, 0.146447],
     ),
     Difference(
-        "CyclicLR", "after another scheduler", "it begins at base_lr, as documented, not at another's initial_lr",
+        "CyclicLR", "after another scheduler", "it begins at base_lr, as documented, not at "
+                                               "another's initial_lr",
         _cyclic_second, [0.5, 0.2, 0.1], [0.1, 0.2, 0.1],
     ),
     Difference(
@@ -240,7 +257,8 @@ DIFFERENCES = [
         _swa_resumed, [0.5, 0.375, 0.25, 0.125], [0.5, 0.25, 0.0, 0.0],
     ),
     Difference(
-        "SequentialLR", "last_epoch", "it goes on at that step; torch's begins again with the first part",
+        "SequentialLR", "last_epoch", "it goes on at that step; torch's begins again with the "
+                                      "first part",
         _resumed_sequence, [0.1, 0.05], [0.25, 0.125],
     ),
     Difference(
@@ -252,7 +270,8 @@ DIFFERENCES = [
         lambda names: _nested(names, False), [0.5, 0.5, 0.5, "NotImplementedError"], [0.5, 0.5, 0.5, 0.1, 0.1, 0.2],
     ),
     Difference(
-        "SequentialLR", "a chain as its first part", "its factors begin at the first step, none of them early",
+        "SequentialLR", "a chain as its first part", "its factors begin at the first step, none of "
+                                                     "them early",
         _chain_in_sequence, [0.25, 0.125, 1.0], [0.5, 0.25, 1.0],
     ),
     Difference(
@@ -260,11 +279,13 @@ DIFFERENCES = [
         _plateau_in_sequence, "ValueError", [1.0, 1.0, 0.1],
     ),
     Difference(
-        "ReduceLROnPlateau", "a metric that is NaN", "it says nothing; torch's counts it as bad and lowers the rate",
+        "ReduceLROnPlateau", "a metric that is NaN", "it says nothing; torch's counts it as bad "
+                                                     "and lowers the rate",
         lambda names: _plateau(names, 1.0, float("nan")), 0.5, 1.0,
     ),
     Difference(
-        "ReduceLROnPlateau", "a negative metric that stands still", "a share of the best is a share of its size",
+        "ReduceLROnPlateau", "a negative metric that stands still", "a share of the best is a "
+                                                                    "share of its size",
         lambda names: _plateau(names, -1.0, -1.0), 1.0, 0.5,
     ),
     Difference(
@@ -274,11 +295,13 @@ DIFFERENCES = [
         [0.691342, 0.5, 0.308658, 0.146447, 0.038060, 0.0],
     ),
     Difference(
-        "every name", "load_state_dict alone", "an optimizer that nobody restored gets the rates at once",
+        "every name", "load_state_dict alone", "an optimizer that nobody restored gets the rates "
+                                               "at once",
         _state_alone, [1.0, 0.5], [0.25, 0.125],
     ),
     Difference(
-        "every name", "a group added later (where torch's raises)", "it joins with its own base rate",
+        "every name", "a group added later (where torch's raises)", "it joins with its own base "
+                                                                    "rate",
         _added_group, "ValueError", 2.0,
     ),
     Difference(
@@ -300,7 +323,8 @@ DIFFERENCES = [
         _prepared, [1.0, 0.25, 0.0625], [1.0, 0.5, 0.25],
     ),
     Difference(
-        "every name", "get_lr() outside of step()", "it returns the rate of this step, and needs no warning",
+        "every name", "get_lr() outside of step()", "it returns the rate of this step, and needs "
+                                                    "no warning",
         _looked, [0.25], [0.5],
     ),
     Difference(

@@ -14,7 +14,9 @@ import torch
 
 def sgd(*rates: float, **options: Any) -> torch.optim.SGD:
     """Return an optimizer with one group for each rate."""
-    groups = [{"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates or (1.0,)]
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate} for rate in rates or (1.0,)
+    ]
     return torch.optim.SGD(groups, lr=1.0, **options)
 
 

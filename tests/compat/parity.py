@@ -19,15 +19,18 @@ import warmdown.compat.lr_scheduler
 OURS: Any = warmdown.compat.lr_scheduler
 TORCH: Any = SimpleNamespace(**vars(theirs), SWALR=SWALR)
 
-# -- cases ---------------------------------------------------------------------------------------------------------
 
 factors = st.floats(0.05, 1.0)
 lengths = st.integers(1, 30)
 rates = st.lists(st.floats(1e-4, 10.0), min_size=1, max_size=5)
 
 ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "LambdaLR": st.builds(dict, lr_lambda=st.sampled_from([lambda step: 0.9**step, lambda step: 1 / (1 + step)])),
-    "MultiplicativeLR": st.builds(dict, lr_lambda=st.sampled_from([lambda step: 0.9, lambda step: step / (1 + step)])),
+    "LambdaLR": st.builds(
+        dict, lr_lambda=st.sampled_from([lambda step: 0.9**step, lambda step: 1 / (1 + step)])
+    ),
+    "MultiplicativeLR": st.builds(
+        dict, lr_lambda=st.sampled_from([lambda step: 0.9, lambda step: step / (1 + step)])
+    ),
     "StepLR": st.builds(dict, step_size=lengths, gamma=factors),
     "MultiStepLR": st.builds(dict, milestones=st.lists(lengths, max_size=5), gamma=factors),
     "ConstantLR": st.builds(dict, factor=factors, total_iters=lengths),
@@ -35,7 +38,9 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ExponentialLR": st.builds(dict, gamma=factors),
     "PolynomialLR": st.builds(dict, total_iters=lengths, power=st.floats(0.5, 3.0)),
     "CosineAnnealingLR": st.builds(dict, T_max=st.integers(31, 60), eta_min=st.floats(0.0, 1e-4)),
-    "CosineAnnealingWarmRestarts": st.builds(dict, T_0=lengths, T_mult=st.integers(1, 3), eta_min=st.floats(0.0, 1e-4)),
+    "CosineAnnealingWarmRestarts": st.builds(
+        dict, T_0=lengths, T_mult=st.integers(1, 3), eta_min=st.floats(0.0, 1e-4)
+    ),
     "CyclicLR": st.builds(
         dict,
         base_lr=st.floats(1e-4, 0.1),
@@ -53,7 +58,12 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         anneal_strategy=st.sampled_from(["cos", "linear"]),
         three_phase=st.booleans(),
     ),
-    "SWALR": st.builds(dict, swa_lr=factors, anneal_epochs=lengths, anneal_strategy=st.sampled_from(["cos", "linear"])),
+    "SWALR": st.builds(
+        dict,
+        swa_lr=factors,
+        anneal_epochs=lengths,
+        anneal_strategy=st.sampled_from(["cos", "linear"]),
+    ),
     "ReduceLROnPlateau": st.builds(
         dict,
         mode=st.sampled_from(["min", "max"]),
@@ -63,8 +73,12 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         cooldown=st.integers(0, 3),
         min_lr=st.floats(0.0, 0.01),
     ),
-    "SequentialLR": st.builds(dict, seam=st.integers(0, 20), gamma=factors, length=st.integers(31, 60)),
-    "ChainedScheduler": st.builds(dict, gamma=factors, factor=factors, length=lengths, power=st.floats(0.5, 3.0)),
+    "SequentialLR": st.builds(
+        dict, seam=st.integers(0, 20), gamma=factors, length=st.integers(31, 60)
+    ),
+    "ChainedScheduler": st.builds(
+        dict, gamma=factors, factor=factors, length=lengths, power=st.floats(0.5, 3.0)
+    ),
 }
 
 
@@ -89,10 +103,17 @@ def made(names: Any, name: str, optimizer: Any, arguments: dict[str, Any]) -> An
 def adam(rates: list[float], kind: str = "float") -> torch.optim.Optimizer:
     """Return one with a group for each rate, a float or a tensor of double precision."""
     groups = [
-        {"params": [torch.nn.Parameter(torch.ones(1))], "lr": rate if kind == "float" else torch.tensor(rate).double()}
+        {
+            "params": [torch.nn.Parameter(torch.ones(1))],
+            "lr": rate if kind == "float" else torch.tensor(rate).double(),
+        }
         for rate in rates
     ]
-    return torch.optim.AdamW(groups) if kind == "float" else torch.optim.AdamW(groups, foreach=True, capturable=True)
+    return (
+        torch.optim.AdamW(groups)
+        if kind == "float"
+        else torch.optim.AdamW(groups, foreach=True, capturable=True)
+    )
 
 
 def trace(scheduler: Any, steps: int) -> list[list[float]]:
@@ -103,18 +124,22 @@ def trace(scheduler: Any, steps: int) -> list[list[float]]:
         warnings.simplefilter("ignore")  # the originals warn of the order of steps
         for step in range(steps):
             groups = scheduler.optimizer.param_groups
-            seen.append([float(group["lr"]) for group in groups] + [float(group["betas"][0]) for group in groups])
+            seen.append(
+                [float(group["lr"]) for group in groups]
+                + [float(group["betas"][0]) for group in groups]
+            )
             scheduler.step(*([2 + math.sin(step)] if is_told else []))
     return seen
 
 
 def furthest(found: list[list[float]], expected: list[list[float]]) -> float:
     """Return the largest relative difference."""
-    pairs = [pair for here, there in zip(found, expected, strict=True) for pair in zip(here, there, strict=True)]
+    pairs = [
+        pair
+        for here, there in zip(found, expected, strict=True)
+        for pair in zip(here, there, strict=True)
+    ]
     return max(abs(a - b) / max(abs(a), abs(b), 1e-3) for a, b in pairs)
-
-
-# -- where they part -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -147,7 +172,9 @@ def shown(difference: Difference, names: Any) -> Any:
 
 def sgd(lr: float = 1.0, **keys: Any) -> Any:
     """Return an optimizer with one group."""
-    return torch.optim.SGD([{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr, **keys}], lr=lr)
+    return torch.optim.SGD(
+        [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": lr, **keys}], lr=lr
+    )
 
 
 def walk(scheduler: Any, steps: int) -> list[Any]:

@@ -35,7 +35,9 @@ def main(folder: str) -> None:
         warnings.simplefilter("always")
         used = {name: train(accelerator, name) for name in NAMES}
     counted = sum("once for each process" in str(each.message) for each in said)
-    Path(folder, f"{os.environ['RANK']}.json").write_text(json.dumps({"used": used, "said": counted}))
+    Path(folder, f"{os.environ['RANK']}.json").write_text(
+        json.dumps({"used": used, "said": counted})
+    )
     accelerator.end_training()
 
 

@@ -23,7 +23,9 @@ RATE = 0.1
 
 Make = Callable[[Any], Any]
 SCHEDULERS: dict[str, Make] = {
-    "native": lambda o: wd.Scheduler(o, lr=wd.warmup_cosine(warmup=2), run=wd.Run(total_steps=STEPS)),
+    "native": lambda o: wd.Scheduler(
+        o, lr=wd.warmup_cosine(warmup=2), run=wd.Run(total_steps=STEPS)
+    ),
     "torch's name": lambda o: ours.CosineAnnealingLR(o, T_max=STEPS),
     "pytorch-accelerated's name": lambda o: CosineLrScheduler(o, 1, STEPS, num_warmup_epochs=0),
 }
@@ -84,7 +86,9 @@ def test_accelerate_uses_the_same_rates_whether_the_scheduler_is_prepared_or_not
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_accelerates_own_checkpoint_brings_a_prepared_scheduler_back(name: str, tmp_path: Path) -> None:
+def test_accelerates_own_checkpoint_brings_a_prepared_scheduler_back(
+    name: str, tmp_path: Path
+) -> None:
     accelerate = pytest.importorskip("accelerate")
     used: list[float] = []
     for resumes in (False, True):
@@ -151,7 +155,9 @@ def test_transformers_trainer_uses_the_same_rates_and_resumes(name: str, tmp_pat
             logging_steps=1, report_to=[], disable_tqdm=True,
         )  # fmt: skip
         scheduler = SCHEDULERS[name](optimizer)
-        trainer = transformers.Trainer(model, arguments, train_dataset=Rows(), optimizers=(optimizer, scheduler))
+        trainer = transformers.Trainer(
+            model, arguments, train_dataset=Rows(), optimizers=(optimizer, scheduler)
+        )
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6") if resume else None)
         return used
 
@@ -178,7 +184,10 @@ def lightning_module(make: Make, options: dict[str, Any]) -> Any:
         def configure_optimizers(self) -> Any:
             optimizer = torch.optim.SGD(self.parameters(), lr=RATE)
             self.used = noting(optimizer)
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": make(optimizer), **options}}
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": make(optimizer), **options},
+            }
 
     return Module()
 
@@ -199,7 +208,9 @@ def test_lightning_uses_the_same_rates_by_step(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_lightning_resumes_from_its_checkpoint_with_the_same_rates(name: str, tmp_path: Path) -> None:
+def test_lightning_resumes_from_its_checkpoint_with_the_same_rates(
+    name: str, tmp_path: Path
+) -> None:
     make = SCHEDULERS[name]
     first = lightning_module(make, {"interval": "step"})
     trainer = lightning_trainer(tmp_path, epochs=1)
@@ -215,14 +226,18 @@ def test_lightning_resumes_from_its_checkpoint_with_the_same_rates(name: str, tm
 def test_lightning_steps_a_plan_of_epochs_once_an_epoch(tmp_path: Path) -> None:
     make: Make = lambda o: ours.StepLR(o, step_size=1, gamma=0.5)  # noqa: E731
     module = lightning_module(make, {"interval": "epoch"})
-    lightning_trainer(tmp_path, epochs=3, enable_checkpointing=False).fit(module, DataLoader(data(2)))
+    lightning_trainer(tmp_path, epochs=3, enable_checkpointing=False).fit(
+        module, DataLoader(data(2))
+    )
     assert module.used == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
 
 
 def test_lightning_tells_a_plateau_its_metric(tmp_path: Path) -> None:
     make: Make = lambda o: ours.ReduceLROnPlateau(o, factor=0.5, patience=0, threshold=10.0)  # noqa: E731
     module = lightning_module(make, {"interval": "epoch", "monitor": "loss", "strict": True})
-    lightning_trainer(tmp_path, epochs=3, enable_checkpointing=False).fit(module, DataLoader(data(2)))
+    lightning_trainer(tmp_path, epochs=3, enable_checkpointing=False).fit(
+        module, DataLoader(data(2))
+    )
     assert module.used[0] == RATE
     assert module.used[-1] < RATE
 
@@ -233,7 +248,9 @@ def test_lightnings_monitor_logs_the_rate_of_each_update(tmp_path: Path) -> None
     module = lightning_module(SCHEDULERS["native"], {"interval": "step", "name": "rate"})
     logger = loggers.CSVLogger(tmp_path, flush_logs_every_n_steps=1)
     monitor = callbacks.LearningRateMonitor("step")
-    trainer = lightning_trainer(tmp_path, logger=logger, callbacks=[monitor], enable_checkpointing=False)
+    trainer = lightning_trainer(
+        tmp_path, logger=logger, callbacks=[monitor], enable_checkpointing=False
+    )
     trainer.fit(module, DataLoader(data()))
     logger.save()
     rows = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
@@ -265,7 +282,10 @@ def test_a_plan_anneals_to_the_constant_that_weights_are_averaged_at() -> None:
     model = torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     plan = wd.swa(after=4, anneal=2, value=0.1)
-    scheduler, averaged = wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=STEPS)), AveragedModel(model)
+    scheduler, averaged = (
+        wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=STEPS)),
+        AveragedModel(model),
+    )
     used = noting(optimizer)
     for _ in range(STEPS):
         optimizer.step()

@@ -55,7 +55,9 @@ def restore(scheduler: Any, make: Make, fresh: Any) -> Any:
 ACTS: list[Act] = [step] * 8 + [edit, resume, duplicate, restore]
 
 
-def life(names: Any, name: str, arguments: dict[str, Any], fresh: Any, acts: list[Act]) -> list[list[float]]:
+def life(
+    names: Any, name: str, arguments: dict[str, Any], fresh: Any, acts: list[Act]
+) -> list[list[float]]:
     """Return what every group holds, and what the scheduler says of it, after each act."""
 
     def make(optimizer: Any) -> Any:
@@ -81,7 +83,9 @@ def test_whatever_happens_to_it_a_scheduler_holds_what_the_original_holds(
 ) -> None:
     arguments, groups = data.draw(ARGUMENTS[name]), data.draw(rates)
     acts = data.draw(st.lists(st.sampled_from(ACTS), min_size=1, max_size=30))
-    lives = [life(names, name, arguments, lambda: adam(groups, kind), acts) for names in (OURS, TORCH)]
+    lives = [
+        life(names, name, arguments, lambda: adam(groups, kind), acts) for names in (OURS, TORCH)
+    ]
     assert furthest(*lives) < 1e-9
 
 
@@ -97,7 +101,13 @@ def test_the_rate_at_which_weights_are_averaged_is_set_also_after_an_edit(names:
 @pytest.mark.parametrize("rates_", [[1.0, 1.0], [1.0, 2.0]], ids=["alike", "each its own"])
 def test_an_edit_on_a_stretch_where_the_rate_stands_still_is_seen(rates_: list[float]) -> None:
     lives = [
-        life(names, "StepLR", {"step_size": 9, "gamma": 0.5}, lambda: adam(rates_), [*[step] * 5, edit, *[step] * 15])
+        life(
+            names,
+            "StepLR",
+            {"step_size": 9, "gamma": 0.5},
+            lambda: adam(rates_),
+            [*[step] * 5, edit, *[step] * 15],
+        )
         for names in (OURS, TORCH)
     ]
     assert furthest(*lives) < 1e-12

@@ -31,7 +31,9 @@ def test_a_saved_state_goes_on_bit_for_bit(make: Made) -> None:
     resumed = make(momentum())
     resumed.optimizer.load_state_dict(saved["optimizer"])
     resumed.load_state_dict(saved["scheduler"])
-    if isinstance(resumed, torchs.ChainedScheduler):  # its parts go on from what is held, by their factors
+    if isinstance(
+        resumed, torchs.ChainedScheduler
+    ):  # its parts go on from what is held, by their factors
         assert steps(resumed, 7) == [pytest.approx(row, rel=1e-14) for row in unbroken[5:]]
     else:
         assert steps(resumed, 7) == unbroken[5:]
@@ -117,7 +119,9 @@ def test_one_cycle_holds_its_last_rate_past_its_end_and_never_raises() -> None:
     assert steps(scheduler, 9)[4:] == [[pytest.approx(4e-7)]] * 5
 
 
-@pytest.mark.parametrize("name", ["step", "multi", "exponential", "cosine", "polynomial", "linear", "restarts"])
+@pytest.mark.parametrize(
+    "name", ["step", "multi", "exponential", "cosine", "polynomial", "linear", "restarts"]
+)
 def test_last_epoch_gives_the_rate_of_that_step_restored_or_not(name: str) -> None:
     unbroken = steps(EACH[name](momentum(0.1)), 9)
     for held in (0.1, unbroken[5][0]):
@@ -166,8 +170,12 @@ def test_averaging_moves_from_the_rate_that_the_part_before_it_left() -> None:
 
 def test_sequences_and_chains_nest_in_any_place() -> None:
     optimizer = momentum(1.0)
-    chain = wlr.ChainedScheduler([wlr.ConstantLR(optimizer, 0.5, 9), wlr.ExponentialLR(optimizer, 0.5)])
-    inner = wlr.SequentialLR(optimizer, [wlr.ConstantLR(optimizer, 0.1, 9), wlr.ExponentialLR(optimizer, 0.5)], [1])
+    chain = wlr.ChainedScheduler(
+        [wlr.ConstantLR(optimizer, 0.5, 9), wlr.ExponentialLR(optimizer, 0.5)]
+    )
+    inner = wlr.SequentialLR(
+        optimizer, [wlr.ConstantLR(optimizer, 0.1, 9), wlr.ExponentialLR(optimizer, 0.5)], [1]
+    )
     outer = wlr.SequentialLR(optimizer, [chain, inner], [2])
     seen = [row[0] for row in steps(outer, 6)]
     assert seen == pytest.approx([0.5, 0.25, 0.1, 1.0, 0.5, 0.25])
@@ -175,7 +183,10 @@ def test_sequences_and_chains_nest_in_any_place() -> None:
 
 def test_a_plateau_takes_over_after_a_warmup() -> None:
     optimizer = momentum(1.0)
-    warmup, plateau = wlr.LinearLR(optimizer, 0.5, 1.0, 2), wlr.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+    warmup, plateau = (
+        wlr.LinearLR(optimizer, 0.5, 1.0, 2),
+        wlr.ReduceLROnPlateau(optimizer, factor=0.5, patience=0),
+    )
     scheduler = wlr.SequentialLR(optimizer, [warmup, plateau], [2])
     seen = []
     for loss in (9.0, 9.0, 5.0, 5.0, 5.0):
@@ -188,7 +199,10 @@ def test_a_plateau_takes_over_after_a_warmup() -> None:
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_plateau_falls_where_torch_falls(mode: Any) -> None:
     metrics = [1.0, 0.9, 0.95, 0.94, 0.93, 0.92, 0.91, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6]
-    pair = [kind.ReduceLROnPlateau(momentum(), mode, 0.5, 2, cooldown=1, min_lr=[0.03, 0.01]) for kind in (wlr, torchs)]
+    pair = [
+        kind.ReduceLROnPlateau(momentum(), mode, 0.5, 2, cooldown=1, min_lr=[0.03, 0.01])
+        for kind in (wlr, torchs)
+    ]
     for metric in metrics:
         for scheduler in pair:
             scheduler.step(metric)
@@ -212,9 +226,13 @@ def test_a_plateaus_patience_survives_a_state_and_so_does_its_rate() -> None:
 
 
 def test_a_plateau_takes_in_a_group_that_joined_and_says_when_it_cannot() -> None:
-    lenient, strict = (wlr.ReduceLROnPlateau(momentum(), patience=0, min_lr=low) for low in (0.0, [0.0, 0.0]))
+    lenient, strict = (
+        wlr.ReduceLROnPlateau(momentum(), patience=0, min_lr=low) for low in (0.0, [0.0, 0.0])
+    )
     for scheduler in (lenient, strict):
-        scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.5})
+        scheduler.optimizer.add_param_group(
+            {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.5}
+        )
         scheduler.step(1.0)
     lenient.step(1.0)
     assert rates(lenient.optimizer) == pytest.approx([0.01, 0.03, 0.05])
@@ -239,7 +257,10 @@ class Warmed(_LRScheduler):
     def get_lr(self) -> list[Any]:
         if self.last_epoch < self.warmup:
             return [base * self.last_epoch / self.warmup for base in self.base_lrs]
-        return [base * (self.total - self.last_epoch) / (self.total - self.warmup) for base in self.base_lrs]
+        return [
+            base * (self.total - self.last_epoch) / (self.total - self.warmup)
+            for base in self.base_lrs
+        ]
 
 
 def test_a_class_that_overrides_get_lr_works_unchanged() -> None:
@@ -286,7 +307,9 @@ def test_an_update_that_a_scaler_skipped_is_no_wrong_order() -> None:
         (ValueError, lambda: wlr.SWALR(sgd(), 0.1, anneal_strategy="square")),
     ],
 )
-def test_a_mistake_raises_what_torch_raises(error: type[Exception], make: Callable[[], object]) -> None:
+def test_a_mistake_raises_what_torch_raises(
+    error: type[Exception], make: Callable[[], object]
+) -> None:
     with pytest.raises(error):
         make()
 
@@ -310,6 +333,11 @@ def test_a_chain_goes_on_as_torchs_whatever_happens_to_its_parts(disturb: str) -
         elif disturb == "number":
             parts[0].last_epoch -= 2
         seen.append(
-            [*before, *steps(scheduler, 8), scheduler.get_last_lr(), [parts[0].last_epoch, parts[1].last_epoch]]
+            [
+                *before,
+                *steps(scheduler, 8),
+                scheduler.get_last_lr(),
+                [parts[0].last_epoch, parts[1].last_epoch],
+            ]
         )
     assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]

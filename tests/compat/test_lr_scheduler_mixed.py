@@ -76,7 +76,9 @@ def test_a_group_that_joins_later_is_scheduled_too() -> None:
     scheduler = wlr.CosineAnnealingWarmRestarts(momentum(1.0), 4)
     steps(scheduler, 4)
     scheduler.optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 2.0})
-    assert [row[1] for row in steps(scheduler, 4)][1:] == pytest.approx([1.707107, 1.0, 0.292893], rel=1e-5)
+    assert [row[1] for row in steps(scheduler, 4)][1:] == pytest.approx(
+        [1.707107, 1.0, 0.292893], rel=1e-5
+    )
 
 
 def test_a_warmup_that_hands_over_to_another_scheduler_works_as_people_write_it() -> None:

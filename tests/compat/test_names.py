@@ -30,19 +30,25 @@ from warmdown.planfile import plan_from_dict
 
 transformers: Any = pytest.importorskip("transformers.optimization")
 
-lengths = st.tuples(st.integers(0, 40), st.integers(1, 150)).map(lambda two: (two[0], two[0] + two[1]))
+lengths = st.tuples(st.integers(0, 40), st.integers(1, 150)).map(
+    lambda two: (two[0], two[0] + two[1])
+)
 bases = st.lists(st.floats(0.01, 10.0), min_size=1, max_size=4)
 
 
 def specific(name: str) -> st.SearchStrategy[dict[str, Any]]:
     """Return arguments of one of transformers' names; half cycles end at the least value, so nothing rises again."""
     if name in ("cosine_with_min_lr", "cosine_warmup_with_min_lr"):
-        return st.fixed_dictionaries({"min_lr_rate": st.floats(0.0, 1.0), "num_cycles": st.sampled_from([0.5, 1.5])})
+        return st.fixed_dictionaries(
+            {"min_lr_rate": st.floats(0.0, 1.0), "num_cycles": st.sampled_from([0.5, 1.5])}
+        )
     curves = st.sampled_from(["linear", "cosine", "1-sqrt"])
     others: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         "cosine": st.fixed_dictionaries({"num_cycles": st.sampled_from([0.5, 1.5, 2.5])}),
         "cosine_with_restarts": st.fixed_dictionaries({"num_cycles": st.integers(1, 4)}),
-        "polynomial": st.fixed_dictionaries({"power": st.floats(0.5, 3.0), "lr_end": st.floats(0.0, 0.5)}),
+        "polynomial": st.fixed_dictionaries(
+            {"power": st.floats(0.5, 3.0), "lr_end": st.floats(0.0, 0.5)}
+        ),
         "inverse_sqrt": st.fixed_dictionaries({"timescale": st.none() | st.integers(1, 100)}),
         "warmup_stable_decay": st.fixed_dictionaries(
             {"warmup_type": curves, "decay_type": curves, "min_lr_ratio": st.floats(0.0, 1.0)}
@@ -73,7 +79,12 @@ def test_a_name_of_transformers_has_its_values_at_every_step(
     ours = transformers_schedule(name, num_warmup_steps=warmup, num_training_steps=total, **kwargs)
     steps = np.arange(total)
     if name == "cosine_with_restarts":
-        steps = np.array([*range(warmup), *(warmup + s for s in away_from_seams(total - warmup, kwargs["num_cycles"]))])
+        steps = np.array(
+            [
+                *range(warmup),
+                *(warmup + s for s in away_from_seams(total - warmup, kwargs["num_cycles"])),
+            ]
+        )
     elif "cosine" not in name:
         steps = np.append(steps, total + 7)
     expected = [base * theirs.lr_lambdas[0](int(step)) for step in steps]
@@ -114,14 +125,32 @@ def test_nothing_rises_after_the_end(name: str) -> None:
         ("cosin", {}, "Did you mean 'cosine'"),
         ("greedy", {}, "Use Greedy"),
         ("linear", {"num_training_steps": 10}, "it needs num_warmup_steps"),
-        ("cosine", {"num_warmup_steps": 1, "num_training_steps": 9, "num_cycle": 1}, "Did you mean 'num_cycles'"),
+        (
+            "cosine",
+            {"num_warmup_steps": 1, "num_training_steps": 9, "num_cycle": 1},
+            "Did you mean 'num_cycles'",
+        ),
         ("linear", {"num_warmup_steps": 20, "num_training_steps": 10}, "need 20 updates"),
-        ("warmup_stable_decay", {"num_warmup_steps": 8, "num_training_steps": 10, "num_decay_steps": 6}, "need 14"),
-        ("cosine_with_min_lr", {"num_warmup_steps": 1, "num_training_steps": 9}, "give one of the two"),
-        ("warmup_stable_decay", {"num_warmup_steps": 1, "num_decay_steps": 2}, "num_training_steps or num_stable"),
+        (
+            "warmup_stable_decay",
+            {"num_warmup_steps": 8, "num_training_steps": 10, "num_decay_steps": 6},
+            "need 14",
+        ),
+        (
+            "cosine_with_min_lr",
+            {"num_warmup_steps": 1, "num_training_steps": 9},
+            "give one of the two",
+        ),
+        (
+            "warmup_stable_decay",
+            {"num_warmup_steps": 1, "num_decay_steps": 2},
+            "num_training_steps or num_stable",
+        ),
     ],
 )
-def test_a_mistake_in_a_name_of_transformers_says_the_way_out(name: str, arguments: dict[str, Any], says: str) -> None:
+def test_a_mistake_in_a_name_of_transformers_says_the_way_out(
+    name: str, arguments: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ScheduleError, match=says):
         transformers_schedule(name, **arguments)
 
@@ -153,15 +182,21 @@ def test_a_name_of_timm_has_its_values_at_every_step(
     name: str, arguments: dict[str, Any], groups: list[float], in_epoch: int
 ) -> None:
     stepping = {"step_on_epochs": in_epoch == 1, "updates_per_epoch": in_epoch}
-    theirs, epochs = timm_scheduler().create_scheduler_v2(sgd(*groups), sched=name, **arguments, **stepping)
+    theirs, epochs = timm_scheduler().create_scheduler_v2(
+        sgd(*groups), sched=name, **arguments, **stepping
+    )
     ours = timm_schedule(name, **arguments, updates_per_epoch=in_epoch)
     steps = range(epochs * in_epoch + 5)
     values = np.array([ours.value(np.array(steps), base) for base in groups]).T
-    np.testing.assert_allclose(values, [theirs._get_lr(step) for step in steps], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        values, [theirs._get_lr(step) for step in steps], rtol=1e-9, atol=1e-12
+    )
 
 
 def test_timms_growing_cycles_have_its_values_between_their_seams() -> None:
-    theirs, _ = timm_scheduler().create_scheduler_v2(sgd(1.0), num_epochs=10, cycle_mul=2.0, cycle_limit=3)
+    theirs, _ = timm_scheduler().create_scheduler_v2(
+        sgd(1.0), num_epochs=10, cycle_mul=2.0, cycle_limit=3
+    )
     ours = timm_schedule(num_epochs=10, cycle_mul=2.0, cycle_limit=3)
     for epoch in set(range(80)) - {10, 30, 70}:
         assert ours.value(epoch, 1.0) == pytest.approx(theirs._get_lr(epoch)[0], abs=1e-12)
@@ -196,7 +231,9 @@ def test_a_mistake_in_a_name_of_timm_says_the_way_out(arguments: dict[str, Any],
 # -- OneTrainer, which cannot be installed: its formulas in our own words
 
 
-def onetrainer_factor(name: str, step: int, total: int, warmup: int, cycles: float, low: float) -> float:
+def onetrainer_factor(
+    name: str, step: int, total: int, warmup: int, cycles: float, low: float
+) -> float:
     if step < warmup:
         return step / warmup
     length = total - warmup
@@ -221,15 +258,25 @@ def test_a_name_of_onetrainer_has_its_values_at_every_step(
 ) -> None:
     warmup, total = length
     given_warmup = warmup if warmup > 1 else warmup / total
-    ours = onetrainer_schedule(name, total_steps=total, warmup=given_warmup, cycles=cycles, min_factor=low)
-    seams = {warmup + step for step in range(total - warmup) if cycles * step / (total - warmup) % 1 in (0.0, 1.0)}
+    ours = onetrainer_schedule(
+        name, total_steps=total, warmup=given_warmup, cycles=cycles, min_factor=low
+    )
+    seams = {
+        warmup + step
+        for step in range(total - warmup)
+        if cycles * step / (total - warmup) % 1 in (0.0, 1.0)
+    }
     steps = sorted(set(range(total + 5)) - (seams if "HARD" in name else set()))
     expected = [onetrainer_factor(name, step, total, int(warmup), cycles, low) for step in steps]
     np.testing.assert_allclose(ours(np.array(steps)), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("warmup", "steps"), [(0, 0), (0.1, 10), (1, 100), (1.0, 100), (2, 2), (30, 30)])
-def test_a_warmup_of_onetrainer_is_a_share_up_to_one_and_steps_above(warmup: float, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("warmup", "steps"), [(0, 0), (0.1, 10), (1, 100), (1.0, 100), (2, 2), (30, 30)]
+)
+def test_a_warmup_of_onetrainer_is_a_share_up_to_one_and_steps_above(
+    warmup: float, steps: int
+) -> None:
     schedule = onetrainer_schedule("CONSTANT", total_steps=100, warmup=warmup)
     assert int((schedule(np.arange(101)) < 1).sum()) == steps
 
@@ -244,7 +291,9 @@ def test_a_warmup_of_onetrainer_is_a_share_up_to_one_and_steps_above(warmup: flo
         ({"name": "COSINE_WITH_RESTARTS", "cycles": -1}, "cycles from 0"),
     ],
 )
-def test_a_mistake_in_a_name_of_onetrainer_says_the_way_out(arguments: dict[str, Any], says: str) -> None:
+def test_a_mistake_in_a_name_of_onetrainer_says_the_way_out(
+    arguments: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ScheduleError, match=says):
         onetrainer_schedule(**({"total_steps": 100} | arguments))
 
@@ -254,7 +303,8 @@ def test_a_mistake_in_a_name_of_onetrainer_says_the_way_out(arguments: dict[str,
 
 def test_every_name_is_plain_data() -> None:
     named = [
-        timm_schedule(name, num_epochs=50, warmup_epochs=5, stable_timescale=5, min_lr=0.01) for name in TIMM_NAMES
+        timm_schedule(name, num_epochs=50, warmup_epochs=5, stable_timescale=5, min_lr=0.01)
+        for name in TIMM_NAMES
     ]
     named += [transformers_schedule("polynomial", num_warmup_steps=5, num_training_steps=50)]
     for scale in named:
@@ -265,7 +315,8 @@ def test_every_name_is_plain_data() -> None:
 def test_the_names_need_no_torch() -> None:
     code = (
         "import sys; from warmdown.compat.names import *;"
-        "transformers_schedule('cosine', num_warmup_steps=1, num_training_steps=9); timm_schedule();"
+        "transformers_schedule('cosine', num_warmup_steps=1, num_training_steps=9); "
+        "timm_schedule();"
         "onetrainer_schedule('REX', total_steps=9); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

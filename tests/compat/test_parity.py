@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.differences import DIFFERENCES
-from tests.compat.parity import ARGUMENTS, OURS, TORCH, Difference, adam, furthest, made, rates, shown, trace
+from tests.compat.parity import (
+    ARGUMENTS,
+    OURS,
+    TORCH,
+    Difference,
+    adam,
+    furthest,
+    made,
+    rates,
+    shown,
+    trace,
+)
 from torch.optim import lr_scheduler as theirs
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-torch.md"
@@ -45,7 +56,17 @@ LISTS: dict[str, tuple[Any, ...]] = {
         [0.5] * 3,
         [0.9] * 3,
     ),
-    "OneCycleLR": ([0.1, 0.2, 0.3], 40, None, None, 0.3, "cos", True, [0.5, 0.6, 0.7], [0.8, 0.9, 0.95]),
+    "OneCycleLR": (
+        [0.1, 0.2, 0.3],
+        40,
+        None,
+        None,
+        0.3,
+        "cos",
+        True,
+        [0.5, 0.6, 0.7],
+        [0.8, 0.9, 0.95],
+    ),
     "SWALR": ([0.1, 0.2, 0.3], 5),
 }
 """Arguments with one value for each of three groups."""
@@ -54,14 +75,21 @@ LISTS: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("kind", ["float", "tensor"])
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_gives_each_group_its_own(name: str, kind: str) -> None:
-    traces = [trace(getattr(names, name)(adam([1.0, 2.0, 3.0], kind), *LISTS[name]), 30) for names in (OURS, TORCH)]
+    traces = [
+        trace(getattr(names, name)(adam([1.0, 2.0, 3.0], kind), *LISTS[name]), 30)
+        for names in (OURS, TORCH)
+    ]
     assert furthest(*traces) < 1e-12
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_takes_the_originals_arguments_and_then_verbose(name: str) -> None:
     expected, found = (inspect.signature(getattr(names, name)) for names in (TORCH, OURS))
-    here = [(each.name, each.default, each.kind) for each in found.parameters.values() if each.name != "verbose"]
+    here = [
+        (each.name, each.default, each.kind)
+        for each in found.parameters.values()
+        if each.name != "verbose"
+    ]
     assert here == [(each.name, each.default, each.kind) for each in expected.parameters.values()]
     assert name == "ChainedScheduler" or list(found.parameters)[-1] == "verbose"
 
@@ -75,7 +103,10 @@ def test_every_name_is_a_subclass_of_the_original(name: str) -> None:
 def test_step_takes_what_the_originals_takes(name: str) -> None:
     expected, found = (inspect.signature(getattr(names, name).step) for names in (TORCH, OURS))
     composed = {"SequentialLR", "ChainedScheduler"}  # they pass a plateau's metric on
-    assert list(found.parameters) == [*expected.parameters, *(["metrics"] if name in composed else [])]
+    assert list(found.parameters) == [
+        *expected.parameters,
+        *(["metrics"] if name in composed else []),
+    ]
 
 
 def test_the_door_opens_every_name_of_the_original() -> None:
@@ -95,7 +126,9 @@ def test_where_the_two_part_it_is_as_listed(difference: Difference) -> None:
 
 def test_the_page_lists_every_difference_and_every_class_as_the_tests_do() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    missing = [each.name for each in DIFFERENCES if f"| {each.on} | {each.name} | {each.why} |" not in page]
+    missing = [
+        each.name for each in DIFFERENCES if f"| {each.on} | {each.name} | {each.why} |" not in page
+    ]
     assert missing == []
     assert [name for name in ARGUMENTS if f"| `{name}` |" not in page] == []
 

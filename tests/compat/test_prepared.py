@@ -44,7 +44,9 @@ def test_two_processes_use_the_rates_of_one_prepared_or_not(tmp_path: Path) -> N
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = [str(Path(processes.__file__)), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*torchrun, *script], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        [*torchrun, *script], env=environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     assert found[0] == found[1]
@@ -56,7 +58,11 @@ def test_two_processes_use_the_rates_of_one_prepared_or_not(tmp_path: Path) -> N
 def test_a_second_call_for_one_update_counts_nothing_and_says_so_once(name: str) -> None:
     plain, twice = EACH[name](momentum()), prepared(EACH[name](momentum()))
     expected = train(plain, turns=9, calls=1)
-    with pytest.warns(UserWarning, match=r"counts once for each update\. Give its lengths in updates") as said:
+    with pytest.warns(
+        UserWarning,
+        match=r"counts once for each update\. Give its lengths in "
+        r"updates",
+    ) as said:
         assert train(twice, turns=9, calls=2) == expected
     assert len(said) == 1
     assert twice.state_dict() == plain.state_dict()

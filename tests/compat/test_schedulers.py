@@ -67,7 +67,9 @@ def test_the_stateless_base_is_told_the_number_of_updates() -> None:
         (None, [1.0, 0.1]),
     ],
 )
-def test_one_number_one_for_each_group_or_none_can_be_returned(answer: Any, expected: list[float]) -> None:
+def test_one_number_one_for_each_group_or_none_can_be_returned(
+    answer: Any, expected: list[float]
+) -> None:
     optimizer = sgd(1.0, 0.1)
     Counted(optimizer, answer).step()
     assert rates(optimizer) == expected
@@ -80,7 +82,9 @@ def test_a_generator_of_values_serves_the_groups_in_turn() -> None:
 
 
 @pytest.mark.parametrize("answer", [[0.1], [0.1, 0.2, 0.3], "0.1", ["a", "b"], object()])
-def test_an_answer_that_is_not_one_number_a_group_is_refused_and_nothing_is_written(answer: Any) -> None:
+def test_an_answer_that_is_not_one_number_a_group_is_refused_and_nothing_is_written(
+    answer: Any,
+) -> None:
     optimizer = sgd(1.0, 0.1)
     with pytest.raises(BindingError, match=r"Counted.get_updated_values: .* Return"):
         Counted(optimizer, answer).step()
@@ -139,7 +143,9 @@ def test_a_users_scheduler_is_saved_with_its_count_and_goes_on_where_it_was() ->
     assert "optimizer" not in first.state_dict()
 
 
-@pytest.mark.parametrize("damage", [{"_num_updates": None}, {"_num_updates": "3"}, {"_num_updates": -2}])
+@pytest.mark.parametrize(
+    "damage", [{"_num_updates": None}, {"_num_updates": "3"}, {"_num_updates": -2}]
+)
 def test_a_state_without_its_count_is_refused(damage: dict[str, Any]) -> None:
     state = Counted(sgd(), None).state_dict() | damage
     with pytest.raises(StateError, match="does not say how far"):
@@ -167,7 +173,9 @@ def test_optimizer_step_is_not_replaced() -> None:
     assert optimizer.step.__func__ is step  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("make", [lambda o: CosineLrScheduler(o, 1, 10), lambda o: Counted(o, None)])
+@pytest.mark.parametrize(
+    "make", [lambda o: CosineLrScheduler(o, 1, 10), lambda o: Counted(o, None)]
+)
 def test_the_optimizer_does_not_keep_its_scheduler_alive(make: Callable[[Any], Any]) -> None:
     optimizer = sgd()
     scheduler = make(optimizer)
@@ -175,7 +183,9 @@ def test_the_optimizer_does_not_keep_its_scheduler_alive(make: Callable[[Any], A
         del scheduler
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))], ids=["copied", "pickled"])
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))], ids=["copied", "pickled"]
+)
 def test_a_copied_scheduler_drives_the_copied_optimizer(again: Callable[[Any], Any]) -> None:
     scheduler = WSDLrScheduler(sgd(), total_steps=10, decay_phase_ratio=0.5, lr_min=0.0)
     run(scheduler, 7)

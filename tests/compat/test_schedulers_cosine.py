@@ -40,7 +40,9 @@ def test_a_cosine_without_warmup_is_the_originals_at_every_step(
     for group in ours.param_groups if tensors else ():
         group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
     updates = arguments["total_num_epochs"] * arguments["num_update_steps_per_epoch"] + 5
-    np.testing.assert_allclose(run(CosineLrScheduler(ours, **arguments), updates), run(original, updates), rtol=1e-9)
+    np.testing.assert_allclose(
+        run(CosineLrScheduler(ours, **arguments), updates), run(original, updates), rtol=1e-9
+    )
 
 
 @given(arguments=cosines, groups=bases, start=st.floats(0.0, 0.005), warmup=st.integers(1, 4))
@@ -53,10 +55,17 @@ def test_the_warmup_is_the_originals_when_it_starts_at_an_absolute_rate(
     ours = CosineLrScheduler(sgd(*groups), **arguments)
     original = theirs.CosineLrScheduler(sgd(*groups), **arguments)
     for step in range(length):
-        assert ours.get_updated_values(step) == pytest.approx(original.get_updated_values(step), rel=1e-12)
+        assert ours.get_updated_values(step) == pytest.approx(
+            original.get_updated_values(step), rel=1e-12
+        )
 
 
-@given(arguments=cosines, warmup=st.integers(0, 4), cooldown=st.integers(0, 4), start=st.none() | st.floats(0.0, 1.0))
+@given(
+    arguments=cosines,
+    warmup=st.integers(0, 4),
+    cooldown=st.integers(0, 4),
+    start=st.none() | st.floats(0.0, 1.0),
+)
 def test_the_cosine_runs_from_the_end_of_warmup_to_the_cooldown_without_a_jump(
     arguments: dict[str, Any], warmup: int, cooldown: int, start: float | None
 ) -> None:
@@ -64,7 +73,11 @@ def test_the_cosine_runs_from_the_end_of_warmup_to_the_cooldown_without_a_jump(
     warmup = min(warmup, epochs - 1)
     cooldown = min(cooldown, epochs - 1 - warmup)
     scheduler = CosineLrScheduler(
-        sgd(1.0), **arguments, num_warmup_epochs=warmup, num_cooldown_epochs=cooldown, warmup_starting_lr_ratio=start
+        sgd(1.0),
+        **arguments,
+        num_warmup_epochs=warmup,
+        num_cooldown_epochs=cooldown,
+        warmup_starting_lr_ratio=start,
     )
     low = arguments["lr_min"] if arguments["min_lr_ratio"] is None else arguments["min_lr_ratio"]
     begin, end = warmup * in_epoch, (epochs - cooldown) * in_epoch
@@ -73,13 +86,17 @@ def test_the_cosine_runs_from_the_end_of_warmup_to_the_cooldown_without_a_jump(
     whole = CosineLrScheduler(
         sgd(1.0), **(arguments | {"total_num_epochs": 1, "num_update_steps_per_epoch": end - begin})
     )
-    assert decay == pytest.approx([whole.get_updated_values(step)[0] for step in range(end - begin + 1)])
+    assert decay == pytest.approx(
+        [whole.get_updated_values(step)[0] for step in range(end - begin + 1)]
+    )
     assert decay[0] == pytest.approx(1.0)
     assert sorted(rest) == pytest.approx([low] * len(rest))
 
 
 def test_a_starting_ratio_begins_there_and_does_not_overshoot() -> None:
-    scheduler = CosineLrScheduler(sgd(2.0, 0.2), 10, 10, num_warmup_epochs=2, warmup_starting_lr_ratio=0.5)
+    scheduler = CosineLrScheduler(
+        sgd(2.0, 0.2), 10, 10, num_warmup_epochs=2, warmup_starting_lr_ratio=0.5
+    )
     assert rates(scheduler.optimizer) == pytest.approx([1.0, 0.1])
     used = np.array([scheduler.get_updated_values(step) for step in range(21)])
     np.testing.assert_allclose(used[20], [2.0, 0.2])
@@ -106,8 +123,12 @@ def test_the_minimum_ratio_goes_before_the_minimum() -> None:
         ({"total_num_epochs": TrainerPlaceholderValues.NUM_EPOCHS}, "a trainer fills this in"),
     ],
 )
-def test_a_mistake_in_the_cosine_is_refused_before_the_optimizer_is_touched(wrong: dict[str, Any], says: str) -> None:
+def test_a_mistake_in_the_cosine_is_refused_before_the_optimizer_is_touched(
+    wrong: dict[str, Any], says: str
+) -> None:
     optimizer = sgd(1.0)
     with pytest.raises(ValueError, match=says):
-        CosineLrScheduler(optimizer, **({"total_num_epochs": 10, "num_update_steps_per_epoch": 10} | wrong))
+        CosineLrScheduler(
+            optimizer, **({"total_num_epochs": 10, "num_update_steps_per_epoch": 10} | wrong)
+        )
     assert "initial_lr" not in optimizer.param_groups[0]

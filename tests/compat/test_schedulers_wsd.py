@@ -33,7 +33,10 @@ bases = st.lists(st.floats(0.01, 10.0), min_size=1, max_size=5)
 )
 def test_checkpoints_halve_the_run(total: int, count: int, steps: list[int]) -> None:
     assert estimate_checkpoint_steps(total, count) == steps
-    assert WSDLrScheduler(sgd(), total_steps=total, num_checkpoints=count).get_checkpoint_steps() == steps
+    assert (
+        WSDLrScheduler(sgd(), total_steps=total, num_checkpoints=count).get_checkpoint_steps()
+        == steps
+    )
 
 
 def test_more_checkpoints_than_halvings_are_refused_with_how_many_fit() -> None:
@@ -61,7 +64,9 @@ def test_one_checkpoint_is_the_originals_at_every_step(
     ours = WSDLrScheduler(sgd(*groups), **arguments)
     original = theirs.WSDLrScheduler(sgd(*groups), **arguments)
     for step in range(total + 10):
-        assert ours.get_updated_values(step) == pytest.approx(original.get_updated_values(step), rel=1e-9), step
+        assert ours.get_updated_values(step) == pytest.approx(
+            original.get_updated_values(step), rel=1e-9
+        ), step
 
 
 @given(arguments=wsds, count=st.integers(2, 4))
@@ -71,7 +76,9 @@ def test_each_period_is_a_run_of_its_own_length(arguments: dict[str, Any], count
         length = info["period_end"] - info["period_start"]
         alone = WSDLrScheduler(sgd(), **(arguments | {"total_steps": length}))
         for step in range(length):
-            assert whole.get_updated_values(info["period_start"] + step) == alone.get_updated_values(step)
+            assert whole.get_updated_values(
+                info["period_start"] + step
+            ) == alone.get_updated_values(step)
 
 
 def test_the_documented_run_and_its_continuation() -> None:
@@ -83,14 +90,22 @@ def test_the_documented_run_and_its_continuation() -> None:
     assert {first.get_updated_values(step)[0] for step in range(50, 901)} == {1.0}
     assert all(0.1 < first.get_updated_values(step)[0] < 1 for step in range(901, 1000))
     assert first.get_updated_values(1000) == pytest.approx([0.1])
-    then = WSDLrScheduler(sgd(), total_steps=500, num_warmup_steps=50, lr_min=0.1, is_continuation_from_checkpoint=True)
+    then = WSDLrScheduler(
+        sgd(),
+        total_steps=500,
+        num_warmup_steps=50,
+        lr_min=0.1,
+        is_continuation_from_checkpoint=True,
+    )
     then.load_state_dict(first.state_dict())
     assert {then.get_updated_values(step)[0] for step in range(451)} == {1.0}
     assert then.get_updated_values(500) == pytest.approx([0.1])
 
 
 def test_the_first_update_uses_the_warmups_start() -> None:
-    scheduler = WSDLrScheduler(sgd(1.0, 0.1), total_steps=100, num_warmup_steps=10, warmup_starting_lr=0.01)
+    scheduler = WSDLrScheduler(
+        sgd(1.0, 0.1), total_steps=100, num_warmup_steps=10, warmup_starting_lr=0.01
+    )
     assert run(scheduler, 1) == [[0.01, 0.01]]
 
 
@@ -110,7 +125,13 @@ def test_no_warmup_given_is_a_tenth_of_the_run() -> None:
     continued=st.booleans(),
 )
 def test_no_legal_argument_fails_and_every_value_lies_between_minimum_and_base(
-    total: int, warmup: int | None, ratio: float, low: float, sqrt: bool, halvings: int, continued: bool
+    total: int,
+    warmup: int | None,
+    ratio: float,
+    low: float,
+    sqrt: bool,
+    halvings: int,
+    continued: bool,
 ) -> None:
     scheduler = WSDLrScheduler(
         sgd(1.0, 0.1),
@@ -133,15 +154,26 @@ def test_no_legal_argument_fails_and_every_value_lies_between_minimum_and_base(
 
 
 def test_a_reciprocal_decay_to_nothing_is_there_at_once() -> None:
-    scheduler = WSDLrScheduler(sgd(), total_steps=10, decay_phase_ratio=0.3, lr_min=0.0, use_inverse_sqrt_decay=False)
-    assert [scheduler.get_updated_values(step)[0] for step in (6, 7, 8, 10, 99)] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    scheduler = WSDLrScheduler(
+        sgd(), total_steps=10, decay_phase_ratio=0.3, lr_min=0.0, use_inverse_sqrt_decay=False
+    )
+    assert [scheduler.get_updated_values(step)[0] for step in (6, 7, 8, 10, 99)] == [
+        1.0,
+        1.0,
+        0.0,
+        0.0,
+        0.0,
+    ]
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"total_steps": 0}, "at least 1"),
-        ({"total_steps": None}, "give either total_steps, or num_epochs and num_update_steps_per_epoch"),
+        (
+            {"total_steps": None},
+            "give either total_steps, or num_epochs and num_update_steps_per_epoch",
+        ),
         ({"num_epochs": 10, "num_update_steps_per_epoch": 10}, "give either total_steps"),
         ({"decay_phase_ratio": 1.5}, "from 0 to 1"),
         ({"decay_phase_ratio": -0.1}, "from 0 to 1"),
@@ -149,30 +181,45 @@ def test_a_reciprocal_decay_to_nothing_is_there_at_once() -> None:
         ({"lr_min": -1e-6}, "0.1 for a tenth"),
         ({"num_checkpoints": 0}, "at least 1"),
         ({"num_warmup_steps": 95}, "the first decay begins at step 90"),
-        ({"num_warmup_steps": 10, "warmup_starting_lr": 2.0}, "the highest rate of the optimizer is 1.0"),
+        (
+            {"num_warmup_steps": 10, "warmup_starting_lr": 2.0},
+            "the highest rate of the optimizer is 1.0",
+        ),
         ({"num_warmup_steps": -1}, "at least 0"),
     ],
 )
-def test_a_mistake_in_wsd_is_a_value_error_with_the_way_out(wrong: dict[str, Any], says: str) -> None:
+def test_a_mistake_in_wsd_is_a_value_error_with_the_way_out(
+    wrong: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ScheduleError, match=says):
         WSDLrScheduler(sgd(1.0), **({"total_steps": 100} | wrong))
 
 
 def test_where_a_training_stands_can_be_asked() -> None:
     scheduler = WSDLrScheduler(sgd(), total_steps=400, num_checkpoints=2)
-    assert (scheduler.get_current_step(), scheduler.get_current_phase_info()["period_end"]) == (0, 200)
+    assert (scheduler.get_current_step(), scheduler.get_current_phase_info()["period_end"]) == (
+        0,
+        200,
+    )
     run(scheduler, 201)
-    assert (scheduler.get_current_step(), scheduler.get_current_phase_info()["period_end"]) == (201, 400)
+    assert (scheduler.get_current_step(), scheduler.get_current_phase_info()["period_end"]) == (
+        201,
+        400,
+    )
     assert scheduler.get_phase_info(200)["period_end"] == 200
     assert scheduler.get_phase_info(10_000)["period_end"] == 400
 
 
 @pytest.mark.parametrize("saved_at", [90, 100], ids=["before the decay", "after the decay"])
 @pytest.mark.parametrize("order", ["optimizer scheduler", "scheduler optimizer", "scheduler"])
-def test_a_continuation_starts_a_fresh_stable_phase_without_warmup(saved_at: int, order: str) -> None:
+def test_a_continuation_starts_a_fresh_stable_phase_without_warmup(
+    saved_at: int, order: str
+) -> None:
     first = WSDLrScheduler(sgd(1.0, 0.1), total_steps=100, num_warmup_steps=10, lr_min=0.01)
     run(first, saved_at + 1)
-    states = through_a_file({"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()})
+    states = through_a_file(
+        {"optimizer": first.optimizer.state_dict(), "scheduler": first.state_dict()}
+    )
     optimizer = sgd(1.0, 0.1)
     then = WSDLrScheduler(
         optimizer, total_steps=60, num_warmup_steps=10, decay_phase_ratio=0.5, lr_min=0.01,
@@ -196,9 +243,18 @@ def test_a_continuation_takes_the_base_rates_of_the_run_it_continues() -> None:
 def test_a_continuation_goes_on_from_what_pytorch_accelerated_saved() -> None:
     original = theirs.WSDLrScheduler(sgd(1.0), total_steps=100)
     run(original, 100)
-    then = WSDLrScheduler(sgd(1.0), total_steps=50, lr_min=0.5, is_continuation_from_checkpoint=True)
+    then = WSDLrScheduler(
+        sgd(1.0), total_steps=50, lr_min=0.5, is_continuation_from_checkpoint=True
+    )
     then.load_state_dict(original.state_dict())
-    assert [used for (used,) in run(then, 52)[::10]] == [1.0, 1.0, 1.0, 1.0, 1.0, pytest.approx(0.5, abs=0.1)]
+    assert [used for (used,) in run(then, 52)[::10]] == [
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+        pytest.approx(0.5, abs=0.1),
+    ]
 
 
 def test_an_interrupted_continuation_is_resumed_by_a_scheduler_that_continues_nothing_new() -> None:

@@ -1,8 +1,7 @@
 """The pages that users of these names read: their examples run as printed, their tables come out.
 
-The pages themselves are not part of this repository; where they are not at hand, the same situations stand below in
-our own words.
-"""
+The pages themselves are not part of this repository; where they are not at hand, the same
+situations stand below in our own words."""
 
 from __future__ import annotations
 
@@ -19,7 +18,11 @@ from tests.compat.loops import rates, run, sgd
 
 import warmdown as wd
 from warmdown.compat.lr_scheduler import MultiStepLR
-from warmdown.compat.schedulers import StatefulSchedulerBase, WSDLrScheduler, estimate_checkpoint_steps
+from warmdown.compat.schedulers import (
+    StatefulSchedulerBase,
+    WSDLrScheduler,
+    estimate_checkpoint_steps,
+)
 from warmdown.importing import from_settings
 
 PAGES = Path(__file__).parents[2].parent / "shared" / "seeds"
@@ -35,8 +38,14 @@ def page(start: str) -> str:
 
 def example(text: str, name: str, folder: Path) -> type[Any]:
     """Return the class that an example of the page defines; only its import is changed."""
-    begin = text.index("from pytorch_accelerated", text.rindex("Example:", 0, text.index(f"class {name}")))
-    code = text[begin:].split("\nExample:")[0].replace("pytorch_accelerated.schedulers", "warmdown.compat.schedulers")
+    begin = text.index(
+        "from pytorch_accelerated", text.rindex("Example:", 0, text.index(f"class {name}"))
+    )
+    code = (
+        text[begin:]
+        .split("\nExample:")[0]
+        .replace("pytorch_accelerated.schedulers", "warmdown.compat.schedulers")
+    )
     script = folder / "example.py"
     script.write_text(indented(code), encoding="utf-8")
     found: type[Any] = runpy.run_path(str(script))[name]
@@ -57,7 +66,9 @@ def indented(code: str) -> str:
 
 
 def test_the_milestone_example_runs_as_printed(tmp_path: Path) -> None:
-    scheduler = example(page("001"), "MilestoneLrScheduler", tmp_path)(sgd(1.0, 0.1), num_steps_per_epoch=3)
+    scheduler = example(page("001"), "MilestoneLrScheduler", tmp_path)(
+        sgd(1.0, 0.1), num_steps_per_epoch=3
+    )
     used = run(scheduler, 18)
     assert used[:7] == [[1.0, 0.1]] * 7
     assert used[7:13] == [[0.5, 0.05]] * 6
@@ -101,7 +112,9 @@ def test_every_printed_signature_is_ours() -> None:
 def test_the_pivotal_tuning_table_comes_out() -> None:
     rows = re.findall(r"^\| (\d+)\+?\s*\| (\S+)\s*\| (\S+)", page("000"), flags=re.MULTILINE)
     assert len(rows) == 4
-    check_pivotal_tuning({int(step): [float(unet), float(embedding)] for step, unet, embedding in rows})
+    check_pivotal_tuning(
+        {int(step): [float(unet), float(embedding)] for step, unet, embedding in rows}
+    )
 
 
 # -- the same in our own words
@@ -110,7 +123,10 @@ def test_the_pivotal_tuning_table_comes_out() -> None:
 WINDOW = {
     "learning_rate_scheduler": "CUSTOM",
     "custom_learning_rate_scheduler": "torch.optim.lr_scheduler.MultiStepLR",
-    "scheduler_params": [{"key": "milestones", "value": "50,100,150"}, {"key": "gamma", "value": ".5"}],
+    "scheduler_params": [
+        {"key": "milestones", "value": "50,100,150"},
+        {"key": "gamma", "value": ".5"},
+    ],
     "learning_rate": 1e-4,
 }
 """What OneTrainer's window holds for it."""
@@ -130,7 +146,9 @@ def check_pivotal_tuning(table: dict[int, list[float]]) -> None:
 
 
 def test_milestones_halve_the_rates_of_a_model_and_of_its_embedding_alike() -> None:
-    check_pivotal_tuning({0: [1e-4, 1e-3], 50: [5e-5, 5e-4], 100: [2.5e-5, 2.5e-4], 150: [1.25e-5, 1.25e-4]})
+    check_pivotal_tuning(
+        {0: [1e-4, 1e-3], 50: [5e-5, 5e-4], 100: [2.5e-5, 2.5e-4], 150: [1.25e-5, 1.25e-4]}
+    )
 
 
 def test_a_users_scheduler_may_scale_what_the_groups_hold_and_leave_them_alone_otherwise() -> None:
@@ -147,7 +165,12 @@ def test_a_users_scheduler_may_scale_what_the_groups_hold_and_leave_them_alone_o
 
 
 def test_the_documented_wsd_run_in_a_loop() -> None:
-    used = [rate for (rate,) in run(WSDLrScheduler(sgd(), total_steps=1000, num_warmup_steps=50, lr_min=0.1), 1001)]
+    used = [
+        rate
+        for (rate,) in run(
+            WSDLrScheduler(sgd(), total_steps=1000, num_warmup_steps=50, lr_min=0.1), 1001
+        )
+    ]
     assert used[0] == used[1] == 1e-6  # the first step() writes the value for no updates
     assert set(used[51:902]) == {1.0}
     assert all(later < before for before, later in pairwise(used[901:]))

@@ -1,8 +1,7 @@
 """The pages that users of torch's names read: their examples run with only their imports changed.
 
-The pages themselves are not part of this repository; where they are not at hand, the same situations stand below in
-our own words.
-"""
+The pages themselves are not part of this repository; where they are not at hand, the same
+situations stand below in our own words."""
 
 from __future__ import annotations
 
@@ -18,7 +17,13 @@ import pytest
 import torch
 from tests.compat.loops import rates, sgd
 
-from warmdown.compat.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR, _LRScheduler
+from warmdown.compat.lr_scheduler import (
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+    _LRScheduler,
+)
 
 PAGES = Path(__file__).parents[2].parent / "shared" / "seeds"
 
@@ -29,9 +34,9 @@ def page(start: str) -> str:
     if not found:
         pytest.skip("the page is not at hand")
     text = found[0].read_text(encoding="utf-8")
-    return text.replace("from torch.optim.lr_scheduler import", "from warmdown.compat.lr_scheduler import").replace(
-        "torch.optim.lr_scheduler.", "warmdown.compat.lr_scheduler."
-    )
+    return text.replace(
+        "from torch.optim.lr_scheduler import", "from warmdown.compat.lr_scheduler import"
+    ).replace("torch.optim.lr_scheduler.", "warmdown.compat.lr_scheduler.")
 
 
 def fenced(text: str) -> list[str]:
@@ -54,7 +59,9 @@ def unfenced(text: str) -> Iterator[str]:
 def looks_like_code(paragraph: str) -> bool:
     """Tell code from prose."""
     first = paragraph.lstrip("# ")
-    return parses(paragraph) or (paragraph.startswith(("def ", "class ", "for ", "import ", "from ")) and bool(first))
+    return parses(paragraph) or (
+        paragraph.startswith(("def ", "class ", "for ", "import ", "from ")) and bool(first)
+    )
 
 
 def parses(code: str) -> bool:
@@ -63,8 +70,15 @@ def parses(code: str) -> bool:
         body = ast.parse(code).body
     except SyntaxError:
         return False
-    words = (ast.AnnAssign, ast.Name, ast.Tuple, ast.Constant)  # a title with a colon, a list of terms
-    return any(not isinstance(node.value if isinstance(node, ast.Expr) else node, words) for node in body)
+    words = (
+        ast.AnnAssign,
+        ast.Name,
+        ast.Tuple,
+        ast.Constant,
+    )  # a title with a colon, a list of terms
+    return any(
+        not isinstance(node.value if isinstance(node, ast.Expr) else node, words) for node in body
+    )
 
 
 class Batches:
@@ -138,7 +152,9 @@ def test_the_second_pages_example_runs(tmp_path: Path) -> None:
     assert (seen[0], max(seen), seen[-1]) == pytest.approx((0.01 / 25, 0.01, 0.01 / 25e4), rel=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:.*before the first optimizer.step")  # the page shows that mistake
+@pytest.mark.filterwarnings(
+    "ignore:.*before the first optimizer.step"
+)  # the page shows that mistake
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the event writer's own
 def test_the_third_pages_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -163,9 +179,6 @@ def test_the_third_pages_examples_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert warmed.get_last_lr() == [0.0]
 
 
-# -- the same situations, in our own words -------------------------------------------------------------------------
-
-
 class RisingThenCosine(_LRScheduler):
     """What people write for a warmup: epochs up in a line, then down along a wave."""
 
@@ -177,7 +190,9 @@ class RisingThenCosine(_LRScheduler):
         if self.last_epoch < self.up:
             factor = self.last_epoch / self.up
         else:
-            factor = 0.5 * (1 + math.cos(math.pi * (self.last_epoch - self.up) / (self.total - self.up)))
+            factor = 0.5 * (
+                1 + math.cos(math.pi * (self.last_epoch - self.up) / (self.total - self.up))
+            )
         return [base * factor for base in self.base_lrs]
 
 
@@ -198,7 +213,10 @@ def test_stairs_of_thirty_epochs_stand_where_a_table_says() -> None:
         table[epoch] = rates(scheduler.optimizer)[0]
         scheduler.optimizer.step()
         scheduler.step()
-    told = {epoch: pytest.approx(rate) for epoch, rate in ((0, 0.1), (29, 0.1), (30, 0.01), (59, 0.01), (60, 0.001))}
+    told = {
+        epoch: pytest.approx(rate)
+        for epoch, rate in ((0, 0.1), (29, 0.1), (30, 0.01), (59, 0.01), (60, 0.001))
+    }
     assert {epoch: table[epoch] for epoch in told} == told
 
 

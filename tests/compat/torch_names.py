@@ -28,8 +28,12 @@ EACH: dict[str, Made] = {
     "cyclic": lambda opt: wlr.CyclicLR(opt, 0.1, 0.4, 2, 3),
     "one cycle": lambda opt: wlr.OneCycleLR(opt, 0.5, 12),
     "swa": lambda opt: wlr.SWALR(opt, 0.05, 5),
-    "sequence": lambda opt: wlr.SequentialLR(opt, [wlr.LinearLR(opt, 0.5, 1.0, 3), wlr.CosineAnnealingLR(opt, 6)], [3]),
-    "chain": lambda opt: wlr.ChainedScheduler([wlr.ConstantLR(opt, 0.5, 3), wlr.ExponentialLR(opt, 0.9)]),
+    "sequence": lambda opt: wlr.SequentialLR(
+        opt, [wlr.LinearLR(opt, 0.5, 1.0, 3), wlr.CosineAnnealingLR(opt, 6)], [3]
+    ),
+    "chain": lambda opt: wlr.ChainedScheduler(
+        [wlr.ConstantLR(opt, 0.5, 3), wlr.ExponentialLR(opt, 0.9)]
+    ),
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "step": (3, 0.5),

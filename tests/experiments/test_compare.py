@@ -81,14 +81,19 @@ def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
     damaged.write_text(damaged.read_text()[:-40])
     assert compared(tmp_path / "runs", progress=note, seeds=4).rows()[0].runs == 4
     assert len(made) == 3
-    assert sorted(path.suffix for path in (tmp_path / "runs").iterdir()) == [".json"] * 8 + [".jsonl"] * 8
+    assert (
+        sorted(path.suffix for path in (tmp_path / "runs").iterdir())
+        == [".json"] * 8 + [".jsonl"] * 8
+    )
 
 
 @pytest.mark.slow
 def test_a_run_gives_the_same_wherever_it_is_made(tmp_path: Path) -> None:
     here, there = compared(None), compared(tmp_path / "runs", engine="loky", jobs=2)
     for name in PLANS:
-        digests = [{seed: r.digest for seed, r in one.results[name].items()} for one in (here, there)]
+        digests = [
+            {seed: r.digest for seed, r in one.results[name].items()} for one in (here, there)
+        ]
         assert digests[0] == digests[1]
         assert len(set(digests[0].values())) == 3
     spec = here.results["cosine"][1].spec
@@ -112,7 +117,12 @@ def test_a_run_is_named_by_all_that_it_is_made_of_and_by_nothing_else() -> None:
 @pytest.mark.slow
 def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     comparison = compare(
-        {"constant": wd.Constant(value=1.0)}, "small_tasks:wild", seeds=5, out=tmp_path, engine="serial", silence=20
+        {"constant": wd.Constant(value=1.0)},
+        "small_tasks:wild",
+        seeds=5,
+        out=tmp_path,
+        engine="serial",
+        silence=20,
     )
     told = {seed: (run.status, run.says) for seed, run in comparison.results["constant"].items()}
     assert told[1] == ("died", "its process ended with 7: a last word")
@@ -125,7 +135,10 @@ def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -
 
 
 def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
-    plans: dict[str, Any] = {"constant": wd.Constant(value=1.0), "wild": wd.Set(wd.Constant(value=3e38))}
+    plans: dict[str, Any] = {
+        "constant": wd.Constant(value=1.0),
+        "wild": wd.Set(wd.Constant(value=3e38)),
+    }
     comparison = compare(plans, "small_tasks:small", seeds=2, out=tmp_path, engine="serial")
     constant, wild = comparison.rows()
     assert {run.status for run in comparison.results["wild"].values()} == {"diverged"}
@@ -195,7 +208,9 @@ def test_when_no_run_finishes_the_error_says_why() -> None:
         compare(PLANS, "small_tasks:nothing", seeds=1, engine="serial")
 
 
-def test_an_engine_whose_library_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_whose_library_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
     with pytest.raises(MissingExtra, match="ray"):
         compared(tmp_path, engine="ray")
@@ -213,10 +228,22 @@ def test_a_cluster_makes_the_same_runs(tmp_path: Path, engine: Any, library: str
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on_where_it_was(tmp_path: Path, tasks: Path) -> None:
     runs = tmp_path / "runs"
-    call = [sys.executable, "-m", "warmdown", "compare", "constant", "--task", "small_tasks:slow", "--seeds", "6"]
+    call = [
+        sys.executable,
+        "-m",
+        "warmdown",
+        "compare",
+        "constant",
+        "--task",
+        "small_tasks:slow",
+        "--seeds",
+        "6",
+    ]
     call += ["--engine", "serial", "--out", str(runs), "--json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tasks), *sys.path])}
-    first = subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     while len(list(runs.glob("*.json"))) < 2:
         assert first.poll() is None
         time.sleep(0.05)  # the other process tells by its files alone
@@ -262,18 +289,31 @@ def test_a_stored_result_runs_nothing_and_counts_under_its_own_name_alone(
 def test_the_command_takes_files_and_names(tmp_path: Path) -> None:
     plan = tmp_path / "mine.yaml"
     plan.write_text("run: {lr: 0.2}\nlr: [{kind: linear, steps: 10%}, {kind: cosine}]\n")
-    call = ["constant", str(plan), "--task", "small_tasks:small", "--seeds", "2", "--engine", "serial"]
+    call = [
+        "constant",
+        str(plan),
+        "--task",
+        "small_tasks:small",
+        "--seeds",
+        "2",
+        "--engine",
+        "serial",
+    ]
     call += ["--report", str(tmp_path / "report.md"), "--max-steps", "8"]
     result = CliRunner().invoke(command, call)
     assert result.exit_code == 0, result.output
     assert "[1/4] constant, seed 0: " in result.stderr
     assert "mine" in result.stdout
     assert (tmp_path / "report.md").read_text().count("\n| ") == 3
-    assert "neither a file nor a shape. Did you mean" in str(CliRunner().invoke(command, ["warmup_cosin"]).exception)
+    assert "neither a file nor a shape. Did you mean" in str(
+        CliRunner().invoke(command, ["warmup_cosin"]).exception
+    )
 
 
 def test_a_schedule_that_waits_for_a_metric_hears_of_every_evaluation() -> None:
-    plateau = wd.Plateau(metric="eval_loss", factor=0.5, patience=0, threshold=10.0)  # nothing is ever an improvement
+    plateau = wd.Plateau(
+        metric="eval_loss", factor=0.5, patience=0, threshold=10.0
+    )  # nothing is ever an improvement
     spec = RunSpec.of(wd.Plan.of(lr=plateau), "small_tasks:small", 0, {"epochs": 4})
     steps, rates = perform(spec).curves["lr/0"]
     by_epoch = [rates[steps.index(6 * epoch + 3)] for epoch in range(4)]

@@ -59,7 +59,12 @@ def test_texts_are_told_apart_by_what_is_in_them_and_not_by_where_they_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, tuple[bytes, str]] = {}
-    for place, text, beside in (("a", "one", ""), ("b", "one", ""), ("c", "two", ""), ("d", "one", "notes.md")):
+    for place, text, beside in (
+        ("a", "one", ""),
+        ("b", "one", ""),
+        ("c", "two", ""),
+        ("d", "one", "notes.md"),
+    ):
         folder = tmp_path / place / "deeper"
         folder.mkdir(parents=True)
         (folder / "it.txt").write_text(text * 5_000)
@@ -91,7 +96,9 @@ def test_a_run_that_finds_other_data_than_it_is_called_by_is_not_made(
     assert "the data that WARMDOWN_TEXT or WARMDOWN_FASHION_MNIST names are not" in result.says
 
 
-def test_a_process_that_works_for_another_is_given_the_others_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_works_for_another_is_given_the_others_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("WARMDOWN_TEXT", "/here")
     here = Caller.here()
     first = _helper(60.0, here)

@@ -47,7 +47,13 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
     tune(setting, tmp_path / "work", tmp_path / "results", **how)
     judge(setting, tmp_path / "work", tmp_path / "results", **how)
     runs = kept("tiny", tmp_path / "results")
-    assert set(runs) == {*METHODS, "one-cycle, 1 x", "one-cycle, 3 x", "one-cycle, 10 x", "one-cycle, 30 x"}
+    assert set(runs) == {
+        *METHODS,
+        "one-cycle, 1 x",
+        "one-cycle, 3 x",
+        "one-cycle, 10 x",
+        "one-cycle, 30 x",
+    }
     assert {result.status for held in runs.values() for result in held.values()} == {"finished"}
     page = report("tiny", tmp_path / "results")
     for claim in ("91.2 %", "30-50 %", "max_lr 10x", "step_size a third", "patience 5-10"):
@@ -58,7 +64,9 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
     assert largest < 8_000
     said.clear()
     before = {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.json") if path.name != "search.json"
+        path: path.stat().st_mtime_ns
+        for path in (tmp_path / "work").rglob("*.json")
+        if path.name != "search.json"
     }
     tune(setting, tmp_path / "work", tmp_path / "results", **how)
     judge(setting, tmp_path / "work", tmp_path / "results", **how)
@@ -69,7 +77,8 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
 def comparison_of(values: dict[str, list[float]]) -> Comparison:
     """Return a comparison of runs of 10 updates with these accuracies at updates 4 and 9."""
     runs = {
-        name: {seed: _result(name, seed, value) for seed, value in enumerate(held)} for name, held in values.items()
+        name: {seed: _result(name, seed, value) for seed, value in enumerate(held)}
+        for name, held in values.items()
     }
     return Comparison.of(runs, task="none", baseline="constant")
 
@@ -77,7 +86,13 @@ def comparison_of(values: dict[str, list[float]]) -> Comparison:
 def _result(name: str, seed: int, value: float) -> Result:
     spec = RunSpec(plan={"lr": {"kind": "constant", "value": 1.0}}, task=name, seed=seed)
     evaluations = {"accuracy": ([4, 9], [value - 0.1, value])}
-    return Result(spec=spec, status="finished", metrics={"accuracy": value}, evaluations=evaluations, updates=10)
+    return Result(
+        spec=spec,
+        status="finished",
+        metrics={"accuracy": value},
+        evaluations=evaluations,
+        updates=10,
+    )
 
 
 def test_a_claim_holds_when_the_interval_of_the_pairs_lies_above_zero() -> None:
@@ -89,7 +104,9 @@ def test_a_claim_holds_when_the_interval_of_the_pairs_lies_above_zero() -> None:
         other = [value + shift + more for value, more in zip(constant, noise, strict=True)]
         told = dict(claims(comparison_of({"constant": constant, "one-cycle, 60 %": other})))
         (line,) = [
-            line for line in told["constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60"] if "one-cycle" in line
+            line
+            for line in told["constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60"]
+            if "one-cycle" in line
         ]
         assert line.endswith(f"{words}.") or words in line
 
@@ -98,7 +115,11 @@ def test_time_saved_is_the_share_of_updates_after_which_constants_best_is_reache
     from benchmarks.evidence.report import claims
 
     told = dict(
-        claims(comparison_of({"constant": [0.7] * 4, "one-cycle, 60 %": [0.85] * 4, "cosine, 60 %": [0.6] * 4}))
+        claims(
+            comparison_of(
+                {"constant": [0.7] * 4, "one-cycle, 60 %": [0.85] * 4, "cosine, 60 %": [0.6] * 4}
+            )
+        )
     )
     lines = told["schedulers reduce training time by 30-50 %"]
     assert "| one-cycle, 60 % | 0.5 (0.5 … 0.5) | 4/4 |" in lines
@@ -129,7 +150,9 @@ def test_the_page_says_what_the_stored_runs_say() -> None:
     assert page.partition(_BEGIN)[2].partition(_END)[0].strip() == tables().strip()
 
 
-def test_the_package_brings_what_the_stored_runs_say_of_at_least_eight_seeds_and_equal_trials() -> None:
+def test_the_package_brings_what_the_stored_runs_say_of_at_least_eight_seeds_and_equal_trials() -> (
+    None
+):
     from benchmarks.evidence.__main__ import stored
     from benchmarks.evidence.methods import settings
     from benchmarks.evidence.pipeline import RESULTS, kept

@@ -26,13 +26,21 @@ from warmdown.training import Trainer
 class Setting:
     """A model with buffers and dropout, two groups of different rates, and data in an order of its own."""
 
-    def __init__(self, optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW, **how: Any) -> None:
+    def __init__(
+        self, optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW, **how: Any
+    ) -> None:
         torch.manual_seed(3)
         self.model = torch.nn.Sequential(
-            torch.nn.Linear(4, 16), torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1)
+            torch.nn.Linear(4, 16),
+            torch.nn.BatchNorm1d(16),
+            torch.nn.Dropout(0.1),
+            torch.nn.Linear(16, 1),
         )
         first, *_, last = self.model
-        groups = [{"params": first.parameters(), "lr": 0.01}, {"params": last.parameters(), "lr": 0.1}]
+        groups = [
+            {"params": first.parameters(), "lr": 0.01},
+            {"params": last.parameters(), "lr": 0.1},
+        ]
         self.optimizer = optimizer(groups, **how)
         inputs = torch.randn(64, 4)
         data = torch.utils.data.TensorDataset(inputs, inputs.sum(1, keepdim=True))
@@ -85,7 +93,9 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        return (
+            isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        )
     if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
     if isinstance(one, dict):
@@ -104,7 +114,9 @@ OPTIMIZERS: list[tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = 
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "how"), OPTIMIZERS, ids=lambda value: str(getattr(value, "__name__", value)))
+@pytest.mark.parametrize(
+    ("optimizer", "how"), OPTIMIZERS, ids=lambda value: str(getattr(value, "__name__", value))
+)
 @pytest.mark.parametrize("is_warm", [False, True])
 def test_everything_is_left_as_it_was(optimizer: Any, how: dict[str, Any], is_warm: bool) -> None:
     setting = Setting(optimizer, **how)
@@ -119,7 +131,9 @@ def test_everything_is_left_as_it_was(optimizer: Any, how: dict[str, Any], is_wa
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_everything_is_left_as_it_was_when_the_test_is_broken_off(error: type[BaseException]) -> None:
+def test_everything_is_left_as_it_was_when_the_test_is_broken_off(
+    error: type[BaseException],
+) -> None:
     setting = Setting()
     setting.warm()
     before = copy.deepcopy(setting.everything())
@@ -148,7 +162,9 @@ def test_training_goes_on_after_the_test_as_if_it_had_never_been() -> None:
     assert differences(*ends) == []
 
 
-def test_groups_keep_their_ratio_and_each_loss_stands_beside_the_rate_that_its_update_used() -> None:
+def test_groups_keep_their_ratio_and_each_loss_stands_beside_the_rate_that_its_update_used() -> (
+    None
+):
     setting = Setting()
     found = setting.find()
     used = np.array(setting.rates)
@@ -184,12 +200,16 @@ def test_any_field_can_be_swept() -> None:
         (torch.optim.Adadelta, {}, "rho"),
     ],
 )
-def test_a_share_of_the_past_is_not_swept_to_one_or_beyond(optimizer: Any, how: dict[str, Any], target: str) -> None:
+def test_a_share_of_the_past_is_not_swept_to_one_or_beyond(
+    optimizer: Any, how: dict[str, Any], target: str
+) -> None:
     setting = Setting(optimizer, **how)
     before = copy.deepcopy(setting.everything())
     for end in (1.0, 10.0):
         with pytest.raises(
-            ScheduleError, match=rf"target='{re.escape(target)}', end={end}\): .* below 1. End below it"
+            ScheduleError,
+            match=rf"target='{re.escape(target)}', end={end}\): .* below 1. End "
+            rf"below it",
         ):
             setting.find(target=target, start=0.5, end=end)
     assert differences(setting.everything(), before) == []
@@ -230,7 +250,15 @@ def test_accumulated_batches_make_one_point_with_their_mean_loss() -> None:
             setting.optimizer.zero_grad()
         return loss
 
-    found = find_rate(train_step, setting.optimizer, setting.loader, start=1e-4, end=1.0, steps=20, stop_at=math.inf)
+    found = find_rate(
+        train_step,
+        setting.optimizer,
+        setting.loader,
+        start=1e-4,
+        end=1.0,
+        steps=20,
+        stop_at=math.inf,
+    )
     assert len(seen) == 40
     np.testing.assert_allclose(found.losses[0], np.array(seen).reshape(-1, 2).mean(1), rtol=1e-6)
 
@@ -256,7 +284,13 @@ def test_an_update_that_a_scaler_skips_does_not_use_up_its_rate(fused: bool) -> 
 
     before = copy.deepcopy(scaler.state_dict())
     found = find_rate(
-        train_step, setting.optimizer, setting.loader, steps=20, start=1e-4, end=0.1, restore=[setting.model, scaler]
+        train_step,
+        setting.optimizer,
+        setting.loader,
+        steps=20,
+        start=1e-4,
+        end=0.1,
+        restore=[setting.model, scaler],
     )
     assert (calls, len(found.losses[0])) == (23, 20)
     assert scaler.state_dict() == before
@@ -273,7 +307,9 @@ def test_a_sweep_that_diverges_is_ended_early_and_says_so() -> None:
 def test_a_step_that_makes_no_update_says_what_is_missing() -> None:
     setting = Setting()
     with pytest.raises(
-        TrainingError, match=r"made no update of this optimizer\. Let train_step call optimizer\.step\(\)"
+        TrainingError,
+        match=r"made no update of this optimizer\. Let train_step call "
+        r"optimizer\.step\(\)",
     ):
         find_rate(lambda: setting.loss(next(iter(setting.loader))), setting.optimizer)
 
@@ -296,7 +332,11 @@ def test_another_hand_on_the_rate_is_named() -> None:
         Field(setting.optimizer, "lr").write([0.3, 0.3])
         return setting.train_step(batch)
 
-    with pytest.raises(TrainingError, match=r"something else writes it\. Leave scheduler\.step\(\) out"):
+    with pytest.raises(
+        TrainingError,
+        match=r"something else writes it\. Leave scheduler\.step\(\) "
+        r"out",
+    ):
         find_rate(train_step, setting.optimizer, setting.loader)
 
 
@@ -313,7 +353,9 @@ def test_another_hand_on_the_rate_is_named() -> None:
         ({"per_device_batch_size": 3}, TrainingError, "for a trainer only"),
     ],
 )
-def test_what_makes_no_sweep_is_refused_before_anything_is_run(how: dict[str, Any], error: Any, words: str) -> None:
+def test_what_makes_no_sweep_is_refused_before_anything_is_run(
+    how: dict[str, Any], error: Any, words: str
+) -> None:
     setting = Setting()
     with pytest.raises(error, match=words):
         setting.find(**how)
@@ -351,9 +393,16 @@ def test_each_repeat_sees_other_batches_though_the_loader_has_a_generator_of_its
 
 def test_a_trainer_is_swept_by_its_own_loop_and_left_as_it_was() -> None:
     setting = Setting()
-    trainer = Trainer(setting.model, torch.nn.functional.mse_loss, setting.optimizer, callbacks=(), seed=1)
+    trainer = Trainer(
+        setting.model, torch.nn.functional.mse_loss, setting.optimizer, callbacks=(), seed=1
+    )
     before, attributes = copy.deepcopy(setting.everything()), dict(vars(trainer))
-    how: dict[str, Any] = {"per_device_batch_size": 8, "gradient_accumulation_steps": 2, "steps": 25, "end": 1.0}
+    how: dict[str, Any] = {
+        "per_device_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+        "steps": 25,
+        "end": 1.0,
+    }
     found = find_rate(trainer, data=setting.loader.dataset, start=1e-4, repeats=2, **how)
     assert [len(losses) for losses in found.losses] == [25, 25]
     assert not np.array_equal(found.losses[0], found.losses[1])
@@ -370,25 +419,46 @@ def test_the_pictures_show_the_suggestions(tmp_path: Path) -> None:
     page = (tmp_path / "test.html").read_text()
     assert "valley" in page
     assert "<script" not in page
-    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "http://creativecommons.org", ""
-    )
+    assert "http" not in page.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "")
     assert json.loads(found.save(tmp_path / "test.json").read_text())["target"] == "lr"
     with pytest.raises(ScheduleError, match="not a kind of picture"):
         found.save(tmp_path / "test.gif")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.html", "test.json", "test.png", "test.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "test.html",
+        "test.json",
+        "test.png",
+        "test.svg",
+    ]
 
 
 def test_the_command_prints_a_picture_or_json(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    how = ["--task", "digits", "--steps", "20", "--repeats", "1", "--out", str(tmp_path / "found.html")]
+    how = [
+        "--task",
+        "digits",
+        "--steps",
+        "20",
+        "--repeats",
+        "1",
+        "--out",
+        str(tmp_path / "found.html"),
+    ]
     result = CliRunner().invoke(command, how)
     assert result.exit_code == 0, result.output
     assert "slide" in result.stdout
     assert (tmp_path / "found.html").exists()
-    told = json.loads(CliRunner().invoke(command, ["--steps", "12", "--repeats", "1", "--json"]).stdout)
+    told = json.loads(
+        CliRunner().invoke(command, ["--steps", "12", "--repeats", "1", "--json"]).stdout
+    )
     assert len(told["values"]) == 12
-    assert {one["rule"] for one in told["suggestions"]} == {"steepest", "valley", "minimum/10", "slide"}
+    assert {one["rule"] for one in told["suggestions"]} == {
+        "steepest",
+        "valley",
+        "minimum/10",
+        "slide",
+    }
 
 
 @pytest.fixture(autouse=True)

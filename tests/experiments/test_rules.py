@@ -13,8 +13,12 @@ RATES = np.geomspace(1e-5, 10, 121)
 def falling(centre: float, noise: float = 0.0, seed: int = 0, repeats: int = 1) -> Array:
     """Return losses that fall fastest at ``centre``, rest, and then burst."""
     place = np.log10(RATES)
-    level = 2.0 - 1.5 / (1 + np.exp(-4 * (place - np.log10(centre)))) + 0.05 * np.exp(4 * (place + 0.2))
-    losses: Array = level + noise * np.random.default_rng(seed).standard_normal((repeats, len(RATES)))
+    level = (
+        2.0 - 1.5 / (1 + np.exp(-4 * (place - np.log10(centre)))) + 0.05 * np.exp(4 * (place + 0.2))
+    )
+    losses: Array = level + noise * np.random.default_rng(seed).standard_normal(
+        (repeats, len(RATES))
+    )
     return losses
 
 
@@ -43,7 +47,9 @@ def test_the_interval_holds_the_truth_and_grows_with_the_noise() -> None:
     for noise in (0.01, 0.1):
         held, width = 0, []
         for seed in range(20):
-            steepest = suggestions(Curve(RATES, falling(1e-2, noise, seed), 0.05, has_ended=True), seed)["steepest"]
+            steepest = suggestions(
+                Curve(RATES, falling(1e-2, noise, seed), 0.05, has_ended=True), seed
+            )["steepest"]
             assert steepest.low is not None
             assert steepest.high is not None
             assert steepest.value is not None
@@ -89,7 +95,10 @@ def test_every_rule_says_what_it_looks_for() -> None:
 
 
 def test_noise_at_the_start_is_not_taken_for_the_steepest_fall() -> None:
-    curves = [Curve(RATES, falling(1e-2, 0.25, seed, repeats=2), 0.03, has_ended=True) for seed in range(100)]
+    curves = [
+        Curve(RATES, falling(1e-2, 0.25, seed, repeats=2), 0.03, has_ended=True)
+        for seed in range(100)
+    ]
     places = [curve.steepest for curve in curves]
     told = [RATES[place] for place in places if place is not None]
     assert len(told) > 30
@@ -97,7 +106,11 @@ def test_noise_at_the_start_is_not_taken_for_the_steepest_fall() -> None:
 
 
 def test_a_fall_that_no_stretch_shows_beyond_its_noise_is_not_placed() -> None:
-    slow = 2.0 - np.linspace(0, 1, len(RATES)) + 0.2 * np.random.default_rng(0).standard_normal(len(RATES))
+    slow = (
+        2.0
+        - np.linspace(0, 1, len(RATES))
+        + 0.2 * np.random.default_rng(0).standard_normal(len(RATES))
+    )
     for rule in ("steepest", "slide"):
         suggestion = suggestions(Curve(RATES, slow[None], 0.03, has_ended=True))[rule]
         assert suggestion.value is None

@@ -32,7 +32,10 @@ def bowl():
     return Task(model=torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss, train=data, test=data, lr=1e-3,
                 epochs=2, batch_size=16)
 '''
-SPACE = {"run": {"lr": {"low": 1e-5, "high": 10.0, "log": True}}, "lr": {"kind": "constant", "value": 1.0}}
+SPACE = {
+    "run": {"lr": {"low": 1e-5, "high": 10.0, "log": True}},
+    "lr": {"kind": "constant", "value": 1.0},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +77,9 @@ def test_trials_that_fall_behind_are_pruned(tmp_path: Path) -> None:
     states = [trial.state for trial in result.trials]
     assert "pruned" in states
     assert "finished" in states
-    assert "pruned" not in [trial.state for trial in found(tmp_path / "all", trials=8, prunes=False).trials]
+    assert "pruned" not in [
+        trial.state for trial in found(tmp_path / "all", trials=8, prunes=False).trials
+    ]
 
 
 def test_a_trial_is_the_mean_of_its_seeds(tmp_path: Path) -> None:
@@ -94,7 +99,10 @@ def test_ranges_are_read_wherever_they_stand() -> None:
             "run": {"epochs": {"low": 2, "high": 5}},
             "lr": [
                 {"kind": "linear", "steps": {"low": "1%", "high": "10%"}},
-                {"kind": {"choices": ["cosine", "linear"]}, "end": {"low": "1e-4", "high": 0.1, "log": True}},
+                {
+                    "kind": {"choices": ["cosine", "linear"]},
+                    "end": {"low": "1e-4", "high": 0.1, "log": True},
+                },
             ],
             "weight_decay": {"set": {"kind": "clipped", "of": "cosine", "low": 0.1, "high": 0.2}},
         }
@@ -105,7 +113,9 @@ def test_ranges_are_read_wherever_they_stand() -> None:
         "lr[1].kind": Choice(("cosine", "linear")),
         "lr[1].end": Range(1e-4, 0.1, log=True),
     }
-    filled = space.filled({"run.epochs": 3, "lr[0].steps": "4%", "lr[1].kind": "linear", "lr[1].end": 0.01})
+    filled = space.filled(
+        {"run.epochs": 3, "lr[0].steps": "4%", "lr[1].kind": "linear", "lr[1].end": 0.01}
+    )
     assert wd.plan_from_dict({**filled, "run": {"total_steps": 100}}).targets[0].label == "lr"
     assert filled["lr"][1] == {"kind": "linear", "end": 0.01}
 
@@ -116,7 +126,9 @@ class Given:
     def __init__(self, number: float) -> None:
         self.number = number
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
         return self.number
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
@@ -132,7 +144,11 @@ class Given:
         (Range(1e-4, 1.0, log=True), 0.000123456789, 0.0001235),
         (Range(0.0, 0.2), 0.1234567, 0.1235),
         (Range(0.0, 0.2), 0.0, 0.0),
-        (Range(0.99, 0.9999), 0.9934567891, 0.993457),  # four digits of 0.99 would leave three places
+        (
+            Range(0.99, 0.9999),
+            0.9934567891,
+            0.993457,
+        ),  # four digits of 0.99 would leave three places
         (Range(0.9999, 1.0), 0.9999999999, 1.0),
         (Range(0.1, 0.91238), 0.912375, 0.91238),  # never outside
         (Range(0.0, 1.0, step=0.1), 0.30000000000000004, 0.3),
@@ -179,7 +195,10 @@ def test_the_plan_that_won_reads_like_the_space(tmp_path: Path) -> None:
 
 def test_a_space_in_json_is_written_back_as_json(tmp_path: Path) -> None:
     path = tmp_path / "space.json"
-    for gap, kept in (("  ", True), ("\t", False)):  # YAML, by which places are found, reads no tabs
+    for gap, kept in (
+        ("  ", True),
+        ("\t", False),
+    ):  # YAML, by which places are found, reads no tabs
         path.write_text(f'{{{gap}"lr": {{"kind": "cosine", "end": {{"low": 0.0, "high": 0.2}}}}}}')
         written = Space.load(path).written({"lr.end": 0.1}, as_json=True)
         assert json.loads(written) == {"lr": {"kind": "cosine", "end": 0.1}}
@@ -207,7 +226,11 @@ def test_what_is_no_range_is_told_with_its_path(spot: Any, words: str) -> None:
 def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cosin"):
         search({"lr": {"kind": "cosin", "end": {"low": 0.1, "high": 0.2}}}, out=tmp_path)
-    with pytest.raises(TrainingError, match=r"search\(metric='eval_los'\): .* Did you mean 'eval_loss'"):
+    with pytest.raises(
+        TrainingError,
+        match=r"search\(metric='eval_los'\): .* Did you mean "
+        r"'eval_loss'",
+    ):
         found(tmp_path, metric="eval_los")
     with pytest.raises(TrainingError, match="at least one of each"):
         found(tmp_path, trials=0)
@@ -218,8 +241,12 @@ def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None
         )  # fmt: skip
 
 
-def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mended(tasks: Path, tmp_path: Path) -> None:
-    (tasks / "mended_tasks.py").write_text(TASK.replace("mse_loss", "nll_loss"))  # it takes no such targets
+def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mended(
+    tasks: Path, tmp_path: Path
+) -> None:
+    (tasks / "mended_tasks.py").write_text(
+        TASK.replace("mse_loss", "nll_loss")
+    )  # it takes no such targets
     with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
         search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     (tasks / "mended_tasks.py").write_text(TASK)
@@ -230,7 +257,9 @@ def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mend
 
 def test_the_command_writes_the_plan_that_won(tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text("run: {lr: {low: 1e-3, high: 1.0, log: true}}  # the base\nlr: {kind: cosine}\n")
+    space.write_text(
+        "run: {lr: {low: 1e-3, high: 1.0, log: true}}  # the base\nlr: {kind: cosine}\n"
+    )
     call = [
         str(space),
         "--task",
@@ -246,9 +275,13 @@ def test_the_command_writes_the_plan_that_won(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "[2/2] " in result.stderr
     written = (tmp_path / "s" / "best.yaml").read_text()
-    assert re.fullmatch(r"run: \{lr: 0\.\d{3,7}\}  # the base\nlr: \{kind: cosine\}\n", written), written
+    assert re.fullmatch(r"run: \{lr: 0\.\d{3,7}\}  # the base\nlr: \{kind: cosine\}\n", written), (
+        written
+    )
     plan = wd.load(tmp_path / "s" / "best.yaml")
     evidence = json.loads((tmp_path / "s" / "search.json").read_text())
     assert evidence["best"]["values"] == {"run.lr": plan.run.lr}
     (key,) = evidence["best"]["runs"].values()
-    assert RunSpec.of(plan, "bowl_tasks:bowl", 0, {}).key == key  # what is written is what was tried
+    assert (
+        RunSpec.of(plan, "bowl_tasks:bowl", 0, {}).key == key
+    )  # what is written is what was tried

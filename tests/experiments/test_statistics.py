@@ -16,7 +16,9 @@ def test_an_interval_of_95_percent_holds_the_mean_about_that_often() -> None:
     for _ in range(200):
         found = bootstrap(draws.normal(3.0, 1.0, 16).tolist())
         held += found.low <= 3.0 <= found.high
-    assert 174 <= held <= 198  # the percentile bootstrap of 16 values holds a little less than it says
+    assert (
+        174 <= held <= 198
+    )  # the percentile bootstrap of 16 values holds a little less than it says
 
 
 def test_few_values_have_a_mean_and_no_interval() -> None:

@@ -37,12 +37,20 @@ def held(**means: float) -> list[Evidence]:
         }
         for name, mean in ((key.replace("_", "-"), value) for key, value in means.items())
     ]
-    facts = {"name": "small", "kind": "images", "says": "small pictures", "updates": 2000, "metric": "accuracy"}
+    facts = {
+        "name": "small",
+        "kind": "images",
+        "says": "small pictures",
+        "updates": 2000,
+        "metric": "accuracy",
+    }
     return [Evidence.from_dict({**facts, "higher_is_better": True, "methods": methods})]
 
 
 def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
-    found = suggest(kind="images", updates=3000, held=held(constant=0.80, cosine=0.86, one_cycle=0.90))
+    found = suggest(
+        kind="images", updates=3000, held=held(constant=0.80, cosine=0.86, one_cycle=0.90)
+    )
     assert found.method == "one-cycle"
     assert found.plan.run == Run(total_steps=3000, lr=0.1)
     assert {target.label for target in found.plan.targets} == {"lr", "momentum"}
@@ -57,29 +65,42 @@ def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() 
     assert "simpler, and these seeds do not tell it from the best" in found.summary()
 
 
-def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_not_suggested() -> None:
+def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_not_suggested() -> (
+    None
+):
     (one,) = held(constant=0.80, cosine=0.83, one_cycle=0.84)
     cosine = one.methods[1]
     values = {seed: value + (0.08 if seed % 2 else -0.08) for seed, value in cosine.values.items()}
     unsure = replace(one, methods=(one.methods[0], replace(cosine, values=values), one.methods[2]))
     assert suggest(kind="images", held=[one]).method == "one-cycle"
     assert suggest(kind="images", held=[unsure]).method == "one-cycle"
-    assert suggest(kind="images", held=[replace(unsure, methods=unsure.methods[1:])]).method == "cosine"
+    assert (
+        suggest(kind="images", held=[replace(unsure, methods=unsure.methods[1:])]).method
+        == "cosine"
+    )
 
 
 def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
     (one,) = held(constant=0.8, one_cycle=0.9)
     broken = Evidence.from_dict(
         {
-            **{name: getattr(one, name) for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")},
-            "methods": [{**vars(method), "runs": method.runs + (method.name != "constant")} for method in one.methods],
+            **{
+                name: getattr(one, name)
+                for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")
+            },
+            "methods": [
+                {**vars(method), "runs": method.runs + (method.name != "constant")}
+                for method in one.methods
+            ],
         }
     )
     assert suggest(task="digits", held=[broken]).method == "constant"
 
 
 def test_a_budget_in_time_becomes_the_plans_own() -> None:
-    found = suggest(kind="images", budget="10m", seconds_per_update=0.5, held=held(constant=0.8, cosine=0.9))
+    found = suggest(
+        kind="images", budget="10m", seconds_per_update=0.5, held=held(constant=0.8, cosine=0.9)
+    )
     assert found.plan.run.budget == "10m"
     assert found.plan.run.length == 1200
 
@@ -96,7 +117,9 @@ def test_a_budget_in_time_becomes_the_plans_own() -> None:
         ({}, "tell the situation"),
     ],
 )
-def test_where_there_is_no_evidence_nothing_is_invented(situation: dict[str, Any], words: str) -> None:
+def test_where_there_is_no_evidence_nothing_is_invented(
+    situation: dict[str, Any], words: str
+) -> None:
     with pytest.raises(TrainingError, match=words):
         suggest(**situation, held=held(constant=0.8))
 
@@ -106,7 +129,9 @@ def test_without_any_evidence_it_says_how_to_make_it() -> None:
         suggest(kind="images", held=[])
 
 
-def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_not_speak_of() -> None:
+def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_not_speak_of() -> (
+    None
+):
     every = evidence()
     assert {one.kind for one in every} == {"images", "text"}
     for one in every:
@@ -119,12 +144,16 @@ def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_n
         suggest(kind="audio")
 
 
-def test_the_command_prints_a_plan_that_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_a_plan_that_can_be_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(room, "evidence", lambda: held(constant=0.8, cosine=0.9))
     call = ["--kind", "images", "--updates", "1000", "--out", str(tmp_path / "plan.yaml")]
     result = CliRunner().invoke(suggest_command.command, call)
     assert result.exit_code == 0, result.output
     assert loads(result.stdout) == loads((tmp_path / "plan.yaml").read_text())
-    told = json.loads(CliRunner().invoke(suggest_command.command, ["--task", "fashion", "--json"]).stdout)
+    told = json.loads(
+        CliRunner().invoke(suggest_command.command, ["--task", "fashion", "--json"]).stdout
+    )
     assert told["method"] == "cosine"
     assert told["evidence"]["rows"]

@@ -20,7 +20,9 @@ def watched():
 """
 
 
-@pytest.mark.parametrize(("goes_on", "ends", "heard"), [(False, 18, [6, 12, 18]), (True, 30, [6, 12, 18, 24, 30])])
+@pytest.mark.parametrize(
+    ("goes_on", "ends", "heard"), [(False, 18, [6, 12, 18]), (True, 30, [6, 12, 18, 24, 30])]
+)
 def test_a_run_is_not_ended_before_half_of_it_is_made(
     tasks: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool, ends: int, heard: list[int]
 ) -> None:

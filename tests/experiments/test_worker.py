@@ -29,11 +29,15 @@ signal.pause()
 
 def found() -> int:
     """Return the number in the module that a process started by this one finds."""
-    with Caller.here().started("-c", "import a_place; print(a_place.NUMBER)", stdout=subprocess.PIPE) as process:
+    with Caller.here().started(
+        "-c", "import a_place; print(a_place.NUMBER)", stdout=subprocess.PIPE
+    ) as process:
         return int(process.communicate()[0])
 
 
-def test_a_module_is_found_where_the_caller_looks_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_is_found_where_the_caller_looks_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for place in (1, 2):
         (tmp_path / str(place)).mkdir()
         (tmp_path / str(place) / "a_place.py").write_text(f"NUMBER = {place}")
@@ -67,7 +71,9 @@ def test_a_folder_that_is_not_on_this_machine_is_left_out(tmp_path: Path) -> Non
 
 
 def test_the_process_ends_with_its_caller_though_a_child_of_the_caller_holds_its_input() -> None:
-    with subprocess.Popen([sys.executable, "-c", CALLER], stdout=subprocess.PIPE, text=True) as caller:
+    with subprocess.Popen(
+        [sys.executable, "-c", CALLER], stdout=subprocess.PIPE, text=True
+    ) as caller:
         assert caller.stdout is not None
         worker, heir = map(int, caller.stdout.readline().split())
         caller.kill()

@@ -1,9 +1,8 @@
 """Make the frozen files: ``python -m tests.frozen.make``, run by hand, once.
 
-The files in this folder were made by warmdown 0.1.0, before its source was restructured, and are never made again: what
-they are for is that every later version reads them as they are. A new kind of file gets a function here and is made
-alone; a file that is there is left alone.
-"""
+The files in this folder were made by warmdown 0.1.0, before its source was restructured, and are
+never made again: what they are for is that every later version reads them as they are. A new kind
+of file gets a function here and is made alone; a file that is there is left alone."""
 
 from __future__ import annotations
 
@@ -72,9 +71,6 @@ def _words(data: Any) -> set[str]:
     return set().union(*map(_words, data)) if isinstance(data, list) else {str(data)}
 
 
-# -- plans and states ------------------------------------------------------------------------------------------------
-
-
 def make_plans(path: Path) -> None:
     """Write what every plan in ``plans/`` comes to, and its own words for itself."""
     expected = {}
@@ -87,7 +83,9 @@ def make_plans(path: Path) -> None:
             "measured": measured.fingerprint,
             "labels": [target.label for target in plan.targets],
             "at": at,
-            "values": [[float(t.rule.value(step, base=0.3)) for step in at] for t in measured.targets],
+            "values": [
+                [float(t.rule.value(step, base=0.3)) for step in at] for t in measured.targets
+            ],
             "written": wd.dumps(plan),
         }
     _write(path, expected)
@@ -107,13 +105,18 @@ def make_states(folder: Path) -> None:
             "compact": compact,
         }
         used = parts.live(scheduler, timer, 30 if len(scheduler.values()) < 10 else 9)
-        _write(folder / f"{name}.json", {**case, "next": {label: [row[label] for row in used] for label in used[0]}})
+        _write(
+            folder / f"{name}.json",
+            {**case, "next": {label: [row[label] for row in used] for label in used[0]}},
+        )
 
 
 def _lives() -> Iterator[tuple[str, str, wd.Scheduler, parts.Timer]]:
     for file in PLANS:
         plan = wd.load(file)
-        if plan.run.length is None or "longer" in file.name or file.stem == "classes":  # a preview drives nothing
+        if (
+            plan.run.length is None or "longer" in file.name or file.stem == "classes"
+        ):  # a preview drives nothing
             continue
         scheduler, timer = parts.scheduler_of(plan)
         parts.live(scheduler, timer, 17)
@@ -132,7 +135,12 @@ def _lives() -> Iterator[tuple[str, str, wd.Scheduler, parts.Timer]]:
             second, timer = parts.scheduler_of(wd.load(FOLDER / "plans" / after))
             second.load_state_dict(first.state_dict(), on_change=how)
             parts.live(second, timer, 6)
-            yield f"{Path(before).stem}-switch-{how}", before if how == "saved" else after, second, timer
+            yield (
+                f"{Path(before).stem}-switch-{how}",
+                before if how == "saved" else after,
+                second,
+                timer,
+            )
 
 
 def _everything(scheduler: wd.Scheduler) -> None:
@@ -154,9 +162,6 @@ _HAPPENINGS: dict[str, Callable[[wd.Scheduler], None]] = {
 }
 
 
-# -- other libraries' names and files ----------------------------------------------------------------------------------
-
-
 def make_drop_ins(path: Path) -> None:
     """Write states of schedulers under other libraries' names; what JSON cannot hold lies in ``drop_ins.pt``."""
     cases: dict[str, Any] = {}
@@ -164,7 +169,10 @@ def make_drop_ins(path: Path) -> None:
     for name, make in parts.DROP_INS.items():
         scheduler = make(parts.sgd())
         parts.drive(scheduler, 7)
-        states = {"scheduler": scheduler.state_dict(), "optimizer": scheduler.optimizer.state_dict()}
+        states = {
+            "scheduler": scheduler.state_dict(),
+            "optimizer": scheduler.optimizer.state_dict(),
+        }
         try:
             is_plain = json.loads(json.dumps(states)) == states
         except TypeError:
@@ -184,23 +192,29 @@ def make_imported(path: Path) -> None:
     """Write what configurations of OneTrainer become."""
     cases = []
     for settings in (
-        {"learning_rate_scheduler": "COSINE", "learning_rate_warmup_steps": 0.1, "learning_rate_min_factor": 0.2},
+        {
+            "learning_rate_scheduler": "COSINE",
+            "learning_rate_warmup_steps": 0.1,
+            "learning_rate_min_factor": 0.2,
+        },
         {"learning_rate_scheduler": "REX", "learning_rate_warmup_steps": 10, "learning_rate": 3e-4},
         {
             "learning_rate_scheduler": "CUSTOM",
             "custom_learning_rate_scheduler": "torch.optim.lr_scheduler.StepLR",
-            "scheduler_params": [{"key": "step_size", "value": "%TOTAL_STEPS% / 4"}, {"key": "gamma", "value": "0.5"}],
+            "scheduler_params": [
+                {"key": "step_size", "value": "%TOTAL_STEPS% / 4"},
+                {"key": "gamma", "value": "0.5"},
+            ],
             "learning_rate_warmup_steps": 8,
             "learning_rate": 1e-3,
             "epochs": 4,
         },
     ):
         plan = from_settings(settings, total_steps=80, report=None)
-        cases.append({"settings": settings, "plan": plan.to_dict(), "fingerprint": plan.fingerprint})
+        cases.append(
+            {"settings": settings, "plan": plan.to_dict(), "fingerprint": plan.fingerprint}
+        )
     _write(path, cases)
-
-
-# -- training and experiments ------------------------------------------------------------------------------------------
 
 
 def make_training(path: Path) -> None:
@@ -211,9 +225,15 @@ def make_training(path: Path) -> None:
         for name in ("portable.pt", "portable.safetensors"):
             trainer.save_checkpoint(path.parent / name, {"note": "made by 0.1.0"})
         shutil.copytree(made, path.parent, dirs_exist_ok=True)
-    rows = [[row.step, row.target, row.value, row.reason] for row in wd.Record.load(path.parent / "record.jsonl")]
+    rows = [
+        [row.step, row.target, row.value, row.reason]
+        for row in wd.Record.load(path.parent / "record.jsonl")
+    ]
     # rows that tell the time are read, not held against a later run
-    _write(path, {"weights": parts.weights_of(trainer), "values": trainer.scheduler.values(), "rows": rows})
+    _write(
+        path,
+        {"weights": parts.weights_of(trainer), "values": trainer.scheduler.values(), "rows": rows},
+    )
 
 
 def make_comparison(folder: Path) -> None:
@@ -232,7 +252,14 @@ def make_links(path: Path) -> None:
     """Write links of the page, and what the page's own memory holds, for the page's own examples."""
     _write(
         path,
-        [{"link": to_fragment(p.draft), "memory": to_plain(p.draft), "plan": written(p.draft).data} for p in PRESETS],
+        [
+            {
+                "link": to_fragment(p.draft),
+                "memory": to_plain(p.draft),
+                "plan": written(p.draft).data,
+            }
+            for p in PRESETS
+        ],
     )
 
 

@@ -13,7 +13,13 @@ import torch
 import warmdown as wd
 import warmdown.compat.lr_scheduler as drop_in
 from warmdown.compat.schedulers import CosineLrScheduler, StatefulSchedulerBase, WSDLrScheduler
-from warmdown.training import ModelEmaCallback, RecordCallback, SaveTrainingStateCallback, Task, Trainer
+from warmdown.training import (
+    ModelEmaCallback,
+    RecordCallback,
+    SaveTrainingStateCallback,
+    Task,
+    Trainer,
+)
 
 FOLDER = Path(__file__).parent
 STEPS = [0, 1, 16, 59, 99, 150]
@@ -29,10 +35,9 @@ def arithmetic() -> list[str]:
     sums = [float(function(points) @ np.arange(400.0)) for function in results]
     sums += [math.fsum(function(float(point)) for point in points) for function in results]
     drawn = torch.randn(32, 32, generator=torch.Generator().manual_seed(1))
-    return [value.hex() for value in [*sums, float((drawn @ drawn).sum()), float((points**1.7).sum())]]
-
-
-# -- schedulers ----------------------------------------------------------------------------------------------------
+    return [
+        value.hex() for value in [*sums, float((drawn @ drawn).sum()), float((points**1.7).sum())]
+    ]
 
 
 class Timer:
@@ -49,7 +54,12 @@ def optimizer_of(plan: wd.Plan) -> torch.optim.Optimizer:
     names = list(dict.fromkeys(target.groups for target in plan.targets))
     named = [name.replace("*", "x") for name in names if not name.isdigit()]
     groups = [
-        {"params": [torch.nn.Parameter(torch.ones(1))], "name": name, "lr": 0.1 * (place + 1), "weight_decay": 0.01}
+        {
+            "params": [torch.nn.Parameter(torch.ones(1))],
+            "name": name,
+            "lr": 0.1 * (place + 1),
+            "weight_decay": 0.01,
+        }
         for place, name in enumerate([*named, "rest"])
     ]
     if any(target.name == "momentum" for target in plan.targets):
@@ -85,16 +95,14 @@ def values_at(scheduler: wd.Scheduler) -> dict[str, list[float]]:
     length = scheduler.plan.length or 100
     scale = 1.0 if scheduler.run.clock == "updates" else length / 100
     return {
-        label: [scheduler.value(step * scale, *_split(label)) for step in STEPS] for label in sorted(scheduler.values())
+        label: [scheduler.value(step * scale, *_split(label)) for step in STEPS]
+        for label in sorted(scheduler.values())
     }
 
 
 def _split(label: str) -> tuple[str, str]:
     target, _, group = label.partition("/")
     return target, group
-
-
-# -- other libraries' names -----------------------------------------------------------------------------------------
 
 
 class Halving(StatefulSchedulerBase):
@@ -116,7 +124,9 @@ DROP_INS: dict[str, Any] = {
     "ConstantLR": lambda o: drop_in.ConstantLR(o, 0.5, 9),
     "CosineAnnealingLR": lambda o: drop_in.CosineAnnealingLR(o, 12, 0.01),
     "CosineAnnealingWarmRestarts": lambda o: drop_in.CosineAnnealingWarmRestarts(o, 3, 2),
-    "CosineLrScheduler": lambda o: CosineLrScheduler(o, 4, 5, num_warmup_epochs=1, num_cooldown_epochs=1),
+    "CosineLrScheduler": lambda o: CosineLrScheduler(
+        o, 4, 5, num_warmup_epochs=1, num_cooldown_epochs=1
+    ),
     "CyclicLR": lambda o: drop_in.CyclicLR(o, 0.1, 0.4, 2, 3),
     "ExponentialLR": lambda o: drop_in.ExponentialLR(o, 0.9),
     "LambdaLR": lambda o: drop_in.LambdaLR(o, half),
@@ -132,20 +142,31 @@ DROP_INS: dict[str, Any] = {
     ),
     "StatefulSchedulerBase": Halving,
     "StepLR": lambda o: drop_in.StepLR(o, 3, 0.5),
-    "WSDLrScheduler": lambda o: WSDLrScheduler(o, total_steps=40, num_warmup_steps=4, num_checkpoints=2),
+    "WSDLrScheduler": lambda o: WSDLrScheduler(
+        o, total_steps=40, num_warmup_steps=4, num_checkpoints=2
+    ),
 }
 
 OTHERWISE: dict[str, tuple[Any, tuple[str, ...]]] = {
     "ConstantLR": (lambda o: drop_in.ConstantLR(o, 0.25, 3), ("factor", "total_iters")),
     "CosineAnnealingLR": (lambda o: drop_in.CosineAnnealingLR(o, 30), ("T_max", "eta_min")),
-    "CosineAnnealingWarmRestarts": (lambda o: drop_in.CosineAnnealingWarmRestarts(o, 5), ("T_0", "T_mult")),
+    "CosineAnnealingWarmRestarts": (
+        lambda o: drop_in.CosineAnnealingWarmRestarts(o, 5),
+        ("T_0", "T_mult"),
+    ),
     "CyclicLR": (lambda o: drop_in.CyclicLR(o, 0.1, 0.3, 5), ("max_lrs", "step_sizes")),
     "ExponentialLR": (lambda o: drop_in.ExponentialLR(o, 0.7), ("gamma",)),
-    "LinearLR": (lambda o: drop_in.LinearLR(o, 0.5, 0.9, 30), ("start_factor", "end_factor", "total_iters")),
+    "LinearLR": (
+        lambda o: drop_in.LinearLR(o, 0.5, 0.9, 30),
+        ("start_factor", "end_factor", "total_iters"),
+    ),
     "MultiStepLR": (lambda o: drop_in.MultiStepLR(o, [8], 0.1), ("milestones", "gamma")),
     "OneCycleLR": (lambda o: drop_in.OneCycleLR(o, 0.9, 40), ("max_lrs", "total_steps")),
     "PolynomialLR": (lambda o: drop_in.PolynomialLR(o, 30), ("total_iters", "power")),
-    "ReduceLROnPlateau": (lambda o: drop_in.ReduceLROnPlateau(o), ("factor", "patience", "cooldown")),
+    "ReduceLROnPlateau": (
+        lambda o: drop_in.ReduceLROnPlateau(o),
+        ("factor", "patience", "cooldown"),
+    ),
     "SWALR": (lambda o: drop_in.SWALR(o, 0.01, 3), ("swa_lrs", "anneal_epochs")),
     "StepLR": (lambda o: drop_in.StepLR(o, 9, 0.1), ("step_size", "gamma")),
 }
@@ -162,13 +183,19 @@ def drive(scheduler: Any, updates: int) -> list[list[float]]:
     """Make updates; return the rate and momentum of each group that each used."""
     used = []
     for update in range(updates):
-        used.append([float(group[name]) for group in scheduler.optimizer.param_groups for name in ("lr", "momentum")])
+        used.append(
+            [
+                float(group[name])
+                for group in scheduler.optimizer.param_groups
+                for name in ("lr", "momentum")
+            ]
+        )
         scheduler.optimizer.step()
-        scheduler.step(*([1.0 + update % 2] if isinstance(scheduler, drop_in.ReduceLROnPlateau) else []))
+        scheduler.step(
+            *([1.0 + update % 2] if isinstance(scheduler, drop_in.ReduceLROnPlateau) else [])
+        )
     return used
 
-
-# -- training ------------------------------------------------------------------------------------------------------
 
 UPDATES = 12
 SAVED_AT = 11
@@ -183,19 +210,25 @@ def data() -> torch.utils.data.TensorDataset:
 def trainer_in(folder: Path) -> Trainer:
     """Return a trainer with dropout and averaged weights, that keeps a record and checkpoints in a folder."""
     torch.manual_seed(3)
-    model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Dropout(0.25), torch.nn.Linear(4, 1))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(2, 4), torch.nn.Dropout(0.25), torch.nn.Linear(4, 1)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
     callbacks = [
         ModelEmaCallback(0.9),
         RecordCallback(folder / "record.jsonl"),
-        SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=SAVED_AT, save_at_end=False),
+        SaveTrainingStateCallback(
+            folder / "checkpoints", save_every_n_steps=SAVED_AT, save_at_end=False
+        ),
     ]
     return Trainer(model, torch.nn.functional.mse_loss, optimizer, callbacks=callbacks, seed=5)
 
 
 def train(trainer: Trainer, **how: Any) -> None:
     """Train to the end of the run, from the beginning or from a checkpoint."""
-    trainer.train(data(), num_epochs=3, eval_dataset=data(), plan=FOLDER / "trainer" / "plan.yaml", **how)
+    trainer.train(
+        data(), num_epochs=3, eval_dataset=data(), plan=FOLDER / "trainer" / "plan.yaml", **how
+    )
 
 
 def weights_of(trainer: Trainer) -> dict[str, Any]:
@@ -203,17 +236,23 @@ def weights_of(trainer: Trainer) -> dict[str, Any]:
     return {name: tensor.tolist() for name, tensor in trainer.get_model().state_dict().items()}
 
 
-# -- experiments -----------------------------------------------------------------------------------------------------
-
 TASK = "tests.frozen.parts:small"
 PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="10%", end=0.1)}
 COMPARED: dict[str, Any] = {"seeds": 2, "engine": "serial"}
-SPACE = {"run": {"lr": {"low": 1e-3, "high": 1.0, "log": True}}, "lr": {"kind": "constant", "value": 1.0}}
+SPACE = {
+    "run": {"lr": {"low": 1e-3, "high": 1.0, "log": True}},
+    "lr": {"kind": "constant", "value": 1.0},
+}
 SEARCHED: dict[str, Any] = {"trials": 3, "engine": "serial"}
 
 
 def small() -> Task:
     """Return the task of the frozen experiments."""
     return Task(
-        model=torch.nn.Linear(2, 1), loss=torch.nn.functional.mse_loss, train=data(), test=data(), epochs=2, lr=0.1
+        model=torch.nn.Linear(2, 1),
+        loss=torch.nn.functional.mse_loss,
+        train=data(),
+        test=data(),
+        epochs=2,
+        lr=0.1,
     )

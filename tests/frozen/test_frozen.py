@@ -45,9 +45,6 @@ def assert_same(found: Any, wanted: Any, rel: float = 1e-12) -> None:
         assert found == wanted
 
 
-# -- plans and states ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", sorted(frozen("plans.json")))
 def test_a_plan_file_has_the_fingerprint_and_the_values_that_it_had(name: str) -> None:
     wanted = frozen("plans.json")[name]
@@ -57,7 +54,9 @@ def test_a_plan_file_has_the_fingerprint_and_the_values_that_it_had(name: str) -
     measured = plan.over(wd.Run(total_steps=120)) if plan.run == wd.Run() else plan.over()
     assert measured.fingerprint == wanted["measured"]
     assert [target.label for target in measured.targets] == wanted["labels"]
-    values = [[float(t.rule.value(step, base=0.3)) for step in wanted["at"]] for t in measured.targets]
+    values = [
+        [float(t.rule.value(step, base=0.3)) for step in wanted["at"]] for t in measured.targets
+    ]
     assert_same(values, wanted["values"])
 
 
@@ -73,9 +72,6 @@ def test_a_state_goes_on_as_it_would_have_gone_on(name: str, form: str) -> None:
     updates = max(map(len, wanted["next"].values()))
     used = parts.live(scheduler, timer, updates)
     assert_same({label: [row[label] for row in used] for label in wanted["next"]}, wanted["next"])
-
-
-# -- other libraries' names and files ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(parts.DROP_INS))
@@ -94,7 +90,10 @@ def test_a_scheduler_made_with_other_arguments_than_its_state_says_which(name: s
 
 def load(scheduler: Any, name: str) -> None:
     """Load the frozen states of a scheduler and of its optimizer."""
-    states = frozen("drop_ins.json")[name]["states"] or torch.load(FOLDER / "drop_ins.pt", weights_only=True)[name]
+    states = (
+        frozen("drop_ins.json")[name]["states"]
+        or torch.load(FOLDER / "drop_ins.pt", weights_only=True)[name]
+    )
     scheduler.optimizer.load_state_dict(states["optimizer"])
     scheduler.load_state_dict(states["scheduler"])
 
@@ -108,11 +107,11 @@ def test_settings_of_onetrainer_become_the_plan_that_they_became(case: Any) -> N
     assert wd.plan_from_dict(case["plan"]).fingerprint == case["fingerprint"]
 
 
-# -- training and experiments ------------------------------------------------------------------------------------------
-
-
 def test_a_record_is_read_row_by_row() -> None:
-    rows = [[row.step, row.target, row.value, row.reason] for row in wd.Record.load(FOLDER / "trainer/record.jsonl")]
+    rows = [
+        [row.step, row.target, row.value, row.reason]
+        for row in wd.Record.load(FOLDER / "trainer/record.jsonl")
+    ]
     assert rows == frozen("trainer/expected.json")["rows"]
 
 
@@ -125,7 +124,10 @@ def test_a_training_goes_on_from_its_checkpoint_and_ends_as_it_ended(tmp_path: P
     assert trainer.progress.updates == parts.UPDATES
     assert_same(parts.weights_of(trainer), wanted["weights"], rel=1e-5)
     assert_same(trainer.scheduler.values(), wanted["values"])
-    rows = [[row.step, row.target, row.value, row.reason] for row in wd.Record.load(tmp_path / "record.jsonl")]
+    rows = [
+        [row.step, row.target, row.value, row.reason]
+        for row in wd.Record.load(tmp_path / "record.jsonl")
+    ]
     assert_same(_without_speed(rows), _without_speed(wanted["rows"]), rel=1e-5)
 
 
@@ -134,10 +136,15 @@ def _without_speed(rows: list[list[Any]]) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("name", ["portable.pt", "portable.safetensors"])
-def test_a_portable_checkpoint_gives_back_weights_and_what_else_it_holds(name: str, tmp_path: Path) -> None:
+def test_a_portable_checkpoint_gives_back_weights_and_what_else_it_holds(
+    name: str, tmp_path: Path
+) -> None:
     wanted = frozen("trainer/expected.json")
     trainer = parts.trainer_in(tmp_path)
-    parts.train(trainer, resume_from=shutil.copytree(FOLDER / "trainer" / "checkpoints", tmp_path / "checkpoints"))
+    parts.train(
+        trainer,
+        resume_from=shutil.copytree(FOLDER / "trainer" / "checkpoints", tmp_path / "checkpoints"),
+    )
     for tensor in trainer.get_model().parameters():
         torch.nn.init.zeros_(tensor)
     trainer.scheduler.seek(3)
@@ -153,7 +160,13 @@ def test_a_comparison_finds_every_run_in_its_store(tmp_path: Path) -> None:
 
     made: list[str] = []
     out = shutil.copytree(FOLDER / "compared", tmp_path / "compared")
-    told = compare(parts.PLANS, parts.TASK, out=out, progress=lambda *run: made.append(run[0]), **parts.COMPARED)
+    told = compare(
+        parts.PLANS,
+        parts.TASK,
+        out=out,
+        progress=lambda *run: made.append(run[0]),
+        **parts.COMPARED,
+    )
     assert made == []
     assert_same(told.to_dict(), frozen("compared.json"))
 
@@ -165,16 +178,17 @@ def test_a_search_finds_every_trial_in_its_journal(tmp_path: Path) -> None:
     made: list[int] = []
     out = shutil.copytree(FOLDER / "searched", tmp_path / "searched")
     told = search(
-        parts.SPACE, parts.TASK, out=out, progress=lambda trial, done, total: made.append(done), **parts.SEARCHED
+        parts.SPACE,
+        parts.TASK,
+        out=out,
+        progress=lambda trial, done, total: made.append(done),
+        **parts.SEARCHED,
     )
     assert made == []
     assert_same(told.to_dict(), frozen("searched.json"))
     assert {path.stem for path in (out / "runs").glob("*.json")} == {
         run for t in told.trials for run in t.runs.values()
     }
-
-
-# -- the page ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", frozen("links.json"), ids=lambda case: str(case["link"][5:25]))

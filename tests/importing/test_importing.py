@@ -50,7 +50,9 @@ def used(scheduler: Any, updates: int, field: str = "lr") -> np.ndarray[Any, Any
     return np.array(rows)
 
 
-def planned(plan: wd.Plan, updates: int, bases: list[float], target: str = "lr") -> np.ndarray[Any, Any]:
+def planned(
+    plan: wd.Plan, updates: int, bases: list[float], target: str = "lr"
+) -> np.ndarray[Any, Any]:
     """Return what the plan gives each update, one column a group."""
     columns = []
     for index, base in enumerate(bases):
@@ -63,7 +65,9 @@ def assert_same(scheduler: Any, updates: int, bases: list[float], **told: Any) -
     """Check a plan against the original, update for update, through its text and back."""
     plan = quiet(scheduler, **told)
     again = plan_from_dict(plan.to_dict()) if not told.pop("code", False) else plan
-    np.testing.assert_allclose(planned(plan, updates, bases), used(scheduler, updates), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        planned(plan, updates, bases), used(scheduler, updates), rtol=1e-8, atol=1e-10
+    )
     assert again == plan
     return plan
 
@@ -75,12 +79,19 @@ TORCH: dict[str, tuple[Any, st.SearchStrategy[dict[str, Any]]]] = {
     "StepLR": (torchs.StepLR, st.fixed_dictionaries({"step_size": lengths, "gamma": shares})),
     "MultiStepLR": (
         torchs.MultiStepLR,
-        st.fixed_dictionaries({"milestones": st.lists(lengths, max_size=4).map(sorted), "gamma": shares}),
+        st.fixed_dictionaries(
+            {"milestones": st.lists(lengths, max_size=4).map(sorted), "gamma": shares}
+        ),
     ),
-    "ConstantLR": (torchs.ConstantLR, st.fixed_dictionaries({"factor": shares, "total_iters": lengths})),
+    "ConstantLR": (
+        torchs.ConstantLR,
+        st.fixed_dictionaries({"factor": shares, "total_iters": lengths}),
+    ),
     "LinearLR": (
         torchs.LinearLR,
-        st.fixed_dictionaries({"start_factor": shares, "end_factor": shares, "total_iters": lengths}),
+        st.fixed_dictionaries(
+            {"start_factor": shares, "end_factor": shares, "total_iters": lengths}
+        ),
     ),
     "ExponentialLR": (torchs.ExponentialLR, st.fixed_dictionaries({"gamma": shares})),
     "PolynomialLR": (
@@ -93,7 +104,9 @@ TORCH: dict[str, tuple[Any, st.SearchStrategy[dict[str, Any]]]] = {
     ),
     "CosineAnnealingWarmRestarts": (
         torchs.CosineAnnealingWarmRestarts,
-        st.fixed_dictionaries({"T_0": lengths, "T_mult": st.integers(1, 3), "eta_min": st.floats(0.0, 0.05)}),
+        st.fixed_dictionaries(
+            {"T_0": lengths, "T_mult": st.integers(1, 3), "eta_min": st.floats(0.0, 0.05)}
+        ),
     ),
     "SWALR": (
         SWALR,
@@ -124,7 +137,9 @@ TORCH: dict[str, tuple[Any, st.SearchStrategy[dict[str, Any]]]] = {
 @pytest.mark.parametrize("name", TORCH)
 @few
 @given(data=st.data(), groups=bases)
-def test_a_scheduler_of_torch_becomes_its_numbers(name: str, data: st.DataObject, groups: list[float]) -> None:
+def test_a_scheduler_of_torch_becomes_its_numbers(
+    name: str, data: st.DataObject, groups: list[float]
+) -> None:
     kind, arguments = TORCH[name]
     assert_same(kind(sgd(*groups, momentum=0.9), **data.draw(arguments)), 100, groups)
 
@@ -145,16 +160,22 @@ def test_one_cycle_becomes_its_numbers_with_the_step_past_the_end(
     scheduler = torchs.OneCycleLR(optimizer, max_lr=peaks, total_steps=total, **arguments)
     plan = quiet(scheduler)
     momentum = planned(plan, total + 1, peaks, "momentum")
-    twin = torchs.OneCycleLR(sgd(*peaks, momentum=0.9), max_lr=peaks, total_steps=total, **arguments)
+    twin = torchs.OneCycleLR(
+        sgd(*peaks, momentum=0.9), max_lr=peaks, total_steps=total, **arguments
+    )
     rows = [*used(scheduler, total).tolist(), rates(optimizer)]
     np.testing.assert_allclose(planned(plan, total + 1, peaks), rows, rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(momentum[:total], used(twin, total, "momentum"), rtol=1e-7)
 
 
 def test_the_momentum_of_cycles_is_driven_too() -> None:
-    scheduler = torchs.CyclicLR(sgd(0.1, momentum=0.9), 0.1, 1.0, step_size_up=4, mode="triangular2")
+    scheduler = torchs.CyclicLR(
+        sgd(0.1, momentum=0.9), 0.1, 1.0, step_size_up=4, mode="triangular2"
+    )
     plan = quiet(scheduler)
-    np.testing.assert_allclose(planned(plan, 30, [0.1], "momentum"), used(scheduler, 30, "momentum"), rtol=1e-9)
+    np.testing.assert_allclose(
+        planned(plan, 30, [0.1], "momentum"), used(scheduler, 30, "momentum"), rtol=1e-9
+    )
 
 
 def test_adams_first_beta_is_the_momentum() -> None:
@@ -166,7 +187,9 @@ def test_adams_first_beta_is_the_momentum() -> None:
 
 @few
 @given(first=lengths, seams=st.lists(st.integers(1, 30), min_size=1, max_size=2), groups=bases)
-def test_schedulers_in_turn_become_their_numbers(first: int, seams: list[int], groups: list[float]) -> None:
+def test_schedulers_in_turn_become_their_numbers(
+    first: int, seams: list[int], groups: list[float]
+) -> None:
     optimizer = sgd(*groups)
     parts = [
         torchs.LinearLR(optimizer, start_factor=0.1, total_iters=first),
@@ -174,13 +197,17 @@ def test_schedulers_in_turn_become_their_numbers(first: int, seams: list[int], g
         torchs.ExponentialLR(optimizer, gamma=0.9),
     ]
     marks = list(np.cumsum(seams))
-    scheduler = torchs.SequentialLR(optimizer, parts[: len(marks) + 1], milestones=[int(mark) for mark in marks])
+    scheduler = torchs.SequentialLR(
+        optimizer, parts[: len(marks) + 1], milestones=[int(mark) for mark in marks]
+    )
     assert_same(scheduler, marks[-1] + 20, groups)
 
 
 @few
 @given(groups=bases, gamma=shares, power=st.floats(0.5, 2.0))
-def test_schedulers_at_once_become_their_numbers(groups: list[float], gamma: float, power: float) -> None:
+def test_schedulers_at_once_become_their_numbers(
+    groups: list[float], gamma: float, power: float
+) -> None:
     optimizer = sgd(*groups)
     parts = [
         torchs.StepLR(optimizer, 7, gamma),
@@ -191,14 +218,18 @@ def test_schedulers_at_once_become_their_numbers(groups: list[float], gamma: flo
 
 
 def test_a_function_is_told_as_a_table_for_as_long_as_the_run() -> None:
-    scheduler = torchs.LambdaLR(sgd(1.0, 0.1), [lambda step: 0.9**step, lambda step: 1 / (1 + step)])
+    scheduler = torchs.LambdaLR(
+        sgd(1.0, 0.1), [lambda step: 0.9**step, lambda step: 1 / (1 + step)]
+    )
     assert_same(scheduler, 31, [1.0, 0.1], total_steps=30)
     with pytest.raises(ScheduleError, match="Give total_steps"):
         quiet(torchs.LambdaLR(sgd(1.0), lambda step: 0.9**step))
 
 
 def test_products_of_functions_are_told_as_a_table() -> None:
-    assert_same(torchs.MultiplicativeLR(sgd(1.0, 0.1), lambda step: 0.95), 31, [1.0, 0.1], total_steps=30)
+    assert_same(
+        torchs.MultiplicativeLR(sgd(1.0, 0.1), lambda step: 0.95), 31, [1.0, 0.1], total_steps=30
+    )
 
 
 def test_a_schedule_of_ours_inside_a_lambda_comes_back_itself() -> None:
@@ -222,7 +253,9 @@ class Halving(torchs.LRScheduler):
 def test_a_class_of_ones_own_is_walked_from_its_beginning() -> None:
     scheduler = Halving(sgd(1.0, 0.1))
     plan = assert_same(scheduler, 31, [1.0, 0.1], total_steps=30)
-    assert plan.targets[0].rule == quiet(scheduler, total_steps=30).targets[0].rule  # though it was stepped
+    assert (
+        plan.targets[0].rule == quiet(scheduler, total_steps=30).targets[0].rule
+    )  # though it was stepped
 
 
 @pytest.mark.parametrize("stepped", [0, 7])
@@ -232,11 +265,15 @@ def test_a_class_of_ones_own_is_walked_from_its_beginning() -> None:
         lambda o: torchs.CosineAnnealingLR(o, 20, eta_min=0.1),
         lambda o: torchs.OneCycleLR(o, 1.0, total_steps=30),
         lambda o: torchs.SequentialLR(
-            o, [torchs.LinearLR(o, 0.1, total_iters=5), torchs.CosineAnnealingLR(o, 20)], milestones=[5]
+            o,
+            [torchs.LinearLR(o, 0.1, total_iters=5), torchs.CosineAnnealingLR(o, 20)],
+            milestones=[5],
         ),
     ],
 )
-def test_a_scheduler_under_way_is_read_whole_and_left_alone(make: Callable[[Any], Any], stepped: int) -> None:
+def test_a_scheduler_under_way_is_read_whole_and_left_alone(
+    make: Callable[[Any], Any], stepped: int
+) -> None:
     fresh, live = make(sgd(1.0, momentum=0.9)), make(sgd(1.0, momentum=0.9))
     used(live, stepped)
     before = (live.last_epoch, rates(live.optimizer), repr(live.state_dict()))
@@ -268,15 +305,21 @@ def test_a_schedule_of_transformers_becomes_its_numbers_past_its_end_too(
 ) -> None:
     optimizer = sgd(*groups)
     optimizer.defaults["lr"] = groups[0]
-    scheduler = transformers.get_scheduler(name, optimizer, warmup, warmup + decay, TRANSFORMERS[name])
+    scheduler = transformers.get_scheduler(
+        name, optimizer, warmup, warmup + decay, TRANSFORMERS[name]
+    )
     assert_same(scheduler, warmup + 2 * decay, groups, total_steps=warmup + 2 * decay)
 
 
 def test_a_group_that_transformers_leaves_too_high_is_told() -> None:
-    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.01}], lr=1.0)
+    optimizer = torch.optim.SGD(
+        [{"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.01}], lr=1.0
+    )
     scheduler = transformers.get_scheduler("polynomial", optimizer, 0, 10, {"lr_end": 0.005})
     (difference,) = [d for d in differences(scheduler) if d.last >= 10]
-    assert difference.reason.startswith("transformers divides lr_end by the optimizer's default rate")
+    assert difference.reason.startswith(
+        "transformers divides lr_end by the optimizer's default rate"
+    )
     assert planned(quiet(scheduler, mode="corrected"), 11, [0.01])[10] == pytest.approx([0.005])
 
 
@@ -310,7 +353,9 @@ def test_timms_noise_and_layer_scales_come_along_as_data() -> None:
     for group, scale in zip(optimizer.param_groups, (1.0, 0.5), strict=True):
         group["lr_scale"] = scale
     scheduler, _ = timm_scheduler().create_scheduler_v2(optimizer, num_epochs=30, min_lr=0.01)
-    np.testing.assert_allclose(planned(quiet(scheduler), 31, [1.0, 1.0])[1:], used(scheduler, 31)[1:], rtol=1e-9)
+    np.testing.assert_allclose(
+        planned(quiet(scheduler), 31, [1.0, 1.0])[1:], used(scheduler, 31)[1:], rtol=1e-9
+    )
 
 
 accelerated = st.fixed_dictionaries(
@@ -327,7 +372,9 @@ accelerated = st.fixed_dictionaries(
 
 @few
 @given(arguments=accelerated, groups=bases)
-def test_the_accelerated_cosine_becomes_its_numbers_bug_for_bug(arguments: Any, groups: list[float]) -> None:
+def test_the_accelerated_cosine_becomes_its_numbers_bug_for_bug(
+    arguments: Any, groups: list[float]
+) -> None:
     assert_same(theirs.CosineLrScheduler(sgd(*groups), **arguments), 100, groups)
 
 
@@ -353,7 +400,9 @@ def test_corrected_the_accelerated_schedulers_are_as_documented_from_the_first_u
     cosine = theirs.CosineLrScheduler(sgd(1.0), 10, 10, num_warmup_epochs=2, min_lr_ratio=0.1)
     right = ours.CosineLrScheduler(sgd(1.0), 10, 10, num_warmup_epochs=2, min_lr_ratio=0.1)
     values = planned(quiet(cosine, mode="corrected"), 110, [1.0])
-    assert values.tolist() == pytest.approx(np.array([right.get_updated_values(step) for step in range(110)]))
+    assert values.tolist() == pytest.approx(
+        np.array([right.get_updated_values(step) for step in range(110)])
+    )
 
 
 @pytest.mark.parametrize(
@@ -372,7 +421,10 @@ def test_our_own_drop_ins_become_their_numbers(make: Callable[[Any], Any]) -> No
 
 def test_a_configuration_a_factory_and_a_class_are_as_good_as_a_live_one() -> None:
     live = quiet(torchs.StepLR(sgd(1.0), step_size=3, gamma=0.5))
-    config = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3, "gamma": 0.5}}
+    config = {
+        "class_path": "torch.optim.lr_scheduler.StepLR",
+        "init_args": {"step_size": 3, "gamma": 0.5},
+    }
     assert quiet(config) == live
     assert quiet(partial(torchs.StepLR, step_size=3, gamma=0.5)) == live
     assert quiet(lambda optimizer: torchs.StepLR(optimizer, 3, 0.5)) == live
@@ -383,18 +435,29 @@ def test_a_configuration_may_hold_others() -> None:
         "class_path": "torch.optim.lr_scheduler.SequentialLR",
         "init_args": {
             "schedulers": [
-                {"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"total_iters": 4}},
-                {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 6}},
+                {
+                    "class_path": "torch.optim.lr_scheduler.LinearLR",
+                    "init_args": {"total_iters": 4},
+                },
+                {
+                    "class_path": "torch.optim.lr_scheduler.CosineAnnealingLR",
+                    "init_args": {"T_max": 6},
+                },
             ],
             "milestones": [4],
         },
     }
-    assert planned(quiet(config, mode="corrected"), 11, [1.0])[[0, 4, 10], 0] == pytest.approx([1 / 3, 1.0, 0.0])
+    assert planned(quiet(config, mode="corrected"), 11, [1.0])[[0, 4, 10], 0] == pytest.approx(
+        [1 / 3, 1.0, 0.0]
+    )
 
 
 def test_the_learning_rate_of_a_configuration_is_the_base() -> None:
     path = "pytorch_accelerated.schedulers.CosineLrScheduler"
-    config = {"class_path": path, "init_args": {"total_num_epochs": 1, "num_update_steps_per_epoch": 10}}
+    config = {
+        "class_path": path,
+        "init_args": {"total_num_epochs": 1, "num_update_steps_per_epoch": 10},
+    }
     assert planned(quiet(config, lr=0.5), 1, [0.5])[0] == pytest.approx([0.5])
 
 
@@ -405,8 +468,14 @@ def test_the_learning_rate_of_a_configuration_is_the_base() -> None:
         ({"init_args": {}}, "a class_path and init_args"),
         ({"class_path": "os.system"}, "not imported"),
         ({"class_path": "torch.optim.lr_scheduler.StepLR"}, "needs 'step_size'"),
-        ({"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_siz": 3}}, "Did you mean 'step_size'"),
-        ({"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": 7}}, "Mend its arguments"),
+        (
+            {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_siz": 3}},
+            "Did you mean 'step_size'",
+        ),
+        (
+            {"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": 7}},
+            "Mend its arguments",
+        ),
     ],
 )
 def test_what_is_no_scheduler_is_refused_with_the_way_out(given_: Any, says: str) -> None:
@@ -422,7 +491,8 @@ def test_an_unknown_mode_is_refused() -> None:
 def test_where_the_two_part_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     from_torch(torchs.CosineAnnealingLR(sgd(0.1), T_max=10))
     assert capsys.readouterr().out == (
-        "lr, updates 11 to 20: 0.1 where 0 is meant (at 20): torch's cosine climbs back after T_max.\n"
+        "lr, updates 11 to 20: 0.1 where 0 is meant (at 20): torch's cosine climbs back after "
+        "T_max.\n"
     )
     from_torch(torchs.StepLR(sgd(0.1), 3))
     assert capsys.readouterr().out == ""
@@ -433,7 +503,9 @@ def test_every_known_fault_is_found_and_told() -> None:
         "climbs back": torchs.CosineAnnealingLR(sgd(1.0), 10),
         "raises at the next": torchs.OneCycleLR(sgd(1.0, momentum=0.9), 1.0, total_steps=20),
         "early as its warmup": theirs.CosineLrScheduler(sgd(1.0), 5, 10, num_warmup_epochs=1),
-        "not where it documents": theirs.WSDLrScheduler(sgd(1.0), total_steps=100, num_checkpoints=2),
+        "not where it documents": theirs.WSDLrScheduler(
+            sgd(1.0), total_steps=100, num_checkpoints=2
+        ),
         "cosine climbs back": transformers.get_scheduler("cosine", sgd(1.0), 2, 12),
     }
     for fault, scheduler in faults.items():
@@ -464,13 +536,22 @@ def test_the_plan_drives_an_optimizer_as_the_original_does() -> None:
 
 
 def test_transformers_arguments_become_the_schedule_they_name() -> None:
-    settings = {"lr_scheduler_type": "linear", "warmup_ratio": 0.1, "max_steps": 100, "learning_rate": 0.5}
+    settings = {
+        "lr_scheduler_type": "linear",
+        "warmup_ratio": 0.1,
+        "max_steps": 100,
+        "learning_rate": 0.5,
+    }
     values = planned(from_settings(settings, report=None), 101, [1.0])[:, 0]
     assert values[[0, 5, 10, 55, 100]] == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
 
 
 def test_onetrainers_settings_become_the_schedule_they_name() -> None:
-    settings = {"learning_rate_scheduler": "REX", "learning_rate_warmup_steps": 10, "learning_rate_min_factor": 0.1}
+    settings = {
+        "learning_rate_scheduler": "REX",
+        "learning_rate_warmup_steps": 10,
+        "learning_rate_min_factor": 0.1,
+    }
     values = planned(from_settings(settings, total_steps=100, report=None), 101, [1.0])[:, 0]
     assert values[[0, 10, 100]] == pytest.approx([0.0, 1.0, 0.1])
 
@@ -480,7 +561,9 @@ def custom(name: str, warmup: float = 0, **parameters: str) -> dict[str, Any]:
     return {
         "learning_rate_scheduler": "CUSTOM",
         "custom_learning_rate_scheduler": name,
-        "scheduler_params": [{"key": key, "value": value} for key, value in {**parameters, "": ""}.items()],
+        "scheduler_params": [
+            {"key": key, "value": value} for key, value in {**parameters, "": ""}.items()
+        ],
         "learning_rate": 0.1,
         "learning_rate_warmup_steps": warmup,
         "epochs": 10,
@@ -498,7 +581,12 @@ CUSTOM: list[tuple[dict[str, Any], Callable[[Any], Any]]] = [
         lambda opt: warmed(opt, torchs.MultiStepLR(opt, [5, 10, 15], 0.5), 4),
     ),
     (
-        custom(TORCHS + "OneCycleLR", max_lr="%LR%", total_steps="%TOTAL_STEPS%", anneal_strategy="'linear'"),
+        custom(
+            TORCHS + "OneCycleLR",
+            max_lr="%LR%",
+            total_steps="%TOTAL_STEPS%",
+            anneal_strategy="'linear'",
+        ),
         lambda opt: torchs.OneCycleLR(opt, 0.1, 40, anneal_strategy="linear"),
     ),
     (
@@ -530,13 +618,22 @@ def test_a_class_of_onetrainers_window_becomes_its_numbers(
 
 def test_onetrainers_lengths_count_updates_where_they_can_be_told_so() -> None:
     said: list[str] = []
-    told = {**custom(TORCHS + "StepLR", step_size="%STEPS_PER_EPOCH%"), "gradient_accumulation_steps": 2}
-    steps = {mode: from_settings(told, mode=mode, total_steps=40, report=said.append) for mode in MODES}
+    told = {
+        **custom(TORCHS + "StepLR", step_size="%STEPS_PER_EPOCH%"),
+        "gradient_accumulation_steps": 2,
+    }
+    steps = {
+        mode: from_settings(told, mode=mode, total_steps=40, report=said.append) for mode in MODES
+    }
     found = [getattr(steps[mode].targets[0].rule, "of", None) for mode in MODES]
     assert found == [wd.Staircase(gamma=0.1, every=8), wd.Staircase(gamma=0.1, every=4)]
     assert "counts micro-batches" in said[0]
     plan = from_settings(
-        {"learning_rate_scheduler": "LINEAR", "learning_rate_warmup_steps": 20, "gradient_accumulation_steps": 2},
+        {
+            "learning_rate_scheduler": "LINEAR",
+            "learning_rate_warmup_steps": 20,
+            "gradient_accumulation_steps": 2,
+        },
         total_steps=40,
     )
     assert planned(plan, 11, [1.0])[:, 0][[5, 10]] == pytest.approx([0.5, 1.0])
@@ -553,10 +650,15 @@ def test_onetrainers_lengths_count_updates_where_they_can_be_told_so() -> None:
             r"step_size=\"open\('x'\)\"\): a number, a list, a placeholder",
         ),
         (custom(TORCHS + "StepLR", step_size="%STEPS%"), r"scheduler_params\(step_size\)"),
-        ({**custom(TORCHS + "StepLR"), "scheduler_params": [3]}, "a list of {key: …, value: …} is needed"),
+        (
+            {**custom(TORCHS + "StepLR"), "scheduler_params": [3]},
+            "a list of {key: …, value: …} is needed",
+        ),
     ],
 )
-def test_a_class_of_onetrainers_window_that_is_none_is_refused(settings: dict[str, Any], says: str) -> None:
+def test_a_class_of_onetrainers_window_that_is_none_is_refused(
+    settings: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ScheduleError, match=says):
         from_settings(settings, total_steps=40, report=None)
 
@@ -567,7 +669,9 @@ def test_a_one_cycle_among_others_keeps_its_own_rates_on_another_optimizer() -> 
 
     expected = used(make(sgd(0.1, momentum=0.9)), 40)
     plan = quiet(make(sgd(0.1, momentum=0.9)), total_steps=40)
-    np.testing.assert_allclose(used(wd.Scheduler(sgd(0.1, momentum=0.9), plan), 40), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        used(wd.Scheduler(sgd(0.1, momentum=0.9), plan), 40), expected, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -585,7 +689,14 @@ def test_settings_that_tell_too_little_are_refused(settings: dict[str, Any], say
 
 def test_the_command_writes_a_plan_and_says_where_the_original_parts(tmp_path: Path) -> None:
     out = tmp_path / "plan.yaml"
-    arguments = ["import", "torch.optim.lr_scheduler.CosineAnnealingLR", "-p", "T_max=10", "--mode", "corrected"]
+    arguments = [
+        "import",
+        "torch.optim.lr_scheduler.CosineAnnealingLR",
+        "-p",
+        "T_max=10",
+        "--mode",
+        "corrected",
+    ]
     shell = CliRunner().invoke(main, [*arguments, "--out", str(out)])
     assert shell.exit_code == 0, shell.output
     assert "climbs back" in shell.stderr
@@ -603,7 +714,9 @@ def test_the_command_takes_a_class_of_ones_own_when_it_is_allowed(
     )
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "config.yaml"
-    file.write_text("learning_rate_scheduler: CUSTOM\ncustom_learning_rate_scheduler: ours_alone.Halved\n")
+    file.write_text(
+        "learning_rate_scheduler: CUSTOM\ncustom_learning_rate_scheduler: ours_alone.Halved\n"
+    )
     arguments = ["import", str(file), "--total-steps", "2"]
     assert "--allow ours_alone.Halved" in CliRunner().invoke(main, arguments).stderr
     shell = CliRunner().invoke(main, [*arguments, "--allow", "ours_alone"])
@@ -612,7 +725,9 @@ def test_the_command_takes_a_class_of_ones_own_when_it_is_allowed(
 
 def test_the_command_reads_a_file(tmp_path: Path) -> None:
     file = tmp_path / "scheduler.yaml"
-    file.write_text("class_path: torch.optim.lr_scheduler.StepLR\ninit_args: {step_size: 3, gamma: 0.5}\n")
+    file.write_text(
+        "class_path: torch.optim.lr_scheduler.StepLR\ninit_args: {step_size: 3, gamma: 0.5}\n"
+    )
     shell = CliRunner().invoke(main, ["import", str(file)])
     assert wd.loads(shell.stdout).targets[0].rule == wd.Scale(wd.Staircase(gamma=0.5, every=3))
 
@@ -628,7 +743,9 @@ def test_the_command_reads_a_file(tmp_path: Path) -> None:
         (["torch.optim.lr_scheduler.StepLR", "-p", "step_size=3", "--lr", "nan"], "not negative"),
     ],
 )
-def test_a_mistake_in_the_shell_ends_with_the_way_out_and_code_2(arguments: list[str], says: str) -> None:
+def test_a_mistake_in_the_shell_ends_with_the_way_out_and_code_2(
+    arguments: list[str], says: str
+) -> None:
     shell = CliRunner().invoke(main, ["import", *arguments])
     assert shell.exit_code == 2
     assert says in shell.stderr

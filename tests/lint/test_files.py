@@ -57,7 +57,9 @@ def test_json_is_for_scripts(tmp_path: Path) -> None:
     assert told["findings"][0]["page"] == "docs/lint.md#wdl004"
 
 
-def test_fix_mends_what_is_safe_and_keeps_the_rest_of_the_file_and_its_permissions(tmp_path: Path) -> None:
+def test_fix_mends_what_is_safe_and_keeps_the_rest_of_the_file_and_its_permissions(
+    tmp_path: Path,
+) -> None:
     script = tmp_path / "train.py"
     script.write_text(WRONG)
     script.chmod(0o754)
@@ -76,7 +78,9 @@ def test_fix_keeps_line_ends_and_encoding(tmp_path: Path, newline: str, encoding
     script = tmp_path / "train.py"
     script.write_bytes(text.replace("\n", newline).encode(encoding))
     lint("--fix", script)
-    assert script.read_bytes() == text.replace(", verbose=True", "").replace("\n", newline).encode(encoding)
+    assert script.read_bytes() == text.replace(", verbose=True", "").replace("\n", newline).encode(
+        encoding
+    )
 
 
 def test_a_file_without_safe_fixes_is_not_written(tmp_path: Path) -> None:
@@ -87,7 +91,9 @@ def test_a_file_without_safe_fixes_is_not_written(tmp_path: Path) -> None:
     assert script.stat().st_mtime == 1
 
 
-def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "train.py"
     script.write_text(WRONG)
 
@@ -146,7 +152,9 @@ def test_fixing_again_changes_nothing() -> None:
 
 
 def test_the_plugin_tells_flake8_what_the_command_tells() -> None:
-    told = [(line, column + 1, text[:6]) for line, column, text, _ in Plugin(ast.parse(WRONG)).run()]
+    told = [
+        (line, column + 1, text[:6]) for line, column, text, _ in Plugin(ast.parse(WRONG)).run()
+    ]
     assert told == [(found.line, found.column, found.code) for found in lint_text(WRONG)]
 
 
@@ -169,11 +177,14 @@ def test_reading_a_script_imports_neither_it_nor_torch(tmp_path: Path) -> None:
     [
         "for batch in loader: scheduler.step(); optimizer.step()",
         "for batch in loader:\n    scheduler.step(); optimizer.step()",
-        "for batch in loader:\n    scheduler.step()\n    if batch is None: continue\n    optimizer.step()",
+        "for batch in loader:\n    scheduler.step()\n    if batch is None: continue\n    "
+        "optimizer.step()",
     ],
 )
 def test_what_can_not_be_moved_safely_is_told_and_left(loop: str) -> None:
-    text = f"from torch.optim.lr_scheduler import StepLR\nscheduler = StepLR(optimizer, 1)\n{loop}\n"
+    text = (
+        f"from torch.optim.lr_scheduler import StepLR\nscheduler = StepLR(optimizer, 1)\n{loop}\n"
+    )
     (found,) = lint_text(text)
     assert (found.code, found.is_fixable) == ("WDL001", False)
 

@@ -14,12 +14,23 @@ from warmdown.lint import RULES, fix_text, lint_text
 
 HERE = Path(__file__).parent
 LIBRARIES = Path(sysconfig.get_paths()["purelib"])
-PEERS = ("accelerate", "diffusers", "examples", "ignite", "lightning", "pytorch_accelerated", "timm", "transformers")
+PEERS = (
+    "accelerate",
+    "diffusers",
+    "examples",
+    "ignite",
+    "lightning",
+    "pytorch_accelerated",
+    "timm",
+    "transformers",
+)
 
 
 def blocks(name: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each heading of a page with its blocks of code."""
-    for section in re.split(r"^## ", (HERE / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^## ", (HERE / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[
+        1:
+    ]:
         title, _, rest = section.partition("\n")
         yield title, re.findall(r"```(?:python|fixed)\n(.*?)```", rest, flags=re.DOTALL)
 
@@ -53,7 +64,9 @@ def test_every_rule_has_a_wrong_loop_and_a_section_of_the_page() -> None:
     told = {code for title, _ in WRONG for code in re.findall(r"WDL\d+", title)}
     page = (HERE.parents[1] / "docs" / "lint.md").read_text(encoding="utf-8")
     assert told == set(RULES)
-    assert re.findall(r'^## <a id="(wdl\d+)"></a>', page, flags=re.MULTILINE) == [code.lower() for code in RULES]
+    assert re.findall(r'^## <a id="(wdl\d+)"></a>', page, flags=re.MULTILINE) == [
+        code.lower() for code in RULES
+    ]
 
 
 @pytest.mark.slow
@@ -90,7 +103,9 @@ def test_a_comment_silences_one_rule_or_all() -> None:
 
 
 def test_a_script_that_calls_itself_without_end_is_read_in_finite_time() -> None:
-    calls = "\n".join(f"def f{i}(s):\n    f{i + 1}(s)\n    f{i + 1}(s)\n    f{i + 1}(s)" for i in range(40))
+    calls = "\n".join(
+        f"def f{i}(s):\n    f{i + 1}(s)\n    f{i + 1}(s)\n    f{i + 1}(s)" for i in range(40)
+    )
     script = f"from torch.optim.lr_scheduler import StepLR\n{calls}\ndef f40(s):\n    f0(s)\nf0(StepLR(o, 1))"
     assert lint_text(script) == []
 

@@ -62,7 +62,10 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("torch.optim.lr_scheduler.warnings.warn", "not imported"),
         ("torch.optim.lr_scheduler.StepLRR", "there is no such class. Did you mean 'StepLR'?"),
         ("torch.optim.SGD", "not imported"),
-        ("torch.optim.swa_utils.AveragedModel", "no scheduler: neither a class derived from a scheduler of torch"),
+        (
+            "torch.optim.swa_utils.AveragedModel",
+            "no scheduler: neither a class derived from a scheduler of torch",
+        ),
         ("torch.optim.swa_utils.update_bn", "no scheduler"),
         ("warmdown.load", "no scheduler"),
         ("warmdown.find_rate", "no scheduler: neither a class derived from a scheduler of torch"),
@@ -76,10 +79,16 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("warmdown.schedules.nothing", "there is no such class"),
         ("timm.models.resume_checkpoint", "not imported"),
         ("timm.optim.create_optimizer", "not imported"),
-        ("transformers.Trainer", "known to make one. Name a scheduler, or allow its very module or path."),
+        (
+            "transformers.Trainer",
+            "known to make one. Name a scheduler, or allow its very module or path.",
+        ),
         ("transformers.AutoModel", "no scheduler"),
         ("transformers.optimization.Adafactor", "no scheduler"),
-        ("transformers.optimization.LambdaLR", "is borrowed from torch.optim.lr_scheduler.LambdaLR"),
+        (
+            "transformers.optimization.LambdaLR",
+            "is borrowed from torch.optim.lr_scheduler.LambdaLR",
+        ),
     ],
 )
 def test_nothing_but_schedulers_of_known_modules_is_found(path: str, said: str) -> None:
@@ -89,7 +98,11 @@ def test_nothing_but_schedulers_of_known_modules_is_found(path: str, said: str) 
 
 
 def test_a_refused_module_is_not_even_imported(marker: Path) -> None:
-    with pytest.raises(SpecError, match=r"class_path: 'foreign\.Mine': not imported.*--allow foreign\.Mine"):
+    with pytest.raises(
+        SpecError,
+        match=r"class_path: 'foreign\.Mine': not imported.*--allow "
+        r"foreign\.Mine",
+    ):
         wd.from_dict({"class_path": "foreign.Mine", "init_args": {"size": 3}})
     assert not marker.exists()
 
@@ -140,7 +153,8 @@ def test_a_name_that_is_refused_imports_nothing_of_a_library_that_imports_on_dem
         "import sys, transformers; before = set(sys.modules)\n"
         "from warmdown.planfile.classes import find\n"
         "try: find('transformers.BertModel')\n"
-        "except ValueError: print([name for name in set(sys.modules) - before if name.startswith('transformers')])\n"
+        "except ValueError: print([name for name in set(sys.modules) - before if "
+        "name.startswith('transformers')])\n"
     )
     pytest.importorskip("transformers")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -184,17 +198,22 @@ def test_a_plan_calls_nothing_of_a_library_but_its_schedulers(
     library.mkdir(parents=True)
     (library / "__init__.py").write_text(RUNS.format(marker=str(marker)))
     (library / "models.py").write_text(RESUMES)
-    monkeypatch.setenv("PYTHONPATH", f"{library.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    call = f"{{class_path: timm.models.resume_checkpoint, init_args: {{model: x, checkpoint_path: 'touch {marker}'}}}}"
-    nested = (
-        f"{{class_path: torch.optim.lr_scheduler.SequentialLR, init_args: {{milestones: [5], schedulers: [{call}]}}}}"
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{library.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     )
-    for plan in (f"run: {{total_steps: 9}}\nlr: {call}\n", f"run: {{total_steps: 9}}\nlr: {nested}\n"):
+    call = f"{{class_path: timm.models.resume_checkpoint, init_args: {{model: x, checkpoint_path: 'touch {marker}'}}}}"
+    nested = f"{{class_path: torch.optim.lr_scheduler.SequentialLR, init_args: {{milestones: [5], schedulers: [{call}]}}}}"
+    for plan in (
+        f"run: {{total_steps: 9}}\nlr: {call}\n",
+        f"run: {{total_steps: 9}}\nlr: {nested}\n",
+    ):
         assert "'timm.models.resume_checkpoint': not imported" in said_of(plan, command, tmp_path)
         assert not marker.exists()
 
 
-@pytest.mark.parametrize("file", ["timm/scheduler/__init__.py", "transformers.py", "torch.py", "mine/__init__.py"])
+@pytest.mark.parametrize(
+    "file", ["timm/scheduler/__init__.py", "transformers.py", "torch.py", "mine/__init__.py"]
+)
 def test_a_file_beside_the_plan_is_not_taken_for_a_library(file: str, tmp_path: Path) -> None:
     marker, path = tmp_path / "ran", tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,22 +222,33 @@ def test_a_file_beside_the_plan_is_not_taken_for_a_library(file: str, tmp_path: 
         (tmp_path / "timm" / "__init__.py").write_text(RUNS.format(marker=str(marker)))
     if file.startswith("mine"):
         (tmp_path / "mine-1.dist-info").mkdir()
-        (tmp_path / "mine-1.dist-info" / "entry_points.txt").write_text(f"[{classes.GROUP}]\nmine = mine:Mine\n")
+        (tmp_path / "mine-1.dist-info" / "entry_points.txt").write_text(
+            f"[{classes.GROUP}]\nmine = mine:Mine\n"
+        )
     class_path = {
         "timm/scheduler/__init__.py": "timm.scheduler.CosineLRScheduler",
         "transformers.py": "transformers.get_wsd_schedule",
         "torch.py": "torch.optim.lr_scheduler.StepLR",
         "mine/__init__.py": "mine",
     }[file]
-    said = said_of(f"run: {{total_steps: 9}}\nlr: {{class_path: {class_path}}}\n", "check", tmp_path)
-    assert "is a file of the current folder here, not an installed library. Run it from another folder, or" in said
+    said = said_of(
+        f"run: {{total_steps: 9}}\nlr: {{class_path: {class_path}}}\n", "check", tmp_path
+    )
+    assert (
+        "is a file of the current folder here, not an installed library. Run it from another "
+        "folder, or" in said
+    )
     assert not marker.exists()
 
 
 @pytest.mark.usefixtures("marker")
-def test_an_installed_entry_point_is_allowed_by_its_name_and_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_entry_point_is_allowed_by_its_name_and_its_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     point = EntryPoint(name="mine", value="foreign:Mine", group=classes.GROUP)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == classes.GROUP else [])
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda group: [point] if group == classes.GROUP else []
+    )
     assert find("mine") is find("foreign.Mine")
     with pytest.raises(ScheduleError, match="not imported"):
         find("foreign.NoScheduler")
@@ -232,11 +262,15 @@ def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
         find("torch.optim.lr_scheduler.StepLR")
 
 
-def test_a_module_that_fails_on_import_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_fails_on_import_is_said_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "broken_one.py").write_text("1 / 0")
     (tmp_path / "needs_one.py").write_text("import not_there_at_all")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ScheduleError, match="cannot be imported: ZeroDivisionError: division by zero"):
+    with pytest.raises(
+        ScheduleError, match="cannot be imported: ZeroDivisionError: division by zero"
+    ):
         find("broken_one.X", ["broken_one"])
     with pytest.raises(ScheduleError, match=r"its module needs 'not_there_at_all'\. Install it"):
         find("needs_one.X", ["needs_one"])

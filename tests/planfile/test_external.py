@@ -46,10 +46,15 @@ def stepped(make: Any, steps: int = 30, base: float = 0.05) -> list[float]:
 )
 def test_a_preview_is_what_the_real_class_does(name: str, init_args: dict[str, Any]) -> None:
     preview = wd.loads(
-        f"lr: {{class_path: torch.optim.lr_scheduler.{name}, init_args: {init_args}}}".replace("'", ""), run=RUN
+        f"lr: {{class_path: torch.optim.lr_scheduler.{name}, init_args: {init_args}}}".replace(
+            "'", ""
+        ),
+        run=RUN,
     ).over()
     values = preview.targets[0].rule.value(np.arange(30), base=0.05)
-    np.testing.assert_allclose(values, stepped(lambda o: getattr(lr_scheduler, name)(o, **init_args)), rtol=1e-14)
+    np.testing.assert_allclose(
+        values, stepped(lambda o: getattr(lr_scheduler, name)(o, **init_args)), rtol=1e-14
+    )
 
 
 def test_schedulers_inside_schedulers_share_the_optimizer() -> None:
@@ -58,7 +63,10 @@ def test_schedulers_inside_schedulers_share_the_optimizer() -> None:
         "class_path": f"{path}.SequentialLR",
         "init_args": {
             "schedulers": [
-                {"class_path": f"{path}.LinearLR", "init_args": {"start_factor": 0.1, "total_iters": 5}},
+                {
+                    "class_path": f"{path}.LinearLR",
+                    "init_args": {"start_factor": 0.1, "total_iters": 5},
+                },
                 {"class_path": f"{path}.ExponentialLR", "init_args": {"gamma": 0.9}},
             ],
             "milestones": [5],
@@ -67,7 +75,9 @@ def test_schedulers_inside_schedulers_share_the_optimizer() -> None:
 
     def real(optimizer: Any) -> Any:
         warmup = lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=5)
-        return lr_scheduler.SequentialLR(optimizer, [warmup, lr_scheduler.ExponentialLR(optimizer, 0.9)], [5])
+        return lr_scheduler.SequentialLR(
+            optimizer, [warmup, lr_scheduler.ExponentialLR(optimizer, 0.9)], [5]
+        )
 
     values = wd.from_dict(data).over(RUN)(np.arange(30)) * 0.05
     with warnings.catch_warnings():
@@ -88,7 +98,10 @@ def test_a_function_that_makes_a_scheduler_is_previewed_too() -> None:
 def test_a_class_that_counts_by_itself_is_stepped_once_an_update() -> None:
     theirs = pytest.importorskip("pytorch_accelerated.schedulers")
     init_args = {"total_num_epochs": 3, "num_update_steps_per_epoch": 10}
-    data = {"class_path": "pytorch_accelerated.schedulers.CosineLrScheduler", "init_args": init_args}
+    data = {
+        "class_path": "pytorch_accelerated.schedulers.CosineLrScheduler",
+        "init_args": init_args,
+    }
     real = stepped(lambda o: theirs.CosineLrScheduler(o, **init_args))
     preview = wd.from_dict(data, allow=["pytorch_accelerated"]).over(RUN)
     np.testing.assert_allclose(preview(np.arange(30)) * 0.05, real, rtol=1e-14)
@@ -96,7 +109,9 @@ def test_a_class_that_counts_by_itself_is_stepped_once_an_update() -> None:
 
 def test_a_scheduler_of_ours_counts_the_updates_of_the_preview() -> None:
     init_args = {"total_num_epochs": 3, "num_update_steps_per_epoch": 10}
-    preview = wd.from_dict({"class_path": "warmdown.compat.schedulers.CosineLrScheduler", "init_args": init_args})
+    preview = wd.from_dict(
+        {"class_path": "warmdown.compat.schedulers.CosineLrScheduler", "init_args": init_args}
+    )
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05)
     scheduler, real = schedulers.CosineLrScheduler(optimizer, **init_args), []
     for _ in range(30):
@@ -127,9 +142,13 @@ class Told:
 
 @pytest.mark.parametrize("in_epochs", [True, False])
 def test_a_class_in_timms_manner_is_told_the_step(in_epochs: bool) -> None:
-    preview = wd.External(class_path=f"{__name__}.Told", init_args={"in_epochs": in_epochs}, allow=(__name__,))
+    preview = wd.External(
+        class_path=f"{__name__}.Told", init_args={"in_epochs": in_epochs}, allow=(__name__,)
+    )
     sys.modules.setdefault(__name__, sys.modules[Told.__module__])
-    np.testing.assert_allclose(preview.over(wd.Run(total_steps=5))(np.arange(5)), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
+    np.testing.assert_allclose(
+        preview.over(wd.Run(total_steps=5))(np.arange(5)), [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,8 +160,12 @@ def test_a_class_in_timms_manner_is_told_the_step(in_epochs: bool) -> None:
         ("StepLR", {}, "StepLR needs 'step_size'. Give it"),
     ],
 )
-def test_what_the_class_refuses_is_told_in_its_words(name: str, init_args: dict[str, Any], said: str) -> None:
-    preview = wd.External(class_path=f"torch.optim.lr_scheduler.{name}", init_args=init_args).over(RUN)
+def test_what_the_class_refuses_is_told_in_its_words(
+    name: str, init_args: dict[str, Any], said: str
+) -> None:
+    preview = wd.External(class_path=f"torch.optim.lr_scheduler.{name}", init_args=init_args).over(
+        RUN
+    )
     with pytest.raises(ScheduleError, match=said):
         preview(0)
 
@@ -166,15 +189,26 @@ def test_arguments_are_checked_when_the_text_is_read() -> None:
 def test_placeholders_stand_in_arguments() -> None:
     data = {
         "class_path": "torch.optim.lr_scheduler.OneCycleLR",
-        "init_args": {"max_lr": "%LR% * 10", "total_steps": "%TOTAL_STEPS%", "anneal_strategy": "linear"},
+        "init_args": {
+            "max_lr": "%LR% * 10",
+            "total_steps": "%TOTAL_STEPS%",
+            "anneal_strategy": "linear",
+        },
     }
     preview = wd.from_dict(data, run=RUN)
-    assert preview.to_dict()["init_args"] == {"max_lr": 0.5, "total_steps": 30, "anneal_strategy": "linear"}
+    assert preview.to_dict()["init_args"] == {
+        "max_lr": 0.5,
+        "total_steps": 30,
+        "anneal_strategy": "linear",
+    }
     assert max(preview.over(RUN)(np.arange(30))) == pytest.approx(10)
 
 
 def test_a_preview_is_a_value() -> None:
-    data = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": "7", "gamma": "1e-1"}}
+    data = {
+        "class_path": "torch.optim.lr_scheduler.StepLR",
+        "init_args": {"step_size": "7", "gamma": "1e-1"},
+    }
     preview = wd.from_dict(data)
     same = wd.External(class_path=data["class_path"], init_args={"step_size": 7, "gamma": 0.1})  # type: ignore[arg-type]
     assert preview == same
@@ -193,19 +227,33 @@ def test_a_preview_goes_into_a_chain_and_past_its_end_it_holds() -> None:
 
 
 def test_a_run_without_a_rate_is_previewed_from_one() -> None:
-    preview = wd.External(class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5})
+    preview = wd.External(
+        class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5}
+    )
     assert preview.over(wd.Run(total_steps=3))([0, 1, 2]).tolist() == [1, 0.5, 0.25]
 
 
 def test_a_preview_walks_no_further_than_it_may() -> None:
-    preview = wd.External(class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5})
-    with pytest.raises(ScheduleError, match=r"walks at most 1,000,000 steps\. Preview a shorter run"):
+    preview = wd.External(
+        class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5}
+    )
+    with pytest.raises(
+        ScheduleError,
+        match=r"walks at most 1,000,000 steps\. Preview a shorter "
+        r"run",
+    ):
         preview.over(wd.Run(total_steps=MAX_STEPS + 1))
 
 
 def test_a_preview_is_not_for_tensors() -> None:
-    preview = wd.External(class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5}).over(RUN)
-    with pytest.raises(ScheduleError, match=r"a preview is not asked with a Tensor\. Train with the class itself"):
+    preview = wd.External(
+        class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.5}
+    ).over(RUN)
+    with pytest.raises(
+        ScheduleError,
+        match=r"a preview is not asked with a Tensor\. Train with "
+        r"the class itself",
+    ):
         preview(torch.arange(3))
 
 
@@ -213,7 +261,11 @@ def test_a_preview_does_not_drive_a_run() -> None:
     data = [{"kind": "linear", "steps": 5}, {"class_path": "torch.optim.lr_scheduler.ExponentialLR",
              "init_args": {"gamma": 0.5}}]  # fmt: skip
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(ScheduleError, match=r"Scheduler\(lr\): a preview.*Train with the class itself, or use a shape"):
+    with pytest.raises(
+        ScheduleError,
+        match=r"Scheduler\(lr\): a preview.*Train with the class "
+        r"itself, or use a shape",
+    ):
         wd.Scheduler(optimizer, wd.plan_from_dict({"lr": data}), run=RUN)
 
 
@@ -228,7 +280,8 @@ def test_without_torch_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "import warmdown as wd\n"
-        "try: wd.loads('lr: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.5}}')\n"
+        "try: wd.loads('lr: {class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: "
+        "{gamma: 0.5}}')\n"
         "except wd.SpecError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -63,20 +63,31 @@ def test_a_class_that_leaves_by_an_exception_of_the_program_is_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["Hangs", "HangsHard"])
-def test_a_class_that_hangs_is_ended_and_the_next_one_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_hangs_is_ended_and_the_next_one_is_seen(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert preview("Halves")[1] == 0.5
     began = monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(external, "LONGEST_LOOK", 0.5)
-        with pytest.raises(ScheduleError, match=rf"{name}: it took longer than 0\.5008 seconds, so it was ended"):
+        with pytest.raises(
+            ScheduleError,
+            match=rf"{name}: it took longer than 0\.5008 seconds, so "
+            rf"it was ended",
+        ):
             preview(name)
     assert monotonic() - began < 30
-    assert wd.External(class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.25}).over(RUN)(1)
+    assert wd.External(
+        class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.25}
+    ).over(RUN)(1)
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("Exits", "exit code 3"), pytest.param("Allocates", "MemoryError|exit code 137", marks=pytest.mark.slow)],
+    [
+        ("Exits", "exit code 3"),
+        pytest.param("Allocates", "MemoryError|exit code 137", marks=pytest.mark.slow),
+    ],
 )
 def test_a_class_that_ends_its_process_takes_nothing_with_it(name: str, said: str) -> None:
     with pytest.raises(ScheduleError, match=said):
@@ -84,8 +95,14 @@ def test_a_class_that_ends_its_process_takes_nothing_with_it(name: str, said: st
 
 
 def test_only_plain_data_goes_to_a_class() -> None:
-    one = wd.External(class_path="torch.optim.lr_scheduler.LambdaLR", init_args={"lr_lambda": lambda step: step})
-    with pytest.raises(ScheduleError, match=r"LambdaLR\(init_args\): Object of type function .* Give plain data"):
+    one = wd.External(
+        class_path="torch.optim.lr_scheduler.LambdaLR", init_args={"lr_lambda": lambda step: step}
+    )
+    with pytest.raises(
+        ScheduleError,
+        match=r"LambdaLR\(init_args\): Object of type function .* "
+        r"Give plain data",
+    ):
         one.over(RUN)(1)
 
 
@@ -93,7 +110,8 @@ def test_only_plain_data_goes_to_a_class() -> None:
 def test_the_process_ends_with_the_program() -> None:
     code = (
         "import warmdown as wd; from warmdown.planfile import fence\n"
-        "wd.External(class_path='torch.optim.lr_scheduler.ExponentialLR', init_args={'gamma': 0.5}).over(\n"
+        "wd.External(class_path='torch.optim.lr_scheduler.ExponentialLR', init_args={'gamma': "
+        "0.5}).over(\n"
         "    wd.Run(total_steps=3))(1)\n"
         "print(fence._fence._process.pid, flush=True)\n"
         "import os; os._exit(0) if HARD else None\n"
@@ -109,7 +127,9 @@ def test_a_process_that_was_killed_is_started_again() -> None:
     assert fence._fence._process is not None
     fence._fence._process.kill()
     fence._fence._process.wait()
-    one = wd.External(class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.125})
+    one = wd.External(
+        class_path="torch.optim.lr_scheduler.ExponentialLR", init_args={"gamma": 0.125}
+    )
     assert one.over(RUN)(1) == 0.125
 
 

@@ -14,7 +14,10 @@ DATA = {"lr": [{"kind": "linear", "steps": 5}, {"kind": "cosine"}], "betas[0]": 
     ("path", "value"),
     [
         ("lr[0].steps", {**DATA, "lr": [{"kind": "linear", "steps": 9}, {"kind": "cosine"}]}),
-        ("lr[1].end", {**DATA, "lr": [{"kind": "linear", "steps": 5}, {"kind": "cosine", "end": 9}]}),
+        (
+            "lr[1].end",
+            {**DATA, "lr": [{"kind": "linear", "steps": 5}, {"kind": "cosine", "end": 9}]},
+        ),
         ("lr[1]", {**DATA, "lr": [{"kind": "linear", "steps": 5}, 9]}),
         ("betas[0].set", {**DATA, "betas[0]": {"set": 9}}),
         ("betas[1].set", {**DATA, "betas[1]": {"set": 9}}),
@@ -35,4 +38,9 @@ def test_the_data_given_is_not_touched() -> None:
 def test_every_path_that_leads_nowhere_is_told() -> None:
     with pytest.raises(SpecError) as caught:
         changed(DATA, {"lr[2].end": 1, "lr.end": 1, "lr[0].kind.x": 1, ".": 1})
-    assert [mistake.split(":")[0] for mistake in caught.value.mistakes] == ["lr[2].end", "lr.end", "lr[0].kind.x", "."]
+    assert [mistake.split(":")[0] for mistake in caught.value.mistakes] == [
+        "lr[2].end",
+        "lr.end",
+        "lr[0].kind.x",
+        ".",
+    ]

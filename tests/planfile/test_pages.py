@@ -30,10 +30,13 @@ def test_every_plan_of_the_page_is_one_that_can_be_run(text: str) -> None:
     assert wd.loads(wd.dumps(plan)) == plan
 
 
-def test_the_mistakes_on_the_page_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mistakes_on_the_page_are_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plan.yaml").write_text(
-        "run: {total_step: 5}\nlr:\n- {kind: linaer}\n- {kind: cosine, end: ten}\n", encoding="utf-8"
+        "run: {total_step: 5}\nlr:\n- {kind: linaer}\n- {kind: cosine, end: ten}\n",
+        encoding="utf-8",
     )
     with pytest.raises(wd.SpecError) as caught:
         wd.load("plan.yaml")
@@ -59,8 +62,12 @@ def test_the_plan_of_a_section_gets_its_finding(code: str) -> None:
     assert code in found
     headings = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
     before = CHECKS[: CHECKS.index(f"### {code}\n")]
-    assert re.findall(r"^## (\w+)$", before, flags=re.MULTILINE)[-1] == headings[found[code].severity]
+    assert (
+        re.findall(r"^## (\w+)$", before, flags=re.MULTILINE)[-1] == headings[found[code].severity]
+    )
 
 
 def test_no_page_names_a_shape_that_is_not_there() -> None:
-    assert set(re.findall(r"\bkind: (\w+)[,}]", PLAN_FILES + CHECKS)) - {"linaer"} <= shapes().keys()
+    assert (
+        set(re.findall(r"\bkind: (\w+)[,}]", PLAN_FILES + CHECKS)) - {"linaer"} <= shapes().keys()
+    )

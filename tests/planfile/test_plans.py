@@ -61,7 +61,9 @@ def test_a_plan_is_the_same_after_a_journey_through_dict_json_and_yaml(plan: wd.
         ),
         (
             "lr: {groups: {head: cosine, 0: {set: 1}, '*': linear}}",
-            wd.Plan.of(lr={"head": wd.Cosine(), "0": wd.Set(wd.Constant(value=1.0)), "*": wd.Linear()}),
+            wd.Plan.of(
+                lr={"head": wd.Cosine(), "0": wd.Set(wd.Constant(value=1.0)), "*": wd.Linear()}
+            ),
         ),
         ("betas[0]: {set: 0.9}", wd.Plan.of(**BETAS)),
         ("targets: {kind: one_cycle, max_lr: 0.1}", wd.Plan.of(**ONE_CYCLE)),
@@ -70,12 +72,15 @@ def test_a_plan_is_the_same_after_a_journey_through_dict_json_and_yaml(plan: wd.
             wd.Plan.of(lr=wd.Linear(), run=wd.Run(total_steps=10000, lr=1e-3)),
         ),
         (
-            "run: {epochs: 2, steps_per_epoch: 50}\nlr: {kind: linear, steps: '%TOTAL_STEPS% // 3'}",
+            "run: {epochs: 2, steps_per_epoch: 50}\nlr: {kind: linear, steps: '%TOTAL_STEPS% // "
+            "3'}",
             wd.Plan.of(lr=wd.Linear(steps=33), run=wd.Run(epochs=2, steps_per_epoch=50)),
         ),
         (
             "run: {clock: tokens, budget: 2e9tok, tokens_per_step: 1e6}\nlr: linear",
-            wd.Plan.of(lr=wd.Linear(), run=wd.Run(clock="tokens", budget="2e9tok", tokens_per_step=1e6)),
+            wd.Plan.of(
+                lr=wd.Linear(), run=wd.Run(clock="tokens", budget="2e9tok", tokens_per_step=1e6)
+            ),
         ),
     ],
 )
@@ -90,13 +95,22 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
         ("5", ["a plan is a mapping"]),
         ("{}", ["nothing is scheduled. Give a target"]),
         ("run: {total_steps: 5}", ["nothing is scheduled. Give a target"]),
-        ("lr: 3e-4", ["lr: 3e-4 alone could mean two things. {set: 3e-4} is the value itself, {scale: 3e-4} a factor"]),
+        (
+            "lr: 3e-4",
+            [
+                "lr: 3e-4 alone could mean two things. {set: 3e-4} is the value itself, "
+                "{scale: 3e-4} a factor"
+            ],
+        ),
         ("lr: 0.1", ["lr: 0.1 alone could mean two things."]),
         ("lr: '%LR%'\nrun: {lr: 1}", ["lr: %LR% alone could mean two things."]),
         ("lr:", ["lr: nothing stands here."]),
         (
             "lr: cosine\ntargets: {kind: one_cycle}",
-            ["targets: drives lr, which stands in the plan by itself too. Leave one of the two out."],
+            [
+                "targets: drives lr, which stands in the plan by itself too. Leave one of the two "
+                "out."
+            ],
         ),
         ("lr: {set: 1, low: 2}", ["lr.low: stands beside set, which says everything."]),
         ("lr: {low: 2}", ["lr: has no scale."]),
@@ -107,12 +121,16 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
             "lr: {groups: {head: {kind: x}}, rest: 1}",
             ["lr.rest: stands beside groups.", "lr.groups.head.kind: there is no"],
         ),
-        ("lr: {kind: one_cycle}", ["lr: this drives lr and momentum. Write it at the top of the plan"]),
+        (
+            "lr: {kind: one_cycle}",
+            ["lr: this drives lr and momentum. Write it at the top of the plan"],
+        ),
         ("lr: cosine\nafter_end: stop", ["after_end: 'stop' is not one of its words."]),
         ("lr: cosine\ncount: 5", ["count: 5 is not one of its words."]),
         ("run: [1]\nlr: {kind: x}", ["run: facts are needed", "lr.kind: there is no shape 'x'."]),
         (
-            "run: {total_step: 5, epochs: 0.5, lr: x, clock: hours}\nlr: {kind: linear, stps: 5}\nwd: 1",
+            "run: {total_step: 5, epochs: 0.5, lr: x, clock: hours}\nlr: {kind: linear, stps: "
+            "5}\nwd: 1",
             [
                 "run.total_step: a run has no 'total_step'. Did you mean 'total_steps'?",
                 "run.epochs: a whole number is needed, not 0.5.",
@@ -122,12 +140,18 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
                 "wd: 1 alone could mean two things.",
             ],
         ),
-        ("run: {total_steps: 0}\nlr: cosine", ["run: Run(total_steps=0): a whole number of at least 1 is needed."]),
+        (
+            "run: {total_steps: 0}\nlr: cosine",
+            ["run: Run(total_steps=0): a whole number of at least 1 is needed."],
+        ),
         ("run: {total_steps: -5}\nlr: cosine", ["run: Run(total_steps=-5)"]),
         ("run: {budget: soon}\nlr: cosine", ["run: 'soon': not a duration."]),
         (
             "run: {total_steps: 50, epochs: 2, steps_per_epoch: 5}\nlr: {kind: linear, x: '%LR%'}",
-            ["run: Run(total_steps=50, epochs=2, steps_per_epoch=5): 2 epochs", "lr.x: Linear has no 'x'."],
+            [
+                "run: Run(total_steps=50, epochs=2, steps_per_epoch=5): 2 epochs",
+                "lr.x: Linear has no 'x'.",
+            ],
         ),
     ],
 )
@@ -144,7 +168,10 @@ def test_a_file_is_told_with_its_lines(tmp_path: Path) -> None:
     path.write_text("run: {total_steps: 10}\nlr:\n- kind: linear\n  stps: 5\n- {kind: noam}\n")
     with pytest.raises(SpecError) as caught:
         wd.load(path)
-    assert [mistake.split(": ")[0] for mistake in caught.value.mistakes] == [f"{path}:4", f"{path}:5"]
+    assert [mistake.split(": ")[0] for mistake in caught.value.mistakes] == [
+        f"{path}:4",
+        f"{path}:5",
+    ]
 
 
 def test_a_file_that_is_no_yaml_at_all_is_told_with_its_name(tmp_path: Path) -> None:
@@ -166,9 +193,15 @@ def test_a_file_that_ends_in_json_is_json(tmp_path: Path) -> None:
 
 def test_facts_of_the_caller_go_before_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text("run: {epochs: 3, steps_per_epoch: 10, lr: 0.5}\nlr: {kind: linear, steps: '%TOTAL_STEPS%'}")
-    assert wd.load(path, run=wd.Run(total_steps=77)).targets[0].rule.schedules()[0] == wd.Linear(steps=77)
-    assert wd.load(path, run=wd.Run(total_steps=77)).run == wd.Run(total_steps=77, steps_per_epoch=10, lr=0.5)
+    path.write_text(
+        "run: {epochs: 3, steps_per_epoch: 10, lr: 0.5}\nlr: {kind: linear, steps: '%TOTAL_STEPS%'}"
+    )
+    assert wd.load(path, run=wd.Run(total_steps=77)).targets[0].rule.schedules()[0] == wd.Linear(
+        steps=77
+    )
+    assert wd.load(path, run=wd.Run(total_steps=77)).run == wd.Run(
+        total_steps=77, steps_per_epoch=10, lr=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +215,9 @@ def test_facts_of_the_caller_go_before_those_of_the_file(tmp_path: Path) -> None
         ({"total_steps": 30}, {"lr": 1.0}, 30),
     ],
 )
-def test_a_length_that_is_given_replaces_every_length_of_the_file(own: Any, given: Any, length: int) -> None:
+def test_a_length_that_is_given_replaces_every_length_of_the_file(
+    own: Any, given: Any, length: int
+) -> None:
     assert wd.Run(**merged(own, given)).length == length
 
 
@@ -196,7 +231,9 @@ def test_changes_go_before_the_file(tmp_path: Path) -> None:
 
 
 def test_a_run_may_be_written_in_texts() -> None:
-    assert run_from_dict({"total_steps": "1e4", "lr": "3e-4"}) == wd.Run(total_steps=10_000, lr=3e-4)
+    assert run_from_dict({"total_steps": "1e4", "lr": "3e-4"}) == wd.Run(
+        total_steps=10_000, lr=3e-4
+    )
     with pytest.raises(SpecError, match=r"run\.total_steps: a whole number is needed, not '1\.5'"):
         run_from_dict({"total_steps": "1.5"})
 
@@ -212,7 +249,21 @@ def test_yaml_anchors_are_refused_in_a_plan() -> None:
 
 
 def test_the_journey_keeps_names_that_look_like_something_else() -> None:
-    for name in ("1e3", "5%", "no", "null", "1.0", "a: b", "- x", "ünï", "~", "0100", "1:30", "#1", " x"):
+    for name in (
+        "1e3",
+        "5%",
+        "no",
+        "null",
+        "1.0",
+        "a: b",
+        "- x",
+        "ünï",
+        "~",
+        "0100",
+        "1:30",
+        "#1",
+        " x",
+    ):
         plan = wd.Plan.of(lr={name: wd.Cosine().named(name)})
         assert wd.loads(wd.dumps(plan)) == plan
         assert from_yaml(wd.dumps(plan)).data == plan.to_dict()

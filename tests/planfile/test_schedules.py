@@ -23,7 +23,9 @@ RUN = wd.Run(total_steps=1000, steps_per_epoch=50, lr=0.1)
 
 
 @given(schedules() | open_schedules())
-def test_a_schedule_is_the_same_after_a_journey_through_dict_json_and_yaml(schedule: wd.Schedule) -> None:
+def test_a_schedule_is_the_same_after_a_journey_through_dict_json_and_yaml(
+    schedule: wd.Schedule,
+) -> None:
     data = schedule.to_dict()
     assert wd.from_dict(data) == schedule
     assert wd.from_dict(json.loads(json.dumps(data))) == schedule
@@ -47,7 +49,9 @@ def test_no_recipe_has_the_name_of_a_shape() -> None:
 
 def test_every_kind_and_recipe_can_be_named_in_a_text_except_code() -> None:
     every = {
-        word for word, kind in kinds().items() if kind.__module__.startswith("warmdown.schedules") and word[0] != "_"
+        word
+        for word, kind in kinds().items()
+        if kind.__module__.startswith("warmdown.schedules") and word[0] != "_"
     }
     named = {word for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")}
     assert named == (every | recipes().keys()) - {"function"}
@@ -64,7 +68,10 @@ def test_every_kind_and_recipe_can_be_named_in_a_text_except_code() -> None:
         (["linear", ["cosine", 0.1]], wd.Linear() >> wd.Cosine() >> wd.Constant(value=0.1)),
         ({"kind": "cosine", "end": "1e-1", "name": "decay"}, wd.Cosine(end=0.1).named("decay")),
         ({"kind": "named", "of": "cosine", "name": "decay"}, wd.Cosine().named("decay")),
-        ({"kind": "product", "factors": ["cosine", 0.1]}, wd.Product(factors=(wd.Cosine(), wd.Constant(value=0.1)))),
+        (
+            {"kind": "product", "factors": ["cosine", 0.1]},
+            wd.Product(factors=(wd.Cosine(), wd.Constant(value=0.1))),
+        ),
         ({"kind": "milestones", "at": [5, "10%", "2ep"]}, wd.Milestones(at=(5, "10%", "2ep"))),
         ({"kind": "linear", "steps": "%TOTAL_STEPS% * 0.1"}, wd.Linear(steps=100)),
         ({"kind": "linear", "steps": "%TOTAL_STEPS% / 3"}, wd.Linear(steps=333)),
@@ -74,14 +81,27 @@ def test_every_kind_and_recipe_can_be_named_in_a_text_except_code() -> None:
             wd.Cosine(steps=10).repeat(decay=0.5),
         ),
         (
-            {"kind": "repeat", "of": {"kind": "cosine", "steps": 10}, "decay": {"kind": "linear", "steps": 5}},
+            {
+                "kind": "repeat",
+                "of": {"kind": "cosine", "steps": 10},
+                "decay": {"kind": "linear", "steps": 5},
+            },
             wd.Cosine(steps=10).repeat(decay=wd.Linear(steps=5)),
         ),
-        ({"kind": "repeat", "of": {"kind": "cosine", "steps": 10}, "times": "3"}, wd.Cosine(steps=10).repeat(3)),
+        (
+            {"kind": "repeat", "of": {"kind": "cosine", "steps": 10}, "times": "3"},
+            wd.Cosine(steps=10).repeat(3),
+        ),
         ({"kind": "clipped", "of": "cosine", "low": None, "high": 1}, wd.Cosine().clip(high=1.0)),
-        ({"kind": "warmup_cosine", "warmup": "5%", "end": 0.1}, wd.warmup_cosine(warmup="5%", end=0.1)),
+        (
+            {"kind": "warmup_cosine", "warmup": "5%", "end": 0.1},
+            wd.warmup_cosine(warmup="5%", end=0.1),
+        ),
         ({"kind": "wsd", "shape": "linear"}, wd.wsd(shape="linear")),
-        ({"kind": "plateau", "metric": "loss", "patience": 5}, wd.from_dict({"kind": "plateau", "patience": 5})),
+        (
+            {"kind": "plateau", "metric": "loss", "patience": 5},
+            wd.from_dict({"kind": "plateau", "patience": 5}),
+        ),
         ({"class_path": "warmdown.Cosine", "init_args": {"end": "0.1"}}, wd.Cosine(end=0.1)),
         ({"class_path": "warmdown.warmup_cosine"}, wd.warmup_cosine()),
         ({"class_path": "warmdown.schedules.Linear", "name": "up"}, wd.Linear().named("up")),
@@ -116,25 +136,55 @@ def test_data_says_the_same_as_the_expression(data: Any, schedule: wd.Schedule) 
             ["start: a number is needed, not a list of 1.", "end: a number is"],
         ),
         ({"kind": "linear", "steps": 5.0}, ["steps: 5.0: not a duration; a bare float is refused"]),
-        ({"kind": "linear", "steps": "0.1"}, ["steps: '0.1' updates: a whole number is needed. A share of the run"]),
-        ({"kind": "linear", "steps": "%TOTAL_STEPS% - 2000"}, ["steps: -1000: a duration lies between"]),
+        (
+            {"kind": "linear", "steps": "0.1"},
+            ["steps: '0.1' updates: a whole number is needed. A share of the run"],
+        ),
+        (
+            {"kind": "linear", "steps": "%TOTAL_STEPS% - 2000"},
+            ["steps: -1000: a duration lies between"],
+        ),
         ({"kind": "linear", "end": float("nan")}, ["end: a finite number is needed, not nan."]),
         ({"kind": "linear", "end": float("inf")}, ["end: a finite number is needed, not inf."]),
         ({"kind": "linear", "end": 10**400}, ["end: a finite number is needed, not 1000"]),
         ({"kind": "linear", "end": "1e400"}, ["end: '1e400': not a finite number."]),
-        ({"kind": "linear", "end": "%TOKENS_PER_STEP%"}, ["end: '%TOKENS_PER_STEP%' needs the run's tokens_per_step"]),
-        ({"kind": "noisy", "of": "cosine", "seed": 1.5}, ["seed: a whole number is needed, not 1.5."]),
-        ({"kind": "noisy", "of": "cosine", "seed": "1.5"}, ["seed: a whole number is needed, not '1.5'."]),
+        (
+            {"kind": "linear", "end": "%TOKENS_PER_STEP%"},
+            ["end: '%TOKENS_PER_STEP%' needs the run's tokens_per_step"],
+        ),
+        (
+            {"kind": "noisy", "of": "cosine", "seed": 1.5},
+            ["seed: a whole number is needed, not 1.5."],
+        ),
+        (
+            {"kind": "noisy", "of": "cosine", "seed": "1.5"},
+            ["seed: a whole number is needed, not '1.5'."],
+        ),
         ({"kind": "milestones", "at": 50}, ["at: a list is needed, not 50."]),
-        ({"kind": "milestones", "at": [50, "x", -1]}, ["at[1]: 'x': not a duration.", "at[2]: -1: a duration lies"]),
+        (
+            {"kind": "milestones", "at": [50, "x", -1]},
+            ["at[1]: 'x': not a duration.", "at[2]: -1: a duration lies"],
+        ),
         ({"kind": "noam"}, ["noam needs 'd_model'. Give it."]),
-        ({"kind": "wsd", "shape": "linaer"}, ["shape: 'linaer' is not one of its words. Did you mean 'linear'?"]),
-        ({"kind": "one_cycle", "three_phase": "yes"}, ["three_phase: true or false is needed, not 'yes'."]),
+        (
+            {"kind": "wsd", "shape": "linaer"},
+            ["shape: 'linaer' is not one of its words. Did you mean 'linear'?"],
+        ),
+        (
+            {"kind": "one_cycle", "three_phase": "yes"},
+            ["three_phase: true or false is needed, not 'yes'."],
+        ),
         ({"kind": "cosine", "k": 0}, ["Cosine(k=0.0): a number above 0 is needed."]),
         ({"kind": "cosine", "name": " "}, ["Named(name=' '): a text that is not empty is needed."]),
         ({"kind": "slanted_triangular", "ratio": 0}, ["cannot be made: ZeroDivisionError: "]),
-        ({"kind": "one_cycle"}, ["this drives lr and momentum, not one schedule. Write it at the top"]),
-        ({"kind": "one_cycle", "name": "x"}, ["name: what drives lr and momentum has no one name."]),
+        (
+            {"kind": "one_cycle"},
+            ["this drives lr and momentum, not one schedule. Write it at the top"],
+        ),
+        (
+            {"kind": "one_cycle", "name": "x"},
+            ["name: what drives lr and momentum has no one name."],
+        ),
         (
             [
                 "cosine",
@@ -152,11 +202,19 @@ def test_data_says_the_same_as_the_expression(data: Any, schedule: wd.Schedule) 
             {"class_path": "warmdown.Cosine", "init_arg": {}},
             ["init_arg: stands beside class_path. Did you mean 'init_args'?"],
         ),
-        ({"class_path": "warmdown.Cosine", "init_args": 5}, ["init_args: a mapping is needed, not 5."]),
-        ({"class_path": "warmdown.Cosine", "init_args": {"stps": 5}}, ["init_args.stps: Cosine has no 'stps'."]),
+        (
+            {"class_path": "warmdown.Cosine", "init_args": 5},
+            ["init_args: a mapping is needed, not 5."],
+        ),
+        (
+            {"class_path": "warmdown.Cosine", "init_args": {"stps": 5}},
+            ["init_args.stps: Cosine has no 'stps'."],
+        ),
     ],
 )
-def test_every_mistake_is_told_with_its_path_and_the_way_out(data: Any, mistakes: list[str]) -> None:
+def test_every_mistake_is_told_with_its_path_and_the_way_out(
+    data: Any, mistakes: list[str]
+) -> None:
     with pytest.raises(SpecError) as caught:
         wd.from_dict(data, run=RUN)
     found = caught.value.mistakes
@@ -179,9 +237,9 @@ def test_a_huge_schedule_in_an_error_is_cut() -> None:
 
 def test_scheduler_steps_are_what_a_chain_leaves_to_its_phase() -> None:
     left = {"kind": "cosine", "steps": "%SCHEDULER_STEPS%"}
-    assert wd.from_dict([{"kind": "linear", "steps": "5%"}, left, {"kind": "linear", "steps": 50}], run=RUN) == (
-        wd.Linear(steps="5%") >> wd.Cosine(steps=900) >> wd.Linear(steps=50)
-    )
+    assert wd.from_dict(
+        [{"kind": "linear", "steps": "5%"}, left, {"kind": "linear", "steps": 50}], run=RUN
+    ) == (wd.Linear(steps="5%") >> wd.Cosine(steps=900) >> wd.Linear(steps=50))
     assert wd.from_dict(left, run=RUN) == wd.Cosine(steps=1000)
 
 
@@ -193,13 +251,18 @@ def test_a_schedule_of_ones_own_can_be_named_once_its_class_is_there() -> None:
     mine = Halves()
     assert mine.to_dict() == {"kind": "halves"}
     assert wd.from_dict({"kind": "halves"}) == mine
-    assert wd.from_dict({"kind": "chain", "members": [{"kind": "halves"}]}) == wd.Chain(members=(mine,))
+    assert wd.from_dict({"kind": "chain", "members": [{"kind": "halves"}]}) == wd.Chain(
+        members=(mine,)
+    )
 
 
 def test_data_of_other_classes_is_taken_for_what_it_is() -> None:
     data = UserDict(kind="milestones", at=UserList([np.int64(5), 7]), gamma=np.float32(0.5))
     assert wd.from_dict(data) == wd.Milestones(at=(5, 7), gamma=0.5)
-    assert wd.from_dict(UserList(["linear", MappingProxyType({"kind": "cosine"})])) == wd.Linear() >> wd.Cosine()
+    assert (
+        wd.from_dict(UserList(["linear", MappingProxyType({"kind": "cosine"})]))
+        == wd.Linear() >> wd.Cosine()
+    )
 
 
 @pytest.mark.parametrize(

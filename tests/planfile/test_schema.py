@@ -17,7 +17,9 @@ VALIDATOR = Draft202012Validator(plan_schema())
 
 
 def test_the_shipped_schema_is_current() -> None:
-    assert PATH.read_text(encoding="utf-8") == as_text(), "write it anew: python -m warmdown.planfile.schema"
+    assert PATH.read_text(encoding="utf-8") == as_text(), (
+        "write it anew: python -m warmdown.planfile.schema"
+    )
 
 
 def test_it_is_a_schema() -> None:
@@ -26,9 +28,15 @@ def test_it_is_a_schema() -> None:
 
 def test_every_shape_and_parameter_is_told() -> None:
     definitions = plan_schema()["$defs"]
-    ours = {f"kind.{word}" for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")}
+    ours = {
+        f"kind.{word}"
+        for word, shape in shapes().items()
+        if shape.__module__.startswith("warmdown.")
+    }
     assert ours <= definitions.keys()
-    assert definitions["kind.cosine"]["properties"]["k"]["description"].startswith("Order of the decay")
+    assert definitions["kind.cosine"]["properties"]["k"]["description"].startswith(
+        "Order of the decay"
+    )
 
 
 @settings(max_examples=15)

@@ -69,8 +69,16 @@ BOMB = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for 
         ("- " * 200_000, r"more than 50 levels deep"),
         ("[" + "1," * 300_000 + "]", r"more than 20,000 values"),
         ("a: " + "x" * (1 << 20), r"more than 1 MiB: too large for a plan"),
-        ("a: 1\na: 2\nb: 3\nb: 4\n", r"line 2: a: stands there twice.*\nline 4: b: stands there twice"),
-        ("a: !!python/object/apply:os.system [ls]", r"line 1: tags such as tag:yaml.org,2002:python/object"),
+        (
+            "a: 1\na: 2\nb: 3\nb: 4\n",
+            r"line 2: a: stands there twice.*\nline 4: b: stands there "
+            r"twice",
+        ),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            r"line 1: tags such as "
+            r"tag:yaml.org,2002:python/object",
+        ),
         ("a: !!float 1", r"line 1: tags such as"),
         ("? [1, 2]\n: 3", r"line 1: a key must be one word"),
         ("a: 1\n---\nb: 2", r"line 2: a second document begins"),
@@ -87,7 +95,9 @@ def test_a_hostile_or_broken_yaml_is_refused_by_name_and_place(text: str, said: 
 
 
 @pytest.mark.timeout(60)
-def test_without_the_fast_parser_the_same_is_read_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_fast_parser_the_same_is_read_and_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     text = "run: {lr: 1e-4}\nlr: [{kind: cosine, steps: 5%}, 'x', \"y\"]\n"
     fast = from_yaml(text)
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
@@ -105,7 +115,11 @@ def test_without_the_fast_parser_the_same_is_read_and_refused(monkeypatch: pytes
         ("[" * 60 + "]" * 60, r"more than 50 levels deep"),
         ("[" + "1," * 300_000 + "1]", r"more than 20,000 values"),
         ('{"a": ' + '"' + "x" * (1 << 20) + '"}', r"more than 1 MiB"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}', r"c: stands there twice.*\na: stands there twice"),
+        (
+            '{"a": 1, "b": {"c": 1, "c": 2}, "a": 2}',
+            r"c: stands there twice.*\na: stands there "
+            r"twice",
+        ),
         ("{a: 1}", r"not JSON: Expecting property name"),
         ("", r"not JSON"),
         ("9" * 5000, r"not JSON: Exceeds the limit"),
@@ -117,7 +131,9 @@ def test_a_hostile_or_broken_json_is_refused_by_name(text: str, said: str) -> No
         from_json(text)
 
 
-@pytest.mark.parametrize("text", [BOMB, "[" * 500_000, "{a: " * 200_000, "[" + "1," * 500_000 + "]"], ids=len)
+@pytest.mark.parametrize(
+    "text", [BOMB, "[" * 500_000, "{a: " * 200_000, "[" + "1," * 500_000 + "]"], ids=len
+)
 def test_a_hostile_text_takes_little_memory(text: str) -> None:
     tracemalloc.start()
     with pytest.raises(SpecError):
@@ -147,7 +163,9 @@ def test_data_that_holds_itself_is_refused() -> None:
         (b"x" * ((1 << 20) + 1), r"more than 1 MiB"),
     ],
 )
-def test_a_file_that_is_no_small_utf8_text_is_refused(tmp_path: Path, raw: bytes, said: str) -> None:
+def test_a_file_that_is_no_small_utf8_text_is_refused(
+    tmp_path: Path, raw: bytes, said: str
+) -> None:
     (tmp_path / "plan.yaml").write_bytes(raw)
     with pytest.raises(SpecError, match=said):
         read_text(tmp_path / "plan.yaml")
@@ -174,7 +192,10 @@ def test_an_endless_file_is_read_no_further_than_needed() -> None:
 
 @pytest.mark.parametrize(
     ("text", "way_out"),
-    [("lr:\n\tkind: cosine\n", "Indent with spaces"), ("lr: {kind: cosine\n", "Mend what begins in line 1")],
+    [
+        ("lr:\n\tkind: cosine\n", "Indent with spaces"),
+        ("lr: {kind: cosine\n", "Mend what begins in line 1"),
+    ],
 )
 def test_a_text_that_is_no_yaml_says_how_to_mend_it(text: str, way_out: str) -> None:
     with pytest.raises(SpecError, match=f"not YAML: .*{way_out}"):

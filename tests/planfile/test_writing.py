@@ -53,7 +53,9 @@ def test_a_plan_that_holds_code_leaves_the_old_file_as_it_was(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["plan.yaml"]
 
 
-def test_a_crash_on_the_way_leaves_the_old_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_on_the_way_leaves_the_old_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = wd.save(PLAN, tmp_path / "plan.yaml")
 
     def crash(handle: int) -> None:
@@ -67,5 +69,9 @@ def test_a_crash_on_the_way_leaves_the_old_file_as_it_was(tmp_path: Path, monkey
 
 
 def test_a_folder_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"cannot be written: No such file or directory\. Check the folder"):
+    with pytest.raises(
+        SpecError,
+        match=r"cannot be written: No such file or directory\. Check the "
+        r"folder",
+    ):
         wd.save(PLAN, tmp_path / "none" / "plan.yaml")

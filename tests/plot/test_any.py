@@ -15,11 +15,16 @@ import warmdown as wd
 from warmdown import plot
 
 NUMBERS = st.floats(-1e30, 1e30)
-ROWS = st.lists(st.tuples(st.integers(0, 10**7), st.sampled_from(["lr/0", "loss", "x"]), st.floats()), min_size=1)
+ROWS = st.lists(
+    st.tuples(st.integers(0, 10**7), st.sampled_from(["lr/0", "loss", "x"]), st.floats()),
+    min_size=1,
+)
 
 
 @given(schedule=schedules(), log=st.booleans())
-def test_any_schedule_has_a_picture_for_a_terminal_words_and_a_table(schedule: wd.Schedule, log: bool) -> None:
+def test_any_schedule_has_a_picture_for_a_terminal_words_and_a_table(
+    schedule: wd.Schedule, log: bool
+) -> None:
     text = plot.terminal(schedule, log=log, width=60)
     assert text.startswith("learning rate")
     assert max(map(len, text.splitlines())) <= 80
@@ -55,10 +60,14 @@ def test_any_height_has_an_axis_of_characters(low: float, high: float, log: bool
 @settings(max_examples=8)
 @given(low=NUMBERS, high=NUMBERS, log=st.booleans())
 def test_any_height_has_an_axis_in_a_picture(low: float, high: float, log: bool) -> None:
-    plot.figure({"lr": wd.Set(wd.Linear(start=low, end=high, steps=100))}, log=log).draw_without_rendering()
+    plot.figure(
+        {"lr": wd.Set(wd.Linear(start=low, end=high, steps=100))}, log=log
+    ).draw_without_rendering()
 
 
-@pytest.mark.parametrize("heights", [(4.7e-260, 4.7e-260), (0.0, 0.0), (-1.0, -1.0), (1.0, 1.0 + 1e-12), (-1e30, 1e30)])
+@pytest.mark.parametrize(
+    "heights", [(4.7e-260, 4.7e-260), (0.0, 0.0), (-1.0, -1.0), (1.0, 1.0 + 1e-12), (-1e30, 1e30)]
+)
 @pytest.mark.parametrize("log", [False, True])
 def test_a_height_that_is_none_has_an_axis_too(heights: tuple[float, float], log: bool) -> None:
     line = wd.Set(wd.Linear(start=heights[0], end=heights[1], steps=100))

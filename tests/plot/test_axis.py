@@ -13,7 +13,14 @@ from warmdown.plot.formatting import count, number, short_count
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(3e-4, "3e-4"), (2.5e-5, "2.5e-5"), (0.0, "0"), (-3e-4, "-3e-4"), (0.001, "0.001"), (1e-3 / 3, "3.333e-4")],
+    [
+        (3e-4, "3e-4"),
+        (2.5e-5, "2.5e-5"),
+        (0.0, "0"),
+        (-3e-4, "-3e-4"),
+        (0.001, "0.001"),
+        (1e-3 / 3, "3.333e-4"),
+    ],
 )
 def test_a_small_rate_is_not_written_as_nought(value: float, text: str) -> None:
     assert number(value) == text
@@ -40,7 +47,10 @@ def test_steps_are_counted_in_thousands_and_millions() -> None:
 def test_linear_marks_are_few_and_inside(low: float, height: float, at_most: int) -> None:
     ticks = linear_ticks(low, low + height, at_most)
     assert len(ticks) <= at_most
-    assert all(low - 1e-9 * (1 + abs(low)) <= tick <= low + height + 1e-9 * (1 + abs(low)) for tick in ticks)
+    assert all(
+        low - 1e-9 * (1 + abs(low)) <= tick <= low + height + 1e-9 * (1 + abs(low))
+        for tick in ticks
+    )
 
 
 def test_logarithmic_marks_are_powers_of_ten_or_finer_when_those_are_few() -> None:
@@ -62,14 +72,22 @@ def test_an_axis_begins_at_zero_unless_the_curve_stays_far_from_it() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.5, 30)), max_size=60), st.integers(1, 3))
-def test_names_never_overlap_each_other_nor_a_stem(names: list[tuple[float, float]], rows: int) -> None:
+def test_names_never_overlap_each_other_nor_a_stem(
+    names: list[tuple[float, float]], rows: int
+) -> None:
     names.sort()
     found = placed(names, rows, edge=110)
-    shown = [(start, start + width, row) for (start, width), row in zip(names, found, strict=True) if row is not None]
+    shown = [
+        (start, start + width, row)
+        for (start, width), row in zip(names, found, strict=True)
+        if row is not None
+    ]
     for index, (_, end, row) in enumerate(shown):
         assert end <= 110
         for start, _, other in shown[index + 1 :]:
-            assert other < row or end <= start, "a name runs into a later name of its row, or the stem of a higher one"
+            assert other < row or end <= start, (
+                "a name runs into a later name of its row, or the stem of a higher one"
+            )
 
 
 def test_the_first_name_is_kept_when_not_all_find_room() -> None:

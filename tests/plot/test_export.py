@@ -19,14 +19,24 @@ PLAN = wd.Plan.of(
 
 
 def test_there_is_one_row_for_each_update_of_each_target() -> None:
-    found = list(rows(wd.Plan.of(lr=wd.Linear(), momentum=wd.Set(wd.Linear()), run=wd.Run(total_steps=3, lr=0.3))))
-    assert [(row.step, row.target) for row in found] == [(s, t) for t in ("lr", "momentum") for s in range(3)]
+    found = list(
+        rows(
+            wd.Plan.of(
+                lr=wd.Linear(), momentum=wd.Set(wd.Linear()), run=wd.Run(total_steps=3, lr=0.3)
+            )
+        )
+    )
+    assert [(row.step, row.target) for row in found] == [
+        (s, t) for t in ("lr", "momentum") for s in range(3)
+    ]
     assert [row.value for row in found] == pytest.approx([0.3, 0.2, 0.1, 1, 2 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize("total", [1, 2, 99, 100, 101, 12_345, 10**12])
 def test_a_long_run_is_spread_over_the_rows_with_both_ends(total: int) -> None:
-    found = list(rows(wd.Plan.of(lr=wd.Linear(), run=wd.Run(total_steps=total, lr=1.0)), points=100))
+    found = list(
+        rows(wd.Plan.of(lr=wd.Linear(), run=wd.Run(total_steps=total, lr=1.0)), points=100)
+    )
     assert len(found) == min(total, 100)
     assert (found[0].step, found[-1].step) == (0, total - 1)
     assert len({row.step for row in found}) == len(found)
@@ -47,7 +57,9 @@ def test_json_is_a_list_of_the_same() -> None:
 
 
 def test_a_table_has_its_columns_under_each_other() -> None:
-    lines = as_table(rows(wd.Plan.of(lr=wd.Linear(), run=wd.Run(total_steps=1000, lr=3e-4)), points=3)).splitlines()
+    lines = as_table(
+        rows(wd.Plan.of(lr=wd.Linear(), run=wd.Run(total_steps=1000, lr=3e-4)), points=3)
+    ).splitlines()
     assert lines == [
         "step  target  value",
         "   0  lr      3e-4",

@@ -21,7 +21,9 @@ NAMES = [entry.name for entry in ENTRIES]
 def is_drawn(name: str) -> bool:
     """Say whether a public name is a shape or a recipe."""
     thing = getattr(wd, name)
-    return name in wd.recipes() or (isinstance(thing, type) and issubclass(thing, wd.Schedule) and thing != wd.Schedule)
+    return name in wd.recipes() or (
+        isinstance(thing, type) and issubclass(thing, wd.Schedule) and thing != wd.Schedule
+    )
 
 
 def test_every_public_schedule_and_recipe_is_in_the_gallery_once() -> None:
@@ -31,7 +33,9 @@ def test_every_public_schedule_and_recipe_is_in_the_gallery_once() -> None:
 def test_each_example_is_what_its_name_says() -> None:
     for entry in ENTRIES:
         if isinstance(entry.shown, type):
-            assert any(isinstance(part, entry.shown) for part in all_parts(entry.example())), entry.name
+            assert any(isinstance(part, entry.shown) for part in all_parts(entry.example())), (
+                entry.name
+            )
 
 
 def all_parts(schedule: wd.Schedule) -> Iterator[wd.Schedule]:
@@ -41,19 +45,27 @@ def all_parts(schedule: wd.Schedule) -> Iterator[wd.Schedule]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
-def test_each_picture_is_there_and_shows_what_the_schedule_does_now(entry: make_gallery.Entry) -> None:
+def test_each_picture_is_there_and_shows_what_the_schedule_does_now(
+    entry: make_gallery.Entry,
+) -> None:
     document = (DOCS / "gallery" / entry.picture).read_text(encoding="utf-8")
     told = re.search(r"<desc>(.*?)</desc>", document, flags=re.DOTALL)
     assert told is not None
-    assert unescape(told[1]) == plot.summary_of(plot.view(entry.plan(), points=500)), "run `make docs`"
+    assert unescape(told[1]) == plot.summary_of(plot.view(entry.plan(), points=500)), (
+        "run `make docs`"
+    )
 
 
 def test_the_page_is_what_its_generator_writes() -> None:
-    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == make_gallery.page(ENTRIES), "run `make docs`"
+    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == make_gallery.page(ENTRIES), (
+        "run `make docs`"
+    )
 
 
 def test_no_picture_is_left_over() -> None:
-    assert {path.name for path in (DOCS / "gallery").glob("*.svg")} == {entry.picture for entry in ENTRIES}
+    assert {path.name for path in (DOCS / "gallery").glob("*.svg")} == {
+        entry.picture for entry in ENTRIES
+    }
 
 
 def test_every_shape_with_a_formula_shows_it() -> None:

@@ -72,7 +72,9 @@ def test_a_page_is_well_formed_and_has_one_heading_of_the_first_rank(page: str) 
 def test_a_page_runs_nothing_and_loads_nothing(page: str) -> None:
     read = Reader(page)
     assert not {"script", "iframe", "object", "embed", "link", "img", "form"} & set(read.tags)
-    assert not [name for _, name, _ in read.attributes if name.startswith("on") or name in {"src", "action"}]
+    assert not [
+        name for _, name, _ in read.attributes if name.startswith("on") or name in {"src", "action"}
+    ]
     links = [value or "" for _, name, value in read.attributes if name in {"href", "xlink:href"}]
     assert all(link.startswith("#") for link in links)
     assert "url(http" not in page
@@ -83,7 +85,9 @@ def test_a_page_speaks_to_those_who_do_not_see_the_picture(page: str) -> None:
     read = Reader(page)
     assert ("html", "lang", "en") in read.attributes
     assert ("svg", "role", "img") in read.attributes
-    assert any(tag == "svg" and name == "aria-label" and value for tag, name, value in read.attributes)
+    assert any(
+        tag == "svg" and name == "aria-label" and value for tag, name, value in read.attributes
+    )
     assert "peaks at 3e-4 (update 3,000)" in read.text["desc"][0]
     assert any(text.startswith("lr starts at 1.2e-5, peaks at 3e-4") for text in read.text["p"])
     assert read.tags.count("table") == read.tags.count("caption") == 2
@@ -93,7 +97,9 @@ def test_a_page_speaks_to_those_who_do_not_see_the_picture(page: str) -> None:
 
 def test_a_page_has_the_numbers_of_phases_and_steps(page: str) -> None:
     cells = Reader(page).text["td"]
-    assert {"up", "down", "stable", "down begins, peak, lowest", "last update", "0.85"} <= set(cells)
+    assert {"up", "down", "stable", "down begins, peak, lowest", "last update", "0.85"} <= set(
+        cells
+    )
 
 
 def test_a_page_follows_the_readers_choice_of_light_or_dark(page: str) -> None:
@@ -104,13 +110,19 @@ def test_a_page_follows_the_readers_choice_of_light_or_dark(page: str) -> None:
 
 def test_names_are_text_and_never_markup() -> None:
     plan = {NASTY: wd.wsd().named(NASTY), "other": wd.Constant(value=1.0)}
-    for document in (html(plan, run=RUN, title=NASTY), html(plan, run=RUN), svg(plan, run=RUN, title=NASTY)):
+    for document in (
+        html(plan, run=RUN, title=NASTY),
+        html(plan, run=RUN),
+        svg(plan, run=RUN, title=NASTY),
+    ):
         assert "<script" not in document
         assert "<b>" not in document
     assert Reader(html(plan, run=RUN, title=NASTY)).text["h1"] == [NASTY]
 
 
-@pytest.mark.parametrize("given", [PLAN, wd.wsd_s(), {"a": wd.wsd(), "b": wd.wsd()}, wd.Cosine().repeat(90)])
+@pytest.mark.parametrize(
+    "given", [PLAN, wd.wsd_s(), {"a": wd.wsd(), "b": wd.wsd()}, wd.Cosine().repeat(90)]
+)
 def test_an_svg_is_xml_with_title_description_and_real_text(given: Any) -> None:
     root = ElementTree.fromstring(svg(given, run=RUN))
     names = [child.tag.rpartition("}")[2] for child in root]
@@ -131,7 +143,9 @@ def test_a_dark_svg_is_dark() -> None:
 @pytest.mark.parametrize(
     ("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".HTML", b"<!doctype html>")]
 )
-def test_the_ending_of_the_path_decides_the_kind(tmp_path: Path, suffix: str, begins: bytes) -> None:
+def test_the_ending_of_the_path_decides_the_kind(
+    tmp_path: Path, suffix: str, begins: bytes
+) -> None:
     path = save(PLAN, tmp_path / f"curve{suffix}", log=True)
     assert path.read_bytes().startswith(begins)
     assert [entry.name for entry in tmp_path.iterdir()] == [f"curve{suffix}"]
@@ -143,7 +157,9 @@ def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "curve.svg"
     path.write_text("old")
 

@@ -60,7 +60,9 @@ def test_one_panel_for_each_unit_top_to_bottom() -> None:
 
 def test_the_line_is_the_schedule() -> None:
     schedule = wd.warmup_cosine(end=0.1)
-    line = next(line for line in figure(schedule, run=RUN).axes[0].get_lines() if line.get_label() == "lr")
+    line = next(
+        line for line in figure(schedule, run=RUN).axes[0].get_lines() if line.get_label() == "lr"
+    )
     steps, values = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
     np.testing.assert_allclose(values, 3e-4 * schedule.over(RUN)(steps), rtol=1e-12)
     assert steps[[0, -1]].tolist() == [0, 10_000]
@@ -94,7 +96,9 @@ def test_no_text_overlaps_another_or_leaves_the_paper(name: str, log: bool) -> N
 
 
 def test_ticks_are_written_as_people_write_rates() -> None:
-    labels = [label.get_text() for label in figure(wd.warmup_cosine(), run=RUN).axes[0].get_yticklabels()]
+    labels = [
+        label.get_text() for label in figure(wd.warmup_cosine(), run=RUN).axes[0].get_yticklabels()
+    ]
     assert labels == ["0", "1e-4", "2e-4", "3e-4"]
 
 
@@ -115,7 +119,9 @@ def test_a_staircase_is_drawn_with_upright_sides() -> None:
 
 def test_the_last_value_stands_at_the_end_of_the_line_and_the_name_too_among_others() -> None:
     assert "3e-5" in words(figure(wd.warmup_cosine(end=0.1), run=RUN))
-    assert {"cosine  0", "wsd  0"} <= set(words(figure({"cosine": wd.warmup_cosine(), "wsd": wd.wsd()}, run=RUN)))
+    assert {"cosine  0", "wsd  0"} <= set(
+        words(figure({"cosine": wd.warmup_cosine(), "wsd": wd.wsd()}, run=RUN))
+    )
 
 
 def test_events_of_a_record_are_drawn_and_named() -> None:
@@ -129,7 +135,11 @@ def test_events_of_a_record_are_drawn_and_named() -> None:
 
 def test_lines_differ_by_pattern_as_well_as_by_colour() -> None:
     many = {f"plan {number}": wd.Linear(end=number / 12) for number in range(12)}
-    lines = [line for line in figure(many, run=RUN).axes[0].get_lines() if str(line.get_label()).startswith("plan")]
+    lines = [
+        line
+        for line in figure(many, run=RUN).axes[0].get_lines()
+        if str(line.get_label()).startswith("plan")
+    ]
     looks = {(line.get_color(), str(line._dash_pattern)) for line in lines}  # type: ignore[attr-defined]
     assert len(looks) == 12
     assert len({str(line._dash_pattern) for line in lines[:6]}) == 6  # type: ignore[attr-defined]
@@ -138,7 +148,8 @@ def test_lines_differ_by_pattern_as_well_as_by_colour() -> None:
 def test_drawing_leaves_no_trace_in_pyplot_or_the_settings() -> None:
     code = (
         "import matplotlib, sys\n"
-        "def settings(): return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'}\n"
+        "def settings(): return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "
+        "'backend'}\n"
         "before = settings(); import warmdown as wd; from warmdown.plot import svg, figure\n"
         "svg(wd.wsd()); figure(wd.wsd()); assert settings() == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
@@ -150,12 +161,14 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(wd.MissingExtra, match=r"plot needs matplotlib: pip install 'warmdown\[plot\]'"):
+    with pytest.raises(
+        wd.MissingExtra,
+        match=r"plot needs matplotlib: pip install "
+        r"'warmdown\[plot\]'",
+    ):
         figure(wd.wsd())
     assert wd.wsd()._repr_html_() is None
 
-
-# -- every eye ---------------------------------------------------------------------------------------------------
 
 Rgb = npt.NDArray[np.float64]
 SIGHT = {  # Machado, Oliveira & Fernandes 2009, severity 1.0, on linear light
@@ -172,12 +185,16 @@ def light(colour: str) -> Rgb:
 
 
 def contrast(one: str, other: str) -> float:
-    dark, bright = sorted(float(light(colour) @ [0.2126, 0.7152, 0.0722]) for colour in (one, other))
+    dark, bright = sorted(
+        float(light(colour) @ [0.2126, 0.7152, 0.0722]) for colour in (one, other)
+    )
     return (bright + 0.05) / (dark + 0.05)
 
 
 def lab(linear: Rgb) -> Rgb:
-    matrix = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    matrix = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
     xyz = matrix @ np.clip(linear, 0, 1) / [0.9505, 1.0, 1.089]
     x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

@@ -17,7 +17,9 @@ def test_a_short_run_is_asked_at_every_step() -> None:
     assert values.tolist() == pytest.approx([1 - step / 10 for step in range(11)])
 
 
-@pytest.mark.parametrize("schedule", [wd.warmup_cosine(end=0.1), wd.wsd(), wd.tri_stage(), wd.warmup_linear()])
+@pytest.mark.parametrize(
+    "schedule", [wd.warmup_cosine(end=0.1), wd.wsd(), wd.tri_stage(), wd.warmup_linear()]
+)
 def test_a_long_run_is_asked_at_about_2000_steps_once(schedule: wd.Schedule) -> None:
     settled, asked = schedule.over(MILLION), []
 
@@ -39,7 +41,9 @@ def test_borders_and_the_steps_before_them_are_always_asked() -> None:
 
 
 @pytest.mark.parametrize("period", [7, 100, 500, 1000])
-def test_many_restarts_fill_the_height_instead_of_showing_waves_that_are_not_there(period: int) -> None:
+def test_many_restarts_fill_the_height_instead_of_showing_waves_that_are_not_there(
+    period: int,
+) -> None:
     restarts = wd.cosine_restarts(first=period)
     steps, values = sample(restarts, 1_000_000)
     for low in range(0, 1_000_000, 50_000):
@@ -66,6 +70,8 @@ def test_thinning_keeps_ends_peaks_and_the_order_of_steps() -> None:
 
 
 def test_a_run_of_a_trillion_updates_costs_no_more_memory_than_another() -> None:
-    steps, values = sample(wd.warmup_cosine().over(wd.Run(total_steps=10**12)), 10**12, [5 * 10**10])
+    steps, values = sample(
+        wd.warmup_cosine().over(wd.Run(total_steps=10**12)), 10**12, [5 * 10**10]
+    )
     assert steps.size < 2100
     assert values[-1] == 0.0

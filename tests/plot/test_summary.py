@@ -26,8 +26,14 @@ def test_a_summary_tells_peak_end_last_update_phases_and_area() -> None:
         (wd.Constant(value=1.0), "lr stays at 3e-4 for all 1,000 updates."),
         (wd.Linear(), "lr falls from 3e-4 to 0 (update 1,000)."),
         (wd.Linear(start=0.0, end=1.0), "lr rises from 0 to 3e-4 (update 1,000)."),
-        (wd.Triangle(low=1.0, high=0.5, up=500, down=500), "lr starts at 3e-4, is lowest at 1.5e-4 (update 500) and"),
-        (wd.Triangle(up=5, down=5).repeat(100), "lr starts at 0, peaks at 3e-4 (first at update 5) and ends at 0"),
+        (
+            wd.Triangle(low=1.0, high=0.5, up=500, down=500),
+            "lr starts at 3e-4, is lowest at 1.5e-4 (update 500) and",
+        ),
+        (
+            wd.Triangle(up=5, down=5).repeat(100),
+            "lr starts at 0, peaks at 3e-4 (first at update 5) and ends at 0",
+        ),
     ],
 )
 def test_a_course_is_told_in_the_words_that_fit_it(schedule: wd.Schedule, said: str) -> None:
@@ -103,7 +109,9 @@ def test_a_record_alone_tells_from_where_to_where_it_went() -> None:
     record = wd.Record()
     for step, loss in enumerate([2.0, 3.0, 0.5, 1.0]):
         record.add(step, "loss", loss, "decay_now" if step == 2 else "")
-    assert summary(record) == ("loss went from 2 (update 0) to 1 (update 3); lowest 0.5 at 2, highest 3 at 1.")
+    assert summary(record) == (
+        "loss went from 2 (update 0) to 1 (update 3); lowest 0.5 at 2, highest 3 at 1."
+    )
     assert [(row.step, row.what) for row in table(record)] == [
         (0, "first recorded"),
         (2, "decay_now"),

@@ -18,7 +18,9 @@ BRAILLE = {chr(code) for code in range(0x2801, 0x2900)}
 
 def body(text: str) -> list[str]:
     """Return the rows of the first curve: what stands right of the axis."""
-    rows = [line for line in text.split("\n\n")[0].splitlines() if "│" in line[:13] or "┤" in line[:13]]
+    rows = [
+        line for line in text.split("\n\n")[0].splitlines() if "│" in line[:13] or "┤" in line[:13]
+    ]
     return [line[12:] for line in rows if line[11] in "│┤"]
 
 
@@ -39,7 +41,15 @@ def test_a_curve_falls_from_the_top_left_to_the_bottom_right() -> None:
 
 def test_rates_steps_phases_and_units_are_named() -> None:
     text = terminal(wd.warmup_cosine(warmup="20%"), run=RUN, width=80)
-    for word in ("learning rate", "3e-4 ┤", "1e-4 ┤", "│warmup", "│decay", "over 10,000 updates", "2,000"):
+    for word in (
+        "learning rate",
+        "3e-4 ┤",
+        "1e-4 ┤",
+        "│warmup",
+        "│decay",
+        "over 10,000 updates",
+        "2,000",
+    ):
         assert word in text
 
 
@@ -77,15 +87,23 @@ def test_colour_is_written_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) 
 def test_each_unit_has_a_curve_of_its_own() -> None:
     plan = wd.Plan.of(**ONE_CYCLE, weight_decay=wd.Set(wd.Constant(value=0.1)), run=RUN)
     heads = [block.splitlines()[0] for block in terminal(plan, width=60).split("\n\n")]
-    assert heads == [f"{unit} over 10,000 updates" for unit in ("learning rate", "momentum", "weight decay")]
+    assert heads == [
+        f"{unit} over 10,000 updates" for unit in ("learning rate", "momentum", "weight decay")
+    ]
 
 
 def test_an_assumed_length_is_said_below() -> None:
-    assert terminal(wd.Cosine()).endswith("Drawn over 1,000 updates, because the run has no length yet.")
+    assert terminal(wd.Cosine()).endswith(
+        "Drawn over 1,000 updates, because the run has no length yet."
+    )
 
 
 def test_many_restarts_fill_their_columns() -> None:
-    rows = body(terminal(wd.cosine_restarts(first=100), run=wd.Run(total_steps=1_000_000), width=60, height=6))
+    rows = body(
+        terminal(
+            wd.cosine_restarts(first=100), run=wd.Run(total_steps=1_000_000), width=60, height=6
+        )
+    )
     filled = sum(character in BRAILLE for row in rows for character in row)
     assert filled > 0.9 * 6 * 48
 
@@ -105,7 +123,13 @@ def test_a_sparkline_is_the_shape_in_one_line(given: wd.Schedule | list[float], 
 
 
 def test_every_recipe_and_shape_has_a_sparkline() -> None:
-    for schedule in (wd.wsd(), wd.one_cycle()["lr"].of, wd.Staircase(), wd.Chebyshev(), wd.cosine_restarts()):
+    for schedule in (
+        wd.wsd(),
+        wd.one_cycle()["lr"].of,
+        wd.Staircase(),
+        wd.Chebyshev(),
+        wd.cosine_restarts(),
+    ):
         assert len(sparkline(schedule)) == 24
 
 

@@ -27,7 +27,9 @@ def recorded(factor: float = 1.0) -> wd.Record:
 
 def test_a_schedule_drives_the_learning_rate_of_the_run() -> None:
     scene = view(RECIPE, run=RUN)
-    assert [(panel.unit, [line.label for line in panel.lines]) for panel in scene.panels] == [("learning rate", ["lr"])]
+    assert [(panel.unit, [line.label for line in panel.lines]) for panel in scene.panels] == [
+        ("learning rate", ["lr"])
+    ]
     assert np.max(scene.lines[0].values) == 3e-4
     assert scene.stop == 1000
 
@@ -51,7 +53,10 @@ def test_numbers_of_one_unit_share_a_panel_and_others_do_not() -> None:
 
 
 def test_the_targets_of_one_cycle_are_drawn_as_they_are() -> None:
-    assert [panel.unit for panel in view(wd.one_cycle(), run=RUN).panels] == ["learning rate", "momentum"]
+    assert [panel.unit for panel in view(wd.one_cycle(), run=RUN).panels] == [
+        "learning rate",
+        "momentum",
+    ]
 
 
 def test_candidates_by_name_are_compared_in_one_panel() -> None:
@@ -70,7 +75,10 @@ def test_plans_by_name_are_compared_target_by_target() -> None:
 def test_each_group_has_its_own_line_at_its_own_base() -> None:
     steps = wd.Milestones(gamma=0.5, at=(50, 100, 150))
     scene = view(steps, groups={"unet": 1e-4, "embedding": {"lr": 1e-3}})
-    assert {line.label: line.values[0] for line in scene.lines} == {"lr/unet": 1e-4, "lr/embedding": 1e-3}
+    assert {line.label: line.values[0] for line in scene.lines} == {
+        "lr/unet": 1e-4,
+        "lr/embedding": 1e-3,
+    }
 
 
 def test_the_first_target_that_fits_a_group_counts() -> None:
@@ -87,7 +95,10 @@ def test_a_group_is_found_by_its_place_too() -> None:
 
 def test_phases_are_those_inside_the_run_and_what_is_held_after_them() -> None:
     phases = view(wd.Linear(start=0.0, end=1.0, steps=50).named("warmup"), run=RUN).lines[0].phases
-    assert [(phase.name, phase.start, phase.stop) for phase in phases] == [("warmup", 0, 50), ("held", 50, 1000)]
+    assert [(phase.name, phase.start, phase.stop) for phase in phases] == [
+        ("warmup", 0, 50),
+        ("held", 50, 1000),
+    ]
 
 
 def test_lines_with_different_phases_share_none() -> None:
@@ -139,7 +150,12 @@ def test_steps_are_named_by_the_clock() -> None:
 def test_what_was_recorded_stands_beside_what_was_planned_at_the_base_it_had() -> None:
     scene = view(wd.Plan.of(lr=RECIPE, run=wd.Run(total_steps=1000)), record=recorded())
     rate, loss = scene.panels
-    assert [line.label for line in rate.lines] == ["lr/body", "lr/head", "lr/body (recorded)", "lr/head (recorded)"]
+    assert [line.label for line in rate.lines] == [
+        "lr/body",
+        "lr/head",
+        "lr/body (recorded)",
+        "lr/head (recorded)",
+    ]
     assert [line.values[50] for line in rate.lines] == pytest.approx([1e-4, 1e-3, 1e-4, 1e-3])
     assert [line.label for line in loss.lines] == ["loss"]
 
@@ -176,8 +192,17 @@ def test_a_loss_that_falls_through_decades_is_read_by_them_and_a_rate_is_not() -
 
 
 @pytest.mark.parametrize(
-    "schedule", [wd.ExponentialDecay(gamma=2.0), wd.Linear(start=1e308, end=-1e308), wd.Staircase(gamma=1e300, every=1)]
+    "schedule",
+    [
+        wd.ExponentialDecay(gamma=2.0),
+        wd.Linear(start=1e308, end=-1e308),
+        wd.Staircase(gamma=1e300, every=1),
+    ],
 )
 def test_values_too_large_for_an_axis_are_refused_with_the_step(schedule: wd.Schedule) -> None:
-    with pytest.raises(wd.ScheduleError, match=r"plot: lr is .* at update [\d,]+: too large to draw"):
+    with pytest.raises(
+        wd.ScheduleError,
+        match=r"plot: lr is .* at update [\d,]+: too large to "
+        r"draw",
+    ):
         view(schedule, run=wd.Run(total_steps=10_000))

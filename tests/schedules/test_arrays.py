@@ -42,7 +42,9 @@ def test_a_tensor_keeps_its_shape_and_a_float_tensor_its_precision() -> None:
 
 
 def test_a_compiled_formula_equals_the_plain_one() -> None:
-    compiled = torch.compile(lambda step: PLAN.evaluate(step, _torch_names()), backend="eager", fullgraph=True)
+    compiled = torch.compile(
+        lambda step: PLAN.evaluate(step, _torch_names()), backend="eager", fullgraph=True
+    )
     steps = torch.arange(0, 1000, 13, dtype=torch.float64)
     assert torch.equal(compiled(steps), PLAN(steps))
 

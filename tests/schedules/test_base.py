@@ -19,7 +19,9 @@ def test_a_number_gives_a_float_and_an_array_gives_an_array() -> None:
     assert values.tolist() == [1.0, 0.75, 0.5, 0.25]
 
 
-@pytest.mark.parametrize("steps", [[0, 2], (0, 2), range(0, 3, 2), np.array([0, 2], dtype=np.int32)])
+@pytest.mark.parametrize(
+    "steps", [[0, 2], (0, 2), range(0, 3, 2), np.array([0, 2], dtype=np.int32)]
+)
 def test_whatever_lists_steps_is_an_array(steps: Any) -> None:
     assert wd.Linear(steps=4)(steps).tolist() == [1.0, 0.5]
 
@@ -31,7 +33,11 @@ def test_an_array_longer_than_one_block_equals_its_parts() -> None:
 
 
 def test_an_open_length_is_refused_with_the_way_out() -> None:
-    with pytest.raises(wd.ScheduleError, match=r"Linear\(.*steps='5%'\): its lengths are still open. Call .over\("):
+    with pytest.raises(
+        wd.ScheduleError,
+        match=r"Linear\(.*steps='5%'\): its lengths are still "
+        r"open. Call .over\(",
+    ):
         wd.Linear(steps="5%")(0)
 
 
@@ -46,7 +52,11 @@ def test_what_does_not_fit_says_both_numbers() -> None:
 
 
 def test_a_missing_fact_names_the_schedule_that_needs_it() -> None:
-    with pytest.raises(wd.RunError, match=r"Linear\(.*steps='2ep'\): .*Give Run\(steps_per_epoch=…\)"):
+    with pytest.raises(
+        wd.RunError,
+        match=r"Linear\(.*steps='2ep'\): .*Give "
+        r"Run\(steps_per_epoch=…\)",
+    ):
         wd.Linear(steps="2ep").over(wd.Run(total_steps=100))
 
 
@@ -83,7 +93,11 @@ def test_a_zero_length_is_legal_and_already_at_its_end() -> None:
 
 
 def test_the_direction_names_a_phase_that_has_no_name() -> None:
-    plan = wd.Linear(start=0.0, end=1.0, steps=2) >> wd.Constant(value=1.0, steps=3) >> wd.Cosine(steps=4)
+    plan = (
+        wd.Linear(start=0.0, end=1.0, steps=2)
+        >> wd.Constant(value=1.0, steps=3)
+        >> wd.Cosine(steps=4)
+    )
     assert [(phase.name, phase.start, phase.stop) for phase in plan.phases()] == [
         ("warmup", 0, 2), ("stable", 2, 5), ("decay", 5, 9),
     ]  # fmt: skip

@@ -10,7 +10,9 @@ RUN = wd.Run(total_steps=1000)
 
 
 def test_a_chain_measures_shares_rests_and_numbers_together() -> None:
-    plan = wd.Linear(start=0.0, end=1.0, steps="5%") >> wd.Constant(value=1.0) >> wd.Cosine(steps=200)
+    plan = (
+        wd.Linear(start=0.0, end=1.0, steps="5%") >> wd.Constant(value=1.0) >> wd.Cosine(steps=200)
+    )
     assert [(phase.name, phase.start, phase.stop) for phase in plan.over(RUN).phases()] == [
         ("warmup", 0, 50), ("stable", 50, 800), ("decay", 800, 1000),
     ]  # fmt: skip
@@ -18,7 +20,11 @@ def test_a_chain_measures_shares_rests_and_numbers_together() -> None:
 
 def test_phases_longer_than_the_run_show_the_numbers() -> None:
     plan = wd.Linear(steps=700) >> wd.Cosine(steps=500)
-    with pytest.raises(wd.ScheduleError, match=r"need 700 \+ 500 = 1200 steps, and the run has 1000"):
+    with pytest.raises(
+        wd.ScheduleError,
+        match=r"need 700 \+ 500 = 1200 steps, and the run has "
+        r"1000",
+    ):
         plan.over(RUN)
 
 
@@ -74,14 +80,18 @@ def test_a_sum_of_constants_never_needs_a_length() -> None:
     assert (wd.Constant(value=1.0) + 2).over(wd.Run())(0) == 3.0
 
 
-@pytest.mark.parametrize("scaled", [wd.Constant(value=1.0, steps=10) * 0.5, wd.Constant(value=0.25, steps="1%") + 0.25])
+@pytest.mark.parametrize(
+    "scaled", [wd.Constant(value=1.0, steps=10) * 0.5, wd.Constant(value=0.25, steps="1%") + 0.25]
+)
 def test_a_constant_keeps_its_length_when_it_is_scaled(scaled: wd.Schedule) -> None:
     plan = (scaled >> wd.Linear(start=0.5, end=0.0)).over(RUN)
     assert [phase.start for phase in plan.phases()] == [0, 10]
     assert plan([0, 9, 10]).tolist() == [0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize(("total", "seams"), [(6, [0, 2, 3, 5]), (10, [0, 3, 5, 8]), (14, [0, 4, 7, 11])])
+@pytest.mark.parametrize(
+    ("total", "seams"), [(6, [0, 2, 3, 5]), (10, [0, 3, 5, 8]), (14, [0, 4, 7, 11])]
+)
 def test_shares_of_the_whole_fit_into_a_run_of_any_length(total: int, seams: list[int]) -> None:
     quarter = wd.Linear(steps="25%")
     plan = wd.Chain.of(quarter, quarter.named("second"), quarter * 0.5, quarter.clip(low=0.0)).over(
@@ -100,7 +110,11 @@ def test_rounding_makes_no_room_for_what_is_too_long() -> None:
 
 def test_two_halves_in_epochs_fit_into_an_odd_epoch() -> None:
     half = wd.Linear(steps="0.5ep").delay(0)
-    with pytest.raises(wd.ScheduleError, match=r"3 \+ 3 = 6"):  # what is delayed has another length than its steps
+    with pytest.raises(
+        wd.ScheduleError, match=r"3 \+ 3 = 6"
+    ):  # what is delayed has another length than its steps
         (half >> half).over(wd.Run(total_steps=5, steps_per_epoch=5))
-    plan = (wd.Linear(steps="0.5ep") >> wd.Linear(steps="0.5ep")).over(wd.Run(total_steps=5, steps_per_epoch=5))
+    plan = (wd.Linear(steps="0.5ep") >> wd.Linear(steps="0.5ep")).over(
+        wd.Run(total_steps=5, steps_per_epoch=5)
+    )
     assert [phase.stop for phase in plan.phases()] == [3, 5]

@@ -12,7 +12,10 @@ import warmdown as wd
 POINTS: list[tuple[wd.Schedule, dict[int, float]]] = [
     (wd.Constant(value=0.3), {0: 0.3, 10**9: 0.3}),
     (wd.Linear(start=1.0, end=0.0, steps=4), {0: 1.0, 1: 0.75, 4: 0.0, 9: 0.0}),
-    (wd.Cosine(start=1.0, end=0.0, steps=4), {0: 1.0, 1: 0.8535533905932737, 2: 0.5, 4: 0.0, 9: 0.0}),
+    (
+        wd.Cosine(start=1.0, end=0.0, steps=4),
+        {0: 1.0, 1: 0.8535533905932737, 2: 0.5, 4: 0.0, 9: 0.0},
+    ),
     (wd.Cosine(start=0.0, end=1.0, steps=4), {0: 0.0, 2: 0.5, 4: 1.0}),
     (wd.Cosine(start=1.0, end=0.0, steps=4, k=2.0), {2: 0.8535533905932737, 4: 0.0}),
     (wd.Cosine(start=1.0, end=0.0, steps=4, exponent=2.0), {0: 1.0, 2: 0.25, 4: 0.0}),
@@ -39,7 +42,9 @@ POINTS: list[tuple[wd.Schedule, dict[int, float]]] = [
 
 
 @pytest.mark.parametrize(("curve", "points"), POINTS)
-def test_a_curve_passes_through_the_points_of_its_formula(curve: wd.Schedule, points: dict[int, float]) -> None:
+def test_a_curve_passes_through_the_points_of_its_formula(
+    curve: wd.Schedule, points: dict[int, float]
+) -> None:
     assert {step: curve(step) for step in points} == pytest.approx(points, rel=1e-9, abs=1e-12)
 
 

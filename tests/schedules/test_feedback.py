@@ -27,9 +27,6 @@ def levels(schedule: Any, steps: int) -> list[float]:
     return [schedule(step) for step in range(steps)]
 
 
-# -- plateau -----------------------------------------------------------------------------------------------------
-
-
 def test_a_plateau_falls_after_its_patience_and_past_values_stay() -> None:
     plateau = told(wd.Plateau(factor=0.5, patience=2), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
     assert levels(plateau, 6) == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]
@@ -39,7 +36,9 @@ def test_a_plateau_falls_after_its_patience_and_past_values_stay() -> None:
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
 @given(losses=LOSSES)
-def test_a_plateau_falls_when_torchs_does(mode: Any, threshold_mode: Any, losses: list[float]) -> None:
+def test_a_plateau_falls_when_torchs_does(
+    mode: Any, threshold_mode: Any, losses: list[float]
+) -> None:
     facts: dict[str, Any] = {
         "mode": mode, "factor": 0.5, "patience": 2, "threshold": 0.01, "threshold_mode": threshold_mode, "cooldown": 1,
     }  # fmt: skip
@@ -115,9 +114,6 @@ def test_a_plateau_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -
         wd.Plateau(**wrong)
 
 
-# -- greedy ------------------------------------------------------------------------------------------------------
-
-
 @given(
     losses=st.lists(st.floats(0.01, 10.0).map(lambda x: round(x, 3)), min_size=1, max_size=60),
     patience=st.integers(0, 3),
@@ -126,7 +122,14 @@ def test_greedy_rises_and_falls_when_transformers_does(losses: list[float], pati
     optimization = pytest.importorskip("transformers.optimization")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     theirs = optimization.GreedyLR(
-        optimizer, factor=0.5, patience=patience, cooldown=1, warmup=2, min_lr=0.1, max_lr=4.0, reset_start=10**9
+        optimizer,
+        factor=0.5,
+        patience=patience,
+        cooldown=1,
+        warmup=2,
+        min_lr=0.1,
+        max_lr=4.0,
+        reset_start=10**9,
     )
     ours = wd.Greedy(factor=0.5, patience=patience, cooldown=1, pause=2, low=0.1, high=4.0)
     for step, loss in enumerate(losses):
@@ -162,8 +165,6 @@ def test_a_greedy_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) ->
         wd.Greedy(**wrong)
 
 
-# -- inside a composition ----------------------------------------------------------------------------------------
-
 PLATEAU = wd.Plateau(factor=0.5, patience=1)
 FLAT = [1.0] * 30
 
@@ -193,7 +194,9 @@ def test_under_a_cosine_both_are_multiplied() -> None:
     ],
     ids=lambda given: type(given).__name__ if isinstance(given, wd.Schedule) else str(given),
 )
-def test_wherever_it_stands_it_hears_from_its_own_beginning_on(wrapped: wd.Schedule, first_fall: int) -> None:
+def test_wherever_it_stands_it_hears_from_its_own_beginning_on(
+    wrapped: wd.Schedule, first_fall: int
+) -> None:
     whole = told(wrapped, FLAT[: first_fall + 1])
     assert whole(first_fall) == pytest.approx(0.5)
     assert whole(first_fall - 1) == 1.0
@@ -222,7 +225,9 @@ def test_the_schedule_given_stays_as_it_was() -> None:
 
 
 def test_what_was_observed_is_no_part_of_the_plan_and_can_be_recalled() -> None:
-    whole = (wd.Linear(start=0.0, end=1.0, steps=2) >> PLATEAU) * wd.Plateau(metric="other", patience=0)
+    whole = (wd.Linear(start=0.0, end=1.0, steps=2) >> PLATEAU) * wd.Plateau(
+        metric="other", patience=0
+    )
     heard = told(whole, FLAT)
     assert heard.to_dict() == whole.to_dict()
     assert repr(heard) == repr(whole)

@@ -49,7 +49,9 @@ def test_before_its_start_the_first_value_holds(schedule: wd.Schedule) -> None:
 
 
 @given(first=curves(), second=schedules(), step=st.integers(0, 500))
-def test_a_chain_is_its_first_part_and_then_its_second(first: wd.Schedule, second: wd.Schedule, step: int) -> None:
+def test_a_chain_is_its_first_part_and_then_its_second(
+    first: wd.Schedule, second: wd.Schedule, step: int
+) -> None:
     seam = first.length
     assert seam is not None
     expected = first(step) if step < seam else second(step - seam)
@@ -62,7 +64,9 @@ def test_chaining_is_associative(a: wd.Schedule, b: wd.Schedule, c: wd.Schedule)
 
 
 @given(a=schedules(), b=schedules(), step=st.integers(0, 500))
-def test_products_and_sums_are_those_of_the_values(a: wd.Schedule, b: wd.Schedule, step: int) -> None:
+def test_products_and_sums_are_those_of_the_values(
+    a: wd.Schedule, b: wd.Schedule, step: int
+) -> None:
     assert (a * b)(step) == pytest.approx(a(step) * b(step), rel=1e-12)
     assert (a + b)(step) == pytest.approx(a(step) + b(step), rel=1e-12)
 
@@ -123,7 +127,9 @@ def test_the_laws_draw_every_public_kind() -> None:
 
     settings(max_examples=600)(collect)()
     unserialised = {"Function", "External"}
-    assert {kind.__name__ for kind in kinds().values() if not kind.__name__.startswith("_")} - drawn <= unserialised
+    assert {
+        kind.__name__ for kind in kinds().values() if not kind.__name__.startswith("_")
+    } - drawn <= unserialised
 
 
 def _all_parts(schedule: wd.Schedule) -> list[wd.Schedule]:

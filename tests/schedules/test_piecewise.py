@@ -40,12 +40,16 @@ def test_a_milestone_named_twice_counts_twice() -> None:
 
 
 def test_milestones_may_be_shares_of_the_run() -> None:
-    assert wd.Milestones(at=("50%", "75%")).over(wd.Run(total_steps=200)) == wd.Milestones(at=(100, 150))
+    assert wd.Milestones(at=("50%", "75%")).over(wd.Run(total_steps=200)) == wd.Milestones(
+        at=(100, 150)
+    )
 
 
 @pytest.mark.parametrize("kind", [wd.Milestones, wd.Table])
 def test_the_rest_is_no_step_to_begin_at(kind: Any) -> None:
-    schedule = kind(at=("rest",)) if kind is wd.Milestones else kind(at=("rest",), values=(1.0, 2.0))
+    schedule = (
+        kind(at=("rest",)) if kind is wd.Milestones else kind(at=("rest",), values=(1.0, 2.0))
+    )
     with pytest.raises(wd.ScheduleError, match="'rest' is a length, not a step"):
         schedule.over(wd.Run(total_steps=10))
 

@@ -12,7 +12,9 @@ import pytest
 import warmdown as wd
 
 N = 1_000_000
-STEPS = sorted({0, 1, 2, 3, 10, 499_999, 500_000, N // 3, N - 3, N - 2, N - 1, N, *range(7, N, 9_973)})
+STEPS = sorted(
+    {0, 1, 2, 3, 10, 499_999, 500_000, N // 3, N - 3, N - 2, N - 1, N, *range(7, N, 9_973)}
+)
 START, END = 1.0, 0.1
 
 mp = mpmath.mp.clone()
@@ -38,14 +40,32 @@ def _hyperbola(k: Any, upper: int) -> Any:
 
 FALLING: dict[str, tuple[wd.Schedule, Reference]] = {
     "linear": (wd.Linear(start=START, end=END, steps=N), _share(lambda t: 1 - t)),
-    "cosine": (wd.Cosine(start=START, end=END, steps=N), _share(lambda t: (1 + mp.cos(mp.pi * t)) / 2)),
-    "k-decay": (wd.Cosine(start=START, end=END, steps=N, k=2.0), _share(lambda t: (1 + mp.cos(mp.pi * t**2)) / 2)),
-    "polynomial": (wd.Polynomial(start=START, end=END, steps=N, power=2.0), _share(lambda t: (1 - t) ** 2)),
-    "1-square": (wd.Polynomial(start=START, end=END, steps=N, power=1.0, k=2.0), _share(lambda t: 1 - t**2)),
+    "cosine": (
+        wd.Cosine(start=START, end=END, steps=N),
+        _share(lambda t: (1 + mp.cos(mp.pi * t)) / 2),
+    ),
+    "k-decay": (
+        wd.Cosine(start=START, end=END, steps=N, k=2.0),
+        _share(lambda t: (1 + mp.cos(mp.pi * t**2)) / 2),
+    ),
+    "polynomial": (
+        wd.Polynomial(start=START, end=END, steps=N, power=2.0),
+        _share(lambda t: (1 - t) ** 2),
+    ),
+    "1-square": (
+        wd.Polynomial(start=START, end=END, steps=N, power=1.0, k=2.0),
+        _share(lambda t: 1 - t**2),
+    ),
     "1-sqrt": (wd.Sqrt(start=START, end=END, steps=N), _share(lambda t: 1 - mp.sqrt(t))),
-    "rex": (wd.Rex(start=START, end=END, steps=N, d=0.875), _share(lambda t: (1 - t) / (1 - mp.mpf(0.875) * t))),
+    "rex": (
+        wd.Rex(start=START, end=END, steps=N, d=0.875),
+        _share(lambda t: (1 - t) / (1 - mp.mpf(0.875) * t)),
+    ),
     "tanh": (wd.Tanh(start=START, end=END, steps=N), _share(_tanh)),
-    "log": (wd.Log(start=START, end=END, steps=N), _share(lambda t: 1 - mp.log(1 + t * N) / mp.log(1 + N))),
+    "log": (
+        wd.Log(start=START, end=END, steps=N),
+        _share(lambda t: 1 - mp.log(1 + t * N) / mp.log(1 + N)),
+    ),
     "exponential": (
         wd.Exponential(start=START, end=0.0009765625, steps=N),
         lambda k: mp.mpf(0.0009765625) ** (mp.mpf(k) / N),
@@ -61,7 +81,10 @@ FALLING: dict[str, tuple[wd.Schedule, Reference]] = {
     "exponential decay": (wd.ExponentialDecay(gamma=0.99999), lambda k: mp.mpf(0.99999) ** k),
     "inverse time": (wd.InverseTime(rate=0.5, every=1000), lambda k: 1 / (1 + mp.mpf(k) / 2000)),
     "inverse sqrt": (wd.InverseSqrt(timescale=1000), lambda k: mp.sqrt(mp.mpf(1000) / (1000 + k))),
-    "power": (wd.Power(timescale=1000, exponent=0.75), lambda k: (mp.mpf(1000) / (1000 + k)) ** mp.mpf(0.75)),
+    "power": (
+        wd.Power(timescale=1000, exponent=0.75),
+        lambda k: (mp.mpf(1000) / (1000 + k)) ** mp.mpf(0.75),
+    ),
     "staircase": (wd.Staircase(gamma=0.5, every=1000), lambda k: mp.mpf(0.5) ** (k // 1000)),
 }
 

@@ -80,18 +80,24 @@ def test_one_cycle_moves_momentum_against_the_rate() -> None:
 
 def test_one_cycle_in_three_phases_comes_down_as_it_went_up() -> None:
     lr = wd.one_cycle(three_phase=True, shape="linear", momentum=None)["lr"].over(RUN)
-    assert [lr.value(step, base=1.0) for step in (0, 300, 600, 1000)] == pytest.approx([0.04, 1.0, 0.04, 4e-6])
+    assert [lr.value(step, base=1.0) for step in (0, 300, 600, 1000)] == pytest.approx(
+        [0.04, 1.0, 0.04, 4e-6]
+    )
 
 
 def test_noam_is_the_formula_of_its_paper() -> None:
     plan = wd.noam(d_model=64, warmup=50)
     step = np.arange(1, 400)
-    np.testing.assert_allclose(plan(step - 1), 64**-0.5 * np.minimum(step**-0.5, step * 50**-1.5), rtol=1e-12)
+    np.testing.assert_allclose(
+        plan(step - 1), 64**-0.5 * np.minimum(step**-0.5, step * 50**-1.5), rtol=1e-12
+    )
 
 
 def test_the_infinite_schedule_holds_its_constant_for_as_long_as_the_run_lasts() -> None:
     for total in (1000, 100_000):
-        plan = wd.infinite(warmup=10, cooldown=100, anneal=100, constant=0.4).over(wd.Run(total_steps=total))
+        plan = wd.infinite(warmup=10, cooldown=100, anneal=100, constant=0.4).over(
+            wd.Run(total_steps=total)
+        )
         assert set(plan(np.arange(110, total - 100)).tolist()) == {0.4}
 
 

@@ -46,7 +46,11 @@ def test_a_graft_scales_the_value_reached_at_any_step() -> None:
 
 
 def test_a_graft_at_the_rest_ends_with_the_run() -> None:
-    plan = wd.InverseSqrt(timescale=10).graft(wd.Linear(steps="10%"), at="rest").over(wd.Run(total_steps=100))
+    plan = (
+        wd.InverseSqrt(timescale=10)
+        .graft(wd.Linear(steps="10%"), at="rest")
+        .over(wd.Run(total_steps=100))
+    )
     assert plan.length == 100
     assert [phase.start for phase in plan.phases()] == [0, 90]
     with pytest.raises(wd.ScheduleError, match="where does the tail of 10 steps begin"):

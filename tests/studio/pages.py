@@ -63,7 +63,12 @@ class Simulated:
         async with user_simulation(root) as user:
             user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: self.found}
             await user.open("/")
-            await until(lambda: "Start with your situation" in shown(user) or "Groups and base values" in shown(user))
+            await until(
+                lambda: (
+                    "Start with your situation" in shown(user)
+                    or "Groups and base values" in shown(user)
+                )
+            )
             yield user
 
 
@@ -71,7 +76,11 @@ def shown(user: User) -> str:
     """Return every text that the page shows, a line each."""
     assert user.client is not None
     elements = user.client.elements.values()
-    return "\n".join(element._text for element in elements if isinstance(element._text, str) and _is_visible(element))
+    return "\n".join(
+        element._text
+        for element in elements
+        if isinstance(element._text, str) and _is_visible(element)
+    )
 
 
 def _is_visible(element: Any) -> bool:
@@ -93,9 +102,6 @@ async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
             last = error
         await asyncio.sleep(0.02)
     raise AssertionError(f"it did not come to be so within {seconds:g} seconds") from last
-
-
-# -- the real page -----------------------------------------------------------------------------------------------
 
 
 def serve(folder: Path, *options: str) -> Server:
@@ -149,7 +155,8 @@ def text_has(tab: Page, *parts: str) -> None:
     press(tab, "tab-take")
     pattern = "[^]*".join(re.escape(part) for part in parts)
     tab.wait_for_function(
-        "pattern => new RegExp(pattern).test(document.querySelector('[data-mark=text]')?.textContent ?? '')",
+        "pattern => new "
+        "RegExp(pattern).test(document.querySelector('[data-mark=text]')?.textContent ?? '')",
         arg=pattern,
     )
 

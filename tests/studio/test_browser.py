@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_the_documents_example_is_typed_into_an_empty_window_and_its_table_read_back(tab: Page) -> None:
+def test_the_documents_example_is_typed_into_an_empty_window_and_its_table_read_back(
+    tab: Page,
+) -> None:
     press(tab, "pick-class")
     field(tab, "t0.p0.@path").fill("torch.optim.lr_scheduler.MultiStepLR")
-    field(tab, "t0.p0.milestones").fill("50,100,150", timeout=120_000)  # torch is imported meanwhile
+    field(tab, "t0.p0.milestones").fill(
+        "50,100,150", timeout=120_000
+    )  # torch is imported meanwhile
     field(tab, "t0.p0.gamma").fill(".5")
     field(tab, "run.total_steps").fill("200")
     field(tab, "g0.name").fill("LoRA Unet")

@@ -31,7 +31,9 @@ class Screens:
         """Look at what is shown now."""
         from axe_playwright_python.sync_playwright import Axe
 
-        self.tab.evaluate("Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))")
+        self.tab.evaluate(
+            "Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))"
+        )
         for one in Axe().run(self.tab).response["violations"]:
             places = [node["html"][:160] for node in one["nodes"][:3]]
             self.problems.append(f"{screen}: {one['id']}: {places}")
@@ -42,7 +44,9 @@ class Screens:
 
 @pytest.mark.parametrize("width", [375, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_screen_hinders_anyone(browser: Browser, server: Server, width: int, scheme: str) -> None:
+def test_no_screen_hinders_anyone(
+    browser: Browser, server: Server, width: int, scheme: str
+) -> None:
     with opened(browser, width, scheme) as context:
         tab = open_tab(context, server)
         screens = Screens(tab)
@@ -72,7 +76,9 @@ def test_no_screen_hinders_anyone(browser: Browser, server: Server, width: int, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_of_runs_hinders_nobody_either(browser: Browser, tmp_path: Path, scheme: str) -> None:
+def test_the_page_of_runs_hinders_nobody_either(
+    browser: Browser, tmp_path: Path, scheme: str
+) -> None:
     (tmp_path / "one").mkdir()
     record = wd.Record(tmp_path / "one" / "record.jsonl")
     for step in range(20):
@@ -112,7 +118,9 @@ def test_the_keyboard_alone_chooses_edits_moves_saves_and_undoes(tab: Page, serv
     tab.wait_for_selector('[data-mark="phase-0"]:visible')
     reach(tab, "down-0")
     tab.keyboard.press("Enter")
-    tab.wait_for_function(f"['up-1', 'down-1'].includes({FOCUSED})")  # where it can be pressed again
+    tab.wait_for_function(
+        f"['up-1', 'down-1'].includes({FOCUSED})"
+    )  # where it can be pressed again
     reach(tab, "g0.lr")
     tab.keyboard.press("Control+a")
     tab.keyboard.type("0.7")

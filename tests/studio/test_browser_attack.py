@@ -54,7 +54,9 @@ def still_answers(tab: Page) -> None:
     text_has(tab, "end: 0.25")
 
 
-def test_a_run_of_a_trillion_updates_is_drawn_like_any_other(context: BrowserContext, server: Server) -> None:
+def test_a_run_of_a_trillion_updates_is_drawn_like_any_other(
+    context: BrowserContext, server: Server
+) -> None:
     tab = opened_file(context, server, "long")
     tab.wait_for_selector("text=1,000,000,000,000 updates")
     tab.wait_for_selector('[data-mark="values"]')
@@ -78,7 +80,9 @@ def test_a_file_that_is_a_bomb_is_refused_and_the_page_goes_on(
     still_answers(tab)
 
 
-def test_a_pattern_that_never_ends_elsewhere_is_matched_at_once(context: BrowserContext, server: Server) -> None:
+def test_a_pattern_that_never_ends_elsewhere_is_matched_at_once(
+    context: BrowserContext, server: Server
+) -> None:
     tab = opened_file(context, server, "pattern")
     tab.wait_for_selector('[data-mark="values"]')
     tab.wait_for_selector('[data-mark="track-0"]')
@@ -87,7 +91,9 @@ def test_a_pattern_that_never_ends_elsewhere_is_matched_at_once(context: Browser
     still_answers(tab)
 
 
-@pytest.mark.parametrize("name", ["../secret.yaml", "/etc/cron.yaml", "link.yaml", "~/plan.yaml", "a\\..\\b.yaml"])
+@pytest.mark.parametrize(
+    "name", ["../secret.yaml", "/etc/cron.yaml", "link.yaml", "~/plan.yaml", "a\\..\\b.yaml"]
+)
 def test_a_plan_is_saved_in_the_folder_alone_whatever_is_typed(
     name: str, context: BrowserContext, server: Server
 ) -> None:
@@ -110,7 +116,9 @@ def test_names_of_a_plan_never_become_html(context: BrowserContext, server: Serv
     plan = f'lr: {{kind: cosine, steps: 10, name: "{EVIL}"}}\nrun: {{total_steps: 10}}\n'
     more = f'weight_decay: {{groups: {{"{EVIL}": {{set: {{kind: constant}}}}}}}}\n'
     path = server.folder / "evil.yaml"
-    path.write_text(f"# groups: {{'{EVIL}': {{lr: 1, weight_decay: 1}}, ':x': {{lr: 2}}}}\n{plan}{more}")
+    path.write_text(
+        f"# groups: {{'{EVIL}': {{lr: 1, weight_decay: 1}}, ':x': {{lr: 2}}}}\n{plan}{more}"
+    )
     tab = opened_file(context, server, "evil")
     path.unlink()
     tab.wait_for_selector('[data-mark="values"]')
@@ -126,13 +134,18 @@ def test_names_of_a_plan_never_become_html(context: BrowserContext, server: Serv
 
 def test_a_script_that_gets_into_the_page_does_not_run(tab: Page) -> None:
     refused = (
-        "new Promise(done => document.addEventListener('securitypolicyviolation', e => done(e.violatedDirective)))"
+        "new Promise(done => document.addEventListener('securitypolicyviolation', e => "
+        "done(e.violatedDirective)))"
     )
     for inject in (
-        "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.pwned = 1\">')",
-        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.pwned = 2'}))",
+        "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.pwned = "
+        "1\">')",
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: "
+        "'window.pwned = 2'}))",
     ):
-        assert tab.evaluate(f"(() => {{ const told = {refused}; {inject}; return told; }})()").startswith("script-src")
+        assert tab.evaluate(
+            f"(() => {{ const told = {refused}; {inject}; return told; }})()"
+        ).startswith("script-src")
     sent = "fetch('http://127.0.0.2:9/').then(() => 'sent', () => 'refused')"
     assert tab.evaluate(sent) == "refused"
     assert tab.evaluate("window.pwned") is None
@@ -140,7 +153,10 @@ def test_a_script_that_gets_into_the_page_does_not_run(tab: Page) -> None:
 
 def own(name: str) -> Draft:
     """Return a plan with a class of the folder's own module."""
-    return Draft(run=RunTexts(total_steps="10"), tracks=(Track(phases=(Piece(FOREIGN, path=f"own_hostile.{name}"),)),))
+    return Draft(
+        run=RunTexts(total_steps="10"),
+        tracks=(Track(phases=(Piece(FOREIGN, path=f"own_hostile.{name}"),)),),
+    )
 
 
 def test_a_link_never_brings_a_class_and_the_tabs_memory_never_runs_one(
@@ -156,7 +172,9 @@ def test_a_link_never_brings_a_class_and_the_tabs_memory_never_runs_one(
     assert not (server.folder / "ran").exists()
 
 
-@pytest.mark.parametrize(("name", "told"), [("HangsHard", "took longer than 10 seconds"), ("Allocates", "memory")])
+@pytest.mark.parametrize(
+    ("name", "told"), [("HangsHard", "took longer than 10 seconds"), ("Allocates", "memory")]
+)
 def test_a_class_that_hangs_or_allocates_is_ended_while_other_tabs_go_on(
     name: str, told: str, context: BrowserContext, server: Server
 ) -> None:
@@ -166,7 +184,9 @@ def test_a_class_that_hangs_or_allocates_is_ended_while_other_tabs_go_on(
     press(one, "yes")
     still_answers(two)
     one.wait_for_function(
-        "told => document.querySelector('.findings').innerText.toLowerCase().includes(told)", arg=told, timeout=120_000
+        "told => document.querySelector('.findings').innerText.toLowerCase().includes(told)",
+        arg=told,
+        timeout=120_000,
     )
     assert (server.folder / "ran").exists()
     still_answers(one)

@@ -65,7 +65,9 @@ def test_log_zoom_theme_and_kept_candidates_are_drawn(tab: Page) -> None:
     tab.wait_for_function(f"{OPTION}.yAxis[0].axisLabel.color === '#a9b4c0'")
 
 
-OPTION = "warmdown.chart(Number(document.querySelector('[data-mark=plot]')?.id.slice(1)))?.getOption()"
+OPTION = (
+    "warmdown.chart(Number(document.querySelector('[data-mark=plot]')?.id.slice(1)))?.getOption()"
+)
 
 
 def test_two_tabs_are_two_plans_and_the_file_is_not_overwritten_unasked(
@@ -81,13 +83,17 @@ def test_two_tabs_are_two_plans_and_the_file_is_not_overwritten_unasked(
         field(tab, "save-name").fill("shared.yaml")
         press(tab, "save-yes")
         if tab is one:
-            tab.wait_for_function("document.querySelector('.top .name').textContent === 'shared.yaml'")
+            tab.wait_for_function(
+                "document.querySelector('.top .name').textContent === 'shared.yaml'"
+            )
     two.wait_for_selector('[data-mark="overwrite"]')
     assert "cosine" in path.read_text()
     press(two, "overwrite")
     two.wait_for_function("document.querySelector('.top .name').textContent === 'shared.yaml'")
     assert "linear" in path.read_text()
-    assert [left.name for left in server.folder.iterdir() if "shared" in left.name] == ["shared.yaml"]
+    assert [left.name for left in server.folder.iterdir() if "shared" in left.name] == [
+        "shared.yaml"
+    ]
     one.keyboard.press("Control+s")
     one.wait_for_selector('[data-mark="reopen"]')
     press(one, "reopen")
@@ -118,7 +124,9 @@ def test_what_is_taken_away_is_the_plan_in_every_form(tab: Page, tmp_path: Path)
     got = {}
     for mark in ("form-YAML", "form-JSON", "form-Python", "form-PyTorch"):
         press(tab, mark)
-        tab.wait_for_function(f"document.querySelector('[data-mark={mark}]').ariaPressed === 'true'")
+        tab.wait_for_function(
+            f"document.querySelector('[data-mark={mark}]').ariaPressed === 'true'"
+        )
         got[mark.removeprefix("form-")] = downloaded(tab, "download", tmp_path).read_text()
     assert yaml.safe_load(got["YAML"]) == json.loads(got["JSON"])
     expected = wd.plan_from_dict(json.loads(got["JSON"]))
@@ -140,22 +148,29 @@ def downloaded(tab: Page, mark: str, folder: Path) -> Path:
     return path
 
 
-def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(browser: Browser, tmp_path: Path) -> None:
+def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(
+    browser: Browser, tmp_path: Path
+) -> None:
     first = serve(tmp_path)
     with opened(browser) as context:
         try:
             tab = open_tab(context, first)
             press(tab, "preset-1")
             field(tab, "g0.lr").fill("7e-4")
-            tab.wait_for_function("(sessionStorage.getItem('warmdown-draft') ?? '').includes('7e-4')")
+            tab.wait_for_function(
+                "(sessionStorage.getItem('warmdown-draft') ?? '').includes('7e-4')"
+            )
         finally:
             first.close()
         tab.wait_for_selector("#popup[aria-hidden=false]", state="attached")
         second = serve(tmp_path, "--port", str(first.port))
         try:
-            open_tab(context, second)  # what a person sees who starts it again: a new tab, with the new token
+            open_tab(
+                context, second
+            )  # what a person sees who starts it again: a new tab, with the new token
             tab.wait_for_function(
-                "document.querySelector('input[data-mark=\"g0.lr\"]')?.value === '7e-4'", timeout=60_000
+                "document.querySelector('input[data-mark=\"g0.lr\"]')?.value === '7e-4'",
+                timeout=60_000,
             )
         finally:
             second.close()
@@ -164,7 +179,10 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(br
 def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     record = wd.Record(tmp_path / "one" / "record.jsonl")
-    wd.save(wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=200)), tmp_path / "one" / "plan.yaml")
+    wd.save(
+        wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=200)),
+        tmp_path / "one" / "plan.yaml",
+    )
     for step in range(50):
         record.add(step, "lr/0", 3e-4, "")
     record.flush()
@@ -192,4 +210,6 @@ def test_nothing_is_asked_of_the_network(context: BrowserContext, server: Server
     tab = open_tab(context, server)
     press(tab, "preset-2")
     tab.wait_for_selector("canvas")
-    assert [url for url in asked if not re.match(rf"{server.origin}/|data:|blob:|ws://127", url)] == []
+    assert [
+        url for url in asked if not re.match(rf"{server.origin}/|data:|blob:|ws://127", url)
+    ] == []

@@ -29,11 +29,18 @@ def invoke(*arguments: str) -> Any:
     return CliRunner().invoke(main, ["studio", *arguments])
 
 
-def test_a_file_is_shown_and_its_folder_is_the_one_that_is_read_and_written(tmp_path: Path, started: list[Any]) -> None:
+def test_a_file_is_shown_and_its_folder_is_the_one_that_is_read_and_written(
+    tmp_path: Path, started: list[Any]
+) -> None:
     (tmp_path / "plan.yaml").write_text("lr: {kind: cosine}\n")
     assert invoke(str(tmp_path / "plan.yaml"), "--no-browser", "--port", "0").exit_code == 0
     (start,) = started
-    assert (start.folder, start.file, start.port, start.browser) == (tmp_path, "plan.yaml", 0, False)
+    assert (start.folder, start.file, start.port, start.browser) == (
+        tmp_path,
+        "plan.yaml",
+        0,
+        False,
+    )
     assert start.draft == draft_of({"lr": {"kind": "cosine"}})
 
 
@@ -59,7 +66,9 @@ def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: 
         ("#plan=x", "damaged"),
     ],
 )
-def test_what_cannot_be_shown_is_told_with_exit_code_2(given: str, told: str, started: list[Any]) -> None:
+def test_what_cannot_be_shown_is_told_with_exit_code_2(
+    given: str, told: str, started: list[Any]
+) -> None:
     result = invoke(given)
     assert (result.exit_code, started) == (2, [])
     assert told in result.output

@@ -36,10 +36,9 @@ from warmdown.studio.preview.export import as_json, as_yaml
 from warmdown.studio.preview.seeing import see
 
 COSINE = Piece("cosine", (("end", "0.1"),))
-MULTISTEP = Piece(FOREIGN, (("milestones", "50, 100"),), path="torch.optim.lr_scheduler.MultiStepLR")
-
-
-# -- back and forth ----------------------------------------------------------------------------------------------
+MULTISTEP = Piece(
+    FOREIGN, (("milestones", "50, 100"),), path="torch.optim.lr_scheduler.MultiStepLR"
+)
 
 
 @given(plan=plans())
@@ -56,7 +55,9 @@ def test_a_draft_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
 @pytest.mark.parametrize("form", [as_yaml, as_json])
-def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(preset: Preset, form: object) -> None:
+def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(
+    preset: Preset, form: object
+) -> None:
     text = form(preset.draft)  # type: ignore[operator]
     again = opened(text, is_json=form is as_json)
     assert written(again).data == written(preset.draft).data
@@ -72,7 +73,8 @@ def test_whatever_is_chosen_begins_as_something_that_can_be_drawn(kind: str) -> 
 
 def test_groups_are_told_in_a_comment_of_the_file_because_they_belong_to_the_optimizer() -> None:
     draft = Draft(
-        groups=(Group("unet", (("lr", "1e-4"),)), Group("new: x", (("lr", "1e-3"),))), tracks=(Track(phases=(COSINE,)),)
+        groups=(Group("unet", (("lr", "1e-4"),)), Group("new: x", (("lr", "1e-3"),))),
+        tracks=(Track(phases=(COSINE,)),),
     )
     assert opened(as_yaml(draft)).groups == draft.groups
 
@@ -102,9 +104,6 @@ def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str,
         opened(text)
 
 
-# -- typing ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
@@ -125,12 +124,16 @@ def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str,
         ("number", "", None),
     ],
 )
-def test_a_text_means_what_a_person_means_in_that_field(kind: str, text: str, value: object) -> None:
+def test_a_text_means_what_a_person_means_in_that_field(
+    kind: str, text: str, value: object
+) -> None:
     assert value_of(kind, text) == value  # type: ignore[arg-type]
 
 
 def test_epochs_and_batches_come_to_updates() -> None:
-    run = RunTexts(epochs="20", batches="2,000", accumulation="4", processes="2", batch_size="8", tokens="512")
+    run = RunTexts(
+        epochs="20", batches="2,000", accumulation="4", processes="2", batch_size="8", tokens="512"
+    )
     assert run_data(run) == {
         "epochs": 20, "steps_per_epoch": 500, "samples_per_step": 64, "tokens_per_step": 32768
     }  # fmt: skip
@@ -147,7 +150,14 @@ def test_a_base_value_that_is_none_is_marked_at_its_field() -> None:
 
 
 def test_a_path_in_the_data_leads_back_to_the_field() -> None:
-    out = written(Draft(tracks=(Track(warmup="5%", phases=(COSINE, MULTISTEP)), Track("lr", "head", phases=(COSINE,)))))
+    out = written(
+        Draft(
+            tracks=(
+                Track(warmup="5%", phases=(COSINE, MULTISTEP)),
+                Track("lr", "head", phases=(COSINE,)),
+            )
+        )
+    )
     assert out.key_of("lr.groups.*[1].end") == "t0.p0.end"
     assert out.key_of("lr.groups.*[2].init_args.gamma") == "t0.p1.gamma"
     assert out.key_of("lr.groups.*[2].class_path") == "t0.p1.@path"
@@ -161,8 +171,6 @@ def test_two_targets_for_the_same_groups_are_marked_at_the_second() -> None:
     assert set(out.mistakes) == {"t1.groups"}
 
 
-# -- edits -------------------------------------------------------------------------------------------------------
-
 THREE = Draft(tracks=(Track(phases=(Piece("linear"), Piece("constant"), Piece("cosine"))),))
 
 
@@ -173,13 +181,20 @@ def kinds_of(draft: Draft) -> list[str]:
 def test_phases_are_added_moved_replaced_and_removed() -> None:
     assert kinds_of(move_phase(THREE, 0, 0, 2)) == ["constant", "cosine", "linear"]
     assert kinds_of(move_phase(THREE, 0, 2, -5)) == ["cosine", "linear", "constant"]
-    assert kinds_of(add_phase(THREE, 0, Piece("sqrt"), 1)) == ["linear", "sqrt", "constant", "cosine"]
+    assert kinds_of(add_phase(THREE, 0, Piece("sqrt"), 1)) == [
+        "linear",
+        "sqrt",
+        "constant",
+        "cosine",
+    ]
     assert kinds_of(replace_phase(THREE, 0, 1, Piece("rex"))) == ["linear", "rex", "cosine"]
     assert kinds_of(remove_phase(THREE, 0, 1)) == ["linear", "cosine"]
 
 
 def test_a_text_is_put_deep_into_schedules_of_schedules() -> None:
-    inner = Piece("sum", (("terms", (Piece("cosine"), Piece("clipped", (("of", Piece("linear")),)))),))
+    inner = Piece(
+        "sum", (("terms", (Piece("cosine"), Piece("clipped", (("of", Piece("linear")),)))),)
+    )
     draft = Draft(tracks=(Track(phases=(inner,)),))
     changed = put(draft, "t0.p0.terms[1].of.steps", "30%")
     assert piece_at(changed, "t0.p0.terms[1].of") == Piece("linear", (("steps", "30%"),))
@@ -200,13 +215,19 @@ def test_one_row_of_groups_and_one_target_always_stay() -> None:
     assert len(add_track(Draft(), Track("weight_decay")).tracks) == 2
 
 
-def test_what_is_for_some_groups_is_put_before_what_is_for_all_because_the_first_that_fits_counts() -> None:
-    assert [track.groups for track in add_track(Draft(), Track("lr", "head")).tracks] == ["head", "*"]
+def test_what_is_for_some_groups_is_put_before_what_is_for_all_because_the_first_that_fits_counts() -> (
+    None
+):
+    assert [track.groups for track in add_track(Draft(), Track("lr", "head")).tracks] == [
+        "head",
+        "*",
+    ]
 
 
 def test_a_recipe_for_several_fields_takes_the_place_of_its_like() -> None:
     draft = with_targets(
-        Draft(tracks=(Track(phases=(COSINE,)), Track("weight_decay", phases=(COSINE,)))), Piece("one_cycle")
+        Draft(tracks=(Track(phases=(COSINE,)), Track("weight_decay", phases=(COSINE,)))),
+        Piece("one_cycle"),
     )
     assert [track.field for track in draft.tracks] == ["lr", "weight_decay", "momentum"]
     assert draft.tracks[1].phases == (COSINE,)
@@ -236,9 +257,6 @@ def test_typing_in_one_field_is_one_edit() -> None:
     assert history.undo() == Draft()
 
 
-# -- searching ---------------------------------------------------------------------------------------------------
-
-
 def test_a_search_finds_by_name_before_it_finds_by_sentence() -> None:
     found = [entry.shape.kind for entry in searched("cosine")]
     assert "cosine" in found
@@ -247,10 +265,9 @@ def test_a_search_finds_by_name_before_it_finds_by_sentence() -> None:
     assert len(searched("")) == len(catalogue())
 
 
-# -- links that are none -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fragment", ["", "#plan=", "#plan=%%%", "#plan=AAAA", "#other", "#plan=" + "A" * 300_000])
+@pytest.mark.parametrize(
+    "fragment", ["", "#plan=", "#plan=%%%", "#plan=AAAA", "#other", "#plan=" + "A" * 300_000]
+)
 def test_a_damaged_link_is_refused(fragment: str) -> None:
     with pytest.raises(SpecError, match="link"):
         from_fragment(fragment)

@@ -45,9 +45,17 @@ def test_what_a_schedule_has_observed_is_no_field() -> None:
 
 @pytest.mark.parametrize(
     ("annotation", "default", "kind"),
-    [("float", 0.1, "number"), ("bool", False, "flag"), ("", True, "flag"), ("", 3, "count"), ("Any", None, "value")],
+    [
+        ("float", 0.1, "number"),
+        ("bool", False, "flag"),
+        ("", True, "flag"),
+        ("", 3, "count"),
+        ("Any", None, "value"),
+    ],
 )
-def test_a_foreign_parameter_is_typed_by_annotation_or_default(annotation: str, default: object, kind: str) -> None:
+def test_a_foreign_parameter_is_typed_by_annotation_or_default(
+    annotation: str, default: object, kind: str
+) -> None:
     assert field_of("x", annotation, default).kind == kind
 
 

@@ -93,7 +93,9 @@ def test_a_file_that_changed_on_disk_is_not_overwritten(folder: Folder) -> None:
     assert folder.read("a.yaml").text == "mine again"
 
 
-def test_a_write_that_fails_leaves_the_old_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_file(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stamp = folder.write("a.yaml", "old", Stamp(None))
 
     def full(descriptor: int) -> None:

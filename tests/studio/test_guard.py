@@ -28,7 +28,10 @@ class Inside:
         if scope["type"] == "websocket":
             self.messages.append(await receive())
             return
-        headers = [(b"content-type", self.kind), (b"content-length", str(len(self.answer)).encode())]
+        headers = [
+            (b"content-type", self.kind),
+            (b"content-length", str(len(self.answer)).encode()),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self.answer})
 
@@ -45,7 +48,14 @@ def asked(
     sent: list[Message] = []
     pairs = list(headers.items()) if isinstance(headers, dict) else headers
     raw = [(name.encode(), value.encode()) for name, value in pairs]
-    full = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": raw, **scope}
+    full = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": raw,
+        **scope,
+    }
 
     async def receive() -> Message:
         return message or {"type": "http.request", "body": b""}
@@ -105,16 +115,25 @@ def test_a_websocket_without_an_origin_is_refused() -> None:
 def test_two_hosts_or_two_origins_are_refused() -> None:
     twice = [*GOOD.items(), ("host", "evil.example")]
     assert asked(twice)[0].scopes == []
-    origins = [*GOOD.items(), ("origin", "http://127.0.0.1:8421"), ("origin", "http://evil.example")]
+    origins = [
+        *GOOD.items(),
+        ("origin", "http://127.0.0.1:8421"),
+        ("origin", "http://evil.example"),
+    ]
     assert asked(origins)[0].scopes == []
 
 
 @pytest.mark.parametrize(
-    "cookie", ["", "warmdown-8421=", "warmdown-8421=wrong", f"other={TOKEN}", "warmdown-8421", "\x00;=;"]
+    "cookie",
+    ["", "warmdown-8421=", "warmdown-8421=wrong", f"other={TOKEN}", "warmdown-8421", "\x00;=;"],
 )
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_without_the_token_nobody_comes_in(cookie: str, kind: str) -> None:
-    headers = {"host": GOOD["host"], "origin": "http://127.0.0.1:8421", **({"cookie": cookie} if cookie else {})}
+    headers = {
+        "host": GOOD["host"],
+        "origin": "http://127.0.0.1:8421",
+        **({"cookie": cookie} if cookie else {}),
+    }
     inside, sent = asked(headers, type=kind)
     assert inside.scopes == []
     assert b"Open the address that its terminal shows" in sent[-1].get(
@@ -131,7 +150,12 @@ def test_the_address_of_the_terminal_gives_the_cookie_and_hides_the_token() -> N
 
 
 def test_the_token_in_an_address_counts_only_at_the_front_door() -> None:
-    assert asked({"host": GOOD["host"]}, query_string=f"token={TOKEN}".encode(), path="/design")[0].scopes == []
+    assert (
+        asked({"host": GOOD["host"]}, query_string=f"token={TOKEN}".encode(), path="/design")[
+            0
+        ].scopes
+        == []
+    )
     assert asked({"host": GOOD["host"]}, query_string=b"token=wrong")[1][0]["status"] == 403
 
 
@@ -157,7 +181,9 @@ def test_an_endless_address_is_refused() -> None:
 
 
 def test_headers_of_a_proxy_that_is_not_there_do_not_reach_the_framework() -> None:
-    inside, _ = asked({**GOOD, "x-forwarded-prefix": "/<script>", "forwarded": "host=evil", "accept": "x"})
+    inside, _ = asked(
+        {**GOOD, "x-forwarded-prefix": "/<script>", "forwarded": "host=evil", "accept": "x"}
+    )
     assert {name for name, _ in inside.scopes[0]["headers"]} == {b"host", b"cookie", b"accept"}
 
 
@@ -185,7 +211,10 @@ def test_a_page_runs_only_scripts_that_it_came_with() -> None:
     assert sent[1]["body"] == f'<script nonce="{nonce}">1</script>'.encode()
     assert int(headers[b"content-length"]) == len(sent[1]["body"])
     assert "'unsafe-inline'" not in rules.partition("script-src")[2].partition(";")[0]
-    assert dict(asked(GOOD)[1][0]["headers"])[b"content-security-policy"] != headers[b"content-security-policy"]
+    assert (
+        dict(asked(GOOD)[1][0]["headers"])[b"content-security-policy"]
+        != headers[b"content-security-policy"]
+    )
 
 
 def test_every_answer_keeps_to_itself() -> None:

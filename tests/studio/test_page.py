@@ -19,7 +19,14 @@ PageOf = Callable[..., Simulated]
 WARMED = Draft(
     run=RunTexts(total_steps="1000"),
     groups=(Group("", (("lr", "1e-3"),)),),
-    tracks=(Track(phases=(Piece("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))), Piece("cosine"))),),
+    tracks=(
+        Track(
+            phases=(
+                Piece("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
+                Piece("cosine"),
+            )
+        ),
+    ),
 )
 
 
@@ -166,7 +173,9 @@ def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: Pa
     evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
 
     async def act(user: User) -> None:
-        await until(lambda: any("Links may not do that" in message for message in user.notify.messages))
+        await until(
+            lambda: any("Links may not do that" in message for message in user.notify.messages)
+        )
         assert "Start with your situation" in shown(user)
         assert "os.system" not in shown(user)
 
@@ -191,7 +200,10 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
 
 @pytest.mark.slow
 def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
-    own = Draft(run=RunTexts(total_steps="10"), tracks=(Track(phases=(Piece(FOREIGN, path="own_parts.Halves"),)),))
+    own = Draft(
+        run=RunTexts(total_steps="10"),
+        tracks=(Track(phases=(Piece(FOREIGN, path="own_parts.Halves"),)),),
+    )
     page = page_of(own)
     (page.launch.folder.path / "own_parts.py").write_text(
         "from pathlib import Path\n"
@@ -216,7 +228,9 @@ def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
 def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
     evil = "<img src=x onerror=alert(1)>"
     tracks = (Track(phases=(Piece("cosine", name=evil),)),)
-    draft = Draft(run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), tracks=tracks)
+    draft = Draft(
+        run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), tracks=tracks
+    )
 
     async def act(user: User) -> None:
         await until(lambda: evil in shown(user))

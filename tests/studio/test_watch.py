@@ -81,8 +81,16 @@ def test_a_run_that_went_back_to_a_checkpoint_is_read_anew(tmp_path: Path) -> No
 
 
 def test_damaged_lines_are_counted_and_left_out(tmp_path: Path) -> None:
-    lines = ["not json", "[1]", '{"step": "x"}', '{"step": 1, "target": "loss", "value": "nan"}', "x" * 50_000]
-    (tmp_path / "bad.jsonl").write_text("\n".join([*lines, '{"step": 2, "target": "loss", "value": 1}', ""]))
+    lines = [
+        "not json",
+        "[1]",
+        '{"step": "x"}',
+        '{"step": 1, "target": "loss", "value": "nan"}',
+        "x" * 50_000,
+    ]
+    (tmp_path / "bad.jsonl").write_text(
+        "\n".join([*lines, '{"step": 2, "target": "loss", "value": 1}', ""])
+    )
     _, run = looked(tmp_path)
     assert (run.unread, run.last["loss"]) == (4, (2, 1.0))
 
@@ -90,7 +98,12 @@ def test_damaged_lines_are_counted_and_left_out(tmp_path: Path) -> None:
 def test_a_long_run_is_held_in_bounded_memory_with_its_extremes(tmp_path: Path) -> None:
     with (tmp_path / "long.jsonl").open("w") as file:
         for step in range(60_000):
-            file.write(json.dumps({"step": step, "target": "loss", "value": 100.0 if step == 31_234 else 1.0}) + "\n")
+            file.write(
+                json.dumps(
+                    {"step": step, "target": "loss", "value": 100.0 if step == 31_234 else 1.0}
+                )
+                + "\n"
+            )
     _, run = looked(tmp_path)
     (curve,) = run.curves()
     assert len(curve.points) <= 1000

@@ -56,7 +56,10 @@ def request_of(server: Server, path: str, method: str = "GET", **headers: str) -
     """Return a request; a header given as nothing is left out."""
     usual = {"Host": f"127.0.0.1:{server.port}", "Cookie": f"warmdown-{server.port}={server.token}"}
     given = {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value)]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in given.items() if value),
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
@@ -75,15 +78,21 @@ def test_who_has_the_token_comes_in_over_http_and_websocket(server: Server) -> N
     assert knock(server) == 101
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "localhost@evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]", "localhost@evil"]
+)
 def test_a_name_that_was_bent_to_this_machine_is_refused(server: Server, host: str) -> None:
     assert status(server, Host=host) == 403
     assert status(server, Host=host, Origin=f"http://{host}") == 403
     assert knock(server, Host=host, Origin=f"http://{host}") == 403
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "file://"])
-def test_another_sites_page_is_refused_although_the_browser_sends_the_cookie(server: Server, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "file://"]
+)
+def test_another_sites_page_is_refused_although_the_browser_sends_the_cookie(
+    server: Server, origin: str
+) -> None:
     assert status(server, Origin=origin) == 403
     assert knock(server, Origin=origin) == 403
 
@@ -149,7 +158,9 @@ def test_a_message_that_is_too_large_ends_its_connection_and_no_other(server: Se
     with opened_websocket(server) as wire:
         wire.sendall(b"\x81\xff" + struct.pack(">Q", 2_000_000) + b"\0\0\0\0")
         with contextlib.suppress(ConnectionError):
-            wire.sendall(b"4" * 1_999_999)  # one byte is missing: it need not wait for the end to say no
+            wire.sendall(
+                b"4" * 1_999_999
+            )  # one byte is missing: it need not wait for the end to say no
         assert ended(wire)
     assert status(server) == 200
 
@@ -181,20 +192,32 @@ def opened_websocket(server: Server) -> socket.socket:
     return wire
 
 
-def test_the_policy_lets_the_page_load_nothing_from_elsewhere_and_run_no_script_but_its_own(server: Server) -> None:
+def test_the_policy_lets_the_page_load_nothing_from_elsewhere_and_run_no_script_but_its_own(
+    server: Server,
+) -> None:
     cookie = {"Cookie": f"warmdown-{server.port}={server.token}"}
-    with urllib.request.urlopen(urllib.request.Request(server.origin + "/", headers=cookie)) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(server.origin + "/", headers=cookie)
+    ) as answer:
         policy, page = answer.headers["content-security-policy"], answer.read().decode()
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["x-content-type-options"] == "nosniff"
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     nonce = re.findall(r"'nonce-([^']+)'", rules["script-src"])
-    assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert (
+        rules["default-src"]
+        == rules["frame-ancestors"]
+        == rules["base-uri"]
+        == rules["form-action"]
+        == "'none'"
+    )
     assert "unsafe-inline" not in rules["script-src"]
     assert not re.search(r"https?:|\*", policy)
     assert set(re.findall(r'<script nonce="([^"]+)"', page)) == set(nonce)
     assert len(re.findall(r"<script", page)) == len(re.findall(r"<script nonce=", page))
-    assert "http://" not in re.sub(r"http://(127\.0\.0\.1|www\.w3\.org)", "", page.split("<body")[0])
+    assert "http://" not in re.sub(
+        r"http://(127\.0\.0\.1|www\.w3\.org)", "", page.split("<body")[0]
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

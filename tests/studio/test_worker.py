@@ -32,7 +32,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a hostile module of one's own."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "hostile_parts.py").write_text(HOSTILE)
-    (folder / "json.py").write_text("raise SystemExit('a file of the folder was taken for a library')")
+    (folder / "json.py").write_text(
+        "raise SystemExit('a file of the folder was taken for a library')"
+    )
     return folder
 
 
@@ -76,7 +78,10 @@ def lasting(home: Path) -> Iterator[Lasting]:
 
 def plan_with(name: str, **init_args: Any) -> dict[str, Any]:
     """Return a plan with a hostile class."""
-    return {"run": {"total_steps": 10}, "lr": {"class_path": f"hostile_parts.{name}", "init_args": init_args}}
+    return {
+        "run": {"total_steps": 10},
+        "lr": {"class_path": f"hostile_parts.{name}", "init_args": init_args},
+    }
 
 
 def test_the_documents_table_comes_out_of_the_real_class(lasting: Lasting) -> None:
@@ -93,10 +98,14 @@ def test_the_documents_table_comes_out_of_the_real_class(lasting: Lasting) -> No
     ]
 
 
-def test_each_group_is_looked_at_from_its_own_base_because_a_class_may_not_scale(lasting: Lasting) -> None:
+def test_each_group_is_looked_at_from_its_own_base_because_a_class_may_not_scale(
+    lasting: Lasting,
+) -> None:
     init_args = {"max_lr": 0.1, "total_steps": 102}
     one_cycle = {"class_path": "torch.optim.lr_scheduler.OneCycleLR", "init_args": init_args}
-    scene, _ = lasting.see({"run": {"total_steps": 100}, "lr": one_cycle}, {"a": {"lr": 1e-4}, "b": {"lr": 1e-3}})
+    scene, _ = lasting.see(
+        {"run": {"total_steps": 100}, "lr": one_cycle}, {"a": {"lr": 1e-4}, "b": {"lr": 1e-3}}
+    )
     assert scene.look.mistakes == ()
     peaks = [max(value for _, value in curve.points) for curve in scene.look.curves]
     assert peaks == pytest.approx([0.1, 0.1], rel=1e-3)
@@ -111,15 +120,23 @@ def test_a_class_is_described_by_its_signature_and_docstring(lasting: Lasting) -
 
 
 def test_an_argument_that_the_class_does_not_take_is_refused_by_name(lasting: Lasting) -> None:
-    step = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3, "gama": 0.5}}
+    step = {
+        "class_path": "torch.optim.lr_scheduler.StepLR",
+        "init_args": {"step_size": 3, "gama": 0.5},
+    }
     scene, _ = lasting.see({"run": {"total_steps": 10}, "lr": step})
-    assert any("lr.init_args.gama" in mistake and "gamma" in mistake for mistake in scene.look.mistakes)
+    assert any(
+        "lr.init_args.gama" in mistake and "gamma" in mistake for mistake in scene.look.mistakes
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["hostile_parts.Prints", "os.system", "subprocess.Popen", "builtins.eval", "torch.hub.load"]
+    "path",
+    ["hostile_parts.Prints", "os.system", "subprocess.Popen", "builtins.eval", "torch.hub.load"],
 )
-def test_a_class_outside_the_list_is_not_even_imported_without_a_yes(lasting: Lasting, path: str) -> None:
+def test_a_class_outside_the_list_is_not_even_imported_without_a_yes(
+    lasting: Lasting, path: str
+) -> None:
     assert needs_yes(path)
     assert "not imported" in lasting.describe(path)
     assert lasting.see({"lr": {"class_path": path}})[0].look.curves == ()
@@ -134,7 +151,9 @@ def test_classes_of_known_libraries_need_no_yes() -> None:
 
 def test_what_a_class_prints_is_not_taken_for_an_answer(lasting: Lasting) -> None:
     scene, _ = lasting.see(plan_with("Prints"), {"": {"lr": 1.0}}, "hostile_parts")
-    assert [value for _, value in scene.look.curves[0].points][:3] == pytest.approx([1.0, 0.9, 0.81])
+    assert [value for _, value in scene.look.curves[0].points][:3] == pytest.approx(
+        [1.0, 0.9, 0.81]
+    )
 
 
 def test_a_run_that_is_too_long_to_step_through_is_refused_at_once(lasting: Lasting) -> None:
@@ -162,14 +181,17 @@ def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("Hangs", "took longer"), ("Allocates", "MemoryError"), ("Exits", "exit code 3")]
+    ("name", "told"),
+    [("Hangs", "took longer"), ("Allocates", "MemoryError"), ("Exits", "exit code 3")],
 )
 def test_a_constructor_that_sleeps_allocates_or_exits_takes_only_its_process_with_it(
     lasting: Lasting, name: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lasting.ask(lasting.worker.start())
     # a busy machine takes its time to hand out memory
-    monkeypatch.setattr("warmdown.studio.page.asking.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0)
+    monkeypatch.setattr(
+        "warmdown.studio.page.asking.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0
+    )
     scene, _ = lasting.see(plan_with(name), {}, "hostile_parts")
     assert any(told in mistake for mistake in scene.look.mistakes), scene.look.mistakes
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)

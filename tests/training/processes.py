@@ -46,7 +46,10 @@ def wait_until(true: Callable[[], bool], child: int | None = None) -> None:
     """Wait until something is true, or a process is over."""
     deadline = time.monotonic() + _PATIENCE
     while not true():
-        if child is not None and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if (
+            child is not None
+            and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        ):
             return
         if time.monotonic() > deadline:
             raise TimeoutError("it did not come true")

@@ -50,7 +50,9 @@ class Plain(Augmented):
 
 def network() -> nn.Module:
     """Return weights, batch statistics and dropout."""
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1))
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)
+    )
 
 
 def perceptron() -> nn.Module:
@@ -66,7 +68,8 @@ def linear() -> nn.Module:
 def plan() -> wd.Plan:
     """Return a plan with a warmup, a decay, and a momentum that moves."""
     return wd.Plan.of(
-        lr=wd.warmup_cosine(warmup="20%", end=0.1), momentum=wd.Set(wd.Linear(start=0.85, end=0.95, steps="rest"))
+        lr=wd.warmup_cosine(warmup="20%", end=0.1),
+        momentum=wd.Set(wd.Linear(start=0.85, end=0.95, steps="rest")),
     )
 
 
@@ -92,12 +95,19 @@ def make(
             RecordCallback(folder / "record.jsonl"),
             SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every),
         ]
-    return kind(made, nn.functional.mse_loss, optimizer, callbacks=[*callbacks, *kept], seed=seed, **kwargs)
+    return kind(
+        made, nn.functional.mse_loss, optimizer, callbacks=[*callbacks, *kept], seed=seed, **kwargs
+    )
 
 
 def train(trainer: Trainer, **kwargs: Any) -> str:
     """Train for three epochs unless told otherwise; return the digest of the weights."""
-    told = {"train_dataset": Augmented(), "num_epochs": 3, "eval_dataset": Plain(16), "per_device_batch_size": 4}
+    told = {
+        "train_dataset": Augmented(),
+        "num_epochs": 3,
+        "eval_dataset": Plain(16),
+        "per_device_batch_size": 4,
+    }
     trainer.train(**{**told, "plan": plan(), **kwargs})
     return digest_of_weights(trainer.get_model())
 

@@ -43,7 +43,9 @@ def run(*callbacks: Any, **told: Any) -> Trainer:
     return trainer
 
 
-def test_the_row_of_an_update_holds_what_it_used_though_a_metric_or_an_event_came_before_it() -> None:
+def test_the_row_of_an_update_holds_what_it_used_though_a_metric_or_an_event_came_before_it() -> (
+    None
+):
     class Halve(TrainerCallback):
         def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
             if update == 4:
@@ -56,25 +58,37 @@ def test_the_row_of_an_update_holds_what_it_used_though_a_metric_or_an_event_cam
             used.append(self.optimizer.param_groups[0]["lr"])
             super().optimizer_step()
 
-    falls = wd.Plateau(metric="val_loss", factor=0.1, patience=0, threshold=100.0)  # nothing is ever so much better
+    falls = wd.Plateau(
+        metric="val_loss", factor=0.1, patience=0, threshold=100.0
+    )  # nothing is ever so much better
     for callbacks in ([Halve()], []):
         used.clear()
         recorder = RecordCallback()
         run(recorder, *callbacks, plan=falls, kind=Watched)
         assert recorder.record.curve("lr/0")[1] == used
-        assert used[25] == pytest.approx(10 * used[26])  # the second evaluation: an epoch has 13 updates
+        assert used[25] == pytest.approx(
+            10 * used[26]
+        )  # the second evaluation: an epoch has 13 updates
 
 
 def test_a_failure_says_whose_it_is_and_where_the_state_is(tmp_path: Path) -> None:
     trainer = small.make(tmp_path, [small.Stop(7)])
-    with pytest.raises(TrainingError, match=r"^Stop\.on_train_update_end: ZeroDivisionError: on purpose") as told:
+    with pytest.raises(
+        TrainingError,
+        match=r"^Stop\.on_train_update_end: ZeroDivisionError: on "
+        r"purpose",
+    ) as told:
         small.train(trainer)
-    assert f"after update 7 is saved in {tmp_path / 'checkpoints' / 'update-00000007'}" in str(told.value)
+    assert f"after update 7 is saved in {tmp_path / 'checkpoints' / 'update-00000007'}" in str(
+        told.value
+    )
     assert isinstance(told.value.__cause__, ZeroDivisionError)
 
 
 def test_without_checkpoints_a_failure_says_how_to_have_some() -> None:
-    with pytest.raises(TrainingError, match="No checkpoints were kept; add SaveTrainingStateCallback"):
+    with pytest.raises(
+        TrainingError, match="No checkpoints were kept; add SaveTrainingStateCallback"
+    ):
         run(small.Stop(7))
 
 
@@ -85,7 +99,9 @@ def test_the_others_see_what_happened_before_a_failure_ends_it() -> None:
     assert recorder.record.curve("lr/0")[0] == list(range(7))
 
 
-def test_an_error_in_the_model_keeps_its_class_and_names_the_last_checkpoint(tmp_path: Path) -> None:
+def test_an_error_in_the_model_keeps_its_class_and_names_the_last_checkpoint(
+    tmp_path: Path,
+) -> None:
     class Failing(Trainer):
         def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
             if self.progress.updates == 15:
@@ -130,7 +146,11 @@ def test_early_stopping_waits_for_an_improvement(capsys: pytest.CaptureFixture[s
 
 
 def test_a_metric_that_nobody_measures_is_named_with_what_there_is() -> None:
-    with pytest.raises(TrainingError, match=r"metric='eval_lost_epoch'.*Did you mean 'eval_loss_epoch'"):
+    with pytest.raises(
+        TrainingError,
+        match=r"metric='eval_lost_epoch'.*Did you mean "
+        r"'eval_loss_epoch'",
+    ):
         run(EarlyStoppingCallback(watch_metric="eval_lost_epoch"))
 
 
@@ -138,7 +158,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(tmp_path: Path) 
     class Exploding(Trainer):
         def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
             output = super().calculate_train_batch_loss(batch)
-            return {**output, "loss": output["loss"] * (math.nan if self.progress.updates == 11 else 1.0)}
+            return {
+                **output,
+                "loss": output["loss"] * (math.nan if self.progress.updates == 11 else 1.0),
+            }
 
     trainer = small.make(tmp_path, [TerminateOnNaNCallback()], every=5, kind=Exploding)
     small.train(trainer)
@@ -149,9 +172,13 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(tmp_path: Path) 
 
 def test_a_limit_of_batches_is_known_to_the_schedule() -> None:
     recorder = RecordCallback()
-    trainer = run(LimitBatchesCallback(4), recorder, plan=wd.Linear(start=1.0, end=0.0, steps="rest"))
+    trainer = run(
+        LimitBatchesCallback(4), recorder, plan=wd.Linear(start=1.0, end=0.0, steps="rest")
+    )
     assert trainer.progress.updates == 12
-    assert recorder.record.curve("lr/0")[1] == pytest.approx([0.02 * (1 - step / 12) for step in range(12)])
+    assert recorder.record.curve("lr/0")[1] == pytest.approx(
+        [0.02 * (1 - step / 12) for step in range(12)]
+    )
 
 
 def test_evaluations_in_between_come_every_so_many_updates() -> None:
@@ -168,7 +195,9 @@ def test_evaluations_in_between_may_be_shorter() -> None:
         def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
             self.steps.append(0)
 
-        def on_eval_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        def on_eval_step_end(
+            self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+        ) -> None:
             self.steps[-1] += 1
 
     count = Count()
@@ -215,7 +244,10 @@ def test_the_record_holds_what_every_update_used(tmp_path: Path) -> None:
     assert len(record.curve("betas[0]/0")[0] or record.curve("momentum/0")[0]) == 39
     assert len(record.curve("loss")[0]) == 39
     assert record.curve("eval_loss_epoch")[0] == [12, 25, 38]
-    assert [(row.step, row.reason) for row in record if row.target == "phase"] == [(0, "warmup"), (8, "decay")]
+    assert [(row.step, row.reason) for row in record if row.target == "phase"] == [
+        (0, "warmup"),
+        (8, "decay"),
+    ]
     assert all(value > 0 for value in record.curve("samples_per_second")[1])
 
 
@@ -230,12 +262,20 @@ def test_trackers_get_rates_phase_loss_metrics_and_speed(tmp_path: Path) -> None
                          log_with="tensorboard", logging_dir=tmp_path)  # fmt: skip
     small.train(trainer)
     events = _events(tmp_path / "run")
-    assert {"lr/0", "momentum/0", "loss", "eval_loss_epoch", "train_loss_epoch", "samples_per_second"} <= set(
-        events.Tags()["scalars"]
-    )
+    assert {
+        "lr/0",
+        "momentum/0",
+        "loss",
+        "eval_loss_epoch",
+        "train_loss_epoch",
+        "samples_per_second",
+    } <= set(events.Tags()["scalars"])
     rates = [event.value for event in events.Scalars("lr/0")]
     assert rates == pytest.approx([trainer.scheduler.value(step) for step in range(39)], rel=1e-6)
-    phases = [(event.step, event.tensor_proto.string_val[0]) for event in events.Tensors("phase/text_summary")]
+    phases = [
+        (event.step, event.tensor_proto.string_val[0])
+        for event in events.Tensors("phase/text_summary")
+    ]
     assert phases == [(0, b"warmup"), (8, b"decay")]
 
 
@@ -343,7 +383,11 @@ def test_a_bar_leaves_the_terminal_as_it_was_when_a_run_fails(
 
 def test_a_log_may_be_short(capsys: pytest.CaptureFixture[str]) -> None:
     run(LogMetricsCallback(at_most=3), num_epochs=7)
-    assert [line[:9] for line in capsys.readouterr().out.splitlines()] == ["epoch 3/7", "epoch 6/7", "epoch 7/7"]
+    assert [line[:9] for line in capsys.readouterr().out.splitlines()] == [
+        "epoch 3/7",
+        "epoch 6/7",
+        "epoch 7/7",
+    ]
 
 
 def test_metrics_are_told_once_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -357,7 +401,10 @@ def test_metrics_are_told_once_an_epoch(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_checkpoints_come_every_so_many_epochs(tmp_path: Path) -> None:
     run(SaveTrainingStateCallback(tmp_path, save_every_n_epochs=2, save_at_end=False), num_epochs=5)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["update-00000026", "update-00000052"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "update-00000026",
+        "update-00000052",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_first_update(tmp_path: Path) -> None:
@@ -374,9 +421,15 @@ def test_a_disk_that_fills_up_ends_the_run_and_names_the_last_checkpoint(
     class Full(TrainerCallback):
         def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
             if update == 12:
-                monkeypatch.setattr("torch.save", lambda content, path: Path("/dev/full").write_bytes(b"x" * 10))
+                monkeypatch.setattr(
+                    "torch.save", lambda content, path: Path("/dev/full").write_bytes(b"x" * 10)
+                )
 
-    with pytest.raises(TrainingError, match=r"update=20.*No space left.*last good one is .*update-00000010"):
+    with pytest.raises(
+        TrainingError,
+        match=r"update=20.*No space left.*last good one is "
+        r".*update-00000010",
+    ):
         small.train(small.make(tmp_path, [Full()], every=10))
 
 

@@ -49,7 +49,9 @@ def test_the_newest_good_one_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["a.txt", "b.bin", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose", "empty"])
-def test_a_damaged_file_is_named_and_the_one_before_is_taken(tmp_path: Path, file: str, damage: str) -> None:
+def test_a_damaged_file_is_named_and_the_one_before_is_taken(
+    tmp_path: Path, file: str, damage: str
+) -> None:
     checkpoints = Checkpoints(tmp_path)
     before, newest = save(checkpoints, 1, 2)
     content = bytearray((newest / file).read_bytes())
@@ -57,7 +59,11 @@ def test_a_damaged_file_is_named_and_the_one_before_is_taken(tmp_path: Path, fil
         (newest / file).unlink()
     else:
         content[len(content) // 2] ^= 1
-        changed = {"flip": bytes(content), "cut": bytes(content[: len(content) // 2]), "empty": b""}[damage]
+        changed = {
+            "flip": bytes(content),
+            "cut": bytes(content[: len(content) // 2]),
+            "empty": b"",
+        }[damage]
         (newest / file).write_bytes(changed)
     with pytest.raises(StateError, match=file):
         verify(newest)
@@ -71,7 +77,10 @@ def test_only_so_many_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     save(checkpoints, 1, 2, 3, 4)
     assert [path.name for path in checkpoints.all()] == ["update-00000003", "update-00000004"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["update-00000003", "update-00000004"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "update-00000003",
+        "update-00000004",
+    ]
     with pytest.raises(TrainingError, match="at least 1"):
         Checkpoints(tmp_path, keep=0)
 
@@ -84,7 +93,11 @@ def test_a_full_disk_leaves_the_last_one_and_no_rubbish(tmp_path: Path) -> None:
 
     checkpoints = Checkpoints(tmp_path)
     (good,) = save(checkpoints, 1)
-    with pytest.raises(TrainingError, match=r"update=2.*No space left.*last good one is .*update-00000001") as told:
+    with pytest.raises(
+        TrainingError,
+        match=r"update=2.*No space left.*last good one is "
+        r".*update-00000001",
+    ) as told:
         checkpoints.save(2, {"a.txt": full})
     assert isinstance(told.value.__cause__, OSError)
     assert told.value.__cause__.errno == errno.ENOSPC
@@ -105,7 +118,9 @@ def test_a_folder_without_the_right_to_write_is_refused_at_once(tmp_path: Path) 
         Checkpoints(tmp_path).open()
 
 
-@pytest.mark.parametrize("moment", ["writing a file", "after the files", "between two names", "letting go"])
+@pytest.mark.parametrize(
+    "moment", ["writing a file", "after the files", "between two names", "letting go"]
+)
 def test_a_kill_leaves_a_whole_checkpoint(tmp_path: Path, moment: str) -> None:
     checkpoints = Checkpoints(tmp_path, keep=1)
     save(checkpoints, 1)
@@ -155,7 +170,9 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert (tmp_path / "x" / "a").read_text() == "3"
 
 
-def test_a_checkpoint_of_a_later_format_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_a_later_format_is_not_guessed_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("warmdown.training.checkpoint._FORMAT", 2)
     write_folder(tmp_path / "x", {"a": writer("1")})
     monkeypatch.undo()

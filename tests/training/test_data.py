@@ -55,11 +55,15 @@ class Counting(IterableDataset[int]):
 
 
 def loader(data: Any, **kwargs: Any) -> DataLoader[Any]:
-    return DataLoader(data, **{"batch_size": 4, "shuffle": not isinstance(data, IterableDataset), **kwargs})
+    return DataLoader(
+        data, **{"batch_size": 4, "shuffle": not isinstance(data, IterableDataset), **kwargs}
+    )
 
 
 def batches(source: Source, epoch: int = 0, used: int = 0) -> list[list[int]]:
-    return [batch.tolist() for window in source.windows(epoch, used, 1) for batch, _ in window.batches]
+    return [
+        batch.tolist() for window in source.windows(epoch, used, 1) for batch, _ in window.batches
+    ]
 
 
 def ends(source: Source, used: int = 0) -> list[int]:
@@ -67,10 +71,18 @@ def ends(source: Source, used: int = 0) -> list[int]:
 
 
 def shares(data: Any, world: int, seed: int = 0, **kwargs: Any) -> list[Source]:
-    return [source_of(loader(data, **kwargs), seed=seed, place=Place(rank, world)) for rank in range(world)]
+    return [
+        source_of(loader(data, **kwargs), seed=seed, place=Place(rank, world))
+        for rank in range(world)
+    ]
 
 
-@given(count=st.integers(1, 60), size=st.integers(1, 7), world=st.integers(1, 5), epoch=st.integers(0, 3))
+@given(
+    count=st.integers(1, 60),
+    size=st.integers(1, 7),
+    world=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
 def test_all_processes_together_use_every_item_once_in_equally_many_batches(
     count: int, size: int, world: int, epoch: int
 ) -> None:
@@ -84,8 +96,15 @@ def test_all_processes_together_use_every_item_once_in_equally_many_batches(
     assert all(len(batch) <= size + 1 for one in seen for batch in one)
 
 
-@given(count=st.integers(8, 60), size=st.integers(1, 4), world=st.integers(1, 4), after=st.integers(0, 12))
-def test_a_place_in_the_epoch_can_be_gone_back_to(count: int, size: int, world: int, after: int) -> None:
+@given(
+    count=st.integers(8, 60),
+    size=st.integers(1, 4),
+    world=st.integers(1, 4),
+    after=st.integers(0, 12),
+)
+def test_a_place_in_the_epoch_can_be_gone_back_to(
+    count: int, size: int, world: int, after: int
+) -> None:
     for source in shares(Numbers(count), world, batch_size=size):
         whole, places = batches(source, epoch=2), [0, *ends(source)]
         start = min(after, len(whole))
@@ -94,7 +113,9 @@ def test_a_place_in_the_epoch_can_be_gone_back_to(count: int, size: int, world: 
 
 
 @given(world=st.integers(1, 4), other=st.integers(1, 4), after=st.integers(0, 3))
-def test_another_number_of_processes_goes_on_with_what_is_left(world: int, other: int, after: int) -> None:
+def test_another_number_of_processes_goes_on_with_what_is_left(
+    world: int, other: int, after: int
+) -> None:
     first = shares(Numbers(50), world)
     used = [0, *ends(first[0])][after]
     before = [batches(source)[:after] for source in first]
@@ -224,7 +245,9 @@ def test_a_stream_gives_each_process_every_so_many_th_batch() -> None:
 
 
 def test_a_list_of_batches_is_a_stream_with_a_length() -> None:
-    source = source_of([torch.tensor([1]), torch.tensor([2]), torch.tensor([3])], seed=0, place=Place())
+    source = source_of(
+        [torch.tensor([1]), torch.tensor([2]), torch.tensor([3])], seed=0, place=Place()
+    )
     assert source.batches == 3
     assert batches(source, used=1) == [[2], [3]]
     assert source.left(3) == 0

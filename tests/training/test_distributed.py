@@ -24,7 +24,16 @@ def together(work: str, folder: Path, after: int = 0) -> subprocess.CompletedPro
 
 
 def launch(module: str, *told: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        module,
+    ]
     return subprocess.run(
         [*command, *told],
         cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
@@ -67,7 +76,9 @@ def test_one_process_writes_record_and_checkpoints(trained: Path) -> None:
     assert Checkpoints(trained / "checkpoints").newest_good()[1] == []
 
 
-def test_what_two_processes_saved_one_goes_on_with(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_two_processes_saved_one_goes_on_with(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     trainer = small.make()
     told: dict[str, Any] = {"train_dataset": small.Plain(), "per_device_batch_size": 4}
     small.train(trainer, **told, resume_from=trained / "checkpoints" / "update-00000020")
@@ -80,7 +91,11 @@ def test_what_two_processes_saved_one_goes_on_with(trained: Path, capsys: pytest
 @pytest.mark.slow
 def test_what_one_process_saved_two_go_on_with(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="on purpose"):
-        small.train(small.make(tmp_path, [small.Stop(16)]), train_dataset=small.Plain(), per_device_batch_size=4)
+        small.train(
+            small.make(tmp_path, [small.Stop(16)]),
+            train_dataset=small.Plain(),
+            per_device_batch_size=4,
+        )
     done = together("resume", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "2 processes train now, 1 did before." in done.stdout
@@ -97,18 +112,24 @@ def test_two_processes_go_on_bit_for_bit(trained: Path, tmp_path: Path) -> None:
     assert "SIGTERM: stopped after update 18" in done.stdout, done.stdout + done.stderr[-3000:]
     done = together("resume", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [one["digest"] for one in answers(tmp_path)] == [one["digest"] for one in answers(trained)]
+    assert [one["digest"] for one in answers(tmp_path)] == [
+        one["digest"] for one in answers(trained)
+    ]
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_leaves_a_state_and_a_clear_message(trained: Path, tmp_path: Path) -> None:
+def test_a_process_that_dies_leaves_a_state_and_a_clear_message(
+    trained: Path, tmp_path: Path
+) -> None:
     done = together("die", tmp_path, 13)
     assert done.returncode != 0
     assert "another process is gone" in done.stderr
     assert "update-00000010: resume from there" in done.stderr
     done = together("resume", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [one["digest"] for one in answers(tmp_path)] == [one["digest"] for one in answers(trained)]
+    assert [one["digest"] for one in answers(tmp_path)] == [
+        one["digest"] for one in answers(trained)
+    ]
 
 
 @pytest.mark.slow
@@ -140,8 +161,12 @@ def test_what_was_saved_in_pieces_one_process_goes_on_with(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_the_command_of_the_page_trains_on_two_processes(tmp_path: Path) -> None:
     """With the trackers that it starts by default, whose end must not be the end of the process group."""
-    (tmp_path / "plan.yaml").write_text("run: {epochs: 2, lr: 0.1}\nlr: {kind: warmup_cosine, warmup: 10%}\n")
-    done = launch("warmdown", "train", "plan.yaml", "--out", "two", "--checkpoint-every", "20", cwd=tmp_path)
+    (tmp_path / "plan.yaml").write_text(
+        "run: {epochs: 2, lr: 0.1}\nlr: {kind: warmup_cosine, warmup: 10%}\n"
+    )
+    done = launch(
+        "warmdown", "train", "plan.yaml", "--out", "two", "--checkpoint-every", "20", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert done.stdout.count("weights of plan: SHA-256") == 1
     told = json.loads((tmp_path / "two" / "result.json").read_text())

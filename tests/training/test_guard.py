@@ -27,7 +27,9 @@ class Notify(TrainerCallback):
 
 
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_told_to_stop_saves_and_leaves_clean(told: signal.Signals, code: int, tmp_path: Path) -> None:
+def test_a_run_that_is_told_to_stop_saves_and_leaves_clean(
+    told: signal.Signals, code: int, tmp_path: Path
+) -> None:
     digest = small.train(small.make())
     here, said = tmp_path / "here", tmp_path / "said"
     child = start(lambda: small.train(small.make(tmp_path, [Notify(here, 11)])), said)

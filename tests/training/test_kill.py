@@ -25,14 +25,18 @@ def test_a_run_that_is_killed_a_few_times_ends_with_the_same_bits(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(6))
-def test_runs_that_are_killed_again_and_again_end_with_the_same_bits(seed: int, tmp_path: Path) -> None:
+def test_runs_that_are_killed_again_and_again_end_with_the_same_bits(
+    seed: int, tmp_path: Path
+) -> None:
     """Sixty kills in all."""
     assert _kill_until(10, tmp_path, random.Random(100 + seed)) >= 10
 
 
 def _kill_until(kills: int, folder: Path, chance: random.Random) -> int:
     """Train again and again, killed at random moments, until so many kills are survived; return how many."""
-    small.train(small.make(folder / "first"), max_num_train_steps=1)  # torch loads some of itself at the first step
+    small.train(
+        small.make(folder / "first"), max_num_train_steps=1
+    )  # torch loads some of itself at the first step
     began = time.perf_counter()
     digest = small.train(small.make(folder / "whole", [ModelEmaCallback(0.9)], every=3), **TOLD)
     lasts, killed, run = time.perf_counter() - began, 0, 0

@@ -18,10 +18,15 @@ SITUATIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulation": {"gradient_accumulation_steps": 3},
     "workers": {"train_dataloader_kwargs": {"num_workers": 2, "persistent_workers": True}},
-    "no shuffling, clipped": {"train_dataloader_kwargs": {"shuffle": False}, "gradient_clip_norm": 0.1},
+    "no shuffling, clipped": {
+        "train_dataloader_kwargs": {"shuffle": False},
+        "gradient_clip_norm": 0.1,
+    },
     "a limit in the middle of an epoch": {"max_num_train_steps": 31},
     "torch's scheduler": {
-        "plan": lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=60)
+        "plan": lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=0.1, total_steps=60
+        )
     },
 }
 
@@ -29,7 +34,9 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("situation", "after"),
     [
-        *zip(SITUATIONS, [13, 4, 7, 17, 20, 26], strict=True),  # the ends of epochs and places inside
+        *zip(
+            SITUATIONS, [13, 4, 7, 17, 20, 26], strict=True
+        ),  # the ends of epochs and places inside
         *(pytest.param(situation, 9, marks=pytest.mark.slow) for situation in SITUATIONS),
     ],
 )
@@ -39,21 +46,25 @@ def test_a_resumed_run_ends_with_the_same_bits(situation: str, after: int, tmp_p
     digest = small.train(whole, **told)
     _stop_after(after, tmp_path / "cut", told)
 
-    again = small.make(tmp_path / "cut", [ModelEmaCallback(0.9)], seed=99)  # nothing may come from these weights
+    again = small.make(
+        tmp_path / "cut", [ModelEmaCallback(0.9)], seed=99
+    )  # nothing may come from these weights
     assert small.train(again, **told, resume_from=tmp_path / "cut" / "checkpoints") == digest
     assert _average(again) == _average(whole)
-    assert again.run_history.get_metric_values("eval_loss_epoch") == whole.run_history.get_metric_values(
+    assert again.run_history.get_metric_values(
         "eval_loss_epoch"
-    )
-    assert again.run_history.get_metric_values("train_loss_epoch") == whole.run_history.get_metric_values(
+    ) == whole.run_history.get_metric_values("eval_loss_epoch")
+    assert again.run_history.get_metric_values(
         "train_loss_epoch"
-    )
+    ) == whole.run_history.get_metric_values("train_loss_epoch")
     assert _rows(tmp_path / "cut") == _rows(tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", range(1, 39))
-def test_a_resumed_run_ends_with_the_same_bits_wherever_it_stopped(after: int, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_bits_wherever_it_stopped(
+    after: int, tmp_path: Path
+) -> None:
     digest = small.train(small.make(tmp_path / "whole", [ModelEmaCallback(0.9)]))
     _stop_after(after, tmp_path / "cut", {})
     again = small.make(tmp_path / "cut", [ModelEmaCallback(0.9)], seed=99)
@@ -70,7 +81,9 @@ class Scaled(Trainer):
         return accelerator
 
 
-def test_a_scaler_is_a_part_of_the_state_and_updates_that_it_skips_do_not_tick(tmp_path: Path) -> None:
+def test_a_scaler_is_a_part_of_the_state_and_updates_that_it_skips_do_not_tick(
+    tmp_path: Path,
+) -> None:
     whole = small.make(tmp_path / "whole", kind=Scaled)
     digest = small.train(whole)
     assert whole.progress.skipped > 0
@@ -87,8 +100,16 @@ def test_a_run_that_is_resumed_twice_ends_with_the_same_bits(tmp_path: Path) -> 
     digest = small.train(small.make())
     _stop_after(5, tmp_path, {})
     with pytest.raises(TrainingError):
-        small.train(small.make(tmp_path, [ModelEmaCallback(0.9), small.Stop(20)]), resume_from=tmp_path / "checkpoints")
-    assert small.train(small.make(tmp_path, [ModelEmaCallback(0.9)]), resume_from=tmp_path / "checkpoints") == digest
+        small.train(
+            small.make(tmp_path, [ModelEmaCallback(0.9), small.Stop(20)]),
+            resume_from=tmp_path / "checkpoints",
+        )
+    assert (
+        small.train(
+            small.make(tmp_path, [ModelEmaCallback(0.9)]), resume_from=tmp_path / "checkpoints"
+        )
+        == digest
+    )
 
 
 def test_between_two_batches_of_an_update_the_gradients_are_kept(tmp_path: Path) -> None:
@@ -96,7 +117,9 @@ def test_between_two_batches_of_an_update_the_gradients_are_kept(tmp_path: Path)
         def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
             pass
 
-        def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        def on_train_step_end(
+            self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+        ) -> None:
             if kwargs["step"] == 8:  # the second of the third window
                 raise ZeroDivisionError("on purpose")
 
@@ -121,7 +144,11 @@ def test_a_run_made_longer_goes_on_as_the_longer_one_would_have(tmp_path: Path) 
     digest = small.train(small.make(), plan=flat, max_num_train_steps=30)
     small.train(small.make(tmp_path), plan=flat, max_num_train_steps=20)
     longer = small.make(tmp_path)
-    told: dict[str, Any] = {"plan": flat, "max_num_train_steps": 30, "resume_from": tmp_path / "checkpoints"}
+    told: dict[str, Any] = {
+        "plan": flat,
+        "max_num_train_steps": 30,
+        "resume_from": tmp_path / "checkpoints",
+    }
     assert small.train(longer, **told, on_change="given") == digest
 
 
@@ -130,7 +157,9 @@ def test_another_plan_is_refused_with_both_shown(tmp_path: Path) -> None:
     before = digest_of_weights(small.network())
     trainer = small.make(tmp_path)
     with pytest.raises(StateError):
-        small.train(trainer, plan=wd.Plan.of(lr=wd.Constant()), resume_from=tmp_path / "checkpoints")
+        small.train(
+            trainer, plan=wd.Plan.of(lr=wd.Constant()), resume_from=tmp_path / "checkpoints"
+        )
     assert before
 
 
@@ -140,11 +169,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(tmp_path: Path
     content = bytearray((newest / "optimizer.pt").read_bytes())
     content[500] ^= 4
     (newest / "optimizer.pt").write_bytes(content)
-    with pytest.raises(StateError, match=f"update-00000039: optimizer.pt is damaged.*{before} is good"):
+    with pytest.raises(
+        StateError, match=f"update-00000039: optimizer.pt is damaged.*{before} is good"
+    ):
         small.train(small.make(), resume_from=newest)
 
 
-def test_a_folder_of_checkpoints_means_its_newest_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_checkpoints_means_its_newest_good_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     digest = small.train(small.make(tmp_path, every=10))
     (tmp_path / "checkpoints" / "update-00000039" / "model.safetensors").write_bytes(b"")
     trainer = small.make(tmp_path)
@@ -163,39 +196,63 @@ def test_where_there_is_no_checkpoint_it_says_so(tmp_path: Path) -> None:
 
 def test_another_model_is_refused_with_what_differs(tmp_path: Path) -> None:
     small.train(small.make(tmp_path))
-    with pytest.raises(StateError, match=r"another model: .*weight is \[8, 6\] and here \[1, 6\]|is not in this model"):
+    with pytest.raises(
+        StateError,
+        match=r"another model: .*weight is \[8, 6\] and here \[1, "
+        r"6\]|is not in this model",
+    ):
         small.train(small.make(model=small.linear), resume_from=tmp_path / "checkpoints")
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
     small.train(small.make(tmp_path))
     with pytest.raises(TrainingError, match="has 30 items, and had 52"):
-        small.train(small.make(), train_dataset=small.Augmented(30), resume_from=tmp_path / "checkpoints")
+        small.train(
+            small.make(), train_dataset=small.Augmented(30), resume_from=tmp_path / "checkpoints"
+        )
 
 
-def test_another_size_of_update_says_what_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_size_of_update_says_what_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _stop_after(13, tmp_path, {})
     trainer = small.make(tmp_path)
-    small.train(trainer, per_device_batch_size=2, resume_from=tmp_path / "checkpoints", on_change="given")
-    assert "An update uses 2 samples now, it used 4; an epoch has 26 updates, it had 13." in capsys.readouterr().out
+    small.train(
+        trainer, per_device_batch_size=2, resume_from=tmp_path / "checkpoints", on_change="given"
+    )
+    assert (
+        "An update uses 2 samples now, it used 4; an epoch has 26 updates, it had 13."
+        in capsys.readouterr().out
+    )
     assert trainer.progress.updates == 13 + 26 * 2
 
 
-@pytest.mark.parametrize("told", [{"per_device_batch_size": 8}, {"gradient_accumulation_steps": 3}], ids=str)
+@pytest.mark.parametrize(
+    "told", [{"per_device_batch_size": 8}, {"gradient_accumulation_steps": 3}], ids=str
+)
 @pytest.mark.parametrize("after", [2, 13, 19])
 def test_with_updates_of_another_size_the_curve_goes_on_from_the_value_reached_to_its_end(
     after: int, told: dict[str, Any], tmp_path: Path
 ) -> None:
     plan = wd.Plan.of(lr=wd.Linear(start=1.0, end=0.0, steps="rest"))
     _stop_after(after, tmp_path, {"plan": plan})
-    with pytest.raises(TrainingError, match=f"update {after + 3} is saved"):  # broken off a second time
-        small.train(_resumed(tmp_path, small.Stop(after + 3)), plan=plan, **told, resume_from=tmp_path / "checkpoints")
+    with pytest.raises(
+        TrainingError, match=f"update {after + 3} is saved"
+    ):  # broken off a second time
+        small.train(
+            _resumed(tmp_path, small.Stop(after + 3)),
+            plan=plan,
+            **told,
+            resume_from=tmp_path / "checkpoints",
+        )
     trainer = _resumed(tmp_path)
     small.train(trainer, plan=plan, **told, resume_from=tmp_path / "checkpoints")
     steps, rates = Record.load(tmp_path / "record.jsonl").curve("lr/0")
     made, reached = trainer.progress.updates, 0.02 * (1 - after / 39)
     assert steps == list(range(made))
-    assert rates[after:] == pytest.approx([reached * (1 - step / (made - after)) for step in range(made - after)])
+    assert rates[after:] == pytest.approx(
+        [reached * (1 - step / (made - after)) for step in range(made - after)]
+    )
     assert after < made < 39
     assert trainer.progress.epoch == 3
 
@@ -234,7 +291,9 @@ def test_a_checkpoint_moves_with_its_folder(tmp_path: Path) -> None:
 
 def _stop_after(after: int, folder: Path, told: dict[str, Any]) -> None:
     trainer = small.make(folder, [ModelEmaCallback(0.9), small.Stop(after)])
-    with pytest.raises(TrainingError, match=f"Stop.on_train_update_end.*update {after} is saved in"):
+    with pytest.raises(
+        TrainingError, match=f"Stop.on_train_update_end.*update {after} is saved in"
+    ):
         small.train(trainer, **told)
 
 
@@ -243,11 +302,16 @@ def _resumed(folder: Path, *callbacks: TrainerCallback) -> Trainer:
 
 
 def _average(trainer: Trainer) -> str:
-    (ema,) = (callback for callback in trainer.callback_handler if isinstance(callback, ModelEmaCallback))
+    (ema,) = (
+        callback for callback in trainer.callback_handler if isinstance(callback, ModelEmaCallback)
+    )
     assert ema.model is not None
     return digest_of_weights(ema.model)
 
 
 def _rows(folder: Path) -> list[Any]:
     rows = Record.load(folder / "record.jsonl").rows
-    return sorted((row for row in rows if row.target != "samples_per_second"), key=lambda row: (row.step, row.target))
+    return sorted(
+        (row for row in rows if row.target != "samples_per_second"),
+        key=lambda row: (row.step, row.target),
+    )

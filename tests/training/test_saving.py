@@ -41,8 +41,12 @@ def test_a_later_run_writes_it_anew_and_another_file_of_that_name_is_left_alone(
     assert f"{path} is another's file" in capsys.readouterr().out
 
 
-def test_what_cannot_be_written_down_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path / "plan.yaml", wd.Function(call=lambda step: 0.5 + 0 * step), max_num_train_steps=2)
+def test_what_cannot_be_written_down_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path / "plan.yaml", wd.Function(call=lambda step: 0.5 + 0 * step), max_num_train_steps=2
+    )
     assert "plan.yaml: the plan of this run is not written down: " in capsys.readouterr().out
     torchs = torch.optim.lr_scheduler.ConstantLR
     trainer = small.make(callbacks=[SavePlanCallback(tmp_path / "plan.yaml")], model=small.linear)

@@ -55,13 +55,17 @@ def test_a_run_that_loses_its_loss_says_so() -> None:
 
 def test_metrics_are_means_over_all_samples() -> None:
     outcome = run_task("digits", wd.Constant(), max_steps=4)
-    assert (outcome.metrics["accuracy"] * 360) == pytest.approx(round(outcome.metrics["accuracy"] * 360))
+    assert (outcome.metrics["accuracy"] * 360) == pytest.approx(
+        round(outcome.metrics["accuracy"] * 360)
+    )
 
 
 def test_text_is_guessed_better_after_some_updates() -> None:
     outcome = run_task("text", wd.Constant(), max_steps=25, batch_size=8)
     assert outcome.metrics["bits_per_byte"] < 6.5
-    assert outcome.metrics["bits_per_byte"] == pytest.approx(outcome.metrics["eval_loss"] / np.log(2))
+    assert outcome.metrics["bits_per_byte"] == pytest.approx(
+        outcome.metrics["eval_loss"] / np.log(2)
+    )
 
 
 def test_passages_lie_side_by_side_and_the_target_is_one_byte_on() -> None:
@@ -70,7 +74,9 @@ def test_passages_lie_side_by_side_and_the_target_is_one_byte_on() -> None:
     assert [bytes(part.tolist()) for part in passages[1]] == [b"def", b"efg"]
 
 
-def test_text_comes_from_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_comes_from_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.txt").write_text(name * 10_000)
     monkeypatch.setenv("WARMDOWN_TEXT", str(tmp_path))
@@ -86,14 +92,20 @@ def test_text_comes_from_where_it_is_asked_for(tmp_path: Path, monkeypatch: pyte
 
 def test_fashion_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARMDOWN_FASHION_MNIST", str(tmp_path))
-    with pytest.raises(TrainingError, match=r"is not there. On Debian: apt-get install dataset-fashion-mnist"):
+    with pytest.raises(
+        TrainingError,
+        match=r"is not there. On Debian: apt-get install "
+        r"dataset-fashion-mnist",
+    ):
         task_of("fashion")
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"no gzip")
     with pytest.raises(TrainingError, match="cannot be read"):
         task_of("fashion")
 
 
-def test_fashion_is_read_from_its_four_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fashion_is_read_from_its_four_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WARMDOWN_FASHION_MNIST", str(tmp_path))
     for part, count in (("train", 6), ("t10k", 2)):
         images, labels = bytes(16) + bytes(range(count)) * 784, bytes(8) + bytes(range(count))
@@ -104,7 +116,9 @@ def test_fashion_is_read_from_its_four_files(tmp_path: Path, monkeypatch: pytest
     assert task.model(task.train[0][0].unsqueeze(0)).shape == (1, 10)
 
 
-def test_a_task_may_be_a_tuple_without_data_to_be_tested_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_may_be_a_tuple_without_data_to_be_tested_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "least.py").write_text("def build():\n    return 'a model', max, range(4)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     task = task_of("least:build")

@@ -35,7 +35,9 @@ def test_a_schedule_knows_the_real_length_and_every_update_uses_its_value() -> N
     total = 3 * 7  # 13 batches of 4 in an epoch, two make an update, the last is alone
     expected = schedule.over(wd.Run(total_steps=total))
     assert trainer.progress.updates == total
-    assert rates(trainer) == pytest.approx([0.02 * expected(step) for step in range(total)], rel=1e-15)
+    assert rates(trainer) == pytest.approx(
+        [0.02 * expected(step) for step in range(total)], rel=1e-15
+    )
 
 
 def test_durations_in_epochs_and_percent_fit_the_run() -> None:
@@ -44,14 +46,18 @@ def test_durations_in_epochs_and_percent_fit_the_run() -> None:
 
 
 def test_a_plan_may_be_the_path_of_a_file_with_the_trainers_placeholders(tmp_path: Path) -> None:
-    (tmp_path / "plan.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.0, steps: '%NUM_EPOCHS% * 10'}\n")
+    (tmp_path / "plan.yaml").write_text(
+        "lr: {kind: linear, start: 1.0, end: 0.0, steps: '%NUM_EPOCHS% * 10'}\n"
+    )
     trainer = run(tmp_path / "plan.yaml")
     assert rates(trainer)[:31] == pytest.approx([0.02 * (1 - step / 30) for step in range(31)])
 
 
 def test_a_plan_may_be_plain_data_or_stand_where_a_factory_does() -> None:
     data = {"lr": {"kind": "linear", "start": 1.0, "end": 0.0, "steps": "rest"}}
-    assert rates(run(data)) == rates(run(None, create_scheduler_fn=wd.Linear(start=1.0, end=0.0, steps="rest")))
+    assert rates(run(data)) == rates(
+        run(None, create_scheduler_fn=wd.Linear(start=1.0, end=0.0, steps="rest"))
+    )
 
 
 def test_a_factory_gets_the_numbers_behind_its_placeholders() -> None:
@@ -68,7 +74,9 @@ def test_a_factory_gets_the_numbers_behind_its_placeholders() -> None:
 
 
 @pytest.mark.parametrize("name", [each.name for each in TrainerPlaceholderValues])
-@pytest.mark.parametrize("told", [{}, {"max_num_train_steps": 20}, {"max_num_train_steps": 5}], ids=str)
+@pytest.mark.parametrize(
+    "told", [{}, {"max_num_train_steps": 20}, {"max_num_train_steps": 5}], ids=str
+)
 def test_a_placeholder_is_the_same_number_in_a_file_and_in_a_factory(
     name: str, told: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -95,11 +103,15 @@ def test_without_a_schedule_the_rate_stays() -> None:
 
 
 def test_what_is_no_schedule_is_refused() -> None:
-    with pytest.raises(TrainingError, match="a plan, a schedule, the path of a plan, or a function"):
+    with pytest.raises(
+        TrainingError, match="a plan, a schedule, the path of a plan, or a function"
+    ):
         run(3.5)
 
 
-@pytest.mark.parametrize("told", [{"num_epochs": 0}, {"max_num_train_steps": 0}, {"gradient_accumulation_steps": 1.5}])
+@pytest.mark.parametrize(
+    "told", [{"num_epochs": 0}, {"max_num_train_steps": 0}, {"gradient_accumulation_steps": 1.5}]
+)
 def test_a_run_that_cannot_be_is_refused_before_it_starts(told: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=f"{next(iter(told))}=.*at least 1"):
         run(**told)
@@ -147,9 +159,13 @@ class Ported(Trainer):
         self.calls: list[str] = []
         super().__init__(*args, **kwargs)
 
-    def create_train_dataloader(self, batch_size: int, train_dl_kwargs: Any = None) -> DataLoader[Any]:
+    def create_train_dataloader(
+        self, batch_size: int, train_dl_kwargs: Any = None
+    ) -> DataLoader[Any]:
         self.calls.append("create_train_dataloader")
-        return DataLoader(self.train_dataset, batch_size=batch_size, shuffle=True, collate_fn=self.collate_fn)
+        return DataLoader(
+            self.train_dataset, batch_size=batch_size, shuffle=True, collate_fn=self.collate_fn
+        )
 
     def training_run_start(self) -> None:
         self.calls.append("training_run_start")
@@ -160,7 +176,11 @@ class Ported(Trainer):
 
     def calculate_train_batch_loss(self, batch: Any) -> dict[str, Any]:
         outputs = self.model(batch[0])
-        return {"loss": (outputs - batch[1]).abs().mean(), "model_outputs": outputs, "batch_size": batch[0].size(0)}
+        return {
+            "loss": (outputs - batch[1]).abs().mean(),
+            "model_outputs": outputs,
+            "batch_size": batch[0].size(0),
+        }
 
     def backward_step(self, loss: torch.Tensor) -> None:
         self._accelerator.backward(loss)
@@ -178,7 +198,11 @@ class Ported(Trainer):
         outputs = self.model(batch[0])
         worst = self.gather((outputs - batch[1]).abs().max().reshape(1)).max()
         self.run_history.update_metric("worst", worst)
-        return {"loss": nn.functional.l1_loss(outputs, batch[1]), "model_outputs": outputs, "batch_size": len(outputs)}
+        return {
+            "loss": nn.functional.l1_loss(outputs, batch[1]),
+            "model_outputs": outputs,
+            "batch_size": len(outputs),
+        }
 
     def eval_epoch_end(self) -> None:
         super().eval_epoch_end()
@@ -240,7 +264,9 @@ def test_the_order_of_the_data_follows_the_seed() -> None:
     def order(seed: int) -> str:
         torch.manual_seed(0)
         model = small.linear()
-        trainer = Trainer(model, nn.functional.mse_loss, torch.optim.SGD(model.parameters(), 0.1), (), seed=seed)
+        trainer = Trainer(
+            model, nn.functional.mse_loss, torch.optim.SGD(model.parameters(), 0.1), (), seed=seed
+        )
         trainer.train(small.Plain(), 1)
         return digest_of_weights(model)
 
@@ -291,7 +317,11 @@ def test_ten_lines_are_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_metric_reaches_torchs_plateau_scheduler() -> None:
     factory = partial(
-        torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.1, patience=0, threshold=10.0, threshold_mode="abs"
+        torch.optim.lr_scheduler.ReduceLROnPlateau,
+        factor=0.1,
+        patience=0,
+        threshold=10.0,
+        threshold_mode="abs",
     )
     trainer = run(None, create_scheduler_fn=factory)
     assert rates(trainer)[-1] == pytest.approx(0.02 * 0.1)
@@ -310,7 +340,10 @@ class Events(TrainerCallback):
 def test_events_come_in_the_order_of_the_run() -> None:
     events = Events()
     small.train(
-        small.make(callbacks=[events]), num_epochs=1, gradient_accumulation_steps=7, train_dataset=small.Plain(32)
+        small.make(callbacks=[events]),
+        num_epochs=1,
+        gradient_accumulation_steps=7,
+        train_dataset=small.Plain(32),
     )
     assert events.seen == [
         "on_init_end", "on_run_setup", "on_training_run_start", "on_train_epoch_start",

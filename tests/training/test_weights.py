@@ -19,7 +19,11 @@ from warmdown.training.weights import read_pickled
 
 
 def test_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
-    weights = {"a": torch.randn(3, 4), "b": torch.tensor(7), "c": torch.randn(4, 4, dtype=torch.bfloat16).t()}
+    weights = {
+        "a": torch.randn(3, 4),
+        "b": torch.tensor(7),
+        "c": torch.randn(4, 4, dtype=torch.bfloat16).t(),
+    }
     write_weights(tmp_path / "w.safetensors", weights)
     again = read_weights(tmp_path / "w.safetensors")
     assert again.keys() == weights.keys()
@@ -69,8 +73,12 @@ class Attack:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, 2))])
-def test_a_file_that_would_run_code_is_refused_without_a_hint_at_how_to_run_it(tmp_path: Path, write: Any) -> None:
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, 2))]
+)
+def test_a_file_that_would_run_code_is_refused_without_a_hint_at_how_to_run_it(
+    tmp_path: Path, write: Any
+) -> None:
     write({"model_state_dict": {}, "more": Attack(tmp_path / "taken")}, tmp_path / "model.pt")
     with pytest.raises(StateError, match="damaged, or holds more than tensors") as told:
         read_pickled(tmp_path / "model.pt")
@@ -79,27 +87,38 @@ def test_a_file_that_would_run_code_is_refused_without_a_hint_at_how_to_run_it(t
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x80\x02h", b"\x80\x02J\x00", b"\x80\x02]q\x00.", b"PK\x03\x04", b"\x80\x02.", b"0"]
+    "content",
+    [b"", b"\x80\x02h", b"\x80\x02J\x00", b"\x80\x02]q\x00.", b"PK\x03\x04", b"\x80\x02.", b"0"],
 )
-def test_what_is_damaged_is_refused_whatever_is_wrong_with_it(tmp_path: Path, content: bytes) -> None:
+def test_what_is_damaged_is_refused_whatever_is_wrong_with_it(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(StateError, match=r"Give another one\.$"):
         read_pickled(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("name", ["rest.pt", "optimizer.pt"])
-def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_of_it_is_loaded(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_of_it_is_loaded(
+    tmp_path: Path, name: str
+) -> None:
     trainer = small.make(model=small.linear)
     small.train(trainer, plan=None, max_num_train_steps=2)
     trainer.save_training_state(tmp_path / "good")
-    contents = {file.name: file.read_bytes() for file in (tmp_path / "good").iterdir() if file.name != "manifest.json"}
+    contents = {
+        file.name: file.read_bytes()
+        for file in (tmp_path / "good").iterdir()
+        if file.name != "manifest.json"
+    }
     torch.save(Attack(tmp_path / "taken"), tmp_path / "evil")
     contents[name] = (tmp_path / "evil").read_bytes()
 
     def writer(content: bytes) -> Any:
         return lambda path: path.write_bytes(content)
 
-    write_folder(tmp_path / "update-9", {file: writer(content) for file, content in contents.items()})
+    write_folder(
+        tmp_path / "update-9", {file: writer(content) for file, content in contents.items()}
+    )
     other = small.make(model=small.linear)
     small.train(other, plan=None, max_num_train_steps=1)
     before = digest_of_weights(other.model)

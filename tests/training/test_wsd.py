@@ -25,7 +25,9 @@ TRUNK = wd.Linear(start=0.0, end=1.0, steps=4) >> wd.Constant()
 
 
 def run(*callbacks: Any, **told: Any) -> Trainer:
-    trainer = small.make(callbacks=[RecordCallback(), *callbacks], model=small.linear, seed=told.pop("seed", 0))
+    trainer = small.make(
+        callbacks=[RecordCallback(), *callbacks], model=small.linear, seed=told.pop("seed", 0)
+    )
     small.train(trainer, **told)
     return trainer
 
@@ -35,7 +37,9 @@ def rates(trainer: Trainer) -> list[float]:
     return recorder.record.curve("lr/0")[1]
 
 
-def test_everything_is_saved_before_the_first_decayed_update_and_the_model_after_the_last(tmp_path: Path) -> None:
+def test_everything_is_saved_before_the_first_decayed_update_and_the_model_after_the_last(
+    tmp_path: Path,
+) -> None:
     run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint_15_pre_decay", "checkpoint_20_post_decay.pt",
@@ -55,14 +59,21 @@ def test_the_drop_in_scheduler_has_its_decays_saved_too(tmp_path: Path) -> None:
 
 def test_the_state_before_a_decay_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole = run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
-    again = run(plan=DECAYS, max_num_train_steps=40, resume_from=tmp_path / "checkpoint_35_pre_decay", seed=3)
+    again = run(
+        plan=DECAYS,
+        max_num_train_steps=40,
+        resume_from=tmp_path / "checkpoint_35_pre_decay",
+        seed=3,
+    )
     assert digest_of_weights(again.model) == digest_of_weights(whole.model)
 
 
 @pytest.mark.parametrize("name", ["checkpoint_35_pre_decay", "checkpoint_40_post_decay.pt"])
 def test_another_run_begins_from_before_or_after_a_decay(name: str, tmp_path: Path) -> None:
     first = run(WSDCheckpointCallback(tmp_path), plan=DECAYS, max_num_train_steps=40)
-    flat = wd.Constant(steps=10).named("stable") >> wd.Linear(start=1.0, end=0.0, steps=5).named("decay")
+    flat = wd.Constant(steps=10).named("stable") >> wd.Linear(start=1.0, end=0.0, steps=5).named(
+        "decay"
+    )
     callback = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / name)
     second = run(callback, plan=flat, max_num_train_steps=15, seed=9)
     assert rates(second)[:10] == pytest.approx([0.02] * 10)
@@ -75,15 +86,23 @@ def test_another_run_begins_from_before_or_after_a_decay(name: str, tmp_path: Pa
 def test_the_drop_in_scheduler_goes_on_with_a_fresh_stable_phase(tmp_path: Path) -> None:
     first = WSDLrScheduler.create_scheduler_fn(num_warmup_epochs=0)
     run(WSDCheckpointCallback(tmp_path), plan=None, create_scheduler_fn=first, num_epochs=3)
-    again = WSDLrScheduler.create_scheduler_fn(is_continuation_from_checkpoint=True, decay_phase_ratio=0.2)
-    callback = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_39_post_decay.pt")
+    again = WSDLrScheduler.create_scheduler_fn(
+        is_continuation_from_checkpoint=True, decay_phase_ratio=0.2
+    )
+    callback = WSDCheckpointCallback(
+        tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_39_post_decay.pt"
+    )
     second = run(callback, plan=None, create_scheduler_fn=again, num_epochs=2)
     assert rates(second)[:20] == pytest.approx([0.02] * 20)
     assert rates(second)[-1] < 0.015
 
 
-AGAIN = WSDLrScheduler.create_scheduler_fn(is_continuation_from_checkpoint=True, decay_phase_ratio=0.2)
-FLAT = wd.Constant(steps=20).named("stable") >> wd.Linear(start=1.0, end=0.0, steps="rest").named("decay")
+AGAIN = WSDLrScheduler.create_scheduler_fn(
+    is_continuation_from_checkpoint=True, decay_phase_ratio=0.2
+)
+FLAT = wd.Constant(steps=20).named("stable") >> wd.Linear(start=1.0, end=0.0, steps="rest").named(
+    "decay"
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +124,9 @@ def test_a_continuation_that_is_broken_off_twice_does_not_begin_afresh_again(
     def go_on(*more: Any, **resumed: Any) -> Trainer:
         begins = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=before / name)
         kept = SaveTrainingStateCallback(tmp_path / "kept")
-        return run(begins, *more, *([kept] if more or resumed else []), num_epochs=2, **told, **resumed)
+        return run(
+            begins, *more, *([kept] if more or resumed else []), num_epochs=2, **told, **resumed
+        )
 
     whole = go_on()
     with pytest.raises(TrainingError, match="update 7 is saved"):
@@ -120,15 +141,26 @@ def test_a_continuation_that_is_broken_off_twice_does_not_begin_afresh_again(
 
 
 def test_the_run_before_a_continuation_is_no_place_to_resume_it_from(before: Path) -> None:
-    with pytest.raises(TrainingError, match=r"of the run before it\. Begin from that one by WSDCheckpointCallback"):
-        run(plan=None, create_scheduler_fn=AGAIN, num_epochs=4, resume_from=before / "checkpoint_36_pre_decay")
+    with pytest.raises(
+        TrainingError,
+        match=r"of the run before it\. Begin from that one by "
+        r"WSDCheckpointCallback",
+    ):
+        run(
+            plan=None,
+            create_scheduler_fn=AGAIN,
+            num_epochs=4,
+            resume_from=before / "checkpoint_36_pre_decay",
+        )
 
 
 def test_weights_alone_are_enough_to_go_on_from(tmp_path: Path) -> None:
     bare = WSDCheckpointCallback(tmp_path, save_optimizer=False, save_scheduler=False)
     run(bare, plan=DECAYS, max_num_train_steps=40)
     for told in ({"plan": None, "create_scheduler_fn": AGAIN}, {"plan": FLAT}):
-        begins = WSDCheckpointCallback(tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_40_post_decay.pt")
+        begins = WSDCheckpointCallback(
+            tmp_path / "next", initial_checkpoint=tmp_path / "checkpoint_40_post_decay.pt"
+        )
         second = run(begins, num_epochs=2, **told)
         assert rates(second)[:20] == pytest.approx([0.02] * 20)
 
@@ -151,7 +183,9 @@ def trunk(folder: Path) -> Trainer:
 
 def test_one_trunk_gives_a_cooldown_of_each_length(tmp_path: Path) -> None:
     trainer = trunk(tmp_path / "trunk")
-    branches = trainer.branch_cooldowns(tmp_path / "trunk", ["10%", "20%", 12], out_dir=tmp_path / "out")
+    branches = trainer.branch_cooldowns(
+        tmp_path / "trunk", ["10%", "20%", 12], out_dir=tmp_path / "out"
+    )
     assert [(branch.start, branch.stop) for branch in branches] == [(40, 44), (40, 48), (40, 52)]
     for branch in branches:
         steps, values = branch.record.curve("lr/0")
@@ -174,7 +208,12 @@ def test_a_branch_that_is_made_again_has_a_record_of_its_own(tmp_path: Path) -> 
     trainer.branch_cooldowns(tmp_path / "trunk" / "update-00000020", [4], out_dir=tmp_path / "out")
     (branch,) = trainer.branch_cooldowns(tmp_path / "trunk", [4], out_dir=tmp_path / "out")
     assert branch.record.curve("lr/0")[0] == [40, 41, 42, 43]
-    assert Record.load(tmp_path / "out" / "cooldown-4" / "record.jsonl").curve("lr/0")[0] == [40, 41, 42, 43]
+    assert Record.load(tmp_path / "out" / "cooldown-4" / "record.jsonl").curve("lr/0")[0] == [
+        40,
+        41,
+        42,
+        43,
+    ]
 
 
 def test_branches_leave_the_trunk_as_it_was(tmp_path: Path) -> None:
@@ -237,7 +276,11 @@ def test_the_run_ends_with_the_decay_that_was_begun_on_the_way(
     kept = SaveTrainingStateCallback(tmp_path)
     trainer = run(DecayAfter(3), kept, plan=TRUNK, gradient_accumulation_steps=accumulated, **told)
     planned = trainer.run_config.total_updates
-    assert (trainer.progress.updates, trainer.progress.finished, trainer.stopped_by) == (9, True, "")
+    assert (trainer.progress.updates, trainer.progress.finished, trainer.stopped_by) == (
+        9,
+        True,
+        "",
+    )
     assert rates(trainer)[3:] == pytest.approx([0.02 * 0.75 * (1 - step / 6) for step in range(6)])
     assert [path.name for path in tmp_path.iterdir()] == ["update-00000009"]
     assert trainer.run_history.get_latest_metric("eval_loss_epoch") > 0
@@ -277,7 +320,9 @@ def test_a_run_that_is_broken_off_around_its_decay_ends_where_the_unbroken_one_d
 
 
 def test_a_run_that_a_decay_has_ended_is_gone_on_with_when_it_is_told_to(tmp_path: Path) -> None:
-    trainer = run(DecayAfter(10), SaveTrainingStateCallback(tmp_path), plan=TRUNK, max_num_train_steps=30)
+    trainer = run(
+        DecayAfter(10), SaveTrainingStateCallback(tmp_path), plan=TRUNK, max_num_train_steps=30
+    )
     given = {"plan": wd.Constant(), "max_num_train_steps": 30, "on_change": "given"}
     assert trainer.progress.updates == 16
     assert run(**given, resume_from=tmp_path).progress.updates == 30

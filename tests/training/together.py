@@ -77,7 +77,9 @@ class Values(TrainerCallback):
     def __init__(self) -> None:
         self.rates: list[float] = []
 
-    def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
         self.rates.append(trainer.scheduler.value(trainer.progress.updates - 1))
 
 

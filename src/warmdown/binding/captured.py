@@ -28,18 +28,20 @@ _MOST_VALUES, _STRETCH = 2**22, 2**16
 class Captured:
     """A scheduler's clock and values on the device, so that a replay advances them without the host.
 
-    ``advance()`` is recorded into the graph, after ``optimizer.step()``: it adds one to a counter on the device, takes
-    the counter's row out of a table there, and writes it into the vector that all groups' tensors lie in. What is
-    written is what the scheduler itself would write, bit for bit.
+    ``advance()`` is recorded into the graph, after ``optimizer.step()``: it adds one to a counter
+    on the device, takes the counter's row out of a table there, and writes it into the vector that
+    all groups' tensors lie in. What is written is what the scheduler itself would write, bit for
+    bit.
 
-    The table holds the whole plan, where that is not too much; what rests at its end needs nothing more, however long
-    the run. For a longer plan tell ``launched()`` of every replay: it refills the half that is used up, in the order of
-    the stream, without waiting. A graph follows tensors alone: a capturable optimizer's ``lr``, and its betas where
-    they are tensors.
+    The table holds the whole plan, where that is not too much; what rests at its end needs nothing
+    more, however long the run. For a longer plan tell ``launched()`` of every replay: it refills
+    the half that is used up, in the order of the stream, without waiting. A graph follows tensors
+    alone: a capturable optimizer's ``lr``, and its betas where they are tensors.
 
     Args:
         scheduler: It drives tensors, and counts updates.
-        rows: Updates that the table holds, at least 2; by default all, or 65,536 where all are over 4 million values.
+        rows: Updates that the table holds, at least 2; by default all, or 65,536 where all are over
+            4 million values.
 
     Raises:
         BindingError: The scheduler moves something that a graph cannot follow.
@@ -60,7 +62,8 @@ class Captured:
         pen, self._scheduler = scheduler._pen, scheduler
         if not isinstance(pen.clock, Updates):
             raise BindingError(
-                f"Captured: the plan is over {scheduler.run.clock}, which a graph cannot count. Give one over updates."
+                f"Captured: the plan is over {scheduler.run.clock}, which a graph cannot count. "
+                f"Give one over updates."
             )
         self._rests_at = _rest_of(pen.course)
         self._rows = rows or _rows_for(self._rests_at + 1 - scheduler.count, pen.grip.drives)
@@ -88,8 +91,10 @@ class Captured:
         count = max((int(lane.count) for lane in self._lanes), default=self._scheduler.count)
         if min(count, self._rests_at) >= self._filled_to:
             raise BindingError(
-                f"Captured.sync(): {count} updates were made, and the table was filled up to {self._filled_to}; "
-                "the last ones used old values. Call launched() after each replay, or give more rows."
+                f"Captured.sync(): {count} updates were made, and the table was filled up to "
+                f"{self._filled_to}; "
+                "the last ones used old values. Call launched() after each replay, or give more "
+                "rows."
             )
         pen = self._scheduler._pen
         if count != pen.count:
@@ -123,7 +128,8 @@ class Captured:
                     yield _Lane(drive, place, self._rows)
                 elif not _is_still(drive, course, self._rests_at):
                     raise BindingError(
-                        f"Captured({drive.name}): {_why(drive)}; a graph keeps the value it was captured with. "
+                        f"Captured({drive.name}): {_why(drive)}; a graph keeps the value it was "
+                        f"captured with. "
                         "Drive it by a scheduler of its own, outside of the graph, or let it stand."
                     )
 

@@ -84,8 +84,10 @@ class Data:
             told = self._per_step
         if told is None and not self._owed:
             raise BindingError(
-                f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this update's are not known. "
-                f"Call step({self._unit}=…), or give Run({self._unit}_per_step=…) where every update uses as many."
+                f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
+                f"update's are not known. "
+                f"Call step({self._unit}=…), or give Run({self._unit}_per_step=…) where every "
+                f"update uses as many."
             )
         position += self._owed + float(told or 0)
         self._owed = 0.0
@@ -94,15 +96,19 @@ class Data:
     def _told(self, samples: float | None, tokens: float | None) -> float | None:
         told = samples if self._unit == "samples" else tokens
         if told is not None and not told >= 0:
-            raise BindingError(f"Scheduler.step({self._unit}={told}): data cannot be unused. Give a number from 0 on.")
+            raise BindingError(
+                f"Scheduler.step({self._unit}={told}): data cannot be unused. Give "
+                f"a number from 0 on."
+            )
         return told
 
 
 class Seconds:
     """Reads a timer now and then, and reckons in between, so that all processes agree and no step waits.
 
-    At each reading the first process's time is told to all. The updates until the next reading are placed at the pace
-    seen so far; there are fewer of them the nearer the end is, so that the last is reached as the budget is used up.
+    At each reading the first process's time is told to all. The updates until the next reading are
+    placed at the pace seen so far; there are fewer of them the nearer the end is, so that the last
+    is reached as the budget is used up.
     """
 
     def __init__(self, timer: Timer, everywhere: Everywhere, budget: int | None) -> None:
@@ -154,7 +160,10 @@ def everywhere(own: Any) -> list[Any]:
         [0.3]
     """
     distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if (
+        not (distributed.is_available() and distributed.is_initialized())
+        or distributed.get_world_size() == 1
+    ):
         return [own]
     said: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(said, own)

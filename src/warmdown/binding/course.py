@@ -77,7 +77,11 @@ class Line:
     def values(self, steps: Array, bases: Array) -> Array:
         """Return the value for each base (rows) at each of the rising steps (columns)."""
         values = np.empty((len(bases), len(steps)))
-        cuts = [0, *np.searchsorted(steps, [start for start, _ in self.turns[1:]]).tolist(), len(steps)]
+        cuts = [
+            0,
+            *np.searchsorted(steps, [start for start, _ in self.turns[1:]]).tolist(),
+            len(steps),
+        ]
         for (first, stop), (_, rule) in zip(pairwise(cuts), self.turns, strict=True):
             if first < stop:
                 values[:, first:stop] = rule.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
@@ -93,7 +97,10 @@ class Line:
         edges = [*(start for start, _ in self.turns), np.inf]
         for (start, stop), (_, rule) in zip(pairwise(edges), self.turns, strict=True):
             for phase in rule.of.phases():
-                first, last = max(phase.start, start), min(np.inf if phase.stop is None else phase.stop, stop)
+                first, last = (
+                    max(phase.start, start),
+                    min(np.inf if phase.stop is None else phase.stop, stop),
+                )
                 if first < last:
                     yield Phase(phase.name, int(first), None if last == np.inf else int(last))
 
@@ -122,7 +129,9 @@ class Course:
     def after(self, *events: Event) -> Course:
         """Return the course on which the events have happened too; this one stays as it is."""
         if self.events and any(event.at < self.events[-1].at for event in events):
-            course = Course(self.origin).after(*sorted([*self.events, *events], key=lambda event: event.at))
+            course = Course(self.origin).after(
+                *sorted([*self.events, *events], key=lambda event: event.at)
+            )
             course.recall(self.memories())
         else:
             course = self._copy()
@@ -133,7 +142,12 @@ class Course:
 
     def _copy(self) -> Course:
         course = Course(self.given)
-        course.origin, course.current, course.plan, course.end = self.origin, self.current, self.plan, self.end
+        course.origin, course.current, course.plan, course.end = (
+            self.origin,
+            self.current,
+            self.plan,
+            self.end,
+        )
         course.lines = [line.copy() for line in self.lines]
         course.events = list(self.events)
         return course
@@ -146,9 +160,11 @@ class Course:
 
     def lines_of(self, name: str) -> list[Line]:
         """Return the lines of every target that drives the field ``name``."""
-        return [line for line, target in zip(self.lines, self.plan.targets, strict=True) if target.name == name]
-
-    # -- metrics --------------------------------------------------------------------------------------------------
+        return [
+            line
+            for line, target in zip(self.lines, self.plan.targets, strict=True)
+            if target.name == name
+        ]
 
     def feedbacks(self) -> list[Feedback]:
         """Return every schedule that answers to a metric, always in the same order."""
@@ -159,7 +175,10 @@ class Course:
         """Tell the schedules that are active at ``step`` what was measured."""
         for line in self.lines:
             start, rule = line.turns[-1]
-            line.turns[-1] = start, on_schedules(rule, lambda schedule: observed(schedule, step, metrics))
+            line.turns[-1] = (
+                start,
+                on_schedules(rule, lambda schedule: observed(schedule, step, metrics)),
+            )
         self.recall(self.memories())
 
     def memories(self) -> list[Memory]:
@@ -174,7 +193,8 @@ class Course:
         for line in self.lines:
             mine = [next(left) for schedule in line.rule.schedules() for _ in feedbacks(schedule)]
             line.turns = [
-                (start, _recalled(rule, mine) if start >= line.joined else rule) for start, rule in line.turns
+                (start, _recalled(rule, mine) if start >= line.joined else rule)
+                for start, rule in line.turns
             ]
 
 
@@ -191,7 +211,8 @@ def one_plan(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> P
         untold = {"run": None, "after_end": "hold", "count": "updates"}
         return replace(plan, **{name: fact for name, fact in facts.items() if fact != untold[name]})
     raise ScheduleError(
-        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make one: Plan.of(lr=…)."
+        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make "
+        "one: Plan.of(lr=…)."
     )
 
 
@@ -221,14 +242,17 @@ def on_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
     """Return ``rule`` in which every schedule went through ``change``."""
     if isinstance(rule, Set):
         return Set(change(rule.of))
-    return replace(rule, of=change(rule.of), offset=None if rule.offset is None else change(rule.offset))
+    return replace(
+        rule, of=change(rule.of), offset=None if rule.offset is None else change(rule.offset)
+    )
 
 
 def _refuse_previews(schedule: Schedule, label: str) -> None:
     """Refuse another library's class: what it does hangs on the base rate of an optimizer of its own."""
     if getattr(schedule, "is_preview", False):
         raise ScheduleError(
-            f"Scheduler({label}): a preview of another library's class cannot drive a run: {schedule!r}. "
+            f"Scheduler({label}): a preview of another library's class cannot drive a run: "
+            f"{schedule!r}. "
             "Train with the class itself, or use a shape of warmdown; see 'warmdown list'."
         )
     for part in schedule.parts():

@@ -44,7 +44,9 @@ class Drive:
         self.name, self.field, self.labels, self.lines = name, field, list(labels), list(lines)
         self._found, self._initials = field.read(), _initials(field)
         started = (_started(*pair) for pair in zip(self._found, self._initials, strict=True))
-        self.bases = [held if base is None else base for base, held in zip(bases, started, strict=True)]
+        self.bases = [
+            held if base is None else base for base, held in zip(bases, started, strict=True)
+        ]
         self._sort()
         self._planned: Array = np.full((len(self._columns), 1), np.nan)
         self._marks: list[Any] = []
@@ -59,7 +61,10 @@ class Drive:
         for index, label in enumerate(self.labels):
             if label in before.labels:
                 old = before.labels.index(label)
-                self._found[index], self._initials[index] = before._found[old], before._initials[old]
+                self._found[index], self._initials[index] = (
+                    before._found[old],
+                    before._initials[old],
+                )
                 self.bases[index] = before.bases[old]
         self._sort()
 
@@ -69,23 +74,33 @@ class Drive:
         for index, owner in enumerate(_owners(self.field)):
             if owner in places:
                 old = places[owner]
-                self._found[index], self._initials[index] = before._found[old], before._initials[old]
+                self._found[index], self._initials[index] = (
+                    before._found[old],
+                    before._initials[old],
+                )
 
     def rebase(self, bases: Mapping[str, float]) -> None:
         """Take base values by label; what has none keeps its own."""
-        self.bases = [bases.get(label, base) for label, base in zip(self.labels, self.bases, strict=True)]
+        self.bases = [
+            bases.get(label, base) for label, base in zip(self.labels, self.bases, strict=True)
+        ]
         self._sort()
 
-    def recognised(self, course: Course, position: float, bases: Mapping[str, float]) -> dict[str, float]:
+    def recognised(
+        self, course: Course, position: float, bases: Mapping[str, float]
+    ) -> dict[str, float]:
         """Return the base values that explain what was found when this was made.
 
-        An optimizer that was loaded before its scheduler was made holds decayed values. Where a base (saved with the
-        scheduler, or kept by the group) gives just that value at ``position``, it is the base.
+        An optimizer that was loaded before its scheduler was made holds decayed values. Where a
+        base (saved with the scheduler, or kept by the group) gives just that value at ``position``,
+        it is the base.
         """
         explained: dict[str, float] = {}
         for index, (label, found) in enumerate(zip(self.labels, self._found, strict=True)):
             for base in (self._initials[index], bases.get(label)):
-                if base is not None and math.isclose(self._value(course, position, index, base), found, rel_tol=_CLOSE):
+                if base is not None and math.isclose(
+                    self._value(course, position, index, base), found, rel_tol=_CLOSE
+                ):
                     explained[label] = base
         return explained
 
@@ -94,8 +109,6 @@ class Drive:
         scales = [isinstance(course.lines[line].rule, Scale) for line in self.lines]
         if isinstance(self.field, Field) and all(scales):
             self.field.keep(self.bases)
-
-    # -- values ---------------------------------------------------------------------------------------------------
 
     def value(self, course: Course, position: float, index: int) -> float:
         """Return what one group uses when the clock stands at ``position``."""
@@ -116,11 +129,17 @@ class Drive:
     def ahead(self, course: Course, positions: Array) -> list[Iterator[None]]:
         """Return iterators that write one position after the first with each advance; none when nothing moves."""
         if all(course.lines[line].is_still(positions) for line, _ in self._columns):
-            self._planned = np.broadcast_to(self._planned[:, -1:], (len(self._planned), len(positions)))
+            self._planned = np.broadcast_to(
+                self._planned[:, -1:], (len(self._planned), len(positions))
+            )
             return []
         self._planned = self._values(course, positions)
         moves = (self._planned[:, 1:] != self._planned[:, :-1]).any(axis=0)
-        return self.field.ahead(Window(self._planned[:, 1:], self._which, moves)) if moves.any() else []
+        return (
+            self.field.ahead(Window(self._planned[:, 1:], self._which, moves))
+            if moves.any()
+            else []
+        )
 
     def columns(self, course: Course, positions: Array, members: Sequence[int]) -> Array:
         """Return the values of some groups (rows) at some positions (columns)."""
@@ -130,8 +149,6 @@ class Drive:
         """Return what each group should hold at a step of the window."""
         row: list[float] = self._planned[:, step].tolist()
         return [row[column] for column in self._which]
-
-    # -- another hand ---------------------------------------------------------------------------------------------
 
     def foreign(self, step: int, index: int) -> tuple[Any, float] | None:
         """Return what a group holds and what it should hold, when these differ; a device is not waited for."""
@@ -148,14 +165,16 @@ class Drive:
         """Take the tensors as they are now for written by this hand."""
         if isinstance(self.field, Field) and self.field.is_of_tensors:
             held = self.field.held()
-            self._marks = [(id(one), one._version) if isinstance(one, torch.Tensor) else None for one in held]
-
-    # -- columns: groups that follow one line from one base share their values ------------------------------------
+            self._marks = [
+                (id(one), one._version) if isinstance(one, torch.Tensor) else None for one in held
+            ]
 
     def _sort(self) -> None:
         curves = list(zip(self.lines, self.bases, strict=True))
         distinct = sorted(set(curves))
-        self._which = [distinct.index(curve) for curve in curves] if len(distinct) > 1 else [0] * len(curves)
+        self._which = (
+            [distinct.index(curve) for curve in curves] if len(distinct) > 1 else [0] * len(curves)
+        )
         self._columns = [
             (line, np.asarray([base for one, base in distinct if one == line]))
             for line in dict.fromkeys(line for line, _ in distinct)
@@ -167,11 +186,15 @@ class Drive:
         return max(len(set(self._which)), 1)
 
     def _values(self, course: Course, positions: Array) -> Array:
-        return np.concatenate([course.lines[line].values(positions, bases) for line, bases in self._columns])
+        return np.concatenate(
+            [course.lines[line].values(positions, bases) for line, bases in self._columns]
+        )
 
     def _value(self, course: Course, position: float, index: int, base: float) -> float:
         line = course.lines[self.lines[index]]
-        return float(line.values(np.asarray([position], dtype=np.float64), np.asarray([base]))[0, 0])
+        return float(
+            line.values(np.asarray([position], dtype=np.float64), np.asarray([base]))[0, 0]
+        )
 
 
 def _owners(field: Bound) -> list[int]:

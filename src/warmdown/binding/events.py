@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "Decayed", "Extended", "OnChange", "Rescaled", "Switched", "decay", "end_of_decay"]
+__all__ = [
+    "POLICIES",
+    "Decayed",
+    "Extended",
+    "OnChange",
+    "Rescaled",
+    "Switched",
+    "decay",
+    "end_of_decay",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +62,9 @@ class Rescaled:
     def apply(self, course: Course) -> None:
         """Turn the field's lines."""
         for line in course.lines_of(self.target):
-            line.turn(self.at, on_schedules(line.rule, lambda schedule: _times(schedule, self.factor)))
+            line.turn(
+                self.at, on_schedules(line.rule, lambda schedule: _times(schedule, self.factor))
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -83,7 +94,12 @@ class Decayed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return {"event": "decay", "at": self.at, "curve": self.curve.to_dict(), "target": self.target}
+        return {
+            "event": "decay",
+            "at": self.at,
+            "curve": self.curve.to_dict(),
+            "target": self.target,
+        }
 
 
 @final
@@ -101,7 +117,11 @@ class Extended:
         course.recall(self.seen)
         run = replace(course.current.run, total_steps=self.total_steps, epochs=None)
         longer = replace(course.current, run=run)
-        kept = [event for event in _since_the_last_switch(course.events) if isinstance(event, Rescaled | Decayed)]
+        kept = [
+            event
+            for event in _since_the_last_switch(course.events)
+            if isinstance(event, Rescaled | Decayed)
+        ]
         _join(course, _Seam(self.at, course.current, longer), self.how, Course(longer).after(*kept))
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,7 +152,11 @@ class Switched:
 
     def moved(self, stop: int) -> int | None:
         """Return where a decay under way ends on the joined course; ``None`` where the new plan takes its place."""
-        if self.how == "fit" and stop > self.at and (factor := _factor(self.at, self.before, self.after)) is not None:
+        if (
+            self.how == "fit"
+            and stop > self.at
+            and (factor := _factor(self.at, self.before, self.after)) is not None
+        ):
             return self.at + round((stop - self.at) * factor)
         return None
 
@@ -152,7 +176,9 @@ def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: st
     if steps is None:
         steps = max((run.length or 0) - at, 0)
     if steps < 1:
-        raise ScheduleError(f"Scheduler.decay_now(over={over!r}): that is {steps} steps here. Give at least 1.")
+        raise ScheduleError(
+            f"Scheduler.decay_now(over={over!r}): that is {steps} steps here. Give at least 1."
+        )
     whole = Linear(start=1.0, end=0.0) if curve is None else curve
     fits = whole.over(_lasting(run, steps)) if not whole.is_resolved else whole
     return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
@@ -163,16 +189,15 @@ def end_of_decay(events: Sequence[Event]) -> int | None:
     stops: dict[str, int] = {}
     for event in events:
         if isinstance(event, Decayed):
-            stops[event.target] = event.stop  # a second decay of the same field takes the place of the first
+            stops[event.target] = (
+                event.stop
+            )  # a second decay of the same field takes the place of the first
         elif isinstance(event, Switched):
             moved = {target: event.moved(stop) for target, stop in stops.items()}
             stops = {target: stop for target, stop in moved.items() if stop is not None}
         elif isinstance(event, Extended):
             stops.clear()
     return max(stops.values(), default=None)
-
-
-# -- how one plan is joined to another -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -186,7 +211,10 @@ class _Seam:
 
 def _join(course: Course, seam: _Seam, how: OnChange, follower: Course) -> None:
     """Turn a course to the one that follows it, target by target; a new target has no past, and begins with it."""
-    past = {(old.name, old.groups): line for old, line in zip(course.plan.targets, course.lines, strict=True)}
+    past = {
+        (old.name, old.groups): line
+        for old, line in zip(course.plan.targets, course.lines, strict=True)
+    }
     _require_same_targets(past, follower.plan, how)
     for index, target in enumerate(follower.plan.targets):
         if line := past.get((target.name, target.groups)):
@@ -212,15 +240,21 @@ def _end_of_joined(course: Course, follower: Course, how: OnChange) -> int | Non
 def _knowing(old: Rule, new: Rule, how: OnChange) -> Rule:
     """Return ``new``, whose feedback schedules know what those of ``old`` do, where they wait for the same.
 
-    What continues from the value held has its falls in that value: they do not happen again. What is begun anew, with
-    a warmup, knows nothing.
+    What continues from the value held has its falls in that value: they do not happen again. What
+    is begun anew, with a warmup, knows nothing.
     """
     if how == "rewarm":
         return new
-    known, asked = ([one for part in each.schedules() for one in feedbacks(part)] for each in (old, new))
-    if [(type(one), one.metric, one.mode) for one in known] != [(type(one), one.metric, one.mode) for one in asked]:
+    known, asked = (
+        [one for part in each.schedules() for one in feedbacks(part)] for each in (old, new)
+    )
+    if [(type(one), one.metric, one.mode) for one in known] != [
+        (type(one), one.metric, one.mode) for one in asked
+    ]:
         return new
-    memories = iter([_continued_memory(one) if how == "continue" else _settled_memory(one) for one in known])
+    memories = iter(
+        [_continued_memory(one) if how == "continue" else _settled_memory(one) for one in known]
+    )
     return on_schedules(new, lambda schedule: recalled(schedule, memories))
 
 
@@ -229,7 +263,9 @@ def _settled_memory(known: Feedback) -> Memory:
 
 
 def _continued_memory(known: Feedback) -> Memory:
-    rest = known.seen.rest if isinstance(known.cooldown, int) else 0.0  # a step of a clock that is left behind
+    rest = (
+        known.seen.rest if isinstance(known.cooldown, int) else 0.0
+    )  # a step of a clock that is left behind
     return known.seen._replace(levels=(1.0,), at=(), since=0.0, rest=rest)
 
 
@@ -253,7 +289,10 @@ def _stretched(seam: _Seam, old: Rule, open_target: Target, target: Target) -> R
     del open_target, target
     before, after = seam.before.over().length, seam.after.over().length
     if not before or not after:
-        raise StateError("on_change='rescale': both plans need a length. Give Run(total_steps=…), or use 'given'.")
+        raise StateError(
+            "on_change='rescale': both plans need a length. Give Run(total_steps=…), "
+            "or use 'given'."
+        )
     return on_schedules(old, lambda schedule: _longer(schedule, after / before))
 
 
@@ -265,7 +304,8 @@ def _longer(schedule: Schedule, factor: float) -> Schedule:
         return schedule.with_parts(lambda part: _longer(part, factor))
     if any(feedbacks(schedule)) and not isinstance(schedule, Plateau | Greedy):
         raise StateError(
-            f"on_change='rescale': {schedule!r:.80} has no length, and a part of it that answers to a metric. "
+            f"on_change='rescale': {schedule!r:.80} has no length, and a part of it that answers "
+            f"to a metric. "
             "Use 'given' or 'continue'."
         )
     return schedule
@@ -276,7 +316,9 @@ def _fitted(seam: _Seam, old: Rule, open_target: Target, target: Target) -> Rule
     del open_target, target
     factor = _factor(seam.at, seam.before, seam.after)
     if factor is None:
-        raise StateError("on_change='fit': both runs need a length, with some of it left. Use 'given'.")
+        raise StateError(
+            "on_change='fit': both runs need a length, with some of it left. Use 'given'."
+        )
     return on_schedules(old, lambda one: _rest_stretched(one, seam.at, factor))
 
 
@@ -307,7 +349,8 @@ def _continued(seam: _Seam, old: Rule, open_target: Target, target: Target) -> R
         return _with_offset_of(old, target.rule, fresh.delay(seam.at), seam.at, left)
     if held == 0 or fresh(peak) == 0:
         raise StateError(
-            f"on_change='continue': {target.label} is held at {held:g}, the new curve begins at {fresh(peak):g}; no "
+            f"on_change='continue': {target.label} is held at {held:g}, the new curve begins at "
+            f"{fresh(peak):g}; no "
             "factor but 0 joins them. Use 'given', or give the new plan a warmup."
         )
     curve = fresh if peak == 0 else fresh.skip(peak).stretch(left) if left else fresh.skip(peak)
@@ -339,11 +382,15 @@ def _require_same_targets(past: Mapping[tuple[str, str], Line], plan: Plan, how:
         return
     if new.keys() != past.keys():
         differing = sorted("/".join(key) for key in new.keys() ^ past.keys())
-        raise StateError(f"on_change={how!r}: only one plan drives {', '.join(differing)}. Use 'given' or 'saved'.")
+        raise StateError(
+            f"on_change={how!r}: only one plan drives {', '.join(differing)}. Use "
+            f"'given' or 'saved'."
+        )
     for key, line in past.items():
         if how not in ("rescale", "fit") and type(line.rule) is not type(new[key]):
             raise StateError(
-                f"on_change={how!r}: {'/'.join(key)} scales in one plan and is set in the other. Use 'given'."
+                f"on_change={how!r}: {'/'.join(key)} scales in one plan and is set in the other. "
+                f"Use 'given'."
             )
 
 
@@ -380,5 +427,7 @@ def _lasting(run: Run, steps: int) -> Run:
 def _times(schedule: Schedule, factor: float) -> Schedule:
     """Return the product; a factor that is there already takes the new one in."""
     if isinstance(schedule, Product) and isinstance(last := schedule.factors[-1], Constant):
-        return replace(schedule, factors=(*schedule.factors[:-1], replace(last, value=last.value * factor)))
+        return replace(
+            schedule, factors=(*schedule.factors[:-1], replace(last, value=last.value * factor))
+        )
     return schedule.scale(factor)

@@ -36,15 +36,17 @@ groups_of: Callable[[Any], Any] = attrgetter("param_groups")
 class Field:
     """One number of an optimizer, in each of its parameter groups.
 
-    A float is replaced; a 0-d tensor is filled in place and stays the object it is, so that a compiled or captured
-    step follows it. All tensors of one device and type become views of one vector: one write serves all groups.
+    A float is replaced; a 0-d tensor is filled in place and stays the object it is, so that a
+    compiled or captured step follows it. All tensors of one device and type become views of one
+    vector: one write serves all groups.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
-        name: ``lr``, ``weight_decay``, ``betas[0]``, any key of a group, or ``momentum``, which means a group's
-            ``momentum`` or ``betas[0]``, whichever it has.
+        name: ``lr``, ``weight_decay``, ``betas[0]``, any key of a group, or ``momentum``, which
+            means a group's ``momentum`` or ``betas[0]``, whichever it has.
         groups: Which groups, by index; ``None`` is all of them.
-        curves: What each group follows: groups of one curve go on sharing a tensor, if they do; ``None`` parts them.
+        curves: What each group follows: groups of one curve go on sharing a tensor, if they do;
+            ``None`` parts them.
         instead_of: A field on the same numbers that is given up for this one.
 
     Raises:
@@ -76,7 +78,10 @@ class Field:
         self._count = len(every)
         self.indices = list(range(len(every)) if groups is None else groups)
         self.groups: list[Group] = [every[index] for index in self.indices]
-        self.slots = [_slot(self, index, group) for index, group in zip(self.indices, self.groups, strict=True)]
+        self.slots = [
+            _slot(self, index, group)
+            for index, group in zip(self.indices, self.groups, strict=True)
+        ]
         self._key = _one_key(self.slots)
         given_up = instead_of.places if instead_of else ()
         self.places: list[Place] = places_of(self.slots, curves or self.indices, given_up)
@@ -84,8 +89,13 @@ class Field:
     def read(self) -> list[float]:
         """Return what each group holds now; from tensors on a device this waits for the device, once."""
         held = self.held()
-        if held and all(isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in held):
-            return [float(value) for value in torch.stack([value.detach().reshape(()) for value in held]).tolist()]
+        if held and all(
+            isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in held
+        ):
+            return [
+                float(value)
+                for value in torch.stack([value.detach().reshape(()) for value in held]).tolist()
+            ]
         return [float(value) for value in held]
 
     def held(self) -> list[Any]:
@@ -116,21 +126,25 @@ class Field:
                 self.write(row)
             yield
 
-    # -- what others keep in a group ------------------------------------------------------------------------------
-
     def remember(self) -> list[float]:
         """Keep each group's value as its ``initial_<name>`` unless it has one, and return what is kept.
 
-        It is where torch, timm and others look for the base value; an optimizer's state carries it along.
+        It is where torch, timm and others look for the base value; an optimizer's state carries it
+        along.
         """
         for slot in self.slots:
             held = slot.value
-            slot.group.setdefault(slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held)
+            slot.group.setdefault(
+                slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held
+            )
         return [float(slot.group[slot.initial]) for slot in self.slots]
 
     def initials(self) -> list[float | None]:
         """Return the base value that each group keeps, or ``None``."""
-        return [None if (kept := slot.group.get(slot.initial)) is None else float(kept) for slot in self.slots]
+        return [
+            None if (kept := slot.group.get(slot.initial)) is None else float(kept)
+            for slot in self.slots
+        ]
 
     def keep(self, row: Row) -> None:
         """Keep one base value for each group, for those who look for it there."""
@@ -151,8 +165,6 @@ class Field:
         """Tell whether a group has such a field."""
         key = name.partition("[")[0]
         return key in group or (name == "momentum" and "betas" in group)
-
-    # -- when the optimizer changes -------------------------------------------------------------------------------
 
     @property
     def is_current(self) -> bool:
@@ -199,7 +211,8 @@ class Attribute:
         if not hasattr(self.of, self.name):
             known = (name for name in getattr(self.of, "__dict__", ()) if not name.startswith("_"))
             raise BindingError(
-                f"Attribute({self.name!r}): {type(self.of).__name__} has no such attribute. {nearest(self.name, known)}"
+                f"Attribute({self.name!r}): {type(self.of).__name__} has no such attribute. "
+                f"{nearest(self.name, known)}"
             )
 
     def read(self) -> list[float]:
@@ -257,9 +270,6 @@ def _by_call(write: Callable[[Row], None], values: Iterable[float | None]) -> It
         yield
 
 
-# -- optimizers --------------------------------------------------------------------------------------------------
-
-
 def unwrapped(optimizer: Any) -> Any:
     """Return the optimizer that really steps, inside what accelerate or Lightning wrap around it."""
     while True:
@@ -268,14 +278,19 @@ def unwrapped(optimizer: Any) -> Any:
             break
         optimizer = inner
     if not hasattr(optimizer, "param_groups"):
-        raise BindingError(f"Field({type(optimizer).__name__}): it has no param_groups. Give a torch optimizer.")
+        raise BindingError(
+            f"Field({type(optimizer).__name__}): it has no param_groups. Give a torch optimizer."
+        )
     return optimizer
 
 
 def stand_in(optimizer: Any) -> Optimizer:
     """Return a small optimizer whose groups hold the same numbers, to try on it what the real one must not feel."""
     groups = [
-        {**{key: _copied(held) for key, held in group.items()}, "params": [torch.nn.Parameter(torch.zeros(1))]}
+        {
+            **{key: _copied(held) for key, held in group.items()},
+            "params": [torch.nn.Parameter(torch.zeros(1))],
+        }
         for group in unwrapped(optimizer).param_groups
     ]
     return torch.optim.SGD(groups, lr=0.0)
@@ -304,7 +319,9 @@ def only_makes_state(optimizer: Optimizer) -> bool:
 
 def _is_at_rest(group: Group) -> bool:
     rate = group.get("lr", 0.0)
-    return not (isinstance(rate, torch.Tensor) and rate.device.type != "cpu") and rate == 0  # no device is waited for
+    return (
+        not (isinstance(rate, torch.Tensor) and rate.device.type != "cpu") and rate == 0
+    )  # no device is waited for
 
 
 def parameters_of(optimizer: Any) -> Iterator[torch.Tensor]:
@@ -352,9 +369,6 @@ def _names(groups: Sequence[Group]) -> list[str]:
     return [name if given.count(name) == 1 else str(index) for index, name in enumerate(given)]
 
 
-# -- where a field's number lies ---------------------------------------------------------------------------------
-
-
 def _slot(field: Field, index: int, group: Group) -> Slot:
     name = field.name
     if name == "momentum" and "momentum" not in group and "betas" in group:
@@ -364,7 +378,8 @@ def _slot(field: Field, index: int, group: Group) -> Slot:
     if key not in group:
         known = sorted(key for key in group if key != "params" and not key.startswith("initial_"))
         raise BindingError(
-            f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__} has no {key!r}; "
+            f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__} has no "
+            f"{key!r}; "
             f"it has {', '.join(known)}. {_way_out(key, group, known)}"
         )
     slot = Slot(group, key, element)
@@ -387,8 +402,12 @@ def _one_key(slots: Sequence[Slot]) -> str | None:
 def _require_number(field: Field, index: int, slot: Slot) -> None:
     where = f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__}"
     held = slot.group[slot.key]
-    if slot.element is not None and not (isinstance(held, tuple | list) and slot.element < len(held)):
-        raise BindingError(f"{where} holds {slot.key}={held!r}, which has no element {slot.element}.")
+    if slot.element is not None and not (
+        isinstance(held, tuple | list) and slot.element < len(held)
+    ):
+        raise BindingError(
+            f"{where} holds {slot.key}={held!r}, which has no element {slot.element}."
+        )
     value = slot.value
     is_tensor = isinstance(value, torch.Tensor) and value.numel() == 1
     if not is_tensor and (isinstance(value, bool) or not isinstance(value, int | float)):

@@ -62,7 +62,13 @@ class Grip:
                 drive.field.put_back()
         self.groups = Groups(was.optimizers)
         for (_, _, new), (_, _, old) in zip(self.groups.every, was.every, strict=True):
-            known.update({(name, id(new)): fact for (name, group), fact in list(known.items()) if group == id(old)})
+            known.update(
+                {
+                    (name, id(new)): fact
+                    for (name, group), fact in list(known.items())
+                    if group == id(old)
+                }
+            )
         self.drives = self._bind(course.plan.targets, known, self.drives)
 
     def find(self, target: str, group: int | str) -> tuple[Drive, int]:
@@ -71,7 +77,12 @@ class Grip:
         Raises:
             BindingError: No such number is driven.
         """
-        mine = [(drive, place) for drive in self.drives if drive.name == target for place in range(len(drive.labels))]
+        mine = [
+            (drive, place)
+            for drive in self.drives
+            if drive.name == target
+            for place in range(len(drive.labels))
+        ]
         if isinstance(group, int) and 0 <= group < len(mine):
             return mine[group]
         for drive, place in mine:
@@ -79,7 +90,9 @@ class Grip:
                 return drive, place
         known = [label for drive in self.drives for label in drive.labels]
         asked = f"{target}/{group}"
-        raise BindingError(f"Scheduler({asked!r}): no such number is driven. {nearest(asked, known)}")
+        raise BindingError(
+            f"Scheduler({asked!r}): no such number is driven. {nearest(asked, known)}"
+        )
 
     def bases_of(self, course: Course) -> dict[str, float]:
         """Return the base values that the course scales, by label."""
@@ -93,11 +106,15 @@ class Grip:
     def read(self, name: str | None = None) -> dict[str, float]:
         """Return what is held now by label, of one target or of all."""
         mine = [drive for drive in self.drives if name in (None, drive.name)]
-        return {label: held for drive in mine for label, held in zip(drive.labels, drive.field.read(), strict=True)}
+        return {
+            label: held
+            for drive in mine
+            for label, held in zip(drive.labels, drive.field.read(), strict=True)
+        }
 
-    # -- finding --------------------------------------------------------------------------------------------------
-
-    def _bind(self, targets: Sequence[Target], known: _Known, before: Sequence[Drive]) -> list[Drive]:
+    def _bind(
+        self, targets: Sequence[Target], known: _Known, before: Sequence[Drive]
+    ) -> list[Drive]:
         drives: list[Drive] = []
         for name in dict.fromkeys(target.name for target in targets):
             mine = {line: target for line, target in enumerate(targets) if target.name == name}
@@ -105,7 +122,13 @@ class Grip:
                 bound = self._bound[name]
                 old = next((drive.bases[0] for drive in before if drive.name == name), None)
                 drives.append(
-                    Drive(name, bound if hasattr(bound, "ahead") else Call(bound), [name], [*mine][:1], [old])
+                    Drive(
+                        name,
+                        bound if hasattr(bound, "ahead") else Call(bound),
+                        [name],
+                        [*mine][:1],
+                        [old],
+                    )
                 )
             else:
                 drives += self._on_optimizers(name, mine, known, before)
@@ -121,9 +144,18 @@ class Grip:
             driven: list[tuple[int, str, int, float | None]] = []
             for place, ((owner, index, group), label) in enumerate(labelled):
                 if owner is optimizer and not (several and not Field.fits(name, group)):
-                    line, base = known.get((name, id(group)), (_line_of(targets, place, label), None))
+                    line, base = known.get(
+                        (name, id(group)), (_line_of(targets, place, label), None)
+                    )
                     if line is not None:
-                        driven.append((index, f"{name}/{label}", line, _base_shared(group, name, before, base)))
+                        driven.append(
+                            (
+                                index,
+                                f"{name}/{label}",
+                                line,
+                                _base_shared(group, name, before, base),
+                            )
+                        )
             if driven:
                 mine = [one.field for one in before if one.field_key == (name, id(optimizer))]
                 old = next((field for field in mine if isinstance(field, Field)), None)
@@ -133,7 +165,8 @@ class Grip:
                 drives.append(Drive(name, field, labels, lines, bases))
         if not drives and not before:
             raise BindingError(
-                f"Scheduler({name}=…): no optimizer has it. A plain object is bound: bind={{{name!r}: Attribute(…)}}."
+                f"Scheduler({name}=…): no optimizer has it. A plain object is bound: "
+                f"bind={{{name!r}: Attribute(…)}}."
             )
         return drives
 
@@ -142,7 +175,8 @@ class Grip:
         fits = any(target.fits(label, place) for place, label in enumerate(names))
         if not fits and target.groups != EVERY_GROUP and target.name not in self._bound:
             raise BindingError(
-                f"Scheduler({target.name}={{{target.groups!r}: …}}): no parameter group has this name or index. "
+                f"Scheduler({target.name}={{{target.groups!r}: …}}): no parameter group has this "
+                f"name or index. "
                 f"{nearest(target.groups, names)}"
             )
 
@@ -160,14 +194,18 @@ def _known(drives: Sequence[Drive]) -> _Known:
     }
 
 
-def _base_shared(group: Any, name: str, before: Sequence[Drive], base: float | None) -> float | None:
+def _base_shared(
+    group: Any, name: str, before: Sequence[Drive], base: float | None
+) -> float | None:
     """Return the base of a group that joins with a known group's tensor: torch gives its default to both."""
     if base is not None:
         return base
     for drive in before:
         if drive.name == name and isinstance(drive.field, Field):
             for held, known in zip(drive.field.held(), drive.bases, strict=True):
-                if isinstance(held, torch.Tensor) and any(held is value for value in group.values()):
+                if isinstance(held, torch.Tensor) and any(
+                    held is value for value in group.values()
+                ):
                     return known
     return None
 

@@ -28,16 +28,18 @@ def layerwise_decay(
 
     .. math:: lr_i = lr \cdot decay^{\,top - i}
 
-    The groups are called ``stem`` (what comes before the layers), by each layer's own name, and ``head`` (what comes
-    after). A schedule that scales then keeps their ratios; one group's own schedule is given by its name:
-    ``Scheduler(optimizer, lr={"head": …, "*": …})``.
+    The groups are called ``stem`` (what comes before the layers), by each layer's own name, and
+    ``head`` (what comes after). A schedule that scales then keeps their ratios; one group's own
+    schedule is given by its name: ``Scheduler(optimizer, lr={"head": …, "*": …})``.
 
     Args:
         model: Parameters that need no gradient are left out.
         lr: Rate of the head, and of the last layer where there is no head.
         decay: Factor from one layer to the one below it, above 0 and at most 1.
-        layers: Names of the layers from the input to the output; numbered ones (``blocks.0``) are found by themselves.
-        weight_decay: If given, matrices get it, and vectors (biases, norms) get 0 in a group ``<name>.vectors``.
+        layers: Names of the layers from the input to the output; numbered ones (``blocks.0``) are
+            found by themselves.
+        weight_decay: If given, matrices get it, and vectors (biases, norms) get 0 in a group
+            ``<name>.vectors``.
 
     Raises:
         BindingError: No layer was found, or a number is out of range.
@@ -50,13 +52,20 @@ def layerwise_decay(
         [('0', 0.25), ('1', 0.5), ('2', 1.0)]
     """
     if not 0 < decay <= 1:
-        raise BindingError(f"layerwise_decay(decay={decay}): a factor above 0 and at most 1 is needed.")
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    layers = list(layers or dict.fromkeys(match[1] for name, _ in named if (match := _NUMBERED.match(name))))
+        raise BindingError(
+            f"layerwise_decay(decay={decay}): a factor above 0 and at most 1 is needed."
+        )
+    named = [
+        (name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
+    ]
+    layers = list(
+        layers or dict.fromkeys(match[1] for name, _ in named if (match := _NUMBERED.match(name)))
+    )
     if not layers:
         raise BindingError(
             "layerwise_decay: the model has no numbered layers such as 'blocks.0'. "
-            "Name its layers from the input to the output: layers=['embed', 'encoder', 'classifier']."
+            "Name its layers from the input to the output: layers=['embed', 'encoder', "
+            "'classifier']."
         )
     sorted_in = _sorted_in(named, layers)
     top = len(sorted_in) - 1
@@ -67,11 +76,15 @@ def layerwise_decay(
     ]
 
 
-def _sorted_in(named: Iterable[tuple[str, nn.Parameter]], layers: Sequence[str]) -> dict[str, list[nn.Parameter]]:
+def _sorted_in(
+    named: Iterable[tuple[str, nn.Parameter]], layers: Sequence[str]
+) -> dict[str, list[nn.Parameter]]:
     """Return each layer's parameters, from the input to the output; what lies in no layer is before or after them."""
     found: dict[str, list[nn.Parameter]] = {name: [] for name in (FIRST, *layers, LAST)}
     for name, parameter in named:
-        layer = next((layer for layer in layers if name == layer or name.startswith(f"{layer}.")), None)
+        layer = next(
+            (layer for layer in layers if name == layer or name.startswith(f"{layer}.")), None
+        )
         begun = any(found[layer] for layer in layers)
         found[layer or (LAST if begun else FIRST)].append(parameter)
     return {name: parameters for name, parameters in found.items() if parameters}
@@ -87,5 +100,7 @@ def _groups_of(
         (f"{name}.vectors", [one for one in parameters if one.ndim <= 1], 0.0),
     )
     return [
-        {"params": chosen, "name": part, "lr": lr, "weight_decay": factor} for part, chosen, factor in parts if chosen
+        {"params": chosen, "name": part, "lr": lr, "weight_decay": factor}
+        for part, chosen, factor in parts
+        if chosen
     ]

@@ -47,7 +47,8 @@ class Findings:
         """Say that a step came before the first update."""
         self._say(
             StepBeforeUpdate,
-            "Scheduler.step(): called before the first optimizer.step(); this call is not counted, so that the first "
+            "Scheduler.step(): called before the first optimizer.step(); this call is not counted, "
+            "so that the first "
             "update uses the first value. Call it after optimizer.step().",
         )
 
@@ -55,8 +56,10 @@ class Findings:
         """Say that every update is stepped twice."""
         self._say(
             StepTwice,
-            "Scheduler.step(): called twice for each update; the second call is not counted. Call it once, after "
-            "optimizer.step(). A scheduler that accelerate has prepared is stepped again for each process: do not "
+            "Scheduler.step(): called twice for each update; the second call is not counted. Call "
+            "it once, after "
+            "optimizer.step(). A scheduler that accelerate has prepared is stepped again for each "
+            "process: do not "
             "prepare it.",
         )
 
@@ -64,7 +67,8 @@ class Findings:
         """Say that nobody steps."""
         self._say(
             StepForgotten,
-            f"Scheduler.step(): not called for {updates} updates; the values stand still. Call it after each "
+            f"Scheduler.step(): not called for {updates} updates; the values stand still. Call it "
+            f"after each "
             "optimizer.step(), or give auto=True.",
         )
 
@@ -72,8 +76,10 @@ class Findings:
         """Say that steps are far fewer than updates."""
         self._say(
             StepPerEpoch,
-            f"Scheduler.step(): called once for every {ratio} updates, and the plan counts updates. Call it after each "
-            "optimizer.step(), or give auto=True. If a step of this plan is meant to last that long, say so: "
+            f"Scheduler.step(): called once for every {ratio} updates, and the plan counts "
+            f"updates. Call it after each "
+            "optimizer.step(), or give auto=True. If a step of this plan is meant to last that "
+            "long, say so: "
             "count='attempts'.",
         )
 
@@ -81,7 +87,8 @@ class Findings:
         """Say that updates are far more than the plan's steps."""
         self._say(
             StepPerUpdate,
-            f"Scheduler.step(): called {updates} times, {updates / end:.3g} times what the plan has ({end}). If its "
+            f"Scheduler.step(): called {updates} times, {updates / end:.3g} times what the plan "
+            f"has ({end}). If its "
             "steps mean epochs, say so: Run(epochs=…, steps_per_epoch=…), and lengths like '10ep'.",
         )
 
@@ -89,7 +96,8 @@ class Findings:
         """Say that the scheduler is gone."""
         self._say(
             SchedulerLost,
-            "Scheduler(auto=True): it is gone, and the values stand still: an optimizer does not keep its scheduler. "
+            "Scheduler(auto=True): it is gone, and the values stand still: an optimizer does not "
+            "keep its scheduler. "
             "Keep it in a variable as long as you train.",
         )
 
@@ -97,7 +105,8 @@ class Findings:
         """Say that the optimizer is not the one that trains."""
         self._say(
             OptimizerUnused,
-            f"Scheduler({name}): training goes on, and this optimizer has made no update. Bind the one whose step() is "
+            f"Scheduler({name}): training goes on, and this optimizer has made no update. Bind the "
+            f"one whose step() is "
             "called; where the optimizer was built anew, build the scheduler anew too.",
         )
 
@@ -106,7 +115,8 @@ class Findings:
         other = "something" if isinstance(held, torch.Tensor) else f"{held:g}"
         self._say(
             ForeignWrite,
-            f"Scheduler({label}): another hand wrote {other} where the plan says {planned:g}, which is restored. "
+            f"Scheduler({label}): another hand wrote {other} where the plan says {planned:g}, "
+            f"which is restored. "
             "Let one hand write: drop the other scheduler, or change this one by rescale(factor).",
         )
 
@@ -127,20 +137,24 @@ class Findings:
             if waiting
             else "No schedule of this plan answers to a metric; Plateau(metric=…) does."
         )
-        self._say(MetricUnused, f"Scheduler.observe({', '.join(told)}): nothing waits for it. {way_out}")
+        self._say(
+            MetricUnused, f"Scheduler.observe({', '.join(told)}): nothing waits for it. {way_out}"
+        )
 
     def metric_unusable(self, name: str, value: float) -> None:
         """Say that a metric was no number."""
         self._say(
             MetricUnusable,
-            f"Scheduler.observe({name}={value}): this is no measurement, and is passed over. Look at what made it.",
+            f"Scheduler.observe({name}={value}): this is no measurement, and is passed over. Look "
+            f"at what made it.",
         )
 
     def past_end(self, end: int, unit: str) -> None:
         """Say that the run is longer than its plan."""
         self._say(
             PastEnd,
-            f"Scheduler.step(): an update was made past the planned end, {end} {unit}; the last value is held. Give "
+            f"Scheduler.step(): an update was made past the planned end, {end} {unit}; the last "
+            f"value is held. Give "
             "Run(total_steps=…) the real length, or call extend(total_steps).",
         )
 
@@ -148,7 +162,8 @@ class Findings:
         """Say that the run is shorter than its plan."""
         self._say(
             StoppedEarly,
-            f"Scheduler: the run ended at {position:g} of {end} {unit}; the rest of the plan was never used. Give "
+            f"Scheduler: the run ended at {position:g} of {end} {unit}; the rest of the plan was "
+            f"never used. Give "
             "Run(total_steps=…) the real length, or call decay_now() in time.",
         )
 

@@ -98,7 +98,9 @@ class Pen:
             next(self.writes)
 
     def _writes_ahead(self, positions: Array) -> list[Iterator[None]]:
-        return [write for drive in self.grip.drives for write in drive.ahead(self.course, positions)]
+        return [
+            write for drive in self.grip.drives for write in drive.ahead(self.course, positions)
+        ]
 
     def foreign(self, turn: int) -> Iterator[tuple[str, Any, float]]:
         """Yield label, value held and value written where these differ: of each first group, and of one in turn."""

@@ -26,21 +26,26 @@ from warmdown.schedules import Phase, Schedule
 class Scheduler(LRScheduler):
     """Drives numbers of live objects by a plan; construction writes the values of update 0.
 
-    It is accepted wherever a torch ``LRScheduler`` is. It patches nothing and does not keep itself alive.
+    It is accepted wherever a torch ``LRScheduler`` is. It patches nothing and does not keep itself
+    alive.
 
     Args:
         optimizer: An optimizer, or several, that the targets name fields of.
         plan: A finished plan, instead of targets.
         run: Facts about the run, for open lengths such as ``"5%"``.
         auto: Count the optimizer's own updates; ``step()`` then only tells what data they used.
-        count: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()`` counts.
+        count: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()``
+            counts.
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
         strict: Raise where a warning would be given.
         on_change: What happens when a saved state is of another plan; see ``load_state_dict``.
-        bind: Plain objects by target name: ``{"kl": Attribute(model, "kl_weight")}``, or a function of one number.
+        bind: Plain objects by target name: ``{"kl": Attribute(model, "kl_weight")}``, or a function
+            of one number.
         timer: Seconds from any beginning, for plans over time.
-        everywhere: Tells all processes what one says and returns what each says; torch.distributed's by default.
-        targets: A schedule, ``Scale``, ``Set``, or a mapping from group to one of them, for each field.
+        everywhere: Tells all processes what one says and returns what each says;
+            torch.distributed's by default.
+        targets: A schedule, ``Scale``, ``Set``, or a mapping from group to one of them, for each
+            field.
 
     Raises:
         BindingError: A target names something the optimizer does not have.
@@ -89,16 +94,18 @@ class Scheduler(LRScheduler):
         self._watch = Watch(self, grip.groups.optimizers, trusts=trusts, strict=self.strict)
         self._pen.trust(self._watch.trusts_always and not self.auto)
 
-    # -- the clock ------------------------------------------------------------------------------------------------
-
     # the two are not keyword-only: that alone would make each call a third slower
-    def step(self, epoch: int | None = None, samples: float | None = None, tokens: float | None = None) -> None:
+    def step(
+        self, epoch: int | None = None, samples: float | None = None, tokens: float | None = None
+    ) -> None:
         """Count an update that was made, and write the values that the next one uses.
 
-        A call that no update came before counts nothing: the update was skipped, or its gradients are not whole yet.
+        A call that no update came before counts nothing: the update was skipped, or its gradients
+        are not whole yet.
 
         Args:
-            epoch: Never taken; a number in its place is a mistake, and is not passed over in silence.
+            epoch: Never taken; a number in its place is a mistake, and is not passed over in
+                silence.
             samples: Samples that the update used, over all processes, where the clock counts them.
             tokens: Tokens that it used, likewise.
 
@@ -128,18 +135,19 @@ class Scheduler(LRScheduler):
         """Go to an update by its number alone; the values are those of an unbroken run.
 
         Args:
-            count: The update to be made next. Where the clock counts data or seconds, the amount used before it.
+            count: The update to be made next. Where the clock counts data or seconds, the amount
+                used before it.
 
         Raises:
             ScheduleError: The number is negative.
         """
         if isinstance(count, bool) or int(count) != count or count < 0:
-            raise ScheduleError(f"Scheduler.seek({count!r}): an update has a whole number from 0 on.")
+            raise ScheduleError(
+                f"Scheduler.seek({count!r}): an update has a whole number from 0 on."
+            )
         for drive in self._pen.grip.drives:
             drive.rebase(drive.recognised(self._pen.course, float(count), {}))
         self._go(int(count), float(count))
-
-    # -- what it says ---------------------------------------------------------------------------------------------
 
     @property
     def plan(self) -> Plan:
@@ -167,14 +175,19 @@ class Scheduler(LRScheduler):
     def phase(self) -> Phase | None:
         """The stretch that the next update lies in."""
         here = self.position
-        inside = (phase for phase in self.phases if phase.start <= here and (phase.stop is None or here < phase.stop))
+        inside = (
+            phase
+            for phase in self.phases
+            if phase.start <= here and (phase.stop is None or here < phase.stop)
+        )
         return next(inside, None)
 
     def value(self, step: float, target: str = "lr", group: int | str = 0) -> float:
         """Return what update ``step`` uses, past or to come.
 
         Args:
-            step: The update's number; where the clock counts data or seconds, the amount used before it.
+            step: The update's number; where the clock counts data or seconds, the amount used
+                before it.
             target: The field.
             group: The group's name or index.
 
@@ -195,14 +208,14 @@ class Scheduler(LRScheduler):
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The learning rate of each group that the plan scales."""
-        return [base for drive in self._pen.grip.drives if drive.name == "lr" for base in drive.bases]
+        return [
+            base for drive in self._pen.grip.drives if drive.name == "lr" for base in drive.bases
+        ]
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
         """The count, by torch's name."""
         return self.count
-
-    # -- events ---------------------------------------------------------------------------------------------------
 
     def observe(self, **metrics: float) -> None:
         """Tell what was measured after the last update; schedules that answer to it do so at once.
@@ -218,14 +231,17 @@ class Scheduler(LRScheduler):
         pen.course.observe(pen.position, told)
         pen.go(pen.count, pen.position)
 
-    def decay_now(self, over: Duration = "rest", curve: Schedule | None = None, target: str = "lr") -> None:
+    def decay_now(
+        self, over: Duration = "rest", curve: Schedule | None = None, target: str = "lr"
+    ) -> None:
         """Begin the last decay, whatever the plan says; the run ends with it, and a trainer ends there too.
 
         Where several fields are told to decay, the run ends with the last of them.
 
         Args:
             over: Its length.
-            curve: What scales the value reached; a straight line from 1 to 0 by default. It is given that length.
+            curve: What scales the value reached; a straight line from 1 to 0 by default. It is
+                given that length.
             target: The field that decays.
 
         Raises:
@@ -244,7 +260,9 @@ class Scheduler(LRScheduler):
             ScheduleError: The factor is none.
         """
         if not 0 <= factor < float("inf"):
-            raise ScheduleError(f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed.")
+            raise ScheduleError(
+                f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed."
+            )
         self._happen(Rescaled(int(self.position), float(factor), self._driven(target)))
 
     def extend(self, total_steps: int, on_change: OnChange = "given") -> None:
@@ -252,7 +270,8 @@ class Scheduler(LRScheduler):
 
         Args:
             total_steps: Updates in the whole run.
-            on_change: How the plan for the new length goes on from here; as for ``load_state_dict``.
+            on_change: How the plan for the new length goes on from here; as for
+                ``load_state_dict``.
 
         Raises:
             RunError: The run's length is a budget, or no count was given.
@@ -260,7 +279,8 @@ class Scheduler(LRScheduler):
         """
         if self.run.budget is not None:
             raise RunError(
-                f"Scheduler.extend({total_steps}): the run's length is its budget, {self.run.budget!r}. Save "
+                f"Scheduler.extend({total_steps}): the run's length is its budget, "
+                f"{self.run.budget!r}. Save "
                 "the state, and load it into a scheduler with another budget."
             )
         seen = tuple(self._pen.course.memories())
@@ -270,14 +290,12 @@ class Scheduler(LRScheduler):
         """Say that training is over; if the plan is not, a warning tells how far it came."""
         self._watch.finish(self)
 
-    # -- state ----------------------------------------------------------------------------------------------------
-
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:
         """Return what cannot be computed again: the count, the events, and the plan or its fingerprint.
 
         Args:
-            plan: Whether the plan and the base values go in, so that a difference can be shown; else the plan's
-                fingerprint alone, in less than 100 bytes.
+            plan: Whether the plan and the base values go in, so that a difference can be shown;
+                else the plan's fingerprint alone, in less than 100 bytes.
         """
         self._watch.was_saved_at = self.count
         return write_state(self._pen, with_plan=plan)
@@ -287,12 +305,13 @@ class Scheduler(LRScheduler):
 
         Args:
             state: What ``state_dict`` returned.
-            on_change: What happens when the state is of another plan. ``"ask"``: an error shows the difference.
-                ``"saved"``: the saved plan goes on, and holds its last value. ``"given"``: the given plan holds from
-                here. ``"rescale"``: the saved curve, stretched to the given run. ``"continue"``: the given curve from
-                its peak, begun at the value held, over the rest of the run. ``"rewarm"``: the given curve with its
-                warmup, begun anew. ``"fit"``: what is left of the saved curve, over what is left of the given run. By
-                default what the scheduler was made with.
+            on_change: What happens when the state is of another plan. ``"ask"``: an error shows the
+                difference. ``"saved"``: the saved plan goes on, and holds its last value.
+                ``"given"``: the given plan holds from here. ``"rescale"``: the saved curve,
+                stretched to the given run. ``"continue"``: the given curve from its peak, begun at
+                the value held, over the rest of the run. ``"rewarm"``: the given curve with its
+                warmup, begun anew. ``"fit"``: what is left of the saved curve, over what is left of
+                the given run. By default what the scheduler was made with.
 
         Raises:
             StateError: The state is damaged or of another plan; nothing has changed then.
@@ -320,8 +339,6 @@ class Scheduler(LRScheduler):
             drive.rebase(bases)
         self._go(count, position)
 
-    # -- what happens behind the clock ----------------------------------------------------------------------------
-
     def _go(self, count: int, position: float) -> None:
         """Go elsewhere, and forget how steps and updates alternated until here."""
         self._pen.go(count, position)
@@ -342,7 +359,8 @@ class Scheduler(LRScheduler):
     def _pass_the_end(self, end: int) -> None:
         if self.plan.after_end == "raise":
             raise ScheduleError(
-                f"Scheduler.step(): the plan ended at {end} {self.run.clock}, and after_end='raise'. "
+                f"Scheduler.step(): the plan ended at {end} {self.run.clock}, and "
+                f"after_end='raise'. "
                 "Stop there, or call extend(total_steps)."
             )
         self._watch.pass_the_end(self, end)
@@ -350,7 +368,8 @@ class Scheduler(LRScheduler):
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
         if epoch is not None:
             raise BindingError(
-                f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an update use seek(); "
+                f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an "
+                f"update use seek(); "
                 "tell a metric by its name: observe(val_loss=…)."
             )
         self._pen.clock.owe(samples, tokens)
@@ -390,5 +409,7 @@ class Scheduler(LRScheduler):
     def _driven(self, target: str) -> str:
         if not self._pen.course.lines_of(target):
             known = sorted({drive.name for drive in self._pen.grip.drives})
-            raise BindingError(f"Scheduler(target={target!r}): nothing drives it. {nearest(target, known)}")
+            raise BindingError(
+                f"Scheduler(target={target!r}): nothing drives it. {nearest(target, known)}"
+            )
         return target

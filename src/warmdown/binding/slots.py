@@ -38,7 +38,9 @@ class Slot:
     @property
     def initial(self) -> str:
         """The key under which torch and others look for the base value."""
-        return f"initial_{self.key}" if self.element is None else f"initial_{self.key}[{self.element}]"
+        return (
+            f"initial_{self.key}" if self.element is None else f"initial_{self.key}[{self.element}]"
+        )
 
     @property
     def value(self) -> Any:
@@ -52,7 +54,9 @@ class Slot:
             self.group[self.key] = value
         else:
             held = self.group[self.key]
-            self.group[self.key] = type(held)((*held[: self.element], value, *held[self.element + 1 :]))
+            self.group[self.key] = type(held)(
+                (*held[: self.element], value, *held[self.element + 1 :])
+            )
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,19 @@ class Window:
         if self.moves.all():
             return list(self.columns.tolist())
         return [
-            [value if moves else None for value, moves in zip(column, self.moves.tolist(), strict=True)]
+            [
+                value if moves else None
+                for value, moves in zip(column, self.moves.tolist(), strict=True)
+            ]
             for column in self.columns.tolist()
         ]
 
     def rows(self, members: Sequence[int]) -> Iterator[Iterable[float] | None]:
         """Yield the values of some groups, step by step; ``None`` where nothing moves.
 
-        Where most curves are distinct, each row is the same iterator over all numbers: a step takes its own from it,
-        one by one, so that a number is made where the one before it has just been freed.
+        Where most curves are distinct, each row is the same iterator over all numbers: a step takes
+        its own from it, one by one, so that a number is made where the one before it has just been
+        freed.
         """
         which, moving = [self.which[index] for index in members], self.columns[:, self.moves]
         rows: Iterator[Iterable[float]]
@@ -92,7 +100,11 @@ class Window:
             rows = zip(*(lists[column] for column in which), strict=True)
         else:
             rows = repeat(iter(array("d", moving[which].T.tobytes())), moving.shape[1])
-        return rows if self.moves.all() else (next(rows) if moves else None for moves in self.moves.tolist())
+        return (
+            rows
+            if self.moves.all()
+            else (next(rows) if moves else None for moves in self.moves.tolist())
+        )
 
 
 class Place(Protocol):
@@ -107,7 +119,9 @@ class Place(Protocol):
         """Return the same for rows from anywhere."""
 
 
-def places_of(slots: Sequence[Slot], curves: Sequence[object], leave: Sequence[Place] = ()) -> list[Place]:
+def places_of(
+    slots: Sequence[Slot], curves: Sequence[object], leave: Sequence[Place] = ()
+) -> list[Place]:
     """Sort the slots of a field by how they are written.
 
     Args:
@@ -123,7 +137,9 @@ def places_of(slots: Sequence[Slot], curves: Sequence[object], leave: Sequence[P
         kinds.setdefault(kind, []).append(index)
     left = {place.memory for place in leave if isinstance(place, Tensors)}
     return [
-        Tensors(slots, members, left) if isinstance(kind[0], torch.device) else Floats(slots, members)
+        Tensors(slots, members, left)
+        if isinstance(kind[0], torch.device)
+        else Floats(slots, members)
         for kind, members in kinds.items()
     ]
 
@@ -139,9 +155,6 @@ def _apart(slots: Sequence[Slot], curves: Sequence[object]) -> Iterator[int]:
             slot.put(slot.value.detach().clone())
         owners[id(slot.value)] = curve
         yield index
-
-
-# -- numbers -----------------------------------------------------------------------------------------------------
 
 
 class Floats:
@@ -175,7 +188,9 @@ class Floats:
         return _one_inside_each(self._groups, self._key, self._element, rows)
 
 
-def _one_for_all(groups: Sequence[Group], key: str, values: Iterator[float | None]) -> Iterator[None]:
+def _one_for_all(
+    groups: Sequence[Group], key: str, values: Iterator[float | None]
+) -> Iterator[None]:
     for value in values:
         if value is not None:
             for group in groups:
@@ -183,7 +198,9 @@ def _one_for_all(groups: Sequence[Group], key: str, values: Iterator[float | Non
         yield
 
 
-def _one_each(groups: Sequence[Group], key: str, rows: Iterator[Iterable[float] | None]) -> Iterator[None]:
+def _one_each(
+    groups: Sequence[Group], key: str, rows: Iterator[Iterable[float] | None]
+) -> Iterator[None]:
     for row in rows:
         if row is not None:
             for group, value in zip(groups, row):  # noqa: B905 strict would take one number too many from an iterator
@@ -191,7 +208,9 @@ def _one_each(groups: Sequence[Group], key: str, rows: Iterator[Iterable[float] 
         yield
 
 
-def _one_inside_all(groups: Sequence[Group], key: str, element: int, values: Iterator[float | None]) -> Iterator[None]:
+def _one_inside_all(
+    groups: Sequence[Group], key: str, element: int, values: Iterator[float | None]
+) -> Iterator[None]:
     """Make a new tuple once for all groups that hold the very same one."""
     _share_tuples(groups, key)
     after = element + 1
@@ -227,14 +246,12 @@ def _share_tuples(groups: Sequence[Group], key: str) -> None:
             group[key] = kept.setdefault(held, held)
 
 
-# -- tensors -----------------------------------------------------------------------------------------------------
-
-
 class Tensors:
     """0-d tensors of one device and type: views of one vector, so that one write serves all groups.
 
-    The slots keep their tensors, which a compiled or captured step reads; only their memory moves, once, to lie side by
-    side. Tensors that already do, as those of another field on the same optimizer, are left where they are.
+    The slots keep their tensors, which a compiled or captured step reads; only their memory moves,
+    once, to lie side by side. Tensors that already do, as those of another field on the same
+    optimizer, are left where they are.
     """
 
     def __init__(self, slots: Sequence[Slot], members: list[int], leave: set[int]) -> None:
@@ -274,7 +291,11 @@ class Tensors:
 
     def rows(self, rows: Iterator[Row | None]) -> Iterator[None]:
         """Return an iterator over rows; a row ``None`` changes nothing."""
-        mine = rows if self._is_all else (row and [row[index] for index in self.members] for row in rows)
+        mine = (
+            rows
+            if self._is_all
+            else (row and [row[index] for index in self.members] for row in rows)
+        )
         if self._vector is None:
             return _fill_each(self._tensors, mine)
         return _copy_rows(self._vector, mine)
@@ -315,7 +336,9 @@ def _copy_on_device(vector: torch.Tensor, table: torch.Tensor) -> Iterator[None]
 
 def _may_move(slots: Sequence[Slot], leave: set[int]) -> bool:
     """Tell whether every tensor has memory of its own, or memory that is given up."""
-    return all(_is_alone(slot.value) or slot.value.untyped_storage().data_ptr() in leave for slot in slots)
+    return all(
+        _is_alone(slot.value) or slot.value.untyped_storage().data_ptr() in leave for slot in slots
+    )
 
 
 def _is_alone(tensor: torch.Tensor) -> bool:
@@ -335,9 +358,16 @@ def _beside_each_other(slots: Sequence[Slot]) -> torch.Tensor:
 def _neighbours(slots: Sequence[Slot]) -> torch.Tensor | None:
     """Return the vector that the tensors lie in, one after the other, or ``None`` when they do not."""
     first = slots[0].value.detach()
-    stride, memory, place = _stride(first), first.untyped_storage().data_ptr(), first.storage_offset()
+    stride, memory, place = (
+        _stride(first),
+        first.untyped_storage().data_ptr(),
+        first.storage_offset(),
+    )
     for index, slot in enumerate(slots):
-        if slot.value.untyped_storage().data_ptr() != memory or slot.value.storage_offset() != place + index * stride:
+        if (
+            slot.value.untyped_storage().data_ptr() != memory
+            or slot.value.storage_offset() != place + index * stride
+        ):
             return None
     return _strided(first, len(slots))
 
@@ -345,7 +375,9 @@ def _neighbours(slots: Sequence[Slot]) -> torch.Tensor | None:
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
     """Return the same memory under a version of its own."""
     alias = tensor.new_empty(0)
-    return alias.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+    return alias.set_(
+        tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
+    )
 
 
 def _strided(memory: torch.Tensor, count: int) -> torch.Tensor:

@@ -52,7 +52,11 @@ class Saved:
 
     def position(self, course: Course) -> float:
         """Return where the clock of ``course`` stood."""
-        return float(self.count) if self.clock is None or course.plan.run.clock == "updates" else self.clock
+        return (
+            float(self.count)
+            if self.clock is None or course.plan.run.clock == "updates"
+            else self.clock
+        )
 
     def course(self, given: Plan) -> Course:
         """Return the course that the state was saved on, when ``given`` is its plan."""
@@ -61,7 +65,8 @@ class Saved:
         course = Course(switches[0].before if switches else given).after(*events)
         if len(self.memories) != len(course.feedbacks()):
             raise StateError(
-                f"{_WHO}(seen=…): {len(self.memories)} metrics' histories for {len(course.feedbacks())} schedules that "
+                f"{_WHO}(seen=…): {len(self.memories)} metrics' histories for "
+                f"{len(course.feedbacks())} schedules that "
                 "answer to one. The state is of another plan."
             )
         course.recall(self.memories)
@@ -71,7 +76,11 @@ class Saved:
 def write_state(pen: Pen, *, with_plan: bool) -> dict[str, Any]:
     """Return plain data; with the plan it is whole, without it as small as it can be."""
     course = pen.course
-    state: dict[str, Any] = {"version": VERSION, "count": pen.count, "print": fingerprint_of(course.given)}
+    state: dict[str, Any] = {
+        "version": VERSION,
+        "count": pen.count,
+        "print": fingerprint_of(course.given),
+    }
     if course.plan.run.clock != "updates":
         state["clock"] = pen.position
     if course.events:
@@ -90,18 +99,29 @@ def read_state(state: Any) -> Saved:
         StateError: It is no state, is not whole, or was edited.
     """
     if not isinstance(state, Mapping):
-        raise StateError(f"{_WHO}({type(state).__name__}): no state of a Scheduler. Give what state_dict() returned.")
+        raise StateError(
+            f"{_WHO}({type(state).__name__}): no state of a Scheduler. Give what "
+            f"state_dict() returned."
+        )
     _require_keys(state)
     if (sum_of_it := _checksum(state)) is None or state["check"] != sum_of_it:
         raise StateError(
-            f"{_WHO}(check={state['check']!r}): the state was cut short or edited by hand; it does not add up. "
+            f"{_WHO}(check={state['check']!r}): the state was cut short or edited by hand; it does "
+            f"not add up. "
             "To go to an update by its number use seek()."
         )
     try:
         return _read(state)
     except StateError:
         raise
-    except (WarmdownError, TypeError, LookupError, ValueError, AttributeError, ArithmeticError) as error:
+    except (
+        WarmdownError,
+        TypeError,
+        LookupError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise StateError(f"{_WHO}: the state cannot be read: {error}") from error
 
 
@@ -121,9 +141,6 @@ def _plan_data(plan: Plan) -> dict[str, Any] | None:
         return None
 
 
-# -- joining -----------------------------------------------------------------------------------------------------
-
-
 def join(saved: Saved, pen: Pen, policy: OnChange) -> tuple[Course, dict[str, float]]:
     """Return the course on which a saved run goes on, and the base values that hold on it.
 
@@ -136,14 +153,19 @@ def join(saved: Saved, pen: Pen, policy: OnChange) -> tuple[Course, dict[str, fl
     course = saved.course(given) if saved.fingerprint == fingerprint_of(given) else None
     if course is None and saved.plan is not None:
         course = saved.course(saved.plan)
-    is_same = course is not None and fingerprint_of(given) in map(fingerprint_of, (course.given, course.current))
+    is_same = course is not None and fingerprint_of(given) in map(
+        fingerprint_of, (course.given, course.current)
+    )
     bases, differing = _bases_after(saved, pen, course or Course(given))
     if policy == "ask" and (differing or not is_same):
         raise StateError(_question(saved, given, differing))
     if not is_same:
         course = _joined(saved, course, given, policy)
     assert course is not None  # a missing plan was refused, or is not needed
-    return course, bases if policy == "given" else {**bases, **{label: base for label, (base, _) in differing.items()}}
+    return course, bases if policy == "given" else {
+        **bases,
+        **{label: base for label, (base, _) in differing.items()},
+    }
 
 
 def _joined(saved: Saved, course: Course | None, given: Plan, policy: OnChange) -> Course:
@@ -151,7 +173,8 @@ def _joined(saved: Saved, course: Course | None, given: Plan, policy: OnChange) 
         return Course(given)
     if course is None or saved.plan is None:
         raise StateError(
-            f"{_WHO}(on_change={policy!r}): the state was saved without its plan. Save it with state_dict(plan=True), "
+            f"{_WHO}(on_change={policy!r}): the state was saved without its plan. Save it with "
+            f"state_dict(plan=True), "
             "or use 'given'."
         )
     if policy == "saved":
@@ -160,7 +183,9 @@ def _joined(saved: Saved, course: Course | None, given: Plan, policy: OnChange) 
     return course.after(Switched(int(saved.position(course)), saved.plan, given, policy, seen))
 
 
-def _bases_after(saved: Saved, pen: Pen, course: Course) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+def _bases_after(
+    saved: Saved, pen: Pen, course: Course
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Return the base values that explain what was found, and those saved ones that differ all the same."""
     explained: dict[str, float] = {}
     for drive in pen.grip.drives:
@@ -178,10 +203,17 @@ def _bases_after(saved: Saved, pen: Pen, course: Course) -> tuple[dict[str, floa
 def _question(saved: Saved, given: Plan, bases: Mapping[str, tuple[float, float]]) -> str:
     """Return the whole difference, and the ways to go on."""
     if saved.plan is None and saved.fingerprint != fingerprint_of(given):
-        lines = [f"plan {saved.fingerprint} (saved without its text), {fingerprint_of(given)} (given)"]
+        lines = [
+            f"plan {saved.fingerprint} (saved without its text), {fingerprint_of(given)} (given)"
+        ]
     else:
-        lines = _differences(_plan_data(saved.plan) if saved.plan else _plan_data(given), _plan_data(given))
-    lines += [f"base value of {label}: {before} (saved), {now} (given)" for label, (before, now) in bases.items()]
+        lines = _differences(
+            _plan_data(saved.plan) if saved.plan else _plan_data(given), _plan_data(given)
+        )
+    lines += [
+        f"base value of {label}: {before} (saved), {now} (given)"
+        for label, (before, now) in bases.items()
+    ]
     ways = ", ".join(repr(policy) for policy in POLICIES if policy != "ask")
     return "\n  ".join(
         [
@@ -195,39 +227,57 @@ def _question(saved: Saved, given: Plan, bases: Mapping[str, tuple[float, float]
 def _differences(saved: Any, given: Any) -> list[str]:
     before, after = dict(_leaves(saved or {})), dict(_leaves(given or {}))
     paths = [path for path in {**before, **after} if before.get(path) != after.get(path)]
-    return [f"{path}: {before.get(path, 'absent')} (saved), {after.get(path, 'absent')} (given)" for path in paths]
+    return [
+        f"{path}: {before.get(path, 'absent')} (saved), {after.get(path, 'absent')} (given)"
+        for path in paths
+    ]
 
 
 def _leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    pairs = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list | tuple) else None
+    pairs = (
+        data.items()
+        if isinstance(data, Mapping)
+        else enumerate(data)
+        if isinstance(data, list | tuple)
+        else None
+    )
     if pairs is None:
         yield path, data
         return
     for key, value in pairs:
-        yield from _leaves(value, f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip("."))
-
-
-# -- reading -----------------------------------------------------------------------------------------------------
+        yield from _leaves(
+            value, f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip(".")
+        )
 
 
 def _require_keys(state: Mapping[str, Any]) -> None:
     if state.get("version", VERSION) != VERSION:  # first: another version may have other entries
         raise StateError(
-            f"{_WHO}(version={state['version']!r}): this warmdown reads version {VERSION}. Use the one that saved it."
+            f"{_WHO}(version={state['version']!r}): this warmdown reads version {VERSION}. Use the "
+            f"one that saved it."
         )
     if missing := [key for key in _NEEDED if key not in state]:
-        torchs = " It looks like one of torch's own schedulers: seek(state['last_epoch']) goes there." * (
-            "last_epoch" in state
+        torchs = (
+            " It looks like one of torch's own schedulers: seek(state['last_epoch']) goes there."
+            * ("last_epoch" in state)
         )
-        raise StateError(f"{_WHO}: the state has no {', '.join(missing)}; it is damaged, or not a Scheduler's.{torchs}")
+        raise StateError(
+            f"{_WHO}: the state has no {', '.join(missing)}; it is damaged, or not a "
+            f"Scheduler's.{torchs}"
+        )
     if unknown := [str(key) for key in state if key not in _KEYS]:
-        raise StateError(f"{_WHO}({unknown[0]}=…): no such entry is known. {nearest(unknown[0], _KEYS)}")
+        raise StateError(
+            f"{_WHO}({unknown[0]}=…): no such entry is known. {nearest(unknown[0], _KEYS)}"
+        )
 
 
 def _read(state: Mapping[str, Any]) -> Saved:
     plan = None if state.get("plan") is None else plan_of(state["plan"])
     if plan is not None and fingerprint_of(plan) != state["print"]:
-        raise StateError(f"{_WHO}(plan=…): its fingerprint is not the state's {state['print']!r}; one was edited.")
+        raise StateError(
+            f"{_WHO}(plan=…): its fingerprint is not the state's {state['print']!r}; "
+            f"one was edited."
+        )
     rows = list(state.get("events", ()))
     for row in rows:
         _event(row, plan or Plan(targets=()))
@@ -238,7 +288,10 @@ def _read(state: Mapping[str, Any]) -> Saved:
         plan=plan,
         events=lambda given: _events(rows, given),
         memories=[read_memory(memory) for memory in state.get("seen", ())],
-        bases={str(label): _number(f"bases.{label}", base) for label, base in state.get("bases", {}).items()},
+        bases={
+            str(label): _number(f"bases.{label}", base)
+            for label, base in state.get("bases", {}).items()
+        },
     )
 
 
@@ -307,12 +360,18 @@ def _rule(data: Mapping[str, Any]) -> Rule:
 
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise StateError(f"{_WHO}({name}={value!r}): a count of updates is a whole number from 0 on.")
+        raise StateError(
+            f"{_WHO}({name}={value!r}): a count of updates is a whole number from 0 on."
+        )
     return value
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not abs(value) <= sys.float_info.max
+    ):
         raise StateError(f"{_WHO}({name}={value!r:.40}): a finite number is needed.")
     return float(value)
 

@@ -19,8 +19,9 @@ def swap_rows(
 ) -> Generator[list[float] | None, Asked, None]:
     """Return a generator that is sent the number of the last step, and writes the next row into a field of floats.
 
-    It yields the row; or ``None``, having written nothing: it was not sent ``at``, ``at + 1`` …, or no row is left,
-    or the optimizer has other groups, or one of them does not hold the very float that was written last.
+    It yields the row; or ``None``, having written nothing: it was not sent ``at``, ``at + 1`` …, or
+    no row is left, or the optimizer has other groups, or one of them does not hold the very float
+    that was written last.
 
     Args:
         field: All its groups keep the number under one key.
@@ -52,7 +53,9 @@ def swap_rows(
         asked = yield row
 
 
-def swap_one(field: Field, values: Iterator[float], held: float, at: Asked) -> Generator[float | None, Asked, None]:
+def swap_one(
+    field: Field, values: Iterator[float], held: float, at: Asked
+) -> Generator[float | None, Asked, None]:
     """Return the same for one value that all groups share.
 
     Args:

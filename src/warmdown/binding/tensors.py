@@ -18,7 +18,8 @@ def as_tensors(optimizer: Any, *names: str) -> None:
 
     Args:
         optimizer: A torch optimizer; call this before the step is compiled.
-        names: ``lr``, ``betas[0]``, ``momentum`` where it means ``betas[0]``; both betas are turned together.
+        names: ``lr``, ``betas[0]``, ``momentum`` where it means ``betas[0]``; both betas are turned
+            together.
 
     Raises:
         BindingError: The field is one that compiled code reads as a Python number.
@@ -34,11 +35,15 @@ def as_tensors(optimizer: Any, *names: str) -> None:
         for slot in Field(optimizer, name).slots:
             if slot.key not in ("lr", "betas"):
                 raise BindingError(
-                    f"as_tensors({name!r}): torch's optimizers read {slot.key!r} as a Python number; a tensor breaks "
+                    f"as_tensors({name!r}): torch's optimizers read {slot.key!r} as a Python "
+                    f"number; a tensor breaks "
                     "the compiled step. Leave it a float."
                 )
             held = slot.group[slot.key]
-            turned = [_as_tensor(value, slot.group) for value in (held if isinstance(held, tuple) else [held])]
+            turned = [
+                _as_tensor(value, slot.group)
+                for value in (held if isinstance(held, tuple) else [held])
+            ]
             slot.group[slot.key] = tuple(turned) if isinstance(held, tuple) else turned[0]
 
 
@@ -46,4 +51,6 @@ def _as_tensor(value: Any, group: Group) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         return value
     on_device = group.get("capturable") or group.get("fused")
-    return torch.tensor(float(value), device=group["params"][0].device if on_device and group["params"] else None)
+    return torch.tensor(
+        float(value), device=group["params"][0].device if on_device and group["params"] else None
+    )

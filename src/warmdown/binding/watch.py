@@ -38,18 +38,24 @@ class Watch:
         strict: Whether to raise instead of warning.
     """
 
-    def __init__(self, scheduler: Scheduler, optimizers: list[Any], *, trusts: bool, strict: bool) -> None:
+    def __init__(
+        self, scheduler: Scheduler, optimizers: list[Any], *, trusts: bool, strict: bool
+    ) -> None:
         self.scheduler = weakref.ref(scheduler)
         self.findings = Findings(strict=strict)
         self.updates = 0
         """Updates seen, of the optimizer that has made most."""
-        self.eyes = [_Eye(self, place, one) for place, one in enumerate(optimizers) if _can_be_watched(one)]
+        self.eyes = [
+            _Eye(self, place, one) for place, one in enumerate(optimizers) if _can_be_watched(one)
+        ]
         self.trusts_always = trusts or not self.eyes
         self.was_saved_at = -1
         self._has_heard = False
         self._doubled = -1
         self._first = _FirstSteps(scheduler)
-        weakref.finalize(scheduler, _let_go, weakref.ref(self), scheduler.auto, self._handles()).atexit = False
+        weakref.finalize(
+            scheduler, _let_go, weakref.ref(self), scheduler.auto, self._handles()
+        ).atexit = False
         _look_back_at_exit(self)
 
     def _handles(self) -> list[Any]:
@@ -61,12 +67,11 @@ class Watch:
         for eye in self.eyes:
             eye.restart()
 
-    # -- a step without an update ---------------------------------------------------------------------------------
-
     def may_trust(self, scheduler: Scheduler) -> bool:
         """Tell whether steps count that no update came before.
 
-        Such a step belongs to a skipped update, to a micro-batch, to a loop that only draws the curve, or is a mistake.
+        Such a step belongs to a skipped update, to a micro-batch, to a loop that only draws the
+        curve, or is a mistake.
         """
         if not self.updates:
             return self._first.may_trust(self, scheduler)
@@ -81,8 +86,6 @@ class Watch:
         if self._doubled == self.updates - 1:
             self.findings.step_twice()
         self._doubled = self.updates
-
-    # -- an update ------------------------------------------------------------------------------------------------
 
     def begins(self, eye: _Eye) -> None:
         """Look at everything once before an update is made."""
@@ -132,8 +135,6 @@ class Watch:
         if scheduler := self.scheduler():
             scheduler._pen.trust(not scheduler.auto)
 
-    # -- metrics --------------------------------------------------------------------------------------------------
-
     def hear(self, course: Course, told: Mapping[str, float]) -> None:
         """Judge what was told by what is waited for."""
         waited_for = {schedule.metric for schedule in course.feedbacks()}
@@ -150,11 +151,13 @@ class Watch:
         if self._has_heard or not (waiting := [schedule.metric for schedule in course.feedbacks()]):
             return
         made, run = scheduler.count - self._first.count, scheduler.run
-        patience = 2 * run.steps_per_epoch if run.steps_per_epoch else (run.total_steps or 2 * _VERY_MANY) // 2
+        patience = (
+            2 * run.steps_per_epoch
+            if run.steps_per_epoch
+            else (run.total_steps or 2 * _VERY_MANY) // 2
+        )
         if made > patience:
             self.findings.metric_forgotten(waiting, made)
-
-    # -- the end --------------------------------------------------------------------------------------------------
 
     def pass_the_end(self, scheduler: Scheduler, end: int) -> None:
         """Say that the run goes on past its plan's end; at ten times its length, what that probably means."""
@@ -187,7 +190,8 @@ class _Eye:
         self.in_round = self._is_for_state = False
         self.worked = _work()
         self.restart()
-        # a compiled update runs them as they are: traced, they would be part of the graph, and run no more
+        # a compiled update runs them as they are: traced, they would be part of the graph, and run
+        # no more
         self.handles = [
             optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),  # type: ignore[no-untyped-call]
             optimizer.register_step_post_hook(torch.compiler.disable(self._after)),  # type: ignore[no-untyped-call]
@@ -227,7 +231,9 @@ class _Eye:
             self._watch.begins(self)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if _is_capturing():  # asked first: while a graph is captured, nothing may be read from the device
+        if (
+            _is_capturing()
+        ):  # asked first: while a graph is captured, nothing may be read from the device
             self._watch.captured()
             return
         if self._is_for_state or _was_skipped(optimizer):
@@ -268,7 +274,9 @@ class _FirstSteps:
         self._calls += 1
         if self._calls == 1:
             if _work() == self._worked and not any(map(has_gradients, scheduler.optimizers)):
-                return True  # gradients may also be made by hand, and lie there for an update to come
+                return (
+                    True  # gradients may also be made by hand, and lie there for an update to come
+                )
             self._were_finite = _has_finite_gradients(scheduler)
         if self._is_another_training(scheduler):
             watch.findings.optimizer_unused(type(scheduler.optimizer).__name__)
@@ -283,14 +291,29 @@ class _FirstSteps:
 
     def _is_another_training(self, scheduler: Scheduler) -> bool:
         """Tell whether parameters change while no gradients pile up for an update to come, or there never are any."""
-        one = next((one for each in scheduler.optimizers for one in parameters_of(each) if one.requires_grad), None)
+        one = next(
+            (
+                one
+                for each in scheduler.optimizers
+                for one in parameters_of(each)
+                if one.requires_grad
+            ),
+            None,
+        )
         if one is None:
             return False
         has_changed = self._version is not None and one._version != self._version
-        is_renewed = one.grad is None or self._gradient() is not one.grad  # an id may come again for a new one
-        self._version, self._gradient = one._version, _nothing if one.grad is None else weakref.ref(one.grad)
+        is_renewed = (
+            one.grad is None or self._gradient() is not one.grad
+        )  # an id may come again for a new one
+        self._version, self._gradient = (
+            one._version,
+            _nothing if one.grad is None else weakref.ref(one.grad),
+        )
         self._strange = self._strange + 1 if has_changed and is_renewed else 0
-        return self._strange >= 3 or (self._calls >= _MANY and not any(map(has_gradients, scheduler.optimizers)))
+        return self._strange >= 3 or (
+            self._calls >= _MANY and not any(map(has_gradients, scheduler.optimizers))
+        )
 
 
 def _can_be_watched(optimizer: Any) -> bool:
@@ -317,7 +340,12 @@ def _work() -> int:
 
 
 def _has_finite_gradients(scheduler: Scheduler) -> bool:
-    gradients = [one.grad for each in scheduler.optimizers for one in parameters_of(each) if one.grad is not None]
+    gradients = [
+        one.grad
+        for each in scheduler.optimizers
+        for one in parameters_of(each)
+        if one.grad is not None
+    ]
     return bool(gradients) and all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
@@ -329,8 +357,6 @@ def _let_go(watch: weakref.ref[Watch], was_auto: bool, handles: list[Any]) -> No
     for handle in handles:
         handle.remove()
 
-
-# -- when the process ends ---------------------------------------------------------------------------------------
 
 _WATCHES: weakref.WeakSet[Watch] = weakref.WeakSet()
 

@@ -38,7 +38,17 @@ STAIRS = (Constant, Milestones, Staircase, Table)
 ANSWERING = (Plateau, Greedy)
 """Shapes that move only when a metric is told."""
 
-_NEVER_NEGATIVE = ("lr", "weight_decay", "momentum", "betas[0]", "betas[1]", "eps", "dampening", "alpha", "rho")
+_NEVER_NEGATIVE = (
+    "lr",
+    "weight_decay",
+    "momentum",
+    "betas[0]",
+    "betas[1]",
+    "eps",
+    "dampening",
+    "alpha",
+    "rho",
+)
 _BELOW_ONE = ("momentum", "betas[0]", "betas[1]", "alpha", "rho")
 _MUCH = 10.0
 _LITTLE = 0.05
@@ -69,7 +79,8 @@ def out_of_range(subject: Subject) -> Iterator[Finding]:
     if values[high] >= 1 and subject.target.name in _BELOW_ONE and not _is_factor(subject):
         yield subject.finding(
             "out-of-range",
-            f"is {number(values[high])} at update {count(steps[high])}: it must stay below 1. Lower its highest value.",
+            f"is {number(values[high])} at update {count(steps[high])}: it must stay below 1. "
+            f"Lower its highest value.",
             step=steps[high],
             value=float(values[high]),
         )
@@ -83,14 +94,17 @@ def base_value(subject: Subject) -> Iterator[Finding]:
     if factor > _MUCH:
         yield subject.finding(
             "far-above-base",
-            f"reaches {number(factor)} times the base value. For the value itself, write {{set: …}}.",
+            f"reaches {number(factor)} times the base value. For the value itself, write "
+            f"{{set: …}}.",
             factor=factor,
         )
     if factor < _LITTLE and (subject.run.lr or 0.0) < 0.5:
         yield subject.finding(
             "far-below-base",
-            f"its largest factor is {number(factor)}, and a schedule multiplies the base value. If {number(factor)} is "
-            "the value itself, write {set: …}; with a base learning rate of 1, say so: run: {lr: 1}.",
+            f"its largest factor is {number(factor)}, and a schedule multiplies the base value. If "
+            f"{number(factor)} is "
+            "the value itself, write {set: …}; with a base learning rate of 1, say so: run: {lr: "
+            "1}.",
             factor=factor,
         )
 
@@ -100,7 +114,8 @@ def never_moves(subject: Subject) -> Iterator[Finding]:
     if subject.span == 0 and subject.stop > 1 and not _is_meant_to_stand(subject):
         yield subject.finding(
             "never-moves",
-            f"stays at {number(subject.samples[1][0])} for all {count(subject.stop)} updates, although a curve is "
+            f"stays at {number(subject.samples[1][0])} for all {count(subject.stop)} updates, "
+            f"although a curve is "
             "written. Mend its ends or lengths, or write a constant.",
             value=float(subject.samples[1][0]),
         )
@@ -128,7 +143,8 @@ def zero_updates(subject: Subject) -> Iterator[Finding]:
     if after > 1 and after > _SHORT * subject.stop and not _holds_early(subject):
         yield subject.finding(
             "zero-updates",
-            f"is 0 for the last {_updates(after)}: they change nothing. End above 0, or shorten the run.",
+            f"is 0 for the last {_updates(after)}: they change nothing. End above 0, or shorten "
+            f"the run.",
             step=subject.stop - after,
             updates=after,
         )
@@ -144,7 +160,8 @@ def long_warmup(subject: Subject) -> Iterator[Finding]:
     if np.all(np.diff(values[: top + 1]) >= 0) and values[top] > values[0]:
         yield subject.finding(
             "long-warmup",
-            f"rises until update {count(steps[top])} of {count(subject.stop)}, {share:.0%} of the run. "
+            f"rises until update {count(steps[top])} of {count(subject.stop)}, {share:.0%} of the "
+            f"run. "
             "Shorten the warmup; 1 to 10 % is usual.",
             step=steps[top],
             share=float(share),
@@ -163,7 +180,8 @@ def rises_again(subject: Subject) -> Iterator[Finding]:
         at = steps[values.size - later.size + top]
         yield subject.finding(
             "rises-again",
-            f"falls after its peak, and is up by {number(climbs[top])} again at update {count(at)}. "
+            f"falls after its peak, and is up by {number(climbs[top])} again at update "
+            f"{count(at)}. "
             "Give the curve the length of the run, or repeat it if that is meant.",
             step=at,
             climb=float(climbs[top]),
@@ -181,7 +199,8 @@ def holds_early(subject: Subject) -> Iterator[Finding]:
     yield subject.finding(
         "holds-early",
         f"its decay ends at update {count(end)}, and the last {rest / subject.stop:.0%} of the run "
-        f"({_updates(rest)}) use {number(last)}{changes}. Let the last phase take the 'rest', or shorten the run.",
+        f"({_updates(rest)}) use {number(last)}{changes}. Let the last phase take the 'rest', or "
+        f"shorten the run.",
         step=end,
         value=last,
         updates=rest,
@@ -196,8 +215,10 @@ def never_reaches_end(subject: Subject) -> Iterator[Finding]:
     if subject.stop > 1 and last - end > _NOTICEABLE * subject.span:
         yield subject.finding(
             "never-reaches-end",
-            f"its end value is {number(end)}, but the last update, {count(subject.stop - 1)}, uses {number(last)}: "
-            f"{number(last - end)} more. The end is reached after it; plan one step less, or a longer run.",
+            f"its end value is {number(end)}, but the last update, {count(subject.stop - 1)}, uses "
+            f"{number(last)}: "
+            f"{number(last - end)} more. The end is reached after it; plan one step less, or a "
+            f"longer run.",
             step=subject.stop - 1,
             last=last,
             end=end,

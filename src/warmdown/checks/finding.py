@@ -68,5 +68,10 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain data."""
-        data = {"code": self.code, "severity": self.severity, "target": self.target, "message": self.message}
+        data = {
+            "code": self.code,
+            "severity": self.severity,
+            "target": self.target,
+            "message": self.message,
+        }
         return {**data, "step": self.step, "numbers": dict(self.numbers)}

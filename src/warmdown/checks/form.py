@@ -33,7 +33,9 @@ def jump(subject: Subject) -> Iterator[Finding]:
             seam = None if seam is None else seam + (before.length or 0)
             left, right = before(before.length or 0), after(0)
             peak = max(peak, _height(before), abs(left))
-            if abs(right - left) > _LEAP * max(peak, abs(right)) and not _is_meant(before, after, peak):
+            if abs(right - left) > _LEAP * max(peak, abs(right)) and not _is_meant(
+                before, after, peak
+            ):
                 yield _leap(subject, seam, left, right)
 
 
@@ -41,7 +43,8 @@ def _leap(subject: Subject, seam: int | None, left: float, right: float) -> Find
     where = "between two phases" if seam is None else f"at update {count(seam)}, between two phases"
     return subject.finding(
         "jump",
-        f"leaps from {number(left)} to {number(right)} {where}. Let the later one start where the earlier one ends.",
+        f"leaps from {number(left)} to {number(right)} {where}. Let the later one start where the "
+        f"earlier one ends.",
         step=seam,
         left=left,
         right=right,
@@ -52,7 +55,12 @@ def _is_meant(before: Schedule, after: Schedule, peak: float) -> bool:
     """Whether a leap is a stair, or a return to a height of before: a restart, the next period of a trunk."""
     left, right = before(before.length or 0), after(0)
     are_stairs = isinstance(leaf_at_end(before), STAIRS) and isinstance(_first(after), STAIRS)
-    return are_stairs or before.length == 0 or after.length == 0 or left < right <= peak * (1 + _ALMOST)
+    return (
+        are_stairs
+        or before.length == 0
+        or after.length == 0
+        or left < right <= peak * (1 + _ALMOST)
+    )
 
 
 def _height(phase: Schedule) -> float:
@@ -110,7 +118,12 @@ def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
     """Find an endless repetition that the end of the run cuts in the middle."""
     for piece in pieces(subject.schedule):
         cycle = piece.schedule
-        if not isinstance(cycle, Repeat) or cycle.times is not None or piece.start is None or not cycle.of.length:
+        if (
+            not isinstance(cycle, Repeat)
+            or cycle.times is not None
+            or piece.start is None
+            or not cycle.of.length
+        ):
             continue
         start, length = _cycle_at(cycle, cycle.of.length, subject.stop - piece.start)
         done = subject.stop - piece.start - start
@@ -119,8 +132,10 @@ def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
         if _ALMOST < done / length < 1 - _ALMOST and abs(last - end) > 2 * _LEAP * subject.height:
             yield subject.finding(
                 "cycle-cut-off",
-                f"the last cycle has {count(done)} of its {count(length)} updates, and ends at {number(last)} instead "
-                f"of {number(end)}. A run of {count(subject.stop - done)} or {count(subject.stop - done + length)} "
+                f"the last cycle has {count(done)} of its {count(length)} updates, and ends at "
+                f"{number(last)} instead "
+                f"of {number(end)}. A run of {count(subject.stop - done)} or "
+                f"{count(subject.stop - done + length)} "
                 "updates ends with a whole cycle.",
                 step=subject.stop - done,
                 done=done,
@@ -133,7 +148,9 @@ def _cycle_at(cycle: Repeat, first: int, step: float) -> tuple[float, float]:
     if cycle.grow == 1:
         index = math.ceil(step / first) - 1
         return float(index * first), float(first)
-    index = max(math.ceil(math.log1p(step * (cycle.grow - 1) / first) / math.log(cycle.grow) - 1e-9) - 1, 0)
+    index = max(
+        math.ceil(math.log1p(step * (cycle.grow - 1) / first) / math.log(cycle.grow) - 1e-9) - 1, 0
+    )
     return first * (cycle.grow**index - 1) / (cycle.grow - 1), first * cycle.grow**index
 
 
@@ -142,13 +159,19 @@ def mark_beyond_end(subject: Subject) -> Iterator[Finding]:
     for piece in pieces(subject.schedule):
         if not isinstance(piece.schedule, Milestones | Table) or piece.start is None:
             continue
-        late = [piece.start + int(mark) for mark in piece.schedule.at if piece.start + int(mark) >= subject.stop]
+        late = [
+            piece.start + int(mark)
+            for mark in piece.schedule.at
+            if piece.start + int(mark) >= subject.stop
+        ]
         if late:
             marks = ", ".join(map(count, late[:3])) + (" …" if len(late) > 3 else "")
             yield subject.finding(
                 "mark-beyond-end",
-                f"{len(late)} of {len(piece.schedule.at)} marks ({marks}) lie beyond the last update, "
-                f"{count(subject.stop - 1)}, and are never met. Give shares such as '80%', or drop them.",
+                f"{len(late)} of {len(piece.schedule.at)} marks ({marks}) lie beyond the last "
+                f"update, "
+                f"{count(subject.stop - 1)}, and are never met. Give shares such as '80%', or drop "
+                f"them.",
                 step=late[0],
                 marks=len(late),
             )

@@ -16,7 +16,18 @@ from warmdown.checks.finding import Finding, Severity
 from warmdown.plan import Target
 from warmdown.plot.sampling import Array, sample
 from warmdown.run import Run
-from warmdown.schedules import Chain, Clipped, Delayed, Named, Noisy, Product, Scale, Schedule, Sum, Taken
+from warmdown.schedules import (
+    Chain,
+    Clipped,
+    Delayed,
+    Named,
+    Noisy,
+    Product,
+    Scale,
+    Schedule,
+    Sum,
+    Taken,
+)
 
 _NEAR = 200
 """Steps looked at beside the even ones, ever closer to both ends."""
@@ -55,7 +66,9 @@ class Subject:
         steps, values = sample(self.value, last, (phase.start for phase in self.schedule.phases()))
         if last < steps.size:
             return steps, values
-        near = np.unique(np.rint(np.geomspace(1, last, _NEAR)))  # a short beginning of a long run, and its end
+        near = np.unique(
+            np.rint(np.geomspace(1, last, _NEAR))
+        )  # a short beginning of a long run, and its end
         more = np.concatenate([near, last - near])
         every, first = np.unique(np.concatenate([steps, more]), return_index=True)
         return every, np.concatenate([values, np.broadcast_to(self.value(more), more.shape)])[first]
@@ -103,7 +116,13 @@ class Subject:
         return float(np.max(np.abs(np.asarray(self.schedule(self.samples[0])))))
 
     def finding(
-        self, code: str, message: str, *, severity: Severity = "warning", step: float | None = None, **numbers: float
+        self,
+        code: str,
+        message: str,
+        *,
+        severity: Severity = "warning",
+        step: float | None = None,
+        **numbers: float,
     ) -> Finding:
         """Return a finding about this target."""
         return Finding(
@@ -122,7 +141,8 @@ class Piece:
 
     Args:
         schedule: The schedule.
-        start: Step of the whole at which its own clock begins, or ``None`` where the two clocks run differently.
+        start: Step of the whole at which its own clock begins, or ``None`` where the two clocks run
+            differently.
     """
 
     schedule: Schedule
@@ -157,7 +177,12 @@ def _starts(schedule: Schedule, start: int | None) -> list[int | None]:
     if start is None:
         return [None] * len(parts)
     if isinstance(schedule, Chain):
-        return [start + seam for seam in accumulate((part.length or 0 for part in parts[:-1]), initial=0)]
+        return [
+            start + seam
+            for seam in accumulate((part.length or 0 for part in parts[:-1]), initial=0)
+        ]
     if isinstance(schedule, Delayed) and isinstance(schedule.steps, int):
         return [start + schedule.steps]
-    return [start if isinstance(schedule, Named | Clipped | Noisy | Product | Sum | Taken) else None] * len(parts)
+    return [
+        start if isinstance(schedule, Named | Clipped | Noisy | Product | Sum | Taken) else None
+    ] * len(parts)

@@ -19,7 +19,17 @@ from warmdown.plot.formatting import count as number_of
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 
-_KNOWN = ("lr", "weight_decay", "momentum", "betas[0]", "betas[1]", "eps", "dampening", "alpha", "rho")
+_KNOWN = (
+    "lr",
+    "weight_decay",
+    "momentum",
+    "betas[0]",
+    "betas[1]",
+    "eps",
+    "dampening",
+    "alpha",
+    "rho",
+)
 _OTHER_NAMES = {
     "learning_rate": "lr",
     "wd": "weight_decay",
@@ -33,11 +43,13 @@ _ORDER = ("error", "warning", "note")
 def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ...]:
     """Return what is wrong with a plan, the worst first; nothing when it is clean.
 
-    Long runs are sampled, so that a run of a trillion updates is checked as fast as one of a thousand.
+    Long runs are sampled, so that a run of a trillion updates is checked as fast as one of a
+    thousand.
 
     Args:
         plan: A plan, or a schedule (it drives ``lr``).
-        run: Facts about the run, in place of the plan's own; a base rate that it lacks is the plan's.
+        run: Facts about the run, in place of the plan's own; a base rate that it lacks is the
+            plan's.
 
     Example:
         >>> from warmdown import Cosine, Linear, Run, warmup_cosine
@@ -70,11 +82,15 @@ def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
         if run.length is None:
             yield _unknown_length(target)
         else:
-            yield Finding(code="does-not-fit", severity="error", message=str(error), target=target.label)
+            yield Finding(
+                code="does-not-fit", severity="error", message=str(error), target=target.label
+            )
     except ArithmeticError:
         yield _not_finite(target, None)
     except RunError as error:
-        yield Finding(code="not-measurable", severity="error", message=str(error), target=target.label)
+        yield Finding(
+            code="not-measurable", severity="error", message=str(error), target=target.label
+        )
 
 
 def _of_the_subject(subject: Subject) -> Iterator[Finding]:
@@ -112,9 +128,6 @@ def _unknown_length(target: Target) -> Finding:
     )
 
 
-# -- the plan as a whole -----------------------------------------------------------------------------------------
-
-
 def _of_the_plan(plan: Plan, run: Run) -> Iterator[Finding]:
     yield from _end_of_the_clock(run)
     yield from _names(plan)
@@ -127,14 +140,17 @@ def _end_of_the_clock(run: Run) -> Iterator[Finding]:
         yield Finding(
             code="no-end",
             severity="warning",
-            message=f"the clock is {run.clock}, and the run has no end on it: no share and no rest can be measured. "
+            message=f"the clock is {run.clock}, and the run has no end on it: no share and no rest "
+            f"can be measured. "
             "Give run: {budget: …}, like '2h' or '2e12tok'.",
         )
 
 
 def _names(plan: Plan) -> Iterator[Finding]:
     for name in dict.fromkeys(target.name for target in plan.targets):
-        meant = _OTHER_NAMES.get(name) or next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), name)
+        meant = _OTHER_NAMES.get(name) or next(
+            iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), name
+        )
         if meant != name and name not in _KNOWN:
             yield Finding(
                 code="unlikely-name",
@@ -152,7 +168,8 @@ def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
             yield Finding(
                 code="shadowed",
                 severity="warning",
-                message=f"the earlier pattern {over.groups!r} takes every group of {target.groups!r}: "
+                message=f"the earlier pattern {over.groups!r} takes every group of "
+                f"{target.groups!r}: "
                 "the first that fits counts. Put the narrower one first.",
                 target=target.label,
             )
@@ -161,12 +178,17 @@ def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
 
 def _previews(plan: Plan) -> Iterator[Finding]:
     for target in plan.targets:
-        parts = (piece.schedule for schedule in target.rule.schedules() for piece in pieces(schedule))
-        for class_path in dict.fromkeys(p.class_path for p in parts if getattr(p, "is_preview", False)):  # type: ignore[attr-defined]
+        parts = (
+            piece.schedule for schedule in target.rule.schedules() for piece in pieces(schedule)
+        )
+        for class_path in dict.fromkeys(
+            getattr(part, "class_path", "") for part in parts if getattr(part, "is_preview", False)
+        ):
             yield Finding(
                 code="preview",
                 severity="note",
-                message=f"{class_path} is another library's class; what is checked is what it does when it is stepped "
+                message=f"{class_path} is another library's class; what is checked is what it does "
+                f"when it is stepped "
                 "once an update. Train with the class itself.",
                 target=target.label,
             )

@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Check a plan file, a shape or a recipe; each finding has a code, the numbers and the way out.
 
-    The exit code is 0 when it is clean, 1 when there are warnings, 2 when it cannot be used. Notes are no faults.
+    The exit code is 0 when it is clean, 1 when there are warnings, 2 when it cannot be used. Notes
+    are no faults.
     """
     from warmdown.checks import check
 

@@ -30,16 +30,33 @@ def run_options(function: Any) -> Any:
     """Add the options that every command has that makes runs."""
     for option in reversed(
         [
-            click.option("--task", default="digits", show_default=True, help="digits, fashion, text, module:function."),
-            click.option("--engine", default="loky", show_default=True, help="serial, loky, dask or ray."),
+            click.option(
+                "--task",
+                default="digits",
+                show_default=True,
+                help="digits, fashion, text, module:function.",
+            ),
+            click.option(
+                "--engine", default="loky", show_default=True, help="serial, loky, dask or ray."
+            ),
             click.option("--jobs", type=int, help="Runs at once; one a core when left out."),
-            click.option("--silence", type=float, default=600.0, show_default=True, help="Seconds until a run hangs."),
+            click.option(
+                "--silence",
+                type=float,
+                default=600.0,
+                show_default=True,
+                help="Seconds until a run hangs.",
+            ),
             click.option("--epochs", type=int, help="Passes over the data."),
             click.option("--max-steps", type=int, help="Updates of a run."),
             click.option("--batch-size", type=int, help="Samples in a batch."),
             click.option("--accumulate", type=int, help="Batches that make an update."),
-            click.option("--metric", help="What is compared; the task's own first metric when left out."),
-            click.option("--allow", multiple=True, help="A module that plans may take classes from."),
+            click.option(
+                "--metric", help="What is compared; the task's own first metric when left out."
+            ),
+            click.option(
+                "--allow", multiple=True, help="A module that plans may take classes from."
+            ),
         ]
     ):
         function = option(function)
@@ -50,12 +67,22 @@ def run_options(function: Any) -> Any:
 @click.argument("plans", nargs=-1, required=True)
 @run_options
 @click.option("--seeds", type=int, default=8, show_default=True, help="How many seeds.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of results; a second call makes what is missing.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of results; a second call makes what is missing.",
+)
 @click.option("--goal", type=float, help="Value of the metric whose first reaching is timed.")
 @click.option("--baseline", help="The plan that others are compared with; the first when left out.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write a report: .html, .png, .svg, .md, .json.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Write a report: .html, .png, .svg, .md, .json.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def command(plans: tuple[str, ...], report: Path | None, as_json: bool, allow: tuple[str, ...], **how: Any) -> None:
+def command(
+    plans: tuple[str, ...], report: Path | None, as_json: bool, allow: tuple[str, ...], **how: Any
+) -> None:
     """Train a task under several plans and seeds, and compare what comes of it.
 
     PLANS are files, or names of shapes and recipes such as constant or warmup_cosine.
@@ -99,7 +126,10 @@ def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]
         name = Path(text).stem if Path(text).is_file() else text
         if name in found:
             raise SpecError(
-                [f"compare({text!r}): there is a plan called {name!r} already. Give the file another name."]
+                [
+                    f"compare({text!r}): there is a plan called {name!r} already. Give the file "
+                    f"another name."
+                ]
             )
         found[name] = _plan(text, allow)
     return found
@@ -107,9 +137,16 @@ def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]
 
 def say_progress(name: str, result: Result, done: int, total: int) -> None:
     """Tell one result on one line."""
-    metrics = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items() if not name.startswith("train"))
+    metrics = ", ".join(
+        f"{name} {value:.4g}"
+        for name, value in result.metrics.items()
+        if not name.startswith("train")
+    )
     told = metrics if result.status == "finished" else f"{result.status}: {result.says}"
-    say(f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)", err=True)
+    say(
+        f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)",
+        err=True,
+    )
 
 
 def _plan(text: str, allow: Sequence[str]) -> Plan:
@@ -119,6 +156,8 @@ def _plan(text: str, allow: Sequence[str]) -> Plan:
         return planfile.plan_from_dict({"lr": {"kind": "constant", "value": 1.0}})
     if text in planfile.shapes():
         return planfile.plan_from_dict(
-            {"targets": {"kind": text}} if planfile.drives_several(planfile.shapes()[text]) else {"kind": text}
+            {"targets": {"kind": text}}
+            if planfile.drives_several(planfile.shapes()[text])
+            else {"kind": text}
         )
     raise SpecError([f"{text}: neither a file nor a shape. {nearest(text, planfile.shapes())}"])

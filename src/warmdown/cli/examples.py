@@ -62,7 +62,8 @@ class Shape:
         name: What it is called in a text.
         is_recipe: Whether it is an expression of other shapes.
         about: One line.
-        parameters: Each parameter's default by its name; ``None`` where one must be given, else as text.
+        parameters: Each parameter's default by its name; ``None`` where one must be given, else as
+            text.
         example: A schedule of it, measured.
     """
 
@@ -75,7 +76,11 @@ class Shape:
 
 def every_shape() -> list[Shape]:
     """Return every shape, and then every recipe, in the order of their names."""
-    found = [_told(name, shape) for name, shape in shapes().items() if shape.__module__.startswith("warmdown.")]
+    found = [
+        _told(name, shape)
+        for name, shape in shapes().items()
+        if shape.__module__.startswith("warmdown.")
+    ]
     return sorted(found, key=lambda shape: (shape.is_recipe, shape.name))
 
 

@@ -18,24 +18,58 @@ from warmdown.planfile.writing import writing_to
 
 
 @click.command(name="find")
-@click.option("--task", default="digits", show_default=True, help="digits, fashion, text, or module:function.")
-@click.option("--target", default="lr", show_default=True, help="What is swept: lr, weight_decay, momentum …")
+@click.option(
+    "--task", default="digits", show_default=True, help="digits, fashion, text, or module:function."
+)
+@click.option(
+    "--target", default="lr", show_default=True, help="What is swept: lr, weight_decay, momentum …"
+)
 @click.option("--start", type=float, default=1e-5, show_default=True, help="First value.")
 @click.option("--end", type=float, default=10.0, show_default=True, help="Last value.")
-@click.option("--steps", type=int, default=100, show_default=True, help="Updates from the first to the last.")
+@click.option(
+    "--steps", type=int, default=100, show_default=True, help="Updates from the first to the last."
+)
 @click.option("--shape", default="exponential", show_default=True, help="exponential or linear.")
-@click.option("--repeats", type=int, default=3, show_default=True, help="Passes, each with other random numbers.")
-@click.option("--smoothing", type=float, default=0.03, show_default=True, help="Width of the smoothing, of the sweep.")
-@click.option("--stop-at", type=float, default=4.0, show_default=True, help="How far the loss may rise; inf: any.")
+@click.option(
+    "--repeats",
+    type=int,
+    default=3,
+    show_default=True,
+    help="Passes, each with other random numbers.",
+)
+@click.option(
+    "--smoothing",
+    type=float,
+    default=0.03,
+    show_default=True,
+    help="Width of the smoothing, of the sweep.",
+)
+@click.option(
+    "--stop-at",
+    type=float,
+    default=4.0,
+    show_default=True,
+    help="How far the loss may rise; inf: any.",
+)
 @click.option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
-@click.option("--accumulate", type=int, default=1, show_default=True, help="Batches that make an update.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seeds weights, order and intervals.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write a picture too: .png, .svg, .html, or .json.")
+@click.option(
+    "--accumulate", type=int, default=1, show_default=True, help="Batches that make an update."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seeds weights, order and intervals."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write a picture too: .png, .svg, .html, or .json.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(out: Path | None, as_json: bool, **how: Any) -> None:
     """Sweep a rate over a task's first updates and read good rates off the loss."""
     if out is not None and out.suffix not in (".png", ".svg", ".html", ".json"):
-        raise ScheduleError(f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json.")
+        raise ScheduleError(
+            f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json."
+        )
     if out is not None:
         require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):

@@ -28,7 +28,9 @@ class Opening(TrainerCallback):
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Tell them."""
         task, total = getattr(trainer, "task", None), trainer.run_config.total_updates
-        trainer.print(f"\n{self.name}: {task.says}" if task is not None and task.says else f"\n{self.name}")
+        trainer.print(
+            f"\n{self.name}: {task.says}" if task is not None and task.says else f"\n{self.name}"
+        )
         if isinstance(trainer.scheduler, Scheduler) and total:
             trainer.print(f"  {_rate(trainer.scheduler, total)}")
 
@@ -38,7 +40,12 @@ def _rate(scheduler: Scheduler, total: int) -> str:
     if "lr" not in {target.name for target in scheduler.plan.targets}:
         return "the rate is not scheduled"
     values = [scheduler.value(step) for step in steps.tolist()]
-    highest = max([*values, *(scheduler.value(phase.start) for phase in scheduler.phases if phase.start < total)])
+    highest = max(
+        [
+            *values,
+            *(scheduler.value(phase.start) for phase in scheduler.phases if phase.start < total),
+        ]
+    )
     phases = ", ".join(
         f"{phase.name} {phase.start}–{total if phase.stop is None else min(phase.stop, total)}"
         for phase in scheduler.phases

@@ -18,13 +18,25 @@ from warmdown.run import Run
 
 @click.command("import")
 @click.argument("source")
-@click.option("--param", "-p", multiple=True, metavar="NAME=VALUE", help="An argument of the class; may come again.")
+@click.option(
+    "--param",
+    "-p",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An argument of the class; may come again.",
+)
 @click.option("--mode", type=click.Choice(["faithful", "corrected"]), default="faithful", show_default=True,
               help="Bug for bug, or as documented.")  # fmt: skip
 @click.option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
 @click.option("--lr", type=float, help="Base learning rate.")
-@click.option("--allow", multiple=True, help="A module that classes may be taken from; may come again.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to a file (.yaml, .json).")
+@click.option(
+    "--allow", multiple=True, help="A module that classes may be taken from; may come again."
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the plan to a file (.yaml, .json).",
+)
 def command(
     source: str,
     param: tuple[str, ...],
@@ -36,8 +48,9 @@ def command(
 ) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
-    SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file holds a class_path and
-    init_args, or the settings of transformers (lr_scheduler_type …) or OneTrainer (learning_rate_scheduler …).
+    SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file
+    holds a class_path and init_args, or the settings of transformers (lr_scheduler_type …) or
+    OneTrainer (learning_rate_scheduler …).
 
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
@@ -49,7 +62,9 @@ def command(
     settings = _settings(source, param)
     if lr is not None:
         Run(lr=lr)  # refuses what is no rate
-    plan = from_settings(settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow)
+    plan = from_settings(
+        settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow
+    )
     say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
 
 
@@ -71,7 +86,9 @@ def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
     except SpecError as error:
         raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
     if not isinstance(data, Mapping):
-        raise SpecError([f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."])
+        raise SpecError(
+            [f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."]
+        )
     return data
 
 

@@ -25,7 +25,9 @@ _STDIN = Path("-")
 @click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--rules", "list_rules", is_flag=True, help="List the rules and stop.")
-def command(paths: tuple[Path, ...], fix: bool, select: str, ignore: str, as_json: bool, list_rules: bool) -> None:
+def command(
+    paths: tuple[Path, ...], fix: bool, select: str, ignore: str, as_json: bool, list_rules: bool
+) -> None:
     """Find scheduler mistakes in Python files and folders; - is standard input.
 
     Exits with 0 when nothing is found, 1 when something is, 2 when a file could not be read.
@@ -47,7 +49,11 @@ def _lint(paths: Iterable[Path], codes: list[str], fix: bool, as_json: bool) -> 
     mended = 0
     for path in _named(paths):
         try:
-            findings, count = _standard_input(codes, fix) if path == _STDIN else lint_file(path, codes=codes, fix=fix)
+            findings, count = (
+                _standard_input(codes, fix)
+                if path == _STDIN
+                else lint_file(path, codes=codes, fix=fix)
+            )
         except SpecError as error:
             broken += error.mistakes
             continue

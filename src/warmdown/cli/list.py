@@ -20,7 +20,12 @@ _WIDTH = 16
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Names, parameters, and the values of an example, as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Names, parameters, and the values of an example, as JSON.",
+)
 @click.argument("words", nargs=-1)
 def command(as_json: bool, words: tuple[str, ...]) -> None:
     """List every shape and recipe, or those that WORDS are found in: its name, a sparkline, what it is."""
@@ -30,7 +35,11 @@ def command(as_json: bool, words: tuple[str, ...]) -> None:
     if as_json:
         say(json.dumps([_data(shape) for shape in found], indent=2))
     else:
-        say(_lines(found) if found else f"nothing has {' and '.join(words)} in its name or description.")
+        say(
+            _lines(found)
+            if found
+            else f"nothing has {' and '.join(words)} in its name or description."
+        )
 
 
 def _has(shape: Shape, words: tuple[str, ...]) -> bool:

@@ -37,7 +37,9 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("train:command", "Train the demo model under a plan.", "train"),
     "studio": Entry("studio:command", "Design a plan on a page in the browser.", "studio"),
     "find": Entry("find:command", "Find a learning rate by a range test.", "train"),
-    "compare": Entry("compare:command", "Train under several plans and compare the results.", "train"),
+    "compare": Entry(
+        "compare:command", "Train under several plans and compare the results.", "train"
+    ),
     "search": Entry("search:command", "Search the numbers of a plan.", "sweep"),
     "suggest": Entry("suggest:command", "Suggest a plan for a run."),
     "lint": Entry("lint:command", "Find scheduler mistakes in Python code.", "lint"),
@@ -108,7 +110,9 @@ def main() -> None:
     """Schedules for everything that a training run turns: see, check and run them."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without braille shows question marks, not a traceback
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without braille shows question marks, not a traceback
 
 
 def _load(name: str, entry: Entry) -> click.Command:
@@ -121,10 +125,14 @@ def _load(name: str, entry: Entry) -> click.Command:
     return command
 
 
-def _say_what_is_missing(name: str, entry: Entry, path: str, error: ModuleNotFoundError) -> NoReturn:
+def _say_what_is_missing(
+    name: str, entry: Entry, path: str, error: ModuleNotFoundError
+) -> NoReturn:
     missing = error.name or "a library"
     if missing == path:
-        raise Unusable(f"warmdown {name}: this command is not part of warmdown {__version__}. Upgrade it.") from error
+        raise Unusable(
+            f"warmdown {name}: this command is not part of warmdown {__version__}. Upgrade it."
+        ) from error
     if missing.startswith("warmdown") or not entry.extra:  # a bug of ours: keep its traceback
         raise error
     raise Unusable(str(MissingExtra(f"warmdown {name}", missing, entry.extra))) from error

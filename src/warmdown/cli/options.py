@@ -34,18 +34,22 @@ def run_options(command: Command) -> Command:
     for name, told in reversed(_FACTS.items()):
         command = click.option(f"--{name.replace('_', '-')}", name, metavar="N", help=told)(command)
     return click.option(
-        "--run", "more", multiple=True, metavar="FACT=VALUE", help="Another fact: tokens_per_step=2e6."
+        "--run",
+        "more",
+        multiple=True,
+        metavar="FACT=VALUE",
+        help="Another fact: tokens_per_step=2e6.",
     )(command)
 
 
 def plan_options(command: Command) -> Command:
     """Let a command take a plan, its parameters, and what may be imported for it."""
-    command = click.option("--allow", multiple=True, metavar="MODULE", help="Allow class paths from this module.")(
-        command
-    )
-    command = click.option("--param", "params", multiple=True, metavar="PATH=VALUE", help="Give a parameter a value.")(
-        command
-    )
+    command = click.option(
+        "--allow", multiple=True, metavar="MODULE", help="Allow class paths from this module."
+    )(command)
+    command = click.option(
+        "--param", "params", multiple=True, metavar="PATH=VALUE", help="Give a parameter a value."
+    )(command)
     return click.argument("given", metavar="NAME_OR_FILE")(command)
 
 
@@ -86,11 +90,15 @@ def read_plan(
     values = {path: _value(text) for path, text in _pairs("--param", params).items()}
     if given == "-":
         data = planfile.from_yaml(decoded(sys.stdin.buffer.read(MAX_BYTES + 1))).data
-        return planfile.plan_from_dict(planfile.changed(data, values), run=run, allow=allow, loaders=loaders)
+        return planfile.plan_from_dict(
+            planfile.changed(data, values), run=run, allow=allow, loaders=loaders
+        )
     if is_file(given):
         return planfile.load(given, run=run, allow=allow, changes=values, loaders=loaders)
     data = _named(given)
-    return planfile.plan_from_dict(planfile.changed(data, _under(data, values)), run=run, allow=allow, loaders=loaders)
+    return planfile.plan_from_dict(
+        planfile.changed(data, _under(data, values)), run=run, allow=allow, loaders=loaders
+    )
 
 
 def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:
@@ -101,7 +109,10 @@ def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:
     """
     from warmdown.planfile import run_from_dict
 
-    bases = {name: run_from_dict({"lr": rate}).lr or 0.0 for name, rate in _pairs("--group", groups).items()}
+    bases = {
+        name: run_from_dict({"lr": rate}).lr or 0.0
+        for name, rate in _pairs("--group", groups).items()
+    }
     return bases or None
 
 
@@ -117,8 +128,12 @@ def _named(given: str) -> dict[str, Any]:
     if "." in given:
         return {"class_path": given}
     if given not in shapes():
-        raise SpecError([f"{given[:60]!r}: neither a file nor a shape. {nearest(given[:60], shapes())}"])
-    return {"targets": {"kind": given}} if drives_several(shapes()[given]) else {"lr": {"kind": given}}
+        raise SpecError(
+            [f"{given[:60]!r}: neither a file nor a shape. {nearest(given[:60], shapes())}"]
+        )
+    return (
+        {"targets": {"kind": given}} if drives_several(shapes()[given]) else {"lr": {"kind": given}}
+    )
 
 
 def _under(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +146,9 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
     pairs = {name: value for name, _, value in (text.partition("=") for text in texts)}
     for text in texts:
         if "=" not in text or text.startswith("="):
-            raise SpecError([f"{option} {text}: a name and a value are needed. Write {option} end=0.1."])
+            raise SpecError(
+                [f"{option} {text}: a name and a value are needed. Write {option} end=0.1."]
+            )
     return pairs
 
 

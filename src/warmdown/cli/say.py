@@ -19,7 +19,10 @@ def say(text: str = "", *, err: bool = False, coloured: bool = False) -> None:
     Args:
         text: What is said, whoever wrote the words in it.
         err: Whether it goes to standard error.
-        coloured: Whether the text was coloured by us and its words are escaped already: then colours stay.
+        coloured: Whether the text was coloured by us and its words are escaped already: then
+            colours stay.
     """
     parts = _COLOUR.split(text) if coloured else [text]
-    click.echo("".join(part if place % 2 else printable(part) for place, part in enumerate(parts)), err=err)
+    click.echo(
+        "".join(part if place % 2 else printable(part) for place, part in enumerate(parts)), err=err
+    )

@@ -22,14 +22,44 @@ if TYPE_CHECKING:
 @click.command(name="search")
 @click.argument("space", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @run_options
-@click.option("--trials", type=int, default=20, show_default=True, help="Trials in all, with those of earlier calls.")
-@click.option("--seeds", type=int, default=1, show_default=True, help="Seeds of each trial; their mean counts.")
+@click.option(
+    "--trials",
+    type=int,
+    default=20,
+    show_default=True,
+    help="Trials in all, with those of earlier calls.",
+)
+@click.option(
+    "--seeds",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Seeds of each trial; their mean counts.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seeds the proposals.")
-@click.option("--prune/--no-prune", "prunes", default=True, show_default=True, help="End trials that fall behind.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("search"), show_default=True, help="Its folder.")
-@click.option("--best", type=click.Path(path_type=Path), help="Where the plan that won goes; OUT/best.yaml by default.")
+@click.option(
+    "--prune/--no-prune",
+    "prunes",
+    default=True,
+    show_default=True,
+    help="End trials that fall behind.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("search"),
+    show_default=True,
+    help="Its folder.",
+)
+@click.option(
+    "--best",
+    type=click.Path(path_type=Path),
+    help="Where the plan that won goes; OUT/best.yaml by default.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the evidence as JSON.")
-def command(space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any) -> None:
+def command(
+    space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any
+) -> None:
     """Search the numbers of a plan in which ranges stand: {low: 1e-4, high: 1e-1, log: true}."""
     if best is not None:
         require_writable_file(best, f"search(--best {best})")

@@ -33,10 +33,24 @@ _ROWS_FOR_THE_EYE = 21
 @run_options
 @click.option("--log", is_flag=True, help="Draw values on a logarithmic axis.")
 @click.option(
-    "--format", "form", type=click.Choice(("table", "csv", "json")), help="Rows of step, target, value; no picture."
+    "--format",
+    "form",
+    type=click.Choice(("table", "csv", "json")),
+    help="Rows of step, target, value; no picture.",
 )
-@click.option("--group", "groups", multiple=True, metavar="NAME=LR", help="Show a parameter group with its own rate.")
-@click.option("--points", type=click.IntRange(2, 10_000_000), metavar="N", help="Rows of each target, at most.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME=LR",
+    help="Show a parameter group with its own rate.",
+)
+@click.option(
+    "--points",
+    type=click.IntRange(2, 10_000_000),
+    metavar="N",
+    help="Rows of each target, at most.",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -79,7 +93,10 @@ def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None)
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     columns = width or min(shutil.get_terminal_size().columns, 100)
-    told = "\n\n".join(textwrap.fill(paragraph, columns) for paragraph in summary(plan, groups=groups).split("\n\n"))
+    told = "\n\n".join(
+        textwrap.fill(paragraph, columns)
+        for paragraph in summary(plan, groups=groups).split("\n\n")
+    )
     curve = terminal(plan, log=log, width=columns, colour=colour, groups=groups)
     return "\n\n".join([curve, told, _key_values(table(plan, groups=groups))])
 
@@ -90,7 +107,10 @@ def _key_values(moments: list[Moment]) -> str:
 
     labels = list(moments[0].values) if moments else []
     lines = [("step", "", *labels)]
-    lines += [(count(at.step), at.what, *(number(value) for value in at.values.values())) for at in moments]
+    lines += [
+        (count(at.step), at.what, *(number(value) for value in at.values.values()))
+        for at in moments
+    ]
     wide = [max(len(line[column]) for line in lines) for column in range(2 + len(labels))]
     return "\n".join(_in_columns(line, wide) for line in lines)
 
@@ -119,7 +139,10 @@ def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
     unknown = [t.name for t in plan.targets if isinstance(t.rule, Scale) and t.name not in known]
     for name in dict.fromkeys(unknown):
         way_out = " Give --lr for rates." if name == "lr" else ""
-        say(f"note: {name} is a factor on the base value, which is not known here.{way_out}", err=True)
+        say(
+            f"note: {name} is a factor on the base value, which is not known here.{way_out}",
+            err=True,
+        )
 
 
 def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
@@ -136,5 +159,7 @@ def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, 
         planfile.save(plan, out)
     else:
         known = ", ".join((*_PICTURES, *_NUMBERS, *_PLANS))
-        raise SpecError([f"--out {out}: the ending says what is written, and this is none of {known}."])
+        raise SpecError(
+            [f"--out {out}: the ending says what is written, and this is none of {known}."]
+        )
     say(f"wrote {out}", err=True)

@@ -24,7 +24,9 @@ _DEFAULT_PORT = 8421
 
 @click.command("studio")
 @click.argument("given", metavar="[FILE]", required=False)
-@click.option("--port", type=click.IntRange(0, 65_535), metavar="N", help="Port [8421]; 0 takes any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), metavar="N", help="Port [8421]; 0 takes any free one."
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
     "--watch",
@@ -32,12 +34,20 @@ _DEFAULT_PORT = 8421
     metavar="DIR",
     help="Show the runs recorded under DIR, as they go.",
 )
-@click.option("--framed", is_flag=True, hidden=True, help="Let a notebook on this machine show the page in a frame.")
-def command(given: str | None, port: int | None, no_browser: bool, watch: Path | None, framed: bool) -> None:
+@click.option(
+    "--framed",
+    is_flag=True,
+    hidden=True,
+    help="Let a notebook on this machine show the page in a frame.",
+)
+def command(
+    given: str | None, port: int | None, no_browser: bool, watch: Path | None, framed: bool
+) -> None:
     """Design a plan on a page in the browser. Without FILE the page starts with situations to choose from.
 
-    The page reads and writes plan files in FILE's folder (without FILE in the current one), and nowhere else. It
-    listens on this machine alone, and answers only who has the address that is printed.
+    The page reads and writes plan files in FILE's folder (without FILE in the current one), and
+    nowhere else. It listens on this machine alone, and answers only who has the address that is
+    printed.
 
     \b
     warmdown studio
@@ -50,9 +60,20 @@ def command(given: str | None, port: int | None, no_browser: bool, watch: Path |
     if framed:
         _end_with_standard_input()
     folder, file, draft = _what_to_show(given)
-    if given and "#plan=" in given and not framed:  # a notebook hands over a plan of its own process
+    if (
+        given and "#plan=" in given and not framed
+    ):  # a notebook hands over a plan of its own process
         _refuse_classes(draft)
-    start = Start(folder, draft, file, _DEFAULT_PORT if port is None else port, watch, not no_browser, framed, _say)
+    start = Start(
+        folder,
+        draft,
+        file,
+        _DEFAULT_PORT if port is None else port,
+        watch,
+        not no_browser,
+        framed,
+        _say,
+    )
     try:
         serve(start)
     except OSError as error:

@@ -41,19 +41,26 @@ def _options(command: Any) -> Any:
     count = click.IntRange(1)
     for option in reversed(
         [
-            click.option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and draw both."),
-            click.option("--task", default="digits", show_default=True, help="digits, fashion, text, module:function."),
-            click.option("--out", type=folder, help="Folder for all that is written; runs/<plan> when left out."),
-            click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in the folder."),
-            click.option("--checkpoint-every", type=count, metavar="N", help="Updates between two checkpoints."),
+            click.option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and "
+                                                                   "draw both."),
+            click.option("--task", default="digits", show_default=True, help="digits, fashion, "
+                                                                             "text, module:function."),
+            click.option("--out", type=folder, help="Folder for all that is written; runs/<plan> "
+                                                    "when left out."),
+            click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in "
+                                                        "the folder."),
+            click.option("--checkpoint-every", type=count, metavar="N", help="Updates between two "
+                                                                             "checkpoints."),
             click.option("--keep", type=count, default=3, show_default=True, help="Checkpoints that are kept."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
             click.option("--epochs", type=count, metavar="N", help="Passes over the data."),
             click.option("--max-steps", type=count, metavar="N", help="Updates to make."),
             click.option("--lr", type=float, help="Base learning rate."),
-            click.option("--batch-size", type=count, metavar="N", help="Samples in a batch of one process."),
+            click.option("--batch-size", type=count, metavar="N", help="Samples in a batch of one "
+                                                                       "process."),
             click.option("--accumulate", type=count, default=1, show_default=True, help="Batches that make an update."),
-            click.option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none."),
+            click.option("--track", multiple=True, help="A tracker: tensorboard (the default), "
+                                                        "wandb …, or none."),
             click.option("--on-change", type=click.Choice(_POLICIES), default="ask", show_default=True,
                          help="What happens when the checkpoint was made under another plan."),
             click.option("--threads", type=count, default=1, show_default=True, help="Threads of torch on the CPU."),
@@ -77,18 +84,26 @@ def command(
 ) -> None:
     """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
 
-    The same plan, task and seed give the same weights; the digest that is printed tells whether they are.
+    The same plan, task and seed give the same weights; the digest that is printed tells whether
+    they are.
     """
     import torch
 
     torch.set_num_threads(threads)
     look_here()
-    plans = _plans([(given, params)] if against is None else [(given, params), (against, ())], allow)
+    plans = _plans(
+        [(given, params)] if against is None else [(given, params), (against, ())], allow
+    )
     folder = out or Path("runs") / next(iter(plans))
-    with locked([Output(f"train(--out {folder})", folder, is_folder=True)] if is_first_process() else []):
+    with locked(
+        [Output(f"train(--out {folder})", folder, is_folder=True)] if is_first_process() else []
+    ):
         if not told["resume"] and is_first_process():
             _set_aside(folder)
-        runs = {name: _train(name, plan, folder / name if against else folder, **told) for name, plan in plans.items()}
+        runs = {
+            name: _train(name, plan, folder / name if against else folder, **told)
+            for name, plan in plans.items()
+        }
         if is_first_process():
             _tell(runs, folder)
 
@@ -108,7 +123,9 @@ def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> 
         path = Path(given)
         name = path.stem if path.is_file() else given
         if name in plans:
-            raise TrainingError(f"train(--against {given}): both plans are called {name!r}. Rename one.")
+            raise TrainingError(
+                f"train(--against {given}): both plans are called {name!r}. Rename one."
+            )
         read = partial(_read, given, params, allow)
         plans[name] = LatePlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known
@@ -116,7 +133,9 @@ def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> 
     return plans
 
 
-def _read(given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts) -> Plan:
+def _read(
+    given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts
+) -> Plan:
     return read_plan(given, params, run, allow, loaders)
 
 
@@ -125,21 +144,30 @@ def _set_aside(folder: Path) -> None:
     if not any(folder.glob("**/record.jsonl")):
         return
     require_unlocked(folder, f"train(--out {folder})")
-    number = next(number for number in count(1) if not folder.with_name(f"{folder.name}.{number}").exists())
+    number = next(
+        number for number in count(1) if not folder.with_name(f"{folder.name}.{number}").exists()
+    )
     aside = folder.with_name(f"{folder.name}.{number}")
     aside.mkdir()
-    # not the folder itself: its lock stays where it is, and Windows moves none in which a file is open
+    # not the folder itself: its lock stays where it is, and Windows moves none in which a file is
+    # open
     for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
         part.rename(aside / part.name)
     say(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
 
 
-def _train(name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any) -> Outcome:
+def _train(
+    name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any
+) -> Outcome:
     from warmdown.cli.header import Opening
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
-    shows = ProgressBarCallback(f"{name:10}") if sys.stdout.isatty() else LogMetricsCallback(at_most=5)
-    return run_task(task, plan, out=folder, track=_trackers(track), callbacks=[Opening(name), shows], **told)
+    shows = (
+        ProgressBarCallback(f"{name:10}") if sys.stdout.isatty() else LogMetricsCallback(at_most=5)
+    )
+    return run_task(
+        task, plan, out=folder, track=_trackers(track), callbacks=[Opening(name), shows], **told
+    )
 
 
 def _trackers(asked: tuple[str, ...]) -> list[str]:
@@ -153,7 +181,12 @@ def _tell(runs: dict[str, Outcome], folder: Path) -> None:
     from warmdown import plot
     from warmdown.training import curves
 
-    metrics = {name for run in runs.values() for name in run.record.targets() if "/" not in name and name != "loss"}
+    metrics = {
+        name
+        for run in runs.values()
+        for name in run.record.targets()
+        if "/" not in name and name != "loss"
+    }
     say()
     drawn = _one_or_many({name: curves(run.record, metrics) for name, run in runs.items()})
     say(plot.terminal(drawn, colour=True), coloured=True)
@@ -176,7 +209,9 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
     from warmdown import plot
 
     try:
-        written = [plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")]
+        written = [
+            plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")
+        ]
     except (MissingExtra, OSError) as error:
         say(f"no picture: {error}")
         return
@@ -185,12 +220,23 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
 
 def _table(runs: dict[str, Outcome]) -> list[str]:
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
-    rows = [["", "rate", *(name.replace("eval_", "test ").replace("_", " ") for name in metrics), "updates", "seconds"]]
+    rows = [
+        [
+            "",
+            "rate",
+            *(name.replace("eval_", "test ").replace("_", " ") for name in metrics),
+            "updates",
+            "seconds",
+        ]
+    ]
     for name, run in runs.items():
         told = [f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics]
         rows.append([name, _rate(run.record), *told, str(run.updates), f"{run.seconds:.1f}"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _rate(record: Record) -> str:

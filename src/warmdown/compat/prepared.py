@@ -50,7 +50,8 @@ class Prepared:
 class _OnceAnUpdate:
     """Steps a scheduler once after each update, however often it is called.
 
-    Where updates cannot be seen, because a wrapper makes them with an optimizer of its own, every call counts.
+    Where updates cannot be seen, because a wrapper makes them with an optimizer of its own, every
+    call counts.
     """
 
     def __init__(self, scheduler: Any) -> None:
@@ -73,7 +74,8 @@ class _OnceAnUpdate:
         if not self._is_said:
             self._is_said = True
             warnings.warn(
-                f"{who}: accelerate steps it once for each process; it counts once for each update. Give its lengths "
+                f"{who}: accelerate steps it once for each process; it counts once for each "
+                f"update. Give its lengths "
                 "in updates, not multiplied by the number of processes.",
                 UserWarning,
                 stacklevel=4,

@@ -21,7 +21,14 @@ from warmdown.plot.formatting import number
 
 Array = npt.NDArray[np.float64]
 
-_COLOURS = ("bright_blue", "bright_yellow", "bright_green", "bright_magenta", "bright_cyan", "bright_red")
+_COLOURS = (
+    "bright_blue",
+    "bright_yellow",
+    "bright_green",
+    "bright_magenta",
+    "bright_cyan",
+    "bright_red",
+)
 _GUTTER = 12
 
 
@@ -76,7 +83,10 @@ class Chart:
     def top(self) -> float:
         """The upper end of the vertical axis: a last burst above the beginning is cut off."""
         ups = [line.up[np.isfinite(line.up)] for line in self.lines]
-        low, high = min(np.min(up) for up in ups if up.size), max(np.max(up) for up in ups if up.size)
+        low, high = (
+            min(np.min(up) for up in ups if up.size),
+            max(np.max(up) for up in ups if up.size),
+        )
         begins = max(float(up[0]) for up in ups if up.size)
         return float(min(high, low + 1.6 * (begins - low))) if begins > low else float(high)
 
@@ -101,7 +111,9 @@ class Chart:
         elif path.suffix in writers:
             write_file(path, writers[path.suffix](self))
         else:
-            raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .html or .json.")
+            raise ScheduleError(
+                f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .html or .json."
+            )
         return path
 
     def inline(self) -> str:
@@ -134,5 +146,7 @@ def _figure(chart: Chart, width: int, height: int) -> str:
     shown = [line for line in chart.lines if not line.is_quiet] or list(chart.lines)
     for line, colour in zip(shown, _COLOURS * len(shown), strict=False):
         good = np.isfinite(line.up)
-        figure.plot(log(line.across[good]).tolist(), line.up[good].tolist(), lc=colour, label=line.label)
+        figure.plot(
+            log(line.across[good]).tolist(), line.up[good].tolist(), lc=colour, label=line.label
+        )
     return str(figure.show(legend=len(shown) > 1))

@@ -57,8 +57,10 @@ def compare(
         engine: ``serial``, ``loky`` (processes), ``dask``, ``ray``.
         jobs: Runs at once.
         silence: Seconds without a sign of life after which a run counts as hung.
-        metric: What is compared; by default the task's own first metric, else the loss of the evaluation.
-        goal: Value of the metric whose first reaching is timed; by default what the baseline reaches in the mean.
+        metric: What is compared; by default the task's own first metric, else the loss of the
+            evaluation.
+        goal: Value of the metric whose first reaching is timed; by default what the baseline
+            reaches in the mean.
         baseline: The plan that others are compared with.
         progress: Told of each result.
         allow: Modules from which plans may take classes.
@@ -68,13 +70,19 @@ def compare(
         TrainingError: There is nothing to compare, or no run finished.
         ScheduleError: A plan does not fit into its run.
     """
-    named = {name: plan if isinstance(plan, Plan) else Plan.of(lr=plan) for name, plan in plans.items()}
+    named = {
+        name: plan if isinstance(plan, Plan) else Plan.of(lr=plan) for name, plan in plans.items()
+    }
     chosen = _checked(named, seeds, baseline, settings)
     if metric is not None:
         require_metric("compare", task, metric)
     if out is not None:
         require_writable(Path(out), f"compare(out='{out}')")
-    specs = [RunSpec.of(plan, task, seed, settings, tuple(allow)) for plan in named.values() for seed in chosen]
+    specs = [
+        RunSpec.of(plan, task, seed, settings, tuple(allow))
+        for plan in named.values()
+        for seed in chosen
+    ]
     owners = [name for name in named for _ in chosen]
     names = {spec.key: owner for owner, spec in zip(owners, specs, strict=True)}
     results = run_all(
@@ -86,7 +94,8 @@ def compare(
         progress=lambda result, done, total: progress(names[result.key], result, done, total),
     )
     by_plan = {
-        name: {r.spec.seed: r for owner, r in zip(owners, results, strict=True) if owner == name} for name in named
+        name: {r.spec.seed: r for owner, r in zip(owners, results, strict=True) if owner == name}
+        for name in named
     }
     return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
 
@@ -124,7 +133,9 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        intervals = {name: getattr(self, name).to_dict() for name in ("metric", "difference", "to_goal")}
+        intervals = {
+            name: getattr(self, name).to_dict() for name in ("metric", "difference", "to_goal")
+        }
         rest = ("name", "rank", "reached", "area", "seconds", "updates", "finished", "runs")
         return {**{name: getattr(self, name) for name in rest}, **intervals}
 
@@ -169,11 +180,17 @@ class Comparison:
         known = list(dict.fromkeys(name for result in every for name in result.metrics))
         if not any(result.status == "finished" for result in every):
             words = "; ".join(dict.fromkeys(f"{result.status}: {result.says}" for result in every))
-            raise TrainingError(f"compare({task!r}): no run finished ({words}). Try one alone: warmdown train.")
+            raise TrainingError(
+                f"compare({task!r}): no run finished ({words}). Try one alone: warmdown train."
+            )
         own = [name for name in known if name not in _PLAIN]
-        chosen = metric or (own[0] if own else "eval_loss" if "eval_loss" in known else "train_loss")
+        chosen = metric or (
+            own[0] if own else "eval_loss" if "eval_loss" in known else "train_loss"
+        )
         if chosen not in known:
-            raise TrainingError(f"compare(metric={chosen!r}): no run tells it. {nearest(chosen, known)}")
+            raise TrainingError(
+                f"compare(metric={chosen!r}): no run tells it. {nearest(chosen, known)}"
+            )
         first = baseline or next(iter(results))
         made = cls(results, task, chosen, higher_is_better(chosen), math.nan, first)
         given = made.rows()[list(results).index(first)].metric.value if goal is None else goal
@@ -183,7 +200,9 @@ class Comparison:
         """Return the last value of the metric for each seed of a plan that finished."""
         held = self.results[name].items()
         found = {
-            seed: result.metrics.get(self.metric, math.nan) for seed, result in held if result.status == "finished"
+            seed: result.metrics.get(self.metric, math.nan)
+            for seed, result in held
+            if result.status == "finished"
         }
         return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
@@ -219,7 +238,8 @@ class Comparison:
                 for name, result in self.failures
             ],
             "runs": {
-                name: {str(seed): result.key for seed, result in held.items()} for name, held in self.results.items()
+                name: {str(seed): result.key for seed, result in held.items()}
+                for name, held in self.results.items()
             },
         }
 
@@ -261,15 +281,23 @@ def higher_is_better(metric: str) -> bool:
     return bool(_HIGHER.search(metric))
 
 
-def _checked(plans: Mapping[str, Plan], seeds: int | Sequence[int], baseline: str | None, settings: Any) -> list[int]:
+def _checked(
+    plans: Mapping[str, Plan], seeds: int | Sequence[int], baseline: str | None, settings: Any
+) -> list[int]:
     if not plans:
-        raise TrainingError("compare(plans={}): there is nothing to compare. Give at least one plan.")
+        raise TrainingError(
+            "compare(plans={}): there is nothing to compare. Give at least one plan."
+        )
     if baseline is not None and baseline not in plans:
-        raise TrainingError(f"compare(baseline={baseline!r}): no such plan. {nearest(baseline, plans)}")
+        raise TrainingError(
+            f"compare(baseline={baseline!r}): no such plan. {nearest(baseline, plans)}"
+        )
     known = ("epochs", "max_steps", "batch_size", "accumulate")
     for name in settings:
         if name not in known:
-            raise TrainingError(f"compare({name}=…): a run takes no such setting. {nearest(name, known)}")
+            raise TrainingError(
+                f"compare({name}=…): a run takes no such setting. {nearest(name, known)}"
+            )
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise TrainingError(f"compare(seeds={seeds!r}): at least one, and each once.")

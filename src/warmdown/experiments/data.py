@@ -28,13 +28,18 @@ def named_here() -> tuple[tuple[str, str], ...]:
 def digest_of_named(task: str) -> str:
     """Return sixteen hexadecimal digits of the data that are named for a task; nothing when it takes its own.
 
-    Files are told apart by what is in them and by their names under the folder; where the folder lies says nothing.
+    Files are told apart by what is in them and by their names under the folder; where the folder
+    lies says nothing.
 
     Example:
         >>> digest_of_named("digits")
         ''
     """
-    told = [(name, *_contents(Path(place), VARIABLES[name][1])) for name, place in named_here() if _asks(task, name)]
+    told = [
+        (name, *_contents(Path(place), VARIABLES[name][1]))
+        for name, place in named_here()
+        if _asks(task, name)
+    ]
     return hashlib.sha256(repr(told).encode()).hexdigest()[:_DIGITS] if told else ""
 
 

@@ -51,12 +51,21 @@ def svg(*charts: Chart) -> str:
 
     settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown"}
     with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
-        picture.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        picture.savefig(
+            out,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     text = out.getvalue()
     element = text[text.index("<svg ") :]
-    title, says = markup(", ".join(chart.title for chart in charts)), markup("\n".join(chart.says for chart in charts))
+    title, says = (
+        markup(", ".join(chart.title for chart in charts)),
+        markup("\n".join(chart.says for chart in charts)),
+    )
     opening, _, rest = element.partition(">")
-    return f'{opening} role="img" aria-label="{title}"><title>{title}</title><desc>{says}</desc>{rest}'
+    return (
+        f'{opening} role="img" aria-label="{title}"><title>{title}</title><desc>{says}</desc>{rest}'
+    )
 
 
 def inline(chart: Chart) -> str:
@@ -94,7 +103,9 @@ def _drawn(charts: Sequence[Chart]) -> Figure:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra("the picture", "matplotlib", "plot") from None
-    picture = Figure(figsize=(8, 0.4 + 3.8 * len(charts)), facecolor=LIGHT.paper, layout="constrained")
+    picture = Figure(
+        figsize=(8, 0.4 + 3.8 * len(charts)), facecolor=LIGHT.paper, layout="constrained"
+    )
     FigureCanvasAgg(picture)
     for row, chart in enumerate(charts):
         axes = picture.add_subplot(len(charts), 1, row + 1)
@@ -108,7 +119,15 @@ def _line(axes: Axes, line: Line, index: int) -> None:
     colour = LIGHT.quiet if line.is_quiet else LIGHT.lines[index % len(LIGHT.lines)]
     dash = DASHES[0] if line.is_quiet else DASHES[index % len(DASHES)]
     width, see = (0.8, 0.6) if line.is_quiet else (1.8, 1.0)
-    axes.plot(line.across, line.up, color=colour, linestyle=dash, linewidth=width, alpha=see, label=line.label)
+    axes.plot(
+        line.across,
+        line.up,
+        color=colour,
+        linestyle=dash,
+        linewidth=width,
+        alpha=see,
+        label=line.label,
+    )
     if line.low is not None and line.high is not None:
         axes.fill_between(line.across, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
 
@@ -126,7 +145,9 @@ def _axes(axes: Axes, chart: Chart) -> None:
     axes.grid(color=LIGHT.grid, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     for rank, (name, place) in enumerate(chart.marks.items()):
-        axes.axvline(place, color=LIGHT.ink, linewidth=0.9, linestyle=DASHES[(rank + 1) % len(DASHES)])
+        axes.axvline(
+            place, color=LIGHT.ink, linewidth=0.9, linestyle=DASHES[(rank + 1) % len(DASHES)]
+        )
         axes.text(
             place,
             0.98 - 0.06 * rank,
@@ -152,13 +173,20 @@ def _points(chart: Chart) -> tuple[list[str], list[list[str]]]:
                 if line.low is None or line.high is None
                 else f"{number(float(line.low[index]))} … {number(float(line.high[index]))}"
             )
-            rows.append([line.label, number(float(line.across[index])), number(float(line.up[index])), edges])
+            rows.append(
+                [
+                    line.label,
+                    number(float(line.across[index])),
+                    number(float(line.up[index])),
+                    edges,
+                ]
+            )
     return ["curve", chart.across, chart.up, "band"], rows
 
 
 def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
     head = "".join(f'<th scope="col">{markup(text)}</th>' for text in heads)
-    body = "\n".join(f"<tr>{''.join(f'<td>{markup(text)}</td>' for text in row)}</tr>" for row in rows)
-    return (
-        f"<table><caption>{markup(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"
+    body = "\n".join(
+        f"<tr>{''.join(f'<td>{markup(text)}</td>' for text in row)}</tr>" for row in rows
     )
+    return f"<table><caption>{markup(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n"

@@ -42,13 +42,14 @@ def run_all(
 ) -> list[Result]:
     """Make every run that the store does not hold, and return all results in order.
 
-    Each result is stored the moment it is there, so that a crash loses the runs at work and a second call goes on. A
-    run that dies, hangs, fails or diverges is a result as well.
+    Each result is stored the moment it is there, so that a crash loses the runs at work and a
+    second call goes on. A run that dies, hangs, fails or diverges is a result as well.
 
     Args:
         specs: The runs; one that is named twice is made once.
         store: Where results are kept.
-        engine: ``serial``: one after the other; ``loky``: processes of this machine; ``dask`` and ``ray``: a cluster.
+        engine: ``serial``: one after the other; ``loky``: processes of this machine; ``dask`` and
+            ``ray``: a cluster.
         jobs: Runs at once; by default one a core.
         silence: Seconds without a sign of life after which a run counts as hung.
         progress: Told of each result.
@@ -59,7 +60,9 @@ def run_all(
         MissingExtra: The engine's library is not installed.
     """
     if engine not in ENGINES:
-        raise TrainingError(f"compare(engine={engine!r}): no such engine. {nearest(engine, ENGINES)}")
+        raise TrainingError(
+            f"compare(engine={engine!r}): no such engine. {nearest(engine, ENGINES)}"
+        )
     if jobs is not None and jobs < 1:
         raise TrainingError(f"compare(jobs={jobs!r}): at least one run at a time.")
     found: dict[str, Result] = {}
@@ -102,7 +105,9 @@ def _dispatched(calls: list[Call], engine: Engine, jobs: int) -> Iterator[dict[s
         if engine == "ray":
             yield from _in_groups(joblib, [make(*call) for call in calls], jobs)
             return
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
+        parallel = joblib.Parallel(
+            n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
+        )
         with nullcontext() if engine == "serial" else _deaf_to_ctrl_c():
             results = parallel(make(*call) for call in calls)
         yield from results
@@ -138,7 +143,10 @@ def _dask_client(jobs: int) -> Iterator[None]:
     except ValueError:
         with _deaf_to_ctrl_c():
             client = Client(
-                n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                n_workers=jobs,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
             )  # that a worker at work was ended after a Ctrl-C is no news
         with client:
             yield

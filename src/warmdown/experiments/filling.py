@@ -23,7 +23,8 @@ def filled_text(text: str, data: Any, values: Mapping[str, Any], *, as_json: boo
 
     Args:
         text: The space as it was written.
-        data: What the text shall mean then; when the text cannot be made to mean it, this is written out instead.
+        data: What the text shall mean then; when the text cannot be made to mean it, this is
+            written out instead.
         values: A value for each range, by its path.
         as_json: Whether the text is JSON, else YAML.
 
@@ -50,14 +51,18 @@ def plain_text(data: Any, *, as_json: bool = False) -> str:
     return yaml_of(data)
 
 
-def _cuts(node: yaml.Node | None, path: str, values: Mapping[str, Any], as_json: bool) -> Iterator[Cut]:
+def _cuts(
+    node: yaml.Node | None, path: str, values: Mapping[str, Any], as_json: bool
+) -> Iterator[Cut]:
     """Yield what is replaced, in and under a node; paths are written as a space writes them."""
     if node is not None and path in values:
         yield node.start_mark.index, _end(node), _word(values[path], as_json)
     elif isinstance(node, yaml.MappingNode):
         for key, part in node.value:
             inner = f"{path}.{key.value}" if path else str(key.value)
-            if inner in values:  # from the key on: a range in lines of its own begins on the next one
+            if (
+                inner in values
+            ):  # from the key on: a range in lines of its own begins on the next one
                 yield key.end_mark.index, _end(part), f": {_word(values[inner], as_json)}"
             else:
                 yield from _cuts(part, inner, values, as_json)
@@ -77,5 +82,7 @@ def _end(node: yaml.Node) -> int:
 def _word(value: Any, as_json: bool) -> str:
     if as_json:
         return json.dumps(value, ensure_ascii=False)
-    word = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000)
+    word = yaml.safe_dump(
+        value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
+    )
     return word.removesuffix("\n").removesuffix("\n...")

@@ -61,7 +61,9 @@ class RangeTest:
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
         if rule not in self.suggestions:
-            raise ScheduleError(f"suggest({rule!r}): no such rule. Use one of {', '.join(self.suggestions)}.")
+            raise ScheduleError(
+                f"suggest({rule!r}): no such rule. Use one of {', '.join(self.suggestions)}."
+            )
         return self.suggestions[rule].value
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,33 +131,39 @@ def find_rate(
 ) -> RangeTest:
     """Train for a few updates under a rising rate, and read good rates off the loss.
 
-    Afterwards model, buffers, gradients, optimizer and random numbers are what they were, bit for bit, also when the
-    test ended by an error or Ctrl-C. What ``train_step`` names and has a state (modules, scalers, schedulers, loaders,
-    generators) is found by itself; anything deeper is given in ``restore``.
+    Afterwards model, buffers, gradients, optimizer and random numbers are what they were, bit for
+    bit, also when the test ended by an error or Ctrl-C. What ``train_step`` names and has a state
+    (modules, scalers, schedulers, loaders, generators) is found by itself; anything deeper is given
+    in ``restore``.
 
     Args:
-        train_step: Makes one update, or one batch's part of it, and returns the batch's loss. It is called without
-            arguments, or with a batch of ``data``. A :class:`~warmdown.training.Trainer` is as good: ``data`` is then
-            its training data.
+        train_step: Makes one update, or one batch's part of it, and returns the batch's loss. It is
+            called without arguments, or with a batch of ``data``. A
+            :class:`~warmdown.training.Trainer` is as good: ``data`` is then its training data.
         optimizer: The optimizer that it steps; a trainer brings its own.
-        data: Batches, from their start in every repeat and over again when they end; the caller's own iterators are not
-            touched.
+        data: Batches, from their start in every repeat and over again when they end; the caller's
+            own iterators are not touched.
         target: The field that is swept: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]`` …
-        start: First value, for the group with the largest base value; the others keep their ratio to it.
+        start: First value, for the group with the largest base value; the others keep their ratio
+            to it.
         end: Last value.
         steps: Updates from the first to the last value, at least 10.
         shape: ``"exponential"`` or ``"linear"``, or another curve's name.
         repeats: Passes, each with other random numbers; they give the band.
         smoothing: Width of the local straight lines that smooth the curve, as a share of the sweep.
-        stop_at: The pass ends when the loss lies this many times its own fall above its lowest; ``inf``: never.
+        stop_at: The pass ends when the loss lies this many times its own fall above its lowest;
+            ``inf``: never.
         restore: More things with a state that the step changes.
         seed: Seeds the passes, from the second on, and the intervals.
-        training: For a trainer: ``per_device_batch_size``, ``gradient_accumulation_steps`` and so on.
+        training: For a trainer: ``per_device_batch_size``, ``gradient_accumulation_steps`` and so
+            on.
 
     Raises:
-        ScheduleError: The values make no sweep, or the optimizer can not work with them: a momentum lies below 1.
+        ScheduleError: The values make no sweep, or the optimizer can not work with them: a momentum
+            lies below 1.
         BindingError: The optimizer has no such field, or there is no optimizer.
-        TrainingError: ``train_step`` makes no update, more than one, or something else writes the field.
+        TrainingError: ``train_step`` makes no update, more than one, or something else writes the
+            field.
 
     Example:
         >>> import torch
@@ -192,7 +200,14 @@ Pass = Callable[[Sweep], None]
 
 
 def _swept(
-    field: Field, things: list[Any], rows: list[list[float]], run: Pass, *, repeats: int, stop_at: float, seed: int
+    field: Field,
+    things: list[Any],
+    rows: list[list[float]],
+    run: Pass,
+    *,
+    repeats: int,
+    stop_at: float,
+    seed: int,
 ) -> tuple[tuple[Array, ...], tuple[str, ...]]:
     losses, ended = [], []
     with kept(field, things) as before:
@@ -215,19 +230,26 @@ def _by_trainer(
 ) -> tuple[Field, list[Any], Pass]:
     from warmdown.experiments.trained import passes_of_trainer
 
-    return Field(trainer.optimizer, target), [trainer.model], passes_of_trainer(trainer, data, steps, training)
+    return (
+        Field(trainer.optimizer, target),
+        [trainer.model],
+        passes_of_trainer(trainer, data, steps, training),
+    )
 
 
 def _by_hand(
     train_step: TrainStep, optimizer: Any, data: Any, target: str, training: Mapping[str, Any]
 ) -> tuple[Field, list[Any], Pass]:
     if training:
-        raise TrainingError(f"find_rate({', '.join(training)}=…): for a trainer only. Let train_step do it.")
+        raise TrainingError(
+            f"find_rate({', '.join(training)}=…): for a trainer only. Let train_step do it."
+        )
     if optimizer is None:
         raise BindingError("find_rate(optimizer=None): give the optimizer that train_step steps.")
     if hasattr(data, "__next__") and not hasattr(data, "state_dict"):
         raise TrainingError(
-            "find_rate(data=…): an iterator can not be put back to where it stood. Give the loader or list that it "
+            "find_rate(data=…): an iterator can not be put back to where it stood. Give the loader "
+            "or list that it "
             "is made of."
         )
     things = [*named_by(train_step), *([data] if data is not None else [])]
@@ -255,17 +277,21 @@ def _endless(data: Any) -> Iterator[tuple[Any]]:
             yield (batch,)
         if not some:
             raise TrainingError(
-                "find_rate(data=…): there is no batch in it, or it was used up. Give a loader or a list."
+                "find_rate(data=…): there is no batch in it, or it was used up. Give a loader or a "
+                "list."
             )
 
 
 def _values(start: float, end: float, steps: int, shape: Shape) -> Array:
     if not 0 <= start < end < float("inf") or (start == 0 and shape == "exponential"):
         raise ScheduleError(
-            f"find_rate(start={start!r}, end={end!r}): a sweep rises from above 0; a linear one, from 0 or above."
+            f"find_rate(start={start!r}, end={end!r}): a sweep rises from above 0; a linear one, "
+            f"from 0 or above."
         )
     if steps < _FEWEST:
-        raise ScheduleError(f"find_rate(steps={steps!r}): at least {_FEWEST} updates are needed to see a curve.")
+        raise ScheduleError(
+            f"find_rate(steps={steps!r}): at least {_FEWEST} updates are needed to see a curve."
+        )
     sweep = range_test(start=start, end=end, shape=shape)
     values: Array = np.asarray(sweep.over(Run(total_steps=steps - 1))(np.arange(steps)))
     return values
@@ -279,14 +305,19 @@ def _rows(field: Field, values: Array) -> tuple[list[list[float]], float]:
     return [[float(value * ratio) for ratio in ratios] for value in values], largest
 
 
-def _curve(values: Array, losses: tuple[Array, ...], smoothing: float, ended: tuple[str, ...]) -> Curve:
+def _curve(
+    values: Array, losses: tuple[Array, ...], smoothing: float, ended: tuple[str, ...]
+) -> Curve:
     length = min(len(row) for row in losses)
     if length < _FEWEST:
         raise TrainingError(
-            f"find_rate: only {length} updates were made before the loss diverged. Begin with a smaller start, or "
+            f"find_rate: only {length} updates were made before the loss diverged. Begin with a "
+            f"smaller start, or "
             "raise stop_at."
         )
-    return Curve(values[:length], np.stack([row[:length] for row in losses]), smoothing, has_ended=any(ended))
+    return Curve(
+        values[:length], np.stack([row[:length] for row in losses]), smoothing, has_ended=any(ended)
+    )
 
 
 def _is_trainer(thing: Any) -> bool:
@@ -297,7 +328,9 @@ def _require(*, repeats: int, smoothing: float, stop_at: float) -> None:
     if repeats < 1:
         raise ScheduleError(f"find_rate(repeats={repeats!r}): at least 1.")
     if not 0 < smoothing <= 0.5:
-        raise ScheduleError(f"find_rate(smoothing={smoothing!r}): a share of the sweep, above 0 and at most 0.5.")
+        raise ScheduleError(
+            f"find_rate(smoothing={smoothing!r}): a share of the sweep, above 0 and at most 0.5."
+        )
     if not stop_at > 1:
         raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
 
@@ -306,8 +339,10 @@ def _require_possible(field: Field, end: float) -> None:
     """Refuse what makes an optimizer's mean of the past grow without end, or a root of a negative number."""
     if end >= 1 and any(_is_share_of_the_past(slot) for slot in field.slots):
         raise ScheduleError(
-            f"find_rate(target={field.name!r}, end={end!r}): {field.name} of {type(field.optimizer).__name__} is the "
-            "share of the past that is kept, and lies below 1. End below it, such as end=0.999 (--end 0.999)."
+            f"find_rate(target={field.name!r}, end={end!r}): {field.name} of "
+            f"{type(field.optimizer).__name__} is the "
+            "share of the past that is kept, and lies below 1. End below it, such as end=0.999 "
+            "(--end 0.999)."
         )
 
 
@@ -323,9 +358,11 @@ def _told(test: RangeTest) -> str:
     ends = sorted({why for why in test.ended if why})
     early = f"; ended early: {', '.join(ends)}" if ends else ""
     return (
-        f"{test.target} from {number(float(reached[0]))} to {number(float(reached[-1]))} in {len(reached)} updates, "
+        f"{test.target} from {number(float(reached[0]))} to {number(float(reached[-1]))} in "
+        f"{len(reached)} updates, "
         f"{passes}{early}. It holds {number(test.base)} again. "
-        f"Smoothed without lag over {test.smoothing:.0%} of the sweep; intervals of 90 % from resampled curves."
+        f"Smoothed without lag over {test.smoothing:.0%} of the sweep; intervals of 90 % from "
+        f"resampled curves."
     )
 
 
@@ -333,7 +370,9 @@ def _line(suggestion: Suggestion) -> str:
     if suggestion.value is None or suggestion.low is None or suggestion.high is None:
         return f"  {suggestion.rule:<11} no suggestion: {suggestion.says}"
     interval = f"({number(suggestion.low, 2)} … {number(suggestion.high, 2)})"
-    return f"  {suggestion.rule:<11} {number(suggestion.value, 3):<9} {interval:<22} {suggestion.says}"
+    return (
+        f"  {suggestion.rule:<11} {number(suggestion.value, 3):<9} {interval:<22} {suggestion.says}"
+    )
 
 
 def _across(target: str) -> str:

@@ -74,7 +74,10 @@ def named_by(function: Callable[..., Any]) -> list[Any]:
     held = list(vars(holder).values()) if hasattr(holder, "__dict__") else []
     plain = getattr(function, "__func__", function)
     if not inspect.isfunction(plain):
-        plain, held = None, [*held, *vars(function).values()] if hasattr(function, "__dict__") else held
+        plain, held = (
+            None,
+            [*held, *vars(function).values()] if hasattr(function, "__dict__") else held,
+        )
     if plain is not None:
         names = inspect.getclosurevars(plain)
         held += [*names.nonlocals.values(), *names.globals.values()]
@@ -87,9 +90,6 @@ def _has_state(thing: Any) -> bool:
     return isinstance(thing, torch.Generator | DataLoader) or (
         hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict")
     )
-
-
-# -- one thing at a time ---------------------------------------------------------------------------------------------
 
 
 def _thing(thing: Any) -> Undo:
@@ -110,7 +110,9 @@ def _generators(thing: Any) -> list[torch.Generator]:
     if not isinstance(thing, DataLoader):
         return []
     sampler = getattr(thing.batch_sampler, "sampler", None) or thing.sampler
-    return [one for one in (thing.generator, getattr(sampler, "generator", None)) if one is not None]
+    return [
+        one for one in (thing.generator, getattr(sampler, "generator", None)) if one is not None
+    ]
 
 
 def _module(module: torch.nn.Module) -> Undo:
@@ -136,7 +138,9 @@ def _optimizer(field: Field) -> Undo:
         for parameter, state, content in states:
             content.put_into(state)
             optimizer.state[parameter] = state
-        now = Field(optimizer, field.name).groups  # load_state_dict, and so accelerate, makes other dictionaries
+        now = Field(
+            optimizer, field.name
+        ).groups  # load_state_dict, and so accelerate, makes other dictionaries
         for group, content in zip(now, groups, strict=False):
             content.put_into(group)
 
@@ -149,9 +153,13 @@ class _Content:
     def __init__(self, mapping: dict[Any, Any], leave: str = "") -> None:
         self._leave = leave
         self._held = {key: value for key, value in mapping.items() if key != leave}
-        self._tensors = [_tensor(value) for value in self._held.values() if isinstance(value, torch.Tensor)]
+        self._tensors = [
+            _tensor(value) for value in self._held.values() if isinstance(value, torch.Tensor)
+        ]
         self._others = {
-            key: copy.deepcopy(value) for key, value in self._held.items() if not isinstance(value, torch.Tensor)
+            key: copy.deepcopy(value)
+            for key, value in self._held.items()
+            if not isinstance(value, torch.Tensor)
         }
 
     def put_into(self, mapping: dict[Any, Any]) -> None:

@@ -33,4 +33,6 @@ def require_metric(who: str, task: str, metric: str) -> None:
     """
     known = metrics_of(task)
     if metric not in known:
-        raise TrainingError(f"{who}(metric={metric!r}): no run of {task!r} tells it. {nearest(metric, known)}")
+        raise TrainingError(
+            f"{who}(metric={metric!r}): no run of {task!r} tells it. {nearest(metric, known)}"
+        )

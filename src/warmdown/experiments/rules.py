@@ -31,7 +31,8 @@ class Suggestion:
 
     Args:
         rule: Its name.
-        value: The rate, for the group with the largest base value; ``None``: there is nothing to suggest.
+        value: The rate, for the group with the largest base value; ``None``: there is nothing to
+            suggest.
         low: Lower end of the 90 % interval of resampled curves, or ``None``.
         high: Upper end, or ``None``.
         says: What the rule looks for; or why it found nothing.
@@ -45,7 +46,13 @@ class Suggestion:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"rule": self.rule, "value": self.value, "low": self.low, "high": self.high, "says": self.says}
+        return {
+            "rule": self.rule,
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "says": self.says,
+        }
 
 
 class Curve:
@@ -82,7 +89,8 @@ class Curve:
     def steepest(self) -> int | None:
         """Where the loss, up to its lowest point, falls fastest beyond doubt; ``None``: nowhere beyond doubt.
 
-        A slope is least certain at the ends of a curve; without this the noise of the first points would often win.
+        A slope is least certain at the ends of a curve; without this the noise of the first points
+        would often win.
         """
         certain = (self.fall + self._doubt)[: self.lowest + 1]
         index = int(np.argmin(certain))
@@ -101,7 +109,12 @@ class Curve:
         smooth = self._level @ chosen
         twin = object.__new__(Curve)
         twin.values, twin.has_ended, twin._place = self.values, self.has_ended, self._place
-        twin._level, twin._slope, twin.noise, twin._doubt = self._level, self._slope, self.noise, self._doubt
+        twin._level, twin._slope, twin.noise, twin._doubt = (
+            self._level,
+            self._slope,
+            self.noise,
+            self._doubt,
+        )
         twin.losses = (smooth + self._noise_in(chosen) * _signs(length, draws))[None]
         twin.mean, twin.fall = twin._level @ twin.losses[0], twin._slope @ twin.losses[0]
         return twin
@@ -113,7 +126,9 @@ class Curve:
 
     def _spread(self) -> float:
         """Return the standard deviation of the noise up to the curve's lowest point."""
-        residuals = self._noise_in(self.losses.mean(axis=0))[: max(self.lowest + 1, min(10, len(self.mean)))]
+        residuals = self._noise_in(self.losses.mean(axis=0))[
+            : max(self.lowest + 1, min(10, len(self.mean)))
+        ]
         return float(np.sqrt(np.mean(residuals**2)))
 
 
@@ -131,7 +146,9 @@ def _suggestion(name: str, curve: Curve, twins: list[Curve]) -> Suggestion:
         return Suggestion(name, None, None, None, found)
     others = [other for twin in twins if not isinstance(other := _looked(look, twin), str)]
     if len(others) <= len(twins) / 2:
-        return Suggestion(name, None, None, None, "most resampled curves give no rate: the noise is too large.")
+        return Suggestion(
+            name, None, None, None, "most resampled curves give no rate: the noise is too large."
+        )
     low, high = np.quantile(others, [0.05, 0.95])
     return Suggestion(name, found, float(low), float(high), says)
 
@@ -143,14 +160,15 @@ def _looked(look: Callable[[Curve], Index | float], curve: Curve) -> float | str
     return curve.at(found) if isinstance(found, int) else found
 
 
-# -- rules -----------------------------------------------------------------------------------------------------------
-
-
 def _steepest(curve: Curve) -> Index | float:
     index = curve.steepest
     if index is None:
         return _UNCLEAR
-    return index if index < len(curve.values) - 1 else "the loss falls fastest at the very end: sweep further."
+    return (
+        index
+        if index < len(curve.values) - 1
+        else "the loss falls fastest at the very end: sweep further."
+    )
 
 
 def _minimum_tenth(curve: Curve) -> Index | float:
@@ -174,19 +192,23 @@ def _slide(curve: Curve) -> Index | float:
         return _UNCLEAR
     fast = np.flatnonzero(curve.fall[: curve.lowest + 1] <= curve.fall[curve.steepest] / 2)
     index = int(fast[-1])
-    return index if index < len(curve.values) - 1 else "the loss still falls fast at the very end: sweep further."
+    return (
+        index
+        if index < len(curve.values) - 1
+        else "the loss still falls fast at the very end: sweep further."
+    )
 
 
 RULES: Mapping[str, tuple[Callable[[Curve], Index | float], str]] = {
     "steepest": (_steepest, "where the loss falls fastest over the logarithm of the rate"),
     "valley": (_valley, "two thirds along the longest stretch of falling loss"),
     "minimum/10": (_minimum_tenth, "a tenth of the rate with the lowest loss"),
-    "slide": (_slide, "the largest rate at which the loss falls at least half as fast as at its steepest"),
+    "slide": (
+        _slide,
+        "the largest rate at which the loss falls at least half as fast as at its steepest",
+    ),
 }
 """Every rule with what it looks for."""
-
-
-# -- smoothing -------------------------------------------------------------------------------------------------------
 
 
 def _operators(place: Array, smoothing: float) -> tuple[Array, Array]:

@@ -36,7 +36,8 @@ class RunSpec:
         plan: The plan, as plain data.
         task: The task's name.
         seed: Seed of weights, order and all else that is random.
-        settings: What else a run of a task takes: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
+        settings: What else a run of a task takes: ``epochs``, ``max_steps``, ``batch_size``,
+            ``accumulate``.
         allow: Modules from which the plan may take classes.
         data: Digest of data that a person named instead of the task's own; empty when they did not.
     """
@@ -49,24 +50,37 @@ class RunSpec:
     data: str = ""
 
     @classmethod
-    def of(cls, plan: Plan, task: str, seed: int, settings: Mapping[str, Any], allow: tuple[str, ...] = ()) -> Self:
+    def of(
+        cls,
+        plan: Plan,
+        task: str,
+        seed: int,
+        settings: Mapping[str, Any],
+        allow: tuple[str, ...] = (),
+    ) -> Self:
         """Return the run of a plan; settings that are ``None`` are left to the task."""
         given = {name: value for name, value in sorted(settings.items()) if value is not None}
         data = digest_of_named(task)
-        return cls(plan=plan.to_dict(), task=task, seed=seed, settings=given, allow=allow, data=data)
+        return cls(
+            plan=plan.to_dict(), task=task, seed=seed, settings=given, allow=allow, data=data
+        )
 
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that differ when the run does; they name its file."""
         content = {"version": _VERSION, "plan": self.plan, "task": self.task, "seed": self.seed}
         named = {"data": self.data} if self.data else {}
-        text = json.dumps({**content, "settings": self.settings, **named}, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            {**content, "settings": self.settings, **named}, sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         facts = {**asdict(self), "allow": list(self.allow)}
-        return facts if self.data else {name: fact for name, fact in facts.items() if name != "data"}
+        return (
+            facts if self.data else {name: fact for name, fact in facts.items() if name != "data"}
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -86,8 +100,9 @@ class Result:
 
     Args:
         spec: The run.
-        status: ``finished``; ``diverged``: the loss was not finite; ``pruned``: it was ended as hopeless;
-            ``failed``: an error; ``died``: its process ended; ``hung``: it gave no sign of life.
+        status: ``finished``; ``diverged``: the loss was not finite; ``pruned``: it was ended as
+            hopeless; ``failed``: an error; ``died``: its process ended; ``hung``: it gave no sign
+            of life.
         says: Why it did not finish.
         metrics: The last value of every metric.
         evaluations: Steps and values of every metric that was evaluated.
@@ -132,7 +147,9 @@ class Result:
             if name in facts and not is_kind(facts[name]):
                 raise ValueError(f"{name}: no result has this")
         for name in ("metrics", "evaluations", "curves"):
-            facts[name] = {key: _numbers(value) for key, value in _mapping(facts.get(name, {})).items()}
+            facts[name] = {
+                key: _numbers(value) for key, value in _mapping(facts.get(name, {})).items()
+            }
         if not all(map(_is_number, facts["metrics"].values())):
             raise ValueError("metrics: not numbers")
         if not all(map(_is_curve, (*facts["evaluations"].values(), *facts["curves"].values()))):
@@ -154,7 +171,9 @@ class Result:
         return record
 
 
-def perform(spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Report | None = None) -> Result:
+def perform(
+    spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Report | None = None
+) -> Result:
     """Make a run; the same spec gives the same result.
 
     Args:
@@ -172,8 +191,15 @@ def perform(spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Rep
         plan = plan_from_dict(spec.plan, allow=spec.allow)
         outcome = run_task(spec.task, plan, seed=spec.seed, callbacks=[watching], **spec.settings)
     except Exception as error:
-        return Result(spec=spec, status="failed", says=f"{type(error).__name__}: {error}", made_with=_versions())
-    status: Status = "pruned" if watching.is_pruned else "diverged" if outcome.stopped else "finished"
+        return Result(
+            spec=spec,
+            status="failed",
+            says=f"{type(error).__name__}: {error}",
+            made_with=_versions(),
+        )
+    status: Status = (
+        "pruned" if watching.is_pruned else "diverged" if outcome.stopped else "finished"
+    )
     facts = {"metrics": outcome.metrics, "updates": outcome.updates, "seconds": outcome.seconds}
     return _result(spec, status, outcome.stopped, outcome.record, digest=outcome.digest, **facts)
 
@@ -182,7 +208,8 @@ def _require_data(spec: RunSpec) -> None:
     """Refuse to learn on other data than the run is named by: a cluster's machine may have others."""
     if digest_of_named(spec.task) != spec.data:
         raise TrainingError(
-            f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names are not here what they are where the "
+            f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names are not here what "
+            f"they are where the "
             "run was asked for. Let every machine have the same, at the same place."
         )
 
@@ -194,7 +221,9 @@ def _result(spec: RunSpec, status: Status, says: str, record: Record, **facts: A
         spec=spec,
         status=status,
         says=says,
-        evaluations={name.removesuffix("_epoch"): _once_a_step(*record.curve(name)) for name in evaluated},
+        evaluations={
+            name.removesuffix("_epoch"): _once_a_step(*record.curve(name)) for name in evaluated
+        },
         curves={name: _thinned(*record.curve(name)) for name in drawn},
         area=float(sum(record.curve("lr/0")[1])),
         made_with=_versions(),
@@ -234,7 +263,9 @@ def _mapping(data: Any) -> Mapping[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023)
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023
+    )
 
 
 def _is_count(value: Any) -> bool:
@@ -250,7 +281,11 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_curve(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(column, list) for column in value):
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(column, list) for column in value)
+    ):
         return False
     steps, values = value
     return len(steps) == len(values) and all(map(_is_count, steps)) and all(map(_is_number, values))
@@ -274,4 +309,8 @@ def _versions() -> dict[str, str]:
 
     import warmdown
 
-    return {"warmdown": warmdown.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    return {
+        "warmdown": warmdown.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

@@ -63,7 +63,12 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        facts = {"number": self.number, "values": dict(self.values), "state": self.state, "runs": dict(self.runs)}
+        facts = {
+            "number": self.number,
+            "values": dict(self.values),
+            "state": self.state,
+            "runs": dict(self.runs),
+        }
         return {**facts, "metric": None if math.isnan(self.metric) else self.metric}
 
 
@@ -89,7 +94,12 @@ class Search:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the evidence."""
         trials = [trial.to_dict() for trial in self.trials]
-        return {"metric": self.metric, "best": self.best.to_dict(), "plan": self.plan.to_dict(), "trials": trials}
+        return {
+            "metric": self.metric,
+            "best": self.best.to_dict(),
+            "plan": self.plan.to_dict(),
+            "trials": trials,
+        }
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the plan that won as a plan file: the space's own, with the numbers that were found in place."""
@@ -103,7 +113,8 @@ class Search:
         if higher_is_better(self.metric):
             done.reverse()
         states = {
-            state: sum(t.state == state for t in self.trials) for state in dict.fromkeys(t.state for t in self.trials)
+            state: sum(t.state == state for t in self.trials)
+            for state in dict.fromkeys(t.state for t in self.trials)
         }
         lines = [f"  {t.metric:<10.4g} {_shown(t.values)}" for t in done[:5]]
         told = ", ".join(f"{count} {state}" for state, count in states.items())
@@ -154,7 +165,8 @@ def search(
 
     Raises:
         SpecError: The space has no range, or makes no plan.
-        TrainingError: No trial finished, the folder cannot be written, or another search is at work in it.
+        TrainingError: No trial finished, the folder cannot be written, or another search is at work
+            in it.
         MissingExtra: optuna is not installed.
     """
     if not isinstance(space, Space):
@@ -163,7 +175,20 @@ def search(
     if trials < 1 or not chosen:
         raise TrainingError(f"search(trials={trials!r}, seeds={seeds!r}): at least one of each.")
     given = {name: value for name, value in settings.items() if value is not None}
-    hunt = _Hunt(space, task, chosen, Path(out), engine, jobs, silence, metric, seed, prunes, tuple(allow), given)
+    hunt = _Hunt(
+        space,
+        task,
+        chosen,
+        Path(out),
+        engine,
+        jobs,
+        silence,
+        metric,
+        seed,
+        prunes,
+        tuple(allow),
+        given,
+    )
     # another search in the folder would end the trials that are at work in this one
     with locked([Output(f"search(out='{out}')", Path(out), is_folder=True)]):
         return hunt.run(trials, progress)
@@ -208,7 +233,9 @@ class _Hunt:
         plans = [plan_from_dict(self.space.filled(values), allow=self.allow) for _, values in asked]
         first = self._made([(plan, self.seeds[0]) for plan in plans], [trial for trial, _ in asked])
         alive = [index for index, result in enumerate(first) if result.status == "finished"]
-        rest = self._made([(plans[index], seed) for index in alive for seed in self.seeds[1:]], None)
+        rest = self._made(
+            [(plans[index], seed) for index in alive for seed in self.seeds[1:]], None
+        )
         told = []
         for index, (trial, values) in enumerate(asked):
             start = alive.index(index) * len(self.seeds[1:]) if index in alive else 0
@@ -217,7 +244,9 @@ class _Hunt:
         return told
 
     def _made(self, runs: list[tuple[Plan, int]], trials: list[Any] | None) -> list[Result]:
-        specs = [RunSpec.of(plan, self.task, seed, self.settings, self.allow) for plan, seed in runs]
+        specs = [
+            RunSpec.of(plan, self.task, seed, self.settings, self.allow) for plan, seed in runs
+        ]
         pruning = {}
         if self.prunes and trials is not None:
             name = self.study.study_name
@@ -226,12 +255,21 @@ class _Hunt:
                 for spec, trial in zip(specs, trials, strict=True)
             }
         store = Store(self.out / "runs")
-        how: Any = {"engine": self.engine, "jobs": self.jobs, "silence": self.silence, "pruning": pruning}
+        how: Any = {
+            "engine": self.engine,
+            "jobs": self.jobs,
+            "silence": self.silence,
+            "pruning": pruning,
+        }
         return run_all(specs, store, **how)
 
     def _tell(self, trial: Any, values: dict[str, Any], results: list[Result]) -> Trial:
         states = list(dict.fromkeys(result.status for result in results))
-        state = "finished" if states == ["finished"] else next(one for one in states if one != "finished")
+        state = (
+            "finished"
+            if states == ["finished"]
+            else next(one for one in states if one != "finished")
+        )
         numbers = [result.metrics.get(str(self.metric), math.nan) for result in results]
         mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
         facts = Trial(trial.number, values, state, mean, {str(r.spec.seed): r.key for r in results})
@@ -257,24 +295,32 @@ class _Hunt:
         states = _optuna().trial.TrialState
         finished = (states.COMPLETE, states.PRUNED)
         held = [
-            trial.user_attrs["told"] for trial in self.study.get_trials(states=finished) if "told" in trial.user_attrs
+            trial.user_attrs["told"]
+            for trial in self.study.get_trials(states=finished)
+            if "told" in trial.user_attrs
         ]
-        return [Trial(**{**one, "metric": math.nan if one["metric"] is None else one["metric"]}) for one in held]
+        return [
+            Trial(**{**one, "metric": math.nan if one["metric"] is None else one["metric"]})
+            for one in held
+        ]
 
     def _found(self) -> Search:
         trials = tuple(self._done())
-        good = [trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)]
+        good = [
+            trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)
+        ]
         if not good:
             states = ", ".join(dict.fromkeys(trial.state for trial in trials))
-            raise TrainingError(f"search({self.task!r}): no trial finished ({states}). Look at the runs in {self.out}.")
+            raise TrainingError(
+                f"search({self.task!r}): no trial finished ({states}). Look at the "
+                f"runs in {self.out}."
+            )
         sign = -1 if higher_is_better(str(self.metric)) else 1
         best = min(good, key=lambda trial: sign * trial.metric)
         plan = plan_from_dict(self.space.filled(best.values), allow=self.allow)
         found = Search(plan, best, trials, str(self.metric), self.space)
         write_json(self.out / "search.json", found.to_dict())
         return found
-
-    # -- where it is kept --------------------------------------------------------------------------------------------
 
     @property
     def _journal(self) -> Path:
@@ -293,7 +339,9 @@ class _Hunt:
             load_if_exists=True,
         )
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # a call that was broken off left it
+            study.tell(
+                trial.number, state=optuna.trial.TrialState.FAIL
+            )  # a call that was broken off left it
         return study
 
     def _forget(self) -> None:
@@ -311,14 +359,22 @@ class _Hunt:
         }
         if data := digest_of_named(self.task):
             content["data"] = data
-        text = json.dumps({**content, "metric": self.metric, "seed": self.seed}, sort_keys=True, default=str)
+        text = json.dumps(
+            {**content, "metric": self.metric, "seed": self.seed}, sort_keys=True, default=str
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _first_values(self) -> dict[str, Any]:
         from warmdown.experiments.space import Range
 
         return {
-            path: (f"{spot.low:g}{spot.unit}" if spot.unit else int(spot.low) if spot.is_whole else spot.low)
+            path: (
+                f"{spot.low:g}{spot.unit}"
+                if spot.unit
+                else int(spot.low)
+                if spot.is_whole
+                else spot.low
+            )
             if isinstance(spot, Range)
             else spot.options[0]
             for path, spot in self.space.spots.items()
@@ -332,7 +388,9 @@ def _storage(journal: Path) -> Any:
     try:
         return JournalStorage(JournalFileBackend(str(journal)))
     except (ValueError, KeyError) as error:
-        raise StateError(f"{journal}: not a journal of a search: {error}. Give another folder.") from None
+        raise StateError(
+            f"{journal}: not a journal of a search: {error}. Give another folder."
+        ) from None
 
 
 def _optuna() -> Any:
@@ -345,5 +403,6 @@ def _optuna() -> Any:
 
 def _shown(values: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}" for path, value in values.items()
+        f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}"
+        for path, value in values.items()
     )

@@ -18,7 +18,9 @@ from warmdown.planfile.overrides import changed
 from warmdown.planfile.text import bounded, is_json, parsed, read_text, shown
 
 _RANGE = {"low", "high", "log", "step"}
-_AMOUNT = re.compile(r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE
+)
 _LONGEST = 60
 """Characters of an end of a range."""
 _MOST = 50
@@ -31,7 +33,9 @@ Spot: TypeAlias = "Range | Choice"
 class Asks(Protocol):
     """What a spot needs of an optuna trial."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
         """Return a float."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
@@ -67,13 +71,16 @@ class Range:
         if self.is_whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
-        value = self._rounded(trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log))
+        value = self._rounded(
+            trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        )
         return f"{value:.12g}{self.unit}" if self.unit else value
 
     def _rounded(self, value: float) -> float:
         """Return the value in a few digits, before it is tried: what is written then is what was tried.
 
-        So many digits that both the value and its place in a narrow range (0.99 to 0.9999) are told by four.
+        So many digits that both the value and its place in a narrow range (0.99 to 0.9999) are told
+        by four.
         """
         if self.step is not None:
             return float(f"{value:.12g}")  # 0.30000000000000004
@@ -119,7 +126,9 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        return replace(cls.of(parsed(path, text).data, name=str(path)), text=text, is_json=is_json(path))
+        return replace(
+            cls.of(parsed(path, text).data, name=str(path)), text=text, is_json=is_json(path)
+        )
 
     @classmethod
     def of(cls, data: Any, *, name: str = "space") -> Space:
@@ -137,7 +146,10 @@ class Space:
         mistakes: list[str] = []
         _walk(bounded(data), "", spots, mistakes)
         if not spots and not mistakes:
-            mistakes.append("no range to search. Write {low: 1e-4, high: 1e-1, log: true} where a number stands.")
+            mistakes.append(
+                "no range to search. Write {low: 1e-4, high: 1e-1, log: true} where a "
+                "number stands."
+            )
         if len(spots) > _MOST:
             mistakes.append(f"{len(spots)} ranges are too many to search. Leave at most {_MOST}.")
         if mistakes:
@@ -173,7 +185,9 @@ def _walk(data: Any, path: str, spots: dict[str, Spot], mistakes: list[str]) -> 
             _walk(part, f"{path}[{index}]", spots, mistakes)
 
 
-def _note(make: Any, data: Mapping[str, Any], path: str, spots: dict[str, Spot], mistakes: list[str]) -> None:
+def _note(
+    make: Any, data: Mapping[str, Any], path: str, spots: dict[str, Spot], mistakes: list[str]
+) -> None:
     try:
         spots[path] = make(data)
     except ValueError as error:
@@ -183,12 +197,16 @@ def _note(make: Any, data: Mapping[str, Any], path: str, spots: dict[str, Spot],
 def _range(data: Mapping[str, Any]) -> Range:
     (low, unit), (high, other) = _amount(data["low"]), _amount(data["high"])
     if unit != other:
-        raise ValueError(f"low={data['low']!r} and high={data['high']!r} have different units. Use one.")
+        raise ValueError(
+            f"low={data['low']!r} and high={data['high']!r} have different units. Use one."
+        )
     log, step = data.get("log", False), data.get("step")
     if not isinstance(log, bool):
         raise ValueError(f"log={log!r}: true or false.")
     if not low < high or (log and low <= 0):
-        raise ValueError(f"low={low!r}, high={high!r}: low lies below high, and above 0 with log: true.")
+        raise ValueError(
+            f"low={low!r}, high={high!r}: low lies below high, and above 0 with log: true."
+        )
     if step is not None and (log or _amount(step)[0] <= 0):
         raise ValueError(f"step={step!r}: a positive number, and not together with log: true.")
     whole = not unit and all(isinstance(data[end], int) for end in ("low", "high"))
@@ -206,5 +224,8 @@ def _amount(given: Any) -> tuple[float, str]:
     text = "" if isinstance(given, bool) else str(given).strip()
     match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None or not math.isfinite(float(match[1])):
-        raise ValueError(f"{shown(given)} is no number, or not a finite one. Write 0.1, 1e-4, or 5% for both ends.")
+        raise ValueError(
+            f"{shown(given)} is no number, or not a finite one. Write 0.1, 1e-4, or "
+            f"5% for both ends."
+        )
     return float(match[1]), match[2]

@@ -48,7 +48,9 @@ class Interval:
         }
 
 
-def bootstrap(values: Sequence[float], of: Callable[[Array], Array] | None = None, seed: int = 0) -> Interval:
+def bootstrap(
+    values: Sequence[float], of: Callable[[Array], Array] | None = None, seed: int = 0
+) -> Interval:
     """Return the mean, or another statistic along the last axis, with its percentile bootstrap interval.
 
     Args:
@@ -79,7 +81,9 @@ def paired(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Interval:
     return bootstrap([mine[seed] - theirs[seed] for seed in sorted(mine) if seed in theirs])
 
 
-def mean_ranks(values: Mapping[str, Mapping[int, float]], *, higher_is_better: bool) -> dict[str, float]:
+def mean_ranks(
+    values: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
+) -> dict[str, float]:
     """Return each name's mean rank over the seeds, 1 the best; who has no value for a seed shares the last ranks."""
     seeds = sorted({seed for held in values.values() for seed in held})
     worst = -math.inf if higher_is_better else math.inf
@@ -87,7 +91,9 @@ def mean_ranks(values: Mapping[str, Mapping[int, float]], *, higher_is_better: b
     for seed in seeds:
         scores = {name: held.get(seed, worst) for name, held in values.items()}
         for name, score in scores.items():
-            better = sum(other > score if higher_is_better else other < score for other in scores.values())
+            better = sum(
+                other > score if higher_is_better else other < score for other in scores.values()
+            )
             equal = sum(other == score for other in scores.values())
             ranks[name].append(better + (equal + 1) / 2)
     return {name: float(np.mean(held)) if held else math.nan for name, held in ranks.items()}

@@ -32,7 +32,9 @@ class Store:
         if self.folder is None:
             return
         rows = result.record().rows
-        lines = [json.dumps({"step": row.step, "target": row.target, "value": row.value}) for row in rows]
+        lines = [
+            json.dumps({"step": row.step, "target": row.target, "value": row.value}) for row in rows
+        ]
         write_file(self.folder / f"{result.key}.jsonl", "".join(f"{line}\n" for line in lines))
         write_json(self.folder / f"{result.key}.json", result.to_dict())
 

@@ -88,19 +88,30 @@ class Evidence:
             )
             for one in data["methods"]
         ]
-        facts = {name: data[name] for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")}
+        facts = {
+            name: data[name]
+            for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")
+        }
         return cls(**facts, methods=tuple(methods))
 
     @cached_property
     def ranked(self) -> list[Method]:
         """Methods of full length whose every run finished, the best mean first."""
-        good = [one for one in self.methods if one.share == 1.0 and len(one.values) == one.runs and one.runs]
+        good = [
+            one
+            for one in self.methods
+            if one.share == 1.0 and len(one.values) == one.runs and one.runs
+        ]
         return sorted(good, key=lambda one: one.interval.value, reverse=self.higher_is_better)
 
     def gap(self, one: Method, other: Method) -> Interval:
         """Return by how much a method is better than another, above 0 when it is."""
         found = paired(one.values, other.values)
-        return found if self.higher_is_better else Interval(-found.value, -found.high, -found.low, found.count)
+        return (
+            found
+            if self.higher_is_better
+            else Interval(-found.value, -found.high, -found.low, found.count)
+        )
 
 
 @final
@@ -143,7 +154,10 @@ def evidence(path: Path = EVIDENCE) -> list[Evidence]:
     """Return the evidence in a file."""
     if not path.exists():
         return []
-    return [Evidence.from_dict(data) for data in json.loads(path.read_text(encoding="utf-8"))["settings"]]
+    return [
+        Evidence.from_dict(data)
+        for data in json.loads(path.read_text(encoding="utf-8"))["settings"]
+    ]
 
 
 def suggest(
@@ -158,7 +172,8 @@ def suggest(
     """Return a plan to start from, for a situation that the evidence speaks about.
 
     Args:
-        task: ``fashion``, ``text``, ``digits``: tells the kind and, where it is left out, the length.
+        task: ``fashion``, ``text``, ``digits``: tells the kind and, where it is left out, the
+            length.
         kind: ``images`` or ``text``.
         updates: Updates of the run.
         budget: Length in time instead: ``"2h"``; needs ``seconds_per_update``.
@@ -170,12 +185,16 @@ def suggest(
     """
     every = evidence() if held is None else held
     if not every:
-        raise TrainingError("suggest: no evidence is stored. Make it: python -m benchmarks.evidence; then compare.")
+        raise TrainingError(
+            "suggest: no evidence is stored. Make it: python -m benchmarks.evidence; then compare."
+        )
     wanted = _kind(task, kind)
     fitting = [one for one in every if one.kind == wanted]
     if not fitting:
         known = sorted({one.kind for one in every})
-        raise TrainingError(f"suggest(kind={wanted!r}): no evidence about it. {nearest(wanted, known)}")
+        raise TrainingError(
+            f"suggest(kind={wanted!r}): no evidence about it. {nearest(wanted, known)}"
+        )
     length = _length(updates, budget, seconds_per_update)
     near = fitting[0] if length is None else _nearest(fitting, length)
     return _suggested(near, length, budget, seconds_per_update)
@@ -188,10 +207,13 @@ def _kind(task: str | None, kind: str | None) -> str:
     if kind is not None:
         return kind
     if task is None:
-        raise TrainingError("suggest(): tell the situation: task='fashion', or kind='images' and updates=….")
+        raise TrainingError(
+            "suggest(): tell the situation: task='fashion', or kind='images' and updates=…."
+        )
     if task not in _KINDS:
         raise TrainingError(
-            f"suggest(task={task!r}): no evidence about it. {nearest(task, _KINDS)} Or give kind and updates."
+            f"suggest(task={task!r}): no evidence about it. {nearest(task, _KINDS)} Or give kind "
+            f"and updates."
         )
     return _KINDS[task]
 
@@ -205,7 +227,8 @@ def _length(updates: int | None, budget: str | None, seconds: float | None) -> i
         return None
     if seconds is None:
         raise TrainingError(
-            f"suggest(budget={budget!r}): how many updates is that? Give seconds_per_update, or updates."
+            f"suggest(budget={budget!r}): how many updates is that? Give seconds_per_update, or "
+            f"updates."
         )
     return Run(seconds_per_step=seconds).measure(budget)
 
@@ -215,15 +238,21 @@ def _nearest(fitting: Sequence[Evidence], length: int) -> Evidence:
     if not 1 / _REACH <= length / near.updates <= _REACH:
         known = ", ".join(f"{one.updates:,}" for one in fitting)
         raise TrainingError(
-            f"suggest(updates={length:,}): the evidence is about runs of {known} updates, too far from it. Compare a "
-            "few plans on your own task: warmdown compare constant warmup_cosine wsd one_cycle --task module:function."
+            f"suggest(updates={length:,}): the evidence is about runs of {known} updates, too far "
+            f"from it. Compare a "
+            "few plans on your own task: warmdown compare constant warmup_cosine wsd one_cycle "
+            "--task module:function."
         )
     return near
 
 
-def _suggested(near: Evidence, length: int | None, budget: str | None, seconds: float | None) -> Suggested:
+def _suggested(
+    near: Evidence, length: int | None, budget: str | None, seconds: float | None
+) -> Suggested:
     if not near.ranked:
-        raise TrainingError(f"suggest: in the evidence about {near.kind}, no method finished every run.")
+        raise TrainingError(
+            f"suggest: in the evidence about {near.kind}, no method finished every run."
+        )
     best, equal = near.ranked[0], _equal_to_best(near)
     chosen = min(equal, key=_simplicity)
     data = dict(chosen.plan)
@@ -236,7 +265,11 @@ def _suggested(near: Evidence, length: int | None, budget: str | None, seconds: 
     data["run"] = {name: fact for name, fact in facts.items() if fact is not None}
     rows = tuple((one.name, f"{near.metric} {interval(one.interval)}") for one in near.methods)
     return Suggested(
-        plan_from_dict(data), chosen.name, _reasons(near, best, chosen, equal), rows, f"{near.name}: {near.says}"
+        plan_from_dict(data),
+        chosen.name,
+        _reasons(near, best, chosen, equal),
+        rows,
+        f"{near.name}: {near.says}",
     )
 
 
@@ -252,23 +285,37 @@ def _equal_to_best(near: Evidence) -> list[Method]:
 
 def _simplicity(method: Method) -> int:
     return next(
-        (rank for rank, name in enumerate(_SIMPLEST_FIRST) if method.name.startswith(name)), len(_SIMPLEST_FIRST)
+        (rank for rank, name in enumerate(_SIMPLEST_FIRST) if method.name.startswith(name)),
+        len(_SIMPLEST_FIRST),
     )
 
 
-def _reasons(near: Evidence, best: Method, chosen: Method, equal: Sequence[Method]) -> tuple[str, ...]:
-    found = [f"{best.name} had the best mean {near.metric}: {interval(best.interval)} over {best.runs} seeds."]
+def _reasons(
+    near: Evidence, best: Method, chosen: Method, equal: Sequence[Method]
+) -> tuple[str, ...]:
+    found = [
+        f"{best.name} had the best mean {near.metric}: {interval(best.interval)} over "
+        f"{best.runs} seeds."
+    ]
     if chosen is not best:
         found.append(
-            f"{chosen.name} is simpler, and these seeds do not tell it from the best: it is behind by "
+            f"{chosen.name} is simpler, and these seeds do not tell it from the best: it is behind "
+            f"by "
             f"{interval(near.gap(best, chosen))}."
         )
     elif len(equal) > 1:
-        found.append(f"Not told apart from it: {', '.join(one.name for one in equal if one is not best)}.")
+        found.append(
+            f"Not told apart from it: {', '.join(one.name for one in equal if one is not best)}."
+        )
     constant = next((one for one in near.methods if one.name == "constant"), None)
     if constant is not None and chosen.name != "constant" and constant.values:
-        found.append(f"Against a constant rate, tuned alike: {interval(near.gap(chosen, constant), sign=True)}.")
+        found.append(
+            f"Against a constant rate, tuned alike: "
+            f"{interval(near.gap(chosen, constant), sign=True)}."
+        )
     rate = chosen.plan.get("run", {}).get("lr")
     if rate is not None:
-        found.append(f"The base rate {rate:.3g} was found for {near.says}; find your own: warmdown find.")
+        found.append(
+            f"The base rate {rate:.3g} was found for {near.says}; find your own: warmdown find."
+        )
     return tuple(found)

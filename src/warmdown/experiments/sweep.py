@@ -25,7 +25,8 @@ class Sweep:
     Args:
         field: What is swept.
         rows: One value for each group, for every update.
-        stop_at: The sweep ends when the running mean of the loss lies this many times its own fall above its lowest.
+        stop_at: The sweep ends when the running mean of the loss lies this many times its own fall
+            above its lowest.
     """
 
     def __init__(self, field: Field, rows: Sequence[Sequence[float]], stop_at: float) -> None:
@@ -45,12 +46,14 @@ class Sweep:
             self._on_update()
         if self._updates > 1:
             raise TrainingError(
-                f"find_rate: {self._updates} updates were made in one call. Make one update, or a part of one, in each."
+                f"find_rate: {self._updates} updates were made in one call. Make one update, or a "
+                f"part of one, in each."
             )
         if self._updates == 0:
             if len(self._pending) >= _PATIENCE:
                 raise TrainingError(
-                    f"find_rate: {_PATIENCE} calls made no update of this optimizer. Let train_step call "
+                    f"find_rate: {_PATIENCE} calls made no update of this optimizer. Let "
+                    f"train_step call "
                     "optimizer.step(), and give the optimizer that it steps."
                 )
             return math.isfinite(self._pending[-1]) or self._end("the loss was not finite")
@@ -92,9 +95,12 @@ class Sweep:
             return
         planned = list(self.rows[len(self.losses)])
         held = self._current().read()
-        if not all(math.isclose(one, other, rel_tol=1e-5) for one, other in zip(planned, held, strict=True)):
+        if not all(
+            math.isclose(one, other, rel_tol=1e-5) for one, other in zip(planned, held, strict=True)
+        ):
             raise TrainingError(
-                f"find_rate: the update used {self.field.name}={held}, where {planned} was to be tried: something else "
+                f"find_rate: the update used {self.field.name}={held}, where {planned} was to be "
+                f"tried: something else "
                 "writes it. Leave scheduler.step() out of train_step."
             )
         self._updates += 1
@@ -110,7 +116,11 @@ class Sweep:
 
 def _counted(optimizer: Any, note: Any) -> Any:
     """Let the optimizer tell of each update before it is made; ``None`` when it can not."""
-    return optimizer.register_step_pre_hook(note) if hasattr(optimizer, "register_step_pre_hook") else None
+    return (
+        optimizer.register_step_pre_hook(note)
+        if hasattr(optimizer, "register_step_pre_hook")
+        else None
+    )
 
 
 def _is_skipped(optimizer: Any) -> bool:
@@ -124,6 +134,7 @@ def _number(loss: Any) -> float:
         return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     except (TypeError, ValueError, RuntimeError):
         raise TrainingError(
-            f"find_rate: train_step returned {type(loss).__name__}. Return the batch's loss: a number, or a tensor "
+            f"find_rate: train_step returned {type(loss).__name__}. Return the batch's loss: a "
+            f"number, or a tensor "
             "of one element."
         ) from None

@@ -22,7 +22,17 @@ from warmdown.experiments.statistics import Interval
 from warmdown.plot.formatting import count, number
 from warmdown.printable import printable
 
-_HEADS = ("plan", "finished", "", "difference", "rank", "to goal", "area under lr", "updates", "seconds")
+_HEADS = (
+    "plan",
+    "finished",
+    "",
+    "difference",
+    "rank",
+    "to goal",
+    "area under lr",
+    "updates",
+    "seconds",
+)
 _POINTS = 200
 
 
@@ -31,7 +41,8 @@ def summary(comparison: Comparison) -> str:
     heads, rows = table(comparison)
     widths = [max(len(row[index]) for row in [heads, *rows]) for index in range(len(heads))]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [heads, *rows]
     ]
     return "\n".join([_headline(comparison), "", *lines, "", *_notes(comparison)])
 
@@ -47,7 +58,13 @@ def charts(comparison: Comparison) -> list[Chart]:
     """Return the pictures: the metric and the loss over the updates with bands, and the rates."""
     says = summary(comparison)
     found = [
-        _chart(comparison, "evaluations", comparison.metric, f"{comparison.metric} of {comparison.task}", says),
+        _chart(
+            comparison,
+            "evaluations",
+            comparison.metric,
+            f"{comparison.metric} of {comparison.task}",
+            says,
+        ),
         _chart(comparison, "curves", "loss", "training loss", ""),
         _chart(comparison, "curves", "lr/0", "learning rate", ""),
     ]
@@ -69,7 +86,9 @@ def save(comparison: Comparison, path: str | PathLike[str]) -> Path:
     elif path.suffix in (".png", ".svg"):
         write_file(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn))
     else:
-        raise ScheduleError(f"save(path={str(path)!r}): no kind of report. Use .html, .png, .svg, .md or .json.")
+        raise ScheduleError(
+            f"save(path={str(path)!r}): no kind of report. Use .html, .png, .svg, .md or .json."
+        )
     return path
 
 
@@ -94,7 +113,9 @@ def _cells(row: Row, comparison: Comparison) -> list[str]:
         interval(row.metric),
         "" if is_base else interval(row.difference, sign=True),
         f"{row.rank:.2f}",
-        f"{count(row.to_goal.value)} ({row.reached}/{row.runs})" if row.reached else f"never (0/{row.runs})",
+        f"{count(row.to_goal.value)} ({row.reached}/{row.runs})"
+        if row.reached
+        else f"never (0/{row.runs})",
         _plain(row.area),
         _plain(row.updates),
         _plain(row.seconds),
@@ -120,7 +141,8 @@ def _headline(comparison: Comparison) -> str:
     better = "higher" if comparison.higher_is_better else "lower"
     plans = len(comparison.results)
     return (
-        f"{comparison.task}: {plans} {_many('plan', plans)}, {seeds} {_many('seed', seeds)}; {comparison.metric}, "
+        f"{comparison.task}: {plans} {_many('plan', plans)}, {seeds} {_many('seed', seeds)}; "
+        f"{comparison.metric}, "
         f"{better} is better."
     )
 
@@ -130,9 +152,14 @@ def _many(word: str, count: int) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    goal = "" if math.isnan(comparison.goal) else f" The goal is {comparison.metric} {comparison.goal:.4g}."
+    goal = (
+        ""
+        if math.isnan(comparison.goal)
+        else f" The goal is {comparison.metric} {comparison.goal:.4g}."
+    )
     notes = [
-        "Means over the seeds that finished, with 95 % bootstrap intervals; differences are paired by seed, to "
+        "Means over the seeds that finished, with 95 % bootstrap intervals; differences are paired "
+        "by seed, to "
         f"{comparison.baseline!r}. To goal: median updates, over the seeds that reached it.{goal}"
     ]
     for name, result in comparison.failures:
@@ -141,14 +168,22 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _chart(comparison: Comparison, kind: str, target: str, title: str, says: str) -> Chart | None:
-    lines = [line for name, held in comparison.results.items() if (line := _line(name, held.values(), kind, target))]
+    lines = [
+        line
+        for name, held in comparison.results.items()
+        if (line := _line(name, held.values(), kind, target))
+    ]
     if not lines:
         return None
-    return Chart(title=title, across="updates", up=target.partition("/")[0], lines=tuple(lines), says=says)
+    return Chart(
+        title=title, across="updates", up=target.partition("/")[0], lines=tuple(lines), says=says
+    )
 
 
 def _line(name: str, results: Iterable[Result], kind: str, target: str) -> Line | None:
-    held = [_curve(getattr(result, kind), target) for result in results if result.status == "finished"]
+    held = [
+        _curve(getattr(result, kind), target) for result in results if result.status == "finished"
+    ]
     drawn = [(steps, values) for steps, values in held if len(steps)]
     if not drawn:
         return None

@@ -16,10 +16,15 @@ from warmdown.training.rng import mixed
 from warmdown.training.trainer import Trainer
 
 
-def passes_of_trainer(trainer: Trainer, data: Any, steps: int, training: Mapping[str, Any]) -> Callable[[Sweep], None]:
+def passes_of_trainer(
+    trainer: Trainer, data: Any, steps: int, training: Mapping[str, Any]
+) -> Callable[[Sweep], None]:
     """Return a function that makes one pass of a sweep and leaves the trainer as it was."""
     if data is None:
-        raise TrainingError("find_rate(trainer, data=None): give the training data: find_rate(trainer, data=dataset).")
+        raise TrainingError(
+            "find_rate(trainer, data=None): give the training data: "
+            "find_rate(trainer, data=dataset)."
+        )
 
     passed = count()
 
@@ -50,7 +55,9 @@ class _Sweeping(TrainerCallback):
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
 
-    def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
         """Take the loss of a batch."""
         if not self.sweep.observe(batch_output["loss"].detach()):
             raise StopTrainingError("the range test is through")

@@ -25,7 +25,9 @@ class Watching(TrainerCallback):
         report: Told the update and the metrics; returns whether the run goes on.
     """
 
-    def __init__(self, alive: Callable[[], None], report: Callable[[int, Mapping[str, float]], bool] | None) -> None:
+    def __init__(
+        self, alive: Callable[[], None], report: Callable[[int, Mapping[str, float]], bool] | None
+    ) -> None:
         self._alive, self._report = alive, report
         self._told = monotonic()
         self.is_pruned = False
@@ -41,7 +43,10 @@ class Watching(TrainerCallback):
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Ask whether the run is worth going on."""
         history = trainer.run_history
-        metrics = {name.removesuffix("_epoch"): history.get_latest_metric(name) for name in history.get_metric_names()}
+        metrics = {
+            name.removesuffix("_epoch"): history.get_latest_metric(name)
+            for name in history.get_metric_names()
+        }
         if self._report is None or self._report(trainer.progress.updates, metrics):
             return
         if trainer.progress.updates >= _UNTOUCHED * trainer.run_config.total_updates:

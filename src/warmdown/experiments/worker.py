@@ -47,20 +47,28 @@ class Caller:
     def here(cls) -> Caller:
         """Return this process, as it is now."""
         folder = os.getcwd()
-        return cls(folder, tuple(dict.fromkeys([*(path or folder for path in sys.path), folder])), named_here())
+        return cls(
+            folder,
+            tuple(dict.fromkeys([*(path or folder for path in sys.path), folder])),
+            named_here(),
+        )
 
     def started(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
         """Start Python in this place; what this process looks for modules in comes after.
 
-        Modules are looked for in the same order as by the caller: a file of the working directory is not taken for an
-        installed library, unless it is there too.
+        Modules are looked for in the same order as by the caller: a file of the working directory
+        is not taken for an installed library, unless it is there too.
         """
         paths = os.pathsep.join(dict.fromkeys([*self.paths, *Caller.here().paths]))
-        folder = self.folder if os.path.isdir(self.folder) else None  # on a cluster it may lie elsewhere
+        folder = (
+            self.folder if os.path.isdir(self.folder) else None
+        )  # on a cluster it may lie elsewhere
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         environment = {**inherited, **dict(self.data), "PYTHONPATH": paths}
         # -P: what is started as a module would otherwise look into the working directory first
-        return subprocess.Popen([sys.executable, "-P", *arguments], cwd=folder, env=environment, **how)
+        return subprocess.Popen(
+            [sys.executable, "-P", *arguments], cwd=folder, env=environment, **how
+        )
 
 
 class Helper:
@@ -115,7 +123,9 @@ class Helper:
         assert self._process is not None
         code, words = self._process.wait(), self._last_words()
         self.end()
-        return Result(spec=spec, status="died", says=f"its process ended with {code}: {words}".rstrip(": "))
+        return Result(
+            spec=spec, status="died", says=f"its process ended with {code}: {words}".rstrip(": ")
+        )
 
     def _last_words(self) -> str:
         if self._errors is None:
@@ -158,7 +168,9 @@ def main(parent: int) -> None:
     os.dup2(2, 1)  # what a run prints must not get between the lines
     import torch
 
-    import_module("warmdown.training")  # now, and not within the first seconds of a run: it takes as long as torch
+    import_module(
+        "warmdown.training"
+    )  # now, and not within the first seconds of a run: it takes as long as torch
     torch.set_num_threads(1)
     _send(out, {_ALIVE: True})
     while True:
@@ -169,14 +181,17 @@ def main(parent: int) -> None:
             _send(out, {"step": step, "metrics": dict(metrics)})
             return bool(inbox.next()["goes_on"])
 
-        result = perform(spec, lambda: _send(out, {_ALIVE: True}), report if asked["asks"] else None)
+        result = perform(
+            spec, lambda: _send(out, {_ALIVE: True}), report if asked["asks"] else None
+        )
         _send(out, {"result": result.to_dict()})
 
 
 class _Inbox:
     """Reads lines in the background, so that the process ends with its caller even in the middle of a run.
 
-    The end of its input tells that the caller is gone, unless a child of the caller inherited the other end and lives
+    The end of its input tells that the caller is gone, unless a child of the caller inherited the
+    other end and lives
     on: so the caller's number is looked at, too.
     """
 
@@ -254,9 +269,15 @@ class Pruning:
         return report
 
 
-def in_helper(spec: RunSpec, silence: float, caller: Caller, pruning: Pruning | None = None) -> dict[str, Any]:
+def in_helper(
+    spec: RunSpec, silence: float, caller: Caller, pruning: Pruning | None = None
+) -> dict[str, Any]:
     """Make a run in a process beside this one; engines call it in their workers."""
-    return _helper(silence, caller).perform(spec, None if pruning is None else pruning.report()).to_dict()
+    return (
+        _helper(silence, caller)
+        .perform(spec, None if pruning is None else pruning.report())
+        .to_dict()
+    )
 
 
 def _helper(silence: float, caller: Caller) -> Helper:

@@ -73,12 +73,19 @@ def chained(scheduler: Any, copy: StandIn, read: Read) -> Reading:
 
 
 def _held_against(
-    copy: StandIn, corrected: list[Rule], faithful: list[Rule], steps: int, why: str, reasons: Sequence[str]
+    copy: StandIn,
+    corrected: list[Rule],
+    faithful: list[Rule],
+    steps: int,
+    why: str,
+    reasons: Sequence[str],
 ) -> Reading:
     """Believe the parts where the original does what they say; else write down what it does."""
     rows = copy.walk(steps)["lr"]
     at = np.arange(steps + 1)
-    told = np.array([np.asarray(one.value(at, base)) for one, base in zip(faithful, copy.bases, strict=True)]).T
+    told = np.array(
+        [np.asarray(one.value(at, base)) for one, base in zip(faithful, copy.bases, strict=True)]
+    ).T
     agrees = bool((np.abs(told - np.array(rows)) <= 1e-9 * np.abs(copy.bases)).all())
     done = faithful if agrees else table(rows, copy.bases)
     why = "; ".join(dict.fromkeys(filter(None, [*reasons, "" if agrees else why])))
@@ -86,7 +93,10 @@ def _held_against(
 
 
 def _in_turn(parts: Sequence[Mapping[str, ByGroup]], lengths: Sequence[int]) -> list[Rule]:
-    return [_chain([_plain(part, group) for part in parts], lengths) for group in range(len(parts[0]["lr"]))]
+    return [
+        _chain([_plain(part, group) for part in parts], lengths)
+        for group in range(len(parts[0]["lr"]))
+    ]
 
 
 def _chain(scales: Sequence[Scale], lengths: Sequence[int]) -> Scale:
@@ -96,7 +106,8 @@ def _chain(scales: Sequence[Scale], lengths: Sequence[int]) -> Scale:
 
     added = [scale.offset or Constant(value=0.0) for scale in scales]
     return Scale(
-        placed([scale.of for scale in scales]), offset=placed(added) if any(s.offset for s in scales) else None
+        placed([scale.of for scale in scales]),
+        offset=placed(added) if any(s.offset for s in scales) else None,
     )
 
 

@@ -54,9 +54,14 @@ class Difference:
     reason: str
 
     def __str__(self) -> str:
-        where = f"update {self.first}" if self.first == self.last else f"updates {self.first} to {self.last}"
+        where = (
+            f"update {self.first}"
+            if self.first == self.last
+            else f"updates {self.first} to {self.last}"
+        )
         return (
-            f"{self.target}, {where}: {self.original:.6g} where {self.corrected:.6g} is meant (at {self.step}): "
+            f"{self.target}, {where}: {self.original:.6g} where {self.corrected:.6g} is meant (at "
+            f"{self.step}): "
             f"{self.reason}."
         )
 
@@ -73,8 +78,9 @@ def from_torch(
     """Return the plan of another library's scheduler, and report where the original parts from its documentation.
 
     Args:
-        scheduler: A live scheduler of torch, transformers, timm or pytorch-accelerated (it is left alone), a function
-            that makes one for an optimizer, or its configuration: ``{"class_path": …, "init_args": {…}}``.
+        scheduler: A live scheduler of torch, transformers, timm or pytorch-accelerated (it is left
+            alone), a function that makes one for an optimizer, or its configuration:
+            ``{"class_path": …, "init_args": {…}}``.
         mode: ``"faithful"``, bug for bug, or ``"corrected"``, as documented.
         total_steps: Updates in the run, for what does not tell it itself.
         lr: Base rate of a scheduler that is not live, 1 unless given.
@@ -106,7 +112,9 @@ def from_torch(
     return in_plan(targets, total_steps or reading.total)
 
 
-def differences(scheduler: Any, *, total_steps: int | None = None, lr: float | None = None) -> tuple[Difference, ...]:
+def differences(
+    scheduler: Any, *, total_steps: int | None = None, lr: float | None = None
+) -> tuple[Difference, ...]:
     """Return where a scheduler parts from its documentation; the arguments are those of :func:`from_torch`."""
     live = made(scheduler, lr)
     copy = StandIn(live)
@@ -121,7 +129,9 @@ def _understood(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
         who = type(scheduler).__name__
-        raise ScheduleError(f"from_torch({who}): its arguments make no schedule: {error}. Mend them.") from error
+        raise ScheduleError(
+            f"from_torch({who}): its arguments make no schedule: {error}. Mend them."
+        ) from error
 
 
 def _read(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
@@ -131,13 +141,16 @@ def _read(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
     except (NotReadable, ScheduleError) as unread:
         if total is None and not hasattr(scheduler, "total_steps"):
             raise ScheduleError(
-                f"from_torch({type(scheduler).__name__}): {unread}: it can only be walked. Give total_steps=…."
+                f"from_torch({type(scheduler).__name__}): {unread}: it can only be walked. Give "
+                f"total_steps=…."
             ) from unread
     return _walked(scheduler, total or scheduler.total_steps)
 
 
 def _by_kind(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
-    kind = next((k for k in type(scheduler).__mro__ if k.__module__.split(".")[0] in _HOMES), object)
+    kind = next(
+        (k for k in type(scheduler).__mro__ if k.__module__.split(".")[0] in _HOMES), object
+    )
     name = kind.__name__
     if kind is not type(scheduler):
         raise NotReadable(f"{type(scheduler).__name__} is a class of one's own")
@@ -153,7 +166,11 @@ def _by_kind(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
         raise NotReadable(f"{name} is not known")
     reading = _READERS[name](scheduler, copy)
     is_torchs_own = kind.__module__.startswith("warmdown.compat.lr_scheduler")
-    return Reading(reading.corrected, total=reading.total, steps=reading.steps) if is_torchs_own else reading
+    return (
+        Reading(reading.corrected, total=reading.total, steps=reading.steps)
+        if is_torchs_own
+        else reading
+    )
 
 
 def _walked(scheduler: Any, steps: int) -> Reading:
@@ -179,10 +196,9 @@ def _parts(scheduler: Any) -> Iterator[Any]:
         yield from _parts(part)
 
 
-# -- where the two part --------------------------------------------------------------------------------------------
-
-
-def _lines(scheduler: Any, reading: Reading, bases: Sequence[float], total: int | None) -> Iterator[str]:
+def _lines(
+    scheduler: Any, reading: Reading, bases: Sequence[float], total: int | None
+) -> Iterator[str]:
     yield from map(str, _apart(reading, bases, total))
     who = type(scheduler).__name__
     yield from (f"{who}: {remark}." for remark in reading.remarks)
@@ -204,7 +220,10 @@ def _of_target(
 ) -> Iterator[Difference]:
     told: set[tuple[Any, ...]] = set()
     for group, (one, other, base) in enumerate(zip(done, right, bases, strict=True)):
-        original, corrected = np.asarray(one.value(steps, base)), np.asarray(other.value(steps, base))
+        original, corrected = (
+            np.asarray(one.value(steps, base)),
+            np.asarray(other.value(steps, base)),
+        )
         size = max(float(np.abs(corrected).max()), 1e-300)
         for first, last in _runs(np.abs(original - corrected) > 1e-9 * size):
             at = first + int(np.abs(original - corrected)[first : last + 1].argmax())

@@ -19,8 +19,8 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     """Return a live scheduler.
 
     Args:
-        given: A scheduler, a wrapper of one, a function or class that takes an optimizer, or a configuration with a
-            ``class_path``.
+        given: A scheduler, a wrapper of one, a function or class that takes an optimizer, or a
+            configuration with a ``class_path``.
         lr: Base rate of the small optimizer that is made where there is none, 1 unless given.
         allow: Modules that a class path may name besides the known ones.
 
@@ -35,7 +35,8 @@ def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     live = given if inner is None or hasattr(given, "last_epoch") else inner
     if not hasattr(live, "optimizer"):
         raise ScheduleError(
-            f"from_torch({given!r:.60}): not a scheduler with an optimizer. Give a live one, what makes one for an "
+            f"from_torch({given!r:.60}): not a scheduler with an optimizer. Give a live one, what "
+            f"makes one for an "
             "optimizer, or {'class_path': …, 'init_args': {…}}."
         )
     return live
@@ -53,18 +54,29 @@ def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ()) 
         ScheduleError: There is no such class, or it refuses its arguments.
     """
     if not isinstance(path := config.get("class_path"), str):
-        raise ScheduleError(f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args.")
+        raise ScheduleError(
+            f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args."
+        )
     arguments = dict(config.get("init_args") or {})
     found = find(path, allow)
     for name, why in misfits(found, path, arguments):
         raise ScheduleError(f"{path}({name}): {why}" if name else f"{path}: {why}")
-    return _called(found, optimizer, {name: _value(value, optimizer, allow) for name, value in arguments.items()}, path)
+    return _called(
+        found,
+        optimizer,
+        {name: _value(value, optimizer, allow) for name, value in arguments.items()},
+        path,
+    )
 
 
 def _value(value: Any, optimizer: Any, allow: Sequence[str]) -> Any:
     if isinstance(value, Mapping) and "class_path" in value:
         return built(value, optimizer, allow)
-    return [_value(one, optimizer, allow) for one in value] if isinstance(value, list | tuple) else value
+    return (
+        [_value(one, optimizer, allow) for one in value]
+        if isinstance(value, list | tuple)
+        else value
+    )
 
 
 def _called(make: Any, optimizer: Any, arguments: Mapping[str, Any], who: str) -> Any:
@@ -73,9 +85,15 @@ def _called(make: Any, optimizer: Any, arguments: Mapping[str, Any], who: str) -
     except ScheduleError:
         raise
     except Exception as error:  # whatever a foreign class raises
-        raise ScheduleError(f"from_torch({who}): {type(error).__name__}: {error}. Mend its arguments.") from error
-    return scheduler[0] if isinstance(scheduler, tuple) else scheduler  # timm's factory tells the epochs beside it
+        raise ScheduleError(
+            f"from_torch({who}): {type(error).__name__}: {error}. Mend its arguments."
+        ) from error
+    return (
+        scheduler[0] if isinstance(scheduler, tuple) else scheduler
+    )  # timm's factory tells the epochs beside it
 
 
 def _optimizer(lr: float | None) -> Any:
-    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0 if lr is None else lr, momentum=0.9)
+    return torch.optim.SGD(
+        [torch.nn.Parameter(torch.zeros(1))], lr=1.0 if lr is None else lr, momentum=0.9
+    )

@@ -57,10 +57,13 @@ def of_onetrainer(
     config = _class_of(settings, _facts(settings, mode, total_steps, steps, rate))
     if report and _counts_micro_batches(settings):
         report(
-            "lr: OneTrainer's %STEPS_PER_EPOCH% counts micro-batches, its other lengths updates; corrected, it counts "
+            "lr: OneTrainer's %STEPS_PER_EPOCH% counts micro-batches, its other lengths updates; "
+            "corrected, it counts "
             "updates too."
         )
-    return from_torch(_after(steps, config, allow), mode=mode, total_steps=total_steps, lr=rate, report=report)
+    return from_torch(
+        _after(steps, config, allow), mode=mode, total_steps=total_steps, lr=rate, report=report
+    )
 
 
 def _of_a_name(settings: Settings, total_steps: int, warmup: int) -> Plan:
@@ -87,9 +90,6 @@ def _after(warmup: int, config: Mapping[str, Any], allow: Sequence[str]) -> Call
     return make
 
 
-# -- what the settings say -----------------------------------------------------------------------------------------
-
-
 def _warmup(settings: Settings) -> float:
     """Return the warmup in updates, or as a share of the run; OneTrainer counts micro-batches."""
     given: float = number_of_setting(settings, "learning_rate_warmup_steps", 0)
@@ -100,9 +100,15 @@ def _accumulated(settings: Settings) -> int:
     return int(number_of_setting(settings, "gradient_accumulation_steps", 1)) or 1
 
 
-def _facts(settings: Settings, mode: Mode, total_steps: int, warmup: int, lr: float | None) -> dict[str, float | None]:
+def _facts(
+    settings: Settings, mode: Mode, total_steps: int, warmup: int, lr: float | None
+) -> dict[str, float | None]:
     epochs = number_of_setting(settings, "epochs", 0) or None
-    updates = None if epochs is None else total_steps / epochs * (_accumulated(settings) if mode == "faithful" else 1)
+    updates = (
+        None
+        if epochs is None
+        else total_steps / epochs * (_accumulated(settings) if mode == "faithful" else 1)
+    )
     return {
         "LR": lr,
         "EPOCHS": epochs,
@@ -116,10 +122,14 @@ def _class_of(settings: Settings, facts: Mapping[str, float | None]) -> dict[str
     path = settings.get("custom_learning_rate_scheduler")
     if not isinstance(path, str) or "." not in path:
         raise ScheduleError(
-            f"custom_learning_rate_scheduler={shown(path)}: the class of a CUSTOM scheduler is needed, as "
+            f"custom_learning_rate_scheduler={shown(path)}: the class of a CUSTOM scheduler is "
+            f"needed, as "
             "<module>.<class>."
         )
-    return {"class_path": path, "init_args": dict(_parameter(each, facts) for each in _parameters(settings))}
+    return {
+        "class_path": path,
+        "init_args": dict(_parameter(each, facts) for each in _parameters(settings)),
+    }
 
 
 def _parameters(settings: Settings) -> list[Mapping[str, Any]]:
@@ -127,8 +137,12 @@ def _parameters(settings: Settings) -> list[Mapping[str, Any]]:
     if not isinstance(given, list) or not all(
         isinstance(each, Mapping) and {"key", "value"} <= {*each} for each in given
     ):
-        raise ScheduleError(f"scheduler_params={given!r:.60}: a list of {{key: …, value: …}} is needed.")
-    return [each for each in given if str(each["key"]).strip()]  # an empty line of OneTrainer's window
+        raise ScheduleError(
+            f"scheduler_params={given!r:.60}: a list of {{key: …, value: …}} is needed."
+        )
+    return [
+        each for each in given if str(each["key"]).strip()
+    ]  # an empty line of OneTrainer's window
 
 
 def _parameter(given: Mapping[str, Any], facts: Mapping[str, float | None]) -> tuple[str, Any]:
@@ -141,7 +155,8 @@ def _parameter(given: Mapping[str, Any], facts: Mapping[str, float | None]) -> t
         raise ScheduleError(f"scheduler_params({name}): {error}") from None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ScheduleError(
-            f"scheduler_params({name[:60]}={shown(value)}): a number, a list, a placeholder such as %TOTAL_STEPS%, or "
+            f"scheduler_params({name[:60]}={shown(value)}): a number, a list, a placeholder such "
+            f"as %TOTAL_STEPS%, or "
             "a text in quotes is needed."
         ) from None
 
@@ -154,4 +169,6 @@ def _literal(text: str) -> Any:
 
 def _counts_micro_batches(settings: Settings) -> bool:
     values = [str(each["value"]) for each in _parameters(settings)]
-    return _accumulated(settings) > 1 and any("%STEPS_PER_EPOCH%" in value.upper() for value in values)
+    return _accumulated(settings) > 1 and any(
+        "%STEPS_PER_EPOCH%" in value.upper() for value in values
+    )

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "Ask", "NotReadable", "Reading", "in_plan", "number_of_setting", "pure", "table"]
+__all__ = [
+    "MAX_ROWS",
+    "Ask",
+    "NotReadable",
+    "Reading",
+    "in_plan",
+    "number_of_setting",
+    "pure",
+    "table",
+]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +47,8 @@ class Reading:
         reason: Why the two part.
         total: Updates in the run, when the scheduler knows it.
         steps: Updates until its values rest or repeat, when it knows that.
-        ask: The original's own rates, to hold the faithful ones against; ``None`` when it can only be walked.
+        ask: The original's own rates, to hold the faithful ones against; ``None`` when it can only
+            be walked.
         remarks: What else a person should know.
     """
 
@@ -66,7 +76,10 @@ def number_of_setting(settings: Mapping[str, Any], name: str, default: float) ->
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
-        raise ScheduleError(f"{name}={shown(value)}: a number from 0 to {_LARGEST:.0e} is needed. Mend the settings.")
+        raise ScheduleError(
+            f"{name}={shown(value)}: a number from 0 to {_LARGEST:.0e} is needed. "
+            f"Mend the settings."
+        )
     return value
 
 
@@ -106,7 +119,8 @@ def _held(values: Sequence[float]) -> Schedule:
     marks = [step for step, (before, now) in enumerate(pairwise(values), start=1) if before != now]
     if len(marks) > MAX_ROWS:
         raise ScheduleError(
-            f"from_torch: {len(marks)} different values do not make a plan that can be read; a table has {MAX_ROWS} at "
+            f"from_torch: {len(marks)} different values do not make a plan that can be read; a "
+            f"table has {MAX_ROWS} at "
             "most. Give a smaller total_steps, or use the class itself by its class_path."
         )
     return Table(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))

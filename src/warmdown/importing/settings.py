@@ -26,8 +26,9 @@ def from_settings(
     """Return the plan of a class path, of transformers' training arguments, or of OneTrainer's configuration.
 
     Args:
-        settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside it; or
-            ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its ``scheduler_params`` too.
+        settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside
+            it; or ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its
+            ``scheduler_params`` too.
         mode: As in :func:`from_torch`.
         total_steps: Updates in the run, where the settings do not tell them.
         lr: Base rate, where the settings do not tell it.
@@ -56,7 +57,8 @@ def from_settings(
     if "learning_rate_scheduler" in settings:
         return of_onetrainer(settings, total_steps=_told(total_steps), lr=lr, **told)  # type: ignore[arg-type]
     raise ScheduleError(
-        f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type (transformers) or "
+        f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type "
+        f"(transformers) or "
         "learning_rate_scheduler (OneTrainer) is needed."
     )
 
@@ -64,7 +66,9 @@ def from_settings(
 def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
     steps = settings.get("max_steps", -1)
     total = _told(steps if isinstance(steps, int) and steps > 0 else total_steps)
-    warmup = number_of_setting(settings, "warmup_steps", 0) or number_of_setting(settings, "warmup_ratio", 0)
+    warmup = number_of_setting(settings, "warmup_steps", 0) or number_of_setting(
+        settings, "warmup_ratio", 0
+    )
     arguments = {
         "name": settings["lr_scheduler_type"],
         "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
@@ -77,6 +81,7 @@ def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> di
 def _told(total_steps: int | None) -> int:
     if total_steps is None:
         raise ScheduleError(
-            "warmdown import: these settings do not tell how many updates there are. Give --total-steps."
+            "warmdown import: these settings do not tell how many updates there are. Give "
+            "--total-steps."
         )
     return total_steps

@@ -17,7 +17,12 @@ from warmdown.importing.reading import NotReadable
 
 MAX_WALK = 1_000_000
 """A foreign class knows no step but the next one; so many are walked, no more."""
-_DRIVEN = {"lr": "lr", "betas[0]": "momentum", "momentum": "momentum", "weight_decay": "weight_decay"}
+_DRIVEN = {
+    "lr": "lr",
+    "betas[0]": "momentum",
+    "momentum": "momentum",
+    "weight_decay": "weight_decay",
+}
 """What a scheduler may move, and the target that it is for us."""
 
 
@@ -56,14 +61,21 @@ class StandIn:
             ScheduleError: There are too many steps, or the scheduler itself fails.
         """
         if steps > MAX_WALK:
-            raise ScheduleError(f"from_torch: {steps} steps are too many to walk. Give total_steps up to {MAX_WALK}.")
+            raise ScheduleError(
+                f"from_torch: {steps} steps are too many to walk. Give total_steps "
+                f"up to {MAX_WALK}."
+            )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the class says of its use concerns a training loop
+            warnings.simplefilter(
+                "ignore"
+            )  # what the class says of its use concerns a training loop
             self._to_the_beginning()
             return self._walked(steps)
 
     def _walked(self, steps: int) -> dict[str, list[list[float]]]:
-        fields = {name: Field(self.optimizer, name) for name in _DRIVEN if self.held(name) is not None}
+        fields = {
+            name: Field(self.optimizer, name) for name in _DRIVEN if self.held(name) is not None
+        }
         seen = {name: [field.read()] for name, field in fields.items()}
         self.optimizer.step()
         try:
@@ -76,17 +88,26 @@ class StandIn:
             raise ScheduleError(
                 f"from_torch: {who} fails at step {done}: {error}. Give total_steps={done - 1}."
             ) from error
-        moving = {name: rows for name, rows in seen.items() if name == "lr" or any(row != rows[0] for row in rows)}
+        moving = {
+            name: rows
+            for name, rows in seen.items()
+            if name == "lr" or any(row != rows[0] for row in rows)
+        }
         return {_DRIVEN[name]: rows for name, rows in moving.items()}
 
     def _to_the_beginning(self) -> None:
         """Set the copy back to update 0, and let it write what it writes first."""
         who = type(self.scheduler).__name__
-        stepped = getattr(self.scheduler, "last_epoch", 0) > 0 or getattr(self.scheduler, "_num_updates", -1) > -1
+        stepped = (
+            getattr(self.scheduler, "last_epoch", 0) > 0
+            or getattr(self.scheduler, "_num_updates", -1) > -1
+        )
         if not stepped:
             return
         if not isinstance(self.scheduler, LRScheduler) or hasattr(self.scheduler, "_num_updates"):
-            raise NotReadable(f"{who} has been stepped, and only it knows what that changed. Make it afresh")
+            raise NotReadable(
+                f"{who} has been stepped, and only it knows what that changed. Make it afresh"
+            )
         Field(self.optimizer, "lr").write(self.bases)
         _rewound(self.scheduler)[0]._initial_step()
 

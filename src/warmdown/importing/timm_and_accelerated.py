@@ -17,8 +17,6 @@ from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Sca
 
 _IN_EPOCHS = "it counts epochs: one step of the plan is an epoch"
 
-# -- timm ----------------------------------------------------------------------------------------------------------
-
 
 def _timm(kind: Callable[[Mapping[str, Any]], Scale]) -> Callable[[Any, StandIn], Reading]:
     def read(scheduler: Any, copy: StandIn) -> Reading:
@@ -44,14 +42,18 @@ def _arguments(scheduler: Any) -> dict[str, Any]:
     held = {"warmup_prefix": True, "k_decay": 1.0, **vars(scheduler)}
     if isinstance(held.get("decay_t"), list | tuple):
         held["decay_marks"] = list(held["decay_t"])
-    if callable(held.get("decay_fn")) or any(held[name] != int(held[name]) for name in ("warmup_t",)):
+    if callable(held.get("decay_fn")) or any(
+        held[name] != int(held[name]) for name in ("warmup_t",)
+    ):
         raise NotReadable("a function, or parts of a step")
     return held
 
 
 def _wsd(given: Mapping[str, Any]) -> Scale:
     if given["stable_fn"] == "power":
-        trunk = Power(start=1.0, timescale=given["stable_timescale"], exponent=given["stable_power"])
+        trunk = Power(
+            start=1.0, timescale=given["stable_timescale"], exponent=given["stable_power"]
+        )
         return named.trunk(given, trunk, given["decay_fn"])
     return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd(given)
 
@@ -60,14 +62,15 @@ def _times(scale: Scale, factor: float) -> Scale:
     if factor == 1:
         return scale
     low = None if scale.low is None else scale.low * factor
-    return Scale(scale.of * factor, offset=None if scale.offset is None else scale.offset * factor, low=low)
-
-
-# -- pytorch-accelerated ---------------------------------------------------------------------------------------------
+    return Scale(
+        scale.of * factor, offset=None if scale.offset is None else scale.offset * factor, low=low
+    )
 
 
 def _accelerated(
-    right: Callable[[Mapping[str, Any]], Scale], done: Callable[[Mapping[str, Any], float], Rule], reason: str
+    right: Callable[[Mapping[str, Any]], Scale],
+    done: Callable[[Mapping[str, Any], float], Rule],
+    reason: str,
 ) -> Callable[[Any, StandIn], Reading]:
     def read(scheduler: Any, copy: StandIn) -> Reading:
         held = vars(scheduler)
@@ -75,16 +78,26 @@ def _accelerated(
         theirs = copy.scheduler
 
         def ask(step: int) -> list[float]:
-            return firsts if step == 0 else [float(value) for value in theirs.get_updated_values(step - 1)]
+            return (
+                firsts
+                if step == 0
+                else [float(value) for value in theirs.get_updated_values(step - 1)]
+            )
 
         total = held.get("total_iterations", held.get("total_steps"))
         if type(scheduler).__module__.startswith("warmdown"):
             rule: Scale = scheduler.rule
             targets = [rule] * len(firsts)
-            return Reading({"lr": targets}, {"lr": [_later(rule)] * len(firsts)}, _TWICE, total, total, ask)
+            return Reading(
+                {"lr": targets}, {"lr": [_later(rule)] * len(firsts)}, _TWICE, total, total, ask
+            )
         corrected = [right(held)] * len(firsts)
-        faithful = [done(held, first / base) for first, base in zip(firsts, copy.bases, strict=True)]
-        return Reading({"lr": corrected}, {"lr": faithful}, f"{_TWICE}; {reason}", total, total, ask)
+        faithful = [
+            done(held, first / base) for first, base in zip(firsts, copy.bases, strict=True)
+        ]
+        return Reading(
+            {"lr": corrected}, {"lr": faithful}, f"{_TWICE}; {reason}", total, total, ask
+        )
 
     return read
 
@@ -98,7 +111,9 @@ def _first_rates(scheduler: Any, copy: StandIn) -> list[float]:
 
 
 def _right_cosine(held: Mapping[str, Any]) -> Scale:
-    return cosine_meaning(**{name: held[name] for name in inspect.signature(cosine_meaning).parameters})
+    return cosine_meaning(
+        **{name: held[name] for name in inspect.signature(cosine_meaning).parameters}
+    )
 
 
 def _right_wsd(held: Mapping[str, Any]) -> Scale:
@@ -107,7 +122,9 @@ def _right_wsd(held: Mapping[str, Any]) -> Scale:
 
 def _their_cosine(held: Mapping[str, Any], first: float) -> Rule:
     """Return the cosine that ends as many updates early as its warmup has, after a warmup of a slope of its own."""
-    total, warmup, cooldown = (held[f"{name}_iterations"] for name in ("total", "warmup", "num_cooldown"))
+    total, warmup, cooldown = (
+        held[f"{name}_iterations"] for name in ("total", "warmup", "num_cooldown")
+    )
     cosine = total - warmup - cooldown
     steps = max(cosine - warmup, 0)
     low, ratio = held["lr_min"], held["lr_min_ratio"]
@@ -126,7 +143,9 @@ def _their_cosine(held: Mapping[str, Any], first: float) -> Rule:
         Constant(value=low),
     )
     left = (0.0, start) if warmup else (first, 0.0)  # what the constructor writes
-    return Scale(Constant(value=left[0], steps=1) >> factor, offset=Constant(value=left[1], steps=1) >> added)
+    return Scale(
+        Constant(value=left[0], steps=1) >> factor, offset=Constant(value=left[1], steps=1) >> added
+    )
 
 
 def _their_wsd(held: Mapping[str, Any], first: float) -> Rule:

@@ -48,7 +48,9 @@ def _multi_step(scheduler: Any, copy: StandIn) -> Reading:
 
 def _constant(scheduler: Any, copy: StandIn) -> Reading:
     steps = _whole(scheduler.total_iters, least=1)
-    return pure(len(copy.bases), Scale(Constant(value=scheduler.factor, steps=steps) >> Constant(value=1.0)))
+    return pure(
+        len(copy.bases), Scale(Constant(value=scheduler.factor, steps=steps) >> Constant(value=1.0))
+    )
 
 
 def _linear(scheduler: Any, copy: StandIn) -> Reading:
@@ -71,7 +73,9 @@ def _cosine(scheduler: Any, copy: StandIn) -> Reading:
     fall = Cosine(steps=steps)
     wave = (fall >> Cosine(start=0.0, end=1.0, steps=steps)).repeat()
     low = scheduler.eta_min
-    return pure(len(copy.bases), lowered(fall, low), lowered(wave, low), reason=_NO_STEP_BACK, steps=steps)
+    return pure(
+        len(copy.bases), lowered(fall, low), lowered(wave, low), reason=_NO_STEP_BACK, steps=steps
+    )
 
 
 def _warm_restarts(scheduler: Any, copy: StandIn) -> Reading:
@@ -92,7 +96,8 @@ def _plateau(scheduler: Any, copy: StandIn) -> Reading:
     names = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
     plateau = Plateau(metric="loss", **{name: getattr(scheduler, name) for name in names})
     remark = (
-        "it follows a metric, not the step: tell it by scheduler.observe(loss=…), under the name you give the plateau"
+        "it follows a metric, not the step: tell it by scheduler.observe(loss=…), under the name "
+        "you give the plateau"
     )
     rules = [Scale(plateau, low=low or None) for low in scheduler.min_lrs]
     return Reading({"lr": rules}, remarks=(remark,))
@@ -104,7 +109,11 @@ def _cyclic(scheduler: Any, copy: StandIn) -> Reading:
     up = _whole(scheduler.total_size * scheduler.step_ratio, least=1)
     sides = {"up": up, "down": _whole(scheduler.total_size - up, least=1)}
     shape = _cycles(scheduler, sides)
-    targets = {"lr": [Set(shape(low, high)) for low, high in zip(copy.bases, scheduler.max_lrs, strict=True)]}
+    targets = {
+        "lr": [
+            Set(shape(low, high)) for low, high in zip(copy.bases, scheduler.max_lrs, strict=True)
+        ]
+    }
     if scheduler.cycle_momentum:
         ends = zip(scheduler.base_momentums, scheduler.max_momentums, strict=True)
         targets["momentum"] = [Set(shape(0.0, high - low) * -1 + high) for low, high in ends]
@@ -115,7 +124,9 @@ def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float]
     modes: Mapping[str, Callable[[float, float], Schedule]] = {
         "triangular": lambda low, high: triangular(low=low, high=high, **sides),
         "triangular2": lambda low, high: triangular2(low=low, high=high, **sides),
-        "exp_range": lambda low, high: exp_range(low=low, high=high, gamma=scheduler.gamma, **sides),
+        "exp_range": lambda low, high: exp_range(
+            low=low, high=high, gamma=scheduler.gamma, **sides
+        ),
     }
     return modes[scheduler.mode]
 
@@ -123,10 +134,14 @@ def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float]
 def _one_cycle(scheduler: Any, copy: StandIn) -> Reading:
     total = scheduler.total_steps
     rates = {name: copy.held(name) or [] for name in ("initial_lr", "max_lr", "min_lr")}
-    right = {"lr": [_arc(scheduler, _of_group(rates, group), "lr") for group in range(len(copy.bases))]}
+    right = {
+        "lr": [_arc(scheduler, _of_group(rates, group), "lr") for group in range(len(copy.bases))]
+    }
     if scheduler.cycle_momentum:
         ends = {name: copy.held(name) or [] for name in ("base_momentum", "max_momentum")}
-        right["momentum"] = [_arc(scheduler, _of_group(ends, group), "momentum") for group in range(len(copy.bases))]
+        right["momentum"] = [
+            _arc(scheduler, _of_group(ends, group), "momentum") for group in range(len(copy.bases))
+        ]
     corrected = {name: [Set(curve) for curve in curves] for name, curves in right.items()}
     if type(scheduler).__module__.startswith("warmdown"):
         return Reading(corrected, total=total, steps=total - 1)
@@ -134,7 +149,8 @@ def _one_cycle(scheduler: Any, copy: StandIn) -> Reading:
     return Reading(
         corrected,
         {name: [Set(curve) for curve in _then(curves, last)] for (name, curves), last in lasts},
-        reason=f"torch leaves the value of a step past the end after step() {total}, and raises at the next",
+        reason=f"torch leaves the value of a step past the end after step() {total}, and raises at "
+        f"the next",
         total=total,
         steps=total - 1,
     )
@@ -153,7 +169,9 @@ def _arc(scheduler: Any, ends: Mapping[str, float], what: str) -> Schedule:
     fine = lcm(*(seam.denominator for seam in seams))
     if fine * seams[-1] > _FINEST:
         raise NotReadable("seams that no common measure has")
-    begun = max((seam for seam in seams if seam < 0), default=Fraction(0))  # a phase too short to be seen
+    begun = max(
+        (seam for seam in seams if seam < 0), default=Fraction(0)
+    )  # a phase too short to be seen
     moves = [
         curve(start=start, end=end, steps=int((seam - max(before, begun)) * fine))
         for (start, end, seam), before in zip(phases, seams, strict=False)
@@ -179,7 +197,8 @@ def _past_the_end(scheduler: Any, copy: StandIn, step: int) -> Sequence[Sequence
 def _then(curves: Sequence[Schedule], last: Sequence[float]) -> list[Schedule]:
     ended = [curve.length or 0 for curve in curves]
     return [
-        curve.take(steps + 1) >> Constant(value=value) for curve, steps, value in zip(curves, ended, last, strict=True)
+        curve.take(steps + 1) >> Constant(value=value)
+        for curve, steps, value in zip(curves, ended, last, strict=True)
     ]
 
 

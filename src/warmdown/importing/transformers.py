@@ -46,7 +46,9 @@ def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) ->
     total = given.get("num_training_steps")
     facts: dict[str, Any] = {"total": total, "steps": total, "ask": ask}
     if name == "warmup_stable_decay":
-        spent = [given[phase] for phase in ("num_warmup_steps", "num_stable_steps", "num_decay_steps")]
+        spent = [
+            given[phase] for phase in ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
+        ]
         facts |= {"total": sum(spent), "steps": sum(spent)}
     if name == "polynomial":
         return _polynomial(given, bases, facts)
@@ -54,7 +56,9 @@ def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) ->
         given.setdefault("min_lr_rate", 0.0)
     corrected = transformers_schedule(name, **given)
     if name in _PAST_THE_END:
-        return pure(len(bases), corrected, _PAST_THE_END[name](given, corrected), reason=_CLIMBS, **facts)
+        return pure(
+            len(bases), corrected, _PAST_THE_END[name](given, corrected), reason=_CLIMBS, **facts
+        )
     return pure(len(bases), corrected, **facts)
 
 
@@ -84,8 +88,14 @@ def _on_and_on_from_one(given: Mapping[str, Any], corrected: Scale) -> Scale:
     if given["num_warmup_steps"] < 2:
         return corrected
     given = {**given, "warmup_lr_rate": given.get("warmup_lr_rate")}
-    going = _on_and_on({**given, "num_warmup_steps": 0, "num_training_steps": _rest(given)}, corrected)
-    first = 1 / given["num_warmup_steps"] if given["warmup_lr_rate"] is None else given["warmup_lr_rate"]
+    going = _on_and_on(
+        {**given, "num_warmup_steps": 0, "num_training_steps": _rest(given)}, corrected
+    )
+    first = (
+        1 / given["num_warmup_steps"]
+        if given["warmup_lr_rate"] is None
+        else given["warmup_lr_rate"]
+    )
     return after_warmup(going, steps=given["num_warmup_steps"] - 1, first_ratio=first)
 
 

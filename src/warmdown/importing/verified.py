@@ -27,7 +27,8 @@ def verified(reading: Reading, bases: Sequence[float], total: int | None) -> Rea
         total: Updates in the run, if told.
 
     Raises:
-        NotReadable: It answers otherwise everywhere, and no end is known up to which it could be written down.
+        NotReadable: It answers otherwise everywhere, and no end is known up to which it could be
+            written down.
     """
     if reading.ask is None:
         return reading
@@ -41,11 +42,17 @@ def verified(reading: Reading, bases: Sequence[float], total: int | None) -> Rea
             _mended(rule, group, base, wrong)
             for group, (rule, base) in enumerate(zip(reading.done["lr"], bases, strict=True))
         ]
-        return replace(reading, faithful={**reading.done, "lr": mended}, reason=reading.reason or _ROUNDING)
+        return replace(
+            reading, faithful={**reading.done, "lr": mended}, reason=reading.reason or _ROUNDING
+        )
     if total is None and reading.total is None:
         raise NotReadable("its values are not those of its attributes")
     rows = [list(reading.ask(step)) for step in range(end + 1)]
-    return replace(reading, faithful={**reading.done, "lr": table(rows, bases)}, reason=reading.reason or _OTHER)
+    return replace(
+        reading,
+        faithful={**reading.done, "lr": table(rows, bases)},
+        reason=reading.reason or _OTHER,
+    )
 
 
 _ROUNDING = "a rounded quotient falls on the wrong side of a seam"
@@ -56,9 +63,15 @@ def _mismatches(
     rules: Sequence[Rule], bases: Sequence[float], steps: np.ndarray, ask: Ask
 ) -> dict[int, Sequence[float]]:
     told = np.array([ask(int(step)) for step in steps])
-    ours = np.array([np.asarray(m.value(steps, base)) for m, base in zip(rules, bases, strict=True)]).T
+    ours = np.array(
+        [np.asarray(m.value(steps, base)) for m, base in zip(rules, bases, strict=True)]
+    ).T
     apart = np.abs(told - ours) > 1e-9 * np.abs(told) + 1e-12 * np.abs(np.array(bases))
-    return {int(step): list(row) for step, row, bad in zip(steps, told, apart.any(axis=1), strict=True) if bad}
+    return {
+        int(step): list(row)
+        for step, row, bad in zip(steps, told, apart.any(axis=1), strict=True)
+        if bad
+    }
 
 
 def _mended(rule: Rule, group: int, base: float, wrong: Mapping[int, Sequence[float]]) -> Rule:

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 
 from warmdown.lint.measure import dotted, measure
 from warmdown.lint.names import Function, Names, Several, Values, guessed
-from warmdown.lint.scene import NOTHING, UNKNOWN, Birth, Condition, Event, Loader, Loop, Optimizer, Scene, What
+from warmdown.lint.scene import (
+    NOTHING,
+    UNKNOWN,
+    Birth,
+    Condition,
+    Event,
+    Loader,
+    Loop,
+    Optimizer,
+    Scene,
+    What,
+)
 from warmdown.lint.words import LENGTHS, OPTIMIZER, SIGNATURES, TRAINS, library_of
 
 _SOMETHING: Values = frozenset({UNKNOWN})
@@ -28,7 +39,9 @@ class Calls(ABC):
         self.context: list[Loop | Condition] = []
 
     @abstractmethod
-    def follow(self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names) -> Values | None:
+    def follow(
+        self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names
+    ) -> Values | None:
         """Read the body of a called function."""
 
     def value(self, node: ast.expr, names: Names) -> Values:
@@ -47,7 +60,9 @@ class Calls(ABC):
             case ast.IfExp():
                 self.value(node.test, names)
                 return self.value(node.body, names) | self.value(node.orelse, names)
-            case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            case (
+                ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp()
+            ):
                 self.let_go_of_names(node, names)
                 return _SOMETHING
             case ast.Await() | ast.NamedExpr():
@@ -75,7 +90,10 @@ class Calls(ABC):
         path = names.path_of(node.func)
         if path is not None and library_of(path):
             return self.born(node, path, names)
-        if isinstance(node.func, ast.Attribute) and (result := self.method(node, node.func, names)) is not None:
+        if (
+            isinstance(node.func, ast.Attribute)
+            and (result := self.method(node, node.func, names)) is not None
+        ):
             return result
         arguments = [self.value(arg, names) for arg in node.args]
         for function in self.functions(node, names):
@@ -88,8 +106,6 @@ class Calls(ABC):
         """Return the file's own functions that may be called."""
         held = names.get(dotted(node.func) or "", frozenset())
         return [value for value in held if isinstance(value, Function)]
-
-    # -- schedulers ----------------------------------------------------------------------------------------------
 
     def born(self, node: ast.Call, path: str, names: Names) -> Values:
         """Note a scheduler that is made."""
@@ -104,7 +120,11 @@ class Calls(ABC):
             library=library_of(path) or "",
             call=node,
             arguments=arguments,
-            lengths={key: measure(arguments[key], names) for key in (LENGTHS.get(name), *_COUNTED) if key in arguments},
+            lengths={
+                key: measure(arguments[key], names)
+                for key in (LENGTHS.get(name), *_COUNTED)
+                if key in arguments
+            },
             optimizers=_optimizers_given(arguments, held, names),
             when=len(self.scene.events),
             context=tuple(self.context),
@@ -147,14 +167,16 @@ class Calls(ABC):
         given = [frozenset(map(_prepared, values)) for values in held]
         return given[0] if len(given) == 1 else frozenset({Several(tuple(given))})
 
-    # -- other calls ---------------------------------------------------------------------------------------------
-
-    def opaque(self, node: ast.Call, path: str | None, arguments: list[Values], names: Names) -> Values:
+    def opaque(
+        self, node: ast.Call, path: str | None, arguments: list[Values], names: Names
+    ) -> Values:
         """Deal with a call that leads out of the file."""
         arguments = [*arguments, *(self.value(keyword.value, names) for keyword in node.keywords)]
         for values in arguments:
             self.let_go(values)
-        optimizers = _optimizers(frozenset[object]().union(*arguments)) if arguments else frozenset()
+        optimizers = (
+            _optimizers(frozenset[object]().union(*arguments)) if arguments else frozenset()
+        )
         name = (dotted(node.func) or "").rsplit(".", 1)[-1]
         if name == "optimizer_step" and node.args:
             self.note("update", optimizers or _SOMETHING, node)
@@ -196,7 +218,9 @@ def _arguments(node: ast.Call, name: str) -> dict[str, ast.expr]:
     return {**named, **rest, **{keyword.arg or "**": keyword.value for keyword in node.keywords}}
 
 
-def _optimizers_given(arguments: dict[str, ast.expr], held: dict[str, Values], names: Names) -> Values:
+def _optimizers_given(
+    arguments: dict[str, ast.expr], held: dict[str, Values], names: Names
+) -> Values:
     """Return what the scheduler's optimizer may be; nothing at all when its name is not yet bound."""
     argument = arguments.get("optimizer")
     if argument is None or (isinstance(argument, ast.Name) and names.get(argument.id) is None):
@@ -215,7 +239,9 @@ def _optimizers(values: Values) -> Values:
 def _is_mode_switch(node: ast.Call) -> bool:
     """Tell ``model.train()`` and ``model.train(True)`` from a call that trains."""
     plain = not node.keywords and all(isinstance(arg, ast.Constant) for arg in node.args)
-    return isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "training") and plain
+    return (
+        isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "training") and plain
+    )
 
 
 def _prepared(thing: object) -> object:

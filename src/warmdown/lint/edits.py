@@ -41,7 +41,11 @@ def _splice(lines: list[str], edit: Edit, newline: str) -> None:
 def drop(scene: Scene, call: ast.Call) -> list[Edit]:
     """Remove a statement that is nothing but ``call`` and has its lines for itself."""
     statement = scene.statement_of(call)
-    is_alone = isinstance(statement, ast.Expr) and statement.value is call and len(scene.block_of(statement)) > 1
+    is_alone = (
+        isinstance(statement, ast.Expr)
+        and statement.value is call
+        and len(scene.block_of(statement)) > 1
+    )
     return [_without_lines(statement)] if is_alone and _owns_its_lines(scene, statement) else []
 
 
@@ -69,7 +73,9 @@ def drop_argument(call: ast.Call, keyword: ast.keyword) -> list[Edit]:
 
 
 def _without_lines(statement: ast.stmt) -> Edit:
-    return Edit(Place(statement.lineno, 0), Place((statement.end_lineno or statement.lineno) + 1, 0), "")
+    return Edit(
+        Place(statement.lineno, 0), Place((statement.end_lineno or statement.lineno) + 1, 0), ""
+    )
 
 
 def _before(scene: Scene, statement: ast.stmt) -> str | None:

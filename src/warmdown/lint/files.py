@@ -27,7 +27,9 @@ _NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?",
 _ROUNDS = 10
 
 
-def lint_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(RULES)) -> list[Finding]:
+def lint_text(
+    text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(RULES)
+) -> list[Finding]:
     r"""Return the mistakes in a script, in order.
 
     Args:
@@ -48,11 +50,15 @@ def lint_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(R
     try:
         findings = lint_tree(_parsed(text, name), codes, lines)
     except RecursionError:
-        raise SpecError([f"{name}: nested too deeply to be read. Split it into functions."]) from None
+        raise SpecError(
+            [f"{name}: nested too deeply to be read. Split it into functions."]
+        ) from None
     return [found for found in findings if not _is_silenced(found, lines)]
 
 
-def lint_tree(tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequence[str] = ()) -> list[Finding]:
+def lint_tree(
+    tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequence[str] = ()
+) -> list[Finding]:
     """Return the mistakes in a parsed script, each once, in order."""
     if not any(map(library_of, names_in(tree))):
         return []
@@ -62,7 +68,9 @@ def lint_tree(tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequ
     return [unique[key] for key in sorted(unique)]
 
 
-def fix_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(RULES)) -> tuple[str, int]:
+def fix_text(
+    text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(RULES)
+) -> tuple[str, int]:
     """Return a script with every safe edit made, and how many mistakes that mended.
 
     Raises:
@@ -78,7 +86,9 @@ def fix_text(text: str, *, name: str = "<text>", codes: Iterable[str] = tuple(RU
     return text, mended
 
 
-def lint_file(path: Path, *, codes: Iterable[str] = tuple(RULES), fix: bool = False) -> tuple[list[Finding], int]:
+def lint_file(
+    path: Path, *, codes: Iterable[str] = tuple(RULES), fix: bool = False
+) -> tuple[list[Finding], int]:
     """Return the mistakes that are in a file, and how many were mended in it when ``fix`` is asked for.
 
     Raises:
@@ -101,15 +111,24 @@ def python_files(paths: Iterable[Path]) -> Iterator[Path]:
     """
     for path in paths:
         if not path.exists():
-            raise SpecError([f"{path}: no such file or folder. Give a Python file, a folder, or - for standard input."])
+            raise SpecError(
+                [
+                    f"{path}: no such file or folder. Give a Python file, a folder, or - "
+                    f"for standard input."
+                ]
+            )
         yield from _inside(path) if path.is_dir() else [path]
 
 
 def _inside(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if name not in _SKIPPED and not name.startswith(".")
+        )
         paths = (Path(root, name) for name in sorted(files) if name.endswith(".py"))
-        yield from (path for path in paths if path.is_file())  # a pipe of that name would wait for its writer
+        yield from (
+            path for path in paths if path.is_file()
+        )  # a pipe of that name would wait for its writer
 
 
 def _parsed(text: str, name: str) -> ast.Module:

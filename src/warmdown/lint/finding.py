@@ -65,7 +65,9 @@ class Finding:
     edits: tuple[Edit, ...] = ()
 
     @classmethod
-    def at(cls, node: ast.expr | ast.stmt | ast.keyword, code: str, message: str, *edits: Edit) -> Self:
+    def at(
+        cls, node: ast.expr | ast.stmt | ast.keyword, code: str, message: str, *edits: Edit
+    ) -> Self:
         """Return the finding that stands where ``node`` begins."""
         return cls(code, node.lineno, node.col_offset + 1, message, edits)
 

@@ -13,7 +13,9 @@ from warmdown.lint.names import Names, names_in
 from warmdown.lint.scene import Length, Loader, Loop
 from warmdown.lint.words import EPOCH, LOADER
 
-_BATCHWISE = re.compile(r"batch|^(data|inputs?|images?|imgs?|targets?|labels?|xb?|yb?|src|tgt|samples?|i?steps?)$")
+_BATCHWISE = re.compile(
+    r"batch|^(data|inputs?|images?|imgs?|targets?|labels?|xb?|yb?|src|tgt|samples?|i?steps?)$"
+)
 _RANGES = {"range", "trange"}
 
 
@@ -35,7 +37,9 @@ def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
 
 def _kind(node: ast.For | ast.AsyncFor, has_loader: bool) -> Literal["epoch", "batch", "other"]:
     target, iterated = names_in(node.target), names_in(node.iter)
-    if _speaks_of_epochs(target) or (iterated & _RANGES and _speaks_of_epochs(iterated) and not has_loader):
+    if _speaks_of_epochs(target) or (
+        iterated & _RANGES and _speaks_of_epochs(iterated) and not has_loader
+    ):
         return "epoch"
     if has_loader or any(map(LOADER.search, iterated)) or any(map(_BATCHWISE.search, target)):
         return "batch"
@@ -48,7 +52,11 @@ def _speaks_of_epochs(words: frozenset[str]) -> bool:
 
 def _range_in(node: ast.expr) -> ast.Call | None:
     for part in ast.walk(node):
-        if isinstance(part, ast.Call) and (dotted(part.func) or "").rsplit(".", 1)[-1] in _RANGES and part.args:
+        if (
+            isinstance(part, ast.Call)
+            and (dotted(part.func) or "").rsplit(".", 1)[-1] in _RANGES
+            and part.args
+        ):
             return part
     return None
 
@@ -59,8 +67,14 @@ def _bound(call: ast.Call, names: Names) -> tuple[Length, float | None]:
         stop = measure(call.args[0], names)
         return stop, stop.number
     start, stop = measure(call.args[0], names), measure(call.args[1], names)
-    count = None if start.number is None or stop.number is None or len(call.args) > 2 else stop.number - start.number
+    count = (
+        None
+        if start.number is None or stop.number is None or len(call.args) > 2
+        else stop.number - start.number
+    )
     match call.args[1]:
-        case ast.BinOp(left=ast.expr() as inner, op=ast.Add(), right=ast.Constant(value=1)) if start.number == 1:
+        case ast.BinOp(left=ast.expr() as inner, op=ast.Add(), right=ast.Constant(value=1)) if (
+            start.number == 1
+        ):
             return measure(inner, names), count
     return stop, count

@@ -46,10 +46,16 @@ def measure(node: ast.expr, values: Values, depth: int = 0) -> Length:
     if isinstance(node, ast.Name | ast.Attribute):
         return _named(node, values)
     if isinstance(node, ast.BinOp):
-        return _reckoned(node, measure(node.left, values, depth + 1), measure(node.right, values, depth + 1))
+        return _reckoned(
+            node, measure(node.left, values, depth + 1), measure(node.right, values, depth + 1)
+        )
     if isinstance(node, ast.Call):
         return _called(node, values, depth)
-    parts = [measure(part, values, depth + 1) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+    parts = [
+        measure(part, values, depth + 1)
+        for part in ast.iter_child_nodes(node)
+        if isinstance(part, ast.expr)
+    ]
     return _gathered(f"{type(node).__name__}({', '.join(part.text for part in parts)})", parts)
 
 
@@ -93,7 +99,9 @@ def _called(node: ast.Call, values: Values, depth: int) -> Length:
     parts = [measure(part, values, depth + 1) for part in node.args]
     whole = _gathered(f"{name}({', '.join(part.text for part in parts)})", parts)
     if name == "len" and len(node.args) == 1:
-        loaders = frozenset(v for v in values.get(dotted(node.args[0]) or "", ()) if isinstance(v, Loader))
+        loaders = frozenset(
+            v for v in values.get(dotted(node.args[0]) or "", ()) if isinstance(v, Loader)
+        )
         return Length(whole.text, None, whole.words, whole.loaders | loaders)
     if name in _TRANSPARENT and len(parts) == 1:
         return Length(parts[0].text, parts[0].number, whole.words, whole.loaders, whole.is_divided)

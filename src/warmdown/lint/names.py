@@ -51,7 +51,9 @@ class Names(Mapping[str, Values]):
 
     def __init__(self, around: Names | None = None, own: dict[str, Values] | None = None) -> None:
         self.around = around
-        self.own: dict[str, Values] = own if own is not None else (around.own if around is not None else {})
+        self.own: dict[str, Values] = (
+            own if own is not None else (around.own if around is not None else {})
+        )
         self.held: dict[str, Values] = {}
 
     def __getitem__(self, name: str) -> Values:
@@ -96,7 +98,12 @@ def names_in(node: ast.AST) -> frozenset[str]:
     found: set[str] = set()
     for part in ast.walk(node):
         match part:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+            case (
+                ast.Name(id=name)
+                | ast.Attribute(attr=name)
+                | ast.arg(arg=name)
+                | ast.keyword(arg=str(name))
+            ):
                 found.add(name)
             case ast.alias(name=name):
                 found.add(name.rsplit(".", 1)[-1])
@@ -108,7 +115,9 @@ def names_in(node: ast.AST) -> frozenset[str]:
 def called_names(tree: ast.Module) -> frozenset[str]:
     """Return the names of functions and of own methods that the file calls itself."""
     names = {dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    return frozenset(name for name in names if name and ("." not in name or name.startswith("self.")))
+    return frozenset(
+        name for name in names if name and ("." not in name or name.startswith("self."))
+    )
 
 
 def guessed(name: str, values: Values) -> Values:

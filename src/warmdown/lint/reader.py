@@ -10,7 +10,16 @@ from collections.abc import Iterable, Sequence
 from warmdown.lint.calls import Calls
 from warmdown.lint.loops import loop_of
 from warmdown.lint.measure import dotted
-from warmdown.lint.names import Function, Imported, Names, Several, Values, called_names, guessed, names_in
+from warmdown.lint.names import (
+    Function,
+    Imported,
+    Names,
+    Several,
+    Values,
+    called_names,
+    guessed,
+    names_in,
+)
 from warmdown.lint.scene import NOTHING, UNKNOWN, Condition, Loop, Scene
 
 _DEEPEST_CALL = 5
@@ -61,8 +70,6 @@ class _Reader(Calls):
             self.let_go(values)
         self.returned, self.running = [], []
 
-    # -- statements ----------------------------------------------------------------------------------------------
-
     def block(self, statements: Sequence[ast.stmt], names: Names) -> None:
         for statement in statements:
             self.budget -= 1
@@ -90,8 +97,17 @@ class _Reader(Calls):
             case ast.Match():
                 self.choose(node, names)
             case ast.Return():
-                self.returned.append(self.value(node.value, names) if node.value else frozenset({NOTHING}))
-            case ast.Delete() | ast.Global() | ast.Nonlocal() | ast.Pass() | ast.Break() | ast.Continue():
+                self.returned.append(
+                    self.value(node.value, names) if node.value else frozenset({NOTHING})
+                )
+            case (
+                ast.Delete()
+                | ast.Global()
+                | ast.Nonlocal()
+                | ast.Pass()
+                | ast.Break()
+                | ast.Continue()
+            ):
                 pass
             case _:
                 self.expressions(node, names)
@@ -124,7 +140,10 @@ class _Reader(Calls):
                 first = alias.name.partition(".")[0]
                 bound, path = (alias.asname, alias.name) if alias.asname else (first, first)
             else:
-                bound, path = alias.asname or alias.name, f"{'.' * node.level}{node.module or ''}.{alias.name}"
+                bound, path = (
+                    alias.asname or alias.name,
+                    f"{'.' * node.level}{node.module or ''}.{alias.name}",
+                )
             if bound != "*":
                 names.put(bound, frozenset({Imported(path)}), beside=False)
 
@@ -142,7 +161,9 @@ class _Reader(Calls):
             parts = _parts(values, len(target.elts))
             if parts is None:
                 self.let_go(values)
-            for element, part in zip(target.elts, parts or [_SOMETHING] * len(target.elts), strict=True):
+            for element, part in zip(
+                target.elts, parts or [_SOMETHING] * len(target.elts), strict=True
+            ):
                 self.bind(element, part, names)
             return
         name = dotted(target)
@@ -189,7 +210,9 @@ class _Reader(Calls):
         for case in node.cases:
             self.inside(Condition(case, names_in(node.subject)), case.body, names)
 
-    def inside(self, around: Loop | Condition, statements: Sequence[ast.stmt], names: Names) -> None:
+    def inside(
+        self, around: Loop | Condition, statements: Sequence[ast.stmt], names: Names
+    ) -> None:
         self.context.append(around)
         self.block(statements, names)
         self.context.pop()
@@ -199,9 +222,9 @@ class _Reader(Calls):
         """Whether what is read now may not happen, as its own function sees it."""
         return any(isinstance(around, Condition) for around in self.context[self.frame :])
 
-    # -- calls into the file -------------------------------------------------------------------------------------
-
-    def follow(self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names) -> Values | None:
+    def follow(
+        self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names
+    ) -> Values | None:
         """Read the body of a called function with what it is given; ``None`` when it can not be followed."""
         node = function.node
         if node in self.running or len(self.running) >= _DEEPEST_CALL or _is_open(call):
@@ -217,7 +240,14 @@ class _Reader(Calls):
         self.frame, self.returned = kept
         return result or frozenset({NOTHING})
 
-    def give(self, node: _Functions, call: ast.Call, arguments: Sequence[Values], inner: Names, names: Names) -> None:
+    def give(
+        self,
+        node: _Functions,
+        call: ast.Call,
+        arguments: Sequence[Values],
+        inner: Names,
+        names: Names,
+    ) -> None:
         given = _parameters(node)
         for name, default in _defaults(node):
             inner.put(name, self.value(default, inner), beside=False)
@@ -240,14 +270,20 @@ def _parameters(node: _Functions) -> list[str]:
 
 def _defaults(node: _Functions) -> Iterable[tuple[str, ast.expr]]:
     given = [*node.args.posonlyargs, *node.args.args]
-    yield from zip([arg.arg for arg in given[len(given) - len(node.args.defaults) :]], node.args.defaults, strict=True)
+    yield from zip(
+        [arg.arg for arg in given[len(given) - len(node.args.defaults) :]],
+        node.args.defaults,
+        strict=True,
+    )
     for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
         if default is not None:
             yield arg.arg, default
 
 
 def _is_open(call: ast.Call) -> bool:
-    return any(isinstance(arg, ast.Starred) for arg in call.args) or any(one.arg is None for one in call.keywords)
+    return any(isinstance(arg, ast.Starred) for arg in call.args) or any(
+        one.arg is None for one in call.keywords
+    )
 
 
 def _parts(values: Values, count: int) -> Sequence[Values] | None:

@@ -70,7 +70,9 @@ LENGTHS: Mapping[str, str] = {
 EPOCH = re.compile(r"epoch", re.IGNORECASE)
 LOADER = re.compile(r"loader|(^|_)dl($|_)|(^|_)batches$|batch_sampler", re.IGNORECASE)
 OPTIMIZER = re.compile(r"(^|_|\.)(opt|optim|optimi[sz]er)s?(_|\d|$)", re.IGNORECASE)
-METRIC = re.compile(r"loss|acc(uracy)?($|_)|metric|score|error|perplexity|(^|_)f1($|_)|(^|_)auc($|_)", re.IGNORECASE)
+METRIC = re.compile(
+    r"loss|acc(uracy)?($|_)|metric|score|error|perplexity|(^|_)f1($|_)|(^|_)auc($|_)", re.IGNORECASE
+)
 ACCUMULATION = re.compile(r"accum|grad_acc|micro", re.IGNORECASE)
 TRAINS = re.compile(r"(^|_)(train|fit)(_|$|ing)|train_?(one_)?(epoch|step|batch)", re.IGNORECASE)
 

@@ -17,7 +17,16 @@ from warmdown.errors import MissingExtra, ScheduleError, nearest
 from warmdown.schedules import Function, Schedule
 from warmdown.schedules.recipes import recipes
 
-_TIMM = ("cosine_lr", "multistep_lr", "plateau_lr", "poly_lr", "step_lr", "tanh_lr", "wsd_lr", "scheduler_factory")
+_TIMM = (
+    "cosine_lr",
+    "multistep_lr",
+    "plateau_lr",
+    "poly_lr",
+    "step_lr",
+    "tanh_lr",
+    "wsd_lr",
+    "scheduler_factory",
+)
 _ACCELERATED = ("cosine_scheduler", "wsd_scheduler")
 KNOWN = (
     "torch.optim.lr_scheduler",
@@ -85,13 +94,14 @@ def find(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
 
     Args:
         class_path: ``torch.optim.lr_scheduler.MultiStepLR``, or the name of an entry point.
-        allow: Modules, or paths in full, that the caller allows besides the known ones, and answers for: importing a
-            module runs it, and what takes an ``optimizer`` in a module named here is called. A package named here
-            lends only its classes that are derived from a known scheduler.
+        allow: Modules, or paths in full, that the caller allows besides the known ones, and answers
+            for: importing a module runs it, and what takes an ``optimizer`` in a module named here
+            is called. A package named here lends only its classes that are derived from a known
+            scheduler.
 
     Raises:
-        ScheduleError: It is no path, is not allowed, lies in the current folder under a library's name, cannot be
-            imported, or is no scheduler.
+        ScheduleError: It is no path, is not allowed, lies in the current folder under a library's
+            name, cannot be imported, or is no scheduler.
 
     Example:
         >>> find("warmdown.Cosine").__name__
@@ -105,7 +115,10 @@ def find(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
         raise _no_scheduler(path)
     found = _attribute(_module(module, path), name, path)
     _require_home(found, path)
-    if not (_is_scheduler(found) or (_is_called_by_name(path, allow) and _takes_an_optimizer(found, path))):
+    if not (
+        _is_scheduler(found)
+        or (_is_called_by_name(path, allow) and _takes_an_optimizer(found, path))
+    ):
         raise _no_scheduler(path)
     return found
 
@@ -123,11 +136,15 @@ def is_known(class_path: str) -> bool:
     return class_path in points or class_path in points.values()
 
 
-def misfits(found: Callable[..., Any], who: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def misfits(
+    found: Callable[..., Any], who: str, arguments: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""
     signature = inspect.signature(found)
     accepted = {name: each for name, each in signature.parameters.items() if each.kind in _BY_NAME}
-    is_open = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values())
+    is_open = any(
+        each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values()
+    )
     for name in arguments:
         if name == "optimizer":
             yield name, "the optimizer is not given in a file. Leave it out."
@@ -143,8 +160,13 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
     """Return the path, if it may be imported; an entry point's name stands for its path."""
-    if len(class_path) > _LONGEST or not (_PATH.fullmatch(class_path) or _WORD.fullmatch(class_path)):
-        raise ScheduleError(f"{class_path[:60]!r}: not a dotted path. Write it like 'torch.optim.lr_scheduler.StepLR'.")
+    if len(class_path) > _LONGEST or not (
+        _PATH.fullmatch(class_path) or _WORD.fullmatch(class_path)
+    ):
+        raise ScheduleError(
+            f"{class_path[:60]!r}: not a dotted path. Write it like "
+            f"'torch.optim.lr_scheduler.StepLR'."
+        )
     module = class_path.rpartition(".")[0]
     if module and (module in KNOWN or _is_inside(class_path, allow)):
         return class_path
@@ -152,8 +174,10 @@ def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
     if class_path in points or class_path in points.values():
         return points.get(class_path, class_path)
     raise ScheduleError(
-        f"{class_path!r}: not imported, because a file could run anything this way. Allowed are the scheduler modules "
-        "of torch, transformers, timm, pytorch-accelerated and warmdown, such as torch.optim.lr_scheduler.StepLR; "
+        f"{class_path!r}: not imported, because a file could run anything this way. Allowed are "
+        f"the scheduler modules "
+        "of torch, transformers, timm, pytorch-accelerated and warmdown, such as "
+        "torch.optim.lr_scheduler.StepLR; "
         f"allow=[{class_path!r}] or --allow {class_path} allows it by name."
     )
 
@@ -171,8 +195,10 @@ def _require_installed(path: str) -> None:
     for library in sorted(libraries - {"warmdown"}):
         if _is_in_current_folder(library):
             raise ScheduleError(
-                f"{path!r}: not imported, because {library!r} is a file of the current folder here, not an installed "
-                f"library. Run it from another folder, or allow={[path]!r} or --allow {path} allows it by name."
+                f"{path!r}: not imported, because {library!r} is a file of the current folder "
+                f"here, not an installed "
+                f"library. Run it from another folder, or allow={[path]!r} or --allow {path} "
+                f"allows it by name."
             )
 
 
@@ -183,8 +209,12 @@ def _is_in_current_folder(library: str) -> bool:
         return False
     if spec is None:
         return False
-    places = spec.submodule_search_locations or ([spec.origin] if spec.has_location and spec.origin else [])
-    return any(here in (Path(place).absolute().parent, Path(place).resolve().parent) for place in places)
+    places = spec.submodule_search_locations or (
+        [spec.origin] if spec.has_location and spec.origin else []
+    )
+    return any(
+        here in (Path(place).absolute().parent, Path(place).resolve().parent) for place in places
+    )
 
 
 def _module(name: str, path: str) -> Any:
@@ -201,7 +231,9 @@ def _module(name: str, path: str) -> Any:
             ) from None
         raise ScheduleError(f"{path!r}: its module needs {missing!r}. Install it.") from None
     except Exception as error:  # whatever a foreign module does when it is imported
-        raise ScheduleError(f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}.") from None
+        raise ScheduleError(
+            f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}."
+        ) from None
 
 
 def _is_missing(library: str) -> bool:
@@ -215,8 +247,16 @@ def _is_missing(library: str) -> bool:
 def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
-        own = [word for word, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-        known = getattr(module, "__all__", None) or [word for word in own if word[0] != "_"] or ["nothing of its own"]
+        own = [
+            word
+            for word, value in vars(module).items()
+            if getattr(value, "__module__", "") == module.__name__
+        ]
+        known = (
+            getattr(module, "__all__", None)
+            or [word for word in own if word[0] != "_"]
+            or ["nothing of its own"]
+        )
         raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
     return found
 
@@ -232,8 +272,11 @@ def _is_scheduler(found: Callable[..., Any]) -> bool:
     """Whether it is derived from a scheduler that is known, or is a function that is listed."""
     if not inspect.isclass(found):
         return found in recipes().values() or found.__name__ in _FUNCTIONS.get(found.__module__, ())
-    if found is Function or (found.__module__.startswith("warmdown.") and not found.__module__.startswith(_OURS)):
-        return False  # what holds a function, looks at others' classes, or drives an optimizer is no shape
+    if found is Function or (
+        found.__module__.startswith("warmdown.") and not found.__module__.startswith(_OURS)
+    ):
+        # what holds a function, looks at others' classes, or drives an optimizer is no shape
+        return False
     return issubclass(found, Schedule) or any(base in found.__mro__ for base in _bases())
 
 
@@ -254,15 +297,19 @@ def _is_called_by_name(path: str, allow: Sequence[str]) -> bool:
 
 def _takes_an_optimizer(found: Callable[..., Any], path: str) -> bool:
     if "optimizer" not in inspect.signature(found).parameters:
-        raise ScheduleError(f"{path!r}: takes no 'optimizer', so it is no scheduler. Name a scheduler class.")
+        raise ScheduleError(
+            f"{path!r}: takes no 'optimizer', so it is no scheduler. Name a scheduler class."
+        )
     return True
 
 
 def _no_scheduler(path: str) -> ScheduleError:
     allowed = "" if path.startswith("warmdown.") else ", or allow its very module or path"
     return ScheduleError(
-        f"{path!r}: no scheduler: neither a class derived from a scheduler of torch, transformers, timm, "
-        "pytorch-accelerated or warmdown, nor one of their functions that are known to make one. Name a scheduler"
+        f"{path!r}: no scheduler: neither a class derived from a scheduler of torch, transformers, "
+        f"timm, "
+        "pytorch-accelerated or warmdown, nor one of their functions that are known to make one. "
+        "Name a scheduler"
         f"{allowed}."
     )
 

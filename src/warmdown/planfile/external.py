@@ -35,19 +35,22 @@ _STEPS_A_SECOND = 5_000
 class External(Schedule):
     """A preview of another library's scheduler: what the real class does to a real optimizer's rate, over its base.
 
-    One step of ours is one call of its ``step``, whatever that class calls it. The class runs in a process of its own,
-    with bounded time and memory. It is for pictures and checks; to train with the class itself, use the class itself.
+    One step of ours is one call of its ``step``, whatever that class calls it. The class runs in a
+    process of its own, with bounded time and memory. It is for pictures and checks; to train with
+    the class itself, use the class itself.
 
     Args:
         class_path: Where the class is: ``torch.optim.lr_scheduler.StepLR``.
-        init_args: What it is made with, besides the optimizer; plain data, where a mapping with a ``class_path`` is
-            another scheduler on the same optimizer.
+        init_args: What it is made with, besides the optimizer; plain data, where a mapping with a
+            ``class_path`` is another scheduler on the same optimizer.
         steps: How many steps are previewed, at most 1,000,000; then the last value holds.
-        base: Base learning rate of the optimizer, or ``None`` for the run's own (1 when it has none).
+        base: Base learning rate of the optimizer, or ``None`` for the run's own (1 when it has
+            none).
         allow: Modules that the caller allows besides the known ones; not part of the data.
 
     Raises:
-        ScheduleError: The class may not be imported, refuses its arguments, or needs what only a run can tell.
+        ScheduleError: The class may not be imported, refuses its arguments, or needs what only a
+            run can tell.
 
     Example:
         >>> decay = External(class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 2, "gamma": 0.5})
@@ -69,11 +72,15 @@ class External(Schedule):
         object.__setattr__(self, "allow", tuple(self.allow))
         if isinstance(self.steps, int) and self.steps > MAX_STEPS:
             raise ScheduleError(
-                f"External(class_path={self.class_path!r}, steps={self.steps}): walks at most {MAX_STEPS:,} steps. "
-                "Preview a shorter run, or use a shape of warmdown: it is asked at any step at once."
+                f"External(class_path={self.class_path!r}, steps={self.steps}): walks at most "
+                f"{MAX_STEPS:,} steps. "
+                "Preview a shorter run, or use a shape of warmdown: it is asked at any step at "
+                "once."
             )
         if self.base is not None and self.base <= 0:
-            raise ScheduleError(f"External(base={self.base}): a base learning rate above 0 is needed.")
+            raise ScheduleError(
+                f"External(base={self.base}): a base learning rate above 0 is needed."
+            )
 
     def __hash__(self) -> int:
         return hash((self.class_path, _frozen(self.init_args), self.steps, self.base))
@@ -99,7 +106,8 @@ class External(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is not np:
             raise ScheduleError(
-                f"{self.class_path}: a preview is not asked with a {type(step).__name__}. Train with the class itself."
+                f"{self.class_path}: a preview is not asked with a {type(step).__name__}. Train "
+                f"with the class itself."
             )
         return _walked(self)[np.clip(np.floor(step), 0, self.length).astype(np.int64)]
 
@@ -118,11 +126,18 @@ def _walked(external: External) -> npt.NDArray[np.float64]:
     try:
         json.dumps(question)
     except TypeError as error:
-        raise ScheduleError(f"{who}(init_args): {error}. Give plain data: numbers, texts, lists, mappings.") from None
-    for task, seconds in (("import", LONGEST_START), ("walk", LONGEST_LOOK + length / _STEPS_A_SECOND)):
+        raise ScheduleError(
+            f"{who}(init_args): {error}. Give plain data: numbers, texts, lists, mappings."
+        ) from None
+    for task, seconds in (
+        ("import", LONGEST_START),
+        ("walk", LONGEST_LOOK + length / _STEPS_A_SECOND),
+    ):
         answer = ask(who, {**question, "task": task}, seconds=seconds)
         if "values" not in answer:
-            raise ScheduleError("; ".join(map(str, answer.get("mistakes", ()))) or f"{who}: it gave no answer.")
+            raise ScheduleError(
+                "; ".join(map(str, answer.get("mistakes", ()))) or f"{who}: it gave no answer."
+            )
     return np.array(answer["values"], dtype=np.float64)
 
 
@@ -139,7 +154,11 @@ def _previewed(question: Mapping[str, Any]) -> dict[str, Any]:
     """Step the class of a preview."""
     try:
         told = ("class_path", "init_args", "steps", "base", "allow")
-        return {"values": _stepped(External(**{key: question[key] for key in told if key in question})).tolist()}
+        return {
+            "values": _stepped(
+                External(**{key: question[key] for key in told if key in question})
+            ).tolist()
+        }
     except WarmdownError as error:
         return {"mistakes": [str(error)]}
 
@@ -161,13 +180,16 @@ def _stepped(external: External) -> npt.NDArray[np.float64]:
             watched = getattr(optimizer, "_optimizer_step_post_hooks", True)
             for step in range(1, values.size):
                 if watched and step > 1:
-                    optimizer.step()  # others count each one; for the rest it would be most of the time
+                    # others count each one; for the rest it would be most of the time
+                    optimizer.step()
                 _advance(scheduler, step)
                 values[step] = rate.read()[0]
         except ScheduleError:
             raise
         except Exception as error:  # whatever a foreign class raises
-            raise ScheduleError(f"{external.class_path}: {type(error).__name__}: {error}.") from error
+            raise ScheduleError(
+                f"{external.class_path}: {type(error).__name__}: {error}."
+            ) from error
     return values / base
 
 
@@ -185,7 +207,9 @@ def _small_optimizer(external: External) -> tuple[Any, Any]:
     return optimizer, Field(optimizer, "lr")
 
 
-def _built(class_path: str, init_args: Mapping[str, Any], optimizer: Any, allow: tuple[str, ...]) -> Any:
+def _built(
+    class_path: str, init_args: Mapping[str, Any], optimizer: Any, allow: tuple[str, ...]
+) -> Any:
     found = find(class_path, allow)
     for name, why in misfits(found, class_path, init_args):
         raise ScheduleError(f"{class_path}({name}): {why}" if name else why)
@@ -217,7 +241,9 @@ def _advance(scheduler: Any, step: int) -> None:
 @lru_cache(maxsize=16)
 def _needs(kind: Any, verb: str) -> tuple[str, ...]:
     parameters = list(inspect.signature(getattr(kind, verb)).parameters.values())[1:]
-    return tuple(each.name for each in parameters if each.default is each.empty and each.kind in _GIVEN)
+    return tuple(
+        each.name for each in parameters if each.default is each.empty and each.kind in _GIVEN
+    )
 
 
 _GIVEN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

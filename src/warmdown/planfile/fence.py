@@ -48,8 +48,9 @@ def ask(who: str, question: Question, *, seconds: float) -> Answer:
 class _Fence:
     """One process that answers one question at a time, as lines of JSON.
 
-    It looks for modules where this process does, but in the current folder last: what lies there is not taken for an
-    installed library. Where it looks is told once, so another place is another process.
+    It looks for modules where this process does, but in the current folder last: what lies there is
+    not taken for an installed library. Where it looks is told once, so another place is another
+    process.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,9 @@ class _Fence:
         with self._turn:
             try:
                 process = self._running(who)
-                return self._answer(who, process, {**question, "seconds": seconds + _PATIENCE}, seconds)
+                return self._answer(
+                    who, process, {**question, "seconds": seconds + _PATIENCE}, seconds
+                )
             except BaseException:
                 self.end()  # an answer that nobody waits for must not be taken for the next one
                 raise
@@ -80,7 +83,11 @@ class _Fence:
 
     def _running(self, who: str) -> subprocess.Popen[bytes]:
         place = _place()
-        alive = self._process is not None and self._owner == os.getpid() and self._process.poll() is None
+        alive = (
+            self._process is not None
+            and self._owner == os.getpid()
+            and self._process.poll() is None
+        )
         if self._process is not None and alive and place == self._place:
             return self._process
         self.end()
@@ -96,7 +103,9 @@ class _Fence:
         _line(who, process, LONGEST_START)
         return process
 
-    def _answer(self, who: str, process: subprocess.Popen[bytes], question: Question, seconds: float) -> Answer:
+    def _answer(
+        self, who: str, process: subprocess.Popen[bytes], question: Question, seconds: float
+    ) -> Answer:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # what is gone is told by its answer
             process.stdin.write(json.dumps(question).encode() + b"\n")
@@ -129,10 +138,14 @@ def _line(who: str, process: subprocess.Popen[bytes], seconds: float) -> bytes:
     if line.endswith(b"\n"):
         return line
     if is_late.is_set():
-        raise ScheduleError(f"{who}: it took longer than {seconds:g} seconds, so it was ended. Give a shorter run.")
+        raise ScheduleError(
+            f"{who}: it took longer than {seconds:g} seconds, so it was ended. Give a shorter run."
+        )
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(1.0)
-    raise ScheduleError(f"{who}: it ended its process ({_told(process.returncode)}). It may need too much memory.")
+    raise ScheduleError(
+        f"{who}: it ended its process ({_told(process.returncode)}). It may need too much memory."
+    )
 
 
 @contextlib.contextmanager

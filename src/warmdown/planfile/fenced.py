@@ -56,7 +56,8 @@ def _warm_up() -> None:
         import torch
 
         torch.set_num_threads(1)
-        # the first optimizer imports as much again as torch itself: now, and not in the time that a class may take
+        # the first optimizer imports as much again as torch itself: now, and not in the time that a
+        # class may take
         torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 
 

@@ -50,7 +50,9 @@ class Reading:
         """
         self.mistakes.append(f"{path}: {what}" if path else what)
         if len(self.mistakes) == _MANY:
-            raise SpecError([*self.mistakes, f"… and perhaps more: reading stopped after {_MANY} mistakes."])
+            raise SpecError(
+                [*self.mistakes, f"… and perhaps more: reading stopped after {_MANY} mistakes."]
+            )
         return None
 
     def reckon(self, path: str, text: str) -> Any:
@@ -60,10 +62,14 @@ class Reading:
         except RunError as error:
             return self.wrong(path, str(error))
 
-    def arguments(self, path: str, who: str, accepted: Mapping[str, inspect.Parameter], given: Any) -> dict[str, Any]:
+    def arguments(
+        self, path: str, who: str, accepted: Mapping[str, inspect.Parameter], given: Any
+    ) -> dict[str, Any]:
         """Return the arguments for something that takes ``accepted``, each read by its type."""
         for name in [name for name in given if name not in accepted]:
-            self.wrong(join(path, name), f"{who} has no {shown(name)}. {nearest(str(name)[:60], accepted)}")
+            self.wrong(
+                join(path, name), f"{who} has no {shown(name)}. {nearest(str(name)[:60], accepted)}"
+            )
         for name, parameter in accepted.items():
             if parameter.default is parameter.empty and name not in given:
                 self.wrong(path, f"{who} needs {name!r}. Give it.")
@@ -78,15 +84,22 @@ class Reading:
 def parameters_of(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Return what a schedule class or recipe takes, with real types in place of their names.
 
-    A field that a schedule does not show is no data: what a plateau has seen, what a caller allowed.
+    A field that a schedule does not show is no data: what a plateau has seen, what a caller
+    allowed.
     """
     hints, hidden = get_type_hints(target), _hidden(target)
-    taken = {name: each for name, each in inspect.signature(target).parameters.items() if name not in hidden}
+    taken = {
+        name: each
+        for name, each in inspect.signature(target).parameters.items()
+        if name not in hidden
+    }
     return {name: each.replace(annotation=hints.get(name, Any)) for name, each in taken.items()}
 
 
 def _hidden(target: Any) -> set[str]:
-    return {each.name for each in fields(target) if not each.repr} if is_dataclass(target) else set()
+    return (
+        {each.name for each in fields(target) if not each.repr} if is_dataclass(target) else set()
+    )
 
 
 def reader_of(hint: Any) -> Reader:
@@ -133,9 +146,16 @@ def count(reading: Reading, path: str, data: Any) -> Any:
 def duration(reading: Reading, path: str, data: Any) -> Any:
     """Read a duration: ``500``, ``"5%"``, ``"%TOTAL_STEPS% * 0.1"``."""
     if isinstance(data, str) and is_arithmetic(data):
-        return duration(reading, path, whole) if (whole := count(reading, path, data)) is not None else None
+        return (
+            duration(reading, path, whole)
+            if (whole := count(reading, path, data)) is not None
+            else None
+        )
     if isinstance(data, str) and _is_fraction(data):
-        return reading.wrong(path, f"{data!r} updates: a whole number is needed. A share of the run is written '10%'.")
+        return reading.wrong(
+            path,
+            f"{data!r} updates: a whole number is needed. A share of the run is written '10%'.",
+        )
     try:
         return check_duration(data)
     except RunError as error:
@@ -146,12 +166,20 @@ def text(reading: Reading, path: str, data: Any) -> Any:
     """Read a text; a number is taken for one, because a name may look like a number."""
     if isinstance(data, int | float) and not isinstance(data, bool):
         return str(data)
-    return data if isinstance(data, str) else reading.wrong(path, f"a text is needed, not {shown(data)}.")
+    return (
+        data
+        if isinstance(data, str)
+        else reading.wrong(path, f"a text is needed, not {shown(data)}.")
+    )
 
 
 def flag(reading: Reading, path: str, data: Any) -> Any:
     """Read a truth value."""
-    return data if isinstance(data, bool) else reading.wrong(path, f"true or false is needed, not {shown(data)}.")
+    return (
+        data
+        if isinstance(data, bool)
+        else reading.wrong(path, f"true or false is needed, not {shown(data)}.")
+    )
 
 
 def plain(reading: Reading, path: str, data: Any) -> Any:
@@ -185,7 +213,8 @@ def _one_of(choices: Sequence[Any]) -> Reader:
         if data in choices and not isinstance(data, bool):
             return data
         return reading.wrong(
-            path, f"{shown(data)} is not one of its words. {nearest(str(data)[:60], map(str, choices))}"
+            path,
+            f"{shown(data)} is not one of its words. {nearest(str(data)[:60], map(str, choices))}",
         )
 
     return read
@@ -199,7 +228,11 @@ def _one_reader_of(hints: Sequence[Any]) -> Reader:
     def read(reading: Reading, path: str, data: Any) -> Any:
         if data is None and len(known) < len(hints):
             return None
-        is_first = len(readers) == 1 or isinstance(data, int | float) or (isinstance(data, str) and is_number(data))
+        is_first = (
+            len(readers) == 1
+            or isinstance(data, int | float)
+            or (isinstance(data, str) and is_number(data))
+        )
         return readers[0 if is_first else -1](reading, path, data)
 
     return read
@@ -223,4 +256,10 @@ def _is_fraction(data: str) -> bool:
         return False
 
 
-_READERS: Mapping[Any, Reader] = {float: number, int: count, str: text, bool: flag, Duration: duration}
+_READERS: Mapping[Any, Reader] = {
+    float: number,
+    int: count,
+    str: text,
+    bool: flag,
+    Duration: duration,
+}

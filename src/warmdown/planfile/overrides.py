@@ -61,7 +61,9 @@ def _with(data: Any, path: str, value: Any) -> Any:
 def _with_element(data: list[Any], path: str, value: Any) -> list[Any]:
     match = _INDEX.match(path)
     if match is None or int(match[1]) >= len(data):
-        raise LookupError(f"leads to {path[:40]!r} of a list of {len(data)}. Write [0] for its first element.")
+        raise LookupError(
+            f"leads to {path[:40]!r} of a list of {len(data)}. Write [0] for its first element."
+        )
     index = int(match[1])
     data[index] = _with(data[index], path[match.end() :].removeprefix("."), value)
     return data

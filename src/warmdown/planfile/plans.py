@@ -31,7 +31,8 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
     """Return the schedule that plain data describes; the opposite of ``schedule.to_dict()``.
 
     Args:
-        data: A mapping with a ``kind`` or ``class_path``, a list (a chain), a number (a constant), a shape's name.
+        data: A mapping with a ``kind`` or ``class_path``, a list (a chain), a number (a constant),
+            a shape's name.
         run: What placeholders such as ``%TOTAL_STEPS%`` stand for.
         allow: Modules from which class paths may be imported, besides the known ones.
 
@@ -50,12 +51,17 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
 
 
 def plan_from_dict(
-    data: Any, *, run: Run | None = None, allow: Sequence[str] = (), loaders: Facts = MappingProxyType({})
+    data: Any,
+    *,
+    run: Run | None = None,
+    allow: Sequence[str] = (),
+    loaders: Facts = MappingProxyType({}),
 ) -> Plan:
     """Return the plan that plain data describes; the opposite of ``plan.to_dict()``.
 
     Args:
-        data: Targets by name, with ``run``, ``after_end`` and ``count`` beside them; a schedule alone drives ``lr``.
+        data: Targets by name, with ``run``, ``after_end`` and ``count`` beside them; a schedule
+            alone drives ``lr``.
         run: Facts that go before the data's own.
         allow: Modules from which class paths may be imported, besides the known ones.
         loaders: What a Trainer knows of its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
@@ -71,13 +77,26 @@ def plan_from_dict(
     data = _at_the_top(bounded(data))
     reading = _reading(run or Run(), allow, loaders)
     _read_run(reading, data.get("run"), run)
-    targets = [target for key in data if key not in _OF_A_PLAN for target in _targets(reading, str(key), data[key])]
+    targets = [
+        target
+        for key in data
+        if key not in _OF_A_PLAN
+        for target in _targets(reading, str(key), data[key])
+    ]
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
-            reading.wrong(TARGETS, f"drives {label}, which stands in the plan by itself too. Leave one of the two out.")
+            reading.wrong(
+                TARGETS,
+                f"drives {label}, which stands in the plan by itself too. Leave "
+                f"one of the two out.",
+            )
     if not data.keys() - _OF_A_PLAN:
         reading.wrong("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
-    words = {key: reader_of(hint)(reading, key, data[key]) for key, hint in _CHOICES.items() if key in data}
+    words = {
+        key: reader_of(hint)(reading, key, data[key])
+        for key, hint in _CHOICES.items()
+        if key in data
+    }
     _raise_if_wrong(reading)
     return Plan(targets=tuple(targets), run=reading.run, **words)
 
@@ -108,7 +127,9 @@ def load(
         lines = text.lines
         return plan_from_dict(changed(text.data, changes), run=run, allow=allow, loaders=loaders)
     except SpecError as error:
-        raise SpecError([_placed(str(path), mistake, lines) for mistake in error.mistakes]) from None
+        raise SpecError(
+            [_placed(str(path), mistake, lines) for mistake in error.mistakes]
+        ) from None
 
 
 def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Plan:
@@ -190,7 +211,9 @@ def _read_run(reading: Reading, data: Any, given: Run | None) -> None:
     if data is not None and not isinstance(data, Mapping):
         reading.wrong("run", f"facts are needed, like {{total_steps: 10000}}, not {shown(data)}.")
     elif data:
-        facts = reading.arguments("run", "a run", parameters_of(Run), {str(key): data[key] for key in data})
+        facts = reading.arguments(
+            "run", "a run", parameters_of(Run), {str(key): data[key] for key in data}
+        )
     if len(reading.mistakes) == before:
         try:
             reading.run = Run(**merged(facts, {} if given is None else given.to_dict()))
@@ -198,10 +221,9 @@ def _read_run(reading: Reading, data: Any, given: Run | None) -> None:
             return
         except RunError as error:
             reading.wrong("run", str(error))
-    reading.facts = dict.fromkeys(PLACEHOLDERS, 1)  # any number will do: the rest is still read for mistakes
-
-
-# -- targets -----------------------------------------------------------------------------------------------------
+    reading.facts = dict.fromkeys(
+        PLACEHOLDERS, 1
+    )  # any number will do: the rest is still read for mistakes
 
 
 def _targets(reading: Reading, name: str, data: Any) -> list[Target]:
@@ -214,13 +236,24 @@ def _targets(reading: Reading, name: str, data: Any) -> list[Target]:
         rule = _rule(reading, name, data)
         return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
     for key in [key for key in data if key != "groups"]:
-        reading.wrong(join(name, key), "stands beside groups. For all other groups, write it as groups: {'*': …}.")
+        reading.wrong(
+            join(name, key),
+            "stands beside groups. For all other groups, write it as groups: {'*': …}.",
+        )
     if not isinstance(data["groups"], Mapping) or not data["groups"]:
-        reading.wrong(join(name, "groups"), f"patterns are needed, like {{head: …}}, not {shown(data['groups'])}.")
+        reading.wrong(
+            join(name, "groups"),
+            f"patterns are needed, like {{head: …}}, not {shown(data['groups'])}.",
+        )
         return []
     for key in [key for key in data["groups"] if len(str(key)) > LONGEST_PATTERN]:
-        reading.wrong(join(f"{name}.groups", key), f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.")
-    groups = {str(key): one for key, one in data["groups"].items() if len(str(key)) <= LONGEST_PATTERN}
+        reading.wrong(
+            join(f"{name}.groups", key),
+            f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.",
+        )
+    groups = {
+        str(key): one for key, one in data["groups"].items() if len(str(key)) <= LONGEST_PATTERN
+    }
     found = ((key, _rule(reading, join(f"{name}.groups", key), one)) for key, one in groups.items())
     return [Target(name, pattern, rule) for pattern, rule in found if rule is not None]
 
@@ -234,16 +267,23 @@ def _rule(reading: Reading, path: str, data: Any) -> Rule | None:
         return _set(reading, path, data)
     if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
         return _scale(reading, path, data)
-    if (isinstance(data, int | float) and not isinstance(data, bool)) or (isinstance(data, str) and is_number(data)):
+    if (isinstance(data, int | float) and not isinstance(data, bool)) or (
+        isinstance(data, str) and is_number(data)
+    ):
         reading.wrong(
             path,
             f"{data!s:.40} alone could mean two things. {{set: {data!s:.40}}} is the value itself, "
-            f"{{scale: {data!s:.40}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
+            f"{{scale: {data!s:.40}}} a factor on the base value; the base learning rate is run: "
+            f"{{lr: …}}.",
         )
         return None
     result = made(reading, path, data)
     if isinstance(result, Mapping):
-        reading.wrong(path, f"this drives {what_drives(result)}. Write it at the top of the plan, as targets: {{…}}.")
+        reading.wrong(
+            path,
+            f"this drives {what_drives(result)}. Write it at the top of the plan, "
+            f"as targets: {{…}}.",
+        )
         return None
     return None if result is None else Scale(result)
 
@@ -257,12 +297,18 @@ def _set(reading: Reading, path: str, data: Mapping[Any, Any]) -> Set | None:
 
 def _scale(reading: Reading, path: str, data: Mapping[Any, Any]) -> Scale | None:
     for key in [key for key in data if key not in _OF_A_SCALE]:
-        reading.wrong(join(path, key), f"a scale has no {shown(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}")
+        reading.wrong(
+            join(path, key), f"a scale has no {shown(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}"
+        )
     if "scale" not in data:
         reading.wrong(path, "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1.")
         return None
     of = schedule(reading, join(path, "scale"), data["scale"])
-    offset = schedule(reading, join(path, "offset"), data["offset"]) if data.get("offset") is not None else None
+    offset = (
+        schedule(reading, join(path, "offset"), data["offset"])
+        if data.get("offset") is not None
+        else None
+    )
     low = number(reading, join(path, "low"), data["low"]) if data.get("low") is not None else None
     return None if of is None else Scale(of, offset, low)
 

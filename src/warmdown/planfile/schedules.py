@@ -34,7 +34,11 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
 
 @lru_cache(maxsize=4)
 def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Callable[..., Any]]:
-    ours = {word: kind for word, kind in kinds().items() if kind.__module__.startswith("warmdown.schedules.")}
+    ours = {
+        word: kind
+        for word, kind in kinds().items()
+        if kind.__module__.startswith("warmdown.schedules.")
+    }
     yours = {kind_of(kind): kind for kind in classes if not kind.__module__.startswith("warmdown.")}
     every: dict[str, Any] = {**yours, **recipes(), **ours}
     return {word: kind for word, kind in every.items() if word[0] != "_" and kind is not Function}
@@ -62,13 +66,19 @@ def schedule(reading: Reading, path: str, data: Any) -> Schedule | None:
 def made(reading: Reading, path: str, data: Any) -> Any:
     """Read a schedule, or the targets of a recipe that drives several fields at once."""
     if isinstance(data, Mapping):
-        return _of_class(reading, path, data) if "class_path" in data else _of_kind(reading, path, data)
+        return (
+            _of_class(reading, path, data)
+            if "class_path" in data
+            else _of_kind(reading, path, data)
+        )
     if isinstance(data, list | tuple):
         return _chain(reading, path, data)
     if isinstance(data, str) and data in shapes():
         return _of_kind(reading, path, {"kind": data})
     if isinstance(data, str) and data.isidentifier():
-        return reading.wrong(path, f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}")
+        return reading.wrong(
+            path, f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}"
+        )
     if data is None:
         return reading.wrong(path, "nothing stands here. Give a schedule, like {kind: cosine}.")
     value = number(reading, path, data)
@@ -87,19 +97,28 @@ def _of_kind(reading: Reading, path: str, data: Mapping[Any, Any]) -> Any:
     given = {str(key): value for key, value in data.items()}
     kind, known = given.pop("kind", None), shapes()
     if kind is None:
-        return reading.wrong(path, f"{shown(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see 'warmdown list'.")
+        return reading.wrong(
+            path,
+            f"{shown(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see 'warmdown list'.",
+        )
     if not isinstance(kind, str) or kind not in known:
-        return reading.wrong(join(path, "kind"), f"there is no shape {shown(kind)}. {nearest(str(kind)[:60], known)}")
+        return reading.wrong(
+            join(path, "kind"), f"there is no shape {shown(kind)}. {nearest(str(kind)[:60], known)}"
+        )
     name = given.pop("name", None) if kind != "named" else None
     return _called(reading, path, known[kind], given, name)
 
 
 def _of_class(reading: Reading, path: str, data: Mapping[Any, Any]) -> Any:
     for key in [key for key in data if key not in _CLASS_KEYS]:
-        reading.wrong(join(path, key), f"stands beside class_path. {nearest(str(key)[:60], _CLASS_KEYS)}")
+        reading.wrong(
+            join(path, key), f"stands beside class_path. {nearest(str(key)[:60], _CLASS_KEYS)}"
+        )
     init_args = data.get("init_args") or {}
     if not isinstance(init_args, Mapping):
-        return reading.wrong(join(path, "init_args"), f"a mapping is needed, not {shown(init_args)}.")
+        return reading.wrong(
+            join(path, "init_args"), f"a mapping is needed, not {shown(init_args)}."
+        )
     found = _found(reading, path, data)
     if found is None:
         return None
@@ -109,7 +128,9 @@ def _of_class(reading: Reading, path: str, data: Mapping[Any, Any]) -> Any:
     return _external(reading, path, data, found, arguments)
 
 
-def _external(reading: Reading, path: str, data: Mapping[Any, Any], found: Any, arguments: dict[str, Any]) -> Any:
+def _external(
+    reading: Reading, path: str, data: Mapping[Any, Any], found: Any, arguments: dict[str, Any]
+) -> Any:
     from warmdown.planfile.external import External
 
     before = len(reading.mistakes)
@@ -123,11 +144,18 @@ def _external(reading: Reading, path: str, data: Mapping[Any, Any], found: Any, 
     }
     if len(reading.mistakes) > before:
         return None
-    given = {"class_path": str(data["class_path"]), "init_args": arguments, "allow": reading.allow, **rest}
+    given = {
+        "class_path": str(data["class_path"]),
+        "init_args": arguments,
+        "allow": reading.allow,
+        **rest,
+    }
     return _kept(reading, path, lambda: _named(reading, path, External(**given), data.get("name")))
 
 
-def _check_arguments(reading: Reading, path: str, found: Any, who: str, arguments: Mapping[str, Any]) -> None:
+def _check_arguments(
+    reading: Reading, path: str, found: Any, who: str, arguments: Mapping[str, Any]
+) -> None:
     """Hold arguments against the signature, and those of schedulers among them too."""
     here = join(path, "init_args")
     for name, why in misfits(found, who, arguments):
@@ -135,7 +163,13 @@ def _check_arguments(reading: Reading, path: str, found: Any, who: str, argument
     for inner, nested in _schedulers_in(here, arguments):
         if (other := _found(reading, inner, nested)) is not None:
             given = nested.get("init_args")
-            _check_arguments(reading, inner, other, nested["class_path"], given if isinstance(given, Mapping) else {})
+            _check_arguments(
+                reading,
+                inner,
+                other,
+                nested["class_path"],
+                given if isinstance(given, Mapping) else {},
+            )
 
 
 def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -152,7 +186,9 @@ def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any
 def _found(reading: Reading, path: str, data: Mapping[Any, Any]) -> Callable[..., Any] | None:
     class_path = data["class_path"]
     if not isinstance(class_path, str):
-        reading.wrong(join(path, "class_path"), f"a dotted path is needed, not {shown(class_path)}.")
+        reading.wrong(
+            join(path, "class_path"), f"a dotted path is needed, not {shown(class_path)}."
+        )
         return None
     try:
         return find(class_path, reading.allow)
@@ -165,7 +201,9 @@ def _is_native(found: Any) -> bool:
     return found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule))
 
 
-def _called(reading: Reading, path: str, target: Any, given: dict[str, Any], name: Any, inside: str = "") -> Any:
+def _called(
+    reading: Reading, path: str, target: Any, given: dict[str, Any], name: Any, inside: str = ""
+) -> Any:
     """Return what a shape or recipe makes of its arguments."""
     before = len(reading.mistakes)
     here = join(path, inside) if inside else path
@@ -179,7 +217,9 @@ def _named(reading: Reading, path: str, result: Any, name: Any) -> Any:
     if name is None:
         return result
     if not isinstance(result, Schedule):
-        return reading.wrong(join(path, "name"), f"what drives {what_drives(result)} has no one name. Leave it out.")
+        return reading.wrong(
+            join(path, "name"), f"what drives {what_drives(result)} has no one name. Leave it out."
+        )
     word = text(reading, join(path, "name"), name)
     return None if word is None else Named(of=result, name=word)
 
@@ -196,9 +236,6 @@ def _kept(reading: Reading, path: str, make: Callable[[], Any]) -> Any:
 
 def _shortened(reason: str) -> str:
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
-
-
-# -- chains ------------------------------------------------------------------------------------------------------
 
 
 def _chain(reading: Reading, path: str, data: Sequence[Any]) -> Any:

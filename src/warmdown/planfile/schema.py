@@ -53,10 +53,16 @@ def plan_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "run": {"$ref": "#/$defs/run"},
-            "after_end": {"enum": list(AFTER_END), "description": "What happens past the planned end."},
+            "after_end": {
+                "enum": list(AFTER_END),
+                "description": "What happens past the planned end.",
+            },
             "count": {"enum": list(COUNTS), "description": "What the clock counts."},
             "targets": {"$ref": "#/$defs/several"},
-            **{name: {"$ref": "#/$defs/target", "description": about} for name, about in _WELL_KNOWN.items()},
+            **{
+                name: {"$ref": "#/$defs/target", "description": about}
+                for name, about in _WELL_KNOWN.items()
+            },
         },
         "additionalProperties": {"$ref": "#/$defs/target"},
         "$defs": _definitions(),
@@ -74,7 +80,9 @@ def write(path: Path = PATH) -> None:
 
 
 def _definitions() -> dict[str, Any]:
-    ours = {word: shape for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")}
+    ours = {
+        word: shape for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")
+    }
     single = {word: shape for word, shape in ours.items() if not drives_several(shape)}
     several = {word: shape for word, shape in ours.items() if drives_several(shape)}
     return {
@@ -83,7 +91,8 @@ def _definitions() -> dict[str, Any]:
         "class": _class(),
         **{f"kind.{word}": _kind(word, shape) for word, shape in ours.items()},
         "schedule": {
-            "description": "A shape by its kind, its name alone, a list (a chain), a number (a constant), or a class.",
+            "description": "A shape by its kind, its name alone, a list (a chain), a number (a "
+            "constant), or a class.",
             "anyOf": [
                 {"enum": sorted(single)},
                 {"type": "array", "items": _SCHEDULE, "minItems": 1},
@@ -118,7 +127,10 @@ def _numbers() -> dict[str, Any]:
 def _targets() -> dict[str, Any]:
     rule = {"anyOf": [{"$ref": "#/$defs/set"}, {"$ref": "#/$defs/scale"}, _SCHEDULE]}
     return {
-        "set": _object({"set": {**_SCHEDULE, "description": "The value itself, the same for every group."}}, ["set"]),
+        "set": _object(
+            {"set": {**_SCHEDULE, "description": "The value itself, the same for every group."}},
+            ["set"],
+        ),
         "scale": _object(
             {
                 "scale": {**_SCHEDULE, "description": "Factor on each group's base value."},
@@ -132,7 +144,13 @@ def _targets() -> dict[str, Any]:
             "anyOf": [
                 {"$ref": "#/$defs/meaning"},
                 _object(
-                    {"groups": {"type": "object", "additionalProperties": {"$ref": "#/$defs/meaning"}}}, ["groups"]
+                    {
+                        "groups": {
+                            "type": "object",
+                            "additionalProperties": {"$ref": "#/$defs/meaning"},
+                        }
+                    },
+                    ["groups"],
                 ),
             ]
         },
@@ -141,8 +159,14 @@ def _targets() -> dict[str, Any]:
 
 def _class() -> dict[str, Any]:
     properties = {
-        "class_path": {"type": "string", "description": "torch.optim.lr_scheduler.StepLR, or another allowed class."},
-        "init_args": {"type": "object", "description": "What it is made with, besides the optimizer."},
+        "class_path": {
+            "type": "string",
+            "description": "torch.optim.lr_scheduler.StepLR, or another allowed class.",
+        },
+        "init_args": {
+            "type": "object",
+            "description": "What it is made with, besides the optimizer.",
+        },
         "name": {"type": "string", "description": "What the phase is called."},
         "steps": {"$ref": "#/$defs/duration"},
         "base": _NUMBER,
@@ -169,10 +193,15 @@ def _kind(word: str, shape: Callable[..., Any]) -> dict[str, Any]:
 
 def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[str, Any]:
     told, parameters = _told(target), parameters_of(target)
-    properties = {name: {**_of(each.annotation), **told.get(name, {})} for name, each in parameters.items()}
+    properties = {
+        name: {**_of(each.annotation), **told.get(name, {})} for name, each in parameters.items()
+    }
     needed = [name for name, each in parameters.items() if each.default is each.empty]
     about = (inspect.getdoc(target) or "").split("\n", 1)[0]
-    return {"description": about, **_object({**beside, **properties}, [*beside.keys() & {"kind"}, *needed])}
+    return {
+        "description": about,
+        **_object({**beside, **properties}, [*beside.keys() & {"kind"}, *needed]),
+    }
 
 
 def _told(target: Callable[..., Any]) -> dict[str, dict[str, str]]:

@@ -92,8 +92,9 @@ def decoded(raw: bytes) -> str:
 def from_yaml(text: str) -> Text:
     """Return the data of one YAML document.
 
-    Numbers, ``true``, ``false`` and ``null`` are what they look like; ``1e-4``, ``yes``, ``0100`` and dates stay texts.
-    Aliases and tags are refused, so that a small text can neither grow large nor make anything but data.
+    Numbers, ``true``, ``false`` and ``null`` are what they look like; ``1e-4``, ``yes``, ``0100``
+    and dates stay texts. Aliases and tags are refused, so that a small text can neither grow large
+    nor make anything but data.
 
     Raises:
         SpecError: It is no YAML, or too large, too deep, or has a key twice.
@@ -108,7 +109,9 @@ def from_yaml(text: str) -> Text:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             builder.take(event)
     except yaml.YAMLError as error:
-        raise SpecError([f"{_place_of(error)}not YAML: {_problem_of(error)}. {_way_out(text, error)}"]) from None
+        raise SpecError(
+            [f"{_place_of(error)}not YAML: {_problem_of(error)}. {_way_out(text, error)}"]
+        ) from None
     return builder.text()
 
 
@@ -148,8 +151,9 @@ def from_json(text: str) -> Text:
 def bounded(data: Any) -> Any:
     """Return a copy of ``data`` in dictionaries and lists, if it is neither too deep nor too large.
 
-    That is found out without recursion, before anything recurses. Mappings and sequences of any class are taken, and
-    numbers of any (NumPy's too), so that data may come from wherever a program keeps its configuration.
+    That is found out without recursion, before anything recurses. Mappings and sequences of any
+    class are taken, and numbers of any (NumPy's too), so that data may come from wherever a program
+    keeps its configuration.
 
     Raises:
         SpecError: It is too deep or too large.
@@ -177,7 +181,12 @@ def _is_list(data: Any) -> bool:
 
 def _plainly(data: Any) -> Any:
     if isinstance(data, int) and data.bit_length() > _MOST_BITS:
-        raise SpecError([f"a whole number of more than {_MOST_BITS} bits: too large to be meant. Give a smaller one."])
+        raise SpecError(
+            [
+                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. "
+                f"Give a smaller one."
+            ]
+        )
     if isinstance(data, str | int | float | None):
         return data
     if isinstance(data, Mapping):
@@ -203,7 +212,9 @@ class _Builder:
     def take(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise SpecError([f"line {line}: anchors and aliases (& and *) are not taken. Write it out."])
+            raise SpecError(
+                [f"line {line}: anchors and aliases (& and *) are not taken. Write it out."]
+            )
         if isinstance(event, yaml.DocumentStartEvent) and self.root:
             raise SpecError([f"line {line}: a second document begins. Keep one plan a file."])
         if isinstance(event, yaml.ScalarEvent):
@@ -305,7 +316,9 @@ def _without_twins(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, 
 
 def _require_size(size: int) -> None:
     if size > MAX_BYTES:
-        raise SpecError([f"more than {MAX_BYTES >> 20} MiB: too large for a plan. Put long tables into Python."])
+        raise SpecError(
+            [f"more than {MAX_BYTES >> 20} MiB: too large for a plan. Put long tables into Python."]
+        )
 
 
 def _too_deep(where: str) -> str:
@@ -313,7 +326,9 @@ def _too_deep(where: str) -> str:
 
 
 def _too_many(where: str) -> str:
-    return f"{where}more than {MAX_NODES:,} values: too large for a plan. Put long tables into Python."
+    return (
+        f"{where}more than {MAX_NODES:,} values: too large for a plan. Put long tables into Python."
+    )
 
 
 def _place_of(error: yaml.YAMLError) -> str:
@@ -323,7 +338,11 @@ def _place_of(error: yaml.YAMLError) -> str:
 
 def _way_out(text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    before = "" if mark is None else "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+    before = (
+        ""
+        if mark is None
+        else "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+    )
     if not before.strip() and "\t" in before:
         return "Indent with spaces; YAML takes no tabs."
     begun = getattr(error, "context_mark", None)

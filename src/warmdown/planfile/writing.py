@@ -38,7 +38,9 @@ def dumps(plan: Plan) -> str:
 
 def yaml_of(data: Any) -> str:
     """Return plain data as YAML that a person would write."""
-    text: str = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH)
+    text: str = yaml.safe_dump(
+        data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH
+    )
     return text
 
 
@@ -81,4 +83,6 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SpecError([f"{path}: cannot be written: {error.strerror or error}. Check the folder."]) from None
+        raise SpecError(
+            [f"{path}: cannot be written: {error.strerror or error}. Check the folder."]
+        ) from None

@@ -77,8 +77,8 @@ def log_floor(values: Iterable[Array]) -> float | None:
 def placed(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
     """Return the row of each name, the lowest with room, so that no name touches another or its stem.
 
-    A name stands to the right of a stem that goes down from it through the rows below. Where not all names find room,
-    every second, third … is placed in one row.
+    A name stands to the right of a stem that goes down from it through the rows below. Where not
+    all names find room, every second, third … is placed in one row.
 
     Args:
         names: Where each begins, and its width; in rising order.

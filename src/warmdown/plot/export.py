@@ -36,7 +36,8 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
 
     Args:
         plan: The plan.
-        points: Rows of each target at most, at least 2; the first and the last update are always among them.
+        points: Rows of each target at most, at least 2; the first and the last update are always
+            among them.
         groups: Base values of each parameter group.
 
     Raises:
@@ -51,7 +52,9 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
     for line in view(plan, groups=groups).lines:
         if line.value is None:
             continue
-        steps = np.unique(np.rint(np.linspace(0, max(line.stop - 1, 0), min(points, max(line.stop, 1)))))
+        steps = np.unique(
+            np.rint(np.linspace(0, max(line.stop - 1, 0), min(points, max(line.stop, 1))))
+        )
         values = np.broadcast_to(np.asarray(line.value(steps), dtype=np.float64), steps.shape)
         yield from (
             Row(int(step), line.label, float(value))
@@ -62,7 +65,10 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
 def as_csv(found: Iterable[Row]) -> str:
     """Return rows as CSV with a heading; every float is written in full."""
     return "".join(
-        ["step,target,value\n", *(f"{row.step},{_quoted(harmless(row.target))},{row.value!r}\n" for row in found)]
+        [
+            "step,target,value\n",
+            *(f"{row.step},{_quoted(harmless(row.target))},{row.value!r}\n" for row in found),
+        ]
     )
 
 
@@ -83,9 +89,14 @@ def as_json(found: Iterable[Row]) -> str:
 
 def as_table(found: Iterable[Row]) -> str:
     """Return rows as columns."""
-    lines = [("step", "target", "value"), *((f"{row.step:,}", row.target, number(row.value)) for row in found)]
+    lines = [
+        ("step", "target", "value"),
+        *((f"{row.step:,}", row.target, number(row.value)) for row in found),
+    ]
     wide = [max(len(line[column]) for line in lines) for column in range(2)]
-    return "".join(f"{step:>{wide[0]}}  {target:<{wide[1]}}  {value}\n" for step, target, value in lines)
+    return "".join(
+        f"{step:>{wide[0]}}  {target:<{wide[1]}}  {value}\n" for step, target, value in lines
+    )
 
 
 def _quoted(text: str) -> str:

@@ -23,10 +23,16 @@ def driven(plan: Plan, groups: Groups | None) -> Iterator[tuple[str, Target, flo
         bases = _bases_of(name, groups or {})
         if not bases:
             base = plan.run.lr if name == "lr" else None
-            yield from ((target.label, target, base) for target in plan.targets if target.name == name)
+            yield from (
+                (target.label, target, base) for target in plan.targets if target.name == name
+            )
             continue
         places = {group: place for place, group in enumerate(groups or {})}
-        found = {group: target for group in bases if (target := _first_fit(plan, name, group, places[group]))}
+        found = {
+            group: target
+            for group in bases
+            if (target := _first_fit(plan, name, group, places[group]))
+        }
         for group, target in found.items():
             yield f"{name}/{group}" if group else name, target, bases[group]
 
@@ -55,7 +61,8 @@ def bases_in(record: Record, plan: Plan) -> Groups:
 def _bases_of(name: str, groups: Groups) -> dict[str, float]:
     """Return the base value of each group that has one for the field ``name``."""
     fields = {
-        group: dict(given) if isinstance(given, Mapping) else {"lr": float(given)} for group, given in groups.items()
+        group: dict(given) if isinstance(given, Mapping) else {"lr": float(given)}
+        for group, given in groups.items()
     }
     return {group: bases[name] for group, bases in fields.items() if name in bases}
 

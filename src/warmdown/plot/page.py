@@ -108,7 +108,9 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
-        raise ScheduleError(f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}.")
+        raise ScheduleError(
+            f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}."
+        )
     write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
     return path
 
@@ -129,7 +131,9 @@ def notebook(plan: Plan | Schedule) -> str | None:
     return f'<div style="max-width: 48rem">{document[document.index("<svg ") :]}<pre>{markup(repr(plan))}</pre></div>'
 
 
-def svg_of(scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0) -> str:
+def svg_of(
+    scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0
+) -> str:
     """Return the SVG document of a view."""
     document = document_of(drawn(scene, log=log, look=look, title=title, width=width))
     return _spoken(document, title or _title(scene), summary_of(scene))
@@ -140,7 +144,11 @@ def document_of(picture: Figure) -> str:
     import matplotlib
 
     # identifiers and dates do not differ from one drawing to the next
-    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "warmdown", "font.family": ["DejaVu Sans"]}
+    settings: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "warmdown",
+        "font.family": ["DejaVu Sans"],
+    }
     dates: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
     document = io.StringIO()
     with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
@@ -161,9 +169,6 @@ _WRITERS: Mapping[str, Callable[..., bytes]] = {
 }
 
 
-# -- SVG ---------------------------------------------------------------------------------------------------------
-
-
 def _spoken(document: str, title: str, description: str) -> str:
     """Give the document a title and a description, for those who hear it."""
     document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
@@ -182,8 +187,16 @@ def _inline(document: str) -> str:
 
 
 def _dark_rules() -> str:
-    pairs = [(LIGHT.paper, DARK.paper), (LIGHT.ink, DARK.ink), (LIGHT.quiet, DARK.quiet), (LIGHT.grid, DARK.grid)]
-    pairs += [*zip(LIGHT.lines, DARK.lines, strict=True), *zip(LIGHT.tints, DARK.tints, strict=True)]
+    pairs = [
+        (LIGHT.paper, DARK.paper),
+        (LIGHT.ink, DARK.ink),
+        (LIGHT.quiet, DARK.quiet),
+        (LIGHT.grid, DARK.grid),
+    ]
+    pairs += [
+        *zip(LIGHT.lines, DARK.lines, strict=True),
+        *zip(LIGHT.tints, DARK.tints, strict=True),
+    ]
     rules = (
         f'svg [style*="{kind}: {light}"]{{{kind}:{dark} !important}}'
         for light, dark in pairs
@@ -191,8 +204,6 @@ def _dark_rules() -> str:
     )
     return f"@media (prefers-color-scheme: dark){{{''.join(rules)}}}"
 
-
-# -- page --------------------------------------------------------------------------------------------------------
 
 _STYLE = f"""
 :root {{ color-scheme: light dark; --paper: {LIGHT.paper}; --ink: {LIGHT.ink}; --quiet: {LIGHT.quiet};
@@ -248,14 +259,23 @@ def _title(scene: View) -> str:
 
 def _phases_table(scene: View) -> str:
     rows = [
-        [line.label, phase.name, count(phase.start), count(phase.stop or scene.stop), number(first), number(last)]
+        [
+            line.label,
+            phase.name,
+            count(phase.start),
+            count(phase.stop or scene.stop),
+            number(first),
+            number(last),
+        ]
         for line in scene.lines
         for phase, first, last in _ends(line)
     ]
     if not rows:
         return "<p>No phase has a name.</p>"
     caption = f"Named stretches, in {scene.clock}; the last of each is the one before “to”."
-    return _table(caption, ["target", "phase", "from", "to", "value from", "value to"], rows, numbers_from=2)
+    return _table(
+        caption, ["target", "phase", "from", "to", "value from", "value to"], rows, numbers_from=2
+    )
 
 
 def _ends(line: Line) -> list[tuple[Phase, float, float]]:
@@ -269,7 +289,8 @@ def _values_table(scene: View) -> str:
     moments = table_of(scene, on_the_way=(round(scene.stop * tenth / 10) for tenth in range(11)))
     labels = [line.label for line in scene.lines]
     rows = [
-        [count(moment.step), moment.what, *(number(moment.values[label], 6) for label in labels)] for moment in moments
+        [count(moment.step), moment.what, *(number(moment.values[label], 6) for label in labels)]
+        for moment in moments
     ]
     caption = "Where something happens, and every tenth of the way; beside step k stands what update k uses."
     return _table(caption, ["step", "what happens", *labels], rows, numbers_from=2)
@@ -277,7 +298,10 @@ def _values_table(scene: View) -> str:
 
 def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
     kinds = (' class="number"' if index >= numbers_from else "" for index in range(len(heads)))
-    head = "".join(f'<th scope="col"{kind}>{markup(text)}</th>' for kind, text in zip(kinds, heads, strict=True))
+    head = "".join(
+        f'<th scope="col"{kind}>{markup(text)}</th>'
+        for kind, text in zip(kinds, heads, strict=True)
+    )
     body = "\n".join(f"<tr>{_cells(row, numbers_from)}</tr>" for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="group" aria-label="{markup(caption)}">\n'
@@ -289,4 +313,6 @@ def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_fr
 def _cells(row: list[str], numbers_from: int) -> str:
     first = f'<th scope="row">{markup(row[0])}</th>'
     kinds = (' class="number"' if index >= numbers_from else "" for index in range(1, len(row)))
-    return first + "".join(f"<td{kind}>{markup(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True))
+    return first + "".join(
+        f"<td{kind}>{markup(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True)
+    )

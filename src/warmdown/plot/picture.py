@@ -69,7 +69,12 @@ def figure(
         >>> [axes.get_title(loc="left") for axes in picture.axes]
         ['learning rate']
     """
-    return drawn(view(plan, run=run, record=record, groups=groups), log=log, look=DARK if dark else LIGHT, title=title)
+    return drawn(
+        view(plan, run=run, record=record, groups=groups),
+        log=log,
+        look=DARK if dark else LIGHT,
+        title=title,
+    )
 
 
 def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float = _WIDTH) -> Figure:
@@ -90,9 +95,13 @@ def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float =
     if title:
         title = printable(title, as_line=True)
         high = 1 - 0.12 / sheet.height
-        picture.text(_LEFT / width, high, title, va="top", color=look.ink, fontsize=12, weight="bold")
+        picture.text(
+            _LEFT / width, high, title, va="top", color=look.ink, fontsize=12, weight="bold"
+        )
     for row, note in enumerate(scene.notes):
-        picture.text(_LEFT / width, (0.06 + 0.15 * row) / sheet.height, note, color=look.quiet, fontsize=8)
+        picture.text(
+            _LEFT / width, (0.06 + 0.15 * row) / sheet.height, note, color=look.quiet, fontsize=8
+        )
     for text in picture.findobj(Text):
         text.set_parse_math(False)  # a name with two dollars is a name, not a formula
     return picture
@@ -107,13 +116,17 @@ class _Sheet:
         self.right = 0.25 + _CHARACTER * max(map(len, labels))
         self.plot_width = width - _LEFT - self.right
         usual = _PLOT_HEIGHT if len(scene.panels) == 1 else _PLOT_HEIGHT_OF_MANY
-        self.plot_height = min(max(usual, _LABEL * max(len(panel.lines) for panel in scene.panels)), _TALLEST)
+        self.plot_height = min(
+            max(usual, _LABEL * max(len(panel.lines) for panel in scene.panels)), _TALLEST
+        )
         self.rows = [self._rows_of(panel.phases, scene.stop) for panel in scene.panels]
         self.heads = [0.36 + _ROW * rows for rows in self.rows]
         self.top = 0.38 if title else 0.06
         self.foot = _BOTTOM + 0.17 * len(scene.notes)
         between = 0.3 * (len(scene.panels) - 1)
-        self.height = self.top + sum(self.heads) + self.plot_height * len(scene.panels) + between + self.foot
+        self.height = (
+            self.top + sum(self.heads) + self.plot_height * len(scene.panels) + between + self.foot
+        )
 
     def boxes(self) -> list[tuple[float, float, float, float]]:
         """Return left, bottom, width and height of each panel, as shares of the paper."""
@@ -121,7 +134,12 @@ class _Sheet:
         for head in self.heads:
             below -= head + self.plot_height
             found.append(
-                (_LEFT / self.width, below / self.height, self.plot_width / self.width, self.plot_height / self.height)
+                (
+                    _LEFT / self.width,
+                    below / self.height,
+                    self.plot_width / self.width,
+                    self.plot_height / self.height,
+                )
             )
             below -= 0.3
         return found
@@ -129,7 +147,10 @@ class _Sheet:
     def names(self, phases: tuple[Phase, ...], stop: int) -> list[int | None]:
         """Return the row of each phase's name above its panel, the lowest first."""
         starts = [phase.start / max(stop, 1) * self.plot_width for phase in phases]
-        names = [(start, 0.11 + _CHARACTER * len(phase.name)) for start, phase in zip(starts, phases, strict=True)]
+        names = [
+            (start, 0.11 + _CHARACTER * len(phase.name))
+            for start, phase in zip(starts, phases, strict=True)
+        ]
         return placed(names, 3, self.plot_width + self.right)
 
     def _rows_of(self, phases: tuple[Phase, ...], stop: int) -> int:
@@ -152,7 +173,9 @@ def _frame(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, look: Look) -> 
     axes.set_facecolor(look.paper)
     axes.set_xlim(0, max(scene.stop, 1))
     rows = sheet.rows[scene.panels.index(panel)]
-    axes.set_title(panel.unit, loc="left", color=look.ink, fontsize=10, weight="bold", pad=6 + 72 * _ROW * rows)
+    axes.set_title(
+        panel.unit, loc="left", color=look.ink, fontsize=10, weight="bold", pad=6 + 72 * _ROW * rows
+    )
     ticks = linear_ticks(0, max(scene.stop, 1), 9)
     axes.set_xticks(ticks, [short_count(tick) for tick in ticks])
     axes.tick_params(colors=look.quiet, labelsize=8.5, length=3, color=look.grid)
@@ -165,7 +188,13 @@ def _phases(axes: Axes, phases: tuple[Phase, ...], stop: int, sheet: _Sheet, loo
     for place, (phase, row) in enumerate(zip(phases, sheet.names(phases, stop), strict=True)):
         if len(phases) <= MANY_PHASES:
             end = stop if phase.stop is None else phase.stop
-            axes.axvspan(phase.start, end, facecolor=tint_of(phase.name, place, look), edgecolor="none", zorder=0)
+            axes.axvspan(
+                phase.start,
+                end,
+                facecolor=tint_of(phase.name, place, look),
+                edgecolor="none",
+                zorder=0,
+            )
             axes.axvline(phase.start, color=look.grid, linewidth=0.8, zorder=1)
         if row is not None:
             _name(axes, phase, row, sheet, look)
@@ -186,7 +215,10 @@ def _name(axes: Axes, phase: Phase, row: int, sheet: _Sheet, look: Look) -> None
 def _marks(axes: Axes, scene: View, sheet: _Sheet, look: Look, *, named: bool) -> None:
     """Draw what happened; the first panel says what it was."""
     marks = sorted(scene.marks, key=lambda mark: mark.step)
-    spans = [(mark.step / max(scene.stop, 1) * sheet.plot_width, 0.1 + _CHARACTER * len(mark.text)) for mark in marks]
+    spans = [
+        (mark.step / max(scene.stop, 1) * sheet.plot_width, 0.1 + _CHARACTER * len(mark.text))
+        for mark in marks
+    ]
     for mark, row in zip(marks, placed(spans, 4, sheet.plot_width), strict=True):
         axes.axvline(mark.step, color=look.quiet, linewidth=0.8, linestyle=(0, (2, 2)), zorder=2)
         if named and row is not None:
@@ -216,7 +248,9 @@ def _values_axis(axes: Axes, panel: Panel, floor: float | None, sheet: _Sheet, l
     axes.set_axisbelow(True)
 
 
-def _line(axes: Axes, line: Line, index: int, floor: float | None, look: Look, *, dots: bool) -> None:
+def _line(
+    axes: Axes, line: Line, index: int, floor: float | None, look: Look, *, dots: bool
+) -> None:
     colour = look.lines[index % len(look.lines)]
     values = line.values if floor is None else np.where(line.values > 0, line.values, np.nan)
     style: dict[str, Any] = {
@@ -230,7 +264,14 @@ def _line(axes: Axes, line: Line, index: int, floor: float | None, look: Look, *
         style["linewidth"] = 0.8
     if line.is_stepped:
         style["drawstyle"] = "steps-post"
-    axes.plot(line.steps, values, zorder=3 + index / 100, solid_capstyle="round", label=line.label, **style)
+    axes.plot(
+        line.steps,
+        values,
+        zorder=3 + index / 100,
+        solid_capstyle="round",
+        label=line.label,
+        **style,
+    )
     if dots and line.value is not None and line.phases:
         borders = np.asarray([float(phase.start) for phase in line.phases if phase.start])
         if 0 < borders.size <= 12:
@@ -254,9 +295,13 @@ def _end_labels(axes: Axes, panel: Panel, sheet: _Sheet, floor: float | None, lo
     if floor is None:
         shares = [(height - low) / (high - low) for height in heights]
     else:
-        shares = [float(np.log(max(height, floor) / low) / np.log(high / low)) for height in heights]
+        shares = [
+            float(np.log(max(height, floor) / low) / np.log(high / low)) for height in heights
+        ]
     room = int(sheet.plot_height / _LABEL)
-    rising = sorted(range(len(shares)), key=lambda index: (shares[index], np.mean(panel.lines[index].values)))
+    rising = sorted(
+        range(len(shares)), key=lambda index: (shares[index], np.mean(panel.lines[index].values))
+    )
     named = rising[:: -(-len(shares) // room)]
     apart = _apart([shares[index] for index in named], _LABEL / sheet.plot_height)
     for index, share in zip(named, apart, strict=True):

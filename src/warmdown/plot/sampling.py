@@ -22,12 +22,14 @@ _CLOSE_LOOK = 200_000
 _GOLDEN = 0.618_033_988_749_895
 
 
-def sample(value: Function, stop: int, borders: Iterable[int] = (), points: int = POINTS) -> tuple[Array, Array]:
+def sample(
+    value: Function, stop: int, borders: Iterable[int] = (), points: int = POINTS
+) -> tuple[Array, Array]:
     """Return steps from 0 to ``stop`` and the values there.
 
-    The borders and the steps before them are always among the steps. A schedule that moves between the points, such as
-    one with many restarts, is looked at closely and shown by its lowest and highest value in each column, because a
-    coarse look would show waves that are not there.
+    The borders and the steps before them are always among the steps. A schedule that moves between
+    the points, such as one with many restarts, is looked at closely and shown by its lowest and
+    highest value in each column, because a coarse look would show waves that are not there.
 
     Args:
         value: The schedule, as a function of an array of steps.
@@ -51,7 +53,9 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
     """Return the lowest and the highest point of each of ``points / 2`` columns, with both ends."""
     if steps.size <= points:
         return steps, values
-    starts = np.unique(np.searchsorted(steps, np.linspace(steps[0], steps[-1], points // 2, endpoint=False)))
+    starts = np.unique(
+        np.searchsorted(steps, np.linspace(steps[0], steps[-1], points // 2, endpoint=False))
+    )
     column = np.repeat(np.arange(starts.size), np.diff(np.append(starts, steps.size)))
     by_height = np.lexsort((values, column))
     ends = np.append(starts[1:], steps.size) - 1
@@ -60,7 +64,9 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
 
 
 def _grid(stop: int, borders: Iterable[int], points: int) -> Array:
-    marks = np.array([mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64)
+    marks = np.array(
+        [mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64
+    )
     inside = marks[(marks >= 0) & (marks <= stop)]
     return np.unique(np.concatenate([np.rint(np.linspace(0, stop, points)), inside]))
 

@@ -36,7 +36,11 @@ class Moment:
 
 
 def summary(
-    plan: Drawable, *, run: Run | None = None, record: Record | None = None, groups: Groups | None = None
+    plan: Drawable,
+    *,
+    run: Run | None = None,
+    record: Record | None = None,
+    groups: Groups | None = None,
 ) -> str:
     """Return what a picture shows, in plain sentences, one paragraph a line.
 
@@ -59,7 +63,11 @@ def summary(
 
 
 def table(
-    plan: Drawable, *, run: Run | None = None, record: Record | None = None, groups: Groups | None = None
+    plan: Drawable,
+    *,
+    run: Run | None = None,
+    record: Record | None = None,
+    groups: Groups | None = None,
 ) -> list[Moment]:
     """Return the steps where something happens: phases, extremes, changes, the last update, the end.
 
@@ -83,7 +91,10 @@ def table(
 
 def summary_of(scene: View) -> str:
     """Return :func:`summary` of a view."""
-    paragraphs = [_recorded(line, scene) if line.is_recorded else _planned(line, scene) for line in scene.lines]
+    paragraphs = [
+        _recorded(line, scene) if line.is_recorded else _planned(line, scene)
+        for line in scene.lines
+    ]
     return "\n\n".join([*paragraphs, *scene.notes])
 
 
@@ -98,7 +109,9 @@ def table_of(scene: View, on_the_way: Iterable[int] = ()) -> list[Moment]:
     for mark in scene.marks:
         told.setdefault(mark.step, []).append(mark.text)
     return [
-        Moment(step, ", ".join(told[step]), {line.label: value_at(line, step) for line in scene.lines})
+        Moment(
+            step, ", ".join(told[step]), {line.label: value_at(line, step) for line in scene.lines}
+        )
         for step in sorted(told)
     ]
 
@@ -111,11 +124,15 @@ def value_at(line: Line, step: int) -> float:
     return float(line.values[before]) if before >= 0 else float("nan")
 
 
-# -- sentences ---------------------------------------------------------------------------------------------------
-
-
 def _planned(line: Line, scene: View) -> str:
-    return " ".join([f"{line.label} {_course(line, scene)}", *_last_update(line), *_told_phases(line), *_area(line)])
+    return " ".join(
+        [
+            f"{line.label} {_course(line, scene)}",
+            *_last_update(line),
+            *_told_phases(line),
+            *_area(line),
+        ]
+    )
 
 
 def _course(line: Line, scene: View) -> str:
@@ -133,9 +150,12 @@ def _course(line: Line, scene: View) -> str:
         reached = count(line.steps[int(np.argmax(values == last))])
         stays = "" if reached == end else f", and stays there to the end ({unit} {end})"
         return (
-            f"{'rises' if last > first else 'falls'} from {number(first)} to {number(last)} ({unit} {reached}){stays}."
+            f"{'rises' if last > first else 'falls'} from {number(first)} to {number(last)} "
+            f"({unit} {reached}){stays}."
         )
-    return f"starts at {number(first)}, {', '.join(turns)} and ends at {number(last)} ({unit} {end})."
+    return (
+        f"starts at {number(first)}, {', '.join(turns)} and ends at {number(last)} ({unit} {end})."
+    )
 
 
 def _where(line: Line, there: Array, unit: str) -> str:
@@ -152,14 +172,19 @@ def _where(line: Line, there: Array, unit: str) -> str:
 def _last_update(line: Line) -> list[str]:
     if np.ptp(line.values) == 0 or line.stop < 1:
         return []
-    return [f"The last update, {count(line.stop - 1)}, uses {number(value_at(line, line.stop - 1))}."]
+    return [
+        f"The last update, {count(line.stop - 1)}, uses {number(value_at(line, line.stop - 1))}."
+    ]
 
 
 def _told_phases(line: Line) -> list[str]:
     if len(line.phases) < 2:
         return []
     shown = line.phases if len(line.phases) <= 12 else (*line.phases[:3], *line.phases[-1:])
-    told = [f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})" for phase in shown]
+    told = [
+        f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})"
+        for phase in shown
+    ]
     if shown is not line.phases:
         told.insert(3, f"{len(line.phases) - 4} more")
     return [f"Phases: {', '.join(told)}."]
@@ -178,7 +203,8 @@ def _recorded(line: Line, scene: View) -> str:
     unit = scene.clock.removesuffix("s")
     low, high = int(np.argmin(values)), int(np.argmax(values))
     told = (
-        f"{line.label} went from {number(values[0])} ({unit} {count(steps[0])}) to {number(values[-1])} "
+        f"{line.label} went from {number(values[0])} ({unit} {count(steps[0])}) to "
+        f"{number(values[-1])} "
         f"({unit} {count(steps[-1])}); lowest {number(values[low])} at {count(steps[low])}, "
         f"highest {number(values[high])} at {count(steps[high])}."
     )
@@ -196,16 +222,18 @@ def _difference(line: Line, scene: View) -> list[str]:
     worst = int(np.argmax(gaps))
     if gaps[worst] <= 1e-12 * float(np.max(np.abs(line.values))):
         return ["It followed the plan."]
-    return [f"It differs from the plan by up to {number(gaps[worst])}, at {count(line.steps[worst])}."]
-
-
-# -- steps -------------------------------------------------------------------------------------------------------
+    return [
+        f"It differs from the plan by up to {number(gaps[worst])}, at {count(line.steps[worst])}."
+    ]
 
 
 def _happenings(line: Line) -> list[tuple[int, str]]:
     if line.value is None:
         return [(int(line.steps[0]), "first recorded"), (int(line.steps[-1]), "last recorded")]
-    found = [(0, "start"), *((phase.start, f"{phase.name} begins") for phase in line.phases[1:MANY_PHASES])]
+    found = [
+        (0, "start"),
+        *((phase.start, f"{phase.name} begins") for phase in line.phases[1:MANY_PHASES]),
+    ]
     found += [(step, "changes") for step in _changes(line.value, line.steps, line.values)]
     found += _extremes(line)
     return [*found, (max(line.stop - 1, 0), "last update"), (line.stop, "end")]

@@ -19,7 +19,14 @@ from warmdown.run import Run
 from warmdown.schedules import Phase, Schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_COLOURS = ("bright_blue", "bright_yellow", "bright_magenta", "bright_green", "bright_cyan", "bright_red")
+_COLOURS = (
+    "bright_blue",
+    "bright_yellow",
+    "bright_magenta",
+    "bright_green",
+    "bright_cyan",
+    "bright_red",
+)
 _BLANK = " \u2800"
 """Characters without ink: the space, and braille without a dot."""
 _GUTTER = 10
@@ -49,8 +56,8 @@ def terminal(
         log: Whether values stand on a logarithmic axis.
         record: What was really written, drawn beside the plan.
         groups: Base values of each parameter group.
-        colour: Whether to write colours, where standard output is a terminal (or ``FORCE_COLOR`` says so) and
-            ``NO_COLOR`` is not set.
+        colour: Whether to write colours, where standard output is a terminal (or ``FORCE_COLOR``
+            says so) and ``NO_COLOR`` is not set.
 
     Example:
         >>> from warmdown import Linear, Run
@@ -68,7 +75,9 @@ def terminal(
     scene = view(plan, run=run, record=record, groups=groups, points=columns * 4)
     rows = max(height or max(6, 15 - 3 * len(scene.panels)), 4)
     drawn = (_panel(panel, scene, columns, rows, log=log, colour=colour) for panel in scene.panels)
-    return "\n\n".join(["\n".join(lines) for lines in drawn] + ["\n".join(scene.notes)] * bool(scene.notes))
+    return "\n\n".join(
+        ["\n".join(lines) for lines in drawn] + ["\n".join(scene.notes)] * bool(scene.notes)
+    )
 
 
 def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
@@ -83,7 +92,11 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
         >>> sparkline(Linear(start=0.0, end=1.0, steps="20%") >> Cosine(), width=16)
         '▁▃▆███▇▆▅▄▄▃▂▁▁▁'
     """
-    values = _schedule_values(given, width) if isinstance(given, Schedule) else np.asarray(list(given), dtype=float)
+    values = (
+        _schedule_values(given, width)
+        if isinstance(given, Schedule)
+        else np.asarray(list(given), dtype=float)
+    )
     if values.size == 0:
         return ""
     values = np.interp(np.linspace(0, values.size - 1, width), np.arange(values.size), values)
@@ -97,16 +110,21 @@ def _schedule_values(schedule: Schedule, width: int) -> Array:
     return np.interp(np.linspace(0, line.stop, width), line.steps, line.values)
 
 
-# -- one panel ---------------------------------------------------------------------------------------------------
-
-
-def _panel(panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool) -> list[str]:
+def _panel(
+    panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
+) -> list[str]:
     scale = _Scale.of(panel, log=log or panel.is_read_by_its_decades)
     head = f"{panel.unit}{' (logarithmic)' if scale.log else ''} over {count(scene.stop)} {scene.clock}"
     body = _curves(panel, scene, scale, columns, rows, colour=colour)
     beside = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in _beside(scale, rows)]
     drawn = [label + line for label, line in zip(beside, body, strict=True)]
-    return [head, *drawn, *_below(scene, columns), *_names(panel.phases, scene.stop, columns), *_legend(panel, colour)]
+    return [
+        head,
+        *drawn,
+        *_below(scene, columns),
+        *_names(panel.phases, scene.stop, columns),
+        *_legend(panel, colour),
+    ]
 
 
 class _Scale:
@@ -136,10 +154,15 @@ class _Scale:
     def ticks(self, at_most: int) -> list[tuple[float, str]]:
         if not self.log:
             return [(tick, number(tick)) for tick in linear_ticks(self.low, self.high, at_most)]
-        return [(float(np.log10(tick)), number(tick)) for tick in log_ticks(10.0**self.low, 10.0**self.high)]
+        return [
+            (float(np.log10(tick)), number(tick))
+            for tick in log_ticks(10.0**self.low, 10.0**self.high)
+        ]
 
 
-def _curves(panel: Panel, scene: View, scale: _Scale, columns: int, rows: int, *, colour: bool) -> list[str]:
+def _curves(
+    panel: Panel, scene: View, scale: _Scale, columns: int, rows: int, *, colour: bool
+) -> list[str]:
     from plotille import Canvas
 
     right = max(scene.stop, 1) * (1 + 1 / (4 * columns))
@@ -159,7 +182,10 @@ def _curves(panel: Panel, scene: View, scale: _Scale, columns: int, rows: int, *
 def _beside(scale: _Scale, rows: int) -> list[str]:
     """Return the text left of each row, from the top."""
     labels = [""] * rows
-    for height, text in [*scale.ends(), *scale.ticks(rows // 2 + 1)]:  # a round number before an end
+    for height, text in [
+        *scale.ends(),
+        *scale.ticks(rows // 2 + 1),
+    ]:  # a round number before an end
         row = int((height - scale.low) / (scale.top - scale.low) * rows)
         labels[rows - 1 - min(row, rows - 1)] = text
     return labels
@@ -181,7 +207,9 @@ def _names(phases: tuple[Phase, ...], stop: int, columns: int) -> list[str]:
     """Return the names of the phases, each below its first step."""
     starts = [int(phase.start / max(stop, 1) * columns) for phase in phases]
     names = [f"│{phase.name}" for phase in phases]
-    rows = placed([(start, len(name) + 1) for start, name in zip(starts, names, strict=True)], 2, columns + 1)
+    rows = placed(
+        [(start, len(name) + 1) for start, name in zip(starts, names, strict=True)], 2, columns + 1
+    )
     lines = [[" "] * (columns + _GUTTER) for _ in range(2)]
     for start, name, row in zip(starts, names, rows, strict=True):
         if row is not None:
@@ -195,9 +223,15 @@ def _legend(panel: Panel, colour: bool) -> list[str]:
         return []
     from plotille import color
 
-    named = ((_letter(index), line, _COLOURS[index % len(_COLOURS)]) for index, line in enumerate(panel.lines))
+    named = (
+        (_letter(index), line, _COLOURS[index % len(_COLOURS)])
+        for index, line in enumerate(panel.lines)
+    )
     left = " " * (_GUTTER + 2)
-    return [left + color(f"{letter} {line.label}", fg=ink, no_color=not colour) for letter, line, ink in named]
+    return [
+        left + color(f"{letter} {line.label}", fg=ink, no_color=not colour)
+        for letter, line, ink in named
+    ]
 
 
 def _letter(index: int) -> str:

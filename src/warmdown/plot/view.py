@@ -21,7 +21,9 @@ from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
 
-Drawable: TypeAlias = "Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
+Drawable: TypeAlias = (
+    "Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
+)
 """What can be drawn: a plan, a schedule (it drives ``lr``), a record, or several of them by name."""
 
 _UNITS = {
@@ -105,7 +107,9 @@ class Panel:
     @property
     def is_read_by_its_decades(self) -> bool:
         """Whether it belongs on a logarithmic axis: a recorded loss that falls to less than a thirtieth."""
-        values = np.concatenate([line.values for line in self.lines if line.is_recorded] or [np.zeros(1)])
+        values = np.concatenate(
+            [line.values for line in self.lines if line.is_recorded] or [np.zeros(1)]
+        )
         return self.unit == "loss" and bool(0 < np.min(values) < np.max(values) / 30)
 
     @property
@@ -171,7 +175,13 @@ def view(
     if not found.lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
     stop = max(line.stop for line in found.lines)
-    return View(_panels(found.lines), stop, found.clock, tuple(found.marks), tuple(dict.fromkeys(found.notes)))
+    return View(
+        _panels(found.lines),
+        stop,
+        found.clock,
+        tuple(found.marks),
+        tuple(dict.fromkeys(found.notes)),
+    )
 
 
 @dataclass
@@ -184,7 +194,13 @@ class _Found:
     clock: str
 
     def add_plan(
-        self, plan: Plan, name: str, run: Run | None, record: Record | None, groups: Groups | None, points: int
+        self,
+        plan: Plan,
+        name: str,
+        run: Run | None,
+        record: Record | None,
+        groups: Groups | None,
+        points: int,
     ) -> None:
         """Take in every number that a plan drives."""
         settled, note = _settled(plan, run)
@@ -198,7 +214,9 @@ class _Found:
         """Take in every number that was recorded, and what happened."""
         phases = _recorded_phases(record)
         for target in record.targets():
-            steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
+            steps, values = (
+                np.asarray(column, dtype=np.float64) for column in record.curve(target)
+            )
             finite = np.abs(values) <= _LARGEST
             if not finite.all():
                 first = count(steps[int(np.argmin(finite))])
@@ -206,8 +224,14 @@ class _Found:
                 self.notes.append(f"{_word(target)}: not finite {lost} times, first at {first}.")
             if target != "phase" and finite.any():
                 label = self._recorded_label(target, name)
-                self.lines.append(_recorded_line(label, target, steps[finite], values[finite], phases, points))
-        reasons = (Mark(row.step, _word(row.reason)) for row in record if row.reason and row.target != "phase")
+                self.lines.append(
+                    _recorded_line(label, target, steps[finite], values[finite], phases, points)
+                )
+        reasons = (
+            Mark(row.step, _word(row.reason))
+            for row in record
+            if row.reason and row.target != "phase"
+        )
         self.marks += dict.fromkeys(reasons)
 
     def _recorded_label(self, target: str, name: str) -> str:
@@ -215,9 +239,6 @@ class _Found:
         if name == "recorded":
             return f"{target} (recorded)" if target.split("/")[0] in planned else target
         return f"{name}: {target}" if name else target
-
-
-# -- what was given ----------------------------------------------------------------------------------------------
 
 
 def _by_name(given: Any) -> dict[str, Plan | Record]:
@@ -228,7 +249,9 @@ def _by_name(given: Any) -> dict[str, Plan | Record]:
         return {"": _plan(given)}
     if _are_targets(given):
         return {"": Plan.of(**given)}
-    return {str(name): one if isinstance(one, Record) else _plan(one) for name, one in given.items()}
+    return {
+        str(name): one if isinstance(one, Record) else _plan(one) for name, one in given.items()
+    }
 
 
 def _plan(given: Any) -> Plan:
@@ -237,13 +260,16 @@ def _plan(given: Any) -> Plan:
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
     raise ScheduleError(
-        f"plot({type(given).__name__}): not something to draw. Give a plan, a schedule, a record, or a dict of them."
+        f"plot({type(given).__name__}): not something to draw. Give a plan, a schedule, a record, "
+        f"or a dict of them."
     )
 
 
 def _are_targets(given: Mapping[str, Any]) -> bool:
     """Whether the names are fields to be driven, and not names of candidates to compare."""
-    named = any(name in _UNITS or isinstance(one, Scale | Set | Mapping) for name, one in given.items())
+    named = any(
+        name in _UNITS or isinstance(one, Scale | Set | Mapping) for name, one in given.items()
+    )
     return named and not any(isinstance(one, Plan | Record) for one in given.values())
 
 
@@ -274,12 +300,13 @@ def _times(schedule: Schedule) -> Iterable[int]:
     for field in fields(schedule):
         value = getattr(schedule, field.name)
         if field.name in _TIMES:
-            yield from (time for time in (value if isinstance(value, tuple) else (value,)) if isinstance(time, int))
+            yield from (
+                time
+                for time in (value if isinstance(value, tuple) else (value,))
+                if isinstance(time, int)
+            )
     for part in schedule.parts():
         yield from _times(part)
-
-
-# -- lines -------------------------------------------------------------------------------------------------------
 
 
 def _planned(plan: Plan, name: str, bases: Groups | None, points: int) -> list[Line]:
@@ -305,7 +332,8 @@ def _planned_line(label: str, target: Target, base: float | None, stop: int, poi
     beyond = np.flatnonzero(~(np.abs(values) <= _LARGEST))
     if beyond.size:
         raise ScheduleError(
-            f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too large to draw. "
+            f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too "
+            f"large to draw. "
             "Give it smaller parameters."
         )
     return Line(_word(label), _word(unit), steps, values, phases, value, stop)
@@ -320,7 +348,9 @@ def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
     """Return the phases inside the run, and the stretch after the last one."""
     told = target.rule.schedules()[0].phases()
     ended = [
-        Phase(_word(p.name), p.start, stop if p.stop is None else min(p.stop, stop)) for p in told if p.start < stop
+        Phase(_word(p.name), p.start, stop if p.stop is None else min(p.stop, stop))
+        for p in told
+        if p.start < stop
     ]
     last = max((phase.stop or 0 for phase in ended), default=0)
     held = [Phase("held", last, stop)] if last < stop and ended else []
@@ -332,15 +362,28 @@ def _recorded_line(
 ) -> Line:
     order = np.argsort(steps, kind="stable")
     steps, values = thinned(steps[order], values[order], points)
-    return Line(_word(label), _word(unit_of(target.split("/")[0])), steps, values, phases, None, int(steps[-1]))
+    return Line(
+        _word(label),
+        _word(unit_of(target.split("/")[0])),
+        steps,
+        values,
+        phases,
+        None,
+        int(steps[-1]),
+    )
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
     """Return the phases that the rows called ``phase`` name, each up to the next."""
     named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
-    begun = [row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]]
+    begun = [
+        row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]
+    ]
     end = max((row.step for row in record), default=0)
-    return tuple(Phase(_word(name), start, stop) for (start, name), (stop, _) in pairwise([*begun, (end, "")]))
+    return tuple(
+        Phase(_word(name), start, stop)
+        for (start, name), (stop, _) in pairwise([*begun, (end, "")])
+    )
 
 
 def _word(text: str) -> str:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Call", "Phase", "Schedule", "Steps", "Values", "has_open_length", "kinds", "measured", "namespace", "place"]
+__all__ = [
+    "Call",
+    "Phase",
+    "Schedule",
+    "Steps",
+    "Values",
+    "has_open_length",
+    "kinds",
+    "measured",
+    "namespace",
+    "place",
+]
 
 import re
 import sys
@@ -75,14 +86,16 @@ class Schedule(ABC):
         """Return the value that update ``step`` uses, ``step = 0, 1, 2 …``.
 
         Args:
-            step: A number gives a float. An array of NumPy, torch or JAX gives its own kind back. Before step 0
-                the value of step 0 holds, past the end the end value.
+            step: A number gives a float. An array of NumPy, torch or JAX gives its own kind back.
+                Before step 0 the value of step 0 holds, past the end the end value.
 
         Raises:
             ScheduleError: A length such as ``"5%"`` is still open: call ``over(run)`` first.
         """
         if not self._is_ready:
-            raise ScheduleError(f"{self!r}: its lengths are still open. Call .over(Run(total_steps=…)) first.")
+            raise ScheduleError(
+                f"{self!r}: its lengths are still open. Call .over(Run(total_steps=…)) first."
+            )
         if isinstance(step, int | float):
             return float(self.evaluate(np.float64(step), np))
         steps, xp = namespace(step)
@@ -99,7 +112,9 @@ class Schedule(ABC):
     @property
     def is_resolved(self) -> bool:
         """Whether every length is a number, so that the schedule can be called."""
-        return not isinstance(getattr(self, "steps", 0), str) and all(part.is_resolved for part in self.parts())
+        return not isinstance(getattr(self, "steps", 0), str) and all(
+            part.is_resolved for part in self.parts()
+        )
 
     def over(self, run: Run) -> Self:
         """Return the same schedule with every open length measured on ``run``.
@@ -150,11 +165,11 @@ class Schedule(ABC):
 
     def _repr_html_(self) -> str | None:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        from warmdown import plot  # through the door: pictures are of a higher floor, and only notebooks ask
+        from warmdown import (
+            plot,
+        )  # through the door: pictures are of a higher floor, and only notebooks ask
 
         return plot.notebook(self)
-
-    # -- composition: each verb wraps, none changes; compositions are schedules, so they load when first used ----
 
     def __rshift__(self, after: Schedule) -> Chain:
         """Return ``a >> b``: b runs after a, and b's clock starts at the seam."""
@@ -236,12 +251,15 @@ class Schedule(ABC):
 
         return Noisy(of=self, spread=spread, seed=seed, every=every)
 
-    def repeat(self, times: int | None = None, *, decay: float | Schedule = 1.0, grow: float = 1.0) -> Repeat:
+    def repeat(
+        self, times: int | None = None, *, decay: float | Schedule = 1.0, grow: float = 1.0
+    ) -> Repeat:
         """Return this schedule again and again, ``times`` or without end.
 
         Args:
             times: Number of cycles, or ``None`` for no end.
-            decay: Factor on the height of each further cycle, or a schedule over the cycle's number.
+            decay: Factor on the height of each further cycle, or a schedule over the cycle's
+                number.
             grow: Factor on the length of each further cycle.
         """
         from warmdown.schedules.cycles import Repeat
@@ -252,8 +270,6 @@ class Schedule(ABC):
     def _is_ready(self) -> bool:
         """``is_resolved``, worked out once: a value does not change."""
         return self.is_resolved
-
-    # -- how lengths are found: overridden by compositions -----------------------------------------------------
 
     def _requested_length(self, run: Run) -> int | None:
         """Return the length this schedule asks for, or ``None`` when it takes what is left."""
@@ -274,9 +290,14 @@ class Schedule(ABC):
 
     def _fit(self, claim: int | None, available: int | None) -> int:
         if claim is None and available is None:
-            raise ScheduleError(f"{self!r}: 'rest' of what? Give the run a length: Run(total_steps=…).")
+            raise ScheduleError(
+                f"{self!r}: 'rest' of what? Give the run a length: Run(total_steps=…)."
+            )
         if claim is not None and available is not None and claim > available:
-            raise ScheduleError(f"{self!r}: {claim} steps do not fit into the {available} that are left. Shorten it.")
+            raise ScheduleError(
+                f"{self!r}: {claim} steps do not fit into the {available} that are "
+                f"left. Shorten it."
+            )
         return available if claim is None else claim  # type: ignore[return-value]
 
     def _direction(self) -> str:
@@ -297,10 +318,9 @@ class Schedule(ABC):
         """Refuse at the door what cannot be a schedule; give every number its own type."""
         for field in fields(self):
             if check := DOORS.get(str(field.type)):
-                object.__setattr__(self, field.name, check(self, field.name, getattr(self, field.name)))
-
-
-# -- names -------------------------------------------------------------------------------------------------------
+                object.__setattr__(
+                    self, field.name, check(self, field.name, getattr(self, field.name))
+                )
 
 
 def kind_of(schedule: type[Schedule]) -> str:
@@ -310,10 +330,11 @@ def kind_of(schedule: type[Schedule]) -> str:
 
 def kinds() -> Mapping[str, type[Schedule]]:
     """Return every schedule class of warmdown by its word."""
-    return {kind_of(known): known for known in Schedule.__subclasses__() if known.__module__.startswith("warmdown.")}
-
-
-# -- arrays ------------------------------------------------------------------------------------------------------
+    return {
+        kind_of(known): known
+        for known in Schedule.__subclasses__()
+        if known.__module__.startswith("warmdown.")
+    }
 
 
 def namespace(step: Steps) -> tuple[Steps, Namespace]:
@@ -325,7 +346,11 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
     xp = array_namespace(step)
     if xp.isdtype(step.dtype, "real floating"):
         return step, xp
-    wide = "torch" in sys.modules and isinstance(step, sys.modules["torch"].Tensor) and step.device.type != "mps"
+    wide = (
+        "torch" in sys.modules
+        and isinstance(step, sys.modules["torch"].Tensor)
+        and step.device.type != "mps"
+    )
     return xp.astype(step, xp.float64 if wide else xp.asarray(0.0).dtype), xp
 
 
@@ -336,7 +361,9 @@ def place(where: Steps, which: Values, otherwise: Values, xp: Namespace) -> Valu
 
 def has_open_length(schedule: Schedule) -> bool:
     """Whether a length in it is a text; a constant can be asked all the same."""
-    return isinstance(getattr(schedule, "steps", None), str) or any(map(has_open_length, schedule.parts()))
+    return isinstance(getattr(schedule, "steps", None), str) or any(
+        map(has_open_length, schedule.parts())
+    )
 
 
 def measured(owner: Schedule, duration: Duration, run: Run) -> int | None:

@@ -35,7 +35,8 @@ class Chain(Schedule):
         members: At least one schedule.
 
     Raises:
-        ScheduleError: It is empty, or (when measured) two parts take the rest, or the parts do not fit.
+        ScheduleError: It is empty, or (when measured) two parts take the rest, or the parts do not
+            fit.
 
     Example:
         >>> from warmdown import Cosine, Linear, Run
@@ -92,7 +93,9 @@ class Chain(Schedule):
             return self._numpy_values(np.asarray(step))
         seams = self._seams
         value = self.members[-1].evaluate(step - seams[-1], xp)
-        for member, (start, stop) in reversed(list(zip(self.members[:-1], pairwise(seams), strict=True))):
+        for member, (start, stop) in reversed(
+            list(zip(self.members[:-1], pairwise(seams), strict=True))
+        ):
             value = xp.where(step < stop, member.evaluate(step - start, xp), value)
         return value
 
@@ -126,7 +129,8 @@ class Chain(Schedule):
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
             raise ScheduleError(
-                f"{self!r}: {open_ends} phases take the rest of the run. Only one can; give the others a length."
+                f"{self!r}: {open_ends} phases take the rest of the run. Only one can; give the "
+                f"others a length."
             )
         if available is not None and fixed > available:
             needs = " + ".join(str(claim) for claim in claims if claim is not None)
@@ -246,7 +250,11 @@ def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> t
 def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
     """Return the length a member asks for before it is rounded, where one text says it; nothing for the rest."""
     steps = _one_length(member)
-    return Fraction(claim or 0) if steps is None or claim is None else run.exactly(steps) or Fraction(0)
+    return (
+        Fraction(claim or 0)
+        if steps is None or claim is None
+        else run.exactly(steps) or Fraction(0)
+    )
 
 
 def _one_length(member: Schedule) -> str | None:
@@ -267,7 +275,9 @@ def _lasting(member: Schedule, steps: int) -> Schedule:
     """Return the member with ``steps`` in place of its one length."""
     if _one_length(member) == getattr(member, "steps", None):
         return replace(member, steps=steps)  # type: ignore[call-arg]
-    return member.with_parts(lambda part: part if _one_length(part) in (None, "rest") else _lasting(part, steps))
+    return member.with_parts(
+        lambda part: part if _one_length(part) in (None, "rest") else _lasting(part, steps)
+    )
 
 
 def _with_an_end(member: Schedule) -> Schedule:
@@ -276,7 +286,9 @@ def _with_an_end(member: Schedule) -> Schedule:
     return member.take("rest") if endless else member
 
 
-def _flat(kind: type[Schedule], field: str, first: Schedule, second: Schedule | float) -> tuple[Schedule, ...]:
+def _flat(
+    kind: type[Schedule], field: str, first: Schedule, second: Schedule | float
+) -> tuple[Schedule, ...]:
     flat: list[Schedule] = []
     for part in (first, second if isinstance(second, Schedule) else Constant(value=second)):
         flat.extend(getattr(part, field) if isinstance(part, kind) else (part,))
@@ -287,7 +299,9 @@ def _moving(parts: Iterable[Schedule]) -> tuple[Schedule, ...]:
     """Return the parts that have a length to tell; a constant's counts where nothing else moves."""
     known = tuple(parts)
     moving = tuple(part for part in known if not isinstance(part, Constant))
-    return moving or tuple(part for part in known if isinstance(part, Constant) and part.steps != "rest")
+    return moving or tuple(
+        part for part in known if isinstance(part, Constant) and part.steps != "rest"
+    )
 
 
 def _longest(lengths: Iterable[int | None]) -> int | None:

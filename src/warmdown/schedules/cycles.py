@@ -48,7 +48,9 @@ class Triangle(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.up < 0 or self.down < 0 or self.up + self.down == 0:
-            raise ScheduleError(f"Triangle(up={self.up}, down={self.down}): at least one side needs a step.")
+            raise ScheduleError(
+                f"Triangle(up={self.up}, down={self.down}): at least one side needs a step."
+            )
 
     @property
     def length(self) -> int:
@@ -76,7 +78,8 @@ class Repeat(Schedule):
 
     Args:
         of: The cycle; its length *L* is the first cycle's.
-        times: Number of cycles, at least 1, or ``None`` for no end. After the last, its end value holds.
+        times: Number of cycles, at least 1, or ``None`` for no end. After the last, its end value
+            holds.
         decay: Factor on each further cycle, or a schedule over the cycle's number (0, 1, 2 …).
         grow: Factor on the length of each further cycle, 1 to 1000.
 
@@ -99,16 +102,27 @@ class Repeat(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.times is not None and self.times < 1:
-            raise ScheduleError(f"Repeat(times={self.times}): at least one cycle is needed, or None for no end.")
+            raise ScheduleError(
+                f"Repeat(times={self.times}): at least one cycle is needed, or None for no end."
+            )
         if not 1 <= self.grow <= 1000:
-            raise ScheduleError(f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that shrink would end at once.")
+            raise ScheduleError(
+                f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that "
+                f"shrink would end at once."
+            )
         if self.of.length == 0:
-            raise ScheduleError(f"Repeat(of={self.of!r}): a cycle of 0 steps never moves on. Give it at least 1 step.")
+            raise ScheduleError(
+                f"Repeat(of={self.of!r}): a cycle of 0 steps never moves on. Give "
+                f"it at least 1 step."
+            )
         if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
-            raise ScheduleError(f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps).")
+            raise ScheduleError(
+                f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps)."
+            )
         if self.times is None and isinstance(self.decay, Schedule) and not self.decay.is_resolved:
             raise ScheduleError(
-                f"Repeat(decay={self.decay!r}): a share of cycles without end. Give times, or its steps as a number."
+                f"Repeat(decay={self.decay!r}): a share of cycles without end. Give times, or its "
+                f"steps as a number."
             )
 
     @property
@@ -153,7 +167,11 @@ class Repeat(Schedule):
         return first * cycle if self.grow == 1 else first * (self.grow**cycle - 1) / (self.grow - 1)
 
     def _height(self, cycle: Values, xp: Namespace) -> Values:
-        return self.decay.evaluate(cycle, xp) if isinstance(self.decay, Schedule) else self.decay**cycle
+        return (
+            self.decay.evaluate(cycle, xp)
+            if isinstance(self.decay, Schedule)
+            else self.decay**cycle
+        )
 
     def _requested_length(self, run: Run) -> int | None:
         if self.times is None:
@@ -162,12 +180,22 @@ class Repeat(Schedule):
         return None if claim is None else replace(self, of=_OfLength(steps=claim)).length
 
     def _resolve(self, run: Run, available: int | None) -> Self:
-        if self.times is not None and available is not None and self.of._requested_length(run) is None:
+        if (
+            self.times is not None
+            and available is not None
+            and self.of._requested_length(run) is None
+        ):
             unit = replace(self, of=_OfLength(steps=10**6)).length or 1
             available = available * 10**6 // unit
-        decay = self.decay.over(Run(total_steps=self.times)) if isinstance(self.decay, Schedule) else self.decay
+        decay = (
+            self.decay.over(Run(total_steps=self.times))
+            if isinstance(self.decay, Schedule)
+            else self.decay
+        )
         is_measured = self.of.is_resolved and self.of.length is not None
-        return replace(self, of=self.of if is_measured else self.of._resolve(run, available), decay=decay)
+        return replace(
+            self, of=self.of if is_measured else self.of._resolve(run, available), decay=decay
+        )
 
 
 @final
@@ -178,7 +206,8 @@ class Chebyshev(Schedule):
     .. math:: v(t) = \Bigl[\tfrac{1/high + 1/low}{2} - \tfrac{1/low - 1/high}{2}
               \cos\frac{\pi(\sigma(t) + 1/2)}{2^{order}}\Bigr]^{-1}
 
-    :math:`\sigma` interlaces an order with its mirror image; the rates repeat after :math:`2^{order}` steps.
+    :math:`\sigma` interlaces an order with its mirror image; the rates repeat after
+    :math:`2^{order}` steps.
 
     Args:
         low: Smallest rate, positive, in the unit of the scheduled field.
@@ -202,7 +231,9 @@ class Chebyshev(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.low <= self.high:
-            raise ScheduleError(f"Chebyshev(low={self.low}, high={self.high}): 0 < low <= high is needed.")
+            raise ScheduleError(
+                f"Chebyshev(low={self.low}, high={self.high}): 0 < low <= high is needed."
+            )
         if not 0 <= self.order <= 30:
             raise ScheduleError(f"Chebyshev(order={self.order}): an order from 0 to 30 is needed.")
 

@@ -38,7 +38,8 @@ class Plateau(Schedule):
         metric: Name under which the metric is told: ``scheduler.observe(val_loss=…)``.
         mode: Whether ``"min"`` or ``"max"`` is better.
         factor: What the value is multiplied by at each plateau, between 0 and 1.
-        patience: Observations without improvement that are tolerated, or a duration such as ``"2ep"``.
+        patience: Observations without improvement that are tolerated, or a duration such as
+            ``"2ep"``.
         threshold: Smallest change that is an improvement.
         threshold_mode: Whether it is a share of the best (``"rel"``) or absolute (``"abs"``).
         cooldown: Observations, or a duration, after a fall in which nothing counts.
@@ -70,9 +71,13 @@ class Plateau(Schedule):
         super().__post_init__()
         _require_choices(self)
         if not 0 < self.factor < 1:
-            raise ScheduleError(f"Plateau(factor={self.factor}): a factor between 0 and 1 is needed.")
+            raise ScheduleError(
+                f"Plateau(factor={self.factor}): a factor between 0 and 1 is needed."
+            )
         if not 0 <= self.low <= 1:
-            raise ScheduleError(f"Plateau(low={self.low}): the smallest factor lies between 0 and 1.")
+            raise ScheduleError(
+                f"Plateau(low={self.low}): the smallest factor lies between 0 and 1."
+            )
 
     @property
     def is_resolved(self) -> bool:
@@ -91,7 +96,9 @@ class Plateau(Schedule):
             metrics: Every metric by name; one that is missing or NaN changes nothing.
         """
         value = _metric(self, metrics)
-        return self if value is None else replace(self, seen=self.remembering(self.seen, step, value))
+        return (
+            self if value is None else replace(self, seen=self.remembering(self.seen, step, value))
+        )
 
     def remembering(self, seen: Memory, step: float, value: float) -> Memory:
         """Return what is known after ``value`` was measured at ``step``, by this rule and what was known before.
@@ -121,7 +128,11 @@ class Plateau(Schedule):
         return level_at(self.seen, step, xp)
 
     def _resolve(self, run: Run, available: int | None) -> Self:
-        return replace(self, patience=_measured(self, "patience", run), cooldown=_measured(self, "cooldown", run))
+        return replace(
+            self,
+            patience=_measured(self, "patience", run),
+            cooldown=_measured(self, "cooldown", run),
+        )
 
 
 @final
@@ -175,12 +186,18 @@ class Greedy(Schedule):
         super().__post_init__()
         _require_choices(self)
         if not 0 < self.factor < 1:
-            raise ScheduleError(f"Greedy(factor={self.factor}): a factor between 0 and 1 is needed.")
+            raise ScheduleError(
+                f"Greedy(factor={self.factor}): a factor between 0 and 1 is needed."
+            )
         if not 0 <= self.low <= 1 <= self.high:
-            raise ScheduleError(f"Greedy(low={self.low}, high={self.high}): 0 <= low <= 1 <= high is needed.")
+            raise ScheduleError(
+                f"Greedy(low={self.low}, high={self.high}): 0 <= low <= 1 <= high is needed."
+            )
         for name, least in (("patience", 0), ("cooldown", 0), ("pause", 0), ("window", 1)):
             if getattr(self, name) < least:
-                raise ScheduleError(f"Greedy({name}={getattr(self, name)}): a count of at least {least} is needed.")
+                raise ScheduleError(
+                    f"Greedy({name}={getattr(self, name)}): a count of at least {least} is needed."
+                )
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one phase."""
@@ -200,15 +217,21 @@ class Greedy(Schedule):
         known = replace(self, seen=self.seen._replace(recent=recent))
         if known.seen.rest > 0:
             return replace(known, seen=known.seen._replace(rest=known.seen.rest - 1, bad=0, good=0))
-        return replace(known, seen=known._moved(step, math.fsum(recent) / len(recent) if recent else value))
+        return replace(
+            known, seen=known._moved(step, math.fsum(recent) / len(recent) if recent else value)
+        )
 
     def _moved(self, step: float, value: float) -> Memory:
         after = _compared(self, self.seen, step, value)
         level = after.levels[-1]
         if after.good > self.patience:
-            return after.moved(min(level / self.factor, self.high), step)._replace(good=0, rest=float(self.pause))
+            return after.moved(min(level / self.factor, self.high), step)._replace(
+                good=0, rest=float(self.pause)
+            )
         if after.bad > self.patience:
-            return after.moved(max(level * self.factor, self.low), step)._replace(bad=0, rest=float(self.cooldown))
+            return after.moved(max(level * self.factor, self.low), step)._replace(
+                bad=0, rest=float(self.cooldown)
+            )
         return after
 
     def recall(self, memory: Any) -> Self:
@@ -223,20 +246,21 @@ class Greedy(Schedule):
         return level_at(self.seen, step, xp)
 
 
-# -- inside a composition ------------------------------------------------------------------------------------------
-
-
 def observed(schedule: Schedule, step: float, metrics: Metrics) -> Schedule:
     """Return ``schedule`` in which the feedback that is active at ``step`` knows the metrics.
 
-    What waits for its turn in a chain, or has had it, is left alone: a plateau after a warmup does not see the warmup.
+    What waits for its turn in a chain, or has had it, is left alone: a plateau after a warmup does
+    not see the warmup.
     """
     match schedule:
         case Plateau() | Greedy():
             return schedule.observe(step, metrics)
         case Chain():
             active, seam = schedule.at(step)
-            later = (observed(m, step - seam, metrics) if i == active else m for i, m in enumerate(schedule.members))
+            later = (
+                observed(m, step - seam, metrics) if i == active else m
+                for i, m in enumerate(schedule.members)
+            )
             return replace(schedule, members=tuple(later))
         case Delayed(steps=int(wait)):
             return _with_of(schedule, step - wait, metrics) if step >= wait else schedule
@@ -250,7 +274,8 @@ def observed(schedule: Schedule, step: float, metrics: Metrics) -> Schedule:
             return _with_of(schedule, step, metrics)
         case Stretched() | Repeat() if any(feedbacks(schedule)):
             raise ScheduleError(
-                f"{schedule!r}: what answers to a metric has no cycles and no length. Put the Plateau around it: a * b."
+                f"{schedule!r}: what answers to a metric has no cycles and no length. Put the "
+                f"Plateau around it: a * b."
             )
     return schedule.with_parts(lambda part: observed(part, step, metrics))
 
@@ -270,11 +295,10 @@ def recalled(schedule: Schedule, memories: Iterator[Any]) -> Schedule:
     return schedule.with_parts(lambda part: recalled(part, memories))
 
 
-def _with_of(schedule: Delayed | Taken | Skipped | Grafted, step: float, metrics: Metrics) -> Schedule:
+def _with_of(
+    schedule: Delayed | Taken | Skipped | Grafted, step: float, metrics: Metrics
+) -> Schedule:
     return replace(schedule, of=observed(schedule.of, step, metrics))
-
-
-# -- what both rules share -------------------------------------------------------------------------------------------
 
 
 def _metric(owner: Plateau | Greedy, metrics: Metrics) -> float | None:
@@ -296,7 +320,11 @@ def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
 
 
 def _is_over(limit: Duration, observations: int, steps: float) -> bool:
-    return observations > limit if isinstance(limit, int) else observations > 0 and steps > _number(limit)
+    return (
+        observations > limit
+        if isinstance(limit, int)
+        else observations > 0 and steps > _number(limit)
+    )
 
 
 def _is_resting(cooldown: Duration, rest: float, step: float) -> bool:
@@ -319,7 +347,10 @@ def _measured(owner: Plateau, name: str, run: Run) -> Duration:
         return wait
     measured = run.measure(wait, who=f"Plateau({name})")
     if measured is None:
-        raise ScheduleError(f"Plateau({name}='rest'): it would never end. Give observations (10) or a length ('2ep').")
+        raise ScheduleError(
+            f"Plateau({name}='rest'): it would never end. Give observations (10) "
+            f"or a length ('2ep')."
+        )
     return f"{measured}{_UNITS[run.clock]}"
 
 
@@ -330,15 +361,25 @@ def _is_measured(wait: Duration) -> bool:
 def _number(wait: str) -> int:
     match = _MEASURED.fullmatch(wait)
     if match is None:
-        raise ScheduleError(f"Plateau: {wait!r} is not measured yet. Call .over(Run(steps_per_epoch=…)) first.")
+        raise ScheduleError(
+            f"Plateau: {wait!r} is not measured yet. Call .over(Run(steps_per_epoch=…)) first."
+        )
     return int(match[1])
 
 
 def _require_choices(owner: Plateau | Greedy) -> None:
     for name, known in (("mode", ("min", "max")), ("threshold_mode", ("rel", "abs"))):
         if getattr(owner, name) not in known:
-            raise ScheduleError(f"{type(owner).__name__}({name}={getattr(owner, name)!r}): use {' or '.join(known)}.")
+            raise ScheduleError(
+                f"{type(owner).__name__}({name}={getattr(owner, name)!r}): use "
+                f"{' or '.join(known)}."
+            )
     if not str(owner.metric).strip():
-        raise ScheduleError(f"{type(owner).__name__}(metric={owner.metric!r}): a metric's name is needed.")
+        raise ScheduleError(
+            f"{type(owner).__name__}(metric={owner.metric!r}): a metric's name is needed."
+        )
     if owner.threshold < 0:
-        raise ScheduleError(f"{type(owner).__name__}(threshold={owner.threshold}): a number of at least 0 is needed.")
+        raise ScheduleError(
+            f"{type(owner).__name__}(threshold={owner.threshold}): a number of at "
+            f"least 0 is needed."
+        )

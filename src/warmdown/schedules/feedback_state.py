@@ -44,7 +44,9 @@ class Memory(NamedTuple):
         """Return the same with ``level`` holding from ``step`` on."""
         if level == self.levels[-1]:
             return self
-        known = sum(mark < step for mark in self.at)  # fewer, when the schedule is told of an earlier step again
+        known = sum(
+            mark < step for mark in self.at
+        )  # fewer, when the schedule is told of an earlier step again
         levels, at = (*self.levels[: known + 1], level), (*self.at[:known], step)
         return self._replace(levels=levels[-KEPT:], at=at[1 - KEPT :])
 
@@ -55,7 +57,9 @@ NOTHING_SEEN = Memory()
 def level_at(memory: Memory, step: Steps, xp: Namespace) -> Values:
     """Return the level that holds at each step."""
     if xp is np:
-        return np.asarray(memory.levels)[np.searchsorted(np.asarray(memory.at, dtype=np.float64), step, side="right")]
+        return np.asarray(memory.levels)[
+            np.searchsorted(np.asarray(memory.at, dtype=np.float64), step, side="right")
+        ]
     value = xp.full_like(step, memory.levels[0])
     for mark, level in zip(memory.at, memory.levels[1:], strict=True):
         value = xp.where(step >= mark, level, value)
@@ -81,11 +85,15 @@ def read_memory(data: Any) -> Memory:
         raise ScheduleError(f"{str(data)[:60]}: no memory of a feedback schedule.")
     for name, check, value in zip(Memory._fields, checks, data, strict=True):
         if not check(value):
-            raise ScheduleError(f"Memory({name}={str(value)[:60]}): no such value can have been saved.")
+            raise ScheduleError(
+                f"Memory({name}={str(value)[:60]}): no such value can have been saved."
+            )
     rows: list[Any] = [tuple(value) if isinstance(value, list) else value for value in data]
     memory = Memory(*rows)
     if len(memory.levels) != len(memory.at) + 1:
-        raise ScheduleError(f"Memory: {len(memory.levels)} levels and {len(memory.at)} steps do not match.")
+        raise ScheduleError(
+            f"Memory: {len(memory.levels)} levels and {len(memory.at)} steps do not match."
+        )
     return memory
 
 

@@ -13,10 +13,19 @@ from warmdown.schedules.base import Namespace, Schedule, Steps, Values
 Share = Callable[[Values, Values], Values]
 
 
-def mix(curve: Any, step: Steps, xp: Namespace, *, left: Share, gone: Share | None = None, k: float = 1.0) -> Values:
+def mix(
+    curve: Any,
+    step: Steps,
+    xp: Namespace,
+    *,
+    left: Share,
+    gone: Share | None = None,
+    k: float = 1.0,
+) -> Values:
     """Blend ``curve.start`` and ``curve.end``; ``left`` and ``gone`` turn the shares of the way into weights.
 
-    The weight of the larger end is the one computed, so that a small value keeps all its digits; both ends are exact.
+    The weight of the larger end is the one computed, so that a small value keeps all its digits;
+    both ends are exact.
     """
     done, to_go = shares(step, curve.steps, xp, k)
     if abs(curve.start) >= abs(curve.end) or gone is None:
@@ -55,4 +64,6 @@ def require_positive(curve: Schedule, *names: str) -> None:
     for name in names:
         value = getattr(curve, name)
         if value <= 0:
-            raise ScheduleError(f"{type(curve).__name__}({name}={value}): a number above 0 is needed.")
+            raise ScheduleError(
+                f"{type(curve).__name__}({name}={value}): a number above 0 is needed."
+            )

@@ -54,7 +54,9 @@ def _duration(owner: object, name: str, value: Any) -> Duration:
 
 def _schedule(owner: object, name: str, value: Any) -> Any:
     if not _is_schedule(value):
-        raise ScheduleError(f"{who(owner, name, value)}: a schedule is needed. Constant(value=…) holds one number.")
+        raise ScheduleError(
+            f"{who(owner, name, value)}: a schedule is needed. Constant(value=…) holds one number."
+        )
     return value
 
 

@@ -59,7 +59,9 @@ class Staircase(Schedule):
             return self
         every = run.measure(self.every, who=repr(self))
         if not every:
-            raise ScheduleError(f"{self!r}: a stair needs at least 1 step; {self.every!r} is {every} here.")
+            raise ScheduleError(
+                f"{self!r}: a stair needs at least 1 step; {self.every!r} is {every} here."
+            )
         return replace(self, every=every)
 
 
@@ -90,7 +92,9 @@ class Milestones(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gamma < 0:
-            raise ScheduleError(f"Milestones(gamma={self.gamma}): a factor of at least 0 is needed.")
+            raise ScheduleError(
+                f"Milestones(gamma={self.gamma}): a factor of at least 0 is needed."
+            )
 
     @property
     def is_resolved(self) -> bool:
@@ -142,7 +146,9 @@ class Table(Schedule):
                 "Give one value more than steps; the first holds from step 0."
             )
         if self.is_resolved and list(self.at) != sorted(self.at, key=int):
-            raise ScheduleError(f"Table(at={self.at}): the steps must rise. Sort them, with their values.")
+            raise ScheduleError(
+                f"Table(at={self.at}): the steps must rise. Sort them, with their values."
+            )
 
     @property
     def is_resolved(self) -> bool:
@@ -156,7 +162,9 @@ class Table(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is np:
-            return np.asarray(self.values)[np.searchsorted(np.asarray(self.at, dtype=np.float64), step, side="right")]
+            return np.asarray(self.values)[
+                np.searchsorted(np.asarray(self.at, dtype=np.float64), step, side="right")
+            ]
         value = xp.full_like(step, self.values[0])
         for mark, later in zip(self.at, self.values[1:], strict=True):
             value = xp.where(step >= mark, later, value)
@@ -184,14 +192,17 @@ class Function(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is not np:
             raise ScheduleError(
-                f"{self!r}: a Python function cannot be called on {type(step).__name__}. Write it as a Schedule."
+                f"{self!r}: a Python function cannot be called on {type(step).__name__}. Write it "
+                f"as a Schedule."
             )
         values = [float(self.call(_whole(at))) for at in np.ravel(step)]
         return np.asarray(values).reshape(np.shape(step))
 
     def to_dict(self) -> dict[str, Any]:
         """Refuse: code is no data."""
-        raise ScheduleError(f"{self!r}: a function cannot be written down. Subclass Schedule, or use a named shape.")
+        raise ScheduleError(
+            f"{self!r}: a function cannot be written down. Subclass Schedule, or use a named shape."
+        )
 
 
 def _whole(step: float) -> Any:
@@ -202,6 +213,7 @@ def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[i
     steps = [measured(owner, mark, run) for mark in marks]
     if None in steps:
         raise ScheduleError(
-            f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like '80%'."
+            f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like "
+            f"'80%'."
         )
     return tuple(step for step in steps if step is not None)

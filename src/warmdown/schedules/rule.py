@@ -22,7 +22,8 @@ class Scale:
 
     Args:
         of: The factor.
-        offset: What is added, in the field's own unit: an absolute minimum stays absolute for every group.
+        offset: What is added, in the field's own unit: an absolute minimum stays absolute for every
+            group.
         low: Absolute lower bound, in the field's own unit, or ``None``.
 
     Example:
@@ -48,7 +49,11 @@ class Scale:
 
     def over(self, run: Run) -> Scale:
         """Return the same with every open length measured on ``run``."""
-        return replace(self, of=self.of.over(run), offset=None if self.offset is None else self.offset.over(run))
+        return replace(
+            self,
+            of=self.of.over(run),
+            offset=None if self.offset is None else self.offset.over(run),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the bare schedule when it says everything."""

@@ -9,7 +9,15 @@ from typing import Self, final
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length, measured
+from warmdown.schedules.base import (
+    Namespace,
+    Phase,
+    Schedule,
+    Steps,
+    Values,
+    has_open_length,
+    measured,
+)
 from warmdown.schedules.interpolate import from_zero
 
 
@@ -40,7 +48,8 @@ class Stretched(Schedule):
         super().__post_init__()
         if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
             raise ScheduleError(
-                f"Stretched(of={self.of!r}): what never ends has no length to change. Use .take(steps) first."
+                f"Stretched(of={self.of!r}): what never ends has no length to change. Use "
+                f".take(steps) first."
             )
 
     def phases(self) -> tuple[Phase, ...]:
@@ -48,13 +57,18 @@ class Stretched(Schedule):
         inner, outer = self.of.length, self.length
         if not inner or outer is None:
             return self.of.phases()
-        scaled = ((p.name, p.start * outer / inner, (p.stop or 0) * outer / inner) for p in self.of.phases())
+        scaled = (
+            (p.name, p.start * outer / inner, (p.stop or 0) * outer / inner)
+            for p in self.of.phases()
+        )
         return tuple(Phase(name, round(start), round(stop)) for name, start, stop in scaled)
 
     def _resolve(self, run: Run, available: int | None) -> Self:
         """What is stretched is as long as it is, whatever available there is."""
         return replace(
-            self, of=_settled(self.of, run, available), steps=self._fit(self._requested_length(run), available)
+            self,
+            of=_settled(self.of, run, available),
+            steps=self._fit(self._requested_length(run), available),
         )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -90,7 +104,9 @@ class Delayed(Schedule):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return a phase ``wait``, then the delayed ones."""
-        return Phase("wait", 0, _count(self.steps)), *(p.moved(_count(self.steps)) for p in self.of.phases())
+        return Phase("wait", 0, _count(self.steps)), *(
+            p.moved(_count(self.steps)) for p in self.of.phases()
+        )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(from_zero(step - self.steps, xp), xp)
@@ -101,7 +117,11 @@ class Delayed(Schedule):
 
     def _resolve(self, run: Run, available: int | None) -> Self:
         wait = self._fit(_measured(self, self.steps, run), available)
-        return replace(self, of=self.of._resolve(run, None if available is None else available - wait), steps=wait)
+        return replace(
+            self,
+            of=self.of._resolve(run, None if available is None else available - wait),
+            steps=wait,
+        )
 
 
 @final
@@ -139,7 +159,9 @@ class Skipped(Schedule):
     def _resolve(self, run: Run, available: int | None) -> Self:
         left_out = _measured(self, self.steps, run)
         return replace(
-            self, of=self.of._resolve(run, None if available is None else available + left_out), steps=left_out
+            self,
+            of=self.of._resolve(run, None if available is None else available + left_out),
+            steps=left_out,
         )
 
 
@@ -207,7 +229,11 @@ class Grafted(Schedule):
     @property
     def length(self) -> int | None:
         """Steps up to the graft, and the tail's."""
-        return None if self.tail.length is None or isinstance(self.at, str) else self.at + self.tail.length
+        return (
+            None
+            if self.tail.length is None or isinstance(self.at, str)
+            else self.at + self.tail.length
+        )
 
     @property
     def is_resolved(self) -> bool:
@@ -216,7 +242,9 @@ class Grafted(Schedule):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the trunk's phases up to the graft, then the tail's."""
-        return *self.of.take(self.at).phases(), *(p.moved(_count(self.at)) for p in self.tail.phases())
+        return *self.of.take(self.at).phases(), *(
+            p.moved(_count(self.at)) for p in self.tail.phases()
+        )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         reached = self.of.evaluate(xp.full_like(xp.asarray(step), self.at), xp)
@@ -236,11 +264,14 @@ class Grafted(Schedule):
             claim = self.tail._requested_length(run)
             if available is None or claim is None or claim > available:
                 raise ScheduleError(
-                    f"{self!r}: where does the tail of {claim} steps begin, with {available} steps left? Give at."
+                    f"{self!r}: where does the tail of {claim} steps begin, with {available} steps "
+                    f"left? Give at."
                 )
             at = available - claim
         left = None if available is None else max(available - at, 0)
-        return replace(self, of=_settled(self.of, run, available), tail=self.tail._resolve(run, left), at=at)
+        return replace(
+            self, of=_settled(self.of, run, available), tail=self.tail._resolve(run, left), at=at
+        )
 
 
 def _settled(schedule: Schedule, run: Run, available: int | None) -> Schedule:

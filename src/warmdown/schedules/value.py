@@ -86,7 +86,9 @@ class Clipped(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ScheduleError(f"Clipped(low={self.low}, high={self.high}): the bounds are crossed. Swap them.")
+            raise ScheduleError(
+                f"Clipped(low={self.low}, high={self.high}): the bounds are crossed. Swap them."
+            )
 
     @property
     def length(self) -> int | None:
@@ -135,10 +137,13 @@ class Noisy(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.spread <= 1:
-            raise ScheduleError(f"Noisy(spread={self.spread}): a share of the value from 0 to 1 is needed.")
+            raise ScheduleError(
+                f"Noisy(spread={self.spread}): a share of the value from 0 to 1 is needed."
+            )
         if not 0 <= self.seed <= 1_000_000 or self.every < 1:
             raise ScheduleError(
-                f"Noisy(seed={self.seed}, every={self.every}): 0 <= seed <= 1000000, every >= 1 is needed."
+                f"Noisy(seed={self.seed}, every={self.every}): 0 <= seed <= 1000000, every >= 1 is "
+                f"needed."
             )
 
     @property

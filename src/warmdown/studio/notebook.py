@@ -21,14 +21,17 @@ from warmdown.studio.process import Server, start
 _HEIGHT = 820
 
 
-def studio(plan: Plan | Schedule | None = None, *, folder: str | Path = ".", height: int = _HEIGHT) -> Shown:
+def studio(
+    plan: Plan | Schedule | None = None, *, folder: str | Path = ".", height: int = _HEIGHT
+) -> Shown:
     """Show the studio in a notebook's cell, with a plan to change.
 
-    The page is served to this machine alone. Where it cannot be shown (NiceGUI is not installed, or the notebook was
-    opened later or elsewhere) the cell shows the plan's picture instead.
+    The page is served to this machine alone. Where it cannot be shown (NiceGUI is not installed, or
+    the notebook was opened later or elsewhere) the cell shows the plan's picture instead.
 
     Args:
-        plan: The plan, or a schedule (it drives ``lr``); ``None`` starts with situations to choose from.
+        plan: The plan, or a schedule (it drives ``lr``); ``None`` starts with situations to choose
+            from.
         folder: Where plans are opened and saved, and nowhere else.
         height: Of the cell, in pixels.
 
@@ -58,7 +61,12 @@ class Shown:
 
     def __init__(self, plan: Plan | None, draft: Draft, folder: Path, height: int) -> None:
         if not folder.is_dir():
-            raise SpecError([f"studio(folder={str(folder)!r}): there is no such folder. Make it, or give another one."])
+            raise SpecError(
+                [
+                    f"studio(folder={str(folder)!r}): there is no such folder. Make it, "
+                    f"or give another one."
+                ]
+            )
         self.plan = plan
         self.height = height
         self._draft = draft
@@ -85,7 +93,8 @@ class Shown:
         picture = self._picture()
         if not self.address:
             return picture
-        # an object is empty where its page cannot be had, later or on another machine: then one sees what lies behind
+        # an object is empty where its page cannot be had, later or on another machine: then one
+        # sees what lies behind
         place = f"position: relative; min-height: {int(self.height)}px; overflow: hidden"
         above = f"position: absolute; inset: 0; width: 100%; height: {int(self.height)}px"
         page = f'<object data="{escape(self.address)}" type="text/html" aria-label="warmdown studio" style="{above}">'

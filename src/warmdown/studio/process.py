@@ -72,7 +72,8 @@ def start(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> 
     command = [sys.executable, "-P", "-m", "warmdown", "studio", "--no-browser", *options]
     if "--port" not in options:
         command += ["--port", "0"]
-    # its standard input stays open as long as this process lives: when it closes, a framed page ends
+    # its standard input stays open as long as this process lives: when it closes, a framed page
+    # ends
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -74,10 +74,21 @@ def serve(start: Start) -> None:
 
     listening = _listen(start.port)
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-    launch = Launch(Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch)
-    address = f"http://{_LOOPBACK}:{port}/~{token}/" if start.is_framed else f"http://{_LOOPBACK}:{port}/?token={token}"
+    launch = Launch(
+        Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch
+    )
+    address = (
+        f"http://{_LOOPBACK}:{port}/~{token}/"
+        if start.is_framed
+        else f"http://{_LOOPBACK}:{port}/?token={token}"
+    )
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_while_up, launch, start, address))
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=partial(_while_up, launch, start, address),
+    )
     prepare()
     ui.page("/design" if start.watch else "/")(partial(build, launch))
     if start.watch:
@@ -93,8 +104,15 @@ def serve(start: Start) -> None:
         show_welcome_message=False,
     )
     core.app.config.socket_io_js_transports = ["websocket"]
-    core.app.config.quasar_config["loadingBar"]["skipHijack"] = True  # a bar without a name, for loads nobody waits for
-    guarded = Guard(app, token=token, cookie=f"warmdown-{port}", framed_by=_FRAMED if start.is_framed else "'none'")
+    core.app.config.quasar_config["loadingBar"]["skipHijack"] = (
+        True  # a bar without a name, for loads nobody waits for
+    )
+    guarded = Guard(
+        app,
+        token=token,
+        cookie=f"warmdown-{port}",
+        framed_by=_FRAMED if start.is_framed else "'none'",
+    )
     config = uvicorn.Config(
         guarded,
         log_level="error",
@@ -114,7 +132,9 @@ def serve(start: Start) -> None:
 def _leave(server: Any, *signal: Any) -> None:
     """End at once: a page that is open keeps its plan, and waits for the next start by itself."""
     del signal
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is broken off now is meant to be
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.CRITICAL
+    )  # what is broken off now is meant to be
     server.should_exit = server.force_exit = True
 
 
@@ -141,7 +161,9 @@ async def _warm(launch: Any, start: Start) -> None:
 
     await asyncio.to_thread(catalogue)
     if not start.is_framed:  # a notebook may show many pages, and few of them need it
-        with contextlib.suppress(Exception):  # without torch there is no such process, and each question says so
+        with contextlib.suppress(
+            Exception
+        ):  # without torch there is no such process, and each question says so
             await launch.worker.start()
 
 

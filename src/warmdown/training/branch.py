@@ -69,7 +69,8 @@ def branch_cooldowns(
         trainer: A trainer that has trained the trunk, or has been set up to.
         from_checkpoint: The trunk: a checkpoint, or a folder of them.
         lengths: Length of each cooldown: updates, or a share of the trunk's planned run.
-        curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line by default.
+        curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line by
+            default.
         out_dir: Where each branch leaves record and weights, or ``None``.
         callbacks: What looks on; the trainer's own are left out, for they belong to the trunk.
 
@@ -77,9 +78,13 @@ def branch_cooldowns(
         TrainingError: The trainer has not been told what to train on, or has no plan.
     """
     if trainer._train_source is None:
-        raise TrainingError("branch_cooldowns: the trainer has not trained yet. Call train(…) for the trunk first.")
+        raise TrainingError(
+            "branch_cooldowns: the trainer has not trained yet. Call train(…) for the trunk first."
+        )
     if not isinstance(trainer.scheduler, Scheduler):
-        raise TrainingError("branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…).")
+        raise TrainingError(
+            "branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…)."
+        )
     path = Path(from_checkpoint)
     trunk = trainer.run_config
     branches = []
@@ -100,7 +105,8 @@ def extend(trainer: Trainer, total_updates: int) -> None:
         raise TrainingError("extend: there is no run to go on with. Call train(…) first.")
     if total_updates <= trainer.progress.updates:
         raise TrainingError(
-            f"extend(total_updates={total_updates}): {trainer.progress.updates} were made already. Ask for more."
+            f"extend(total_updates={total_updates}): {trainer.progress.updates} were made already. "
+            f"Ask for more."
         )
     if isinstance(trainer.scheduler, Scheduler):
         trainer.scheduler.extend(total_updates)
@@ -118,7 +124,10 @@ def _branch(
 ) -> Branch:
     folder = None if out_dir is None else Path(out_dir) / f"cooldown-{_file_name(length)}"
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    with _looked_on_by(trainer, [TerminateOnNaNCallback(), recorder, *callbacks]), trainer._outputs_locked():
+    with (
+        _looked_on_by(trainer, [TerminateOnNaNCallback(), recorder, *callbacks]),
+        trainer._outputs_locked(),
+    ):
         if recorder.path is not None and trainer.is_main:
             recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
         _return_to(trainer, path)
@@ -152,7 +161,9 @@ def _decay(trainer: Trainer, length: Duration, curve: Any) -> int:
     """Let the rate go down from here; return over how many updates."""
     updates = trainer.scheduler.run.measure(length, who="branch_cooldowns")
     if not updates:
-        raise TrainingError(f"branch_cooldowns(lengths=[{length!r}, …]): a cooldown has at least one update.")
+        raise TrainingError(
+            f"branch_cooldowns(lengths=[{length!r}, …]): a cooldown has at least one update."
+        )
     trainer.scheduler.decay_now(over=updates, curve=_shape(curve, updates))
     return int(updates)
 

@@ -2,17 +2,14 @@
 
 ::
 
-    checkpoints/
-    ├── update-00000300/
-    │   ├── manifest.json        size and SHA-256 of every other file, and of itself
-    │   ├── training.json        where the run is: position, plan, events, metrics
-    │   ├── model.safetensors    weights and buffers
-    │   ├── optimizer.pt         read with weights_only
-    │   └── rest.pt              random numbers of every rank, callbacks, scaler; read with weights_only
-    └── update-00000400/
+    checkpoints/ ├── update-00000300/ │   ├── manifest.json        size and SHA-256 of every other
+    file, and of itself │   ├── training.json        where the run is: position, plan, events,
+    metrics │   ├── model.safetensors    weights and buffers │   ├── optimizer.pt         read with
+    weights_only │   └── rest.pt              random numbers of every rank, callbacks, scaler; read
+    with weights_only └── update-00000400/
 
-A checkpoint is written under a hidden name, flushed to the disk, and renamed: a kill at any moment leaves the one
-before.
+A checkpoint is written under a hidden name, flushed to the disk, and renamed: a kill at any moment
+leaves the one before.
 """
 
 from __future__ import annotations
@@ -60,7 +57,9 @@ class Checkpoints:
         self.folder = Path(folder)
         self.keep = keep
         if keep is not None and keep < 1:
-            raise TrainingError(f"checkpoints(keep={keep}): at least 1 is kept. Give None to keep all.")
+            raise TrainingError(
+                f"checkpoints(keep={keep}): at least 1 is kept. Give None to keep all."
+            )
 
     def open(self) -> None:
         """Make the folder, and clear away what a kill left half-written.
@@ -81,7 +80,11 @@ class Checkpoints:
         try:
             write_folder(path, files)
         except Exception as error:  # each library has its own class for a full disk
-            last = f"The last good one is {self.all()[-1]}." if self.all() else "There is none before it."
+            last = (
+                f"The last good one is {self.all()[-1]}."
+                if self.all()
+                else "There is none before it."
+            )
             raise TrainingError(
                 f"checkpoint(update={update}): could not be written to {self.folder}: {error}. "
                 f"{last} Make room or give another folder, then resume."
@@ -103,7 +106,8 @@ class Checkpoints:
         """Return the newest checkpoint that is whole, and what is wrong with each newer one.
 
         Raises:
-            UnknownFormat: Another version has written a newer one: it is not damaged, and not passed over.
+            UnknownFormat: Another version has written a newer one: it is not damaged, and not
+                passed over.
         """
         damages: list[str] = []
         for path in reversed(self.all()):
@@ -132,7 +136,9 @@ class Checkpoints:
         if self.keep is not None:
             for old in self.all()[: -self.keep]:
                 leaving = old.with_name(f".{old.name}.leaving")
-                old.rename(leaving)  # first: a kill while files go must not leave half a checkpoint under its name
+                old.rename(
+                    leaving
+                )  # first: a kill while files go must not leave half a checkpoint under its name
                 shutil.rmtree(leaving, ignore_errors=True)
 
 
@@ -171,9 +177,15 @@ def verify(path: Path) -> dict[str, str]:
         if not file.is_file():
             raise StateError(f"{path}: {name} is missing. {_WAY_OUT}")
         if file.stat().st_size != size:
-            raise StateError(f"{path}: {name} has {file.stat().st_size} bytes and had {size} when saved. {_WAY_OUT}")
+            raise StateError(
+                f"{path}: {name} has {file.stat().st_size} bytes and had {size} when "
+                f"saved. {_WAY_OUT}"
+            )
         if digest_of_file(file) != digest:
-            raise StateError(f"{path}: {name} is damaged: its SHA-256 is not the one it was saved with. {_WAY_OUT}")
+            raise StateError(
+                f"{path}: {name} is damaged: its SHA-256 is not the one it was saved "
+                f"with. {_WAY_OUT}"
+            )
     return {name: digest for name, (_, digest) in manifest.items()}
 
 
@@ -198,7 +210,9 @@ def digest_of_file(file: Path) -> str:
 
 
 def _write_manifest(folder: Path, files: Mapping[str, Writer]) -> None:
-    listed = {name: [(folder / name).stat().st_size, digest_of_file(folder / name)] for name in files}
+    listed = {
+        name: [(folder / name).stat().st_size, digest_of_file(folder / name)] for name in files
+    }
     manifest: dict[str, Any] = {"format": _FORMAT, "files": listed}
     manifest["sha256"] = _digest_of_manifest(manifest)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
@@ -209,7 +223,9 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     try:
         manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
         digest, found = manifest.pop("sha256"), manifest.get("format")
-        files = {name: (size, file_digest) for name, (size, file_digest) in manifest["files"].items()}
+        files = {
+            name: (size, file_digest) for name, (size, file_digest) in manifest["files"].items()
+        }
         intact = digest == _digest_of_manifest(manifest) and all(map(_is_plain, files))
     except FileNotFoundError:
         raise StateError(f"{path}: no checkpoint, for it has no {_MANIFEST}. {_WAY_OUT}") from None
@@ -218,7 +234,10 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     if not intact:
         raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}")
     if found != _FORMAT:
-        raise UnknownFormat(f"{path}: written in format {found}, and this version reads {_FORMAT}. Upgrade warmdown.")
+        raise UnknownFormat(
+            f"{path}: written in format {found}, and this version reads {_FORMAT}. "
+            f"Upgrade warmdown."
+        )
     return files
 
 

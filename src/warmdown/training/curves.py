@@ -9,10 +9,14 @@ from types import MappingProxyType
 
 from warmdown.record import Record
 
-_NAMES: Mapping[str, str] = MappingProxyType({"loss": "training loss", "eval_loss_epoch": "test loss", "lr/0": "lr"})
+_NAMES: Mapping[str, str] = MappingProxyType(
+    {"loss": "training loss", "eval_loss_epoch": "test loss", "lr/0": "lr"}
+)
 
 
-def curves(record: Record, leave_out: Container[str] = ("phase", "samples_per_second", "train_loss_epoch")) -> Record:
+def curves(
+    record: Record, leave_out: Container[str] = ("phase", "samples_per_second", "train_loss_epoch")
+) -> Record:
     """Return the rates as they were, the loss of the updates as a running mean, and the metrics, by plain names.
 
     Args:

@@ -35,7 +35,8 @@ class Window(NamedTuple):
 
     Args:
         size: How many there are.
-        batches: Pairs of a batch and the items of the epoch that are used up, over all processes, once it was used.
+        batches: Pairs of a batch and the items of the epoch that are used up, over all processes,
+            once it was used.
     """
 
     size: int
@@ -70,8 +71,9 @@ def source_of(loader: Iterable[Any], *, seed: int, place: Place) -> Source:
     """Return the batches of ``loader``, shared out to processes, as something with a position.
 
     Args:
-        loader: A plain ``DataLoader``: its dataset, sampler and workers are kept, its order comes from ``seed``.
-            Anything else that yields batches is read from its start and skipped through.
+        loader: A plain ``DataLoader``: its dataset, sampler and workers are kept, its order comes
+            from ``seed``. Anything else that yields batches is read from its start and skipped
+            through.
         seed: Seed of the order; the number of the epoch is mixed in.
         place: Which process asks.
 
@@ -86,8 +88,9 @@ def source_of(loader: Iterable[Any], *, seed: int, place: Place) -> Source:
 class Shards:
     """A map-style dataset in global batches: each takes the next ``world`` x ``batch_size`` items of the order.
 
-    The order does not depend on the number of processes, so that a run can go on with another one and still use
-    every item once in the epoch. The last batch is shared out evenly, without repeating an item.
+    The order does not depend on the number of processes, so that a run can go on with another one
+    and still use every item once in the epoch. The last batch is shared out evenly, without
+    repeating an item.
 
     Args:
         loader: A plain ``DataLoader`` over a dataset with a length.
@@ -98,7 +101,9 @@ class Shards:
     def __init__(self, loader: DataLoader[Any], *, seed: int, place: Place) -> None:
         self._order = _Order(loader, seed)
         ready_made = loader.batch_size is None
-        self._cutter = _Batches(self._order, loader.batch_size or 1, bool(loader.drop_last) or ready_made, place)
+        self._cutter = _Batches(
+            self._order, loader.batch_size or 1, bool(loader.drop_last) or ready_made, place
+        )
         self._given, self._seed = loader, seed
         self._loader: DataLoader[Any] | None = None
         self._batches: Iterator[Any] = iter(())
@@ -106,7 +111,8 @@ class Shards:
         self.batches = self._cutter.count(0)
         if self.batches == 0:
             raise TrainingError(
-                f"data(items={self.items}, processes={place.world}, batch_size={self._cutter.size}, "
+                f"data(items={self.items}, processes={place.world}, "
+                f"batch_size={self._cutter.size}, "
                 f"drop_last={self._cutter.drop_last}): there is no batch for every process. "
                 "Use fewer processes, smaller batches, or drop_last=False."
             )
@@ -126,14 +132,17 @@ class Shards:
         ends = (self._cutter.end(used, number) for number in range(left))
         self._loader = self._loader or _rebuilt(self._given, self._cutter, self._seed)
         self._batches = iter(self._loader) if left else iter(())
-        pairs = zip(self._batches, ends, strict=False)  # the last end comes first: nothing asks the loader once more
+        pairs = zip(
+            self._batches, ends, strict=False
+        )  # the last end comes first: nothing asks the loader once more
         for start in range(0, left, size):
             count = min(size, left - start)
             yield Window(count, islice(pairs, count))
 
     def close(self) -> None:
         """End the workers; the next window starts new ones."""
-        # the garbage collector would close their queues first, and then wait for each of them 5 s in vain
+        # the garbage collector would close their queues first, and then wait for each of them 5 s
+        # in vain
         getattr(self._batches, "_shutdown_workers", int)()
         self._loader, self._batches = None, iter(())
 
@@ -177,7 +186,9 @@ class Stream:
         for one in told:
             if hasattr(one, "set_epoch"):
                 one.set_epoch(epoch)
-        with seeded(mixed(self._seed, epoch)):  # and the random numbers are put back, as if nothing had been read
+        with seeded(
+            mixed(self._seed, epoch)
+        ):  # and the random numbers are put back, as if nothing had been read
             batches = iter(self._loader)
             for _ in islice(batches, used):
                 pass
@@ -226,7 +237,8 @@ class _Order:
         inner = getattr(self._sampler, "sampler", None)
         if isinstance(self._sampler, DistributedSampler) or isinstance(inner, DistributedSampler):
             raise TrainingError(
-                "data(sampler=DistributedSampler): the trainer shares the data out itself, and it would be shared "
+                "data(sampler=DistributedSampler): the trainer shares the data out itself, and it "
+                "would be shared "
                 "twice. Give the sampler for one process, or shuffle=True."
             )
 
@@ -246,7 +258,9 @@ class _Batches:
     def count(self, used: int) -> int:
         """Return how many global batches there are after ``used`` items."""
         full, rest = divmod(max(0, self._total - used), self._whole)
-        if rest == 0 or self.drop_last or rest < self.place.world:  # too few to share: they join the batch before
+        if (
+            rest == 0 or self.drop_last or rest < self.place.world
+        ):  # too few to share: they join the batch before
             return full
         return full + 1
 
@@ -262,7 +276,10 @@ class _Batches:
         epoch, used, order = self._epoch, self._used, self.order.of(self._epoch)
         for number in range(self.count(used)):
             start, end = used + number * self._whole, self.end(used, number)
-            low, high = (start + (end - start) * (self.place.rank + more) // self.place.world for more in (0, 1))
+            low, high = (
+                start + (end - start) * (self.place.rank + more) // self.place.world
+                for more in (0, 1)
+            )
             batch = _Batch(self.order.items(order[low:high]))
             batch.seeds = (self.order.seed, epoch, start, self.place.rank)
             yield batch
@@ -318,6 +335,8 @@ def _rebuilt(loader: DataLoader[Any], batches: _Batches, seed: int) -> DataLoade
     return DataLoader(
         _Seeded(loader.dataset) if loader.num_workers else loader.dataset,
         batch_sampler=batches,
-        generator=torch.Generator().manual_seed(seed),  # not the global one: a resumed epoch would draw once more
+        generator=torch.Generator().manual_seed(
+            seed
+        ),  # not the global one: a resumed epoch would draw once more
         **{name: getattr(loader, name) for name in kept},
     )

@@ -32,7 +32,9 @@ def is_full(trainer: Trainer) -> bool:
 
 def comes_to_its_end(trainer: Trainer) -> bool:
     """Whether the epoch that was just trained is the last."""
-    return is_full(trainer) or (decay_end(trainer) is None and trainer.progress.epoch >= trainer.run_config.num_epochs)
+    return is_full(trainer) or (
+        decay_end(trainer) is None and trainer.progress.epoch >= trainer.run_config.num_epochs
+    )
 
 
 def decay_end(trainer: Trainer) -> float | None:
@@ -64,5 +66,6 @@ def say_if_moved(trainer: Trainer) -> None:
     planned, made = trainer.run_config.total_updates, trainer.progress.updates
     if decay_end(trainer) is not None and is_full(trainer) and planned != made:
         trainer.print(
-            f"The decay that decay_now began has ended, and the run with it: {made} updates, {planned} were planned."
+            f"The decay that decay_now began has ended, and the run with it: {made} updates, "
+            f"{planned} were planned."
         )

@@ -24,8 +24,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Guard:
     """Listens for SIGTERM and Ctrl-C while a run that keeps checkpoints is at work.
 
-    A second Ctrl-C ends it at once. Several processes agree on the update after which they stop: what one of them
-    was told at an update, all of them know after the next.
+    A second Ctrl-C ends it at once. Several processes agree on the update after which they stop:
+    what one of them was told at an update, all of them know after the next.
 
     Args:
         trainer: The trainer; without checkpoints signals are left alone.
@@ -87,7 +87,8 @@ class Guard:
         path = state.save_numbered(self._trainer)
         name = signal.Signals(number).name
         self._trainer.print(
-            f"{name}: stopped after update {self._trainer.progress.updates}; everything is saved in {path}. "
+            f"{name}: stopped after update {self._trainer.progress.updates}; everything is saved "
+            f"in {path}. "
             "Resume to go on."
         )
         self._trainer._call("on_training_run_end")
@@ -98,7 +99,8 @@ def run_guarded(trainer: Trainer, run: Callable[[Trainer], None]) -> None:
     """Run; whatever ends it early leaves a state to go on from, where there are checkpoints.
 
     Raises:
-        TrainingError: A callback failed, or another process is gone; the message says where to go on from.
+        TrainingError: A callback failed, or another process is gone; the message says where to go
+            on from.
     """
     try:
         with Guard(trainer) as guard:
@@ -109,7 +111,8 @@ def run_guarded(trainer: Trainer, run: Callable[[Trainer], None]) -> None:
     except Exception as error:
         if trainer.run_config.is_distributed and _is_about_others(error):
             raise TrainingError(
-                f"process {trainer._accelerator.process_index}: another process is gone, and this one cannot go on "
+                f"process {trainer._accelerator.process_index}: another process is gone, and this "
+                f"one cannot go on "
                 f"alone: {str(error).splitlines()[0]} {_last_good(trainer)}"
             ) from error
         error.add_note(_last_words(trainer))
@@ -133,7 +136,11 @@ def _last_words(trainer: Trainer) -> str:
 def _last_good(trainer: Trainer) -> str:
     assert trainer.checkpoints is not None
     kept = trainer.checkpoints.all()
-    return f"The last checkpoint is {kept[-1]}: resume from there." if kept else "There is no checkpoint yet."
+    return (
+        f"The last checkpoint is {kept[-1]}: resume from there."
+        if kept
+        else "There is no checkpoint yet."
+    )
 
 
 def _is_about_others(error: Exception) -> bool:

@@ -127,7 +127,10 @@ class InMemoryRunHistory(RunHistory):
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        return {"metrics": {name: list(values) for name, values in self._metrics.items()}, "epoch": self._epoch}
+        return {
+            "metrics": {name: list(values) for name, values in self._metrics.items()},
+            "epoch": self._epoch,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take everything from plain data."""
@@ -149,7 +152,8 @@ class LossTracker:
 
     def update(self, loss: torch.Tensor, batch_size: int = 1) -> None:
         """Add the mean loss of a batch."""
-        # a CPU tensor's number is at hand; on a device, asking for it would wait for all that is queued there
+        # a CPU tensor's number is at hand; on a device, asking for it would wait for all that is
+        # queued there
         value = loss.item() if loss.device.type == "cpu" else loss.detach().double()
         self.window.append(value)
         self.total = self.total + value * batch_size
@@ -162,7 +166,9 @@ class LossTracker:
     @property
     def window_loss(self) -> float | torch.Tensor:
         """The mean loss over the batches of the update at hand, on this process."""
-        return self.window[0] if len(self.window) == 1 else sum(self.window) / max(1, len(self.window))
+        return (
+            self.window[0] if len(self.window) == 1 else sum(self.window) / max(1, len(self.window))
+        )
 
     @property
     def average(self) -> float:

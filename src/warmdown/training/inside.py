@@ -52,14 +52,17 @@ class Inside:
             from accelerate import Accelerator  # type: ignore[import-untyped]
         except ImportError:
             raise MissingExtra("Trainer", "accelerate", "train") from None
-        # the trainer counts batches and updates: accelerate's own accumulation and scheduler stepping stay off
+        # the trainer counts batches and updates: accelerate's own accumulation and scheduler
+        # stepping stay off
         accelerator = Accelerator(
             cpu=_is_many_on_cpu(), step_scheduler_with_optimizer=False, **self._accelerator_kwargs
         )
         if accelerator.num_processes != (started := int(os.environ.get("WORLD_SIZE", "1"))):
             raise TrainingError(
-                f"Trainer: {started} processes were started, and accelerate sees {accelerator.num_processes}: each "
-                "would train alone. Make no Accelerator before the trainer, or make it as the trainer would."
+                f"Trainer: {started} processes were started, and accelerate sees "
+                f"{accelerator.num_processes}: each "
+                "would train alone. Make no Accelerator before the trainer, or make it as the "
+                "trainer would."
             )
         return accelerator
 
@@ -82,9 +85,9 @@ class Inside:
         self._counts_attempts = False
         self._decay_end: tuple[tuple[Any, ...], int | None] = ((), None)
 
-    # -- data ---------------------------------------------------------------------------------------------------------
-
-    def _loader(self, dataset: Any, kwargs: dict[str, Any], given: Mapping[str, Any] | None) -> DataLoader[Any]:
+    def _loader(
+        self, dataset: Any, kwargs: dict[str, Any], given: Mapping[str, Any] | None
+    ) -> DataLoader[Any]:
         kwargs = {**kwargs, "collate_fn": self.collate_fn, **(given or {})}
         if isinstance(dataset, IterableDataset):
             kwargs.pop("shuffle", None)
@@ -119,11 +122,11 @@ class Inside:
         """Return the batches to train on."""
         raise NotImplementedError
 
-    def create_eval_dataloader(self, batch_size: int, eval_dl_kwargs: Mapping[str, Any] | None = None) -> Iterable[Any]:
+    def create_eval_dataloader(
+        self, batch_size: int, eval_dl_kwargs: Mapping[str, Any] | None = None
+    ) -> Iterable[Any]:
         """Return the batches to evaluate on."""
         raise NotImplementedError
-
-    # -- the run ------------------------------------------------------------------------------------------------------
 
     def _create_run_config(self, num_epochs: int, batch_size: int, **told: Any) -> TrainerRunConfig:
         accelerator = self._accelerator
@@ -179,27 +182,39 @@ class Inside:
 
     def _step_optimizer(self) -> None:
         accelerator = self._accelerator
-        # accelerate's own step looks for an optional library on the disk twice; where it does no more, it is left out
+        # accelerate's own step looks for an optional library on the disk twice; where it does no
+        # more, it is left out
         is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
         (unwrapped(self.optimizer) if is_plain else self.optimizer).step()
 
     def _clip_gradients(self) -> None:
         if self.run_config.gradient_clip_value is not None:
-            self._accelerator.clip_grad_value_(self.model.parameters(), self.run_config.gradient_clip_value)
+            self._accelerator.clip_grad_value_(
+                self.model.parameters(), self.run_config.gradient_clip_value
+            )
         if self.run_config.gradient_clip_norm is not None:
-            self._accelerator.clip_grad_norm_(self.model.parameters(), self.run_config.gradient_clip_norm)
+            self._accelerator.clip_grad_norm_(
+                self.model.parameters(), self.run_config.gradient_clip_norm
+            )
 
     def _tell_metrics(self) -> None:
         history = self.run_history
-        tell_metrics(self.scheduler, {name: history.get_latest_metric(name) for name in history.get_metric_names()})
+        tell_metrics(
+            self.scheduler,
+            {name: history.get_latest_metric(name) for name in history.get_metric_names()},
+        )
 
     def _was_skipped(self) -> bool:
-        return self._accelerator.scaler is not None and bool(self._accelerator.optimizer_step_was_skipped)
+        return self._accelerator.scaler is not None and bool(
+            self._accelerator.optimizer_step_was_skipped
+        )
 
     def _note_epoch_loss(self, name: str, tracker: LossTracker) -> None:
         total, count = tracker.total, tracker.count
         if self._accelerator.num_processes > 1:
-            here = torch.tensor([float(total), float(count)], dtype=torch.float64, device=self._accelerator.device)
+            here = torch.tensor(
+                [float(total), float(count)], dtype=torch.float64, device=self._accelerator.device
+            )
             total, count = self._accelerator.reduce(here, "sum").tolist()
         if count:
             self.run_history.update_metric(name, float(total) / count)
@@ -220,10 +235,16 @@ class Inside:
 
 def _is_many_on_cpu() -> bool:
     """Whether ``torchrun`` started several processes on a machine without a GPU, which accelerate overlooks."""
-    has_device = torch.cuda.is_available() or (hasattr(torch, "accelerator") and torch.accelerator.is_available())
+    has_device = torch.cuda.is_available() or (
+        hasattr(torch, "accelerator") and torch.accelerator.is_available()
+    )
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not has_device
 
 
 def _batches(source: Source | None, limit: int | None) -> int | None:
-    known = [count for count in (source.batches if source is not None else None, limit) if count is not None]
+    known = [
+        count
+        for count in (source.batches if source is not None else None, limit)
+        if count is not None
+    ]
     return min(known) if known else None

@@ -33,7 +33,11 @@ def run_training(trainer: Trainer) -> None:
     say_if_moved(trainer)
     trainer.training_run_end()
     trainer._call("on_training_run_end")
-    if trainer.progress.finished and not trainer.progress.skipped and isinstance(trainer.scheduler, Scheduler):
+    if (
+        trainer.progress.finished
+        and not trainer.progress.skipped
+        and isinstance(trainer.scheduler, Scheduler)
+    ):
         trainer.scheduler.finish()
 
 
@@ -105,7 +109,11 @@ def _windows(trainer: Trainer) -> Iterator[Window]:
     if is_full(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
-        yield next(source.windows(progress.epoch, progress.used, progress.window_size - progress.window_done))
+        yield next(
+            source.windows(
+                progress.epoch, progress.used, progress.window_size - progress.window_done
+            )
+        )
     for window in source.windows(progress.epoch, progress.used, size):
         if limit is not None and progress.batch >= limit:
             return
@@ -137,11 +145,17 @@ def _run_window(trainer: Trainer, window: Window) -> None:
             output = trainer.calculate_train_batch_loss(batch)
             trainer.backward_step(output["loss"] if size == 1 else output["loss"] / size)
         tracker.update(output["loss"], output.get("batch_size", 1))
-        progress.used, progress.batch, progress.window_done = used, progress.batch + 1, progress.window_done + 1
+        progress.used, progress.batch, progress.window_done = (
+            used,
+            progress.batch + 1,
+            progress.window_done + 1,
+        )
         applied = is_last and _update(trainer)
         trainer._between_batches = True
         if ends:
-            trainer._call("on_train_step_end", batch=batch, batch_output=output, step=progress.batch)
+            trainer._call(
+                "on_train_step_end", batch=batch, batch_output=output, step=progress.batch
+            )
         if applied:
             trainer._call("on_train_update_end", update=progress.updates - 1)
             trainer._guard.after_update()

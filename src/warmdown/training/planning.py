@@ -139,7 +139,8 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     factory: Callable[[Any], Any] = resolve(given, facts_of(config))
     if not callable(factory):
         raise TrainingError(
-            f"train(create_scheduler_fn={given!r:.60}): a plan, a schedule, the path of a plan, or a function that "
+            f"train(create_scheduler_fn={given!r:.60}): a plan, a schedule, the path of a plan, or "
+            f"a function that "
             "takes the optimizer is needed."
         )
     return factory(unwrapped(optimizer))
@@ -163,7 +164,8 @@ def tell_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
         known.setdefault("val_loss", loss)
     if missing := sorted(wanted - known.keys()):
         raise TrainingError(
-            f"plan(metric={missing[0]!r}): the schedule answers to it, and nobody measures it here. "
+            f"plan(metric={missing[0]!r}): the schedule answers to it, and nobody measures it "
+            f"here. "
             f"{nearest(missing[0], known)}"
         )
     if wanted:
@@ -178,7 +180,9 @@ def _metrics_of(plan: Plan) -> set[str]:
         own: set[str] = {metric} if isinstance(metric, str) else set()
         return own.union(*map(inside, schedule.parts()))
 
-    return set().union(*(inside(schedule) for target in plan.targets for schedule in target.rule.schedules()))
+    return set().union(
+        *(inside(schedule) for target in plan.targets for schedule in target.rule.schedules())
+    )
 
 
 def _data(given: Any) -> Any:

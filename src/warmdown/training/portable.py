@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 
 def save_portable(
-    trainer: Trainer, path: Path, more: Mapping[str, Any], *, optimizer: bool, scheduler: bool, writes: bool
+    trainer: Trainer,
+    path: Path,
+    more: Mapping[str, Any],
+    *,
+    optimizer: bool,
+    scheduler: bool,
+    writes: bool,
 ) -> None:
     """Write the weights, and what else is asked for, as one file that is whole or not there."""
-    content: dict[str, Any] = {"model_state_dict": model_state(trainer._accelerator, trainer.model), **more}
+    content: dict[str, Any] = {
+        "model_state_dict": model_state(trainer._accelerator, trainer.model),
+        **more,
+    }
     if optimizer:
         held = optimizer_state(trainer._accelerator, trainer.model, trainer.optimizer)
         content["optimizer_state_dict"] = held
@@ -44,12 +53,16 @@ def write_file(path: Path, content: Mapping[str, Any]) -> None:
             torch.save(dict(content), fresh)
 
 
-def load_portable(trainer: Trainer, path: Path, *, optimizer: bool, scheduler: bool) -> dict[str, Any]:
+def load_portable(
+    trainer: Trainer, path: Path, *, optimizer: bool, scheduler: bool
+) -> dict[str, Any]:
     """Put the weights back, and what else is there and asked for; return the whole content."""
     content = read_file(path)
     load_model(trainer._accelerator, trainer.model, content["model_state_dict"])
     if optimizer and "optimizer_state_dict" in content:
-        load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, content["optimizer_state_dict"])
+        load_optimizer(
+            trainer._accelerator, trainer.model, trainer.optimizer, content["optimizer_state_dict"]
+        )
     if scheduler and trainer.scheduler is not None and "scheduler_state_dict" in content:
         trainer.scheduler.load_state_dict(content["scheduler_state_dict"])
     return content
@@ -65,5 +78,7 @@ def read_file(path: Path) -> dict[str, Any]:
         return {"model_state_dict": read_weights(path)}
     content = read_pickled(path)
     if not isinstance(content, dict) or "model_state_dict" not in content:
-        raise StateError(f"{path}: no checkpoint, for it has no 'model_state_dict'. Give another one.")
+        raise StateError(
+            f"{path}: no checkpoint, for it has no 'model_state_dict'. Give another one."
+        )
     return content

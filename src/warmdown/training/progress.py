@@ -18,7 +18,8 @@ class TrainerRunConfig:
     Args:
         num_epochs: Passes over the data.
         max_num_train_steps: Updates after which the run ends, or ``None``: the epochs decide.
-        more_updates: By how many the run has more than its epochs hold, since it went on with other batches.
+        more_updates: By how many the run has more than its epochs hold, since it went on with other
+            batches.
         train_per_device_batch_size: Samples in a batch of one process.
         eval_per_device_batch_size: Samples in a batch of an evaluation of one process.
         train_dl_kwargs: What the training loader was made with.
@@ -26,7 +27,8 @@ class TrainerRunConfig:
         gradient_accumulation_steps: Batches of one process that make an update.
         gradient_clip_value: Largest absolute value of a gradient's element, or ``None``.
         gradient_clip_norm: Largest norm of all gradients, or ``None``.
-        train_batches_per_epoch: Batches that one process uses in an epoch, or ``None`` when nobody knows.
+        train_batches_per_epoch: Batches that one process uses in an epoch, or ``None`` when nobody
+            knows.
         eval_batches: Batches that one process uses in an evaluation, or ``None``.
         num_processes: Processes that train together.
         mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"``, ``"fp8"``.
@@ -79,7 +81,9 @@ class TrainerRunConfig:
     def train_total_batch_size(self) -> int | None:
         """Samples that one update uses, over all processes."""
         size = self.train_per_device_batch_size
-        return None if size is None else size * self.num_processes * self.gradient_accumulation_steps
+        return (
+            None if size is None else size * self.num_processes * self.gradient_accumulation_steps
+        )
 
     @property
     def eval_total_batch_size(self) -> int | None:
@@ -89,7 +93,12 @@ class TrainerRunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, with what follows from it."""
-        follows = ("is_distributed", "num_update_steps_per_epoch", "total_updates", "train_total_batch_size")
+        follows = (
+            "is_distributed",
+            "num_update_steps_per_epoch",
+            "total_updates",
+            "train_total_batch_size",
+        )
         return asdict(self) | {name: getattr(self, name) for name in follows}
 
 
@@ -101,12 +110,15 @@ def with_epochs(config: TrainerRunConfig) -> TrainerRunConfig:
     """
     for name in ("num_epochs", "max_num_train_steps", "gradient_accumulation_steps"):
         count = getattr(config, name)
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        if count is not None and (
+            isinstance(count, bool) or not isinstance(count, int) or count < 1
+        ):
             raise TrainingError(f"train({name}={count!r}): a whole number of at least 1 is needed.")
     per_epoch, most = config.num_update_steps_per_epoch, config.max_num_train_steps
     if most is None and per_epoch is None and config.train_batches_per_epoch is None:
         raise TrainingError(
-            "train(max_num_train_steps=None): how many batches an epoch holds is not known, so the length of the run "
+            "train(max_num_train_steps=None): how many batches an epoch holds is not known, so the "
+            "length of the run "
             "is not either. Give max_num_train_steps, or data with a length."
         )
     if most is None or per_epoch is None:
@@ -127,7 +139,8 @@ class Progress:
         window_done: Batches of an unfinished update whose gradients are held.
         window_size: Batches in that update.
         finished: Whether the run came to its end, the last evaluation included.
-        more: By how many updates the run is longer than its epochs say, since it went on with batches of another size.
+        more: By how many updates the run is longer than its epochs say, since it went on with
+            batches of another size.
     """
 
     updates: int = 0

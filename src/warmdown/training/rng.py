@@ -32,7 +32,13 @@ def snapshot() -> dict[str, Any]:
     version, numbers, waiting = random.getstate()
     state: dict[str, Any] = {
         "python": [version, torch.tensor(numbers), waiting],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), int(place), int(has_gauss), float(gauss)],
+        "numpy": [
+            name,
+            torch.from_numpy(keys.astype(np.int64)),
+            int(place),
+            int(has_gauss),
+            float(gauss),
+        ],
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():

@@ -46,7 +46,9 @@ def optimizer_state(accelerator: Any, model: torch.nn.Module, optimizer: Any) ->
     return dict(unwrapped(optimizer).state_dict())
 
 
-def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, state: dict[str, Any]) -> None:
+def load_optimizer(
+    accelerator: Any, model: torch.nn.Module, optimizer: Any, state: dict[str, Any]
+) -> None:
     """Put the whole state of the optimizer back.
 
     Raises:
@@ -54,18 +56,25 @@ def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, sta
     """
     if _is_sharded(accelerator) and not _is_by_name(state):
         raise StateError(
-            "optimizer.load_state_dict: the checkpoint was made without FSDP. Go on without it, or begin a new run "
+            "optimizer.load_state_dict: the checkpoint was made without FSDP. Go on without it, or "
+            "begin a new run "
             "from the weights: trainer.load_checkpoint(…, load_optimizer=False)."
         )
-    if _is_by_name(state):  # saved from pieces: torch knows how to put them back, in pieces or whole
+    if _is_by_name(
+        state
+    ):  # saved from pieces: torch knows how to put them back, in pieces or whole
         from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
-        set_optimizer_state_dict(model, unwrapped(optimizer), optim_state_dict=state, options=_options())
+        set_optimizer_state_dict(
+            model, unwrapped(optimizer), optim_state_dict=state, options=_options()
+        )
         return
     try:
         unwrapped(optimizer).load_state_dict(state)
     except ValueError as error:
-        raise StateError(f"optimizer.load_state_dict: {error}. Build the optimizer as the saved run did.") from None
+        raise StateError(
+            f"optimizer.load_state_dict: {error}. Build the optimizer as the saved run did."
+        ) from None
 
 
 def _is_sharded(accelerator: Any) -> bool:

@@ -68,11 +68,15 @@ def load(trainer: Trainer, path: Path, on_change: str, *, aloud: bool = True) ->
     progress = Progress(**facts["progress"])
     _reckon_anew(trainer, facts, progress)
     _load_scheduler(
-        trainer, facts["scheduler"] or rest["scheduler"], "fit" if changes and on_change == "ask" else on_change
+        trainer,
+        facts["scheduler"] or rest["scheduler"],
+        "fit" if changes and on_change == "ask" else on_change,
     )
     _load_progress(trainer, facts, progress)
     _load_rest(trainer, rest)
-    for line in (f"Resumed from {path} at update {trainer.progress.updates}.", *changes) if aloud else ():
+    for line in (
+        (f"Resumed from {path} at update {trainer.progress.updates}.", *changes) if aloud else ()
+    ):
         trainer.print(line)
     return path
 
@@ -102,7 +106,9 @@ def find(path: Path, say: Any = print) -> Path:
         for damage in damages:
             say(damage)
         if newest is None:
-            raise TrainingError(f"resume_from='{path}': there is no good checkpoint. Leave it out to start anew.")
+            raise TrainingError(
+                f"resume_from='{path}': there is no good checkpoint. Leave it out to start anew."
+            )
         return newest
     try:
         verify(path)
@@ -112,9 +118,6 @@ def find(path: Path, say: Any = print) -> Path:
         offer = f" {good} is good." if good else " There is no good one before it."
         raise StateError(f"{damage}{offer}") from None
     return path
-
-
-# -- out ---------------------------------------------------------------------------------------------------------------
 
 
 def _files(trainer: Trainer) -> dict[str, Writer]:
@@ -214,9 +217,6 @@ def _is_plain(state: Any) -> bool:
         return False
 
 
-# -- back --------------------------------------------------------------------------------------------------------------
-
-
 def _read_facts(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((path / "training.json").read_text(encoding="utf-8"))
     if (version := facts.get("version")) != _VERSION:
@@ -235,8 +235,10 @@ def _changes(trainer: Trainer, facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"{here['num_processes']} processes train now, {there['num_processes']} did before."
     if here["total_batch_size"] != there["total_batch_size"]:
         yield (
-            f"An update uses {here['total_batch_size']} samples now, it used {there['total_batch_size']}; "
-            f"an epoch has {here['updates_per_epoch']} updates, it had {there['updates_per_epoch']}."
+            f"An update uses {here['total_batch_size']} samples now, it used "
+            f"{there['total_batch_size']}; "
+            f"an epoch has {here['updates_per_epoch']} updates, it had "
+            f"{there['updates_per_epoch']}."
         )
 
 
@@ -244,7 +246,8 @@ def _refuse_other_data(trainer: Trainer, facts: Mapping[str, Any]) -> None:
     here, there = _run_facts(trainer)["items"], facts["run"]["items"]
     if here != there:
         raise TrainingError(
-            f"resume: the training data has {here} items, and had {there} when the checkpoint was made. Give the same "
+            f"resume: the training data has {here} items, and had {there} when the checkpoint was "
+            f"made. Give the same "
             "data, or begin a new run from the weights: trainer.load_checkpoint(…)."
         )
 
@@ -252,7 +255,10 @@ def _refuse_other_data(trainer: Trainer, facts: Mapping[str, Any]) -> None:
 def _load_weights(trainer: Trainer, path: Path) -> dict[str, Any]:
     """Put model and optimizer back; return the rest."""
     rest: dict[str, Any] = read_pickled(path / "rest.pt")
-    weights, optimizer = read_weights(path / "model.safetensors") | rest["model"], read_pickled(path / "optimizer.pt")
+    weights, optimizer = (
+        read_weights(path / "model.safetensors") | rest["model"],
+        read_pickled(path / "optimizer.pt"),
+    )
     load_model(trainer._accelerator, trainer.model, weights)  # now that all of it was read
     load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, optimizer)
     return rest
@@ -275,10 +281,14 @@ def _go_on_with_a_continuation(scheduler: Any, state: Any) -> None:
     """Let a scheduler that would begin afresh take its place in the run that it has begun before."""
     if not state.get("is_continuation_from_checkpoint", False):
         raise TrainingError(
-            "resume: the scheduler is a continuation, and the checkpoint is of the run before it. Begin from that one "
-            "by WSDCheckpointCallback(initial_checkpoint=…), and give resume_from= a checkpoint of the continuation."
+            "resume: the scheduler is a continuation, and the checkpoint is of the run before it. "
+            "Begin from that one "
+            "by WSDCheckpointCallback(initial_checkpoint=…), and give resume_from= a checkpoint of "
+            "the continuation."
         )
-    scheduler.is_continuation_from_checkpoint = False  # the state that follows says again that it is one
+    scheduler.is_continuation_from_checkpoint = (
+        False  # the state that follows says again that it is one
+    )
 
 
 def _reckon_anew(trainer: Trainer, facts: Mapping[str, Any], progress: Progress) -> None:
@@ -288,7 +298,10 @@ def _reckon_anew(trainer: Trainer, facts: Mapping[str, Any], progress: Progress)
     config, scheduler = trainer.run_config, trainer.scheduler
     if not isinstance(scheduler, Scheduler) or scheduler.run.clock != "updates":
         return
-    if config.train_total_batch_size != facts["run"]["total_batch_size"] and config.max_num_train_steps is None:
+    if (
+        config.train_total_batch_size != facts["run"]["total_batch_size"]
+        and config.max_num_train_steps is None
+    ):
         left, total = updates_left(trainer, progress), config.total_updates
         progress.more = 0 if left is None or total is None else progress.updates + left - total
     if progress.more != config.more_updates:
@@ -302,7 +315,11 @@ def _load_progress(trainer: Trainer, facts: Mapping[str, Any], progress: Progres
     trainer.seed = facts["seed"]
     trainer._reseed()
     tracker, loss = trainer._loss_tracker, facts["loss"]
-    tracker.total, tracker.count, tracker.window = loss["total"], loss["count"], list(loss["window"])
+    tracker.total, tracker.count, tracker.window = (
+        loss["total"],
+        loss["count"],
+        list(loss["window"]),
+    )
     if facts["history"] is not None and hasattr(trainer.run_history, "load_state_dict"):
         trainer.run_history.load_state_dict(facts["history"])
 
@@ -321,7 +338,9 @@ def _load_rest(trainer: Trainer, rest: Mapping[str, Any]) -> None:
 
 
 def _fresh_random(trainer: Trainer) -> dict[str, Any]:
-    seed_everything(mixed(trainer.seed, trainer.progress.updates, trainer._accelerator.process_index))
+    seed_everything(
+        mixed(trainer.seed, trainer.progress.updates, trainer._accelerator.process_index)
+    )
     return snapshot()
 
 

@@ -33,17 +33,20 @@ Output = dict[str, Any]
 class Trainer(Inside):
     """Trains a model on one process or many, under any schedule, so that it can be gone on with at any moment.
 
-    Every step of the training is a method that a subclass may override: ``calculate_train_batch_loss``,
-    ``backward_step``, ``optimizer_step``, ``scheduler_step``, ``create_train_dataloader`` …
+    Every step of the training is a method that a subclass may override:
+    ``calculate_train_batch_loss``, ``backward_step``, ``optimizer_step``, ``scheduler_step``,
+    ``create_train_dataloader`` …
 
     Args:
         model: The model.
         loss_func: Takes the model's output and the target, returns the mean loss of the batch.
         optimizer: An optimizer over the model's parameters.
-        callbacks: Instances or classes; the default ones print progress and metrics and stop at NaN.
+        callbacks: Instances or classes; the default ones print progress and metrics and stop at
+            NaN.
         run_history: Where metrics are kept.
         seed: Seed of the order of the data; ``None`` takes it from torch's current seed.
-        mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"``; ``None`` takes what ``accelerate`` was started with.
+        mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"``; ``None`` takes what ``accelerate`` was
+            started with.
         log_with: Trackers by accelerate's names: ``"tensorboard"``, ``"wandb"`` …
         logging_dir: Where trackers write.
 
@@ -85,8 +88,6 @@ class Trainer(Inside):
         self.callback_handler = CallbackHandler(callbacks)
         self._call("on_init_end")
 
-    # -- what a person calls ------------------------------------------------------------------------------------------
-
     def train(
         self,
         train_dataset: Any,
@@ -117,8 +118,8 @@ class Trainer(Inside):
             max_num_train_steps: Updates to make; it overrides ``num_epochs``.
             gradient_accumulation_steps: Batches of one process that make an update.
             gradient_clip_value: Largest absolute value of a gradient's element.
-            create_scheduler_fn: A function that makes a scheduler of the optimizer (its arguments may hold
-                placeholders), or what ``plan`` takes.
+            create_scheduler_fn: A function that makes a scheduler of the optimizer (its arguments
+                may hold placeholders), or what ``plan`` takes.
             train_dataloader_kwargs: For the training loader, over the defaults.
             eval_dataloader_kwargs: For the evaluation's loader, over the defaults.
             reset_run_history: Whether metrics of an earlier call are forgotten.
@@ -126,17 +127,23 @@ class Trainer(Inside):
             resume_from: A checkpoint, or a folder of them: its newest good one.
             plan: A plan, a schedule for the learning rate, the path of a plan's file, or its data.
             gradient_clip_norm: Largest norm of all gradients together.
-            on_change: What happens when a checkpoint was made under another plan: ``"ask"`` (an error shows the
-                difference; ``"fit"`` where only the size of batches changed), or a policy of the scheduler's.
+            on_change: What happens when a checkpoint was made under another plan: ``"ask"`` (an
+                error shows the difference; ``"fit"`` where only the size of batches changed), or a
+                policy of the scheduler's.
 
         Raises:
-            TrainingError: The run cannot start, or a callback failed; the message says where it can go on from.
+            TrainingError: The run cannot start, or a callback failed; the message says where it can
+                go on from.
             StateError: The checkpoint is damaged, or of another plan.
         """
         self._forget_run()
         if reset_run_history and resume_from is None:
             self.run_history.reset()
-        self.train_dataset, self.eval_dataset, self.collate_fn = train_dataset, eval_dataset, collate_fn
+        self.train_dataset, self.eval_dataset, self.collate_fn = (
+            train_dataset,
+            eval_dataset,
+            collate_fn,
+        )
         self.create_scheduler_fn = _one_schedule(create_scheduler_fn, plan)
         self._make_sources(per_device_batch_size, train_dataloader_kwargs, eval_dataloader_kwargs)
         self._call("on_run_setup")
@@ -152,7 +159,9 @@ class Trainer(Inside):
         self._prepare()
         self._bases.begin(self.optimizer)
         self.scheduler = self.create_scheduler()
-        self._counts_attempts = getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
+        self._counts_attempts = (
+            getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
+        )
         with self._outputs_locked():
             if resume_from is not None:
                 self.load_training_state(resume_from, on_change=on_change)
@@ -181,8 +190,10 @@ class Trainer(Inside):
 
         Args:
             from_checkpoint: The trunk: a checkpoint, or a folder of them.
-            lengths: Length of each cooldown: ``["5%", "10%", 200]``, a share is of the trunk's planned run.
-            curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line by default.
+            lengths: Length of each cooldown: ``["5%", "10%", 200]``, a share is of the trunk's
+                planned run.
+            curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line
+                by default.
             out_dir: Where each branch leaves record and weights.
             callbacks: What looks on; those of the trainer belong to the trunk and are left out.
         """
@@ -205,9 +216,13 @@ class Trainer(Inside):
         """
         self.eval_dataset = dataset if dataset is not None else self.eval_dataset
         if self.eval_dataset is None:
-            raise TrainingError("evaluate(dataset=None): there is nothing to evaluate on. Give a dataset.")
+            raise TrainingError(
+                "evaluate(dataset=None): there is nothing to evaluate on. Give a dataset."
+            )
         self.collate_fn = collate_fn if collate_fn is not None else self.collate_fn
-        self._eval_source = self._source(self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs))
+        self._eval_source = self._source(
+            self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs)
+        )
         self._call("on_run_setup")
         self.run_config = self._create_run_config(1, per_device_batch_size)
         self._prepare()
@@ -221,7 +236,9 @@ class Trainer(Inside):
         """Write everything that the run needs to go on into a folder of its own; all processes call it."""
         return state.save(self, Path(output_dir))
 
-    def load_training_state(self, input_dir: str | PathLike[str], *, on_change: str = "ask") -> None:
+    def load_training_state(
+        self, input_dir: str | PathLike[str], *, on_change: str = "ask"
+    ) -> None:
         """Go to where a checkpoint was saved; a folder of checkpoints means its newest good one."""
         state.load(self, Path(input_dir), on_change)
 
@@ -236,13 +253,18 @@ class Trainer(Inside):
         """Write one portable file with the weights, to be used elsewhere.
 
         Args:
-            save_path: Ends in ``.safetensors`` (weights alone) or in anything else (read with ``weights_only``).
+            save_path: Ends in ``.safetensors`` (weights alone) or in anything else (read with
+                ``weights_only``).
             checkpoint_kwargs: Plain data and tensors to put in.
             save_optimizer: Whether the optimizer's state goes in.
             save_scheduler: Whether the scheduler's state goes in.
             save_per_node: Whether every machine writes it, or the first alone.
         """
-        writes = self._accelerator.is_local_main_process if save_per_node else self._accelerator.is_main_process
+        writes = (
+            self._accelerator.is_local_main_process
+            if save_per_node
+            else self._accelerator.is_main_process
+        )
         save_portable(
             self,
             Path(save_path),
@@ -253,24 +275,31 @@ class Trainer(Inside):
         )
 
     def load_checkpoint(
-        self, checkpoint_path: str | PathLike[str], load_optimizer: bool = True, load_scheduler: bool = True
+        self,
+        checkpoint_path: str | PathLike[str],
+        load_optimizer: bool = True,
+        load_scheduler: bool = True,
     ) -> None:
         """Read what :meth:`save_checkpoint` wrote."""
-        load_portable(self, Path(checkpoint_path), optimizer=load_optimizer, scheduler=load_scheduler)
-
-    # -- steps that a subclass may change -------------------------------------------------------------------------
+        load_portable(
+            self, Path(checkpoint_path), optimizer=load_optimizer, scheduler=load_scheduler
+        )
 
     def create_train_dataloader(
         self, batch_size: int, train_dl_kwargs: Mapping[str, Any] | None = None
     ) -> Iterable[Batch]:
         """Return the batches to train on, for one process; the trainer shares them out."""
-        return self._loader(self.train_dataset, self.get_default_train_dl_kwargs(batch_size), train_dl_kwargs)
+        return self._loader(
+            self.train_dataset, self.get_default_train_dl_kwargs(batch_size), train_dl_kwargs
+        )
 
     def create_eval_dataloader(
         self, batch_size: int, eval_dl_kwargs: Mapping[str, Any] | None = None
     ) -> Iterable[Batch]:
         """Return the batches to evaluate on, for one process; the trainer shares them out."""
-        return self._loader(self.eval_dataset, self.get_default_eval_dl_kwargs(batch_size), eval_dl_kwargs)
+        return self._loader(
+            self.eval_dataset, self.get_default_eval_dl_kwargs(batch_size), eval_dl_kwargs
+        )
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Return what the training loader is made with."""
@@ -278,7 +307,11 @@ class Trainer(Inside):
 
     def get_default_eval_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
         """Return what the evaluation's loader is made with."""
-        return {"batch_size": batch_size, "shuffle": False, "pin_memory": self.device.type == "cuda"}
+        return {
+            "batch_size": batch_size,
+            "shuffle": False,
+            "pin_memory": self.device.type == "cuda",
+        }
 
     def create_scheduler(self) -> Any:
         """Return what steps once an update, or ``None``."""
@@ -299,7 +332,8 @@ class Trainer(Inside):
         """Return ``loss``, ``model_outputs`` and ``batch_size`` of a batch of pairs."""
         inputs, target = batch[0], batch[1]
         outputs = self.model(inputs)
-        return {"loss": self.loss_func(outputs, target), "model_outputs": outputs, "batch_size": len(target)}  # type: ignore[misc]
+        loss = self.loss_func(outputs, target)  # type: ignore[misc]
+        return {"loss": loss, "model_outputs": outputs, "batch_size": len(target)}
 
     def backward_step(self, loss: torch.Tensor) -> None:
         """Add a batch's part to the gradients."""
@@ -347,8 +381,6 @@ class Trainer(Inside):
     def evaluation_run_end(self) -> None:
         """End an evaluation outside of a training."""
 
-    # -- what callbacks and subclasses use ----------------------------------------------------------------------------
-
     @property
     def device(self) -> torch.device:
         """Where the model works."""
@@ -367,7 +399,9 @@ class Trainer(Inside):
 
     def get_model(self, keep_torch_compile: bool = True) -> torch.nn.Module:
         """Return the model without what the distribution put around it."""
-        model: torch.nn.Module = self._accelerator.unwrap_model(self.model, keep_torch_compile=keep_torch_compile)
+        model: torch.nn.Module = self._accelerator.unwrap_model(
+            self.model, keep_torch_compile=keep_torch_compile
+        )
         return model
 
     def gather(self, tensor: torch.Tensor, padding_value: float | None = None) -> torch.Tensor:
@@ -384,14 +418,18 @@ class Trainer(Inside):
     def evaluate_now(self, **kwargs: Any) -> None:
         """Evaluate in the middle of an epoch; callbacks are told ``is_intermediate=True``."""
         if self._eval_source is None:
-            raise TrainingError("evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…).")
+            raise TrainingError(
+                "evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…)."
+            )
         evaluate_once(self, is_intermediate=True, **kwargs)
         self.model.train()
 
 
 def _one_schedule(factory: Any, plan: Any) -> Any:
     if factory is not None and plan is not None:
-        raise TrainingError("train(create_scheduler_fn=…, plan=…): both say what is scheduled. Give one of the two.")
+        raise TrainingError(
+            "train(create_scheduler_fn=…, plan=…): both say what is scheduled. Give one of the two."
+        )
     return plan if factory is None else factory
 
 

@@ -36,7 +36,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
         return weights | {twin: weights[name] for twin, name in same.items()}
-    except (library.SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        library.SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise StateError(f"{path}: not a file of weights: {error}. Give another one.") from None
 
 
@@ -50,11 +58,14 @@ def read_pickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # torch's own message names the way to run what is in the file
         raise StateError(
-            f"{path}: damaged, or holds more than tensors and plain data. What else a file holds can run code when it "
+            f"{path}: damaged, or holds more than tensors and plain data. What else a file holds "
+            f"can run code when it "
             "is read, so it was not. Give another one."
         ) from None
     except Exception as error:  # a damaged pickle fails in as many ways as it has instructions
-        raise StateError(f"{path}: not a checkpoint that can be read: {error}. Give another one.") from None
+        raise StateError(
+            f"{path}: not a checkpoint that can be read: {error}. Give another one."
+        ) from None
 
 
 def digest_of_weights(weights: Mapping[str, torch.Tensor] | torch.nn.Module) -> str:
@@ -83,21 +94,30 @@ def _whole(tensor: torch.Tensor) -> torch.Tensor:
     return whole
 
 
-def _without_twins(weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _without_twins(
+    weights: Mapping[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return each stored tensor once, in memory of its own, and the other names of each."""
     first: dict[Any, str] = {}
     unique: dict[str, torch.Tensor] = {}
     same: dict[str, str] = {}
     storages: set[int] = set()
     for name, tensor in weights.items():
-        kind = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
+        kind = (
+            tensor.untyped_storage().data_ptr(),
+            tensor.storage_offset(),
+            tensor.shape,
+            tensor.stride(),
+        )
         if tensor.numel() and kind in first:
             same[name] = first[kind]
             continue
         first[kind] = name
         overlaps = kind[0] in storages
         storages.add(kind[0])
-        unique[name] = tensor.detach().clone().contiguous() if overlaps else tensor.detach().contiguous()
+        unique[name] = (
+            tensor.detach().clone().contiguous() if overlaps else tensor.detach().contiguous()
+        )
     return unique, same
 
 

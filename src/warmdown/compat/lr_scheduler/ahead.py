@@ -50,10 +50,15 @@ def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Ahead:
     groups = len(points[0])
     if any(point.count(point[0]) != groups for point in points):
         return Ahead(_in_blocks(weights, points, max(1, _BLOCK // groups)))
-    return Ahead(chain.from_iterable(_in_blocks(weights, [point[:1] for point in points], _BLOCK)), alike=groups)
+    return Ahead(
+        chain.from_iterable(_in_blocks(weights, [point[:1] for point in points], _BLOCK)),
+        alike=groups,
+    )
 
 
-def _in_blocks(weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int) -> Iterator[list[float]]:
+def _in_blocks(
+    weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int
+) -> Iterator[list[float]]:
     """Return the rows; where the weights stand still it is the very row before, which need not be written again."""
     moves = np.any([weight[1:] != weight[:-1] for weight in weights], axis=0)
     turns = np.concatenate([[0], np.flatnonzero(moves) + 1])
@@ -64,11 +69,17 @@ def _in_blocks(weights: Sequence[Steps], points: Sequence[Sequence[float]], size
     return chain.from_iterable(map(repeat, rows, np.diff(turns, append=count).tolist()))
 
 
-def _rows(weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int) -> Iterator[list[float]]:
+def _rows(
+    weights: Sequence[Steps], points: Sequence[Sequence[float]], size: int
+) -> Iterator[list[float]]:
     starts = range(0, len(weights[0]), size)
-    return chain.from_iterable(_block([weight[start : start + size] for weight in weights], points) for start in starts)
+    return chain.from_iterable(
+        _block([weight[start : start + size] for weight in weights], points) for start in starts
+    )
 
 
 def _block(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> list[list[float]]:
-    weighed = [np.multiply.outer(weight, point) for weight, point in zip(weights, points, strict=True)]
+    weighed = [
+        np.multiply.outer(weight, point) for weight, point in zip(weights, points, strict=True)
+    ]
     return sum(weighed[1:], start=weighed[0]).tolist()  # type: ignore[no-any-return]

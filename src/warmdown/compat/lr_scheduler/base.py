@@ -23,8 +23,8 @@ class LRScheduler(theirs.LRScheduler):
 
     Args:
         optimizer: A torch optimizer.
-        last_epoch: -1 begins; to go on, the number of steps made before, less one. The groups then say what they began
-            with: ``initial_lr``.
+        last_epoch: -1 begins; to go on, the number of steps made before, less one. The groups then
+            say what they began with: ``initial_lr``.
         verbose: Gone; accepted, so that older code runs.
 
     Raises:
@@ -52,7 +52,13 @@ class LRScheduler(theirs.LRScheduler):
     _is_accelerate_prepared = Prepared()
 
     _NOT_COPIED = PREPARED | {"_hand", "_first_steps"}
-    _NOT_STATE = _NOT_COPIED | {"optimizer", "_written", "_said", "_is_initial", "_get_lr_called_within_step"}
+    _NOT_STATE = _NOT_COPIED | {
+        "optimizer",
+        "_written",
+        "_said",
+        "_is_initial",
+        "_get_lr_called_within_step",
+    }
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, verbose: object = None) -> None:
         require_optimizer(type(self).__name__, optimizer)
@@ -62,8 +68,6 @@ class LRScheduler(theirs.LRScheduler):
         self.last_epoch = last_epoch
         self._first_steps = FirstSteps(optimizer)
         self._initial_step()
-
-    # -- what is overridden, and what is called -----------------------------------------------------------------------
 
     def get_lr(self) -> list[Any]:
         """Return the rate of each group at step ``self.last_epoch``."""
@@ -84,7 +88,9 @@ class LRScheduler(theirs.LRScheduler):
         """Return the rates written last, copies of the kind that each group holds."""
         return self._last_lr
 
-    def print_lr(self, is_verbose: bool, group: object, lr: float, epoch: int | None = None) -> None:
+    def print_lr(
+        self, is_verbose: bool, group: object, lr: float, epoch: int | None = None
+    ) -> None:
         """Print a rate, as older versions did.
 
         Args:
@@ -97,8 +103,6 @@ class LRScheduler(theirs.LRScheduler):
             when = "" if epoch is None else f"Epoch {epoch}: "
             print(f"{when}group {group} has learning rate {lr:.4e}.")
 
-    # -- state --------------------------------------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state: plain values, under the names that torch gives them."""
         own = {key: value for key, value in vars(self).items() if key not in self._NOT_STATE}
@@ -110,13 +114,13 @@ class LRScheduler(theirs.LRScheduler):
         Args:
             state_dict: What ``state_dict()`` returned, of this class or of torch's.
         """
-        vars(self).update({key: value for key, value in state_dict.items() if key not in self._NOT_STATE})
+        vars(self).update(
+            {key: value for key, value in state_dict.items() if key not in self._NOT_STATE}
+        )
         self._last_lr = state_dict.get("_last_lr", self._last_lr)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key not in self._NOT_COPIED}
-
-    # -- torch's own steps, so that its composites drive ours and ours theirs -----------------------------------------
 
     def _initial_step(self) -> None:
         self._step_count = 0
@@ -147,7 +151,9 @@ class LRScheduler(theirs.LRScheduler):
         """What was written last."""
         if not isinstance(self._written, float):
             return self._written
-        return [self._written] * len(self._hand.field.groups if self._hand is not None else self.base_lrs)
+        return [self._written] * len(
+            self._hand.field.groups if self._hand is not None else self.base_lrs
+        )
 
     @_row.setter
     def _row(self, row: Row | None) -> None:
@@ -164,8 +170,6 @@ class LRScheduler(theirs.LRScheduler):
     def _last_lr(self, said: list[Any]) -> None:
         self._said = said
 
-    # -- the hand -----------------------------------------------------------------------------------------------------
-
     def _grip(self) -> Hand:
         """Return the hand on the rates; a new one when the optimizer has other groups or tensors than before."""
         if self._hand is None or not self._hand.fits():
@@ -176,7 +180,8 @@ class LRScheduler(theirs.LRScheduler):
         hand = self._grip()
         if len(row) != len(hand.field.groups):
             raise BindingError(
-                f"{type(self).__name__}: {len(row)} rates for {len(hand.field.groups)} parameter groups. "
+                f"{type(self).__name__}: {len(row)} rates for {len(hand.field.groups)} parameter "
+                f"groups. "
                 "Give one for each."
             )
         hand.write(row)
@@ -191,7 +196,8 @@ class LRScheduler(theirs.LRScheduler):
             return [_copy(rate) for rate in field.noted("initial_lr")]
         except KeyError:
             raise NoBase(
-                f"{type(self).__name__}(last_epoch={last_epoch}): a parameter group has no 'initial_lr', the rate it "
+                f"{type(self).__name__}(last_epoch={last_epoch}): a parameter group has no "
+                f"'initial_lr', the rate it "
                 "began with. Load the optimizer's state first, or begin with last_epoch=-1."
             ) from None
 

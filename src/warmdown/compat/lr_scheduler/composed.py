@@ -16,7 +16,12 @@ from torch.optim import lr_scheduler as theirs
 from warmdown.compat.lr_scheduler.ahead import blend
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.families import Absolute, Chainable
-from warmdown.compat.lr_scheduler.given import NotAnOptimizer, floats, require_optimizer, say_verbose_is_gone
+from warmdown.compat.lr_scheduler.given import (
+    NotAnOptimizer,
+    floats,
+    require_optimizer,
+    say_verbose_is_gone,
+)
 from warmdown.compat.lr_scheduler.hand import Hand, Swap, no_swap
 from warmdown.compat.lr_scheduler.slopes import SWALR
 from warmdown.errors import BindingError, ScheduleError, StateError
@@ -37,15 +42,16 @@ class Composed(LRScheduler):
         for index, scheduler in enumerate(schedulers):
             if not hasattr(scheduler, "optimizer"):
                 raise NotAnOptimizer(
-                    f"{who}: schedulers[{index}] is a {type(scheduler).__name__} without an optimizer."
+                    f"{who}: schedulers[{index}] is a {type(scheduler).__name__} without an "
+                    f"optimizer."
                 )
             if scheduler.optimizer is not optimizer:
-                raise BindingError(f"{who}: schedulers[{index}] is of another optimizer. All must be of one.")
+                raise BindingError(
+                    f"{who}: schedulers[{index}] is of another optimizer. All must be of one."
+                )
         require_optimizer(who, optimizer)
         self.optimizer = optimizer
         self._schedulers = schedulers
-
-    # -- as torch's own composites drive it ---------------------------------------------------------------------------
 
     def _initial_step(self) -> None:
         begin(self)
@@ -56,11 +62,13 @@ class Composed(LRScheduler):
         else:
             enter(self, epoch)
 
-    # -- state --------------------------------------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the position, and each scheduler's own."""
-        own = {key: value for key, value in vars(self).items() if key not in {*self._NOT_STATE, "_schedulers"}}
+        own = {
+            key: value
+            for key, value in vars(self).items()
+            if key not in {*self._NOT_STATE, "_schedulers"}
+        }
         parts = [scheduler.state_dict() for scheduler in self._schedulers]
         return {**own, "_last_lr": self.get_last_lr(), "_schedulers": parts}
 
@@ -76,7 +84,8 @@ class Composed(LRScheduler):
         parts = state_dict.get("_schedulers", ())
         if len(parts) != len(self._schedulers):
             raise StateError(
-                f"{type(self).__name__}.load_state_dict: it is of {len(parts)} schedulers, here are "
+                f"{type(self).__name__}.load_state_dict: it is of {len(parts)} schedulers, here "
+                f"are "
                 f"{len(self._schedulers)}."
             )
         is_new = self._stands()
@@ -97,7 +106,8 @@ class Composed(LRScheduler):
 class SequentialLR(Composed, theirs.SequentialLR):
     """One scheduler after the other; each one's steps count from its milestone.
 
-    A ``ReduceLROnPlateau`` may be among them: then give ``step`` the metric. It begins with the base rate.
+    A ``ReduceLROnPlateau`` may be among them: then give ``step`` the metric. It begins with the
+    base rate.
 
     Args:
         optimizer: A torch optimizer.
@@ -174,7 +184,11 @@ class SequentialLR(Composed, theirs.SequentialLR):
         return self._schedulers[turn].get_last_lr()  # type: ignore[no-any-return]
 
     def _settle(self, state: Mapping[str, Any], *, is_new: bool) -> None:
-        own = {key: value for key, value in state.items() if key not in {"_schedulers", "_milestones", "_last_lr"}}
+        own = {
+            key: value
+            for key, value in state.items()
+            if key not in {"_schedulers", "_milestones", "_last_lr"}
+        }
         vars(self).update(own)
         turn, local = whose_turn(self, self.last_epoch)
         if self._schedulers[turn].last_epoch == local:
@@ -187,7 +201,8 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
     """Several schedulers at once; their factors multiply.
 
     Args:
-        schedulers: At least one, all of one optimizer. With a ``ReduceLROnPlateau``, ``step`` takes the metric.
+        schedulers: At least one, all of one optimizer. With a ``ReduceLROnPlateau``, ``step`` takes
+            the metric.
         optimizer: Their optimizer, or ``None``.
 
     Raises:
@@ -216,7 +231,9 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
-            raise ScheduleError("ChainedScheduler(schedulers=[]): at least one scheduler is needed.")
+            raise ScheduleError(
+                "ChainedScheduler(schedulers=[]): at least one scheduler is needed."
+            )
         self._take(optimizer or getattr(schedulers[0], "optimizer", None), schedulers)
 
     def step(self, metrics: SupportsFloat | None = None) -> None:
@@ -275,9 +292,6 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         return self._schedulers[-1].get_last_lr()  # type: ignore[no-any-return]
 
 
-# -- what is done to one of them, whichever it is: ours, torch's or somebody's own ------------------------------------
-
-
 def step(scheduler: Any, metrics: SupportsFloat | None) -> None:
     """Step a scheduler; a plateau needs the metric, and what is composed may pass it on.
 
@@ -286,7 +300,10 @@ def step(scheduler: Any, metrics: SupportsFloat | None) -> None:
     """
     if isinstance(scheduler, theirs.ReduceLROnPlateau):
         if metrics is None:
-            raise ScheduleError("step(metrics=None): it is ReduceLROnPlateau's turn. Give the metric: step(val_loss).")
+            raise ScheduleError(
+                "step(metrics=None): it is ReduceLROnPlateau's turn. Give the "
+                "metric: step(val_loss)."
+            )
         scheduler.step(metrics)
     elif metrics is not None and isinstance(scheduler, SequentialLR | ChainedScheduler):
         scheduler.step(metrics)

@@ -19,10 +19,26 @@ from torch.optim import lr_scheduler as theirs
 from warmdown.binding.field import unwrapped
 from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
 from warmdown.compat.lr_scheduler.families import Blended, Curve
-from warmdown.compat.lr_scheduler.given import Given, as_fraction, floats, in_ticks, one_a_group, require_optimizer
+from warmdown.compat.lr_scheduler.given import (
+    Given,
+    as_fraction,
+    floats,
+    in_ticks,
+    one_a_group,
+    require_optimizer,
+)
 from warmdown.compat.lr_scheduler.hand import Hand, Row, Swap, no_swap
 from warmdown.errors import BindingError, ScheduleError
-from warmdown.schedules import Constant, Cosine, ExponentialDecay, Function, Linear, Milestones, Schedule, Triangle
+from warmdown.schedules import (
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    Function,
+    Linear,
+    Milestones,
+    Schedule,
+    Triangle,
+)
 
 
 class Cycled(Blended):
@@ -55,7 +71,8 @@ class Cycled(Blended):
         who, field = type(self).__name__, self._grip().field
         if not {"momentum", "betas"} & set(unwrapped(self.optimizer).defaults):
             raise BindingError(
-                f"{who}(cycle_momentum=True): {type(self.optimizer).__name__} has neither momentum nor betas. "
+                f"{who}(cycle_momentum=True): {type(self.optimizer).__name__} has neither momentum "
+                f"nor betas. "
                 "Give cycle_momentum=False."
             )
         self.base_momentums = one_a_group(who, "base_momentum", base, len(field.groups))
@@ -105,10 +122,12 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         max_lr: The upper rate, likewise.
         step_size_up: Steps on the way up.
         step_size_down: Steps on the way down, or ``None`` for as many.
-        mode: ``"triangular"``; ``"triangular2"`` halves each cycle; ``"exp_range"`` shrinks by ``gamma`` each step.
+        mode: ``"triangular"``; ``"triangular2"`` halves each cycle; ``"exp_range"`` shrinks by
+            ``gamma`` each step.
         gamma: The factor of ``"exp_range"``.
         scale_fn: A function that gives the height of a cycle, instead of ``mode``.
-        scale_mode: Whether ``scale_fn`` takes the number of the ``"cycle"``, from 1, or of the ``"iterations"``.
+        scale_mode: Whether ``scale_fn`` takes the number of the ``"cycle"``, from 1, or of the
+            ``"iterations"``.
         cycle_momentum: Whether the momentum moves too.
         base_momentum: The lower momentum, for all groups or a list with one for each.
         max_momentum: The upper momentum, likewise.
@@ -116,7 +135,8 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         verbose: Gone; accepted, so that older code runs.
 
     Raises:
-        ScheduleError: The mode is unknown, a length or ``gamma`` is out of range, or a list has another length.
+        ScheduleError: The mode is unknown, a length or ``gamma`` is out of range, or a list has
+            another length.
         BindingError: The optimizer has no momentum to cycle.
 
     Example:
@@ -136,7 +156,12 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
     scale_mode = Given()
 
     _scale_fn_custom: Callable[[float], float] | None
-    _WORKED_OUT = Cycled._WORKED_OUT | {"total_size", "step_ratio", "_scale_fn_ref", "_scale_fn_custom"}
+    _WORKED_OUT = Cycled._WORKED_OUT | {
+        "total_size",
+        "step_ratio",
+        "_scale_fn_ref",
+        "_scale_fn_custom",
+    }
 
     def __init__(
         self,
@@ -158,7 +183,8 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         require_optimizer("CyclicLR", optimizer)
         if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
             raise ScheduleError(
-                f"CyclicLR(mode={mode!r}): use 'triangular', 'triangular2' or 'exp_range', or give a scale_fn."
+                f"CyclicLR(mode={mode!r}): use 'triangular', 'triangular2' or 'exp_range', or give "
+                f"a scale_fn."
             )
         self.optimizer = optimizer
         count = len(self._grip().field.groups)
@@ -166,7 +192,9 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         self.max_lrs = one_a_group("CyclicLR", "max_lr", max_lr, count)
         self.step_sizes = [step_size_up, step_size_up if step_size_down is None else step_size_down]
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
-        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = (
+            scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        )
         self._wave()
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
@@ -206,7 +234,9 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         return share * self._height()(steps) if self.scale_mode == "iterations" else share  # type: ignore[no-any-return]
 
     def _wave(self) -> Curve:
-        ticks, up, down = in_ticks("CyclicLR", step_size_up=self.step_sizes[0], step_size_down=self.step_sizes[1])
+        ticks, up, down = in_ticks(
+            "CyclicLR", step_size_up=self.step_sizes[0], step_size_down=self.step_sizes[1]
+        )
         cycle = Triangle(low=0.0, high=1.0, up=up, down=down)
         return cycle.repeat(decay=self._height() if self.scale_mode == "cycle" else 1.0), ticks
 
@@ -214,7 +244,9 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         """Return the height of a cycle over its number from 0, or that of a step over its own."""
         custom = self._scale_fn_custom
         if custom is not None:
-            return Function(call=custom if self.scale_mode == "iterations" else lambda cycle: custom(cycle + 1))
+            return Function(
+                call=custom if self.scale_mode == "iterations" else lambda cycle: custom(cycle + 1)
+            )
         if self.mode == "triangular":
             return Constant()
         gamma = 0.5 if self.mode == "triangular2" else self.gamma
@@ -227,7 +259,9 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of ``scale_fn`` only the attributes, if it is an object."""
         custom = self._scale_fn_custom
-        kept = None if custom is None or isinstance(custom, types.FunctionType) else dict(vars(custom))
+        kept = (
+            None if custom is None or isinstance(custom, types.FunctionType) else dict(vars(custom))
+        )
         return {
             **super().state_dict(),
             "_scale_fn_custom": kept,
@@ -247,7 +281,8 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
     Args:
         optimizer: A torch optimizer.
         max_lr: The highest rate, for all groups or a list with one for each.
-        total_steps: Steps of the cycle; its last rate is that of step ``total_steps - 1``. Or give the next two.
+        total_steps: Steps of the cycle; its last rate is that of step ``total_steps - 1``. Or give
+            the next two.
         epochs: Epochs of the cycle.
         steps_per_epoch: Steps of one epoch.
         pct_start: Share of the steps that go up, a float from 0 to 1.
@@ -262,7 +297,8 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
         verbose: Gone; accepted, so that older code runs.
 
     Raises:
-        ScheduleError: No length is given, an argument is out of range, or a list has another length.
+        ScheduleError: No length is given, an argument is out of range, or a list has another
+            length.
         BindingError: The optimizer has no momentum to cycle.
 
     Example:
@@ -306,15 +342,24 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
         require_optimizer("OneCycleLR", optimizer)
         self.total_steps = _total(total_steps, epochs, steps_per_epoch)
         if not _is_share(pct_start):
-            raise ScheduleError(f"OneCycleLR(pct_start={pct_start!r}): a float from 0 to 1 is needed.")
+            raise ScheduleError(
+                f"OneCycleLR(pct_start={pct_start!r}): a float from 0 to 1 is needed."
+            )
         if anneal_strategy not in ("cos", "linear"):
-            raise ScheduleError(f"OneCycleLR(anneal_strategy={anneal_strategy!r}): use 'cos' or 'linear'.")
+            raise ScheduleError(
+                f"OneCycleLR(anneal_strategy={anneal_strategy!r}): use 'cos' or 'linear'."
+            )
         if div_factor == 0 or final_div_factor == 0:
             raise ScheduleError(
-                f"OneCycleLR(div_factor={div_factor}, final_div_factor={final_div_factor}): neither can be 0."
+                f"OneCycleLR(div_factor={div_factor}, final_div_factor={final_div_factor}): "
+                f"neither can be 0."
             )
         self.optimizer = optimizer
-        self.pct_start, self.three_phase, self._anneal_func_type = pct_start, three_phase, anneal_strategy
+        self.pct_start, self.three_phase, self._anneal_func_type = (
+            pct_start,
+            three_phase,
+            anneal_strategy,
+        )
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         self.max_lrs = one_a_group("OneCycleLR", "max_lr", max_lr, len(self._grip().field.groups))
         if last_epoch == -1:
@@ -349,10 +394,16 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
         """Return the steps in ticks, and each leg of the way twice: as it rises to 1, and as it falls to 0."""
         last = self.total_steps - 1
         up = as_fraction(self.pct_start, self.total_steps) * self.total_steps - 1
-        seams = [Fraction(0), up, 2 * up, Fraction(last)] if self.three_phase else [Fraction(0), up, Fraction(last)]
+        seams = (
+            [Fraction(0), up, 2 * up, Fraction(last)]
+            if self.three_phase
+            else [Fraction(0), up, Fraction(last)]
+        )
         ticks = math.lcm(*(seam.denominator for seam in seams))
         whole = [int(seam * ticks) for seam in seams]
-        whole[-1] = max(whole[-1], whole[-2] + 1)  # a last leg that begins at the end stays at its beginning
+        whole[-1] = max(
+            whole[-1], whole[-2] + 1
+        )  # a last leg that begins at the end stays at its beginning
         legs = [(self._leg(a, b, 0.0, 1.0), self._leg(a, b, 1.0, 0.0)) for a, b in pairwise(whole)]
         return np.minimum(steps, last) * ticks, legs
 
@@ -366,7 +417,9 @@ def _total(total_steps: int | None, epochs: int | None, steps_per_epoch: int | N
     if total_steps is not None:
         return _whole("total_steps", total_steps)
     if epochs is None or steps_per_epoch is None:
-        raise ScheduleError("OneCycleLR: how long is it? Give total_steps, or epochs and steps_per_epoch.")
+        raise ScheduleError(
+            "OneCycleLR: how long is it? Give total_steps, or epochs and steps_per_epoch."
+        )
     return _whole("epochs", epochs) * _whole("steps_per_epoch", steps_per_epoch)
 
 

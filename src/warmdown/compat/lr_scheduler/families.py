@@ -30,8 +30,9 @@ _NEAR = 1e-9
 class Chainable(Formula):
     """One unit curve that scales the base rate, or what another hand left of it, above a floor.
 
-    While nobody else writes, the closed form is written exactly. A rate edited by hand, or by another scheduler,
-    is carried on: its distance from the floor changes by the same factor as the curve does.
+    While nobody else writes, the closed form is written exactly. A rate edited by hand, or by
+    another scheduler, is carried on: its distance from the floor changes by the same factor as the
+    curve does.
     """
 
     _bases: list[float] | None = None
@@ -53,7 +54,11 @@ class Chainable(Formula):
 
     def get_lr(self) -> list[Any]:
         """Return the rate of each group at step ``last_epoch``; inside ``step()``, carried on from what is held."""
-        self._row = self._next_row() if self._get_lr_called_within_step else self._row_of(self._bases, self.last_epoch)
+        self._row = (
+            self._next_row()
+            if self._get_lr_called_within_step
+            else self._row_of(self._bases, self.last_epoch)
+        )
         return self._grip().typed(self._row)
 
     def _get_closed_form_lr(self) -> list[Any]:
@@ -67,9 +72,9 @@ class Chainable(Formula):
     def _write(self, row: Row) -> None:
         ours = row if self._is_ours else self._row
         super()._write(row)
-        self._row = ours  # an overridden get_lr may have changed it: what it left is then carried on
-
-    # -- from one step to the next ------------------------------------------------------------------------------------
+        self._row = (
+            ours  # an overridden get_lr may have changed it: what it left is then carried on
+        )
 
     def _next_row(self) -> Row:
         if self._is_initial:
@@ -80,7 +85,11 @@ class Chainable(Formula):
             return self._carried(edited or self._grip().read())
         if self._bases is None:
             self._bases = self._bases_under(self._row, self.last_epoch - 1)
-        return self._carried(self._row) if self._bases is None else self._row_of(self._bases, self.last_epoch)
+        return (
+            self._carried(self._row)
+            if self._bases is None
+            else self._row_of(self._bases, self.last_epoch)
+        )
 
     def _short_way(self) -> Swap:
         if self._bases is not None:
@@ -130,8 +139,6 @@ class Chainable(Formula):
         floors = self._floors() or [0.0] * len(row)
         return [floor + (rate - floor) * factor for rate, floor in zip(row, floors, strict=True)]
 
-    # -- among others in a chain --------------------------------------------------------------------------------------
-
     def is_a_factor(self) -> bool:
         """Tell whether it does nothing but multiply, and its first steps are behind it."""
         return self._is_ours and self._step_count > 2 and self._floors() is None
@@ -148,8 +155,6 @@ class Chainable(Formula):
         """Take ``row``, which others made too, for what was written; what it scales is found when it steps alone."""
         self._row, self._bases, self._swap = row, None, no_swap
 
-    # -- the curve ----------------------------------------------------------------------------------------------------
-
     def _weights(self, steps: Steps) -> list[Steps]:
         shares = self._at(steps)
         return [shares] if self._floors() is None else [shares, 1 - shares]
@@ -165,7 +170,11 @@ class Chainable(Formula):
     def _share(self, step: float) -> float:
         index = step - self._shares_from
         if not 0 <= index < len(self._shares) or index % 1:
-            self._shares, self._shares_from, index = self._at(np.arange(step, step + _SHARES) * 1.0).tolist(), step, 0
+            self._shares, self._shares_from, index = (
+                self._at(np.arange(step, step + _SHARES) * 1.0).tolist(),
+                step,
+                0,
+            )
         return self._shares[int(index)]
 
     def _factors_to_come(self) -> Iterator[float]:
@@ -183,8 +192,6 @@ class Chainable(Formula):
     def _forget(self) -> None:
         super()._forget()
         self._bases, self._curve, self._shares = None, None, ()
-
-    # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: plain values, under the names that torch gives them."""
@@ -239,7 +246,11 @@ class Absolute(Formula):
         Args:
             epoch: Go to this step instead of the next.
         """
-        if epoch is None and self._based == self.base_lrs and (written := self._swap(self.last_epoch)) is not None:
+        if (
+            epoch is None
+            and self._based == self.base_lrs
+            and (written := self._swap(self.last_epoch)) is not None
+        ):
             self._written = written
             self._step_count += 1
             self.last_epoch += 1
@@ -273,11 +284,15 @@ class Blended(Absolute):
         """Return what each curve weighs: one number for each group."""
 
     def _closed_row(self) -> list[float]:
-        return blend(self._weights(np.array([self.last_epoch], dtype=np.float64)), self._points()).first()
+        return blend(
+            self._weights(np.array([self.last_epoch], dtype=np.float64)), self._points()
+        ).first()
 
     def _ahead(self) -> Ahead:
         return blend(self._weights(self._steps_to_come()), self._points())
 
 
 def _are_near(row: Sequence[float], other: Sequence[float]) -> bool:
-    return all(math.isclose(a, b, rel_tol=_NEAR, abs_tol=1e-300) for a, b in zip(row, other, strict=False))
+    return all(
+        math.isclose(a, b, rel_tol=_NEAR, abs_tol=1e-300) for a, b in zip(row, other, strict=False)
+    )

@@ -38,7 +38,8 @@ class Standing(LRScheduler):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state; the arguments stay those of this scheduler, and what differs is said.
 
-        An optimizer that nobody restored gets the saved rates at once; one that somebody did is left as it is.
+        An optimizer that nobody restored gets the saved rates at once; one that somebody did is
+        left as it is.
 
         Args:
             state_dict: What ``state_dict()`` returned, of this class or of torch's.
@@ -65,13 +66,18 @@ class Standing(LRScheduler):
         return {key: value for key, value in state.items() if key not in others}
 
     def _say_what_differs(self, state: Mapping[str, Any]) -> None:
-        pairs = {name: (state[name], getattr(self, name)) for name in given_names(type(self)) if name in state}
+        pairs = {
+            name: (state[name], getattr(self, name))
+            for name in given_names(type(self))
+            if name in state
+        }
         changed = [(name, *pair) for name, pair in sorted(pairs.items()) if pair[0] != pair[1]]
         parts = [f"{name}={given!r}, not the saved {saved!r}" for name, saved, given in changed]
         if parts:
             warnings.warn(
                 f"{type(self).__name__}.load_state_dict: it goes on with {'; '.join(parts)}. "
-                "A state restores where a scheduler stands; its arguments are those it was made with.",
+                "A state restores where a scheduler stands; its arguments are those it was made "
+                "with.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -80,8 +86,8 @@ class Standing(LRScheduler):
 class Formula(Standing):
     """A scheduler whose next rates are computed ahead, and written one row a step.
 
-    A step goes the short way while all is as it was left, and the long way when there is more to it: the first steps,
-    a number given, another hand on the rates, other groups, or no row left.
+    A step goes the short way while all is as it was left, and the long way when there is more to
+    it: the first steps, a number given, another hand on the rates, other groups, or no row left.
     """
 
     _swap: Swap = staticmethod(no_swap)
@@ -155,14 +161,22 @@ class Formula(Standing):
         saved, held = len(state["base_lrs"]), len(self.base_lrs)
         if saved > held:
             raise StateError(
-                f"{type(self).__name__}.load_state_dict: it is of {saved} parameter groups, the optimizer has {held}."
+                f"{type(self).__name__}.load_state_dict: it is of {saved} parameter groups, the "
+                f"optimizer has {held}."
             )
         self._say_what_differs(state)
-        vars(self).update({**self._own(state), "base_lrs": [*state["base_lrs"], *self.base_lrs[saved:]]})
+        vars(self).update(
+            {**self._own(state), "base_lrs": [*state["base_lrs"], *self.base_lrs[saved:]]}
+        )
         self._forget()
         self._said, self._row = None, floats(state["_last_lr"]) if "_last_lr" in state else None
 
 
 def given_names(kind: type) -> set[str]:
     """Return the names of a class's arguments that stay attributes."""
-    return {name for base in kind.__mro__ for name, value in vars(base).items() if isinstance(value, Given)}
+    return {
+        name
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, Given)
+    }

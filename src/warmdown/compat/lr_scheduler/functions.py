@@ -39,7 +39,9 @@ class OfFunctions(Formula):
         self.lr_lambdas = one_a_group(who, "lr_lambda", lr_lambda, len(self._grip().field.groups))
         for function in self.lr_lambdas:
             if not callable(function):
-                raise NoFunction(f"{who}(lr_lambda={function!r}): a function of the step is needed.")
+                raise NoFunction(
+                    f"{who}(lr_lambda={function!r}): a function of the step is needed."
+                )
 
     def _base_floats(self) -> list[float]:
         joined = len(self._grip().field.groups) - len(self.lr_lambdas)
@@ -49,7 +51,10 @@ class OfFunctions(Formula):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of functions only those that are objects, by their attributes."""
-        return {**super().state_dict(), "lr_lambdas": [_attributes(function) for function in self.lr_lambdas]}
+        return {
+            **super().state_dict(),
+            "lr_lambdas": [_attributes(function) for function in self.lr_lambdas],
+        }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         functions = self.lr_lambdas
@@ -65,8 +70,8 @@ class LambdaLR(OfFunctions, Absolute, theirs.LambdaLR):
 
     Args:
         optimizer: A torch optimizer.
-        lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that all groups share is
-            asked once a step.
+        lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
+            all groups share is asked once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
         verbose: Gone; accepted, so that older code runs.
 
@@ -106,8 +111,8 @@ class MultiplicativeLR(OfFunctions, theirs.MultiplicativeLR):
 
     Args:
         optimizer: A torch optimizer.
-        lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that all groups share is
-            asked once a step.
+        lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
+            all groups share is asked once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
         verbose: Gone; accepted, so that older code runs.
 
@@ -178,7 +183,13 @@ def _multiplied(row: Row, functions: list[Factor], step: int) -> Ahead:
     if _is_one(functions) and row.count(row[0]) == len(row):
         factors = (float(functions[0](at)) for at in count(step))
         return Ahead(islice(accumulate(factors, mul, initial=row[0]), 1, None), alike=len(row))
-    return Ahead(islice(accumulate(count(step), lambda held, at: _times(held, functions, at), initial=row), 1, None))
+    return Ahead(
+        islice(
+            accumulate(count(step), lambda held, at: _times(held, functions, at), initial=row),
+            1,
+            None,
+        )
+    )
 
 
 def _is_one(functions: list[Factor]) -> bool:
@@ -187,4 +198,8 @@ def _is_one(functions: list[Factor]) -> bool:
 
 
 def _attributes(function: Any) -> dict[str, Any] | None:
-    return None if isinstance(function, types.FunctionType) else dict(getattr(function, "__dict__", {}))
+    return (
+        None
+        if isinstance(function, types.FunctionType)
+        else dict(getattr(function, "__dict__", {}))
+    )

@@ -75,7 +75,8 @@ def one_a_group(who: str, name: str, value: Any, count: int) -> list[Any]:
         value = [value] * count
     elif len(value) != count:
         raise ScheduleError(
-            f"{who}({name}=…): {len(value)} values for {count} parameter groups. Give one for each, or one for all."
+            f"{who}({name}=…): {len(value)} values for {count} parameter groups. Give one for "
+            f"each, or one for all."
         )
     return [each.clone() if isinstance(each, torch.Tensor) else each for each in value]
 
@@ -83,7 +84,8 @@ def one_a_group(who: str, name: str, value: Any, count: int) -> list[Any]:
 def in_ticks(who: str, **lengths: Any) -> tuple[int, ...]:
     """Return how many ticks a step has so that every length is a whole number of them, and the lengths in ticks.
 
-    Others take lengths such as 312.5 steps; a schedule's are whole, so its clock ticks faster instead.
+    Others take lengths such as 312.5 steps; a schedule's are whole, so its clock ticks faster
+    instead.
 
     Raises:
         ScheduleError: A length is negative or no number.
@@ -97,7 +99,11 @@ def as_fraction(number: float, count: int = 1) -> Fraction:
     """Return a number as the plainest fraction that is the same double, or as near as ``count`` of it allow."""
     exact = Fraction(number)
     plain = exact.limit_denominator(_PLAIN)
-    return plain if float(plain) == number else exact.limit_denominator(max(1, _LONGEST // max(1, count)))
+    return (
+        plain
+        if float(plain) == number
+        else exact.limit_denominator(max(1, _LONGEST // max(1, count)))
+    )
 
 
 def _share(who: str, name: str, length: Any) -> Fraction:
@@ -107,7 +113,10 @@ def _share(who: str, name: str, length: Any) -> Fraction:
     except (TypeError, ValueError, OverflowError):
         raise ScheduleError(f"{who}({name}={length!r}): a length in steps is needed.") from None
     if share < 0:
-        raise ScheduleError(f"{who}({name}={length!r}): a length is not negative. 0 is legal: the end from the start.")
+        raise ScheduleError(
+            f"{who}({name}={length!r}): a length is not negative. 0 is legal: the "
+            f"end from the start."
+        )
     return share
 
 
@@ -138,7 +147,8 @@ def say_verbose_is_gone(verbose: object) -> None:
 @cache
 def _say_once() -> None:
     warnings.warn(
-        "verbose=True: gone, as in torch; nothing is printed. Log scheduler.get_last_lr() where you want it.",
+        "verbose=True: gone, as in torch; nothing is printed. Log scheduler.get_last_lr() where "
+        "you want it.",
         UserWarning,
         stacklevel=4,
     )

@@ -27,8 +27,8 @@ def no_swap(at: int) -> None:
 class Hand:
     """Writes one number of every group and watches it.
 
-    Floats are compared. Tensors are asked for their version, which every write in place raises, so that a device is
-    waited for only when somebody else has written.
+    Floats are compared. Tensors are asked for their version, which every write in place raises, so
+    that a device is waited for only when somebody else has written.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
@@ -44,8 +44,6 @@ class Hand:
         self._writes = self.field.writing(_each_of(self._next))
         self._row: Row | None = None
         self._marks: list[object] = []
-
-    # -- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, row: Row) -> None:
         """Write one value for each group."""
@@ -92,19 +90,21 @@ class Hand:
                 self.write(row)
                 at += 1
 
-    def _carrying(self, factors: Iterator[float], floors: Sequence[float] | None, at: int) -> Generator[Any, int, None]:
+    def _carrying(
+        self, factors: Iterator[float], floors: Sequence[float] | None, at: int
+    ) -> Generator[Any, int, None]:
         row = None
         while True:
             asked, held = (yield row), self.field.held()
-            factor = next(factors, None) if asked == at and held != self._row and self.stands() else None
+            factor = (
+                next(factors, None) if asked == at and held != self._row and self.stands() else None
+            )
             row = None if factor is None else _moved(held, factor, floors)
             if row is held:
                 self._row = row  # not written again: others know their own floats by identity
             elif row is not None:
                 self.write(row)
             at += row is not None
-
-    # -- watching -----------------------------------------------------------------------------------------------------
 
     def holds(self, row: Row) -> bool:
         """Tell whether the optimizer still holds ``row``, which was written last."""
@@ -122,9 +122,9 @@ class Hand:
 
     def stands(self) -> bool:
         """Tell whether the groups, and the kind of number in the first, are as they were."""
-        return self.field.is_current and type(self.field.groups[0].get(self.field.name)) is self._kind
-
-    # -- reading ------------------------------------------------------------------------------------------------------
+        return (
+            self.field.is_current and type(self.field.groups[0].get(self.field.name)) is self._kind
+        )
 
     def read(self) -> list[float]:
         """Return what is held; a device is waited for."""
@@ -132,7 +132,10 @@ class Hand:
 
     def now(self) -> list[Any]:
         """Return copies of what is held; no device is waited for."""
-        return [value.detach().clone() if isinstance(value, torch.Tensor) else value for value in self.field.held()]
+        return [
+            value.detach().clone() if isinstance(value, torch.Tensor) else value
+            for value in self.field.held()
+        ]
 
     def typed(self, row: Row) -> list[Any]:
         """Return copies of the row's values, each of the kind that its group holds: a float, or a tensor."""

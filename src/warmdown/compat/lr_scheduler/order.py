@@ -14,7 +14,8 @@ from warmdown.compat.prepared import Updates
 class FirstSteps:
     """Sees whether a scheduler was stepped before its optimizer ever was, and says so when training shows it true.
 
-    Not at once: a loop that only draws the curve is right, and so is one whose first update a gradient scaler skipped.
+    Not at once: a loop that only draws the curve is right, and so is one whose first update a
+    gradient scaler skipped.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
@@ -32,7 +33,8 @@ class FirstSteps:
         """Judge, at the scheduler's second step."""
         if self._is_early and self._updates.made:
             warnings.warn(
-                f"{who}.step(): it was called before the first optimizer.step(), so no update used the first rate. "
+                f"{who}.step(): it was called before the first optimizer.step(), so no update used "
+                f"the first rate. "
                 "Call optimizer.step() first, then scheduler.step().",
                 UserWarning,
                 stacklevel=4,

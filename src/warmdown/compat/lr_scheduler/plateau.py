@@ -12,7 +12,13 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as theirs
 
 from warmdown.compat.lr_scheduler.formula import Standing
-from warmdown.compat.lr_scheduler.given import Given, floats, one_a_group, require_optimizer, say_verbose_is_gone
+from warmdown.compat.lr_scheduler.given import (
+    Given,
+    floats,
+    one_a_group,
+    require_optimizer,
+    say_verbose_is_gone,
+)
 from warmdown.errors import ScheduleError, TrainingError
 from warmdown.schedules.feedback import Plateau
 from warmdown.schedules.feedback_state import Memory
@@ -79,13 +85,22 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         say_verbose_is_gone(verbose)
         if not factor < 1:
             raise ScheduleError(
-                f"ReduceLROnPlateau(factor={factor}): a factor below 1 is needed, for the rate to fall."
+                f"ReduceLROnPlateau(factor={factor}): a factor below 1 is needed, for the rate to "
+                f"fall."
             )
         self.optimizer = optimizer
-        self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
+        self.mode, self.factor, self.patience, self.cooldown, self.eps = (
+            mode,
+            factor,
+            patience,
+            cooldown,
+            eps,
+        )
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
-        self.min_lrs = one_a_group("ReduceLROnPlateau", "min_lr", min_lr, len(self._grip().field.groups))
+        self.min_lrs = one_a_group(
+            "ReduceLROnPlateau", "min_lr", min_lr, len(self._grip().field.groups)
+        )
         self.last_epoch = 0
         self._rule()
         self._reset()
@@ -123,7 +138,10 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
     def _reduce_lr(self, epoch: int) -> None:
         held = self._grip().read()
         self._fit_the_groups(len(held))
-        lowered = [max(rate * self.factor, low) for rate, low in zip(held, floats(self.min_lrs), strict=True)]
+        lowered = [
+            max(rate * self.factor, low)
+            for rate, low in zip(held, floats(self.min_lrs), strict=True)
+        ]
         row = [new if old - new > self.eps else old for old, new in zip(held, lowered, strict=True)]
         self._grip().write(row)
 
@@ -132,7 +150,8 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
             return
         if self.default_min_lr is None:
             raise TrainingError(
-                f"ReduceLROnPlateau(min_lr=[…]): {len(self.min_lrs)} values, and the optimizer now has {count} groups. "
+                f"ReduceLROnPlateau(min_lr=[…]): {len(self.min_lrs)} values, and the optimizer now "
+                f"has {count} groups. "
                 "Set scheduler.min_lrs to one for each."
             )
         self.min_lrs = [self.default_min_lr] * count

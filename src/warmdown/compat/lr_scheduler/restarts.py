@@ -31,7 +31,8 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
         verbose: Gone; accepted, so that older code runs.
 
     Raises:
-        ScheduleError: ``T_0`` or ``T_mult`` is no whole number from 1 on, or ``eta_min`` is no number.
+        ScheduleError: ``T_0`` or ``T_mult`` is no whole number from 1 on, or ``eta_min`` is no
+            number.
 
     Example:
         >>> import torch
@@ -65,11 +66,18 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
         verbose: object = None,
     ) -> None:
         if not is_count(T_0, 1):
-            raise ScheduleError(f"CosineAnnealingWarmRestarts(T_0={T_0!r}): a whole number from 1 on is needed.")
+            raise ScheduleError(
+                f"CosineAnnealingWarmRestarts(T_0={T_0!r}): a whole number from 1 on is needed."
+            )
         if not is_count(T_mult, 1):
-            raise ScheduleError(f"CosineAnnealingWarmRestarts(T_mult={T_mult!r}): a whole number from 1 on is needed.")
+            raise ScheduleError(
+                f"CosineAnnealingWarmRestarts(T_mult={T_mult!r}): a whole number "
+                f"from 1 on is needed."
+            )
         if not isinstance(eta_min, float | int):
-            raise ScheduleError(f"CosineAnnealingWarmRestarts(eta_min={eta_min!r}): a number is needed.")
+            raise ScheduleError(
+                f"CosineAnnealingWarmRestarts(eta_min={eta_min!r}): a number is needed."
+            )
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -87,13 +95,16 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
         """Count one step and write its rates.
 
         Args:
-            epoch: Go here instead of to the next step; ``epoch + batch / batches`` moves within an epoch.
+            epoch: Go here instead of to the next step; ``epoch + batch / batches`` moves within an
+                epoch.
 
         Raises:
             ScheduleError: ``epoch`` is negative.
         """
         if epoch is not None and epoch < 0:
-            raise ScheduleError(f"CosineAnnealingWarmRestarts.step({epoch}): a step from 0 on is needed.")
+            raise ScheduleError(
+                f"CosineAnnealingWarmRestarts.step({epoch}): a step from 0 on is needed."
+            )
         super().step(epoch)  # type: ignore[arg-type]
 
     def _rates_at(self, epoch: float | None) -> Row:

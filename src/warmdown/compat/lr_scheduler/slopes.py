@@ -10,10 +10,25 @@ from torch.optim import Optimizer, swa_utils
 from torch.optim import lr_scheduler as theirs
 
 from warmdown.compat.lr_scheduler.families import Chainable, Curve
-from warmdown.compat.lr_scheduler.given import Given, floats, in_ticks, is_count, one_a_group, require_optimizer
+from warmdown.compat.lr_scheduler.given import (
+    Given,
+    floats,
+    in_ticks,
+    is_count,
+    one_a_group,
+    require_optimizer,
+)
 from warmdown.compat.lr_scheduler.hand import Row
 from warmdown.errors import ScheduleError
-from warmdown.schedules import Constant, Cosine, ExponentialDecay, Linear, Milestones, Polynomial, Schedule
+from warmdown.schedules import (
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    Linear,
+    Milestones,
+    Polynomial,
+    Schedule,
+)
 
 
 class LinearLR(Chainable, theirs.LinearLR):
@@ -56,9 +71,13 @@ class LinearLR(Chainable, theirs.LinearLR):
         verbose: object = None,
     ) -> None:
         if not 0 < start_factor <= 1:
-            raise ScheduleError(f"LinearLR(start_factor={start_factor}): a factor above 0, at most 1, is needed.")
+            raise ScheduleError(
+                f"LinearLR(start_factor={start_factor}): a factor above 0, at most 1, is needed."
+            )
         if not 0 <= end_factor <= 1:
-            raise ScheduleError(f"LinearLR(end_factor={end_factor}): a factor from 0 to 1 is needed.")
+            raise ScheduleError(
+                f"LinearLR(end_factor={end_factor}): a factor from 0 to 1 is needed."
+            )
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         self._curve = self._shape()
         super().__init__(optimizer, last_epoch, verbose)
@@ -92,13 +111,19 @@ class ExponentialLR(Chainable, theirs.ExponentialLR):
 
     gamma = Given()
 
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, verbose: object = None) -> None:
+    def __init__(
+        self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, verbose: object = None
+    ) -> None:
         self.gamma = gamma
         self._curve = self._shape()
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
-        return (Milestones(gamma=0.0, at=(1,)) if self.gamma == 0 else ExponentialDecay(gamma=self.gamma)), 1
+        return (
+            Milestones(gamma=0.0, at=(1,))
+            if self.gamma == 0
+            else ExponentialDecay(gamma=self.gamma)
+        ), 1
 
 
 class PolynomialLR(Chainable, theirs.PolynomialLR):
@@ -175,7 +200,12 @@ class CosineAnnealingLR(Chainable, theirs.CosineAnnealingLR):
     eta_min = Given()
 
     def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1, verbose: object = None
+        self,
+        optimizer: Optimizer,
+        T_max: int,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+        verbose: object = None,
     ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         self._curve = self._shape()
@@ -235,9 +265,13 @@ class SWALR(Chainable, swa_utils.SWALR):
         require_optimizer("SWALR", optimizer)
         self.optimizer = optimizer
         if anneal_strategy not in ("cos", "linear"):
-            raise ScheduleError(f"SWALR(anneal_strategy={anneal_strategy!r}): use 'cos' or 'linear'.")
+            raise ScheduleError(
+                f"SWALR(anneal_strategy={anneal_strategy!r}): use 'cos' or 'linear'."
+            )
         if not is_count(anneal_epochs, 0):
-            raise ScheduleError(f"SWALR(anneal_epochs={anneal_epochs!r}): a whole number of at least 0 is needed.")
+            raise ScheduleError(
+                f"SWALR(anneal_epochs={anneal_epochs!r}): a whole number of at least 0 is needed."
+            )
         self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
         field = self._grip().field
         self.swa_lrs = one_a_group("SWALR", "swa_lr", swa_lr, len(field.groups))
@@ -252,5 +286,6 @@ class SWALR(Chainable, swa_utils.SWALR):
         return floats(self.swa_lrs)
 
     def _carried(self, held: Row) -> Row:
-        # where the move is over its end is set, also after an edit: weights are averaged at that rate
+        # where the move is over its end is set, also after an edit: weights are averaged at that
+        # rate
         return self._floors() if self._share(self.last_epoch) == 0 else super()._carried(held)

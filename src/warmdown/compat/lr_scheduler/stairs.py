@@ -46,7 +46,12 @@ class StepLR(Chainable, theirs.StepLR):
     gamma = Given()
 
     def __init__(
-        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1, verbose: object = None
+        self,
+        optimizer: Optimizer,
+        step_size: int,
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+        verbose: object = None,
     ) -> None:
         self.step_size, self.gamma = step_size, gamma
         self._curve = self._shape()

@@ -18,10 +18,11 @@ def onetrainer_schedule(
     """Return the schedule that OneTrainer calls ``name``.
 
     Args:
-        name: ``CONSTANT``, ``LINEAR``, ``COSINE``, ``COSINE_WITH_RESTARTS``, ``COSINE_WITH_HARD_RESTARTS`` or ``REX``;
-            a member of OneTrainer's enumeration will do.
+        name: ``CONSTANT``, ``LINEAR``, ``COSINE``, ``COSINE_WITH_RESTARTS``,
+            ``COSINE_WITH_HARD_RESTARTS`` or ``REX``; a member of OneTrainer's enumeration will do.
         total_steps: Updates in the run, warmup included.
-        warmup: Updates of the warmup, or above 0 and up to 1 a share of the run; 1 is the whole of it.
+        warmup: Updates of the warmup, or above 0 and up to 1 a share of the run; 1 is the whole of
+            it.
         cycles: Number of cycles of the two that restart.
         min_factor: Lowest value as a share of the base value.
 
@@ -36,16 +37,22 @@ def onetrainer_schedule(
     """
     name = name_of(name)
     if name not in _NAMED:
-        raise ScheduleError(f"name={name[:60]!r}: {_ELSEWHERE.get(name) or nearest(name[:60], ONETRAINER_NAMES)}")
+        raise ScheduleError(
+            f"name={name[:60]!r}: {_ELSEWHERE.get(name) or nearest(name[:60], ONETRAINER_NAMES)}"
+        )
     if not 0 <= min_factor <= 1:
-        raise ScheduleError(f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed.")
+        raise ScheduleError(
+            f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed."
+        )
     steps = warmup_of(warmup, total_steps)
     schedule = _NAMED[name](total_steps - steps, min_factor, cycles)
     return after_warmup(Scale(schedule), steps=steps).of
 
 
 def _waves(steps: int, low: float, cycles: float) -> Schedule:
-    return waves(2 * cycles, low, steps).take(max(steps - 1, 0))  # it holds what the last update uses
+    return waves(2 * cycles, low, steps).take(
+        max(steps - 1, 0)
+    )  # it holds what the last update uses
 
 
 def _hard_restarts(steps: int, low: float, cycles: float) -> Schedule:
@@ -62,7 +69,8 @@ _NAMED: Mapping[str, Callable[[int, float, float], Schedule]] = {
 }
 _ELSEWHERE = {
     "ADAFACTOR": "that rate is the optimizer's own. Use CONSTANT.",
-    "CUSTOM": "a custom class is given by its dotted path: use from_settings, from_torch, or class_path in a plan.",
+    "CUSTOM": "a custom class is given by its dotted path: use from_settings, from_torch, or "
+    "class_path in a plan.",
 }
 ONETRAINER_NAMES = tuple(_NAMED)
 
@@ -85,7 +93,8 @@ def warmup_of(given: float, total_steps: int) -> int:
     steps = int(given) if given > 1 else int(given * total_steps)
     if given < 0 or steps > total_steps:
         raise ScheduleError(
-            f"warmup={given}: {steps} updates of warmup do not fit into the {total_steps} of the run. Give fewer, or a "
+            f"warmup={given}: {steps} updates of warmup do not fit into the {total_steps} of the "
+            f"run. Give fewer, or a "
             "share of the run up to 1."
         )
     return steps

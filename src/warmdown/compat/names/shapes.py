@@ -27,11 +27,21 @@ def hard_restarts(cycles: float, end: float, steps: int) -> Schedule:
     share = _share("num_cycles", cycles)
     if share == 0:
         return Constant(value=1.0, steps=steps)
-    return Cosine(start=1.0, end=end, steps=share.denominator).repeat().take(share.numerator).stretch(steps)
+    return (
+        Cosine(start=1.0, end=end, steps=share.denominator)
+        .repeat()
+        .take(share.numerator)
+        .stretch(steps)
+    )
 
 
 def after_warmup(
-    scale: Scale, *, steps: int, first: float = 0.0, first_ratio: float = 0.0, last: tuple[float, float] = (1.0, 0.0)
+    scale: Scale,
+    *,
+    steps: int,
+    first: float = 0.0,
+    first_ratio: float = 0.0,
+    last: tuple[float, float] = (1.0, 0.0),
 ) -> Scale:
     """Return ``scale`` after a straight warmup from an absolute rate, or a share of the base value, to the base value.
 

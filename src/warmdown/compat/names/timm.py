@@ -47,10 +47,12 @@ def timm_schedule(
 ) -> Scale:
     """Return the schedule that timm calls ``sched``, with timm's defaults.
 
-    Without ``updates_per_epoch`` a step is an epoch; with it a step is an update, as with ``step_on_epochs=False``.
+    Without ``updates_per_epoch`` a step is an epoch; with it a step is an update, as with
+    ``step_on_epochs=False``.
 
     Args:
-        sched: ``cosine``, ``tanh``, ``step``, ``multistep``, ``poly``, ``wsd``, ``rsqrt`` or ``constant``.
+        sched: ``cosine``, ``tanh``, ``step``, ``multistep``, ``poly``, ``wsd``, ``rsqrt`` or
+            ``constant``.
         num_epochs: Epochs, without the warmup if ``warmup_prefix``.
         decay_epochs: Epochs of one stair, 90, or of the last decay: a fraction is a share, 0.2.
         decay_milestones: Epochs of ``multistep``; each acts one step earlier than its number says.
@@ -58,12 +60,14 @@ def timm_schedule(
         min_lr: Lowest rate, the same for every group.
         warmup_lr: First rate of the warmup.
         warmup_epochs: Epochs of the warmup.
-        warmup_prefix: Whether the schedule begins after the warmup; else it has been running all along.
+        warmup_prefix: Whether the schedule begins after the warmup; else it has been running all
+            along.
         cycle_mul: Factor on the length of each further cycle.
         cycle_decay: Factor on the height of each further cycle.
         cycle_limit: Number of cycles.
         k_decay: Order of the decay.
-        decay_fn: ``linear``, ``1-sqrt``, ``cosine``, ``power`` or ``exp``, for ``wsd`` and ``rsqrt``.
+        decay_fn: ``linear``, ``1-sqrt``, ``cosine``, ``power`` or ``exp``, for ``wsd`` and
+            ``rsqrt``.
         stable_timescale: Epochs that ``rsqrt`` is measured in; the warmup's.
         updates_per_epoch: Steps in an epoch.
 
@@ -76,11 +80,19 @@ def timm_schedule(
         >>> [round(schedule.value(epoch, base=1.0), 6) for epoch in (0, 1, 2, 7, 12)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    given = {name: value for name, value in locals().items() if name not in ("sched", "updates_per_epoch")}
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name not in ("sched", "updates_per_epoch")
+    }
     if sched not in _NAMED:
-        raise ScheduleError(f"sched={sched!r}: {_ELSEWHERE.get(sched) or nearest(sched, TIMM_NAMES)}")
+        raise ScheduleError(
+            f"sched={sched!r}: {_ELSEWHERE.get(sched) or nearest(sched, TIMM_NAMES)}"
+        )
     if updates_per_epoch < 1:
-        raise ScheduleError(f"updates_per_epoch={updates_per_epoch}: at least 1 is needed; 1 makes a step an epoch.")
+        raise ScheduleError(
+            f"updates_per_epoch={updates_per_epoch}: at least 1 is needed; 1 makes a step an epoch."
+        )
     if decay_epochs is None:
         given["decay_epochs"] = 0.2 if sched in ("wsd", "rsqrt") else 90
     return _NAMED[sched](_in_steps(given, updates_per_epoch))
@@ -103,9 +115,6 @@ def _in_steps(given: Mapping[str, Any], in_epoch: int) -> dict[str, Any]:
     }
 
 
-# -- one function a class of timm; the names in ``given`` are its arguments --------------------------------------------
-
-
 def cosine(given: Mapping[str, Any]) -> Scale:
     """Return half cosines."""
     steps, k, low = given["t_initial"], given["k_decay"], given["lr_min"]
@@ -125,7 +134,9 @@ def tanh(given: Mapping[str, Any]) -> Scale:
     first, last = whole(lower + 300), whole(upper + 300)
     form = {"steps": given["t_initial"], "lower": lower, "upper": upper}
     down = Tanh(start=first, end=last, **form)
-    return _cycles(given, down, Tanh(start=low * (1 - first), end=low * (1 - last), **form), meets_curve=True)
+    return _cycles(
+        given, down, Tanh(start=low * (1 - first), end=low * (1 - last), **form), meets_curve=True
+    )
 
 
 def step(given: Mapping[str, Any]) -> Scale:
@@ -153,11 +164,15 @@ def rsqrt(given: Mapping[str, Any]) -> Scale:
     """Return an inverse square root and a decay."""
     timescale = given["stable_timescale"] or given["warmup_t"]
     if not timescale:
-        raise ScheduleError("rsqrt: without a warmup its timescale is not known. Give stable_timescale.")
+        raise ScheduleError(
+            "rsqrt: without a warmup its timescale is not known. Give stable_timescale."
+        )
     return trunk(given, InverseSqrt(start=1.0, timescale=timescale), given["decay_fn"] or "linear")
 
 
-def _cycles(given: Mapping[str, Any], down: Schedule, low: Schedule, *, meets_curve: bool = False) -> Scale:
+def _cycles(
+    given: Mapping[str, Any], down: Schedule, low: Schedule, *, meets_curve: bool = False
+) -> Scale:
     times, grow = given["cycle_limit"], given["cycle_mul"]
     ended = Constant(value=0.0), Constant(value=given["lr_min"])
     repeated = down.repeat(times, decay=given["cycle_decay"], grow=grow) >> ended[0]
@@ -170,9 +185,13 @@ def _warmed(given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False
     steps, first = given["warmup_t"], given["warmup_lr_init"]
     if given["warmup_prefix"] or not steps:
         return after_warmup(scale, steps=steps, first=first)
-    later = Scale(scale.of.skip(steps), offset=None if scale.offset is None else scale.offset.skip(steps))
+    later = Scale(
+        scale.of.skip(steps), offset=None if scale.offset is None else scale.offset.skip(steps)
+    )
     reached = (later.of(0), 0.0 if later.offset is None else later.offset(0))
-    return after_warmup(later, steps=steps, first=first, last=reached if meets_curve else (1.0, 0.0))
+    return after_warmup(
+        later, steps=steps, first=first, last=reached if meets_curve else (1.0, 0.0)
+    )
 
 
 def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
@@ -183,25 +202,36 @@ def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
     steps = given["t_initial"] if given["warmup_prefix"] else given["t_initial"] - warmup
     decay = round(given["decay_t"] * steps) if 0 < given["decay_t"] < 1 else given["decay_t"]
     if not 0 < decay <= steps:
-        raise ScheduleError(f"decay_epochs: a decay of {decay} steps does not fit into the {steps} after the warmup.")
-    fall = Constant(value=1.0, steps=steps - decay).named("stable") >> _DECAYS[shape](decay, given).named("decay")
+        raise ScheduleError(
+            f"decay_epochs: a decay of {decay} steps does not fit into the {steps} "
+            f"after the warmup."
+        )
+    fall = Constant(value=1.0, steps=steps - decay).named("stable") >> _DECAYS[shape](
+        decay, given
+    ).named("decay")
     scale = Scale(fall if isinstance(stable, Constant) else fall * stable)
     if low:
-        scale = replace(scale, offset=fall * -low + low, low=None if isinstance(stable, Constant) else low)
+        scale = replace(
+            scale, offset=fall * -low + low, low=None if isinstance(stable, Constant) else low
+        )
     return after_warmup(scale, steps=warmup, first=given["warmup_lr_init"])
 
 
 def _exponential(steps: int, given: Mapping[str, Any]) -> Schedule:
     """Return an exponential fall to a share, moved so that it ends at 0."""
     share: float = given.get("decay_ratio", 0.1)
-    return Exponential(start=1 / (1 - share), end=share / (1 - share), steps=steps) + -share / (1 - share)
+    return Exponential(start=1 / (1 - share), end=share / (1 - share), steps=steps) + -share / (
+        1 - share
+    )
 
 
 _DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
     "linear": lambda steps, _: Linear(steps=steps),
     "1-sqrt": lambda steps, _: Sqrt(steps=steps),
     "cosine": lambda steps, _: Cosine(steps=steps),
-    "power": lambda steps, given: Polynomial(steps=steps, power=1.0, k=given.get("decay_power", 0.5)),
+    "power": lambda steps, given: Polynomial(
+        steps=steps, power=1.0, k=given.get("decay_power", 0.5)
+    ),
     "exp": _exponential,
 }
 _NAMED: Mapping[str, Callable[[Mapping[str, Any]], Scale]] = {

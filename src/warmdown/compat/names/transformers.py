@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from warmdown.compat.names.shapes import after_warmup, hard_restarts, lowered, waves
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
-from warmdown.schedules import Chain, Constant, Cosine, InverseSqrt, Linear, Polynomial, Scale, Schedule, Sqrt
+from warmdown.schedules import (
+    Chain,
+    Constant,
+    Cosine,
+    InverseSqrt,
+    Linear,
+    Polynomial,
+    Scale,
+    Schedule,
+    Sqrt,
+)
 
 if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
@@ -27,11 +37,13 @@ def get_scheduler(
     """Return a scheduler that follows the schedule that transformers calls ``name``.
 
     Args:
-        name: ``linear``, ``cosine``, ``cosine_with_restarts``, ``polynomial``, ``constant``, ``constant_with_warmup``,
-            ``inverse_sqrt``, ``reduce_lr_on_plateau``, ``cosine_with_min_lr``, ``cosine_warmup_with_min_lr`` or
-            ``warmup_stable_decay``; a member of transformers' enumeration will do.
+        name: ``linear``, ``cosine``, ``cosine_with_restarts``, ``polynomial``, ``constant``,
+            ``constant_with_warmup``, ``inverse_sqrt``, ``reduce_lr_on_plateau``,
+            ``cosine_with_min_lr``, ``cosine_warmup_with_min_lr`` or ``warmup_stable_decay``; a
+            member of transformers' enumeration will do.
         optimizer: A torch optimizer, or what wraps one.
-        num_warmup_steps: Updates of the warmup; every name needs it but ``constant`` and ``reduce_lr_on_plateau``.
+        num_warmup_steps: Updates of the warmup; every name needs it but ``constant`` and
+            ``reduce_lr_on_plateau``.
         num_training_steps: Updates in the run, warmup included.
         scheduler_specific_kwargs: Further arguments, as transformers names them.
 
@@ -59,12 +71,17 @@ def get_scheduler(
 
 
 def transformers_schedule(
-    name: str, *, num_warmup_steps: int | None = None, num_training_steps: int | None = None, **specific: Any
+    name: str,
+    *,
+    num_warmup_steps: int | None = None,
+    num_training_steps: int | None = None,
+    **specific: Any,
 ) -> Scale:
     """Return the schedule that transformers calls ``name``; it needs no torch.
 
-    An absolute rate such as ``min_lr`` is the same for every group; transformers divides it by the optimizer's
-    default. Past the end the last value holds; some of transformers' cosines rise again.
+    An absolute rate such as ``min_lr`` is the same for every group; transformers divides it by the
+    optimizer's default. Past the end the last value holds; some of transformers' cosines rise
+    again.
 
     Args:
         name: As in :func:`get_scheduler`, without ``reduce_lr_on_plateau``.
@@ -82,13 +99,19 @@ def transformers_schedule(
         [1.0, 0.55, 0.1]
     """
     if name not in _NAMED:
-        raise ScheduleError(f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, TRANSFORMERS_NAMES)}")
+        raise ScheduleError(
+            f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, TRANSFORMERS_NAMES)}"
+        )
     make = _NAMED[name]
     steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     wanted = inspect.signature(make).parameters
     if unknown := [key for key in specific if key not in wanted]:
-        raise ScheduleError(f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}")
-    given = {key: value for key, value in steps.items() if key in wanted and value is not None} | specific
+        raise ScheduleError(
+            f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}"
+        )
+    given = {
+        key: value for key, value in steps.items() if key in wanted and value is not None
+    } | specific
     missing = [key for key, one in wanted.items() if one.default is one.empty and key not in given]
     if missing:
         raise ScheduleError(f"{name}: it needs {' and '.join(missing)}. Give {missing[0]}=….")
@@ -113,12 +136,16 @@ def _cosine(num_warmup_steps: int, num_training_steps: int, num_cycles: float = 
     return after_warmup(Scale(decay), steps=num_warmup_steps)
 
 
-def _cosine_with_restarts(num_warmup_steps: int, num_training_steps: int, num_cycles: float = 1) -> Scale:
+def _cosine_with_restarts(
+    num_warmup_steps: int, num_training_steps: int, num_cycles: float = 1
+) -> Scale:
     cycles = hard_restarts(num_cycles, 0.0, _rest(num_training_steps, num_warmup_steps))
     return after_warmup(Scale(cycles >> Constant(value=0.0)), steps=num_warmup_steps)
 
 
-def _polynomial(num_warmup_steps: int, num_training_steps: int, lr_end: float = 1e-7, power: float = 1.0) -> Scale:
+def _polynomial(
+    num_warmup_steps: int, num_training_steps: int, lr_end: float = 1e-7, power: float = 1.0
+) -> Scale:
     steps = _rest(num_training_steps, num_warmup_steps)
     decay = Polynomial(start=1.0, end=0.0, steps=steps, power=power)
     low = Polynomial(start=0.0, end=lr_end, steps=steps, power=power) if lr_end else None
@@ -178,11 +205,18 @@ def _warmup_stable_decay(
     warmup = _one_of("warmup_type", warmup_type, _RISING)(min_lr_ratio, num_warmup_steps)
     decay = _one_of("decay_type", decay_type, _FALLING)(min_lr_ratio, num_decay_steps, num_cycles)
     stable = Constant(value=1.0, steps=num_stable_steps)
-    phases = warmup.named("warmup"), stable.named("stable"), decay.named("decay"), Constant(value=min_lr_ratio)
+    phases = (
+        warmup.named("warmup"),
+        stable.named("stable"),
+        decay.named("decay"),
+        Constant(value=min_lr_ratio),
+    )
     return Scale(Chain.of(*phases))
 
 
-def _down_to(min_lr: float | None, min_lr_rate: float | None, num_cycles: float, steps: int) -> Scale:
+def _down_to(
+    min_lr: float | None, min_lr_rate: float | None, num_cycles: float, steps: int
+) -> Scale:
     if (min_lr is None) == (min_lr_rate is None):
         raise ScheduleError(f"min_lr={min_lr}, min_lr_rate={min_lr_rate}: give one of the two.")
     if min_lr is None:
@@ -213,7 +247,8 @@ _NAMED: Mapping[str, Callable[..., Scale]] = {
     "warmup_stable_decay": _warmup_stable_decay,
 }
 _ELSEWHERE = {
-    "reduce_lr_on_plateau": "it follows a metric, so it is no function of the step. Use get_scheduler, or Plateau.",
+    "reduce_lr_on_plateau": "it follows a metric, so it is no function of the step. Use "
+    "get_scheduler, or Plateau.",
     "greedy": "it follows a metric, so it is no function of the step. Use Greedy.",
 }
 TRANSFORMERS_NAMES = tuple(_NAMED)
@@ -222,12 +257,15 @@ TRANSFORMERS_NAMES = tuple(_NAMED)
 def _rest(total: int, spent: int) -> int:
     if total < spent:
         raise ScheduleError(
-            f"num_training_steps={total}: warmup and decay need {spent} updates. Shorten them, or train for longer."
+            f"num_training_steps={total}: warmup and decay need {spent} updates. Shorten them, or "
+            f"train for longer."
         )
     return total - spent
 
 
 def _one_of(argument: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
-        raise ScheduleError(f"warmup_stable_decay({argument}={name!r}): no such curve. {nearest(name, known)}")
+        raise ScheduleError(
+            f"warmup_stable_decay({argument}={name!r}): no such curve. {nearest(name, known)}"
+        )
     return known[name]

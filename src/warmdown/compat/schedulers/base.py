@@ -27,7 +27,8 @@ class SchedulerBase(ABC):
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
-        param_group_field: The field that is scheduled, in every parameter group; also an element: ``betas[0]``.
+        param_group_field: The field that is scheduled, in every parameter group; also an element:
+            ``betas[0]``.
 
     Raises:
         BindingError: A group does not have the field.
@@ -85,16 +86,21 @@ class SchedulerBase(ABC):
             StateError: It is no state of such a scheduler; nothing has changed then.
         """
         self._refuse_a_foreign(state_dict)
-        vars(self).update({name: value for name, value in state_dict.items() if name not in _NOT_STATE})
+        vars(self).update(
+            {name: value for name, value in state_dict.items() if name not in _NOT_STATE}
+        )
 
     def _refuse_a_foreign(self, state: Mapping[str, Any]) -> None:
         who = type(self).__name__
         if not isinstance(state, Mapping):
-            raise StateError(f"{who}.load_state_dict({state!r:.60}): a state_dict() of a {who} is needed.")
+            raise StateError(
+                f"{who}.load_state_dict({state!r:.60}): a state_dict() of a {who} is needed."
+            )
         field = state.get("param_group_field", self.param_group_field)
         if field != self.param_group_field:
             raise StateError(
-                f"{who}.load_state_dict: the state schedules {field!r}, this scheduler {self.param_group_field!r}. "
+                f"{who}.load_state_dict: the state schedules {field!r}, this scheduler "
+                f"{self.param_group_field!r}. "
                 "Load the state that belongs to it."
             )
 
@@ -120,12 +126,14 @@ class SchedulerBase(ABC):
 class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
     """A parameter scheduler that counts: ``step()`` at the end of each optimizer update.
 
-    The first ``step()`` writes the values for 0 updates, the second those for 1, as subclasses of this ecosystem
-    expect it. So the first two updates use the same value; :class:`warmdown.Scheduler` gives update *k* value *k*.
+    The first ``step()`` writes the values for 0 updates, the second those for 1, as subclasses of
+    this ecosystem expect it. So the first two updates use the same value;
+    :class:`warmdown.Scheduler` gives update *k* value *k*.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
-        param_group_field: The field that is scheduled, in every parameter group; also an element: ``betas[0]``.
+        param_group_field: The field that is scheduled, in every parameter group; also an element:
+            ``betas[0]``.
 
     Raises:
         BindingError: A group does not have the field.
@@ -148,7 +156,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
     _is_accelerate_prepared = Prepared()
 
     def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
-        SchedulerBase.__init__(self, optimizer, param_group_field)  # torch's own would wrap optimizer.step
+        SchedulerBase.__init__(
+            self, optimizer, param_group_field
+        )  # torch's own would wrap optimizer.step
         self._num_updates = -1
 
     def step(self, epoch: int | None = None) -> None:
@@ -171,8 +181,6 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         require_count(self, state_dict, "_num_updates")
         super().load_state_dict(state_dict)
 
-    # -- what loops that expect a scheduler of torch ask for ------------------------------------------------------
-
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
         """How often ``step()`` was called."""
@@ -193,7 +201,9 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
 
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
         """Return the learning rate that each group holds."""
-        return (self._field if self.param_group_field == "lr" else Field(self.optimizer, "lr")).read()
+        return (
+            self._field if self.param_group_field == "lr" else Field(self.optimizer, "lr")
+        ).read()
 
     def get_lr(self) -> list[float]:  # type: ignore[override]
         """Return the learning rate that each group holds."""
@@ -206,8 +216,10 @@ def require_count(owner: object, state: Mapping[str, Any], name: str) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < -1:
         who = type(owner).__name__
         raise StateError(
-            f"{who}.load_state_dict({name}={count!r}): the state does not say how far it had come. Set "
-            f"state[{name!r}] to the number of step() calls less one, or load a state that this {who} has saved."
+            f"{who}.load_state_dict({name}={count!r}): the state does not say how far it had come. "
+            f"Set "
+            f"state[{name!r}] to the number of step() calls less one, or load a state that this "
+            f"{who} has saved."
         )
     return count
 
@@ -219,13 +231,18 @@ def _row(owner: SchedulerBase, values: Any, groups: int) -> list[float]:
     what = f"{type(owner).__name__}.get_updated_values"
     single = isinstance(values, Number) or getattr(values, "ndim", None) == 0
     if isinstance(values, str) or not (single or hasattr(values, "__iter__")):
-        raise BindingError(f"{what}: {values!r} is no number. Return one, one for each group, or None.")
+        raise BindingError(
+            f"{what}: {values!r} is no number. Return one, one for each group, or None."
+        )
     row = [values] * groups if single else list(values)
     if len(row) != groups:
         raise BindingError(
-            f"{what}: {len(row)} values for {groups} groups. Return one number, or one for each parameter group."
+            f"{what}: {len(row)} values for {groups} groups. Return one number, or one for each "
+            f"parameter group."
         )
     try:
         return [float(value) for value in row]
     except (TypeError, ValueError):
-        raise BindingError(f"{what}: not every one of {row!r:.80} is a number. Return numbers.") from None
+        raise BindingError(
+            f"{what}: not every one of {row!r:.80} is a number. Return numbers."
+        ) from None

@@ -20,8 +20,9 @@ _UPDATES: Any = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
 class CosineLrScheduler(Planned):
     """Warmup, half a cosine that reaches its minimum, and a cooldown that holds it.
 
-    The rate rises in equal steps from ``warmup_starting_lr`` to each group's own, follows the cosine over all epochs
-    that are neither warmup nor cooldown, and stays at the minimum from there on.
+    The rate rises in equal steps from ``warmup_starting_lr`` to each group's own, follows the
+    cosine over all epochs that are neither warmup nor cooldown, and stays at the minimum from there
+    on.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
@@ -32,11 +33,13 @@ class CosineLrScheduler(Planned):
         min_lr_ratio: Lowest rate as a share of each group's own; goes before ``lr_min``.
         num_warmup_epochs: Epochs until the full rate is reached.
         warmup_starting_lr: First rate of the warmup, the same for every group.
-        warmup_starting_lr_ratio: First rate as a share of each group's own; goes before ``warmup_starting_lr``.
+        warmup_starting_lr_ratio: First rate as a share of each group's own; goes before
+            ``warmup_starting_lr``.
         num_cooldown_epochs: Epochs at the lowest rate.
 
     Raises:
-        ScheduleError: A number is out of range, or warmup and cooldown do not fit into the training.
+        ScheduleError: A number is out of range, or warmup and cooldown do not fit into the
+            training.
 
     Example:
         >>> import torch
@@ -73,7 +76,9 @@ class CosineLrScheduler(Planned):
         warmup_starting_lr_ratio: float | None = None,
         num_cooldown_epochs: float = 0,
     ) -> None:
-        in_epoch = updates("CosineLrScheduler", "num_update_steps_per_epoch", num_update_steps_per_epoch, least=1)
+        in_epoch = updates(
+            "CosineLrScheduler", "num_update_steps_per_epoch", num_update_steps_per_epoch, least=1
+        )
         total = updates("CosineLrScheduler", "total_num_epochs", total_num_epochs)
         warmup = updates("CosineLrScheduler", "num_warmup_epochs", num_warmup_epochs)
         cooldown = updates("CosineLrScheduler", "num_cooldown_epochs", num_cooldown_epochs)
@@ -144,20 +149,36 @@ def cosine_meaning(
     """Return :class:`CosineLrScheduler`'s schedule; the names are those of its state."""
     who = "CosineLrScheduler"
     decay = total_iterations - warmup_iterations - num_cooldown_iterations
-    require(who, "total_num_epochs", total_iterations, total_iterations > 0, "at least one update is needed")
+    require(
+        who,
+        "total_num_epochs",
+        total_iterations,
+        total_iterations > 0,
+        "at least one update is needed",
+    )
     _require_room(total_iterations, warmup_iterations, num_cooldown_iterations)
     shares = {"min_lr_ratio": lr_min_ratio, "warmup_starting_lr_ratio": warmup_lr_ratio}
     for name, rate in {"lr_min": lr_min, "warmup_starting_lr": warmup_lr_init, **shares}.items():
         require(who, name, rate, rate is None or rate >= 0, "a rate is not negative")
-    require(who, "k_decay", k_decay, k_decay > 0, "the order of the decay is above 0; 1 is the plain cosine")
+    require(
+        who,
+        "k_decay",
+        k_decay,
+        k_decay > 0,
+        "the order of the decay is above 0; 1 is the plain cosine",
+    )
     low, low_ratio = (lr_min, 0.0) if lr_min_ratio is None else (0.0, lr_min_ratio)
-    first, first_ratio = (warmup_lr_init, 0.0) if warmup_lr_ratio is None else (0.0, warmup_lr_ratio)
+    first, first_ratio = (
+        (warmup_lr_init, 0.0) if warmup_lr_ratio is None else (0.0, warmup_lr_ratio)
+    )
     phases = (warmup_iterations, decay, num_cooldown_iterations, k_decay)
     added = _arc(first, 0.0, low, *phases) if low or (first and warmup_iterations) else None
     return Scale(_arc(first_ratio, 1.0, low_ratio, *phases), offset=added)
 
 
-def _arc(first: float, full: float, low: float, warmup: int, decay: int, cooldown: int, k: float) -> Schedule:
+def _arc(
+    first: float, full: float, low: float, warmup: int, decay: int, cooldown: int, k: float
+) -> Schedule:
     return Chain.of(
         Linear(start=first, end=full, steps=warmup).named("warmup"),
         Cosine(start=full, end=low, steps=decay, k=k).named("decay"),
@@ -168,6 +189,7 @@ def _arc(first: float, full: float, low: float, warmup: int, decay: int, cooldow
 def _require_room(total: int, warmup: int, cooldown: int) -> None:
     if warmup + cooldown > total:
         raise ScheduleError(
-            f"CosineLrScheduler: {warmup} updates of warmup and {cooldown} of cooldown do not fit into the {total} of "
+            f"CosineLrScheduler: {warmup} updates of warmup and {cooldown} of cooldown do not fit "
+            f"into the {total} of "
             "the whole training, which includes them. Shorten them, or raise total_num_epochs."
         )

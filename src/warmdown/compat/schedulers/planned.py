@@ -25,7 +25,8 @@ _MADE_AGAIN = ("_rewriting", "_seen", "_seen_from", "_writer", "_writing")
 class Planned(StatefulSchedulerBase):
     """A stateful scheduler whose every value is a formula of the count.
 
-    A subclass names its arguments in ``_arguments`` (the state is these and the count) and makes its schedule of them.
+    A subclass names its arguments in ``_arguments`` (the state is these and the count) and makes
+    its schedule of them.
     """
 
     _arguments: tuple[str, ...]
@@ -101,7 +102,9 @@ class Planned(StatefulSchedulerBase):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments and the count."""
-        return {name: getattr(self, name) for name in self._arguments} | {"num_updates": self._num_updates}
+        return {name: getattr(self, name) for name in self._arguments} | {
+            "num_updates": self._num_updates
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go to where ``state_dict`` was saved, with the arguments it holds, and write the value at once.
@@ -112,13 +115,17 @@ class Planned(StatefulSchedulerBase):
         self._refuse_a_foreign(state_dict)
         self._require_all(state_dict, self._arguments)
         self._resume(
-            {name: state_dict[name] for name in self._arguments}, require_count(self, state_dict, "num_updates")
+            {name: state_dict[name] for name in self._arguments},
+            require_count(self, state_dict, "num_updates"),
         )
 
     def _require_all(self, state: Mapping[str, Any], names: Iterable[str]) -> None:
         if missing := [name for name in names if name not in state]:
             who = type(self).__name__
-            raise StateError(f"{who}.load_state_dict: the state lacks {', '.join(missing)}. It is no state of a {who}.")
+            raise StateError(
+                f"{who}.load_state_dict: the state lacks {', '.join(missing)}. It is "
+                f"no state of a {who}."
+            )
 
     def _resume(self, arguments: Mapping[str, Any], count: int) -> None:
         try:
@@ -133,7 +140,9 @@ class Planned(StatefulSchedulerBase):
         self.step_update(max(self._num_updates, 0))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name not in _MADE_AGAIN}
+        return {
+            name: value for name, value in super().__getstate__().items() if name not in _MADE_AGAIN
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -154,7 +163,8 @@ def updates(who: str, name: str, given: Any, *, least: float = 0) -> float:
     """
     if isinstance(given, Placeholder):
         raise ScheduleError(
-            f"{who}({name}={given!r}): a trainer fills this in. Outside of one, give {name} as a number."
+            f"{who}({name}={given!r}): a trainer fills this in. Outside of one, give {name} as a "
+            f"number."
         )
     require(
         who,
@@ -173,7 +183,11 @@ def require(who: str, name: str, given: Any, holds: bool, otherwise: str) -> Non
 
 
 def _number(given: Any) -> float:
-    return math.nan if isinstance(given, bool) or not isinstance(given, int | float | np.number) else float(given)
+    return (
+        math.nan
+        if isinstance(given, bool) or not isinstance(given, int | float | np.number)
+        else float(given)
+    )
 
 
 def _rewrite_after_loading(scheduler: Planned) -> None:

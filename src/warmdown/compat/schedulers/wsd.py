@@ -21,24 +21,29 @@ _UPDATES: Any = TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
 class WSDLrScheduler(Planned):
     """Warmup, then for each checkpoint a stable phase and a decay that ends at it.
 
-    The checkpoints halve the run: of four, they lie at an eighth, a quarter, the half and the whole.
+    The checkpoints halve the run: of four, they lie at an eighth, a quarter, the half and the
+    whole.
 
-    A continuation starts a fresh stable phase of its own length, without warmup, from the state of another run that
-    was saved before or after its decay; ``load_state_dict`` takes that run's base rates. To go on with an interrupted
-    continuation itself, make the scheduler with ``is_continuation_from_checkpoint=False`` and load its state.
+    A continuation starts a fresh stable phase of its own length, without warmup, from the state of
+    another run that was saved before or after its decay; ``load_state_dict`` takes that run's base
+    rates. To go on with an interrupted continuation itself, make the scheduler with
+    ``is_continuation_from_checkpoint=False`` and load its state.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
-        num_epochs: Epochs of the training; with ``num_update_steps_per_epoch`` instead of ``total_steps``.
+        num_epochs: Epochs of the training; with ``num_update_steps_per_epoch`` instead of
+            ``total_steps``.
         num_update_steps_per_epoch: Optimizer updates in an epoch.
         total_steps: Optimizer updates in the training.
-        num_warmup_steps: Updates of the warmup; ``None`` is a tenth of the training, at most up to the first decay.
+        num_warmup_steps: Updates of the warmup; ``None`` is a tenth of the training, at most up to
+            the first decay.
         decay_phase_ratio: Share of each period that decays, 0 to 1.
         lr_min: Lowest rate as a share of each group's own, 0 to 1: 0.1 is a tenth.
         warmup_starting_lr: First rate of the warmup, the same for every group.
         use_inverse_sqrt_decay: Decay as 1-sqrt; else along the straight line of the reciprocal.
         num_checkpoints: Number of checkpoints, at least 1.
-        is_continuation_from_checkpoint: Whether the state that is loaded is another run's, to go on from.
+        is_continuation_from_checkpoint: Whether the state that is loaded is another run's, to go on
+            from.
 
     Raises:
         ScheduleError: A number is out of range, or the phases do not fit into the training.
@@ -89,7 +94,9 @@ class WSDLrScheduler(Planned):
         self.use_inverse_sqrt_decay = use_inverse_sqrt_decay
         self.num_checkpoints = num_checkpoints
         self.is_continuation_from_checkpoint = is_continuation_from_checkpoint
-        self.num_warmup_steps = _warmup(num_warmup_steps, self.total_steps, num_checkpoints, decay_phase_ratio)
+        self.num_warmup_steps = _warmup(
+            num_warmup_steps, self.total_steps, num_checkpoints, decay_phase_ratio
+        )
         self._make(vars(self))  # refuses before the optimizer is touched
         super().__init__(optimizer)
         self._require_a_rising_warmup()
@@ -128,7 +135,9 @@ class WSDLrScheduler(Planned):
             >>> make(torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1.0)).num_warmup_steps
             10
         """
-        warmup: Any = None if num_warmup_epochs is None else num_update_steps_per_epoch * num_warmup_epochs
+        warmup: Any = (
+            None if num_warmup_epochs is None else num_update_steps_per_epoch * num_warmup_epochs
+        )
         return partial(
             cls,
             num_epochs=total_num_epochs,
@@ -158,7 +167,9 @@ class WSDLrScheduler(Planned):
     def get_phase_info(self, num_updates: int) -> dict[str, int]:
         """Return the period that ``num_updates`` lies in, as in :meth:`get_decay_info`; its end belongs to it."""
         periods = self.get_decay_info()
-        return next((period for period in periods if num_updates <= period["period_end"]), periods[-1])
+        return next(
+            (period for period in periods if num_updates <= period["period_end"]), periods[-1]
+        )
 
     def get_current_phase_info(self) -> dict[str, int]:
         """Return the period that the training is in."""
@@ -180,17 +191,33 @@ class WSDLrScheduler(Planned):
         self._refuse_a_foreign(state_dict)
         self._require_all(state_dict, ("base_lr_values",))
         bases = list(state_dict["base_lr_values"])
-        self._resume({"base_lr_values": bases if len(bases) == len(self.base_lr_values) else self.base_lr_values}, -1)
+        self._resume(
+            {
+                "base_lr_values": bases
+                if len(bases) == len(self.base_lr_values)
+                else self.base_lr_values
+            },
+            -1,
+        )
 
     def _make(self, arguments: Mapping[str, Any]) -> Scale:
-        mine = {name: arguments.get(name, vars(self).get(name)) for name in self._arguments if name != "base_lr_values"}
+        mine = {
+            name: arguments.get(name, vars(self).get(name))
+            for name in self._arguments
+            if name != "base_lr_values"
+        }
         return wsd_meaning(**mine)
 
     def _require_a_rising_warmup(self) -> None:
         highest = max(self.base_lr_values, default=self.warmup_starting_lr)
-        if self.num_warmup_steps and not self.is_continuation_from_checkpoint and self.warmup_starting_lr > highest:
+        if (
+            self.num_warmup_steps
+            and not self.is_continuation_from_checkpoint
+            and self.warmup_starting_lr > highest
+        ):
             raise ScheduleError(
-                f"WSDLrScheduler(warmup_starting_lr={self.warmup_starting_lr}): a warmup rises, and the highest rate "
+                f"WSDLrScheduler(warmup_starting_lr={self.warmup_starting_lr}): a warmup rises, "
+                f"and the highest rate "
                 f"of the optimizer is {highest}. Start below it."
             )
 
@@ -214,7 +241,8 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
     count = round(updates("estimate_checkpoint_steps", "num_checkpoints", num_checkpoints, least=1))
     if total.bit_length() < count:
         raise ScheduleError(
-            f"estimate_checkpoint_steps(total_steps={total}, num_checkpoints={count}): so many halvings need "
+            f"estimate_checkpoint_steps(total_steps={total}, num_checkpoints={count}): so many "
+            f"halvings need "
             f"{2 ** min(count - 1, 63)} steps. Ask for {total.bit_length()} checkpoints at most."
         )
     return [total >> halvings for halvings in reversed(range(count))]
@@ -253,9 +281,27 @@ def periods_rule(
 ) -> Scale:
     """Return a warmup, and then a stable phase and a decay before each of the given checkpoints."""
     who = "WSDLrScheduler"
-    require(who, "decay_phase_ratio", decay_phase_ratio, 0 <= decay_phase_ratio <= 1, "a share from 0 to 1 is needed")
-    require(who, "lr_min", lr_min, 0 <= lr_min <= 1, "a share of the base rate is needed, 0.1 for a tenth of it")
-    require(who, "warmup_starting_lr", warmup_starting_lr, warmup_starting_lr >= 0, "a rate is not negative")
+    require(
+        who,
+        "decay_phase_ratio",
+        decay_phase_ratio,
+        0 <= decay_phase_ratio <= 1,
+        "a share from 0 to 1 is needed",
+    )
+    require(
+        who,
+        "lr_min",
+        lr_min,
+        0 <= lr_min <= 1,
+        "a share of the base rate is needed, 0.1 for a tenth of it",
+    )
+    require(
+        who,
+        "warmup_starting_lr",
+        warmup_starting_lr,
+        warmup_starting_lr >= 0,
+        "a rate is not negative",
+    )
     periods = _periods(checkpoints, decay_phase_ratio)
     _require_room(warmup, periods[0])
     phases: list[Schedule] = [Linear(start=0.0, end=1.0, steps=warmup).named("warmup")]
@@ -263,7 +309,11 @@ def periods_rule(
         begun = period["period_start"] or warmup
         phases.append(Constant(value=1.0, steps=period["pre_decay_step"] - begun).named("stable"))
         phases.extend(_decay(period["decay_steps"], lr_min, use_inverse_sqrt_decay))
-    added = Linear(start=warmup_starting_lr, end=0.0, steps=warmup) if warmup and warmup_starting_lr else None
+    added = (
+        Linear(start=warmup_starting_lr, end=0.0, steps=warmup)
+        if warmup and warmup_starting_lr
+        else None
+    )
     return Scale(Chain(members=tuple(phases)), offset=added)
 
 
@@ -282,7 +332,14 @@ def _periods(checkpoints: Sequence[int], ratio: float) -> list[dict[str, int]]:
     periods = []
     for start, end in pairwise([0, *checkpoints]):
         decay = int((end - start) * ratio)
-        periods.append({"period_start": start, "period_end": end, "decay_steps": decay, "pre_decay_step": end - decay})
+        periods.append(
+            {
+                "period_start": start,
+                "period_end": end,
+                "decay_steps": decay,
+                "pre_decay_step": end - decay,
+            }
+        )
     return periods
 
 
@@ -291,7 +348,8 @@ def _total(num_epochs: Any, in_epoch: Any, total_steps: Any) -> int:
     by_epochs = num_epochs is not None and in_epoch is not None
     if by_epochs == (total_steps is not None):
         raise ScheduleError(
-            f"{who}(num_epochs={num_epochs!r}, num_update_steps_per_epoch={in_epoch!r}, total_steps={total_steps!r}): "
+            f"{who}(num_epochs={num_epochs!r}, num_update_steps_per_epoch={in_epoch!r}, "
+            f"total_steps={total_steps!r}): "
             "give either total_steps, or num_epochs and num_update_steps_per_epoch."
         )
     if not by_epochs:
@@ -312,6 +370,7 @@ def _warmup(given: Any, total: int, num_checkpoints: int, ratio: float) -> int:
 def _require_room(warmup: int, first: Mapping[str, int]) -> None:
     if warmup > first["pre_decay_step"]:
         raise ScheduleError(
-            f"WSDLrScheduler(num_warmup_steps={warmup}): the first decay begins at step {first['pre_decay_step']}. "
+            f"WSDLrScheduler(num_warmup_steps={warmup}): the first decay begins at step "
+            f"{first['pre_decay_step']}. "
             "Shorten the warmup, ask for fewer checkpoints, or lower decay_phase_ratio."
         )

@@ -20,11 +20,14 @@ _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 def metric_missing(scene: Scene) -> Iterator[Finding]:
     """WDL003: ``ReduceLROnPlateau.step()`` without its metric."""
     for event in _plain_steps(scene):
-        if all(birth.name == "ReduceLROnPlateau" for birth in event.births) and not _arguments(event.call):
+        if all(birth.name == "ReduceLROnPlateau" for birth in event.births) and not _arguments(
+            event.call
+        ):
             yield Finding.at(
                 event.call,
                 "WDL003",
-                "ReduceLROnPlateau watches a metric and was given none: this raises TypeError. Pass it: "
+                "ReduceLROnPlateau watches a metric and was given none: this raises TypeError. "
+                "Pass it: "
                 "scheduler.step(val_loss).",
             )
 
@@ -38,7 +41,8 @@ def argument(scene: Scene) -> Iterator[Finding]:
         name, words = min(birth.name for birth in event.births), names_in(given[0])
         if any(map(METRIC.search, words)):
             message = (
-                f"{name} takes no metric: it reads this number as an epoch and jumps there. Call scheduler.step()."
+                f"{name} takes no metric: it reads this number as an epoch and jumps there. Call "
+                f"scheduler.step()."
             )
         elif any(map(EPOCH.search, words)):
             message = f"{name}.step(epoch) is deprecated and repeats the value before. Call scheduler.step()."
@@ -55,7 +59,8 @@ def verbose(scene: Scene) -> Iterator[Finding]:
                 yield Finding.at(
                     keyword,
                     "WDL004",
-                    f"torch has dropped verbose=: {birth.name} raises TypeError. Remove it, and log "
+                    f"torch has dropped verbose=: {birth.name} raises TypeError. Remove it, and "
+                    f"log "
                     "scheduler.get_last_lr() where you want to see the rate.",
                     *drop_argument(birth.call, keyword),
                 )
@@ -71,7 +76,8 @@ def get_lr(scene: Scene) -> Iterator[Finding]:
             yield Finding.at(
                 event.call,
                 "WDL012",
-                "get_lr() is the formula from one step to the next, and wrong when called from outside. Use "
+                "get_lr() is the formula from one step to the next, and wrong when called from "
+                "outside. Use "
                 "get_last_lr().",
                 Edit(start, end, "get_last_lr"),
             )
@@ -86,7 +92,8 @@ def other_optimizer(scene: Scene) -> Iterator[Finding]:
             yield Finding.at(
                 birth.call,
                 "WDL005",
-                f"{birth.name} is made before the optimizer on line {later.lineno}, and so never moves its rate. "
+                f"{birth.name} is made before the optimizer on line {later.lineno}, and so never "
+                f"moves its rate. "
                 f"Make it after `{name}`.",
             )
 
@@ -108,20 +115,31 @@ def _makes_anew(statement: ast.stmt, name: str) -> bool:
         return False
     made = (dotted(statement.value.func) or "").rsplit(".", 1)[-1]
     to = [dotted(target) for target in statement.targets]
-    return to == [name] and made[:1].isupper() and name.rsplit(".", 1)[-1] not in names_in(statement.value)
+    return (
+        to == [name]
+        and made[:1].isupper()
+        and name.rsplit(".", 1)[-1] not in names_in(statement.value)
+    )
 
 
 def _gives(statement: ast.stmt, name: str) -> bool:
     """Whether a statement hands the new optimizer to another scheduler, as one that is made anew would."""
     calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-    arguments = [arg for call in calls for arg in (*call.args, *(one.value for one in call.keywords))]
+    arguments = [
+        arg for call in calls for arg in (*call.args, *(one.value for one in call.keywords))
+    ]
     makers = isinstance(statement, ast.Assign) and any(dotted(arg) == name for arg in arguments)
     return makers and "prepare" not in names_in(statement)
 
 
 def _is_used(between: list[ast.stmt]) -> bool:
     """Whether a training loop stands between: then the first optimizer had its own run."""
-    loops = [node for statement in between for node in ast.walk(statement) if isinstance(node, ast.For | ast.While)]
+    loops = [
+        node
+        for statement in between
+        for node in ast.walk(statement)
+        if isinstance(node, ast.For | ast.While)
+    ]
     return any(word == "step" or TRAINS.search(word) for loop in loops for word in names_in(loop))
 
 
@@ -130,7 +148,11 @@ def _plain_steps(scene: Scene) -> Iterator[Event]:
     for event in scene.of("step"):
         words = frozenset[str]().union(*(around.words for around in event.conditions_in(None)))
         own = dotted(event.call.func) or ""
-        asked = "isinstance" in words or bool(words & set(own.split(".")[:-1])) or "plateau" in str(words).lower()
+        asked = (
+            "isinstance" in words
+            or bool(words & set(own.split(".")[:-1]))
+            or "plateau" in str(words).lower()
+        )
         if event.is_sure and not asked:
             yield event
 

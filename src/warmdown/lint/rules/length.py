@@ -32,7 +32,8 @@ def shorter_than_the_loop(scene: Scene) -> Iterator[Finding]:
             yield Finding.at(
                 birth.call,
                 "WDL007",
-                f"{birth.name} is {length:g} steps long, but line {event.call.lineno} steps it {count:g} times: "
+                f"{birth.name} is {length:g} steps long, but line {event.call.lineno} steps it "
+                f"{count:g} times: "
                 f"{after}. Give it {count:g} steps.",
             )
 
@@ -91,19 +92,23 @@ def _mismatch(scene: Scene, event: Event, birth: Birth, length: Length) -> str |
 def _accumulated(scene: Scene, event: Event, birth: Birth, length: Length) -> str | None:
     """Tell a length in updates from one in batches, where gradients are accumulated."""
     loop, line = event.loops[-1], event.call.lineno
-    updates = [update for update in scene.updates_for(birth, opaque=False) if update.loops[-1:] == (loop,)]
+    updates = [
+        update for update in scene.updates_for(birth, opaque=False) if update.loops[-1:] == (loop,)
+    ]
     skips = [_skips_batches(update, loop) for update in updates]
     if loop.kind != "batch" or not updates or not all(skips):
         return None
     steps_too = _skips_batches(event, loop)
     if length.is_divided and not steps_too and not event.conditions_in(loop):
         return (
-            f"its length counts updates, but line {line} steps it for every batch, also while gradients accumulate: it "
+            f"its length counts updates, but line {line} steps it for every batch, also while "
+            f"gradients accumulate: it "
             "ends too early. Step it where the optimizer is stepped."
         )
     if not length.is_divided and steps_too and not _may_be_divided(length):
         return (
-            f"its length counts batches, but line {line} steps it once per update: it never reaches its end. Divide "
+            f"its length counts batches, but line {line} steps it once per update: it never "
+            f"reaches its end. Divide "
             "the length by the accumulated batches."
         )
     return None
@@ -148,15 +153,18 @@ def per_process(scene: Scene) -> Iterator[Finding]:
             yield Finding.at(
                 event.call,
                 "WDL009",
-                "a scheduler that accelerate has prepared steps once per process: per epoch, it runs ahead by the "
+                "a scheduler that accelerate has prepared steps once per process: per epoch, it "
+                "runs ahead by the "
                 "number of processes. Leave it out of prepare().",
             )
         elif event.loops[-1].kind == "batch" and _is_shared_out(birth):
             yield Finding.at(
                 birth.call,
                 "WDL009",
-                f"{birth.name}: its length counts the batches of one process, but prepared by accelerate it steps once "
-                "per process. Multiply the length by accelerator.num_processes, or leave it out of prepare().",
+                f"{birth.name}: its length counts the batches of one process, but prepared by "
+                f"accelerate it steps once "
+                "per process. Multiply the length by accelerator.num_processes, or leave it out of "
+                "prepare().",
             )
 
 

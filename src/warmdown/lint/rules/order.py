@@ -28,7 +28,9 @@ def too_early(scene: Scene) -> Iterator[Finding]:
 def _early_in_loop(scene: Scene, event: Event, loop: Loop) -> Iterator[Finding]:
     if event.conditions_in(loop) or any(birth.when > event.when for birth in event.births):
         return
-    inside = [other for birth in event.births for other in scene.updates_for(birth) if loop in other.loops]
+    inside = [
+        other for birth in event.births for other in scene.updates_for(birth) if loop in other.loops
+    ]
     touched = [other for other in scene.of("touch") if loop in other.loops]
     if not inside or any(other.when < event.when for other in (*inside, *touched)):
         return
@@ -38,7 +40,8 @@ def _early_in_loop(scene: Scene, event: Event, loop: Loop) -> Iterator[Finding]:
     yield Finding.at(
         event.call,
         "WDL001",
-        f"scheduler.step() comes before the update on line {first.call.lineno}, so the first value of the schedule is "
+        f"scheduler.step() comes before the update on line {first.call.lineno}, so the first value "
+        f"of the schedule is "
         "never used. Step the scheduler after the optimizer.",
         *_swap(scene, event, first),
     )
@@ -47,7 +50,9 @@ def _early_in_loop(scene: Scene, event: Event, loop: Loop) -> Iterator[Finding]:
 def _before_the_loop(scene: Scene, event: Event) -> Iterator[Finding]:
     if event.conditions_in(None) or not all(birth.root == event.root for birth in event.births):
         return
-    updates = [u for birth in event.births for u in scene.updates_for(birth) if u.root == event.root]
+    updates = [
+        u for birth in event.births for u in scene.updates_for(birth) if u.root == event.root
+    ]
     touched = [other for other in scene.of("touch") if other.root == event.root]
     born = max(birth.when for birth in event.births)
     if any(born < other.when < event.when for other in (*updates, *touched)):
@@ -57,7 +62,8 @@ def _before_the_loop(scene: Scene, event: Event) -> Iterator[Finding]:
     yield Finding.at(
         event.call,
         "WDL001",
-        "scheduler.step() is called before training starts, so the first value of the schedule is never used. "
+        "scheduler.step() is called before training starts, so the first value of the schedule is "
+        "never used. "
         "Remove this call.",
         *drop(scene, event.call),
     )
@@ -67,7 +73,11 @@ def _swap(scene: Scene, event: Event, first: Event) -> list[Edit]:
     """Move the step behind the update where both stand plainly side by side."""
     step, update = scene.statement_of(event.call), scene.statement_of(first.call)
     block = scene.block_of(step)
-    if first.what != "update" or update not in block or not isinstance(update, ast.Expr | ast.Assign):
+    if (
+        first.what != "update"
+        or update not in block
+        or not isinstance(update, ast.Expr | ast.Assign)
+    ):
         return []
     between = block[block.index(step) + 1 : block.index(update)]
     jumps = (ast.Continue, ast.Break, ast.Return, ast.Raise, ast.Yield)
@@ -79,18 +89,29 @@ def _swap(scene: Scene, event: Event, first: Event) -> list[Edit]:
 def in_the_epoch_loop(scene: Scene) -> Iterator[Finding]:
     """WDL002: a schedule that counts batches is stepped once per epoch."""
     for event in scene.of("step"):
-        if not event.is_sure or not all(birth.name in _PER_BATCH for birth in event.births) or not event.loops:
+        if (
+            not event.is_sure
+            or not all(birth.name in _PER_BATCH for birth in event.births)
+            or not event.loops
+        ):
             continue
         loop = event.loops[-1]
-        if event.conditions_in(loop) or loop.kind != "epoch" or any(_plans_epochs(b, loop) for b in event.births):
+        if (
+            event.conditions_in(loop)
+            or loop.kind != "epoch"
+            or any(_plans_epochs(b, loop) for b in event.births)
+        ):
             continue
-        inner = [u for birth in event.births for u in scene.updates_for(birth) if _is_deeper(u, loop)]
+        inner = [
+            u for birth in event.births for u in scene.updates_for(birth) if _is_deeper(u, loop)
+        ]
         if inner or any(_counts_batches(birth) for birth in event.births):
             name = min(birth.name for birth in event.births)
             yield Finding.at(
                 event.call,
                 "WDL002",
-                f"{name} is stepped once per epoch, but it moves by batches: only the first few of its steps are ever "
+                f"{name} is stepped once per epoch, but it moves by batches: only the first few of "
+                f"its steps are ever "
                 "used. Call scheduler.step() in the batch loop, after optimizer.step().",
                 *_into_the_batch_loop(scene, event, inner),
             )
@@ -115,7 +136,9 @@ def _into_the_batch_loop(scene: Scene, event: Event, inner: list[Event]) -> list
     if len(plain) != 1 or len(event.births) != 1 or not _counts_batches(next(iter(event.births))):
         return []
     update, step = scene.statement_of(plain[0].call), scene.statement_of(event.call)
-    nested = isinstance(update, ast.Expr) and scene.parents[update] in [loop.node for loop in plain[0].loops]
+    nested = isinstance(update, ast.Expr) and scene.parents[update] in [
+        loop.node for loop in plain[0].loops
+    ]
     return move_after(scene, step, update) if nested and len(scene.block_of(step)) > 1 else []
 
 
@@ -127,12 +150,17 @@ def twice(scene: Scene) -> Iterator[Finding]:
             loop = event.loops[-1]
             if event.conditions_in(loop) or loop.kind != "epoch":
                 continue
-            inner = [other for other in steps if _is_deeper(other, loop) and other.loops[-1].kind == "batch"]
+            inner = [
+                other
+                for other in steps
+                if _is_deeper(other, loop) and other.loops[-1].kind == "batch"
+            ]
             if inner and not event.call.args and not inner[0].call.args:
                 yield Finding.at(
                     event.call,
                     "WDL011",
-                    f"this scheduler is also stepped for every batch, on line {inner[0].call.lineno}: the schedule "
+                    f"this scheduler is also stepped for every batch, on line "
+                    f"{inner[0].call.lineno}: the schedule "
                     "runs one step ahead after each epoch. Keep one of the two.",
                 )
 
@@ -142,12 +170,20 @@ def never(scene: Scene) -> Iterator[Finding]:
     for birth in scene.births:
         if birth.has_escaped or scene.steps_of(birth) or not birth.optimizers or birth.is_prepared:
             continue
-        known = [update for update in scene.updates_for(birth, opaque=False) if update.to & birth.optimizers]
-        if any(update.loops and update.when > birth.when and update.root == birth.root for update in known):
+        known = [
+            update
+            for update in scene.updates_for(birth, opaque=False)
+            if update.to & birth.optimizers
+        ]
+        if any(
+            update.loops and update.when > birth.when and update.root == birth.root
+            for update in known
+        ):
             yield Finding.at(
                 birth.call,
                 "WDL006",
-                f"{birth.name} is made and never stepped: the learning rate will not move. Call scheduler.step() after "
+                f"{birth.name} is made and never stepped: the learning rate will not move. Call "
+                f"scheduler.step() after "
                 "optimizer.step().",
             )
 

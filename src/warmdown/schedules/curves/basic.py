@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Constant", "Cosine", "Exponential", "InverseProportional", "Linear", "Polynomial", "Sqrt"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "InverseProportional",
+    "Linear",
+    "Polynomial",
+    "Sqrt",
+]
 
 import math
 from dataclasses import dataclass
@@ -115,7 +123,9 @@ class Cosine(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         def wave(share: Values) -> Values:
-            return xp.sin(share * (math.pi / 2)) ** 2  # not 1 + cos, which loses its digits at the tail
+            return (
+                xp.sin(share * (math.pi / 2)) ** 2
+            )  # not 1 + cos, which loses its digits at the tail
 
         if self.exponent == 1:
             left, gone = (lambda _, to_go: wave(to_go)), (lambda gone, _: wave(gone))
@@ -188,7 +198,9 @@ class Sqrt(Schedule):
             self,
             step,
             xp,
-            left=lambda gone, to_go: to_go / (1 + xp.sqrt(gone)),  # 1 - sqrt(gone), without the cancellation
+            left=lambda gone, to_go: (
+                to_go / (1 + xp.sqrt(gone))
+            ),  # 1 - sqrt(gone), without the cancellation
             gone=lambda gone, _: xp.sqrt(gone),
         )
 
@@ -268,6 +280,7 @@ class InverseProportional(Schedule):
 def _require_one_sign(curve: Exponential | InverseProportional) -> None:
     if curve.start * curve.end <= 0:
         raise ScheduleError(
-            f"{type(curve).__name__}(start={curve.start}, end={curve.end}): both must be of one sign and not zero, "
+            f"{type(curve).__name__}(start={curve.start}, end={curve.end}): both must be of one "
+            f"sign and not zero, "
             "because the curve multiplies. Use Linear or Cosine to reach zero."
         )

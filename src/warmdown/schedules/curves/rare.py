@@ -45,7 +45,9 @@ class Rex(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.d >= 1:
-            raise ScheduleError(f"Rex(d={self.d}): the bend must be below 1. The paper's curve is d=0.5.")
+            raise ScheduleError(
+                f"Rex(d={self.d}): the bend must be below 1. The paper's curve is d=0.5."
+            )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return mix(
@@ -92,7 +94,8 @@ class Tanh(Schedule):
         super().__post_init__()
         if not -300 <= self.lower < self.upper <= 300:
             raise ScheduleError(
-                f"Tanh(lower={self.lower}, upper={self.upper}): -300 <= lower < upper <= 300 is needed, like -6 and 4."
+                f"Tanh(lower={self.lower}, upper={self.upper}): -300 <= lower < upper <= 300 is "
+                f"needed, like -6 and 4."
             )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -153,13 +156,15 @@ class Hyperbolic(Schedule):
     r"""An arc of a hyperbola whose early part hardly depends on the length of the run.
 
     .. math:: v(t) = start - (start - infimum)\,\bigl(f(0) - f(t)\bigr),\quad
-              f(t) = \sqrt{\tfrac{N - t}{U}\bigl(2 - \tfrac{N + t}{U}\bigr)},\; N = steps,\; U = upper \cdot N
+              f(t) = \sqrt{\tfrac{N - t}{U}\bigl(2 - \tfrac{N + t}{U}\bigr)},\; N = steps,\; U =
+              upper \cdot N
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.
         infimum: Value that is reached when ``upper`` is 1, and never undercut.
         steps: Length.
-        upper: Length of the longest run it should agree with, as a multiple of ``steps``, at least 1.
+        upper: Length of the longest run it should agree with, as a multiple of ``steps``, at least
+            1.
 
     Raises:
         ScheduleError: ``upper`` is below 1.
@@ -196,7 +201,8 @@ class ExpHyperbolic(Schedule):
         start: Value at step 0, positive, in the unit of the scheduled field.
         infimum: Value that is reached when ``upper`` is 1, positive.
         steps: Length.
-        upper: Length of the longest run it should agree with, as a multiple of ``steps``, at least 1.
+        upper: Length of the longest run it should agree with, as a multiple of ``steps``, at least
+            1.
 
     Raises:
         ScheduleError: ``upper`` is below 1, or a value is not positive.
@@ -219,7 +225,9 @@ class ExpHyperbolic(Schedule):
         require_positive(self, "start", "infimum")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * (self.infimum / self.start) ** _hyperbolic_drop(step, self.length or 0, self.upper, xp)
+        return self.start * (self.infimum / self.start) ** _hyperbolic_drop(
+            step, self.length or 0, self.upper, xp
+        )
 
 
 def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> Values:
@@ -234,4 +242,6 @@ def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> Va
 
 def _require_upper(curve: Schedule, upper: float) -> None:
     if not 1 <= upper <= 1e9:
-        raise ScheduleError(f"{type(curve).__name__}(upper={upper}): a multiple of this run's length from 1 to 1e9.")
+        raise ScheduleError(
+            f"{type(curve).__name__}(upper={upper}): a multiple of this run's length from 1 to 1e9."
+        )

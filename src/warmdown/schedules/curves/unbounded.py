@@ -73,7 +73,8 @@ class InverseTime(Schedule):
         require_positive(self, "every")
         if self.rate < 0:
             raise ScheduleError(
-                f"InverseTime(rate={self.rate}): the divisor would reach zero. Give a rate of at least 0."
+                f"InverseTime(rate={self.rate}): the divisor would reach zero. Give a rate of at "
+                f"least 0."
             )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -89,7 +90,8 @@ class Power(Schedule):
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.
-        timescale: Steps until the base of the power has halved, at least 1; after a warmup, the warmup's length.
+        timescale: Steps until the base of the power has halved, at least 1; after a warmup, the
+            warmup's length.
         exponent: Power, positive.
 
     Raises:
@@ -111,7 +113,9 @@ class Power(Schedule):
         require_positive(self, "timescale", "exponent")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * (self.timescale / (self.timescale + from_zero(step, xp))) ** self.exponent
+        return (
+            self.start * (self.timescale / (self.timescale + from_zero(step, xp))) ** self.exponent
+        )
 
 
 @final
@@ -123,7 +127,8 @@ class InverseSqrt(Schedule):
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.
-        timescale: Steps until the value has fallen by the square root of two; after a warmup, the warmup's length.
+        timescale: Steps until the value has fallen by the square root of two; after a warmup, the
+            warmup's length.
 
     Raises:
         ScheduleError: ``timescale`` is not positive.

@@ -76,7 +76,12 @@ def one_cycle(
 
 
 def cosine_restarts(
-    *, first: Duration = "10%", grow: float = 1.0, decay: float = 1.0, end: float = 0.0, warmup: Duration = 0
+    *,
+    first: Duration = "10%",
+    grow: float = 1.0,
+    decay: float = 1.0,
+    end: float = 0.0,
+    warmup: Duration = 0,
 ) -> Schedule:
     """Return warm restarts: half a cosine again and again.
 
@@ -114,7 +119,9 @@ def cosine_waves(*, cycles: int = 2, end: float = 0.0, warmup: Duration = 0) -> 
     return with_warmup(waves.stretch("rest"), warmup=warmup)
 
 
-def triangular(*, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int | None = None) -> Schedule:
+def triangular(
+    *, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int | None = None
+) -> Schedule:
     """Return the triangular cyclical rate.
 
     Args:
@@ -132,7 +139,9 @@ def triangular(*, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int
     return _triangle(low, high, up, down).repeat()
 
 
-def triangular2(*, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int | None = None) -> Schedule:
+def triangular2(
+    *, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int | None = None
+) -> Schedule:
     """Return the triangular cyclical rate whose height above ``low`` halves with each cycle.
 
     Example:
@@ -143,7 +152,12 @@ def triangular2(*, low: float = 0.1, high: float = 1.0, up: int = 2000, down: in
 
 
 def exp_range(
-    *, low: float = 0.1, high: float = 1.0, up: int = 2000, down: int | None = None, gamma: float = 0.9999
+    *,
+    low: float = 0.1,
+    high: float = 1.0,
+    up: int = 2000,
+    down: int | None = None,
+    gamma: float = 0.9999,
 ) -> Schedule:
     """Return the triangular cyclical rate whose height above ``low`` falls by ``gamma`` with each update.
 
@@ -151,7 +165,10 @@ def exp_range(
         >>> exp_range(low=0.0, up=1, gamma=0.5)([1, 3])
         array([0.5  , 0.125])
     """
-    return _triangle(0.0, high - low, up, down).repeat() * ExponentialDecay(start=1.0, gamma=gamma) + low
+    return (
+        _triangle(0.0, high - low, up, down).repeat() * ExponentialDecay(start=1.0, gamma=gamma)
+        + low
+    )
 
 
 def sawtooth(*, high: float = 1.0, low: float = 0.0, period: int = 1000) -> Schedule:
@@ -175,7 +192,9 @@ def range_test(*, start: float = 1e-7, end: float = 10.0, shape: Shape = "expone
     return curve_of(shape)(start, end, "rest").named("sweep")
 
 
-def piecewise(*, values: Sequence[float], lengths: Sequence[Duration], shape: Shape = "linear") -> Chain:
+def piecewise(
+    *, values: Sequence[float], lengths: Sequence[Duration], shape: Shape = "linear"
+) -> Chain:
     """Return values joined by curves.
 
     Args:
@@ -192,19 +211,26 @@ def piecewise(*, values: Sequence[float], lengths: Sequence[Duration], shape: Sh
     """
     if len(values) != len(lengths) + 1 or not lengths:
         raise ScheduleError(
-            f"piecewise: {len(values)} values, {len(lengths)} lengths: give one value more than lengths."
+            f"piecewise: {len(values)} values, {len(lengths)} lengths: give one value more than "
+            f"lengths."
         )
     curve = curve_of(shape)
     moves = zip(values[:-1], values[1:], lengths, strict=True)
     return Chain(members=tuple(curve(start, end, steps) for start, end, steps in moves))
 
 
-def _arc(shape: str, first: float, middle: float, last: float, warm: Duration, *, three_phase: bool) -> Chain:
+def _arc(
+    shape: str, first: float, middle: float, last: float, warm: Duration, *, three_phase: bool
+) -> Chain:
     curve = curve_of(shape)
     up = curve(first, middle, warm).named("up")
     if not three_phase:
         return up >> curve(middle, last, "rest").named("down")
-    return up >> curve(middle, first, warm).named("down") >> curve(first, last, "rest").named("annihilate")
+    return (
+        up
+        >> curve(middle, first, warm).named("down")
+        >> curve(first, last, "rest").named("annihilate")
+    )
 
 
 def _triangle(low: float, high: float, up: int, down: int | None) -> Triangle:

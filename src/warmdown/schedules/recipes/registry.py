@@ -17,5 +17,9 @@ def recipes() -> Mapping[str, Callable[..., Any]]:
         >>> "warmup_cosine" in recipes()
         True
     """
-    found = {name: getattr(available, name) for available in (cyclic, wsd, warmup) for name in available.__all__}
+    found = {
+        name: getattr(available, name)
+        for available in (cyclic, wsd, warmup)
+        for name in available.__all__
+    }
     return dict(sorted(found.items()))

@@ -59,7 +59,9 @@ def warmup_linear(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0
     return with_warmup(Linear(start=1.0, end=end).named("decay"), warmup=warmup, start=start)
 
 
-def warmup_cosine(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, k: float = 1.0) -> Chain:
+def warmup_cosine(
+    *, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, k: float = 1.0
+) -> Chain:
     """Return a warmup, then half a cosine over the rest of the run.
 
     Args:
@@ -76,7 +78,9 @@ def warmup_cosine(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0
     return with_warmup(Cosine(start=1.0, end=end, k=k).named("decay"), warmup=warmup, start=start)
 
 
-def warmup_polynomial(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, power: float = 2.0) -> Chain:
+def warmup_polynomial(
+    *, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, power: float = 2.0
+) -> Chain:
     """Return a warmup, then a polynomial decay over the rest of the run.
 
     Example:
@@ -84,7 +88,9 @@ def warmup_polynomial(*, warmup: Duration = "5%", start: float = 0.0, end: float
         >>> warmup_polynomial(warmup=0).over(Run(total_steps=4))([0, 2, 4])
         array([1.  , 0.25, 0.  ])
     """
-    return with_warmup(Polynomial(start=1.0, end=end, power=power).named("decay"), warmup=warmup, start=start)
+    return with_warmup(
+        Polynomial(start=1.0, end=end, power=power).named("decay"), warmup=warmup, start=start
+    )
 
 
 def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Chain:
@@ -106,7 +112,9 @@ def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Chain:
         >>> flat_cosine(flat="50%").over(Run(total_steps=4))([0, 2, 3, 4])
         array([1. , 1. , 0.5, 0. ])
     """
-    return Constant(value=1.0, steps=flat).named("stable") >> Cosine(start=1.0, end=end).named("decay")
+    return Constant(value=1.0, steps=flat).named("stable") >> Cosine(start=1.0, end=end).named(
+        "decay"
+    )
 
 
 def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Chain:
@@ -127,7 +135,8 @@ def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> 
 
     Args:
         warmup: Updates of the warmup.
-        timescale: Updates after which the value has fallen by the square root of two, or the warmup's number.
+        timescale: Updates after which the value has fallen by the square root of two, or the
+            warmup's number.
 
     Example:
         >>> warmup_inverse_sqrt(warmup=100)([0, 100, 400])
@@ -158,7 +167,9 @@ def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Chain:
     Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762.
     """
     if d_model < 1 or warmup < 1:
-        raise ScheduleError(f"noam(d_model={d_model}, warmup={warmup}): whole numbers of at least 1 are needed.")
+        raise ScheduleError(
+            f"noam(d_model={d_model}, warmup={warmup}): whole numbers of at least 1 are needed."
+        )
     peak = factor * d_model**-0.5 * warmup**-0.5
     rising = Linear(start=peak / warmup, end=peak, steps=warmup - 1).named("warmup")
     return rising >> InverseSqrt(start=peak, timescale=warmup).named("decay")

@@ -15,15 +15,21 @@ from warmdown.schedules.recipes.warmup import with_warmup
 
 
 def wsd(
-    *, warmup: Duration = "5%", decay: Duration = "10%", shape: Shape = "1-sqrt", start: float = 0.0, end: float = 0.0
+    *,
+    warmup: Duration = "5%",
+    decay: Duration = "10%",
+    shape: Shape = "1-sqrt",
+    start: float = 0.0,
+    end: float = 0.0,
 ) -> Chain:
     """Return warmup, stable, decay: the trunk can be as long as one likes.
 
     Args:
         warmup: Length of the warmup.
         decay: Length of the decay.
-        shape: Curve of the decay: ``"linear"``, ``"cosine"``, ``"1-sqrt"``, ``"1-square"``, ``"power"``,
-            ``"half_life"``, and with ``end`` above zero ``"exponential"``, ``"inverse_proportional"``.
+        shape: Curve of the decay: ``"linear"``, ``"cosine"``, ``"1-sqrt"``, ``"1-square"``,
+            ``"power"``, ``"half_life"``, and with ``end`` above zero ``"exponential"``,
+            ``"inverse_proportional"``.
         start: First value, as a share of the base value.
         end: Last value, as a share of the base value.
 
@@ -54,7 +60,8 @@ def wsd_s(
 
     Args:
         warmup: Length of the warmup, inside the first period.
-        periods: Lengths of the periods; none means ``checkpoints`` that double: of 4, the first ends at an eighth.
+        periods: Lengths of the periods; none means ``checkpoints`` that double: of 4, the first
+            ends at an eighth.
         checkpoints: Number of periods when none are given, 1 to 17.
         decay: Share of each period that decays, 0 to 1.
         shape: Curve of each decay, as in :func:`wsd`.
@@ -76,7 +83,8 @@ def wsd_s(
         raise ScheduleError(f"wsd_s(decay={decay}): a share of each period from 0 to 1 is needed.")
     if not periods and not 1 <= checkpoints <= 17:
         raise ScheduleError(
-            f"wsd_s(checkpoints={checkpoints}): 1 to 17 doubling periods are possible. Give periods=[…]."
+            f"wsd_s(checkpoints={checkpoints}): 1 to 17 doubling periods are possible. Give "
+            f"periods=[…]."
         )
     lengths = list(periods) or _doubling(checkpoints)
     wholes = [_stable_then(shape, _share(decay, length), end) for length in lengths]
@@ -100,7 +108,9 @@ def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0
     return with_warmup(flat >> Linear(start=1.0, end=end).named("exploit"), warmup=warmup)
 
 
-def tri_stage(*, warmup: Duration = "10%", hold: Duration = "40%", start: float = 0.01, end: float = 0.01) -> Chain:
+def tri_stage(
+    *, warmup: Duration = "10%", hold: Duration = "40%", start: float = 0.01, end: float = 0.01
+) -> Chain:
     """Return warmup, hold, and an exponential decay over the rest of the run.
 
     Example:
@@ -111,7 +121,9 @@ def tri_stage(*, warmup: Duration = "10%", hold: Duration = "40%", start: float 
     Reference: Park et al. 2019, https://arxiv.org/abs/1904.08779.
     """
     flat = Constant(value=1.0, steps=hold).named("hold")
-    return with_warmup(flat >> Exponential(start=1.0, end=end).named("decay"), warmup=warmup, start=start)
+    return with_warmup(
+        flat >> Exponential(start=1.0, end=end).named("decay"), warmup=warmup, start=start
+    )
 
 
 def infinite(
@@ -144,7 +156,8 @@ def infinite(
     down = curve_of(shape)(1.0, constant, cooldown).named("cooldown")
     held = Constant(value=constant).named("constant")
     return with_warmup(
-        down >> held >> Exponential(start=constant, end=end, steps=anneal).named("anneal"), warmup=warmup
+        down >> held >> Exponential(start=constant, end=end, steps=anneal).named("anneal"),
+        warmup=warmup,
     )
 
 
@@ -185,7 +198,11 @@ def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%
         array([1. , 1. , 0.5, 0.5])
     """
     held = Constant(value=1.0, steps=after).named("stable")
-    return held >> Cosine(start=1.0, end=value, steps=anneal).named("anneal") >> Constant(value=value).named("average")
+    return (
+        held
+        >> Cosine(start=1.0, end=value, steps=anneal).named("anneal")
+        >> Constant(value=value).named("average")
+    )
 
 
 def _stable_then(shape: Shape, decay: Duration, end: float) -> Chain:
@@ -204,4 +221,6 @@ def _share(share: float, length: Duration) -> Duration:
         return round(share * length)
     if length.endswith("%"):
         return f"{max(share * float(length[:-1]), 0.0):.6f}%"
-    raise ScheduleError(f"wsd_s(periods=[{length!r}, …]): give periods as updates or as shares of the run, '25%'.")
+    raise ScheduleError(
+        f"wsd_s(periods=[{length!r}, …]): give periods as updates or as shares of the run, '25%'."
+    )

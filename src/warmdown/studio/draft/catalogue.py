@@ -35,15 +35,25 @@ _EXAMPLES: Mapping[str, tuple[tuple[str, Any], ...]] = {
     "triangle": (("up", "500"), ("down", "500")),
     "repeat": (("of", Piece("cosine", (("steps", "250"),))), ("decay", "0.7")),
     "chebyshev": (("order", "3"),),
-    "chain": (("members", (Piece("linear", (("start", "0"), ("end", "1"), ("steps", "20%"))), Piece("cosine"))),),
-    "product": (("factors", (Piece("cosine"), Piece("staircase", (("gamma", "0.7"), ("every", "20%"))))),),
+    "chain": (
+        (
+            "members",
+            (Piece("linear", (("start", "0"), ("end", "1"), ("steps", "20%"))), Piece("cosine")),
+        ),
+    ),
+    "product": (
+        ("factors", (Piece("cosine"), Piece("staircase", (("gamma", "0.7"), ("every", "20%"))))),
+    ),
     "sum": (("terms", (Piece("cosine", (("end", "0"),)), Piece("constant", (("value", "0.2"),)))),),
     "clipped": (("of", Piece("cosine")), ("low", "0.3")),
     "stretched": (("of", Piece("linear", (("steps", "10"),))),),
     "delayed": (("of", Piece("cosine")), ("steps", "30%")),
     "skipped": (("of", Piece("cosine")), ("steps", "30%")),
     "taken": (("of", Piece("inverse_time", (("every", "100"),))), ("steps", "50%")),
-    "grafted": (("of", Piece("inverse_time", (("every", "300"),))), ("tail", Piece("linear", (("steps", "20%"),)))),
+    "grafted": (
+        ("of", Piece("inverse_time", (("every", "300"),))),
+        ("tail", Piece("linear", (("steps", "20%"),))),
+    ),
     "noisy": (("of", Piece("cosine")), ("spread", "0.2"), ("every", "20")),
     "noam": (("d_model", "512"), ("warmup", "200")),
     "with_warmup": (("schedule", Piece("cosine")), ("warmup", "15%")),
@@ -79,7 +89,10 @@ class Entry:
 @cache
 def catalogue() -> tuple[Entry, ...]:
     """Return every shape and recipe: recipes first, because they are what people search for."""
-    found = [Entry(known, example_of(kind), path_of(example_of(kind))) for kind, known in shapes().items()]
+    found = [
+        Entry(known, example_of(kind), path_of(example_of(kind)))
+        for kind, known in shapes().items()
+    ]
     return tuple(sorted(found, key=lambda entry: (not entry.shape.is_recipe, entry.shape.label)))
 
 
@@ -110,7 +123,9 @@ def path_of(piece: Piece, width: int = 100, height: int = 32) -> str:
     low = min(low, 0.0) if high > 0 else low
     share = (values - low) / (high - low) if high > low else np.full(values.size, 0.5)
     across = np.linspace(1, width - 1, _POINTS)
-    return "M" + " L".join(f"{x:.1f} {height - 2 - (height - 4) * y:.1f}" for x, y in zip(across, share, strict=True))
+    return "M" + " L".join(
+        f"{x:.1f} {height - 2 - (height - 4) * y:.1f}" for x, y in zip(across, share, strict=True)
+    )
 
 
 def path_of_situation(preset: Preset) -> str:
@@ -119,7 +134,9 @@ def path_of_situation(preset: Preset) -> str:
     if preset.like is not None or (len(track.phases) == 1 and not track.warmup):
         return path_of(preset.like or track.phases[0])
     warmup = Piece("linear", (("start", "0"), ("end", "1"), ("steps", "5%")))
-    return path_of(Piece("chain", (("members", (*([warmup] if track.warmup else []), *track.phases)),)))
+    return path_of(
+        Piece("chain", (("members", (*([warmup] if track.warmup else []), *track.phases)),))
+    )
 
 
 def _plan(piece: Piece) -> Plan:

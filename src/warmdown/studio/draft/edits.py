@@ -30,8 +30,9 @@ _OF_TRACK = ("field", "groups", "meaning", "warmup", "low")
 def put(draft: Draft, key: str, value: Given) -> Draft:
     """Return the draft with what was typed into the field of a key.
 
-    Keys: ``run.epochs``, ``g0.name``, ``g0.lr``, ``t0.warmup``, ``t0.p1.k``, ``t0.p1.of.steps``, ``t0.p1.terms[2].k``;
-    ``t0.p1.@name``, ``@path`` and ``@steps`` are the piece's own, because a parameter may be called ``name``.
+    Keys: ``run.epochs``, ``g0.name``, ``g0.lr``, ``t0.warmup``, ``t0.p1.k``, ``t0.p1.of.steps``,
+    ``t0.p1.terms[2].k``; ``t0.p1.@name``, ``@path`` and ``@steps`` are the piece's own, because a
+    parameter may be called ``name``.
 
     Example:
         >>> put(Draft(), "g0.lr", "1e-4").groups[0].base("lr")
@@ -42,10 +43,18 @@ def put(draft: Draft, key: str, value: Given) -> Draft:
         return replace(draft, run=replace(draft.run, **{rest: str(value)}))
     if first.startswith("g"):
         number = int(first[1:])
-        return replace(draft, groups=_changed(draft.groups, number, _put_group(draft.groups[number], rest, str(value))))
+        return replace(
+            draft,
+            groups=_changed(
+                draft.groups, number, _put_group(draft.groups[number], rest, str(value))
+            ),
+        )
     if first.startswith("t"):
         number = int(first[1:])
-        return replace(draft, tracks=_changed(draft.tracks, number, _put_track(draft.tracks[number], rest, value)))
+        return replace(
+            draft,
+            tracks=_changed(draft.tracks, number, _put_track(draft.tracks[number], rest, value)),
+        )
     return replace(draft, **{first: value})  # type: ignore[arg-type]  # after_end and count are texts
 
 
@@ -65,9 +74,6 @@ def piece_at(draft: Draft, key: str) -> Piece | None:
     return found if isinstance(found, Piece) else None
 
 
-# -- groups and targets ------------------------------------------------------------------------------------------
-
-
 def add_group(draft: Draft, name: str = "") -> Draft:
     """Return the draft with one more group."""
     fields = [(field, "") for field, _ in draft.groups[-1].bases] if draft.groups else [("lr", "")]
@@ -81,7 +87,11 @@ def remove_group(draft: Draft, number: int) -> Draft:
 
 def add_track(draft: Draft, track: Track) -> Draft:
     """Return the draft with one more number that is driven; what is for some groups stands before what is for all."""
-    for_all = [at for at, held in enumerate(draft.tracks) if (held.field, held.groups) == (track.field, EVERY)]
+    for_all = [
+        at
+        for at, held in enumerate(draft.tracks)
+        if (held.field, held.groups) == (track.field, EVERY)
+    ]
     place = for_all[0] if for_all and track.groups != EVERY else len(draft.tracks)
     return replace(draft, tracks=(*draft.tracks[:place], track, *draft.tracks[place:]))
 
@@ -89,9 +99,6 @@ def add_track(draft: Draft, track: Track) -> Draft:
 def remove_track(draft: Draft, number: int) -> Draft:
     """Return the draft without one; an empty rate always stays."""
     return replace(draft, tracks=_without(draft.tracks, number) or (Track(),))
-
-
-# -- phases ------------------------------------------------------------------------------------------------------
 
 
 def add_phase(draft: Draft, track: int, piece: Piece, at: int | None = None) -> Draft:
@@ -119,9 +126,6 @@ def move_phase(draft: Draft, track: int, number: int, to: int) -> Draft:
     return _with_phases(draft, track, tuple(phases))
 
 
-# -- below -------------------------------------------------------------------------------------------------------
-
-
 def _put_group(group: Group, name: str, text: str) -> Group:
     if name == "name":
         return replace(group, name=text)
@@ -135,7 +139,9 @@ def _put_track(track: Track, key: str, value: Given) -> Track:
     if first == "offset":
         return replace(track, offset=_put_piece(track.offset or Piece("constant"), rest, value))
     number = int(first[1:])
-    return replace(track, phases=_changed(track.phases, number, _put_piece(track.phases[number], rest, value)))
+    return replace(
+        track, phases=_changed(track.phases, number, _put_piece(track.phases[number], rest, value))
+    )
 
 
 def _put_piece(piece: Piece, key: str, value: Given) -> Piece:
@@ -144,7 +150,11 @@ def _put_piece(piece: Piece, key: str, value: Given) -> Piece:
         return value if isinstance(value, Piece) else piece
     name, rest = match[0], key[match.end() :]
     if not rest:
-        return _with_own(piece, name, str(value)) if name.startswith("@") else _with_given(piece, name, value)
+        return (
+            _with_own(piece, name, str(value))
+            if name.startswith("@")
+            else _with_given(piece, name, value)
+        )
     return _with_given(piece, name, _put_given(piece.get(name), rest, value))
 
 
@@ -173,7 +183,9 @@ def _with_given(piece: Piece, name: str, value: Given) -> Piece:
 
 
 def _with_phases(draft: Draft, track: int, phases: tuple[Piece, ...]) -> Draft:
-    return replace(draft, tracks=_changed(draft.tracks, track, replace(draft.tracks[track], phases=phases)))
+    return replace(
+        draft, tracks=_changed(draft.tracks, track, replace(draft.tracks[track], phases=phases))
+    )
 
 
 def _changed(rows: tuple[Row, ...], number: int, row: Row) -> tuple[Row, ...]:

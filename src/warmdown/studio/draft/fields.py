@@ -122,7 +122,11 @@ def shapes() -> Mapping[str, Shape]:
         >>> [field.name for field in shapes()["cosine"].fields]
         ['start', 'end', 'steps', 'k', 'exponent']
     """
-    return {word: _of(word, known) for word, known in planfile.shapes().items() if word not in _UNWRITABLE}
+    return {
+        word: _of(word, known)
+        for word, known in planfile.shapes().items()
+        if word not in _UNWRITABLE
+    }
 
 
 def shape(kind: str) -> Shape | None:
@@ -163,9 +167,6 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-# -- ours --------------------------------------------------------------------------------------------------------
-
-
 def _of(word: str, known: Callable[..., Any]) -> Shape:
     summary, helps, _ = told(known)
     found = []
@@ -175,7 +176,11 @@ def _of(word: str, known: Callable[..., Any]) -> Shape:
             continue
         default = MISSING if parameter.default is inspect.Parameter.empty else parameter.default
         help = helps.get(parameter.name) or _told_elsewhere().get(parameter.name, "")
-        choices = get_args(types[parameter.name].annotation) if _is_choice(types[parameter.name].annotation) else ()
+        choices = (
+            get_args(types[parameter.name].annotation)
+            if _is_choice(types[parameter.name].annotation)
+            else ()
+        )
         annotation = f"Literal{list(choices)}" if choices else str(parameter.annotation)
         found.append(field_of(parameter.name, annotation, default, help))
     sentence = summary.removeprefix("Return ")
@@ -190,12 +195,11 @@ def _told_elsewhere() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for known in (*recipes().values(), *kinds().values()):
         for name, help in told(known)[1].items():
-            if len(help) < len(found.get(name, help + " ")):  # the shortest says what all of them mean
+            if len(help) < len(
+                found.get(name, help + " ")
+            ):  # the shortest says what all of them mean
                 found[name] = help
     return found
-
-
-# -- docstrings --------------------------------------------------------------------------------------------------
 
 
 def told(thing: object) -> tuple[str, Mapping[str, str], str]:
@@ -215,9 +219,6 @@ def plain(text: str) -> str:
     """Return a docstring's text without its markup."""
     text = re.sub(r":[a-z:]+:`~?([^`]*)`", r"\1", text[:4000])
     return re.sub(r"\s+", " ", text.replace("``", "").replace("**", "")).strip()
-
-
-# -- annotations -------------------------------------------------------------------------------------------------
 
 
 def _is_choice(annotation: Any) -> bool:
@@ -250,4 +251,8 @@ def _short(value: float) -> str:
         return text[:-2]
     mantissa, _, exponent = f"{value:e}".partition("e")
     power = f"{float(mantissa):g}e{int(exponent)}"
-    return power if len(power) < len(text) and float(power) == value else text.replace("e-0", "e-").replace("e+", "e")
+    return (
+        power
+        if len(power) < len(text) and float(power) == value
+        else text.replace("e-0", "e-").replace("e+", "e")
+    )

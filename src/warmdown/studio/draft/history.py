@@ -12,7 +12,8 @@ _REMEMBERED = 500
 class History:
     """The drafts of one page, in order.
 
-    Typing in one field is one edit, however many keys it takes: edits with the same ``burst`` follow each other as one.
+    Typing in one field is one edit, however many keys it takes: edits with the same ``burst``
+    follow each other as one.
 
     Args:
         draft: The first.

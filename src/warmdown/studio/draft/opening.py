@@ -29,7 +29,9 @@ def opened(text: str, *, is_json: bool = False) -> Draft:
         SpecError: It is no plan, or larger than the page can show.
     """
     if len(text) > LONGEST_TEXT:
-        raise SpecError([f"{len(text):,} characters: more than the page shows. Use 'warmdown show'."])
+        raise SpecError(
+            [f"{len(text):,} characters: more than the page shows. Use 'warmdown show'."]
+        )
     data = (from_json(text) if is_json else from_yaml(text)).data
     return draft_of(data, groups_in(text))
 
@@ -47,7 +49,9 @@ def draft_of(data: Any, groups: tuple[Group, ...] = ()) -> Draft:
     """
     plan = plan_from_dict(_without_classes(data))
     if sum(1 for target in plan.targets for _ in _all_of(target.rule.schedules())) > MOST_PIECES:
-        raise SpecError([f"more than {MOST_PIECES:,} schedules: more than the page shows. Use 'warmdown show'."])
+        raise SpecError(
+            [f"more than {MOST_PIECES:,} schedules: more than the page shows. Use 'warmdown show'."]
+        )
     try:
         draft = _draft(data, groups)
         is_same = _same(plan_from_dict(_without_classes(written(draft).data)), plan)
@@ -73,17 +77,21 @@ def with_targets(draft: Draft, piece: Piece) -> Draft:
     return replace(draft, tracks=tuple({**held, **made}.values()))
 
 
-# -- parts of a plan ---------------------------------------------------------------------------------------------
-
-
 def _draft(data: Any, groups: tuple[Group, ...]) -> Draft:
     if not isinstance(data, Mapping) or data.keys() & {"kind", "class_path"}:
         data = {"lr": data}
     run = dict(data.get("run") or {})
     base = run.pop("lr", None)
-    tracks = [track for name, target in data.items() if name not in _OF_A_PLAN for track in _tracks(str(name), target)]
+    tracks = [
+        track
+        for name, target in data.items()
+        if name not in _OF_A_PLAN
+        for track in _tracks(str(name), target)
+    ]
     if len(tracks) > MOST_PHASES or any(len(track.phases) > MOST_PHASES for track in tracks):
-        raise SpecError([f"more than {MOST_PHASES} phases: more than the page shows. Use 'warmdown show'."])
+        raise SpecError(
+            [f"more than {MOST_PHASES} phases: more than the page shows. Use 'warmdown show'."]
+        )
     rows = groups or (Group("", (("lr", "" if base is None else shown(_number(base))),)),)
     options = {name: str(data[name]) for name in ("after_end", "count") if name in data}
     return Draft(run=_run(run), groups=rows, tracks=tuple(tracks), **options)
@@ -91,7 +99,9 @@ def _draft(data: Any, groups: tuple[Group, ...]) -> Draft:
 
 def _run(facts: dict[str, Any]) -> RunTexts:
     texts: dict[str, str] = {
-        name: shown(_number(facts[name])) for name in ("total_steps", "epochs", "seconds_per_step") if name in facts
+        name: shown(_number(facts[name]))
+        for name in ("total_steps", "epochs", "seconds_per_step")
+        if name in facts
     }
     texts |= {name: str(facts[name]) for name in ("budget", "clock") if facts.get(name)}
     if "steps_per_epoch" in facts:
@@ -142,9 +152,6 @@ def _laid_flat(data: Any) -> list[Any]:
     return list(data) if isinstance(data, list | tuple) else [data]
 
 
-# -- schedules ---------------------------------------------------------------------------------------------------
-
-
 def _piece(data: Any) -> Piece:
     if isinstance(data, str) and data in shapes():
         return Piece(data)
@@ -166,8 +173,15 @@ def _piece(data: Any) -> Piece:
 
 def _foreign(data: Mapping[str, Any]) -> Piece:
     if data.keys() - {"class_path", "init_args", "steps", "name"}:
-        raise SpecError(["class_path: beside it the page shows only init_args, steps and name. Leave the rest out."])
-    given = tuple((str(name), _text(value)) for name, value in (data.get("init_args") or {}).items())
+        raise SpecError(
+            [
+                "class_path: beside it the page shows only init_args, steps and name. "
+                "Leave the rest out."
+            ]
+        )
+    given = tuple(
+        (str(name), _text(value)) for name, value in (data.get("init_args") or {}).items()
+    )
     steps = "" if data.get("steps") in (None, "rest") else shown(data["steps"])
     return Piece(FOREIGN, given, str(data.get("name", "")), str(data["class_path"]), steps)
 
@@ -184,12 +198,11 @@ def _text(value: Any) -> str:
     """Return a value as a text that means the same in a field of unknown type."""
     if value is None:
         return "None"
-    if isinstance(value, list | tuple) and (len(value) < 2 or any(isinstance(one, list | str) for one in value)):
+    if isinstance(value, list | tuple) and (
+        len(value) < 2 or any(isinstance(one, list | str) for one in value)
+    ):
         return repr(list(value))
     return repr(value) if isinstance(value, Mapping) else shown(value)
-
-
-# -- below -------------------------------------------------------------------------------------------------------
 
 
 def _number(value: Any) -> Any:

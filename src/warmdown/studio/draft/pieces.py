@@ -62,7 +62,8 @@ class Track:
     Args:
         field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]`` …
         groups: Name or pattern of the groups it is for.
-        meaning: Whether the value multiplies the base value (``"scale"``) or is the value (``"set"``).
+        meaning: Whether the value multiplies the base value (``"scale"``) or is the value
+            (``"set"``).
         warmup: Length of a warmup on top of the phases; empty for none.
         phases: The phases, in order; empty while nothing is chosen.
         low: Absolute lower bound of a scaled value; empty for none.

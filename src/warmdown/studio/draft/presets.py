@@ -19,7 +19,8 @@ class Preset:
         title: The situation, in few words.
         why: What is chosen, and for what reason.
         draft: What the page shows then.
-        like: A schedule whose picture stands for it, where its own takes another library or a longer run.
+        like: A schedule whose picture stands for it, where its own takes another library or a
+            longer run.
     """
 
     title: str
@@ -29,7 +30,9 @@ class Preset:
 
 
 def _groups(**bases: str) -> tuple[Group, ...]:
-    return tuple(Group(name.replace("_", " ").strip(), (("lr", base),)) for name, base in bases.items())
+    return tuple(
+        Group(name.replace("_", " ").strip(), (("lr", base),)) for name, base in bases.items()
+    )
 
 
 def _one(lr: str) -> tuple[Group, ...]:
@@ -39,7 +42,8 @@ def _one(lr: str) -> tuple[Group, ...]:
 PRESETS = (
     Preset(
         "Fine-tune a pretrained model",
-        "A short warmup, so that an optimizer with no memory yet does no harm to good weights; then a straight line to "
+        "A short warmup, so that an optimizer with no memory yet does no harm to good weights; "
+        "then a straight line to "
         "zero. Three epochs and 2e-5 are where most people start with AdamW.",
         Draft(
             run=RunTexts(epochs="3", batches="500", batch_size="32"),
@@ -49,7 +53,8 @@ PRESETS = (
     ),
     Preset(
         "Train a language model from scratch",
-        "Warmup, then half a cosine to a tenth of the peak: the usual choice when the length is known before.",
+        "Warmup, then half a cosine to a tenth of the peak: the usual choice when the length is "
+        "known before.",
         Draft(
             run=RunTexts(total_steps="100000", batch_size="512", tokens="1024"),
             groups=_one("6e-4"),
@@ -59,7 +64,8 @@ PRESETS = (
     ),
     Preset(
         "Train an image classifier in little time",
-        "One cycle: up to a high rate and down again in the epochs there are, while the momentum goes the other way. "
+        "One cycle: up to a high rate and down again in the epochs there are, while the momentum "
+        "goes the other way. "
         "The groups' rate is the peak; find it with a range test.",
         Draft(
             run=RunTexts(epochs="18", batches="98", batch_size="512"),
@@ -67,7 +73,9 @@ PRESETS = (
             tracks=(
                 Track(
                     phases=(
-                        Piece("cosine", (("start", "0.04"), ("end", "1"), ("steps", "30%")), "warmup"),
+                        Piece(
+                            "cosine", (("start", "0.04"), ("end", "1"), ("steps", "30%")), "warmup"
+                        ),
                         Piece("cosine", (("end", "0"),), "decay"),
                     )
                 ),
@@ -75,7 +83,11 @@ PRESETS = (
                     "momentum",
                     meaning="set",
                     phases=(
-                        Piece("cosine", (("start", "0.95"), ("end", "0.85"), ("steps", "30%")), "lower"),
+                        Piece(
+                            "cosine",
+                            (("start", "0.95"), ("end", "0.85"), ("steps", "30%")),
+                            "lower",
+                        ),
                         Piece("cosine", (("start", "0.85"), ("end", "0.95")), "back"),
                     ),
                 ),
@@ -84,7 +96,8 @@ PRESETS = (
     ),
     Preset(
         "Train as long as there is time",
-        "The clock counts seconds: the straight line reaches zero as the two hours end, however fast the machine is.",
+        "The clock counts seconds: the straight line reaches zero as the two hours end, however "
+        "fast the machine is.",
         Draft(
             run=RunTexts(budget="2h", seconds_per_step="0.35", clock="seconds"),
             groups=_one("1e-3"),
@@ -93,7 +106,8 @@ PRESETS = (
     ),
     Preset(
         "Go on training, end unknown",
-        "Warmup, stable, decay: the stable part can be as long as one likes, and a model can be taken at any time by a "
+        "Warmup, stable, decay: the stable part can be as long as one likes, and a model can be "
+        "taken at any time by a "
         "short decay from it.",
         Draft(
             run=RunTexts(total_steps="50000"),
@@ -104,7 +118,8 @@ PRESETS = (
     ),
     Preset(
         "Diffusion LoRA with its own embedding rate",
-        "Pivotal tuning: the embedding learns ten times faster than the LoRA, and both are halved at the same steps. "
+        "Pivotal tuning: the embedding learns ten times faster than the LoRA, and both are halved "
+        "at the same steps. "
         "torch's own class does it here; its “epoch” is one update.",
         Draft(
             run=RunTexts(total_steps="200"),
@@ -125,7 +140,8 @@ PRESETS = (
     ),
     Preset(
         "Self-supervised vision transformer",
-        "The rate falls along a cosine while the weight decay rises from 0.04 to 0.4: late in training the weights are "
+        "The rate falls along a cosine while the weight decay rises from 0.04 to 0.4: late in "
+        "training the weights are "
         "held ever tighter.",
         Draft(
             run=RunTexts(epochs="100", batches="1251", batch_size="1024"),
@@ -142,12 +158,18 @@ PRESETS = (
     ),
     Preset(
         "Find a good rate",
-        "A range test: the rate grows by the same factor each update while the loss is watched. Take one well below "
+        "A range test: the rate grows by the same factor each update while the loss is watched. "
+        "Take one well below "
         "the one at which the loss turns up.",
         Draft(
             run=RunTexts(total_steps="200"),
             groups=_one(""),
-            tracks=(Track(meaning="set", phases=(Piece("exponential", (("start", "1e-7"), ("end", "10")), "sweep"),)),),
+            tracks=(
+                Track(
+                    meaning="set",
+                    phases=(Piece("exponential", (("start", "1e-7"), ("end", "10")), "sweep"),),
+                ),
+            ),
         ),
     ),
 )

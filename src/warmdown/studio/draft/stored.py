@@ -79,7 +79,9 @@ def from_plain(data: Any) -> Draft:
         told = f"link(version={version}): this warmdown reads version {_VERSION}. Open it with the one that made it"
         raise SpecError([f"{told}, or ask for the plan as a file."])
     run, tracks, groups = data.get("run", {}), data.get("tracks", []), data.get("groups", [])
-    _require(isinstance(run, dict) and set(run) <= {field.name for field in fields(RunTexts)}, "run")
+    _require(
+        isinstance(run, dict) and set(run) <= {field.name for field in fields(RunTexts)}, "run"
+    )
     _require(isinstance(tracks, list) and 1 <= len(tracks) <= MOST_PHASES, "tracks")
     _require(isinstance(groups, list) and 1 <= len(groups) <= MOST_PHASES, "groups")
     draft = Draft(
@@ -119,7 +121,10 @@ def _plain(value: Given) -> Any:
 
 def _group(data: Any) -> Group:
     _require(isinstance(data, dict) and isinstance(data.get("bases"), dict), "groups")
-    return Group(_text(data.get("name")), tuple((_text(field), _text(base)) for field, base in data["bases"].items()))
+    return Group(
+        _text(data.get("name")),
+        tuple((_text(field), _text(base)) for field, base in data["bases"].items()),
+    )
 
 
 def _track(data: Any) -> Track:
@@ -138,7 +143,10 @@ def _track(data: Any) -> Track:
 
 
 def _piece(data: Any, depth: int = 0) -> Piece:
-    _require(isinstance(data, Mapping) and isinstance(data.get("given"), dict) and depth < _DEEPEST, "phases")
+    _require(
+        isinstance(data, Mapping) and isinstance(data.get("given"), dict) and depth < _DEEPEST,
+        "phases",
+    )
     given = tuple((_text(name), _given(value, depth)) for name, value in data["given"].items())
     name, path, steps = (_text(data.get(key, "")) for key in ("name", "path", "steps"))
     return Piece(_text(data.get("kind")), given, name, path, steps)

@@ -69,9 +69,6 @@ def written(draft: Draft) -> Written:
     return out
 
 
-# -- the run -----------------------------------------------------------------------------------------------------
-
-
 def run_data(run: RunTexts, mistakes: dict[str, str] | None = None) -> dict[str, Any]:
     """Return the facts that a run is given as, reckoned from what was typed.
 
@@ -85,11 +82,17 @@ def run_data(run: RunTexts, mistakes: dict[str, str] | None = None) -> dict[str,
         return _count(getattr(run, name), f"run.{name}", said)
 
     per_update = (count("accumulation") or 1) * (count("processes") or 1)
-    batches, batch_size, tokens = count("batches"), _amount("batch_size", run, said), _amount("tokens", run, said)
+    batches, batch_size, tokens = (
+        count("batches"),
+        _amount("batch_size", run, said),
+        _amount("tokens", run, said),
+    )
     facts = {
         "total_steps": count("total_steps"),
         "epochs": count("epochs"),
-        "steps_per_epoch": None if batches is None else math.ceil(batches / (count("accumulation") or 1)),
+        "steps_per_epoch": None
+        if batches is None
+        else math.ceil(batches / (count("accumulation") or 1)),
         "samples_per_step": None if batch_size is None else batch_size * per_update,
         "tokens_per_step": None if tokens is None else tokens * (batch_size or 1) * per_update,
         "seconds_per_step": number_of(run.seconds_per_step),
@@ -130,13 +133,16 @@ def _add_base(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> No
                 run.setdefault("lr", float(value))
 
 
-# -- targets -----------------------------------------------------------------------------------------------------
-
-
 def _put_track(out: Written, track: Track, key: str, *, is_alone: bool) -> None:
-    path = track.field if track.groups == EVERY and is_alone else f"{track.field}.groups.{track.groups}"
+    path = (
+        track.field
+        if track.groups == EVERY and is_alone
+        else f"{track.field}.groups.{track.groups}"
+    )
     if path in out.keys:
-        out.mistakes[f"{key}.groups"] = "Another target drives the same number of the same groups. Name other groups."
+        out.mistakes[f"{key}.groups"] = (
+            "Another target drives the same number of the same groups. Name other groups."
+        )
         return
     out.keys[path] = key
     inner = _inner_path(track, path)
@@ -156,7 +162,9 @@ def _put_track(out: Written, track: Track, key: str, *, is_alone: bool) -> None:
 def _members(track: Track) -> list[Any]:
     warmup = value_of("duration", track.warmup)
     first = (
-        [{**_WARMUP, "steps": warmup, "name": "warmup"}] if track.warmup.strip() and track.meaning == "scale" else []
+        [{**_WARMUP, "steps": warmup, "name": "warmup"}]
+        if track.warmup.strip() and track.meaning == "scale"
+        else []
     )
     return [*first, *(piece_data(piece) for piece in track.phases)]
 
@@ -188,15 +196,16 @@ def _place(data: dict[str, Any], track: Track, meaning: Any) -> None:
     held["groups"][track.groups] = meaning
 
 
-# -- schedules ---------------------------------------------------------------------------------------------------
-
-
 def piece_data(piece: Piece) -> dict[str, Any]:
     """Return a schedule as plain data."""
     known = None if piece.is_foreign else shape(piece.kind)
-    given = {name: _given(known.field(name) if known else None, value) for name, value in piece.given}
+    given = {
+        name: _given(known.field(name) if known else None, value) for name, value in piece.given
+    }
     given = {name: value for name, value in given.items() if value is not None}
-    data: dict[str, Any] = {"class_path": piece.path.strip()} if piece.is_foreign else {"kind": piece.kind, **given}
+    data: dict[str, Any] = (
+        {"class_path": piece.path.strip()} if piece.is_foreign else {"kind": piece.kind, **given}
+    )
     if piece.is_foreign and given:
         data["init_args"] = given
     if piece.is_foreign and piece.steps.strip():
@@ -274,7 +283,9 @@ def _listed(value: Any) -> Any:
     """Return tuples as lists, as a file would hold them."""
     if isinstance(value, list | tuple):
         return [_listed(element) for element in value]
-    return {str(key): _listed(one) for key, one in value.items()} if isinstance(value, dict) else value
+    return (
+        {str(key): _listed(one) for key, one in value.items()} if isinstance(value, dict) else value
+    )
 
 
 _READERS: Mapping[FieldKind, Callable[[str], Any]] = {

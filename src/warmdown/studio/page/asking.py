@@ -28,7 +28,9 @@ def needs_yes(path: str) -> bool:
 async def describe(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:
     """Return what a class takes, or what is wrong with its path."""
     try:
-        answer = await worker.ask({"task": "describe", "path": path, "allow": list(allow)}, seconds=LONGEST_START)
+        answer = await worker.ask(
+            {"task": "describe", "path": path, "allow": list(allow)}, seconds=LONGEST_START
+        )
     except Ended as error:
         return f"{path}: {error}"
     return shape_from(answer["shape"]) if "shape" in answer else _mistakes(answer)[0]

@@ -35,16 +35,24 @@ class Files:
     def open(self) -> None:
         """Ask which file, and show it."""
         names = self.folder.names()
-        with _dialog(self.studio, "Open a plan", f"file-{names[0]}" if names else "close") as dialog:
+        with _dialog(
+            self.studio, "Open a plan", f"file-{names[0]}" if names else "close"
+        ) as dialog:
             where = f"Plan files in {self.folder.path.name or self.folder.path}"
             paragraph(where if names else f"{where}: none yet. Save one first.", "small quiet")
             with tag("ul", classes="stack").style("list-style: none"):
                 for name in names:
                     with tag("li"):
                         button = ui.button(
-                            name, icon="description", on_click=partial(self._open, name, dialog), color=None
+                            name,
+                            icon="description",
+                            on_click=partial(self._open, name, dialog),
+                            color=None,
                         )
-                        marked(button.props("flat no-caps align=left").style("width: 100%"), f"file-{name}")
+                        marked(
+                            button.props("flat no-caps align=left").style("width: 100%"),
+                            f"file-{name}",
+                        )
 
     def save(self) -> None:
         """Save under the name it has, or ask for one."""
@@ -56,14 +64,19 @@ class Files:
     def save_as(self) -> None:
         """Ask for a name, and save."""
         with _dialog(self.studio, "Save the plan", "save-name") as dialog:
-            paragraph(f"In {self.folder.path.name or self.folder.path}, as .yaml or .json.", "small quiet")
-            name = ui.input("File name", value=self.studio.file or "plan.yaml").props("outlined dense")
+            paragraph(
+                f"In {self.folder.path.name or self.folder.path}, as .yaml or .json.", "small quiet"
+            )
+            name = ui.input("File name", value=self.studio.file or "plan.yaml").props(
+                "outlined dense"
+            )
             marked(name, "save-name")
 
             def write() -> None:
                 dialog.close()
                 plain = (name.value or "").strip()
-                # a file of that name was not opened here: it is asked about before it is overwritten
+                # a file of that name was not opened here: it is asked about before it is
+                # overwritten
                 self._write(plain, self.studio.stamp if plain == self.studio.file else Stamp(None))
 
             name.on("keydown.enter", write)
@@ -75,7 +88,11 @@ class Files:
         """Copy a link that carries the plan where no server sees it."""
         fragment = json.dumps(f"#{to_fragment(self.studio.draft)}")
         done = await ui.run_javascript(f"warmdown.copy(location.origin + '/' + {fragment})")
-        ui.notify("Link copied: it carries the plan itself." if done else "The browser did not let it be copied.")
+        ui.notify(
+            "Link copied: it carries the plan itself."
+            if done
+            else "The browser did not let it be copied."
+        )
 
     def follow(self, fragment: str) -> bool:
         """Show the plan of a link; one that names a class outside the known libraries is refused whole."""
@@ -86,15 +103,14 @@ class Files:
             return False
         if foreign := [path for path in draft.foreign() if path and needs_yes(path)]:
             ui.notify(
-                f"This link names a class that is not of a known library: {foreign[0][:80]}. Links may not do that; "
+                f"This link names a class that is not of a known library: {foreign[0][:80]}. Links "
+                f"may not do that; "
                 "type the class here if you trust it.",
                 type="negative", multi_line=True, timeout=0, close_button="Close",
             )  # fmt: skip
             return False
         self.studio.begin(draft)
         return True
-
-    # -- below ---------------------------------------------------------------------------------------------------
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
@@ -151,7 +167,9 @@ class _dialog:
         self.mark = mark
 
     def __enter__(self) -> ui.dialog:
-        with self.studio.client:  # and not in the dialog that asks for it, which takes what it holds with it
+        with (
+            self.studio.client
+        ):  # and not in the dialog that asks for it, which takes what it holds with it
             self.dialog = ui.dialog()
         self.dialog.props["aria-label"] = self.title
         self.dialog.on("hide", self.dialog.delete)

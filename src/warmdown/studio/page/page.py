@@ -27,8 +27,10 @@ from warmdown.studio.page.state import Launch, Studio
 
 _HERE = Path(__file__).parent
 _KEYS = (
-    "(event) => { if ((event.ctrlKey || event.metaKey) && !event.altKey) { const key = event.key.toLowerCase(); "
-    "if (['z', 'y', 's', 'o'].includes(key)) { event.preventDefault(); emit({key, shift: event.shiftKey}); } } }"
+    "(event) => { if ((event.ctrlKey || event.metaKey) && !event.altKey) { const key = "
+    "event.key.toLowerCase(); "
+    "if (['z', 'y', 's', 'o'].includes(key)) { event.preventDefault(); emit({key, shift: "
+    "event.shiftKey}); } } }"
 )
 """Undo works in fields too: what is typed is part of the plan."""
 
@@ -87,8 +89,6 @@ class Page:
         self.studio.refresh()
         self._show_file()
 
-    # -- parts ---------------------------------------------------------------------------------------------------
-
     def _top(self) -> None:
         studio = self.studio
         with tag("header", classes="top"):
@@ -124,8 +124,6 @@ class Page:
                     Words(self.studio)
                 with ui.tab_panel(take):
                     TakeAway(self.studio)
-
-    # -- what changes --------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         studio = self.studio
@@ -177,15 +175,17 @@ class Page:
 
     def _keep(self) -> None:
         """Keep the draft in the tab's own memory, so that it outlives a reload and a restart of the server."""
-        kept = {"draft": to_plain(self.studio.draft), "file": self.studio.file, "digest": self.studio.stamp.digest}
+        kept = {
+            "draft": to_plain(self.studio.draft),
+            "file": self.studio.file,
+            "digest": self.studio.stamp.digest,
+        }
         ui.run_javascript(f"warmdown.keep({json.dumps(json.dumps(kept))})")
 
     def _take_up(self, text: str) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             kept = json.loads(text)
             self.studio.resume(from_plain(kept["draft"]), str(kept["file"]), kept["digest"])
-
-    # -- theme ---------------------------------------------------------------------------------------------------
 
     def _toggle_theme(self) -> None:
         self.studio.dark = not self.studio.dark

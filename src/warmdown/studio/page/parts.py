@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["card", "heading", "icon_button", "marked", "menu_item", "paragraph", "plain_button", "spark", "tag"]
+__all__ = [
+    "card",
+    "heading",
+    "icon_button",
+    "marked",
+    "menu_item",
+    "paragraph",
+    "plain_button",
+    "spark",
+    "tag",
+]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,9 +60,15 @@ def icon_button(icon: str, says: str, act: Callable[[], Any], mark: str = "") ->
     return marked(button, mark) if mark else button
 
 
-def plain_button(text: str, act: Callable[[], Any], icon: str | None = None, mark: str = "") -> ui.button:
+def plain_button(
+    text: str, act: Callable[[], Any], icon: str | None = None, mark: str = ""
+) -> ui.button:
     """Return a button with a text."""
-    button = ui.button(text, icon=icon, on_click=act, color=None).props("flat dense no-caps").classes("edge")
+    button = (
+        ui.button(text, icon=icon, on_click=act, color=None)
+        .props("flat dense no-caps")
+        .classes("edge")
+    )
     button.style("padding: 4px 10px")
     return marked(button, mark) if mark else button
 
@@ -72,7 +88,9 @@ def marked(element: Any, mark: str) -> Any:
 
 def spark(path: str) -> Element:
     """Return a small picture of a curve; ``path`` is made from numbers alone."""
-    svg = tag("svg", classes="spark", viewBox="0 0 100 32", preserveAspectRatio="none", aria_hidden="true")
+    svg = tag(
+        "svg", classes="spark", viewBox="0 0 100 32", preserveAspectRatio="none", aria_hidden="true"
+    )
     with svg:
         tag("path", d=path)
     return svg

@@ -107,8 +107,6 @@ class Studio:
         self.is_asking = False
         self.wish = ""
 
-    # -- what is there -------------------------------------------------------------------------------------------
-
     @property
     def draft(self) -> Draft:
         """What is typed."""
@@ -146,13 +144,15 @@ class Studio:
         found: dict[str, dict[str, float]] = {}
         for number, group in enumerate(self.draft.groups):
             values = {name: number_of(text) for name, text in group.bases if text.strip()}
-            known = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+            known = {
+                name: float(value)
+                for name, value in values.items()
+                if isinstance(value, int | float)
+            }
             name = group.name.strip() or ("" if len(self.draft.groups) == 1 else f"group {number}")
             if known:
                 found[name] = known
         return found
-
-    # -- what can be done ----------------------------------------------------------------------------------------
 
     def type(self, key: str, value: Given) -> None:
         """Take what was typed into the field of a key."""
@@ -214,8 +214,6 @@ class Studio:
         self.trusted.add(path)
         self._changed("draft")
 
-    # -- who listens ---------------------------------------------------------------------------------------------
-
     def on(self, event: Event, callback: Callable[[], Any]) -> None:
         """Call back whenever something happened."""
         self._listeners.setdefault(event, []).append(callback)
@@ -225,8 +223,6 @@ class Studio:
         with self.client:  # what was clicked may be gone by now, and its place with it
             for callback in self._listeners.get(event, []):
                 callback()
-
-    # -- what follows an edit ------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Look again at what is typed."""
@@ -269,12 +265,18 @@ class Studio:
 
     async def _see_foreign(self) -> None:
         """Learn what each class takes, then let the other process draw them."""
-        unknown = {path: await self._describe(path) for path in self.draft.foreign() if path not in self.classes}
+        unknown = {
+            path: await self._describe(path)
+            for path in self.draft.foreign()
+            if path not in self.classes
+        }
         wrong = {path: what for path, what in unknown.items() if what}
         if wrong:
             self._take(Scene(Look(mistakes=self._at_class(wrong))))
         else:
-            scene, self.told = await see_foreign(self.launch.worker, self.written.data, self.bases(), self._allowed())
+            scene, self.told = await see_foreign(
+                self.launch.worker, self.written.data, self.bases(), self._allowed()
+            )
             self._take(scene)
         if len(unknown) > len(wrong):
             self.say("draft")
@@ -301,7 +303,11 @@ class Studio:
         found = []
         for number, track in enumerate(self.draft.tracks):
             for at, phase in enumerate(track.phases):
-                told = [wrong[piece.path] for piece in phase.inner() if piece.is_foreign and piece.path in wrong]
+                told = [
+                    wrong[piece.path]
+                    for piece in phase.inner()
+                    if piece.is_foreign and piece.path in wrong
+                ]
                 found += [f"{places[f't{number}.p{at}']}.@path: {what}" for what in told[:1]]
         return tuple(found)
 
@@ -320,7 +326,9 @@ class Studio:
     def _warn(self) -> None:
         """Find the field that each finding is about."""
         is_right = self.plan is not None and not self.mistakes
-        self.warnings = placed(self.told.findings, self.draft, self.plan) if self.plan and is_right else {}
+        self.warnings = (
+            placed(self.told.findings, self.draft, self.plan) if self.plan and is_right else {}
+        )
 
 
 def _by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:

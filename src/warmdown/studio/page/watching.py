@@ -60,7 +60,9 @@ class Watching:
                 with card("Runs", "runs"):
                     self.list = tag("ul", classes="stack").style("list-style: none")
                 with card("What happened", "happened"):
-                    self.happened = tag("div", classes="stack", role="log", aria_label="Phases, events and warnings")
+                    self.happened = tag(
+                        "div", classes="stack", role="log", aria_label="Phases, events and warnings"
+                    )
             with tag("div", classes="view"):
                 with tag("section", classes="card", aria_labelledby="head-curves"):
                     with tag("div", classes="head"):
@@ -69,13 +71,20 @@ class Watching:
                     self.plot = Plot()
                 with card("Latest values", "latest"):
                     self.latest = tag(
-                        "div", classes="scroll", tabindex="0", role="region", aria_label="Table of values"
+                        "div",
+                        classes="scroll",
+                        tabindex="0",
+                        role="region",
+                        aria_label="Table of values",
                     )
 
     async def look(self) -> None:
         """Read on, and show what is new."""
         news = await asyncio.to_thread(self.runs.look)
-        now = (sorted((run.name, run.is_going) for run in self.runs.seen.values()), tuple(sorted(self.chosen)))
+        now = (
+            sorted((run.name, run.is_going) for run in self.runs.seen.values()),
+            tuple(sorted(self.chosen)),
+        )
         if news or now != self.shown:
             self.shown = now
             self.show()
@@ -96,8 +105,6 @@ class Watching:
         self.is_dark = self.dark.value = is_dark
         self.show()
 
-    # -- parts ---------------------------------------------------------------------------------------------------
-
     def _top(self) -> None:
         with tag("header", classes="top"):
             with tag("h1"):
@@ -105,7 +112,9 @@ class Watching:
                 tag("span", " studio · runs", "long")
             tag("span", self.runs.folder.name or str(self.runs.folder), "name small quiet")
             tag("a", "Design a plan", "link", href="design")
-            icon_button("dark_mode", "Other colours", lambda: self.show_theme(not self.is_dark), "theme")
+            icon_button(
+                "dark_mode", "Other colours", lambda: self.show_theme(not self.is_dark), "theme"
+            )
 
     def _log_button(self) -> None:
         def toggle() -> None:
@@ -114,7 +123,11 @@ class Watching:
             button.classes(toggle="main")
             self.show()
 
-        button = ui.button("Log", on_click=toggle, color=None).props("flat dense no-caps").classes("edge")
+        button = (
+            ui.button("Log", on_click=toggle, color=None)
+            .props("flat dense no-caps")
+            .classes("edge")
+        )
         button.props["aria-pressed"] = "false"
         button.props["aria-label"] = "Logarithmic values"
         marked(button, "log")
@@ -123,11 +136,16 @@ class Watching:
         self.list.clear()
         with self.list:
             if not runs:
-                paragraph("No record yet: they appear as soon as a run writes one (record.jsonl).", "quiet small")
+                paragraph(
+                    "No record yet: they appear as soon as a run writes one (record.jsonl).",
+                    "quiet small",
+                )
             drawn = [run for run in runs if run.name in self.chosen]
             for run in runs:
                 with tag("li", classes="run"):
-                    colour = _colour(drawn.index(run), self.is_dark) if run in drawn else "transparent"
+                    colour = (
+                        _colour(drawn.index(run), self.is_dark) if run in drawn else "transparent"
+                    )
                     tag("span", classes="swatch", aria_hidden="true").style(f"background: {colour}")
                     box = ui.checkbox(run.name, value=run.name in self.chosen).props("dense")
                     box.on_value_change(partial(self._choose, run))
@@ -148,7 +166,9 @@ class Watching:
             name = run.name if several else ""
             layers.append(Layer(recorded, name, number=number))
             layers.append(Layer(planned, f"{name} planned".strip(), is_faint=True, number=number))
-        stop = max((int(curve.points[-1][0]) for layer in layers for curve in layer.curves), default=1)
+        stop = max(
+            (int(curve.points[-1][0]) for layer in layers for curve in layer.curves), default=1
+        )
         self.plot.draw(layers, stop, log=self.log, dark=self.is_dark, clock="updates")
         self.plot.call("; ".join(f"{run.name}: {_state(run)}" for run in runs) or "No run yet.")
 
@@ -169,7 +189,9 @@ class Watching:
                         tag("th", run.name, "what", scope="row")
                         tag("td", count(run.step))
                         for target in targets:
-                            tag("td", value_text(run.last[target][1]) if target in run.last else "–")
+                            tag(
+                                "td", value_text(run.last[target][1]) if target in run.last else "–"
+                            )
 
     def _show_happenings(self, runs: Sequence[RunSeen]) -> None:
         rows = [(one.step, run.name, one) for run in runs for one in run.happenings]
@@ -180,7 +202,11 @@ class Watching:
             for step, name, one in sorted(rows, key=lambda row: -row[0])[:_MOST_HAPPENINGS]:
                 with tag("p", classes="small"):
                     tag("b", f"{count(step)} ")
-                    what = f"{one.reason} begins" if one.target == "phase" else f"{one.target}: {one.reason}"
+                    what = (
+                        f"{one.reason} begins"
+                        if one.target == "phase"
+                        else f"{one.target}: {one.reason}"
+                    )
                     tag("span", f"{name}: {what}" if len(runs) > 1 else what)
 
 

@@ -39,14 +39,23 @@ class Layer:
     number: int | None = None
 
 
-def options(layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str = "updates") -> Option:
+def options(
+    layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str = "updates"
+) -> Option:
     """Return what ECharts is told: one panel for each unit, phases shaded, one axis of steps.
 
     Nothing that a plan says becomes a key: the framework runs keys that begin with a colon as code.
     """
     look = DARK if dark else LIGHT
-    units = list(dict.fromkeys(curve.unit for layer in layers for curve in layer.curves)) or ["value"]
-    series = [one for layer in layers for curve in layer.curves for one in [_series(layer, curve, units, log)]]
+    units = list(dict.fromkeys(curve.unit for layer in layers for curve in layer.curves)) or [
+        "value"
+    ]
+    series = [
+        one
+        for layer in layers
+        for curve in layer.curves
+        for one in [_series(layer, curve, units, log)]
+    ]
     of_layer = [layer for layer in layers for _ in layer.curves]
     for number, (one, layer) in enumerate(zip(series, of_layer, strict=True)):
         _colour(one, number, layer, look)
@@ -76,7 +85,11 @@ def moved(option: Option) -> Option:
 
 def _series(layer: Layer, curve: Curve, units: Sequence[str], log: bool) -> Option:
     panel = units.index(curve.unit)
-    points = [[step, value if value > 0 else None] for step, value in curve.points] if log else curve.points
+    points = (
+        [[step, value if value > 0 else None] for step, value in curve.points]
+        if log
+        else curve.points
+    )
     return {
         "type": "line",
         "name": f"{layer.name}: {curve.label}" if layer.name else curve.label,
@@ -84,7 +97,10 @@ def _series(layer: Layer, curve: Curve, units: Sequence[str], log: bool) -> Opti
         "yAxisIndex": panel,
         "data": points,
         "symbol": "none",
-        "lineStyle": {"width": 1.5 if layer.is_faint else 2.25, "opacity": 0.6 if layer.is_faint else 1.0},
+        "lineStyle": {
+            "width": 1.5 if layer.is_faint else 2.25,
+            "opacity": 0.6 if layer.is_faint else 1.0,
+        },
         "emphasis": {"disabled": True},
         "z": 1 if layer.is_faint else 3,
     }
@@ -94,17 +110,26 @@ def _colour(series: Option, number: int, layer: Layer, look: Look) -> None:
     """Give each curve a colour and a dash; curves of one run have its colour, dashed where they were only planned."""
     at = number if layer.number is None else layer.number
     series["color"] = look.lines[at % len(look.lines)]
-    series["lineStyle"]["type"] = _DASHES[at % len(_DASHES) if layer.number is None else int(layer.is_faint)]
+    series["lineStyle"]["type"] = _DASHES[
+        at % len(_DASHES) if layer.number is None else int(layer.is_faint)
+    ]
 
 
-def _shade(series: Sequence[Option], layers: Sequence[Layer], units: Sequence[str], look: Look) -> None:
+def _shade(
+    series: Sequence[Option], layers: Sequence[Layer], units: Sequence[str], look: Look
+) -> None:
     """Shade and name the phases behind the first curve of each panel; every curve says whether it has any."""
     curves = [curve for layer in layers for curve in layer.curves]
     shaded: set[str] = set()
     for one, curve in zip(series, curves, strict=True):
-        phases = curve.phases if curve.unit not in shaded and len(curve.phases) <= _MOST_PHASES else ()
+        phases = (
+            curve.phases if curve.unit not in shaded and len(curve.phases) <= _MOST_PHASES else ()
+        )
         end = max((stop for _, _, stop in phases), default=1)
-        one["markArea"] = {"silent": True, "data": [_area(phase, at, end, look) for at, phase in enumerate(phases)]}
+        one["markArea"] = {
+            "silent": True,
+            "data": [_area(phase, at, end, look) for at, phase in enumerate(phases)],
+        }
         if curve.phases:
             shaded.add(curve.unit)
 
@@ -112,8 +137,19 @@ def _shade(series: Sequence[Option], layers: Sequence[Layer], units: Sequence[st
 def _area(phase: tuple[str, int, int], number: int, end: int, look: Look) -> list[Option]:
     name, start, stop = phase
     has_room = len(name) * _LETTER <= (stop - start) / max(end, 1)
-    label = {"show": has_room, "position": "insideTop", "color": look.quiet, "fontSize": 11, "distance": 4}
-    begin = {"name": name, "xAxis": start, "itemStyle": {"color": tint_of(name, number, look)}, "label": label}
+    label = {
+        "show": has_room,
+        "position": "insideTop",
+        "color": look.quiet,
+        "fontSize": 11,
+        "distance": 4,
+    }
+    begin = {
+        "name": name,
+        "xAxis": start,
+        "itemStyle": {"color": tint_of(name, number, look)},
+        "label": label,
+    }
     return [begin, {"xAxis": stop}]
 
 
@@ -148,7 +184,12 @@ def _values_axis(panel: int, unit: str, look: Look, *, log: bool) -> Option:
         "type": "log" if log else "value",
         "gridIndex": panel,
         "name": unit,
-        "nameTextStyle": {"color": look.ink, "align": "left", "fontWeight": 600, "padding": [0, 0, 0, -54]},
+        "nameTextStyle": {
+            "color": look.ink,
+            "align": "left",
+            "fontWeight": 600,
+            "padding": [0, 0, 0, -54],
+        },
         "nameGap": 12,
         "scale": False,
         "axisLabel": {"color": look.quiet},
@@ -190,7 +231,12 @@ def _tooltip(look: Look) -> Option:
 def _zoom(panels: int, look: Look) -> list[Mapping[str, Any]]:
     every = list(range(panels))
     return [
-        {"type": "inside", "xAxisIndex": every, "zoomOnMouseWheel": "ctrl", "moveOnMouseWheel": False},
+        {
+            "type": "inside",
+            "xAxisIndex": every,
+            "zoomOnMouseWheel": "ctrl",
+            "moveOnMouseWheel": False,
+        },
         {
             "type": "slider",
             "xAxisIndex": every,

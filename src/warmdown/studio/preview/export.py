@@ -36,7 +36,11 @@ def as_yaml(draft: Draft) -> str:
         <BLANKLINE>
     """
     text: str = yaml.safe_dump(
-        written(draft).data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH
+        written(draft).data,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=_WIDTH,
     )
     return f"{_groups_line(draft)}{text}"
 
@@ -62,7 +66,10 @@ def groups_in(text: str) -> tuple[Group, ...]:
         return ()
     rows = data.items() if isinstance(data, dict) else ()
     kept = [(str(name), bases) for name, bases in rows if isinstance(bases, dict)]
-    return tuple(Group(name, tuple((str(f), str(base)) for f, base in bases.items())) for name, bases in kept[:100])
+    return tuple(
+        Group(name, tuple((str(f), str(base)) for f, base in bases.items()))
+        for name, bases in kept[:100]
+    )
 
 
 def as_csv(look: Look) -> str:
@@ -71,7 +78,9 @@ def as_csv(look: Look) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["step", "target", "value"])
     for curve in look.curves:
-        rows.writerows([int(step), harmless(curve.label), repr(float(value))] for step, value in curve.points)
+        rows.writerows(
+            [int(step), harmless(curve.label), repr(float(value))] for step, value in curve.points
+        )
     return out.getvalue()
 
 
@@ -114,24 +123,33 @@ def as_python(draft: Draft) -> str:
     if all(name.isidentifier() for name in data):
         lines += [f"    {name}={_target(target)}," for name, target in data.items()]
     else:
-        lines.append(f"    **{{{', '.join(f'{name!r}: {_target(target)}' for name, target in data.items())}}},")
+        lines.append(
+            f"    **{{{', '.join(f'{name!r}: {_target(target)}' for name, target in data.items())}}},"
+        )
     return "\n".join([*lines, ")", "scheduler = wd.Scheduler(optimizer, plan)", ""])
 
 
 def _view(look: Look) -> View:
     lines = [_line(curve, look.stop) for curve in look.curves]
     units = dict.fromkeys(line.unit for line in lines)
-    panels = tuple(Panel(unit, tuple(line for line in lines if line.unit == unit)) for unit in units)
+    panels = tuple(
+        Panel(unit, tuple(line for line in lines if line.unit == unit)) for unit in units
+    )
     return View(panels, look.stop, look.clock, notes=look.notes)
 
 
 def _line(curve: Curve, stop: int) -> Line:
     steps, values = np.asarray(curve.points, dtype=np.float64).T
     phases = tuple(Phase(name, start, end) for name, start, end in curve.phases)
-    return Line(curve.label, curve.unit, steps, values, phases, lambda at: np.interp(at, steps, values), stop)
-
-
-# -- Python ------------------------------------------------------------------------------------------------------
+    return Line(
+        curve.label,
+        curve.unit,
+        steps,
+        values,
+        phases,
+        lambda at: np.interp(at, steps, values),
+        stop,
+    )
 
 
 def _target(data: Any) -> str:
@@ -170,7 +188,9 @@ def _word(kind: str) -> str:
 def _arguments(given: dict[str, Any]) -> str:
     """Return keyword arguments; what is no name could turn text into other code."""
     if wrong := next((name for name in given if not name.isidentifier()), None):
-        raise ScheduleError(f"{wrong[:60]!r}: not a name of a parameter, so there is no code for it.")
+        raise ScheduleError(
+            f"{wrong[:60]!r}: not a name of a parameter, so there is no code for it."
+        )
     return ", ".join(f"{name}={_value(value)}" for name, value in given.items())
 
 
@@ -183,12 +203,16 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-# -- below -------------------------------------------------------------------------------------------------------
-
-
 def _groups_line(draft: Draft) -> str:
-    rows = {group.name: {f: base for f, base in group.bases if base.strip()} for group in draft.groups if group.name}
+    rows = {
+        group.name: {f: base for f, base in group.bases if base.strip()}
+        for group in draft.groups
+        if group.name
+    }
     if not any(rows.values()):
         return ""
-    line: str = yaml.safe_dump(rows, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-    return f"{_GROUPS}{' '.join(line.splitlines())}\n"  # a base value of a link may have lines, and a comment is one
+    line: str = yaml.safe_dump(
+        rows, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
+    )
+    # a base value of a link may have lines, and a comment is one
+    return f"{_GROUPS}{' '.join(line.splitlines())}\n"

@@ -17,7 +17,10 @@ from warmdown.studio.preview.look import Look, Told, look, tell
 from warmdown.studio.security.limits import MOST_FOREIGN_STEPS
 
 _MOST_FIELDS = 60
-_HELP = {"last_epoch": "Update to go on from; -1 begins at the start. One step of the class is one update here."}
+_HELP = {
+    "last_epoch": "Update to go on from; -1 begins at the start. One step of the class is one "
+    "update here."
+}
 """What torch calls an epoch is one call of ``step()``."""
 
 
@@ -33,12 +36,16 @@ def described(question: Mapping[str, Any]) -> dict[str, Any]:
         takes_more = takes_more or parameter.kind is inspect.Parameter.VAR_KEYWORD
         if parameter.name != "optimizer" and parameter.kind not in _MANY:
             fields.append(_field(parameter, helps))
-    return {"shape": asdict(Shape(path, summary, tuple(fields), takes_more=takes_more, more=more[:600]))}
+    return {
+        "shape": asdict(Shape(path, summary, tuple(fields), takes_more=takes_more, more=more[:600]))
+    }
 
 
 def shape_from(data: Mapping[str, Any]) -> Shape:
     """Return the shape of plain data that :func:`described` gave."""
-    fields = tuple(Field(**{**field, "choices": tuple(field["choices"])}) for field in data["fields"])
+    fields = tuple(
+        Field(**{**field, "choices": tuple(field["choices"])}) for field in data["fields"]
+    )
     return Shape(**{**data, "fields": fields})
 
 
@@ -51,7 +58,8 @@ def looked(question: Mapping[str, Any]) -> dict[str, Any]:
     if (length := plan.length or 0) > MOST_FOREIGN_STEPS:
         return _answer(Look(mistakes=(
             f"run.total_steps: a class of another library is stepped one update at a time, at most "
-            f"{MOST_FOREIGN_STEPS:,} here, and the run has {length:,}. Give a shorter run to look at it.",
+            f"{MOST_FOREIGN_STEPS:,} here, and the run has {length:,}. Give a shorter run to look "
+            f"at it.",
         )))  # fmt: skip
     return _seen(plan, question.get("bases", {}))
 
@@ -99,9 +107,15 @@ def _joined_tolds(tolds: list[Told]) -> Told:
 
 def _field(parameter: inspect.Parameter, helps: Mapping[str, str]) -> Field:
     annotation = parameter.annotation
-    words = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    words = (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+    )
     default = MISSING if parameter.default is parameter.empty else parameter.default
-    if not isinstance(default, str | bool | int | float | list | tuple | type(None) | type(MISSING)):
+    if not isinstance(
+        default, str | bool | int | float | list | tuple | type(None) | type(MISSING)
+    ):
         default = str(default)[:80]
     help = _HELP.get(parameter.name) or helps.get(parameter.name, "")
     return field_of(parameter.name, "" if annotation is parameter.empty else words, default, help)

@@ -66,7 +66,10 @@ class Look:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Look:
         """Return the look of plain data that :meth:`to_dict` gave."""
-        curves = tuple(Curve(**{**curve, "phases": [tuple(p) for p in curve["phases"]]}) for curve in data["curves"])
+        curves = tuple(
+            Curve(**{**curve, "phases": [tuple(p) for p in curve["phases"]]})
+            for curve in data["curves"]
+        )
         notes, mistakes = tuple(data["notes"]), tuple(data["mistakes"])
         return cls(curves, int(data["stop"]), str(data["clock"]), notes, mistakes)
 
@@ -120,7 +123,9 @@ class Told:
         return cls(str(data["summary"]), tuple(data["labels"]), rows, findings)
 
 
-def look(plan: Plan, groups: Mapping[str, Mapping[str, float]] | None = None) -> tuple[Look, View | None]:
+def look(
+    plan: Plan, groups: Mapping[str, Mapping[str, float]] | None = None
+) -> tuple[Look, View | None]:
     """Return the curves of a plan, and the view they are from; or what keeps it from being drawn."""
     try:
         scene = view(plan, groups=groups or None, points=POINTS)
@@ -133,16 +138,23 @@ def look(plan: Plan, groups: Mapping[str, Mapping[str, float]] | None = None) ->
 def tell(plan: Plan, scene: View) -> Told:
     """Return what a view shows, in words and numbers, and what is probably not meant."""
     labels = tuple(line.label for line in scene.lines)
-    rows = tuple((m.step, m.what, tuple(m.values[label] for label in labels)) for m in table_of(scene))
+    rows = tuple(
+        (m.step, m.what, tuple(m.values[label] for label in labels)) for m in table_of(scene)
+    )
     return Told(summary_of(scene), labels, rows, _findings(plan))
 
 
 def _curve(line: Line) -> Curve:
     steps, values = line.steps, line.values
     points = np.column_stack([steps, values]).tolist()
-    phases = [(phase.name, phase.start, line.stop if phase.stop is None else phase.stop) for phase in line.phases]
+    phases = [
+        (phase.name, phase.start, line.stop if phase.stop is None else phase.stop)
+        for phase in line.phases
+    ]
     return Curve(line.label, line.unit, points, phases, float(np.trapezoid(values, steps)))
 
 
 def _findings(plan: Plan) -> tuple[Finding, ...]:
-    return tuple(Finding(one.code, one.severity, one.target, one.step, one.message) for one in check(plan))
+    return tuple(
+        Finding(one.code, one.severity, one.target, one.step, one.message) for one in check(plan)
+    )

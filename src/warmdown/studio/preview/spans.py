@@ -53,7 +53,9 @@ def spans(track: Track, plan: Plan) -> dict[int, Span]:
         >>> spans(track, plan)
         {0: (10, 50), 1: (50, 100)}
     """
-    target = next((t for t in plan.targets if (t.name, t.groups) == (track.field, track.groups)), None)
+    target = next(
+        (t for t in plan.targets if (t.name, t.groups) == (track.field, track.groups)), None
+    )
     if target is None:
         return {}
     try:
@@ -61,9 +63,17 @@ def spans(track: Track, plan: Plan) -> dict[int, Span]:
         sizes = [_members(from_dict(piece_data(piece), run=plan.run)) for piece in track.phases]
     except WarmdownError:
         return {}
-    lengths = [member.length for member in settled.members] if isinstance(settled, Chain) else [settled.length]
+    lengths = (
+        [member.length for member in settled.members]
+        if isinstance(settled, Chain)
+        else [settled.length]
+    )
     before = len(lengths) - sum(sizes)
-    return _told(lengths[:before], _grouped(lengths[before:], sizes), plan.length) if 0 <= before <= 1 else {}
+    return (
+        _told(lengths[:before], _grouped(lengths[before:], sizes), plan.length)
+        if 0 <= before <= 1
+        else {}
+    )
 
 
 def span_text(span: Span) -> str:
@@ -82,7 +92,9 @@ def placed(findings: Sequence[Finding], draft: Draft, plan: Plan) -> dict[str, s
 
 
 def _key(finding: Finding, draft: Draft, plan: Plan) -> str:
-    number = next((at for at, track in enumerate(draft.tracks) if track.label == finding.target), None)
+    number = next(
+        (at for at, track in enumerate(draft.tracks) if track.label == finding.target), None
+    )
     if number is None or not draft.tracks[number].phases:
         return ""
     track, wanted = draft.tracks[number], _FIELDS.get(finding.code, ())
@@ -105,7 +117,11 @@ def _phase_of(finding: Finding, track: Track, plan: Plan) -> int | None:
     if finding.code in _AT_THE_BEGINNING:
         return None if track.warmup.strip() else 0
     step = finding.step or 0
-    inside = [at for at, (start, stop) in spans(track, plan).items() if start <= step < max(stop, start + 1)]
+    inside = [
+        at
+        for at, (start, stop) in spans(track, plan).items()
+        if start <= step < max(stop, start + 1)
+    ]
     return inside[-1] if inside else (None if track.warmup else 0)
 
 
@@ -121,7 +137,9 @@ def _grouped(lengths: Sequence[int | None], sizes: Sequence[int]) -> list[list[i
     return found
 
 
-def _told(before: Sequence[int | None], phases: Sequence[Sequence[Any]], end: int | None) -> dict[int, Span]:
+def _told(
+    before: Sequence[int | None], phases: Sequence[Sequence[Any]], end: int | None
+) -> dict[int, Span]:
     at: int | None = sum(length or 0 for length in before)
     found = {}
     for number, lengths in enumerate(phases):

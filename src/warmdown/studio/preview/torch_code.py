@@ -25,16 +25,21 @@ def as_torch(draft: Draft, plan: Plan | None) -> str:
     """Return code that uses torch alone.
 
     Raises:
-        CannotSay: It needs more than a factor on the learning rate, or a shape whose formula is too long for it.
+        CannotSay: It needs more than a factor on the learning rate, or a shape whose formula is too
+            long for it.
     """
     track = draft.tracks[0]
     if len(draft.tracks) > 1 or track.field != "lr" or track.groups != EVERY:
-        raise CannotSay("torch drives one number by one scheduler. Use the Python of warmdown for several targets.")
+        raise CannotSay(
+            "torch drives one number by one scheduler. Use the Python of warmdown for "
+            "several targets."
+        )
     if len(track.phases) == 1 and track.phases[0].is_foreign and not track.warmup.strip():
         return _own_class(track.phases[0])
     if plan is None or any(piece.is_foreign for piece in track.pieces()):
         raise CannotSay(
-            "a class of another library after a warmup takes torch's SequentialLR, which loses its place on resume."
+            "a class of another library after a warmup takes torch's SequentialLR, which loses its "
+            "place on resume."
         )
     return _function(plan)
 
@@ -53,7 +58,9 @@ def _function(plan: Plan) -> str:
     settled = plan.over()
     meaning = settled.targets[0].rule
     if not isinstance(meaning, Scale) or meaning.offset is not None or meaning.low is not None:
-        raise CannotSay("LambdaLR multiplies the base rate and does nothing else. Use the Python of warmdown.")
+        raise CannotSay(
+            "LambdaLR multiplies the base rate and does nothing else. Use the Python of warmdown."
+        )
     if plan.run.clock != "updates":
         raise CannotSay(f"torch counts updates, not {plan.run.clock}. Use the Python of warmdown.")
     members = meaning.of.members if isinstance(meaning.of, Chain) else (meaning.of,)
@@ -61,7 +68,14 @@ def _function(plan: Plan) -> str:
     for number, member in enumerate(members):
         is_last = number + 1 == len(members)
         body += _phase(member, is_last=is_last)
-    head = ["import math", "", "from torch.optim.lr_scheduler import LambdaLR", "", "", "def factor(step):"]
+    head = [
+        "import math",
+        "",
+        "from torch.optim.lr_scheduler import LambdaLR",
+        "",
+        "",
+        "def factor(step):",
+    ]
     about = '    """Factor on each group\'s base learning rate; step counts optimizer updates from 0."""'
     return "\n".join([*head, about, *body, "", "", "scheduler = LambdaLR(optimizer, factor)", ""])
 
@@ -71,7 +85,10 @@ def _phase(member: Schedule, *, is_last: bool) -> list[str]:
     formula = _FORMULAS.get(kind_of(type(inner)))
     name = member.phases()[0].name
     if formula is None:
-        raise CannotSay(f"{kind_of(type(inner))} has no short formula in plain Python. Use the Python of warmdown.")
+        raise CannotSay(
+            f"{kind_of(type(inner))} has no short formula in plain Python. Use the "
+            f"Python of warmdown."
+        )
     values = {field.name: getattr(inner, field.name) for field in fields(inner)}
     text = formula(values)
     if is_last:
@@ -99,7 +116,8 @@ def _done(v: Mapping[str, Any]) -> str:
 def _simple(v: Mapping[str, Any], left: str, **usual: float) -> str:
     if any(v[name] != value for name, value in usual.items()):
         raise CannotSay(
-            f"{', '.join(usual)} other than {', '.join(map(str, usual.values()))} is longer than it is worth."
+            f"{', '.join(usual)} other than {', '.join(map(str, usual.values()))} is longer than "
+            f"it is worth."
         )
     return _way(v, left)
 
@@ -107,15 +125,23 @@ def _simple(v: Mapping[str, Any], left: str, **usual: float) -> str:
 _FORMULAS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "constant": lambda v: repr(v["value"]),
     "linear": lambda v: _way(v, f"(1 - {_done(v)})"),
-    "cosine": lambda v: _simple(v, f"(1 + math.cos(math.pi * {_done(v)})) / 2", k=1.0, exponent=1.0),
+    "cosine": lambda v: _simple(
+        v, f"(1 + math.cos(math.pi * {_done(v)})) / 2", k=1.0, exponent=1.0
+    ),
     "polynomial": lambda v: _simple(v, f"(1 - {_done(v)}) ** {v['power']!r}", k=1.0),
     "sqrt": lambda v: _way(v, f"(1 - math.sqrt({_done(v)}))"),
     "exponential": lambda v: f"{v['start']!r} * ({v['end'] / v['start']!r}) ** {_done(v)}",
     "rex": lambda v: _way(v, f"(1 - {_done(v)}) / (1 - {v['d']!r} * {_done(v)})"),
     "exponential_decay": lambda v: f"{v['start']!r} * {v['gamma']!r} ** (step / {v['every']})",
     "inverse_time": lambda v: f"{v['start']!r} / (1 + {v['rate']!r} * step / {v['every']})",
-    "inverse_sqrt": lambda v: f"{v['start']!r} * math.sqrt({v['timescale']} / ({v['timescale']} + step))",
-    "power": lambda v: f"{v['start']!r} * ({v['timescale']} / ({v['timescale']} + step)) ** {v['exponent']!r}",
+    "inverse_sqrt": lambda v: (
+        f"{v['start']!r} * math.sqrt({v['timescale']} / ({v['timescale']} + step))"
+    ),
+    "power": lambda v: (
+        f"{v['start']!r} * ({v['timescale']} / ({v['timescale']} + step)) ** {v['exponent']!r}"
+    ),
     "staircase": lambda v: f"{v['start']!r} * {v['gamma']!r} ** (step // {v['every']})",
-    "milestones": lambda v: f"{v['start']!r} * {v['gamma']!r} ** sum(step >= mark for mark in {list(v['at'])!r})",
+    "milestones": lambda v: (
+        f"{v['start']!r} * {v['gamma']!r} ** sum(step >= mark for mark in {list(v['at'])!r})"
+    ),
 }

@@ -90,7 +90,9 @@ class RunSeen:
         try:
             status = self.path.stat()
             if (status.st_dev, status.st_ino) != self._file or status.st_size < self._at:
-                self._forget((status.st_dev, status.st_ino))  # a run that went on from a checkpoint wrote it anew
+                self._forget(
+                    (status.st_dev, status.st_ino)
+                )  # a run that went on from a checkpoint wrote it anew
             self._changed = status.st_mtime
             if status.st_size == self._at:
                 return False
@@ -113,7 +115,11 @@ class RunSeen:
             array = np.asarray(points, dtype=np.float64)
             order = np.argsort(array[:, 0], kind="stable")
             steps, values = thinned(array[order, 0], array[order, 1], POINTS)
-            found.append(Curve(target, unit_of(target.split("/")[0]), np.column_stack([steps, values]).tolist()))
+            found.append(
+                Curve(
+                    target, unit_of(target.split("/")[0]), np.column_stack([steps, values]).tolist()
+                )
+            )
         return tuple(found)
 
     def planned(self, fallback: Plan | None) -> tuple[Curve, ...]:
@@ -127,10 +133,9 @@ class RunSeen:
         except (WarmdownError, ArithmeticError, ValueError):
             return ()
         return tuple(
-            Curve(line.label, line.unit, np.column_stack([line.steps, line.values]).tolist()) for line in scene.lines
+            Curve(line.label, line.unit, np.column_stack([line.steps, line.values]).tolist())
+            for line in scene.lines
         )
-
-    # -- below ---------------------------------------------------------------------------------------------------
 
     def _take(self, line: bytes) -> None:
         if not line.strip():
@@ -139,7 +144,12 @@ class RunSeen:
             if len(line) > _LONGEST_LINE:
                 raise ValueError("too long")
             row = json.loads(line)
-            self._add(int(row["step"]), str(row["target"]), float(row["value"]), str(row.get("reason", "")))
+            self._add(
+                int(row["step"]),
+                str(row["target"]),
+                float(row["value"]),
+                str(row.get("reason", "")),
+            )
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             self.unread += 1
 
@@ -156,7 +166,9 @@ class RunSeen:
             if len(points) > _HELD:
                 self._values[target] = _fewer(points)
         if reason:
-            self.happenings = [*self.happenings, Happening(step, target, reason)][-_MOST_HAPPENINGS:]
+            self.happenings = [*self.happenings, Happening(step, target, reason)][
+                -_MOST_HAPPENINGS:
+            ]
 
     def _forget(self, file: tuple[int, int]) -> None:
         self._file, self._at, self._rest = file, 0, b""

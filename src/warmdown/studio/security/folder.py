@@ -76,18 +76,26 @@ class Folder:
     def names(self) -> list[str]:
         """Return the names of its plan files: regular files, no links."""
         with os.scandir(self._descriptor) as entries:
-            found = [e.name for e in entries if _is_plan(e.name) and e.is_file(follow_symlinks=False)]
+            found = [
+                e.name for e in entries if _is_plan(e.name) and e.is_file(follow_symlinks=False)
+            ]
         return sorted(found, key=str.lower)[:_MOST_FILES]
 
     def read(self, name: str) -> Opened:
         """Read a file.
 
         Raises:
-            SpecError: The name is no plan file of this folder, or the file is a link, too large, or no text.
+            SpecError: The name is no plan file of this folder, or the file is a link, too large, or
+                no text.
         """
         content = self._bytes(_checked(name))
         if content is None:
-            raise SpecError([f"{name}: there is no such file in {self.path.name or self.path}. Open another one."])
+            raise SpecError(
+                [
+                    f"{name}: there is no such file in {self.path.name or self.path}. "
+                    f"Open another one."
+                ]
+            )
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
@@ -111,7 +119,12 @@ class Folder:
         """
         content = text.encode("utf-8")
         if self.stamp(name) != expected:
-            raise StaleFile([f"{name}: changed on disk since it was opened here. Overwrite it, or use a new name."])
+            raise StaleFile(
+                [
+                    f"{name}: changed on disk since it was opened here. Overwrite it, or "
+                    f"use a new name."
+                ]
+            )
         fresh = f".{name}.{secrets.token_hex(8)}.tmp"
         try:
             self._write_fresh(fresh, content, self._rights(name))
@@ -144,7 +157,9 @@ class Folder:
         """Return what the file holds, or ``None`` when there is none."""
         try:
             # a pipe would wait for its writer: not blocking, it is refused below
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor
+            )
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -156,7 +171,9 @@ class Folder:
             if not stat.S_ISREG(status.st_mode):
                 raise SpecError([f"{name}: not a file. Open a file of this folder."])
             if status.st_size > LARGEST_FILE:
-                raise SpecError([f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."])
+                raise SpecError(
+                    [f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."]
+                )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(LARGEST_FILE + 1)
         finally:
@@ -164,13 +181,18 @@ class Folder:
 
 
 def _is_plan(name: str) -> bool:
-    return name.lower().endswith(_ENDINGS) and not name.startswith(".") and bool(_NAME.fullmatch(name))
+    return (
+        name.lower().endswith(_ENDINGS) and not name.startswith(".") and bool(_NAME.fullmatch(name))
+    )
 
 
 def _checked(name: str) -> str:
     if not _is_plan(name):
         raise SpecError(
-            [f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in {', '.join(_ENDINGS)}."]
+            [
+                f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
+                f"{', '.join(_ENDINGS)}."
+            ]
         )
     return name
 

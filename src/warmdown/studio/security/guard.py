@@ -48,8 +48,8 @@ class Refusal(Exception):
 class Guard:
     """Lets in who holds the token of this launch and speaks to this machine by its own name.
 
-    The token comes once in the address that the terminal shows and is then kept in a cookie; in a frame of a notebook,
-    where browsers send no cookies, it stands in the path.
+    The token comes once in the address that the terminal shows and is then kept in a cookie; in a
+    frame of a notebook, where browsers send no cookies, it stands in the path.
 
     Args:
         app: What is guarded.
@@ -58,7 +58,9 @@ class Guard:
         framed_by: Sources that may show the page in a frame, as in a Content-Security-Policy.
     """
 
-    def __init__(self, app: App, *, token: str, cookie: str = "warmdown", framed_by: str = "'none'") -> None:
+    def __init__(
+        self, app: App, *, token: str, cookie: str = "warmdown", framed_by: str = "'none'"
+    ) -> None:
         self.app = app
         self.token = token
         self.cookie = cookie
@@ -88,10 +90,18 @@ class Guard:
         _check_names(scope, headers)
         if (inside := self._through_path(scope)) is not None:
             return inside
-        if scope["type"] == "http" and scope["path"] == "/" and self._is_token(_query(scope).get("token", "")):
+        if (
+            scope["type"] == "http"
+            and scope["path"] == "/"
+            and self._is_token(_query(scope).get("token", ""))
+        ):
             return None
         if not self._is_token(_cookies(headers).get(self.cookie, "")):
-            raise Refusal(403, "This page belongs to whoever started it. Open the address that its terminal shows.")
+            raise Refusal(
+                403,
+                "This page belongs to whoever started it. Open the address that its "
+                "terminal shows.",
+            )
         return {**scope, "headers": _plain_headers(scope)}
 
     def _through_path(self, scope: Scope) -> Scope | None:
@@ -106,7 +116,11 @@ class Guard:
 
     async def _give_cookie(self, send: Send) -> None:
         cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Lax; Path=/"
-        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"referrer-policy", b"no-referrer")]
+        headers = [
+            (b"location", b"/"),
+            (b"set-cookie", cookie.encode()),
+            (b"referrer-policy", b"no-referrer"),
+        ]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
@@ -114,7 +128,9 @@ class Guard:
         """Hand a request on, in bounded time, and give the answer its headers."""
         outgoing = _Outgoing(send, self.framed_by)
         try:
-            await asyncio.wait_for(self.app(scope, _bounded(receive), outgoing), timeout=_LONGEST_REQUEST)
+            await asyncio.wait_for(
+                self.app(scope, _bounded(receive), outgoing), timeout=_LONGEST_REQUEST
+            )
         except TimeoutError:
             if not outgoing.has_begun:
                 await _refuse(scope, send, Refusal(503, "This took too long. Reload the page."))
@@ -147,7 +163,9 @@ class _Outgoing:
     async def _send_page(self, start: Message) -> None:
         nonce = secrets.token_urlsafe(16)
         body = self.body.replace(b"<script", b'<script nonce="%s"' % nonce.encode())
-        kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
+        kept = [
+            (name, value) for name, value in start["headers"] if name.lower() != b"content-length"
+        ]
         headers = [
             *kept,
             *_headers_for_all(),
@@ -161,8 +179,9 @@ class _Outgoing:
 def policy(nonce: str, framed_by: str) -> str:
     """Return the Content-Security-Policy of the page.
 
-    The framework compiles its templates in the browser, which takes ``unsafe-eval``, and styles elements in place,
-    which takes ``unsafe-inline`` for styles. Scripts written into the page run only with the nonce.
+    The framework compiles its templates in the browser, which takes ``unsafe-eval``, and styles
+    elements in place, which takes ``unsafe-inline`` for styles. Scripts written into the page run
+    only with the nonce.
     """
     rules: Mapping[str, str] = {
         "default-src": "'none'",
@@ -176,9 +195,6 @@ def policy(nonce: str, framed_by: str) -> str:
         "frame-ancestors": framed_by,
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
-
-
-# -- what comes in -----------------------------------------------------------------------------------------------
 
 
 def _check_address(scope: Scope) -> None:
@@ -195,7 +211,9 @@ def _check_names(scope: Scope, headers: Mapping[str, list[str]]) -> None:
     """Refuse who came by another name than this machine's, or from another page."""
     hosts, origins = headers.get("host", []), headers.get("origin", [])
     if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0].lower()):
-        raise Refusal(403, "This page answers only on this machine, by the name 127.0.0.1 or localhost.")
+        raise Refusal(
+            403, "This page answers only on this machine, by the name 127.0.0.1 or localhost."
+        )
     if not origins and scope["type"] == "http":
         return
     if origins != [f"http://{hosts[0]}"]:
@@ -210,7 +228,11 @@ def _headers(scope: Scope) -> dict[str, list[str]]:
 
 
 def _plain_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_KEPT_FROM_THE_FRAMEWORK)]
+    return [
+        (name, value)
+        for name, value in scope["headers"]
+        if not name.lower().startswith(_KEPT_FROM_THE_FRAMEWORK)
+    ]
 
 
 def _query(scope: Scope) -> dict[str, str]:
@@ -239,11 +261,11 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-# -- what goes out -----------------------------------------------------------------------------------------------
-
-
 def _is_html(start: Message) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in start["headers"])
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/html")
+        for name, value in start["headers"]
+    )
 
 
 def _headers_for_all() -> list[tuple[bytes, bytes]]:

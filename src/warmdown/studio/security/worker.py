@@ -60,12 +60,23 @@ class Worker:
                 return await asyncio.wait_for(_asked(process, question), seconds)
             except TimeoutError:
                 await self._end()
-                raise Ended(f"it took longer than {seconds:g} seconds, so it was ended. Give a shorter run.") from None
-            except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+                raise Ended(
+                    f"it took longer than {seconds:g} seconds, so it was ended. Give a shorter run."
+                ) from None
+            except (
+                ConnectionError,
+                asyncio.IncompleteReadError,
+                asyncio.LimitOverrunError,
+                ValueError,
+            ):
                 code = await self._wait_for_end()
-                raise Ended(f"it ended its process ({_told(code)}). It may need too much memory.") from None
+                raise Ended(
+                    f"it ended its process ({_told(code)}). It may need too much memory."
+                ) from None
             except asyncio.CancelledError:
-                await self._end()  # an answer that nobody waits for must not be taken for the next one
+                await (
+                    self._end()
+                )  # an answer that nobody waits for must not be taken for the next one
                 raise
 
     async def close(self) -> None:

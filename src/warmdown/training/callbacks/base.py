@@ -21,8 +21,9 @@ class StopTrainingError(Exception):
 class TrainerCallback:
     """Looks on while a trainer works, and may stop it; override the hooks that matter.
 
-    A hook that is not overridden costs nothing. A callback that keeps something over the run gives it a
-    ``state_dict`` and ``load_state_dict`` (plain data and tensors): it is then part of every checkpoint.
+    A hook that is not overridden costs nothing. A callback that keeps something over the run gives
+    it a ``state_dict`` and ``load_state_dict`` (plain data and tensors): it is then part of every
+    checkpoint.
 
     Example:
         >>> from warmdown.training import TrainerCallback
@@ -50,7 +51,9 @@ class TrainerCallback:
     def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """A batch is about to be used."""
 
-    def on_train_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
         """A batch was used; ``step`` is its number in the epoch, from 1."""
 
     def on_train_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -65,7 +68,9 @@ class TrainerCallback:
     def on_eval_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """A batch of an evaluation is about to be used."""
 
-    def on_eval_step_end(self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+    def on_eval_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
         """A batch of an evaluation was used."""
 
     def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -118,7 +123,9 @@ class CallbackHandler:
         """
         added = callback() if isinstance(callback, type) else callback
         if any(added is known for known in self.callbacks):
-            raise TrainingError(f"Trainer(callbacks=…): this {type(added).__name__} is there twice. Leave one out.")
+            raise TrainingError(
+                f"Trainer(callbacks=…): this {type(added).__name__} is there twice. Leave one out."
+            )
         self.callbacks.append(added)
         self._hooks.clear()
 
@@ -130,7 +137,9 @@ class CallbackHandler:
         """Return the hooks that do something at ``event``; an event may be one of your own."""
         if event not in self._hooks:
             self._hooks[event] = tuple(
-                getattr(callback, event) for callback in self.callbacks if _is_overridden(callback, event)
+                getattr(callback, event)
+                for callback in self.callbacks
+                if _is_overridden(callback, event)
             )
         return self._hooks[event]
 
@@ -167,4 +176,6 @@ def _whose(failure: Exception, hook: Any, event: str) -> Exception:
 
 def _is_overridden(callback: TrainerCallback, event: str) -> bool:
     theirs = getattr(callback, event, None)
-    return theirs is not None and getattr(theirs, "__func__", theirs) is not getattr(TrainerCallback, event, None)
+    return theirs is not None and getattr(theirs, "__func__", theirs) is not getattr(
+        TrainerCallback, event, None
+    )

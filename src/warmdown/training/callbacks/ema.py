@@ -30,8 +30,10 @@ class ModelEmaCallback(TrainerCallback):
 
     Args:
         decay: How slowly it follows, in [0, 1).
-        evaluate_during_training: Whether the average is evaluated after each epoch, as ``ema_model_eval_loss_epoch``.
-        save_path: Where the average's weights are written when they are the best so far, or ``None``.
+        evaluate_during_training: Whether the average is evaluated after each epoch, as
+            ``ema_model_eval_loss_epoch``.
+        save_path: Where the average's weights are written when they are the best so far, or
+            ``None``.
         watch_metric: What says which average is the best.
         greater_is_better: Whether it should grow.
     """
@@ -45,7 +47,10 @@ class ModelEmaCallback(TrainerCallback):
         greater_is_better: bool = False,
     ) -> None:
         if not 0.0 <= decay < 1.0:
-            raise TrainingError(f"ModelEmaCallback(decay={decay}): it lies between 0 and 1; 0.99 to 0.9999 is usual.")
+            raise TrainingError(
+                f"ModelEmaCallback(decay={decay}): it lies between 0 and 1; 0.99 "
+                f"to 0.9999 is usual."
+            )
         self.decay, self.evaluates = decay, evaluate_during_training
         self.path = None if save_path is None else Path(save_path)
         self.metric, self.sign, self.best = watch_metric, 1.0 if greater_is_better else -1.0, -inf
@@ -58,7 +63,9 @@ class ModelEmaCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Begin with the weights as they are, or with the average of the checkpoint."""
-        self.model = deepcopy(trainer.get_model(keep_torch_compile=False)).eval().requires_grad_(False)
+        self.model = (
+            deepcopy(trainer.get_model(keep_torch_compile=False)).eval().requires_grad_(False)
+        )
         if self._waiting is not None:
             self.model.load_state_dict(self._waiting)
             self._waiting = None
@@ -74,9 +81,16 @@ class ModelEmaCallback(TrainerCallback):
         for held, now in zip(self.model.buffers(), model.buffers(), strict=True):
             held.copy_(now)
 
-    def on_eval_epoch_end(self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any) -> None:
+    def on_eval_epoch_end(
+        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+    ) -> None:
         """Evaluate the average too."""
-        if self.model is None or not self.evaluates or is_intermediate or trainer.run_history.metric_name_prefix:
+        if (
+            self.model is None
+            or not self.evaluates
+            or is_intermediate
+            or trainer.run_history.metric_name_prefix
+        ):
             return
         own, trainer.model = trainer.model, self.model
         trainer.run_history.set_metric_name_prefix("ema_model_")

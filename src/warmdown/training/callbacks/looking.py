@@ -52,7 +52,10 @@ class Stretch:
             self._events, self._here = scheduler.events, Phase("", 0, 0)
             self._phases = scheduler.phases
         if not _holds(self._here, update):
-            self._here = next((phase for phase in self._phases if _holds(phase, update)), Phase("held", update, None))
+            self._here = next(
+                (phase for phase in self._phases if _holds(phase, update)),
+                Phase("held", update, None),
+            )
         return self._here.name
 
 

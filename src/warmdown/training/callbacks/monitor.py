@@ -26,8 +26,8 @@ _LOSSES_WAITING = 50
 class RecordCallback(TrainerCallback):
     """Writes down what every update used and what came out: rates, phase, loss, metrics, throughput.
 
-    The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same file; rows that lie
-    after the checkpoint are forgotten.
+    The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same
+    file; rows that lie after the checkpoint are forgotten.
 
     Args:
         path: A ``.jsonl`` file, or ``None`` to keep the record in memory.
@@ -56,7 +56,9 @@ class RecordCallback(TrainerCallback):
         else:
             self.record.rewind(trainer.progress.updates)
         self._stretch = Stretch()
-        self._phase = next((row.reason for row in reversed(self.record.rows) if row.target == "phase"), "")
+        self._phase = next(
+            (row.reason for row in reversed(self.record.rows) if row.target == "phase"), ""
+        )
         self._losses: list[tuple[int, float | torch.Tensor]] = []
         self._speed = Speed(trainer)
         self._told = {name: len(values) for name, values in metrics_of(trainer).items()}
@@ -149,9 +151,19 @@ class TrackerCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Start the trackers; TensorBoard forgets what lies after the update that the run goes on from."""
-        told = {"tensorboard": {"purge_step": trainer.progress.updates}} if trainer.progress.updates else {}
-        settings = {name: value for name, value in self.config.items() if isinstance(value, int | float | str | bool)}
-        trainer._accelerator.init_trackers(self.project_name, config=settings, init_kwargs={**told, **self.init_kwargs})
+        told = (
+            {"tensorboard": {"purge_step": trainer.progress.updates}}
+            if trainer.progress.updates
+            else {}
+        )
+        settings = {
+            name: value
+            for name, value in self.config.items()
+            if isinstance(value, int | float | str | bool)
+        }
+        trainer._accelerator.init_trackers(
+            self.project_name, config=settings, init_kwargs={**told, **self.init_kwargs}
+        )
         self._stretch, self._speed, self._phase = Stretch(), Speed(trainer), ""
 
     def on_train_step_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -166,17 +178,22 @@ class TrackerCallback(TrainerCallback):
             self._phase = phase
             trainer._accelerator.log({"phase": phase}, step=update)
         if update % self.every == 0:
-            trainer._accelerator.log({**self._used, "loss": float(trainer.window_loss)}, step=update)
+            trainer._accelerator.log(
+                {**self._used, "loss": float(trainer.window_loss)}, step=update
+            )
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Send the metrics of the epoch, and how fast it was."""
         speed = self._speed.since(trainer)
         told = {"samples_per_second": speed} if speed is not None else {}
-        trainer._accelerator.log({**latest_metrics(trainer), **told}, step=trainer.progress.updates - 1)
+        trainer._accelerator.log(
+            {**latest_metrics(trainer), **told}, step=trainer.progress.updates - 1
+        )
 
     def on_run_left(self, trainer: Trainer, **kwargs: Any) -> None:
         """Let the trackers finish, however the run ended."""
-        # not accelerate's end_training: it takes the process group away, and checkpoints are still to be written
+        # not accelerate's end_training: it takes the process group away, and checkpoints are still
+        # to be written
         for tracker in trainer._accelerator.trackers:
             tracker.finish()
         trainer._accelerator.trackers = []

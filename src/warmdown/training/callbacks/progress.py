@@ -69,7 +69,11 @@ class PrintProgressCallback(TrainerCallback):
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Say how long the run is."""
         config = trainer.run_config
-        total = "updates until it is stopped" if config.total_updates is None else f"{config.total_updates} updates"
+        total = (
+            "updates until it is stopped"
+            if config.total_updates is None
+            else f"{config.total_updates} updates"
+        )
         processes = f" on {config.num_processes} processes" if config.is_distributed else ""
         trainer.print(f"Training: {total} in {config.num_epochs} epochs{processes}.")
 
@@ -82,7 +86,8 @@ class LogMetricsCallback(TrainerCallback):
     """Prints the metrics of each epoch on one line.
 
     Args:
-        at_most: About how many lines a run prints, or ``None``: one for every epoch. The last is always told.
+        at_most: About how many lines a run prints, or ``None``: one for every epoch. The last is
+            always told.
     """
 
     def __init__(self, at_most: int | None = None) -> None:
@@ -96,7 +101,9 @@ class LogMetricsCallback(TrainerCallback):
 
     def log_metrics(self, trainer: Trainer, metrics: dict[str, float]) -> None:
         """Print; override it to send metrics elsewhere."""
-        told = "  ".join(f"{name.removesuffix('_epoch')} {value:.4g}" for name, value in metrics.items())
+        told = "  ".join(
+            f"{name.removesuffix('_epoch')} {value:.4g}" for name, value in metrics.items()
+        )
         epoch, epochs = trainer.run_history.current_epoch, trainer.run_config.num_epochs
         trainer.print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {told}")
 
@@ -118,7 +125,13 @@ def _says(trainer: Trainer) -> str:
 
 def _rich_bar() -> Any:
     try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
     except ImportError:
         raise MissingExtra("ProgressBarCallback", "rich", "train") from None
     return Progress(

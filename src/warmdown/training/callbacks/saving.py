@@ -27,7 +27,8 @@ _FIRST_LINE = "# The plan of the run beside it, every length measured. Each run 
 class SaveTrainingStateCallback(TrainerCallback):
     """Keeps checkpoints in a folder, so that the run can be gone on with bit for bit.
 
-    While it is there, SIGTERM and Ctrl-C save a checkpoint and end the run, and so does a callback that fails.
+    While it is there, SIGTERM and Ctrl-C save a checkpoint and end the run, and so does a callback
+    that fails.
 
     Args:
         save_dir: The folder; give each run one of its own.
@@ -45,11 +46,20 @@ class SaveTrainingStateCallback(TrainerCallback):
         save_at_end: bool = True,
         max_checkpoints: int | None = None,
     ) -> None:
-        for name, every in (("save_every_n_epochs", save_every_n_epochs), ("save_every_n_steps", save_every_n_steps)):
+        for name, every in (
+            ("save_every_n_epochs", save_every_n_epochs),
+            ("save_every_n_steps", save_every_n_steps),
+        ):
             if every is not None and every < 1:
-                raise TrainingError(f"SaveTrainingStateCallback({name}={every}): at least 1, or None.")
+                raise TrainingError(
+                    f"SaveTrainingStateCallback({name}={every}): at least 1, or None."
+                )
         self.checkpoints = Checkpoints(Path(save_dir), max_checkpoints)
-        self.every_epochs, self.every_updates, self.at_end = save_every_n_epochs, save_every_n_steps, save_at_end
+        self.every_epochs, self.every_updates, self.at_end = (
+            save_every_n_epochs,
+            save_every_n_steps,
+            save_at_end,
+        )
 
     def outputs(self) -> list[Output]:
         """Return the folder."""
@@ -67,7 +77,10 @@ class SaveTrainingStateCallback(TrainerCallback):
 
     def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
         """Save when it is time."""
-        if self.every_epochs is not None and trainer.run_history.current_epoch % self.every_epochs == 0:
+        if (
+            self.every_epochs is not None
+            and trainer.run_history.current_epoch % self.every_epochs == 0
+        ):
             save_numbered(trainer)
 
     def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -144,7 +157,8 @@ class SaveBestModelCallback(TrainerCallback):
 class SavePlanCallback(TrainerCallback):
     """Writes down the plan that a run follows, with the run's real numbers, so that it lies beside the record.
 
-    ``warmdown studio --watch`` draws the record against it. A file of that name that somebody else wrote is left alone.
+    ``warmdown studio --watch`` draws the record against it. A file of that name that somebody else
+    wrote is left alone.
 
     Args:
         path: The file, ``plan.yaml`` beside the record.
@@ -162,7 +176,10 @@ class SavePlanCallback(TrainerCallback):
         if not trainer.is_main or not isinstance(trainer.scheduler, Scheduler):
             return
         if not _is_ours(self.path):
-            trainer.print(f"{self.path} is another's file: the plan of this run is not written down beside it.")
+            trainer.print(
+                f"{self.path} is another's file: the plan of this run is not written "
+                f"down beside it."
+            )
             return
         from warmdown.planfile.writing import dumps, write_text
 

@@ -40,7 +40,11 @@ class EarlyStoppingCallback(TrainerCallback):
         greater_is_better: bool = False,
         reset_on_train: bool = True,
     ) -> None:
-        self.patience, self.threshold, self.metric = early_stopping_patience, early_stopping_threshold, watch_metric
+        self.patience, self.threshold, self.metric = (
+            early_stopping_patience,
+            early_stopping_threshold,
+            watch_metric,
+        )
         self.sign = 1.0 if greater_is_better else -1.0
         self.reset_on_train = reset_on_train
         self.best, self.waited = -inf, 0
@@ -49,7 +53,8 @@ class EarlyStoppingCallback(TrainerCallback):
         """Refuse a patience that would stop at once."""
         if self.patience < 1:
             raise TrainingError(
-                f"EarlyStoppingCallback(early_stopping_patience={self.patience}): at least 1 is needed."
+                f"EarlyStoppingCallback(early_stopping_patience={self.patience}): at least 1 is "
+                f"needed."
             )
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -66,7 +71,9 @@ class EarlyStoppingCallback(TrainerCallback):
         self.waited += 1
         if self.waited >= self.patience:
             best = self.sign * self.best
-            raise StopTrainingError(f"Early end: {self.metric} was best at {best:.4g}, {self.waited} epochs ago.")
+            raise StopTrainingError(
+                f"Early end: {self.metric} was best at {best:.4g}, {self.waited} epochs ago."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and how long ago it was."""
@@ -99,7 +106,8 @@ class TerminateOnNaNCallback(TrainerCallback):
     def _end_unless_finite(self, trainer: Trainer, loss: float, where: str) -> None:
         if not isfinite(loss):
             raise StopTrainingError(
-                f"The loss is {loss} at {where}. A lower peak rate, a longer warmup or gradient_clip_norm helps."
+                f"The loss is {loss} at {where}. A lower peak rate, a longer warmup or "
+                f"gradient_clip_norm helps."
             )
 
 
@@ -112,7 +120,9 @@ class LimitBatchesCallback(TrainerCallback):
 
     def __init__(self, num_batches: int) -> None:
         if num_batches < 1:
-            raise TrainingError(f"LimitBatchesCallback(num_batches={num_batches}): at least 1 is needed.")
+            raise TrainingError(
+                f"LimitBatchesCallback(num_batches={num_batches}): at least 1 is needed."
+            )
         self.num_batches = num_batches
 
     def on_run_setup(self, trainer: Trainer, **kwargs: Any) -> None:
@@ -130,10 +140,14 @@ class LimitEvalStepsCallback(TrainerCallback):
 
     def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
         if num_eval_steps < 1:
-            raise TrainingError(f"LimitEvalStepsCallback(num_eval_steps={num_eval_steps}): at least 1 is needed.")
+            raise TrainingError(
+                f"LimitEvalStepsCallback(num_eval_steps={num_eval_steps}): at least 1 is needed."
+            )
         self.num_eval_steps, self.limit_intermediate_only = num_eval_steps, limit_intermediate_only
 
-    def on_eval_epoch_start(self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any) -> None:
+    def on_eval_epoch_start(
+        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+    ) -> None:
         """Set the limit."""
         self._before = trainer._eval_limit
         if is_intermediate or not self.limit_intermediate_only:
@@ -153,7 +167,9 @@ class StepBasedEvaluationCallback(TrainerCallback):
 
     def __init__(self, eval_every_n_steps: int) -> None:
         if eval_every_n_steps < 1:
-            raise TrainingError(f"StepBasedEvaluationCallback(eval_every_n_steps={eval_every_n_steps}): at least 1.")
+            raise TrainingError(
+                f"StepBasedEvaluationCallback(eval_every_n_steps={eval_every_n_steps}): at least 1."
+            )
         self.every = eval_every_n_steps
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:

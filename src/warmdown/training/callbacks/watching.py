@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 class LRMonitorCallback(TrainerCallback):
     """Reads from the optimizer what each update uses, holds it against the plan, and draws both.
 
-    A number that is not the one that the scheduler would write there (another hand has: a second scheduler, a line of
-    a subclass) is told at once, the first time for each group; ``differences`` keeps every such update, with the
-    value that was planned. The picture shows the plan as it was given, so that an event such as ``decay_now`` is seen
-    as the place where what was used leaves it.
+    A number that is not the one that the scheduler would write there (another hand has: a second
+    scheduler, a line of a subclass) is told at once, the first time for each group; ``differences``
+    keeps every such update, with the value that was planned. The picture shows the plan as it was
+    given, so that an event such as ``decay_now`` is seen as the place where what was used leaves
+    it.
 
     Args:
         picture: A ``.png``, ``.svg`` or ``.html`` file, drawn when the run ends, or ``None``.
         every: Updates between two looks.
-        tolerance: Largest relative difference that is none; a rate in a float32 tensor is off by 6e-8.
+        tolerance: Largest relative difference that is none; a rate in a float32 tensor is off by
+            6e-8.
 
     Example:
         >>> from warmdown.training import LRMonitorCallback
@@ -41,7 +43,9 @@ class LRMonitorCallback(TrainerCallback):
         []
     """
 
-    def __init__(self, picture: str | PathLike[str] | None = None, every: int = 1, tolerance: float = 1e-6) -> None:
+    def __init__(
+        self, picture: str | PathLike[str] | None = None, every: int = 1, tolerance: float = 1e-6
+    ) -> None:
         if every < 1:
             raise TrainingError(f"LRMonitorCallback(every={every}): at least 1 is needed.")
         self.picture = None if picture is None else Path(picture)
@@ -50,7 +54,11 @@ class LRMonitorCallback(TrainerCallback):
 
     def outputs(self) -> list[Output]:
         """Return the picture."""
-        return [] if self.picture is None else [Output(f"LRMonitorCallback('{self.picture}')", self.picture)]
+        return (
+            []
+            if self.picture is None
+            else [Output(f"LRMonitorCallback('{self.picture}')", self.picture)]
+        )
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Begin, or forget what lies after the update that the run goes on from."""
@@ -71,7 +79,9 @@ class LRMonitorCallback(TrainerCallback):
         """Tell how often they differed, and draw both."""
         if self.differences:
             steps = [row.step for row in self.differences]
-            trainer.print(f"Not as planned: {len(set(steps))} updates, from {min(steps)} to {max(steps)}.")
+            trainer.print(
+                f"Not as planned: {len(set(steps))} updates, from {min(steps)} to {max(steps)}."
+            )
         if self.picture is not None and len(self.used) and trainer.is_main:
             self._draw(trainer.scheduler, self.picture)
 
@@ -79,7 +89,8 @@ class LRMonitorCallback(TrainerCallback):
         if all(row.target != planned.target for row in self.differences):
             trainer.print(
                 f"Update {planned.step} uses {planned.target} = {number(held)}, and the plan says "
-                f"{number(planned.value)}: something else has written it. Let the plan drive it, or leave it out."
+                f"{number(planned.value)}: something else has written it. Let the plan drive it, "
+                f"or leave it out."
             )
         self.differences.append(planned)
 

@@ -36,13 +36,14 @@ class Decay(NamedTuple):
 class WSDCheckpointCallback(TrainerCallback):
     """Keeps the trunk: everything before the first decayed update of each period, and the model after the decay.
 
-    It writes ``checkpoint_<updates>_pre_decay/`` (a checkpoint as any other) and ``checkpoint_<updates>_post_decay.pt``
-    (portable weights).
+    It writes ``checkpoint_<updates>_pre_decay/`` (a checkpoint as any other) and
+    ``checkpoint_<updates>_post_decay.pt`` (portable weights).
 
-    A decay that ``decay_now`` begins is kept in the same way; stand behind the callback that calls it, in the list.
+    A decay that ``decay_now`` begins is kept in the same way; stand behind the callback that calls
+    it, in the list.
 
-    A run begins from one of them by ``initial_checkpoint``: weights and optimizer are taken over, the schedule and
-    the data begin anew. From before a decay that is WSD, from after it WSD-S.
+    A run begins from one of them by ``initial_checkpoint``: weights and optimizer are taken over,
+    the schedule and the data begin anew. From before a decay that is WSD, from after it WSD-S.
 
     Args:
         save_dir: The folder.
@@ -71,7 +72,8 @@ class WSDCheckpointCallback(TrainerCallback):
         self._look(trainer)
         if not self.decays:
             raise TrainingError(
-                "WSDCheckpointCallback: the schedule has no decay that it could save before. Give a plan such as "
+                "WSDCheckpointCallback: the schedule has no decay that it could save before. Give "
+                "a plan such as "
                 "wsd(), or leave the callback out."
             )
         if self.initial is not None and trainer.progress.updates == 0:
@@ -105,12 +107,18 @@ class WSDCheckpointCallback(TrainerCallback):
         if path.is_dir():
             saved = state.begin_from(trainer, path)
         elif path.is_file():
-            saved = load_portable(trainer, path, optimizer=True, scheduler=False).get("scheduler_state_dict")
+            saved = load_portable(trainer, path, optimizer=True, scheduler=False).get(
+                "scheduler_state_dict"
+            )
         else:
-            raise TrainingError(f"WSDCheckpointCallback(initial_checkpoint='{path}'): it is not there.")
+            raise TrainingError(
+                f"WSDCheckpointCallback(initial_checkpoint='{path}'): it is not there."
+            )
         if isinstance(trainer.scheduler, Scheduler):
             trainer.scheduler.seek(0)
-        elif saved is not None and getattr(trainer.scheduler, "is_continuation_from_checkpoint", False):
+        elif saved is not None and getattr(
+            trainer.scheduler, "is_continuation_from_checkpoint", False
+        ):
             trainer.scheduler.load_state_dict(saved)
 
 
@@ -129,4 +137,6 @@ def decays_of(scheduler: Any) -> list[Decay]:
     going_down = [phase for phase in scheduler.phases if phase.name.startswith(_DOWN)]
     ends = [total if phase.stop is None else phase.stop for phase in going_down]
     pairs = zip(going_down, ends, strict=True)
-    return [Decay(phase.start, stop) for phase, stop in pairs if stop is not None and stop > phase.start]
+    return [
+        Decay(phase.start, stop) for phase, stop in pairs if stop is not None and stop > phase.start
+    ]

@@ -23,7 +23,9 @@ def build() -> Task:
     data = load_digits()
     images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 8 - 1
     labels = torch.tensor(data.target)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))  # the same split for every seed
+    order = torch.randperm(
+        len(labels), generator=torch.Generator().manual_seed(0)
+    )  # the same split for every seed
     learn, test = order[_TEST:], order[:_TEST]
     return Task(
         model=_network(),

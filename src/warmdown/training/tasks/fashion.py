@@ -44,8 +44,12 @@ def _pairs(part: str) -> TensorDataset:
     images = _numbers(f"{part}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
     labels = _numbers(f"{part}-labels-idx1-ubyte.gz", header=8)
     if len(images) != len(labels):
-        raise TrainingError(f"task('fashion'): {len(images)} pictures and {len(labels)} labels. Install it again.")
-    scaled = (torch.from_numpy(images.astype(np.float32)) / 255 - 0.286) / 0.353  # mean and deviation of the set
+        raise TrainingError(
+            f"task('fashion'): {len(images)} pictures and {len(labels)} labels. Install it again."
+        )
+    scaled = (
+        torch.from_numpy(images.astype(np.float32)) / 255 - 0.286
+    ) / 0.353  # mean and deviation of the set
     return TensorDataset(scaled, torch.from_numpy(labels.astype(np.int64)))
 
 
@@ -55,11 +59,14 @@ def _numbers(name: str, header: int) -> np.ndarray[tuple[int], np.dtype[np.uint8
         return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=header)
     except FileNotFoundError:
         raise TrainingError(
-            f"task('fashion'): {file} is not there. On Debian: apt-get install dataset-fashion-mnist; elsewhere, set "
+            f"task('fashion'): {file} is not there. On Debian: apt-get install "
+            f"dataset-fashion-mnist; elsewhere, set "
             "WARMDOWN_FASHION_MNIST to the folder with the four .gz files."
         ) from None
     except (OSError, EOFError, ValueError) as error:
-        raise TrainingError(f"task('fashion'): {file} cannot be read: {error}. Install it again.") from None
+        raise TrainingError(
+            f"task('fashion'): {file} cannot be read: {error}. Install it again."
+        ) from None
 
 
 def _network() -> nn.Module:

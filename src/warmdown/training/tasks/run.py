@@ -82,9 +82,10 @@ def run_task(
 
     Args:
         name: The task, as for :func:`task_of`.
-        plan: What is scheduled, as for :meth:`Trainer.train`; ``None`` is a constant rate. The ``lr``, ``epochs`` and
-            ``total_steps`` of its run count where nothing else is said.
-        out: Folder for record, plan, checkpoints, events and result, or ``None``: nothing is written.
+        plan: What is scheduled, as for :meth:`Trainer.train`; ``None`` is a constant rate. The
+            ``lr``, ``epochs`` and ``total_steps`` of its run count where nothing else is said.
+        out: Folder for record, plan, checkpoints, events and result, or ``None``: nothing is
+            written.
         seed: Seed of weights, order and everything else that is random.
         epochs: Passes over the data.
         max_steps: Updates to make.
@@ -92,7 +93,8 @@ def run_task(
         batch_size: Samples in a batch of one process.
         accumulate: Batches of one process that make an update.
         resume: Whether to go on from the newest good checkpoint in ``out``, where there is one.
-        checkpoint_every: Updates between two checkpoints; the end is always saved when there is a folder.
+        checkpoint_every: Updates between two checkpoints; the end is always saved when there is a
+            folder.
         keep: How many checkpoints are kept.
         track: Trackers by accelerate's names.
         on_change: What happens when the checkpoint was made under another plan.
@@ -106,12 +108,19 @@ def run_task(
     trainer = TaskTrainer(
         task,
         lr=next(rate for rate in (lr, told.lr, task.lr) if rate is not None),
-        callbacks=[TerminateOnNaNCallback(), recorder, *_writers(folder, checkpoint_every, keep, track), *callbacks],
+        callbacks=[
+            TerminateOnNaNCallback(),
+            recorder,
+            *_writers(folder, checkpoint_every, keep, track),
+            *callbacks,
+        ],
         seed=seed,
         log_with=list(track) or None,
         logging_dir=folder,
     )
-    seed_everything(mixed(seed, trainer._accelerator.process_index))  # dropout differs between processes
+    seed_everything(
+        mixed(seed, trainer._accelerator.process_index)
+    )  # dropout differs between processes
     began = perf_counter()
     trainer.train(
         task.train,
@@ -126,7 +135,10 @@ def run_task(
     )
     outcome = _outcome(trainer, recorder.record, perf_counter() - began)
     if folder is not None and trainer.is_main:
-        write_whole(folder / "result.json", json.dumps({"task": name, "seed": seed, **outcome.to_dict()}, indent=1))
+        write_whole(
+            folder / "result.json",
+            json.dumps({"task": name, "seed": seed, **outcome.to_dict()}, indent=1),
+        )
     return outcome
 
 
@@ -154,7 +166,9 @@ class TaskTrainer(Trainer):
         """Return loss and outputs, and note the task's metrics."""
         output = super().calculate_eval_batch_loss(batch)
         for name, metric in self.task.metrics.items():
-            self._metrics[name].update(metric(output["model_outputs"], batch[1]), output["batch_size"])
+            self._metrics[name].update(
+                metric(output["model_outputs"], batch[1]), output["batch_size"]
+            )
         return output
 
     def eval_epoch_end(self) -> None:
@@ -179,7 +193,9 @@ class _RunFolder(TrainerCallback):
         return [Output(f"run_task(out='{self.folder}')", self.folder, is_folder=True)]
 
 
-def _writers(folder: Path | None, every: int | None, keep: int | None, track: Sequence[str]) -> list[TrainerCallback]:
+def _writers(
+    folder: Path | None, every: int | None, keep: int | None, track: Sequence[str]
+) -> list[TrainerCallback]:
     writers: list[TrainerCallback] = []
     if track:
         writers.append(TrackerCallback("events"))
@@ -187,7 +203,9 @@ def _writers(folder: Path | None, every: int | None, keep: int | None, track: Se
         writers += [
             _RunFolder(folder),
             SavePlanCallback(folder / "plan.yaml"),
-            SaveTrainingStateCallback(folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep),
+            SaveTrainingStateCallback(
+                folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep
+            ),
         ]
     return writers
 
@@ -204,7 +222,10 @@ def _newest(folder: Path | None) -> Path | None:
 def _outcome(trainer: Trainer, record: Record, seconds: float) -> Outcome:
     history = trainer.run_history
     return Outcome(
-        metrics={name.removesuffix("_epoch"): history.get_latest_metric(name) for name in history.get_metric_names()},
+        metrics={
+            name.removesuffix("_epoch"): history.get_latest_metric(name)
+            for name in history.get_metric_names()
+        },
         digest=digest_of_weights(trainer.get_model(keep_torch_compile=False)),
         updates=trainer.progress.updates,
         seconds=seconds,

@@ -63,8 +63,9 @@ def task_of(name: str) -> Task:
     """Build a task; random numbers are those of the caller.
 
     Args:
-        name: ``digits``, ``fashion``, ``text``, or ``module:function`` of your own. The function returns a
-            :class:`Task`, or ``(model, loss, train)`` or ``(model, loss, (train, test))``.
+        name: ``digits``, ``fashion``, ``text``, or ``module:function`` of your own. The function
+            returns a :class:`Task`, or ``(model, loss, train)`` or ``(model, loss, (train,
+            test))``.
 
     Raises:
         TrainingError: There is no such task, or the function returns something else.
@@ -74,7 +75,8 @@ def task_of(name: str) -> Task:
         return built
     if not isinstance(built, tuple) or len(built) != 3:
         raise TrainingError(
-            f"task({name!r}): returned {type(built).__name__}. A task returns warmdown.training.Task(…), or a tuple "
+            f"task({name!r}): returned {type(built).__name__}. A task returns "
+            f"warmdown.training.Task(…), or a tuple "
             "(model, loss, train) or (model, loss, (train, test))."
         )
     model, loss, data = built
@@ -86,7 +88,9 @@ def _function(name: str) -> Callable[[], Any]:
     path = TASKS.get(name, name)
     module, colon, function = path.partition(":")
     if not colon or not function:
-        raise TrainingError(f"task({name!r}): no such task. {nearest(name, TASKS)} Your own is 'module:function'.")
+        raise TrainingError(
+            f"task({name!r}): no such task. {nearest(name, TASKS)} Your own is 'module:function'."
+        )
     try:
         found: Callable[[], Any] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
@@ -96,5 +100,7 @@ def _function(name: str) -> Callable[[], Any]:
             f"task({name!r}): there is no module {module!r}. Run it from the folder it lies in."
         ) from None
     except AttributeError:
-        raise TrainingError(f"task({name!r}): {module} has no {function!r}. Name a function that is there.") from None
+        raise TrainingError(
+            f"task({name!r}): {module} has no {function!r}. Name a function that is there."
+        ) from None
     return found

@@ -30,7 +30,9 @@ def build() -> Task:
         train=Passages(text[:learn]),
         test=Passages(text[learn:]),
         metrics={
-            "bits_per_byte": lambda outputs, bytes_: next_byte_loss(outputs, bytes_) / torch.log(torch.tensor(2.0))
+            "bits_per_byte": lambda outputs, bytes_: (
+                next_byte_loss(outputs, bytes_) / torch.log(torch.tensor(2.0))
+            )
         },
         optimizer=lambda model, lr: torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01),
         lr=3e-3,
@@ -43,7 +45,8 @@ def build() -> Task:
 def documentation() -> bytes:
     """Return the text: 0.5 MB that Python brings along, or the file or folder that ``WARMDOWN_TEXT`` names.
 
-    Debian's ``python3.11-doc`` puts the whole documentation, 10 MB, into ``/usr/share/doc/python3.11/html/_sources``.
+    Debian's ``python3.11-doc`` puts the whole documentation, 10 MB, into
+    ``/usr/share/doc/python3.11/html/_sources``.
 
     Raises:
         TrainingError: ``WARMDOWN_TEXT`` names nothing that can be read.
@@ -57,10 +60,13 @@ def documentation() -> bytes:
         text = b"\n".join(file.read_bytes() for file in files)
     except OSError as error:
         raise TrainingError(
-            f"task('text'): WARMDOWN_TEXT={named!r} cannot be read: {error.strerror}. Name a file, or a folder of .txt."
+            f"task('text'): WARMDOWN_TEXT={named!r} cannot be read: {error.strerror}. Name a file, "
+            f"or a folder of .txt."
         ) from None
     if len(text) < 100 * CONTEXT:
-        raise TrainingError(f"task('text'): WARMDOWN_TEXT={named!r} holds {len(text)} bytes. Name more text.")
+        raise TrainingError(
+            f"task('text'): WARMDOWN_TEXT={named!r} holds {len(text)} bytes. Name more text."
+        )
     return text
 
 
@@ -86,7 +92,9 @@ class Passages(Dataset[Any]):
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         start = item * self.context
-        return self.bytes[start : start + self.context], self.bytes[start + 1 : start + self.context + 1]
+        return self.bytes[start : start + self.context], self.bytes[
+            start + 1 : start + self.context + 1
+        ]
 
 
 class ByteModel(nn.Module):
@@ -99,7 +107,9 @@ class ByteModel(nn.Module):
         context: Most bytes at once.
     """
 
-    def __init__(self, width: int = 32, layers: int = 2, heads: int = 2, context: int = CONTEXT) -> None:
+    def __init__(
+        self, width: int = 32, layers: int = 2, heads: int = 2, context: int = CONTEXT
+    ) -> None:
         super().__init__()
         self.bytes = nn.Embedding(256, width)
         self.places = nn.Embedding(context, width)
@@ -108,7 +118,11 @@ class ByteModel(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.guess = nn.Linear(width, 256)
-        self.register_buffer("hidden", torch.triu(torch.ones(context, context, dtype=torch.bool), 1), persistent=False)
+        self.register_buffer(
+            "hidden",
+            torch.triu(torch.ones(context, context, dtype=torch.bool), 1),
+            persistent=False,
+        )
 
     def forward(self, bytes_: torch.Tensor) -> torch.Tensor:
         """Return the scores of every next byte."""

@@ -20,7 +20,9 @@ from warmdown.studio.page.state import Studio
 Pick = Callable[[Piece], None]
 
 _CLASS = "Class of another library"
-_CLASS_WHY = "torch, transformers, timm, or your own: type its path, and its parameters become fields."
+_CLASS_WHY = (
+    "torch, transformers, timm, or your own: type its path, and its parameters become fields."
+)
 
 
 def start(studio: Studio, pick: Pick) -> None:
@@ -28,7 +30,8 @@ def start(studio: Studio, pick: Pick) -> None:
     with tag("section", classes="card start", aria_labelledby="head-start"):
         heading(2, "Start with your situation").props["id"] = "head-start"
         paragraph(
-            "Each is a whole plan to change as you like: a schedule, how long the run is, and the reason. "
+            "Each is a whole plan to change as you like: a schedule, how long the run is, and the "
+            "reason. "
             "Or choose a single schedule below, or name any class.",
             "quiet intro",
         )
@@ -62,7 +65,11 @@ class Chooser:
             self.dialog.close()
             pick(piece)
 
-        with studio.client, ui.dialog().props("maximized") as self.dialog, ui.card().classes("chooser"):
+        with (
+            studio.client,
+            ui.dialog().props("maximized") as self.dialog,
+            ui.card().classes("chooser"),
+        ):
             self.dialog.props["aria-label"] = title
             with tag("div", classes="line head"):
                 heading(2, title, "grow")
@@ -83,9 +90,13 @@ class Shelf:
     def __init__(self, pick: Pick) -> None:
         self.pick = pick
         search = ui.input(
-            "Search", placeholder="cosine, warmup, wsd …", on_change=lambda event: self._show(event.value or "")
+            "Search",
+            placeholder="cosine, warmup, wsd …",
+            on_change=lambda event: self._show(event.value or ""),
         )
-        search.props("outlined dense stack-label clearable type=search autocomplete=off").style("max-width: 420px")
+        search.props("outlined dense stack-label clearable type=search autocomplete=off").style(
+            "max-width: 420px"
+        )
         marked(search, "search")
         self.found = tag("div", classes="only-read", role="status")
         self.list = tag("div")
@@ -100,7 +111,9 @@ class Shelf:
             self._shelf("Shapes", [entry for entry in hits if not entry.shape.is_recipe])
             if not hits:
                 paragraph(
-                    f"No schedule of ours is called “{words[:60]}”. Other libraries' classes go by their path.", "quiet"
+                    f"No schedule of ours is called “{words[:60]}”. Other libraries' classes go by "
+                    f"their path.",
+                    "quiet",
                 )
         self.found._text = f"{len(hits)} found"
         self.found.update()

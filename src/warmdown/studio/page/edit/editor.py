@@ -18,9 +18,16 @@ from warmdown.studio.page.edit.run import GroupRows, RunFields
 from warmdown.studio.page.parts import card, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
 
-_FIELDS = {"lr": "learning rate", "weight_decay": "weight decay", "momentum": "momentum", "betas[1]": "second beta"}
+_FIELDS = {
+    "lr": "learning rate",
+    "weight_decay": "weight decay",
+    "momentum": "momentum",
+    "betas[1]": "second beta",
+}
 _STARTS = {
-    "weight_decay": Track("weight_decay", meaning="set", phases=(Piece("constant", (("value", "0.05"),)),)),
+    "weight_decay": Track(
+        "weight_decay", meaning="set", phases=(Piece("constant", (("value", "0.05"),)),)
+    ),
     "momentum": Track("momentum", meaning="set", phases=(Piece("constant", (("value", "0.9"),)),)),
     "betas[1]": Track("betas[1]", meaning="set", phases=(Piece("constant", (("value", "0.95"),)),)),
     "lr": Track("lr", groups="head", phases=(Piece("cosine"),)),
@@ -78,7 +85,11 @@ class Editor:
     def _tracks(self) -> None:
         """Build a row of tabs, one for each number that is driven."""
         studio = self.studio
-        with ui.tabs().props("dense align=left narrow-indicator").style("margin-bottom: 12px") as tabs:
+        with (
+            ui.tabs()
+            .props("dense align=left narrow-indicator")
+            .style("margin-bottom: 12px") as tabs
+        ):
             for number, track in enumerate(studio.draft.tracks):
                 label = _FIELDS.get(track.field, track.field.replace("_", " "))
                 groups = "" if track.groups == EVERY else f" · {track.groups}"
@@ -93,7 +104,8 @@ class Editor:
             if track.meaning == "scale":
                 self.inputs.text(
                     f"{key}.warmup", "Warmup on top", track.warmup, placeholder="none",
-                    help="A straight way up to the schedule's begin: updates, or 5%. Leave it empty for none.",
+                    help="A straight way up to the schedule's begin: updates, or 5%. Leave it "
+                         "empty for none.",
                 )  # fmt: skip
             if is_usual:
                 self.inputs.text(
@@ -103,7 +115,10 @@ class Editor:
                 return
             self.inputs.choice(f"{key}.meaning", "The number", track.meaning, _MEANINGS)
             self.inputs.text(
-                f"{key}.groups", "For groups", track.groups, help="* for all, a name, or a pattern such as decoder.*"
+                f"{key}.groups",
+                "For groups",
+                track.groups,
+                help="* for all, a name, or a pattern such as decoder.*",
             )
         self.inputs.by_key[f"{key}.meaning"].on_value_change(lambda: self.studio.refresh())
 
@@ -127,7 +142,9 @@ class Editor:
         studio = self.studio
         track = _STARTS[field]
         if field == "lr":
-            track = replace(track, groups=next((g.name for g in studio.draft.groups if g.name), "head"))
+            track = replace(
+                track, groups=next((g.name for g in studio.draft.groups if g.name), "head")
+            )
         changed = add_track(studio.draft, track)
         studio.track, studio.open_phase = changed.tracks.index(track), 0
         studio.change(changed)

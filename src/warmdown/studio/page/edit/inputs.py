@@ -46,23 +46,36 @@ class Inputs:
             del self.by_key[key]
             self._shown.pop(key, None)
         self._hints = {
-            element.id: self._hints[element.id] for element in self.by_key.values() if element.id in self._hints
+            element.id: self._hints[element.id]
+            for element in self.by_key.values()
+            if element.id in self._hints
         }
 
-    def text(self, key: str, label: str, value: str, *, placeholder: str = "", help: str = "") -> ui.input:
+    def text(
+        self, key: str, label: str, value: str, *, placeholder: str = "", help: str = ""
+    ) -> ui.input:
         """Make a field for a text."""
-        element = ui.input(label, value=value, on_change=lambda event: self.studio.type(key, event.value or ""))
-        element.props("outlined dense hide-bottom-space hide-hint autocomplete=off spellcheck=false")
+        element = ui.input(
+            label, value=value, on_change=lambda event: self.studio.type(key, event.value or "")
+        )
+        element.props(
+            "outlined dense hide-bottom-space hide-hint autocomplete=off spellcheck=false"
+        )
         if placeholder:
             element.props["placeholder"] = placeholder
             element.props("stack-label")
         self._hold(key, element, help)
         return element
 
-    def choice(self, key: str, label: str, value: str, options: Any, *, help: str = "") -> ui.select:
+    def choice(
+        self, key: str, label: str, value: str, options: Any, *, help: str = ""
+    ) -> ui.select:
         """Make a field with a list to choose from."""
         element = ui.select(
-            options, label=label, value=value, on_change=lambda event: self.studio.type(key, event.value)
+            options,
+            label=label,
+            value=value,
+            on_change=lambda event: self.studio.type(key, event.value),
         )
         element.props("outlined dense hide-bottom-space hide-hint options-dense")
         self._hold(key, element, help)
@@ -84,12 +97,14 @@ class Inputs:
         run = self.studio.run
         for key, element in self.by_key.items():
             wrong, warning = self._mistake(key), self.studio.warnings.get(key, "")
-            told = resolved(str(element.value), run) if isinstance(element, ui.input) and not wrong else ""
+            told = (
+                resolved(str(element.value), run)
+                if isinstance(element, ui.input) and not wrong
+                else ""
+            )
             if self._shown.get(key, ("", "", "")) != (wrong, warning, told):
                 self._shown[key] = (wrong, warning, told)
                 self._mark(element, wrong, warning, told)
-
-    # -- below ---------------------------------------------------------------------------------------------------
 
     def _hold(self, key: str, element: Any, help: str = "") -> None:
         element.without_auto_validation()  # what is wrong is told by the plan, not by the field
@@ -130,7 +145,9 @@ class Inputs:
 
     def _typed(self, key: str, field: Field, value: str, *, is_foreign: bool) -> None:
         label = _capital(field.label if field.default is not None else f"{field.label} (required)")
-        element = self.text(key, label, value, placeholder=field.default or "", help=self._help(field))
+        element = self.text(
+            key, label, value, placeholder=field.default or "", help=self._help(field)
+        )
         if field.default is None:
             element.props["aria-required"] = "true"
         if field.kind in _WIDE:
@@ -166,7 +183,12 @@ class Inputs:
         marked(element, key)
 
     def _nested(
-        self, key: str, field: Field, value: Given | None, piece: Piece, change: Callable[[Piece], None]
+        self,
+        key: str,
+        field: Field,
+        value: Given | None,
+        piece: Piece,
+        change: Callable[[Piece], None],
     ) -> None:
         """Make the fields of a schedule inside a schedule; its kind is chosen from a list."""
         held = value if isinstance(value, Piece) else Piece("")
@@ -183,7 +205,12 @@ class Inputs:
                     self.piece(key, held, put)
 
     def _several(
-        self, key: str, field: Field, held: tuple[Piece, ...], piece: Piece, change: Callable[[Piece], None]
+        self,
+        key: str,
+        field: Field,
+        held: tuple[Piece, ...],
+        piece: Piece,
+        change: Callable[[Piece], None],
     ) -> None:
         def put_all(pieces: tuple[Piece, ...]) -> None:
             change(replace(piece, given=tuple({**dict(piece.given), field.name: pieces}.items())))
@@ -205,13 +232,15 @@ class Inputs:
                 with tag("div", classes="inner"):
                     self.piece(f"{key}[{number}]", one, put)
             more = f"Add to {field.label}"
-            ui.button(more, icon="add", on_click=lambda: put_all((*held, Piece("cosine"))), color=None).props(
-                "flat dense no-caps"
-            )
+            ui.button(
+                more, icon="add", on_click=lambda: put_all((*held, Piece("cosine"))), color=None
+            ).props("flat dense no-caps")
 
     def _kind(self, key: str, label: str, held: Piece, put: Callable[[Piece], None]) -> None:
         options = {"": "choose …"} if not held.kind else {}
-        options |= {kind: known.label for kind, known in shapes().items() if not known.drives_several}
+        options |= {
+            kind: known.label for kind, known in shapes().items() if not known.drives_several
+        }
         if held.is_foreign:
             options[held.kind] = held.path
         element = ui.select(options, label=f"{label}: shape", value=held.kind)
@@ -219,7 +248,9 @@ class Inputs:
         element.props("outlined dense options-dense hide-bottom-space").classes("grow")
         self._hold(key, element)
 
-    def _extra(self, key: str, name: str, value: str, piece: Piece, change: Callable[[Piece], None]) -> None:
+    def _extra(
+        self, key: str, name: str, value: str, piece: Piece, change: Callable[[Piece], None]
+    ) -> None:
         """Make the field of a parameter that the signature does not name, with a way to take it out."""
         with tag("div", classes="wide line"):
             self.text(key, name, value).classes("grow")

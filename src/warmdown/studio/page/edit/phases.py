@@ -17,7 +17,15 @@ from warmdown.studio.draft.pieces import Piece
 from warmdown.studio.page.asking import NEEDS_YES
 from warmdown.studio.page.edit.choose import Chooser
 from warmdown.studio.page.edit.inputs import Inputs
-from warmdown.studio.page.parts import icon_button, marked, menu_item, paragraph, plain_button, spark, tag
+from warmdown.studio.page.parts import (
+    icon_button,
+    marked,
+    menu_item,
+    paragraph,
+    plain_button,
+    spark,
+    tag,
+)
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.spans import span_text, spans
 
@@ -60,7 +68,9 @@ class Phases:
                 self._row(number, piece, len(phases))
         if len(phases) > 1:
             rows.make_sortable(
-                handle=".grip", ghost_class="ghost", on_end=lambda event: self._move(event.old_index, event.new_index)
+                handle=".grip",
+                ghost_class="ghost",
+                on_end=lambda event: self._move(event.old_index, event.new_index),
             )
         with tag("div", classes="line").style("margin-top: 10px"):
             plain_button("Add phase", self._choose_more, icon="add", mark="add-phase")
@@ -79,8 +89,6 @@ class Phases:
         for key, (_, place) in self.asked.items():
             self._ask(key, place)
 
-    # -- rows ----------------------------------------------------------------------------------------------------
-
     def _row(self, number: int, piece: Piece, count: int) -> None:
         is_open = number == self.studio.open_phase
         with tag("li", classes="phase open" if is_open else "phase"):
@@ -97,7 +105,9 @@ class Phases:
     def _title(self, number: int, piece: Piece, is_open: bool) -> None:
         name = self._name(piece)
         button = (
-            ui.button(on_click=lambda: self._toggle(number), color=None).props("flat dense no-caps").classes("title")
+            ui.button(on_click=lambda: self._toggle(number), color=None)
+            .props("flat dense no-caps")
+            .classes("title")
         )
         button.props["aria-expanded"] = "true" if is_open else "false"
         marked(button, f"phase-{number}")
@@ -111,15 +121,26 @@ class Phases:
         name = self._name(piece)
         if count > 1:
             up = icon_button(
-                "arrow_upward", f"Move {name} earlier", lambda: self._move(number, number - 1), f"up-{number}"
+                "arrow_upward",
+                f"Move {name} earlier",
+                lambda: self._move(number, number - 1),
+                f"up-{number}",
             )
             down = icon_button(
-                "arrow_downward", f"Move {name} later", lambda: self._move(number, number + 1), f"down-{number}"
+                "arrow_downward",
+                f"Move {name} later",
+                lambda: self._move(number, number + 1),
+                f"down-{number}",
             )
             up.set_enabled(number > 0)
             down.set_enabled(number + 1 < count)
-        with icon_button("more_vert", f"More for {name}", lambda: None, f"more-{number}"), ui.menu():
-            menu_item("Choose another schedule", lambda: self._choose_other(number), f"other-{number}")
+        with (
+            icon_button("more_vert", f"More for {name}", lambda: None, f"more-{number}"),
+            ui.menu(),
+        ):
+            menu_item(
+                "Choose another schedule", lambda: self._choose_other(number), f"other-{number}"
+            )
             menu_item("Duplicate", lambda: self._duplicate(number, piece), f"duplicate-{number}")
             menu_item("Remove", lambda: self._remove(number), f"remove-{number}")
 
@@ -134,9 +155,12 @@ class Phases:
         if known and known.takes_more:
             self._more_parameters(key)
         if len(self.studio.draft.tracks[self.studio.track].phases) > 1 or piece.name:
-            self.inputs.text(f"{key}.@name", "Name of the phase", piece.name, placeholder="read off its direction")
-
-    # -- classes of other libraries ------------------------------------------------------------------------------
+            self.inputs.text(
+                f"{key}.@name",
+                "Name of the phase",
+                piece.name,
+                placeholder="read off its direction",
+            )
 
     def _class(self, key: str, piece: Piece) -> None:
         element = self.inputs.text(
@@ -168,14 +192,22 @@ class Phases:
             ui.icon("gpp_maybe")
             with tag("div", classes="stack"):
                 paragraph(
-                    f"“{path[:200]}” is not of a library that warmdown knows. Looking at it imports and runs its code, "
-                    "in a process of its own, with your rights. Say yes only if you know where it comes from."
+                    f"“{path[:200]}” is not of a library that warmdown knows. Looking at it "
+                    f"imports and runs its code, "
+                    "in a process of its own, with your rights. Say yes only if you know where it "
+                    "comes from."
                 )
-                plain_button("Yes, run it", lambda: self.studio.trust(path), icon="check", mark="yes")
+                plain_button(
+                    "Yes, run it", lambda: self.studio.trust(path), icon="check", mark="yes"
+                )
 
     def _more_parameters(self, key: str) -> None:
         with tag("div", classes="line"):
-            name = ui.input("Parameter name").props("outlined dense hide-bottom-space autocomplete=off").classes("grow")
+            name = (
+                ui.input("Parameter name")
+                .props("outlined dense hide-bottom-space autocomplete=off")
+                .classes("grow")
+            )
             marked(name, "more-name")
 
             def add() -> None:
@@ -185,8 +217,6 @@ class Phases:
                     self.studio.refresh()
 
             plain_button("Add parameter", add, icon="add", mark="more-add")
-
-    # -- edits ---------------------------------------------------------------------------------------------------
 
     def _toggle(self, number: int) -> None:
         self.studio.open_phase = -1 if self.studio.open_phase == number else number
@@ -235,8 +265,6 @@ class Phases:
             self.studio.focus(f"phase-{number}")
 
         Chooser(self.studio, put, "Choose another schedule")
-
-    # -- words ---------------------------------------------------------------------------------------------------
 
     def _name(self, piece: Piece) -> str:
         if piece.is_foreign:

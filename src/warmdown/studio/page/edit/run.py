@@ -18,7 +18,12 @@ from warmdown.studio.page.state import Studio
 
 _EPOCHS = (
     ("epochs", "Epochs", "", "Passes over the data."),
-    ("batches", "Batches per epoch", "", "As one process counts them: the length of its data loader."),
+    (
+        "batches",
+        "Batches per epoch",
+        "",
+        "As one process counts them: the length of its data loader.",
+    ),
     ("accumulation", "Accumulate", "1", "Batches that make one update."),
     ("processes", "Processes", "1", "That train together; each has its own batches."),
     ("batch_size", "Batch size", "", "Samples in a batch of one process."),
@@ -48,7 +53,12 @@ class RunFields:
         run = self.studio.draft.run
         with card("Run", "run"), tag("div", classes="stack"):
             with tag("div", classes="fields"):
-                self._text("total_steps", "Updates", self._reckoned(), "Optimizer updates in the whole run.")
+                self._text(
+                    "total_steps",
+                    "Updates",
+                    self._reckoned(),
+                    "Optimizer updates in the whole run.",
+                )
                 self._text(*_EPOCHS[0])
                 self._text(*_EPOCHS[1])
                 self._text(*_EPOCHS[2])
@@ -59,7 +69,9 @@ class RunFields:
                 words = {clock: clock for clock in CLOCKS}
                 help = "What schedules are a function of."
                 self.inputs.choice("run.clock", "Clock", run.clock or "updates", words, help=help)
-            more.value = any(getattr(run, name) for name, *_ in (*_EPOCHS[3:], *_CLOCK)) or bool(run.clock)
+            more.value = any(getattr(run, name) for name, *_ in (*_EPOCHS[3:], *_CLOCK)) or bool(
+                run.clock
+            )
             with tag("p", classes="total"):
                 self.total = tag("b", "")
                 self.how = tag("span", "", "quiet small")
@@ -84,7 +96,11 @@ class RunFields:
 def _total(run: Run | None, studio: Studio) -> tuple[str, str]:
     length = run.length if run else None
     if run is None or length is None:
-        return ("", "Say how long the run is, by updates or epochs.") if studio.draft.run.is_empty else ("", "")
+        return (
+            ("", "Say how long the run is, by updates or epochs.")
+            if studio.draft.run.is_empty
+            else ("", "")
+        )
     unit = run.clock
     told = []
     if run.epochs and run.steps_per_epoch:
@@ -112,7 +128,9 @@ class GroupRows:
     def build(self) -> None:
         """Build them."""
         studio = self.studio
-        scaled = dict.fromkeys(["lr", *(t.field for t in studio.draft.tracks if t.meaning == "scale")])
+        scaled = dict.fromkeys(
+            ["lr", *(t.field for t in studio.draft.tracks if t.meaning == "scale")]
+        )
         several = len(studio.draft.groups) > 1
         with card("Groups and base values", "groups"), tag("div", classes="stack"):
             for number, group in enumerate(studio.draft.groups):
@@ -122,7 +140,9 @@ class GroupRows:
                     role="group",
                     aria_label=f"Group {number + 1}",
                 ):
-                    self.inputs.text(f"g{number}.name", "Group", group.name, placeholder="all parameters")
+                    self.inputs.text(
+                        f"g{number}.name", "Group", group.name, placeholder="all parameters"
+                    )
                     with tag("div", classes="stack"):
                         for field in scaled:
                             label = "Learning rate" if field == "lr" else field.replace("_", " ")

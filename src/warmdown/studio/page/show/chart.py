@@ -51,14 +51,19 @@ class Chart:
     def draw(self) -> None:
         """Draw the curves, and behind them those that were kept."""
         studio, look = self.studio, self.studio.look
-        layers = [Layer(look.curves), *(Layer(kept.look.curves, kept.name, is_faint=True) for kept in studio.kept)]
+        layers = [
+            Layer(look.curves),
+            *(Layer(kept.look.curves, kept.name, is_faint=True) for kept in studio.kept),
+        ]
         stop = max([look.stop, *(kept.look.stop for kept in studio.kept)])
         self.plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=look.clock)
 
-    # -- tools ---------------------------------------------------------------------------------------------------
-
     def _tools(self) -> None:
-        log = ui.button("Log", on_click=self._toggle_log, color=None).props("flat dense no-caps").classes("edge")
+        log = (
+            ui.button("Log", on_click=self._toggle_log, color=None)
+            .props("flat dense no-caps")
+            .classes("edge")
+        )
         log.props["aria-pressed"] = "false"
         log.props["aria-label"] = "Logarithmic values"
         self.log = marked(log, "log")
@@ -71,10 +76,17 @@ class Chart:
         with tag("div", classes="reading"):
             # the browser's own slider: the framework's cannot be focused where its role is
             self.cursor = tag(
-                "input", type="range", min="0", max="1", value="0", aria_label="Step to read the values at"
+                "input",
+                type="range",
+                min="0",
+                max="1",
+                value="0",
+                aria_label="Step to read the values at",
             )
             self.cursor.on(
-                "input", lambda event: self._read(int(event.args)), js_handler="(event) => emit(event.target.value)"
+                "input",
+                lambda event: self._read(int(event.args)),
+                js_handler="(event) => emit(event.target.value)",
             )
             marked(self.cursor, "cursor")
             self.readout = tag("p", "Move along to read the values", "small quiet", role="status")
@@ -97,15 +109,16 @@ class Chart:
         if self.studio.look.curves:
             self.studio.keep(f"kept {len(self.studio.kept) + 1}")
 
-    # -- what is read --------------------------------------------------------------------------------------------
-
     def _read(self, step: int) -> None:
         self.at = step
         self._show_reading(self.studio.look, step)
         self.plot.point(step)
 
     def _show_reading(self, look: Look, step: int) -> None:
-        told = [f"{curve.label} {value_text(_at(curve.points, step))}" for curve in look.curves[:_MOST_FACTS]]
+        told = [
+            f"{curve.label} {value_text(_at(curve.points, step))}"
+            for curve in look.curves[:_MOST_FACTS]
+        ]
         unit = look.clock.removesuffix("s").capitalize()
         self.readout._text = f"{unit} {count(step)}: {', '.join(told)}" if told else ""
         self.readout.update()
@@ -124,9 +137,16 @@ class Chart:
         with self.facts:
             for curve in look.curves[:_MOST_FACTS]:
                 values = [value for _, value in curve.points]
-                first, top, last = value_text(values[0]), value_text(max(values)), value_text(values[-1])
+                first, top, last = (
+                    value_text(values[0]),
+                    value_text(max(values)),
+                    value_text(values[-1]),
+                )
                 self._fact(
-                    curve.label, f"{first} → {top} → {last}" if top not in (first, last) else f"{first} → {last}"
+                    curve.label,
+                    f"{first} → {top} → {last}"
+                    if top not in (first, last)
+                    else f"{first} → {last}",
                 )
                 self._fact(f"area under {curve.label}", number(curve.area))
 
@@ -143,9 +163,14 @@ class Chart:
                 with tag("li", classes="chip"):
                     tag("span", candidate.name)
                     icon_button(
-                        "replay", f"Go back to {candidate.name}", partial(self._return, candidate), f"back-{number}"
+                        "replay",
+                        f"Go back to {candidate.name}",
+                        partial(self._return, candidate),
+                        f"back-{number}",
                     )
-                    icon_button("close", f"Forget {candidate.name}", partial(self.studio.drop, candidate))
+                    icon_button(
+                        "close", f"Forget {candidate.name}", partial(self.studio.drop, candidate)
+                    )
         self.draw()
 
     def _return(self, candidate: Candidate) -> None:

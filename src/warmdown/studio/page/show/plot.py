@@ -24,10 +24,15 @@ class Plot:
         marked(self.chart, "plot")
         self._drawn = self._size = ""
 
-    def draw(self, layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str) -> None:
+    def draw(
+        self, layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str
+    ) -> None:
         """Send the curves; what stays the same is not sent again."""
         option = options(layers, stop, log=log, dark=dark, clock=clock)
-        shape = dumps([[one["name"], one["yAxisIndex"]] for one in option["series"]]) + f"{log}{dark}{clock}"
+        shape = (
+            dumps([[one["name"], one["yAxisIndex"]] for one in option["series"]])
+            + f"{log}{dark}{clock}"
+        )
         is_new = shape != self._drawn
         sent = dumps(option if is_new else moved(option))
         self.chart.client.run_javascript(f"warmdown.draw({self.chart.id}, {sent}, {dumps(is_new)})")

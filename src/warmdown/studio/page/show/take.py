@@ -36,7 +36,8 @@ class TakeAway:
             with tag("div", classes="line", role="group", aria_label="Form of the text"):
                 self.buttons = {form: self._form(form) for form in _TEXTS}
             self.text = marked(
-                tag("pre", "", "text", tabindex="0", role="region", aria_label="The plan as text"), "text"
+                tag("pre", "", "text", tabindex="0", role="region", aria_label="The plan as text"),
+                "text",
             )
             with tag("div", classes="line"):
                 plain_button("Copy", self._copy, icon="content_copy", mark="copy")
@@ -54,8 +55,6 @@ class TakeAway:
         if self.text._text != text:
             self.text._text = text
             self.text.update()
-
-    # -- below ---------------------------------------------------------------------------------------------------
 
     def _form(self, form: str) -> ui.button:
         def choose() -> None:
@@ -87,7 +86,9 @@ class TakeAway:
 
     async def _copy(self) -> None:
         done = await ui.run_javascript(f"warmdown.copy({_quoted(self._written())})")
-        ui.notify("Copied." if done else "The browser did not let it be copied. Select the text instead.")
+        ui.notify(
+            "Copied." if done else "The browser did not let it be copied. Select the text instead."
+        )
 
     def _download(self) -> None:
         ending, kind = _TEXTS[self.form]
@@ -102,7 +103,9 @@ class TakeAway:
             ui.notify("There is no curve yet.")
             return
         try:
-            made = await asyncio.to_thread(as_picture, studio.look, kind, dark=studio.dark, log=studio.log)
+            made = await asyncio.to_thread(
+                as_picture, studio.look, kind, dark=studio.dark, log=studio.log
+            )
         except WarmdownError as error:
             ui.notify(str(error), type="warning")
             return

@@ -52,7 +52,9 @@ class Findings:
                 several = "One field needs" if beside == 1 else f"{beside} fields need"
                 self._finding(f"{several} another value; the reason stands beside it.", "", "error")
             for finding in findings[:_MOST]:
-                where = f"{finding.target}: " if finding.target and len(studio.draft.tracks) > 1 else ""
+                where = (
+                    f"{finding.target}: " if finding.target and len(studio.draft.tracks) > 1 else ""
+                )
                 self._finding(where + finding.text, finding.code, finding.severity)
             for note in studio.look.notes if not studio.mistakes else ():
                 paragraph(note, "small quiet")
@@ -77,7 +79,9 @@ class Values:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.place = tag("div", classes="scroll", tabindex="0", role="region", aria_label="Table of values")
+        self.place = tag(
+            "div", classes="scroll", tabindex="0", role="region", aria_label="Table of values"
+        )
         studio.on("told", self.show)
 
     def show(self) -> None:
