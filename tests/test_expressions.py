@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import warmdown as wd
 from warmdown.errors import RunError
-from warmdown.expressions import PLACEHOLDERS, facts_of, reckon
+from warmdown.expressions import PLACEHOLDERS, evaluate, run_facts
 from warmdown.placeholders import TrainerPlaceholderValues
 
-FACTS = facts_of(wd.Run(epochs=20, steps_per_epoch=500, lr=1e-3))
+FACTS = run_facts(wd.Run(epochs=20, steps_per_epoch=500, lr=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ FACTS = facts_of(wd.Run(epochs=20, steps_per_epoch=500, lr=1e-3))
     ],
 )
 def test_numbers_placeholders_and_their_arithmetic_have_a_value(text: str, value: float) -> None:
-    assert reckon(text, FACTS) == pytest.approx(value, rel=1e-15)
+    assert evaluate(text, FACTS) == pytest.approx(value, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_numbers_placeholders_and_their_arithmetic_have_a_value(text: str, value
 )
 def test_what_is_no_arithmetic_or_has_no_end_is_refused(text: str, said: str) -> None:
     with pytest.raises(RunError, match=said):
-        reckon(text, FACTS)
+        evaluate(text, FACTS)
 
 
 @given(st.text(alphabet="0123456789+-*/() .eE_%TOALSEPR", max_size=60))
@@ -87,7 +87,7 @@ def test_what_is_no_arithmetic_or_has_no_end_is_refused(text: str, said: str) ->
 @example("1_0__0 + 1")
 def test_any_text_is_a_finite_number_or_refused_by_our_own_error(text: str) -> None:
     with suppress(RunError):
-        assert math.isfinite(reckon(text, FACTS))
+        assert math.isfinite(evaluate(text, FACTS))
 
 
 @given(
@@ -98,13 +98,13 @@ def test_any_text_is_a_finite_number_or_refused_by_our_own_error(text: str) -> N
     )
 )
 def test_arithmetic_agrees_with_the_language(text: str) -> None:
-    assert reckon(text, {}) == eval(text)  # noqa: S307  # the text is made here
+    assert evaluate(text, {}) == eval(text)  # noqa: S307  # the text is made here
 
 
 def test_two_facts_tell_the_third() -> None:
-    assert facts_of(wd.Run(total_steps=100, steps_per_epoch=20))["EPOCHS"] == 5
-    assert facts_of(wd.Run(total_steps=100, epochs=8))["STEPS_PER_EPOCH"] == 12.5
-    assert facts_of(wd.Run(total_steps=100))["EPOCHS"] is None
+    assert run_facts(wd.Run(total_steps=100, steps_per_epoch=20))["EPOCHS"] == 5
+    assert run_facts(wd.Run(total_steps=100, epochs=8))["STEPS_PER_EPOCH"] == 12.5
+    assert run_facts(wd.Run(total_steps=100))["EPOCHS"] is None
 
 
 def test_the_trainers_placeholders_are_all_known() -> None:
@@ -113,8 +113,8 @@ def test_the_trainers_placeholders_are_all_known() -> None:
 
 def test_the_trainers_counts_are_whole_where_an_epoch_is_cut_short() -> None:
     cut, shared = (
-        facts_of(wd.Run(total_steps=101, steps_per_epoch=20)),
-        facts_of(wd.Run(total_steps=100, epochs=8)),
+        run_facts(wd.Run(total_steps=101, steps_per_epoch=20)),
+        run_facts(wd.Run(total_steps=100, epochs=8)),
     )
     assert (cut["EPOCHS"], cut["NUM_EPOCHS"]) == (5.05, 6)
     assert (shared["STEPS_PER_EPOCH"], shared["NUM_UPDATE_STEPS_PER_EPOCH"]) == (12.5, 13)
@@ -124,7 +124,8 @@ def test_what_only_a_trainer_knows_is_said_to_be_so() -> None:
     with pytest.raises(
         RunError, match="only a Trainer knows %TRAIN_DATALOADER_LEN%, once it has its data"
     ):
-        reckon("%TRAIN_DATALOADER_LEN% / 2", FACTS)
+        evaluate("%TRAIN_DATALOADER_LEN% / 2", FACTS)
     assert (
-        reckon("%TRAIN_DATALOADER_LEN% / 2", facts_of(wd.Run(), {"TRAIN_DATALOADER_LEN": 9})) == 4.5
+        evaluate("%TRAIN_DATALOADER_LEN% / 2", run_facts(wd.Run(), {"TRAIN_DATALOADER_LEN": 9}))
+        == 4.5
     )

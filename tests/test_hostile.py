@@ -17,12 +17,12 @@ from warmdown import plot
 from warmdown.binding.state import _checksum
 from warmdown.errors import ScheduleError, SpecError, WarmdownError
 from warmdown.experiments.space import Space
-from warmdown.expressions import has_placeholder, is_number, number_in, reckon
+from warmdown.expressions import evaluate, has_placeholder, is_number, parse_number
 from warmdown.importing import from_settings
 from warmdown.lint import lint_text
 from warmdown.plan import Target
 from warmdown.planfile import from_dict, loads, plan_from_dict, run_from_dict
-from warmdown.planfile.overrides import changed
+from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.text import from_json
 from warmdown.printable import printable
 from warmdown.record import Record
@@ -82,10 +82,10 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "check_duration": check_duration,
     "has_placeholder": has_placeholder,
     "is_number": is_number,
-    "number_in": number_in,
-    "reckon": partial(reckon, facts={}),
-    "a path": lambda text: changed({"a": {"a": 1}}, {text: 1}),
-    "a path into a list": lambda text: changed([[1]], {f"[0]{text}": 1}),
+    "number_in": parse_number,
+    "reckon": partial(evaluate, facts={}),
+    "a path": lambda text: with_overrides({"a": {"a": 1}}, {text: 1}),
+    "a path into a list": lambda text: with_overrides([[1]], {f"[0]{text}": 1}),
     "a range": lambda text: Space.of({"lr": {"low": text, "high": text}}),
     "a choice": lambda text: Space.of({"lr": {"choices": [text], "step": text}}),
     "a script": lint_text,

@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 FLOOR = {
     "printable": 1, "errors": 1, "files": 1, "lock": 1, "record": 1,
-    "run": 2, "expressions": 2, "schedules": 2, "plan": 2, "placeholders": 2,
+    "registry": 0, "run": 2, "expressions": 2, "schedules": 2, "plan": 2, "placeholders": 2,
     "binding": 3, "planfile": 3, "plot": 3, "checks": 3, "lint": 3,
     "compat": 4, "importing": 4, "training": 4, "experiments": 4, "studio": 5, "cli": 5,
 }  # fmt: skip

@@ -9,16 +9,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from warmdown.registry import provide
+
 if TYPE_CHECKING:
     from warmdown.binding import *
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
     from warmdown.errors import *
     from warmdown.experiments import find_rate as find_rate
+    from warmdown.importing import External as External
     from warmdown.importing import from_torch as from_torch
     from warmdown.plan import *
     from warmdown.planfile import *
-    from warmdown.planfile import External as External
     from warmdown.record import *
     from warmdown.run import *
     from warmdown.schedules import *
@@ -47,11 +49,11 @@ _ROOMS = {
         "slanted_triangular", "swa", "tri_stage", "triangular", "triangular2", "warmup_constant", "warmup_cosine",
         "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
     ),
-    "warmdown.importing": ("from_torch",),
+    "warmdown.importing": ("External", "from_torch"),
     "warmdown.binding": ("Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
-    "warmdown.planfile": ("External", "dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
+    "warmdown.planfile": ("dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
     "warmdown.studio": ("studio",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
@@ -68,3 +70,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+# A plan file may name a class of another library; its preview lives above the files.
+provide("class_preview", lambda: __getattr__("External"))

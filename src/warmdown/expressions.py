@@ -5,12 +5,12 @@ from __future__ import annotations
 __all__ = [
     "PLACEHOLDERS",
     "Facts",
-    "facts_of",
+    "run_facts",
     "has_placeholder",
     "is_arithmetic",
     "is_number",
-    "number_in",
-    "reckon",
+    "parse_number",
+    "evaluate",
 ]
 
 import ast
@@ -68,7 +68,7 @@ _SIGNS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 _FORMS = "Numbers, placeholders such as %TOTAL_STEPS%, + - * / // ** and parentheses are taken."
 
 
-def facts_of(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
+def run_facts(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
     """Return the run's facts by placeholder; what two facts say of a third is known.
 
     Args:
@@ -104,7 +104,7 @@ def is_number(text: str) -> bool:
     return _is_written(text) or is_arithmetic(text)
 
 
-def number_in(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """Return the number that is written out in a text, as an int where it has no fraction and no exponent."""
     plain = text.strip()
     if not _is_written(plain):
@@ -116,7 +116,7 @@ def number_in(text: str) -> float | None:
     )
 
 
-def reckon(text: str, facts: Facts) -> float:
+def evaluate(text: str, facts: Facts) -> float:
     """Return the number that a text means.
 
     Args:
@@ -128,7 +128,7 @@ def reckon(text: str, facts: Facts) -> float:
             large.
 
     Example:
-        >>> reckon("1e-4", {}), reckon("(%TOTAL_STEPS% - 100) // 2", {"TOTAL_STEPS": 1000})
+        >>> evaluate("1e-4", {}), evaluate("(%TOTAL_STEPS% - 100) // 2", {"TOTAL_STEPS": 1000})
         (0.0001, 450)
     """
     text = text.strip()

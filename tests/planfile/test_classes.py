@@ -14,7 +14,7 @@ from tests.compat.timm_parts import timm_scheduler
 import warmdown as wd
 from warmdown.errors import ScheduleError, SpecError
 from warmdown.planfile import classes
-from warmdown.planfile.classes import find, misfits
+from warmdown.planfile.classes import argument_errors, find_class
 
 SCHEDULER = """
 raise_marker = open({marker!r}, "w").close()
@@ -93,7 +93,7 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_nothing_but_schedulers_of_known_modules_is_found(path: str, said: str) -> None:
     with pytest.raises(ScheduleError) as caught:
-        find(path)
+        find_class(path)
     assert said in str(caught.value)
 
 
@@ -109,7 +109,7 @@ def test_a_refused_module_is_not_even_imported(marker: Path) -> None:
 
 @pytest.mark.parametrize("allow", ["foreign", "foreign.Mine"])
 def test_the_caller_allows_by_name(marker: Path, allow: str) -> None:
-    assert find("foreign.Mine", [allow]).__name__ == "Mine"
+    assert find_class("foreign.Mine", [allow]).__name__ == "Mine"
     assert marker.exists()
 
 
@@ -117,9 +117,9 @@ def test_the_caller_allows_by_name(marker: Path, allow: str) -> None:
 def test_what_is_allowed_must_still_be_a_scheduler() -> None:
     for path in ("foreign.NoScheduler", "foreign.remove"):
         with pytest.raises(ScheduleError, match="takes no 'optimizer'"):
-            find(path, ["foreign"])
+            find_class(path, ["foreign"])
     with pytest.raises(ScheduleError, match="not imported"):
-        find("foreign.Mine", ["fore", "foreign.Min"])
+        find_class("foreign.Mine", ["fore", "foreign.Min"])
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_schedulers_of_every_known_module_are_found_by_the_names_people_write(pa
     if path.startswith("timm"):
         timm_scheduler()
     pytest.importorskip(path.split(".")[0])
-    assert find(path).__name__ == path.rsplit(".", 1)[1]
+    assert find_class(path).__name__ == path.rsplit(".", 1)[1]
 
 
 def test_a_name_that_is_refused_imports_nothing_of_a_library_that_imports_on_demand() -> None:
     code = (
         "import sys, transformers; before = set(sys.modules)\n"
-        "from warmdown.planfile.classes import find\n"
-        "try: find('transformers.BertModel')\n"
+        "from warmdown.planfile.classes import find_class\n"
+        "try: find_class('transformers.BertModel')\n"
         "except ValueError: print([name for name in set(sys.modules) - before if "
         "name.startswith('transformers')])\n"
     )
@@ -164,12 +164,12 @@ def test_a_name_that_is_refused_imports_nothing_of_a_library_that_imports_on_dem
 def test_an_allowed_package_lends_only_what_is_derived_from_a_scheduler() -> None:
     timm_scheduler()
     with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
-        find("timm.scheduler.scheduler_factory.create_scheduler")
-    assert find("timm.scheduler.scheduler.Scheduler", ["timm"]).__name__ == "Scheduler"
+        find_class("timm.scheduler.scheduler_factory.create_scheduler")
+    assert find_class("timm.scheduler.scheduler.Scheduler", ["timm"]).__name__ == "Scheduler"
     with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
-        find("timm.scheduler.scheduler_factory.create_scheduler", ["timm"])
+        find_class("timm.scheduler.scheduler_factory.create_scheduler", ["timm"])
     with pytest.raises(ScheduleError, match="no scheduler: neither a class"):
-        find("warmdown.find_rate", ["warmdown", "warmdown.find_rate"])
+        find_class("warmdown.find_rate", ["warmdown", "warmdown.find_rate"])
 
 
 RUNS = "import pathlib\npathlib.Path({marker!r}).touch()\n"
@@ -249,9 +249,9 @@ def test_an_installed_entry_point_is_allowed_by_its_name_and_its_path(
     monkeypatch.setattr(
         "importlib.metadata.entry_points", lambda group: [point] if group == classes.GROUP else []
     )
-    assert find("mine") is find("foreign.Mine")
+    assert find_class("mine") is find_class("foreign.Mine")
     with pytest.raises(ScheduleError, match="not imported"):
-        find("foreign.NoScheduler")
+        find_class("foreign.NoScheduler")
 
 
 def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
     for module in [name for name in sys.modules if name.startswith("torch.optim")]:
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(ScheduleError, match=r"pip install 'warmdown\[torch\]'"):
-        find("torch.optim.lr_scheduler.StepLR")
+        find_class("torch.optim.lr_scheduler.StepLR")
 
 
 def test_a_module_that_fails_on_import_is_said_to(
@@ -271,16 +271,16 @@ def test_a_module_that_fails_on_import_is_said_to(
     with pytest.raises(
         ScheduleError, match="cannot be imported: ZeroDivisionError: division by zero"
     ):
-        find("broken_one.X", ["broken_one"])
+        find_class("broken_one.X", ["broken_one"])
     with pytest.raises(ScheduleError, match=r"its module needs 'not_there_at_all'\. Install it"):
-        find("needs_one.X", ["needs_one"])
+        find_class("needs_one.X", ["needs_one"])
 
 
 @pytest.mark.usefixtures("marker")
 def test_arguments_are_held_against_the_signature() -> None:
-    mine = find("foreign.Mine", ["foreign"])
-    assert dict(misfits(mine, "Mine", {"size": 3})) == {}
-    assert dict(misfits(mine, "Mine", {"sice": 3, "optimizer": 1})) == {
+    mine = find_class("foreign.Mine", ["foreign"])
+    assert dict(argument_errors(mine, "Mine", {"size": 3})) == {}
+    assert dict(argument_errors(mine, "Mine", {"sice": 3, "optimizer": 1})) == {
         "sice": "Mine has no 'sice'. Did you mean 'size'?",
         "optimizer": "the optimizer is not given in a file. Leave it out.",
         "": "Mine needs 'size'. Give it.",

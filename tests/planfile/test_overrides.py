@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from warmdown.errors import SpecError
-from warmdown.planfile import changed
+from warmdown.planfile import with_overrides
 
 DATA = {"lr": [{"kind": "linear", "steps": 5}, {"kind": "cosine"}], "betas[0]": {"set": 0.9}}
 
@@ -26,18 +26,18 @@ DATA = {"lr": [{"kind": "linear", "steps": 5}, {"kind": "cosine"}], "betas[0]": 
     ],
 )
 def test_a_path_leads_to_one_value(path: str, value: object) -> None:
-    assert changed(DATA, {path: 9}) == value
+    assert with_overrides(DATA, {path: 9}) == value
 
 
 def test_the_data_given_is_not_touched() -> None:
     before = repr(DATA)
-    changed(DATA, {"lr[0].steps": 9, "run.lr": 1})
+    with_overrides(DATA, {"lr[0].steps": 9, "run.lr": 1})
     assert repr(DATA) == before
 
 
 def test_every_path_that_leads_nowhere_is_told() -> None:
     with pytest.raises(SpecError) as caught:
-        changed(DATA, {"lr[2].end": 1, "lr.end": 1, "lr[0].kind.x": 1, ".": 1})
+        with_overrides(DATA, {"lr[2].end": 1, "lr.end": 1, "lr[0].kind.x": 1, ".": 1})
     assert [mistake.split(":")[0] for mistake in caught.value.mistakes] == [
         "lr[2].end",
         "lr.end",

@@ -12,7 +12,7 @@ from tests.strategies import plans
 
 import warmdown as wd
 from warmdown.errors import SpecError
-from warmdown.planfile import from_yaml, merged, run_from_dict
+from warmdown.planfile import from_yaml, merge_run_facts, run_from_dict
 
 DESIGN = """
 run: {total_steps: 10000, steps_per_epoch: 500}
@@ -218,7 +218,7 @@ def test_facts_of_the_caller_go_before_those_of_the_file(tmp_path: Path) -> None
 def test_a_length_that_is_given_replaces_every_length_of_the_file(
     own: Any, given: Any, length: int
 ) -> None:
-    assert wd.Run(**merged(own, given)).length == length
+    assert wd.Run(**merge_run_facts(own, given)).length == length
 
 
 def test_changes_go_before_the_file(tmp_path: Path) -> None:

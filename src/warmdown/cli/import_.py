@@ -73,7 +73,7 @@ def _say(line: str) -> None:
 
 
 def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
-    from warmdown.planfile.text import from_yaml, parsed, read_text
+    from warmdown.planfile.text import from_yaml, parse, read_text
 
     given = [_split(one) for one in params]
     if not is_file(source):
@@ -82,7 +82,7 @@ def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
     if given:
         raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
     try:
-        data = parsed(source, read_text(source)).data
+        data = parse(source, read_text(source)).data
     except SpecError as error:
         raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
     if not isinstance(data, Mapping):

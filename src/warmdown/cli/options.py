@@ -85,19 +85,19 @@ def read_plan(
         SpecError: There is none, or it is none.
     """
     from warmdown import planfile
-    from warmdown.planfile.text import MAX_BYTES, decoded
+    from warmdown.planfile.text import MAX_BYTES, decode
 
     values = {path: _value(text) for path, text in _pairs("--param", params).items()}
     if given == "-":
-        data = planfile.from_yaml(decoded(sys.stdin.buffer.read(MAX_BYTES + 1))).data
+        data = planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
         return planfile.plan_from_dict(
-            planfile.changed(data, values), run=run, allow=allow, loaders=loaders
+            planfile.with_overrides(data, values), run=run, allow=allow, loaders=loaders
         )
     if is_file(given):
         return planfile.load(given, run=run, allow=allow, changes=values, loaders=loaders)
     data = _named(given)
     return planfile.plan_from_dict(
-        planfile.changed(data, _under(data, values)), run=run, allow=allow, loaders=loaders
+        planfile.with_overrides(data, _under(data, values)), run=run, allow=allow, loaders=loaders
     )
 
 

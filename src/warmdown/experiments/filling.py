@@ -12,7 +12,7 @@ import yaml
 
 from warmdown.errors import SpecError
 from warmdown.planfile.text import from_json, from_yaml
-from warmdown.planfile.writing import yaml_of
+from warmdown.planfile.writing import to_yaml
 
 Cut: TypeAlias = tuple[int, int, str]
 """From where to where a text is replaced, and by what."""
@@ -48,7 +48,7 @@ def plain_text(data: Any, *, as_json: bool = False) -> str:
     """Return plain data as YAML that a person would write, or as JSON."""
     if as_json:
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    return yaml_of(data)
+    return to_yaml(data)
 
 
 def _cuts(

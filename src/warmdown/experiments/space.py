@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeAlias, final
 
 from warmdown.errors import SpecError
 from warmdown.experiments.filling import filled_text, plain_text
-from warmdown.planfile.overrides import changed
-from warmdown.planfile.text import bounded, is_json, parsed, read_text, shown
+from warmdown.planfile.overrides import with_overrides
+from warmdown.planfile.text import bounded, describe, is_json, parse, read_text
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(
@@ -127,7 +127,7 @@ class Space:
         """
         text = read_text(Path(path))
         return replace(
-            cls.of(parsed(path, text).data, name=str(path)), text=text, is_json=is_json(path)
+            cls.of(parse(path, text).data, name=str(path)), text=text, is_json=is_json(path)
         )
 
     @classmethod
@@ -162,7 +162,7 @@ class Space:
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan's data with values where its spots are."""
-        filled: dict[str, Any] = changed(self.data, values)
+        filled: dict[str, Any] = with_overrides(self.data, values)
         return filled
 
     def written(self, values: Mapping[str, Any], *, as_json: bool = False) -> str:
@@ -225,7 +225,7 @@ def _amount(given: Any) -> tuple[float, str]:
     match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None or not math.isfinite(float(match[1])):
         raise ValueError(
-            f"{shown(given)} is no number, or not a finite one. Write 0.1, 1e-4, or "
+            f"{describe(given)} is no number, or not a finite one. Write 0.1, 1e-4, or "
             f"5% for both ends."
         )
     return float(match[1]), match[2]

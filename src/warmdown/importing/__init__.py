@@ -1,4 +1,28 @@
-"""Other libraries' schedulers as plans of ours."""
+"""Other libraries' schedulers: as plans of ours, and as previews in a plan."""
 
-from warmdown.importing.entry import *
-from warmdown.importing.settings import *
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warmdown.importing.entry import *
+    from warmdown.importing.external import External as External
+    from warmdown.importing.settings import *
+
+_HOMES = {
+    "Difference": "entry",
+    "External": "external",
+    "differences": "entry",
+    "from_settings": "settings",
+    "from_torch": "entry",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    # A preview and its process are read where torch is not, or must not be imported yet.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'warmdown.importing' has no attribute {name!r}")
+    return getattr(import_module(f"warmdown.importing.{_HOMES[name]}"), name)

@@ -15,10 +15,10 @@ from warmdown.errors import ScheduleError, WarmdownError
 from warmdown.importing import timm_and_accelerated
 from warmdown.importing import torch as torch_readers
 from warmdown.importing.composites import chained, multiplied, of_functions, sequential
-from warmdown.importing.made import made
-from warmdown.importing.reading import ByGroup, NotReadable, Reading, in_plan, table
-from warmdown.importing.standin import StandIn
-from warmdown.importing.verified import verified
+from warmdown.importing.imported import ByGroup, Imported, NotImportable, in_plan, table
+from warmdown.importing.instantiate import instantiate
+from warmdown.importing.simulation import SchedulerCopy
+from warmdown.importing.verification import check_against_original
 from warmdown.plan import Plan
 
 Mode: TypeAlias = Literal["faithful", "corrected"]
@@ -100,28 +100,28 @@ def from_torch(
     """
     if mode not in MODES:
         raise ScheduleError(f"from_torch(mode={mode!r}): use one of {', '.join(MODES)}.")
-    live = made(scheduler, lr, allow)
+    live = instantiate(scheduler, lr, allow)
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan
         return plan
-    copy = StandIn(live)
-    reading = _understood(live, copy, total_steps)
-    for line in _lines(live, reading, copy.bases, total_steps) if report else ():
+    copy = SchedulerCopy(live)
+    imported = _understood(live, copy, total_steps)
+    for line in _lines(live, imported, copy.bases, total_steps) if report else ():
         report(line)  # type: ignore[misc]
-    targets = reading.done if mode == "faithful" else reading.corrected
-    return in_plan(targets, total_steps or reading.total)
+    targets = imported.done if mode == "faithful" else imported.corrected
+    return in_plan(targets, total_steps or imported.total)
 
 
 def differences(
     scheduler: Any, *, total_steps: int | None = None, lr: float | None = None
 ) -> tuple[Difference, ...]:
     """Return where a scheduler parts from its documentation; the arguments are those of :func:`from_torch`."""
-    live = made(scheduler, lr)
-    copy = StandIn(live)
+    live = instantiate(scheduler, lr)
+    copy = SchedulerCopy(live)
     return tuple(_apart(_read(live, copy, total_steps), copy.bases, total_steps))
 
 
-def _understood(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
+def _understood(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
     """Read a scheduler; arguments that its class took unseen (a length that is a list, or infinite) may be nonsense."""
     try:
         return _read(scheduler, copy, total)
@@ -134,11 +134,11 @@ def _understood(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
         ) from error
 
 
-def _read(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
+def _read(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
     """Read a scheduler by its kind where that is known, else by walking it."""
     try:
-        return verified(_by_kind(scheduler, copy, total), copy.bases, total)
-    except (NotReadable, ScheduleError) as unread:
+        return check_against_original(_by_kind(scheduler, copy, total), copy.bases, total)
+    except (NotImportable, ScheduleError) as unread:
         if total is None and not hasattr(scheduler, "total_steps"):
             raise ScheduleError(
                 f"from_torch({type(scheduler).__name__}): {unread}: it can only be walked. Give "
@@ -147,42 +147,42 @@ def _read(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
     return _walked(scheduler, total or scheduler.total_steps)
 
 
-def _by_kind(scheduler: Any, copy: StandIn, total: int | None) -> Reading:
+def _by_kind(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
     kind = next(
         (k for k in type(scheduler).__mro__ if k.__module__.split(".")[0] in _HOMES), object
     )
     name = kind.__name__
     if kind is not type(scheduler):
-        raise NotReadable(f"{type(scheduler).__name__} is a class of one's own")
+        raise NotImportable(f"{type(scheduler).__name__} is a class of one's own")
 
-    def part(inner: Any) -> Reading:
-        return _by_kind(inner, StandIn(inner), total)
+    def part(inner: Any) -> Imported:
+        return _by_kind(inner, SchedulerCopy(inner), total)
 
     if name in ("LambdaLR", "MultiplicativeLR"):
         return (of_functions if name == "LambdaLR" else multiplied)(scheduler, copy, total)
     if name in ("SequentialLR", "ChainedScheduler"):
         return (sequential if name == "SequentialLR" else chained)(scheduler, copy, part)
     if name not in _READERS:
-        raise NotReadable(f"{name} is not known")
-    reading = _READERS[name](scheduler, copy)
+        raise NotImportable(f"{name} is not known")
+    imported = _READERS[name](scheduler, copy)
     is_torchs_own = kind.__module__.startswith("warmdown.compat.lr_scheduler")
     return (
-        Reading(reading.corrected, total=reading.total, steps=reading.steps)
+        Imported(imported.corrected, total=imported.total, steps=imported.steps)
         if is_torchs_own
-        else reading
+        else imported
     )
 
 
-def _walked(scheduler: Any, steps: int) -> Reading:
+def _walked(scheduler: Any, steps: int) -> Imported:
     try:
-        copy = StandIn(scheduler)
+        copy = SchedulerCopy(scheduler)
         seen = copy.walk(steps)
-    except NotReadable as error:
+    except NotImportable as error:
         raise ScheduleError(f"from_torch: {error}.") from error
     sets = [0.0] * len(copy.bases)  # no base: the values themselves
     bases = {"lr": sets if _sets_rates(scheduler) else copy.bases}
     done = {name: table(rows, bases.get(name, sets)) for name, rows in seen.items()}
-    return Reading(done, total=steps, steps=steps)
+    return Imported(done, total=steps, steps=steps)
 
 
 def _sets_rates(scheduler: Any) -> bool:
@@ -197,22 +197,22 @@ def _parts(scheduler: Any) -> Iterator[Any]:
 
 
 def _lines(
-    scheduler: Any, reading: Reading, bases: Sequence[float], total: int | None
+    scheduler: Any, imported: Imported, bases: Sequence[float], total: int | None
 ) -> Iterator[str]:
-    yield from map(str, _apart(reading, bases, total))
+    yield from map(str, _apart(imported, bases, total))
     who = type(scheduler).__name__
-    yield from (f"{who}: {remark}." for remark in reading.remarks)
-    if (count := getattr(scheduler, "last_epoch", 0)) > 0 and not reading.remarks:
+    yield from (f"{who}: {remark}." for remark in imported.remarks)
+    if (count := getattr(scheduler, "last_epoch", 0)) > 0 and not imported.remarks:
         yield f"{who}: it stands at update {count}. Go there with scheduler.seek({count})."
 
 
-def _apart(reading: Reading, bases: Sequence[float], total: int | None) -> Iterator[Difference]:
-    if reading.faithful is None:
+def _apart(imported: Imported, bases: Sequence[float], total: int | None) -> Iterator[Difference]:
+    if imported.faithful is None:
         return
-    end = max(total or 0, (reading.steps or 0) * (1 if total else _LOOK_PAST), 1)
+    end = max(total or 0, (imported.steps or 0) * (1 if total else _LOOK_PAST), 1)
     steps = np.unique(np.linspace(0, end, min(end + 1, _LOOKED_AT)).astype(int))
-    for name, rules in reading.faithful.items():
-        yield from _of_target(name, rules, reading.corrected[name], bases, steps, reading.reason)
+    for name, rules in imported.faithful.items():
+        yield from _of_target(name, rules, imported.corrected[name], bases, steps, imported.reason)
 
 
 def _of_target(

@@ -13,12 +13,12 @@ from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
-from warmdown.expressions import has_placeholder, reckon
+from warmdown.expressions import evaluate, has_placeholder
 from warmdown.importing.entry import Mode, from_torch
-from warmdown.importing.made import built
-from warmdown.importing.reading import number_of_setting
+from warmdown.importing.imported import number_of_setting
+from warmdown.importing.instantiate import built
 from warmdown.plan import Plan
-from warmdown.planfile.text import shown
+from warmdown.planfile.text import describe
 from warmdown.run import Run
 from warmdown.schedules import Linear
 
@@ -122,7 +122,7 @@ def _class_of(settings: Settings, facts: Mapping[str, float | None]) -> dict[str
     path = settings.get("custom_learning_rate_scheduler")
     if not isinstance(path, str) or "." not in path:
         raise ScheduleError(
-            f"custom_learning_rate_scheduler={shown(path)}: the class of a CUSTOM scheduler is "
+            f"custom_learning_rate_scheduler={describe(path)}: the class of a CUSTOM scheduler is "
             f"needed, as "
             "<module>.<class>."
         )
@@ -150,12 +150,12 @@ def _parameter(given: Mapping[str, Any], facts: Mapping[str, float | None]) -> t
     if not isinstance(value, str):
         return name, value
     try:
-        return name, reckon(value, facts) if has_placeholder(value) else _literal(value.strip())
+        return name, evaluate(value, facts) if has_placeholder(value) else _literal(value.strip())
     except RunError as error:
         raise ScheduleError(f"scheduler_params({name}): {error}") from None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise ScheduleError(
-            f"scheduler_params({name[:60]}={shown(value)}): a number, a list, a placeholder such "
+            f"scheduler_params({name[:60]}={describe(value)}): a number, a list, a placeholder such "
             f"as %TOTAL_STEPS%, or "
             "a text in quotes is needed."
         ) from None

@@ -9,8 +9,8 @@ from typing import Any
 
 from warmdown.errors import ScheduleError
 from warmdown.importing.entry import Mode, from_torch
+from warmdown.importing.imported import number_of_setting
 from warmdown.importing.onetrainer import of_onetrainer
-from warmdown.importing.reading import number_of_setting
 from warmdown.plan import Plan
 
 

@@ -11,15 +11,15 @@ from typing import Any
 from warmdown.compat.names import timm as named
 from warmdown.compat.schedulers.cosine import cosine_meaning
 from warmdown.compat.schedulers.wsd import periods_rule, wsd_meaning
-from warmdown.importing.reading import NotReadable, Reading
-from warmdown.importing.standin import StandIn
+from warmdown.importing.imported import Imported, NotImportable
+from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
 
 _IN_EPOCHS = "it counts epochs: one step of the plan is an epoch"
 
 
-def _timm(kind: Callable[[Mapping[str, Any]], Scale]) -> Callable[[Any, StandIn], Reading]:
-    def read(scheduler: Any, copy: StandIn) -> Reading:
+def _timm(kind: Callable[[Mapping[str, Any]], Scale]) -> Callable[[Any, SchedulerCopy], Imported]:
+    def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
         scales = copy.held("lr_scale") or [1.0] * len(copy.bases)
 
         def ask(step: int) -> list[float]:
@@ -29,10 +29,10 @@ def _timm(kind: Callable[[Mapping[str, Any]], Scale]) -> Callable[[Any, StandIn]
         remarks = (_IN_EPOCHS,) if scheduler.t_in_epochs else ()
         total = scheduler.get_cycle_length() if hasattr(scheduler, "get_cycle_length") else None
         if scheduler.noise_range_t is not None:
-            raise NotReadable("noise")
+            raise NotImportable("noise")
         whole = kind(_arguments(scheduler))
         targets = {"lr": [_times(whole, scale) for scale in scales]}
-        return Reading(targets, total=total, steps=total, ask=ask, remarks=remarks)
+        return Imported(targets, total=total, steps=total, ask=ask, remarks=remarks)
 
     return read
 
@@ -45,7 +45,7 @@ def _arguments(scheduler: Any) -> dict[str, Any]:
     if callable(held.get("decay_fn")) or any(
         held[name] != int(held[name]) for name in ("warmup_t",)
     ):
-        raise NotReadable("a function, or parts of a step")
+        raise NotImportable("a function, or parts of a step")
     return held
 
 
@@ -71,8 +71,8 @@ def _accelerated(
     right: Callable[[Mapping[str, Any]], Scale],
     done: Callable[[Mapping[str, Any], float], Rule],
     reason: str,
-) -> Callable[[Any, StandIn], Reading]:
-    def read(scheduler: Any, copy: StandIn) -> Reading:
+) -> Callable[[Any, SchedulerCopy], Imported]:
+    def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
         held = vars(scheduler)
         firsts = _first_rates(scheduler, copy)
         theirs = copy.scheduler
@@ -88,21 +88,21 @@ def _accelerated(
         if type(scheduler).__module__.startswith("warmdown"):
             rule: Scale = scheduler.rule
             targets = [rule] * len(firsts)
-            return Reading(
+            return Imported(
                 {"lr": targets}, {"lr": [_later(rule)] * len(firsts)}, _TWICE, total, total, ask
             )
         corrected = [right(held)] * len(firsts)
         faithful = [
             done(held, first / base) for first, base in zip(firsts, copy.bases, strict=True)
         ]
-        return Reading(
+        return Imported(
             {"lr": corrected}, {"lr": faithful}, f"{_TWICE}; {reason}", total, total, ask
         )
 
     return read
 
 
-def _first_rates(scheduler: Any, copy: StandIn) -> list[float]:
+def _first_rates(scheduler: Any, copy: SchedulerCopy) -> list[float]:
     """Return the rates of the first update: what the constructor left."""
     if type(scheduler).__module__.startswith("warmdown"):
         return [float(value) for value in scheduler.get_updated_values(0)]
@@ -166,7 +166,7 @@ _TWICE = "its first step() writes the value for no updates: two updates use it, 
 _COSINE_BUGS = "its cosine ends as early as its warmup is long, and a starting ratio overshoots"
 _WSD_BUGS = "its checkpoints are not where it documents them, and its first update skips the warmup"
 
-READERS: Mapping[str, Callable[[Any, StandIn], Reading]] = {
+READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
     "CosineLRScheduler": _timm(named.cosine),
     "TanhLRScheduler": _timm(named.tanh),
     "StepLRScheduler": _timm(named.step),

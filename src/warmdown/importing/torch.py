@@ -10,8 +10,8 @@ from math import lcm
 from typing import Any
 
 from warmdown.compat.names.shapes import lowered
-from warmdown.importing.reading import NotReadable, Reading, pure
-from warmdown.importing.standin import StandIn
+from warmdown.importing.imported import Imported, NotImportable, pure
+from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import (
     Chain,
     Constant,
@@ -28,47 +28,47 @@ from warmdown.schedules import (
 )
 from warmdown.schedules.recipes import exp_range, triangular, triangular2
 
-Reader = Callable[[Any, StandIn], Reading]
+Reader = Callable[[Any, SchedulerCopy], Imported]
 
 _FINEST = 10**15
 _NO_STEP_BACK = "torch's cosine climbs back after T_max"
 
 
-def _step(scheduler: Any, copy: StandIn) -> Reading:
+def _step(scheduler: Any, copy: SchedulerCopy) -> Imported:
     stairs = Staircase(gamma=scheduler.gamma, every=_whole(scheduler.step_size))
     return pure(len(copy.bases), Scale(stairs))
 
 
-def _multi_step(scheduler: Any, copy: StandIn) -> Reading:
+def _multi_step(scheduler: Any, copy: SchedulerCopy) -> Imported:
     marks = sorted(scheduler.milestones.elements())
     if any(mark <= 0 for mark in marks):
-        raise NotReadable("a milestone before the first step")
+        raise NotImportable("a milestone before the first step")
     return pure(len(copy.bases), Scale(Milestones(gamma=scheduler.gamma, at=tuple(marks))))
 
 
-def _constant(scheduler: Any, copy: StandIn) -> Reading:
+def _constant(scheduler: Any, copy: SchedulerCopy) -> Imported:
     steps = _whole(scheduler.total_iters, least=1)
     return pure(
         len(copy.bases), Scale(Constant(value=scheduler.factor, steps=steps) >> Constant(value=1.0))
     )
 
 
-def _linear(scheduler: Any, copy: StandIn) -> Reading:
+def _linear(scheduler: Any, copy: SchedulerCopy) -> Imported:
     steps = _whole(scheduler.total_iters, least=1)
     line = Linear(start=scheduler.start_factor, end=scheduler.end_factor, steps=steps)
     return pure(len(copy.bases), Scale(line), steps=steps)
 
 
-def _exponential(scheduler: Any, copy: StandIn) -> Reading:
+def _exponential(scheduler: Any, copy: SchedulerCopy) -> Imported:
     return pure(len(copy.bases), Scale(ExponentialDecay(start=1.0, gamma=scheduler.gamma)))
 
 
-def _polynomial(scheduler: Any, copy: StandIn) -> Reading:
+def _polynomial(scheduler: Any, copy: SchedulerCopy) -> Imported:
     steps = _whole(scheduler.total_iters, least=1)
     return pure(len(copy.bases), Scale(Polynomial(steps=steps, power=scheduler.power)), steps=steps)
 
 
-def _cosine(scheduler: Any, copy: StandIn) -> Reading:
+def _cosine(scheduler: Any, copy: SchedulerCopy) -> Imported:
     steps = _whole(scheduler.T_max, least=1)
     fall = Cosine(steps=steps)
     wave = (fall >> Cosine(start=0.0, end=1.0, steps=steps)).repeat()
@@ -78,21 +78,21 @@ def _cosine(scheduler: Any, copy: StandIn) -> Reading:
     )
 
 
-def _warm_restarts(scheduler: Any, copy: StandIn) -> Reading:
+def _warm_restarts(scheduler: Any, copy: SchedulerCopy) -> Imported:
     cycles = Cosine(steps=scheduler.T_0).repeat(grow=scheduler.T_mult)
     return pure(len(copy.bases), lowered(cycles, scheduler.eta_min), steps=scheduler.T_0)
 
 
-def _swa(scheduler: Any, copy: StandIn) -> Reading:
+def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
     curve = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
     if curve is None or scheduler.last_epoch > 0:
-        raise NotReadable("an anneal of another shape, or one that is under way")
+        raise NotImportable("an anneal of another shape, or one that is under way")
     steps, ends = _whole(scheduler.anneal_epochs, least=1), copy.held("swa_lr") or []
     fall = curve(steps=steps)
-    return Reading({"lr": [lowered(fall, end) for end in ends]}, steps=steps)
+    return Imported({"lr": [lowered(fall, end) for end in ends]}, steps=steps)
 
 
-def _plateau(scheduler: Any, copy: StandIn) -> Reading:
+def _plateau(scheduler: Any, copy: SchedulerCopy) -> Imported:
     names = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
     plateau = Plateau(metric="loss", **{name: getattr(scheduler, name) for name in names})
     remark = (
@@ -100,12 +100,12 @@ def _plateau(scheduler: Any, copy: StandIn) -> Reading:
         "you give the plateau"
     )
     rules = [Scale(plateau, low=low or None) for low in scheduler.min_lrs]
-    return Reading({"lr": rules}, remarks=(remark,))
+    return Imported({"lr": rules}, remarks=(remark,))
 
 
-def _cyclic(scheduler: Any, copy: StandIn) -> Reading:
+def _cyclic(scheduler: Any, copy: SchedulerCopy) -> Imported:
     if getattr(scheduler, "_scale_fn_custom", None) is not None:
-        raise NotReadable("a scale of one's own")
+        raise NotImportable("a scale of one's own")
     up = _whole(scheduler.total_size * scheduler.step_ratio, least=1)
     sides = {"up": up, "down": _whole(scheduler.total_size - up, least=1)}
     shape = _cycles(scheduler, sides)
@@ -117,7 +117,7 @@ def _cyclic(scheduler: Any, copy: StandIn) -> Reading:
     if scheduler.cycle_momentum:
         ends = zip(scheduler.base_momentums, scheduler.max_momentums, strict=True)
         targets["momentum"] = [Set(shape(0.0, high - low) * -1 + high) for low, high in ends]
-    return Reading(targets, steps=int(scheduler.total_size))
+    return Imported(targets, steps=int(scheduler.total_size))
 
 
 def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float], Schedule]:
@@ -131,7 +131,7 @@ def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float]
     return modes[scheduler.mode]
 
 
-def _one_cycle(scheduler: Any, copy: StandIn) -> Reading:
+def _one_cycle(scheduler: Any, copy: SchedulerCopy) -> Imported:
     total = scheduler.total_steps
     rates = {name: copy.held(name) or [] for name in ("initial_lr", "max_lr", "min_lr")}
     right = {
@@ -144,9 +144,9 @@ def _one_cycle(scheduler: Any, copy: StandIn) -> Reading:
         ]
     corrected = {name: [Set(curve) for curve in curves] for name, curves in right.items()}
     if type(scheduler).__module__.startswith("warmdown"):
-        return Reading(corrected, total=total, steps=total - 1)
+        return Imported(corrected, total=total, steps=total - 1)
     lasts = zip(right.items(), _past_the_end(scheduler, copy, total), strict=False)
-    return Reading(
+    return Imported(
         corrected,
         {name: [Set(curve) for curve in _then(curves, last)] for (name, curves), last in lasts},
         reason=f"torch leaves the value of a step past the end after step() {total}, and raises at "
@@ -165,10 +165,10 @@ def _arc(scheduler: Any, ends: Mapping[str, float], what: str) -> Schedule:
     ]
     seams = [Fraction(0), *(seam for _, _, seam in phases)]
     if sorted(seams[1:]) != seams[1:]:
-        raise NotReadable("phases that do not follow each other")
+        raise NotImportable("phases that do not follow each other")
     fine = lcm(*(seam.denominator for seam in seams))
     if fine * seams[-1] > _FINEST:
-        raise NotReadable("seams that no common measure has")
+        raise NotImportable("seams that no common measure has")
     begun = max(
         (seam for seam in seams if seam < 0), default=Fraction(0)
     )  # a phase too short to be seen
@@ -185,7 +185,7 @@ def _seam(step: float) -> Fraction:
     return Fraction(step).limit_denominator(1_000_000)
 
 
-def _past_the_end(scheduler: Any, copy: StandIn, step: int) -> Sequence[Sequence[float]]:
+def _past_the_end(scheduler: Any, copy: SchedulerCopy, step: int) -> Sequence[Sequence[float]]:
     """Return the rates and momentums that the original leaves behind its last step."""
     theirs = copy.scheduler
     theirs.last_epoch, theirs._get_lr_called_within_step = step, True
@@ -208,7 +208,7 @@ def _of_group(rates: Mapping[str, Sequence[float]], group: int) -> dict[str, flo
 
 def _whole(steps: Any, least: int = 0) -> int:
     if isinstance(steps, bool) or steps != int(steps) or steps < least:
-        raise NotReadable(f"{steps} steps")
+        raise NotImportable(f"{steps} steps")
     return int(steps)
 
 

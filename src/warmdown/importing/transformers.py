@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["lambda_reading"]
+__all__ = ["import_lambda"]
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any
 from warmdown.compat.names import transformers_schedule
 from warmdown.compat.names.shapes import after_warmup, waves
 from warmdown.errors import ScheduleError
-from warmdown.importing.reading import Ask, Reading, pure
+from warmdown.importing.imported import Ask, Imported, pure
 from warmdown.schedules import Scale
 
 _NAMES: Mapping[str, str] = {
@@ -29,8 +29,8 @@ _WAVES = 1000
 """How many runs long a wave goes on that never stops."""
 
 
-def lambda_reading(function: Any, bases: Sequence[float], ask: Ask) -> Reading | None:
-    """Return the reading of one of transformers' functions, or ``None`` when it is none of them or is misused."""
+def import_lambda(function: Any, bases: Sequence[float], ask: Ask) -> Imported | None:
+    """Return what was read of one of transformers' functions, or ``None`` when it is none of them or is misused."""
     call = function.func if isinstance(function, partial) else function
     name = _NAMES.get(getattr(call, "__name__", ""))
     if name is None or call.__module__ != "transformers.optimization":
@@ -42,7 +42,7 @@ def lambda_reading(function: Any, bases: Sequence[float], ask: Ask) -> Reading |
         return None
 
 
-def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) -> Reading:
+def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) -> Imported:
     total = given.get("num_training_steps")
     facts: dict[str, Any] = {"total": total, "steps": total, "ask": ask}
     if name == "warmup_stable_decay":
@@ -62,7 +62,7 @@ def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) ->
     return pure(len(bases), corrected, **facts)
 
 
-def _polynomial(given: dict[str, Any], bases: Sequence[float], facts: dict[str, Any]) -> Reading:
+def _polynomial(given: dict[str, Any], bases: Sequence[float], facts: dict[str, Any]) -> Imported:
     """Read the one that divides an absolute rate by the optimizer's default instead of by each group's own."""
     first, last = given.pop("lr_init"), given.pop("lr_end")
     corrected = transformers_schedule("polynomial", lr_end=last, **given)

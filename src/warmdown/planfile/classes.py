@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "find", "is_known", "misfits"]
+__all__ = ["KNOWN", "find_class", "is_known", "argument_errors"]
 
 import inspect
 import re
@@ -89,7 +89,7 @@ _EXTRAS = {"torch": "torch"}
 _LONGEST = 200
 
 
-def find(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+def find_class(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
     """Import a scheduler class (or a function that makes one) by its dotted path.
 
     Args:
@@ -104,7 +104,7 @@ def find(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
             name, cannot be imported, or is no scheduler.
 
     Example:
-        >>> find("warmdown.Cosine").__name__
+        >>> find_class("warmdown.Cosine").__name__
         'Cosine'
     """
     path = _pointed_to(class_path, allow)
@@ -136,7 +136,7 @@ def is_known(class_path: str) -> bool:
     return class_path in points or class_path in points.values()
 
 
-def misfits(
+def argument_errors(
     found: Callable[..., Any], who: str, arguments: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""

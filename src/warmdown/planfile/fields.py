@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Reader", "Reading", "parameters_of", "reader_of"]
+__all__ = ["Reader", "ParseContext", "parameters_of", "reader_of"]
 
 import inspect
 import math
@@ -13,20 +13,20 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from warmdown.errors import RunError, SpecError, nearest
-from warmdown.expressions import Facts, is_arithmetic, is_number, number_in, reckon
-from warmdown.planfile.text import join, shown
+from warmdown.expressions import Facts, evaluate, is_arithmetic, is_number, parse_number
+from warmdown.planfile.text import describe, join_path
 from warmdown.run import Duration, Run, check_duration
 from warmdown.schedules import Schedule
 
-Reader: TypeAlias = "Callable[[Reading, str, Any], Any]"
-"""Takes the reading, a path and the data there; returns the value, or notes a mistake and returns ``None``."""
+Reader: TypeAlias = "Callable[[ParseContext, str, Any], Any]"
+"""Takes the context, a path and the data there; returns the value, or notes a mistake and returns ``None``."""
 
 _MANY = 100
 
 
 @dataclass
-class Reading:
-    """One reading of a text.
+class ParseContext:
+    """Where the reading of one text stands.
 
     Args:
         schedule: How a schedule is read.
@@ -42,7 +42,7 @@ class Reading:
     allow: tuple[str, ...] = ()
     mistakes: list[str] = field(default_factory=list)
 
-    def wrong(self, path: str, what: str) -> Any:
+    def error(self, path: str, what: str) -> Any:
         """Note a mistake; the ``None`` that comes back is what a reader returns then.
 
         Raises:
@@ -55,26 +55,27 @@ class Reading:
             )
         return None
 
-    def reckon(self, path: str, text: str) -> Any:
+    def evaluate(self, path: str, text: str) -> Any:
         """Return the number a text means."""
         try:
-            return reckon(text, self.facts)
+            return evaluate(text, self.facts)
         except RunError as error:
-            return self.wrong(path, str(error))
+            return self.error(path, str(error))
 
     def arguments(
         self, path: str, who: str, accepted: Mapping[str, inspect.Parameter], given: Any
     ) -> dict[str, Any]:
         """Return the arguments for something that takes ``accepted``, each read by its type."""
         for name in [name for name in given if name not in accepted]:
-            self.wrong(
-                join(path, name), f"{who} has no {shown(name)}. {nearest(str(name)[:60], accepted)}"
+            self.error(
+                join_path(path, name),
+                f"{who} has no {describe(name)}. {nearest(str(name)[:60], accepted)}",
             )
         for name, parameter in accepted.items():
             if parameter.default is parameter.empty and name not in given:
-                self.wrong(path, f"{who} needs {name!r}. Give it.")
+                self.error(path, f"{who} needs {name!r}. Give it.")
         return {
-            name: reader_of(accepted[name].annotation)(self, join(path, name), value)
+            name: reader_of(accepted[name].annotation)(self, join_path(path, name), value)
             for name, value in given.items()
             if name in accepted
         }
@@ -114,107 +115,109 @@ def reader_of(hint: Any) -> Reader:
     if get_origin(hint) in (tuple, list, Sequence):
         return _each(arguments[0])
     if isinstance(hint, type) and issubclass(hint, Schedule):
-        return lambda reading, path, data: reading.schedule(reading, path, data)
+        return lambda context, path, data: context.schedule(context, path, data)
     return plain
 
 
-def number(reading: Reading, path: str, data: Any) -> Any:
+def number(context: ParseContext, path: str, data: Any) -> Any:
     """Read a number: ``0.1``, ``"1e-4"``, ``"%LR% / 10"``."""
-    value = reading.reckon(path, data) if isinstance(data, str) else data
+    value = context.evaluate(path, data) if isinstance(data, str) else data
     if value is None and isinstance(data, str):
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return reading.wrong(path, f"a number is needed, not {shown(data)}.")
+        return context.error(path, f"a number is needed, not {describe(data)}.")
     if not abs(value) <= 1e308:
-        return reading.wrong(path, f"a finite number is needed, not {shown(data)}.")
+        return context.error(path, f"a finite number is needed, not {describe(data)}.")
     return float(value)
 
 
-def count(reading: Reading, path: str, data: Any) -> Any:
+def count(context: ParseContext, path: str, data: Any) -> Any:
     """Read a whole number; what comes out of arithmetic is rounded, halves up."""
     if isinstance(data, str):
-        value = reading.reckon(path, data)
+        value = context.evaluate(path, data)
         if value is None:
             return None
         if is_arithmetic(data) or value == math.floor(value):
             return math.floor(value + 0.5)
     if isinstance(data, bool) or not isinstance(data, int):
-        return reading.wrong(path, f"a whole number is needed, not {shown(data)}.")
+        return context.error(path, f"a whole number is needed, not {describe(data)}.")
     return data
 
 
-def duration(reading: Reading, path: str, data: Any) -> Any:
+def duration(context: ParseContext, path: str, data: Any) -> Any:
     """Read a duration: ``500``, ``"5%"``, ``"%TOTAL_STEPS% * 0.1"``."""
     if isinstance(data, str) and is_arithmetic(data):
         return (
-            duration(reading, path, whole)
-            if (whole := count(reading, path, data)) is not None
+            duration(context, path, whole)
+            if (whole := count(context, path, data)) is not None
             else None
         )
     if isinstance(data, str) and _is_fraction(data):
-        return reading.wrong(
+        return context.error(
             path,
             f"{data!r} updates: a whole number is needed. A share of the run is written '10%'.",
         )
     try:
         return check_duration(data)
     except RunError as error:
-        return reading.wrong(path, str(error))
+        return context.error(path, str(error))
 
 
-def text(reading: Reading, path: str, data: Any) -> Any:
+def text(context: ParseContext, path: str, data: Any) -> Any:
     """Read a text; a number is taken for one, because a name may look like a number."""
     if isinstance(data, int | float) and not isinstance(data, bool):
         return str(data)
     return (
         data
         if isinstance(data, str)
-        else reading.wrong(path, f"a text is needed, not {shown(data)}.")
+        else context.error(path, f"a text is needed, not {describe(data)}.")
     )
 
 
-def flag(reading: Reading, path: str, data: Any) -> Any:
+def flag(context: ParseContext, path: str, data: Any) -> Any:
     """Read a truth value."""
     return (
         data
         if isinstance(data, bool)
-        else reading.wrong(path, f"true or false is needed, not {shown(data)}.")
+        else context.error(path, f"true or false is needed, not {describe(data)}.")
     )
 
 
-def plain(reading: Reading, path: str, data: Any) -> Any:
+def plain(context: ParseContext, path: str, data: Any) -> Any:
     """Read anything; texts that are numbers become numbers, because nobody declared what they are."""
     if isinstance(data, Mapping):
-        return {str(key): plain(reading, join(path, key), value) for key, value in data.items()}
+        return {
+            str(key): plain(context, join_path(path, key), value) for key, value in data.items()
+        }
     if isinstance(data, list | tuple):
-        return [plain(reading, f"{path}[{index}]", value) for index, value in enumerate(data)]
+        return [plain(context, f"{path}[{index}]", value) for index, value in enumerate(data)]
     if isinstance(data, str):
-        return _reckoned_or_text(reading, path, data)
+        return _number_or_text(context, path, data)
     if isinstance(data, float) and not math.isfinite(data):
-        return reading.wrong(path, f"a finite number is needed, not {shown(data)}.")
+        return context.error(path, f"a finite number is needed, not {describe(data)}.")
     if data is not None and not isinstance(data, bool | int | float):
-        return reading.wrong(path, f"plain data is needed, not {shown(data)}.")
+        return context.error(path, f"plain data is needed, not {describe(data)}.")
     return data
 
 
-def _reckoned_or_text(reading: Reading, path: str, data: str) -> Any:
+def _number_or_text(context: ParseContext, path: str, data: str) -> Any:
     if is_arithmetic(data):
-        value = reading.reckon(path, data)
+        value = context.evaluate(path, data)
         return int(value) if value is not None and value == math.floor(value) else value
     try:
-        written = number_in(data)
+        written = parse_number(data)
     except RunError as error:
-        return reading.wrong(path, str(error))
+        return context.error(path, str(error))
     return data if written is None else written
 
 
 def _one_of(choices: Sequence[Any]) -> Reader:
-    def read(reading: Reading, path: str, data: Any) -> Any:
+    def read(context: ParseContext, path: str, data: Any) -> Any:
         if data in choices and not isinstance(data, bool):
             return data
-        return reading.wrong(
+        return context.error(
             path,
-            f"{shown(data)} is not one of its words. {nearest(str(data)[:60], map(str, choices))}",
+            f"{describe(data)} is not one of its words. {nearest(str(data)[:60], map(str, choices))}",
         )
 
     return read
@@ -225,7 +228,7 @@ def _one_reader_of(hints: Sequence[Any]) -> Reader:
     known = [hint for hint in hints if hint is not types.NoneType]
     readers = [duration] if set(known) == {int, str} else [reader_of(hint) for hint in known]
 
-    def read(reading: Reading, path: str, data: Any) -> Any:
+    def read(context: ParseContext, path: str, data: Any) -> Any:
         if data is None and len(known) < len(hints):
             return None
         is_first = (
@@ -233,7 +236,7 @@ def _one_reader_of(hints: Sequence[Any]) -> Reader:
             or isinstance(data, int | float)
             or (isinstance(data, str) and is_number(data))
         )
-        return readers[0 if is_first else -1](reading, path, data)
+        return readers[0 if is_first else -1](context, path, data)
 
     return read
 
@@ -241,10 +244,10 @@ def _one_reader_of(hints: Sequence[Any]) -> Reader:
 def _each(hint: Any) -> Reader:
     read_one = reader_of(hint)
 
-    def read(reading: Reading, path: str, data: Any) -> Any:
+    def read(context: ParseContext, path: str, data: Any) -> Any:
         if not isinstance(data, list | tuple):
-            return reading.wrong(path, f"a list is needed, not {shown(data)}.")
-        return tuple(read_one(reading, f"{path}[{index}]", one) for index, one in enumerate(data))
+            return context.error(path, f"a list is needed, not {describe(data)}.")
+        return tuple(read_one(context, f"{path}[{index}]", one) for index, one in enumerate(data))
 
     return read
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["changed"]
+__all__ = ["with_overrides"]
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from warmdown.errors import SpecError
-from warmdown.planfile.text import MAX_DEPTH, bounded, shown
+from warmdown.planfile.text import MAX_DEPTH, bounded, describe
 
 _INDEX = re.compile(r"\[(\d{1,9})\]")
 _KEY = re.compile(r"[^.\[]++(?:\[\d++\])?+")
@@ -17,7 +17,7 @@ _MOST_PARTS = 2 * MAX_DEPTH
 """Keys and indices of a path: no data that is taken lies deeper, even where keys have dots of their own."""
 
 
-def changed(data: Any, changes: Mapping[str, Any]) -> Any:
+def with_overrides(data: Any, changes: Mapping[str, Any]) -> Any:
     """Return a copy of ``data`` in which each path holds its new value.
 
     Args:
@@ -28,7 +28,7 @@ def changed(data: Any, changes: Mapping[str, Any]) -> Any:
         SpecError: A path leads nowhere; every such path at once.
 
     Example:
-        >>> changed({"lr": [{"kind": "linear"}, {"kind": "cosine"}]}, {"lr[1].end": 0.1, "run.lr": 1})
+        >>> with_overrides({"lr": [{"kind": "linear"}, {"kind": "cosine"}]}, {"lr[1].end": 0.1, "run.lr": 1})
         {'lr': [{'kind': 'linear'}, {'kind': 'cosine', 'end': 0.1}], 'run': {'lr': 1}}
     """
     mistakes = []
@@ -55,7 +55,7 @@ def _with(data: Any, path: str, value: Any) -> Any:
         return _with_element(list(data), path, value)
     if data is None or isinstance(data, Mapping):
         return _with_key(dict(data or {}), path, value)
-    raise LookupError(f"leads into {shown(data)}, which has no parts. Shorten the path.")
+    raise LookupError(f"leads into {describe(data)}, which has no parts. Shorten the path.")
 
 
 def _with_element(data: list[Any], path: str, value: Any) -> list[Any]:

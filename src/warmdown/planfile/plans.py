@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["from_dict", "load", "loads", "merged", "plan_from_dict", "run_from_dict"]
+__all__ = ["from_dict", "load", "loads", "merge_run_facts", "plan_from_dict", "run_from_dict"]
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from warmdown.errors import RunError, SpecError, nearest
-from warmdown.expressions import PLACEHOLDERS, Facts, facts_of, is_number
+from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
-from warmdown.planfile.fields import Reading, number, parameters_of, reader_of
-from warmdown.planfile.overrides import changed
+from warmdown.planfile.fields import ParseContext, number, parameters_of, reader_of
+from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.schedules import made, schedule, what_drives
-from warmdown.planfile.text import Text, bounded, from_yaml, join, parsed, read_text, shown
+from warmdown.planfile.text import Text, bounded, describe, from_yaml, join_path, parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
 
@@ -43,9 +43,9 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
         >>> from_dict({"kind": "linear", "end": "1e-1"})
         Linear(start=1.0, end=0.1, steps='rest')
     """
-    reading = _reading(run or Run(), allow)
-    found = schedule(reading, "", bounded(data))
-    _raise_if_wrong(reading)
+    context = _reading(run or Run(), allow)
+    found = schedule(context, "", bounded(data))
+    _raise_if_wrong(context)
     assert found is not None  # or a mistake would say why
     return found
 
@@ -75,30 +75,30 @@ def plan_from_dict(
         (100, 'lr')
     """
     data = _at_the_top(bounded(data))
-    reading = _reading(run or Run(), allow, loaders)
-    _read_run(reading, data.get("run"), run)
+    context = _reading(run or Run(), allow, loaders)
+    _read_run(context, data.get("run"), run)
     targets = [
         target
         for key in data
         if key not in _OF_A_PLAN
-        for target in _targets(reading, str(key), data[key])
+        for target in _targets(context, str(key), data[key])
     ]
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
-            reading.wrong(
+            context.error(
                 TARGETS,
                 f"drives {label}, which stands in the plan by itself too. Leave "
                 f"one of the two out.",
             )
     if not data.keys() - _OF_A_PLAN:
-        reading.wrong("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
+        context.error("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
     words = {
-        key: reader_of(hint)(reading, key, data[key])
+        key: reader_of(hint)(context, key, data[key])
         for key, hint in _CHOICES.items()
         if key in data
     }
-    _raise_if_wrong(reading)
-    return Plan(targets=tuple(targets), run=reading.run, **words)
+    _raise_if_wrong(context)
+    return Plan(targets=tuple(targets), run=context.run, **words)
 
 
 def load(
@@ -123,9 +123,11 @@ def load(
     """
     lines: Mapping[str, int] = {}
     try:
-        text = parsed(path, read_text(path))
+        text = parse(path, read_text(path))
         lines = text.lines
-        return plan_from_dict(changed(text.data, changes), run=run, allow=allow, loaders=loaders)
+        return plan_from_dict(
+            with_overrides(text.data, changes), run=run, allow=allow, loaders=loaders
+        )
     except SpecError as error:
         raise SpecError(
             [_placed(str(path), mistake, lines) for mistake in error.mistakes]
@@ -161,17 +163,17 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
     Raises:
         SpecError: It describes none; every mistake with its path.
     """
-    reading = _reading(run or Run(), ())
-    _read_run(reading, data, run)
-    _raise_if_wrong(reading)
-    return reading.run
+    context = _reading(run or Run(), ())
+    _read_run(context, data, run)
+    _raise_if_wrong(context)
+    return context.run
 
 
-def merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return facts of a run in which ``given`` goes before ``own``; what would contradict it is left out.
 
     Example:
-        >>> merged({"epochs": 20, "steps_per_epoch": 500}, {"total_steps": 100})
+        >>> merge_run_facts({"epochs": 20, "steps_per_epoch": 500}, {"total_steps": 100})
         {'steps_per_epoch': 500, 'total_steps': 100}
     """
     facts = dict(own)
@@ -183,14 +185,14 @@ def merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, **given}
 
 
-def _reading(run: Run, allow: Sequence[str], loaders: Facts = MappingProxyType({})) -> Reading:
+def _reading(run: Run, allow: Sequence[str], loaders: Facts = MappingProxyType({})) -> ParseContext:
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    return Reading(schedule=schedule, run=run, facts=facts_of(run, loaders), allow=allowed)
+    return ParseContext(schedule=schedule, run=run, facts=run_facts(run, loaders), allow=allowed)
 
 
-def _raise_if_wrong(reading: Reading) -> None:
-    if reading.mistakes:
-        raise SpecError(reading.mistakes)
+def _raise_if_wrong(context: ParseContext) -> None:
+    if context.mistakes:
+        raise SpecError(context.mistakes)
 
 
 def _at_the_top(data: Any) -> Mapping[Any, Any]:
@@ -202,59 +204,63 @@ def _at_the_top(data: Any) -> Mapping[Any, Any]:
         return {**beside, "lr": {key: value for key, value in data.items() if key not in beside}}
     if isinstance(data, list | tuple) or (isinstance(data, str) and data.isidentifier()):
         return {"lr": data}
-    raise SpecError([f"a plan is a mapping, like lr: {{kind: cosine}}; this is {shown(data)}."])
+    raise SpecError([f"a plan is a mapping, like lr: {{kind: cosine}}; this is {describe(data)}."])
 
 
-def _read_run(reading: Reading, data: Any, given: Run | None) -> None:
-    before = len(reading.mistakes)
+def _read_run(context: ParseContext, data: Any, given: Run | None) -> None:
+    before = len(context.mistakes)
     facts: dict[str, Any] = {}
     if data is not None and not isinstance(data, Mapping):
-        reading.wrong("run", f"facts are needed, like {{total_steps: 10000}}, not {shown(data)}.")
+        context.error(
+            "run", f"facts are needed, like {{total_steps: 10000}}, not {describe(data)}."
+        )
     elif data:
-        facts = reading.arguments(
+        facts = context.arguments(
             "run", "a run", parameters_of(Run), {str(key): data[key] for key in data}
         )
-    if len(reading.mistakes) == before:
+    if len(context.mistakes) == before:
         try:
-            reading.run = Run(**merged(facts, {} if given is None else given.to_dict()))
-            reading.facts = facts_of(reading.run, reading.facts)
+            context.run = Run(**merge_run_facts(facts, {} if given is None else given.to_dict()))
+            context.facts = run_facts(context.run, context.facts)
             return
         except RunError as error:
-            reading.wrong("run", str(error))
-    reading.facts = dict.fromkeys(
+            context.error("run", str(error))
+    context.facts = dict.fromkeys(
         PLACEHOLDERS, 1
     )  # any number will do: the rest is still read for mistakes
 
 
-def _targets(reading: Reading, name: str, data: Any) -> list[Target]:
+def _targets(context: ParseContext, name: str, data: Any) -> list[Target]:
     if name == TARGETS and not _has_groups(data):
-        several = made(reading, name, data)
+        several = made(context, name, data)
         if isinstance(several, Mapping):
             return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
         return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
     if not _has_groups(data):
-        rule = _rule(reading, name, data)
+        rule = _rule(context, name, data)
         return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
     for key in [key for key in data if key != "groups"]:
-        reading.wrong(
-            join(name, key),
+        context.error(
+            join_path(name, key),
             "stands beside groups. For all other groups, write it as groups: {'*': …}.",
         )
     if not isinstance(data["groups"], Mapping) or not data["groups"]:
-        reading.wrong(
-            join(name, "groups"),
-            f"patterns are needed, like {{head: …}}, not {shown(data['groups'])}.",
+        context.error(
+            join_path(name, "groups"),
+            f"patterns are needed, like {{head: …}}, not {describe(data['groups'])}.",
         )
         return []
     for key in [key for key in data["groups"] if len(str(key)) > LONGEST_PATTERN]:
-        reading.wrong(
-            join(f"{name}.groups", key),
+        context.error(
+            join_path(f"{name}.groups", key),
             f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.",
         )
     groups = {
         str(key): one for key, one in data["groups"].items() if len(str(key)) <= LONGEST_PATTERN
     }
-    found = ((key, _rule(reading, join(f"{name}.groups", key), one)) for key, one in groups.items())
+    found = (
+        (key, _rule(context, join_path(f"{name}.groups", key), one)) for key, one in groups.items()
+    )
     return [Target(name, pattern, rule) for pattern, rule in found if rule is not None]
 
 
@@ -262,24 +268,24 @@ def _has_groups(data: Any) -> bool:
     return isinstance(data, Mapping) and "groups" in data and "kind" not in data
 
 
-def _rule(reading: Reading, path: str, data: Any) -> Rule | None:
+def _rule(context: ParseContext, path: str, data: Any) -> Rule | None:
     if isinstance(data, Mapping) and "set" in data:
-        return _set(reading, path, data)
+        return _set(context, path, data)
     if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
-        return _scale(reading, path, data)
+        return _scale(context, path, data)
     if (isinstance(data, int | float) and not isinstance(data, bool)) or (
         isinstance(data, str) and is_number(data)
     ):
-        reading.wrong(
+        context.error(
             path,
             f"{data!s:.40} alone could mean two things. {{set: {data!s:.40}}} is the value itself, "
             f"{{scale: {data!s:.40}}} a factor on the base value; the base learning rate is run: "
             f"{{lr: …}}.",
         )
         return None
-    result = made(reading, path, data)
+    result = made(context, path, data)
     if isinstance(result, Mapping):
-        reading.wrong(
+        context.error(
             path,
             f"this drives {what_drives(result)}. Write it at the top of the plan, "
             f"as targets: {{…}}.",
@@ -288,28 +294,35 @@ def _rule(reading: Reading, path: str, data: Any) -> Rule | None:
     return None if result is None else Scale(result)
 
 
-def _set(reading: Reading, path: str, data: Mapping[Any, Any]) -> Set | None:
+def _set(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Set | None:
     for key in [key for key in data if key != "set"]:
-        reading.wrong(join(path, key), "stands beside set, which says everything. Leave it out.")
-    of = schedule(reading, join(path, "set"), data["set"])
+        context.error(
+            join_path(path, key), "stands beside set, which says everything. Leave it out."
+        )
+    of = schedule(context, join_path(path, "set"), data["set"])
     return None if of is None else Set(of)
 
 
-def _scale(reading: Reading, path: str, data: Mapping[Any, Any]) -> Scale | None:
+def _scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale | None:
     for key in [key for key in data if key not in _OF_A_SCALE]:
-        reading.wrong(
-            join(path, key), f"a scale has no {shown(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}"
+        context.error(
+            join_path(path, key),
+            f"a scale has no {describe(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}",
         )
     if "scale" not in data:
-        reading.wrong(path, "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1.")
+        context.error(path, "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1.")
         return None
-    of = schedule(reading, join(path, "scale"), data["scale"])
+    of = schedule(context, join_path(path, "scale"), data["scale"])
     offset = (
-        schedule(reading, join(path, "offset"), data["offset"])
+        schedule(context, join_path(path, "offset"), data["offset"])
         if data.get("offset") is not None
         else None
     )
-    low = number(reading, join(path, "low"), data["low"]) if data.get("low") is not None else None
+    low = (
+        number(context, join_path(path, "low"), data["low"])
+        if data.get("low") is not None
+        else None
+    )
     return None if of is None else Scale(of, offset, low)
 
 

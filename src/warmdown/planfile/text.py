@@ -8,14 +8,14 @@ __all__ = [
     "MAX_NODES",
     "Text",
     "bounded",
-    "decoded",
+    "decode",
     "from_json",
     "from_yaml",
     "is_json",
-    "join",
-    "parsed",
+    "join_path",
+    "parse",
     "read_text",
-    "shown",
+    "describe",
 ]
 
 import json
@@ -77,10 +77,10 @@ def read_text(path: str | Path) -> str:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpecError([f"cannot be read: {error.strerror or error}. Check the path."]) from None
-    return decoded(raw)
+    return decode(raw)
 
 
-def decoded(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """Return bytes as text, if there are not too many and they are UTF-8."""
     _require_size(len(raw))
     try:
@@ -103,7 +103,7 @@ def from_yaml(text: str) -> Text:
         >>> from_yaml("lr: [{kind: cosine, steps: 5%}, 1e-4]").data
         {'lr': [{'kind': 'cosine', 'steps': '5%'}, '1e-4']}
     """
-    text = decoded(text.encode("utf-8", "surrogatepass"))
+    text = decode(text.encode("utf-8", "surrogatepass"))
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -120,7 +120,7 @@ def is_json(path: str | PathLike[str]) -> bool:
     return Path(path).suffix.lower() == ".json"
 
 
-def parsed(path: str | PathLike[str], text: str) -> Text:
+def parse(path: str | PathLike[str], text: str) -> Text:
     """Return the data of a file's text, read as its name says.
 
     Raises:
@@ -135,7 +135,7 @@ def from_json(text: str) -> Text:
     Raises:
         SpecError: It is no JSON, or too large, too deep, or has a key twice.
     """
-    text = decoded(text.encode("utf-8", "surrogatepass"))
+    text = decode(text.encode("utf-8", "surrogatepass"))
     twice: list[str] = []
     try:
         data = json.loads(text, object_pairs_hook=lambda pairs: _without_twins(pairs, twice))
@@ -253,7 +253,7 @@ class _Builder:
             self.keys[-1] = self.key(value, container, path, line)
             return path
         else:
-            path = join(path, self.keys[-1])
+            path = join_path(path, self.keys[-1])
             container[self.keys[-1]] = value
             self.keys[-1] = _NO_KEY
         self.lines[path] = line
@@ -263,7 +263,9 @@ class _Builder:
         if isinstance(key, dict | list):
             raise SpecError([f"line {line}: a key must be one word, not a list or mapping."])
         if key in container:
-            self.mistakes.append(f"line {line}: {join(path, key)}: stands there twice. Keep one.")
+            self.mistakes.append(
+                f"line {line}: {join_path(path, key)}: stands there twice. Keep one."
+            )
         return key
 
     def scalar(self, event: yaml.ScalarEvent, line: int) -> Any:
@@ -280,12 +282,12 @@ def _refuse_tag(event: yaml.Event, line: int) -> None:
         raise SpecError([f"line {line}: tags such as {tag[:40]} are not taken. Write plain data."])
 
 
-def join(path: str, key: object) -> str:
+def join_path(path: str, key: object) -> str:
     """Return the path of ``key`` inside ``path``: ``lr.steps``."""
     return f"{path}.{str(key)[:60]}" if path else str(key)[:60]
 
 
-def shown(data: Any) -> str:
+def describe(data: Any) -> str:
     """Return data for an error, short."""
     if isinstance(data, Mapping):
         return f"a mapping of {', '.join(str(key)[:20] for key in list(data)[:4]) or 'nothing'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["dumps", "save", "write_text", "writing_to", "yaml_of"]
+__all__ = ["dumps", "save", "write_text", "writing_to", "to_yaml"]
 
 import json
 from collections.abc import Iterator
@@ -33,10 +33,10 @@ def dumps(plan: Plan) -> str:
         lr: {kind: cosine, end: 0.1}
         <BLANKLINE>
     """
-    return yaml_of(plan.to_dict())
+    return to_yaml(plan.to_dict())
 
 
-def yaml_of(data: Any) -> str:
+def to_yaml(data: Any) -> str:
     """Return plain data as YAML that a person would write."""
     text: str = yaml.safe_dump(
         data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH

@@ -188,15 +188,15 @@ def _metrics_of(plan: Plan) -> set[str]:
 def _data(given: Any) -> Any:
     if not isinstance(given, str | PathLike):
         return given
-    from warmdown.planfile.text import parsed, read_text
+    from warmdown.planfile.text import parse, read_text
 
     try:
-        return parsed(given, read_text(Path(given))).data
+        return parse(given, read_text(Path(given))).data
     except SpecError:
         return None
 
 
 def _number(fact: Any) -> Any:
-    from warmdown.expressions import number_in
+    from warmdown.expressions import parse_number
 
-    return number_in(fact) if isinstance(fact, str) and number_in(fact) is not None else fact
+    return parse_number(fact) if isinstance(fact, str) and parse_number(fact) is not None else fact

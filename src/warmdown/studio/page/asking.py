@@ -7,9 +7,9 @@ __all__ = ["NEEDS_YES", "describe", "needs_yes", "see_foreign"]
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from warmdown.importing.fence import LONGEST_LOOK
+from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.planfile.classes import is_known
-from warmdown.planfile.fence import LONGEST_LOOK
-from warmdown.planfile.fenced import LONGEST_START
 from warmdown.studio.draft.fields import Shape
 from warmdown.studio.preview.foreign import shape_from
 from warmdown.studio.preview.look import Look, Told

@@ -26,10 +26,10 @@ _HELP = {
 
 def described(question: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the class at ``path`` takes: its signature and docstring as fields."""
-    from warmdown.planfile.classes import find
+    from warmdown.planfile.classes import find_class
 
     path = str(question["path"])
-    found = find(path, tuple(question.get("allow", ())))
+    found = find_class(path, tuple(question.get("allow", ())))
     summary, helps, more = told(found)
     fields, takes_more = [], False
     for parameter in list(inspect.signature(found).parameters.values())[:_MOST_FIELDS]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["PLACEHOLDERS", "resolved"]
 
 from warmdown.errors import WarmdownError
-from warmdown.expressions import facts_of, has_placeholder, reckon
+from warmdown.expressions import evaluate, has_placeholder, run_facts
 from warmdown.plot.formatting import count, number
 from warmdown.run import Run
 
@@ -26,7 +26,7 @@ def resolved(text: str, run: Run | None) -> str:
         return ""
     try:
         if has_placeholder(plain):
-            value = reckon(plain, facts_of(run))
+            value = evaluate(plain, run_facts(run))
             return f"= {count(value) if value == int(value) and abs(value) >= 1 else number(value)}"
         if not plain[0].isdigit() or plain[-1].isdigit():
             return ""

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from warmdown.planfile.fenced import Task, serve
+from warmdown.importing.fence_worker import Task, serve
 
 _DEATH_SIGNAL = 1
 """Linux's ``PR_SET_PDEATHSIG``."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import WarmdownError
-from warmdown.planfile.fenced import LONGEST_START
+from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.studio.security.limits import LONGEST_ANSWER
 
 Question: TypeAlias = dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["built", "made"]
+__all__ = ["built", "instantiate"]
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from warmdown.errors import ScheduleError
-from warmdown.planfile.classes import find, misfits
+from warmdown.planfile.classes import argument_errors, find_class
 
 
-def made(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
+def instantiate(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
     """Return a live scheduler.
 
     Args:
@@ -58,8 +58,8 @@ def built(config: Mapping[str, Any], optimizer: Any, allow: Sequence[str] = ()) 
             f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args."
         )
     arguments = dict(config.get("init_args") or {})
-    found = find(path, allow)
-    for name, why in misfits(found, path, arguments):
+    found = find_class(path, allow)
+    for name, why in argument_errors(found, path, arguments):
         raise ScheduleError(f"{path}({name}): {why}" if name else f"{path}: {why}")
     return _called(
         found,

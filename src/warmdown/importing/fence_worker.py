@@ -46,7 +46,7 @@ def serve(tasks: Callable[[], Mapping[str, Task]]) -> None:
 
 def main() -> None:
     """Answer what previews ask."""
-    from warmdown.planfile.external import TASKS
+    from warmdown.importing.external import TASKS
 
     serve(lambda: TASKS)
 
@@ -110,7 +110,7 @@ def _limit_memory() -> None:
 
 if __name__ == "__main__":
     # a question must find the module that everybody else imports, not this second copy of it
-    from warmdown.planfile import fenced
+    from warmdown.importing import fence_worker
 
     sys.path[:] = json.loads(sys.argv[1])
-    fenced.main()
+    fence_worker.main()

@@ -14,7 +14,7 @@ from tests.studio.hostile import HOSTILE
 
 import warmdown as wd
 from warmdown.errors import ScheduleError
-from warmdown.planfile import external, fence
+from warmdown.importing import external, fence
 
 RUN = wd.Run(total_steps=4, lr=1.0)
 MORE = """
@@ -109,7 +109,7 @@ def test_only_plain_data_goes_to_a_class() -> None:
 @pytest.mark.slow
 def test_the_process_ends_with_the_program() -> None:
     code = (
-        "import warmdown as wd; from warmdown.planfile import fence\n"
+        "import warmdown as wd; from warmdown.importing import fence\n"
         "wd.External(class_path='torch.optim.lr_scheduler.ExponentialLR', init_args={'gamma': "
         "0.5}).over(\n"
         "    wd.Run(total_steps=3))(1)\n"

@@ -1,15 +1,15 @@
-"""A reading held against the original's own answers, where it gives them for any step."""
+"""A imported held against the original's own answers, where it gives them for any step."""
 
 from __future__ import annotations
 
-__all__ = ["verified"]
+__all__ = ["check_against_original"]
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from warmdown.importing.reading import Ask, NotReadable, Reading, table
+from warmdown.importing.imported import Ask, Imported, NotImportable, table
 from warmdown.schedules import Chain, Constant, Rule, Scale, Schedule
 
 _ASKED = 20_000
@@ -18,40 +18,42 @@ _FEW = 8
 """So many single steps are mended; more make a table."""
 
 
-def verified(reading: Reading, bases: Sequence[float], total: int | None) -> Reading:
-    """Return the reading, its faithful part mended where the original answers otherwise.
+def check_against_original(
+    imported: Imported, bases: Sequence[float], total: int | None
+) -> Imported:
+    """Return the imported, its faithful part mended where the original answers otherwise.
 
     Args:
-        reading: What was read off the attributes.
+        imported: What was read off the attributes.
         bases: Each group's base rate.
         total: Updates in the run, if told.
 
     Raises:
-        NotReadable: It answers otherwise everywhere, and no end is known up to which it could be
+        NotImportable: It answers otherwise everywhere, and no end is known up to which it could be
             written down.
     """
-    if reading.ask is None:
-        return reading
-    end = total or reading.steps or 1000
+    if imported.ask is None:
+        return imported
+    end = total or imported.steps or 1000
     steps = np.unique(np.linspace(0, end, min(end + 1, _ASKED)).astype(int))
-    wrong = _mismatches(reading.done["lr"], bases, steps, reading.ask)
+    wrong = _mismatches(imported.done["lr"], bases, steps, imported.ask)
     if not wrong:
-        return reading
+        return imported
     if len(wrong) <= _FEW and len(steps) == end + 1:
         mended = [
             _mended(rule, group, base, wrong)
-            for group, (rule, base) in enumerate(zip(reading.done["lr"], bases, strict=True))
+            for group, (rule, base) in enumerate(zip(imported.done["lr"], bases, strict=True))
         ]
         return replace(
-            reading, faithful={**reading.done, "lr": mended}, reason=reading.reason or _ROUNDING
+            imported, faithful={**imported.done, "lr": mended}, reason=imported.reason or _ROUNDING
         )
-    if total is None and reading.total is None:
-        raise NotReadable("its values are not those of its attributes")
-    rows = [list(reading.ask(step)) for step in range(end + 1)]
+    if total is None and imported.total is None:
+        raise NotImportable("its values are not those of its attributes")
+    rows = [list(imported.ask(step)) for step in range(end + 1)]
     return replace(
-        reading,
-        faithful={**reading.done, "lr": table(rows, bases)},
-        reason=reading.reason or _OTHER,
+        imported,
+        faithful={**imported.done, "lr": table(rows, bases)},
+        reason=imported.reason or _OTHER,
     )
 
 
@@ -76,7 +78,7 @@ def _mismatches(
 
 def _mended(rule: Rule, group: int, base: float, wrong: Mapping[int, Sequence[float]]) -> Rule:
     if not isinstance(rule, Scale) or not base:
-        raise NotReadable("single values of its own")
+        raise NotImportable("single values of its own")
     of = _with(rule.of, {step: row[group] / base for step, row in wrong.items()})
     offset = None if rule.offset is None else _with(rule.offset, dict.fromkeys(wrong, 0.0))
     return Scale(of, offset=offset, low=rule.low)

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from warmdown.errors import MissingExtra, ScheduleError, WarmdownError
-from warmdown.expressions import number_in
-from warmdown.planfile.classes import find, misfits
-from warmdown.planfile.fence import LONGEST_LOOK, ask
-from warmdown.planfile.fenced import LONGEST_START, is_here
+from warmdown.expressions import parse_number
+from warmdown.importing.fence import LONGEST_LOOK, ask
+from warmdown.importing.fence_worker import LONGEST_START, is_here
+from warmdown.planfile.classes import argument_errors, find_class
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule, Steps, Values
 from warmdown.schedules.base import Namespace
@@ -144,7 +144,7 @@ def _walked(external: External) -> npt.NDArray[np.float64]:
 def _imported(question: Mapping[str, Any]) -> dict[str, Any]:
     """Import what a preview needs, which may take its time."""
     try:
-        find(question["class_path"], question["allow"])
+        find_class(question["class_path"], question["allow"])
     except WarmdownError as error:
         return {"mistakes": [str(error)]}
     return {"values": []}
@@ -210,8 +210,8 @@ def _small_optimizer(external: External) -> tuple[Any, Any]:
 def _built(
     class_path: str, init_args: Mapping[str, Any], optimizer: Any, allow: tuple[str, ...]
 ) -> Any:
-    found = find(class_path, allow)
-    for name, why in misfits(found, class_path, init_args):
+    found = find_class(class_path, allow)
+    for name, why in argument_errors(found, class_path, init_args):
         raise ScheduleError(f"{class_path}({name}): {why}" if name else why)
 
     def value(data: Any) -> Any:
@@ -255,7 +255,7 @@ def _numbers(data: Any) -> Any:
         return {str(key): _numbers(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_numbers(one) for one in data]
-    if isinstance(data, str) and (number := number_in(data)) is not None:
+    if isinstance(data, str) and (number := parse_number(data)) is not None:
         return number
     return data
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_WALK", "StandIn"]
+__all__ = ["MAX_WALK", "SchedulerCopy"]
 
 import copy
 import warnings
@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from warmdown.binding import Field
 from warmdown.binding.field import stand_in, unwrapped
 from warmdown.errors import BindingError, ScheduleError
-from warmdown.importing.reading import NotReadable
+from warmdown.importing.imported import NotImportable
 
 MAX_WALK = 1_000_000
 """A foreign class knows no step but the next one; so many are walked, no more."""
@@ -26,14 +26,14 @@ _DRIVEN = {
 """What a scheduler may move, and the target that it is for us."""
 
 
-class StandIn:
+class SchedulerCopy:
     """A copy of a scheduler at its beginning, on an optimizer whose groups hold the original's numbers.
 
     Args:
         scheduler: The original; it is left alone.
 
     Raises:
-        NotReadable: It cannot be copied.
+        NotImportable: It cannot be copied.
     """
 
     def __init__(self, scheduler: Any) -> None:
@@ -44,7 +44,7 @@ class StandIn:
         try:
             self.scheduler = copy.deepcopy(scheduler, memo)
         except Exception as error:  # whatever somebody's class holds
-            raise NotReadable(f"{type(scheduler).__name__} cannot be copied: {error}") from error
+            raise NotImportable(f"{type(scheduler).__name__} cannot be copied: {error}") from error
 
     def held(self, name: str) -> list[float] | None:
         """Return what every group holds under ``name``, or ``None`` when some group lacks it."""
@@ -57,7 +57,7 @@ class StandIn:
         """Return what updates 0 to ``steps`` use, for the rate and for whatever else moves.
 
         Raises:
-            NotReadable: The original has been stepped, and only its class could bring it back.
+            NotImportable: The original has been stepped, and only its class could bring it back.
             ScheduleError: There are too many steps, or the scheduler itself fails.
         """
         if steps > MAX_WALK:
@@ -105,7 +105,7 @@ class StandIn:
         if not stepped:
             return
         if not isinstance(self.scheduler, LRScheduler) or hasattr(self.scheduler, "_num_updates"):
-            raise NotReadable(
+            raise NotImportable(
                 f"{who} has been stepped, and only it knows what that changed. Make it afresh"
             )
         Field(self.optimizer, "lr").write(self.bases)

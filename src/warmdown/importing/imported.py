@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = [
     "MAX_ROWS",
     "Ask",
-    "NotReadable",
-    "Reading",
+    "NotImportable",
+    "Imported",
     "in_plan",
     "number_of_setting",
     "pure",
@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
-from warmdown.planfile.text import shown
+from warmdown.planfile.text import describe
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set, Table
 
@@ -33,12 +33,12 @@ MAX_ROWS = 10_000
 _LARGEST = 10**15
 
 
-class NotReadable(Exception):
+class NotImportable(Exception):
     """The scheduler has no known form, or one that no shape of ours has; its values can still be walked."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class Imported:
     """What a scheduler does, and what its documentation says.
 
     Args:
@@ -77,16 +77,16 @@ def number_of_setting(settings: Mapping[str, Any], name: str, default: float) ->
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
         raise ScheduleError(
-            f"{name}={shown(value)}: a number from 0 to {_LARGEST:.0e} is needed. "
+            f"{name}={describe(value)}: a number from 0 to {_LARGEST:.0e} is needed. "
             f"Mend the settings."
         )
     return value
 
 
-def pure(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: Any) -> Reading:
-    """Return the reading of a scheduler that treats all groups alike."""
+def pure(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: Any) -> Imported:
+    """Return what was read of a scheduler that treats all groups alike."""
     done = None if faithful is None else {"lr": [faithful] * groups}
-    return Reading({"lr": [corrected] * groups}, done, **rest)
+    return Imported({"lr": [corrected] * groups}, done, **rest)
 
 
 def in_plan(targets: Mapping[str, ByGroup], total: int | None) -> Plan:

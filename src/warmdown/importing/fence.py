@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import ScheduleError
-from warmdown.planfile.fenced import LONGEST_START
+from warmdown.importing.fence_worker import LONGEST_START
 
 Question: TypeAlias = dict[str, Any]
 Answer: TypeAlias = dict[str, Any]
@@ -92,7 +92,7 @@ class _Fence:
             return self._process
         self.end()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warmdown.planfile.fenced", json.dumps(place)],
+            [sys.executable, "-P", "-m", "warmdown.importing.fence_worker", json.dumps(place)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
