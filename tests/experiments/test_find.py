@@ -231,9 +231,9 @@ def test_tensor_rates_stay_the_objects_they_are() -> None:
     rate = torch.tensor(0.1)
     optimizer = torch.optim.AdamW(setting.model.parameters(), lr=rate)
     setting.optimizer = optimizer
-    (held,) = Field(optimizer, "lr").held()
+    (held,) = Field(optimizer, "lr").raw_values()
     setting.find()
-    assert Field(optimizer, "lr").held()[0] is held
+    assert Field(optimizer, "lr").raw_values()[0] is held
     assert float(held) == pytest.approx(0.1)
 
 

@@ -108,7 +108,7 @@ class Drive:
         """Leave the base values that a scale multiplies where torch and others look for them."""
         scales = [isinstance(course.lines[line].rule, Scale) for line in self.lines]
         if isinstance(self.field, Field) and all(scales):
-            self.field.keep(self.bases)
+            self.field.set_initial(self.bases)
 
     def value(self, course: Course, position: float, index: int) -> float:
         """Return what one group uses when the clock stands at ``position``."""
@@ -164,7 +164,7 @@ class Drive:
     def trust(self) -> None:
         """Take the tensors as they are now for written by this hand."""
         if isinstance(self.field, Field) and self.field.is_of_tensors:
-            held = self.field.held()
+            held = self.field.raw_values()
             self._marks = [
                 (id(one), one._version) if isinstance(one, torch.Tensor) else None for one in held
             ]

@@ -10,7 +10,7 @@ __all__ = [
     "Rescaled",
     "Switched",
     "decay",
-    "end_of_decay",
+    "decay_stop",
 ]
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,7 @@ class Decayed:
         for line in course.lines_of(self.target):
             grafted = line.rule.of.graft(self.curve, at=self.at)
             line.turn(self.at, replace(line.rule, of=grafted))
-        course.end = end_of_decay([*course.events, self])
+        course.end = decay_stop([*course.events, self])
 
     @property
     def stop(self) -> int:
@@ -144,7 +144,7 @@ class Switched:
     def apply(self, course: Course) -> None:
         """Join the plans."""
         course.recall(self.seen)
-        decay_ends = end_of_decay([*course.events, self])
+        decay_ends = decay_stop([*course.events, self])
         _join(course, _Seam(self.at, course.current, self.after), self.how, Course(self.after))
         course.given = self.after
         if decay_ends is not None:
@@ -184,7 +184,7 @@ def decay(at: int, run: Run, over: int | str, curve: Schedule | None, target: st
     return Decayed(at, fits if fits.length == steps else fits.stretch(steps), target)
 
 
-def end_of_decay(events: Sequence[Event]) -> int | None:
+def decay_stop(events: Sequence[Event]) -> int | None:
     """Return where the decays that were begun end the run; ``None`` where its length was told anew since, or never."""
     stops: dict[str, int] = {}
     for event in events:

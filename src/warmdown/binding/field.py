@@ -9,10 +9,10 @@ __all__ = [
     "Groups",
     "groups_of",
     "has_gradients",
-    "only_makes_state",
+    "is_state_init_step",
     "parameters_of",
-    "stand_in",
-    "unwrapped",
+    "proxy_optimizer",
+    "unwrap",
 ]
 
 import re
@@ -72,7 +72,7 @@ class Field:
         curves: Sequence[object] | None = None,
         instead_of: Field | None = None,
     ) -> None:
-        self.optimizer = unwrapped(optimizer)
+        self.optimizer = unwrap(optimizer)
         self.name = name
         every = self._seen = self.optimizer.param_groups
         self._count = len(every)
@@ -88,7 +88,7 @@ class Field:
 
     def read(self) -> list[float]:
         """Return what each group holds now; from tensors on a device this waits for the device, once."""
-        held = self.held()
+        held = self.raw_values()
         if held and all(
             isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in held
         ):
@@ -98,7 +98,7 @@ class Field:
             ]
         return [float(value) for value in held]
 
-    def held(self) -> list[Any]:
+    def raw_values(self) -> list[Any]:
         """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
         if self._key is None:
             return [slot.value for slot in self.slots]
@@ -126,7 +126,7 @@ class Field:
                 self.write(row)
             yield
 
-    def remember(self) -> list[float]:
+    def store_initial(self) -> list[float]:
         """Keep each group's value as its ``initial_<name>`` unless it has one, and return what is kept.
 
         It is where torch, timm and others look for the base value; an optimizer's state carries it
@@ -146,17 +146,17 @@ class Field:
             for slot in self.slots
         ]
 
-    def keep(self, row: Row) -> None:
+    def set_initial(self, row: Row) -> None:
         """Keep one base value for each group, for those who look for it there."""
         for slot, value in zip(self.slots, row, strict=True):
             slot.group[slot.initial] = value
 
-    def note(self, key: str, row: Sequence[Any]) -> None:
+    def set_entry(self, key: str, row: Sequence[Any]) -> None:
         """Keep one value for each group under another key, such as ``max_lr``, for those who look there."""
         for group, value in zip(self.groups, row, strict=True):
             group[key] = value
 
-    def noted(self, key: str) -> list[Any]:
+    def get_entry(self, key: str) -> list[Any]:
         """Return what each group keeps under another key; a ``KeyError`` if one does not have it."""
         return [group[key] for group in self.groups]
 
@@ -177,7 +177,7 @@ class Field:
         """Whether any group holds a tensor."""
         return any(isinstance(place, Tensors) for place in self.places)
 
-    def put_back(self) -> None:
+    def restore_tensors(self) -> None:
         """Give the groups that loading has made the very tensors that the old ones held."""
         every = self.optimizer.param_groups
         for index, slot in zip(self.indices, self.slots, strict=True):
@@ -270,7 +270,7 @@ def _by_call(write: Callable[[Row], None], values: Iterable[float | None]) -> It
         yield
 
 
-def unwrapped(optimizer: Any) -> Any:
+def unwrap(optimizer: Any) -> Any:
     """Return the optimizer that really steps, inside what accelerate or Lightning wrap around it."""
     while True:
         inner = getattr(optimizer, "optimizer", None) or getattr(optimizer, "_optimizer", None)
@@ -284,14 +284,14 @@ def unwrapped(optimizer: Any) -> Any:
     return optimizer
 
 
-def stand_in(optimizer: Any) -> Optimizer:
+def proxy_optimizer(optimizer: Any) -> Optimizer:
     """Return a small optimizer whose groups hold the same numbers, to try on it what the real one must not feel."""
     groups = [
         {
             **{key: _copied(held) for key, held in group.items()},
             "params": [torch.nn.Parameter(torch.zeros(1))],
         }
-        for group in unwrapped(optimizer).param_groups
+        for group in unwrap(optimizer).param_groups
     ]
     return torch.optim.SGD(groups, lr=0.0)
 
@@ -305,7 +305,7 @@ def has_gradients(optimizer: Any) -> bool:
     return any(parameter.grad is not None for parameter in parameters_of(optimizer))
 
 
-def only_makes_state(optimizer: Optimizer) -> bool:
+def is_state_init_step(optimizer: Optimizer) -> bool:
     """Tell whether an update is about to be made for the state's sake alone: no state yet, rates and gradients all 0.
 
     So torch's distributed checkpoints prepare an optimizer, for saving as for loading.
@@ -326,7 +326,7 @@ def _is_at_rest(group: Group) -> bool:
 
 def parameters_of(optimizer: Any) -> Iterator[torch.Tensor]:
     """Yield every parameter of every group."""
-    for group in unwrapped(optimizer).param_groups:
+    for group in unwrap(optimizer).param_groups:
         yield from group["params"]
 
 
@@ -338,7 +338,7 @@ class Groups:
     """
 
     def __init__(self, optimizers: Iterable[Any]) -> None:
-        self.optimizers = [unwrapped(optimizer) for optimizer in optimizers]
+        self.optimizers = [unwrap(optimizer) for optimizer in optimizers]
         self._lists = [optimizer.param_groups for optimizer in self.optimizers]
         self._marks = [_mark(groups) for groups in self._lists]
         self.every: list[tuple[Any, int, Group]] = [

@@ -59,7 +59,7 @@ class Grip:
         known, was = _known(self.drives), self.groups
         for drive in self.drives:
             if isinstance(drive.field, Field) and drive.field.optimizer is optimizer:
-                drive.field.put_back()
+                drive.field.restore_tensors()
         self.groups = Groups(was.optimizers)
         for (_, _, new), (_, _, old) in zip(self.groups.every, was.every, strict=True):
             known.update(
@@ -202,7 +202,7 @@ def _base_shared(
         return base
     for drive in before:
         if drive.name == name and isinstance(drive.field, Field):
-            for held, known in zip(drive.field.held(), drive.bases, strict=True):
+            for held, known in zip(drive.field.raw_values(), drive.bases, strict=True):
                 if isinstance(held, torch.Tensor) and any(
                     held is value for value in group.values()
                 ):

@@ -15,7 +15,7 @@ import torch
 from torch.optim import Optimizer
 
 from warmdown.binding.course import Course
-from warmdown.binding.field import has_gradients, only_makes_state, parameters_of
+from warmdown.binding.field import has_gradients, is_state_init_step, parameters_of
 from warmdown.binding.misuse import Findings
 from warmdown.errors import WarmdownWarning
 
@@ -226,7 +226,7 @@ class _Eye:
             self._watch.findings.step_per_epoch(self.gap)
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._is_for_state = not _is_capturing() and only_makes_state(optimizer)
+        self._is_for_state = not _is_capturing() and is_state_init_step(optimizer)
         if not self._is_for_state:
             self._watch.begins(self)
 

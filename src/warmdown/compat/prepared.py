@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 
 PREPARED = frozenset({"step"})
 """What a prepared scheduler has among its attributes; neither a state nor a copy takes it along."""
@@ -28,7 +28,7 @@ class Updates:
     @staticmethod
     def of(optimizer: Any) -> Updates:
         """Return those of ``optimizer``; all its schedulers share them."""
-        optimizer = unwrapped(optimizer)
+        optimizer = unwrap(optimizer)
         if optimizer not in _UPDATES:
             _UPDATES[optimizer] = Updates()
             optimizer.register_step_post_hook(_UPDATES[optimizer])

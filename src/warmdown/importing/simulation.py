@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding import Field
-from warmdown.binding.field import stand_in, unwrapped
+from warmdown.binding.field import proxy_optimizer, unwrap
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.importing.imported import NotImportable
 
@@ -38,9 +38,9 @@ class SchedulerCopy:
 
     def __init__(self, scheduler: Any) -> None:
         original = scheduler.optimizer
-        self.optimizer = stand_in(original)
+        self.optimizer = proxy_optimizer(original)
         self.bases = self.held("initial_lr") or self.held("lr") or []
-        memo = {id(original): self.optimizer, id(unwrapped(original)): self.optimizer}
+        memo = {id(original): self.optimizer, id(unwrap(original)): self.optimizer}
         try:
             self.scheduler = copy.deepcopy(scheduler, memo)
         except Exception as error:  # whatever somebody's class holds

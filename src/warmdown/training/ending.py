@@ -8,7 +8,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from warmdown.binding import Scheduler
-from warmdown.binding.events import end_of_decay
+from warmdown.binding.events import decay_stop
 
 if TYPE_CHECKING:
     from warmdown.training.progress import Progress
@@ -42,7 +42,7 @@ def decay_end(trainer: Trainer) -> float | None:
     if not isinstance(trainer.scheduler, Scheduler) or not (events := trainer.scheduler.events):
         return None
     if trainer._decay_end[0] != events:
-        trainer._decay_end = events, end_of_decay(events)
+        trainer._decay_end = events, decay_stop(events)
     return trainer._decay_end[1]
 
 

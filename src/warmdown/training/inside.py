@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked
 from warmdown.training import state
@@ -149,7 +149,7 @@ class Inside:
         if self._is_prepared:
             self._accelerator.free_memory()
         self._is_prepared = True
-        self.model, self.optimizer = self._accelerator.prepare(model, unwrapped(self.optimizer))
+        self.model, self.optimizer = self._accelerator.prepare(model, unwrap(self.optimizer))
 
     def _outputs(self) -> list[Output]:
         """Return what the run writes."""
@@ -185,7 +185,7 @@ class Inside:
         # accelerate's own step looks for an optional library on the disk twice; where it does no
         # more, it is left out
         is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
-        (unwrapped(self.optimizer) if is_plain else self.optimizer).step()
+        (unwrap(self.optimizer) if is_plain else self.optimizer).step()
 
     def _clip_gradients(self) -> None:
         if self.run_config.gradient_clip_value is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from warmdown.binding import Field, Scheduler
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.errors import BindingError, RunError, SpecError, TrainingError, nearest
 from warmdown.placeholders import Facts, resolve
 from warmdown.plan import Plan
@@ -143,7 +143,7 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
             f"a function that "
             "takes the optimizer is needed."
         )
-    return factory(unwrapped(optimizer))
+    return factory(unwrap(optimizer))
 
 
 def tell_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:

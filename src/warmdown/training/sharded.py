@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.errors import StateError
 
 
@@ -42,8 +42,8 @@ def optimizer_state(accelerator: Any, model: torch.nn.Module, optimizer: Any) ->
     if _is_sharded(accelerator):
         from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
-        return dict(get_optimizer_state_dict(model, unwrapped(optimizer), options=_options()))
-    return dict(unwrapped(optimizer).state_dict())
+        return dict(get_optimizer_state_dict(model, unwrap(optimizer), options=_options()))
+    return dict(unwrap(optimizer).state_dict())
 
 
 def load_optimizer(
@@ -66,11 +66,11 @@ def load_optimizer(
         from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
         set_optimizer_state_dict(
-            model, unwrapped(optimizer), optim_state_dict=state, options=_options()
+            model, unwrap(optimizer), optim_state_dict=state, options=_options()
         )
         return
     try:
-        unwrapped(optimizer).load_state_dict(state)
+        unwrap(optimizer).load_state_dict(state)
     except ValueError as error:
         raise StateError(
             f"optimizer.load_state_dict: {error}. Build the optimizer as the saved run did."

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.errors import TrainingError
 from warmdown.printable import printable
 from warmdown.run import Duration
@@ -350,7 +350,7 @@ class Trainer(Inside):
 
     def optimizer_zero_grad(self) -> None:
         """Forget the gradients."""
-        unwrapped(self.optimizer).zero_grad()
+        unwrap(self.optimizer).zero_grad()
 
     def train_epoch_end(self) -> None:
         """End an epoch of training."""

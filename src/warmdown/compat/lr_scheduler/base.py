@@ -191,9 +191,9 @@ class LRScheduler(theirs.LRScheduler):
         """Return what each group began with, which the group keeps as ``initial_lr``."""
         field = self._grip().field
         if last_epoch == -1:
-            field.remember()
+            field.store_initial()
         try:
-            return [_copy(rate) for rate in field.noted("initial_lr")]
+            return [_copy(rate) for rate in field.get_entry("initial_lr")]
         except KeyError:
             raise NoBase(
                 f"{type(self).__name__}(last_epoch={last_epoch}): a parameter group has no "

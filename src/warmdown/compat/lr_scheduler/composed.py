@@ -176,7 +176,7 @@ class SequentialLR(Composed, theirs.SequentialLR):
     @property
     def base_lrs(self) -> list[Any]:  # type: ignore[override]
         """The rate that each group began with."""
-        return self._grip().field.noted("initial_lr")
+        return self._grip().field.get_entry("initial_lr")
 
     @property  # type: ignore[misc]
     def _last_lr(self) -> list[Any]:  # type: ignore[override]
@@ -386,5 +386,5 @@ def quietly_repeat(scheduler: Any, times: int) -> None:
 def to_the_first_rates(optimizer: Any) -> None:
     """Write what the groups began with; each scheduler changed it as it was made."""
     field = Hand(optimizer).field
-    field.remember()
-    field.write(floats(field.noted("initial_lr")))
+    field.store_initial()
+    field.write(floats(field.get_entry("initial_lr")))

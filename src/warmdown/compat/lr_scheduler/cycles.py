@@ -16,7 +16,7 @@ import numpy as np
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as theirs
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
 from warmdown.compat.lr_scheduler.families import Blended, Curve
 from warmdown.compat.lr_scheduler.given import (
@@ -61,7 +61,7 @@ class Cycled(Blended):
     @property
     def use_beta1(self) -> bool:
         """Whether the momentum is the first of ``betas``."""
-        return "betas" in unwrapped(self.optimizer).defaults
+        return "betas" in unwrap(self.optimizer).defaults
 
     def _take_momentum(self, cycle: bool, base: Any, highest: Any, *, is_new: bool) -> None:
         """Take the arguments, and keep them in the groups, where torch keeps them."""
@@ -69,7 +69,7 @@ class Cycled(Blended):
         if not cycle:
             return
         who, field = type(self).__name__, self._grip().field
-        if not {"momentum", "betas"} & set(unwrapped(self.optimizer).defaults):
+        if not {"momentum", "betas"} & set(unwrap(self.optimizer).defaults):
             raise BindingError(
                 f"{who}(cycle_momentum=True): {type(self.optimizer).__name__} has neither momentum "
                 f"nor betas. "
@@ -78,8 +78,8 @@ class Cycled(Blended):
         self.base_momentums = one_a_group(who, "base_momentum", base, len(field.groups))
         self.max_momentums = one_a_group(who, "max_momentum", highest, len(field.groups))
         if is_new:
-            field.note("max_momentum", self.max_momentums)
-            field.note("base_momentum", self.base_momentums)
+            field.set_entry("max_momentum", self.max_momentums)
+            field.set_entry("base_momentum", self.base_momentums)
 
     def _write(self, row: Row) -> None:
         super()._write(row)
@@ -369,9 +369,9 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
 
     def _keep_in_the_groups(self) -> None:
         field, (first, highest, last) = self._grip().field, self._points()
-        field.note("initial_lr", first)
-        field.note("max_lr", highest)
-        field.note("min_lr", last)
+        field.set_entry("initial_lr", first)
+        field.set_entry("max_lr", highest)
+        field.set_entry("min_lr", last)
 
     def _points(self) -> list[list[float]]:
         highest = floats(self.max_lrs)

@@ -153,7 +153,7 @@ class Formula(Standing):
         field = self._grip().field
         joined = len(field.groups) - len(self.base_lrs)
         if joined > 0:
-            self.base_lrs = [*self.base_lrs, *field.remember()[-joined:]]
+            self.base_lrs = [*self.base_lrs, *field.store_initial()[-joined:]]
         return floats(self.base_lrs)
 
     def _restore(self, state: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ class Hand:
 
     def __init__(self, optimizer: Any, name: str = "lr") -> None:
         self.field = Field(optimizer, name)
-        self._bound = self.field.held()
+        self._bound = self.field.raw_values()
         self._kind = type(self.field.groups[0].get(name))
         self._of_tensors = any(isinstance(value, torch.Tensor) for value in self._bound)
         self._next: list[Row] = [()]
@@ -51,7 +51,7 @@ class Hand:
         next(self._writes)
         self._row = row
         if self._of_tensors:
-            self._marks = _marks(self.field.held())
+            self._marks = _marks(self.field.raw_values())
 
     def swapping(self, ahead: Ahead, at: int) -> Swap:
         """Return what writes a row each time, as long as nobody else does."""
@@ -95,7 +95,7 @@ class Hand:
     ) -> Generator[Any, int, None]:
         row = None
         while True:
-            asked, held = (yield row), self.field.held()
+            asked, held = (yield row), self.field.raw_values()
             factor = (
                 next(factors, None) if asked == at and held != self._row and self.stands() else None
             )
@@ -108,14 +108,14 @@ class Hand:
 
     def holds(self, row: Row) -> bool:
         """Tell whether the optimizer still holds ``row``, which was written last."""
-        held = self.field.held()
+        held = self.field.raw_values()
         if self._of_tensors:
             return row is self._row and self.fits(held) and _marks(held) == self._marks
         return held == row and self.stands()
 
     def fits(self, held: list[Any] | None = None) -> bool:
         """Tell whether groups and tensors are still those this hand was laid on."""
-        held = self.field.held() if held is None else held
+        held = self.field.raw_values() if held is None else held
         if not self._of_tensors:
             return torch.Tensor not in map(type, held) and self.stands()
         return self.field.is_current and all(map(_is_same, held, self._bound))
@@ -134,7 +134,7 @@ class Hand:
         """Return copies of what is held; no device is waited for."""
         return [
             value.detach().clone() if isinstance(value, torch.Tensor) else value
-            for value in self.field.held()
+            for value in self.field.raw_values()
         ]
 
     def typed(self, row: Row) -> list[Any]:

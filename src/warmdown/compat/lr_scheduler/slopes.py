@@ -275,7 +275,7 @@ class SWALR(Chainable, swa_utils.SWALR):
         self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
         field = self._grip().field
         self.swa_lrs = one_a_group("SWALR", "swa_lr", swa_lr, len(field.groups))
-        field.note("swa_lr", self.swa_lrs)
+        field.set_entry("swa_lr", self.swa_lrs)
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:

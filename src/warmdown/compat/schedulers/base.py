@@ -50,7 +50,7 @@ class SchedulerBase(ABC):
         self.optimizer = optimizer
         self.param_group_field = param_group_field
         self._field = Field(optimizer, param_group_field)
-        self.base_lr_values = self._field.remember()
+        self.base_lr_values = self._field.store_initial()
         self._write(self.base_lr_values)
 
     @abstractmethod
@@ -112,7 +112,7 @@ class SchedulerBase(ABC):
         if self._field.is_current:
             return
         self._field = Field(self.optimizer, self.param_group_field)
-        known, now = len(self.base_lr_values), self._field.remember()
+        known, now = len(self.base_lr_values), self._field.store_initial()
         self.base_lr_values = now if len(now) < known else [*self.base_lr_values, *now[known:]]
 
     def __getstate__(self) -> dict[str, Any]:

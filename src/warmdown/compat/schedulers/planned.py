@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.binding.field import unwrapped
+from warmdown.binding.field import unwrap
 from warmdown.compat.schedulers.base import StatefulSchedulerBase, require_count
 from warmdown.errors import ScheduleError, StateError, WarmdownError
 from warmdown.placeholders import Placeholder
@@ -198,5 +198,5 @@ def _rewrite_after_loading(scheduler: Planned) -> None:
         if (alive := mine()) is not None:
             alive._rewrite()
 
-    hook = unwrapped(scheduler.optimizer).register_load_state_dict_post_hook(rewrite)
+    hook = unwrap(scheduler.optimizer).register_load_state_dict_post_hook(rewrite)
     scheduler._rewriting = weakref.finalize(scheduler, hook.remove)
