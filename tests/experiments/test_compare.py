@@ -21,7 +21,7 @@ from warmdown.experiments import Comparison, compare
 from warmdown.experiments.engine import run_all
 from warmdown.experiments.runs import Result, RunSpec, perform
 from warmdown.experiments.store import Store
-from warmdown.experiments.telling import charts, save, summary
+from warmdown.experiments.telling import chart, save, summary
 
 TASK = """
 import os, sys, time
@@ -164,10 +164,14 @@ def test_the_table_tells_difference_goal_and_area() -> None:
 
 def test_reports_are_written_whole(tmp_path: Path) -> None:
     comparison = compared(None)
-    assert [chart.up for chart in charts(comparison)] == ["accuracy", "loss", "lr"]
+    assert [panel.unit for panel in chart(comparison).panels] == [
+        f"accuracy of {comparison.task}",
+        "training loss",
+        "learning rate",
+    ]
     for ending, begins in (
         (".png", b"\x89PNG"),
-        (".svg", b"<svg"),
+        (".svg", b"<?xml"),
         (".html", b"<!doctype html>"),
         (".md", b"| plan |"),
         (".json", b"{"),

@@ -414,7 +414,7 @@ def test_the_pictures_show_the_suggestions(tmp_path: Path) -> None:
     found = Setting().find(repeats=2, steps=60)
     assert "learning rate" in found.terminal()
     assert "steepest" in found.terminal()
-    for ending, begins in ((".png", b"\x89PNG"), (".html", b"<!doctype html>"), (".svg", b"<svg")):
+    for ending, begins in ((".png", b"\x89PNG"), (".html", b"<!doctype html>"), (".svg", b"<?xml")):
         assert found.save(tmp_path / f"test{ending}").read_bytes().startswith(begins)
     page = (tmp_path / "test.html").read_text()
     assert "valley" in page

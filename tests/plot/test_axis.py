@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
+from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
 from warmdown.plot.formatting import count, number, short_count
 
 
@@ -65,10 +65,10 @@ def test_a_logarithmic_axis_ends_six_decades_below_the_peak() -> None:
 
 
 def test_an_axis_begins_at_zero_unless_the_curve_stays_far_from_it() -> None:
-    assert reach([np.array([3e-5, 3e-4])]) == (0.0, 3e-4)
-    assert reach([np.array([0.85, 0.95])]) == (0.85, 0.95)
-    assert reach([np.array([-1.0, -0.1])]) == (-1.0, 0.0)
-    assert reach([np.array([0.0, 0.0])]) == (-1.0, 1.0)
+    assert value_limits([np.array([3e-5, 3e-4])]) == (0.0, 3e-4)
+    assert value_limits([np.array([0.85, 0.95])]) == (0.85, 0.95)
+    assert value_limits([np.array([-1.0, -0.1])]) == (-1.0, 0.0)
+    assert value_limits([np.array([0.0, 0.0])]) == (-1.0, 1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.5, 30)), max_size=60), st.integers(1, 3))
@@ -76,7 +76,7 @@ def test_names_never_overlap_each_other_nor_a_stem(
     names: list[tuple[float, float]], rows: int
 ) -> None:
     names.sort()
-    found = placed(names, rows, edge=110)
+    found = place_names(names, rows, edge=110)
     shown = [
         (start, start + width, row)
         for (start, width), row in zip(names, found, strict=True)
@@ -91,6 +91,6 @@ def test_names_never_overlap_each_other_nor_a_stem(
 
 
 def test_the_first_name_is_kept_when_not_all_find_room() -> None:
-    found = placed([(float(start), 10.0) for start in range(50)], rows=3, edge=60)
+    found = place_names([(float(start), 10.0) for start in range(50)], rows=3, edge=60)
     assert found[0] == 0
     assert 3 <= sum(row is not None for row in found) <= 6

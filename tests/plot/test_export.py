@@ -9,7 +9,7 @@ import json
 import pytest
 
 import warmdown as wd
-from warmdown.plot.export import Row, as_csv, as_json, as_table, rows
+from warmdown.plot.export import ValueRow, as_csv, as_json, as_table, rows
 
 PLAN = wd.Plan.of(
     lr={"head": wd.Linear(), 'a,"b': wd.Cosine()},
@@ -69,5 +69,5 @@ def test_a_table_has_its_columns_under_each_other() -> None:
 
 
 def test_a_spreadsheet_takes_no_target_for_a_formula() -> None:
-    found = [Row(0, "=HYPERLINK(1)", 0.5), Row(0, "lr/-1", -0.5)]
+    found = [ValueRow(0, "=HYPERLINK(1)", 0.5), ValueRow(0, "lr/-1", -0.5)]
     assert as_csv(found) == "step,target,value\n0,'=HYPERLINK(1),0.5\n0,lr/-1,-0.5\n"

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 import warmdown as wd
 from warmdown.plot import figure
-from warmdown.plot.theme import DARK, LIGHT, Look
+from warmdown.plot.theme import DARK, LIGHT, Theme
 
 RUN = wd.Run(total_steps=10_000, lr=3e-4)
 ONE_CYCLE: dict[str, Any] = dict(wd.one_cycle())
@@ -200,16 +200,18 @@ def lab(linear: Rgb) -> Rgb:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
-def test_every_text_and_line_stands_out(look: Look) -> None:
-    assert min(contrast(text, look.paper) for text in (look.ink, look.quiet, *look.lines)) >= 4.5
-    assert min(contrast(line, tint) for line in look.lines for tint in look.tints) >= 3
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_every_text_and_line_stands_out(theme: Theme) -> None:
+    assert (
+        min(contrast(text, theme.paper) for text in (theme.ink, theme.quiet, *theme.lines)) >= 4.5
+    )
+    assert min(contrast(line, tint) for line in theme.lines for tint in theme.tints) >= 3
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("sight", SIGHT)
-def test_lines_differ_for_every_colour_sight(look: Look, sight: str) -> None:
-    seen = [lab(SIGHT[sight] @ light(colour)) for colour in look.lines]
+def test_lines_differ_for_every_colour_sight(theme: Theme, sight: str) -> None:
+    seen = [lab(SIGHT[sight] @ light(colour)) for colour in theme.lines]
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 14
 
 

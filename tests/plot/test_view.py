@@ -144,7 +144,7 @@ def test_what_is_no_schedule_is_refused_with_what_can_be_drawn() -> None:
 def test_steps_are_named_by_the_clock() -> None:
     run = wd.Run(budget="1e6tok", tokens_per_step=1000, clock="tokens")
     scene = view(wd.warmup_cosine(), run=run)
-    assert (scene.clock, scene.stop) == ("tokens", 1_000_000)
+    assert (scene.x, scene.stop) == ("tokens", 1_000_000)
 
 
 def test_what_was_recorded_stands_beside_what_was_planned_at_the_base_it_had() -> None:
@@ -188,7 +188,7 @@ def test_a_loss_that_falls_through_decades_is_read_by_them_and_a_rate_is_not() -
         record.add(step, "lr", 0.1 * 0.8**step)
         record.add(step, "loss", 2.0 * 0.8**step)
     rate, loss = view(record).panels
-    assert (rate.is_read_by_its_decades, loss.is_read_by_its_decades) == (False, True)
+    assert (rate.spans_decades, loss.spans_decades) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-__all__ = ["write_file", "write_json"]
+__all__ = ["save_result", "write_file", "write_json"]
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from warmdown import plot
+from warmdown.errors import ScheduleError
 from warmdown.files import write_whole
+
+
+def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Path:
+    """Write a result as a picture (``.png``, ``.svg``, ``.html``) or its data as ``.json``.
+
+    Raises:
+        ScheduleError: The ending is none of these.
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        write_json(path, data)
+    elif path.suffix in (".png", ".svg", ".html"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plot.save(picture, path)
+    else:
+        raise ScheduleError(
+            f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .html or .json."
+        )
+    return path
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,14 +12,15 @@ from typing import Any, final
 
 import numpy as np
 
+from warmdown import plot
 from warmdown.binding.field import Field
 from warmdown.binding.slots import Slot
 from warmdown.errors import BindingError, ScheduleError, TrainingError
-from warmdown.experiments.chart import Chart, Line
+from warmdown.experiments.files import save_result
 from warmdown.experiments.keeping import kept, named_by
 from warmdown.experiments.rules import Array, Curve, Suggestion, suggestions
 from warmdown.experiments.sweep import Sweep
-from warmdown.plot.formatting import number
+from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules.recipes import range_test
 from warmdown.schedules.recipes.shapes import Shape
@@ -82,34 +83,44 @@ class RangeTest:
         """Return what was done and what every rule says, as text."""
         return "\n".join([_told(self), *map(_line, self.suggestions.values())])
 
-    def chart(self) -> Chart:
-        """Return the picture."""
+    def chart(self) -> View:
+        """Return the picture: the smoothed mean over the raw losses, and what the rules suggest."""
         curve = self.curve
-        used = curve.values
         low, high = curve.losses.min(axis=0), curve.losses.max(axis=0)
-        lines = [Line("smoothed mean", used, curve.mean)]
-        raw = Line("loss of each update", used, curve.losses.mean(axis=0), low, high, is_quiet=True)
-        marks = {s.rule: s.value for s in self.suggestions.values() if s.value is not None}
-        return Chart(
+        raw = Line(
+            "loss of each update",
+            "loss",
+            curve.values,
+            curve.losses.mean(axis=0),
+            low=low,
+            high=high,
+            is_background=True,
+        )
+        marks = [
+            Mark(suggestion.value, f"{suggestion.rule} {number(suggestion.value, 2)}")
+            for suggestion in self.suggestions.values()
+            if suggestion.value is not None
+        ]
+        return View(
+            lines=(raw, Line("smoothed mean", "loss", curve.values, curve.mean)),
+            x=_across(self.target),
+            marks=tuple(marks),
+            log_x=bool(curve.values[0] > 0),
+            is_cropped=True,
             title=f"Range test of {self.target}",
-            across=_across(self.target),
-            up="loss",
-            lines=(raw, *lines),
-            marks=marks,
-            log_across=bool(used[0] > 0),
-            says=self.summary(),
+            text=self.summary(),
         )
 
     def terminal(self) -> str:
         """Return the picture for a terminal."""
-        return self.chart().terminal()
+        return plot.terminal(self.chart(), height=14)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the picture as ``.png``, ``.svg`` or ``.html``, or everything as ``.json``."""
-        return self.chart().save(path, data=self.to_dict())
+        return save_result(path, self.chart(), self.to_dict())
 
-    def _repr_html_(self) -> str:
-        return self.chart().inline()
+    def _repr_html_(self) -> str | None:
+        return plot.notebook(self.chart())
 
 
 def find_rate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["charts", "interval", "markdown", "save", "summary", "table"]
+__all__ = ["chart", "interval", "markdown", "save", "summary", "table"]
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.errors import ScheduleError
-from warmdown.experiments.chart import Array, Chart, Line
 from warmdown.experiments.compare import Comparison, Row
-from warmdown.experiments.files import write_file, write_json
+from warmdown.experiments.files import save_result, write_file
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval
-from warmdown.plot.formatting import count, number
+from warmdown.plot import Line, View, count, number
+from warmdown.plot.sampling import Array
 from warmdown.printable import printable
 
 _HEADS = (
@@ -54,42 +53,35 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return heads, [_cells(row, comparison) for row in comparison.rows()]
 
 
-def charts(comparison: Comparison) -> list[Chart]:
-    """Return the pictures: the metric and the loss over the updates with bands, and the rates."""
-    says = summary(comparison)
-    found = [
-        _chart(
-            comparison,
-            "evaluations",
-            comparison.metric,
-            f"{comparison.metric} of {comparison.task}",
-            says,
-        ),
-        _chart(comparison, "curves", "loss", "training loss", ""),
-        _chart(comparison, "curves", "lr/0", "learning rate", ""),
+def chart(comparison: Comparison) -> View:
+    """Return the picture: the metric and the loss over the updates with bands, and the rates."""
+    panels = [
+        ("evaluations", comparison.metric, f"{comparison.metric} of {comparison.task}"),
+        ("curves", "loss", "training loss"),
+        ("curves", "lr/0", "learning rate"),
     ]
-    return [chart for chart in found if chart is not None]
+    lines = [
+        line
+        for kind, target, unit in panels
+        for name, results in comparison.results.items()
+        if (line := _line(name, unit, results.values(), kind, target))
+    ]
+    return View(
+        lines=tuple(lines),
+        is_cropped=True,
+        title=f"Comparison on {comparison.task}",
+        text=summary(comparison),
+        tables={"Plans": table(comparison)},
+    )
 
 
 def save(comparison: Comparison, path: str | PathLike[str]) -> Path:
     """Write the comparison as ``.html``, ``.png``, ``.svg`` (pictures), ``.md`` (the table) or ``.json``."""
-    from warmdown.experiments import drawing
-
     path = Path(path)
-    drawn = charts(comparison)
-    if path.suffix == ".json":
-        write_json(path, comparison.to_dict())
-    elif path.suffix == ".md":
+    if path.suffix == ".md":
         write_file(path, markdown(comparison))
-    elif path.suffix == ".html":
-        write_file(path, drawing.page(*drawn, tables={"Plans": table(comparison)}))
-    elif path.suffix in (".png", ".svg"):
-        write_file(path, drawing.png(*drawn) if path.suffix == ".png" else drawing.svg(*drawn))
-    else:
-        raise ScheduleError(
-            f"save(path={str(path)!r}): no kind of report. Use .html, .png, .svg, .md or .json."
-        )
-    return path
+        return path
+    return save_result(path, chart(comparison), comparison.to_dict())
 
 
 def markdown(comparison: Comparison) -> str:
@@ -167,20 +159,7 @@ def _notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _chart(comparison: Comparison, kind: str, target: str, title: str, says: str) -> Chart | None:
-    lines = [
-        line
-        for name, held in comparison.results.items()
-        if (line := _line(name, held.values(), kind, target))
-    ]
-    if not lines:
-        return None
-    return Chart(
-        title=title, across="updates", up=target.partition("/")[0], lines=tuple(lines), says=says
-    )
-
-
-def _line(name: str, results: Iterable[Result], kind: str, target: str) -> Line | None:
+def _line(name: str, unit: str, results: Iterable[Result], kind: str, target: str) -> Line | None:
     held = [
         _curve(getattr(result, kind), target) for result in results if result.status == "finished"
     ]
@@ -192,7 +171,7 @@ def _line(name: str, results: Iterable[Result], kind: str, target: str) -> Line 
     across = own[own <= stop] if len(own) <= _POINTS else np.linspace(own[0], stop, _POINTS)
     rows = np.stack([np.interp(across, steps, values) for steps, values in drawn])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
-    return Line(name, across, mean, mean - error, mean + error)
+    return Line(name, unit, across, mean, low=mean - error, high=mean + error)
 
 
 def _curve(curves: Mapping[str, Any], target: str) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
-"""Axes: how far they reach, where they have marks, and where names stand beside them without overlap."""
+"""Axes: their limits, their ticks, and the rows of names beside them without overlap."""
 
 from __future__ import annotations
 
-__all__ = ["linear_ticks", "log_floor", "log_ticks", "placed", "reach"]
+__all__ = ["linear_ticks", "log_floor", "log_ticks", "place_names", "value_limits"]
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,17 +12,17 @@ import numpy as np
 from warmdown.plot.sampling import Array
 
 _NOTHING = 1e-200
-"""No value of a run is smaller; below it, arithmetic with heights loses its digits."""
+"""No value of a run is smaller; below it, arithmetic with heights loses precision."""
 _DECADES = 6
 """Decades shown below the highest value: a cosine that ends at 0 passes through all of them."""
 
 
-def reach(values: Iterable[Array]) -> tuple[float, float]:
+def value_limits(values: Iterable[Array]) -> tuple[float, float]:
     """Return where an axis begins and ends: at zero, unless the curve stays far from it.
 
     Example:
-        >>> reach([np.array([0.1, 1.0])]), reach([np.array([0.85, 0.95])]), reach([np.array([0.05])])
-        ((0.0, 1.0), (0.85, 0.95), (0.0, 0.1))
+        >>> value_limits([np.array([0.1, 1.0])]), value_limits([np.array([0.05])])
+        ((0.0, 1.0), (0.0, 0.1))
     """
     together = np.concatenate([line[np.isfinite(line)] for line in values])
     if together.size == 0:
@@ -67,15 +67,15 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def log_floor(values: Iterable[Array]) -> float | None:
-    """Return the lowest value worth showing on a logarithmic axis, or ``None`` when nothing is above zero."""
+    """Return the lowest value of a logarithmic axis, or ``None`` when no value is above zero."""
     positive = np.concatenate([line[line > _NOTHING] for line in values])
     if positive.size == 0:
         return None
     return float(max(np.min(positive), np.max(positive) * 10.0**-_DECADES))
 
 
-def placed(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
-    """Return the row of each name, the lowest with room, so that no name touches another or its stem.
+def place_names(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
+    """Return the lowest row for each name in which it touches no other name and no stem.
 
     A name stands to the right of a stem that goes down from it through the rows below. Where not
     all names find room, every second, third … is placed in one row.
@@ -89,9 +89,9 @@ def placed(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list
         A row for each name, or ``None`` for one that is left out.
 
     Example:
-        >>> placed([(0, 6), (2, 5), (9, 4)], rows=2, edge=20)
+        >>> place_names([(0, 6), (2, 5), (9, 4)], rows=2, edge=20)
         [1, 0, 0]
-        >>> placed([(0, 6), (2, 6), (4, 6), (6, 6)], rows=2, edge=20)
+        >>> place_names([(0, 6), (2, 6), (4, 6), (6, 6)], rows=2, edge=20)
         [0, None, None, 0]
     """
     found = _stacked(names, rows, edge)

@@ -1,9 +1,11 @@
-"""A plan's values as rows of step, target and value: CSV, JSON, or columns for the eye."""
+"""A plan's values as rows of step, target and value: CSV, JSON, or aligned columns."""
 
 from __future__ import annotations
 
-__all__ = ["POINTS", "Row", "as_csv", "as_json", "as_table", "harmless", "rows"]
+__all__ = ["POINTS", "ValueRow", "as_csv", "as_json", "as_table", "harmless", "rows"]
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -17,7 +19,7 @@ POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
 
 
-class Row(NamedTuple):
+class ValueRow(NamedTuple):
     """The value that an update uses.
 
     Args:
@@ -31,7 +33,7 @@ class Row(NamedTuple):
     value: float
 
 
-def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> Iterator[Row]:
+def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> Iterator[ValueRow]:
     """Yield the value that each update uses, target by target.
 
     Args:
@@ -47,7 +49,7 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
     Example:
         >>> from warmdown import Linear, Run
         >>> list(rows(Plan.of(lr=Linear(), run=Run(total_steps=2, lr=0.1))))
-        [Row(step=0, target='lr', value=0.1), Row(step=1, target='lr', value=0.05)]
+        [ValueRow(step=0, target='lr', value=0.1), ValueRow(step=1, target='lr', value=0.05)]
     """
     for line in view(plan, groups=groups).lines:
         if line.value is None:
@@ -57,19 +59,18 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
         )
         values = np.broadcast_to(np.asarray(line.value(steps), dtype=np.float64), steps.shape)
         yield from (
-            Row(int(step), line.label, float(value))
+            ValueRow(int(step), line.label, float(value))
             for step, value in zip(steps.tolist(), values.tolist(), strict=True)
         )
 
 
-def as_csv(found: Iterable[Row]) -> str:
+def as_csv(found: Iterable[ValueRow]) -> str:
     """Return rows as CSV with a heading; every float is written in full."""
-    return "".join(
-        [
-            "step,target,value\n",
-            *(f"{row.step},{_quoted(harmless(row.target))},{row.value!r}\n" for row in found),
-        ]
-    )
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(ValueRow._fields)
+    writer.writerows((row.step, harmless(row.target), repr(row.value)) for row in found)
+    return out.getvalue()
 
 
 def harmless(label: str) -> str:
@@ -82,12 +83,12 @@ def harmless(label: str) -> str:
     return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
-def as_json(found: Iterable[Row]) -> str:
+def as_json(found: Iterable[ValueRow]) -> str:
     """Return rows as a JSON list, one row a line."""
     return "[\n" + ",\n".join(json.dumps(row._asdict()) for row in found) + "\n]\n"
 
 
-def as_table(found: Iterable[Row]) -> str:
+def as_table(found: Iterable[ValueRow]) -> str:
     """Return rows as columns."""
     lines = [
         ("step", "target", "value"),
@@ -97,7 +98,3 @@ def as_table(found: Iterable[Row]) -> str:
     return "".join(
         f"{step:>{wide[0]}}  {target:<{wide[1]}}  {value}\n" for step, target, value in lines
     )
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\n\r') else text

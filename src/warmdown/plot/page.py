@@ -11,25 +11,28 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from warmdown.errors import MissingExtra, RunError, ScheduleError
 from warmdown.files import write_whole
 from warmdown.plan import Plan
 from warmdown.plot.formatting import count, number
 from warmdown.plot.groups import Groups
-from warmdown.plot.picture import drawn, figure
+from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary_of, table_of, value_at
-from warmdown.plot.theme import DARK, LIGHT, Look
-from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
+from warmdown.plot.theme import DARK, LIGHT, Theme
+from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, view
 from warmdown.printable import markup
 from warmdown.record import Record
 from warmdown.run import Run
-from warmdown.schedules import Phase, Schedule
+from warmdown.schedules import Schedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ONE_AT_A_TIME = threading.Lock()
-"""matplotlib keeps the settings of SVG for the whole process."""
+_SETTINGS_LOCK = threading.Lock()
+"""matplotlib has one set of settings for the process: two threads that change them at the same time
+restore each other's."""
 
 
 def svg(
@@ -42,7 +45,9 @@ def svg(
     record: Record | None = None,
     title: str = "",
 ) -> str:
-    """Return the picture of :func:`figure` as an SVG document whose texts are texts; equal pictures are equal texts.
+    """Return the picture of :func:`figure` as an SVG document with real text.
+
+    Equal pictures are equal documents.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
@@ -59,7 +64,7 @@ def svg(
         True
     """
     scene = view(plan, run=run, record=record, groups=groups)
-    return svg_of(scene, log=log, look=DARK if dark else LIGHT, title=title)
+    return svg_of(scene, log=log, theme=DARK if dark else LIGHT, title=title)
 
 
 def html(
@@ -71,7 +76,9 @@ def html(
     record: Record | None = None,
     title: str = "",
 ) -> str:
-    """Return a page with the picture, what it shows in words, and its numbers; it loads nothing and runs nothing.
+    """Return a page with the picture, its description in words, and its numbers.
+
+    It loads no other file and runs no script.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
@@ -115,8 +122,8 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
     return path
 
 
-def notebook(plan: Plan | Schedule) -> str | None:
-    """Return what a notebook shows for a plan or a schedule, or ``None`` when there is no picture: then its text shows.
+def notebook(given: Plan | Schedule | View) -> str | None:
+    """Return what a notebook shows, or ``None`` when there is no picture: then its text is shown.
 
     Example:
         >>> from warmdown import Cosine
@@ -124,23 +131,31 @@ def notebook(plan: Plan | Schedule) -> str | None:
         (True, True)
     """
     try:
-        scene = view(plan)
+        scene = view(given)
         document = svg_of(scene)
     except (MissingExtra, ScheduleError, RunError):
         return None
-    return f'<div style="max-width: 48rem">{document[document.index("<svg ") :]}<pre>{markup(repr(plan))}</pre></div>'
+    text = scene.text if isinstance(given, View) else repr(given)
+    element = document[document.index("<svg ") :]
+    return f'<div style="max-width: 48rem">{element}<pre>{markup(text)}</pre></div>'
 
 
 def svg_of(
-    scene: View, *, log: bool = False, look: Look = LIGHT, title: str = "", width: float = 8.0
+    scene: View, *, log: bool = False, theme: Theme = LIGHT, title: str = "", width: float = 8.0
 ) -> str:
-    """Return the SVG document of a view."""
-    document = document_of(drawn(scene, log=log, look=look, title=title, width=width))
-    return _spoken(document, title or _title(scene), summary_of(scene))
+    """Return the SVG document of a view, with a title and a description for screen readers."""
+    document = document_of(draw_view(scene, log=log, theme=theme, title=title, width=width))
+    document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
+    title = markup(title or _title(scene))
+    texts = f"<title>{title}</title>\n <desc>{markup(summary_of(scene))}</desc>"
+    tag = re.search(r"<svg [^>]*>", document, flags=re.DOTALL)
+    assert tag is not None
+    element = tag[0][:-1] + f' role="img" aria-label="{title}">\n {texts}'
+    return document[: tag.start()] + element + document[tag.end() :]
 
 
 def document_of(picture: Figure) -> str:
-    """Return any figure as an SVG document whose texts are texts; equal figures are equal documents."""
+    """Return any figure as an SVG document with real text; equal figures are equal documents."""
     import matplotlib
 
     # identifiers and dates do not differ from one drawing to the next
@@ -151,52 +166,45 @@ def document_of(picture: Figure) -> str:
     }
     dates: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
     document = io.StringIO()
-    with _ONE_AT_A_TIME, matplotlib.rc_context(settings):
+    with _SETTINGS_LOCK, matplotlib.rc_context(settings):
         picture.savefig(document, format="svg", metadata=dates)
     return document.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
 
 
-def _png(plan: Drawable, **how: Any) -> bytes:
-    page = io.BytesIO()
-    figure(plan, **how).savefig(page, format="png")
-    return page.getvalue()
+def png_bytes(plan: Drawable, **how: Any) -> bytes:
+    """Return the picture of :func:`figure` as a PNG file."""
+    content = io.BytesIO()
+    figure(plan, **how).savefig(content, format="png")
+    return content.getvalue()
+
+
+def svg_bytes(plan: Drawable, **how: Any) -> bytes:
+    """Return the picture of :func:`svg` as a file."""
+    return svg(plan, **how).encode()
+
+
+def _html_bytes(plan: Drawable, **how: Any) -> bytes:
+    return html(plan, **how).encode()
 
 
 _WRITERS: Mapping[str, Callable[..., bytes]] = {
-    ".png": _png,
-    ".svg": lambda plan, **how: svg(plan, **how).encode(),
-    ".html": lambda plan, **how: html(plan, **how).encode(),
+    ".png": png_bytes,
+    ".svg": svg_bytes,
+    ".html": _html_bytes,
 }
 
 
-def _spoken(document: str, title: str, description: str) -> str:
-    """Give the document a title and a description, for those who hear it."""
-    document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
-    told = f"<title>{markup(title)}</title>\n <desc>{markup(description)}</desc>"
-    opening = re.search(r"<svg [^>]*>", document, flags=re.DOTALL)
-    assert opening is not None
-    spoken = opening[0][:-1] + f' role="img" aria-label="{markup(title)}">\n {told}'
-    return document[: opening.start()] + spoken + document[opening.end() :]
-
-
 def _inline(document: str) -> str:
-    """Return the SVG element alone, as wide as its place, turning dark where the reader's screen is."""
+    """Return the SVG element alone, as wide as its place, with the reader's colour scheme."""
     element = document[document.index("<svg ") :]
     element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", element, count=1)
     return element.replace("</title>", f"</title>\n <style>{_dark_rules()}</style>", 1)
 
 
 def _dark_rules() -> str:
-    pairs = [
-        (LIGHT.paper, DARK.paper),
-        (LIGHT.ink, DARK.ink),
-        (LIGHT.quiet, DARK.quiet),
-        (LIGHT.grid, DARK.grid),
-    ]
-    pairs += [
-        *zip(LIGHT.lines, DARK.lines, strict=True),
-        *zip(LIGHT.tints, DARK.tints, strict=True),
-    ]
+    names = ("paper", "ink", "quiet", "grid")
+    pairs = [(getattr(LIGHT, name), getattr(DARK, name)) for name in names]
+    pairs += zip((*LIGHT.lines, *LIGHT.tints), (*DARK.lines, *DARK.tints), strict=True)
     rules = (
         f'svg [style*="{kind}: {light}"]{{{kind}:{dark} !important}}'
         for light, dark in pairs
@@ -216,6 +224,7 @@ h1 {{ font-size: 1.5rem; }}
 h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
 svg {{ width: 100%; min-width: 36rem; height: auto; }}
 .wide {{ overflow-x: auto; margin: 0; }}
+pre {{ white-space: pre-wrap; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; color: var(--quiet); padding-bottom: .4rem; }}
 th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); text-align: left; }}
@@ -224,7 +233,11 @@ th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); 
 
 
 def _page(scene: View, title: str, *, log: bool) -> str:
-    paragraphs = "\n".join(f"<p>{markup(text)}</p>" for text in summary_of(scene).split("\n\n"))
+    if scene.text:
+        words = f"<pre>{markup(scene.text)}</pre>"
+    else:
+        paragraphs = summary_of(scene).split("\n\n")
+        words = "\n".join(f"<p>{markup(text)}</p>" for text in paragraphs)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -240,11 +253,8 @@ def _page(scene: View, title: str, *, log: bool) -> str:
 {_inline(svg_of(scene, log=log))}
 </figure>
 <h2>In words</h2>
-{paragraphs}
-<h2>Phases</h2>
-{_phases_table(scene)}
-<h2>Values</h2>
-{_values_table(scene)}
+{words}
+{_tables(scene)}
 </main>
 </body>
 </html>
@@ -252,67 +262,86 @@ def _page(scene: View, title: str, *, log: bool) -> str:
 
 
 def _title(scene: View) -> str:
+    if scene.title:
+        return scene.title
     labels = list(dict.fromkeys(line.label for line in scene.lines))
-    named = ", ".join(labels[:4]) + (" …" if len(labels) > 4 else "")
-    return f"{named} over {count(scene.stop)} {scene.clock}"
+    shown = ", ".join(labels[:4]) + (" …" if len(labels) > 4 else "")
+    return f"{shown} over {count(scene.stop)} {scene.x}"
 
 
-def _phases_table(scene: View) -> str:
+def _tables(scene: View) -> str:
+    if not scene.text:
+        return f"<h2>Phases</h2>\n{_phase_table(scene)}\n<h2>Values</h2>\n{_value_table(scene)}"
+    tables = [
+        html_table(caption, heads, rows, len(heads))
+        for caption, (heads, rows) in scene.tables.items()
+    ]
+    tables += [_point_table(panel, scene.x) for panel in scene.panels]
+    return "\n".join(["<h2>Values</h2>", *tables])
+
+
+def _phase_table(scene: View) -> str:
     rows = [
         [
             line.label,
             phase.name,
             count(phase.start),
             count(phase.stop or scene.stop),
-            number(first),
-            number(last),
+            number(value_at(line, phase.start)),
+            number(value_at(line, phase.stop or line.stop)),
         ]
         for line in scene.lines
-        for phase, first, last in _ends(line)
+        for phase in line.phases[:MANY_PHASES]
     ]
     if not rows:
         return "<p>No phase has a name.</p>"
-    caption = f"Named stretches, in {scene.clock}; the last of each is the one before “to”."
-    return _table(
-        caption, ["target", "phase", "from", "to", "value from", "value to"], rows, numbers_from=2
-    )
+    caption = f"Named stretches, in {scene.x}; the last of each is the one before “to”."
+    heads = ["target", "phase", "from", "to", "value from", "value to"]
+    return html_table(caption, heads, rows, numbers_from=2)
 
 
-def _ends(line: Line) -> list[tuple[Phase, float, float]]:
-    return [
-        (phase, value_at(line, phase.start), value_at(line, phase.stop or line.stop))
-        for phase in line.phases[:MANY_PHASES]
-    ]
-
-
-def _values_table(scene: View) -> str:
-    moments = table_of(scene, on_the_way=(round(scene.stop * tenth / 10) for tenth in range(11)))
+def _value_table(scene: View) -> str:
+    moments = table_of(scene, extra=(round(scene.stop * tenth / 10) for tenth in range(11)))
     labels = [line.label for line in scene.lines]
     rows = [
         [count(moment.step), moment.what, *(number(moment.values[label], 6) for label in labels)]
         for moment in moments
     ]
-    caption = "Where something happens, and every tenth of the way; beside step k stands what update k uses."
-    return _table(caption, ["step", "what happens", *labels], rows, numbers_from=2)
-
-
-def _table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
-    kinds = (' class="number"' if index >= numbers_from else "" for index in range(len(heads)))
-    head = "".join(
-        f'<th scope="col"{kind}>{markup(text)}</th>'
-        for kind, text in zip(kinds, heads, strict=True)
+    caption = (
+        "Where something happens, and every tenth of the way; beside step k stands what update k "
+        "uses."
     )
-    body = "\n".join(f"<tr>{_cells(row, numbers_from)}</tr>" for row in rows)
+    return html_table(caption, ["step", "what happens", *labels], rows, numbers_from=2)
+
+
+def _point_table(panel: Panel, x: str) -> str:
+    """Return a dozen points of each line, with its band."""
+    rows = []
+    for line in panel.lines:
+        for index in np.unique(np.linspace(0, line.steps.size - 1, 12).astype(int)):
+            cells = [number(float(line.steps[index])), number(float(line.values[index]))]
+            edges = [edge[index] for edge in (line.low, line.high) if edge is not None]
+            rows.append([line.label, *cells, " … ".join(number(float(edge)) for edge in edges)])
+    heads = ["curve", x, panel.unit, "band"]
+    return html_table(f"Points of {panel.unit}", heads, rows, numbers_from=1)
+
+
+def html_table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
+    """Return a table that a screen reader can follow, in a box that scrolls where it is too wide."""
+    caption = markup(caption)
+    head = _row(heads, numbers_from, 'th scope="col"', 'th scope="col"')
+    body = "\n".join(_row(row, numbers_from, 'th scope="row"', "td") for row in rows)
     return (
-        f'<div class="wide" tabindex="0" role="group" aria-label="{markup(caption)}">\n'
-        f"<table>\n<caption>{markup(caption)}</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+        f'<div class="wide" tabindex="0" role="group" aria-label="{caption}">\n'
+        f"<table>\n<caption>{caption}</caption>\n"
+        f"<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
-def _cells(row: list[str], numbers_from: int) -> str:
-    first = f'<th scope="row">{markup(row[0])}</th>'
-    kinds = (' class="number"' if index >= numbers_from else "" for index in range(1, len(row)))
-    return first + "".join(
-        f"<td{kind}>{markup(text)}</td>" for kind, text in zip(kinds, row[1:], strict=True)
-    )
+def _row(cells: list[str], numbers_from: int, first: str, other: str) -> str:
+    parts = []
+    for index, text in enumerate(cells):
+        tag = other if index else first
+        kind = ' class="number"' if index >= numbers_from else ""
+        parts.append(f"<{tag}{kind}>{markup(text)}</{tag[:2]}>")
+    return f"<tr>{''.join(parts)}</tr>"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 __all__ = ["figure"]
 
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from warmdown.errors import MissingExtra
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
+from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
 from warmdown.plot.formatting import number, short_count
 from warmdown.plot.groups import Groups
-from warmdown.plot.theme import DARK, DASHES, LIGHT, Look, tint_of
+from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, view
 from warmdown.printable import printable
 from warmdown.record import Record
@@ -37,6 +38,8 @@ _TALLEST = 6.0
 """Height of a panel with very many lines; not all of them find room for their names."""
 _MANY_TURNS = 200
 """A line that turns more often is drawn thin, so that it does not become a block."""
+_LONGEST_LABEL = 42
+"""Characters of a name at a line's end, so that the curves keep half of the paper."""
 
 
 def figure(
@@ -69,15 +72,13 @@ def figure(
         >>> [axes.get_title(loc="left") for axes in picture.axes]
         ['learning rate']
     """
-    return drawn(
-        view(plan, run=run, record=record, groups=groups),
-        log=log,
-        look=DARK if dark else LIGHT,
-        title=title,
-    )
+    scene = view(plan, run=run, record=record, groups=groups)
+    return draw_view(scene, log=log, theme=DARK if dark else LIGHT, title=title)
 
 
-def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float = _WIDTH) -> Figure:
+def draw_view(
+    scene: View, *, log: bool, theme: Theme, title: str = "", width: float = _WIDTH
+) -> Figure:
     """Return the figure of a view."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -86,235 +87,260 @@ def drawn(scene: View, *, log: bool, look: Look, title: str = "", width: float =
     except ImportError:
         raise MissingExtra("plot", "matplotlib", "plot") from None
 
-    sheet = _Sheet(scene, title, width)
-    picture = Figure(figsize=(width, sheet.height), dpi=150, facecolor=look.paper)
+    title = printable(title or scene.title, as_line=True)
+    layout = _Layout(scene, title, width)
+    picture = Figure(figsize=(width, layout.height), dpi=150, facecolor=theme.paper)
     FigureCanvasAgg(picture)
-    for panel, box in zip(scene.panels, sheet.boxes(), strict=True):
-        _panel(picture.add_axes(box), panel, scene, sheet, log=log, look=look)
-    picture.axes[-1].set_xlabel(scene.clock, color=look.quiet, fontsize=9)
+    for index, box in enumerate(layout.boxes()):
+        _PanelDrawing(picture.add_axes(box), index, layout, theme, log=log).draw()
+    picture.axes[-1].set_xlabel(scene.x, color=theme.quiet, fontsize=9)
+    left = _LEFT / width
     if title:
-        title = printable(title, as_line=True)
-        high = 1 - 0.12 / sheet.height
-        picture.text(
-            _LEFT / width, high, title, va="top", color=look.ink, fontsize=12, weight="bold"
-        )
+        high = 1 - 0.12 / layout.height
+        picture.text(left, high, title, va="top", color=theme.ink, fontsize=12, weight="bold")
     for row, note in enumerate(scene.notes):
-        picture.text(
-            _LEFT / width, (0.06 + 0.15 * row) / sheet.height, note, color=look.quiet, fontsize=8
-        )
+        low = (0.06 + 0.15 * row) / layout.height
+        picture.text(left, low, note, color=theme.quiet, fontsize=8)
     for text in picture.findobj(Text):
         text.set_parse_math(False)  # a name with two dollars is a name, not a formula
     return picture
 
 
-class _Sheet:
+class _Layout:
     """Where everything stands on the paper, in inches."""
 
     def __init__(self, scene: View, title: str, width: float) -> None:
-        self.width = width
-        labels = [_end_label(line, panel) for panel in scene.panels for line in panel.lines]
+        self.scene, self.width, self.panels = scene, width, scene.panels
+        labels = [_end_label(line, panel) for panel in self.panels for line in panel.lines]
         self.right = 0.25 + _CHARACTER * max(map(len, labels))
         self.plot_width = width - _LEFT - self.right
-        usual = _PLOT_HEIGHT if len(scene.panels) == 1 else _PLOT_HEIGHT_OF_MANY
-        self.plot_height = min(
-            max(usual, _LABEL * max(len(panel.lines) for panel in scene.panels)), _TALLEST
-        )
-        self.rows = [self._rows_of(panel.phases, scene.stop) for panel in scene.panels]
-        self.heads = [0.36 + _ROW * rows for rows in self.rows]
+        usual = _PLOT_HEIGHT if len(self.panels) == 1 else _PLOT_HEIGHT_OF_MANY
+        most_lines = max(len(panel.lines) for panel in self.panels)
+        self.plot_height = min(max(usual, _LABEL * most_lines), _TALLEST)
+        self.name_rows = [self.rows_of_names(panel.phases) for panel in self.panels]
+        used = [[row + 1 for row in rows if row is not None] for rows in self.name_rows]
+        self.rows = [max(rows, default=0) for rows in used]
         self.top = 0.38 if title else 0.06
-        self.foot = _BOTTOM + 0.17 * len(scene.notes)
-        between = 0.3 * (len(scene.panels) - 1)
-        self.height = (
-            self.top + sum(self.heads) + self.plot_height * len(scene.panels) + between + self.foot
-        )
+        foot = _BOTTOM + 0.17 * len(scene.notes)
+        between = 0.3 * (len(self.panels) - 1)
+        heads = sum(0.36 + _ROW * rows for rows in self.rows)
+        plots = self.plot_height * len(self.panels)
+        self.height = self.top + heads + plots + between + foot
 
     def boxes(self) -> list[tuple[float, float, float, float]]:
         """Return left, bottom, width and height of each panel, as shares of the paper."""
-        found, below = [], self.height - self.top
-        for head in self.heads:
-            below -= head + self.plot_height
-            found.append(
-                (
-                    _LEFT / self.width,
-                    below / self.height,
-                    self.plot_width / self.width,
-                    self.plot_height / self.height,
-                )
-            )
+        boxes, below = [], self.height - self.top
+        left, wide = _LEFT / self.width, self.plot_width / self.width
+        for rows in self.rows:
+            below -= 0.36 + _ROW * rows + self.plot_height
+            boxes.append((left, below / self.height, wide, self.plot_height / self.height))
             below -= 0.3
-        return found
+        return boxes
 
-    def names(self, phases: tuple[Phase, ...], stop: int) -> list[int | None]:
+    def rows_of_names(self, phases: tuple[Phase, ...]) -> list[int | None]:
         """Return the row of each phase's name above its panel, the lowest first."""
-        starts = [phase.start / max(stop, 1) * self.plot_width for phase in phases]
-        names = [
-            (start, 0.11 + _CHARACTER * len(phase.name))
-            for start, phase in zip(starts, phases, strict=True)
-        ]
-        return placed(names, 3, self.plot_width + self.right)
+        names = [(self.place(phase.start), 0.11 + _CHARACTER * len(phase.name)) for phase in phases]
+        return place_names(names, 3, self.plot_width + self.right)
 
-    def _rows_of(self, phases: tuple[Phase, ...], stop: int) -> int:
-        return max((row + 1 for row in self.names(phases, stop) if row is not None), default=0)
+    def place(self, step: float) -> float:
+        """Return how far right of the vertical axis a step stands."""
+        return float(self.scene.share(step)) * self.plot_width
 
 
-def _panel(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, *, log: bool, look: Look) -> None:
-    _frame(axes, panel, scene, sheet, look)
-    _phases(axes, panel.phases, scene.stop, sheet, look)
-    log = log or panel.is_read_by_its_decades
-    floor = log_floor(line.values for line in panel.lines) if log else None
-    _values_axis(axes, panel, floor, sheet, look)
-    for index, line in enumerate(panel.lines):
-        _line(axes, line, index, floor, look, dots=not panel.phases)
-    _end_labels(axes, panel, sheet, floor, look)
-    _marks(axes, scene, sheet, look, named=panel is scene.panels[0])
+class _PanelDrawing:
+    """One panel on its axes."""
 
+    def __init__(self, axes: Axes, index: int, layout: _Layout, theme: Theme, *, log: bool) -> None:
+        self.axes, self.index, self.layout, self.theme = axes, index, layout, theme
+        self.scene, self.panel = layout.scene, layout.panels[index]
+        self.heights = self.panel.heights(is_cropped=self.scene.is_cropped)
+        self.floor = log_floor(self.heights) if log or self.panel.spans_decades else None
 
-def _frame(axes: Axes, panel: Panel, scene: View, sheet: _Sheet, look: Look) -> None:
-    axes.set_facecolor(look.paper)
-    axes.set_xlim(0, max(scene.stop, 1))
-    rows = sheet.rows[scene.panels.index(panel)]
-    axes.set_title(
-        panel.unit, loc="left", color=look.ink, fontsize=10, weight="bold", pad=6 + 72 * _ROW * rows
-    )
-    ticks = linear_ticks(0, max(scene.stop, 1), 9)
-    axes.set_xticks(ticks, [short_count(tick) for tick in ticks])
-    axes.tick_params(colors=look.quiet, labelsize=8.5, length=3, color=look.grid)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(look.grid)
+    @cached_property
+    def ranks(self) -> list[int]:
+        """Return the place of each line among those in the foreground, for its colour and dashes."""
+        return list(
+            accumulate((not line.is_background for line in self.panel.lines[:-1]), initial=0)
+        )
 
+    def colour(self, index: int) -> str:
+        """Return the colour of a line."""
+        if self.panel.lines[index].is_background:
+            return self.theme.quiet
+        return self.theme.lines[self.ranks[index] % len(self.theme.lines)]
 
-def _phases(axes: Axes, phases: tuple[Phase, ...], stop: int, sheet: _Sheet, look: Look) -> None:
-    for place, (phase, row) in enumerate(zip(phases, sheet.names(phases, stop), strict=True)):
-        if len(phases) <= MANY_PHASES:
-            end = stop if phase.stop is None else phase.stop
-            axes.axvspan(
-                phase.start,
-                end,
-                facecolor=tint_of(phase.name, place, look),
-                edgecolor="none",
-                zorder=0,
+    def draw(self) -> None:
+        """Draw frame, phases, axes, lines, names and marks, from the back to the front."""
+        self._frame()
+        self._phases()
+        self._y_axis()
+        for index, line in enumerate(self.panel.lines):
+            self._line(line, index)
+        self._end_labels()
+        self._marks()
+
+    def _frame(self) -> None:
+        axes, theme, (first, last) = self.axes, self.theme, self.scene.limits
+        axes.set_facecolor(theme.paper)
+        if self.scene.log_x:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.set_xlim(first, last)
+        pad = 6 + 72 * _ROW * self.layout.rows[self.index]
+        axes.set_title(
+            self.panel.unit, loc="left", color=theme.ink, fontsize=10, weight="bold", pad=pad
+        )
+        axes.set_xticks(*x_ticks(self.scene, 9))
+        axes.tick_params(colors=theme.quiet, labelsize=8.5, length=3, color=theme.grid)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(theme.grid)
+
+    def _phases(self) -> None:
+        axes, theme, phases = self.axes, self.theme, self.panel.phases
+        names = zip(phases, self.layout.name_rows[self.index], strict=True)
+        for place, (phase, row) in enumerate(names):
+            if len(phases) <= MANY_PHASES:
+                end = self.scene.stop if phase.stop is None else phase.stop
+                tint = tint_of(phase.name, place, theme)
+                axes.axvspan(phase.start, end, facecolor=tint, edgecolor="none", zorder=0)
+                axes.axvline(phase.start, color=theme.grid, linewidth=0.8, zorder=1)
+            if row is not None:
+                self._phase_name(phase, row)
+
+    def _phase_name(self, phase: Phase, row: int) -> None:
+        """Write a phase's name above its first step, with a stem down to it."""
+        bottom = 1 + (0.03 + row * _ROW) / self.layout.plot_height
+        where: Any = self.axes.get_xaxis_transform()
+        stem: Any = {"linewidth": 0.7, "clip_on": False, "transform": where}
+        top = bottom + 0.11 / self.layout.plot_height
+        self.axes.plot([phase.start] * 2, [1, top], color=self.theme.quiet, **stem)
+        self._write(phase.name, (phase.start, bottom), where, (3, 0), va="bottom")
+
+    def _write(
+        self, text: str, at: tuple[float, float], where: Any, shift: tuple[float, float], **how: Any
+    ) -> None:
+        """Write a text, shifted by points from its place, which may lie outside of the axes."""
+        style = {"color": self.theme.quiet, "fontsize": 8.5, **how}
+        self.axes.annotate(
+            text,
+            at,
+            xycoords=where,
+            xytext=shift,
+            textcoords="offset points",
+            annotation_clip=False,
+            **style,
+        )
+
+    def _marks(self) -> None:
+        """Draw a line at each mark; the first panel has their texts."""
+        marks = sorted(self.scene.marks, key=lambda mark: mark.step)
+        widths = [0.1 + _CHARACTER * len(mark.text) for mark in marks]
+        places = [self.layout.place(mark.step) for mark in marks]
+        spans = list(zip(places, widths, strict=True))
+        rows = place_names(spans, 4, self.layout.plot_width)
+        dash: Any = (0, (2, 2))
+        for mark, row in zip(marks, rows, strict=True):
+            self.axes.axvline(
+                mark.step, color=self.theme.quiet, linewidth=0.8, linestyle=dash, zorder=2
             )
-            axes.axvline(phase.start, color=look.grid, linewidth=0.8, zorder=1)
-        if row is not None:
-            _name(axes, phase, row, sheet, look)
+            if self.index == 0 and row is not None:
+                where = self.axes.get_xaxis_transform()
+                self._write(
+                    mark.text, (mark.step, 1), where, (3, -2 - 11 * row), fontsize=8, va="top"
+                )
+
+    def _y_axis(self) -> None:
+        axes = self.axes
+        at_most = 6 if self.layout.plot_height > 2 else 5
+        if self.floor is None:
+            low, high = value_limits(self.heights)
+            margin = 0.06 * (high - low)
+            axes.set_ylim(low - (margin if low else 0.02 * (high - low)), high + margin)
+            ticks = linear_ticks(low, high, at_most)
+        else:
+            high = max(float(np.max(line)) for line in self.heights if line.size)
+            low = self.floor if self.floor < high else high / 10
+            axes.set_yscale("log")
+            axes.set_ylim(low * (low / high) ** 0.03, high * (high / low) ** 0.06)
+            axes.minorticks_off()
+            ticks = log_ticks(low, high)
+        axes.set_yticks(ticks, [number(tick) for tick in ticks])
+        axes.grid(axis="y", color=self.theme.grid, linewidth=0.8, zorder=1)
+        axes.set_axisbelow(True)
+
+    def _line(self, line: Line, index: int) -> None:
+        axes, colour, values = self.axes, self.colour(index), line.values
+        rank = self.ranks[index]
+        if self.floor is not None:
+            values = np.where(values > 0, values, np.nan)
+        style: dict[str, Any] = {
+            "color": colour,
+            "linewidth": 2.0,
+            "linestyle": DASHES[(rank + rank // len(DASHES)) % len(DASHES)],
+        }
+        if line.is_recorded or line.is_background:
+            style |= {"linewidth": 1.0, "linestyle": "-", "alpha": 0.9}
+        if _turns(values) > _MANY_TURNS:
+            style["linewidth"] = 0.8
+        if line.is_stepped:
+            style["drawstyle"] = "steps-post"
+        if line.low is not None and line.high is not None:
+            band: Any = {"color": colour, "alpha": 0.15, "linewidth": 0, "zorder": 2}
+            axes.fill_between(line.steps, line.low, line.high, **band)
+        label, order = line.label, 3 + index / 100
+        axes.plot(line.steps, values, zorder=order, solid_capstyle="round", label=label, **style)
+        if not self.panel.phases and line.value is not None and line.phases:
+            borders = np.asarray([float(phase.start) for phase in line.phases if phase.start])
+            if 0 < borders.size <= 12:
+                axes.plot(borders, line.value(borders), "o", color=colour, markersize=4, zorder=4)
+
+    def _end_labels(self) -> None:
+        low, high = self.axes.get_ylim()
+        lines = [index for index, heights in enumerate(self.heights) if heights.size]
+        shares = {}
+        for index in lines:
+            height = float(self.heights[index][-1])
+            if self.floor is None:
+                shares[index] = (height - low) / (high - low)
+            else:
+                shares[index] = float(np.log(max(height, self.floor) / low) / np.log(high / low))
+        lines.sort(key=lambda index: (shares[index], np.mean(self.heights[index])))
+        rows = int(self.layout.plot_height / _LABEL)
+        named = lines[:: -(-len(lines) // rows) or 1]
+        heights = _spread([shares[index] for index in named], _LABEL / self.layout.plot_height)
+        for index, height in zip(named, heights, strict=True):
+            text = _end_label(self.panel.lines[index], self.panel)
+            colour = self.colour(index)
+            self._write(text, (1, height), "axes fraction", (6, 0), color=colour, va="center")
 
 
-def _name(axes: Axes, phase: Phase, row: int, sheet: _Sheet, look: Look) -> None:
-    """Write a phase's name above its first step, with a stem down to it."""
-    bottom = 1 + (0.03 + row * _ROW) / sheet.plot_height
-    where: Any = axes.get_xaxis_transform()
-    stem: Any = {"color": look.quiet, "linewidth": 0.7, "clip_on": False, "transform": where}
-    axes.plot([phase.start] * 2, [1, bottom + 0.11 / sheet.plot_height], **stem)
-    axes.annotate(
-        phase.name, (phase.start, bottom), xycoords=where, xytext=(3, 0), textcoords="offset points",
-        annotation_clip=False, color=look.quiet, fontsize=8.5, va="bottom",
-    )  # fmt: skip
-
-
-def _marks(axes: Axes, scene: View, sheet: _Sheet, look: Look, *, named: bool) -> None:
-    """Draw what happened; the first panel says what it was."""
-    marks = sorted(scene.marks, key=lambda mark: mark.step)
-    spans = [
-        (mark.step / max(scene.stop, 1) * sheet.plot_width, 0.1 + _CHARACTER * len(mark.text))
-        for mark in marks
-    ]
-    for mark, row in zip(marks, placed(spans, 4, sheet.plot_width), strict=True):
-        axes.axvline(mark.step, color=look.quiet, linewidth=0.8, linestyle=(0, (2, 2)), zorder=2)
-        if named and row is not None:
-            axes.annotate(
-                mark.text, (mark.step, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, -2 - 11 * row),
-                textcoords="offset points", color=look.quiet, fontsize=8, va="top",
-            )  # fmt: skip
-
-
-def _values_axis(axes: Axes, panel: Panel, floor: float | None, sheet: _Sheet, look: Look) -> None:
-    values = [line.values for line in panel.lines]
-    at_most = 6 if sheet.plot_height > 2 else 5
-    if floor is None:
-        low, high = reach(values)
-        room = 0.06 * (high - low)
-        axes.set_ylim(low - (room if low else 0.02 * (high - low)), high + room)
-        ticks = linear_ticks(low, high, at_most)
-    else:
-        high = max(float(np.max(line)) for line in values)
-        low = floor if floor < high else high / 10
-        axes.set_yscale("log")
-        axes.set_ylim(low * (low / high) ** 0.03, high * (high / low) ** 0.06)
-        axes.minorticks_off()
-        ticks = log_ticks(low, high)
-    axes.set_yticks(ticks, [number(tick) for tick in ticks])
-    axes.grid(axis="y", color=look.grid, linewidth=0.8, zorder=1)
-    axes.set_axisbelow(True)
-
-
-def _line(
-    axes: Axes, line: Line, index: int, floor: float | None, look: Look, *, dots: bool
-) -> None:
-    colour = look.lines[index % len(look.lines)]
-    values = line.values if floor is None else np.where(line.values > 0, line.values, np.nan)
-    style: dict[str, Any] = {
-        "color": colour,
-        "linewidth": 2.0,
-        "linestyle": DASHES[(index + index // len(DASHES)) % len(DASHES)],
-    }
-    if line.is_recorded:
-        style |= {"linewidth": 1.0, "linestyle": "-", "alpha": 0.9}
-    if _turns(values) > _MANY_TURNS:
-        style["linewidth"] = 0.8
-    if line.is_stepped:
-        style["drawstyle"] = "steps-post"
-    axes.plot(
-        line.steps,
-        values,
-        zorder=3 + index / 100,
-        solid_capstyle="round",
-        label=line.label,
-        **style,
-    )
-    if dots and line.value is not None and line.phases:
-        borders = np.asarray([float(phase.start) for phase in line.phases if phase.start])
-        if 0 < borders.size <= 12:
-            axes.plot(borders, line.value(borders), "o", color=colour, markersize=4, zorder=4)
+def x_ticks(scene: View, at_most: int) -> tuple[list[float], list[str]]:
+    """Return the places of the horizontal axis that have a label, and the labels."""
+    first, last = scene.limits
+    ticks = log_ticks(first, last) if scene.log_x else linear_ticks(first, last, at_most)
+    # whole steps get their thousands apart; a rate, below 10, its significant digits
+    label = number if scene.log_x or last < 10 else short_count
+    return ticks, [label(tick) for tick in ticks]
 
 
 def _turns(values: Any) -> int:
-    ways = np.sign(np.diff(values))
-    return int(np.count_nonzero(ways[1:] * ways[:-1] < 0))
+    directions = np.sign(np.diff(values))
+    return int(np.count_nonzero(directions[1:] * directions[:-1] < 0))
 
 
 def _end_label(line: Line, panel: Panel) -> str:
     """Return what stands at the right end of a line: its last value, and its name among others."""
     end = number(float(line.values[-1]), 3)
-    return end if len(panel.lines) == 1 and not line.is_recorded else f"{line.label}  {end}"
+    if len(panel.lines) == 1 and not line.is_recorded:
+        return end
+    is_long = len(line.label) > _LONGEST_LABEL
+    return f"{line.label[: _LONGEST_LABEL - 1]}…  {end}" if is_long else f"{line.label}  {end}"
 
 
-def _end_labels(axes: Axes, panel: Panel, sheet: _Sheet, floor: float | None, look: Look) -> None:
-    heights = [float(line.values[-1]) for line in panel.lines]
-    low, high = axes.get_ylim()
-    if floor is None:
-        shares = [(height - low) / (high - low) for height in heights]
-    else:
-        shares = [
-            float(np.log(max(height, floor) / low) / np.log(high / low)) for height in heights
-        ]
-    room = int(sheet.plot_height / _LABEL)
-    rising = sorted(
-        range(len(shares)), key=lambda index: (shares[index], np.mean(panel.lines[index].values))
-    )
-    named = rising[:: -(-len(shares) // room)]
-    apart = _apart([shares[index] for index in named], _LABEL / sheet.plot_height)
-    for index, share in zip(named, apart, strict=True):
-        axes.annotate(
-            _end_label(panel.lines[index], panel), (1, share), xycoords="axes fraction", xytext=(6, 0),
-            textcoords="offset points", annotation_clip=False, color=look.lines[index % len(look.lines)],
-            fontsize=8.5, va="center",
-        )  # fmt: skip
-
-
-def _apart(shares: list[float], room: float) -> list[float]:
-    """Move rising heights so that neighbours are ``room`` apart, as little as a simple rule can."""
-    moved = list(accumulate(shares, lambda before, share: max(share, before + room)))
+def _spread(shares: list[float], distance: float) -> list[float]:
+    """Move rising heights so that neighbours are ``distance`` apart, as little as a simple rule can."""
+    moved = list(accumulate(shares, lambda before, share: max(share, before + distance)))
     for index in reversed(range(len(moved))):  # from the top down again, to stay below it
-        moved[index] = min(moved[index], 1.0 - room * (len(moved) - 1 - index))
+        moved[index] = min(moved[index], 1.0 - distance * (len(moved) - 1 - index))
     return moved

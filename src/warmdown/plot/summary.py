@@ -91,6 +91,8 @@ def table(
 
 def summary_of(scene: View) -> str:
     """Return :func:`summary` of a view."""
+    if scene.text:
+        return scene.text
     paragraphs = [
         _recorded(line, scene) if line.is_recorded else _planned(line, scene)
         for line in scene.lines
@@ -98,16 +100,16 @@ def summary_of(scene: View) -> str:
     return "\n\n".join([*paragraphs, *scene.notes])
 
 
-def table_of(scene: View, on_the_way: Iterable[int] = ()) -> list[Moment]:
+def table_of(scene: View, extra: Iterable[int] = ()) -> list[Moment]:
     """Return :func:`table` of a view, with some steps more between them."""
-    told: dict[int, list[str]] = {step: [] for step in on_the_way}
+    told: dict[int, list[str]] = {step: [] for step in extra}
     for line in scene.lines:
         for step, what in _happenings(line):
             whats = told.setdefault(step, [])
             if what not in whats:
                 whats.append(what)
     for mark in scene.marks:
-        told.setdefault(mark.step, []).append(mark.text)
+        told.setdefault(int(mark.step), []).append(mark.text)
     return [
         Moment(
             step, ", ".join(told[step]), {line.label: value_at(line, step) for line in scene.lines}
@@ -136,10 +138,10 @@ def _planned(line: Line, scene: View) -> str:
 
 
 def _course(line: Line, scene: View) -> str:
-    values, unit = line.values, scene.clock.removesuffix("s")
+    values, unit = line.values, scene.x.removesuffix("s")
     first, last, end = values[0], values[-1], count(line.stop)
     if np.ptp(values) == 0:
-        return f"stays at {number(first)} for all {end} {scene.clock}."
+        return f"stays at {number(first)} for all {end} {scene.x}."
     low, high = np.min(values), np.max(values)
     turns = []
     if high > max(first, last):
@@ -200,7 +202,7 @@ def _area(line: Line) -> list[str]:
 
 def _recorded(line: Line, scene: View) -> str:
     steps, values = line.steps, line.values
-    unit = scene.clock.removesuffix("s")
+    unit = scene.x.removesuffix("s")
     low, high = int(np.argmin(values)), int(np.argmax(values))
     told = (
         f"{line.label} went from {number(values[0])} ({unit} {count(steps[0])}) to "

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, placed, reach
-from warmdown.plot.formatting import count, number, short_count
+from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
+from warmdown.plot.formatting import count, number
 from warmdown.plot.groups import Groups
-from warmdown.plot.sampling import Array
-from warmdown.plot.view import Drawable, Panel, View, view
+from warmdown.plot.picture import x_ticks
+from warmdown.plot.view import Drawable, Line, Panel, View, view
 from warmdown.record import Record
 from warmdown.run import Run
-from warmdown.schedules import Phase, Schedule
+from warmdown.schedules import Schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = (
@@ -74,10 +74,12 @@ def terminal(
     columns = max((width or min(shutil.get_terminal_size().columns, 100)) - _GUTTER - 2, 28)
     scene = view(plan, run=run, record=record, groups=groups, points=columns * 4)
     rows = max(height or max(6, 15 - 3 * len(scene.panels)), 4)
-    drawn = (_panel(panel, scene, columns, rows, log=log, colour=colour) for panel in scene.panels)
-    return "\n\n".join(
-        ["\n".join(lines) for lines in drawn] + ["\n".join(scene.notes)] * bool(scene.notes)
-    )
+    texts = [scene.title] if scene.title else []
+    for panel in scene.panels:
+        drawing = _TextPanel(panel, scene, columns, rows, log=log, colour=colour)
+        texts.append("\n".join(drawing.lines()))
+    texts += ["\n".join(scene.notes)] if scene.notes else []
+    return "\n\n".join([*texts, scene.text] if scene.text else texts)
 
 
 def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
@@ -92,146 +94,129 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
         >>> sparkline(Linear(start=0.0, end=1.0, steps="20%") >> Cosine(), width=16)
         '▁▃▆███▇▆▅▄▄▃▂▁▁▁'
     """
-    values = (
-        _schedule_values(given, width)
-        if isinstance(given, Schedule)
-        else np.asarray(list(given), dtype=float)
-    )
+    if isinstance(given, Schedule):
+        line = view(given).lines[0]
+        steps, values = line.steps, line.values
+    else:
+        values = np.asarray(list(given), dtype=float)
+        steps = np.arange(float(values.size))
     if values.size == 0:
         return ""
-    values = np.interp(np.linspace(0, values.size - 1, width), np.arange(values.size), values)
+    values = np.interp(np.linspace(0, steps[-1], width), steps, values)
     low, high = float(np.min(values)), float(np.max(values))
     share = np.full_like(values, 0.5) if high == low else (values - low) / (high - low)
     return "".join(_BLOCKS[level] for level in np.rint(share * (len(_BLOCKS) - 1)).astype(int))
 
 
-def _schedule_values(schedule: Schedule, width: int) -> Array:
-    line = view(schedule).lines[0]
-    return np.interp(np.linspace(0, line.stop, width), line.steps, line.values)
+class _TextPanel:
+    """One panel in characters; on a logarithmic axis heights are logarithms."""
 
+    def __init__(
+        self, panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
+    ) -> None:
+        self.panel, self.scene, self.columns, self.rows = panel, scene, columns, rows
+        self.colours = _COLOURS if colour else (None,)
+        shown = tuple(line for line in panel.lines if not line.is_background)
+        self.shown = shown or panel.lines
+        values = Panel(panel.unit, self.shown).heights(is_cropped=scene.is_cropped)
+        floor = log_floor(values) if log or panel.spans_decades else None
+        self.log = floor is not None
+        self.low, self.high = value_limits(values)
+        if floor is not None:
+            self.high = float(np.log10(max(np.max(line) for line in values if line.size)))
+            lowest = float(np.log10(floor))
+            self.low = lowest if lowest < self.high else self.high - 1
+        self.top = self.high + _HEADROOM * (self.high - self.low)
 
-def _panel(
-    panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
-) -> list[str]:
-    scale = _Scale.of(panel, log=log or panel.is_read_by_its_decades)
-    head = f"{panel.unit}{' (logarithmic)' if scale.log else ''} over {count(scene.stop)} {scene.clock}"
-    body = _curves(panel, scene, scale, columns, rows, colour=colour)
-    beside = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in _beside(scale, rows)]
-    drawn = [label + line for label, line in zip(beside, body, strict=True)]
-    return [
-        head,
-        *drawn,
-        *_below(scene, columns),
-        *_names(panel.phases, scene.stop, columns),
-        *_legend(panel, colour),
-    ]
+    def lines(self) -> list[str]:
+        """Return the panel from its heading to its legend."""
+        unit = f"{self.panel.unit} (logarithmic)" if self.log else self.panel.unit
+        if self.scene.log_x:
+            heading = f"{unit} over {self.scene.x} (logarithmic)"
+        else:
+            heading = f"{unit} over {count(self.scene.stop)} {self.scene.x}"
+        margin = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in self._y_labels()]
+        curves = self._curves()
+        body = [left + right for left, right in zip(margin, curves, strict=True)]
+        return [heading, *body, *self._x_axis(), *self._phase_names(), *self._legend()]
 
+    def _curves(self) -> list[str]:
+        from plotille import Canvas
 
-class _Scale:
-    """Values to heights: as they are, or their logarithms."""
+        right = 1 + 1 / (4 * self.columns)
+        limits = {"xmin": 0, "xmax": right, "ymin": self.low, "ymax": self.top}
+        canvas = Canvas(self.columns, self.rows, mode="names", **limits)
+        for index, line in enumerate(self.shown):
+            points = self._points(line)
+            ink = self.colours[index % len(self.colours)]
+            for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
+                canvas.line(x0, y0, x1, y1, color=ink)
+        for index, line in enumerate(self.shown if len(self.shown) > 1 else ()):
+            points = self._points(line)
+            if points:
+                at = int((index + 0.5) / len(self.shown) * (len(points) - 1))
+                canvas.text(*points[at], _letter(index))
+        return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
 
-    def __init__(self, low: float, high: float, *, log: bool) -> None:
-        self.low, self.high, self.log = low, high, log
-        self.top = high + _HEADROOM * (high - low)
+    def _points(self, line: Line) -> list[tuple[float, float]]:
+        """Return the points of a line that are finite, as the canvas has them."""
+        heights = line.values
+        if self.log:
+            heights = np.log10(np.maximum(heights, 10.0**self.low))
+        elif self.scene.is_cropped:
+            heights = np.minimum(heights, self.high)
+        good = np.isfinite(heights)
+        shares = self.scene.share(line.steps[good])
+        return list(zip(shares.tolist(), heights[good].tolist(), strict=True))
 
-    @classmethod
-    def of(cls, panel: Panel, *, log: bool) -> _Scale:
-        values = [line.values for line in panel.lines]
-        floor = log_floor(values) if log else None
-        if floor is None:
-            return cls(*reach(values), log=False)
-        highest = float(np.log10(max(np.max(line) for line in values)))
-        lowest = float(np.log10(floor))
-        return cls(lowest if lowest < highest else highest - 1, highest, log=True)
+    def _y_labels(self) -> list[str]:
+        """Return the text left of each row, from the top."""
+        low, high = (10.0**end if self.log else end for end in (self.low, self.high))
+        ticks = log_ticks(low, high) if self.log else linear_ticks(low, high, self.rows // 2 + 1)
+        labels = [""] * self.rows
+        for value in (low, high, *ticks):  # a round number replaces an end
+            height = float(np.log10(value)) if self.log else value
+            row = int((height - self.low) / (self.top - self.low) * self.rows)
+            labels[self.rows - 1 - min(row, self.rows - 1)] = number(value)
+        return labels
 
-    def height(self, values: Array) -> Array:
-        return np.log10(np.maximum(values, 10.0**self.low)) if self.log else values
+    def _x_axis(self) -> list[str]:
+        line, text = ["─"] * self.columns, [" "] * self.columns
+        for tick, label in zip(*x_ticks(self.scene, max(self.columns // 11, 2)), strict=True):
+            column = min(int(self.scene.share(tick) * self.columns), self.columns - 1)
+            line[column] = "┬"
+            column = min(column, self.columns - len(label))
+            text[column : column + len(label)] = label
+        left = " " * (_GUTTER + 1)
+        return [f"{left}└{''.join(line)}", f"{left} {''.join(text).rstrip()}"]
 
-    def ends(self) -> list[tuple[float, str]]:
-        ends = (self.low, self.high)
-        return [(end, number(10.0**end if self.log else end)) for end in ends]
+    def _phase_names(self) -> list[str]:
+        """Return the names of the phases, each below its first step."""
+        phases = self.panel.phases
+        starts = [int(self.scene.share(phase.start) * self.columns) for phase in phases]
+        spans = [(start, len(phase.name) + 2) for start, phase in zip(starts, phases, strict=True)]
+        lines = [[" "] * (self.columns + _GUTTER) for _ in range(2)]
+        rows = place_names(spans, 2, self.columns + 1)
+        for phase, start, row in zip(phases, starts, rows, strict=True):
+            if row is not None:
+                name = f"│{phase.name}"
+                lines[0][start] = "│"
+                lines[row][start : start + len(name)] = name
+        texts = ["".join(line).rstrip() for line in lines]
+        return [f"{' ' * (_GUTTER + 2)}{text}" for text in texts if text]
 
-    def ticks(self, at_most: int) -> list[tuple[float, str]]:
-        if not self.log:
-            return [(tick, number(tick)) for tick in linear_ticks(self.low, self.high, at_most)]
-        return [
-            (float(np.log10(tick)), number(tick))
-            for tick in log_ticks(10.0**self.low, 10.0**self.high)
-        ]
+    def _legend(self) -> list[str]:
+        if len(self.shown) == 1:
+            return []
+        from plotille import color
 
-
-def _curves(
-    panel: Panel, scene: View, scale: _Scale, columns: int, rows: int, *, colour: bool
-) -> list[str]:
-    from plotille import Canvas
-
-    right = max(scene.stop, 1) * (1 + 1 / (4 * columns))
-    canvas = Canvas(columns, rows, xmin=0, ymin=scale.low, xmax=right, ymax=scale.top, mode="names")
-    for index, line in enumerate(panel.lines):
-        ink = _COLOURS[index % len(_COLOURS)] if colour else None
-        heights = scale.height(line.values)
-        points = list(zip(line.steps.tolist(), heights.tolist(), strict=True))
-        for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
-            canvas.line(x0, y0, x1, y1, color=ink)
-    for index, line in enumerate(panel.lines if len(panel.lines) > 1 else ()):
-        at = int((index + 0.5) / len(panel.lines) * (line.steps.size - 1))
-        canvas.text(float(line.steps[at]), float(scale.height(line.values)[at]), _letter(index))
-    return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
-
-
-def _beside(scale: _Scale, rows: int) -> list[str]:
-    """Return the text left of each row, from the top."""
-    labels = [""] * rows
-    for height, text in [
-        *scale.ends(),
-        *scale.ticks(rows // 2 + 1),
-    ]:  # a round number before an end
-        row = int((height - scale.low) / (scale.top - scale.low) * rows)
-        labels[rows - 1 - min(row, rows - 1)] = text
-    return labels
-
-
-def _below(scene: View, columns: int) -> list[str]:
-    line, text = ["─"] * columns, [" "] * columns
-    for tick in linear_ticks(0, scene.stop, max(columns // 11, 2)):
-        column = min(int(tick / max(scene.stop, 1) * columns), columns - 1)
-        line[column] = "┬"
-        label = short_count(tick)
-        column = min(column, columns - len(label))
-        text[column : column + len(label)] = label
-    left = " " * (_GUTTER + 1)
-    return [f"{left}└{''.join(line)}", f"{left} {''.join(text).rstrip()}"]
-
-
-def _names(phases: tuple[Phase, ...], stop: int, columns: int) -> list[str]:
-    """Return the names of the phases, each below its first step."""
-    starts = [int(phase.start / max(stop, 1) * columns) for phase in phases]
-    names = [f"│{phase.name}" for phase in phases]
-    rows = placed(
-        [(start, len(name) + 1) for start, name in zip(starts, names, strict=True)], 2, columns + 1
-    )
-    lines = [[" "] * (columns + _GUTTER) for _ in range(2)]
-    for start, name, row in zip(starts, names, rows, strict=True):
-        if row is not None:
-            lines[0][start] = "│"
-            lines[row][start : start + len(name)] = name
-    return [f"{' ' * (_GUTTER + 2)}{text}" for line in lines if (text := "".join(line).rstrip())]
-
-
-def _legend(panel: Panel, colour: bool) -> list[str]:
-    if len(panel.lines) == 1:
-        return []
-    from plotille import color
-
-    named = (
-        (_letter(index), line, _COLOURS[index % len(_COLOURS)])
-        for index, line in enumerate(panel.lines)
-    )
-    left = " " * (_GUTTER + 2)
-    return [
-        left + color(f"{letter} {line.label}", fg=ink, no_color=not colour)
-        for letter, line, ink in named
-    ]
+        left = " " * (_GUTTER + 2)
+        legend = []
+        for index, line in enumerate(self.shown):
+            ink = self.colours[index % len(self.colours)]
+            text = color(f"{_letter(index)} {line.label}", fg=ink, no_color=ink is None)
+            legend.append(left + text)
+        return legend
 
 
 def _letter(index: int) -> str:

@@ -1,21 +1,23 @@
-"""What pictures look like: colours that colour-blind readers tell apart, a dash pattern for each, light and dark."""
+"""Colours that colour-blind readers can distinguish, a dash pattern for each, light and dark."""
 
 from __future__ import annotations
 
-__all__ = ["DARK", "DASHES", "LIGHT", "Look", "tint_of"]
+__all__ = ["DARK", "DASHES", "LIGHT", "Theme", "tint_of"]
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
-    """The colours of one scheme; every text stands out from ``paper`` by at least 4.5 to 1, every line by 3 to 1.
+class Theme:
+    """The colours of one scheme.
+
+    Contrast with ``paper`` is at least 4.5 to 1 for every text and 3 to 1 for every line.
 
     Args:
         paper: Behind everything.
         ink: Titles and values.
         quiet: Ticks, names of phases.
-        grid: Lines that only guide the eye.
+        grid: Lines of the grid.
         lines: The curves, in order.
         tints: Behind phases: that rise, that stay, that fall.
     """
@@ -28,7 +30,7 @@ class Look:
     tints: tuple[str, str, str]
 
 
-LIGHT = Look(
+LIGHT = Theme(
     paper="#ffffff",
     ink="#1b1f24",
     quiet="#57606a",
@@ -36,7 +38,7 @@ LIGHT = Look(
     lines=("#0067b1", "#c4500a", "#045c4c", "#ad4f88", "#562b05", "#2f1457"),
     tints=("#fdf0e1", "#f6f7f9", "#e6f1fb"),
 )
-DARK = Look(
+DARK = Theme(
     paper="#12161c",
     ink="#f2f4f7",
     quiet="#a9b4c0",
@@ -53,18 +55,18 @@ DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, (9, 2, 3, 2)),
     (0, (3, 1.5)),
 )
-"""Patterns beside the colours, so that lines differ on paper and to every eye."""
+"""Patterns beside the colours, so that lines differ on grey paper and for every colour sight."""
 
 _RISING = ("warm", "up", "sweep", "wait")
 _STAYING = ("stable", "constant", "hold", "held", "explore", "average")
 
 
-def tint_of(name: str, number: int, look: Look) -> str:
-    """Return the tint behind a phase: told by its name, or by turns."""
+def tint_of(name: str, number: int, theme: Theme) -> str:
+    """Return the tint behind a phase: by its name, or in turn."""
     if name.startswith(_RISING):
-        return look.tints[0]
+        return theme.tints[0]
     if name.startswith(_STAYING):
-        return look.tints[1]
+        return theme.tints[1]
     if name[-1:].isdigit():  # cycle 3: neighbours differ
-        return look.tints[1 + number % 2]
-    return look.tints[2]
+        return theme.tints[1 + number % 2]
+    return theme.tints[2]

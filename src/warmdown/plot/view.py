@@ -1,12 +1,13 @@
-"""What a picture shows: lines over one axis of steps, from a plan, a schedule, several of them, or a record."""
+"""What a picture shows: lines over one axis, from a plan, a schedule, several of them, or a record."""
 
 from __future__ import annotations
 
 __all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,9 +23,11 @@ from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
 
 Drawable: TypeAlias = (
-    "Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
+    "View | Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
 )
-"""What can be drawn: a plan, a schedule (it drives ``lr``), a record, or several of them by name."""
+"""What can be drawn: a plan, a schedule (for ``lr``), a record, several of them by name, a view."""
+CellRows: TypeAlias = "tuple[list[str], list[list[str]]]"
+"""Heads and rows of a table."""
 
 _UNITS = {
     "lr": "learning rate",
@@ -34,15 +37,15 @@ _UNITS = {
     "betas[1]": "second beta",
 }
 _SHORTEST_RUN = 1000
-"""Updates drawn when nobody says how long the run is."""
-_LONGEST_WORD = 200
+"""Updates drawn when the run has no length."""
+_LONGEST_NAME = 200
 """Characters of a name; the rest is cut off."""
 MANY_PHASES = 100
-"""More phases than these are neither shaded nor told one by one."""
+"""More phases than these are neither shaded nor listed one by one."""
 _TIMES = ("steps", "every", "timescale", "up", "down", "at")
-"""Fields of schedules that hold a time."""
+"""Fields of schedules that contain a time."""
 _LARGEST = 1e300
-"""Beyond it the height of an axis is no number any more; nothing that trains comes near."""
+"""Beyond it the height of an axis overflows; nothing that trains comes near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,43 +55,49 @@ class Line:
     Args:
         label: ``lr``, ``lr/decoder.*``, ``cosine: lr`` …
         unit: What its numbers are; lines of one unit share a panel.
-        steps: Steps in rising order.
-        values: The values there.
+        steps: Where its points stand: steps, or other numbers, in rising order.
+        values: The values there; a point that is not finite leaves a gap.
         phases: Named stretches.
-        value: The exact value at any steps, or ``None`` for a recorded line.
-        stop: Where the line ends: the length of its run.
+        value: The exact value at any steps, or ``None`` where only the points are known.
+        low: Lower edge of its band, or ``None``.
+        high: Upper edge, or ``None``.
+        is_recorded: Whether the values were written by a run and not planned.
+        is_background: Whether it stands behind the others, as raw points do behind their mean.
     """
 
     label: str
     unit: str
     steps: Array
     values: Array
-    phases: tuple[Phase, ...]
-    value: Function | None
-    stop: int
+    phases: tuple[Phase, ...] = ()
+    value: Function | None = None
+    low: Array | None = None
+    high: Array | None = None
+    is_recorded: bool = False
+    is_background: bool = False
 
     @property
-    def is_recorded(self) -> bool:
-        """Whether it tells what was, not what is planned."""
-        return self.value is None
+    def stop(self) -> int:
+        """Return the last step."""
+        return int(self.steps[-1])
 
     @property
     def is_stepped(self) -> bool:
-        """Whether the value stands, and then stands elsewhere."""
+        """Whether the value is constant between few jumps."""
         changes = int(np.count_nonzero(np.diff(self.values)))
         return 0 < changes < self.values.size / 10
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened: an event of a record.
+    """A place on the horizontal axis with a text: an event of a record, a rate that is suggested.
 
     Args:
-        step: When.
-        text: What.
+        step: The place.
+        text: What happened, or what it is.
     """
 
-    step: int
+    step: float
     text: str
 
 
@@ -105,43 +114,93 @@ class Panel:
     lines: tuple[Line, ...]
 
     @property
-    def is_read_by_its_decades(self) -> bool:
-        """Whether it belongs on a logarithmic axis: a recorded loss that falls to less than a thirtieth."""
-        values = np.concatenate(
-            [line.values for line in self.lines if line.is_recorded] or [np.zeros(1)]
-        )
+    def spans_decades(self) -> bool:
+        """Whether it is a recorded loss that falls to less than a thirtieth: it is drawn by decades."""
+        recorded = [line.values for line in self.lines if line.is_recorded]
+        values = np.concatenate(recorded or [np.zeros(1)])
         return self.unit == "loss" and bool(0 < np.min(values) < np.max(values) / 30)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases that all lines of the panel share (the planned ones, if any is); none when they differ."""
+        """Return the phases that all (planned) lines share; none when the lines differ."""
         planned = {line.phases for line in self.lines if not line.is_recorded}
-        told = planned or {line.phases for line in self.lines}
-        return told.pop() if len(told) == 1 else ()
+        phases = planned or {line.phases for line in self.lines}
+        return phases.pop() if len(phases) == 1 else ()
+
+    def heights(self, *, is_cropped: bool) -> list[Array]:
+        """Return the finite values of each line; with ``is_cropped`` a last burst is cut off.
+
+        A burst goes further above the lowest value than 1.6 times the fall from the beginning, as
+        the loss of a range test does when training diverges.
+        """
+        heights = [line.values[np.isfinite(line.values)] for line in self.lines]
+        if not is_cropped:
+            return heights
+        low = min((float(np.min(each)) for each in heights if each.size), default=0.0)
+        first = max((float(each[0]) for each in heights if each.size), default=0.0)
+        top = low + 1.6 * (first - low) if first > low else np.inf
+        return [np.minimum(each, top) for each in heights]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class View:
-    """Everything a picture shows.
+    """Everything that a picture shows; each function of this room that draws also takes one.
 
     Args:
-        panels: One for each unit.
-        stop: Last step shown.
-        clock: What the steps are: ``updates``, ``tokens`` …
-        marks: What happened.
+        lines: At least one.
+        x: What the horizontal axis is: ``updates``, ``tokens``, ``learning rate`` …
+        marks: Places on the horizontal axis.
         notes: What a reader must know, as sentences.
+        log_x: Whether the horizontal axis is logarithmic.
+        is_cropped: Whether a burst at the end of a line is cut off.
+        title: Heading.
+        text: The picture in words, in place of those that :func:`summary` would find.
+        tables: Tables below the picture of a page, by caption, in place of phases and values.
+
+    Example:
+        >>> losses = Line("loss", "loss", np.array([1e-3, 1e-2, 0.1]), np.array([2.0, 1.0, 3.0]))
+        >>> View(lines=(losses,), x="learning rate", log_x=True).limits
+        (0.001, 0.1)
     """
 
-    panels: tuple[Panel, ...]
-    stop: int
-    clock: str = "updates"
+    lines: tuple[Line, ...]
+    x: str = "updates"
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
+    log_x: bool = False
+    is_cropped: bool = False
+    title: str = ""
+    text: str = ""
+    tables: Mapping[str, CellRows] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """The lines of all panels."""
-        return tuple(line for panel in self.panels for line in panel.lines)
+    def panels(self) -> tuple[Panel, ...]:
+        """Return one panel for each unit."""
+        units = dict.fromkeys(line.unit for line in self.lines)
+        return tuple(
+            Panel(unit, tuple(line for line in self.lines if line.unit == unit)) for unit in units
+        )
+
+    @property
+    def stop(self) -> int:
+        """Return the last step shown."""
+        return max(line.stop for line in self.lines)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return where the horizontal axis begins and ends."""
+        first = min(float(line.steps[0]) for line in self.lines)
+        last = max(float(line.steps[-1]) for line in self.lines)
+        if self.log_x:
+            return first, last if last > first else 10 * first
+        return 0.0, last if last > 0 else 1.0
+
+    def share(self, steps: Any) -> Any:
+        """Return how far along the horizontal axis steps are, from 0 to 1."""
+        first, last = self.limits
+        if self.log_x:
+            return np.log(np.asarray(steps) / first) / np.log(last / first)
+        return np.asarray(steps) / last
 
 
 def view(
@@ -155,7 +214,7 @@ def view(
     """Return what a picture of ``given`` shows.
 
     Args:
-        given: A plan, a schedule, a record, or several of them by name.
+        given: A plan, a schedule, a record, or several of them by name; a view is returned as it is.
         run: Facts about the run; a plan's own are used when it is left out.
         record: What was really written, shown beside the plan.
         groups: Base values of each parameter group: ``{"unet": 1e-4, "embedding": {"lr": 1e-3}}``.
@@ -165,96 +224,49 @@ def view(
         ScheduleError: Nothing that can be drawn was given, or phases do not fit into the run.
         RunError: The run lacks a fact that a unit needs.
     """
-    found = _Found([], [], [], "updates")
+    if isinstance(given, View):
+        return given
     sources = {**_by_name(given), **({} if record is None else {"recorded": record})}
+    parts: list[View] = []
     for name, source in sources.items():
         if isinstance(source, Record):
-            found.add_record(source, "" if len(sources) == 1 else name, points)
+            planned = {line.label.split("/")[0] for part in parts for line in part.lines}
+            parts.append(_record_view(source, "" if len(sources) == 1 else name, planned, points))
         else:
-            found.add_plan(source, name, run, record, groups, points)
-    if not found.lines:
+            plan, note = _resolved_plan(source, run)
+            bases = bases_in(record, plan) if record is not None and groups is None else groups
+            lines = tuple(_plan_lines(plan, name, bases, points))
+            parts.append(View(lines=lines, x=plan.run.clock, notes=(note,) if note else ()))
+    if not any(part.lines for part in parts):
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
-    stop = max(line.stop for line in found.lines)
     return View(
-        _panels(found.lines),
-        stop,
-        found.clock,
-        tuple(found.marks),
-        tuple(dict.fromkeys(found.notes)),
+        lines=tuple(chain.from_iterable(part.lines for part in parts)),
+        x=next((part.x for part in reversed(parts) if part.x), "updates"),
+        marks=tuple(chain.from_iterable(part.marks for part in parts)),
+        notes=tuple(dict.fromkeys(chain.from_iterable(part.notes for part in parts))),
     )
 
 
-@dataclass
-class _Found:
-    """What a view is gathered from."""
-
-    lines: list[Line]
-    marks: list[Mark]
-    notes: list[str]
-    clock: str
-
-    def add_plan(
-        self,
-        plan: Plan,
-        name: str,
-        run: Run | None,
-        record: Record | None,
-        groups: Groups | None,
-        points: int,
-    ) -> None:
-        """Take in every number that a plan drives."""
-        settled, note = _settled(plan, run)
-        if record is not None and groups is None:
-            groups = bases_in(record, settled)
-        self.lines += _planned(settled, name, groups, points)
-        self.notes += [note] if note else []
-        self.clock = settled.run.clock
-
-    def add_record(self, record: Record, name: str, points: int) -> None:
-        """Take in every number that was recorded, and what happened."""
-        phases = _recorded_phases(record)
-        for target in record.targets():
-            steps, values = (
-                np.asarray(column, dtype=np.float64) for column in record.curve(target)
-            )
-            finite = np.abs(values) <= _LARGEST
-            if not finite.all():
-                first = count(steps[int(np.argmin(finite))])
-                lost = int(np.count_nonzero(~finite))
-                self.notes.append(f"{_word(target)}: not finite {lost} times, first at {first}.")
-            if target != "phase" and finite.any():
-                label = self._recorded_label(target, name)
-                self.lines.append(
-                    _recorded_line(label, target, steps[finite], values[finite], phases, points)
-                )
-        reasons = (
-            Mark(row.step, _word(row.reason))
-            for row in record
-            if row.reason and row.target != "phase"
-        )
-        self.marks += dict.fromkeys(reasons)
-
-    def _recorded_label(self, target: str, name: str) -> str:
-        planned = {line.label.split("/")[0] for line in self.lines}
-        if name == "recorded":
-            return f"{target} (recorded)" if target.split("/")[0] in planned else target
-        return f"{name}: {target}" if name else target
+def unit_of(name: str) -> str:
+    """Return the words for a field's unit: ``lr`` is a learning rate."""
+    return _UNITS.get(name, "loss" if "loss" in name else name.replace("_", " "))
 
 
 def _by_name(given: Any) -> dict[str, Plan | Record]:
-    """Return plans and records by the name they carry in the picture; one alone needs none."""
+    """Return plans and records by the name they have in the picture; one alone needs none."""
     if isinstance(given, Record):
         return {"": given}
     if not isinstance(given, Mapping):
-        return {"": _plan(given)}
+        return {"": _as_plan(given)}
     if _are_targets(given):
         return {"": Plan.of(**given)}
     return {
-        str(name): one if isinstance(one, Record) else _plan(one) for name, one in given.items()
+        str(name): source if isinstance(source, Record) else _as_plan(source)
+        for name, source in given.items()
     }
 
 
-def _plan(given: Any) -> Plan:
+def _as_plan(given: Any) -> Plan:
     if isinstance(given, Plan):
         return given
     if isinstance(given, Schedule | Scale | Set):
@@ -266,132 +278,120 @@ def _plan(given: Any) -> Plan:
 
 
 def _are_targets(given: Mapping[str, Any]) -> bool:
-    """Whether the names are fields to be driven, and not names of candidates to compare."""
-    named = any(
-        name in _UNITS or isinstance(one, Scale | Set | Mapping) for name, one in given.items()
-    )
-    return named and not any(isinstance(one, Plan | Record) for one in given.values())
+    """Whether the names are fields of an optimizer, and not names of candidates to compare."""
+    if any(isinstance(value, Plan | Record) for value in given.values()):
+        return False
+    are_rules = any(isinstance(value, Scale | Set | Mapping) for value in given.values())
+    return are_rules or not _UNITS.keys().isdisjoint(given)
 
 
-def _settled(plan: Plan, run: Run | None) -> tuple[Plan, str]:
+def _resolved_plan(plan: Plan, run: Run | None) -> tuple[Plan, str]:
     """Return the plan with every length known, and what had to be assumed."""
     facts = plan.run if run is None else run
-    if facts.lr is None and plan.run.lr is not None:
+    if facts.lr is None:
         facts = replace(facts, lr=plan.run.lr)
     if facts.length is not None:
         return plan.over(facts), ""
     try:
-        settled = plan.over(facts)
+        resolved = plan.over(facts)
     except (ScheduleError, RunError):
-        settled = plan
-    if settled.length:
-        return replace(settled, run=replace(facts, total_steps=settled.length)), ""
-    assumed = max(_SHORTEST_RUN, 3 * _longest_time(plan))
+        resolved = plan
+    if resolved.length:
+        return replace(resolved, run=replace(facts, total_steps=resolved.length)), ""
+    schedules = chain.from_iterable(target.rule.schedules() for target in plan.targets)
+    longest = max(chain.from_iterable(map(_times_in, schedules)), default=0)
+    assumed = max(_SHORTEST_RUN, 3 * longest)
     note = f"Drawn over {count(assumed)} updates, because the run has no length yet."
     return plan.over(replace(facts, total_steps=assumed)), note
 
 
-def _longest_time(plan: Plan) -> int:
-    schedules = [part for target in plan.targets for part in target.rule.schedules()]
-    return max((time for schedule in schedules for time in _times(schedule)), default=0)
-
-
-def _times(schedule: Schedule) -> Iterable[int]:
-    for field in fields(schedule):
-        value = getattr(schedule, field.name)
-        if field.name in _TIMES:
-            yield from (
-                time
-                for time in (value if isinstance(value, tuple) else (value,))
-                if isinstance(time, int)
-            )
+def _times_in(schedule: Schedule) -> Iterator[int]:
+    """Yield every time that stands in a schedule or a part of it as a whole number."""
+    for name in _TIMES:
+        times = getattr(schedule, name, ())
+        for time in times if isinstance(times, tuple) else (times,):
+            if isinstance(time, int):
+                yield time
     for part in schedule.parts():
-        yield from _times(part)
+        yield from _times_in(part)
 
 
-def _planned(plan: Plan, name: str, bases: Groups | None, points: int) -> list[Line]:
-    stop = plan.length or 0
-    several = len(plan.targets) > 1
-    lines = []
+def _plan_lines(plan: Plan, name: str, bases: Groups | None, points: int) -> Iterator[Line]:
     for label, target, base in driven(plan, bases):
-        full = label if not name else f"{name}: {label}" if several else name
-        lines.append(_planned_line(full, target, base, stop, points))
-    return lines
+        if name:
+            label = f"{name}: {label}" if len(plan.targets) > 1 else name
+        yield _planned_line(label, target, base, plan.length or 0, points)
 
 
 def _planned_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
     def value(steps: Array) -> Any:
         return target.rule.value(steps, 1.0 if base is None else base)
 
-    phases = _phases(target, stop)
+    phases = _phases_within(target, stop)
     unit = unit_of(target.name)
     if base is None and isinstance(target.rule, Scale):
         unit += " (× base)"
-    with np.errstate(all="ignore"):  # what is too large is told below
+    with np.errstate(all="ignore"):  # a value that overflows is reported below, with its step
         steps, values = sample(value, stop, (phase.start for phase in phases), points)
     beyond = np.flatnonzero(~(np.abs(values) <= _LARGEST))
     if beyond.size:
         raise ScheduleError(
             f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too "
-            f"large to draw. "
-            "Give it smaller parameters."
+            f"large to draw. Give it smaller parameters."
         )
-    return Line(_word(label), _word(unit), steps, values, phases, value, stop)
+    return Line(_name(label), _name(unit), steps, values, phases, value)
 
 
-def unit_of(name: str) -> str:
-    """Return the words for a field's unit: ``lr`` is a learning rate."""
-    return _UNITS.get(name, "loss" if "loss" in name else name.replace("_", " "))
-
-
-def _phases(target: Target, stop: int) -> tuple[Phase, ...]:
+def _phases_within(target: Target, stop: int) -> tuple[Phase, ...]:
     """Return the phases inside the run, and the stretch after the last one."""
-    told = target.rule.schedules()[0].phases()
-    ended = [
-        Phase(_word(p.name), p.start, stop if p.stop is None else min(p.stop, stop))
-        for p in told
-        if p.start < stop
+    phases = [
+        Phase(_name(phase.name), phase.start, stop if phase.stop is None else min(phase.stop, stop))
+        for phase in target.rule.schedules()[0].phases()
+        if phase.start < stop
     ]
-    last = max((phase.stop or 0 for phase in ended), default=0)
-    held = [Phase("held", last, stop)] if last < stop and ended else []
-    return (*ended, *held)
+    last = max((phase.stop or 0 for phase in phases), default=stop)
+    return (*phases, Phase("held", last, stop)) if last < stop else tuple(phases)
 
 
-def _recorded_line(
-    label: str, target: str, steps: Array, values: Array, phases: tuple[Phase, ...], points: int
-) -> Line:
-    order = np.argsort(steps, kind="stable")
-    steps, values = thinned(steps[order], values[order], points)
-    return Line(
-        _word(label),
-        _word(unit_of(target.split("/")[0])),
-        steps,
-        values,
-        phases,
-        None,
-        int(steps[-1]),
-    )
+def _record_view(record: Record, name: str, planned: Iterable[str], points: int) -> View:
+    """Return every number that was recorded, and what happened."""
+    phases = _recorded_phases(record)
+    lines, notes = [], []
+    for target in record.targets():
+        steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
+        is_finite = np.abs(values) <= _LARGEST
+        lost = int(np.count_nonzero(~is_finite))
+        if lost:
+            first = count(steps[int(np.argmin(is_finite))])
+            notes.append(f"{_name(target)}: not finite {lost} times, first at {first}.")
+        if target == "phase" or lost == values.size:
+            continue
+        order = np.argsort(steps[is_finite], kind="stable")
+        steps, values = thinned(steps[is_finite][order], values[is_finite][order], points)
+        label, field_name = f"{name}: {target}" if name else target, target.split("/")[0]
+        if name == "recorded":
+            label = f"{target} (recorded)" if field_name in planned else target
+        unit = _name(unit_of(field_name))
+        lines.append(Line(_name(label), unit, steps, values, phases, is_recorded=True))
+    events = (row for row in record if row.reason and row.target != "phase")
+    marks = dict.fromkeys(Mark(row.step, _name(row.reason)) for row in events)
+    return View(lines=tuple(lines), x="", marks=tuple(marks), notes=tuple(notes))
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
     """Return the phases that the rows called ``phase`` name, each up to the next."""
     named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
-    begun = [
+    starts = [
         row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]
     ]
     end = max((row.step for row in record), default=0)
     return tuple(
-        Phase(_word(name), start, stop)
-        for (start, name), (stop, _) in pairwise([*begun, (end, "")])
+        Phase(_name(name), start, stop)
+        for (start, name), (stop, _) in pairwise([*starts, (end, "")])
     )
 
 
-def _word(text: str) -> str:
+def _name(text: str) -> str:
     """Return a name or a reason as one line that any picture can show, short enough to be read."""
-    word = printable(text, as_line=True)
-    return word if len(word) <= _LONGEST_WORD else f"{word[: _LONGEST_WORD - 1]}…"
-
-
-def _panels(lines: list[Line]) -> tuple[Panel, ...]:
-    units = dict.fromkeys(line.unit for line in lines)
-    return tuple(Panel(unit, tuple(line for line in lines if line.unit == unit)) for unit in units)
+    name = printable(text, as_line=True)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
-from warmdown.plot.theme import DARK, LIGHT, Look, tint_of
+from warmdown.plot.theme import DARK, LIGHT, Theme, tint_of
 from warmdown.studio.preview.look import Curve
 
 Option: TypeAlias = dict[str, Any]
@@ -106,7 +106,7 @@ def _series(layer: Layer, curve: Curve, units: Sequence[str], log: bool) -> Opti
     }
 
 
-def _colour(series: Option, number: int, layer: Layer, look: Look) -> None:
+def _colour(series: Option, number: int, layer: Layer, look: Theme) -> None:
     """Give each curve a colour and a dash; curves of one run have its colour, dashed where they were only planned."""
     at = number if layer.number is None else layer.number
     series["color"] = look.lines[at % len(look.lines)]
@@ -116,7 +116,7 @@ def _colour(series: Option, number: int, layer: Layer, look: Look) -> None:
 
 
 def _shade(
-    series: Sequence[Option], layers: Sequence[Layer], units: Sequence[str], look: Look
+    series: Sequence[Option], layers: Sequence[Layer], units: Sequence[str], look: Theme
 ) -> None:
     """Shade and name the phases behind the first curve of each panel; every curve says whether it has any."""
     curves = [curve for layer in layers for curve in layer.curves]
@@ -134,7 +134,7 @@ def _shade(
             shaded.add(curve.unit)
 
 
-def _area(phase: tuple[str, int, int], number: int, end: int, look: Look) -> list[Option]:
+def _area(phase: tuple[str, int, int], number: int, end: int, look: Theme) -> list[Option]:
     name, start, stop = phase
     has_room = len(name) * _LETTER <= (stop - start) / max(end, 1)
     label = {
@@ -161,7 +161,7 @@ def _grid(panel: int, panels: int) -> Option:
     return {"left": 66, "right": 22, "top": top, "bottom": bottom}
 
 
-def _steps_axis(panel: int, panels: int, stop: int, clock: str, look: Look) -> Option:
+def _steps_axis(panel: int, panels: int, stop: int, clock: str, look: Theme) -> Option:
     is_last = panel + 1 == panels
     return {
         "type": "value",
@@ -179,7 +179,7 @@ def _steps_axis(panel: int, panels: int, stop: int, clock: str, look: Look) -> O
     }
 
 
-def _values_axis(panel: int, unit: str, look: Look, *, log: bool) -> Option:
+def _values_axis(panel: int, unit: str, look: Theme, *, log: bool) -> Option:
     return {
         "type": "log" if log else "value",
         "gridIndex": panel,
@@ -198,7 +198,7 @@ def _values_axis(panel: int, unit: str, look: Look, *, log: bool) -> Option:
     }
 
 
-def _legend(is_needed: bool, look: Look) -> Option:
+def _legend(is_needed: bool, look: Theme) -> Option:
     """Name the curves, where a panel's own name does not say enough."""
     return {
         "show": is_needed,
@@ -216,7 +216,7 @@ def _legend(is_needed: bool, look: Look) -> Option:
     }
 
 
-def _tooltip(look: Look) -> Option:
+def _tooltip(look: Theme) -> Option:
     return {
         "trigger": "axis",
         "renderMode": "richText",  # drawn, never HTML: a phase or group may be called anything
@@ -228,7 +228,7 @@ def _tooltip(look: Look) -> Option:
     }
 
 
-def _zoom(panels: int, look: Look) -> list[Mapping[str, Any]]:
+def _zoom(panels: int, look: Theme) -> list[Mapping[str, Any]]:
     every = list(range(panels))
     return [
         {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 __all__ = ["as_csv", "as_json", "as_picture", "as_python", "as_yaml", "groups_in"]
 
-import csv
-import io
 import json
 from typing import Any
 
@@ -14,8 +12,8 @@ import yaml
 
 from warmdown.errors import ScheduleError, SpecError
 from warmdown.planfile.text import from_yaml
-from warmdown.plot.export import harmless
-from warmdown.plot.view import Line, Panel, View
+from warmdown.plot import Line, View, export
+from warmdown.plot.page import png_bytes, svg_bytes
 from warmdown.schedules import Phase
 from warmdown.studio.draft.fields import shapes
 from warmdown.studio.draft.pieces import Draft, Group
@@ -74,14 +72,11 @@ def groups_in(text: str) -> tuple[Group, ...]:
 
 def as_csv(look: Look) -> str:
     """Return the curves as columns: step, target, value, as ``warmdown show`` writes them."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["step", "target", "value"])
-    for curve in look.curves:
-        rows.writerows(
-            [int(step), harmless(curve.label), repr(float(value))] for step, value in curve.points
-        )
-    return out.getvalue()
+    return export.as_csv(
+        export.ValueRow(int(step), curve.label, float(value))
+        for curve in look.curves
+        for step, value in curve.points
+    )
 
 
 def as_picture(look: Look, kind: str, *, dark: bool, log: bool) -> bytes:
@@ -90,13 +85,8 @@ def as_picture(look: Look, kind: str, *, dark: bool, log: bool) -> bytes:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    from warmdown.plot.picture import drawn
-    from warmdown.plot.theme import DARK, LIGHT
-
-    out = io.BytesIO()
-    picture = drawn(_view(look), log=log, look=DARK if dark else LIGHT)
-    picture.savefig(out, format=kind, facecolor=picture.get_facecolor())
-    return out.getvalue()
+    picture = {"svg": svg_bytes, "png": png_bytes}[kind]
+    return picture(_view(look), dark=dark, log=log)
 
 
 def as_python(draft: Draft) -> str:
@@ -130,25 +120,15 @@ def as_python(draft: Draft) -> str:
 
 
 def _view(look: Look) -> View:
-    lines = [_line(curve, look.stop) for curve in look.curves]
-    units = dict.fromkeys(line.unit for line in lines)
-    panels = tuple(
-        Panel(unit, tuple(line for line in lines if line.unit == unit)) for unit in units
-    )
-    return View(panels, look.stop, look.clock, notes=look.notes)
+    lines = tuple(_line(curve) for curve in look.curves)
+    return View(lines=lines, x=look.clock, notes=look.notes)
 
 
-def _line(curve: Curve, stop: int) -> Line:
+def _line(curve: Curve) -> Line:
     steps, values = np.asarray(curve.points, dtype=np.float64).T
     phases = tuple(Phase(name, start, end) for name, start, end in curve.phases)
     return Line(
-        curve.label,
-        curve.unit,
-        steps,
-        values,
-        phases,
-        lambda at: np.interp(at, steps, values),
-        stop,
+        curve.label, curve.unit, steps, values, phases, lambda at: np.interp(at, steps, values)
     )
 
 

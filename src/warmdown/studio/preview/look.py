@@ -132,7 +132,7 @@ def look(
     except WarmdownError as error:
         return Look(mistakes=(str(error),)), None
     curves = tuple(_curve(line) for line in scene.lines)
-    return Look(curves, scene.stop, scene.clock, scene.notes), scene
+    return Look(curves, scene.stop, scene.x, scene.notes), scene
 
 
 def tell(plan: Plan, scene: View) -> Told:
