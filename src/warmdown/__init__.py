@@ -60,6 +60,8 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
+provide("notebook_picture", lambda: import_module("warmdown.plot").notebook)
+
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOM_OF:

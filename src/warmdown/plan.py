@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from warmdown.errors import ScheduleError
+from warmdown.errors import RunError, ScheduleError
+from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
+from warmdown.schedules.rule import rule_from_dict
 
 AfterEnd: TypeAlias = Literal["hold", "raise"]
 Count: TypeAlias = Literal["updates", "attempts"]
@@ -156,19 +158,54 @@ class Plan:
             data["after_end"] = self.after_end
         return data if self.count == "updates" else {**data, "count": self.count}
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the plan that :meth:`to_dict` wrote.
+
+        The data are taken as they are, as by :meth:`Schedule.from_dict`; :func:`warmdown.loads`
+        reads what a person wrote.
+
+        Raises:
+            ScheduleError: The data are no plan.
+
+        Example:
+            >>> plan = Plan.from_dict({"run": {"total_steps": 10}, "lr": {"kind": "cosine"}})
+            >>> plan == Plan.from_dict(plan.to_dict())
+            True
+        """
+        if not isinstance(data, Mapping):
+            raise ScheduleError(f"Plan.from_dict({str(data)[:60]}): a mapping is needed.")
+        try:
+            run = Run(**data.get("run", {}))
+        except (TypeError, RunError) as error:
+            raise ScheduleError(f"Plan.from_dict(run={str(data['run'])[:60]}): {error}") from None
+        words = {key: data[key] for key in ("after_end", "count") if key in data}
+        targets = [
+            Target(str(name), str(groups), rule_from_dict(rule))
+            for name, entry in data.items()
+            if name not in ("run", *words)
+            for groups, rule in _by_group(entry).items()
+        ]
+        return cls(targets=tuple(targets), run=run, **words)
+
     def _repr_html_(self) -> str | None:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        from warmdown import (
-            plot,
-        )  # through the door: pictures are of a higher floor, and only notebooks ask
-
-        return plot.notebook(self)
+        picture: str | None = provided("notebook_picture")(self)
+        return picture
 
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _by_group(entry: Any) -> Mapping[str, Any]:
+    if isinstance(entry, Mapping) and entry.keys() == {"groups"}:
+        groups = entry["groups"]
+        if isinstance(groups, Mapping):
+            return groups
+    return {EVERY_GROUP: entry}
 
 
 def _targets(name: str, given: Any) -> list[Target]:

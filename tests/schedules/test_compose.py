@@ -71,8 +71,8 @@ def test_a_product_in_a_chain_has_the_length_of_what_moves() -> None:
 
 def test_products_and_sums_are_laid_flat() -> None:
     line = wd.Linear(steps=4)
-    assert len((line * 2 * 3).factors) == 3
-    assert len((line + 2 + 3).terms) == 3
+    assert len((line * 2 * 3).parts()) == 3
+    assert len((line + 2 + 3).parts()) == 3
 
 
 def test_a_sum_of_constants_never_needs_a_length() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warmdown as wd
-from warmdown.schedules.feedback import feedbacks, observed, recalled
+from warmdown.schedules.feedback import feedbacks, observed, with_feedback_states
 
 LOSSES = st.lists(st.floats(0.01, 10.0).map(lambda loss: round(loss, 3)), min_size=1, max_size=60)
 
@@ -146,8 +146,8 @@ def test_greedy_compares_the_mean_of_a_window() -> None:
 
 def test_greedy_remembers_the_latest_levels_alone() -> None:
     greedy = told(wd.Greedy(factor=0.5, patience=0), [1.0, 2.0] * 3000)
-    assert len(greedy.seen.levels) <= 1000
-    assert greedy(10**6) == greedy.seen.levels[-1]
+    assert len(greedy.state.levels) <= 1000
+    assert greedy(10**6) == greedy.state.levels[-1]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_wherever_it_stands_it_hears_from_its_own_beginning_on(
 
 def test_what_was_taken_hears_no_more_after_its_end() -> None:
     once = told(PLATEAU.take(3), FLAT)
-    assert next(feedbacks(once)).seen.levels == (1.0, 0.5)
+    assert next(feedbacks(once)).state.levels == (1.0, 0.5)
     grafted = told(PLATEAU.graft(wd.Linear(start=1.0, end=1.0, steps=5), at=3), FLAT)
-    assert next(feedbacks(grafted)).seen.levels == (1.0, 0.5)
+    assert next(feedbacks(grafted)).state.levels == (1.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_what_was_observed_is_no_part_of_the_plan_and_can_be_recalled() -> None:
     heard = told(whole, FLAT)
     assert heard.to_dict() == whole.to_dict()
     assert repr(heard) == repr(whole)
-    memories = [list(found.seen) for found in feedbacks(heard)]
-    assert recalled(whole, iter(memories)) == heard
+    memories = [list(found.state) for found in feedbacks(heard)]
+    assert with_feedback_states(whole, iter(memories)) == heard
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,8 @@ def test_what_was_observed_is_no_part_of_the_plan_and_can_be_recalled() -> None:
     ids=str,
 )
 def test_a_memory_that_is_none_is_refused(damaged: Any) -> None:
-    with pytest.raises(wd.ScheduleError, match=r"memory|Memory"):
-        PLATEAU.recall(damaged)
+    with pytest.raises(wd.ScheduleError, match=r"state|State"):
+        PLATEAU.with_state(damaged)
 
 
 def test_its_levels_are_the_same_for_a_tensor() -> None:

@@ -40,7 +40,7 @@ def test_words_to_choose_from_are_a_choice() -> None:
 
 
 def test_what_a_schedule_has_observed_is_no_field() -> None:
-    assert shapes()["plateau"].field("seen") is None
+    assert shapes()["plateau"].field("state") is None
 
 
 @pytest.mark.parametrize(

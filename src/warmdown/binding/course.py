@@ -14,21 +14,14 @@ import numpy.typing as npt
 
 from warmdown.errors import ScheduleError
 from warmdown.plan import Given, Plan
-from warmdown.schedules import (
-    Chain,
-    Clipped,
-    Constant,
-    Function,
-    Named,
-    Phase,
-    Product,
-    Rule,
-    Schedule,
-    Set,
-    Sum,
+from warmdown.schedules import Phase, Rule, Schedule, Set
+from warmdown.schedules.feedback import (
+    Feedback,
+    FeedbackState,
+    feedbacks,
+    observed,
+    with_feedback_states,
 )
-from warmdown.schedules.feedback import Feedback, feedbacks, observed, recalled
-from warmdown.schedules.feedback_state import Memory
 
 Array = npt.NDArray[np.float64]
 
@@ -156,7 +149,7 @@ class Course:
     def can_be_foreseen(self) -> bool:
         """Whether values can be asked for before their step; a person's own function is not asked ahead of time."""
         schedules = (schedule for line in self.lines for schedule in line.rule.schedules())
-        return not any(_has_function(schedule) for schedule in schedules)
+        return all(schedule.is_predictable for schedule in schedules)
 
     def lines_of(self, name: str) -> list[Line]:
         """Return the lines of every target that drives the field ``name``."""
@@ -181,9 +174,9 @@ class Course:
             )
         self.recall(self.memories())
 
-    def memories(self) -> list[Memory]:
+    def memories(self) -> list[FeedbackState]:
         """Return what each feedback schedule has observed."""
-        return [found.seen for found in self.feedbacks()]
+        return [found.state for found in self.feedbacks()]
 
     def recall(self, memories: Sequence[Any]) -> None:
         """Give each feedback schedule of the plan that holds now, as it was before an event too, what it observed."""
@@ -216,26 +209,11 @@ def one_plan(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> P
     )
 
 
-def _has_function(schedule: Schedule) -> bool:
-    return isinstance(schedule, Function) or any(map(_has_function, schedule.parts()))
-
-
 def _is_flat(schedule: Schedule, steps: Array) -> bool:
-    if _looks_flat(schedule, float(steps[0]), float(steps[-1])):
+    if schedule.is_flat(float(steps[0]), float(steps[-1])):
         return True
     first, last = schedule(steps[[0, -1]]).tolist()
     return bool(first == last and (schedule(steps) == first).all())
-
-
-def _looks_flat(schedule: Schedule, first: float, last: float) -> bool:
-    """Tell by its form alone whether a schedule rests, as the trunk of most plans does: no value is worked out."""
-    if isinstance(schedule, Chain):
-        index, begun = schedule.at(first)
-        is_inside = schedule.at(last)[0] == index
-        return is_inside and _looks_flat(schedule.members[index], first - begun, last - begun)
-    if isinstance(schedule, Product | Sum | Clipped | Named):
-        return all(_looks_flat(part, first, last) for part in schedule.parts())
-    return isinstance(schedule, Constant)
 
 
 def on_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
@@ -249,7 +227,7 @@ def on_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
 
 def _refuse_previews(schedule: Schedule, label: str) -> None:
     """Refuse another library's class: what it does hangs on the base rate of an optimizer of its own."""
-    if getattr(schedule, "is_preview", False):
+    if schedule.is_preview:
         raise ScheduleError(
             f"Scheduler({label}): a preview of another library's class cannot drive a run: "
             f"{schedule!r}. "
@@ -262,4 +240,8 @@ def _refuse_previews(schedule: Schedule, label: str) -> None:
 def _recalled(rule: Rule, memories: Sequence[Any]) -> Rule:
     known = sum(1 for schedule in rule.schedules() for _ in feedbacks(schedule))
     left = iter(memories)
-    return on_schedules(rule, lambda one: recalled(one, left)) if known == len(memories) else rule
+    return (
+        on_schedules(rule, lambda one: with_feedback_states(one, left))
+        if known == len(memories)
+        else rule
+    )

@@ -23,26 +23,12 @@ from warmdown.binding.course import Course, Event, Line, on_schedules
 from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
-from warmdown.schedules import (
-    Chain,
-    Clipped,
-    Constant,
-    Greedy,
-    Linear,
-    Named,
-    Plateau,
-    Product,
-    Rule,
-    Schedule,
-    Set,
-    Sum,
-)
-from warmdown.schedules.feedback import Feedback, feedbacks, recalled
-from warmdown.schedules.feedback_state import Memory, write_memory
+from warmdown.schedules import Constant, Linear, Product, Rule, Schedule, Set
+from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, with_feedback_states
 
 OnChange: TypeAlias = Literal["ask", "saved", "given", "rescale", "continue", "rewarm", "fit"]
 POLICIES: tuple[str, ...] = get_args(OnChange)
-Memories: TypeAlias = tuple[Memory, ...]
+Memories: TypeAlias = tuple[FeedbackState, ...]
 """What each feedback schedule had observed when a plan was joined to another; the value held there hangs on it."""
 
 _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
@@ -248,29 +234,16 @@ def _knowing(old: Rule, new: Rule, how: OnChange) -> Rule:
     known, asked = (
         [one for part in each.schedules() for one in feedbacks(part)] for each in (old, new)
     )
-    if [(type(one), one.metric, one.mode) for one in known] != [
-        (type(one), one.metric, one.mode) for one in asked
-    ]:
+    if len(known) != len(asked) or not all(map(Feedback.follows_like, known, asked)):
         return new
     memories = iter(
-        [_continued_memory(one) if how == "continue" else _settled_memory(one) for one in known]
+        [one.restarted_state() if how == "continue" else one.state.at_last_level() for one in known]
     )
-    return on_schedules(new, lambda schedule: recalled(schedule, memories))
-
-
-def _settled_memory(known: Feedback) -> Memory:
-    return known.seen._replace(levels=known.seen.levels[-1:], at=())
-
-
-def _continued_memory(known: Feedback) -> Memory:
-    rest = (
-        known.seen.rest if isinstance(known.cooldown, int) else 0.0
-    )  # a step of a clock that is left behind
-    return known.seen._replace(levels=(1.0,), at=(), since=0.0, rest=rest)
+    return on_schedules(new, lambda schedule: with_feedback_states(schedule, memories))
 
 
 def _with_seen(data: dict[str, Any], seen: Memories) -> dict[str, Any]:
-    return {**data, "seen": [write_memory(memory) for memory in seen]} if seen else data
+    return {**data, "seen": [state.to_list() for state in seen]} if seen else data
 
 
 def _since_the_last_switch(events: Sequence[Event]) -> Sequence[Event]:
@@ -300,9 +273,9 @@ def _longer(schedule: Schedule, factor: float) -> Schedule:
     """Stretch a schedule; in one without a length, because it answers to a metric, those parts that have one."""
     if schedule.length:
         return schedule.stretch(round(schedule.length * factor))
-    if isinstance(schedule, Product | Sum | Clipped | Named | Chain):
+    if schedule.is_stretched_by_parts:
         return schedule.with_parts(lambda part: _longer(part, factor))
-    if any(feedbacks(schedule)) and not isinstance(schedule, Plateau | Greedy):
+    if any(feedbacks(schedule)) and not isinstance(schedule, Feedback):
         raise StateError(
             f"on_change='rescale': {schedule!r:.80} has no length, and a part of it that answers "
             f"to a metric. "

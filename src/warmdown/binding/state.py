@@ -20,7 +20,7 @@ from warmdown.plan import EVERY_GROUP, Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.base import kinds
-from warmdown.schedules.feedback_state import read_memory, write_memory
+from warmdown.schedules.feedback import FeedbackState
 
 VERSION = 1
 _KEYS = ("version", "count", "print", "check", "clock", "events", "seen", "plan", "bases")
@@ -86,7 +86,7 @@ def write_state(pen: Pen, *, with_plan: bool) -> dict[str, Any]:
     if course.events:
         state["events"] = [event.to_dict() for event in course.events]
     if memories := course.memories():
-        state["seen"] = [write_memory(memory) for memory in memories]
+        state["seen"] = [memory.to_list() for memory in memories]
     if with_plan:
         state |= {"plan": _plan_data(course.given), "bases": pen.grip.bases_of(course)}
     return {**state, "check": _checksum(state)}
@@ -287,7 +287,7 @@ def _read(state: Mapping[str, Any]) -> Saved:
         fingerprint=str(state["print"]),
         plan=plan,
         events=lambda given: _events(rows, given),
-        memories=[read_memory(memory) for memory in state.get("seen", ())],
+        memories=[FeedbackState.from_list(memory) for memory in state.get("seen", ())],
         bases={
             str(label): _number(f"bases.{label}", base)
             for label, base in state.get("bases", {}).items()
@@ -307,7 +307,7 @@ def _events(rows: Sequence[Mapping[str, Any]], given: Plan) -> list[Event]:
 
 def _event(row: Mapping[str, Any], after: Plan) -> Event:
     at, kind = _count("at", row["at"]), row["event"]
-    seen = tuple(map(read_memory, row.get("seen", ())))
+    seen = tuple(map(FeedbackState.from_list, row.get("seen", ())))
     if kind == "rescale":
         return Rescaled(at, _number("factor", row["factor"]), str(row["target"]))
     if kind == "decay":

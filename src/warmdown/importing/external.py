@@ -111,8 +111,8 @@ class External(Schedule):
             )
         return _walked(self)[np.clip(np.floor(step), 0, self.length).astype(np.int64)]
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
-        settled = super()._resolve(run, available)
+    def resolve(self, run: Run, available: int | None) -> Self:
+        settled = super().resolve(run, available)
         return settled if self.base is not None else replace(settled, base=run.lr or 1.0)
 
 

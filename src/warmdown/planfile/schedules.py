@@ -16,7 +16,7 @@ from warmdown.planfile.fields import ParseContext, number, parameters_of, plain,
 from warmdown.planfile.text import describe, join_path
 from warmdown.registry import provided
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
-from warmdown.schedules.base import kind_of, kinds
+from warmdown.schedules.base import kind_of, kinds, loaded_kinds
 from warmdown.schedules.recipes import recipes
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
@@ -30,7 +30,7 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
         >>> {"cosine", "chain", "warmup_cosine"} <= shapes().keys()
         True
     """
-    return _shapes(tuple(Schedule.__subclasses__()))
+    return _shapes(tuple(loaded_kinds().values()))
 
 
 @lru_cache(maxsize=4)

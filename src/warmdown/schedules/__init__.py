@@ -6,6 +6,7 @@ from warmdown.schedules.curves import *
 from warmdown.schedules.cycles import *
 from warmdown.schedules.feedback import *
 from warmdown.schedules.piecewise import *
+from warmdown.schedules.plateau import *
 from warmdown.schedules.recipes import *
 from warmdown.schedules.rule import *
 from warmdown.schedules.time import *

@@ -18,23 +18,18 @@ __all__ = [
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
+from typing import Any, ClassVar, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from warmdown.errors import RunError, ScheduleError
+from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
+from warmdown.registry import provided
 from warmdown.run import Duration, Run
 from warmdown.schedules.parameters import DOORS
-
-if TYPE_CHECKING:
-    from warmdown.schedules.compose import Chain, Product, Sum
-    from warmdown.schedules.cycles import Repeat
-    from warmdown.schedules.time import Delayed, Grafted, Skipped, Stretched, Taken
-    from warmdown.schedules.value import Clipped, Named, Noisy
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -71,12 +66,31 @@ class Phase:
 class Schedule(ABC):
     """A pure function from step to number, with a length, that can be compared, composed and written down.
 
-    A subclass is final, states one formula in ``evaluate`` and has no other state than its fields.
+    A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and has
+    no other state than its fields. One that wraps others says by the methods below how its time and
+    its value come from theirs: ``docs/own-schedule.md`` builds a curve, a wrapper and a feedback
+    schedule.
     """
+
+    keeps_time: ClassVar[bool] = False
+    """Whether the value at a step comes from the parts' values at that step alone."""
+    is_constant: ClassVar[bool] = False
+    """Whether it is one number: its length does not count beside a part that moves."""
+    is_stepwise: ClassVar[bool] = False
+    """Whether it is constant between leaps that are meant."""
+    is_preview: ClassVar[bool] = False
+    """Whether it can only be looked at, and drives no run."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in _FORMER_METHODS.items():
+            if old in vars(cls) and new not in vars(cls):
+                warn_renamed(f"{cls.__name__}.{old}", new)
+                setattr(cls, new, vars(cls)[old])
 
     @abstractmethod
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        """State the formula, elementwise; ``step`` is a float array of the library ``xp``."""
+        """Return the formula's values, elementwise; ``step`` is a float array of the library ``xp``."""
 
     @overload
     def __call__(self, step: float) -> float: ...
@@ -105,7 +119,9 @@ class Schedule(ABC):
 
     @property
     def length(self) -> int | None:
-        """Updates until the value rests for good, or ``None``: it never does, or its lengths are still open."""
+        """Updates until the value rests for good; ``None`` when it never does or a length is open."""
+        if self.keeps_time:
+            return _longest(part.length for part in self.moving_parts())
         steps = getattr(self, "steps", None)
         return steps if isinstance(steps, int) else None
 
@@ -115,6 +131,52 @@ class Schedule(ABC):
         return not isinstance(getattr(self, "steps", 0), str) and all(
             part.is_resolved for part in self.parts()
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """The former name of :attr:`is_resolved`."""
+        warn_renamed("Schedule.is_settled", "is_resolved")
+        return self.is_resolved
+
+    @property
+    def is_predictable(self) -> bool:
+        """Whether a value may be computed before its step; a person's own function is not."""
+        return all(part.is_predictable for part in self.parts())
+
+    @property
+    def holds_end(self) -> bool:
+        """Whether no value changes from the end on; noise goes on."""
+        return all(part.holds_end for part in self.parts())
+
+    @property
+    def is_stretched_by_parts(self) -> bool:
+        """Whether this schedule is stretched by stretching each of its parts in its place."""
+        return self.keeps_time
+
+    def is_flat(self, first: float, last: float) -> bool:
+        """Whether the value is one number from step ``first`` to ``last``, by its form alone.
+
+        No value is computed; ``False`` where the form does not show it.
+        """
+        return self.keeps_time and all(part.is_flat(first, last) for part in self.parts())
+
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step on the own clock of each of :meth:`parts` while this schedule is at ``step``.
+
+        ``None`` stands for a part that is not active then.
+        """
+        return (step,) * len(self.parts())
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return the step at which the clock of each of :meth:`parts` begins.
+
+        ``None`` stands for a part whose clock has no one beginning, or runs faster or slower.
+        """
+        return (0,) * len(self.parts())
+
+    def marks(self) -> tuple[int, ...]:
+        """Return the steps at which the value leaps because a person named them."""
+        return ()
 
     def over(self, run: Run) -> Self:
         """Return the same schedule with every open length measured on ``run``.
@@ -128,10 +190,13 @@ class Schedule(ABC):
             >>> Linear(start=0.0, end=1.0, steps="5%").over(Run(total_steps=200))
             Linear(start=0.0, end=1.0, steps=10)
         """
-        return self._resolve(run, run.length)
+        return self.resolve(run, run.length)
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the named stretches, in order; a name that was not given is read off the direction."""
+        """Return the named stretches, in order; a stretch without a name has its direction's."""
+        if self.keeps_time:
+            moving = self.moving_parts() or self.parts()
+            return max((part.phases() for part in moving), key=len)
         return (Phase(self._direction(), 0, self.length),)
 
     def parts(self) -> tuple[Schedule, ...]:
@@ -142,6 +207,12 @@ class Schedule(ABC):
             candidates = value if isinstance(value, tuple) else (value,)
             found.extend(part for part in candidates if isinstance(part, Schedule))
         return tuple(found)
+
+    def moving_parts(self) -> tuple[Schedule, ...]:
+        """Return the parts whose length counts; a constant's counts where nothing else moves."""
+        parts = self.parts()
+        moving = tuple(part for part in parts if not part.is_constant)
+        return moving or tuple(part for part in parts if getattr(part, "steps", None) != "rest")
 
     def with_parts(self, change: Callable[[Schedule], Schedule]) -> Self:
         """Return a copy in which every schedule that this one is made of went through ``change``."""
@@ -155,105 +226,102 @@ class Schedule(ABC):
         return replace(self, **changed) if changed else self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that :func:`warmdown.from_dict` turns back into an equal schedule."""
+        """Return plain data that :meth:`from_dict` turns back into an equal schedule.
+
+        A field that ``repr`` leaves out is no data.
+        """
         data: dict[str, Any] = {"kind": kind_of(type(self))}
-        for field in fields(self):
+        for field in _data_fields(type(self)):
             value = getattr(self, field.name)
             if value != _default(field):
                 data[field.name] = _plain(value)
         return data
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the schedule that :meth:`to_dict` wrote.
+
+        Unlike a plan file, the data are taken as they are: no arithmetic, no text that is a number,
+        and nothing is imported. A kind is that of any class that is loaded, a person's own too.
+
+        Raises:
+            ScheduleError: The data are no schedule, or one of another class than this.
+
+        Example:
+            >>> Schedule.from_dict({"kind": "linear", "start": 0.5, "steps": 10})
+            Linear(start=0.5, end=0.0, steps=10)
+        """
+        schedule = _from_data(data)
+        if not isinstance(schedule, cls):
+            raise ScheduleError(
+                f"{cls.__name__}.from_dict(kind={data['kind']!r}): another kind of schedule. Use "
+                "Schedule.from_dict."
+            )
+        return schedule
+
     def _repr_html_(self) -> str | None:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        from warmdown import (
-            plot,
-        )  # through the door: pictures are of a higher floor, and only notebooks ask
+        picture: str | None = provided("notebook_picture")(self)
+        return picture
 
-        return plot.notebook(self)
+    def __rshift__(self, after: Schedule) -> Schedule:
+        """Return ``a >> b``: b runs after a, and b's clock starts where a ends."""
+        return _composed("Chain", self, after)
 
-    def __rshift__(self, after: Schedule) -> Chain:
-        """Return ``a >> b``: b runs after a, and b's clock starts at the seam."""
-        from warmdown.schedules.compose import Chain
+    def __mul__(self, other: Schedule | float) -> Schedule:
+        return _composed("Product", self, other)
 
-        return Chain.of(self, after)
+    def __rmul__(self, other: float) -> Schedule:
+        return _composed("Product", self, other)
 
-    def __mul__(self, other: Schedule | float) -> Product:
-        from warmdown.schedules.compose import Product
+    def __add__(self, other: Schedule | float) -> Schedule:
+        return _composed("Sum", self, other)
 
-        return Product.of(self, other)
+    def __radd__(self, other: float) -> Schedule:
+        return _composed("Sum", self, other)
 
-    def __rmul__(self, other: float) -> Product:
-        from warmdown.schedules.compose import Product
-
-        return Product.of(self, other)
-
-    def __add__(self, other: Schedule | float) -> Sum:
-        from warmdown.schedules.compose import Sum
-
-        return Sum.of(self, other)
-
-    def __radd__(self, other: float) -> Sum:
-        from warmdown.schedules.compose import Sum
-
-        return Sum.of(self, other)
-
-    def scale(self, factor: float) -> Product:
+    def scale(self, factor: float) -> Schedule:
         """Return this schedule times ``factor``."""
-        from warmdown.schedules.compose import Product
+        return self * factor
 
-        return Product.of(self, factor)
-
-    def clip(self, low: float | None = None, high: float | None = None) -> Clipped:
+    def clip(self, low: float | None = None, high: float | None = None) -> Schedule:
         """Return this schedule, kept between ``low`` and ``high``."""
-        from warmdown.schedules.value import Clipped
+        return _composed("Clipped", of=self, low=low, high=high)
 
-        return Clipped(of=self, low=low, high=high)
-
-    def stretch(self, steps: Duration) -> Stretched:
+    def stretch(self, steps: Duration) -> Schedule:
         """Return this schedule, slowed or hastened to last ``steps``."""
-        from warmdown.schedules.time import Stretched
+        return _composed("Stretched", of=self, steps=steps)
 
-        return Stretched(of=self, steps=steps)
-
-    def delay(self, steps: Duration) -> Delayed:
+    def delay(self, steps: Duration) -> Schedule:
         """Return this schedule, begun ``steps`` later; until then its first value holds."""
-        from warmdown.schedules.time import Delayed
+        return _composed("Delayed", of=self, steps=steps)
 
-        return Delayed(of=self, steps=steps)
-
-    def take(self, steps: Duration) -> Taken:
+    def take(self, steps: Duration) -> Schedule:
         """Return the first ``steps`` of this schedule; then the value reached holds."""
-        from warmdown.schedules.time import Taken
+        return _composed("Taken", of=self, steps=steps)
 
-        return Taken(of=self, steps=steps)
-
-    def skip(self, steps: Duration) -> Skipped:
+    def skip(self, steps: Duration) -> Schedule:
         """Return this schedule without its first ``steps``."""
-        from warmdown.schedules.time import Skipped
+        return _composed("Skipped", of=self, steps=steps)
 
-        return Skipped(of=self, steps=steps)
-
-    def graft(self, tail: Schedule, at: Duration) -> Grafted:
+    def graft(self, tail: Schedule, at: Duration) -> Schedule:
         """Return this schedule up to ``at``; from there ``tail`` scales the value reached."""
-        from warmdown.schedules.time import Grafted
+        return _composed("Grafted", of=self, tail=tail, at=at)
 
-        return Grafted(of=self, tail=tail, at=at)
-
-    def named(self, name: str) -> Named:
+    def named(self, name: str) -> Schedule:
         """Return this schedule as one phase called ``name``."""
-        from warmdown.schedules.value import Named
+        return _composed("Named", of=self, name=name)
 
-        return Named(of=self, name=name)
+    def noisy(self, spread: float = 0.1, *, seed: int = 0, every: int = 1) -> Schedule:
+        """Return this schedule with seeded noise of up to ``spread`` times the value.
 
-    def noisy(self, spread: float = 0.1, *, seed: int = 0, every: int = 1) -> Noisy:
-        """Return this schedule with seeded noise of up to ``spread`` times the value, new ``every`` so many steps."""
-        from warmdown.schedules.value import Noisy
-
-        return Noisy(of=self, spread=spread, seed=seed, every=every)
+        The noise is new every ``every`` steps.
+        """
+        return _composed("Noisy", of=self, spread=spread, seed=seed, every=every)
 
     def repeat(
         self, times: int | None = None, *, decay: float | Schedule = 1.0, grow: float = 1.0
-    ) -> Repeat:
+    ) -> Schedule:
         """Return this schedule again and again, ``times`` or without end.
 
         Args:
@@ -262,31 +330,32 @@ class Schedule(ABC):
                 number.
             grow: Factor on the length of each further cycle.
         """
-        from warmdown.schedules.cycles import Repeat
-
-        return Repeat(of=self, times=times, decay=decay, grow=grow)
+        return _composed("Repeat", of=self, times=times, decay=decay, grow=grow)
 
     @cached_property
     def _is_ready(self) -> bool:
         """``is_resolved``, worked out once: a value does not change."""
         return self.is_resolved
 
-    def _requested_length(self, run: Run) -> int | None:
-        """Return the length this schedule asks for, or ``None`` when it takes what is left."""
-        if not hasattr(self, "steps"):
+    def requested_length(self, run: Run) -> int | None:
+        """Return the length that this schedule asks for, or ``None`` when it takes what is left."""
+        if self.keeps_time:
+            return _longest(part.requested_length(run) for part in self.moving_parts())
+        steps = getattr(self, "steps", None)
+        if steps is None:
             return self.length
         try:
-            return run.measure(self.steps) if isinstance(self.steps, str) else int(self.steps)
+            return run.measure(steps) if isinstance(steps, str) else int(steps)
         except RunError as error:
             raise type(error)(f"{self!r}: {error}") from None
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
-        """Return a copy whose lengths are numbers; ``available`` is what there is left, in clock units."""
-        settled = self.with_parts(lambda part: part._resolve(run, available))
+    def resolve(self, run: Run, available: int | None) -> Self:
+        """Return a copy whose lengths are numbers; ``available`` clock units are left for it."""
+        resolved = self.with_parts(lambda part: part.resolve(run, available))
         if not hasattr(self, "steps"):
-            return settled
-        steps = self._fit(self._requested_length(run), available)
-        return replace(settled, steps=steps) if isinstance(self.steps, str) else settled  # type: ignore[call-arg]
+            return resolved
+        steps = self._fit(self.requested_length(run), available)
+        return replace(resolved, steps=steps) if isinstance(self.steps, str) else resolved  # type: ignore[call-arg]
 
     def _fit(self, claim: int | None, available: int | None) -> int:
         if claim is None and available is None:
@@ -330,11 +399,63 @@ def kind_of(schedule: type[Schedule]) -> str:
 
 def kinds() -> Mapping[str, type[Schedule]]:
     """Return every schedule class of warmdown by its word."""
-    return {
-        kind_of(known): known
-        for known in Schedule.__subclasses__()
-        if known.__module__.startswith("warmdown.")
-    }
+    return {word: known for word, known in loaded_kinds().items() if _is_ours(known)}
+
+
+def loaded_kinds() -> Mapping[str, type[Schedule]]:
+    """Return every schedule class that is loaded by its word, a person's own too.
+
+    Of two with one word warmdown's own is returned, else the one that was defined last.
+    """
+    found = list(_subclasses(Schedule))  # type: ignore[type-abstract]
+    found.sort(key=_is_ours)  # a later one takes the place of an earlier one
+    return {kind_of(known): known for known in found}
+
+
+def _subclasses(kind: type[Schedule]) -> Iterator[type[Schedule]]:
+    for known in kind.__subclasses__():
+        if not known.__abstractmethods__:
+            yield known
+        yield from _subclasses(known)
+
+
+def _is_ours(kind: type[Schedule]) -> bool:
+    return kind.__module__.startswith("warmdown.")
+
+
+def _from_data(data: Any) -> Schedule:
+    if not isinstance(data, Mapping) or not isinstance(data.get("kind"), str):
+        raise ScheduleError(
+            f"Schedule.from_dict({str(data)[:60]}): no schedule's data. A mapping with a 'kind' is "
+            "needed, as to_dict() returns it."
+        )
+    known = loaded_kinds()
+    given = {key: value for key, value in data.items() if key != "kind"}
+    word = _FORMER_KINDS.get(data["kind"], data["kind"])
+    if word not in known or known[word].is_preview:
+        raise ScheduleError(
+            f"Schedule.from_dict(kind={data['kind'][:60]!r}): no such class is loaded. Import the "
+            f"module that defines it first. {nearest(word[:60], known)}"
+        )
+    names = [field.name for field in _data_fields(known[word])]
+    phase = given.pop("name", None) if "name" not in names else None
+    for name in given:
+        if name not in names:
+            raise ScheduleError(
+                f"Schedule.from_dict(kind={word!r}): it has no {str(name)[:60]!r}. "
+                f"{nearest(str(name)[:60], names)}"
+            )
+    try:
+        made = known[word](**{name: _value(value) for name, value in given.items()})
+    except TypeError as error:  # a field without a default is missing
+        raise ScheduleError(f"Schedule.from_dict(kind={word!r}): {error}.") from None
+    return made if phase is None else made.named(phase)
+
+
+def _value(data: Any) -> Any:
+    if isinstance(data, Mapping) and "kind" in data:
+        return _from_data(data)
+    return tuple(map(_value, data)) if isinstance(data, list | tuple) else data
 
 
 def namespace(step: Steps) -> tuple[Steps, Namespace]:
@@ -371,6 +492,10 @@ def measured(owner: Schedule, duration: Duration, run: Run) -> int | None:
     return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))
 
 
+def _data_fields(kind: type[Schedule]) -> Iterator[Field[Any]]:
+    return (field for field in fields(kind) if field.repr)
+
+
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default is not MISSING else _NOTHING
 
@@ -382,3 +507,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Schedule):
         return value.to_dict()
     return [_plain(element) for element in value] if isinstance(value, tuple) else value
+
+
+def _longest(lengths: Iterable[int | None]) -> int | None:
+    known = list(lengths)
+    return None if None in known or not known else max(length or 0 for length in known)
+
+
+def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
+    """Return a composition by its class's name, a lazy name of the package.
+
+    The classes stand in files above this one, which cannot import them.
+    """
+    kind = getattr(sys.modules["warmdown.schedules"], kind_name)
+    made: Schedule = kind.of(*parts) if parts else kind(**fields)
+    return made
+
+
+_FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}
+"""Methods that a person's own class may still have under the name before."""
+_FORMER_KINDS: Mapping[str, str] = {}
+"""Words of kinds that files before may have."""

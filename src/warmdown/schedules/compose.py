@@ -19,13 +19,12 @@ from warmdown.run import Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
 from warmdown.schedules.curves import Constant
 from warmdown.schedules.time import Delayed, Skipped
-from warmdown.schedules.value import Clipped, Named, Noisy
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Chain(Schedule):
-    r"""Schedules one after the other; each one's clock starts at its seam.
+    r"""Schedules one after the other; each one's clock starts at its start.
 
     .. math:: v(t) = members_i(t - t_i),\; t_i \le t < t_{i+1}
 
@@ -83,6 +82,26 @@ class Chain(Schedule):
         index = bisect_right(self._seams, step, lo=1) - 1
         return index, self._seams[index]
 
+    @property
+    def is_stretched_by_parts(self) -> bool:
+        """Members that have a length are stretched in their places."""
+        return True
+
+    def is_flat(self, first: float, last: float) -> bool:
+        """Whether one member, which is flat, is active at both steps."""
+        index, start = self.at(first)
+        is_inside = self.at(last)[0] == index
+        return is_inside and self.members[index].is_flat(first - start, last - start)
+
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the active member's own step, and ``None`` for the others."""
+        active, start = self.at(step)
+        return tuple(step - start if i == active else None for i in range(len(self.members)))
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return the step at which each member begins."""
+        return tuple(self._seams)
+
     @cached_property
     def _seams(self) -> list[int]:
         """Step at which each member begins."""
@@ -119,13 +138,13 @@ class Chain(Schedule):
             mine = [which == index for index in range(len(seams))]
         return zip(self.members, seams, mine, strict=True)
 
-    def _requested_length(self, run: Run) -> int | None:
-        claims = [member._requested_length(run) for member in self.members]
+    def requested_length(self, run: Run) -> int | None:
+        claims = [member.requested_length(run) for member in self.members]
         return None if None in claims else sum(claim or 0 for claim in claims)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         members = _within((*map(_with_an_end, self.members[:-1]), self.members[-1]), run, available)
-        claims = [member._requested_length(run) for member in members]
+        claims = [member.requested_length(run) for member in members]
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
             raise ScheduleError(
@@ -141,7 +160,7 @@ class Chain(Schedule):
             )
         left = None if available is None else available - fixed
         settled = (
-            member._resolve(run, left if claim is None else claim)
+            member.resolve(run, left if claim is None else claim)
             for member, claim in zip(members, claims, strict=True)
         )
         return replace(self, members=tuple(settled))
@@ -165,28 +184,18 @@ class Product(Schedule):
 
     factors: tuple[Schedule, ...]
 
+    keeps_time = True
+
     @classmethod
     def of(cls, first: Schedule, second: Schedule | float) -> Product:
         """Return the product; products among the two are laid flat."""
         return cls(factors=_flat(cls, "factors", first, second))
-
-    @property
-    def length(self) -> int | None:
-        """Steps until every factor rests."""
-        return _longest(part.length for part in _moving(self.factors))
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the phases of the factor that has most to tell."""
-        return max((part.phases() for part in _moving(self.factors) or self.factors), key=len)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         value = self.factors[0].evaluate(step, xp)
         for factor in self.factors[1:]:
             value = value * factor.evaluate(step, xp)
         return value
-
-    def _requested_length(self, run: Run) -> int | None:
-        return _longest(part._requested_length(run) for part in _moving(self.factors))
 
 
 @final
@@ -207,19 +216,12 @@ class Sum(Schedule):
 
     terms: tuple[Schedule, ...]
 
+    keeps_time = True
+
     @classmethod
     def of(cls, first: Schedule, second: Schedule | float) -> Sum:
         """Return the sum; sums among the two are laid flat."""
         return cls(terms=_flat(cls, "terms", first, second))
-
-    @property
-    def length(self) -> int | None:
-        """Steps until every term rests."""
-        return _longest(part.length for part in _moving(self.terms))
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the phases of the term that has most to tell."""
-        return max((part.phases() for part in _moving(self.terms) or self.terms), key=len)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         value = self.terms[0].evaluate(step, xp)
@@ -227,16 +229,13 @@ class Sum(Schedule):
             value = value + term.evaluate(step, xp)
         return value
 
-    def _requested_length(self, run: Run) -> int | None:
-        return _longest(part._requested_length(run) for part in _moving(self.terms))
-
 
 def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
     """Let seams be rounded, and not lengths, where lengths that were each rounded up would not fit together.
 
     Two halves of 5 steps are 3 and 3 by themselves; their seams at 2.5 and 5 make them 3 and 2.
     """
-    claims = [member._requested_length(run) for member in members]
+    claims = [member.requested_length(run) for member in members]
     exact = [_exact(member, claim, run) for member, claim in zip(members, claims, strict=True)]
     if available is None or not sum(exact) <= available < sum(claim or 0 for claim in claims):
         return members
@@ -259,14 +258,11 @@ def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
 
 def _one_length(member: Schedule) -> str | None:
     """Return the text that is the member's whole length, or ``None`` where it has another or none."""
-    match member:
-        case Named() | Clipped() | Noisy():
-            return _one_length(member.of)
-        case Product() | Sum():
-            moving = _moving(member.parts())
-            return _one_length(moving[0]) if len(moving) == 1 else None
-        case Delayed() | Skipped():
-            return None  # their steps are no length
+    if member.keeps_time:
+        moving = member.moving_parts()
+        return _one_length(moving[0]) if len(moving) == 1 else None
+    if isinstance(member, Delayed | Skipped):
+        return None  # their steps are no length
     steps = getattr(member, "steps", None)
     return steps if isinstance(steps, str) else None
 
@@ -293,17 +289,3 @@ def _flat(
     for part in (first, second if isinstance(second, Schedule) else Constant(value=second)):
         flat.extend(getattr(part, field) if isinstance(part, kind) else (part,))
     return tuple(flat)
-
-
-def _moving(parts: Iterable[Schedule]) -> tuple[Schedule, ...]:
-    """Return the parts that have a length to tell; a constant's counts where nothing else moves."""
-    known = tuple(parts)
-    moving = tuple(part for part in known if not isinstance(part, Constant))
-    return moving or tuple(
-        part for part in known if isinstance(part, Constant) and part.steps != "rest"
-    )
-
-
-def _longest(lengths: Iterable[int | None]) -> int | None:
-    known = list(lengths)
-    return None if None in known or not known else max(length or 0 for length in known)

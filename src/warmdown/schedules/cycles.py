@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Self, final
 
+import numpy as np
+
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
@@ -145,6 +147,17 @@ class Repeat(Schedule):
         seams = [math.ceil(self._start(number)) for number in range(self.times + 1)]
         return tuple(Phase(f"cycle {i + 1}", seams[i], seams[i + 1]) for i in range(self.times))
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step inside the cycle, and the cycle's number for a decay that is a schedule."""
+        at = np.float64(max(step, 0))
+        cycle = self._cycle(at, np)
+        within = float((at - self._start(cycle)) / self.grow**cycle)
+        return within, *(float(cycle) for _ in self.parts()[1:])
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return ``None``: the clock begins again and again."""
+        return (None,) * len(self.parts())
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         at = from_zero(step, xp)
         cycle = self._cycle(at, xp)
@@ -173,17 +186,17 @@ class Repeat(Schedule):
             else self.decay**cycle
         )
 
-    def _requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> int | None:
         if self.times is None:
             return None
-        claim = self.of._requested_length(run)
+        claim = self.of.requested_length(run)
         return None if claim is None else replace(self, of=_OfLength(steps=claim)).length
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         if (
             self.times is not None
             and available is not None
-            and self.of._requested_length(run) is None
+            and self.of.requested_length(run) is None
         ):
             unit = replace(self, of=_OfLength(steps=10**6)).length or 1
             available = available * 10**6 // unit
@@ -194,7 +207,7 @@ class Repeat(Schedule):
         )
         is_measured = self.of.is_resolved and self.of.length is not None
         return replace(
-            self, of=self.of if is_measured else self.of._resolve(run, available), decay=decay
+            self, of=self.of if is_measured else self.of.resolve(run, available), decay=decay
         )
 
 

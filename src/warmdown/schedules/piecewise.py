@@ -40,6 +40,8 @@ class Staircase(Schedule):
     gamma: float = 0.1
     every: Duration = 30
 
+    is_stepwise = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "gamma")
@@ -54,7 +56,7 @@ class Staircase(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.start * self.gamma ** xp.floor(from_zero(step, xp) / self.every)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         if self.is_resolved:
             return self
         every = run.measure(self.every, who=repr(self))
@@ -89,6 +91,8 @@ class Milestones(Schedule):
     gamma: float = 0.1
     at: tuple[Duration, ...] = ()
 
+    is_stepwise = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.gamma < 0:
@@ -104,7 +108,11 @@ class Milestones(Schedule):
     @property
     def length(self) -> int | None:
         """The last milestone."""
-        return max((int(mark) for mark in self.at), default=0) if self.is_resolved else None
+        return max(self.marks(), default=0) if self.is_resolved else None
+
+    def marks(self) -> tuple[int, ...]:
+        """Return the steps at which the value changes."""
+        return tuple(mark for mark in self.at if isinstance(mark, int))
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         passed = xp.zeros_like(step)
@@ -112,7 +120,7 @@ class Milestones(Schedule):
             passed = passed + xp.where(step >= mark, 1.0, 0.0)
         return self.start * self.gamma**passed
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
 
 
@@ -138,6 +146,8 @@ class Table(Schedule):
     values: tuple[float, ...] = (1.0,)
     at: tuple[Duration, ...] = ()
 
+    is_stepwise = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.values) != len(self.at) + 1:
@@ -158,7 +168,11 @@ class Table(Schedule):
     @property
     def length(self) -> int | None:
         """The step at which the last value begins."""
-        return max((int(mark) for mark in self.at), default=0) if self.is_resolved else None
+        return max(self.marks(), default=0) if self.is_resolved else None
+
+    def marks(self) -> tuple[int, ...]:
+        """Return the steps at which the value changes."""
+        return tuple(mark for mark in self.at if isinstance(mark, int))
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is np:
@@ -170,7 +184,7 @@ class Table(Schedule):
             value = xp.where(step >= mark, later, value)
         return value
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
 
 
@@ -188,6 +202,11 @@ class Function(Schedule):
     """
 
     call: Callable[[int], float]
+
+    @property
+    def is_predictable(self) -> bool:
+        """A function is called at its own step alone: it may look at what has happened until then."""
+        return False
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is not np:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 __all__ = ["Rule", "Scale", "Set"]
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, final
 
+from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules.base import Schedule, Steps, Values, namespace
 
@@ -97,6 +99,31 @@ class Set:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         return {"set": self.of.to_dict()}
+
+
+def rule_from_dict(data: Any) -> Rule:
+    """Return the rule that ``to_dict`` wrote: ``{"set": …}``, ``{"scale": …}``, or a bare schedule.
+
+    Raises:
+        ScheduleError: The data are no rule.
+
+    Example:
+        >>> rule_from_dict({"set": {"kind": "constant", "value": 0.05}})
+        Set(of=Constant(value=0.05, steps='rest'))
+    """
+    if not isinstance(data, Mapping) or "kind" in data or not data.keys() & {"set", "scale"}:
+        return Scale(Schedule.from_dict(data))
+    rule: type[Rule] = Set if "set" in data else Scale
+    known = ("set",) if rule is Set else ("scale", "offset", "low")
+    for key in data:
+        if key not in known:
+            raise ScheduleError(
+                f"{rule.__name__}({str(key)[:60]}=…): no such entry. {nearest(str(key)[:60], known)}"
+            )
+    if "set" in data:
+        return Set(Schedule.from_dict(data["set"]))
+    offset = Schedule.from_dict(data["offset"]) if "offset" in data else None
+    return Scale(Schedule.from_dict(data["scale"]), offset=offset, low=data.get("low"))
 
 
 def _at_least(value: Values, low: float) -> Values:

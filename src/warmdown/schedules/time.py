@@ -7,6 +7,8 @@ __all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Taken"]
 from dataclasses import dataclass, replace
 from typing import Self, final
 
+import numpy as np
+
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import (
@@ -63,18 +65,29 @@ class Stretched(Schedule):
         )
         return tuple(Phase(name, round(start), round(stop)) for name, start, stop in scaled)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step of what is stretched."""
+        return (float(self._inner_step(np.float64(step), np)),)
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return ``None``: the clock runs at another speed."""
+        return (None,)
+
+    def resolve(self, run: Run, available: int | None) -> Self:
         """What is stretched is as long as it is, whatever available there is."""
         return replace(
             self,
             of=_settled(self.of, run, available),
-            steps=self._fit(self._requested_length(run), available),
+            steps=self._fit(self.requested_length(run), available),
         )
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(self._inner_step(step, xp), xp)
+
+    def _inner_step(self, step: Steps, xp: Namespace) -> Steps:
         inner, outer = self.of.length or 0, self.steps
         at = xp.clip(step, 0, outer)
-        return self.of.evaluate(at * inner / outer if outer else at + inner, xp)
+        return at * inner / outer if outer else at + inner
 
 
 @final
@@ -108,18 +121,27 @@ class Delayed(Schedule):
             p.moved(_count(self.steps)) for p in self.of.phases()
         )
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return ``None`` during the wait: what is delayed has not begun."""
+        own = step - _count(self.steps)
+        return (own if own >= 0 else None,)
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return the end of the wait."""
+        return (self.steps if isinstance(self.steps, int) else None,)
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(from_zero(step - self.steps, xp), xp)
 
-    def _requested_length(self, run: Run) -> int | None:
-        claim = self.of._requested_length(run)
+    def requested_length(self, run: Run) -> int | None:
+        claim = self.of.requested_length(run)
         return None if claim is None else claim + _measured(self, self.steps, run)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         wait = self._fit(_measured(self, self.steps, run), available)
         return replace(
             self,
-            of=self.of._resolve(run, None if available is None else available - wait),
+            of=self.of.resolve(run, None if available is None else available - wait),
             steps=wait,
         )
 
@@ -149,18 +171,26 @@ class Skipped(Schedule):
         """What is left of the length."""
         return None if self.of.length is None else max(self.of.length - _count(self.steps), 0)
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step of what is skipped into."""
+        return (step + _count(self.steps),)
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return a step before 0."""
+        return (-self.steps if isinstance(self.steps, int) else None,)
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(from_zero(step, xp) + self.steps, xp)
 
-    def _requested_length(self, run: Run) -> int | None:
-        claim = self.of._requested_length(run)
+    def requested_length(self, run: Run) -> int | None:
+        claim = self.of.requested_length(run)
         return None if claim is None else max(claim - _measured(self, self.steps, run), 0)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         left_out = _measured(self, self.steps, run)
         return replace(
             self,
-            of=self.of._resolve(run, None if available is None else available + left_out),
+            of=self.of.resolve(run, None if available is None else available + left_out),
             steps=left_out,
         )
 
@@ -195,12 +225,17 @@ class Taken(Schedule):
             if p.start < self.length
         )
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return ``None`` past the end of what is taken."""
+        is_past = isinstance(self.steps, int) and step >= self.steps
+        return (None if is_past else step,)
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(xp.clip(step, 0, self.steps), xp)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         """What is taken has no more available than that, so that a ``"rest"`` in it is the rest of what is taken."""
-        steps = self._fit(self._requested_length(run), available)
+        steps = self._fit(self.requested_length(run), available)
         return replace(self, of=_settled(self.of, run, steps), steps=steps)
 
 
@@ -246,6 +281,16 @@ class Grafted(Schedule):
             p.moved(_count(self.at)) for p in self.tail.phases()
         )
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the trunk's step up to the graft, then the tail's."""
+        if isinstance(self.at, int) and step >= self.at:
+            return None, step - self.at
+        return step, None
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return 0 for the trunk, and the step of the graft for the tail."""
+        return 0, self.at if isinstance(self.at, int) else None
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         reached = self.of.evaluate(xp.full_like(xp.asarray(step), self.at), xp)
         return xp.where(
@@ -254,14 +299,14 @@ class Grafted(Schedule):
             reached * self.tail.evaluate(from_zero(step - self.at, xp), xp),
         )
 
-    def _requested_length(self, run: Run) -> int | None:
-        tail = self.tail._requested_length(run)
+    def requested_length(self, run: Run) -> int | None:
+        tail = self.tail.requested_length(run)
         return None if tail is None or self.at == "rest" else tail + _measured(self, self.at, run)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         at = measured(self, self.at, run)
         if at is None:
-            claim = self.tail._requested_length(run)
+            claim = self.tail.requested_length(run)
             if available is None or claim is None or claim > available:
                 raise ScheduleError(
                     f"{self!r}: where does the tail of {claim} steps begin, with {available} steps "
@@ -270,13 +315,13 @@ class Grafted(Schedule):
             at = available - claim
         left = None if available is None else max(available - at, 0)
         return replace(
-            self, of=_settled(self.of, run, available), tail=self.tail._resolve(run, left), at=at
+            self, of=_settled(self.of, run, available), tail=self.tail.resolve(run, left), at=at
         )
 
 
 def _settled(schedule: Schedule, run: Run, available: int | None) -> Schedule:
     """Return ``schedule`` with its open lengths measured; one that has none may be longer than its available."""
-    return schedule if schedule.is_resolved else schedule._resolve(run, available)
+    return schedule if schedule.is_resolved else schedule.resolve(run, available)
 
 
 def _count(steps: Duration) -> int:

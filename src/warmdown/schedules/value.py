@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from warmdown.errors import ScheduleError
-from warmdown.run import Run
 from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
 from warmdown.schedules.interpolate import from_zero
 
@@ -31,17 +30,14 @@ class Named(Schedule):
     of: Schedule
     name: str
 
+    keeps_time = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not str(self.name).strip():
             raise ScheduleError(f"Named(name={self.name!r}): a text that is not empty is needed.")
         if isinstance(self.of, Named):  # the outer name is the one that counts
             object.__setattr__(self, "of", self.of.of)
-
-    @property
-    def length(self) -> int | None:
-        """The length of what is named."""
-        return self.of.length
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one phase."""
@@ -53,9 +49,6 @@ class Named(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(step, xp)
-
-    def _requested_length(self, run: Run) -> int | None:
-        return self.of._requested_length(run)
 
 
 @final
@@ -83,6 +76,8 @@ class Clipped(Schedule):
     low: float | None = None
     high: float | None = None
 
+    keeps_time = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low is not None and self.high is not None and self.low > self.high:
@@ -90,20 +85,8 @@ class Clipped(Schedule):
                 f"Clipped(low={self.low}, high={self.high}): the bounds are crossed. Swap them."
             )
 
-    @property
-    def length(self) -> int | None:
-        """The length of what is bounded."""
-        return self.of.length
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the phases of what is bounded."""
-        return self.of.phases()
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return xp.clip(self.of.evaluate(step, xp), self.low, self.high)
-
-    def _requested_length(self, run: Run) -> int | None:
-        return self.of._requested_length(run)
 
 
 @final
@@ -134,6 +117,17 @@ class Noisy(Schedule):
     seed: int = 0
     every: int = 1
 
+    keeps_time = True
+
+    @property
+    def holds_end(self) -> bool:
+        """The noise goes on for ever."""
+        return False
+
+    def is_flat(self, first: float, last: float) -> bool:
+        """Noise is never flat."""
+        return False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.spread <= 1:
@@ -145,15 +139,6 @@ class Noisy(Schedule):
                 f"Noisy(seed={self.seed}, every={self.every}): 0 <= seed <= 1000000, every >= 1 is "
                 f"needed."
             )
-
-    @property
-    def length(self) -> int | None:
-        """The length of what is shaken."""
-        return self.of.length
-
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the phases of what is shaken."""
-        return self.of.phases()
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         shaken = 1 + self.spread * self._draw(xp.floor(from_zero(step, xp) / self.every), xp)
@@ -167,6 +152,3 @@ class Noisy(Schedule):
             mixed = (mixed % prime + salt) % prime
             mixed = (mixed * mixed) % prime
         return mixed / prime * 2 - 1
-
-    def _requested_length(self, run: Run) -> int | None:
-        return self.of._requested_length(run)

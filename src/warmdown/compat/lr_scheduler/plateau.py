@@ -20,8 +20,8 @@ from warmdown.compat.lr_scheduler.given import (
     say_verbose_is_gone,
 )
 from warmdown.errors import ScheduleError, TrainingError
-from warmdown.schedules.feedback import Plateau
-from warmdown.schedules.feedback_state import Memory
+from warmdown.schedules import Plateau
+from warmdown.schedules.feedback import FeedbackState
 
 
 class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
@@ -122,9 +122,9 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         self._row = self._said = None
         if math.isnan(metric := float(metrics)):
             return
-        seen = self._rule().remembering(self._memory(), self.last_epoch, metric)
+        seen = self._rule().update_state(self._memory(), self.last_epoch, metric)
         self.best = self.mode_worse if seen.best is None else seen.best
-        self.num_bad_epochs, self.cooldown_counter = seen.bad, int(seen.rest)
+        self.num_bad_epochs, self.cooldown_counter = seen.num_bad, int(seen.cooldown_left)
         if len(seen.levels) > 1:
             self._reduce_lr(self.last_epoch)
 
@@ -170,9 +170,13 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
             )
         return self._judge
 
-    def _memory(self) -> Memory:
+    def _memory(self) -> FeedbackState:
         best = None if self.best == self.mode_worse else float(self.best)
-        return Memory(best=best, bad=self.num_bad_epochs, rest=float(self.cooldown_counter))
+        return FeedbackState(
+            best=best,
+            num_bad=self.num_bad_epochs,
+            cooldown_left=float(self.cooldown_counter),
+        )
 
     @property
     def _last_lr(self) -> list[Any]:

@@ -41,17 +41,24 @@ class Constant(Schedule):
     value: float = 1.0
     steps: Duration = "rest"
 
+    is_constant = True
+    is_stepwise = True
+
     @property
     def is_resolved(self) -> bool:
-        """Whether it can be called: one number can be told without a length."""
+        """Whether it can be called: one number needs no length."""
+        return True
+
+    def is_flat(self, first: float, last: float) -> bool:
+        """One number is flat everywhere."""
         return True
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return xp.full_like(xp.asarray(step), self.value)
 
-    def _resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: int | None) -> Self:
         is_measured = isinstance(self.steps, int) or (available is None and self.steps == "rest")
-        return self if is_measured else super()._resolve(run, available)
+        return self if is_measured else super().resolve(run, available)
 
     def _direction(self) -> str:
         return "stable"

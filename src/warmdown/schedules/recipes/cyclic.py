@@ -104,7 +104,7 @@ def cosine_restarts(
     return (rising >> Cosine(start=1.0, end=end)).take(first).repeat(decay=decay, grow=grow)
 
 
-def cosine_waves(*, cycles: int = 2, end: float = 0.0, warmup: Duration = 0) -> Chain:
+def cosine_waves(*, cycles: int = 2, end: float = 0.0, warmup: Duration = 0) -> Schedule:
     """Return soft restarts: whole cosine waves, down and up again, the last one only down.
 
     Example:
@@ -194,7 +194,7 @@ def range_test(*, start: float = 1e-7, end: float = 10.0, shape: Shape = "expone
 
 def piecewise(
     *, values: Sequence[float], lengths: Sequence[Duration], shape: Shape = "linear"
-) -> Chain:
+) -> Schedule:
     """Return values joined by curves.
 
     Args:
@@ -221,7 +221,7 @@ def piecewise(
 
 def _arc(
     shape: str, first: float, middle: float, last: float, warm: Duration, *, three_phase: bool
-) -> Chain:
+) -> Schedule:
     curve = curve_of(shape)
     up = curve(first, middle, warm).named("up")
     if not three_phase:

@@ -19,11 +19,10 @@ __all__ = [
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
-from warmdown.schedules.compose import Chain
 from warmdown.schedules.curves import Constant, Cosine, InverseSqrt, Linear, Polynomial, Rex
 
 
-def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0.0) -> Chain:
+def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0.0) -> Schedule:
     """Return a straight warmup to where ``schedule`` begins, and then ``schedule``.
 
     Args:
@@ -38,7 +37,7 @@ def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0
     return Linear(start=start, end=1.0, steps=warmup).named("warmup") >> schedule
 
 
-def warmup_constant(*, warmup: Duration = "5%", start: float = 0.0) -> Chain:
+def warmup_constant(*, warmup: Duration = "5%", start: float = 0.0) -> Schedule:
     """Return a warmup, then the base value for good.
 
     Example:
@@ -48,7 +47,7 @@ def warmup_constant(*, warmup: Duration = "5%", start: float = 0.0) -> Chain:
     return with_warmup(Constant(value=1.0).named("stable"), warmup=warmup, start=start)
 
 
-def warmup_linear(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0) -> Chain:
+def warmup_linear(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0) -> Schedule:
     """Return a warmup, then a straight line over the rest of the run.
 
     Example:
@@ -61,7 +60,7 @@ def warmup_linear(*, warmup: Duration = "5%", start: float = 0.0, end: float = 0
 
 def warmup_cosine(
     *, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, k: float = 1.0
-) -> Chain:
+) -> Schedule:
     """Return a warmup, then half a cosine over the rest of the run.
 
     Args:
@@ -80,7 +79,7 @@ def warmup_cosine(
 
 def warmup_polynomial(
     *, warmup: Duration = "5%", start: float = 0.0, end: float = 0.0, power: float = 2.0
-) -> Chain:
+) -> Schedule:
     """Return a warmup, then a polynomial decay over the rest of the run.
 
     Example:
@@ -93,7 +92,7 @@ def warmup_polynomial(
     )
 
 
-def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Chain:
+def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Schedule:
     """Return a warmup, then REX over the rest of the run; ``d=0.9`` is OneTrainer's bend.
 
     Example:
@@ -104,7 +103,7 @@ def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> 
     return with_warmup(Rex(start=1.0, end=end, d=d).named("decay"), warmup=warmup)
 
 
-def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Chain:
+def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Schedule:
     """Return the base value for a while, then half a cosine over the rest of the run.
 
     Example:
@@ -117,7 +116,7 @@ def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Chain:
     )
 
 
-def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Chain:
+def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Schedule:
     """Return a warmup to half the height of a cosine, then its lower half over the rest of the run.
 
     Example:
@@ -130,7 +129,7 @@ def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Chain:
     return Linear(start=0.0, end=middle, steps=warmup).named("warmup") >> lower.named("decay")
 
 
-def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Chain:
+def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Schedule:
     """Return a warmup, then inverse square root decay without end.
 
     Args:
@@ -146,7 +145,7 @@ def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> 
     return with_warmup(falling, warmup=warmup)
 
 
-def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Chain:
+def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Schedule:
     r"""Return the Transformer's schedule, to be used with a base value of 1.
 
     .. math:: v(t) = factor \cdot d_{model}^{-1/2} \min\bigl((t + 1)^{-1/2},\; (t + 1)\,warmup^{-3/2}\bigr)
@@ -175,7 +174,7 @@ def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Chain:
     return rising >> InverseSqrt(start=peak, timescale=warmup).named("decay")
 
 
-def slanted_triangular(*, cut: Duration = "10%", ratio: float = 32.0) -> Chain:
+def slanted_triangular(*, cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
     """Return the slanted triangle of ULMFiT: a short way up from ``1 / ratio``, a long way down to it.
 
     Example:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration
+from warmdown.schedules.base import Schedule
 from warmdown.schedules.compose import Chain
 from warmdown.schedules.curves import Constant, Cosine, Exponential, Linear, Power
 from warmdown.schedules.recipes.shapes import Shape, curve_of
@@ -21,7 +22,7 @@ def wsd(
     shape: Shape = "1-sqrt",
     start: float = 0.0,
     end: float = 0.0,
-) -> Chain:
+) -> Schedule:
     """Return warmup, stable, decay: the trunk can be as long as one likes.
 
     Args:
@@ -55,7 +56,7 @@ def wsd_s(
     shape: Shape = "inverse_proportional",
     start: float = 0.0,
     end: float = 0.1,
-) -> Chain:
+) -> Schedule:
     """Return WSD-S: several stable-and-decay periods, each ending where a model can be taken.
 
     Args:
@@ -94,7 +95,7 @@ def wsd_s(
     return Chain(members=tuple(whole.take(end) for whole, end in zip(wholes, ends, strict=True)))
 
 
-def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0) -> Chain:
+def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0) -> Schedule:
     """Return the knee schedule: explore at the base value, then exploit along a straight line; a trapezoid.
 
     Example:
@@ -110,7 +111,7 @@ def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0
 
 def tri_stage(
     *, warmup: Duration = "10%", hold: Duration = "40%", start: float = 0.01, end: float = 0.01
-) -> Chain:
+) -> Schedule:
     """Return warmup, hold, and an exponential decay over the rest of the run.
 
     Example:
@@ -134,7 +135,7 @@ def infinite(
     constant: float = 0.5,
     end: float = 0.05,
     shape: Shape = "cosine",
-) -> Chain:
+) -> Schedule:
     """Return an infinite schedule: warmup, cooldown to a constant that can last for ever, and an anneal at the end.
 
     Args:
@@ -168,7 +169,7 @@ def power_law(
     exponent: float = 0.51,
     decay: Duration = "10%",
     end: float = 0.01,
-) -> Chain:
+) -> Schedule:
     """Return the power scheduler: warmup, a power law that does not know the run's length, and a short decay.
 
     Example:
@@ -184,7 +185,7 @@ def power_law(
     return with_warmup(trunk.graft(tail, at="rest"), warmup=warmup)
 
 
-def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%") -> Chain:
+def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%") -> Schedule:
     """Return a cosine that anneals to a constant, for averaging weights.
 
     Args:
@@ -205,7 +206,7 @@ def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%
     )
 
 
-def _stable_then(shape: Shape, decay: Duration, end: float) -> Chain:
+def _stable_then(shape: Shape, decay: Duration, end: float) -> Schedule:
     return Constant(value=1.0).named("stable") >> curve_of(shape)(1.0, end, decay).named("decay")
 
 

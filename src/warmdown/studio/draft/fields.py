@@ -50,7 +50,7 @@ _KIND_OF: Mapping[str, FieldKind] = {
     "Sequence[Duration]": "durations",
     "tuple[Schedule, ...]": "pieces",
 }
-_MEMORY = ("seen",)
+_MEMORY = ("state",)
 """What a schedule has observed is no parameter."""
 _UNWRITABLE = ("named",)
 """A phase's name is a property of the phase here."""

@@ -1,0 +1,250 @@
+"""The rules that follow a metric: a factor that falls on a plateau, and one that moves both ways."""
+
+from __future__ import annotations
+
+__all__ = ["Greedy", "Plateau"]
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias, final
+
+from warmdown.errors import ScheduleError
+from warmdown.run import Duration, Run
+from warmdown.schedules.feedback import Feedback, FeedbackState
+
+Mode: TypeAlias = Literal["min", "max"]
+Threshold: TypeAlias = Literal["rel", "abs"]
+
+_MEASURED = re.compile(r"(\d+)(?:steps|samples|tok|s)")
+_UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Plateau(Feedback):
+    r"""A factor that falls when a metric stops improving.
+
+    .. math:: v(t) = \max(low,\, factor^{n(t)}),\; n(t) = \text{plateaus seen up to } t
+
+    Args:
+        metric: Name of the metric: ``scheduler.observe(val_loss=…)``.
+        mode: Whether ``"min"`` or ``"max"`` is better.
+        factor: What the value is multiplied by at each plateau, between 0 and 1.
+        patience: Observations without improvement that are tolerated, or a duration such as
+            ``"2ep"``.
+        threshold: Smallest change that is an improvement.
+        threshold_mode: Whether it is a share of the best (``"rel"``) or absolute (``"abs"``).
+        cooldown: Observations, or a duration, after a fall in which nothing counts.
+        low: Smallest factor. A smallest rate for each group is ``Scale(Plateau(…), low=1e-6)``.
+        state: What was observed so far.
+
+    Raises:
+        ScheduleError: A number is out of range.
+
+    Example:
+        >>> plateau = Plateau(metric="val_loss", factor=0.5, patience=1)
+        >>> for step, loss in [(10, 1.0), (20, 1.0), (30, 1.0)]:
+        ...     plateau = plateau.observe(step, {"val_loss": loss})
+        >>> plateau([0, 29, 30])
+        array([1. , 1. , 0.5])
+    """
+
+    mode: Mode = "min"
+    factor: float = 0.1
+    patience: Duration = 10
+    threshold: float = 1e-4
+    threshold_mode: Threshold = "rel"
+    cooldown: Duration = 0
+    low: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_choices(self)
+        if not 0 < self.factor < 1:
+            raise ScheduleError(
+                f"Plateau(factor={self.factor}): a factor between 0 and 1 is needed."
+            )
+        if not 0 <= self.low <= 1:
+            raise ScheduleError(
+                f"Plateau(low={self.low}): the smallest factor lies between 0 and 1."
+            )
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether patience and cooldown are measured."""
+        return _is_measured(self.patience) and _is_measured(self.cooldown)
+
+    def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:
+        """Return the state after ``value`` was measured at ``step``; the best is compared first."""
+        after = _compared(self, state, step, value)
+        if self._is_cooling_down(after.cooldown_left, step):
+            left = (
+                after.cooldown_left - 1 if isinstance(self.cooldown, int) else after.cooldown_left
+            )
+            return after._replace(num_bad=0, since=step, cooldown_left=left)
+        if not self._is_patience_over(after.num_bad, step - after.since):
+            return after
+        fallen = after.moved(max(after.levels[-1] * self.factor, self.low), step)
+        return fallen._replace(num_bad=0, since=step, cooldown_left=self._new_cooldown(step))
+
+    def restarted_state(self) -> FeedbackState:
+        """Return the state for a clock that starts again; a cooldown until a step is over then."""
+        state = super().restarted_state()
+        return state if isinstance(self.cooldown, int) else state._replace(cooldown_left=0.0)
+
+    def _is_cooling_down(self, left: float, step: float) -> bool:
+        return left > 0 if isinstance(self.cooldown, int) else step < left
+
+    def _is_patience_over(self, observations: int, steps: float) -> bool:
+        if isinstance(self.patience, int):
+            return observations > self.patience
+        return observations > 0 and steps > _number(self.patience)
+
+    def _new_cooldown(self, step: float) -> float:
+        if isinstance(self.cooldown, int):
+            return float(self.cooldown)
+        return step + _number(self.cooldown)
+
+    def resolve(self, run: Run, available: int | None) -> Self:
+        return replace(
+            self,
+            patience=_measured(self, "patience", run),
+            cooldown=_measured(self, "cooldown", run),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Greedy(Feedback):
+    r"""A factor that rises while a metric improves and falls when it does not.
+
+    .. math:: v(t) = \mathrm{clip}(factor^{falls(t) - rises(t)},\, low,\, high)
+
+    Args:
+        metric: Name of the metric.
+        mode: Whether ``"min"`` or ``"max"`` is better.
+        factor: The value is multiplied by it to fall and divided by it to rise, between 0 and 1.
+        patience: Observations in a row, good or bad, that are waited before it moves.
+        threshold: Smallest change that is an improvement.
+        threshold_mode: Whether it is a share of the best (``"rel"``) or absolute (``"abs"``).
+        cooldown: Observations after a fall in which nothing counts.
+        pause: Observations after a rise in which nothing counts.
+        window: Latest observations whose mean is compared.
+        low: Smallest factor.
+        high: Largest factor.
+        state: What was observed so far.
+
+    Raises:
+        ScheduleError: A number is out of range.
+
+    Example:
+        >>> greedy = Greedy(factor=0.5, patience=0, high=4.0)
+        >>> for step, loss in [(1, 3.0), (2, 2.0), (3, 2.5)]:
+        ...     greedy = greedy.observe(step, {"loss": loss})
+        >>> greedy([0, 1, 2, 3])
+        array([1., 2., 4., 2.])
+
+    Reference: the up and down rule of GreedyLR, https://arxiv.org/abs/2512.14527.
+    """
+
+    mode: Mode = "min"
+    factor: float = 0.95
+    patience: int = 10
+    threshold: float = 1e-6
+    threshold_mode: Threshold = "abs"
+    cooldown: int = 0
+    pause: int = 0
+    window: int = 1
+    low: float = 0.01
+    high: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_choices(self)
+        if not 0 < self.factor < 1:
+            raise ScheduleError(
+                f"Greedy(factor={self.factor}): a factor between 0 and 1 is needed."
+            )
+        if not 0 <= self.low <= 1 <= self.high:
+            raise ScheduleError(
+                f"Greedy(low={self.low}, high={self.high}): 0 <= low <= 1 <= high is needed."
+            )
+        for name, least in (("patience", 0), ("cooldown", 0), ("pause", 0), ("window", 1)):
+            if getattr(self, name) < least:
+                raise ScheduleError(
+                    f"Greedy({name}={getattr(self, name)}): a count of at least {least} is needed."
+                )
+
+    def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:
+        """Return the state after ``value`` was measured at ``step``."""
+        recent = (*state.recent, value)[-self.window :] if self.window > 1 else ()
+        state = state._replace(recent=recent)
+        if state.cooldown_left > 0:
+            return state._replace(cooldown_left=state.cooldown_left - 1, num_bad=0, num_good=0)
+        mean = math.fsum(recent) / len(recent) if recent else value
+        after = _compared(self, state, step, mean)
+        level = after.levels[-1]
+        if after.num_good > self.patience:
+            risen = after.moved(min(level / self.factor, self.high), step)
+            return risen._replace(num_good=0, cooldown_left=float(self.pause))
+        if after.num_bad > self.patience:
+            fallen = after.moved(max(level * self.factor, self.low), step)
+            return fallen._replace(num_bad=0, cooldown_left=float(self.cooldown))
+        return after
+
+
+def _compared(
+    owner: Plateau | Greedy, state: FeedbackState, step: float, value: float
+) -> FeedbackState:
+    if state.best is None or _is_better(owner, value, state.best):
+        return state._replace(best=value, num_bad=0, num_good=state.num_good + 1, since=step)
+    return state._replace(num_bad=state.num_bad + 1, num_good=0)
+
+
+def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
+    margin = owner.threshold * (abs(best) if owner.threshold_mode == "rel" else 1.0)
+    if math.isinf(best):
+        margin = 0.0  # no share of infinity is asked for
+    return value < best - margin if owner.mode == "min" else value > best + margin
+
+
+def _measured(owner: Plateau, name: str, run: Run) -> Duration:
+    """Return an int (observations) as it is, and a duration in the run's own clock, still with its unit."""
+    wait = getattr(owner, name)
+    if isinstance(wait, int):
+        return wait
+    measured = run.measure(wait, who=f"Plateau({name})")
+    if measured is None:
+        raise ScheduleError(
+            f"Plateau({name}='rest'): it would never end. Give observations (10) "
+            f"or a length ('2ep')."
+        )
+    return f"{measured}{_UNITS[run.clock]}"
+
+
+def _is_measured(wait: Duration) -> bool:
+    return isinstance(wait, int) or _MEASURED.fullmatch(wait) is not None
+
+
+def _number(wait: str) -> int:
+    match = _MEASURED.fullmatch(wait)
+    if match is None:
+        raise ScheduleError(
+            f"Plateau: {wait!r} is not measured yet. Call .over(Run(steps_per_epoch=…)) first."
+        )
+    return int(match[1])
+
+
+def _require_choices(owner: Plateau | Greedy) -> None:
+    for name, known in (("mode", ("min", "max")), ("threshold_mode", ("rel", "abs"))):
+        if getattr(owner, name) not in known:
+            raise ScheduleError(
+                f"{type(owner).__name__}({name}={getattr(owner, name)!r}): use "
+                f"{' or '.join(known)}."
+            )
+    if owner.threshold < 0:
+        raise ScheduleError(
+            f"{type(owner).__name__}(threshold={owner.threshold}): a number of at "
+            f"least 0 is needed."
+        )
