@@ -39,6 +39,8 @@ This page is written by `python docs/make_gallery.py`.
 import numpy as np
 
 import warmdown as wd
+
+assert isinstance(wd.recipes()["warmup_cosine"](), wd.Schedule)  # every recipe, by its name
 ```
 """
 SECTIONS = {

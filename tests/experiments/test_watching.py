@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import warmdown as wd
-from warmdown.experiments.perform import perform
-from warmdown.experiments.runs import RunSpec
+from warmdown.experiments.runs import RunSpec, perform
 
 TASK = """
 import torch
