@@ -18,8 +18,7 @@ from tests.strategies import plans
 import warmdown as wd
 from warmdown.binding import state as states
 from warmdown.errors import WarmdownError
-from warmdown.experiments.runs import Result, RunSpec
-from warmdown.experiments.store import Store
+from warmdown.experiments.runs import Result, RunSpec, Store
 from warmdown.planfile import dumps, load, loads, plan_from_dict
 from warmdown.record import Record
 

@@ -1,6 +1,6 @@
-"""The evidence, from nothing: ``python -m benchmarks.evidence tune fashion``, then ``judge``, then ``report``.
+"""Make the evidence: ``python -m benchmarks.evidence tune fashion``, ``judge``, ``report``.
 
-Every run is kept the moment it is done; the same command again goes on where it was.
+Every run is stored the moment it is done; the same command again goes on where it was.
 """
 
 from __future__ import annotations
@@ -92,16 +92,17 @@ def report_command(results: Path, page: Path) -> None:
 def tables(results: Path = RESULTS) -> str:
     """Return the tables of every setting that has runs."""
     return (
-        "\n".join(report(name, results) for name in _held(results)) or "No runs are stored yet.\n"
+        "\n".join(report(name, results) for name in _stored_settings(results))
+        or "No runs are stored yet.\n"
     )
 
 
 def stored(results: Path = RESULTS) -> dict[str, Any]:
     """Return what ``warmdown suggest`` goes by: the facts of every setting that has runs."""
-    return {"settings": [facts(settings[name], results) for name in _held(results)]}
+    return {"settings": [facts(settings[name], results) for name in _stored_settings(results)]}
 
 
-def _held(results: Path) -> list[str]:
+def _stored_settings(results: Path) -> list[str]:
     return [name for name in settings if (results / name / "index.json").exists()]
 
 

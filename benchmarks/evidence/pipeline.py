@@ -1,8 +1,8 @@
-"""Tune every method with the same effort, judge it over seeds, and keep what came of it; each run is made once."""
+"""Tune every method with the same effort, judge it over seeds, and store the results."""
 
 from __future__ import annotations
 
-__all__ = ["judge", "kept", "tune"]
+__all__ = ["judge", "stored_runs", "tune"]
 
 import json
 from collections.abc import Callable
@@ -14,9 +14,8 @@ from benchmarks.evidence.methods import TIMES, Setting, space_of
 
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_file
-from warmdown.experiments.runs import Result, RunSpec
+from warmdown.experiments.runs import Result, RunSpec, Store
 from warmdown.experiments.search import search
-from warmdown.experiments.store import Store
 from warmdown.plan import Plan
 from warmdown.planfile import dumps, loads, plan_from_dict
 
@@ -66,26 +65,30 @@ def judge(
         name: [RunSpec.of(plan, setting.judge, seed, {}) for seed in seeds]
         for name, plan in plans.items()
     }
-    every = [spec for held in specs.values() for spec in held]
-    names = {spec.key: name for name, held in specs.items() for spec in held}
+    every = [spec for runs in specs.values() for spec in runs]
+    names = {spec.key: name for name, runs in specs.items() for spec in runs}
 
-    def told(result: Result, done: int, total: int) -> None:
+    def report_progress(result: Result, done: int, total: int) -> None:
         say(
             f"[{done}/{total}] {setting.name}: {names[result.key]}, seed {result.spec.seed}: "
             f"{result.status}"
         )
 
     for result in run_all(
-        every, Store(work / setting.name / "judge"), engine=engine, jobs=jobs, progress=told
+        every,
+        Store(work / setting.name / "judge"),
+        engine=engine,
+        jobs=jobs,
+        progress=report_progress,
     ):
         write_file(
             results / setting.name / "judged" / f"{result.key}.json", _compact(_shrunk(result))
         )
-    index = {name: [spec.key for spec in held] for name, held in specs.items()}
+    index = {name: [spec.key for spec in runs] for name, runs in specs.items()}
     write_file(results / setting.name / "index.json", _compact(index))
 
 
-def kept(setting_name: str, results: Path = RESULTS) -> dict[str, dict[int, Result]]:
+def stored_runs(setting_name: str, results: Path = RESULTS) -> dict[str, dict[int, Result]]:
     """Return the stored runs of a setting by method and seed."""
     folder = results / setting_name
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the stored runs say about the claims, as tables and sentences that are made of numbers alone."""
+"""Tables and sentences about the claims, made of the numbers of the stored runs alone."""
 
 from __future__ import annotations
 
@@ -12,51 +12,50 @@ from typing import Any
 
 import numpy as np
 from benchmarks.evidence.methods import METHODS, PATIENCES, SHARES, TIMES, Setting
-from benchmarks.evidence.pipeline import RESULTS, kept
+from benchmarks.evidence.pipeline import RESULTS, stored_runs
 
-from warmdown.experiments.compare import Comparison
+from warmdown.experiments import Comparison
 from warmdown.experiments.runs import Result
 from warmdown.experiments.statistics import Interval, bootstrap, paired
-from warmdown.experiments.telling import interval, markdown
 from warmdown.planfile import loads
 
 Runs = Mapping[str, Mapping[int, Result]]
 
 _NEVER = 1e9
-"""Updates of a run that never gets there, as a share of the full length: bootstrap takes finite numbers alone."""
+"""Share of the full length for a run that never gets there: bootstrap takes finite numbers."""
 _DOES, _DOES_NOT, _OPEN = "holds here", "does not hold here", "these seeds do not tell"
 
 
 def report(name: str, results: Path = RESULTS) -> str:
-    """Return the Markdown of one setting: the table of all methods, then each claim with its numbers."""
-    runs = kept(name, results)
+    """Return the Markdown of one setting: all methods, then each claim with its numbers."""
+    runs = stored_runs(name, results)
     comparison = Comparison.of(runs, task=name, baseline="constant" if "constant" in runs else None)
-    told = [f"### {name}: all methods", "", markdown(comparison), *_rates(name, runs, results)]
-    for claim, lines in claims(comparison):
-        told += ["", f"### {name}: “{claim}”", "", *lines]
-    return "\n".join(told) + "\n"
+    lines = [f"### {name}: all methods", "", comparison.markdown(), *_rates(name, runs, results)]
+    for claim, numbers in claims(comparison):
+        lines += ["", f"### {name}: “{claim}”", "", *numbers]
+    return "\n".join(lines) + "\n"
 
 
 def facts(setting: Setting, results: Path = RESULTS) -> dict[str, Any]:
     """Return what ``warmdown suggest`` needs of one setting."""
-    runs = kept(setting.name, results)
+    runs = stored_runs(setting.name, results)
     comparison = Comparison.of(runs, task=setting.name)
     return {
         "name": setting.name,
         "kind": setting.kind,
         "says": setting.says,
-        "updates": max(result.updates for held in runs.values() for result in held.values()),
+        "updates": max(result.updates for row in runs.values() for result in row.values()),
         "metric": comparison.metric,
         "higher_is_better": comparison.higher_is_better,
         "methods": [
             {
                 "name": name,
-                "plan": next(iter(held.values())).spec.plan,
+                "plan": next(iter(row.values())).spec.plan,
                 "values": comparison.values(name),
-                "runs": len(held),
+                "runs": len(row),
                 "share": METHODS[name][1],
             }
-            for name, held in runs.items()
+            for name, row in runs.items()
             if name in METHODS
         ],
     }
@@ -85,14 +84,13 @@ def _shorter_and_better(comparison: Comparison) -> list[str]:
         if name in comparison.results:
             gap = _better(comparison, name, "constant")
             lines.append(
-                f"- {name} against constant at full length: {interval(gap, sign=True)}: "
-                f"{_verdict(gap)}."
+                f"- {name} against constant at full length: {gap.text(sign=True)}: {_verdict(gap)}."
             )
     return lines
 
 
 def _time_saved(comparison: Comparison) -> list[str]:
-    """Tell, for each method, the least share of the full length at which it is as good as constant at full length."""
+    """Return the least share of the length at which each method equals constant at full length."""
     sign = 1 if comparison.higher_is_better else -1
     goals = {
         seed: _best(result, comparison) for seed, result in comparison.results["constant"].items()
@@ -109,9 +107,9 @@ def _time_saved(comparison: Comparison) -> list[str]:
             _share(result, comparison, sign * goals.get(seed, math.nan), sign, full)
             for seed, result in comparison.results[name].items()
         ]
-        told = bootstrap(shares, of=lambda drawn: np.asarray(np.median(drawn, axis=-1)))
+        median = bootstrap(shares, of=lambda drawn: np.asarray(np.median(drawn, axis=-1)))
         there = sum(share < _NEVER for share in shares)
-        rows.append(f"| {name} | {_within(told)} | {there}/{len(shares)} |")
+        rows.append(f"| {name} | {_within(median)} | {there}/{len(shares)} |")
     return [
         "Updates until a run first reached the best that constant reached at full length with the "
         "same seed "
@@ -126,14 +124,13 @@ def _peaks(comparison: Comparison) -> list[str]:
     for times in TIMES:
         gap = _better(comparison, f"one-cycle, {times} x", "one-cycle")
         lines.append(
-            f"- {times} x the best constant rate, against the tuned peak: "
-            f"{interval(gap, sign=True)}"
+            f"- {times} x the best constant rate, against the tuned peak: {gap.text(sign=True)}"
         )
     return lines
 
 
 def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]:
-    """Tell each of some methods against the best of those that the claim names."""
+    """Return each of some methods against the best of those that the claim names."""
     values = {name: np.mean(list(comparison.values(name).values())) for name in claimed}
     best = (max if comparison.higher_is_better else min)(values, key=lambda name: values[name])
     lines = []
@@ -141,8 +138,7 @@ def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]
         if name != best:
             gap = _better(comparison, name, best)
             lines.append(
-                f"- {name} against {best}: {interval(gap, sign=True)}: "
-                f"{_verdict(gap, better='better')}."
+                f"- {name} against {best}: {gap.text(sign=True)}: {_verdict(gap, better='better')}."
             )
     return lines
 
@@ -150,9 +146,7 @@ def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]
 def _better(comparison: Comparison, name: str, other: str) -> Interval:
     """Return by how much a method is better than another, above 0 when it is."""
     gap = paired(comparison.values(name), comparison.values(other))
-    return (
-        gap if comparison.higher_is_better else Interval(-gap.value, -gap.high, -gap.low, gap.count)
-    )
+    return gap if comparison.higher_is_better else -gap
 
 
 def _verdict(gap: Interval, better: str = _DOES) -> str:
@@ -173,7 +167,7 @@ def _best(result: Result, comparison: Comparison) -> float:
 
 
 def _share(result: Result, comparison: Comparison, goal: float, sign: int, full: float) -> float:
-    """Return the updates until the goal as a share of the full length; a run that never gets there, more than all."""
+    """Return the updates until the goal as a share of the full length, or ``_NEVER``."""
     steps, values = result.evaluations.get(comparison.metric, ([], []))
     for step, value in zip(steps, values, strict=True):
         if sign * value >= goal:
@@ -181,23 +175,24 @@ def _share(result: Result, comparison: Comparison, goal: float, sign: int, full:
     return _NEVER
 
 
-def _within(told: Interval) -> str:
+def _within(median: Interval) -> str:
     value, low, high = (
-        "never" if one >= _NEVER / 2 else f"{one:.2g}" for one in (told.value, told.low, told.high)
+        "never" if one >= _NEVER / 2 else f"{one:.2g}"
+        for one in (median.value, median.low, median.high)
     )
     return f"{value} ({low} … {high})"
 
 
 def _rates(name: str, runs: Runs, results: Path) -> list[str]:
-    """Tell the base rates that tuning chose, and how the trials ended."""
+    """Return the base rates that tuning chose, and how the trials ended."""
     rows = ["| method | base rate | trials: finished, pruned, other |", "| --- | ---: | --- |"]
     for path in sorted((results / name / "tuned").glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        states = [trial["state"] for trial in told["trials"]]
+        tuned = json.loads(path.read_text(encoding="utf-8"))
+        states = [trial["state"] for trial in tuned["trials"]]
         counts = [states.count("finished"), states.count("pruned")]
         rate = loads(path.with_suffix(".yaml").read_text(encoding="utf-8")).run.lr
         rows.append(
-            f"| {told['method']} | {rate:.3g} | {counts[0]}, {counts[1]}, "
+            f"| {tuned['method']} | {rate:.3g} | {counts[0]}, {counts[1]}, "
             f"{len(states) - sum(counts)} |"
         )
     return ["What tuning chose, every method with the same number of trials:", "", *rows]

@@ -1,4 +1,4 @@
-"""The tasks that the evidence is made on: small enough for one core, real data, tuned and judged on different parts.
+"""The tasks of the evidence: real data, tuned and judged on different parts, on one core.
 
 ``…_tune`` is evaluated on a part of the training data that is not learnt from; ``…_judge`` on the
 test data. Nothing is chosen by what the test data says.

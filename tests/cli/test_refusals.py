@@ -15,7 +15,7 @@ from tests.training.processes import end, start, wait_until
 
 from warmdown import SpecError, StateError, TrainingError
 from warmdown.cli.main import main
-from warmdown.experiments.store import Store
+from warmdown.experiments.runs import Store
 from warmdown.lock import Output, locked
 from warmdown.studio.draft.pieces import Draft
 from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain

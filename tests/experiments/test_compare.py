@@ -19,9 +19,8 @@ from warmdown.cli.compare import command
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.experiments import Comparison, compare
 from warmdown.experiments.engine import run_all
-from warmdown.experiments.runs import Result, RunSpec, perform
-from warmdown.experiments.store import Store
-from warmdown.experiments.telling import chart, save, summary
+from warmdown.experiments.perform import perform
+from warmdown.experiments.runs import Result, RunSpec, Store
 
 TASK = """
 import os, sys, time
@@ -124,14 +123,14 @@ def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -
         engine="serial",
         silence=20,
     )
-    told = {seed: (run.status, run.says) for seed, run in comparison.results["constant"].items()}
+    told = {seed: (run.status, run.reason) for seed, run in comparison.results["constant"].items()}
     assert told[1] == ("died", "its process ended with 7: a last word")
     assert told[2] == ("hung", "no sign of life for 20 s")
     assert told[3] == ("failed", "ValueError: no such data")
     assert [told[seed][0] for seed in (0, 4)] == ["finished", "finished"]
     (row,) = comparison.rows()
     assert (row.finished, row.runs, row.metric.count) == (2, 5, 2)
-    assert "constant, seed 1: died: its process ended with 7" in summary(comparison)
+    assert "constant, seed 1: died: its process ended with 7" in comparison.summary()
 
 
 def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
     assert {run.status for run in comparison.results["wild"].values()} == {"diverged"}
     assert (constant.rank, wild.rank) == (1.0, 2.0)
     assert (wild.finished, wild.metric.count) == (0, 0)
-    assert "0/2" in summary(comparison)
+    assert "0/2" in comparison.summary()
     assert comparison.to_dict()["failures"][0]["status"] == "diverged"
 
 
@@ -164,7 +163,7 @@ def test_the_table_tells_difference_goal_and_area() -> None:
 
 def test_reports_are_written_whole(tmp_path: Path) -> None:
     comparison = compared(None)
-    assert [panel.unit for panel in chart(comparison).panels] == [
+    assert [panel.unit for panel in comparison.chart().panels] == [
         f"accuracy of {comparison.task}",
         "training loss",
         "learning rate",
@@ -176,7 +175,7 @@ def test_reports_are_written_whole(tmp_path: Path) -> None:
         (".md", b"| plan |"),
         (".json", b"{"),
     ):
-        assert save(comparison, tmp_path / f"report{ending}").read_bytes().startswith(begins)
+        assert comparison.save(tmp_path / f"report{ending}").read_bytes().startswith(begins)
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "cosine" in page
@@ -191,7 +190,7 @@ def test_reports_are_written_whole(tmp_path: Path) -> None:
         ({"baseline": "cosinus"}, "Did you mean 'cosine'"),
         ({"epoch": 3}, "Did you mean 'epochs'"),
         ({"jobs": 0}, "at least one run"),
-        ({"metric": "accurcy"}, "no run of 'small_tasks:small' tells it. Did you mean 'accuracy'"),
+        ({"metric": "accurcy"}, "no run of 'small_tasks:small' has it. Did you mean 'accuracy'"),
     ],
 )
 def test_mistakes_are_refused_before_a_run_is_made(how: dict[str, Any], words: str) -> None:
@@ -202,7 +201,7 @@ def test_mistakes_are_refused_before_a_run_is_made(how: dict[str, Any], words: s
 def test_what_failed_is_made_again_by_the_next_call(tmp_path: Path) -> None:
     plan = wd.Plan.of(lr=wd.Constant(value=1.0))
     spec = RunSpec.of(plan, "small_tasks:small", 0, {})
-    Store(tmp_path).save(Result(spec=spec, status="failed", says="the data were not installed"))
+    Store(tmp_path).save(Result(spec=spec, status="failed", reason="the data were not installed"))
     (result,) = run_all([spec], Store(tmp_path), engine="serial")
     assert result.status == "finished"
 

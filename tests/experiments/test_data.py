@@ -9,8 +9,9 @@ import pytest
 
 import warmdown as wd
 from warmdown.experiments.data import VARIABLES, digest_of_named
-from warmdown.experiments.runs import Result, RunSpec, perform
-from warmdown.experiments.worker import Caller, _helper
+from warmdown.experiments.perform import perform
+from warmdown.experiments.runs import Result, RunSpec
+from warmdown.experiments.worker import WorkerContext, worker_of_thread
 from warmdown.training.tasks.text import documentation
 
 KEYS = {
@@ -93,18 +94,18 @@ def test_a_run_that_finds_other_data_than_it_is_called_by_is_not_made(
     monkeypatch.delenv("WARMDOWN_TEXT")
     result = perform(asked)
     assert result.status == "failed"
-    assert "the data that WARMDOWN_TEXT or WARMDOWN_FASHION_MNIST names are not" in result.says
+    assert "the data that WARMDOWN_TEXT or WARMDOWN_FASHION_MNIST names differ" in result.reason
 
 
 def test_a_process_that_works_for_another_is_given_the_others_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WARMDOWN_TEXT", "/here")
-    here = Caller.here()
-    first = _helper(60.0, here)
+    here = WorkerContext.here()
+    first = worker_of_thread(60.0, here)
     monkeypatch.setenv("WARMDOWN_TEXT", "/there")  # of a worker that was started before
     monkeypatch.setenv("WARMDOWN_FASHION_MNIST", "/there")
     code = f"import os; print(*[os.environ.get(name) for name in {list(VARIABLES)}])"
-    with here.started("-c", code, stdout=subprocess.PIPE) as process:
+    with here.start("-c", code, stdout=subprocess.PIPE) as process:
         assert process.communicate()[0].split() == [b"/here", b"None"]
-    assert _helper(60.0, Caller.here()) is not first
+    assert worker_of_thread(60.0, WorkerContext.here()) is not first

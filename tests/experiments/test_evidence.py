@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from warmdown.experiments.compare import Comparison
+from warmdown.experiments import Comparison
 from warmdown.experiments.runs import Result, RunSpec
 from warmdown.experiments.suggest import EVIDENCE, Evidence, suggest
 
@@ -37,7 +37,7 @@ def _beside(tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path) -> None:
     from benchmarks.evidence.methods import METHODS, Setting
-    from benchmarks.evidence.pipeline import judge, kept, tune
+    from benchmarks.evidence.pipeline import judge, stored_runs, tune
     from benchmarks.evidence.report import facts, report
 
     task = "bowl_of_evidence:bowl"
@@ -46,7 +46,7 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
     how: dict[str, Any] = {"engine": "serial", "jobs": 1, "say": said.append}
     tune(setting, tmp_path / "work", tmp_path / "results", **how)
     judge(setting, tmp_path / "work", tmp_path / "results", **how)
-    runs = kept("tiny", tmp_path / "results")
+    runs = stored_runs("tiny", tmp_path / "results")
     assert set(runs) == {
         *METHODS,
         "one-cycle, 1 x",
@@ -59,7 +59,7 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
     for claim in ("91.2 %", "30-50 %", "max_lr 10x", "step_size a third", "patience 5-10"):
         assert claim in page
     (one,) = [Evidence.from_dict(json.loads(json.dumps(facts(setting, tmp_path / "results"))))]
-    assert suggest(kind="images", updates=one.updates, held=[one]).plan.run.total_steps == 12
+    assert suggest(kind="images", updates=one.updates, known=[one]).plan.run.total_steps == 12
     largest = max(path.stat().st_size for path in (tmp_path / "results").rglob("*.json"))
     assert largest < 8_000
     said.clear()
@@ -155,13 +155,13 @@ def test_the_package_brings_what_the_stored_runs_say_of_at_least_eight_seeds_and
 ):
     from benchmarks.evidence.__main__ import stored
     from benchmarks.evidence.methods import settings
-    from benchmarks.evidence.pipeline import RESULTS, kept
+    from benchmarks.evidence.pipeline import RESULTS, stored_runs
 
     brought = json.loads(EVIDENCE.read_text(encoding="utf-8"))
     assert brought == json.loads(json.dumps(stored()))
     assert {one["kind"] for one in brought["settings"]} == {"images", "text"}
     for one in brought["settings"]:
-        assert {len(held) for held in kept(one["name"]).values()} == {8}
+        assert {len(row) for row in stored_runs(one["name"]).values()} == {8}
         tuned = (RESULTS / one["name"] / "tuned").glob("*.json")
         assert {len(json.loads(path.read_text(encoding="utf-8"))["trials"]) for path in tuned} == {
             settings[one["name"]].trials

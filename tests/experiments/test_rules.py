@@ -66,7 +66,7 @@ def test_noise_alone_gives_no_suggestion_and_says_why() -> None:
     for suggestion in suggestions(curve).values():
         assert suggestion.value is None
         assert suggestion.low is suggestion.high is None
-        assert "noise" in suggestion.says
+        assert "noise" in suggestion.reason
 
 
 def test_a_loss_that_only_rises_gives_no_suggestion() -> None:
@@ -77,7 +77,7 @@ def test_a_loss_that_still_falls_at_the_end_asks_for_a_longer_sweep() -> None:
     losses = 2.0 - np.linspace(0, 1, len(RATES))[None] ** 3
     found = suggestions(Curve(RATES, losses, 0.03, has_ended=False))
     assert found["minimum/10"].value is None
-    assert "sweep further" in found["minimum/10"].says
+    assert "sweep further" in found["minimum/10"].reason
     assert found["steepest"].value is None
 
 
@@ -90,7 +90,7 @@ def test_a_straight_line_is_smoothed_into_itself_up_to_its_ends() -> None:
 
 def test_every_rule_says_what_it_looks_for() -> None:
     found = suggestions(Curve(RATES, falling(1e-2), 0.03, has_ended=True))
-    assert [found[name].says for name in RULES] == [says for _, says in RULES.values()]
+    assert [found[name].reason for name in RULES] == [aim for _, aim in RULES.values()]
     assert [one.to_dict()["rule"] for one in found.values()] == list(RULES)
 
 
@@ -114,4 +114,4 @@ def test_a_fall_that_no_stretch_shows_beyond_its_noise_is_not_placed() -> None:
     for rule in ("steepest", "slide"):
         suggestion = suggestions(Curve(RATES, slow[None], 0.03, has_ended=True))[rule]
         assert suggestion.value is None
-        assert "more repeats, or a larger smoothing" in suggestion.says
+        assert "more repeats, or a larger smoothing" in suggestion.reason

@@ -16,7 +16,7 @@ from warmdown.errors import SpecError, TrainingError
 from warmdown.experiments.runs import RunSpec
 from warmdown.experiments.search import Search, search
 from warmdown.experiments.space import Choice, Range, Space
-from warmdown.experiments.worker import Caller, _helper
+from warmdown.experiments.worker import WorkerContext, worker_of_thread
 
 pytest.importorskip("optuna")
 
@@ -250,7 +250,9 @@ def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mend
     with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
         search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     (tasks / "mended_tasks.py").write_text(TASK)
-    _helper(60.0, Caller.here()).end()  # a process keeps the module that it has imported
+    worker_of_thread(
+        60.0, WorkerContext.here()
+    ).end()  # a process keeps the module that it has imported
     result = search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     assert [trial.state for trial in result.trials] == ["finished", "finished"]
 

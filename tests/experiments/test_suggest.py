@@ -49,7 +49,7 @@ def held(**means: float) -> list[Evidence]:
 
 def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
     found = suggest(
-        kind="images", updates=3000, held=held(constant=0.80, cosine=0.86, one_cycle=0.90)
+        kind="images", updates=3000, known=held(constant=0.80, cosine=0.86, one_cycle=0.90)
     )
     assert found.method == "one-cycle"
     assert found.plan.run == Run(total_steps=3000, lr=0.1)
@@ -60,7 +60,7 @@ def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
 
 
 def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() -> None:
-    found = suggest(task="fashion", held=held(constant=0.80, cosine=0.9, one_cycle=0.9001))
+    found = suggest(task="fashion", known=held(constant=0.80, cosine=0.9, one_cycle=0.9001))
     assert found.method == "cosine"
     assert "simpler, and these seeds do not tell it from the best" in found.summary()
 
@@ -72,34 +72,26 @@ def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_no
     cosine = one.methods[1]
     values = {seed: value + (0.08 if seed % 2 else -0.08) for seed, value in cosine.values.items()}
     unsure = replace(one, methods=(one.methods[0], replace(cosine, values=values), one.methods[2]))
-    assert suggest(kind="images", held=[one]).method == "one-cycle"
-    assert suggest(kind="images", held=[unsure]).method == "one-cycle"
+    assert suggest(kind="images", known=[one]).method == "one-cycle"
+    assert suggest(kind="images", known=[unsure]).method == "one-cycle"
     assert (
-        suggest(kind="images", held=[replace(unsure, methods=unsure.methods[1:])]).method
+        suggest(kind="images", known=[replace(unsure, methods=unsure.methods[1:])]).method
         == "cosine"
     )
 
 
 def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
     (one,) = held(constant=0.8, one_cycle=0.9)
-    broken = Evidence.from_dict(
-        {
-            **{
-                name: getattr(one, name)
-                for name in ("name", "kind", "says", "updates", "metric", "higher_is_better")
-            },
-            "methods": [
-                {**vars(method), "runs": method.runs + (method.name != "constant")}
-                for method in one.methods
-            ],
-        }
-    )
-    assert suggest(task="digits", held=[broken]).method == "constant"
+    methods = [
+        replace(method, runs=method.runs + (method.name != "constant")) for method in one.methods
+    ]
+    broken = replace(one, methods=tuple(methods))
+    assert suggest(task="digits", known=[broken]).method == "constant"
 
 
 def test_a_budget_in_time_becomes_the_plans_own() -> None:
     found = suggest(
-        kind="images", budget="10m", seconds_per_update=0.5, held=held(constant=0.8, cosine=0.9)
+        kind="images", budget="10m", seconds_per_update=0.5, known=held(constant=0.8, cosine=0.9)
     )
     assert found.plan.run.budget == "10m"
     assert found.plan.run.length == 1200
@@ -114,19 +106,19 @@ def test_a_budget_in_time_becomes_the_plans_own() -> None:
         ({"kind": "images", "updates": 3}, "too far from it"),
         ({"kind": "images", "updates": 0}, "at least 1"),
         ({"kind": "images", "budget": "2h"}, "Give seconds_per_update"),
-        ({}, "tell the situation"),
+        ({}, "describe the situation"),
     ],
 )
 def test_where_there_is_no_evidence_nothing_is_invented(
     situation: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(TrainingError, match=words):
-        suggest(**situation, held=held(constant=0.8))
+        suggest(**situation, known=held(constant=0.8))
 
 
 def test_without_any_evidence_it_says_how_to_make_it() -> None:
     with pytest.raises(TrainingError, match=r"benchmarks\.evidence"):
-        suggest(kind="images", held=[])
+        suggest(kind="images", known=[])
 
 
 def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_not_speak_of() -> (

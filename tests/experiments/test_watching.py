@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import warmdown as wd
-from warmdown.experiments.runs import RunSpec, perform
+from warmdown.experiments.perform import perform
+from warmdown.experiments.runs import RunSpec
 
 TASK = """
 import torch

@@ -12,24 +12,24 @@ from threading import Thread
 
 import pytest
 
-from warmdown.experiments.worker import Caller, _helper
+from warmdown.experiments.worker import WorkerContext, worker_of_thread
 
 CALLER = """
 import os, signal
-from warmdown.experiments.worker import Caller, Helper
+from warmdown.experiments.worker import WorkerContext, WorkerProcess
 
-helper = Helper(60.0, Caller.here())
-worker = helper._started().pid
+worker = WorkerProcess(60.0, WorkerContext.here())
+child = worker.start().pid
 if (heir := os.fork()) == 0:
     signal.pause()  # it inherited all that is open, and lives on
-print(worker, heir, flush=True)
+print(child, heir, flush=True)
 signal.pause()
 """
 
 
 def found() -> int:
     """Return the number in the module that a process started by this one finds."""
-    with Caller.here().started(
+    with WorkerContext.here().start(
         "-c", "import a_place; print(a_place.NUMBER)", stdout=subprocess.PIPE
     ) as process:
         return int(process.communicate()[0])
@@ -42,11 +42,11 @@ def test_a_module_is_found_where_the_caller_looks_now(
         (tmp_path / str(place)).mkdir()
         (tmp_path / str(place) / "a_place.py").write_text(f"NUMBER = {place}")
     monkeypatch.syspath_prepend(str(tmp_path / "1"))
-    first = _helper(60.0, Caller.here())
+    first = worker_of_thread(60.0, WorkerContext.here())
     assert found() == 1
     monkeypatch.syspath_prepend(str(tmp_path / "2"))
     assert found() == 2
-    assert _helper(60.0, Caller.here()) is not first
+    assert worker_of_thread(60.0, WorkerContext.here()) is not first
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path / "1")
     assert found() == 1
@@ -59,14 +59,16 @@ def test_a_file_of_the_working_directory_is_not_taken_for_an_installed_library(
         (tmp_path / f"{library}.py").write_text("open('taken', 'w')")
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.chdir(tmp_path)
-    with Caller.here().started("-m", "warmdown", "--version", stdout=subprocess.PIPE) as process:
+    with WorkerContext.here().start(
+        "-m", "warmdown", "--version", stdout=subprocess.PIPE
+    ) as process:
         assert b"warmdown" in process.communicate()[0]
     assert not (tmp_path / "taken").exists()
 
 
 def test_a_folder_that_is_not_on_this_machine_is_left_out(tmp_path: Path) -> None:
-    far = Caller(str(tmp_path / "none"), (str(tmp_path / "none"), *sys.path))
-    with far.started("-c", "import os; print(os.getcwd())", stdout=subprocess.PIPE) as process:
+    far = WorkerContext(str(tmp_path / "none"), (str(tmp_path / "none"), *sys.path))
+    with far.start("-c", "import os; print(os.getcwd())", stdout=subprocess.PIPE) as process:
         assert process.communicate()[0].decode().strip() == os.getcwd()
 
 
@@ -88,9 +90,9 @@ def test_the_process_ends_with_its_caller_though_a_child_of_the_caller_holds_its
 def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:
     helpers = []
     for _ in range(2):
-        thread = Thread(target=lambda: helpers.append(_helper(60.0, Caller.here())))
+        thread = Thread(target=lambda: helpers.append(worker_of_thread(60.0, WorkerContext.here())))
         thread.start()
         thread.join()
-    here = _helper(60.0, Caller.here())
+    here = worker_of_thread(60.0, WorkerContext.here())
     assert len({id(helper) for helper in [*helpers, here]}) == 3
-    assert _helper(60.0, Caller.here()) is here
+    assert worker_of_thread(60.0, WorkerContext.here()) is here

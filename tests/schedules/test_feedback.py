@@ -102,8 +102,8 @@ def test_a_metric_of_infinity_is_worse_than_any_and_then_anything_is_better() ->
     [
         ({"factor": 1.0}, r"Plateau\(factor=1.0\): a factor between 0 and 1"),
         ({"low": 2.0}, r"Plateau\(low=2.0\): the smallest factor"),
-        ({"mode": "least"}, r"Plateau\(mode='least'\): use min or max"),
-        ({"threshold_mode": "x"}, r"Plateau\(threshold_mode='x'\): use rel or abs"),
+        ({"mode": "least"}, r"Plateau\(mode='least'\): one of min, max is needed"),
+        ({"threshold_mode": "x"}, r"Plateau\(threshold_mode='x'\): one of rel, abs is needed"),
         ({"threshold": -1.0}, r"Plateau\(threshold=-1.0\)"),
         ({"metric": " "}, r"Plateau\(metric=' '\)"),
         ({"patience": 1.5}, r"Plateau\(patience=1.5\)"),

@@ -20,7 +20,7 @@ from warmdown.plan import Plan
 from warmdown.planfile.writing import writing_to
 
 if TYPE_CHECKING:
-    from warmdown.experiments.compare import Comparison
+    from warmdown.experiments import Comparison
     from warmdown.experiments.runs import Result
 
 _PICTURES = (".html", ".png", ".svg", ".md", ".json")
@@ -93,17 +93,15 @@ def command(
         require_writable_file(report, f"compare(--report {report})")
     with ends_by_ctrl_c(_kept(how["out"])):
         comparison = _compared(plans_of(plans, allow), allow=allow, **how)
-    from warmdown.experiments.telling import save, summary
-
-    say(json.dumps(comparison.to_dict(), indent=1) if as_json else summary(comparison))
+    say(json.dumps(comparison.to_dict(), indent=1) if as_json else comparison.summary())
     if report is not None:
         with writing_to(report):
-            save(comparison, report)
+            comparison.save(report)
         say(f"Written to {report}.", err=True)
 
 
 def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:
-    from warmdown.experiments.compare import compare
+    from warmdown.experiments import compare
 
     look_here()
     return compare(plans, progress=say_progress, **how)
@@ -142,7 +140,7 @@ def say_progress(name: str, result: Result, done: int, total: int) -> None:
         for name, value in result.metrics.items()
         if not name.startswith("train")
     )
-    told = metrics if result.status == "finished" else f"{result.status}: {result.says}"
+    told = metrics if result.status == "finished" else f"{result.status}: {result.reason}"
     say(
         f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)",
         err=True,

@@ -16,7 +16,7 @@ from warmdown.cli.signals import ends_by_ctrl_c, goes_on_from, look_here
 from warmdown.files import require_writable_file
 
 if TYPE_CHECKING:
-    from warmdown.experiments.search import Search, Trial
+    from warmdown.experiments import Search, Trial
 
 
 @click.command(name="search")
@@ -71,7 +71,7 @@ def command(
 
 
 def _searched(space: Path, **how: Any) -> Search:
-    from warmdown.experiments.search import search
+    from warmdown.experiments import search
 
     look_here()
     return search(space, progress=_say, **how)

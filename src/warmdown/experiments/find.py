@@ -1,14 +1,15 @@
-"""Find a rate: sweep it over a few updates, watch the loss, and leave everything as it was."""
+"""Find a rate: sweep it over a few updates, record the loss, and restore everything."""
 
 from __future__ import annotations
 
 __all__ = ["RangeTest", "find_rate"]
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from os import PathLike
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
@@ -17,33 +18,36 @@ from warmdown.binding.field import Field
 from warmdown.binding.slots import Slot
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments.files import save_result
-from warmdown.experiments.keeping import kept, named_by
+from warmdown.experiments.restore_state import restoring, stateful_names
 from warmdown.experiments.rules import Array, Curve, Suggestion, suggestions
-from warmdown.experiments.sweep import Sweep
+from warmdown.experiments.sweep import Sweep, trainer_sweep
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules.recipes import range_test
 from warmdown.schedules.recipes.shapes import Shape
 from warmdown.training.rng import mixed
 
-TrainStep = Callable[..., Any]
+TrainStep: TypeAlias = Callable[..., Any]
+Pass: TypeAlias = Callable[[Sweep], None]
+"""Makes updates until the sweep ends."""
 
-_FEWEST = 10
+_FEWEST_UPDATES = 10
+_AXIS_LABELS = {"lr": "learning rate", "weight_decay": "weight decay"}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RangeTest:
-    """What came of a range test.
+    """The result of a range test.
 
     Args:
         target: What was swept: ``lr``, ``weight_decay`` …
-        base: What the group with the largest base value held before and holds again.
+        base: Largest base value of a group, before the test and again after it.
         values: The rates of that group, one an update; other groups kept their ratio to it.
         losses: The loss of each update, one row a repeat; a repeat that ended early is shorter.
         ended: Why each repeat ended early; empty when it did not.
         smoothing: Width of the fit that smooths the curve, as a share of the sweep.
-        suggestions: What each rule says, by its name.
+        suggestions: The suggestion of each rule, by its name.
     """
 
     target: str
@@ -57,7 +61,14 @@ class RangeTest:
     @property
     def curve(self) -> Curve:
         """The smoothed mean over all repeats, as far as each of them came."""
-        return _curve(self.values, self.losses, self.smoothing, self.ended)
+        length = min(map(len, self.losses))
+        if length < _FEWEST_UPDATES:
+            raise TrainingError(
+                f"find_rate: only {length} updates were made before the loss diverged. Begin with "
+                "a smaller start, or raise stop_at."
+            )
+        losses = np.stack([row[:length] for row in self.losses])
+        return Curve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
 
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
@@ -70,41 +81,47 @@ class RangeTest:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
         return {
-            "target": self.target,
-            "base": self.base,
+            **vars(self),
             "values": self.values.tolist(),
             "losses": [losses.tolist() for losses in self.losses],
             "ended": list(self.ended),
-            "smoothing": self.smoothing,
             "suggestions": [suggestion.to_dict() for suggestion in self.suggestions.values()],
         }
 
     def summary(self) -> str:
-        """Return what was done and what every rule says, as text."""
-        return "\n".join([_told(self), *map(_line, self.suggestions.values())])
+        """Return what was done and every rule's suggestion, as text."""
+        reached = self.curve.values
+        first, last = number(float(reached[0])), number(float(reached[-1]))
+        passes = "1 pass" if len(self.losses) == 1 else f"{len(self.losses)} passes"
+        ends = sorted(set(self.ended) - {""})
+        early = f"; ended early: {', '.join(ends)}" if ends else ""
+        headline = (
+            f"{self.target} from {first} to {last} in {len(reached)} updates, {passes}{early}. "
+            f"It holds {number(self.base)} again. Smoothed without lag over {self.smoothing:.0%} "
+            "of the sweep; intervals of 90 % from resampled curves."
+        )
+        return "\n".join([headline, *map(_suggestion_line, self.suggestions.values())])
 
     def chart(self) -> View:
-        """Return the picture: the smoothed mean over the raw losses, and what the rules suggest."""
+        """Return the picture: the smoothed mean over the raw losses, and the suggestions."""
         curve = self.curve
-        low, high = curve.losses.min(axis=0), curve.losses.max(axis=0)
         raw = Line(
             "loss of each update",
             "loss",
             curve.values,
             curve.losses.mean(axis=0),
-            low=low,
-            high=high,
+            low=curve.losses.min(axis=0),
+            high=curve.losses.max(axis=0),
             is_background=True,
         )
-        marks = [
-            Mark(suggestion.value, f"{suggestion.rule} {number(suggestion.value, 2)}")
-            for suggestion in self.suggestions.values()
-            if suggestion.value is not None
-        ]
         return View(
             lines=(raw, Line("smoothed mean", "loss", curve.values, curve.mean)),
-            x=_across(self.target),
-            marks=tuple(marks),
+            x=_AXIS_LABELS.get(self.target, self.target),
+            marks=tuple(
+                Mark(suggestion.value, f"{suggestion.rule} {number(suggestion.value, 2)}")
+                for suggestion in self.suggestions.values()
+                if suggestion.value is not None
+            ),
             log_x=bool(curve.values[0] > 0),
             is_cropped=True,
             title=f"Range test of {self.target}",
@@ -143,9 +160,9 @@ def find_rate(
     """Train for a few updates under a rising rate, and read good rates off the loss.
 
     Afterwards model, buffers, gradients, optimizer and random numbers are what they were, bit for
-    bit, also when the test ended by an error or Ctrl-C. What ``train_step`` names and has a state
-    (modules, scalers, schedulers, loaders, generators) is found by itself; anything deeper is given
-    in ``restore``.
+    bit, also when the test ended by an error or Ctrl-C. Stateful objects that ``train_step`` names
+    (modules, scalers, schedulers, loaders, generators) are found by themselves; anything deeper is
+    given in ``restore``.
 
     Args:
         train_step: Makes one update, or one batch's part of it, and returns the batch's loss. It is
@@ -193,64 +210,69 @@ def find_rate(
         >>> 1e-3 < found.suggest("steepest") < 1, torch.equal(model.weight, before)
         (True, True)
     """
-    values = _values(start, end, steps, shape)
-    _require(repeats=repeats, smoothing=smoothing, stop_at=stop_at)
-    if _is_trainer(train_step):
-        field, things, run = _by_trainer(train_step, data, target, steps, training)
+    values = _sweep_values(start, end, steps, shape)
+    if repeats < 1:
+        raise ScheduleError(f"find_rate(repeats={repeats!r}): at least 1.")
+    if not 0 < smoothing <= 0.5:
+        raise ScheduleError(
+            f"find_rate(smoothing={smoothing!r}): a share of the sweep, above 0 and at most 0.5."
+        )
+    if not stop_at > 1:
+        raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
+    trainer: Any = train_step
+    if hasattr(trainer, "calculate_train_batch_loss"):
+        field = Field(trainer.optimizer, target)
+        things = [trainer.model]
+        run = trainer_sweep(trainer, data, steps, training)
     else:
-        field, things, run = _by_hand(train_step, optimizer, data, target, training)
+        _check_arguments(optimizer, data, training)
+        field = Field(optimizer, target)
+        things = [*stateful_names(train_step), *([] if data is None else [data])]
+        run = _step_sweep(train_step, data)
     _require_possible(field, end)
-    things += restore
-    rows, base = _rows(field, values)
-    losses, ended = _swept(field, things, rows, run, repeats=repeats, stop_at=stop_at, seed=seed)
-    curve = _curve(values, losses, smoothing, ended)
-    return RangeTest(target, base, values, losses, ended, smoothing, suggestions(curve, seed))
-
-
-Pass = Callable[[Sweep], None]
-
-
-def _swept(
-    field: Field,
-    things: list[Any],
-    rows: list[list[float]],
-    run: Pass,
-    *,
-    repeats: int,
-    stop_at: float,
-    seed: int,
-) -> tuple[tuple[Array, ...], tuple[str, ...]]:
+    bases = field.read()
+    base = max(bases, key=abs)
+    ratios = [value / base if base else 1.0 for value in bases]
+    rows = [[float(value * ratio) for ratio in ratios] for value in values]
     losses, ended = [], []
-    with kept(field, things) as before:
+    with restoring(field, [*things, *restore]) as before:
         for repeat in range(repeats):
             if repeat:
-                before.go_back()
-                before.stir(mixed(seed, repeat))
-            sweep = Sweep(Field(field.optimizer, field.name), rows, stop_at)
+                before.restore()
+                before.reseed(mixed(seed, repeat))
+            sweep = Sweep(Field(field.optimizer, target), rows, stop_at)
             try:
                 run(sweep)
             finally:
                 sweep.close()
             losses.append(np.array(sweep.losses))
             ended.append(sweep.ended)
-    return tuple(losses), tuple(ended)
+    test = RangeTest(target, base, values, tuple(losses), tuple(ended), smoothing, {})
+    return replace(test, suggestions=suggestions(test.curve, seed))
 
 
-def _by_trainer(
-    trainer: Any, data: Any, target: str, steps: int, training: Mapping[str, Any]
-) -> tuple[Field, list[Any], Pass]:
-    from warmdown.experiments.trained import passes_of_trainer
+def _sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
+    if not 0 <= start < end < float("inf") or (start == 0 and shape == "exponential"):
+        raise ScheduleError(
+            f"find_rate(start={start!r}, end={end!r}): a sweep rises from above 0; a linear one, "
+            "from 0 or above."
+        )
+    if steps < _FEWEST_UPDATES:
+        raise ScheduleError(
+            f"find_rate(steps={steps!r}): at least {_FEWEST_UPDATES} updates are needed to see a "
+            "curve."
+        )
+    sweep = range_test(start=start, end=end, shape=shape).over(Run(total_steps=steps - 1))
+    return np.asarray(sweep(np.arange(steps)))
 
-    return (
-        Field(trainer.optimizer, target),
-        [trainer.model],
-        passes_of_trainer(trainer, data, steps, training),
-    )
 
+def _check_arguments(optimizer: Any, data: Any, training: Mapping[str, Any]) -> None:
+    """Refuse what makes no sweep by ``train_step``.
 
-def _by_hand(
-    train_step: TrainStep, optimizer: Any, data: Any, target: str, training: Mapping[str, Any]
-) -> tuple[Field, list[Any], Pass]:
+    Raises:
+        TrainingError: There are arguments for a trainer, or an iterator.
+        BindingError: There is no optimizer.
+    """
     if training:
         raise TrainingError(
             f"find_rate({', '.join(training)}=…): for a trainer only. Let train_step do it."
@@ -260,100 +282,44 @@ def _by_hand(
     if hasattr(data, "__next__") and not hasattr(data, "state_dict"):
         raise TrainingError(
             "find_rate(data=…): an iterator can not be put back to where it stood. Give the loader "
-            "or list that it "
-            "is made of."
+            "or list that it is made of."
         )
-    things = [*named_by(train_step), *([data] if data is not None else [])]
-    return Field(optimizer, target), things, _passes(train_step, data)
 
 
-def _passes(train_step: TrainStep, data: Any) -> Pass:
+def _step_sweep(train_step: TrainStep, data: Any) -> Pass:
     def run(sweep: Sweep) -> None:
-        for batch in [()] if data is None else _endless(data):
-            while sweep.observe(train_step(*batch)):
-                if data is not None:
-                    break
-            else:
+        for batch in cycle([()]) if data is None else _batches(data):
+            if not sweep.observe(train_step(*batch)):
                 return
 
     return run
 
 
-def _endless(data: Any) -> Iterator[tuple[Any]]:
-    """Yield batches, over again when they end."""
+def _batches(data: Any) -> Iterator[tuple[Any]]:
+    """Yield batches as arguments, from the start again when they end."""
     while True:
-        some = False
+        is_empty = True
         for batch in data:
-            some = True
+            is_empty = False
             yield (batch,)
-        if not some:
+        if is_empty:
             raise TrainingError(
                 "find_rate(data=…): there is no batch in it, or it was used up. Give a loader or a "
                 "list."
             )
 
 
-def _values(start: float, end: float, steps: int, shape: Shape) -> Array:
-    if not 0 <= start < end < float("inf") or (start == 0 and shape == "exponential"):
-        raise ScheduleError(
-            f"find_rate(start={start!r}, end={end!r}): a sweep rises from above 0; a linear one, "
-            f"from 0 or above."
-        )
-    if steps < _FEWEST:
-        raise ScheduleError(
-            f"find_rate(steps={steps!r}): at least {_FEWEST} updates are needed to see a curve."
-        )
-    sweep = range_test(start=start, end=end, shape=shape)
-    values: Array = np.asarray(sweep.over(Run(total_steps=steps - 1))(np.arange(steps)))
-    return values
-
-
-def _rows(field: Field, values: Array) -> tuple[list[list[float]], float]:
-    """Return what each group holds at every update: its ratio to the largest is kept."""
-    bases = field.read()
-    largest = max(bases, key=abs)
-    ratios = [base / largest for base in bases] if largest else [1.0] * len(bases)
-    return [[float(value * ratio) for ratio in ratios] for value in values], largest
-
-
-def _curve(
-    values: Array, losses: tuple[Array, ...], smoothing: float, ended: tuple[str, ...]
-) -> Curve:
-    length = min(len(row) for row in losses)
-    if length < _FEWEST:
-        raise TrainingError(
-            f"find_rate: only {length} updates were made before the loss diverged. Begin with a "
-            f"smaller start, or "
-            "raise stop_at."
-        )
-    return Curve(
-        values[:length], np.stack([row[:length] for row in losses]), smoothing, has_ended=any(ended)
-    )
-
-
-def _is_trainer(thing: Any) -> bool:
-    return hasattr(thing, "calculate_train_batch_loss") and hasattr(thing, "train")
-
-
-def _require(*, repeats: int, smoothing: float, stop_at: float) -> None:
-    if repeats < 1:
-        raise ScheduleError(f"find_rate(repeats={repeats!r}): at least 1.")
-    if not 0 < smoothing <= 0.5:
-        raise ScheduleError(
-            f"find_rate(smoothing={smoothing!r}): a share of the sweep, above 0 and at most 0.5."
-        )
-    if not stop_at > 1:
-        raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
-
-
 def _require_possible(field: Field, end: float) -> None:
-    """Refuse what makes an optimizer's mean of the past grow without end, or a root of a negative number."""
-    if end >= 1 and any(_is_share_of_the_past(slot) for slot in field.slots):
+    """Refuse a share of the past of 1 or more: it makes an optimizer's mean grow without end.
+
+    Raises:
+        ScheduleError: The sweep would reach 1.
+    """
+    if end >= 1 and any(map(_is_share_of_the_past, field.slots)):
         raise ScheduleError(
             f"find_rate(target={field.name!r}, end={end!r}): {field.name} of "
-            f"{type(field.optimizer).__name__} is the "
-            "share of the past that is kept, and lies below 1. End below it, such as end=0.999 "
-            "(--end 0.999)."
+            f"{type(field.optimizer).__name__} is the share of the past that is kept, and lies "
+            "below 1. End below it, such as end=0.999 (--end 0.999)."
         )
 
 
@@ -363,28 +329,9 @@ def _is_share_of_the_past(slot: Slot) -> bool:
     return slot.key in ("betas", "momentum", "rho")
 
 
-def _told(test: RangeTest) -> str:
-    reached = test.curve.values
-    passes = "1 pass" if len(test.losses) == 1 else f"{len(test.losses)} passes"
-    ends = sorted({why for why in test.ended if why})
-    early = f"; ended early: {', '.join(ends)}" if ends else ""
-    return (
-        f"{test.target} from {number(float(reached[0]))} to {number(float(reached[-1]))} in "
-        f"{len(reached)} updates, "
-        f"{passes}{early}. It holds {number(test.base)} again. "
-        f"Smoothed without lag over {test.smoothing:.0%} of the sweep; intervals of 90 % from "
-        f"resampled curves."
-    )
-
-
-def _line(suggestion: Suggestion) -> str:
+def _suggestion_line(suggestion: Suggestion) -> str:
     if suggestion.value is None or suggestion.low is None or suggestion.high is None:
-        return f"  {suggestion.rule:<11} no suggestion: {suggestion.says}"
+        return f"  {suggestion.rule:<11} no suggestion: {suggestion.reason}"
     interval = f"({number(suggestion.low, 2)} … {number(suggestion.high, 2)})"
-    return (
-        f"  {suggestion.rule:<11} {number(suggestion.value, 3):<9} {interval:<22} {suggestion.says}"
-    )
-
-
-def _across(target: str) -> str:
-    return {"lr": "learning rate", "weight_decay": "weight decay"}.get(target, target)
+    value = number(suggestion.value, 3)
+    return f"  {suggestion.rule:<11} {value:<9} {interval:<22} {suggestion.reason}"

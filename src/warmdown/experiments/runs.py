@@ -1,30 +1,31 @@
-"""A run as a value: what it is made of names it, and the same run gives the same result wherever it is made."""
+"""A run, its result, and the folder in which results are stored.
+
+What a run is made of gives its key: the same run gives the same result, wherever it is made.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Result", "RunSpec", "perform"]
+__all__ = ["Result", "RunSpec", "Store"]
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from math import isfinite, nan
+from operator import itemgetter
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-import numpy as np
-
-from warmdown.errors import TrainingError
-from warmdown.experiments.data import VARIABLES, digest_of_named
+from warmdown.experiments.data import digest_of_named
+from warmdown.experiments.files import write_file, write_json
 from warmdown.plan import Plan
-from warmdown.record import Record, Row
+from warmdown.record import Record
 
 Status: TypeAlias = Literal["finished", "diverged", "pruned", "failed", "died", "hung"]
-Report: TypeAlias = Callable[[int, Mapping[str, float]], bool]
-"""Told the update and the metrics after each evaluation; returns whether the run goes on."""
+Curves: TypeAlias = Mapping[str, tuple[list[int], list[float]]]
 
 _VERSION = 1
-_POINTS = 300
 
 
 @final
@@ -59,67 +60,74 @@ class RunSpec:
         allow: tuple[str, ...] = (),
     ) -> Self:
         """Return the run of a plan; settings that are ``None`` are left to the task."""
-        given = {name: value for name, value in sorted(settings.items()) if value is not None}
-        data = digest_of_named(task)
         return cls(
-            plan=plan.to_dict(), task=task, seed=seed, settings=given, allow=allow, data=data
+            plan=plan.to_dict(),
+            task=task,
+            seed=seed,
+            settings={name: fact for name, fact in sorted(settings.items()) if fact is not None},
+            allow=allow,
+            data=digest_of_named(task),
         )
 
     @property
     def key(self) -> str:
         """Sixteen hexadecimal digits that differ when the run does; they name its file."""
-        content = {"version": _VERSION, "plan": self.plan, "task": self.task, "seed": self.seed}
-        named = {"data": self.data} if self.data else {}
-        text = json.dumps(
-            {**content, "settings": self.settings, **named}, sort_keys=True, separators=(",", ":")
-        )
+        content = {"version": _VERSION, **self.to_dict()}
+        del content["allow"]  # where a class is found does not change what it gives
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         facts = {**asdict(self), "allow": list(self.allow)}
-        return (
-            facts if self.data else {name: fact for name, fact in facts.items() if name != "data"}
-        )
+        if not self.data:
+            del facts["data"]  # so that runs on a task's own data keep the keys of older versions
+        return facts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return what :meth:`to_dict` described."""
-        spec = cls(**{**data, "allow": tuple(data.get("allow", ()))})
-        texts = (spec.task, spec.data, *spec.allow)
-        if not all(map(_is_text, texts)) or not _is_count(spec.seed):
-            raise ValueError("spec: no run is made of this")
-        _mapping(spec.plan), _mapping(spec.settings)
-        return spec
+        """Return the run that :meth:`to_dict` described.
+
+        Raises:
+            ValueError: It is not such data; also TypeError and KeyError.
+        """
+        facts: dict[str, Any] = {**data, "allow": tuple(data.get("allow", ()))}
+        mappings = (facts["plan"], facts.get("settings", {}))
+        texts = (facts["task"], facts.get("data", ""), *facts["allow"])
+        are_mappings = all(isinstance(mapping, Mapping) for mapping in mappings)
+        are_texts = all(isinstance(text, str) for text in texts)
+        if not (are_mappings and are_texts and _is_count(facts["seed"])):
+            raise ValueError("spec: not the data of a run")
+        return cls(**facts)
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
     Args:
         spec: The run.
         status: ``finished``; ``diverged``: the loss was not finite; ``pruned``: it was ended as
             hopeless; ``failed``: an error; ``died``: its process ended; ``hung``: it gave no sign
             of life.
-        says: Why it did not finish.
+        reason: Why it did not finish.
         metrics: The last value of every metric.
         evaluations: Steps and values of every metric that was evaluated.
         curves: Steps and values of loss and scheduled numbers, thinned.
         area: Sum of the learning rate over all updates.
         updates: Updates that were made.
-        seconds: How long the training took.
+        seconds: Duration of the training.
         digest: SHA-256 of the weights.
         made_with: Versions.
     """
 
     spec: RunSpec
     status: Status
-    says: str = ""
+    reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    evaluations: Mapping[str, tuple[list[int], list[float]]] = field(default_factory=dict)
-    curves: Mapping[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    evaluations: Curves = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
     area: float = 0.0
     updates: int = 0
     seconds: float = 0.0
@@ -128,189 +136,122 @@ class Result:
 
     @property
     def key(self) -> str:
-        """The run's name."""
+        """The key of its run."""
         return self.spec.key
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
+        facts = {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
+        facts["says"] = facts.pop("reason")
+        return facts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return what :meth:`to_dict` described.
+        """Return the result that :meth:`to_dict` described.
 
         Raises:
-            ValueError: It cannot have been written by it.
+            ValueError: It is not such data; also TypeError and KeyError.
         """
-        facts = {name: value for name, value in _mapping(data).items() if name != "key"}
-        for name, is_kind in _KINDS.items():
-            if name in facts and not is_kind(facts[name]):
-                raise ValueError(f"{name}: no result has this")
-        for name in ("metrics", "evaluations", "curves"):
-            facts[name] = {
-                key: _numbers(value) for key, value in _mapping(facts.get(name, {})).items()
-            }
-        if not all(map(_is_number, facts["metrics"].values())):
-            raise ValueError("metrics: not numbers")
-        if not all(map(_is_curve, (*facts["evaluations"].values(), *facts["curves"].values()))):
-            raise ValueError("curves: not steps and values")
-        return cls(**{**facts, "spec": RunSpec.from_dict(_mapping(data["spec"]))})
+        facts = {**data, "spec": RunSpec.from_dict({**data["spec"]})}
+        facts.pop("key", None)
+        facts["reason"] = facts.pop("says", "")
+        for name in ("metrics", "evaluations", "curves", "made_with"):
+            facts[name] = {key: _with_nan(value) for key, value in {**facts.get(name, {})}.items()}
+        result = cls(**facts)
+        result._check()
+        return result
+
+    def _check(self) -> None:
+        """Refuse what no run gives: pictures and statistics of it would fail later.
+
+        Raises:
+            ValueError: A fact has another type than a run gives it.
+        """
+        are_right = {
+            "status": self.status in get_args(Status),
+            "texts": all(
+                isinstance(text, str)
+                for text in (self.reason, self.digest, *self.made_with.values())
+            ),
+            "numbers": all(map(_is_number, (self.area, self.seconds, *self.metrics.values()))),
+            "updates": _is_count(self.updates),
+            "curves": all(map(_is_curve, (*self.evaluations.values(), *self.curves.values()))),
+        }
+        for name, is_right in are_right.items():
+            if not is_right:
+                raise ValueError(f"{name}: not those of a result")
 
     def record(self) -> Record:
-        """Return what was written down, as a record that pictures take."""
-        record = Record()
+        """Return the curves and evaluations as a record, for pictures."""
         rows = [
-            Row(step, target, value)
+            (step, target, value)
             for curves in (self.curves, self.evaluations)
             for target, (steps, values) in curves.items()
             for step, value in zip(steps, values, strict=True)
             if isfinite(value)
         ]
-        for row in sorted(rows, key=lambda row: row.step):
-            record.add(row.step, row.target, row.value)
+        record = Record()
+        for row in sorted(rows, key=itemgetter(0)):
+            record.add(*row)
         return record
 
 
-def perform(
-    spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Report | None = None
-) -> Result:
-    """Make a run; the same spec gives the same result.
+class Store:
+    """A folder with one JSON file a run, named by its key, and the run's record beside it.
 
     Args:
-        spec: The run.
-        alive: Called now and then, so that others see that it goes on.
-        report: Asked after each evaluation whether it shall go on.
+        folder: The folder; ``None`` stores nothing.
     """
-    from warmdown.experiments.watching import Watching
-    from warmdown.planfile import plan_from_dict
-    from warmdown.training import run_task
 
-    watching = Watching(alive, report)
+    def __init__(self, folder: str | PathLike[str] | None) -> None:
+        self.folder = None if folder is None else Path(folder)
+
+    def load(self, spec: RunSpec) -> Result | None:
+        """Return the result of a run, or ``None``; a damaged file counts for nothing."""
+        return None if self.folder is None else _read_result(self.folder / f"{spec.key}.json")
+
+    def save(self, result: Result) -> None:
+        """Write a result as a whole."""
+        if self.folder is None:
+            return
+        lines = [
+            json.dumps({"step": row.step, "target": row.target, "value": row.value}) + "\n"
+            for row in result.record()
+        ]
+        write_file(self.folder / f"{result.key}.jsonl", "".join(lines))
+        write_json(self.folder / f"{result.key}.json", result.to_dict())
+
+    def __iter__(self) -> Iterator[Result]:
+        paths = [] if self.folder is None else sorted(self.folder.glob("*.json"))
+        return filter(None, map(_read_result, paths))
+
+
+def _read_result(path: Path) -> Result | None:
     try:
-        _require_data(spec)
-        plan = plan_from_dict(spec.plan, allow=spec.allow)
-        outcome = run_task(spec.task, plan, seed=spec.seed, callbacks=[watching], **spec.settings)
-    except Exception as error:
-        return Result(
-            spec=spec,
-            status="failed",
-            says=f"{type(error).__name__}: {error}",
-            made_with=_versions(),
-        )
-    status: Status = (
-        "pruned" if watching.is_pruned else "diverged" if outcome.stopped else "finished"
-    )
-    facts = {"metrics": outcome.metrics, "updates": outcome.updates, "seconds": outcome.seconds}
-    return _result(spec, status, outcome.stopped, outcome.record, digest=outcome.digest, **facts)
+        result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return result if result.key == path.stem else None
 
 
-def _require_data(spec: RunSpec) -> None:
-    """Refuse to learn on other data than the run is named by: a cluster's machine may have others."""
-    if digest_of_named(spec.task) != spec.data:
-        raise TrainingError(
-            f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names are not here what "
-            f"they are where the "
-            "run was asked for. Let every machine have the same, at the same place."
-        )
-
-
-def _result(spec: RunSpec, status: Status, says: str, record: Record, **facts: Any) -> Result:
-    evaluated = [name for name in record.targets() if _is_metric(name)]
-    drawn = [name for name in record.targets() if name == "loss" or "/" in name]
-    return Result(
-        spec=spec,
-        status=status,
-        says=says,
-        evaluations={
-            name.removesuffix("_epoch"): _once_a_step(*record.curve(name)) for name in evaluated
-        },
-        curves={name: _thinned(*record.curve(name)) for name in drawn},
-        area=float(sum(record.curve("lr/0")[1])),
-        made_with=_versions(),
-        **facts,
-    )
-
-
-def _is_metric(name: str) -> bool:
-    return name not in ("loss", "phase", "samples_per_second") and "/" not in name
-
-
-def _once_a_step(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:
-    last = dict(zip(steps, values, strict=True))
-    return list(last), list(last.values())
-
-
-def _thinned(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:
-    """Return the means of up to 300 stretches of a curve, in seven digits."""
-    parts = min(_POINTS, len(steps))
-    cuts = np.linspace(0, len(steps), parts + 1).astype(int)
-    pairs = [slice(start, stop) for start, stop in pairwise(cuts) if stop > start]
-    means = [float(f"{np.mean(values[part]):.7g}") for part in pairs]
-    return [steps[part.start] for part in pairs], means
-
-
-def _numbers(value: Any) -> Any:
-    """Return what was stored, with NaN where JSON has nothing to say it with."""
+def _with_nan(value: Any) -> Any:
+    """Return a stored value with NaN for ``null``: JSON has no NaN."""
     if isinstance(value, list | tuple):
-        return [_numbers(part) for part in value]
+        return [_with_nan(part) for part in value]
     return nan if value is None else value
 
 
-def _mapping(data: Any) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise ValueError("a mapping is needed")
-    return data
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_text, value.values()))
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
 
 
 def _is_curve(value: Any) -> bool:
-    if (
-        not isinstance(value, list)
-        or len(value) != 2
-        or not all(isinstance(column, list) for column in value)
-    ):
-        return False
-    steps, values = value
-    return len(steps) == len(values) and all(map(_is_count, steps)) and all(map(_is_number, values))
-
-
-_KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "status": lambda value: value in get_args(Status),
-    "says": _is_text,
-    "area": _is_number,
-    "updates": _is_count,
-    "seconds": _is_number,
-    "digest": _is_text,
-    "made_with": _is_texts,
-}
-
-
-def _versions() -> dict[str, str]:
-    import platform
-
-    import torch
-
-    import warmdown
-
-    return {
-        "warmdown": warmdown.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
+    match value:
+        case [[*steps], [*values]]:
+            is_whole = len(steps) == len(values)
+            return is_whole and all(map(_is_count, steps)) and all(map(_is_number, values))
+    return False

@@ -1,4 +1,4 @@
-"""Search the numbers of a plan: optuna proposes, the engine makes the runs, what falls behind is pruned."""
+"""Search the numbers of a plan: optuna proposes, the engine makes the runs, hopeless ones end."""
 
 from __future__ import annotations
 
@@ -7,49 +7,50 @@ __all__ = ["Search", "Trial", "search"]
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import MissingExtra, StateError, TrainingError
-from warmdown.experiments.compare import higher_is_better
+from warmdown.experiments.comparison import higher_is_better
 from warmdown.experiments.data import digest_of_named
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
-from warmdown.experiments.metrics import metrics_of, require_metric
-from warmdown.experiments.runs import Result, RunSpec
+from warmdown.experiments.perform import Report, metrics_of, require_metric
+from warmdown.experiments.runs import Result, RunSpec, Store
 from warmdown.experiments.space import Space
-from warmdown.experiments.store import Store
-from warmdown.experiments.worker import Pruning
 from warmdown.lock import Output, locked
 from warmdown.plan import Plan
 from warmdown.planfile import plan_from_dict
 from warmdown.planfile.text import is_json
 from warmdown.planfile.writing import write_text
 
-Progress: TypeAlias = Callable[["Trial", int, int], None]
-"""Told each trial that is done, how many are, and how many there will be."""
+SearchProgress: TypeAlias = Callable[["Trial", int, int], None]
+"""Takes each trial that is done, the number of them so far, and their final number."""
 
-_LOST = 1e9
-"""What a trial that did not finish is told as: worse than anything."""
-
-_IN_VAIN = ("failed", "died", "hung")
-"""What became of a trial without its numbers having been judged."""
-
-_AT_RANDOM = 5
-"""Trials before the first that is proposed by what the others gave: a search of a dozen shall learn, too."""
+_WORST_SCORE = 1e9
+"""Score of a trial that did not finish: worse than any other."""
+_NOT_JUDGED = ("failed", "died", "hung")
+"""States of a trial whose numbers were not judged."""
+_RANDOM_TRIALS = 5
+"""Trials before the first that uses the others' results: a search of a dozen must learn, too."""
+_SHOWN_TRIALS = 5
+_JOURNAL = "journal.log"
+_ATTRIBUTE = "told"
+"""The journal's key of a trial's facts."""
 
 
 @final
 @dataclass(frozen=True)
 class Trial:
-    """One choice of numbers and what came of it.
+    """One choice of numbers and its result.
 
     Args:
         number: Its number, from 0.
-        values: What the plan held, by path.
+        values: The chosen numbers, by their path in the plan.
         state: ``finished``, ``pruned``, or what went wrong.
         metric: The mean over the seeds; NaN when it did not finish.
         runs: The keys of its runs, by seed.
@@ -62,20 +63,19 @@ class Trial:
     runs: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        facts = {
-            "number": self.number,
-            "values": dict(self.values),
-            "state": self.state,
-            "runs": dict(self.runs),
-        }
-        return {**facts, "metric": None if math.isnan(self.metric) else self.metric}
+        """Return plain data; ``None`` stands for NaN."""
+        return {**vars(self), "metric": None if math.isnan(self.metric) else self.metric}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Trial:
+        """Return the trial that :meth:`to_dict` described."""
+        return cls(**{**data, "metric": math.nan if data["metric"] is None else data["metric"]})
 
 
 @final
 @dataclass(frozen=True)
 class Search:
-    """What came of a search.
+    """The result of a search.
 
     Args:
         plan: The plan that won.
@@ -93,39 +93,33 @@ class Search:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the evidence."""
-        trials = [trial.to_dict() for trial in self.trials]
         return {
             "metric": self.metric,
             "best": self.best.to_dict(),
             "plan": self.plan.to_dict(),
-            "trials": trials,
+            "trials": [trial.to_dict() for trial in self.trials],
         }
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the plan that won as a plan file: the space's own, with the numbers that were found in place."""
+        """Write the plan that won as a plan file: the space's own, with its numbers filled in."""
         path = Path(path)
         write_text(path, self.space.written(self.best.values, as_json=is_json(path)))
         return path
 
     def summary(self) -> str:
         """Return the best trials and the plan that won, as text."""
-        done = sorted((t for t in self.trials if t.state == "finished"), key=lambda t: t.metric)
-        if higher_is_better(self.metric):
-            done.reverse()
-        states = {
-            state: sum(t.state == state for t in self.trials)
-            for state in dict.fromkeys(t.state for t in self.trials)
-        }
-        lines = [f"  {t.metric:<10.4g} {_shown(t.values)}" for t in done[:5]]
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
-        return "\n".join(
-            [
-                f"{len(self.trials)} trials: {told}. The best by {self.metric}:",
-                *lines,
-                "",
-                self.space.written(self.best.values, as_json=self.space.is_json),
-            ]
-        )
+        states = Counter(trial.state for trial in self.trials)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        headline = f"{len(self.trials)} trials: {counts}. The best by {self.metric}:"
+        lines = []
+        for trial in _ranked(self.trials, self.metric)[:_SHOWN_TRIALS]:
+            values = ", ".join(
+                f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}"
+                for path, value in trial.values.items()
+            )
+            lines.append(f"  {trial.metric:<10.4g} {values}")
+        plan = self.space.written(self.best.values, as_json=self.space.is_json)
+        return "\n".join([headline, *lines, "", plan])
 
 
 def search(
@@ -141,7 +135,7 @@ def search(
     metric: str | None = None,
     seed: int = 0,
     prunes: bool = True,
-    progress: Progress = lambda trial, done, total: None,
+    progress: SearchProgress = lambda trial, done, total: None,
     allow: Sequence[str] = (),
     **settings: Any,
 ) -> Search:
@@ -159,7 +153,7 @@ def search(
         metric: What is searched for; the task's own first metric when left out.
         seed: Seed of the proposals.
         prunes: Whether trials that fall behind are ended.
-        progress: Told of each trial.
+        progress: Called with each trial.
         allow: Modules from which plans may take classes.
         settings: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
 
@@ -174,217 +168,215 @@ def search(
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if trials < 1 or not chosen:
         raise TrainingError(f"search(trials={trials!r}, seeds={seeds!r}): at least one of each.")
-    given = {name: value for name, value in settings.items() if value is not None}
-    hunt = _Hunt(
-        space,
-        task,
-        chosen,
-        Path(out),
-        engine,
-        jobs,
-        silence,
-        metric,
-        seed,
-        prunes,
-        tuple(allow),
-        given,
-    )
     # another search in the folder would end the trials that are at work in this one
     with locked([Output(f"search(out='{out}')", Path(out), is_folder=True)]):
-        return hunt.run(trials, progress)
+        # a space that makes no plan is refused before any run is made
+        first = {path: spot.first for path, spot in space.spots.items()}
+        plan_from_dict(space.filled(first), allow=allow)
+        if metric is not None:
+            require_metric("search", task, metric)
+        study = _StudyRun(
+            space=space,
+            task=task,
+            seeds=chosen,
+            out=Path(out),
+            jobs=jobs,
+            metric=metric or metrics_of(task)[0],
+            seed=seed,
+            prunes=prunes,
+            allow=tuple(allow),
+            settings={name: value for name, value in settings.items() if value is not None},
+            engine={"engine": engine, "jobs": jobs, "silence": silence},
+        )
+        return study.run(trials, progress)
 
 
-@dataclass
-class _Hunt:
-    """A search at work."""
+@dataclass(frozen=True)
+class PruningReport:
+    """Makes the function that a worker asks whether a run is worth going on.
+
+    Args:
+        folder: The search's folder.
+        study: Name of the study in the journal.
+        trial: Number of the trial in the journal's storage.
+        metric: What is searched for.
+    """
+
+    folder: Path
+    study: str
+    trial: int
+    metric: str
+
+    def __call__(self) -> Report:
+        """Return what writes an evaluation to the journal and answers whether the run goes on."""
+        optuna = _optuna()
+        study = optuna.load_study(
+            study_name=self.study, storage=_storage(self.folder), pruner=_pruner()
+        )
+        trial = optuna.trial.Trial(study, self.trial)
+
+        def report(step: int, metrics: Mapping[str, float]) -> bool:
+            value = metrics.get(self.metric)
+            if value is None or not math.isfinite(value):
+                return True
+            trial.report(value, step)
+            return not trial.should_prune()
+
+        return report
+
+
+_Proposal: TypeAlias = tuple[Any, dict[str, Any]]
+"""An optuna trial, and the values that it proposes by their path."""
+
+
+@dataclass(kw_only=True)
+class _StudyRun:
+    """A search at work: an optuna study and the runs of its trials."""
 
     space: Space
     task: str
     seeds: list[int]
     out: Path
-    engine: Engine
     jobs: int
-    silence: float
-    metric: str | None
+    metric: str
     seed: int
     prunes: bool
     allow: tuple[str, ...]
     settings: dict[str, Any]
+    engine: dict[str, Any]
+    study: Any = field(init=False)
 
-    def run(self, trials: int, progress: Progress) -> Search:
-        plan_from_dict(
-            self.space.filled(self._first_values()), allow=self.allow
-        )  # a space that makes no plan ends here
-        if self.metric is None:
-            self.metric = metrics_of(self.task)[0]
-        else:
-            require_metric("search", self.task, self.metric)
-        self.study = self._study()
-        if (before := self._done()) and all(trial.state in _IN_VAIN for trial in before):
-            self._forget()
+    def run(self, trials: int, progress: SearchProgress) -> Search:
+        self._open_study()
+        if (before := self._done()) and all(trial.state in _NOT_JUDGED for trial in before):
+            # then the cause lay beside the plan, and may be gone
+            _optuna().delete_study(study_name=self._name, storage=_storage(self.out))
+            self._open_study()
         while (done := len(self._done())) < trials:
-            asked = [self._asked(done + index) for index in range(min(self.jobs, trials - done))]
-            for trial in self._tried(asked):
+            proposals = [
+                self._propose(done + index) for index in range(min(self.jobs, trials - done))
+            ]
+            for trial in self._try(proposals):
                 progress(trial, len(self._done()), trials)
-        return self._found()
+        return self._result()
 
-    def _tried(self, asked: list[tuple[Any, dict[str, Any]]]) -> list[Trial]:
-        """Make the first seed of every trial, then the others of those that were not pruned."""
-        plans = [plan_from_dict(self.space.filled(values), allow=self.allow) for _, values in asked]
-        first = self._made([(plan, self.seeds[0]) for plan in plans], [trial for trial, _ in asked])
-        alive = [index for index, result in enumerate(first) if result.status == "finished"]
-        rest = self._made(
-            [(plans[index], seed) for index in alive for seed in self.seeds[1:]], None
-        )
-        told = []
-        for index, (trial, values) in enumerate(asked):
-            start = alive.index(index) * len(self.seeds[1:]) if index in alive else 0
-            more = rest[start : start + len(self.seeds[1:])] if index in alive else []
-            told.append(self._tell(trial, values, [first[index], *more]))
-        return told
-
-    def _made(self, runs: list[tuple[Plan, int]], trials: list[Any] | None) -> list[Result]:
-        specs = [
-            RunSpec.of(plan, self.task, seed, self.settings, self.allow) for plan, seed in runs
+    def _try(self, proposals: list[_Proposal]) -> list[Trial]:
+        """Make the first seed of every trial, then the others of those that finished it."""
+        plans = [
+            plan_from_dict(self.space.filled(values), allow=self.allow) for _, values in proposals
         ]
-        pruning = {}
-        if self.prunes and trials is not None:
-            name = self.study.study_name
-            pruning = {
-                spec.key: Pruning(str(self._journal), name, trial._trial_id, str(self.metric))
-                for spec, trial in zip(specs, trials, strict=True)
-            }
-        store = Store(self.out / "runs")
-        how: Any = {
-            "engine": self.engine,
-            "jobs": self.jobs,
-            "silence": self.silence,
-            "pruning": pruning,
+        specs = [self._spec(plan, self.seeds[0]) for plan in plans]
+        reports = {
+            spec.key: PruningReport(self.out, self._name, trial._trial_id, self.metric)
+            for spec, (trial, _) in zip(specs, proposals, strict=True)
+            if self.prunes
         }
-        return run_all(specs, store, **how)
+        results = {index: [result] for index, result in enumerate(self._perform(specs, reports))}
+        more = [
+            (index, self._spec(plans[index], seed))
+            for index, (first,) in results.items()
+            if first.status == "finished"
+            for seed in self.seeds[1:]
+        ]
+        others = self._perform([spec for _, spec in more], {})
+        for (index, _), result in zip(more, others, strict=True):
+            results[index].append(result)
+        return [self._tell(*proposals[index], results[index]) for index in results]
 
-    def _tell(self, trial: Any, values: dict[str, Any], results: list[Result]) -> Trial:
-        states = list(dict.fromkeys(result.status for result in results))
-        state = (
-            "finished"
-            if states == ["finished"]
-            else next(one for one in states if one != "finished")
-        )
-        numbers = [result.metrics.get(str(self.metric), math.nan) for result in results]
-        mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
-        facts = Trial(trial.number, values, state, mean, {str(r.spec.seed): r.key for r in results})
-        trial.set_user_attr("told", facts.to_dict())
-        optuna = _optuna()
+    def _spec(self, plan: Plan, seed: int) -> RunSpec:
+        return RunSpec.of(plan, self.task, seed, self.settings, self.allow)
+
+    def _perform(self, specs: list[RunSpec], reports: Mapping[str, PruningReport]) -> list[Result]:
+        return run_all(specs, Store(self.out / "runs"), reports=reports, **self.engine)
+
+    def _tell(self, proposal: Any, values: dict[str, Any], results: list[Result]) -> Trial:
+        """Write the result of a trial to the journal."""
+        states = [result.status for result in results if result.status != "finished"]
+        numbers = [result.metrics.get(self.metric, math.nan) for result in results]
+        mean = math.nan if states else sum(numbers) / len(numbers)
+        runs = {str(result.spec.seed): result.key for result in results}
+        state = states[0] if states else "finished"
+        trial = Trial(proposal.number, values, state, mean, runs)
+        proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
         if state == "pruned":
-            self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            self.study.tell(proposal, state=_optuna().trial.TrialState.PRUNED)
         else:
-            worst = -_LOST if higher_is_better(str(self.metric)) else _LOST
-            self.study.tell(trial, worst if math.isnan(mean) else mean)
-        return facts
+            worst = -_WORST_SCORE if higher_is_better(self.metric) else _WORST_SCORE
+            self.study.tell(proposal, worst if math.isnan(mean) else mean)
+        return trial
 
-    def _asked(self, number: int) -> tuple[Any, dict[str, Any]]:
-        """Ask for the next trial; its randomness comes from its number, so that a search that goes on is the same."""
-        optuna = _optuna()
-        self.study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=_AT_RANDOM, seed=self.seed * 1_000_003 + number, multivariate=False
+    def _propose(self, number: int) -> _Proposal:
+        """Return the next trial; it is seeded by its number, so that going on gives the same."""
+        self.study.sampler = _optuna().samplers.TPESampler(
+            n_startup_trials=_RANDOM_TRIALS, seed=self.seed * 1_000_003 + number, multivariate=False
         )
         trial = self.study.ask()
         return trial, self.space.ask(trial)
 
     def _done(self) -> list[Trial]:
         states = _optuna().trial.TrialState
-        finished = (states.COMPLETE, states.PRUNED)
-        held = [
-            trial.user_attrs["told"]
-            for trial in self.study.get_trials(states=finished)
-            if "told" in trial.user_attrs
-        ]
         return [
-            Trial(**{**one, "metric": math.nan if one["metric"] is None else one["metric"]})
-            for one in held
+            Trial.from_dict(trial.user_attrs[_ATTRIBUTE])
+            for trial in self.study.get_trials(states=(states.COMPLETE, states.PRUNED))
+            if _ATTRIBUTE in trial.user_attrs
         ]
 
-    def _found(self) -> Search:
+    def _result(self) -> Search:
         trials = tuple(self._done())
-        good = [
-            trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)
-        ]
-        if not good:
+        ranked = _ranked(trials, self.metric)
+        if not ranked:
             states = ", ".join(dict.fromkeys(trial.state for trial in trials))
             raise TrainingError(
-                f"search({self.task!r}): no trial finished ({states}). Look at the "
-                f"runs in {self.out}."
+                f"search({self.task!r}): no trial finished ({states}). Look at the runs in "
+                f"{self.out}."
             )
-        sign = -1 if higher_is_better(str(self.metric)) else 1
-        best = min(good, key=lambda trial: sign * trial.metric)
-        plan = plan_from_dict(self.space.filled(best.values), allow=self.allow)
-        found = Search(plan, best, trials, str(self.metric), self.space)
+        plan = plan_from_dict(self.space.filled(ranked[0].values), allow=self.allow)
+        found = Search(plan, ranked[0], trials, self.metric, self.space)
         write_json(self.out / "search.json", found.to_dict())
         return found
 
-    @property
-    def _journal(self) -> Path:
-        return self.out / "journal.log"
-
-    def _study(self) -> Any:
+    def _open_study(self) -> None:
         optuna = _optuna()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        direction = "maximize" if higher_is_better(str(self.metric)) else "minimize"
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
-        study = optuna.create_study(
-            storage=_storage(self._journal),
-            study_name=self._name(),
-            direction=direction,
-            pruner=pruner,
+        self.study = optuna.create_study(
+            storage=_storage(self.out),
+            study_name=self._name,
+            direction="maximize" if higher_is_better(self.metric) else "minimize",
+            pruner=_pruner(),
             load_if_exists=True,
         )
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            study.tell(
-                trial.number, state=optuna.trial.TrialState.FAIL
-            )  # a call that was broken off left it
-        return study
+        states = optuna.trial.TrialState
+        for trial in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+            self.study.tell(trial.number, state=states.FAIL)  # a call that was broken off left it
 
-    def _forget(self) -> None:
-        """Begin anew: where nothing came of any trial, the cause lay beside the plan, and may be mended."""
-        _optuna().delete_study(study_name=self._name(), storage=_storage(self._journal))
-        self.study = self._study()
-
+    @property
     def _name(self) -> str:
-        """Return a name that differs when the search does."""
-        content: dict[str, Any] = {
+        """A name that differs when the search does."""
+        content = {
             "space": self.space.data,
             "task": self.task,
             "seeds": self.seeds,
             "settings": self.settings,
+            "metric": self.metric,
+            "seed": self.seed,
         }
         if data := digest_of_named(self.task):
             content["data"] = data
-        text = json.dumps(
-            {**content, "metric": self.metric, "seed": self.seed}, sort_keys=True, default=str
-        )
+        text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _first_values(self) -> dict[str, Any]:
-        from warmdown.experiments.space import Range
 
-        return {
-            path: (
-                f"{spot.low:g}{spot.unit}"
-                if spot.unit
-                else int(spot.low)
-                if spot.is_whole
-                else spot.low
-            )
-            if isinstance(spot, Range)
-            else spot.options[0]
-            for path, spot in self.space.spots.items()
-        }
+def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
+    """Return the trials that finished, the best first."""
+    good = [trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)]
+    sign = -1 if higher_is_better(metric) else 1
+    return sorted(good, key=lambda trial: sign * trial.metric)
 
 
-def _storage(journal: Path) -> Any:
+def _storage(folder: Path) -> Any:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    journal = folder / _JOURNAL
     try:
         return JournalStorage(JournalFileBackend(str(journal)))
     except (ValueError, KeyError) as error:
@@ -393,16 +385,14 @@ def _storage(journal: Path) -> Any:
         ) from None
 
 
+def _pruner() -> Any:
+    return _optuna().pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
+
+
 def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
         raise MissingExtra("search", "optuna", "sweep") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
-
-
-def _shown(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}"
-        for path, value in values.items()
-    )

@@ -1,36 +1,36 @@
-"""A plan with ranges where numbers stand: what a search chooses from."""
+"""A plan with ranges in place of numbers: what a search chooses from."""
 
 from __future__ import annotations
 
-__all__ = ["Choice", "Range", "Space"]
+__all__ = ["Choice", "Range", "Space", "TrialLike"]
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, final
 
 from warmdown.errors import SpecError
-from warmdown.experiments.filling import filled_text, plain_text
+from warmdown.experiments.fill_template import fill_template, plain_text
 from warmdown.planfile.overrides import with_overrides
-from warmdown.planfile.text import bounded, describe, is_json, parse, read_text
+from warmdown.planfile.text import bounded, describe, is_json, join_path, parse, read_text
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(
     r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE
 )
-_LONGEST = 60
+_LONGEST_AMOUNT = 60
 """Characters of an end of a range."""
-_MOST = 50
+_MOST_SPOTS = 50
 _DIGITS = 4
-"""Significant digits of a number that is tried: more of them tell noise."""
+"""Significant digits of a proposed number: more of them are noise."""
 
 Spot: TypeAlias = "Range | Choice"
 
 
-class Asks(Protocol):
+class TrialLike(Protocol):
     """What a spot needs of an optuna trial."""
 
     def suggest_float(
@@ -48,12 +48,12 @@ class Asks(Protocol):
 @final
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two ends, both in it.
+    """Numbers between two ends, both included.
 
     Args:
         low: Lower end.
         high: Upper end.
-        unit: What stands behind the number in the plan: ``%``, ``ep`` …
+        unit: Unit of the number in the plan: ``%``, ``ep`` …
         log: Whether it is searched by its logarithm.
         step: Distance of neighbours, or ``None``.
         is_whole: Whether only whole numbers are in it.
@@ -66,8 +66,15 @@ class Range:
     step: float | None = None
     is_whole: bool = False
 
-    def ask(self, trial: Asks, name: str) -> Any:
-        """Return a value of it, as it stands in a plan."""
+    @property
+    def first(self) -> Any:
+        """A value of it, as it stands in a plan: the lower end."""
+        if self.unit:
+            return f"{self.low:g}{self.unit}"
+        return int(self.low) if self.is_whole else self.low
+
+    def ask(self, trial: TrialLike, name: str) -> Any:
+        """Return the value that a trial proposes, as it stands in a plan."""
         if self.is_whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
@@ -77,10 +84,9 @@ class Range:
         return f"{value:.12g}{self.unit}" if self.unit else value
 
     def _rounded(self, value: float) -> float:
-        """Return the value in a few digits, before it is tried: what is written then is what was tried.
+        """Return the value in a few digits, so that what is written is what was tried.
 
-        So many digits that both the value and its place in a narrow range (0.99 to 0.9999) are told
-        by four.
+        Four digits show both the value and its place in a narrow range (0.99 to 0.9999).
         """
         if self.step is not None:
             return float(f"{value:.12g}")  # 0.30000000000000004
@@ -96,18 +102,23 @@ class Choice:
 
     options: tuple[Any, ...]
 
-    def ask(self, trial: Asks, name: str) -> Any:
-        """Return one of them."""
+    @property
+    def first(self) -> Any:
+        """The first option."""
+        return self.options[0]
+
+    def ask(self, trial: TrialLike, name: str) -> Any:
+        """Return the option that a trial proposes."""
         return self.options[trial.suggest_categorical(name, list(range(len(self.options))))]
 
 
 @final
 @dataclass(frozen=True)
 class Space:
-    """A plan's data, and what its open spots may hold.
+    """A plan's data, and what its open spots may be.
 
     Args:
-        data: The plan as plain data, ranges and all.
+        data: The plan as plain data, with its ranges.
         spots: Ranges and choices by their path.
         text: The file that it was read from, as it was written; empty when it was none.
         is_json: Whether that is JSON.
@@ -126,9 +137,8 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        return replace(
-            cls.of(parse(path, text).data, name=str(path)), text=text, is_json=is_json(path)
-        )
+        space = cls.of(parse(path, text).data, name=str(path))
+        return replace(space, text=text, is_json=is_json(path))
 
     @classmethod
     def of(cls, data: Any, *, name: str = "space") -> Space:
@@ -144,58 +154,59 @@ class Space:
         """
         spots: dict[str, Spot] = {}
         mistakes: list[str] = []
-        _walk(bounded(data), "", spots, mistakes)
+        for path, make, part in _open_spots(bounded(data), ""):
+            try:
+                spots[path] = make(part)
+            except ValueError as error:
+                mistakes.append(f"{path}: {error}")
         if not spots and not mistakes:
             mistakes.append(
-                "no range to search. Write {low: 1e-4, high: 1e-1, log: true} where a "
-                "number stands."
+                "no range to search. Write {low: 1e-4, high: 1e-1, log: true} where a number "
+                "stands."
             )
-        if len(spots) > _MOST:
-            mistakes.append(f"{len(spots)} ranges are too many to search. Leave at most {_MOST}.")
+        if len(spots) > _MOST_SPOTS:
+            mistakes.append(
+                f"{len(spots)} ranges are too many to search. Leave at most {_MOST_SPOTS}."
+            )
         if mistakes:
             raise SpecError([f"{name}: {mistake}" for mistake in mistakes])
         return cls(data, spots)
 
-    def ask(self, trial: Asks) -> dict[str, Any]:
-        """Return a value for each spot, by its path."""
+    def ask(self, trial: TrialLike) -> dict[str, Any]:
+        """Return the value that a trial proposes for each spot, by its path."""
         return {path: spot.ask(trial, path) for path, spot in self.spots.items()}
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the plan's data with values where its spots are."""
+        """Return the plan's data with values in place of its spots."""
         filled: dict[str, Any] = with_overrides(self.data, values)
         return filled
 
     def written(self, values: Mapping[str, Any], *, as_json: bool = False) -> str:
-        """Return the plan as text: the person's own file with values where its spots are, if it is of that kind."""
+        """Return the filled plan as text: the person's own file where it is of that format."""
+        filled = self.filled(values)
         if self.text and self.is_json == as_json:
-            return filled_text(self.text, self.filled(values), values, as_json=as_json)
-        return plain_text(self.filled(values), as_json=as_json)
+            return fill_template(self.text, filled, values, as_json=as_json)
+        return plain_text(filled, as_json=as_json)
 
 
-def _walk(data: Any, path: str, spots: dict[str, Spot], mistakes: list[str]) -> None:
-    if isinstance(data, Mapping) and {"low", "high"} <= data.keys() <= _RANGE:
-        _note(_range, data, path, spots, mistakes)
-    elif isinstance(data, Mapping) and data.keys() == {"choices"}:
-        _note(_choice, data, path, spots, mistakes)
-    elif isinstance(data, Mapping):
-        for key, part in data.items():
-            _walk(part, f"{path}.{key}" if path else str(key), spots, mistakes)
-    elif isinstance(data, list):
+def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Callable[[Any], Spot], Any]]:
+    """Yield the path of each spot, the function that reads it, and its data."""
+    if isinstance(data, list):
         for index, part in enumerate(data):
-            _walk(part, f"{path}[{index}]", spots, mistakes)
+            yield from _open_spots(part, f"{path}[{index}]")
+    elif not isinstance(data, Mapping):
+        return
+    elif {"low", "high"} <= data.keys() <= _RANGE:
+        yield path, _read_range, data
+    elif data.keys() == {"choices"}:
+        yield path, _read_choice, data
+    else:
+        for key, part in data.items():
+            yield from _open_spots(part, join_path(path, key))
 
 
-def _note(
-    make: Any, data: Mapping[str, Any], path: str, spots: dict[str, Spot], mistakes: list[str]
-) -> None:
-    try:
-        spots[path] = make(data)
-    except ValueError as error:
-        mistakes.append(f"{path}: {error}")
-
-
-def _range(data: Mapping[str, Any]) -> Range:
-    (low, unit), (high, other) = _amount(data["low"]), _amount(data["high"])
+def _read_range(data: Mapping[str, Any]) -> Range:
+    (low, unit), (high, other) = _read_amount(data["low"]), _read_amount(data["high"])
     if unit != other:
         raise ValueError(
             f"low={data['low']!r} and high={data['high']!r} have different units. Use one."
@@ -207,25 +218,26 @@ def _range(data: Mapping[str, Any]) -> Range:
         raise ValueError(
             f"low={low!r}, high={high!r}: low lies below high, and above 0 with log: true."
         )
-    if step is not None and (log or _amount(step)[0] <= 0):
+    distance = None if step is None else _read_amount(step)[0]
+    if distance is not None and (log or distance <= 0):
         raise ValueError(f"step={step!r}: a positive number, and not together with log: true.")
-    whole = not unit and all(isinstance(data[end], int) for end in ("low", "high"))
-    return Range(low, high, unit, log, None if step is None else _amount(step)[0], whole)
+    is_whole = not unit and isinstance(data["low"], int) and isinstance(data["high"], int)
+    return Range(low, high, unit, log, distance, is_whole)
 
 
-def _choice(data: Mapping[str, Any]) -> Choice:
+def _read_choice(data: Mapping[str, Any]) -> Choice:
     options = data["choices"]
     if not isinstance(options, list) or not options:
         raise ValueError("choices: a list of at least one is needed.")
     return Choice(tuple(options))
 
 
-def _amount(given: Any) -> tuple[float, str]:
+def _read_amount(given: Any) -> tuple[float, str]:
     text = "" if isinstance(given, bool) else str(given).strip()
-    match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST else None
+    match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST_AMOUNT else None
     if match is None or not math.isfinite(float(match[1])):
         raise ValueError(
-            f"{describe(given)} is no number, or not a finite one. Write 0.1, 1e-4, or "
-            f"5% for both ends."
+            f"{describe(given)} is no number, or not a finite one. Write 0.1, 1e-4, or 5% for both "
+            "ends."
         )
     return float(match[1]), match[2]

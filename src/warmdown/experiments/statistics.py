@@ -1,8 +1,11 @@
-"""Numbers over seeds: means with intervals, differences in pairs, ranks; what did not finish is counted, not hidden."""
+"""Statistics over seeds: means with intervals, paired differences, ranks.
+
+A run that did not finish is counted, not hidden.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Interval", "bootstrap", "mean_ranks", "paired"]
+__all__ = ["Interval", "bootstrap", "mean_of", "mean_ranks", "paired"]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +18,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _DRAWS = 10_000
+_FEWEST_VALUES = 3
 
 
 @final
@@ -23,10 +27,10 @@ class Interval:
     """A number and its 95 % bootstrap interval.
 
     Args:
-        value: The number; NaN when there was nothing to make it of.
+        value: The number; NaN without any value.
         low: Lower end.
         high: Upper end.
-        count: How many values it was made of; with fewer than 3 there is no interval.
+        count: Number of values; with fewer than 3 there is no interval.
     """
 
     value: float
@@ -39,19 +43,30 @@ class Interval:
         """Whether the interval lies on one side of zero."""
         return self.low > 0 or self.high < 0
 
+    def __neg__(self) -> Interval:
+        return Interval(-self.value, -self.high, -self.low, self.count)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, *, sign: bool = False) -> str:
+        """Return ``0.915 (0.905 … 0.925)``; a difference carries its sign."""
+        if math.isnan(self.value):
+            return "–"
+        form = "+.4g" if sign else ".4g"
+        if math.isnan(self.low):
+            return f"{self.value:{form}}"
+        return f"{self.value:{form}} ({self.low:{form}} … {self.high:{form}})"
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {
-            **{name: None if math.isnan(number) else number for name, number in numbers.items()},
-            "count": self.count,
-        }
+        """Return plain data; ``None`` stands for NaN."""
+        return {name: None if math.isnan(fact) else fact for name, fact in vars(self).items()}
 
 
 def bootstrap(
     values: Sequence[float], of: Callable[[Array], Array] | None = None, seed: int = 0
 ) -> Interval:
-    """Return the mean, or another statistic along the last axis, with its percentile bootstrap interval.
+    """Return the mean, or another statistic of the last axis, with its percentile interval.
 
     Args:
         values: One a seed; what is not finite is left out.
@@ -60,43 +75,50 @@ def bootstrap(
 
     Example:
         >>> from warmdown.experiments.statistics import bootstrap
-        >>> found = bootstrap([0.90, 0.92, 0.91, 0.93])
-        >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
-        (0.915, 0.905, 0.925)
+        >>> str(bootstrap([0.90, 0.92, 0.91, 0.93]))
+        '0.915 (0.905 … 0.925)'
     """
     statistic = of or _mean
     good = np.array([value for value in values if math.isfinite(value)])
     if not good.size:
         return Interval(math.nan, math.nan, math.nan, 0)
     value = float(statistic(good))
-    if good.size < 3:
-        return Interval(value, math.nan, math.nan, int(good.size))
+    if good.size < _FEWEST_VALUES:
+        return Interval(value, math.nan, math.nan, good.size)
     drawn = np.random.default_rng(seed).integers(0, good.size, (_DRAWS, good.size))
     low, high = np.quantile(statistic(good[drawn]), [0.025, 0.975])
-    return Interval(value, float(low), float(high), int(good.size))
+    return Interval(value, float(low), float(high), good.size)
 
 
-def paired(mine: Mapping[int, float], theirs: Mapping[int, float]) -> Interval:
+def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Interval:
     """Return the mean difference over the seeds that both have."""
-    return bootstrap([mine[seed] - theirs[seed] for seed in sorted(mine) if seed in theirs])
+    return bootstrap([values[seed] - others[seed] for seed in sorted(values) if seed in others])
 
 
 def mean_ranks(
     values: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
 ) -> dict[str, float]:
-    """Return each name's mean rank over the seeds, 1 the best; who has no value for a seed shares the last ranks."""
-    seeds = sorted({seed for held in values.values() for seed in held})
-    worst = -math.inf if higher_is_better else math.inf
-    ranks: dict[str, list[float]] = {name: [] for name in values}
-    for seed in seeds:
-        scores = {name: held.get(seed, worst) for name, held in values.items()}
-        for name, score in scores.items():
-            better = sum(
-                other > score if higher_is_better else other < score for other in scores.values()
-            )
-            equal = sum(other == score for other in scores.values())
-            ranks[name].append(better + (equal + 1) / 2)
-    return {name: float(np.mean(held)) if held else math.nan for name, held in ranks.items()}
+    """Return the mean rank of each name over the seeds, 1 the best.
+
+    Equal values share their ranks; a name without a value for a seed shares the last ones.
+    """
+    seeds = sorted({seed for row in values.values() for seed in row})
+    sign = 1 if higher_is_better else -1
+    scores = np.array(
+        [
+            [sign * row[seed] if seed in row else -math.inf for seed in seeds]
+            for row in values.values()
+        ]
+    )
+    better = (scores[None] > scores[:, None]).sum(axis=1)
+    equal = (scores[None] == scores[:, None]).sum(axis=1)
+    ranks = better + (equal + 1) / 2
+    return {name: mean_of(row) for name, row in zip(values, ranks, strict=True)}
+
+
+def mean_of(values: Sequence[float] | Array) -> float:
+    """Return the mean, or NaN without values."""
+    return float(np.mean(values)) if len(values) else math.nan
 
 
 def _mean(values: Array) -> Array:

@@ -1,26 +1,34 @@
-"""One pass of a range test: a value before each update, and the loss of the update that really used it."""
+"""One pass of a range test: a value before each update, and the loss of the update that used it."""
 
 from __future__ import annotations
 
-__all__ = ["Sweep"]
+__all__ = ["Sweep", "trainer_sweep"]
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import torch
 
 from warmdown.binding.field import Field
 from warmdown.errors import TrainingError
+from warmdown.training.callbacks.base import CallbackHandler, StopTrainingError, TrainerCallback
+from warmdown.training.history import InMemoryRunHistory
+from warmdown.training.rng import mixed
+from warmdown.training.trainer import Trainer
 
-_PATIENCE = 1000
+_MOST_CALLS = 1000
 """Calls without an update after which there will be none."""
-_SLOWNESS = 0.9
-"""Share of the past in the running mean that tells divergence."""
+_KEPT_SHARE = 0.9
+"""Share of the past in the running mean that shows divergence."""
+_EARLIEST_END = 5
+"""Updates before a loss can count as diverged: the running mean needs some."""
+_NOT_FINITE = "the loss was not finite"
 
 
 class Sweep:
-    """Writes a value, waits for the update, pairs them with the loss, goes on to the next.
+    """Writes a value, waits for the update, pairs it with the loss, goes on to the next value.
 
     Args:
         field: What is swept.
@@ -30,45 +38,47 @@ class Sweep:
     """
 
     def __init__(self, field: Field, rows: Sequence[Sequence[float]], stop_at: float) -> None:
-        self.field, self.rows, self.stop_at = field, rows, stop_at
+        self.rows, self.stop_at = rows, stop_at
         self.losses: list[float] = []
         self.ended = ""
+        self._optimizer, self._name = field.optimizer, field.name
         self._pending: list[float] = []
         self._updates = 0
-        self._hook = _counted(field.optimizer, self._on_update)
         self._mean = self._first = self._lowest = math.nan
+        # some optimizers of other libraries have no hooks: then each call counts as an update
+        register = getattr(self._optimizer, "register_step_pre_hook", None)
+        self._hook = register(self._count_update) if register else None
         self._write()
 
     def observe(self, loss: Any) -> bool:
         """Take the loss of one batch; return whether the sweep goes on."""
-        self._pending.append(_number(loss))
+        self._pending.append(_as_float(loss))
         if self._hook is None:
-            self._on_update()
+            self._count_update()
         if self._updates > 1:
             raise TrainingError(
                 f"find_rate: {self._updates} updates were made in one call. Make one update, or a "
-                f"part of one, in each."
+                "part of one, in each."
             )
-        if self._updates == 0:
-            if len(self._pending) >= _PATIENCE:
-                raise TrainingError(
-                    f"find_rate: {_PATIENCE} calls made no update of this optimizer. Let "
-                    f"train_step call "
-                    "optimizer.step(), and give the optimizer that it steps."
-                )
-            return math.isfinite(self._pending[-1]) or self._end("the loss was not finite")
-        return self._pair()
+        if self._updates == 1:
+            return self._next()
+        if len(self._pending) >= _MOST_CALLS:
+            raise TrainingError(
+                f"find_rate: {_MOST_CALLS} calls made no update of this optimizer. Let train_step "
+                "call optimizer.step(), and give the optimizer that it steps."
+            )
+        return math.isfinite(self._pending[-1]) or self._end(_NOT_FINITE)
 
     def close(self) -> None:
-        """Stop watching the optimizer."""
+        """Remove the hook from the optimizer."""
         if self._hook is not None:
             self._hook.remove()
 
-    def _pair(self) -> bool:
+    def _next(self) -> bool:
         loss = sum(self._pending) / len(self._pending)
         self._pending, self._updates = [], 0
         if not math.isfinite(loss):
-            return self._end("the loss was not finite")
+            return self._end(_NOT_FINITE)
         self.losses.append(loss)
         if self._has_diverged(loss):
             return self._end("the loss diverged")
@@ -78,63 +88,97 @@ class Sweep:
         return True
 
     def _write(self) -> None:
-        """Write the next row; a trainer may have made the optimizer's groups anew meanwhile."""
-        self._current().write(self.rows[len(self.losses)])
+        self._current_field().write(self.rows[len(self.losses)])
 
-    def _current(self) -> Field:
-        """Return the field as the optimizer has it now: a trainer, or another field, may have made its slots anew."""
-        self.field = Field(self.field.optimizer, self.field.name)
-        return self.field
+    def _current_field(self) -> Field:
+        """Return the field as it is now: a trainer may have replaced the optimizer's groups."""
+        return Field(self._optimizer, self._name)
 
     def _end(self, why: str) -> bool:
         self.ended = why
         return False
 
-    def _on_update(self, *_: Any) -> None:
-        if _is_skipped(self.field.optimizer):
-            return
+    def _count_update(self, *_: Any) -> None:
+        found_inf = getattr(self._optimizer, "found_inf", None)
+        if isinstance(found_inf, torch.Tensor) and found_inf:
+            return  # a fused optimizer leaves this update out, as the scaler asks it to
         planned = list(self.rows[len(self.losses)])
-        held = self._current().read()
-        if not all(
-            math.isclose(one, other, rel_tol=1e-5) for one, other in zip(planned, held, strict=True)
-        ):
+        current = self._current_field().read()
+        if not all(map(_is_close, planned, current)):
             raise TrainingError(
-                f"find_rate: the update used {self.field.name}={held}, where {planned} was to be "
-                f"tried: something else "
-                "writes it. Leave scheduler.step() out of train_step."
+                f"find_rate: the update used {self._name}={current}, where {planned} was to be "
+                "tried: something else writes it. Leave scheduler.step() out of train_step."
             )
         self._updates += 1
 
     def _has_diverged(self, loss: float) -> bool:
         if len(self.losses) == 1:
             self._mean = self._first = self._lowest = loss
-        self._mean = _SLOWNESS * self._mean + (1 - _SLOWNESS) * loss
+        self._mean = _KEPT_SHARE * self._mean + (1 - _KEPT_SHARE) * loss
         self._lowest = min(self._lowest, self._mean)
-        room = max(self._first - self._lowest, abs(self._lowest), 1e-12)
-        return len(self.losses) > 5 and self._mean > self._lowest + (self.stop_at - 1) * room
+        fall = max(self._first - self._lowest, abs(self._lowest), 1e-12)
+        is_high = self._mean > self._lowest + (self.stop_at - 1) * fall
+        return is_high and len(self.losses) > _EARLIEST_END
 
 
-def _counted(optimizer: Any, note: Any) -> Any:
-    """Let the optimizer tell of each update before it is made; ``None`` when it can not."""
-    return (
-        optimizer.register_step_pre_hook(note)
-        if hasattr(optimizer, "register_step_pre_hook")
-        else None
-    )
+def trainer_sweep(
+    trainer: Trainer, data: Any, steps: int, training: Mapping[str, Any]
+) -> Callable[[Sweep], None]:
+    """Return a function that makes one pass of a sweep and leaves the trainer as it was.
+
+    The trainer's own loop, batches, accumulation and precision are used.
+    """
+    if data is None:
+        raise TrainingError(
+            "find_rate(trainer, data=None): give the training data: "
+            "find_rate(trainer, data=dataset)."
+        )
+    passes = count()
+
+    def run(sweep: Sweep) -> None:
+        before = dict(vars(trainer))
+        if repeat := next(passes):
+            trainer.seed = mixed(trainer.seed, repeat)
+        trainer.run_history = InMemoryRunHistory()
+        trainer.callback_handler = CallbackHandler([_SweepCallback(sweep)])
+        trainer.checkpoints = None
+        trainer.print = _print_nothing  # type: ignore[method-assign]
+        try:
+            trainer.train(data, 1_000_000, max_num_train_steps=steps, **training)
+        finally:
+            vars(trainer).clear()
+            vars(trainer).update(before)
+
+    return run
 
 
-def _is_skipped(optimizer: Any) -> bool:
-    """Whether a fused optimizer is about to leave the update out, as the scaler has told it."""
-    found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, torch.Tensor) and bool(found)
+def _print_nothing(*words: Any, **options: Any) -> None:
+    """Print nothing: a sweep is no training that a person follows."""
 
 
-def _number(loss: Any) -> float:
+class _SweepCallback(TrainerCallback):
+    """Gives each batch's loss to the sweep, and ends the training with it."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
+        """Take the loss of a batch."""
+        if not self._sweep.observe(batch_output["loss"].detach()):
+            raise StopTrainingError("the range test is through")
+
+
+def _is_close(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=1e-5)
+
+
+def _as_float(loss: Any) -> float:
     try:
         return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     except (TypeError, ValueError, RuntimeError):
         raise TrainingError(
             f"find_rate: train_step returned {type(loss).__name__}. Return the batch's loss: a "
-            f"number, or a tensor "
-            "of one element."
+            "number, or a tensor of one element."
         ) from None

@@ -1,42 +1,44 @@
-"""A process that makes runs for another: a run a line comes in, signs of life and a result a line go out."""
+"""Worker processes: each makes one run after the other, and may die or hang without harm.
+
+Messages are lines of JSON: a run comes in; signs of life, evaluations and a result go out.
+"""
 
 from __future__ import annotations
 
-__all__ = ["Caller", "Helper", "Pruning", "in_helper", "main"]
+__all__ = ["WorkerContext", "WorkerProcess", "main", "run_in_worker"]
 
 import atexit
 import json
 import os
+import queue
 import select
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from math import isfinite
 from typing import IO, Any
 
-from warmdown.experiments.data import VARIABLES, named_here
-from warmdown.experiments.runs import Report, Result, RunSpec, perform
+from warmdown.experiments.data import VARIABLES, data_variables
+from warmdown.experiments.perform import Report, perform
+from warmdown.experiments.runs import Result, RunSpec
 
-_ALIVE = "alive"
 _LAST_WORDS = 600
-_STARTS = 120.0
-"""Seconds that a process may take at least to start: it imports torch, and others may be busy beside it."""
-_LOOKS = 1.0
-"""Seconds between two looks at whether the caller still lives."""
+_SECONDS_TO_START = 120.0
+"""Least patience with a process that starts: it imports torch, and others may be busy beside it."""
+_SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a worker looks whether its caller still lives."""
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Where a run was asked for: a task's module is looked for there, wherever the run is made.
+class WorkerContext:
+    """Where a run was asked for: wherever it is made, its task's module is looked for as there.
 
     Args:
         folder: The working directory.
         paths: Where modules are looked for.
-        data: The variables by which data are named, as they are set there.
+        data: The variables by which data are named, with their values.
     """
 
     folder: str
@@ -44,46 +46,42 @@ class Caller:
     data: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def here(cls) -> Caller:
+    def here(cls) -> WorkerContext:
         """Return this process, as it is now."""
         folder = os.getcwd()
-        return cls(
-            folder,
-            tuple(dict.fromkeys([*(path or folder for path in sys.path), folder])),
-            named_here(),
-        )
+        paths = dict.fromkeys([*(path or folder for path in sys.path), folder])
+        return cls(folder, tuple(paths), tuple(data_variables().items()))
 
-    def started(self, *arguments: str, **how: Any) -> subprocess.Popen[bytes]:
-        """Start Python in this place; what this process looks for modules in comes after.
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start Python in this place; this process's own module paths come after the context's.
 
-        Modules are looked for in the same order as by the caller: a file of the working directory
-        is not taken for an installed library, unless it is there too.
+        Modules are looked for in the caller's order: a file of the working directory is not taken
+        for an installed library, unless it is there too.
         """
-        paths = os.pathsep.join(dict.fromkeys([*self.paths, *Caller.here().paths]))
-        folder = (
-            self.folder if os.path.isdir(self.folder) else None
-        )  # on a cluster it may lie elsewhere
+        paths = dict.fromkeys([*self.paths, *WorkerContext.here().paths])
         inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        environment = {**inherited, **dict(self.data), "PYTHONPATH": paths}
-        # -P: what is started as a module would otherwise look into the working directory first
         return subprocess.Popen(
-            [sys.executable, "-P", *arguments], cwd=folder, env=environment, **how
+            # -P: else Python would look into the working directory first
+            [sys.executable, "-P", *arguments],
+            # on a cluster the folder may lie elsewhere
+            cwd=self.folder if os.path.isdir(self.folder) else None,
+            env={**inherited, **dict(self.data), "PYTHONPATH": os.pathsep.join(paths)},
+            **options,
         )
 
 
-class Helper:
-    """A process of its own that makes one run after the other, and may die or hang without harm.
+class WorkerProcess:
+    """A process of its own that makes runs; it starts with the first, and again after it ended.
 
     Args:
         silence: Seconds without a sign of life after which a run counts as hung.
-        caller: Where the runs are asked for.
+        context: Where the runs are asked for.
     """
 
-    def __init__(self, silence: float, caller: Caller) -> None:
-        self.silence, self.caller = silence, caller
+    def __init__(self, silence: float, context: WorkerContext) -> None:
+        self.silence, self.context = silence, context
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
-        self._patience = silence
 
     def perform(self, spec: RunSpec, report: Report | None = None) -> Result:
         """Make a run in the process; what goes wrong there is a result, not an error here."""
@@ -92,6 +90,22 @@ class Helper:
         except BaseException:
             self.end()
             raise
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the process where it is not running, and return it."""
+        if self._process is None or self._process.poll() is not None:
+            self.end()
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+            self._process = self.context.start(
+                "-c",
+                f"from warmdown.experiments.worker import main; main({os.getpid()})",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                bufsize=0,
+                start_new_session=True,  # a Ctrl-C is the caller's to deal with
+            )
+        return self._process
 
     def end(self) -> None:
         """End the process."""
@@ -104,61 +118,34 @@ class Helper:
         self._process = None
 
     def _perform(self, spec: RunSpec, report: Report | None) -> Result:
-        process = self._started()
-        _send(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
-        while True:
-            patience, line = self._patience, self._line(process)
-            if line is None:
-                self.end()
-                return Result(spec=spec, status="hung", says=f"no sign of life for {patience:g} s")
+        before, process = self._process, self.start()
+        is_new = process is not before
+        patience = max(self.silence, _SECONDS_TO_START) if is_new else self.silence
+        _send_line(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
+        assert process.stdout is not None
+        while select.select([process.stdout], [], [], patience)[0]:
+            patience = self.silence
+            line = process.stdout.readline()
             if not line:
-                return self._died(spec)
-            told = json.loads(line)
-            if "result" in told:
-                return Result.from_dict(told["result"])
-            if "step" in told and report is not None:
-                _send(process.stdin, {"goes_on": report(told["step"], told["metrics"])})
-
-    def _died(self, spec: RunSpec) -> Result:
-        assert self._process is not None
-        code, words = self._process.wait(), self._last_words()
+                reason = f"its process ended with {process.wait()}: {self._last_words()}"
+                self.end()
+                return Result(spec=spec, status="died", reason=reason.rstrip(": "))
+            message = json.loads(line)
+            if "result" in message:
+                return Result.from_dict(message["result"])
+            if "step" in message and report is not None:
+                goes_on = report(message["step"], message["metrics"])
+                _send_line(process.stdin, {"goes_on": goes_on})
         self.end()
-        return Result(
-            spec=spec, status="died", says=f"its process ended with {code}: {words}".rstrip(": ")
-        )
+        return Result(spec=spec, status="hung", reason=f"no sign of life for {patience:g} s")
 
     def _last_words(self) -> str:
-        if self._errors is None:
-            return ""
+        """Return the last line that the process wrote to its standard error."""
+        assert self._errors is not None
         self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, self._errors.tell() - _LAST_WORDS))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
-
-    def _line(self, process: subprocess.Popen[bytes]) -> bytes | None:
-        """Return the next line; nothing at all when the process is gone, ``None`` when it is silent for too long."""
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], self._patience)
-        self._patience = self.silence
-        return process.stdout.readline() if ready else None
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.end()
-        self._patience = max(self.silence, _STARTS)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        self._process = self.caller.started(
-            "-m",
-            "warmdown.experiments.worker",
-            str(os.getpid()),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-            start_new_session=True,  # a Ctrl-C is the caller's to deal with
-        )
-        return self._process
 
 
 def main(parent: int) -> None:
@@ -168,36 +155,31 @@ def main(parent: int) -> None:
     os.dup2(2, 1)  # what a run prints must not get between the lines
     import torch
 
-    import_module(
-        "warmdown.training"
-    )  # now, and not within the first seconds of a run: it takes as long as torch
     torch.set_num_threads(1)
-    _send(out, {_ALIVE: True})
+
+    def beat() -> None:
+        _send_line(out, {"alive": True})
+
+    def report(step: int, metrics: Mapping[str, float]) -> bool:
+        _send_line(out, {"step": step, "metrics": dict(metrics)})
+        return bool(inbox.next()["goes_on"])
+
+    beat()
     while True:
-        asked = inbox.next()
-        spec = RunSpec.from_dict(asked["spec"])
-
-        def report(step: int, metrics: Mapping[str, float]) -> bool:
-            _send(out, {"step": step, "metrics": dict(metrics)})
-            return bool(inbox.next()["goes_on"])
-
-        result = perform(
-            spec, lambda: _send(out, {_ALIVE: True}), report if asked["asks"] else None
-        )
-        _send(out, {"result": result.to_dict()})
+        request = inbox.next()
+        spec = RunSpec.from_dict(request["spec"])
+        result = perform(spec, beat, report if request["asks"] else None)
+        _send_line(out, {"result": result.to_dict()})
 
 
 class _Inbox:
-    """Reads lines in the background, so that the process ends with its caller even in the middle of a run.
+    """Reads lines in the background, so that the process ends with its caller even during a run.
 
-    The end of its input tells that the caller is gone, unless a child of the caller inherited the
-    other end and lives
-    on: so the caller's number is looked at, too.
+    The end of its input shows that the caller is gone, unless a child of the caller inherited the
+    other end and lives on: so the number of the parent process is looked at, too.
     """
 
     def __init__(self, parent: int) -> None:
-        import queue
-
         self._parent = parent
         self._lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -208,90 +190,48 @@ class _Inbox:
         return message
 
     def _read(self) -> None:
-        left = b""
+        rest = b""
         while os.getppid() == self._parent:
-            if not select.select([0], [], [], _LOOKS)[0]:
+            if not select.select([0], [], [], _SECONDS_BETWEEN_LOOKS)[0]:
                 continue
             if not (read := os.read(0, 65_536)):
                 break
-            *whole, left = (left + read).split(b"\n")
-            for line in whole:
+            *lines, rest = (rest + read).split(b"\n")
+            for line in lines:
                 self._lines.put(line)
         os._exit(0)
 
 
-def _send(pipe: IO[bytes] | None, message: Mapping[str, Any]) -> None:
+def _send_line(pipe: IO[bytes] | None, message: Mapping[str, Any]) -> None:
     assert pipe is not None
-    left = memoryview(json.dumps(message).encode() + b"\n")
-    while left:  # an unbuffered pipe may take a part
-        left = left[pipe.write(left) or 0 :]
+    rest = memoryview(json.dumps(message).encode() + b"\n")
+    while rest:  # an unbuffered pipe may take a part
+        rest = rest[pipe.write(rest) or 0 :]
 
 
-_own = threading.local()
-"""Holds the helper of each thread: a cluster's worker may make several runs at once."""
+_of_thread = threading.local()
+"""The worker of each thread: a cluster's worker may make several runs at once."""
 
 
-@dataclass(frozen=True)
-class Pruning:
-    """Where a search is kept, so that a worker can ask whether a run is worth going on.
-
-    Args:
-        journal: The journal's path.
-        study: Name of the study in it.
-        trial: Number of the trial in the storage.
-        metric: What the search looks at.
-    """
-
-    journal: str
-    study: str
-    trial: int
-    metric: str
-
-    def report(self) -> Report:
-        """Return what notes an evaluation in the journal and says whether the run goes on."""
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
-        storage = JournalStorage(JournalFileBackend(self.journal))
-        study = optuna.load_study(study_name=self.study, storage=storage, pruner=pruner)
-        trial = optuna.trial.Trial(study, self.trial)
-
-        def report(step: int, metrics: Mapping[str, float]) -> bool:
-            value = metrics.get(self.metric)
-            if value is None or not isfinite(value):
-                return True
-            trial.report(value, step)
-            return not trial.should_prune()
-
-        return report
-
-
-def in_helper(
-    spec: RunSpec, silence: float, caller: Caller, pruning: Pruning | None = None
+def run_in_worker(
+    spec: RunSpec,
+    silence: float,
+    context: WorkerContext,
+    make_report: Callable[[], Report] | None = None,
 ) -> dict[str, Any]:
-    """Make a run in a process beside this one; engines call it in their workers."""
-    return (
-        _helper(silence, caller)
-        .perform(spec, None if pruning is None else pruning.report())
-        .to_dict()
-    )
+    """Make a run in a process beside this one; engines call it in their own workers."""
+    report = None if make_report is None else make_report()
+    return worker_of_thread(silence, context).perform(spec, report).to_dict()
 
 
-def _helper(silence: float, caller: Caller) -> Helper:
-    """Return this thread's helper; one that was started for another place or patience is ended first."""
-    held: Helper | None = getattr(_own, "helper", None)
-    if held is not None and (held.silence, held.caller) == (silence, caller):
-        return held
-    if held is not None:
-        held.end()
-        atexit.unregister(held.end)
-    _own.helper = made = Helper(silence, caller)
+def worker_of_thread(silence: float, context: WorkerContext) -> WorkerProcess:
+    """Return this thread's worker; one of another context or patience is ended first."""
+    current: WorkerProcess | None = getattr(_of_thread, "worker", None)
+    if current is not None:
+        if (current.silence, current.context) == (silence, context):
+            return current
+        current.end()
+        atexit.unregister(current.end)
+    _of_thread.worker = made = WorkerProcess(silence, context)
     atexit.register(made.end)
     return made
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

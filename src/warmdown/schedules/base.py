@@ -29,7 +29,7 @@ import numpy.typing as npt
 from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
 from warmdown.run import Duration, Run
-from warmdown.schedules.parameters import DOORS
+from warmdown.schedules.parameters import validate_fields
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -384,12 +384,8 @@ class Schedule(ABC):
         return values.reshape(steps.shape)
 
     def __post_init__(self) -> None:
-        """Refuse at the door what cannot be a schedule; give every number its own type."""
-        for field in fields(self):
-            if check := DOORS.get(str(field.type)):
-                object.__setattr__(
-                    self, field.name, check(self, field.name, getattr(self, field.name))
-                )
+        """Refuse what cannot be a schedule, and give every number its own type."""
+        validate_fields(self)
 
 
 def kind_of(schedule: type[Schedule]) -> str:

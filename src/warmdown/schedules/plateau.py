@@ -60,7 +60,7 @@ class Plateau(Feedback):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_choices(self)
+        _require_threshold(self)
         if not 0 < self.factor < 1:
             raise ScheduleError(
                 f"Plateau(factor={self.factor}): a factor between 0 and 1 is needed."
@@ -161,7 +161,7 @@ class Greedy(Feedback):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_choices(self)
+        _require_threshold(self)
         if not 0 < self.factor < 1:
             raise ScheduleError(
                 f"Greedy(factor={self.factor}): a factor between 0 and 1 is needed."
@@ -236,13 +236,7 @@ def _number(wait: str) -> int:
     return int(match[1])
 
 
-def _require_choices(owner: Plateau | Greedy) -> None:
-    for name, known in (("mode", ("min", "max")), ("threshold_mode", ("rel", "abs"))):
-        if getattr(owner, name) not in known:
-            raise ScheduleError(
-                f"{type(owner).__name__}({name}={getattr(owner, name)!r}): use "
-                f"{' or '.join(known)}."
-            )
+def _require_threshold(owner: Plateau | Greedy) -> None:
     if owner.threshold < 0:
         raise ScheduleError(
             f"{type(owner).__name__}(threshold={owner.threshold}): a number of at "

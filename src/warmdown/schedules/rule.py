@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, final
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules.base import Schedule, Steps, Values, namespace
+from warmdown.schedules.parameters import validate_fields
 
 Rule: TypeAlias = "Scale | Set"
 
@@ -37,6 +38,9 @@ class Scale:
     of: Schedule
     offset: Schedule | None = None
     low: float | None = None
+
+    def __post_init__(self) -> None:
+        validate_fields(self)
 
     def value(self, step: Steps, base: float) -> Values:
         """Return the field's value at ``step`` for a group whose base value is ``base``."""
@@ -82,6 +86,9 @@ class Set:
     """
 
     of: Schedule
+
+    def __post_init__(self) -> None:
+        validate_fields(self)
 
     def value(self, step: Steps, base: float = 1.0) -> Values:
         """Return the field's value at ``step``; the base value does not matter."""

@@ -1,8 +1,8 @@
-"""A space's own text with numbers where its ranges stood: what else a person wrote stays as they wrote it."""
+"""A space's own text with numbers in place of its ranges; the rest stays as it was written."""
 
 from __future__ import annotations
 
-__all__ = ["filled_text", "plain_text"]
+__all__ = ["fill_template", "plain_text"]
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,26 +11,25 @@ from typing import Any, TypeAlias
 import yaml
 
 from warmdown.errors import SpecError
-from warmdown.planfile.text import from_json, from_yaml
+from warmdown.planfile.text import from_json, from_yaml, join_path
 from warmdown.planfile.writing import to_yaml
 
 Cut: TypeAlias = tuple[int, int, str]
-"""From where to where a text is replaced, and by what."""
+"""Start and stop of a piece of text, and what replaces it."""
 
 
-def filled_text(text: str, data: Any, values: Mapping[str, Any], *, as_json: bool = False) -> str:
-    """Return a text in which values stand where ranges stood, comments and layout kept.
+def fill_template(text: str, data: Any, values: Mapping[str, Any], *, as_json: bool = False) -> str:
+    """Return a text with values in place of ranges, its comments and layout unchanged.
 
     Args:
         text: The space as it was written.
-        data: What the text shall mean then; when the text cannot be made to mean it, this is
-            written out instead.
+        data: What the filled text must mean; this is written out instead where it does not.
         values: A value for each range, by its path.
         as_json: Whether the text is JSON, else YAML.
 
     Example:
         >>> text = "lr: {kind: cosine, end: {low: 0, high: 0.2}}  # how far down"
-        >>> filled_text(text, {"lr": {"kind": "cosine", "end": 0.05}}, {"lr.end": 0.05})
+        >>> fill_template(text, {"lr": {"kind": "cosine", "end": 0.05}}, {"lr.end": 0.05})
         'lr: {kind: cosine, end: 0.05}  # how far down'
     """
     try:
@@ -40,7 +39,7 @@ def filled_text(text: str, data: Any, values: Mapping[str, Any], *, as_json: boo
         if (from_json if as_json else from_yaml)(text).data == data:
             return text
     except (yaml.YAMLError, SpecError):
-        pass  # tabs in JSON, for one, are nothing that YAML reads
+        pass  # YAML does not read tabs in JSON, for one
     return plain_text(data, as_json=as_json)
 
 
@@ -54,16 +53,16 @@ def plain_text(data: Any, *, as_json: bool = False) -> str:
 def _cuts(
     node: yaml.Node | None, path: str, values: Mapping[str, Any], as_json: bool
 ) -> Iterator[Cut]:
-    """Yield what is replaced, in and under a node; paths are written as a space writes them."""
+    """Yield the cuts in and under a node."""
     if node is not None and path in values:
-        yield node.start_mark.index, _end(node), _word(values[path], as_json)
+        yield node.start_mark.index, _end_of(node), _scalar_text(values[path], as_json)
     elif isinstance(node, yaml.MappingNode):
         for key, part in node.value:
-            inner = f"{path}.{key.value}" if path else str(key.value)
-            if (
-                inner in values
-            ):  # from the key on: a range in lines of its own begins on the next one
-                yield key.end_mark.index, _end(part), f": {_word(values[inner], as_json)}"
+            inner = join_path(path, key.value)
+            if inner in values:
+                # from the key on: a range in lines of its own begins on the next line
+                text = f": {_scalar_text(values[inner], as_json)}"
+                yield key.end_mark.index, _end_of(part), text
             else:
                 yield from _cuts(part, inner, values, as_json)
     elif isinstance(node, yaml.SequenceNode):
@@ -71,18 +70,18 @@ def _cuts(
             yield from _cuts(part, f"{path}[{index}]", values, as_json)
 
 
-def _end(node: yaml.Node) -> int:
-    """Return where the last word of a node ends: a node in lines of its own reaches to the next one's first word."""
+def _end_of(node: yaml.Node) -> int:
+    """Return the end of a node's last word: YAML counts the gap behind a block to it."""
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]
-    return _end(last[1] if isinstance(last, tuple) else last)
+    return _end_of(last[1] if isinstance(last, tuple) else last)
 
 
-def _word(value: Any, as_json: bool) -> str:
+def _scalar_text(value: Any, as_json: bool) -> str:
     if as_json:
         return json.dumps(value, ensure_ascii=False)
-    word = yaml.safe_dump(
+    text = yaml.safe_dump(
         value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
     )
-    return word.removesuffix("\n").removesuffix("\n...")
+    return text.removesuffix("\n").removesuffix("\n...")

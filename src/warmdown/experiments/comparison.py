@@ -1,0 +1,330 @@
+"""The comparison of plans over seeds: statistics, table, pictures and page."""
+
+from __future__ import annotations
+
+__all__ = ["Comparison", "Row", "higher_is_better"]
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from warmdown.errors import TrainingError, nearest
+from warmdown.experiments.files import save_result, write_file
+from warmdown.experiments.runs import Result
+from warmdown.experiments.statistics import Interval, bootstrap, mean_of, mean_ranks, paired
+from warmdown.plot import Line, View, count, number
+from warmdown.printable import printable
+
+_HIGHER = re.compile(r"acc|auc|f1|score|bleu|precision|recall|reward|iou", re.IGNORECASE)
+_LOSSES = ("train_loss", "eval_loss")
+_POINTS = 200
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether more of a metric is better, by its name.
+
+    Example:
+        >>> from warmdown.experiments import higher_is_better
+        >>> higher_is_better("accuracy"), higher_is_better("eval_loss")
+        (True, False)
+    """
+    return bool(_HIGHER.search(metric))
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """The statistics of one plan.
+
+    Args:
+        name: The plan.
+        metric: Mean over the seeds that finished.
+        difference: Mean difference to the baseline over common seeds.
+        rank: Mean rank over the seeds; a run that did not finish is last.
+        to_goal: Median updates until the goal was reached, over the seeds that reached it.
+        reached: Number of those seeds.
+        area: Mean sum of the learning rate over all updates.
+        seconds: Mean time of a run.
+        updates: Mean updates of a run.
+        finished: Number of runs that finished.
+        runs: Number of runs.
+    """
+
+    name: str
+    metric: Interval
+    difference: Interval
+    rank: float
+    to_goal: Interval
+    reached: int
+    area: float
+    seconds: float
+    updates: float
+    finished: int
+    runs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            name: fact.to_dict() if isinstance(fact, Interval) else fact
+            for name, fact in vars(self).items()
+        }
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison.
+
+    Args:
+        results: Every run by plan and seed.
+        task: The task.
+        metric: What is compared.
+        higher_is_better: Whether more of it is better.
+        goal: The value whose first reaching is timed.
+        baseline: The plan that others are compared with.
+    """
+
+    results: Mapping[str, Mapping[int, Result]]
+    task: str
+    metric: str
+    higher_is_better: bool
+    goal: float
+    baseline: str
+
+    @classmethod
+    def of(
+        cls,
+        results: Mapping[str, Mapping[int, Result]],
+        *,
+        task: str,
+        metric: str | None = None,
+        goal: float | None = None,
+        baseline: str | None = None,
+    ) -> Comparison:
+        """Return the comparison of existing results.
+
+        Raises:
+            TrainingError: No run finished, or none has the metric.
+        """
+        runs = [result for row in results.values() for result in row.values()]
+        if not any(result.status == "finished" for result in runs):
+            reasons = dict.fromkeys(f"{result.status}: {result.reason}" for result in runs)
+            raise TrainingError(
+                f"compare({task!r}): no run finished ({'; '.join(reasons)}). "
+                "Try one alone: warmdown train."
+            )
+        known = dict.fromkeys(name for result in runs for name in result.metrics)
+        # the task's own first metric, else the loss of the evaluation, else that of the training
+        order = [*(name for name in known if name not in _LOSSES), "eval_loss", "train_loss"]
+        metric = metric or next((name for name in order if name in known), "train_loss")
+        if metric not in known:
+            raise TrainingError(
+                f"compare(metric={metric!r}): no run has it. {nearest(metric, known)}"
+            )
+        baseline = baseline or next(iter(results))
+        if goal is None:
+            goal = bootstrap(list(_last_values(results[baseline], metric).values())).value
+        return cls(results, task, metric, higher_is_better(metric), goal, baseline)
+
+    def values(self, name: str) -> dict[int, float]:
+        """Return the last value of the metric for each seed of a plan that finished."""
+        return _last_values(self.results[name], self.metric)
+
+    def rows(self) -> list[Row]:
+        """Return the statistics of each plan, in the given order."""
+        values = {name: self.values(name) for name in self.results}
+        ranks = mean_ranks(values, higher_is_better=self.higher_is_better)
+        return [self._row(name, values, ranks[name]) for name in self.results]
+
+    @property
+    def failures(self) -> list[tuple[str, Result]]:
+        """Every run that did not finish, with its plan's name."""
+        return [
+            (name, result)
+            for name, row in self.results.items()
+            for result in row.values()
+            if result.status != "finished"
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        facts = {name: fact for name, fact in vars(self).items() if name != "results"}
+        return {
+            **facts,
+            "plans": [row.to_dict() for row in self.rows()],
+            "failures": [
+                {
+                    "plan": name,
+                    "seed": result.spec.seed,
+                    "status": result.status,
+                    "says": result.reason,
+                    "key": result.key,
+                }
+                for name, result in self.failures
+            ],
+            "runs": {
+                name: {str(seed): result.key for seed, result in row.items()}
+                for name, row in self.results.items()
+            },
+        }
+
+    def summary(self) -> str:
+        """Return the table and its notes as text for a terminal."""
+        heads, rows = self.table()
+        columns = list(zip(heads, *rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in (heads, *rows)
+        ]
+        plans = _counted(len(self.results), "plan")
+        seeds = _counted(max(map(len, self.results.values())), "seed")
+        better = "higher" if self.higher_is_better else "lower"
+        headline = f"{self.task}: {plans}, {seeds}; {self.metric}, {better} is better."
+        return "\n".join([headline, "", *lines, "", *self._notes()])
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the table's heads and rows."""
+        heads = ["plan", "finished", self.metric, "difference", "rank", "to goal"]
+        heads += ["area under lr", "updates", "seconds"]
+        return heads, [self._cells(row) for row in self.rows()]
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, with its notes."""
+        heads, rows = self.table()
+        rule = ["---", *["---:"] * (len(heads) - 1)]
+        lines = [f"| {' | '.join(map(_in_markdown, row))} |" for row in (heads, rule, *rows)]
+        return "\n".join([*lines, "", *map(_in_markdown, self._notes()), ""])
+
+    def chart(self) -> View:
+        """Return the picture: metric and loss over the updates, with bands, and the rates."""
+        panels = [
+            ("evaluations", self.metric, f"{self.metric} of {self.task}"),
+            ("curves", "loss", "training loss"),
+            ("curves", "lr/0", "learning rate"),
+        ]
+        lines = [
+            _mean_line(name, row.values(), *panel)
+            for panel in panels
+            for name, row in self.results.items()
+        ]
+        return View(
+            lines=tuple(line for line in lines if line),
+            is_cropped=True,
+            title=f"Comparison on {self.task}",
+            text=self.summary(),
+            tables={"Plans": self.table()},
+        )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write ``.html``, ``.png`` or ``.svg`` (pictures), ``.md`` (the table) or ``.json``."""
+        path = Path(path)
+        if path.suffix != ".md":
+            return save_result(path, self.chart(), self.to_dict())
+        write_file(path, self.markdown())
+        return path
+
+    def _row(self, name: str, values: Mapping[str, Mapping[int, float]], rank: float) -> Row:
+        runs = self.results[name].values()
+        done = [result for result in runs if result.status == "finished"]
+        times = [step for step in map(self._updates_to_goal, done) if step is not None]
+        return Row(
+            name=name,
+            metric=bootstrap(list(values[name].values())),
+            difference=paired(values[name], values[self.baseline]),
+            rank=rank,
+            to_goal=bootstrap(times, of=lambda drawn: np.asarray(np.median(drawn, axis=-1))),
+            reached=len(times),
+            area=mean_of([result.area for result in done]),
+            seconds=mean_of([result.seconds for result in done]),
+            updates=mean_of([result.updates for result in done]),
+            finished=len(done),
+            runs=len(runs),
+        )
+
+    def _updates_to_goal(self, result: Result) -> float | None:
+        """Return the updates after which an evaluation first reached the goal."""
+        steps, values = result.evaluations.get(self.metric, ([], []))
+        for step, value in zip(steps, values, strict=True):
+            if value >= self.goal if self.higher_is_better else value <= self.goal:
+                return float(step + 1)
+        return None
+
+    def _cells(self, row: Row) -> list[str]:
+        to_goal = count(row.to_goal.value) if row.reached else "never"
+        return [
+            row.name,
+            f"{row.finished}/{row.runs}",
+            str(row.metric),
+            "" if row.name == self.baseline else row.difference.text(sign=True),
+            f"{row.rank:.2f}",
+            f"{to_goal} ({row.reached}/{row.runs})",
+            *(
+                "–" if math.isnan(fact) else number(fact, 4)
+                for fact in (row.area, row.updates, row.seconds)
+            ),
+        ]
+
+    def _notes(self) -> list[str]:
+        goal = f" The goal is {self.metric} {self.goal:.4g}."
+        note = (
+            "Means over the seeds that finished, with 95 % bootstrap intervals; differences are "
+            f"paired by seed, to {self.baseline!r}. To goal: median updates, over the seeds that "
+            f"reached it.{'' if math.isnan(self.goal) else goal}"
+        )
+        failures = [
+            f"{name}, seed {result.spec.seed}: {result.status}: {result.reason}"
+            for name, result in self.failures
+        ]
+        return [note, *failures]
+
+
+def _last_values(results: Mapping[int, Result], metric: str) -> dict[int, float]:
+    values = {
+        seed: result.metrics.get(metric, math.nan)
+        for seed, result in results.items()
+        if result.status == "finished"
+    }
+    return {seed: value for seed, value in values.items() if math.isfinite(value)}
+
+
+def _mean_line(
+    name: str, results: Iterable[Result], kind: str, target: str, unit: str
+) -> Line | None:
+    """Return the mean curve of the runs that finished, with its 95 % band."""
+    curves = [
+        curve
+        for result in results
+        if result.status == "finished"
+        and len((curve := _finite_points(*getattr(result, kind).get(target, ([], []))))[0])
+    ]
+    if not curves:
+        return None
+    steps = curves[0][0]
+    stop = min(other[-1] for other, _ in curves)
+    is_short = len(steps) <= _POINTS
+    across = steps[steps <= stop] if is_short else np.linspace(steps[0], stop, _POINTS)
+    rows = np.stack([np.interp(across, *curve) for curve in curves])
+    mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
+    return Line(name, unit, across, mean, low=mean - error, high=mean + error)
+
+
+def _finite_points(steps: list[int], values: list[float]) -> Any:
+    points = np.array([steps, values], dtype=float)
+    return points[:, np.isfinite(points[1])]
+
+
+def _in_markdown(text: str) -> str:
+    """Return a text that stays in its cell and is no markup."""
+    return escape(printable(text, as_line=True), quote=False).replace("|", "\\|")
+
+
+def _counted(number_of: int, noun: str) -> str:
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
