@@ -1,4 +1,4 @@
-"""Numbers as text: reckoned with, never run."""
+"""Numbers as text: parsed and walked, never run."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def test_numbers_placeholders_and_their_arithmetic_have_a_value(text: str, value
         ("0777 + 1", "not arithmetic"),
         ("_ + 1", "not arithmetic"),
         ("(-8) ** (1/3)", "not arithmetic"),
-        ("1 / 0", "divides by zero"),
-        ("0 ** -1", "divides by zero"),
-        ("%TOTAL_STEPS% // (%EPOCHS% - 20)", "divides by zero in this run"),
+        ("1 / 0", "divides -?[0-9]+ by zero"),
+        ("0 ** -1", "divides 0 by zero"),
+        ("%TOTAL_STEPS% // (%EPOCHS% - 20)", "divides 10000 by zero in this run"),
         ("1e400", "not a finite number"),
         ("9**9**9", r"larger than 1e\+18 on the way"),
         ("2 ** 65", r"larger than 1e\+18 on the way"),

@@ -1,4 +1,4 @@
-"""Placeholders are reckoned with before a run starts, and become numbers when it does."""
+"""Placeholders combine before a run starts, and become numbers when it does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNS = (operator.add, operator.sub, operator.mul, operator.truediv, operator.fl
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_a_placeholder_reckons_on_either_side_and_with_another(
+def test_a_placeholder_computes_on_either_side_and_with_another(
     sign: Callable[[Any, Any], Any],
 ) -> None:
     assert resolve(sign(Value.NUM_UPDATE_STEPS_PER_EPOCH, 4), FACTS) == sign(10, 4)
@@ -76,7 +76,7 @@ def test_dividing_by_zero_shows_the_expression() -> None:
         resolve(6 // (Value.NUM_EPOCHS - 3), FACTS)
 
 
-def test_a_placeholder_reckons_with_numbers_only() -> None:
+def test_a_placeholder_combines_with_numbers_only() -> None:
     with pytest.raises(TypeError):
         Value.NUM_EPOCHS + "1"
 

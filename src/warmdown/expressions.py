@@ -1,16 +1,22 @@
-"""Numbers written as text: ``"1e-4"``, ``"%TOTAL_STEPS% * 0.1"``; parsed and walked, never evaluated as code."""
+"""Numbers that are known later: as text, ``"%TOTAL_STEPS% * 0.1"``, and as objects, ``NUM_EPOCHS * 2``.
+
+Both are the same tree of operations. A text is parsed and walked, never evaluated as code.
+"""
 
 from __future__ import annotations
 
 __all__ = [
     "PLACEHOLDERS",
     "Facts",
-    "run_facts",
+    "Placeholder",
+    "TrainerPlaceholderValues",
+    "evaluate",
     "has_placeholder",
     "is_arithmetic",
     "is_number",
     "parse_number",
-    "evaluate",
+    "resolve",
+    "run_facts",
 ]
 
 import ast
@@ -18,8 +24,11 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from warmdown.errors import RunError, nearest
 from warmdown.run import Run
@@ -50,43 +59,40 @@ PLACEHOLDERS: Mapping[str, str] = {
 _WHOLE = ("NUM_EPOCHS", "NUM_UPDATE_STEPS_PER_EPOCH", "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH")
 """Counted to the end, as the Trainer counts: an epoch that is cut short is one of them."""
 
-# possessive: a pattern that gives nothing back needs no more than one look at each character
+# Possessive quantifiers: a pattern that never backtracks looks at each character once, so that a
+# hostile text costs no more than its length.
 _PLACEHOLDER = re.compile(r"%([A-Za-z_][A-Za-z_0-9]*+)%")
 _NUMBER = re.compile(r"[-+]?(?:\d++(?:_\d++)*+(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+")
 _ARITHMETIC = re.compile(r"[\d\s.eE_+\-*/()]*+")
 _LONGEST = 200
 _LARGEST = 1e18
 _HIGHEST_POWER = 64
-_SIGNS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Pow: operator.pow,
-}
 _FORMS = "Numbers, placeholders such as %TOTAL_STEPS%, + - * / // ** and parentheses are taken."
 
 
 def run_facts(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
-    """Return the run's facts by placeholder; what two facts say of a third is known.
+    """Return the run's facts by placeholder; a third fact that follows from two is among them.
 
     Args:
         run: Facts about the run.
-        loaders: What a Trainer knows beside them: the batches in an epoch, and in an evaluation.
+        loaders: A Trainer's further facts: the batches in an epoch, and in an evaluation.
     """
     facts = {fact: getattr(run, fact) for fact in PLACEHOLDERS.values() if fact}
     if run.total_steps and not run.epochs:
-        facts["epochs"] = _divided(run.total_steps, run.steps_per_epoch)
+        facts["epochs"] = _quotient(run.total_steps, run.steps_per_epoch)
     if run.total_steps and not run.steps_per_epoch:
-        facts["steps_per_epoch"] = _divided(run.total_steps, run.epochs)
-    named = {
-        name: facts[fact] if fact else loaders.get(name) for name, fact in PLACEHOLDERS.items()
-    }
-    return {
-        **named,
-        **{name: math.ceil(count) for name in _WHOLE if (count := named[name]) is not None},
-    }
+        facts["steps_per_epoch"] = _quotient(run.total_steps, run.epochs)
+    named: dict[str, float | None] = {}
+    for name, fact in PLACEHOLDERS.items():
+        number = facts[fact] if fact else loaders.get(name)
+        named[name] = math.ceil(number) if name in _WHOLE and number is not None else number
+    return named
+
+
+def _quotient(total: int, by: int | None) -> float | None:
+    if by is None:
+        return None
+    return total // by if total % by == 0 else total / by
 
 
 def has_placeholder(text: str) -> bool:
@@ -95,25 +101,36 @@ def has_placeholder(text: str) -> bool:
 
 
 def is_arithmetic(text: str) -> bool:
-    """Whether a text is to be reckoned, and is not just a number."""
-    return has_placeholder(text) or not (_is_written(text) or not _ARITHMETIC.fullmatch(text))
+    """Whether a text has to be evaluated, because it is not just a number."""
+    if has_placeholder(text):
+        return True
+    return not _is_literal(text) and _ARITHMETIC.fullmatch(text) is not None
 
 
 def is_number(text: str) -> bool:
-    """Whether a text means a number: written out, or to be reckoned."""
-    return _is_written(text) or is_arithmetic(text)
+    """Whether a text means a number: written out, or as arithmetic."""
+    return _is_literal(text) or is_arithmetic(text)
 
 
 def parse_number(text: str) -> float | None:
     """Return the number that is written out in a text, as an int where it has no fraction and no exponent."""
     plain = text.strip()
-    if not _is_written(plain):
+    if not _is_literal(plain):
         return None
-    return (
-        int(plain)
-        if plain.lstrip("+-").replace("_", "").isdecimal()
-        else _finite(float(plain), text)
-    )
+    if plain.lstrip("+-").replace("_", "").isdecimal():
+        return int(plain)
+    return _finite(float(plain), text)
+
+
+def _is_literal(text: str) -> bool:
+    plain = text.strip()
+    return len(plain) <= _LONGEST and _NUMBER.fullmatch(plain) is not None
+
+
+def _finite(number: float, text: str) -> float:
+    if not math.isfinite(number):
+        raise RunError(f"{text[:40]!r}: not a finite number. Give a smaller one.")
+    return number
 
 
 def evaluate(text: str, facts: Facts) -> float:
@@ -138,83 +155,193 @@ def evaluate(text: str, facts: Facts) -> float:
         return _finite(float(text), text)
     names = [name.upper() for name in _PLACEHOLDER.findall(text)]
     values = {f"_{index}": _fact(name, text, facts) for index, name in enumerate(names)}
-    counter = iter(values)
-    expression = _PLACEHOLDER.sub(lambda _: next(counter), text)
+    variables = iter(values)
+    expression = _PLACEHOLDER.sub(lambda _: next(variables), text)
     if not text or not _ARITHMETIC.fullmatch(expression):
         raise RunError(f"{text!r}: not a number. {_FORMS}")
     try:
-        return _finite(_walk(ast.parse(expression, mode="eval").body, values), text)
+        parsed = _parse(ast.parse(expression, mode="eval").body, values)
     except (SyntaxError, MemoryError):
         raise RunError(f"{text!r}: not arithmetic. {_FORMS}") from None
-    except ZeroDivisionError:
-        raise RunError(
-            f"{text!r}: divides by zero in this run. Divide by what is not zero."
-        ) from None
-    except OverflowError:
-        raise RunError(
-            f"{text!r}: larger than {_LARGEST:.0e} on the way. Give a smaller number."
-        ) from None
-
-
-def _is_written(text: str) -> bool:
-    plain = text.strip()
-    return len(plain) <= _LONGEST and _NUMBER.fullmatch(plain) is not None
-
-
-def _divided(total: int, by: int | None) -> float | None:
-    if by is None:
-        return None
-    return total // by if total % by == 0 else total / by
-
-
-def _walk(node: ast.expr, values: Mapping[str, float]) -> float:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return _bounded(number)
-        case ast.Name(id=name) if name in values:
-            return values[name]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_walk(operand, values)
-        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _walk(operand, values)
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _SIGNS:
-            return _combined(type(sign), _walk(left, values), _walk(right, values))
-    raise SyntaxError
-
-
-def _combined(sign: type[ast.operator], left: float, right: float) -> float:
-    if sign is ast.Pow and abs(right) > _HIGHEST_POWER:
-        raise OverflowError
-    result = _SIGNS[sign](left, right)
-    if isinstance(result, complex):
-        raise SyntaxError
-    return _bounded(result)
-
-
-def _bounded(number: float) -> float:
-    if not abs(number) <= _LARGEST:
-        raise OverflowError
-    return number
-
-
-def _finite(number: float, text: str) -> float:
-    if not math.isfinite(number):
-        raise RunError(f"{text[:40]!r}: not a finite number. Give a smaller one.")
-    return number
+    return _finite(_compute(parsed, facts, repr(text)), text)
 
 
 def _fact(name: str, text: str, facts: Facts) -> float:
     if name not in PLACEHOLDERS:
         raise RunError(f"{text!r}: there is no placeholder %{name}%. {nearest(name, PLACEHOLDERS)}")
-    fact = facts.get(name)
-    if fact is None:
-        needed = PLACEHOLDERS[name]
-        if not needed:
-            raise RunError(
-                f"{text!r}: only a Trainer knows %{name}%, once it has its data. Give "
-                f"it the plan unread."
-            )
+    number, fact = facts.get(name), PLACEHOLDERS[name]
+    if number is not None:
+        return number
+    if not fact:
         raise RunError(
-            f"{text!r} needs the run's {needed}, which is not known. Give run: {{{needed}: …}}."
+            f"{text!r}: only a Trainer knows %{name}%, once it has its data. Give it the plan "
+            "unread."
         )
-    return fact
+    raise RunError(f"{text!r} needs the run's {fact}, which is not known. Give run: {{{fact}: …}}.")
+
+
+def _parse(node: ast.expr, values: Mapping[str, float]) -> Placeholder | float:
+    """Return the operations of a parsed text."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.Name(id=name) if name in values:
+            return values[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _Operation("*", -1, _parse(operand, values))
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _parse(operand, values)
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _SIGNS:
+            return _Operation(_SIGNS[type(sign)], _parse(left, values), _parse(right, values))
+    raise SyntaxError
+
+
+class Placeholder:
+    """A number that is not known yet; ``+ - * / //`` with numbers and with each other give another one."""
+
+    @staticmethod
+    def _both_ways(sign: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+        def operation(left: Any, right: Any) -> Any:
+            if not isinstance(right, _OPERANDS) or not isinstance(left, _OPERANDS):
+                return NotImplemented
+            return _Operation(sign, left, right)
+
+        return operation, lambda right, left: operation(left, right)
+
+    __add__, __radd__ = _both_ways("+")
+    __sub__, __rsub__ = _both_ways("-")
+    __mul__, __rmul__ = _both_ways("*")
+    __truediv__, __rtruediv__ = _both_ways("/")
+    __floordiv__, __rfloordiv__ = _both_ways("//")
+
+
+_OPERANDS = (Placeholder, int, float)
+
+
+@final
+class TrainerPlaceholderValues(Placeholder, Enum):
+    """What a trainer fills in when it knows its data loaders; the value says what is counted.
+
+    An update that several processes make together is one update, so both counts of updates are the
+    same number.
+
+    Example:
+        >>> from warmdown.placeholders import TrainerPlaceholderValues, resolve
+        >>> total = TrainerPlaceholderValues.NUM_EPOCHS * TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
+        >>> total
+        NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH
+        >>> resolve({"total": total, "marks": [total // 2]}, {"NUM_EPOCHS": 3, "NUM_UPDATE_STEPS_PER_EPOCH": 10})
+        {'total': 30, 'marks': [15]}
+    """
+
+    NUM_EPOCHS = "epochs in the run"
+    NUM_UPDATE_STEPS_PER_EPOCH = "optimizer updates in an epoch"
+    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH = (
+        "optimizer updates in an epoch, as one process counts them"
+    )
+    TRAIN_DATALOADER_LEN = "batches in an epoch of training, as one process counts them"
+    EVAL_DATALOADER_LEN = "batches in an evaluation, as one process counts them"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class _Operation(Placeholder):
+    """Two numbers and what is done with them."""
+
+    sign: str
+    left: Placeholder | float
+    right: Placeholder | float
+
+    def __repr__(self) -> str:
+        left, right = (
+            f"({part!r})" if isinstance(part, _Operation) else repr(part)
+            for part in (self.left, self.right)
+        )
+        return f"{left} {self.sign} {right}"
+
+
+def resolve(value: Any, facts: Facts) -> Any:
+    """Return ``value`` with every placeholder in it replaced by its number.
+
+    Looks into partials (their arguments and keywords), dictionaries, lists and tuples, at any
+    depth.
+
+    Args:
+        value: Anything; what contains no placeholder comes back as it is.
+        facts: The run's numbers by name.
+
+    Raises:
+        RunError: A number is not known in this run, an expression divides by zero, or grows too
+            large.
+    """
+    if isinstance(value, Placeholder):
+        return _compute(value, facts, repr(value))
+    if isinstance(value, partial):
+        return partial(value.func, *resolve(value.args, facts), **resolve(value.keywords, facts))
+    if isinstance(value, dict):
+        return {key: resolve(entry, facts) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(resolve(entry, facts) for entry in value)
+    return value
+
+
+def _compute(expression: Placeholder | float, facts: Facts, text: str) -> float:
+    """Return the number of an expression; no step on the way may grow too large."""
+    if isinstance(expression, TrainerPlaceholderValues):
+        return _trainer_fact(expression, facts)
+    if not isinstance(expression, _Operation):
+        return _bounded(expression, text)
+    left = _compute(expression.left, facts, text)
+    right = _compute(expression.right, facts, text)
+    try:
+        # 9**9**9 has 370 million digits, and would be written out before a bound could refuse it.
+        is_huge = expression.sign == "**" and abs(right) > _HIGHEST_POWER
+        result = math.inf if is_huge else _OPERATORS[expression.sign](left, right)
+    except ZeroDivisionError:
+        raise RunError(
+            f"{text}: divides {left} by zero in this run. Divide by what is not zero."
+        ) from None
+    except OverflowError:
+        result = math.inf
+    if isinstance(result, complex):
+        raise RunError(f"{text}: not arithmetic. {_FORMS}")
+    return _bounded(result, text)
+
+
+def _bounded(number: Any, text: str) -> float:
+    if not abs(number) <= _LARGEST:
+        raise RunError(f"{text}: larger than {_LARGEST:.0e} on the way. Give a smaller number.")
+    result: float = number
+    return result
+
+
+def _trainer_fact(wanted: TrainerPlaceholderValues, facts: Facts) -> float:
+    number = facts.get(wanted.name)
+    if number is None:
+        names = ", ".join(name for name, fact in facts.items() if fact is not None)
+        raise RunError(
+            f"{wanted}: this run does not know the {wanted.value}. It knows {names or 'nothing'}: "
+            "write it with those."
+        )
+    return number
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "**": operator.pow,
+}
+_SIGNS: Mapping[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Pow: "**",
+}

@@ -23,7 +23,7 @@ from warmdown.record import Record
 from warmdown.run import Run
 
 if TYPE_CHECKING:
-    from warmdown.placeholders import Facts
+    from warmdown.expressions import Facts
     from warmdown.plan import Plan
     from warmdown.training import LatePlan, Outcome
 

@@ -16,7 +16,7 @@ import torch
 from warmdown.binding import Field, Scheduler
 from warmdown.binding.field import unwrap
 from warmdown.errors import BindingError, RunError, SpecError, TrainingError, nearest
-from warmdown.placeholders import Facts, resolve
+from warmdown.expressions import Facts, resolve
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from warmdown.compat.schedulers.planned import Planned, require, updates
 from warmdown.errors import ScheduleError
-from warmdown.placeholders import TrainerPlaceholderValues
+from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Scale, Schedule
 
 _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS

@@ -15,7 +15,7 @@ import numpy as np
 from warmdown.binding.field import unwrap
 from warmdown.compat.schedulers.base import StatefulSchedulerBase, require_count
 from warmdown.errors import ScheduleError, StateError, WarmdownError
-from warmdown.placeholders import Placeholder
+from warmdown.expressions import Placeholder
 from warmdown.schedules import Scale
 
 _WINDOW = 1024
