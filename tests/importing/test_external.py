@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 import warmdown as wd
 from warmdown.compat import schedulers
 from warmdown.errors import ScheduleError, SpecError
-from warmdown.importing.external import MAX_STEPS
+from warmdown.importing.imported import MAX_STEPS
 
 RUN = wd.Run(total_steps=30, lr=0.05)
 

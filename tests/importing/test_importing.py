@@ -474,7 +474,7 @@ def test_the_learning_rate_of_a_configuration_is_the_base() -> None:
         ),
         (
             {"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": 7}},
-            "Mend its arguments",
+            "Correct its arguments",
         ),
     ],
 )

@@ -16,8 +16,7 @@ from warmdown.importing import timm_and_accelerated
 from warmdown.importing import torch as torch_readers
 from warmdown.importing.composites import chained, multiplied, of_functions, sequential
 from warmdown.importing.imported import ByGroup, Imported, NotImportable, in_plan, table
-from warmdown.importing.instantiate import instantiate
-from warmdown.importing.simulation import SchedulerCopy
+from warmdown.importing.simulation import SchedulerCopy, live_scheduler
 from warmdown.importing.verification import check_against_original
 from warmdown.plan import Plan
 
@@ -100,7 +99,7 @@ def from_torch(
     """
     if mode not in MODES:
         raise ScheduleError(f"from_torch(mode={mode!r}): use one of {', '.join(MODES)}.")
-    live = instantiate(scheduler, lr, allow)
+    live = live_scheduler(scheduler, lr, allow)
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan
         return plan
@@ -116,7 +115,7 @@ def differences(
     scheduler: Any, *, total_steps: int | None = None, lr: float | None = None
 ) -> tuple[Difference, ...]:
     """Return where a scheduler parts from its documentation; the arguments are those of :func:`from_torch`."""
-    live = instantiate(scheduler, lr)
+    live = live_scheduler(scheduler, lr)
     copy = SchedulerCopy(live)
     return tuple(_apart(_read(live, copy, total_steps), copy.bases, total_steps))
 

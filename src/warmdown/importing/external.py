@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_STEPS", "TASKS", "External"]
+__all__ = ["TASKS", "External"]
 
-import inspect
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self, final
+from warnings import catch_warnings
 
 import numpy as np
 import numpy.typing as npt
 
-from warmdown.errors import MissingExtra, ScheduleError, WarmdownError
+from warmdown.errors import MissingExtra, ScheduleError
 from warmdown.expressions import parse_number
 from warmdown.importing.fence import LONGEST_LOOK, ask
 from warmdown.importing.fence_worker import LONGEST_START, is_here
-from warmdown.planfile.classes import argument_errors, find_class
+from warmdown.importing.imported import MAX_STEPS
+from warmdown.planfile.classes import find_class
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule, Steps, Values
 from warmdown.schedules.base import Namespace
 
-MAX_STEPS = 1_000_000
-"""A foreign class knows no step but the next one; so many are walked, no more."""
 _STEPS_A_SECOND = 5_000
 """A class is given another second for each of these; torch's own take a tenth of it."""
 
@@ -83,7 +81,7 @@ class External(Schedule):
             )
 
     def __hash__(self) -> int:
-        return hash((self.class_path, _frozen(self.init_args), self.steps, self.base))
+        return hash((self.class_path, self.steps, self.base))
 
     @property
     def is_resolved(self) -> bool:
@@ -120,7 +118,7 @@ class External(Schedule):
 def _walked(external: External) -> npt.NDArray[np.float64]:
     """Return the value of every step, each over the base rate; the class itself runs behind the fence."""
     if is_here():
-        return _stepped(external)
+        return _simulated(external)
     who, length = external.class_path, external.length or 0
     question = {**external.to_dict(), "steps": length, "allow": list(external.allow)}
     try:
@@ -129,124 +127,46 @@ def _walked(external: External) -> npt.NDArray[np.float64]:
         raise ScheduleError(
             f"{who}(init_args): {error}. Give plain data: numbers, texts, lists, mappings."
         ) from None
-    for task, seconds in (
-        ("import", LONGEST_START),
-        ("walk", LONGEST_LOOK + length / _STEPS_A_SECOND),
-    ):
-        answer = ask(who, {**question, "task": task}, seconds=seconds)
-        if "values" not in answer:
-            raise ScheduleError(
-                "; ".join(map(str, answer.get("mistakes", ()))) or f"{who}: it gave no answer."
-            )
+    ask(who, {**question, "task": "import"}, seconds=LONGEST_START)
+    seconds = LONGEST_LOOK + length / _STEPS_A_SECOND
+    answer = ask(who, {**question, "task": "walk"}, seconds=seconds)
     return np.array(answer["values"], dtype=np.float64)
 
 
-def _imported(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Import what a preview needs, which may take its time."""
+def _simulated(external: External) -> npt.NDArray[np.float64]:
     try:
-        find_class(question["class_path"], question["allow"])
-    except WarmdownError as error:
-        return {"mistakes": [str(error)]}
-    return {"values": []}
-
-
-def _previewed(question: Mapping[str, Any]) -> dict[str, Any]:
-    """Step the class of a preview."""
-    try:
-        told = ("class_path", "init_args", "steps", "base", "allow")
-        return {
-            "values": _stepped(
-                External(**{key: question[key] for key in told if key in question})
-            ).tolist()
-        }
-    except WarmdownError as error:
-        return {"mistakes": [str(error)]}
-
-
-TASKS = {"import": _imported, "walk": _previewed}
-"""What the process behind the fence is asked."""
-
-
-def _stepped(external: External) -> npt.NDArray[np.float64]:
-    optimizer, rate = _small_optimizer(external)
-    base: float = external.base or 1.0
-    values = np.empty((external.length or 0) + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the class says of its use concerns a training loop
+        from warmdown.importing.simulation import build, small_optimizer, walk
+    except ImportError:
+        raise MissingExtra(f"a preview of {external.class_path}", "torch", "torch") from None
+    base = external.base or 1.0
+    optimizer = small_optimizer(base)
+    with catch_warnings(action="ignore"):  # what the class says concerns a training loop
+        scheduler = build(external.to_dict(), optimizer, external.allow)
         try:
-            scheduler = _built(external.class_path, external.init_args, optimizer, external.allow)
-            values[0] = rate.read()[0]
-            optimizer.step()  # some classes look whether it ever made one
-            watched = getattr(optimizer, "_optimizer_step_post_hooks", True)
-            for step in range(1, values.size):
-                if watched and step > 1:
-                    # others count each one; for the rest it would be most of the time
-                    optimizer.step()
-                _advance(scheduler, step)
-                values[step] = rate.read()[0]
+            rows = list(walk(scheduler, optimizer, ["lr"], external.length or 0))
         except ScheduleError:
             raise
         except Exception as error:  # whatever a foreign class raises
             raise ScheduleError(
                 f"{external.class_path}: {type(error).__name__}: {error}."
             ) from error
-    return values / base
+    return np.array(rows)[:, 0, 0] / base
 
 
-def _small_optimizer(external: External) -> tuple[Any, Any]:
-    """Return a real optimizer of one number, and the field that reads its rate."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra(f"a preview of {external.class_path}", "torch", "torch") from None
-    from warmdown.binding.field import Field
-
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    parameter.grad = torch.zeros(1)
-    optimizer = torch.optim.SGD([parameter], lr=external.base or 1.0, momentum=0.9)
-    return optimizer, Field(optimizer, "lr")
+def _import_class(question: dict[str, Any]) -> dict[str, Any]:
+    # apart from the walk, because an import may take longer than a class may
+    find_class(question["class_path"], question["allow"])
+    return {"values": []}
 
 
-def _built(
-    class_path: str, init_args: Mapping[str, Any], optimizer: Any, allow: tuple[str, ...]
-) -> Any:
-    found = find_class(class_path, allow)
-    for name, why in argument_errors(found, class_path, init_args):
-        raise ScheduleError(f"{class_path}({name}): {why}" if name else why)
-
-    def value(data: Any) -> Any:
-        if isinstance(data, Mapping) and "class_path" in data:
-            return _built(str(data["class_path"]), data.get("init_args") or {}, optimizer, allow)
-        return [value(one) for one in data] if isinstance(data, list | tuple) else data
-
-    return found(optimizer=optimizer, **{name: value(data) for name, data in init_args.items()})
+def _walk_class(question: dict[str, Any]) -> dict[str, Any]:
+    fields = ("class_path", "init_args", "steps", "base", "allow")
+    external = External(**{name: question[name] for name in fields if name in question})
+    return {"values": _simulated(external).tolist()}
 
 
-def _advance(scheduler: Any, step: int) -> None:
-    """Make one step, as the class wants to be called: torch's is told nothing, timm's the number of the step."""
-    kind: Any = type(scheduler)
-    verbs = [verb for verb in ("step", "step_update") if hasattr(scheduler, verb)]
-    for verb in verbs:
-        needs = _needs(kind, verb)
-        if not set(needs) <= {"epoch", "num_updates"}:
-            raise ScheduleError(
-                f"{kind.__name__}: its {verb} needs {', '.join(needs)}, which only a run can tell. "
-                "It cannot be previewed."
-            )
-        getattr(scheduler, verb)(*[step] * len(needs))
-        if not needs:
-            return  # it counts by itself
-
-
-@lru_cache(maxsize=16)
-def _needs(kind: Any, verb: str) -> tuple[str, ...]:
-    parameters = list(inspect.signature(getattr(kind, verb)).parameters.values())[1:]
-    return tuple(
-        each.name for each in parameters if each.default is each.empty and each.kind in _GIVEN
-    )
-
-
-_GIVEN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+TASKS = {"import": _import_class, "walk": _walk_class}
+"""What the process behind the fence answers."""
 
 
 def _numbers(data: Any) -> Any:
@@ -255,12 +175,5 @@ def _numbers(data: Any) -> Any:
         return {str(key): _numbers(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_numbers(one) for one in data]
-    if isinstance(data, str) and (number := parse_number(data)) is not None:
-        return number
-    return data
-
-
-def _frozen(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return tuple(sorted((key, _frozen(value)) for key, value in data.items()))
-    return tuple(map(_frozen, data)) if isinstance(data, list) else data
+    number = parse_number(data) if isinstance(data, str) else None
+    return data if number is None else number

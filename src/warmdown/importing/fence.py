@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import ScheduleError
@@ -27,7 +27,7 @@ LONGEST_LOOK = 10.0
 _LONGEST_ANSWER = 64_000_000
 """Bytes of its answer: a million numbers."""
 _PATIENCE = 5.0
-"""Seconds that the process is left to end itself before it is ended from here."""
+"""Seconds that the process has to end itself before it is ended from here."""
 
 
 def ask(who: str, question: Question, *, seconds: float) -> Answer:
@@ -35,13 +35,18 @@ def ask(who: str, question: Question, *, seconds: float) -> Answer:
 
     Args:
         who: What is asked about, for errors.
-        question: Plain data; its ``task`` says what to do.
+        question: Plain data; its ``task`` names what to do.
         seconds: After which the process is ended.
 
     Raises:
-        ScheduleError: It took too long, or crashed, as it does when it asks for too much memory.
+        ScheduleError: It refused, took too long, or crashed, as it does when it asks for too much
+            memory.
     """
-    return _fence.ask(who, question, seconds)
+    answer = _fence.ask(who, question, seconds)
+    if isinstance(answer, dict) and "values" in answer:
+        return answer
+    mistakes = answer.get("mistakes", ()) if isinstance(answer, dict) else ()
+    raise ScheduleError("; ".join(map(str, mistakes)) or f"{who}: it gave no answer.")
 
 
 @final
@@ -49,25 +54,28 @@ class _Fence:
     """One process that answers one question at a time, as lines of JSON.
 
     It looks for modules where this process does, but in the current folder last: what lies there is
-    not taken for an installed library. Where it looks is told once, so another place is another
+    not taken for an installed library. It gets that list at its start, so another list is another
     process.
     """
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._place: tuple[str, ...] = ()
+        self._path: list[str] = []
         self._owner = 0
 
-    def ask(self, who: str, question: Question, seconds: float) -> Answer:
-        with self._turn:
+    def ask(self, who: str, question: Question, seconds: float) -> Any:
+        with self._lock:
             try:
                 process = self._running(who)
-                return self._answer(
-                    who, process, {**question, "seconds": seconds + _PATIENCE}, seconds
-                )
+                assert process.stdin is not None
+                data = json.dumps({**question, "seconds": seconds + _PATIENCE})
+                with contextlib.suppress(BrokenPipeError):  # the missing answer is the error
+                    process.stdin.write(data.encode() + b"\n")
+                    process.stdin.flush()
+                return json.loads(_read_line(who, process, seconds))
             except BaseException:
-                self.end()  # an answer that nobody waits for must not be taken for the next one
+                self.end()  # a late answer must not be taken for the next one
                 raise
 
     def end(self) -> None:
@@ -82,87 +90,64 @@ class _Fence:
         process.wait()
 
     def _running(self, who: str) -> subprocess.Popen[bytes]:
-        place = _place()
-        alive = (
-            self._process is not None
-            and self._owner == os.getpid()
-            and self._process.poll() is None
-        )
-        if self._process is not None and alive and place == self._place:
+        path = _module_path()
+        is_ours = (self._owner, self._path) == (os.getpid(), path)
+        if self._process is not None and is_ours and self._process.poll() is None:
             return self._process
         self.end()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warmdown.importing.fence_worker", json.dumps(place)],
+            [sys.executable, "-P", "-m", "warmdown.importing.fence_worker", json.dumps(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(place)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
             start_new_session=True,  # so that what it starts is ended with it
         )
-        self._process, self._place, self._owner = process, place, os.getpid()
-        _line(who, process, LONGEST_START)
+        self._process, self._path, self._owner = process, path, os.getpid()
+        _read_line(who, process, LONGEST_START)
         return process
-
-    def _answer(
-        self, who: str, process: subprocess.Popen[bytes], question: Question, seconds: float
-    ) -> Answer:
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # what is gone is told by its answer
-            process.stdin.write(json.dumps(question).encode() + b"\n")
-            process.stdin.flush()
-        answer = json.loads(_line(who, process, seconds))
-        if not isinstance(answer, dict):
-            raise ScheduleError(f"{who}: it gave no answer. Mend its class.")
-        return answer
 
 
 _fence = _Fence()
 atexit.register(_fence.end)
 
 
-def _place() -> tuple[str, ...]:
+def _module_path() -> list[str]:
     """Return where modules are looked for, the current folder last."""
     try:
         here = str(Path.cwd())
     except OSError:  # it is gone
         here = ""
-    paths = [path for path in dict.fromkeys(sys.path) if path not in ("", here)]
-    return (*paths, here) if here and len(paths) < len(set(sys.path)) else tuple(paths)
+    path = [folder for folder in dict.fromkeys(sys.path) if folder not in ("", here)]
+    is_searched = here and len(path) < len(set(sys.path))
+    return [*path, here] if is_searched else path
 
 
-def _line(who: str, process: subprocess.Popen[bytes], seconds: float) -> bytes:
-    """Return the next line of the process; it is ended when none comes in time."""
+def _read_line(who: str, process: subprocess.Popen[bytes], seconds: float) -> bytes:
+    """Return the next line of the process, which is ended when none comes in time."""
     assert process.stdout is not None
-    with _ended_after(process, seconds) as is_late:
+    timer = threading.Timer(seconds, _kill, [process])
+    timer.daemon = True
+    began = monotonic()
+    timer.start()
+    try:
         line = process.stdout.readline(_LONGEST_ANSWER)
+    finally:
+        timer.cancel()
     if line.endswith(b"\n"):
         return line
-    if is_late.is_set():
+    if monotonic() - began >= seconds:
         raise ScheduleError(
             f"{who}: it took longer than {seconds:g} seconds, so it was ended. Give a shorter run."
         )
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(1.0)
+    code = process.returncode
+    end = f"signal {-code}" if code and code < 0 else f"exit code {code}"
     raise ScheduleError(
-        f"{who}: it ended its process ({_told(process.returncode)}). It may need too much memory."
+        f"{who}: it ended its process ({'without an answer' if code is None else end}). It may "
+        "need too much memory."
     )
-
-
-@contextlib.contextmanager
-def _ended_after(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    is_late = threading.Event()
-
-    def end() -> None:
-        is_late.set()
-        _kill(process)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield is_late
-    finally:
-        timer.cancel()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -171,9 +156,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
-
-
-def _told(code: int | None) -> str:
-    if code is None:
-        return "without an answer"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
+from warmdown.errors import WarmdownError
+
 Task: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 
 MEMORY = 2 * 2**30
@@ -65,6 +67,8 @@ def _answer(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, An
     try:
         with _alarm(question.get("seconds")):
             return tasks[question["task"]](question)
+    except WarmdownError as error:
+        return {"mistakes": [str(error)]}
     except MemoryError:
         os._exit(137)  # what is left of the memory may not do for an answer
     except BaseException as error:  # whatever a foreign class raises, SystemExit too, is an answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "MAX_ROWS",
+    "MAX_STEPS",
     "Ask",
     "NotImportable",
     "Imported",
@@ -30,6 +31,8 @@ ByGroup: TypeAlias = Sequence[Rule]
 
 MAX_ROWS = 10_000
 """Values that a table may hold; a plan is to be read by people."""
+MAX_STEPS = 1_000_000
+"""A foreign class knows no step but the next one; so many are walked, no more."""
 _LARGEST = 10**15
 
 

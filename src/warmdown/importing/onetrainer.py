@@ -16,7 +16,7 @@ from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import evaluate, has_placeholder
 from warmdown.importing.entry import Mode, from_torch
 from warmdown.importing.imported import number_of_setting
-from warmdown.importing.instantiate import built
+from warmdown.importing.simulation import build
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.run import Run
@@ -81,7 +81,7 @@ def _after(warmup: int, config: Mapping[str, Any], allow: Sequence[str]) -> Call
     """Return what makes the class for an optimizer, and a straight warmup before it, as OneTrainer joins them."""
 
     def make(optimizer: Any) -> Any:
-        scheduler = built(config, optimizer, allow)
+        scheduler = build(config, optimizer, allow)
         if not warmup:
             return scheduler
         rise = LambdaLR(optimizer, Linear(start=0.0, end=1.0, steps=warmup))

@@ -1,23 +1,27 @@
-"""A copy of somebody's scheduler on a small optimizer of its own, to be asked without touching the original."""
+"""A foreign scheduler run for its values: built on a small optimizer, or copied onto one, and stepped."""
 
 from __future__ import annotations
 
-__all__ = ["MAX_WALK", "SchedulerCopy"]
+__all__ = ["SchedulerCopy", "build", "live_scheduler", "small_optimizer", "walk"]
 
 import copy
-import warnings
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import chain
 from typing import Any
+from warnings import catch_warnings
 
+import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding import Field
 from warmdown.binding.field import proxy_optimizer, unwrap
 from warmdown.errors import BindingError, ScheduleError
-from warmdown.importing.imported import NotImportable
+from warmdown.importing.imported import MAX_STEPS, NotImportable
+from warmdown.planfile.classes import argument_errors, find_class
 
-MAX_WALK = 1_000_000
-"""A foreign class knows no step but the next one; so many are walked, no more."""
-_DRIVEN = {
+_TARGETS = {
     "lr": "lr",
     "betas[0]": "momentum",
     "momentum": "momentum",
@@ -26,8 +30,85 @@ _DRIVEN = {
 """What a scheduler may move, and the target that it is for us."""
 
 
+def live_scheduler(given: Any, lr: float | None = None, allow: Sequence[str] = ()) -> Any:
+    """Return a live scheduler.
+
+    Args:
+        given: A scheduler, a wrapper of one, a function or class that takes an optimizer, or a
+            configuration with a ``class_path``.
+        lr: Base rate of the small optimizer that is built where there is none, 1 unless given.
+        allow: Modules that a class path may name besides the known ones.
+
+    Raises:
+        ScheduleError: It is none of these, or refuses its arguments.
+    """
+    rate = 1.0 if lr is None else lr
+    if isinstance(given, Mapping):
+        return build(given, small_optimizer(rate), allow)
+    if isinstance(given, partial) or inspect.isroutine(given) or inspect.isclass(given):
+        make: Any = given
+        return _call(partial(make, small_optimizer(rate)), getattr(given, "__name__", repr(given)))
+    inner = getattr(given, "scheduler", None)  # accelerate wraps
+    live = given if inner is None or hasattr(given, "last_epoch") else inner
+    if not hasattr(live, "optimizer"):
+        raise ScheduleError(
+            f"from_torch({given!r:.60}): not a scheduler with an optimizer. Give a live one, what "
+            "makes one for an optimizer, or {'class_path': …, 'init_args': {…}}."
+        )
+    return live
+
+
+def small_optimizer(lr: float) -> Any:
+    """Return a real optimizer of one number, with a gradient and a momentum."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    return torch.optim.SGD([parameter], lr=lr, momentum=0.9)
+
+
+def build(config: Any, optimizer: Any, allow: Sequence[str] = ()) -> Any:
+    """Return the scheduler of a ``class_path`` with its ``init_args``, and those inside it.
+
+    Args:
+        config: The two, as a mapping.
+        optimizer: What it is built for.
+        allow: Modules that a class path may name besides the known ones.
+
+    Raises:
+        ScheduleError: There is no such class, or it refuses its arguments.
+    """
+    if not isinstance(path := config.get("class_path"), str):
+        raise ScheduleError(
+            f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args."
+        )
+    arguments = dict(config.get("init_args") or {})
+    found = find_class(path, allow)
+    for name, why in argument_errors(found, path, arguments):
+        raise ScheduleError(f"{path}({name}): {why}" if name else why)
+
+    def built(value: Any) -> Any:
+        if isinstance(value, Mapping) and "class_path" in value:
+            return build(value, optimizer, allow)
+        return list(map(built, value)) if isinstance(value, list | tuple) else value
+
+    given = {name: built(value) for name, value in arguments.items()}
+    return _call(partial(found, optimizer=optimizer, **given), path)
+
+
+def _call(make: partial[Any], who: str) -> Any:
+    try:
+        scheduler = make()
+    except ScheduleError:
+        raise
+    except Exception as error:  # whatever a foreign class raises
+        raise ScheduleError(
+            f"{who}: {type(error).__name__}: {error}. Correct its arguments."
+        ) from error
+    # timm's factory returns the number of epochs beside the scheduler
+    return scheduler[0] if isinstance(scheduler, tuple) else scheduler
+
+
 class SchedulerCopy:
-    """A copy of a scheduler at its beginning, on an optimizer whose groups hold the original's numbers.
+    """A copy of a scheduler at its beginning, on an optimizer whose groups have the original's numbers.
 
     Args:
         scheduler: The original; it is left alone.
@@ -39,19 +120,19 @@ class SchedulerCopy:
     def __init__(self, scheduler: Any) -> None:
         original = scheduler.optimizer
         self.optimizer = proxy_optimizer(original)
-        self.bases = self.held("initial_lr") or self.held("lr") or []
+        self.bases = self.read("initial_lr") or self.read("lr")
         memo = {id(original): self.optimizer, id(unwrap(original)): self.optimizer}
         try:
             self.scheduler = copy.deepcopy(scheduler, memo)
-        except Exception as error:  # whatever somebody's class holds
+        except Exception as error:  # whatever somebody's class contains
             raise NotImportable(f"{type(scheduler).__name__} cannot be copied: {error}") from error
 
-    def held(self, name: str) -> list[float] | None:
-        """Return what every group holds under ``name``, or ``None`` when some group lacks it."""
+    def read(self, name: str) -> list[float]:
+        """Return the value of every group under ``name``; none where some group lacks it."""
         try:
             return Field(self.optimizer, name).read()
         except BindingError:
-            return None
+            return []
 
     def walk(self, steps: int) -> dict[str, list[list[float]]]:
         """Return what updates 0 to ``steps`` use, for the rate and for whatever else moves.
@@ -60,64 +141,41 @@ class SchedulerCopy:
             NotImportable: The original has been stepped, and only its class could bring it back.
             ScheduleError: There are too many steps, or the scheduler itself fails.
         """
-        if steps > MAX_WALK:
+        if steps > MAX_STEPS:
             raise ScheduleError(
-                f"from_torch: {steps} steps are too many to walk. Give total_steps "
-                f"up to {MAX_WALK}."
+                f"from_torch: {steps} steps are too many to walk. Give total_steps up to "
+                f"{MAX_STEPS}."
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # what the class says of its use concerns a training loop
-            self._to_the_beginning()
-            return self._walked(steps)
-
-    def _walked(self, steps: int) -> dict[str, list[list[float]]]:
-        fields = {
-            name: Field(self.optimizer, name) for name in _DRIVEN if self.held(name) is not None
+        fields = [name for name in _TARGETS if self.read(name)]
+        rows: list[list[list[float]]] = []
+        with catch_warnings(action="ignore"):  # what the class says concerns a training loop
+            self._rewind()
+            try:
+                rows.extend(walk(self.scheduler, self.optimizer, fields, steps))
+            except Exception as error:  # whatever somebody's class raises
+                who, done = type(self.scheduler).__name__, len(rows)
+                raise ScheduleError(
+                    f"from_torch: {who} fails at step {done}: {error}. Give total_steps={done - 1}."
+                ) from error
+        columns = dict(zip(fields, zip(*rows, strict=True), strict=True))
+        return {
+            _TARGETS[name]: list(values)
+            for name, values in columns.items()
+            if name == "lr" or any(value != values[0] for value in values)
         }
-        seen = {name: [field.read()] for name, field in fields.items()}
-        self.optimizer.step()
-        try:
-            for step in range(1, steps + 1):
-                _advance(self.scheduler, step)
-                for name, field in fields.items():
-                    seen[name].append(field.read())
-        except Exception as error:  # whatever somebody's class raises
-            who, done = type(self.scheduler).__name__, len(seen["lr"])
-            raise ScheduleError(
-                f"from_torch: {who} fails at step {done}: {error}. Give total_steps={done - 1}."
-            ) from error
-        moving = {
-            name: rows
-            for name, rows in seen.items()
-            if name == "lr" or any(row != rows[0] for row in rows)
-        }
-        return {_DRIVEN[name]: rows for name, rows in moving.items()}
 
-    def _to_the_beginning(self) -> None:
-        """Set the copy back to update 0, and let it write what it writes first."""
-        who = type(self.scheduler).__name__
-        stepped = (
-            getattr(self.scheduler, "last_epoch", 0) > 0
-            or getattr(self.scheduler, "_num_updates", -1) > -1
-        )
-        if not stepped:
+    def _rewind(self) -> None:
+        """Set the copy back to update 0, where it writes what it writes first."""
+        scheduler = self.scheduler
+        if getattr(scheduler, "last_epoch", 0) <= 0 and getattr(scheduler, "_num_updates", -1) < 0:
             return
-        if not isinstance(self.scheduler, LRScheduler) or hasattr(self.scheduler, "_num_updates"):
+        if not isinstance(scheduler, LRScheduler) or hasattr(scheduler, "_num_updates"):
             raise NotImportable(
-                f"{who} has been stepped, and only it knows what that changed. Make it afresh"
+                f"{type(scheduler).__name__} has been stepped, and only it knows what that "
+                "changed. Make it afresh"
             )
         Field(self.optimizer, "lr").write(self.bases)
-        _rewound(self.scheduler)[0]._initial_step()
-
-
-def _advance(scheduler: Any, step: int) -> None:
-    """Make one step, as the class wants to be called: timm's are told the number of it."""
-    if hasattr(scheduler, "t_in_epochs"):
-        (scheduler.step if scheduler.t_in_epochs else scheduler.step_update)(step)
-    else:
-        scheduler.step()
+        _rewound(scheduler)[0]._initial_step()
 
 
 def _rewound(scheduler: Any) -> list[Any]:
@@ -125,4 +183,48 @@ def _rewound(scheduler: Any) -> list[Any]:
     scheduler._step_count = 0
     parts = getattr(scheduler, "_schedulers", None)
     scheduler.last_epoch = -1 if parts is None else 0
-    return [scheduler] if parts is None else [leaf for part in parts for leaf in _rewound(part)]
+    return [scheduler] if parts is None else list(chain.from_iterable(map(_rewound, parts)))
+
+
+def walk(
+    scheduler: Any, optimizer: Any, fields: Iterable[str], steps: int
+) -> Iterator[list[list[float]]]:
+    """Yield what updates 0 to ``steps`` use: for each field, the value of each group."""
+    read = [Field(optimizer, name).read for name in fields]
+    yield [values() for values in read]
+    optimizer.step()  # some classes look whether it ever made one
+    # Classes that count updates hook the optimizer; for others its steps would be most of the time.
+    is_watched = getattr(optimizer, "_optimizer_step_post_hooks", True)
+    for step in range(1, steps + 1):
+        if is_watched and step > 1:
+            optimizer.step()
+        _advance(scheduler, step)
+        yield [values() for values in read]
+
+
+def _advance(scheduler: Any, step: int) -> None:
+    """Make one step, as the class wants to be called: torch's without a number, timm's with that of the step."""
+    kind: Any = type(scheduler)
+    for method in ("step", "step_update"):
+        if not hasattr(scheduler, method):
+            continue
+        needs = _required_arguments(kind, method)
+        if not set(needs) <= {"epoch", "num_updates"}:
+            raise ScheduleError(
+                f"{kind.__name__}: its {method} needs {', '.join(needs)}, which only a run can "
+                "tell. It cannot be previewed."
+            )
+        getattr(scheduler, method)(*[step] * len(needs))
+        if not needs:
+            return  # it counts by itself
+
+
+@lru_cache(maxsize=16)
+def _required_arguments(kind: Any, method: str) -> tuple[str, ...]:
+    parameters = list(inspect.signature(getattr(kind, method)).parameters.values())[1:]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind in positional
+    )

@@ -20,7 +20,7 @@ _IN_EPOCHS = "it counts epochs: one step of the plan is an epoch"
 
 def _timm(kind: Callable[[Mapping[str, Any]], Scale]) -> Callable[[Any, SchedulerCopy], Imported]:
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
-        scales = copy.held("lr_scale") or [1.0] * len(copy.bases)
+        scales = copy.read("lr_scale") or [1.0] * len(copy.bases)
 
         def ask(step: int) -> list[float]:
             values = scheduler._add_noise(scheduler._get_lr(step), step)

@@ -87,7 +87,7 @@ def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
     curve = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
     if curve is None or scheduler.last_epoch > 0:
         raise NotImportable("an anneal of another shape, or one that is under way")
-    steps, ends = _whole(scheduler.anneal_epochs, least=1), copy.held("swa_lr") or []
+    steps, ends = _whole(scheduler.anneal_epochs, least=1), copy.read("swa_lr")
     fall = curve(steps=steps)
     return Imported({"lr": [lowered(fall, end) for end in ends]}, steps=steps)
 
@@ -133,12 +133,12 @@ def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float]
 
 def _one_cycle(scheduler: Any, copy: SchedulerCopy) -> Imported:
     total = scheduler.total_steps
-    rates = {name: copy.held(name) or [] for name in ("initial_lr", "max_lr", "min_lr")}
+    rates = {name: copy.read(name) for name in ("initial_lr", "max_lr", "min_lr")}
     right = {
         "lr": [_arc(scheduler, _of_group(rates, group), "lr") for group in range(len(copy.bases))]
     }
     if scheduler.cycle_momentum:
-        ends = {name: copy.held(name) or [] for name in ("base_momentum", "max_momentum")}
+        ends = {name: copy.read(name) for name in ("base_momentum", "max_momentum")}
         right["momentum"] = [
             _arc(scheduler, _of_group(ends, group), "momentum") for group in range(len(copy.bases))
         ]
@@ -190,7 +190,7 @@ def _past_the_end(scheduler: Any, copy: SchedulerCopy, step: int) -> Sequence[Se
     theirs = copy.scheduler
     theirs.last_epoch, theirs._get_lr_called_within_step = step, True
     rates = [float(rate) for rate in theirs.get_lr()]
-    held = copy.held("betas[0]" if getattr(theirs, "use_beta1", False) else "momentum")
+    held = copy.read("betas[0]" if getattr(theirs, "use_beta1", False) else "momentum")
     return [rates, held or []]
 
 
