@@ -168,6 +168,14 @@ def test_one_cycle_becomes_its_numbers_with_the_step_past_the_end(
     np.testing.assert_allclose(momentum[:total], used(twin, total, "momentum"), rtol=1e-7)
 
 
+@pytest.mark.parametrize(("up", "down"), [(1, 48), (27, 71)])
+def test_cycles_whose_length_torch_keeps_as_a_rounded_quotient_are_read(up: int, down: int) -> None:
+    scheduler = torchs.CyclicLR(sgd(0.1), 0.1, 1.0, step_size_up=up, step_size_down=down)
+    assert quiet(scheduler).targets[0].rule == wd.Set(
+        wd.Triangle(low=0.1, high=1.0, up=up, down=down).repeat()
+    )
+
+
 def test_the_momentum_of_cycles_is_driven_too() -> None:
     scheduler = torchs.CyclicLR(
         sgd(0.1, momentum=0.9), 0.1, 1.0, step_size_up=4, mode="triangular2"

@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from warmdown.importing.difference import Difference as Difference
     from warmdown.importing.entry import *
     from warmdown.importing.external import External as External
     from warmdown.importing.settings import *
 
 _HOMES = {
-    "Difference": "entry",
+    "Difference": "difference",
     "External": "external",
     "differences": "entry",
     "from_settings": "settings",

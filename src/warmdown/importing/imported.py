@@ -6,12 +6,13 @@ __all__ = [
     "MAX_ROWS",
     "MAX_STEPS",
     "Ask",
-    "NotImportable",
+    "ByGroup",
     "Imported",
-    "in_plan",
+    "NotImportable",
     "number_of_setting",
-    "pure",
     "table",
+    "to_plan",
+    "uniform",
 ]
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +27,13 @@ from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set, Table
 
 Ask: TypeAlias = Callable[[int], Sequence[float]]
-"""Gives each group's rate for an update, from the original itself."""
+"""Returns each group's rate for an update, from the original itself."""
 ByGroup: TypeAlias = Sequence[Rule]
 
 MAX_ROWS = 10_000
-"""Values that a table may hold; a plan is to be read by people."""
+"""Values that a table may have; a plan is to be read by people."""
 MAX_STEPS = 1_000_000
-"""A foreign class knows no step but the next one; so many are walked, no more."""
+"""A foreign class has no step but the next one; so many are walked, no more."""
 _LARGEST = 10**15
 
 
@@ -45,12 +46,12 @@ class Imported:
     """What a scheduler does, and what its documentation says.
 
     Args:
-        corrected: For each target one meaning a group: as documented.
+        corrected: For each target one rule a group: as documented.
         faithful: The same as the original does it, or ``None`` when that is the same.
         reason: Why the two part.
-        total: Updates in the run, when the scheduler knows it.
-        steps: Updates until its values rest or repeat, when it knows that.
-        ask: The original's own rates, to hold the faithful ones against; ``None`` when it can only
+        total: Updates in the run, when the scheduler has that number.
+        steps: Updates until its values stay or repeat, when that is known.
+        ask: The original's own rates, to check the faithful ones against; ``None`` when it can only
             be walked.
         remarks: What else a person should know.
     """
@@ -64,9 +65,53 @@ class Imported:
     remarks: tuple[str, ...] = ()
 
     @property
-    def done(self) -> Mapping[str, ByGroup]:
+    def original(self) -> Mapping[str, ByGroup]:
         """What the original does."""
         return self.corrected if self.faithful is None else self.faithful
+
+
+def uniform(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: Any) -> Imported:
+    """Return what was read of a scheduler that treats all groups alike; it lasts as long as its shape, unless given."""
+    original = None if faithful is None else {"lr": [faithful] * groups}
+    facts = {"steps": corrected.of.length, **rest}
+    return Imported({"lr": [corrected] * groups}, original, **facts)
+
+
+def to_plan(targets: Mapping[str, ByGroup], total: int | None) -> Plan:
+    """Return a plan of what was read; a rule that all groups share stands there once."""
+    rules: dict[str, Any] = {}
+    for name, of_group in targets.items():
+        is_shared = all(rule == of_group[0] for rule in of_group)
+        rules[name] = of_group[0] if is_shared else dict(enumerate(of_group))
+    return Plan.of(run=Run(total_steps=total), **rules)
+
+
+def table(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Rule]:
+    """Return the original's values as data: factors where all groups have the same, else each group's own.
+
+    Args:
+        rows: For each update, one value a group.
+        bases: Each group's base value.
+
+    Raises:
+        ScheduleError: There are too many different values in a row.
+    """
+    if all(bases):
+        factors = [[value / base for value, base in zip(row, bases, strict=True)] for row in rows]
+        if all(max(row) - min(row) <= 1e-12 * abs(row[0]) for row in factors):
+            return [Scale(_stairs([row[0] for row in factors]))] * len(bases)
+    return [Set(_stairs(column)) for column in zip(*rows, strict=True)]
+
+
+def _stairs(values: Sequence[float]) -> Schedule:
+    marks = [step for step, (before, now) in enumerate(pairwise(values), start=1) if before != now]
+    if len(marks) > MAX_ROWS:
+        raise ScheduleError(
+            f"from_torch: {len(marks)} different values do not make a plan that can be read; a "
+            f"table has {MAX_ROWS} at most. Give a smaller total_steps, or use the class itself by "
+            "its class_path."
+        )
+    return Table(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))
 
 
 def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> Any:
@@ -80,50 +125,7 @@ def number_of_setting(settings: Mapping[str, Any], name: str, default: float) ->
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
         raise ScheduleError(
-            f"{name}={describe(value)}: a number from 0 to {_LARGEST:.0e} is needed. "
-            f"Mend the settings."
+            f"{name}={describe(value)}: a number from 0 to {_LARGEST:.0e} is needed. Correct the "
+            "settings."
         )
     return value
-
-
-def pure(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: Any) -> Imported:
-    """Return what was read of a scheduler that treats all groups alike."""
-    done = None if faithful is None else {"lr": [faithful] * groups}
-    return Imported({"lr": [corrected] * groups}, done, **rest)
-
-
-def in_plan(targets: Mapping[str, ByGroup], total: int | None) -> Plan:
-    """Return a plan of what was read; groups that follow the same are told once."""
-    told: dict[str, Any] = {}
-    for name, rules in targets.items():
-        alike = all(rule == rules[0] for rule in rules)
-        told[name] = rules[0] if alike else dict(enumerate(rules))
-    return Plan.of(run=Run(total_steps=total), **told)
-
-
-def table(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Rule]:
-    """Return values that were asked for as data: factors where all groups have the same, else each group's own.
-
-    Args:
-        rows: For each update, one value a group.
-        bases: Each group's base value.
-
-    Raises:
-        ScheduleError: There are too many different values in a row.
-    """
-    if all(bases):
-        factors = [[value / base for value, base in zip(row, bases, strict=True)] for row in rows]
-        if all(max(row) - min(row) <= 1e-12 * abs(row[0]) for row in factors):
-            return [Scale(_held([row[0] for row in factors]))] * len(bases)
-    return [Set(_held(list(column))) for column in zip(*rows, strict=True)]
-
-
-def _held(values: Sequence[float]) -> Schedule:
-    marks = [step for step, (before, now) in enumerate(pairwise(values), start=1) if before != now]
-    if len(marks) > MAX_ROWS:
-        raise ScheduleError(
-            f"from_torch: {len(marks)} different values do not make a plan that can be read; a "
-            f"table has {MAX_ROWS} at "
-            "most. Give a smaller total_steps, or use the class itself by its class_path."
-        )
-    return Table(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))

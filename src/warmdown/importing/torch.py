@@ -6,11 +6,12 @@ __all__ = ["READERS"]
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 from typing import Any
 
 from warmdown.compat.names.shapes import lowered
-from warmdown.importing.imported import Imported, NotImportable, pure
+from warmdown.importing.imported import Imported, NotImportable, uniform
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import (
     Chain,
@@ -31,73 +32,52 @@ from warmdown.schedules.recipes import exp_range, triangular, triangular2
 Reader = Callable[[Any, SchedulerCopy], Imported]
 
 _FINEST = 10**15
-_NO_STEP_BACK = "torch's cosine climbs back after T_max"
 
 
-def _step(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    stairs = Staircase(gamma=scheduler.gamma, every=_whole(scheduler.step_size))
-    return pure(len(copy.bases), Scale(stairs))
+def _factor(shape: Callable[[Any], Schedule]) -> Reader:
+    """Return the reader of a scheduler that multiplies every group's rate by the same shape."""
+    return lambda scheduler, copy: uniform(len(copy.bases), Scale(shape(scheduler)))
 
 
-def _multi_step(scheduler: Any, copy: SchedulerCopy) -> Imported:
+def _milestones(scheduler: Any) -> Schedule:
     marks = sorted(scheduler.milestones.elements())
     if any(mark <= 0 for mark in marks):
         raise NotImportable("a milestone before the first step")
-    return pure(len(copy.bases), Scale(Milestones(gamma=scheduler.gamma, at=tuple(marks))))
+    return Milestones(gamma=scheduler.gamma, at=tuple(marks))
 
 
-def _constant(scheduler: Any, copy: SchedulerCopy) -> Imported:
+def _line(scheduler: Any) -> Schedule:
     steps = _whole(scheduler.total_iters, least=1)
-    return pure(
-        len(copy.bases), Scale(Constant(value=scheduler.factor, steps=steps) >> Constant(value=1.0))
-    )
+    return Linear(start=scheduler.start_factor, end=scheduler.end_factor, steps=steps)
 
 
-def _linear(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    steps = _whole(scheduler.total_iters, least=1)
-    line = Linear(start=scheduler.start_factor, end=scheduler.end_factor, steps=steps)
-    return pure(len(copy.bases), Scale(line), steps=steps)
-
-
-def _exponential(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    return pure(len(copy.bases), Scale(ExponentialDecay(start=1.0, gamma=scheduler.gamma)))
-
-
-def _polynomial(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    steps = _whole(scheduler.total_iters, least=1)
-    return pure(len(copy.bases), Scale(Polynomial(steps=steps, power=scheduler.power)), steps=steps)
-
-
-def _cosine(scheduler: Any, copy: SchedulerCopy) -> Imported:
+def _annealed_cosine(scheduler: Any, copy: SchedulerCopy) -> Imported:
     steps = _whole(scheduler.T_max, least=1)
-    fall = Cosine(steps=steps)
+    fall, low = Cosine(steps=steps), scheduler.eta_min
     wave = (fall >> Cosine(start=0.0, end=1.0, steps=steps)).repeat()
-    low = scheduler.eta_min
-    return pure(
-        len(copy.bases), lowered(fall, low), lowered(wave, low), reason=_NO_STEP_BACK, steps=steps
-    )
+    reason = "torch's cosine climbs back after T_max"
+    return uniform(len(copy.bases), lowered(fall, low), lowered(wave, low), reason=reason)
 
 
 def _warm_restarts(scheduler: Any, copy: SchedulerCopy) -> Imported:
     cycles = Cosine(steps=scheduler.T_0).repeat(grow=scheduler.T_mult)
-    return pure(len(copy.bases), lowered(cycles, scheduler.eta_min), steps=scheduler.T_0)
+    return uniform(len(copy.bases), lowered(cycles, scheduler.eta_min), steps=scheduler.T_0)
 
 
 def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
     curve = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
     if curve is None or scheduler.last_epoch > 0:
         raise NotImportable("an anneal of another shape, or one that is under way")
-    steps, ends = _whole(scheduler.anneal_epochs, least=1), copy.read("swa_lr")
-    fall = curve(steps=steps)
-    return Imported({"lr": [lowered(fall, end) for end in ends]}, steps=steps)
+    fall = curve(steps=_whole(scheduler.anneal_epochs, least=1))
+    return Imported({"lr": [lowered(fall, end) for end in copy.read("swa_lr")]}, steps=fall.length)
 
 
 def _plateau(scheduler: Any, copy: SchedulerCopy) -> Imported:
     names = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
     plateau = Plateau(metric="loss", **{name: getattr(scheduler, name) for name in names})
     remark = (
-        "it follows a metric, not the step: tell it by scheduler.observe(loss=…), under the name "
-        "you give the plateau"
+        "it follows a metric, not the step: give it by scheduler.observe(loss=…), under the name "
+        "of the plateau's metric"
     )
     rules = [Scale(plateau, low=low or None) for low in scheduler.min_lrs]
     return Imported({"lr": rules}, remarks=(remark,))
@@ -106,83 +86,76 @@ def _plateau(scheduler: Any, copy: SchedulerCopy) -> Imported:
 def _cyclic(scheduler: Any, copy: SchedulerCopy) -> Imported:
     if getattr(scheduler, "_scale_fn_custom", None) is not None:
         raise NotImportable("a scale of one's own")
-    up = _whole(scheduler.total_size * scheduler.step_ratio, least=1)
-    sides = {"up": up, "down": _whole(scheduler.total_size - up, least=1)}
-    shape = _cycles(scheduler, sides)
-    targets = {
-        "lr": [
-            Set(shape(low, high)) for low, high in zip(copy.bases, scheduler.max_lrs, strict=True)
-        ]
-    }
+    total = _whole(scheduler.total_size, least=1)
+    # torch keeps only the quotient up / total, so that the product may miss the integer by a
+    # rounding: the integer is the one whose quotient it is.
+    up = round(total * scheduler.step_ratio)
+    if not 0 < up < total or up / total != scheduler.step_ratio:
+        raise NotImportable(f"{total * scheduler.step_ratio} steps")
+    form: dict[str, Any] = {"up": up, "down": total - up}
+    if scheduler.mode == "exp_range":
+        form["gamma"] = scheduler.gamma
+    shape = {"triangular": triangular, "triangular2": triangular2, "exp_range": exp_range}
+    cycles: Any = shape[scheduler.mode]
+
+    rates = zip(copy.bases, scheduler.max_lrs, strict=True)
+    targets = {"lr": [Set(cycles(low=low, high=high, **form)) for low, high in rates]}
     if scheduler.cycle_momentum:
         ends = zip(scheduler.base_momentums, scheduler.max_momentums, strict=True)
-        targets["momentum"] = [Set(shape(0.0, high - low) * -1 + high) for low, high in ends]
-    return Imported(targets, steps=int(scheduler.total_size))
-
-
-def _cycles(scheduler: Any, sides: Mapping[str, int]) -> Callable[[float, float], Schedule]:
-    modes: Mapping[str, Callable[[float, float], Schedule]] = {
-        "triangular": lambda low, high: triangular(low=low, high=high, **sides),
-        "triangular2": lambda low, high: triangular2(low=low, high=high, **sides),
-        "exp_range": lambda low, high: exp_range(
-            low=low, high=high, gamma=scheduler.gamma, **sides
-        ),
-    }
-    return modes[scheduler.mode]
+        targets["momentum"] = [
+            Set(cycles(low=0.0, high=high - low, **form) * -1 + high) for low, high in ends
+        ]
+    return Imported(targets, steps=total)
 
 
 def _one_cycle(scheduler: Any, copy: SchedulerCopy) -> Imported:
     total = scheduler.total_steps
-    rates = {name: copy.read(name) for name in ("initial_lr", "max_lr", "min_lr")}
-    right = {
-        "lr": [_arc(scheduler, _of_group(rates, group), "lr") for group in range(len(copy.bases))]
-    }
+    curves = {"lr": _arcs(scheduler, copy, "lr")}
     if scheduler.cycle_momentum:
-        ends = {name: copy.read(name) for name in ("base_momentum", "max_momentum")}
-        right["momentum"] = [
-            _arc(scheduler, _of_group(ends, group), "momentum") for group in range(len(copy.bases))
-        ]
-    corrected = {name: [Set(curve) for curve in curves] for name, curves in right.items()}
+        curves["momentum"] = _arcs(scheduler, copy, "momentum")
+    corrected = {name: list(map(Set, arcs)) for name, arcs in curves.items()}
     if type(scheduler).__module__.startswith("warmdown"):
         return Imported(corrected, total=total, steps=total - 1)
-    lasts = zip(right.items(), _past_the_end(scheduler, copy, total), strict=False)
+    lasts = zip(curves.items(), _past_the_end(scheduler, copy, total), strict=False)
     return Imported(
         corrected,
-        {name: [Set(curve) for curve in _then(curves, last)] for (name, curves), last in lasts},
+        {name: list(map(_then, arcs, last)) for (name, arcs), last in lasts},
         reason=f"torch leaves the value of a step past the end after step() {total}, and raises at "
-        f"the next",
+        "the next",
         total=total,
         steps=total - 1,
     )
 
 
-def _arc(scheduler: Any, ends: Mapping[str, float], what: str) -> Schedule:
-    """Return one-cycle's phases; their seams may lie between two steps."""
+def _arcs(scheduler: Any, copy: SchedulerCopy, what: str) -> list[Schedule]:
+    """Return one-cycle's phases for each group; the steps where they join may lie between two updates."""
     curve = {"cos": Cosine, "linear": Linear}[scheduler._anneal_func_type]
-    phases = [
-        (ends[phase[f"start_{what}"]], ends[phase[f"end_{what}"]], _seam(phase["end_step"]))
-        for phase in scheduler._schedule_phases
-    ]
-    seams = [Fraction(0), *(seam for _, _, seam in phases)]
-    if sorted(seams[1:]) != seams[1:]:
+    phases = scheduler._schedule_phases
+    ends = [Fraction(phase["end_step"]).limit_denominator(1_000_000) for phase in phases]
+    if sorted(ends) != ends:
         raise NotImportable("phases that do not follow each other")
-    fine = lcm(*(seam.denominator for seam in seams))
-    if fine * seams[-1] > _FINEST:
-        raise NotImportable("seams that no common measure has")
-    begun = max(
-        (seam for seam in seams if seam < 0), default=Fraction(0)
-    )  # a phase too short to be seen
-    moves = [
-        curve(start=start, end=end, steps=int((seam - max(before, begun)) * fine))
-        for (start, end, seam), before in zip(phases, seams, strict=False)
-        if seam > begun
-    ]
-    whole = Chain(members=tuple(moves)).skip(int(-begun * fine)) if begun else Chain.of(*moves)
-    return whole if fine == 1 else whole.stretch(int(seams[-1]))
+    fine = lcm(*(end.denominator for end in ends))
+    if fine * ends[-1] > _FINEST:
+        raise NotImportable("phases that no common measure has")
+    # a phase too short to be seen ends before the first step
+    begun = max((end for end in ends if end < 0), default=Fraction(0))
+    bounds = [max(bound, begun) for bound in (Fraction(0), *ends)]
+    lengths = [int((last - first) * fine) for first, last in pairwise(bounds)]
 
+    def arc(group: int) -> Schedule:
+        moves = [
+            curve(
+                start=copy.read(phase[f"start_{what}"])[group],
+                end=copy.read(phase[f"end_{what}"])[group],
+                steps=length,
+            )
+            for phase, length, end in zip(phases, lengths, ends, strict=True)
+            if end > begun
+        ]
+        whole = Chain(members=tuple(moves)).skip(int(-begun * fine)) if begun else Chain.of(*moves)
+        return whole if fine == 1 else whole.stretch(int(ends[-1]))
 
-def _seam(step: float) -> Fraction:
-    return Fraction(step).limit_denominator(1_000_000)
+    return [arc(group) for group in range(len(copy.bases))]
 
 
 def _past_the_end(scheduler: Any, copy: SchedulerCopy, step: int) -> Sequence[Sequence[float]]:
@@ -190,20 +163,11 @@ def _past_the_end(scheduler: Any, copy: SchedulerCopy, step: int) -> Sequence[Se
     theirs = copy.scheduler
     theirs.last_epoch, theirs._get_lr_called_within_step = step, True
     rates = [float(rate) for rate in theirs.get_lr()]
-    held = copy.read("betas[0]" if getattr(theirs, "use_beta1", False) else "momentum")
-    return [rates, held or []]
+    return [rates, copy.read("betas[0]" if getattr(theirs, "use_beta1", False) else "momentum")]
 
 
-def _then(curves: Sequence[Schedule], last: Sequence[float]) -> list[Schedule]:
-    ended = [curve.length or 0 for curve in curves]
-    return [
-        curve.take(steps + 1) >> Constant(value=value)
-        for curve, steps, value in zip(curves, ended, last, strict=True)
-    ]
-
-
-def _of_group(rates: Mapping[str, Sequence[float]], group: int) -> dict[str, float]:
-    return {name: held[group] for name, held in rates.items()}
+def _then(curve: Schedule, last: float) -> Set:
+    return Set(curve.take((curve.length or 0) + 1) >> Constant(value=last))
 
 
 def _whole(steps: Any, least: int = 0) -> int:
@@ -213,13 +177,15 @@ def _whole(steps: Any, least: int = 0) -> int:
 
 
 READERS: Mapping[str, Reader] = {
-    "StepLR": _step,
-    "MultiStepLR": _multi_step,
-    "ConstantLR": _constant,
-    "LinearLR": _linear,
-    "ExponentialLR": _exponential,
-    "PolynomialLR": _polynomial,
-    "CosineAnnealingLR": _cosine,
+    "StepLR": _factor(lambda s: Staircase(gamma=s.gamma, every=_whole(s.step_size))),
+    "MultiStepLR": _factor(_milestones),
+    "ConstantLR": _factor(
+        lambda s: Constant(value=s.factor, steps=_whole(s.total_iters, 1)) >> Constant(value=1.0)
+    ),
+    "LinearLR": _factor(_line),
+    "ExponentialLR": _factor(lambda s: ExponentialDecay(start=1.0, gamma=s.gamma)),
+    "PolynomialLR": _factor(lambda s: Polynomial(steps=_whole(s.total_iters, 1), power=s.power)),
+    "CosineAnnealingLR": _annealed_cosine,
     "CosineAnnealingWarmRestarts": _warm_restarts,
     "SWALR": _swa,
     "ReduceLROnPlateau": _plateau,

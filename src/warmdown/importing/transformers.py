@@ -11,7 +11,7 @@ from typing import Any
 from warmdown.compat.names import transformers_schedule
 from warmdown.compat.names.shapes import after_warmup, waves
 from warmdown.errors import ScheduleError
-from warmdown.importing.imported import Ask, Imported, pure
+from warmdown.importing.imported import Ask, Imported, uniform
 from warmdown.schedules import Scale
 
 _NAMES: Mapping[str, str] = {
@@ -56,10 +56,10 @@ def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) ->
         given.setdefault("min_lr_rate", 0.0)
     corrected = transformers_schedule(name, **given)
     if name in _PAST_THE_END:
-        return pure(
+        return uniform(
             len(bases), corrected, _PAST_THE_END[name](given, corrected), reason=_CLIMBS, **facts
         )
-    return pure(len(bases), corrected, **facts)
+    return uniform(len(bases), corrected, **facts)
 
 
 def _polynomial(given: dict[str, Any], bases: Sequence[float], facts: dict[str, Any]) -> Imported:
@@ -71,7 +71,7 @@ def _polynomial(given: dict[str, Any], bases: Sequence[float], facts: dict[str, 
     decay = transformers_schedule("polynomial", lr_end=0.0, **alone).of
     done = after_warmup(Scale(decay * (1 - share) + share), steps=warmup)
     reason = "transformers divides lr_end by the optimizer's default rate, so that other groups end elsewhere"
-    return pure(len(bases), corrected, done, reason=reason, **facts)
+    return uniform(len(bases), corrected, done, reason=reason, **facts)
 
 
 def _on_and_on(given: Mapping[str, Any], corrected: Scale) -> Scale:
