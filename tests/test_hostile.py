@@ -169,7 +169,7 @@ def test_a_setting_of_onetrainer_that_is_no_number_is_named(name: str, value: An
     with pytest.raises(
         ScheduleError,
         match=rf"{name}=.*: a number from 0 to 1e\+15 is needed\. "
-        rf"Mend the settings\.",
+        rf"Correct the settings\.",
     ):
         one_trainer(**{"learning_rate_warmup_steps": 2, name: value})
 

@@ -125,8 +125,8 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
             "lr: {kind: one_cycle}",
             ["lr: this drives lr and momentum. Write it at the top of the plan"],
         ),
-        ("lr: cosine\nafter_end: stop", ["after_end: 'stop' is not one of its words."]),
-        ("lr: cosine\ncount: 5", ["count: 5 is not one of its words."]),
+        ("lr: cosine\nafter_end: stop", ["after_end: one of hold, raise is needed, not 'stop'."]),
+        ("lr: cosine\ncount: 5", ["count: one of updates, attempts is needed, not 5."]),
         ("run: [1]\nlr: {kind: x}", ["run: facts are needed", "lr.kind: there is no shape 'x'."]),
         (
             "run: {total_step: 5, epochs: 0.5, lr: x, clock: hours}\nlr: {kind: linear, stps: "
@@ -135,7 +135,7 @@ def test_short_forms_say_what_long_ones_say(text: str, plan: wd.Plan) -> None:
                 "run.total_step: a run has no 'total_step'. Did you mean 'total_steps'?",
                 "run.epochs: a whole number is needed, not 0.5.",
                 "run.lr: 'x': not a number.",
-                "run.clock: 'hours' is not one of its words.",
+                "run.clock: one of updates, samples, tokens, seconds is needed, not 'hours'.",
                 "lr.stps: Linear has no 'stps'. Did you mean 'steps'?",
                 "wd: 1 alone could mean two things.",
             ],

@@ -138,7 +138,7 @@ def test_data_says_the_same_as_the_expression(data: Any, schedule: wd.Schedule) 
         ({"kind": "linear", "steps": 5.0}, ["steps: 5.0: not a duration; a bare float is refused"]),
         (
             {"kind": "linear", "steps": "0.1"},
-            ["steps: '0.1' updates: a whole number is needed. A share of the run"],
+            ["steps: '0.1': updates come whole. A share of the run is '5%'"],
         ),
         (
             {"kind": "linear", "steps": "%TOTAL_STEPS% - 2000"},
@@ -168,7 +168,7 @@ def test_data_says_the_same_as_the_expression(data: Any, schedule: wd.Schedule) 
         ({"kind": "noam"}, ["noam needs 'd_model'. Give it."]),
         (
             {"kind": "wsd", "shape": "linaer"},
-            ["shape: 'linaer' is not one of its words. Did you mean 'linear'?"],
+            ["shape: one of linear, cosine, 1-sqrt, 1-square, exponential, inverse_proportional"],
         ),
         (
             {"kind": "one_cycle", "three_phase": "yes"},

@@ -12,9 +12,9 @@ from typing import Any
 
 from warmdown import schedules as of
 from warmdown.planfile import drives_several, shapes
-from warmdown.planfile.fields import parameters_of
 from warmdown.run import Run
 from warmdown.schedules import Schedule
+from warmdown.schedules.parameters import parameters_of
 from warmdown.schedules.rule import Scale
 
 RUN = Run(total_steps=1000, steps_per_epoch=100)
@@ -100,7 +100,7 @@ def example_of(name: str) -> Schedule:
 def _told(name: str, shape: Any) -> Shape:
     about = _about(shape)
     parameters = {
-        each.name: None if each.default is each.empty else _shown(each.default)
+        each.name: None if each.is_required else _shown(each.default)
         for each in parameters_of(shape).values()
     }
     return Shape(name, not isinstance(shape, type), about, parameters, example_of(name))

@@ -10,21 +10,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from warmdown.errors import RunError, SpecError, nearest
+from warmdown.errors import RunError, SpecError
 from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
-from warmdown.planfile.fields import ParseContext, number, parameters_of, reader_of
+from warmdown.planfile.context import ParseContext
 from warmdown.planfile.overrides import with_overrides
-from warmdown.planfile.schedules import made, schedule, what_drives
-from warmdown.planfile.text import Text, bounded, describe, from_yaml, join_path, parse, read_text
+from warmdown.planfile.schedules import build
+from warmdown.planfile.text import bounded, describe, from_yaml, join_path, parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
+from warmdown.schedules.parameters import type_of
 
 TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
-_CHOICES: Mapping[str, Any] = {"after_end": AfterEnd, "count": Count}
-_OF_A_PLAN = ("run", *_CHOICES)
+_OPTIONS: Mapping[str, Any] = {"after_end": AfterEnd, "count": Count}
+_OF_A_PLAN = ("run", *_OPTIONS)
 _OF_A_SCALE = ("scale", "offset", "low")
+_NO_FACTS: Facts = MappingProxyType({})
 
 
 def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -> Schedule:
@@ -43,10 +45,9 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
         >>> from_dict({"kind": "linear", "end": "1e-1"})
         Linear(start=1.0, end=0.1, steps='rest')
     """
-    context = _reading(run or Run(), allow)
-    found = schedule(context, "", bounded(data))
-    _raise_if_wrong(context)
-    assert found is not None  # or a mistake would say why
+    context = _context(run, allow)
+    found: Schedule = context.read_schedule("", bounded(data))
+    context.raise_mistakes()
     return found
 
 
@@ -55,7 +56,7 @@ def plan_from_dict(
     *,
     run: Run | None = None,
     allow: Sequence[str] = (),
-    loaders: Facts = MappingProxyType({}),
+    loaders: Facts = _NO_FACTS,
 ) -> Plan:
     """Return the plan that plain data describes; the opposite of ``plan.to_dict()``.
 
@@ -64,7 +65,7 @@ def plan_from_dict(
             alone drives ``lr``.
         run: Facts that go before the data's own.
         allow: Modules from which class paths may be imported, besides the known ones.
-        loaders: What a Trainer knows of its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
+        loaders: A Trainer's facts about its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
 
     Raises:
         SpecError: It describes none; every mistake with its path.
@@ -75,30 +76,27 @@ def plan_from_dict(
         (100, 'lr')
     """
     data = _at_the_top(bounded(data))
-    context = _reading(run or Run(), allow, loaders)
+    context = _context(run, allow, loaders)
     _read_run(context, data.get("run"), run)
-    targets = [
-        target
-        for key in data
-        if key not in _OF_A_PLAN
-        for target in _targets(context, str(key), data[key])
-    ]
+    targets: list[Target] = []
+    for key in data:
+        if key not in _OF_A_PLAN:
+            targets += _targets(context, str(key), data[key])
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
-            context.error(
-                TARGETS,
-                f"drives {label}, which stands in the plan by itself too. Leave "
-                f"one of the two out.",
+            what = (
+                f"drives {label}, which stands in the plan by itself too. Leave one of the two out."
             )
+            context.error(TARGETS, what)
     if not data.keys() - _OF_A_PLAN:
         context.error("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
-    words = {
-        key: reader_of(hint)(context, key, data[key])
-        for key, hint in _CHOICES.items()
+    options = {
+        key: type_of(hint).read(context, key, data[key])
+        for key, hint in _OPTIONS.items()
         if key in data
     }
-    _raise_if_wrong(context)
-    return Plan(targets=tuple(targets), run=context.run, **words)
+    context.raise_mistakes()
+    return Plan(targets=tuple(targets), run=context.run, **options)
 
 
 def load(
@@ -107,16 +105,16 @@ def load(
     run: Run | None = None,
     allow: Sequence[str] = (),
     changes: Mapping[str, Any] = MappingProxyType({}),
-    loaders: Facts = MappingProxyType({}),
+    loaders: Facts = _NO_FACTS,
 ) -> Plan:
     """Return the plan in a file: JSON when it ends in ``.json``, else YAML.
 
     Args:
         path: The file, of at most 1 MiB.
-        run: Facts that go before the file's own: a total that the loader tells.
+        run: Facts that go before the file's own: a total that the loader has.
         allow: Modules from which class paths may be imported, besides the known ones.
         changes: Values by path that go before the file's: ``{"lr[1].end": 0.2}``.
-        loaders: What a Trainer knows of its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
+        loaders: A Trainer's facts about its data: ``{"TRAIN_DATALOADER_LEN": 100}``.
 
     Raises:
         SpecError: It cannot be read or is no plan; every mistake with file, line and path.
@@ -130,7 +128,7 @@ def load(
         )
     except SpecError as error:
         raise SpecError(
-            [_placed(str(path), mistake, lines) for mistake in error.mistakes]
+            [_located(str(path), mistake, lines) for mistake in error.mistakes]
         ) from None
 
 
@@ -149,8 +147,7 @@ def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Pl
         >>> loads("lr: {kind: linear, end: 0.1}").targets[0].rule
         Scale(of=Linear(start=1.0, end=0.1, steps='rest'), offset=None, low=None)
     """
-    parsed: Text = from_yaml(text)
-    return plan_from_dict(parsed.data, run=run, allow=allow)
+    return plan_from_dict(from_yaml(text).data, run=run, allow=allow)
 
 
 def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
@@ -163,9 +160,9 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
     Raises:
         SpecError: It describes none; every mistake with its path.
     """
-    context = _reading(run or Run(), ())
+    context = _context(run, ())
     _read_run(context, data, run)
-    _raise_if_wrong(context)
+    context.raise_mistakes()
     return context.run
 
 
@@ -177,7 +174,7 @@ def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         {'steps_per_epoch': 500, 'total_steps': 100}
     """
     facts = dict(own)
-    if given.keys() & {"total_steps", "epochs", "budget"}:  # who tells the length tells all of it
+    if given.keys() & {"total_steps", "epochs", "budget"}:  # a given length replaces all of it
         for name in ("total_steps", "epochs", "budget"):
             facts.pop(name, None)
     elif "steps_per_epoch" in given and "epochs" in facts:
@@ -185,151 +182,124 @@ def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return {**facts, **given}
 
 
-def _reading(run: Run, allow: Sequence[str], loaders: Facts = MappingProxyType({})) -> ParseContext:
+def _context(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ParseContext:
+    run = run or Run()
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    return ParseContext(schedule=schedule, run=run, facts=run_facts(run, loaders), allow=allowed)
-
-
-def _raise_if_wrong(context: ParseContext) -> None:
-    if context.mistakes:
-        raise SpecError(context.mistakes)
+    return ParseContext(build, run=run, facts=run_facts(run, loaders), allow=allowed)
 
 
 def _at_the_top(data: Any) -> Mapping[Any, Any]:
     """Return the mapping of a plan; a schedule that stands alone drives ``lr``."""
-    if isinstance(data, Mapping) and not data.keys() & {"kind", "class_path"}:
-        return data
     if isinstance(data, Mapping):
+        if not data.keys() & {"kind", "class_path"}:
+            return data
         beside = {key: data[key] for key in _OF_A_PLAN if key in data}
-        return {**beside, "lr": {key: value for key, value in data.items() if key not in beside}}
+        schedule = {key: value for key, value in data.items() if key not in beside}
+        return {**beside, "lr": schedule}
     if isinstance(data, list | tuple) or (isinstance(data, str) and data.isidentifier()):
         return {"lr": data}
     raise SpecError([f"a plan is a mapping, like lr: {{kind: cosine}}; this is {describe(data)}."])
 
 
 def _read_run(context: ParseContext, data: Any, given: Run | None) -> None:
-    before = len(context.mistakes)
-    facts: dict[str, Any] = {}
-    if data is not None and not isinstance(data, Mapping):
-        context.error(
-            "run", f"facts are needed, like {{total_steps: 10000}}, not {describe(data)}."
-        )
-    elif data:
-        facts = context.arguments(
-            "run", "a run", parameters_of(Run), {str(key): data[key] for key in data}
-        )
-    if len(context.mistakes) == before:
+    facts: dict[str, Any] | None = {}
+    if isinstance(data, Mapping):
+        named = {str(key): value for key, value in data.items()}
+        facts = context.read_arguments("run", "a run", Run, named)
+    elif data is not None:
+        reason = f"facts are needed, like {{total_steps: 10000}}, not {describe(data)}."
+        facts = context.error("run", reason)
+    if facts is not None:
         try:
-            context.run = Run(**merge_run_facts(facts, {} if given is None else given.to_dict()))
+            context.run = Run(**merge_run_facts(facts, given.to_dict() if given else {}))
             context.facts = run_facts(context.run, context.facts)
             return
         except RunError as error:
             context.error("run", str(error))
-    context.facts = dict.fromkeys(
-        PLACEHOLDERS, 1
-    )  # any number will do: the rest is still read for mistakes
+    # any number will do: the rest is still read for its mistakes
+    context.facts = dict.fromkeys(PLACEHOLDERS, 1)
 
 
 def _targets(context: ParseContext, name: str, data: Any) -> list[Target]:
-    if name == TARGETS and not _has_groups(data):
-        several = made(context, name, data)
-        if isinstance(several, Mapping):
-            return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
-        return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
-    if not _has_groups(data):
+    if isinstance(data, Mapping) and "groups" in data and "kind" not in data:
+        return _groups(context, name, data)
+    if name != TARGETS:
         rule = _rule(context, name, data)
         return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
-    for key in [key for key in data if key != "groups"]:
-        context.error(
-            join_path(name, key),
-            "stands beside groups. For all other groups, write it as groups: {'*': …}.",
-        )
-    if not isinstance(data["groups"], Mapping) or not data["groups"]:
-        context.error(
-            join_path(name, "groups"),
-            f"patterns are needed, like {{head: …}}, not {describe(data['groups'])}.",
-        )
+    several = build(context, name, data)
+    if isinstance(several, Mapping):
+        return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
+    return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
+
+
+def _groups(context: ParseContext, name: str, data: Mapping[Any, Any]) -> list[Target]:
+    for key in data:
+        if key != "groups":
+            what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
+            context.error(join_path(name, key), what)
+    groups, where = data["groups"], join_path(name, "groups")
+    if not isinstance(groups, Mapping) or not groups:
+        what = f"patterns are needed, like {{head: …}}, not {describe(groups)}."
+        context.error(where, what)
         return []
-    for key in [key for key in data["groups"] if len(str(key)) > LONGEST_PATTERN]:
-        context.error(
-            join_path(f"{name}.groups", key),
-            f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.",
-        )
-    groups = {
-        str(key): one for key, one in data["groups"].items() if len(str(key)) <= LONGEST_PATTERN
-    }
-    found = (
-        (key, _rule(context, join_path(f"{name}.groups", key), one)) for key, one in groups.items()
-    )
-    return [Target(name, pattern, rule) for pattern, rule in found if rule is not None]
-
-
-def _has_groups(data: Any) -> bool:
-    return isinstance(data, Mapping) and "groups" in data and "kind" not in data
+    targets = []
+    for key, entry in groups.items():
+        path, pattern = join_path(where, key), str(key)
+        if len(pattern) > LONGEST_PATTERN:
+            what = f"longer than {LONGEST_PATTERN} characters. Shorten it with a *."
+            context.error(path, what)
+        elif (rule := _rule(context, path, entry)) is not None:
+            targets.append(Target(name, pattern, rule))
+    return targets
 
 
 def _rule(context: ParseContext, path: str, data: Any) -> Rule | None:
     if isinstance(data, Mapping) and "set" in data:
-        return _set(context, path, data)
+        for key in data:
+            if key != "set":
+                what = "stands beside set, which says everything. Leave it out."
+                context.error(join_path(path, key), what)
+        value = context.read_schedule(join_path(path, "set"), data["set"])
+        return None if value is None else Set(value)
     if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
         return _scale(context, path, data)
-    if (isinstance(data, int | float) and not isinstance(data, bool)) or (
-        isinstance(data, str) and is_number(data)
-    ):
-        context.error(
+    if _is_bare_number(data):
+        text = f"{data!s:.40}"
+        return context.error(  # type: ignore[no-any-return]  # always None
             path,
-            f"{data!s:.40} alone could mean two things. {{set: {data!s:.40}}} is the value itself, "
-            f"{{scale: {data!s:.40}}} a factor on the base value; the base learning rate is run: "
-            f"{{lr: …}}.",
+            f"{text} alone could mean two things. {{set: {text}}} is the value itself, {{scale: "
+            f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
-        return None
-    result = made(context, path, data)
+    result = build(context, path, data)
     if isinstance(result, Mapping):
-        context.error(
-            path,
-            f"this drives {what_drives(result)}. Write it at the top of the plan, "
-            f"as targets: {{…}}.",
-        )
-        return None
+        drives = " and ".join(result)
+        what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
+        result = context.error(path, what)
     return None if result is None else Scale(result)
 
 
-def _set(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Set | None:
-    for key in [key for key in data if key != "set"]:
-        context.error(
-            join_path(path, key), "stands beside set, which says everything. Leave it out."
-        )
-    of = schedule(context, join_path(path, "set"), data["set"])
-    return None if of is None else Set(of)
+def _is_bare_number(data: Any) -> bool:
+    if isinstance(data, str):
+        return is_number(data)
+    return isinstance(data, int | float) and not isinstance(data, bool)
 
 
 def _scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale | None:
-    for key in [key for key in data if key not in _OF_A_SCALE]:
-        context.error(
-            join_path(path, key),
-            f"a scale has no {describe(key)}. {nearest(str(key)[:60], _OF_A_SCALE)}",
-        )
+    context.refuse_keys(path, data, _OF_A_SCALE, "a scale has no KEY.")
     if "scale" not in data:
-        context.error(path, "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1.")
-        return None
-    of = schedule(context, join_path(path, "scale"), data["scale"])
-    offset = (
-        schedule(context, join_path(path, "offset"), data["offset"])
-        if data.get("offset") is not None
-        else None
-    )
-    low = (
-        number(context, join_path(path, "low"), data["low"])
-        if data.get("low") is not None
-        else None
+        what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
+        return context.error(path, what)  # type: ignore[no-any-return]  # always None
+    of = context.read_schedule(join_path(path, "scale"), data["scale"])
+    offset, low = (
+        type_of(hint).read(context, join_path(path, key), data.get(key))
+        for key, hint in (("offset", Schedule | None), ("low", float | None))
     )
     return None if of is None else Scale(of, offset, low)
 
 
-def _placed(path: str, mistake: str, lines: Mapping[str, int]) -> str:
+def _located(file: str, mistake: str, lines: Mapping[str, int]) -> str:
     """Return a mistake with file and line before it; the line of what is missing is that of what lacks it."""
     where = mistake.split(": ", 1)[0]
     while where and where not in lines:
         where = where[: max(where.rfind("."), where.rfind("["), 0)]
-    line = lines.get(where) if where else None
-    return f"{path}: {mistake}" if line is None else f"{path}:{line}: {mistake}"
+    return f"{file}:{lines[where]}: {mistake}" if where else f"{file}: {mistake}"

@@ -6,30 +6,21 @@ __all__ = ["PATH", "as_text", "plan_schema", "write"]
 
 import inspect
 import json
-import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from warmdown.plan import AFTER_END, COUNTS
-from warmdown.planfile.fields import parameters_of
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
-from warmdown.schedules import Schedule
+from warmdown.schedules.parameters import parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
 
 _NUMBER = {"$ref": "#/$defs/number"}
 _SCHEDULE = {"$ref": "#/$defs/schedule"}
-_SIMPLE: Mapping[Any, Mapping[str, Any]] = {
-    float: _NUMBER,
-    int: {"$ref": "#/$defs/count"},
-    bool: {"type": "boolean"},
-    str: {"type": ["string", "number"]},
-    types.NoneType: {"type": "null"},
-}
 _WELL_KNOWN = {
     "lr": "Learning rate.",
     "weight_decay": "Weight decay.",
@@ -192,49 +183,29 @@ def _kind(word: str, shape: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[str, Any]:
-    told, parameters = _told(target), parameters_of(target)
-    properties = {
-        name: {**_of(each.annotation), **told.get(name, {})} for name, each in parameters.items()
-    }
-    needed = [name for name, each in parameters.items() if each.default is each.empty]
-    about = (inspect.getdoc(target) or "").split("\n", 1)[0]
-    return {
-        "description": about,
-        **_object({**beside, **properties}, [*beside.keys() & {"kind"}, *needed]),
-    }
-
-
-def _told(target: Callable[..., Any]) -> dict[str, dict[str, str]]:
     from docstring_parser import parse
 
-    return {
-        told.arg_name: {"description": " ".join((told.description or "").split())}
-        for told in parse(inspect.getdoc(target) or "").params
+    text, parameters = inspect.getdoc(target) or "", parameters_of(target)
+    helps = {
+        entry.arg_name: " ".join((entry.description or "").split()) for entry in parse(text).params
     }
+    properties = dict(beside)
+    for name, parameter in parameters.items():
+        properties[name] = dict(parameter.type.schema)
+        if name in helps:
+            properties[name]["description"] = helps[name]
+    required = [name for name, parameter in parameters.items() if parameter.is_required]
+    described = {"description": text.split("\n", 1)[0]}
+    return described | _object(properties, [*beside.keys() & {"kind"}, *required])
 
 
-def _of(hint: Any) -> dict[str, Any]:
-    """Return the schema of a declared type."""
-    arguments = get_args(hint)
-    if hint in _SIMPLE:
-        return dict(_SIMPLE[hint])
-    if get_origin(hint) is Literal:
-        return {"enum": list(arguments)}
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [each for each in arguments if each not in (int, str)]
-        is_duration = {int, str} <= set(arguments)
-        choices = [{"$ref": "#/$defs/duration"}] * is_duration + [
-            _of(each) for each in (rest if is_duration else arguments)
-        ]
-        return choices[0] if len(choices) == 1 else {"anyOf": choices}
-    if get_origin(hint) in (tuple, list, Sequence):
-        return {"type": "array", "items": _of(arguments[0])}
-    return dict(_SCHEDULE) if isinstance(hint, type) and issubclass(hint, Schedule) else {}
-
-
-def _object(properties: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+def _object(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
     closed = {"type": "object", "properties": dict(properties), "additionalProperties": False}
     return {**closed, "required": list(required)} if required else closed
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/$defs/{name}"}
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
-from typing import Any, Literal, TypeAlias, final, get_args, get_origin
+from typing import Any, Literal, TypeAlias, final
 
 from warmdown import planfile
-from warmdown.planfile.fields import parameters_of
 from warmdown.schedules.base import kinds
+from warmdown.schedules.parameters import parameters_of
 from warmdown.schedules.recipes import recipes
 
 FieldKind: TypeAlias = Literal[
@@ -176,11 +176,7 @@ def _of(word: str, known: Callable[..., Any]) -> Shape:
             continue
         default = MISSING if parameter.default is inspect.Parameter.empty else parameter.default
         help = helps.get(parameter.name) or _told_elsewhere().get(parameter.name, "")
-        choices = (
-            get_args(types[parameter.name].annotation)
-            if _is_choice(types[parameter.name].annotation)
-            else ()
-        )
+        choices = types[parameter.name].type.choices
         annotation = f"Literal{list(choices)}" if choices else str(parameter.annotation)
         found.append(field_of(parameter.name, annotation, default, help))
     sentence = summary.removeprefix("Return ")
@@ -219,10 +215,6 @@ def plain(text: str) -> str:
     """Return a docstring's text without its markup."""
     text = re.sub(r":[a-z:]+:`~?([^`]*)`", r"\1", text[:4000])
     return re.sub(r"\s+", " ", text.replace("``", "").replace("**", "")).strip()
-
-
-def _is_choice(annotation: Any) -> bool:
-    return get_origin(annotation) is Literal
 
 
 def _choices(annotation: str) -> tuple[str, ...]:
