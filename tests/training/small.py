@@ -112,6 +112,15 @@ def train(trainer: Trainer, **kwargs: Any) -> str:
     return digest_of_weights(trainer.get_model())
 
 
+class Scaled(Trainer):
+    """With torch's real gradient scaler, on a CPU, from a scale that overflows at first."""
+
+    def _create_accelerator(self) -> Any:
+        accelerator = super()._create_accelerator()
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=7)
+        return accelerator
+
+
 class Stop(TrainerCallback):
     """Fails after an update, as a bug would."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.summary.writer.event_file_writer import AtomicCounter
 from tests.training import small
 
 import warmdown as wd
@@ -279,7 +280,15 @@ def test_trackers_get_rates_phase_loss_metrics_and_speed(tmp_path: Path) -> None
     assert phases == [(0, b"warmup"), (8, b"decay")]
 
 
-def test_trackers_finish_where_a_run_fails_and_start_anew_where_it_goes_on(tmp_path: Path) -> None:
+def test_trackers_finish_where_a_run_fails_and_start_anew_where_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # TensorBoard reads files in the order of their names, which end in second, process and a
+    # counter: of one process and within one second, file 10 would be read before file 9
+    monkeypatch.setattr(
+        "tensorboard.summary.writer.event_file_writer._global_uid", AtomicCounter(100)
+    )
+
     def train(*more: Any, **resumed: Any) -> Trainer:
         trainer = small.make(tmp_path, [TrackerCallback("run", every=1), *more], model=small.linear,
                              log_with="tensorboard", logging_dir=tmp_path)  # fmt: skip

@@ -146,9 +146,9 @@ def _die_at(moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if moment == "writing a file":
-        checkpoint._to_disk = die
+        checkpoint._flush = die
     elif moment == "after the files":
-        checkpoint._put_in_place = die
+        checkpoint._write_manifest = die
     elif moment == "letting go":
         shutil.rmtree = lambda path, **kwargs: die() if str(path).endswith(".leaving") else None  # type: ignore[assignment]
     else:

@@ -25,7 +25,7 @@ from torch.utils.data import (
 )
 
 from warmdown import TrainingError
-from warmdown.training.data import Place, Shards, Source, Stream, source_of
+from warmdown.training.data import DataSource, MapData, Rank, StreamData, data_source
 
 
 class Numbers(Dataset[int]):
@@ -60,19 +60,19 @@ def loader(data: Any, **kwargs: Any) -> DataLoader[Any]:
     )
 
 
-def batches(source: Source, epoch: int = 0, used: int = 0) -> list[list[int]]:
+def batches(source: DataSource, epoch: int = 0, used: int = 0) -> list[list[int]]:
     return [
         batch.tolist() for window in source.windows(epoch, used, 1) for batch, _ in window.batches
     ]
 
 
-def ends(source: Source, used: int = 0) -> list[int]:
+def ends(source: DataSource, used: int = 0) -> list[int]:
     return [used for window in source.windows(0, used, 1) for _, used in window.batches]
 
 
-def shares(data: Any, world: int, seed: int = 0, **kwargs: Any) -> list[Source]:
+def shares(data: Any, world: int, seed: int = 0, **kwargs: Any) -> list[DataSource]:
     return [
-        source_of(loader(data, **kwargs), seed=seed, place=Place(rank, world))
+        data_source(loader(data, **kwargs), seed=seed, rank=Rank(rank, world))
         for rank in range(world)
     ]
 
@@ -126,7 +126,7 @@ def test_another_number_of_processes_goes_on_with_what_is_left(
 
 def test_one_process_without_shuffling_sees_what_a_plain_loader_gives() -> None:
     plain = loader(Numbers(10), shuffle=False)
-    assert batches(source_of(plain, seed=0, place=Place())) == [batch.tolist() for batch in plain]
+    assert batches(data_source(plain, seed=0, rank=Rank())) == [batch.tolist() for batch in plain]
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
@@ -209,7 +209,7 @@ def test_asking_for_batches_draws_nothing_from_the_global_generators() -> None:
 
 def test_a_sampler_of_ones_own_keeps_its_weights_and_gets_a_seed() -> None:
     sampler = WeightedRandomSampler([0.0] * 10 + [1.0] * 10, num_samples=12)
-    source = source_of(loader(Numbers(20), shuffle=None, sampler=sampler), seed=3, place=Place())
+    source = data_source(loader(Numbers(20), shuffle=None, sampler=sampler), seed=3, rank=Rank())
     assert batches(source) == batches(source)
     assert all(item >= 10 for batch in batches(source) for item in batch)
     assert source.items == 12
@@ -218,26 +218,26 @@ def test_a_sampler_of_ones_own_keeps_its_weights_and_gets_a_seed() -> None:
 def test_batches_that_a_sampler_has_made_stay_together() -> None:
     ready = BatchSampler(SequentialSampler(range(9)), 3, drop_last=False)
     plain = DataLoader(Numbers(9), batch_sampler=ready)
-    assert batches(source_of(plain, seed=0, place=Place())) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    two = [source_of(plain, seed=0, place=Place(rank, 2)) for rank in range(2)]
+    assert batches(data_source(plain, seed=0, rank=Rank())) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    two = [data_source(plain, seed=0, rank=Rank(rank, 2)) for rank in range(2)]
     assert [batches(source) for source in two] == [[[0, 1, 2]], [[3, 4, 5]]]
 
 
 def test_a_sampler_with_replacement_draws_as_many_as_it_says() -> None:
     sampler = RandomSampler(Numbers(5), replacement=True, num_samples=9)
-    source = source_of(loader(Numbers(5), shuffle=None, sampler=sampler), seed=0, place=Place())
+    source = data_source(loader(Numbers(5), shuffle=None, sampler=sampler), seed=0, rank=Rank())
     assert sum(len(batch) for batch in batches(source)) == 9
 
 
 def test_data_that_is_shared_out_already_is_refused() -> None:
     sampler: DistributedSampler[int] = DistributedSampler(Numbers(8), num_replicas=2, rank=0)
     with pytest.raises(TrainingError, match=r"shared twice\. Give the sampler for one process"):
-        source_of(loader(Numbers(8), shuffle=None, sampler=sampler), seed=0, place=Place())
+        data_source(loader(Numbers(8), shuffle=None, sampler=sampler), seed=0, rank=Rank())
 
 
 def test_a_stream_gives_each_process_every_so_many_th_batch() -> None:
     two = shares(Counting(22), 2)
-    assert all(isinstance(source, Stream) for source in two)
+    assert all(isinstance(source, StreamData) for source in two)
     assert [batches(source) for source in two] == [[[0, 1, 2, 3], [8, 9, 10, 11], [16, 17, 18, 19]],
                                                    [[4, 5, 6, 7], [12, 13, 14, 15], [20, 21]]]  # fmt: skip
     assert [batches(source, used=4) for source in two] == [[[16, 17, 18, 19]], [[20, 21]]]
@@ -245,8 +245,8 @@ def test_a_stream_gives_each_process_every_so_many_th_batch() -> None:
 
 
 def test_a_list_of_batches_is_a_stream_with_a_length() -> None:
-    source = source_of(
-        [torch.tensor([1]), torch.tensor([2]), torch.tensor([3])], seed=0, place=Place()
+    source = data_source(
+        [torch.tensor([1]), torch.tensor([2]), torch.tensor([3])], seed=0, rank=Rank()
     )
     assert source.batches == 3
     assert batches(source, used=1) == [[2], [3]]
@@ -254,7 +254,7 @@ def test_a_list_of_batches_is_a_stream_with_a_length() -> None:
 
 
 def test_skipping_through_a_stream_draws_nothing() -> None:
-    source = source_of(loader(Counting(40)), seed=0, place=Place())
+    source = data_source(loader(Counting(40)), seed=0, rank=Rank())
     before = torch.get_rng_state()
     list(source.windows(0, 5, 1))
     assert torch.equal(torch.get_rng_state(), before)
@@ -264,6 +264,6 @@ def test_a_loader_keeps_what_it_was_made_with() -> None:
     def doubled(items: list[int]) -> torch.Tensor:
         return torch.tensor(items) * 2
 
-    source = source_of(loader(Numbers(8), shuffle=False, collate_fn=doubled), seed=0, place=Place())
-    assert isinstance(source, Shards)
+    source = data_source(loader(Numbers(8), shuffle=False, collate_fn=doubled), seed=0, rank=Rank())
+    assert isinstance(source, MapData)
     assert batches(source)[0] == [0, 2, 4, 6]

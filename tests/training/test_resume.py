@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ from tests.training import small
 
 import warmdown as wd
 from warmdown import Record, StateError, TrainingError
-from warmdown.training import ModelEmaCallback, Trainer, TrainerCallback, digest_of_weights
+from warmdown.training import (
+    ModelEmaCallback,
+    Trainer,
+    TrainerCallback,
+    digest_of_weights,
+    write_folder,
+)
 
 SITUATIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -72,26 +79,17 @@ def test_a_resumed_run_ends_with_the_same_bits_wherever_it_stopped(
     assert _rows(tmp_path / "cut") == _rows(tmp_path / "whole")
 
 
-class Scaled(Trainer):
-    """With torch's real gradient scaler, on a CPU, from a scale that overflows at first."""
-
-    def _create_accelerator(self) -> Any:
-        accelerator = super()._create_accelerator()
-        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=7)
-        return accelerator
-
-
 def test_a_scaler_is_a_part_of_the_state_and_updates_that_it_skips_do_not_tick(
     tmp_path: Path,
 ) -> None:
-    whole = small.make(tmp_path / "whole", kind=Scaled)
+    whole = small.make(tmp_path / "whole", kind=small.Scaled)
     digest = small.train(whole)
     assert whole.progress.skipped > 0
     assert whole.progress.updates + whole.progress.skipped == 39
     assert whole.scheduler.count == whole.progress.updates
     with pytest.raises(TrainingError, match="update 11 is saved"):
-        small.train(small.make(tmp_path / "cut", [small.Stop(11)], kind=Scaled))
-    again = small.make(tmp_path / "cut", seed=99, kind=Scaled)
+        small.train(small.make(tmp_path / "cut", [small.Stop(11)], kind=small.Scaled))
+    again = small.make(tmp_path / "cut", seed=99, kind=small.Scaled)
     assert small.train(again, resume_from=tmp_path / "cut" / "checkpoints") == digest
     assert again.progress.skipped == whole.progress.skipped
 
@@ -152,15 +150,42 @@ def test_a_run_made_longer_goes_on_as_the_longer_one_would_have(tmp_path: Path) 
     assert small.train(longer, **told, on_change="given") == digest
 
 
-def test_another_plan_is_refused_with_both_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["error", "ask"])
+def test_another_plan_is_refused_with_both_shown_and_nothing_is_loaded(
+    policy: str, tmp_path: Path
+) -> None:
     _stop_after(10, tmp_path, {})
-    before = digest_of_weights(small.network())
-    trainer = small.make(tmp_path)
-    with pytest.raises(StateError):
-        small.train(
-            trainer, plan=wd.Plan.of(lr=wd.Constant()), resume_from=tmp_path / "checkpoints"
-        )
-    assert before
+    trainer = small.make(seed=99)
+    small.train(trainer, plan=wd.Plan.of(lr=wd.Constant()), max_num_train_steps=1)
+    before = _everything_of(trainer)
+    with pytest.raises(StateError, match=r"(?s)another plan.*constant"):
+        trainer.load_training_state(tmp_path / "checkpoints", on_change=policy)
+    assert _everything_of(trainer) == before
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused_and_nothing_is_loaded(tmp_path: Path) -> None:
+    _stop_after(10, tmp_path, {})
+    trainer = small.make(seed=99)
+    weights = list(trainer.model.parameters())
+    groups = [{"params": weights[:1]}, {"params": weights[1:]}]
+    trainer.optimizer = torch.optim.AdamW(groups, lr=0.02)
+    small.train(trainer, max_num_train_steps=1)
+    before = _everything_of(trainer)
+    with pytest.raises(StateError, match="Build the optimizer as the saved run did"):
+        trainer.load_training_state(tmp_path / "checkpoints")
+    assert _everything_of(trainer) == before
+
+
+def test_a_checkpoint_with_the_name_that_its_extras_had_before_is_read(tmp_path: Path) -> None:
+    digest = small.train(small.make())
+    _stop_after(13, tmp_path, {})
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    (path / "extras.pt").rename(path / "rest.pt")
+    contents = {
+        file.name: file.read_bytes() for file in path.iterdir() if file.name != "manifest.json"
+    }
+    write_folder(path, {name: partial(_write, content) for name, content in contents.items()})
+    assert small.train(small.make(), resume_from=path) == digest
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(tmp_path: Path) -> None:
@@ -188,7 +213,9 @@ def test_a_folder_of_checkpoints_means_its_newest_good_one(
 
 
 def test_where_there_is_no_checkpoint_it_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no good checkpoint\. Leave it out to start anew"):
+    with pytest.raises(
+        TrainingError, match=r"no good checkpoint\. Leave it out to begin a new run"
+    ):
         small.train(small.make(), resume_from=tmp_path)
     with pytest.raises(StateError, match="no manifest"):
         small.train(small.make(), resume_from=tmp_path / "update-00000005")
@@ -277,7 +304,7 @@ def test_a_decay_under_way_ends_the_run_with_updates_of_another_size_too(tmp_pat
 def test_a_checkpoint_is_read_without_running_what_is_in_it(tmp_path: Path) -> None:
     small.train(small.make(tmp_path))
     (path,) = (tmp_path / "checkpoints").iterdir()
-    for name in ("optimizer.pt", "rest.pt"):
+    for name in ("optimizer.pt", "extras.pt"):
         torch.load(path / name, weights_only=True)
     assert not list(path.glob("*.pkl"))
 
@@ -287,6 +314,18 @@ def test_a_checkpoint_moves_with_its_folder(tmp_path: Path) -> None:
     _stop_after(13, tmp_path / "here", {})
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert small.train(small.make(), resume_from=tmp_path / "there" / "checkpoints") == digest
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _everything_of(trainer: Trainer) -> tuple[Any, ...]:
+    state = trainer.optimizer.state_dict()["state"]
+    moments = {f"{key}/{name}": value for key in state for name, value in state[key].items()}
+    rates = [group["lr"] for group in trainer.optimizer.param_groups]
+    weights = digest_of_weights(trainer.model), digest_of_weights(moments)
+    return *weights, rates, trainer.scheduler.state_dict(), trainer.progress.updates
 
 
 def _stop_after(after: int, folder: Path, told: dict[str, Any]) -> None:

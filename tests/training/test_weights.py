@@ -98,7 +98,7 @@ def test_what_is_damaged_is_refused_whatever_is_wrong_with_it(
         read_pickled(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("name", ["rest.pt", "optimizer.pt"])
+@pytest.mark.parametrize("name", ["extras.pt", "optimizer.pt"])
 def test_a_checkpoint_that_would_run_code_is_refused_and_nothing_of_it_is_loaded(
     tmp_path: Path, name: str
 ) -> None:

@@ -24,7 +24,7 @@ class Die(TrainerCallback):
         self.after = after
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
-        if trainer._accelerator.process_index == 1 and update + 1 == self.after:
+        if trainer.run_state.accelerator.process_index == 1 and update + 1 == self.after:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -35,7 +35,7 @@ class Tell(TrainerCallback):
         self.after = after
 
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
-        if trainer._accelerator.process_index == 0 and update + 1 == self.after:
+        if trainer.run_state.accelerator.process_index == 0 and update + 1 == self.after:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -56,14 +56,16 @@ def main(work: str, folder: Path, after: int) -> None:
     kind: type[Trainer] = Trainer
     model = small.network
     if work.startswith("shard"):
-        sharded._is_sharded = lambda accelerator: True
+        sharded.is_sharded = lambda accelerator: True
         kind, model = Sharded, small.perceptron
     trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5, kind=kind, model=model)
     resumed = {"resume_from": folder / "checkpoints"} if "resume" in work else {}
     small.train(trainer, train_dataset=small.Plain(), per_device_batch_size=2, **resumed)
     (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
     answer = {
-        "digest": digest_of_weights(sharded.model_state(trainer._accelerator, trainer.model)),
+        "digest": digest_of_weights(
+            sharded.model_state(trainer.run_state.accelerator, trainer.model)
+        ),
         "updates": trainer.progress.updates,
         "rates": values.rates,
         "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),

@@ -29,7 +29,9 @@ class Opening(TrainerCallback):
         """Tell them."""
         task, total = getattr(trainer, "task", None), trainer.run_config.total_updates
         trainer.print(
-            f"\n{self.name}: {task.says}" if task is not None and task.says else f"\n{self.name}"
+            f"\n{self.name}: {task.description}"
+            if task is not None and task.description
+            else f"\n{self.name}"
         )
         if isinstance(trainer.scheduler, Scheduler) and total:
             trainer.print(f"  {_rate(trainer.scheduler, total)}")

@@ -25,7 +25,7 @@ from warmdown.run import Run
 if TYPE_CHECKING:
     from warmdown.expressions import Facts
     from warmdown.plan import Plan
-    from warmdown.training import LatePlan, Outcome
+    from warmdown.training import DeferredPlan, Outcome
 
 _ANY = (
     Run(total_steps=1_000_000, epochs=1000, steps_per_epoch=1000, lr=1.0),
@@ -113,12 +113,14 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> dict[str, LatePlan]:
+def _plans(
+    asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]
+) -> dict[str, DeferredPlan]:
     """Return each plan by its name: a file's is its stem."""
-    from warmdown.training import LatePlan
+    from warmdown.training import DeferredPlan
     from warmdown.training.planning import run_in
 
-    plans: dict[str, LatePlan] = {}
+    plans: dict[str, DeferredPlan] = {}
     for given, params in asked:
         path = Path(given)
         name = path.stem if path.is_file() else given
@@ -127,7 +129,7 @@ def _plans(asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]) -> 
                 f"train(--against {given}): both plans are called {name!r}. Rename one."
             )
         read = partial(_read, given, params, allow)
-        plans[name] = LatePlan(read, run_in(path) if path.is_file() else Run())
+        plans[name] = DeferredPlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known
             plans[name].read(*_ANY)  # mistakes come first
     return plans
@@ -157,7 +159,7 @@ def _set_aside(folder: Path) -> None:
 
 
 def _train(
-    name: str, plan: LatePlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any
+    name: str, plan: DeferredPlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any
 ) -> Outcome:
     from warmdown.cli.header import Opening
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task

@@ -1,6 +1,10 @@
 """Training: a trainer on accelerate that gets schedules, checkpoints and resume right."""
 
+from typing import Any
+
+from warmdown.errors import warn_renamed
 from warmdown.training.branch import *
+from warmdown.training.callback import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.curves import *
@@ -10,3 +14,16 @@ from warmdown.training.progress import *
 from warmdown.training.tasks import *
 from warmdown.training.trainer import *
 from warmdown.training.weights import *
+
+_RENAMED = {
+    "LatePlan": ("DeferredPlan", DeferredPlan),  # noqa: F405
+    "extend": ("Trainer.extend", Trainer.extend),  # noqa: F405
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new_name, value = _RENAMED[name]
+    warn_renamed(f"warmdown.training.{name}", f"warmdown.training.{new_name}")
+    return value

@@ -2,11 +2,14 @@
 
 ::
 
-    checkpoints/ ├── update-00000300/ │   ├── manifest.json        size and SHA-256 of every other
-    file, and of itself │   ├── training.json        where the run is: position, plan, events,
-    metrics │   ├── model.safetensors    weights and buffers │   ├── optimizer.pt         read with
-    weights_only │   └── rest.pt              random numbers of every rank, callbacks, scaler; read
-    with weights_only └── update-00000400/
+    checkpoints/
+    ├── update-00000300/
+    │   ├── manifest.json        size and SHA-256 of every other file, and of itself
+    │   ├── training.json        where the run is: position, plan, events, metrics
+    │   ├── model.safetensors    weights and buffers
+    │   ├── optimizer.pt         read with weights_only
+    │   └── extras.pt            random numbers of every rank, callbacks, scaler; read with weights_only
+    └── update-00000400/
 
 A checkpoint is written under a hidden name, flushed to the disk, and renamed: a kill at any moment
 leaves the one before.
@@ -21,21 +24,21 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from warmdown.errors import StateError, TrainingError
 from warmdown.files import require_writable
 
-Writer = Callable[[Path], None]
-"""Writes one file of a checkpoint at the path it is given."""
+Writer = Callable[[Path], object]
+"""Writes one file of a checkpoint at the path that it is given."""
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"update-(\d+)")
 _UNFINISHED = re.compile(r"\.update-\d+\.(writing|leaving)")
-_BLOCK = 1 << 20
+_WAY_OUT = "Resume from the checkpoint before it."
 
 
 class UnknownFormat(StateError):
@@ -50,7 +53,7 @@ class Checkpoints:
         keep: How many of the newest to keep, or ``None`` for all.
 
     Raises:
-        TrainingError: The folder cannot be written, or ``keep`` is less than 1.
+        TrainingError: ``keep`` is less than 1.
     """
 
     def __init__(self, folder: str | Path, keep: int | None = None) -> None:
@@ -68,10 +71,18 @@ class Checkpoints:
             TrainingError: The folder cannot be written.
         """
         require_writable(self.folder, f"checkpoints(folder='{self.folder}')")
-        self._tidy()
+        for left in self.folder.iterdir():
+            if not _UNFINISHED.fullmatch(left.name):
+                continue
+            place = left.with_name(left.name.split(".")[1])
+            # a kill may have come between two renames: then the old one is the only one
+            if left.suffix == ".leaving" and not place.exists() and is_whole(left):
+                left.rename(place)
+            else:
+                _remove(left)
 
     def save(self, update: int, files: Mapping[str, Writer]) -> Path:
-        """Write the checkpoint of ``update`` and let the oldest go.
+        """Write the checkpoint of ``update``, and remove the oldest ones.
 
         Raises:
             TrainingError: It could not be written; what was there is untouched.
@@ -80,16 +91,16 @@ class Checkpoints:
         try:
             write_folder(path, files)
         except Exception as error:  # each library has its own class for a full disk
-            last = (
-                f"The last good one is {self.all()[-1]}."
-                if self.all()
-                else "There is none before it."
-            )
+            there = self.all()
+            last = f"The last good one is {there[-1]}." if there else "There is none before it."
             raise TrainingError(
                 f"checkpoint(update={update}): could not be written to {self.folder}: {error}. "
                 f"{last} Make room or give another folder, then resume."
             ) from error
-        self._let_go()
+        if self.keep is not None:
+            for old in self.all()[: -self.keep]:
+                # first renamed: a kill meanwhile must not leave half a checkpoint under its name
+                _remove(_hide(old))
         return path
 
     def path(self, update: int) -> Path:
@@ -121,25 +132,33 @@ class Checkpoints:
                 return path, damages
         return None, damages
 
-    def _tidy(self) -> None:
-        """Clear away what a kill left half-done; put back what it caught between two names."""
-        for left in self.folder.iterdir():
-            if not _UNFINISHED.fullmatch(left.name):
-                continue
-            place = left.with_name(left.name.split(".")[1])
-            if left.suffix == ".leaving" and not place.exists() and _is_whole(left):
-                left.rename(place)
-            else:
-                shutil.rmtree(left, ignore_errors=True)
 
-    def _let_go(self) -> None:
-        if self.keep is not None:
-            for old in self.all()[: -self.keep]:
-                leaving = old.with_name(f".{old.name}.leaving")
-                old.rename(
-                    leaving
-                )  # first: a kill while files go must not leave half a checkpoint under its name
-                shutil.rmtree(leaving, ignore_errors=True)
+def find_checkpoint(path: Path, report: Callable[[str], object] = print) -> Path:
+    """Return the checkpoint that ``path`` means: itself, or the newest good one in it.
+
+    Raises:
+        StateError: It is damaged; the message names the file, and the one before it that is good.
+        TrainingError: There is none.
+    """
+    if not (path / _MANIFEST).exists() and not path.name.startswith("update-"):
+        newest, damages = Checkpoints(path).newest_good()
+        for damage in damages:
+            report(damage)
+        if newest is None:
+            raise TrainingError(
+                f"resume_from='{path}': there is no good checkpoint. Leave it out to begin a new "
+                f"run."
+            )
+        return newest
+    try:
+        verify(path)
+    except StateError as damage:
+        others = reversed(Checkpoints(path.parent).all())
+        before = (other for other in others if other.name < path.name)
+        good = next(filter(is_whole, before), None)
+        offer = f"{good} is good." if good else "There is no good one before it."
+        raise StateError(f"{damage} {offer}") from None
+    return path
 
 
 def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
@@ -151,18 +170,22 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
         OSError: There is no room, or no right.
     """
     fresh = path.with_name(f".{path.name}.writing")
-    shutil.rmtree(fresh, ignore_errors=True)
+    _remove(fresh)
     try:
         fresh.mkdir(parents=True)
         for name, write in files.items():
             write(fresh / name)
-            _to_disk(fresh / name)
+            _flush(fresh / name)
         _write_manifest(fresh, files)
-        _to_disk(fresh)
-        _put_in_place(fresh, path)
+        _flush(fresh)
+        old = _hide(path) if path.exists() else None
+        fresh.rename(path)
     except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
+        _remove(fresh)
         raise
+    if old is not None:
+        _remove(old)
+    _flush(path.parent)
 
 
 def verify(path: Path) -> dict[str, str]:
@@ -173,23 +196,13 @@ def verify(path: Path) -> dict[str, str]:
     """
     manifest = _read_manifest(path)
     for name, (size, digest) in manifest.items():
-        file = path / name
-        if not file.is_file():
-            raise StateError(f"{path}: {name} is missing. {_WAY_OUT}")
-        if file.stat().st_size != size:
-            raise StateError(
-                f"{path}: {name} has {file.stat().st_size} bytes and had {size} when "
-                f"saved. {_WAY_OUT}"
-            )
-        if digest_of_file(file) != digest:
-            raise StateError(
-                f"{path}: {name} is damaged: its SHA-256 is not the one it was saved "
-                f"with. {_WAY_OUT}"
-            )
+        for damage in _damages(path / name, size, digest):
+            raise StateError(f"{path}: {name} {damage}. {_WAY_OUT}")
     return {name: digest for name, (_, digest) in manifest.items()}
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Return whether a checkpoint can be read to its end."""
     try:
         verify(path)
     except StateError:
@@ -197,52 +210,53 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-_WAY_OUT = "Resume from the checkpoint before it."
-
-
 def digest_of_file(file: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
     with file.open("rb") as content:
-        while block := content.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _write_manifest(folder: Path, files: Mapping[str, Writer]) -> None:
-    listed = {
-        name: [(folder / name).stat().st_size, digest_of_file(folder / name)] for name in files
-    }
+def _damages(file: Path, size: int, digest: str) -> Iterator[str]:
+    if not file.is_file():
+        yield "is missing"
+    elif (found := file.stat().st_size) != size:
+        yield f"has {found} bytes and had {size} when saved"
+    elif digest_of_file(file) != digest:
+        yield "is damaged: its SHA-256 is not the one it was saved with"
+
+
+def _write_manifest(folder: Path, names: Iterable[str]) -> None:
+    files = {name: folder / name for name in names}
+    listed = {name: [file.stat().st_size, digest_of_file(file)] for name, file in files.items()}
     manifest: dict[str, Any] = {"format": _FORMAT, "files": listed}
     manifest["sha256"] = _digest_of_manifest(manifest)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    _to_disk(folder / _MANIFEST)
+    _flush(folder / _MANIFEST)
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     try:
         manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
-        digest, found = manifest.pop("sha256"), manifest.get("format")
-        files = {
-            name: (size, file_digest) for name, (size, file_digest) in manifest["files"].items()
-        }
-        intact = digest == _digest_of_manifest(manifest) and all(map(_is_plain, files))
+        digest = manifest.pop("sha256")
+        version = manifest.get("format")
+        files = {name: (size, sha256) for name, (size, sha256) in manifest["files"].items()}
+        is_intact = digest == _digest_of_manifest(manifest) and all(map(_is_file_name, files))
     except FileNotFoundError:
         raise StateError(f"{path}: no checkpoint, for it has no {_MANIFEST}. {_WAY_OUT}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        intact, found, files = False, _FORMAT, {}
-    if not intact:
+        is_intact = False
+    if not is_intact:
         raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}")
-    if found != _FORMAT:
+    if version != _FORMAT:
         raise UnknownFormat(
-            f"{path}: written in format {found}, and this version reads {_FORMAT}. "
+            f"{path}: written in format {version}, and this version reads {_FORMAT}. "
             f"Upgrade warmdown."
         )
     return files
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a name is that of a file beside the manifest, and no path to elsewhere."""
+def _is_file_name(name: str) -> bool:
+    """Return whether a name is that of a file beside the manifest, and no path to elsewhere."""
     return name == Path(name).name and name != ".."
 
 
@@ -250,19 +264,20 @@ def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _put_in_place(fresh: Path, path: Path) -> None:
-    if path.exists():
-        leaving = path.with_name(f".{path.name}.leaving")
-        shutil.rmtree(leaving, ignore_errors=True)
-        path.rename(leaving)
-        fresh.rename(path)
-        shutil.rmtree(leaving, ignore_errors=True)
-    else:
-        fresh.rename(path)
-    _to_disk(path.parent)
+def _hide(path: Path) -> Path:
+    """Rename a checkpoint that is to go; return its name until then."""
+    leaving = path.with_name(f".{path.name}.leaving")
+    _remove(leaving)
+    path.rename(leaving)
+    return leaving
 
 
-def _to_disk(path: Path) -> None:
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

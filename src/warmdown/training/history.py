@@ -6,11 +6,13 @@ __all__ = ["InMemoryRunHistory", "LossTracker", "RunHistory"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, SupportsFloat
+from copy import deepcopy
+from typing import SupportsFloat
 
 import torch
 
 from warmdown.errors import TrainingError, nearest
+from warmdown.training.types import Data
 
 
 class RunHistory(ABC):
@@ -28,13 +30,17 @@ class RunHistory(ABC):
     def get_latest_metric(self, metric_name: str) -> float:
         """Return the newest value of a metric."""
 
+    def latest_metrics(self) -> dict[str, float]:
+        """Return the newest value of every metric."""
+        return {name: self.get_latest_metric(name) for name in self.get_metric_names()}
+
     @abstractmethod
     def update_metric(self, metric_name: str, metric_value: SupportsFloat) -> None:
         """Add a value."""
 
     @abstractmethod
     def delete_metric(self, metric_name: str) -> None:
-        """Forget a metric."""
+        """Remove a metric."""
 
     @abstractmethod
     def set_metric_name_prefix(self, prefix: str = "") -> None:
@@ -52,11 +58,11 @@ class RunHistory(ABC):
 
     @abstractmethod
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch runs."""
+        """Set the epoch that runs."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
 
 
 class InMemoryRunHistory(RunHistory):
@@ -72,7 +78,8 @@ class InMemoryRunHistory(RunHistory):
 
     def __init__(self) -> None:
         self._metrics: dict[str, list[float]] = {}
-        self._epoch, self._prefix = 1, ""
+        self._epoch = 1
+        self._prefix = ""
 
     def get_metric_names(self) -> list[str]:
         """Return the names of all metrics."""
@@ -100,7 +107,7 @@ class InMemoryRunHistory(RunHistory):
         self._metrics.setdefault(self._prefix + metric_name, []).append(float(metric_value))
 
     def delete_metric(self, metric_name: str) -> None:
-        """Forget a metric."""
+        """Remove a metric."""
         self._metrics.pop(metric_name, None)
 
     def set_metric_name_prefix(self, prefix: str = "") -> None:
@@ -118,24 +125,25 @@ class InMemoryRunHistory(RunHistory):
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch runs."""
+        """Set the epoch that runs."""
         self._epoch = epoch
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove everything."""
         self.__init__()  # type: ignore[misc]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Data:
         """Return everything as plain data."""
-        return {
-            "metrics": {name: list(values) for name, values in self._metrics.items()},
-            "epoch": self._epoch,
-        }
+        return {"metrics": deepcopy(self._metrics), "epoch": self._epoch}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take everything from plain data."""
-        self._metrics = {name: list(values) for name, values in state["metrics"].items()}
+    def load_state_dict(self, state: Data) -> None:
+        """Load everything from plain data."""
+        self._metrics = deepcopy(state["metrics"])
         self._epoch = state["epoch"]
+
+
+Loss = float | torch.Tensor
+"""A mean loss; a tensor where it lies on a device that was not waited for."""
 
 
 class LossTracker:
@@ -146,14 +154,13 @@ class LossTracker:
 
     def reset(self) -> None:
         """Begin an epoch."""
-        self.total: float | torch.Tensor = 0.0
+        self.total: Loss = 0.0
         self.count = 0
-        self.window: list[float | torch.Tensor] = []
+        self.window: list[Loss] = []
 
     def update(self, loss: torch.Tensor, batch_size: int = 1) -> None:
         """Add the mean loss of a batch."""
-        # a CPU tensor's number is at hand; on a device, asking for it would wait for all that is
-        # queued there
+        # on a device, item() would wait for all that is queued there
         value = loss.item() if loss.device.type == "cpu" else loss.detach().double()
         self.window.append(value)
         self.total = self.total + value * batch_size
@@ -164,13 +171,23 @@ class LossTracker:
         self.window = []
 
     @property
-    def window_loss(self) -> float | torch.Tensor:
-        """The mean loss over the batches of the update at hand, on this process."""
-        return (
-            self.window[0] if len(self.window) == 1 else sum(self.window) / max(1, len(self.window))
-        )
+    def window_loss(self) -> Loss:
+        """The mean loss over the batches of the current update, on this process."""
+        window = self.window
+        return window[0] if len(window) == 1 else sum(window) / max(1, len(window))
 
     @property
     def average(self) -> float:
         """The mean loss of the epoch so far, on this process."""
         return float(self.total) / max(1, self.count)
+
+    def state_dict(self) -> Data:
+        """Return everything as plain data."""
+        window = [float(loss) for loss in self.window]
+        return {"total": float(self.total), "count": self.count, "window": window}
+
+    def load_state_dict(self, state: Data) -> None:
+        """Load everything from plain data."""
+        self.total = state["total"]
+        self.count = state["count"]
+        self.window = list(state["window"])

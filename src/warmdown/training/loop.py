@@ -6,173 +6,157 @@ __all__ = ["evaluate_once", "run_evaluation", "run_training"]
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from warmdown.binding import Scheduler
-from warmdown.training.callbacks.base import StopTrainingError
-from warmdown.training.data import Window
-from warmdown.training.ending import comes_to_its_end, is_full, is_over, say_if_moved
+from warmdown.training.callback import StopTrainingError
+from warmdown.training.data import BatchWindow
+from warmdown.training.planning import observe_metrics
+from warmdown.training.steps import TrainingSteps
+from warmdown.training.stop_conditions import is_full, is_last_epoch, is_over, report_moved_end
 
-if TYPE_CHECKING:
-    from warmdown.training.trainer import Trainer
 
-
-def run_training(trainer: Trainer) -> None:
-    """Train until the epochs, the updates or a callback say that it is enough."""
+def run_training(trainer: TrainingSteps) -> None:
+    """Train until the epochs, the updates or a callback end it."""
     trainer.training_run_start()
-    trainer._call("on_training_run_start")
+    trainer.call_event("on_training_run_start")
     try:
         while not is_over(trainer):
             _run_epoch(trainer)
     except StopTrainingError as stop:
         trainer.stopped_by = str(stop)
         trainer.print(stop)
-        trainer._call("on_stop_training_error", error=stop)
-    say_if_moved(trainer)
+        trainer.call_event("on_stop_training_error", error=stop)
+    report_moved_end(trainer)
     trainer.training_run_end()
-    trainer._call("on_training_run_end")
-    if (
-        trainer.progress.finished
-        and not trainer.progress.skipped
-        and isinstance(trainer.scheduler, Scheduler)
-    ):
-        trainer.scheduler.finish()
+    trainer.call_event("on_training_run_end")
+    progress, scheduler = trainer.progress, trainer.scheduler
+    if progress.finished and not progress.skipped and isinstance(scheduler, Scheduler):
+        scheduler.finish()
 
 
-def run_evaluation(trainer: Trainer) -> None:
+def run_evaluation(trainer: TrainingSteps) -> None:
     """Evaluate once, outside of a training."""
     trainer.evaluation_run_start()
-    trainer._call("on_evaluation_run_start")
+    trainer.call_event("on_evaluation_run_start")
     evaluate_once(trainer)
     trainer.evaluation_run_end()
-    trainer._call("on_evaluation_run_end")
+    trainer.call_event("on_evaluation_run_end")
 
 
-def evaluate_once(trainer: Trainer, **kwargs: Any) -> None:
+def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
     """Run through the evaluation data."""
-    assert trainer._eval_source is not None
+    run = trainer.run_state
+    assert run.eval_source is not None
     trainer.eval_epoch_start()
-    trainer._call("on_eval_epoch_start", **kwargs)
-    starts, ends = trainer.callback_handler.hooks("on_eval_step_start"), "on_eval_step_end"
-    tracker = trainer._eval_tracker
-    limit = trainer._eval_limit
+    trainer.call_event("on_eval_epoch_start", **kwargs)
     with torch.no_grad():
-        for step, window in enumerate(trainer._eval_source.windows(0, 0, 1), start=1):
-            if limit is not None and step > limit:
+        for step, window in enumerate(run.eval_source.windows(0, 0, 1), start=1):
+            if run.eval_limit is not None and step > run.eval_limit:
                 break
-            if starts:
-                trainer._call("on_eval_step_start", step=step)
+            trainer.call_event("on_eval_step_start", step=step)
             for raw, _ in window.batches:
-                batch = trainer._place(raw)
+                batch = run.to_device(raw)
                 output = trainer.calculate_eval_batch_loss(batch)
-                tracker.update(output["loss"], output.get("batch_size", 1))
-                trainer._call(ends, batch=batch, batch_output=output, step=step)
-    trainer._note_epoch_loss("eval_loss_epoch", tracker)
+                run.eval_loss.update(output["loss"], output.get("batch_size", 1))
+                trainer.call_event("on_eval_step_end", batch=batch, batch_output=output, step=step)
+    trainer.add_loss_metric("eval_loss_epoch", run.eval_loss)
     trainer.eval_epoch_end()
     if not trainer.run_history.metric_name_prefix:
-        trainer._tell_metrics()
-    trainer._call("on_eval_epoch_end", **kwargs)
+        observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
+    trainer.call_event("on_eval_epoch_end", **kwargs)
 
 
-def _run_epoch(trainer: Trainer) -> None:
-    progress = trainer.progress
+def _run_epoch(trainer: TrainingSteps) -> None:
+    run = trainer.run_state
+    progress = run.progress
     trainer.run_history.set_epoch(progress.epoch + 1)
     if progress.used == 0:  # the random numbers were saved before this epoch's first hooks
-        trainer._restore_random()
+        run.restore_random()
     trainer.train_epoch_start()
-    trainer._call("on_train_epoch_start")
-    trainer._restore_random()
+    trainer.call_event("on_train_epoch_start")
+    run.restore_random()
     for window in _windows(trainer):
         _run_window(trainer, window)
         if is_full(trainer):
             break
-    trainer._note_epoch_loss("train_loss_epoch", trainer._loss_tracker)
+    trainer.add_loss_metric("train_loss_epoch", run.train_loss)
     trainer.train_epoch_end()
-    trainer._call("on_train_epoch_end")
-    if trainer._eval_source is not None:
+    trainer.call_event("on_train_epoch_end")
+    if run.eval_source is not None:
         evaluate_once(trainer)
     else:
-        trainer._tell_metrics()
-    if _is_used_up(trainer):
+        observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
+    if run.is_epoch_used_up():
         progress.next_epoch()
-    progress.finished = comes_to_its_end(trainer)
+    progress.finished = is_last_epoch(trainer)
     trainer.training_run_epoch_end()
-    trainer._call("on_training_run_epoch_end")
+    trainer.call_event("on_training_run_epoch_end")
 
 
-def _windows(trainer: Trainer) -> Iterator[Window]:
-    source, progress = trainer._train_source, trainer.progress
+def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
+    run = trainer.run_state
+    source, progress = run.train_source, run.progress
     assert source is not None
-    size, limit = trainer.run_config.gradient_accumulation_steps, trainer._train_limit
     if is_full(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
-        yield next(
-            source.windows(
-                progress.epoch, progress.used, progress.window_size - progress.window_done
-            )
-        )
+        left = progress.window_size - progress.window_done
+        yield next(source.windows(progress.epoch, progress.used, left))
+    size = run.config.gradient_accumulation_steps
     for window in source.windows(progress.epoch, progress.used, size):
-        if limit is not None and progress.batch >= limit:
+        if run.is_at_train_limit():
             return
         yield window
 
 
-def _is_used_up(trainer: Trainer) -> bool:
-    assert trainer._train_source is not None
-    limit = trainer._train_limit
-    return trainer._train_source.left(trainer.progress.used) == 0 or (
-        limit is not None and trainer.progress.batch >= limit
-    )
-
-
-def _run_window(trainer: Trainer, window: Window) -> None:
-    progress, handler, tracker = trainer.progress, trainer.callback_handler, trainer._loss_tracker
+def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
+    run, handler = trainer.run_state, trainer.callback_handler
+    progress, tracker = run.progress, run.train_loss
     if not progress.window_done:
         progress.window_size = window.size
         tracker.begin_window()
     size = progress.window_size
-    starts, ends = handler.hooks("on_train_step_start"), handler.hooks("on_train_step_end")
+    # looked up once a window: most runs have no hook for every batch
+    has_starts, has_ends = handler.hooks("on_train_step_start"), handler.hooks("on_train_step_end")
     for raw, used in window.batches:
-        if starts:
-            trainer._call("on_train_step_start", step=progress.batch + 1)
-        batch = trainer._place(raw)
+        if has_starts:
+            trainer.call_event("on_train_step_start", step=progress.batch + 1)
+        batch = run.to_device(raw)
         is_last = progress.window_done == size - 1
-        trainer._between_batches = False
-        with nullcontext() if is_last else trainer._accelerator.no_sync(trainer.model):
+        run.is_between_batches = False
+        with nullcontext() if is_last else run.accelerator.no_sync(trainer.model):
             output = trainer.calculate_train_batch_loss(batch)
             trainer.backward_step(output["loss"] if size == 1 else output["loss"] / size)
         tracker.update(output["loss"], output.get("batch_size", 1))
-        progress.used, progress.batch, progress.window_done = (
-            used,
-            progress.batch + 1,
-            progress.window_done + 1,
-        )
-        applied = is_last and _update(trainer)
-        trainer._between_batches = True
-        if ends:
-            trainer._call(
-                "on_train_step_end", batch=batch, batch_output=output, step=progress.batch
-            )
-        if applied:
-            trainer._call("on_train_update_end", update=progress.updates - 1)
-            trainer._guard.after_update()
+        progress.used = used
+        progress.batch += 1
+        progress.window_done += 1
+        was_applied = is_last and _update(trainer)
+        run.is_between_batches = True
+        if has_ends:
+            step = progress.batch
+            trainer.call_event("on_train_step_end", batch=batch, batch_output=output, step=step)
+        if was_applied:
+            trainer.call_event("on_train_update_end", update=progress.updates - 1)
+            run.after_update()
 
 
-def _update(trainer: Trainer) -> bool:
+def _update(trainer: TrainingSteps) -> bool:
     """Let the optimizer make the update; return whether it was applied."""
-    progress = trainer.progress
-    trainer._clip_gradients()
+    run = trainer.run_state
+    progress = run.progress
+    run.clip_gradients(trainer.model)
     trainer.optimizer_step()
-    skipped = trainer._was_skipped()
-    if skipped:
+    was_skipped = run.was_skipped()
+    if was_skipped:
         progress.skipped += 1
     else:
         progress.updates += 1
-    if not skipped or trainer._counts_attempts:
+    if not was_skipped or run.counts_attempts:
         trainer.scheduler_step()
     trainer.optimizer_zero_grad()
     progress.window_done = 0
-    return not skipped
+    return not was_skipped

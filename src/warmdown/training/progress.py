@@ -1,4 +1,4 @@
-"""What a run is told, and how far it has come."""
+"""A run's configuration, and how far the run has come."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["Progress", "TrainerRunConfig", "with_epochs"]
 
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from typing import Any
 
 from warmdown.errors import TrainingError
+from warmdown.training.types import Data
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerRunConfig:
-    """What a run is told, and what follows from it.
+    """The configuration of a run, and the numbers that follow from it.
 
     Args:
         num_epochs: Passes over the data.
@@ -27,8 +27,8 @@ class TrainerRunConfig:
         gradient_accumulation_steps: Batches of one process that make an update.
         gradient_clip_value: Largest absolute value of a gradient's element, or ``None``.
         gradient_clip_norm: Largest norm of all gradients, or ``None``.
-        train_batches_per_epoch: Batches that one process uses in an epoch, or ``None`` when nobody
-            knows.
+        train_batches_per_epoch: Batches that one process uses in an epoch, or ``None`` where it is
+            unknown.
         eval_batches: Batches that one process uses in an evaluation, or ``None``.
         num_processes: Processes that train together.
         mixed_precision: ``"no"``, ``"fp16"``, ``"bf16"``, ``"fp8"``.
@@ -36,13 +36,13 @@ class TrainerRunConfig:
         is_world_process_zero: Whether this is the first process of all.
     """
 
-    num_epochs: int
+    num_epochs: int = 1
     max_num_train_steps: int | None = None
     more_updates: int = 0
     train_per_device_batch_size: int | None = None
     eval_per_device_batch_size: int | None = None
-    train_dl_kwargs: dict[str, Any] | None = None
-    eval_dl_kwargs: dict[str, Any] | None = None
+    train_dl_kwargs: Data | None = None
+    eval_dl_kwargs: Data | None = None
     gradient_accumulation_steps: int = 1
     gradient_clip_value: float | None = None
     gradient_clip_norm: float | None = None
@@ -81,9 +81,8 @@ class TrainerRunConfig:
     def train_total_batch_size(self) -> int | None:
         """Samples that one update uses, over all processes."""
         size = self.train_per_device_batch_size
-        return (
-            None if size is None else size * self.num_processes * self.gradient_accumulation_steps
-        )
+        micro_batches = self.num_processes * self.gradient_accumulation_steps
+        return None if size is None else size * micro_batches
 
     @property
     def eval_total_batch_size(self) -> int | None:
@@ -91,35 +90,32 @@ class TrainerRunConfig:
         size = self.eval_per_device_batch_size
         return None if size is None else size * self.num_processes
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, with what follows from it."""
-        follows = (
-            "is_distributed",
-            "num_update_steps_per_epoch",
-            "total_updates",
-            "train_total_batch_size",
-        )
-        return asdict(self) | {name: getattr(self, name) for name in follows}
+    def to_dict(self) -> Data:
+        """Return everything as plain data, with the numbers that follow from it."""
+        return asdict(self) | {
+            "is_distributed": self.is_distributed,
+            "num_update_steps_per_epoch": self.num_update_steps_per_epoch,
+            "total_updates": self.total_updates,
+            "train_total_batch_size": self.train_total_batch_size,
+        }
 
 
 def with_epochs(config: TrainerRunConfig) -> TrainerRunConfig:
     """Return the configuration, its epochs as many as the updates asked for need.
 
     Raises:
-        TrainingError: A number cannot be, or nothing says how long the run is.
+        TrainingError: A number cannot be, or the length of the run is unknown.
     """
     for name in ("num_epochs", "max_num_train_steps", "gradient_accumulation_steps"):
         count = getattr(config, name)
-        if count is not None and (
-            isinstance(count, bool) or not isinstance(count, int) or count < 1
-        ):
+        is_whole = isinstance(count, int) and not isinstance(count, bool)
+        if count is not None and not (is_whole and count >= 1):
             raise TrainingError(f"train({name}={count!r}): a whole number of at least 1 is needed.")
     per_epoch, most = config.num_update_steps_per_epoch, config.max_num_train_steps
-    if most is None and per_epoch is None and config.train_batches_per_epoch is None:
+    if most is None and per_epoch is None:
         raise TrainingError(
             "train(max_num_train_steps=None): how many batches an epoch holds is not known, so the "
-            "length of the run "
-            "is not either. Give max_num_train_steps, or data with a length."
+            "length of the run is not either. Give max_num_train_steps, or data with a length."
         )
     if most is None or per_epoch is None:
         return config
@@ -136,7 +132,7 @@ class Progress:
         epoch: Epoch that runs, from 0.
         used: Items of the epoch that are used up, over all processes.
         batch: Batches of the epoch that this process used.
-        window_done: Batches of an unfinished update whose gradients are held.
+        window_done: Batches of an unfinished update whose gradients wait.
         window_size: Batches in that update.
         finished: Whether the run came to its end, the last evaluation included.
         more: By how many updates the run is longer than its epochs say, since it went on with

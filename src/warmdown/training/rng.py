@@ -1,8 +1,8 @@
-"""Random numbers as a part of the state: taken, put back, and made from a position alone."""
+"""Random numbers as a part of the state: saved, restored, and derived from a position alone."""
 
 from __future__ import annotations
 
-__all__ = ["mixed", "restore", "seed_everything", "seeded", "snapshot"]
+__all__ = ["derive_seed", "restore", "seed_everything", "seeded", "snapshot"]
 
 import random
 from collections.abc import Iterator
@@ -12,33 +12,30 @@ from typing import Any
 import numpy as np
 import torch
 
+from warmdown.training.types import Data
 
-def mixed(*words: int) -> int:
-    """Return a 63-bit seed made of all the words, so that neighbours do not resemble each other.
+
+def derive_seed(*words: int) -> int:
+    """Return a 63-bit seed made of all the words, so that neighbours are not alike.
 
     Example:
-        >>> from warmdown.training.rng import mixed
-        >>> mixed(0, 1) == mixed(0, 1), mixed(0, 1) == mixed(1, 0)
+        >>> from warmdown.training.rng import derive_seed
+        >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(1, 0)
         (True, False)
     """
     (state,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return int(state >> np.uint64(1))
 
 
-def snapshot() -> dict[str, Any]:
+def snapshot() -> Data:
     """Return the state of every generator of this process as plain data and tensors."""
-    numbers_of_numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 - people's datasets draw from it
-    name, keys, place, has_gauss, gauss = numbers_of_numpy
+    numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002 - people's datasets draw from it
+    name, keys, *position = numpy_state
     version, numbers, waiting = random.getstate()
-    state: dict[str, Any] = {
+    state = {
         "python": [version, torch.tensor(numbers), waiting],
-        "numpy": [
-            name,
-            torch.from_numpy(keys.astype(np.int64)),
-            int(place),
-            int(has_gauss),
-            float(gauss),
-        ],
+        # torch's readers know no unsigned integers of 32 bits
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *position],
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
@@ -46,12 +43,12 @@ def snapshot() -> dict[str, Any]:
     return state
 
 
-def restore(state: dict[str, Any]) -> None:
-    """Put back what :func:`snapshot` took; devices that are not here are left out."""
+def restore(state: Data) -> None:
+    """Restore what :func:`snapshot` returned; devices that are not here are left out."""
     version, numbers, waiting = state["python"]
     random.setstate((version, tuple(numbers.tolist()), waiting))
-    name, keys, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), place, has_gauss, gauss))  # noqa: NPY002
+    name, keys, *position = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *position))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     for device, cuda in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(cuda, device)
@@ -66,7 +63,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from ``seed`` inside; outside nothing has been drawn."""
+    """Draw from ``seed`` inside the block, and restore the generators after it."""
     before = snapshot()
     seed_everything(seed)
     try:

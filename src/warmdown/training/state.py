@@ -1,178 +1,151 @@
-"""What a run needs to go on, gathered from all processes into a checkpoint, and put back."""
+"""What a run needs to go on, gathered from all processes into a checkpoint, and restored from one."""
 
 from __future__ import annotations
 
-__all__ = ["agreed", "begin_from", "find", "load", "save", "save_numbered"]
+__all__ = ["begin_from", "load_state", "save_numbered", "save_state"]
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
+from copy import copy
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 
+import warmdown
+from warmdown.binding import Scheduler
 from warmdown.errors import StateError, TrainingError
-from warmdown.training.checkpoint import Checkpoints, Writer, verify, write_folder
-from warmdown.training.ending import updates_left
+from warmdown.training.checkpoint import Writer, find_checkpoint, write_folder
 from warmdown.training.progress import Progress
-from warmdown.training.rng import mixed, seed_everything, snapshot
-from warmdown.training.sharded import load_model, load_optimizer, model_state, optimizer_state
+from warmdown.training.rng import derive_seed, seed_everything, snapshot
+from warmdown.training.sharded import (
+    load_model,
+    load_optimizer,
+    model_state,
+    optimizer_state,
+    require_same_groups,
+    require_same_model,
+)
+from warmdown.training.steps import TrainingSteps
+from warmdown.training.stop_conditions import updates_left
+from warmdown.training.types import Data
 from warmdown.training.weights import read_pickled, read_weights, write_weights
-
-if TYPE_CHECKING:
-    from warmdown.training.trainer import Trainer
-
-T = TypeVar("T")
 
 _VERSION = 1
 
 
-def save(trainer: Trainer, path: Path) -> Path:
+def save_state(trainer: TrainingSteps, path: Path) -> Path:
     """Write a checkpoint as the folder ``path``; every process calls it, the first one writes."""
-    files = _files(trainer)
+    files = _writers(trainer)
     if trainer.is_main:
         write_folder(path, files)
-    trainer._accelerator.wait_for_everyone()
+    trainer.run_state.accelerator.wait_for_everyone()
     return path
 
 
-def save_numbered(trainer: Trainer) -> Path:
-    """Write the checkpoint of the update at hand among the run's own."""
-    assert trainer.checkpoints is not None
-    here = asdict(trainer.progress)
-    path = trainer.checkpoints.path(here["updates"])
-    if here == trainer._saved:
-        return path
-    files = _files(trainer)
-    if trainer.is_main:
-        trainer.checkpoints.save(here["updates"], files)
-    trainer._accelerator.wait_for_everyone()
-    trainer._saved = here
-    return path
+def save_numbered(trainer: TrainingSteps) -> Path:
+    """Write the checkpoint of the current update among the run's own, unless it is there."""
+    run, checkpoints = trainer.run_state, trainer.checkpoints
+    assert checkpoints is not None
+    updates = run.progress.updates
+    if run.progress != run.saved_at:
+        files = _writers(trainer)
+        if trainer.is_main:
+            checkpoints.save(updates, files)
+        run.accelerator.wait_for_everyone()
+        run.saved_at = copy(run.progress)
+    return checkpoints.path(updates)
 
 
-def load(trainer: Trainer, path: Path, on_change: str, *, aloud: bool = True) -> Path:
-    """Put back what a checkpoint holds; return which one it was.
+def load_state(
+    trainer: TrainingSteps, path: Path, on_change: str, *, is_quiet: bool = False
+) -> None:
+    """Restore what a checkpoint holds; all of it is read and compared before any of it is put in place.
 
     Raises:
         StateError: It is damaged, or of another model, optimizer or plan.
         TrainingError: There is none, or the data is not the same.
     """
-    path = agreed(trainer, lambda: find(path, trainer.print))
-    facts = _read_facts(path)
-    changes = list(_changes(trainer, facts))
-    _refuse_other_data(trainer, facts)
-    rest = _load_weights(trainer, path)
-    progress = Progress(**facts["progress"])
-    _reckon_anew(trainer, facts, progress)
-    _load_scheduler(
-        trainer,
-        facts["scheduler"] or rest["scheduler"],
-        "fit" if changes and on_change == "ask" else on_change,
-    )
-    _load_progress(trainer, facts, progress)
-    _load_rest(trainer, rest)
-    for line in (
-        (f"Resumed from {path} at update {trainer.progress.updates}.", *changes) if aloud else ()
-    ):
-        trainer.print(line)
-    return path
+    saved = _read(trainer, path)
+    differences = list(_differences(trainer, saved.facts))
+    _require_same_data(trainer, saved.facts)
+    progress = Progress(**saved.facts["progress"])
+    _resize_plan(trainer, saved.facts, progress)
+    if on_change in ("error", "ask"):
+        on_change = "fit" if differences else ""
+    # before the weights: a plan that is refused must not leave half of a checkpoint behind
+    _load_scheduler(trainer, saved.scheduler, on_change)
+    _load_weights(trainer, saved)
+    _load_progress(trainer, saved.facts, progress)
+    _load_extras(trainer, saved.extras)
+    if not is_quiet:
+        for line in (f"Resumed from {saved.path} at update {progress.updates}.", *differences):
+            trainer.print(line)
 
 
-def begin_from(trainer: Trainer, path: Path) -> Any:
-    """Take over model and optimizer of a checkpoint, not where it was; return the state of its scheduler.
+def begin_from(trainer: TrainingSteps, path: Path) -> Any:
+    """Load model and optimizer of a checkpoint, not its position; return the state of its scheduler.
 
     Raises:
         StateError: It is damaged, or of another model or optimizer.
         TrainingError: There is none.
     """
-    path = agreed(trainer, lambda: find(path, trainer.print))
-    facts = _read_facts(path)
-    rest = _load_weights(trainer, path)
-    return facts["scheduler"] or rest["scheduler"]
+    saved = _read(trainer, path)
+    _load_weights(trainer, saved)
+    return saved.scheduler
 
 
-def find(path: Path, say: Any = print) -> Path:
-    """Return the checkpoint that ``path`` means: itself, or the newest good one in it.
-
-    Raises:
-        StateError: It is damaged; the message names the file, and the one before it that is good.
-        TrainingError: There is none.
-    """
-    if not (path / "manifest.json").exists() and not path.name.startswith("update-"):
-        newest, damages = Checkpoints(path).newest_good()
-        for damage in damages:
-            say(damage)
-        if newest is None:
-            raise TrainingError(
-                f"resume_from='{path}': there is no good checkpoint. Leave it out to start anew."
-            )
-        return newest
-    try:
-        verify(path)
-    except StateError as damage:
-        before = [other for other in Checkpoints(path.parent).all() if other.name < path.name]
-        good = next((other for other in reversed(before) if _is_good(other)), None)
-        offer = f" {good} is good." if good else " There is no good one before it."
-        raise StateError(f"{damage}{offer}") from None
-    return path
-
-
-def _files(trainer: Trainer) -> dict[str, Writer]:
-    """Return how to write each file; gathering what is in it takes all processes."""
-    trainer._call("on_state_saving")
-    state = model_state(trainer._accelerator, trainer.model)
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    others = {name: value for name, value in state.items() if name not in tensors}
-    optimizer = optimizer_state(trainer._accelerator, trainer.model, trainer.optimizer)
-    rest = _rest(trainer) | {"model": others}
+def _writers(trainer: TrainingSteps) -> dict[str, Writer]:
+    """Return how to write each file; gathering their content takes all processes."""
+    trainer.call_event("on_state_saving")
+    accelerator = trainer.run_state.accelerator
+    state = model_state(accelerator, trainer.model)
+    weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    others = {name: value for name, value in state.items() if name not in weights}
+    extras = _extras(trainer) | {"model": others}
+    optimizer = optimizer_state(accelerator, trainer.model, trainer.optimizer)
     facts = json.dumps(_facts(trainer), indent=1)
     return {
-        "training.json": partial(_write_text, facts),
-        "model.safetensors": partial(_flipped, write_weights, tensors),
-        "optimizer.pt": partial(torch.save, optimizer),
-        "rest.pt": partial(torch.save, rest),
+        "training.json": lambda path: path.write_text(facts, encoding="utf-8"),
+        "model.safetensors": lambda path: write_weights(path, weights),
+        "optimizer.pt": lambda path: torch.save(optimizer, path),
+        "extras.pt": lambda path: torch.save(extras, path),
     }
 
 
-def _facts(trainer: Trainer) -> dict[str, Any]:
-    import warmdown
-
+def _facts(trainer: TrainingSteps) -> Data:
+    """Return what a person may read in a checkpoint: plain data."""
     scheduler = _scheduler_state(trainer)
-    history, tracker = trainer.run_history, trainer._loss_tracker
+    history, tracker = trainer.run_history, trainer.run_state.train_loss
     return {
         "version": _VERSION,
         "made_with": {"warmdown": warmdown.__version__, "torch": str(torch.__version__)},
         "progress": asdict(trainer.progress),
         "run": _run_facts(trainer),
         "seed": trainer.seed,
-        "loss": {
-            "total": float(tracker.total),
-            "count": tracker.count,
-            "window": [float(loss) for loss in tracker.window],
-        },
+        "loss": tracker.state_dict(),
         "history": history.state_dict() if hasattr(history, "state_dict") else None,
-        "scheduler": scheduler if _is_plain(scheduler) else None,
+        "scheduler": scheduler if _is_json(scheduler) else None,
     }
 
 
-def _rest(trainer: Trainer) -> dict[str, Any]:
-    accelerator, scheduler = trainer._accelerator, _scheduler_state(trainer)
+def _extras(trainer: TrainingSteps) -> Data:
+    """Return what JSON cannot hold."""
+    scaler, scheduler = trainer.run_state.accelerator.scaler, _scheduler_state(trainer)
     return {
-        "random": _gathered(trainer, snapshot()),
-        "callbacks": {key: callback.state_dict() for key, callback in _keeping(trainer)},
-        "scaler": None if accelerator.scaler is None else accelerator.scaler.state_dict(),
-        "scheduler": None if _is_plain(scheduler) else scheduler,
-        "gradients": _gradients(trainer),
+        "random": _from_all_processes(trainer, snapshot()),
+        "callbacks": {key: callback.state_dict() for key, callback in _stateful(trainer)},
+        "scaler": None if scaler is None else scaler.state_dict(),
+        "scheduler": None if _is_json(scheduler) else scheduler,
+        "gradients": _waiting_gradients(trainer),
     }
 
 
-def _run_facts(trainer: Trainer) -> dict[str, Any]:
-    config = trainer.run_config
+def _run_facts(trainer: TrainingSteps) -> Data:
+    config, source = trainer.run_config, trainer.run_state.train_source
     return {
-        "items": trainer._train_source.items if trainer._train_source is not None else None,
+        "items": None if source is None else source.items,
         "num_processes": config.num_processes,
         "per_device_batch_size": config.train_per_device_batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
@@ -182,7 +155,7 @@ def _run_facts(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
+def _waiting_gradients(trainer: TrainingSteps) -> dict[str, torch.Tensor]:
     """Return the gradients that wait for the rest of their update."""
     if not trainer.progress.window_done or trainer.run_config.is_distributed:
         return {}
@@ -190,194 +163,157 @@ def _gradients(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: weight.grad for name, weight in named if weight.grad is not None}
 
 
-def _gathered(trainer: Trainer, mine: Any) -> list[Any]:
+def _from_all_processes(trainer: TrainingSteps, part: Any) -> list[Any]:
     if not trainer.run_config.is_distributed:
-        return [mine]
-    everyone: list[Any] = [None] * trainer.run_config.num_processes
-    torch.distributed.all_gather_object(everyone, mine)
-    return everyone
+        return [part]
+    parts: list[Any] = [None] * trainer.run_config.num_processes
+    torch.distributed.all_gather_object(parts, part)
+    return parts
 
 
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _flipped(write: Any, content: Any, path: Path) -> None:
-    write(path, content)
-
-
-def _scheduler_state(trainer: Trainer) -> Any:
+def _scheduler_state(trainer: TrainingSteps) -> Any:
     return trainer.scheduler.state_dict() if hasattr(trainer.scheduler, "state_dict") else None
 
 
-def _is_plain(state: Any) -> bool:
+def _is_json(state: Any) -> bool:
     try:
         return bool(json.loads(json.dumps(state)) == state)
     except (TypeError, ValueError):
         return False
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((path / "training.json").read_text(encoding="utf-8"))
+class _Saved(NamedTuple):
+    """A checkpoint that was read as a whole."""
+
+    path: Path
+    facts: Data
+    extras: Data
+    weights: Data
+    optimizer: Data
+
+    @property
+    def scheduler(self) -> Any:
+        return self.facts["scheduler"] or self.extras["scheduler"]
+
+
+def _read(trainer: TrainingSteps, path: Path) -> _Saved:
+    """Read a checkpoint, and refuse one of another model or optimizer."""
+    first_process_decides = trainer.run_state.first_process_decides
+    path = first_process_decides(lambda: find_checkpoint(path, trainer.print))
+    facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
     if (version := facts.get("version")) != _VERSION:
         made_with = facts.get("made_with", {}).get("warmdown", "another version")
         raise StateError(
             f"{path}: training.json(version={version!r}): this warmdown reads version {_VERSION}. "
             f"Use the one that saved it ({made_with})."
         )
-    return facts
+    extras_file = path / "extras.pt"
+    # the name that it had before 0.1
+    extras = read_pickled(extras_file if extras_file.exists() else path / "rest.pt")
+    weights = read_weights(path / "model.safetensors") | extras["model"]
+    optimizer = read_pickled(path / "optimizer.pt")
+    require_same_model(trainer.run_state.accelerator, trainer.model, weights)
+    require_same_groups(trainer.run_state.accelerator, trainer.optimizer, optimizer)
+    return _Saved(path, facts, extras, weights, optimizer)
 
 
-def _changes(trainer: Trainer, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is not as it was when the checkpoint was made."""
+def _differences(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
+    """Yield a sentence for each number of the run that another one was saved for."""
     here, there = _run_facts(trainer), facts["run"]
     if here["num_processes"] != there["num_processes"]:
         yield f"{here['num_processes']} processes train now, {there['num_processes']} did before."
     if here["total_batch_size"] != there["total_batch_size"]:
         yield (
             f"An update uses {here['total_batch_size']} samples now, it used "
-            f"{there['total_batch_size']}; "
-            f"an epoch has {here['updates_per_epoch']} updates, it had "
-            f"{there['updates_per_epoch']}."
+            f"{there['total_batch_size']}; an epoch has {here['updates_per_epoch']} updates, it "
+            f"had {there['updates_per_epoch']}."
         )
 
 
-def _refuse_other_data(trainer: Trainer, facts: Mapping[str, Any]) -> None:
+def _require_same_data(trainer: TrainingSteps, facts: Data) -> None:
     here, there = _run_facts(trainer)["items"], facts["run"]["items"]
     if here != there:
         raise TrainingError(
             f"resume: the training data has {here} items, and had {there} when the checkpoint was "
-            f"made. Give the same "
-            "data, or begin a new run from the weights: trainer.load_checkpoint(…)."
+            f"made. Give the same data, or begin a new run from the weights: "
+            f"trainer.load_checkpoint(…)."
         )
 
 
-def _load_weights(trainer: Trainer, path: Path) -> dict[str, Any]:
-    """Put model and optimizer back; return the rest."""
-    rest: dict[str, Any] = read_pickled(path / "rest.pt")
-    weights, optimizer = (
-        read_weights(path / "model.safetensors") | rest["model"],
-        read_pickled(path / "optimizer.pt"),
-    )
-    load_model(trainer._accelerator, trainer.model, weights)  # now that all of it was read
-    load_optimizer(trainer._accelerator, trainer.model, trainer.optimizer, optimizer)
-    return rest
-
-
-def _load_scheduler(trainer: Trainer, state: Any, on_change: str) -> None:
-    if trainer.scheduler is None or state is None:
-        return
-    from warmdown.binding import Scheduler
-
-    if isinstance(trainer.scheduler, Scheduler):
-        trainer.scheduler.load_state_dict(state, on_change=on_change)  # type: ignore[arg-type]
-        return
-    if getattr(trainer.scheduler, "is_continuation_from_checkpoint", False):
-        _go_on_with_a_continuation(trainer.scheduler, state)
-    trainer.scheduler.load_state_dict(state)
-
-
-def _go_on_with_a_continuation(scheduler: Any, state: Any) -> None:
-    """Let a scheduler that would begin afresh take its place in the run that it has begun before."""
-    if not state.get("is_continuation_from_checkpoint", False):
-        raise TrainingError(
-            "resume: the scheduler is a continuation, and the checkpoint is of the run before it. "
-            "Begin from that one "
-            "by WSDCheckpointCallback(initial_checkpoint=…), and give resume_from= a checkpoint of "
-            "the continuation."
-        )
-    scheduler.is_continuation_from_checkpoint = (
-        False  # the state that follows says again that it is one
-    )
-
-
-def _reckon_anew(trainer: Trainer, facts: Mapping[str, Any], progress: Progress) -> None:
-    """Let the plan be measured on the updates that are really made, when they were of another size until here."""
-    from warmdown.binding import Scheduler
-
-    config, scheduler = trainer.run_config, trainer.scheduler
+def _resize_plan(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
+    """Measure the plan on the updates that are really made, where updates were of another size before."""
+    run, scheduler = trainer.run_state, trainer.scheduler
+    config = run.config
     if not isinstance(scheduler, Scheduler) or scheduler.run.clock != "updates":
         return
-    if (
-        config.train_total_batch_size != facts["run"]["total_batch_size"]
-        and config.max_num_train_steps is None
-    ):
-        left, total = updates_left(trainer, progress), config.total_updates
+    has_same_size = config.train_total_batch_size == facts["run"]["total_batch_size"]
+    if not has_same_size and config.max_num_train_steps is None:
+        left, total = updates_left(run, progress), config.total_updates
         progress.more = 0 if left is None or total is None else progress.updates + left - total
     if progress.more != config.more_updates:
-        trainer.run_config = replace(config, more_updates=progress.more)
-        trainer.scheduler = None  # first: two that live would both write
-        trainer.scheduler = trainer.create_scheduler()
+        run.config = replace(config, more_updates=progress.more)
+        trainer.replace_scheduler()
 
 
-def _load_progress(trainer: Trainer, facts: Mapping[str, Any], progress: Progress) -> None:
-    trainer.progress = progress
+def _load_scheduler(trainer: TrainingSteps, state: Any, on_change: str) -> None:
+    scheduler = trainer.scheduler
+    if scheduler is None or state is None:
+        return
+    if isinstance(scheduler, Scheduler):
+        scheduler.load_state_dict(state, on_change=on_change or None)  # type: ignore[arg-type]
+        return
+    if getattr(scheduler, "is_continuation_from_checkpoint", False):
+        if not state.get("is_continuation_from_checkpoint", False):
+            raise TrainingError(
+                "resume: the scheduler is a continuation, and the checkpoint is of the run before "
+                "it. Begin from that one by WSDCheckpointCallback(initial_checkpoint=…), and give "
+                "resume_from= a checkpoint of the continuation."
+            )
+        # it would begin afresh; the state that follows sets it again
+        scheduler.is_continuation_from_checkpoint = False
+    scheduler.load_state_dict(state)
+
+
+def _load_weights(trainer: TrainingSteps, saved: _Saved) -> None:
+    accelerator = trainer.run_state.accelerator
+    load_model(accelerator, trainer.model, saved.weights)
+    load_optimizer(accelerator, trainer.model, trainer.optimizer, saved.optimizer)
+
+
+def _load_progress(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
+    run, history = trainer.run_state, trainer.run_history
+    run.progress = progress
     trainer.seed = facts["seed"]
-    trainer._reseed()
-    tracker, loss = trainer._loss_tracker, facts["loss"]
-    tracker.total, tracker.count, tracker.window = (
-        loss["total"],
-        loss["count"],
-        list(loss["window"]),
-    )
-    if facts["history"] is not None and hasattr(trainer.run_history, "load_state_dict"):
-        trainer.run_history.load_state_dict(facts["history"])
+    if run.train_source is not None:
+        run.train_source.reseed(trainer.seed)
+    run.train_loss.load_state_dict(facts["loss"])
+    if facts["history"] is not None and hasattr(history, "load_state_dict"):
+        history.load_state_dict(facts["history"])
 
 
-def _load_rest(trainer: Trainer, rest: Mapping[str, Any]) -> None:
-    rank, random = trainer._accelerator.process_index, rest["random"]
-    trainer._random = random[rank] if rank < len(random) else _fresh_random(trainer)
-    for key, callback in _keeping(trainer):
-        if key in rest["callbacks"]:
-            callback.load_state_dict(rest["callbacks"][key])
-    if trainer._accelerator.scaler is not None and rest["scaler"] is not None:
-        trainer._accelerator.scaler.load_state_dict(rest["scaler"])
+def _load_extras(trainer: TrainingSteps, extras: Data) -> None:
+    run, states = trainer.run_state, extras["callbacks"]
+    rank, random = run.accelerator.process_index, extras["random"]
+    if rank < len(random):
+        run.random = random[rank]
+    else:  # a process that the saved run did not have
+        seed_everything(derive_seed(trainer.seed, run.progress.updates, rank))
+        run.random = snapshot()
+    for key, callback in _stateful(trainer):
+        if key in states:
+            callback.load_state_dict(states[key])
+    if run.accelerator.scaler is not None and extras["scaler"] is not None:
+        run.accelerator.scaler.load_state_dict(extras["scaler"])
     parameters = dict(trainer.get_model(keep_torch_compile=False).named_parameters())
-    for name, gradient in rest["gradients"].items():
+    for name, gradient in extras["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)
 
 
-def _fresh_random(trainer: Trainer) -> dict[str, Any]:
-    seed_everything(
-        mixed(trainer.seed, trainer.progress.updates, trainer._accelerator.process_index)
-    )
-    return snapshot()
-
-
-def _keeping(trainer: Trainer) -> Iterator[tuple[str, Any]]:
-    """Yield the callbacks that keep something over the run, each by a name of its own."""
-    seen: dict[str, int] = {}
+def _stateful(trainer: TrainingSteps) -> Iterator[tuple[str, Any]]:
+    """Yield the callbacks that have a state, each with a name of its own."""
+    counts: dict[str, int] = {}
     for callback in trainer.callback_handler:
         name = type(callback).__name__
-        seen[name] = seen.get(name, 0) + 1
+        counts[name] = counts.get(name, 0) + 1
         if hasattr(callback, "state_dict"):
-            yield f"{name}/{seen[name]}", callback
-
-
-def agreed(trainer: Trainer, decide: Callable[[], T]) -> T:
-    """Let the first process decide, and give the others its answer, or its error.
-
-    Raises:
-        StateError: The first process met one.
-        TrainingError: The first process met one.
-    """
-    if trainer._accelerator.num_processes == 1:
-        return decide()
-    answer: list[Any] = [None]
-    if trainer.is_main:
-        try:
-            answer[0] = decide()
-        except (StateError, TrainingError) as error:
-            answer[0] = error
-    torch.distributed.broadcast_object_list(answer)
-    if isinstance(answer[0], Exception):
-        raise answer[0]
-    return answer[0]  # type: ignore[no-any-return]
-
-
-def _is_good(path: Path) -> bool:
-    try:
-        verify(path)
-    except StateError:
-        return False
-    return True
+            yield f"{name}/{counts[name]}", callback

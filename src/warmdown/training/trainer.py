@@ -1,36 +1,39 @@
-"""The trainer: a model, a loss, an optimizer, and the steps of a training that a subclass may change."""
+"""The trainer: a model, a loss, an optimizer, and what a person calls to train, evaluate, save and go on."""
 
 from __future__ import annotations
 
 __all__ = ["Trainer"]
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
-from warmdown.errors import TrainingError
-from warmdown.printable import printable
+from warmdown.errors import MissingExtra, TrainingError
 from warmdown.run import Duration
-from warmdown.training import state
-from warmdown.training.branch import Branch, branch_cooldowns, extend
-from warmdown.training.callbacks import DEFAULT_CALLBACKS, CallbackHandler, TrainerCallback
-from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.branch import Branch, branch_cooldowns
+from warmdown.training.callback import CallbackHandler, TrainerCallback
+from warmdown.training.callbacks.defaults import DEFAULT_CALLBACKS
+from warmdown.training.data import DataSource, Rank, data_source
 from warmdown.training.history import InMemoryRunHistory, RunHistory
-from warmdown.training.inside import Inside
+from warmdown.training.interruption import train_to_end
 from warmdown.training.loop import evaluate_once, run_evaluation
-from warmdown.training.planning import Bases, scheduler_for
+from warmdown.training.outputs import outputs_locked
+from warmdown.training.planning import BaseValues
 from warmdown.training.portable import load_portable, save_portable
-from warmdown.training.progress import with_epochs
+from warmdown.training.progress import TrainerRunConfig, with_epochs
+from warmdown.training.run_state import RunState
+from warmdown.training.state import load_state, save_state
+from warmdown.training.steps import TrainingSteps
+from warmdown.training.types import FilePath, Settings
 
-Batch = Any
-Output = dict[str, Any]
 
-
-class Trainer(Inside):
+class Trainer(TrainingSteps):
     """Trains a model on one process or many, under any schedule, so that it can be gone on with at any moment.
 
     Every step of the training is a method that a subclass may override:
@@ -73,20 +76,23 @@ class Trainer(Inside):
         seed: int | None = None,
         mixed_precision: str | None = None,
         log_with: Any = None,
-        logging_dir: str | PathLike[str] | None = None,
+        logging_dir: FilePath | None = None,
     ) -> None:
-        self.model, self.loss_func, self.optimizer = model, loss_func, optimizer
+        self.model = model
+        self.loss_func = loss_func
+        self.optimizer = optimizer
         self.run_history = run_history or InMemoryRunHistory()
         self.seed = torch.initial_seed() % 2**63 if seed is None else seed
+        self.base_values = BaseValues()
+        self.callback_handler = CallbackHandler(callbacks)
         self._accelerator_kwargs = {
             "mixed_precision": mixed_precision, "log_with": log_with, "project_dir": logging_dir,
         }  # fmt: skip
+        # by this name the subclasses that people bring along know it
         self._accelerator = self._create_accelerator()
-        self._forget_run()
-        self._bases = Bases()
-        self.checkpoints: Checkpoints | None = None
-        self.callback_handler = CallbackHandler(callbacks)
-        self._call("on_init_end")
+        self._is_prepared = False
+        self.run_state = RunState(accelerator=self._accelerator)
+        self.call_event("on_init_end")
 
     def train(
         self,
@@ -98,15 +104,15 @@ class Trainer(Inside):
         gradient_accumulation_steps: int = 1,
         gradient_clip_value: float | None = None,
         create_scheduler_fn: Any = None,
-        train_dataloader_kwargs: Mapping[str, Any] | None = None,
-        eval_dataloader_kwargs: Mapping[str, Any] | None = None,
+        train_dataloader_kwargs: Settings | None = None,
+        eval_dataloader_kwargs: Settings | None = None,
         reset_run_history: bool = True,
         collate_fn: Callable[..., Any] | None = None,
-        resume_from: str | PathLike[str] | None = None,
+        resume_from: FilePath | None = None,
         *,
         plan: Any = None,
         gradient_clip_norm: float | None = None,
-        on_change: str = "ask",
+        on_change: str = "error",
     ) -> None:
         """Train the model.
 
@@ -136,39 +142,48 @@ class Trainer(Inside):
                 go on from.
             StateError: The checkpoint is damaged, or of another plan.
         """
-        self._forget_run()
+        if create_scheduler_fn is not None and plan is not None:
+            raise TrainingError(
+                "train(create_scheduler_fn=…, plan=…): both say what is scheduled. Give one of the "
+                "two."
+            )
+        self.scheduler = None  # first: two that live would both write
+        self.run_state = RunState(accelerator=self._accelerator)
+        self.stopped_by = ""
         if reset_run_history and resume_from is None:
             self.run_history.reset()
-        self.train_dataset, self.eval_dataset, self.collate_fn = (
-            train_dataset,
-            eval_dataset,
-            collate_fn,
+        self.train_dataset = train_dataset
+        self.eval_dataset = eval_dataset
+        self.collate_fn = collate_fn
+        self.create_scheduler_fn = plan if create_scheduler_fn is None else create_scheduler_fn
+        run, size = self.run_state, per_device_batch_size
+        run.train_source = self._source(self.create_train_dataloader(size, train_dataloader_kwargs))
+        if eval_dataset is not None:
+            evaluation = self.create_eval_dataloader(size, eval_dataloader_kwargs)
+            run.eval_source = self._source(evaluation)
+        self.call_event("on_run_setup")
+        run.config = with_epochs(
+            self._create_run_config(
+                num_epochs,
+                per_device_batch_size,
+                max_num_train_steps=max_num_train_steps,
+                gradient_accumulation_steps=gradient_accumulation_steps,
+                gradient_clip_value=gradient_clip_value,
+                gradient_clip_norm=gradient_clip_norm,
+            )
         )
-        self.create_scheduler_fn = _one_schedule(create_scheduler_fn, plan)
-        self._make_sources(per_device_batch_size, train_dataloader_kwargs, eval_dataloader_kwargs)
-        self._call("on_run_setup")
-        told = self._create_run_config(
-            num_epochs,
-            per_device_batch_size,
-            max_num_train_steps=max_num_train_steps,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            gradient_clip_value=gradient_clip_value,
-            gradient_clip_norm=gradient_clip_norm,
-        )
-        self.run_config = with_epochs(told)
         self._prepare()
-        self._bases.begin(self.optimizer)
+        self.base_values.begin(self.optimizer)
         self.scheduler = self.create_scheduler()
-        self._counts_attempts = (
-            getattr(getattr(self.scheduler, "plan", None), "count", "") == "attempts"
-        )
-        with self._outputs_locked():
+        plan_in_use = getattr(self.scheduler, "plan", None)
+        run.counts_attempts = getattr(plan_in_use, "count", "") == "attempts"
+        with outputs_locked(self):
             if resume_from is not None:
                 self.load_training_state(resume_from, on_change=on_change)
-            self._run()
+            train_to_end(self)
 
     def extend(self, total_updates: int) -> None:
-        """Go on with a finished run until it has made ``total_updates``; the plan is made longer, and remembers it.
+        """Go on with a finished run until it has made ``total_updates``; its plan is made longer, too.
 
         Args:
             total_updates: Updates in the whole run, more than were made.
@@ -176,14 +191,25 @@ class Trainer(Inside):
         Raises:
             TrainingError: There is no run to go on with, or it has made that many.
         """
-        extend(self, total_updates)
+        run = self.run_state
+        if run.train_source is None:
+            raise TrainingError("extend: there is no run to go on with. Call train(…) first.")
+        if total_updates <= run.progress.updates:
+            raise TrainingError(
+                f"extend(total_updates={total_updates}): {run.progress.updates} were made already. "
+                f"Ask for more."
+            )
+        if isinstance(self.scheduler, Scheduler):
+            self.scheduler.extend(total_updates)
+        run.config = replace(run.config, max_num_train_steps=total_updates)
+        train_to_end(self)
 
     def branch_cooldowns(
         self,
-        from_checkpoint: str | PathLike[str],
+        from_checkpoint: FilePath,
         lengths: Sequence[Duration],
         curve: Any = None,
-        out_dir: str | PathLike[str] | None = None,
+        out_dir: FilePath | None = None,
         callbacks: Iterable[TrainerCallback] = (),
     ) -> list[Branch]:
         """Train a cooldown of each length from one checkpoint; the trainer then stands at that checkpoint again.
@@ -203,7 +229,7 @@ class Trainer(Inside):
         self,
         dataset: Any = None,
         per_device_batch_size: int = 8,
-        dataloader_kwargs: Mapping[str, Any] | None = None,
+        dataloader_kwargs: Settings | None = None,
         collate_fn: Callable[..., Any] | None = None,
     ) -> RunHistory:
         """Evaluate the model once; return the history with the metrics.
@@ -214,38 +240,44 @@ class Trainer(Inside):
             dataloader_kwargs: For the loader, over the defaults.
             collate_fn: Makes a batch of samples.
         """
-        self.eval_dataset = dataset if dataset is not None else self.eval_dataset
+        self.eval_dataset = self.eval_dataset if dataset is None else dataset
+        self.collate_fn = self.collate_fn if collate_fn is None else collate_fn
         if self.eval_dataset is None:
             raise TrainingError(
                 "evaluate(dataset=None): there is nothing to evaluate on. Give a dataset."
             )
-        self.collate_fn = collate_fn if collate_fn is not None else self.collate_fn
-        self._eval_source = self._source(
-            self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs)
-        )
-        self._call("on_run_setup")
-        self.run_config = self._create_run_config(1, per_device_batch_size)
+        loader = self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs)
+        self.run_state.eval_source = self._source(loader)
+        self.call_event("on_run_setup")
+        self.run_state.config = self._create_run_config(1, per_device_batch_size)
         self._prepare()
         try:
             run_evaluation(self)
         finally:
-            self._close_sources()
+            self.run_state.close()
         return self.run_history
 
-    def save_training_state(self, output_dir: str | PathLike[str]) -> Path:
-        """Write everything that the run needs to go on into a folder of its own; all processes call it."""
-        return state.save(self, Path(output_dir))
+    def evaluate_now(self, **kwargs: Any) -> None:
+        """Evaluate in the middle of an epoch; callbacks get ``is_intermediate=True``."""
+        if self.run_state.eval_source is None:
+            raise TrainingError(
+                "evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…)."
+            )
+        evaluate_once(self, is_intermediate=True, **kwargs)
+        self.model.train()
 
-    def load_training_state(
-        self, input_dir: str | PathLike[str], *, on_change: str = "ask"
-    ) -> None:
+    def save_training_state(self, output_dir: FilePath) -> Path:
+        """Write everything that the run needs to go on into a folder of its own; all processes call it."""
+        return save_state(self, Path(output_dir))
+
+    def load_training_state(self, input_dir: FilePath, *, on_change: str = "error") -> None:
         """Go to where a checkpoint was saved; a folder of checkpoints means its newest good one."""
-        state.load(self, Path(input_dir), on_change)
+        load_state(self, Path(input_dir), on_change)
 
     def save_checkpoint(
         self,
-        save_path: str | PathLike[str],
-        checkpoint_kwargs: Mapping[str, Any] | None = None,
+        save_path: FilePath,
+        checkpoint_kwargs: Settings | None = None,
         save_optimizer: bool = True,
         save_scheduler: bool = True,
         save_per_node: bool = True,
@@ -260,178 +292,80 @@ class Trainer(Inside):
             save_scheduler: Whether the scheduler's state goes in.
             save_per_node: Whether every machine writes it, or the first alone.
         """
-        writes = (
-            self._accelerator.is_local_main_process
-            if save_per_node
-            else self._accelerator.is_main_process
-        )
+        is_first_here = self._accelerator.is_local_main_process
         save_portable(
             self,
             Path(save_path),
             checkpoint_kwargs or {},
             optimizer=save_optimizer,
             scheduler=save_scheduler,
-            writes=writes,
+            is_writer=is_first_here if save_per_node else self.is_main,
         )
 
     def load_checkpoint(
         self,
-        checkpoint_path: str | PathLike[str],
+        checkpoint_path: FilePath,
         load_optimizer: bool = True,
         load_scheduler: bool = True,
     ) -> None:
         """Read what :meth:`save_checkpoint` wrote."""
-        load_portable(
-            self, Path(checkpoint_path), optimizer=load_optimizer, scheduler=load_scheduler
+        path = Path(checkpoint_path)
+        load_portable(self, path, optimizer=load_optimizer, scheduler=load_scheduler)
+
+    def _create_accelerator(self) -> Any:
+        """Return the accelerator; override it to give it other arguments."""
+        try:
+            from accelerate import Accelerator  # type: ignore[import-untyped]
+        except ImportError:
+            raise MissingExtra("Trainer", "accelerate", "train") from None
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        has_device = torch.cuda.is_available() or torch.accelerator.is_available()
+        accelerator = Accelerator(
+            # accelerate overlooks several processes that torchrun started without a GPU
+            cpu=processes > 1 and not has_device,
+            # the trainer counts batches and updates itself
+            step_scheduler_with_optimizer=False,
+            **self._accelerator_kwargs,
         )
-
-    def create_train_dataloader(
-        self, batch_size: int, train_dl_kwargs: Mapping[str, Any] | None = None
-    ) -> Iterable[Batch]:
-        """Return the batches to train on, for one process; the trainer shares them out."""
-        return self._loader(
-            self.train_dataset, self.get_default_train_dl_kwargs(batch_size), train_dl_kwargs
-        )
-
-    def create_eval_dataloader(
-        self, batch_size: int, eval_dl_kwargs: Mapping[str, Any] | None = None
-    ) -> Iterable[Batch]:
-        """Return the batches to evaluate on, for one process; the trainer shares them out."""
-        return self._loader(
-            self.eval_dataset, self.get_default_eval_dl_kwargs(batch_size), eval_dl_kwargs
-        )
-
-    def get_default_train_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
-        """Return what the training loader is made with."""
-        return {"batch_size": batch_size, "shuffle": True, "pin_memory": self.device.type == "cuda"}
-
-    def get_default_eval_dl_kwargs(self, batch_size: int) -> dict[str, Any]:
-        """Return what the evaluation's loader is made with."""
-        return {
-            "batch_size": batch_size,
-            "shuffle": False,
-            "pin_memory": self.device.type == "cuda",
-        }
-
-    def create_scheduler(self) -> Any:
-        """Return what steps once an update, or ``None``."""
-        if self.create_scheduler_fn is None:
-            return None
-        return scheduler_for(self.create_scheduler_fn, self.optimizer, self.run_config)
-
-    def training_run_start(self) -> None:
-        """Begin a training."""
-
-    def train_epoch_start(self) -> None:
-        """Begin an epoch: the model learns, the mean loss starts anew."""
-        self.model.train()
-        if self.progress.batch == 0:
-            self._loss_tracker.reset()
-
-    def calculate_train_batch_loss(self, batch: Batch) -> Output:
-        """Return ``loss``, ``model_outputs`` and ``batch_size`` of a batch of pairs."""
-        inputs, target = batch[0], batch[1]
-        outputs = self.model(inputs)
-        loss = self.loss_func(outputs, target)  # type: ignore[misc]
-        return {"loss": loss, "model_outputs": outputs, "batch_size": len(target)}
-
-    def backward_step(self, loss: torch.Tensor) -> None:
-        """Add a batch's part to the gradients."""
-        self._accelerator.backward(loss)
-
-    def optimizer_step(self) -> None:
-        """Let the optimizer make an update."""
-        self._step_optimizer()
-
-    def scheduler_step(self) -> None:
-        """Count the update; called once for each that was applied, on every process."""
-        if self.scheduler is not None and not _wants_metric(self.scheduler):
-            self.scheduler.step()
-
-    def optimizer_zero_grad(self) -> None:
-        """Forget the gradients."""
-        unwrap(self.optimizer).zero_grad()
-
-    def train_epoch_end(self) -> None:
-        """End an epoch of training."""
-
-    def eval_epoch_start(self) -> None:
-        """Begin an evaluation: the model is only asked."""
-        self._was_training = self.model.training
-        self.model.eval()
-        self._eval_tracker.reset()
-
-    def calculate_eval_batch_loss(self, batch: Batch) -> Output:
-        """Return ``loss``, ``model_outputs`` and ``batch_size`` of a batch of pairs."""
-        return Trainer.calculate_train_batch_loss(self, batch)
-
-    def eval_epoch_end(self) -> None:
-        """End an evaluation."""
-        self.model.train(self._was_training)
-
-    def training_run_epoch_end(self) -> None:
-        """End an epoch with its evaluation."""
-
-    def training_run_end(self) -> None:
-        """End a training."""
-
-    def evaluation_run_start(self) -> None:
-        """Begin an evaluation outside of a training."""
-
-    def evaluation_run_end(self) -> None:
-        """End an evaluation outside of a training."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model works."""
-        device: torch.device = self._accelerator.device
-        return device
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that prints and writes."""
-        return bool(self._accelerator.is_main_process)
-
-    @property
-    def window_loss(self) -> float | torch.Tensor:
-        """The mean loss of the update at hand on this process; on a device, a tensor that nobody waited for."""
-        return self._loss_tracker.window_loss
-
-    def get_model(self, keep_torch_compile: bool = True) -> torch.nn.Module:
-        """Return the model without what the distribution put around it."""
-        model: torch.nn.Module = self._accelerator.unwrap_model(
-            self.model, keep_torch_compile=keep_torch_compile
-        )
-        return model
-
-    def gather(self, tensor: torch.Tensor, padding_value: float | None = None) -> torch.Tensor:
-        """Return the tensors of all processes, one after the other; uneven ones are filled up first."""
-        if padding_value is not None:
-            tensor = self._accelerator.pad_across_processes(tensor, pad_index=int(padding_value))
-        gathered: torch.Tensor = self._accelerator.gather(tensor)
-        return gathered
-
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print, once for all processes of a machine."""
-        self._accelerator.print(*map(printable, map(str, args)), **kwargs)
-
-    def evaluate_now(self, **kwargs: Any) -> None:
-        """Evaluate in the middle of an epoch; callbacks are told ``is_intermediate=True``."""
-        if self._eval_source is None:
+        if accelerator.num_processes != processes:
             raise TrainingError(
-                "evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…)."
+                f"Trainer: {processes} processes were started, and accelerate sees "
+                f"{accelerator.num_processes}: each would train alone. Make no Accelerator before "
+                f"the trainer, or make it as the trainer would."
             )
-        evaluate_once(self, is_intermediate=True, **kwargs)
-        self.model.train()
+        return accelerator
 
+    def _prepare(self) -> None:
+        """Let accelerate prepare model and optimizer, also when an earlier run has done so before."""
+        model = self.get_model()
+        if self._is_prepared:
+            self._accelerator.free_memory()
+        self._is_prepared = True
+        self.model, self.optimizer = self._accelerator.prepare(model, unwrap(self.optimizer))
 
-def _one_schedule(factory: Any, plan: Any) -> Any:
-    if factory is not None and plan is not None:
-        raise TrainingError(
-            "train(create_scheduler_fn=…, plan=…): both say what is scheduled. Give one of the two."
+    def _source(self, loader: Iterable[Any]) -> DataSource:
+        accelerator = self._accelerator
+        rank = Rank(accelerator.process_index, accelerator.num_processes)
+        return data_source(loader, seed=self.seed, rank=rank)
+
+    def _create_run_config(
+        self, num_epochs: int, batch_size: int, **limits: Any
+    ) -> TrainerRunConfig:
+        run, accelerator = self.run_state, self._accelerator
+        return TrainerRunConfig(
+            num_epochs=num_epochs,
+            train_per_device_batch_size=batch_size,
+            eval_per_device_batch_size=batch_size,
+            train_batches_per_epoch=_batches(run.train_source, run.train_limit),
+            eval_batches=_batches(run.eval_source, run.eval_limit),
+            num_processes=accelerator.num_processes,
+            mixed_precision=accelerator.mixed_precision,
+            is_local_process_zero=accelerator.is_local_main_process,
+            is_world_process_zero=accelerator.is_main_process,
+            **limits,
         )
-    return plan if factory is None else factory
 
 
-def _wants_metric(scheduler: Any) -> bool:
-    return isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+def _batches(source: DataSource | None, limit: int | None) -> int | None:
+    counts = (None if source is None else source.batches, limit)
+    return min((count for count in counts if count is not None), default=None)

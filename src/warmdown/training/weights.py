@@ -15,12 +15,18 @@ import torch
 
 from warmdown.errors import MissingExtra, StateError
 
+Weights = Mapping[str, torch.Tensor]
+
 _SAME = "same_as"
 
 
-def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged file may raise, beside safetensors' own error."""
+
+
+def write_weights(path: Path, weights: Weights) -> None:
     """Write tensors as safetensors; a tensor that has two names is written once."""
-    unique, same = _without_twins(weights)
+    unique, same = _without_aliases(weights)
     _safetensors().torch.save_file(unique, path, metadata={_SAME: json.dumps(same)})
 
 
@@ -35,16 +41,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         with library.safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
-        return weights | {twin: weights[name] for twin, name in same.items()}
-    except (
-        library.SafetensorError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+        return weights | {alias: weights[name] for alias, name in same.items()}
+    except (library.SafetensorError, *_UNREADABLE) as error:
         raise StateError(f"{path}: not a file of weights: {error}. Give another one.") from None
 
 
@@ -59,8 +57,7 @@ def read_pickled(path: Path) -> Any:
     except pickle.UnpicklingError:  # torch's own message names the way to run what is in the file
         raise StateError(
             f"{path}: damaged, or holds more than tensors and plain data. What else a file holds "
-            f"can run code when it "
-            "is read, so it was not. Give another one."
+            "can run code when it is read, so it was not. Give another one."
         ) from None
     except Exception as error:  # a damaged pickle fails in as many ways as it has instructions
         raise StateError(
@@ -68,7 +65,7 @@ def read_pickled(path: Path) -> Any:
         ) from None
 
 
-def digest_of_weights(weights: Mapping[str, torch.Tensor] | torch.nn.Module) -> str:
+def digest_of_weights(weights: Weights | torch.nn.Module) -> str:
     """Return a SHA-256 over names, types, shapes and bytes, equal when all weights and buffers are equal bit for bit.
 
     Example:
@@ -79,51 +76,40 @@ def digest_of_weights(weights: Mapping[str, torch.Tensor] | torch.nn.Module) -> 
     """
     tensors = weights.state_dict() if isinstance(weights, torch.nn.Module) else weights
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        if not isinstance(tensors[name], torch.Tensor):
+    for name, tensor in sorted(tensors.items()):
+        if not isinstance(tensor, torch.Tensor):
             continue
-        tensor = _whole(tensors[name].detach()).cpu().contiguous()
+        tensor = tensor.detach()
+        if hasattr(tensor, "full_tensor"):  # in pieces on many processes: all of them call this
+            tensor = tensor.full_tensor()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        flat = tensor.cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def _whole(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the tensor, gathered where it lies in pieces on many processes; all of them ask then."""
-    whole: torch.Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return whole
-
-
-def _without_twins(
-    weights: Mapping[str, torch.Tensor],
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _without_aliases(weights: Weights) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return each stored tensor once, in memory of its own, and the other names of each."""
     first: dict[Any, str] = {}
     unique: dict[str, torch.Tensor] = {}
     same: dict[str, str] = {}
     storages: set[int] = set()
     for name, tensor in weights.items():
-        kind = (
-            tensor.untyped_storage().data_ptr(),
-            tensor.storage_offset(),
-            tensor.shape,
-            tensor.stride(),
-        )
-        if tensor.numel() and kind in first:
-            same[name] = first[kind]
+        storage = tensor.untyped_storage().data_ptr()
+        key = (storage, tensor.storage_offset(), tensor.shape, tensor.stride())
+        if tensor.numel() and key in first:
+            same[name] = first[key]
             continue
-        first[kind] = name
-        overlaps = kind[0] in storages
-        storages.add(kind[0])
-        unique[name] = (
-            tensor.detach().clone().contiguous() if overlaps else tensor.detach().contiguous()
-        )
+        first[key] = name
+        tensor = tensor.detach()
+        # safetensors refuses two tensors in one piece of memory
+        unique[name] = (tensor.clone() if storage in storages else tensor).contiguous()
+        storages.add(storage)
     return unique, same
 
 
 def _safetensors() -> Any:
     try:
-        import safetensors
         import safetensors.torch
     except ImportError:
         raise MissingExtra("checkpoints", "safetensors", "train") from None

@@ -7,14 +7,12 @@ __all__ = ["LogMetricsCallback", "PrintProgressCallback", "ProgressBarCallback"]
 import sys
 from math import ceil
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmdown.errors import MissingExtra
 from warmdown.printable import printable
-from warmdown.training.callbacks.base import TrainerCallback
-
-if TYPE_CHECKING:
-    from warmdown.training.trainer import Trainer
+from warmdown.training.callback import TrainerCallback
+from warmdown.training.steps import TrainingSteps
 
 _SECONDS_BETWEEN = 0.1
 
@@ -31,32 +29,30 @@ class ProgressBarCallback(TrainerCallback):
         self._bar: Any = None
         self._next = 0.0
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Draw the bar."""
         if not trainer.is_main or not sys.stdout.isatty():
             return
         self._bar = _rich_bar()
+        title, total = printable(self.title, as_line=True), trainer.run_config.total_updates
         self._task = self._bar.add_task(
-            printable(self.title, as_line=True),
-            total=trainer.run_config.total_updates,
-            completed=trainer.progress.updates,
-            says="",
+            title, total=total, completed=trainer.progress.updates, details=""
         )
         self._bar.start()
 
-    def on_train_update_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_train_update_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Move the bar, ten times a second at most."""
-        if self._bar is None or (now := monotonic()) < self._next:
-            return
-        self._next = now + _SECONDS_BETWEEN
-        self._bar.update(self._task, completed=trainer.progress.updates, says=_says(trainer))
+        if self._bar is not None and (now := monotonic()) >= self._next:
+            self._next = now + _SECONDS_BETWEEN
+            self.on_training_run_end(trainer)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Show the end."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=trainer.progress.updates, says=_says(trainer))
+            made, details = trainer.progress.updates, _details(trainer)
+            self._bar.update(self._task, completed=made, details=details)
 
-    def on_run_left(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_run_left(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Leave the bar as it is, and the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
@@ -64,21 +60,18 @@ class ProgressBarCallback(TrainerCallback):
 
 
 class PrintProgressCallback(TrainerCallback):
-    """Says when a training begins and ends."""
+    """Prints a line when a training begins and ends."""
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Say how long the run is."""
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Print how long the run is."""
         config = trainer.run_config
-        total = (
-            "updates until it is stopped"
-            if config.total_updates is None
-            else f"{config.total_updates} updates"
-        )
+        total = config.total_updates
+        length = "updates until it is stopped" if total is None else f"{total} updates"
         processes = f" on {config.num_processes} processes" if config.is_distributed else ""
-        trainer.print(f"Training: {total} in {config.num_epochs} epochs{processes}.")
+        trainer.print(f"Training: {length} in {config.num_epochs} epochs{processes}.")
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Say that it is over."""
+    def on_training_run_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Print how many updates were made."""
         trainer.print(f"Done after {trainer.progress.updates} updates.")
 
 
@@ -87,40 +80,36 @@ class LogMetricsCallback(TrainerCallback):
 
     Args:
         at_most: About how many lines a run prints, or ``None``: one for every epoch. The last is
-            always told.
+            always printed.
     """
 
     def __init__(self, at_most: int | None = None) -> None:
         self.at_most = at_most
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Print the newest value of every metric."""
-        every = 1 if self.at_most is None else ceil(trainer.run_config.num_epochs / self.at_most)
+        epochs = trainer.run_config.num_epochs
+        every = 1 if self.at_most is None else ceil(epochs / self.at_most)
         if trainer.run_history.current_epoch % every == 0 or trainer.progress.finished:
-            self.log_metrics(trainer, latest_metrics(trainer))
+            self.log_metrics(trainer, trainer.run_history.latest_metrics())
 
-    def log_metrics(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+    def log_metrics(self, trainer: TrainingSteps, metrics: dict[str, float]) -> None:
         """Print; override it to send metrics elsewhere."""
-        told = "  ".join(
-            f"{name.removesuffix('_epoch')} {value:.4g}" for name, value in metrics.items()
-        )
-        epoch, epochs = trainer.run_history.current_epoch, trainer.run_config.num_epochs
-        trainer.print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {told}")
+        short = {name.removesuffix("_epoch"): value for name, value in metrics.items()}
+        line = "  ".join(f"{name} {value:.4g}" for name, value in short.items())
+        epoch, epochs = trainer.run_history.current_epoch, str(trainer.run_config.num_epochs)
+        trainer.print(f"epoch {epoch:>{len(epochs)}}/{epochs}  {line}")
 
 
-def latest_metrics(trainer: Trainer) -> dict[str, float]:
-    """Return the newest value of every metric in the history."""
-    history = trainer.run_history
-    return {name: history.get_latest_metric(name) for name in history.get_metric_names()}
-
-
-def _says(trainer: Trainer) -> str:
-    says = f"loss {float(trainer.window_loss):.4f}"
+def _details(trainer: TrainingSteps) -> str:
+    details = [f"loss {float(trainer.window_loss):.4f}"]
     rates: list[Any] = getattr(trainer.scheduler, "get_last_lr", list)()
     if rates:
-        says += f"  lr {float(rates[0]):.2e}"
+        details.append(f"lr {float(rates[0]):.2e}")
     phase = getattr(trainer.scheduler, "phase", None)
-    return f"{says}  {printable(phase.name, as_line=True)}" if phase is not None else says
+    if phase is not None:
+        details.append(printable(phase.name, as_line=True))
+    return "  ".join(details)
 
 
 def _rich_bar() -> Any:
@@ -139,5 +128,5 @@ def _rich_bar() -> Any:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[says]}", markup=False),
+        TextColumn("{task.fields[details]}", markup=False),
     )

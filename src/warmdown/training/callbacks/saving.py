@@ -5,21 +5,21 @@ from __future__ import annotations
 __all__ = ["SaveBestModelCallback", "SavePlanCallback", "SaveTrainingStateCallback"]
 
 from dataclasses import replace
-from math import inf
-from os import PathLike
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmdown.binding import Scheduler
-from warmdown.errors import ScheduleError, TrainingError
+from warmdown.errors import ScheduleError
 from warmdown.lock import Output
-from warmdown.training.callbacks.base import TrainerCallback
+from warmdown.plan import Plan
+from warmdown.planfile.writing import dumps, write_text
+from warmdown.training.callback import TrainerCallback, outputs_at, require_counts
+from warmdown.training.callbacks.best_metric import BestMetric
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.state import save_numbered
-
-if TYPE_CHECKING:
-    from warmdown.plan import Plan
-    from warmdown.training.trainer import Trainer
+from warmdown.training.steps import TrainingSteps
+from warmdown.training.types import Data, FilePath
 
 _FIRST_LINE = "# The plan of the run beside it, every length measured. Each run writes it anew.\n"
 
@@ -40,50 +40,41 @@ class SaveTrainingStateCallback(TrainerCallback):
 
     def __init__(
         self,
-        save_dir: str | PathLike[str] = "training_states",
+        save_dir: FilePath = "training_states",
         save_every_n_epochs: int | None = None,
         save_every_n_steps: int | None = None,
         save_at_end: bool = True,
         max_checkpoints: int | None = None,
     ) -> None:
-        for name, every in (
-            ("save_every_n_epochs", save_every_n_epochs),
-            ("save_every_n_steps", save_every_n_steps),
-        ):
-            if every is not None and every < 1:
-                raise TrainingError(
-                    f"SaveTrainingStateCallback({name}={every}): at least 1, or None."
-                )
-        self.checkpoints = Checkpoints(Path(save_dir), max_checkpoints)
-        self.every_epochs, self.every_updates, self.at_end = (
-            save_every_n_epochs,
-            save_every_n_steps,
-            save_at_end,
+        require_counts(
+            self, save_every_n_epochs=save_every_n_epochs, save_every_n_steps=save_every_n_steps
         )
+        self.checkpoints = Checkpoints(Path(save_dir), max_checkpoints)
+        self.every_epochs = save_every_n_epochs
+        self.every_updates = save_every_n_steps
+        self.at_end = save_at_end
 
     def outputs(self) -> list[Output]:
         """Return the folder."""
         folder = self.checkpoints.folder
         return [Output(f"checkpoints(folder='{folder}')", folder, is_folder=True)]
 
-    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_init_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Make the folder known to the trainer."""
         trainer.checkpoints = self.checkpoints
 
-    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+    def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
         """Save when it is time."""
         if self.every_updates is not None and (update + 1) % self.every_updates == 0:
             save_numbered(trainer)
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Save when it is time."""
-        if (
-            self.every_epochs is not None
-            and trainer.run_history.current_epoch % self.every_epochs == 0
-        ):
+        epoch = trainer.run_history.current_epoch
+        if self.every_epochs is not None and epoch % self.every_epochs == 0:
             save_numbered(trainer)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Save the end, unless the run was stopped because it went wrong."""
         if self.at_end and not trainer.stopped_by:
             save_numbered(trainer)
@@ -96,7 +87,7 @@ class SaveBestModelCallback(TrainerCallback):
         save_path: The file.
         watch_metric: Name of the metric in the history.
         greater_is_better: Whether it should grow.
-        reset_on_train: Whether a new call of ``train`` starts anew.
+        reset_on_train: Whether a new call of ``train`` begins without a best value.
         save_optimizer: Whether the optimizer's state goes in.
         save_scheduler: Whether the scheduler's state goes in.
         load_saved_checkpoint: Whether the best weights are put back at the end.
@@ -104,7 +95,7 @@ class SaveBestModelCallback(TrainerCallback):
 
     def __init__(
         self,
-        save_path: str | PathLike[str] = "best_model.pt",
+        save_path: FilePath = "best_model.pt",
         watch_metric: str = "eval_loss_epoch",
         greater_is_better: bool = False,
         reset_on_train: bool = True,
@@ -112,79 +103,71 @@ class SaveBestModelCallback(TrainerCallback):
         save_scheduler: bool = True,
         load_saved_checkpoint: bool = True,
     ) -> None:
-        self.path, self.metric = Path(save_path), watch_metric
-        self.sign = 1.0 if greater_is_better else -1.0
-        self.reset_on_train, self.load_at_end = reset_on_train, load_saved_checkpoint
-        self.save_optimizer, self.save_scheduler = save_optimizer, save_scheduler
-        self.best = -inf
+        self.path = Path(save_path)
+        self.best = BestMetric(watch_metric, greater_is_better)
+        self.reset_on_train = reset_on_train
+        self.load_at_end = load_saved_checkpoint
+        self.parts = {"save_optimizer": save_optimizer, "save_scheduler": save_scheduler}
 
     def outputs(self) -> list[Output]:
         """Return the file."""
-        return [Output(f"SaveBestModelCallback('{self.path}')", self.path)]
+        return outputs_at(self, self.path)
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Begin anew, unless the run goes on from a checkpoint."""
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Begin without a best value, unless the run goes on from a checkpoint."""
         if self.reset_on_train and trainer.progress.updates == 0:
-            self.best = -inf
+            self.best.reset()
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Save when it is better."""
-        value = self.sign * trainer.run_history.get_latest_metric(self.metric)
-        if value > self.best:
-            self.best = value
-            trainer.save_checkpoint(
-                self.path,
-                {self.metric: self.sign * value, "epoch": trainer.run_history.current_epoch},
-                save_optimizer=self.save_optimizer,
-                save_scheduler=self.save_scheduler,
-                save_per_node=False,
-            )
+        history = trainer.run_history
+        if self.best.update(history):
+            facts = {self.best.name: self.best.value, "epoch": history.current_epoch}
+            trainer.save_checkpoint(self.path, facts, save_per_node=False, **self.parts)
 
-    def on_training_run_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Put the best weights back."""
-        if self.load_at_end and self.best > -inf:
+    def on_training_run_end(self, trainer: Any, **kwargs: Any) -> None:
+        """Load the best weights."""
+        if self.load_at_end and isfinite(self.best.score):
             trainer.load_checkpoint(self.path, load_optimizer=False, load_scheduler=False)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Data:
         """Return the best value."""
-        return {"best": self.best}
+        return {"best": self.best.score}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Data) -> None:
         """Go on comparing with it."""
-        self.best = state["best"]
+        self.best.score = state["best"]
 
 
 class SavePlanCallback(TrainerCallback):
     """Writes down the plan that a run follows, with the run's real numbers, so that it lies beside the record.
 
-    ``warmdown studio --watch`` draws the record against it. A file of that name that somebody else
+    ``warmdown studio --watch`` draws the record against it. A file of that name that no run
     wrote is left alone.
 
     Args:
         path: The file, ``plan.yaml`` beside the record.
     """
 
-    def __init__(self, path: str | PathLike[str] = "plan.yaml") -> None:
+    def __init__(self, path: FilePath = "plan.yaml") -> None:
         self.path = Path(path)
 
     def outputs(self) -> list[Output]:
         """Return the file."""
-        return [Output(f"SavePlanCallback('{self.path}')", self.path)]
+        return outputs_at(self, self.path)
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Write it; other libraries' schedulers have none."""
         if not trainer.is_main or not isinstance(trainer.scheduler, Scheduler):
             return
         if not _is_ours(self.path):
             trainer.print(
-                f"{self.path} is another's file: the plan of this run is not written "
-                f"down beside it."
+                f"{self.path} is another's file: the plan of this run is not written down beside "
+                f"it."
             )
             return
-        from warmdown.planfile.writing import dumps, write_text
-
         try:
-            text = dumps(_followed(trainer.scheduler))
+            text = dumps(_plan_with_base_rate(trainer.scheduler))
         except ScheduleError as error:
             trainer.print(f"{self.path}: the plan of this run is not written down: {error}")
             return
@@ -193,7 +176,7 @@ class SavePlanCallback(TrainerCallback):
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file may be replaced: it is not there, or an earlier run wrote it."""
+    """Return whether a file may be replaced: it is not there, or an earlier run wrote it."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.readline() == _FIRST_LINE
@@ -203,8 +186,7 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _followed(scheduler: Scheduler) -> Plan:
+def _plan_with_base_rate(scheduler: Scheduler) -> Plan:
     """Return the plan with the base rate that it scales, where all groups have the same."""
-    rates = set(scheduler.base_lrs)
-    plan = scheduler.plan
+    plan, rates = scheduler.plan, set(scheduler.base_lrs)
     return replace(plan, run=replace(plan.run, lr=rates.pop())) if len(rates) == 1 else plan

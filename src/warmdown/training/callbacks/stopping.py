@@ -7,16 +7,13 @@ __all__ = [
     "TerminateOnNaNCallback",
 ]  # fmt: skip
 
-from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import Any
 
-import torch
-
-from warmdown.errors import TrainingError
-from warmdown.training.callbacks.base import StopTrainingError, TrainerCallback
-
-if TYPE_CHECKING:
-    from warmdown.training.trainer import Trainer
+from warmdown.training.callback import StopTrainingError, TrainerCallback, require_counts
+from warmdown.training.callbacks.best_metric import BestMetric
+from warmdown.training.steps import TrainingSteps
+from warmdown.training.types import Data
 
 _UPDATES_BETWEEN_LOOKS = 20
 
@@ -29,7 +26,7 @@ class EarlyStoppingCallback(TrainerCallback):
         early_stopping_threshold: How much better counts as better.
         watch_metric: Name of the metric in the history.
         greater_is_better: Whether it should grow.
-        reset_on_train: Whether a new call of ``train`` starts counting anew.
+        reset_on_train: Whether a new call of ``train`` starts to count from nothing.
     """
 
     def __init__(
@@ -40,48 +37,42 @@ class EarlyStoppingCallback(TrainerCallback):
         greater_is_better: bool = False,
         reset_on_train: bool = True,
     ) -> None:
-        self.patience, self.threshold, self.metric = (
-            early_stopping_patience,
-            early_stopping_threshold,
-            watch_metric,
-        )
-        self.sign = 1.0 if greater_is_better else -1.0
+        self.patience = early_stopping_patience
+        self.threshold = early_stopping_threshold
         self.reset_on_train = reset_on_train
-        self.best, self.waited = -inf, 0
+        self.best = BestMetric(watch_metric, greater_is_better)
+        self.waited = 0
 
-    def on_init_end(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_init_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Refuse a patience that would stop at once."""
-        if self.patience < 1:
-            raise TrainingError(
-                f"EarlyStoppingCallback(early_stopping_patience={self.patience}): at least 1 is "
-                f"needed."
-            )
+        require_counts(self, early_stopping_patience=self.patience)
 
-    def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Begin to count, unless the run goes on from a checkpoint."""
         if self.reset_on_train and trainer.progress.updates == 0:
-            self.best, self.waited = -inf, 0
+            self.best.reset()
+            self.waited = 0
 
-    def on_training_run_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Compare."""
-        value = self.sign * trainer.run_history.get_latest_metric(self.metric)
-        if value > self.best + (self.threshold if isfinite(self.best) else 0.0):
-            self.best, self.waited = value, 0
+    def on_training_run_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Compare the metric with its best value."""
+        if self.best.update(trainer.run_history, self.threshold):
+            self.waited = 0
             return
         self.waited += 1
         if self.waited >= self.patience:
-            best = self.sign * self.best
             raise StopTrainingError(
-                f"Early end: {self.metric} was best at {best:.4g}, {self.waited} epochs ago."
+                f"Early end: {self.best.name} was best at {self.best.value:.4g}, {self.waited} "
+                f"epochs ago."
             )
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Data:
         """Return the best value and how long ago it was."""
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best.score, "waited": self.waited}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Data) -> None:
         """Go on counting."""
-        self.best, self.waited = state["best"], state["waited"]
+        self.best.score = state["best"]
+        self.waited = state["waited"]
 
 
 class TerminateOnNaNCallback(TrainerCallback):
@@ -90,44 +81,42 @@ class TerminateOnNaNCallback(TrainerCallback):
     The last checkpoint before is the one to go on from: no state is saved after the loss is lost.
     """
 
-    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
-        """Look at the loss of the update, or on a device at the sum since the epoch began."""
+    def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
+        """Read the loss of the update, or on a device the sum since the epoch began."""
         loss = trainer.window_loss
-        if isinstance(loss, torch.Tensor):
-            if update % _UPDATES_BETWEEN_LOOKS:
-                return
-            loss = float(trainer._loss_tracker.total)
-        self._end_unless_finite(trainer, loss, f"update {update}")
+        if isinstance(loss, float):
+            _stop_unless_finite(loss, f"update {update}")
+        elif update % _UPDATES_BETWEEN_LOOKS == 0:
+            _stop_unless_finite(float(trainer.run_state.train_loss.total), f"update {update}")
 
-    def on_train_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Look at the sum over the epoch."""
-        self._end_unless_finite(trainer, float(trainer._loss_tracker.total), "the end of an epoch")
+    def on_train_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Read the sum over the epoch."""
+        _stop_unless_finite(float(trainer.run_state.train_loss.total), "the end of an epoch")
 
-    def _end_unless_finite(self, trainer: Trainer, loss: float, where: str) -> None:
-        if not isfinite(loss):
-            raise StopTrainingError(
-                f"The loss is {loss} at {where}. A lower peak rate, a longer warmup or "
-                f"gradient_clip_norm helps."
-            )
+
+def _stop_unless_finite(loss: float, where: str) -> None:
+    if not isfinite(loss):
+        raise StopTrainingError(
+            f"The loss is {loss} at {where}. A lower peak rate, a longer warmup or "
+            f"gradient_clip_norm helps."
+        )
 
 
 class LimitBatchesCallback(TrainerCallback):
-    """Uses only the first batches of each epoch; the schedule knows.
+    """Uses only the first batches of each epoch; the schedule is measured on them.
 
     Args:
         num_batches: Batches of one process, at least 1.
     """
 
     def __init__(self, num_batches: int) -> None:
-        if num_batches < 1:
-            raise TrainingError(
-                f"LimitBatchesCallback(num_batches={num_batches}): at least 1 is needed."
-            )
+        require_counts(self, num_batches=num_batches)
         self.num_batches = num_batches
 
-    def on_run_setup(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Set the limit, before the length of the run is reckoned."""
-        trainer._train_limit = trainer._eval_limit = self.num_batches
+    def on_run_setup(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Set the limit, before the length of the run is computed."""
+        trainer.run_state.train_limit = self.num_batches
+        trainer.run_state.eval_limit = self.num_batches
 
 
 class LimitEvalStepsCallback(TrainerCallback):
@@ -139,23 +128,21 @@ class LimitEvalStepsCallback(TrainerCallback):
     """
 
     def __init__(self, num_eval_steps: int, limit_intermediate_only: bool = True) -> None:
-        if num_eval_steps < 1:
-            raise TrainingError(
-                f"LimitEvalStepsCallback(num_eval_steps={num_eval_steps}): at least 1 is needed."
-            )
-        self.num_eval_steps, self.limit_intermediate_only = num_eval_steps, limit_intermediate_only
+        require_counts(self, num_eval_steps=num_eval_steps)
+        self.num_eval_steps = num_eval_steps
+        self.limit_intermediate_only = limit_intermediate_only
 
     def on_eval_epoch_start(
-        self, trainer: Trainer, is_intermediate: bool = False, **kwargs: Any
+        self, trainer: TrainingSteps, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         """Set the limit."""
-        self._before = trainer._eval_limit
+        self._limit_before = trainer.run_state.eval_limit
         if is_intermediate or not self.limit_intermediate_only:
-            trainer._eval_limit = self.num_eval_steps
+            trainer.run_state.eval_limit = self.num_eval_steps
 
-    def on_eval_epoch_end(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Take the limit back."""
-        trainer._eval_limit = self._before
+    def on_eval_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Remove the limit."""
+        trainer.run_state.eval_limit = self._limit_before
 
 
 class StepBasedEvaluationCallback(TrainerCallback):
@@ -166,13 +153,10 @@ class StepBasedEvaluationCallback(TrainerCallback):
     """
 
     def __init__(self, eval_every_n_steps: int) -> None:
-        if eval_every_n_steps < 1:
-            raise TrainingError(
-                f"StepBasedEvaluationCallback(eval_every_n_steps={eval_every_n_steps}): at least 1."
-            )
+        require_counts(self, eval_every_n_steps=eval_every_n_steps)
         self.every = eval_every_n_steps
 
-    def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+    def on_train_update_end(self, trainer: Any, update: int = 0, **kwargs: Any) -> None:
         """Evaluate when it is time."""
         if (update + 1) % self.every == 0:
             trainer.evaluate_now()

@@ -35,7 +35,7 @@ def build() -> Task:
         metrics={"accuracy": accuracy},
         lr=0.1,
         epochs=20,
-        says="1,437 handwritten digits of 8 x 8 points to learn, 360 to be tested on",
+        description="1,437 handwritten digits of 8 x 8 points to learn, 360 to be tested on",
     )
 
 

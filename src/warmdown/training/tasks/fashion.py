@@ -36,7 +36,7 @@ def build() -> Task:
         lr=0.05,
         epochs=5,
         batch_size=64,
-        says="60,000 pictures of clothes of 28 x 28 points to learn, 10,000 to be tested on",
+        description="60,000 pictures of clothes of 28 x 28 points to learn, 10,000 to be tested on",
     )
 
 

@@ -7,7 +7,6 @@ __all__ = ["Outcome", "TaskTrainer", "run_task"]
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from warmdown.files import write_whole
 from warmdown.lock import Output
 from warmdown.record import Record
+from warmdown.training.callback import TrainerCallback
 from warmdown.training.callbacks import (
     RecordCallback,
     SavePlanCallback,
@@ -22,13 +22,13 @@ from warmdown.training.callbacks import (
     TerminateOnNaNCallback,
     TrackerCallback,
 )
-from warmdown.training.callbacks.base import TrainerCallback
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import LossTracker
 from warmdown.training.planning import run_in
-from warmdown.training.rng import mixed, seed_everything
+from warmdown.training.rng import derive_seed, seed_everything
 from warmdown.training.tasks.task import Task, task_of
 from warmdown.training.trainer import Trainer
+from warmdown.training.types import Data, FilePath
 from warmdown.training.weights import digest_of_weights
 
 
@@ -52,19 +52,18 @@ class Outcome:
     stopped: str
     record: Record
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Data:
         """Return everything but the record as plain data."""
-        return {
-            "metrics": self.metrics, "digest": self.digest, "updates": self.updates, "seconds": self.seconds,
-            "stopped": self.stopped,
-        }  # fmt: skip
+        facts = vars(self).copy()
+        del facts["record"]
+        return facts
 
 
 def run_task(
     name: str,
     plan: Any = None,
     *,
-    out: str | PathLike[str] | None = None,
+    out: FilePath | None = None,
     seed: int = 0,
     epochs: int | None = None,
     max_steps: int | None = None,
@@ -75,7 +74,7 @@ def run_task(
     checkpoint_every: int | None = None,
     keep: int | None = 3,
     track: Sequence[str] = (),
-    on_change: str = "ask",
+    on_change: str = "error",
     callbacks: Iterable[TrainerCallback] = (),
 ) -> Outcome:
     """Train a task under a plan.
@@ -103,47 +102,52 @@ def run_task(
     seed_everything(seed)
     task = task_of(name)
     folder = None if out is None else Path(out)
-    told = run_in(plan)
+    run = run_in(plan)
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+    writers = _writers(folder, checkpoint_every, keep)
+    trackers = [TrackerCallback("events")] if track else []
+    rates = (lr, run.lr, task.lr)
     trainer = TaskTrainer(
         task,
-        lr=next(rate for rate in (lr, told.lr, task.lr) if rate is not None),
-        callbacks=[
-            TerminateOnNaNCallback(),
-            recorder,
-            *_writers(folder, checkpoint_every, keep, track),
-            *callbacks,
-        ],
+        lr=next(rate for rate in rates if rate is not None),
+        callbacks=[TerminateOnNaNCallback(), recorder, *trackers, *writers, *callbacks],
         seed=seed,
         log_with=list(track) or None,
         logging_dir=folder,
     )
-    seed_everything(
-        mixed(seed, trainer._accelerator.process_index)
-    )  # dropout differs between processes
+    rank = trainer.run_state.accelerator.process_index
+    seed_everything(derive_seed(seed, rank))  # dropout differs between processes
+    epochs = epochs or run.epochs
     began = perf_counter()
     trainer.train(
         task.train,
-        epochs or told.epochs or task.epochs,
+        epochs or task.epochs,
         task.test,
         per_device_batch_size=batch_size or task.batch_size,
-        max_num_train_steps=max_steps or (None if epochs or told.epochs else told.total_steps),
+        max_num_train_steps=max_steps or (None if epochs else run.total_steps),
         gradient_accumulation_steps=accumulate,
         plan=plan,
-        resume_from=_newest(folder) if resume else None,
+        resume_from=_newest_checkpoint(folder) if resume else None,
         on_change=on_change,
     )
-    outcome = _outcome(trainer, recorder.record, perf_counter() - began)
+    seconds = perf_counter() - began
+    metrics = trainer.run_history.latest_metrics()
+    outcome = Outcome(
+        metrics={name.removesuffix("_epoch"): value for name, value in metrics.items()},
+        digest=digest_of_weights(trainer.get_model(keep_torch_compile=False)),
+        updates=trainer.progress.updates,
+        seconds=seconds,
+        stopped=trainer.stopped_by,
+        record=recorder.record,
+    )
     if folder is not None and trainer.is_main:
-        write_whole(
-            folder / "result.json",
-            json.dumps({"task": name, "seed": seed, **outcome.to_dict()}, indent=1),
-        )
+        result = {"task": name, "seed": seed, **outcome.to_dict()}
+        write_whole(folder / "result.json", json.dumps(result, indent=1))
     return outcome
 
 
 class TaskTrainer(Trainer):
-    """A trainer that also tells a task's metrics.
+    """A trainer that also measures a task's metrics.
 
     Args:
         task: What to train on.
@@ -153,7 +157,7 @@ class TaskTrainer(Trainer):
 
     def __init__(self, task: Task, *, lr: float, **kwargs: Any) -> None:
         self.task = task
-        self._metrics: dict[str, LossTracker] = {name: LossTracker() for name in task.metrics}
+        self._metrics = {name: LossTracker() for name in task.metrics}
         super().__init__(task.model, task.loss, task.optimizer(task.model, lr), **kwargs)
 
     def eval_epoch_start(self) -> None:
@@ -162,24 +166,23 @@ class TaskTrainer(Trainer):
         for tracker in self._metrics.values():
             tracker.reset()
 
-    def calculate_eval_batch_loss(self, batch: Any) -> dict[str, Any]:
-        """Return loss and outputs, and note the task's metrics."""
+    def calculate_eval_batch_loss(self, batch: Any) -> Data:
+        """Return loss and outputs, and add the batch to the task's metrics."""
         output = super().calculate_eval_batch_loss(batch)
         for name, metric in self.task.metrics.items():
-            self._metrics[name].update(
-                metric(output["model_outputs"], batch[1]), output["batch_size"]
-            )
+            value = metric(output["model_outputs"], batch[1])
+            self._metrics[name].update(value, output["batch_size"])
         return output
 
     def eval_epoch_end(self) -> None:
-        """Put the metrics into the history."""
+        """Add the metrics to the history."""
         for name, tracker in self._metrics.items():
-            self._note_epoch_loss(name, tracker)
+            self.add_loss_metric(name, tracker)
         super().eval_epoch_end()
 
 
 class _RunFolder(TrainerCallback):
-    """Keeps the folder of a run for one process.
+    """Locks the folder of a run for one process.
 
     Args:
         folder: The folder.
@@ -193,42 +196,21 @@ class _RunFolder(TrainerCallback):
         return [Output(f"run_task(out='{self.folder}')", self.folder, is_folder=True)]
 
 
-def _writers(
-    folder: Path | None, every: int | None, keep: int | None, track: Sequence[str]
-) -> list[TrainerCallback]:
-    writers: list[TrainerCallback] = []
-    if track:
-        writers.append(TrackerCallback("events"))
-    if folder is not None:
-        writers += [
-            _RunFolder(folder),
-            SavePlanCallback(folder / "plan.yaml"),
-            SaveTrainingStateCallback(
-                folder / "checkpoints", save_every_n_steps=every, max_checkpoints=keep
-            ),
-        ]
-    return writers
+def _writers(folder: Path | None, every: int | None, keep: int | None) -> list[TrainerCallback]:
+    if folder is None:
+        return []
+    checkpoints = folder / "checkpoints"
+    return [
+        _RunFolder(folder),
+        SavePlanCallback(folder / "plan.yaml"),
+        SaveTrainingStateCallback(checkpoints, save_every_n_steps=every, max_checkpoints=keep),
+    ]
 
 
-def _newest(folder: Path | None) -> Path | None:
-    if folder is None or not (checkpoints := Checkpoints(folder / "checkpoints")).all():
+def _newest_checkpoint(folder: Path | None) -> Path | None:
+    if folder is None:
         return None
-    newest, damages = checkpoints.newest_good()
+    newest, damages = Checkpoints(folder / "checkpoints").newest_good()
     for damage in damages:
         print(damage)
     return newest
-
-
-def _outcome(trainer: Trainer, record: Record, seconds: float) -> Outcome:
-    history = trainer.run_history
-    return Outcome(
-        metrics={
-            name.removesuffix("_epoch"): history.get_latest_metric(name)
-            for name in history.get_metric_names()
-        },
-        digest=digest_of_weights(trainer.get_model(keep_torch_compile=False)),
-        updates=trainer.progress.updates,
-        seconds=seconds,
-        stopped=trainer.stopped_by,
-        record=record,
-    )

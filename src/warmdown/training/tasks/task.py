@@ -5,13 +5,13 @@ from __future__ import annotations
 __all__ = ["TASKS", "Task", "task_of"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from importlib import import_module
 from typing import Any
 
 import torch
 
-from warmdown.errors import TrainingError, nearest
+from warmdown.errors import TrainingError, nearest, warn_renamed
 
 Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the model's output and the target of a batch, returns the mean over its samples."""
@@ -31,12 +31,13 @@ class Task:
         loss: Takes the model's output and the target, returns the mean over the batch.
         train: Data of pairs (input, target).
         test: The same, to evaluate on, or ``None``.
-        metrics: More to tell after each epoch, by name.
+        metrics: More to measure in each evaluation, by name.
         optimizer: Makes the optimizer of the model and a learning rate.
         lr: Base learning rate.
         epochs: Passes over the data.
         batch_size: Samples in a batch of one process.
-        says: One line about it for a person.
+        description: One line about it for a person.
+        says: The old name of ``description``.
     """
 
     model: torch.nn.Module
@@ -48,7 +49,13 @@ class Task:
     lr: float = 0.1
     epochs: int = 10
     batch_size: int = 32
-    says: str = ""
+    description: str = ""
+    says: InitVar[str] = ""
+
+    def __post_init__(self, says: str) -> None:
+        if says:
+            warn_renamed("Task(says=…)", "Task(description=…)")
+            object.__setattr__(self, "description", says)
 
 
 TASKS: Mapping[str, str] = {
@@ -70,21 +77,21 @@ def task_of(name: str) -> Task:
     Raises:
         TrainingError: There is no such task, or the function returns something else.
     """
-    built = _function(name)()
+    built = _builder(name)()
     if isinstance(built, Task):
         return built
     if not isinstance(built, tuple) or len(built) != 3:
         raise TrainingError(
             f"task({name!r}): returned {type(built).__name__}. A task returns "
-            f"warmdown.training.Task(…), or a tuple "
-            "(model, loss, train) or (model, loss, (train, test))."
+            "warmdown.training.Task(…), or a tuple (model, loss, train) or (model, loss, (train, "
+            "test))."
         )
     model, loss, data = built
     train, test = data if isinstance(data, Sequence) and len(data) == 2 else (data, None)
     return Task(model=model, loss=loss, train=train, test=test)
 
 
-def _function(name: str) -> Callable[[], Any]:
+def _builder(name: str) -> Callable[[], Any]:
     path = TASKS.get(name, name)
     module, colon, function = path.partition(":")
     if not colon or not function:

@@ -38,7 +38,7 @@ def build() -> Task:
         lr=3e-3,
         epochs=1,
         batch_size=16,
-        says=f"the next byte of {len(text):,} bytes of Python's documentation",
+        description=f"the next byte of {len(text):,} bytes of Python's documentation",
     )
 
 

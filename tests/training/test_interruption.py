@@ -23,7 +23,7 @@ class Notify(TrainerCallback):
     def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
         if update + 1 == self.at:
             self.file.touch()
-            wait_until(lambda: trainer._guard._told is not None)
+            wait_until(lambda: trainer.run_state.stop_signal is not None)
 
 
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

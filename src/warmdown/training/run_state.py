@@ -1,0 +1,149 @@
+"""What one run works with: the accelerator, the data, the limits, the losses, and how far it has come."""
+
+from __future__ import annotations
+
+__all__ = ["RunState"]
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+
+from warmdown.binding.field import unwrap
+from warmdown.errors import StateError, TrainingError
+from warmdown.training.data import DataSource
+from warmdown.training.history import LossTracker
+from warmdown.training.progress import Progress, TrainerRunConfig
+from warmdown.training.rng import restore
+from warmdown.training.types import Data
+
+T = TypeVar("T")
+
+_PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
+"""Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
+
+
+def do_nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """The state of one training or evaluation; a trainer begins each with a new one.
+
+    Args:
+        accelerator: Distributes the run.
+        config: The run's real numbers.
+        progress: How far the run has come.
+        train_source: The batches to train on.
+        eval_source: The batches to evaluate on.
+        train_limit: Most batches that an epoch uses.
+        eval_limit: Most batches that an evaluation uses.
+        train_loss: The loss of the epoch.
+        eval_loss: The loss of the evaluation.
+        random: Random numbers of a checkpoint, to be restored before the next batch is drawn.
+        counts_attempts: Whether the scheduler counts updates that the scaler skipped, too.
+        is_between_batches: Whether a checkpoint of this moment could be gone on with.
+        saved_at: Where the newest checkpoint was saved.
+        stop_signal: The signal that asked the run to stop.
+        after_update: Called after each update; it ends the run that was asked to stop.
+    """
+
+    accelerator: Any
+    config: TrainerRunConfig = field(default_factory=TrainerRunConfig)
+    progress: Progress = field(default_factory=Progress)
+    train_source: DataSource | None = None
+    eval_source: DataSource | None = None
+    train_limit: int | None = None
+    eval_limit: int | None = None
+    train_loss: LossTracker = field(default_factory=LossTracker)
+    eval_loss: LossTracker = field(default_factory=LossTracker)
+    random: Data | None = None
+    counts_attempts: bool = False
+    is_between_batches: bool = True
+    saved_at: Progress | None = None
+    stop_signal: int | None = None
+    after_update: Callable[[], None] = do_nothing
+
+    def to_device(self, batch: Any) -> Any:
+        """Return a batch on the device of the run."""
+        device = self.accelerator.device
+        if device.type == "cpu":
+            return batch
+        from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+
+        return send_to_device(batch, device, non_blocking=True)
+
+    def step_optimizer(self, optimizer: Any) -> None:
+        """Make an update."""
+        accelerator = self.accelerator
+        # accelerate's own step looks for an optional library on the disk twice; where it does no
+        # more, it is left out
+        is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
+        (unwrap(optimizer) if is_plain else optimizer).step()
+
+    def clip_gradients(self, model: torch.nn.Module) -> None:
+        """Clip the gradients as the run's configuration asks for."""
+        value, norm = self.config.gradient_clip_value, self.config.gradient_clip_norm
+        if value is not None:
+            self.accelerator.clip_grad_value_(model.parameters(), value)
+        if norm is not None:
+            self.accelerator.clip_grad_norm_(model.parameters(), norm)
+
+    def was_skipped(self) -> bool:
+        """Return whether the scaler skipped the last update."""
+        accelerator = self.accelerator
+        return accelerator.scaler is not None and bool(accelerator.optimizer_step_was_skipped)
+
+    def mean_loss(self, tracker: LossTracker) -> float | None:
+        """Return the mean over the samples of all processes, or ``None`` where there were none."""
+        total, count = tracker.total, tracker.count
+        if self.config.is_distributed:
+            sums = [float(total), float(count)]
+            device = self.accelerator.device
+            here = torch.tensor(sums, dtype=torch.float64, device=device)
+            total, count = self.accelerator.reduce(here, "sum").tolist()
+        return float(total) / count if count else None
+
+    def restore_random(self) -> None:
+        """Restore the random numbers of a checkpoint, once."""
+        if self.random is not None:
+            restore(self.random)
+            self.random = None
+
+    def is_at_train_limit(self) -> bool:
+        """Return whether the epoch has used as many batches as it may."""
+        return self.train_limit is not None and self.progress.batch >= self.train_limit
+
+    def is_epoch_used_up(self) -> bool:
+        """Return whether no batch of the epoch is left."""
+        source = self.train_source
+        is_empty = source is not None and source.left(self.progress.used) == 0
+        return is_empty or self.is_at_train_limit()
+
+    def first_process_decides(self, decide: Callable[[], T]) -> T:
+        """Return on all processes what the first one decides, or raise its error.
+
+        Raises:
+            StateError: The first process met one.
+            TrainingError: The first process met one.
+        """
+        if self.accelerator.num_processes == 1:
+            return decide()
+        answer: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            try:
+                answer[0] = decide()
+            except (StateError, TrainingError) as error:
+                answer[0] = error
+        torch.distributed.broadcast_object_list(answer)
+        if isinstance(answer[0], Exception):
+            raise answer[0]
+        return answer[0]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the workers of the data."""
+        for source in (self.train_source, self.eval_source):
+            if source is not None:
+                source.close()

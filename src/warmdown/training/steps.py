@@ -1,0 +1,207 @@
+"""The steps of a training, each a method that a subclass may override, and the objects that they work on."""
+
+from __future__ import annotations
+
+__all__ = ["TrainingSteps"]
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader, IterableDataset
+
+from warmdown.binding.field import unwrap
+from warmdown.printable import printable
+from warmdown.training.callback import CallbackHandler
+from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.history import LossTracker, RunHistory
+from warmdown.training.planning import BaseValues, scheduler_for
+from warmdown.training.progress import Progress, TrainerRunConfig
+from warmdown.training.run_state import RunState
+from warmdown.training.types import Data, Settings
+
+
+class TrainingSteps:
+    """What the loop, checkpoints and callbacks use of a trainer."""
+
+    model: torch.nn.Module
+    loss_func: Callable[..., torch.Tensor] | None
+    optimizer: Any
+    scheduler: Any = None
+    create_scheduler_fn: Any = None
+    train_dataset: Any = None
+    eval_dataset: Any = None
+    collate_fn: Any = None
+    run_history: RunHistory
+    callback_handler: CallbackHandler
+    checkpoints: Checkpoints | None = None
+    run_state: RunState
+    base_values: BaseValues
+    seed: int
+    stopped_by = ""
+
+    def create_train_dataloader(
+        self, batch_size: int, train_dl_kwargs: Settings | None = None
+    ) -> Iterable[Any]:
+        """Return the batches to train on, for one process; the trainer shares them out."""
+        defaults = self.get_default_train_dl_kwargs(batch_size)
+        return self._loader(self.train_dataset, defaults, train_dl_kwargs)
+
+    def create_eval_dataloader(
+        self, batch_size: int, eval_dl_kwargs: Settings | None = None
+    ) -> Iterable[Any]:
+        """Return the batches to evaluate on, for one process; the trainer shares them out."""
+        defaults = self.get_default_eval_dl_kwargs(batch_size)
+        return self._loader(self.eval_dataset, defaults, eval_dl_kwargs)
+
+    def get_default_train_dl_kwargs(self, batch_size: int) -> Data:
+        """Return what the training loader is made with."""
+        return self._default_dl_kwargs(batch_size, shuffle=True)
+
+    def get_default_eval_dl_kwargs(self, batch_size: int) -> Data:
+        """Return what the evaluation's loader is made with."""
+        return self._default_dl_kwargs(batch_size, shuffle=False)
+
+    def create_scheduler(self) -> Any:
+        """Return what steps once an update, or ``None``."""
+        if self.create_scheduler_fn is None:
+            return None
+        return scheduler_for(self.create_scheduler_fn, self.optimizer, self.run_config)
+
+    def training_run_start(self) -> None:
+        """Begin a training."""
+
+    def train_epoch_start(self) -> None:
+        """Begin an epoch: the model learns, the mean loss starts from nothing."""
+        self.model.train()
+        if self.progress.batch == 0:
+            self.run_state.train_loss.reset()
+
+    def calculate_train_batch_loss(self, batch: Any) -> Data:
+        """Return ``loss``, ``model_outputs`` and ``batch_size`` of a batch of pairs."""
+        inputs, target = batch[0], batch[1]
+        outputs = self.model(inputs)
+        loss = self.loss_func(outputs, target)  # type: ignore[misc]
+        return {"loss": loss, "model_outputs": outputs, "batch_size": len(target)}
+
+    def backward_step(self, loss: torch.Tensor) -> None:
+        """Add a batch's part to the gradients."""
+        self.run_state.accelerator.backward(loss)
+
+    def optimizer_step(self) -> None:
+        """Make an update."""
+        self.run_state.step_optimizer(self.optimizer)
+
+    def scheduler_step(self) -> None:
+        """Count the update; called once for each that was applied, on every process."""
+        # torch's plateau scheduler steps by a metric, after an evaluation
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+
+    def optimizer_zero_grad(self) -> None:
+        """Clear the gradients."""
+        unwrap(self.optimizer).zero_grad()
+
+    def train_epoch_end(self) -> None:
+        """End an epoch of training."""
+
+    def eval_epoch_start(self) -> None:
+        """Begin an evaluation, in the model's mode for it."""
+        self._was_training = self.model.training
+        self.model.eval()
+        self.run_state.eval_loss.reset()
+
+    def calculate_eval_batch_loss(self, batch: Any) -> Data:
+        """Return ``loss``, ``model_outputs`` and ``batch_size`` of a batch of pairs."""
+        return TrainingSteps.calculate_train_batch_loss(self, batch)
+
+    def eval_epoch_end(self) -> None:
+        """End an evaluation, in the mode that the model had before."""
+        self.model.train(self._was_training)
+
+    def training_run_epoch_end(self) -> None:
+        """End an epoch with its evaluation."""
+
+    def training_run_end(self) -> None:
+        """End a training."""
+
+    def evaluation_run_start(self) -> None:
+        """Begin an evaluation outside of a training."""
+
+    def evaluation_run_end(self) -> None:
+        """End an evaluation outside of a training."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self.run_state.progress
+
+    @property
+    def run_config(self) -> TrainerRunConfig:
+        """The run's real numbers."""
+        return self.run_state.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model works."""
+        device: torch.device = self.run_state.accelerator.device
+        return device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that prints and writes."""
+        return bool(self.run_state.accelerator.is_main_process)
+
+    @property
+    def window_loss(self) -> float | torch.Tensor:
+        """The mean loss of the current update on this process; on a device a tensor, without waiting for it."""
+        return self.run_state.train_loss.window_loss
+
+    def get_model(self, keep_torch_compile: bool = True) -> torch.nn.Module:
+        """Return the model without what the distribution put around it."""
+        unwrap = self.run_state.accelerator.unwrap_model
+        model: torch.nn.Module = unwrap(self.model, keep_torch_compile=keep_torch_compile)
+        return model
+
+    def gather(self, tensor: torch.Tensor, padding_value: float | None = None) -> torch.Tensor:
+        """Return the tensors of all processes, one after the other; uneven ones are filled up first."""
+        accelerator = self.run_state.accelerator
+        if padding_value is not None:
+            tensor = accelerator.pad_across_processes(tensor, pad_index=int(padding_value))
+        gathered: torch.Tensor = accelerator.gather(tensor)
+        return gathered
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print, once for all processes of a machine."""
+        self.run_state.accelerator.print(*map(printable, map(str, args)), **kwargs)
+
+    def call_event(self, event: str, **kwargs: Any) -> None:
+        """Call the callbacks' hooks of an event."""
+        self.callback_handler.call_event(event, self, **kwargs)
+
+    def add_loss_metric(self, name: str, tracker: LossTracker) -> None:
+        """Add the mean over all processes to the history."""
+        mean = self.run_state.mean_loss(tracker)
+        if mean is not None:
+            self.run_history.update_metric(name, mean)
+
+    def replace_scheduler(self) -> None:
+        """Create the scheduler again, as if nothing had happened to its plan."""
+        self.scheduler = None  # first: two that live would both write
+        self.scheduler = self.create_scheduler()
+
+    def _default_dl_kwargs(self, batch_size: int, shuffle: bool) -> Data:
+        pin_memory = self.device.type == "cuda"
+        return {"batch_size": batch_size, "shuffle": shuffle, "pin_memory": pin_memory}
+
+    def _loader(self, dataset: Any, defaults: Data, given: Settings | None) -> DataLoader[Any]:
+        kwargs = {**defaults, "collate_fn": self.collate_fn, **(given or {})}
+        if isinstance(dataset, IterableDataset):
+            kwargs.pop("shuffle", None)
+        elif kwargs.get("sampler") is not None:
+            kwargs["shuffle"] = False
+        elif kwargs.get("batch_sampler") is not None:
+            for name in ("batch_size", "shuffle", "sampler", "drop_last"):
+                kwargs.pop(name, None)
+        return DataLoader(dataset, **kwargs)
