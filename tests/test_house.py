@@ -56,12 +56,10 @@ NOT_YET: dict[str, set[str]] = {
     "circle": {
         "binding",
         "importing",
-        "training",
     },
     "private": {
         "binding",
         "compat",
-        "training",
     },
     "twins": {
         "binding",

@@ -25,7 +25,7 @@ from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules.recipes import range_test
 from warmdown.schedules.recipes.shapes import Shape
-from warmdown.training.rng import mixed
+from warmdown.training.rng import derive_seed
 
 TrainStep: TypeAlias = Callable[..., Any]
 Pass: TypeAlias = Callable[[Sweep], None]
@@ -239,7 +239,7 @@ def find_rate(
         for repeat in range(repeats):
             if repeat:
                 before.restore()
-                before.reseed(mixed(seed, repeat))
+                before.reseed(derive_seed(seed, repeat))
             sweep = Sweep(Field(field.optimizer, target), rows, stop_at)
             try:
                 run(sweep)

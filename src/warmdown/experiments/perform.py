@@ -19,7 +19,7 @@ from warmdown.experiments.data import VARIABLES, digest_of_named
 from warmdown.experiments.runs import Result, RunSpec, Status
 from warmdown.planfile import plan_from_dict
 from warmdown.training import TrainerCallback, run_task, task_of
-from warmdown.training.callbacks.base import StopTrainingError
+from warmdown.training.callback import StopTrainingError
 from warmdown.training.rng import restore, snapshot
 
 Report: TypeAlias = Callable[[int, Mapping[str, float]], bool]

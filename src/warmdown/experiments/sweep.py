@@ -13,9 +13,9 @@ import torch
 
 from warmdown.binding.field import Field
 from warmdown.errors import TrainingError
-from warmdown.training.callbacks.base import CallbackHandler, StopTrainingError, TrainerCallback
+from warmdown.training.callback import CallbackHandler, StopTrainingError, TrainerCallback
 from warmdown.training.history import InMemoryRunHistory
-from warmdown.training.rng import mixed
+from warmdown.training.rng import derive_seed
 from warmdown.training.trainer import Trainer
 
 _MOST_CALLS = 1000
@@ -138,7 +138,7 @@ def trainer_sweep(
     def run(sweep: Sweep) -> None:
         before = dict(vars(trainer))
         if repeat := next(passes):
-            trainer.seed = mixed(trainer.seed, repeat)
+            trainer.seed = derive_seed(trainer.seed, repeat)
         trainer.run_history = InMemoryRunHistory()
         trainer.callback_handler = CallbackHandler([_SweepCallback(sweep)])
         trainer.checkpoints = None

@@ -224,14 +224,14 @@ class _GlobalBatches:
         self.seed = seed
         self.epoch = self.used = 0
         self._has_ready_batches = loader.batch_size is None
-        sampler = loader.batch_sampler if self._has_ready_batches else loader.sampler
-        self._sampler: Any = sampler
-        inner = getattr(self._sampler, "sampler", None)
-        if isinstance(self._sampler, DistributedSampler) or isinstance(inner, DistributedSampler):
+        sampler: Any = loader.batch_sampler if self._has_ready_batches else loader.sampler
+        parts = (sampler, getattr(sampler, "sampler", None))
+        if any(isinstance(part, DistributedSampler) for part in parts):
             raise TrainingError(
                 "data(sampler=DistributedSampler): the trainer shares the data out itself, and it "
                 "would be shared twice. Give the sampler for one process, or shuffle=True."
             )
+        self._sampler: Any = sampler
         self.size = loader.batch_size or 1
         self.drop_last = bool(loader.drop_last) or self._has_ready_batches
         self._rank, self._world = rank
