@@ -214,12 +214,11 @@ def longest_chain() -> list[str]:
     graph = edges(with_lazy=False)
 
     @cache
-    def below(node: str) -> tuple[str, ...]:
-        chains: list[tuple[str, ...]] = [()]
-        chains += [below(other) for other in sorted(graph[node])]
-        return (node, *max(chains, key=len))
+    def below(node: str) -> list[str]:
+        chains = [below(other) for other in sorted(graph[node])]
+        return [node, *max([[], *chains], key=len)]
 
-    return list(max((below(node) for node in sorted(graph)), key=len))
+    return max((below(node) for node in sorted(graph)), key=len)
 
 
 @cache
