@@ -58,6 +58,7 @@ NOT_YET: dict[str, set[str]] = {
         "importing",
     },
     "private": {
+        "schedules",
         "binding",
         "compat",
     },
@@ -132,8 +133,9 @@ NOT_YET: dict[str, set[str]] = {
 
 def rooms_under(law: str) -> list[object]:
     """Return every room as a parameter; one that does not hold the law yet may break it."""
-    late = NOT_YET.get(law, set())
-    return [pytest.param(room, marks=[pytest.mark.xfail] if room in late else []) for room in ROOMS]
+    late = pytest.mark.xfail(strict=False)
+    rooms_late = NOT_YET.get(law, set())
+    return [pytest.param(room, marks=late if room in rooms_late else ()) for room in ROOMS]
 
 
 def test_every_file_is_in_a_room_and_every_room_is_there() -> None:

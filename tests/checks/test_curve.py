@@ -127,7 +127,7 @@ def test_a_rise_that_nobody_wrote_is_found() -> None:
 
 def test_a_decay_that_is_over_before_the_run_is_found() -> None:
     finding = only(
-        wd.warmup_cosine(warmup=100, start=0.1).members[0] >> wd.Cosine(end=0.1, steps=500),
+        wd.warmup_cosine(warmup=100, start=0.1).parts()[0] >> wd.Cosine(end=0.1, steps=500),
         "holds-early",
     )
     assert (finding.step, finding.numbers["updates"]) == (600, 400)

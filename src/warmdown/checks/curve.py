@@ -10,33 +10,12 @@ from typing import TypeAlias
 import numpy as np
 
 from warmdown.checks.finding import Finding
-from warmdown.checks.subject import Subject, holds, leaf_at_end, pieces
+from warmdown.checks.subject import Subject, leaf_at_end, pieces
 from warmdown.plot.formatting import count, number
-from warmdown.schedules import (
-    Chebyshev,
-    Constant,
-    Function,
-    Greedy,
-    Milestones,
-    Noisy,
-    Plateau,
-    Product,
-    Repeat,
-    Staircase,
-    Sum,
-    Table,
-    Taken,
-    Triangle,
-)
+from warmdown.schedules import Schedule
+from warmdown.schedules.feedback import feedbacks
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
-
-CYCLIC = (Repeat, Triangle, Chebyshev, Noisy)
-"""Shapes that are meant to rise again."""
-STAIRS = (Constant, Milestones, Staircase, Table)
-"""Shapes that are meant to stand."""
-ANSWERING = (Plateau, Greedy)
-"""Shapes that move only when a metric is told."""
 
 _NEVER_NEGATIVE = (
     "lr",
@@ -56,6 +35,7 @@ _NOTICEABLE = 0.05
 """Share of the height that a person would see in a picture."""
 _SHORT = 0.01
 """Share of the run that is not worth a word."""
+_CYCLES = ("cyclic", "restart", "onecycle")
 
 
 def negative(subject: Subject) -> Iterator[Finding]:
@@ -66,17 +46,17 @@ def negative(subject: Subject) -> Iterator[Finding]:
         yield subject.finding(
             "negative",
             f"is {number(values[low])} at update {count(steps[low])}: such a step goes uphill. "
-            "Bound it with low, or mend the curve that crosses zero.",
+            "Bound it with low, or change the curve that crosses zero.",
             step=steps[low],
             value=float(values[low]),
         )
 
 
 def out_of_range(subject: Subject) -> Iterator[Finding]:
-    """Find a momentum that never forgets."""
+    """Find a momentum of 1 or more."""
     steps, values = subject.samples
     high = int(np.argmax(values))
-    if values[high] >= 1 and subject.target.name in _BELOW_ONE and not _is_factor(subject):
+    if values[high] >= 1 and subject.target.name in _BELOW_ONE and subject.factor() is None:
         yield subject.finding(
             "out-of-range",
             f"is {number(values[high])} at update {count(steps[high])}: it must stay below 1. "
@@ -87,7 +67,7 @@ def out_of_range(subject: Subject) -> Iterator[Finding]:
 
 
 def base_value(subject: Subject) -> Iterator[Finding]:
-    """Find factors that were probably meant as values, and the other way round."""
+    """Find factors that were probably meant as values, and values meant as factors."""
     factor = subject.factor()
     if factor is None or factor == 0:
         return
@@ -116,7 +96,7 @@ def never_moves(subject: Subject) -> Iterator[Finding]:
             "never-moves",
             f"stays at {number(subject.samples[1][0])} for all {count(subject.stop)} updates, "
             f"although a curve is "
-            "written. Mend its ends or lengths, or write a constant.",
+            "written. Change its ends or lengths, or write a constant.",
             value=float(subject.samples[1][0]),
         )
 
@@ -155,7 +135,7 @@ def long_warmup(subject: Subject) -> Iterator[Finding]:
     steps, values = subject.samples
     top = int(np.argmax(values >= 0.999 * np.max(values)))
     share = steps[top] / subject.stop
-    if not subject.is_rate or not 0.5 < share < 0.99 or holds(subject.schedule, CYCLIC):
+    if not subject.is_rate or not 0.5 < share < 0.99 or _is_cyclic(subject):
         return
     if np.all(np.diff(values[: top + 1]) >= 0) and values[top] > values[0]:
         yield subject.finding(
@@ -169,8 +149,8 @@ def long_warmup(subject: Subject) -> Iterator[Finding]:
 
 
 def rises_again(subject: Subject) -> Iterator[Finding]:
-    """Find a rise after the peak in shapes that no one wrote a rise into."""
-    if not subject.is_rate or not _is_opaque(subject) or holds(subject.schedule, CYCLIC):
+    """Find a rise after the peak that no text of the plan shows."""
+    if not subject.is_rate or not _is_opaque(subject) or _is_cyclic(subject):
         return
     steps, values = subject.samples
     later = values[int(np.argmax(values)) :]
@@ -209,7 +189,8 @@ def holds_early(subject: Subject) -> Iterator[Finding]:
 
 def never_reaches_end(subject: Subject) -> Iterator[Finding]:
     """Find an end value that the last update is still far from."""
-    if subject.schedule.length != subject.stop or isinstance(leaf_at_end(subject.schedule), STAIRS):
+    leaf, _ = leaf_at_end(subject.schedule)
+    if subject.schedule.length != subject.stop or leaf.is_stepwise:
         return
     last, end = float(subject.value(subject.stop - 1)), float(subject.value(subject.stop))
     if subject.stop > 1 and last - end > _NOTICEABLE * subject.span:
@@ -238,36 +219,42 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _is_factor(subject: Subject) -> bool:
-    return subject.factor() is not None
-
-
 def _is_meant_to_stand(subject: Subject) -> bool:
-    leaves = [piece for piece in _leaves(subject) if not isinstance(piece, Constant)]
-    return not leaves or any(isinstance(leaf, ANSWERING) for leaf in leaves)
+    is_moving = any(not leaf.is_constant for leaf in _curves_in(subject))
+    return not is_moving or any(True for _ in feedbacks(subject.schedule))
 
 
-def _leaves(subject: Subject) -> list[object]:
-    return [piece.schedule for piece in pieces(subject.schedule) if not piece.schedule.parts()]
+def _curves_in(subject: Subject) -> list[Schedule]:
+    return [schedule for schedule, _ in pieces(subject.schedule) if not schedule.parts()]
+
+
+def _is_cyclic(subject: Subject) -> bool:
+    return any(schedule.is_cyclic for schedule, _ in pieces(subject.schedule))
 
 
 def _is_opaque(subject: Subject) -> bool:
-    """Whether nobody can see in the text that it rises: foreign code, or shapes laid over each other."""
-    is_foreign = any(getattr(leaf, "is_preview", False) for leaf in _leaves(subject))
+    """Whether the text does not show that it rises: foreign code, a function, a sum of curves."""
+    for schedule, _ in pieces(subject.schedule):
+        if schedule.keeps_time and len(schedule.parts()) > 1:
+            return True
     names = " ".join(phase.name.lower() for phase in subject.schedule.phases())
-    return (is_foreign and not any(word in names for word in _CYCLES)) or holds(
-        subject.schedule, (Function, Sum, Product)
-    )
+    is_named = any(word in names for word in _CYCLES)
+    leaves = _curves_in(subject)
+    is_foreign = any(leaf.is_preview for leaf in leaves) and not is_named
+    return is_foreign or any(_is_function(leaf) for leaf in leaves)
 
 
-_CYCLES = ("cyclic", "restart", "onecycle")
+def _is_function(leaf: Schedule) -> bool:
+    return not leaf.is_predictable and not leaf.is_preview
 
 
 def _holds_early(subject: Subject) -> bool:
     end = subject.schedule.length
     if end is None or not _SHORT * subject.stop < subject.stop - end < subject.stop:
         return False
-    if isinstance(leaf_at_end(subject.schedule), (*STAIRS, Taken)):
+    leaf, step = leaf_at_end(subject.schedule)
+    is_cut_off = leaf.length is None or step < leaf.length - 1
+    if leaf.is_stepwise or is_cut_off:
         return False
     return float(subject.value(end)) < float(subject.value(max(end - max(end // 100, 1), 0)))
 

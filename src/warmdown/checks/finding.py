@@ -1,4 +1,4 @@
-"""What a check says: a code, where, the numbers, what is wrong and the way out."""
+"""The result of a check: a code, where, the numbers, what is wrong and the way out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CODES: Mapping[str, str] = {
     "preview": "Another library's class is only looked at.",
     "rises-again": "The rate rises again after it fell, and nothing repeats.",
     "shadowed": "An earlier pattern takes every group of this one.",
-    "unknown-length": "Nobody says how long the run is.",
+    "unknown-length": "The run has no length.",
     "unlikely-name": "The target's name is close to a known field, but is not one.",
     "zero-first-update": "The first update uses zero.",
     "zero-updates": "Several updates use zero.",

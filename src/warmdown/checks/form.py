@@ -1,4 +1,4 @@
-"""Checks of how a target is written: its phases, their seams and their lengths."""
+"""Checks of how a target is written: its phases, their joints and their lengths."""
 
 from __future__ import annotations
 
@@ -10,76 +10,69 @@ from itertools import pairwise
 
 import numpy as np
 
-from warmdown.checks.curve import STAIRS, Check
+from warmdown.checks.curve import Check
 from warmdown.checks.finding import Finding
-from warmdown.checks.subject import Subject, leaf_at_end, pieces
+from warmdown.checks.subject import Subject, leaf_at, leaf_at_end, pieces
 from warmdown.plot.formatting import count, number
-from warmdown.schedules import Chain, Milestones, Named, Repeat, Schedule, Table, Taken
+from warmdown.schedules import Schedule
 
 _LEAP = 0.05
-"""Share of a chain's height from which a seam is a jump."""
+"""Share of the height from which a joint is a jump."""
 _ALMOST = 0.01
-_LOOKS = 33
-"""Values of a phase that are asked for its height."""
+_SAMPLES = 33
+"""Values of a phase that are computed for its height."""
 
 
 def jump(subject: Subject) -> Iterator[Finding]:
-    """Find seams where the value leaps and nobody can have meant it."""
-    for piece in pieces(subject.schedule):
-        if not isinstance(piece.schedule, Chain):
-            continue
-        seam, peak = piece.start, 0.0
-        for before, after in pairwise(piece.schedule.members):
-            seam = None if seam is None else seam + (before.length or 0)
-            left, right = before(before.length or 0), after(0)
+    """Find joints of two phases where the value leaps, if the leap is hardly meant."""
+    for schedule, begin in pieces(subject.schedule):
+        peak = 0.0
+        for before, after, joint in _joints(schedule):
+            left, right = before(before.length or 0), schedule(joint)
             peak = max(peak, _height(before), abs(left))
-            if abs(right - left) > _LEAP * max(peak, abs(right)) and not _is_meant(
-                before, after, peak
-            ):
-                yield _leap(subject, seam, left, right)
+            is_large = abs(right - left) > _LEAP * max(peak, abs(right))
+            is_return = left < right <= peak * (1 + _ALMOST)  # a restart, the next period
+            if is_large and not is_return and not _are_steps(before, after):
+                yield _leap(subject, None if begin is None else begin + joint, left, right)
 
 
-def _leap(subject: Subject, seam: int | None, left: float, right: float) -> Finding:
-    where = "between two phases" if seam is None else f"at update {count(seam)}, between two phases"
+def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
+    """Yield each two parts that follow each other, and the step at which the later one begins."""
+    places = list(zip(schedule.parts(), schedule.part_starts(), strict=True))
+    for (before, start), (after, joint) in pairwise(places):
+        follows = start is not None and joint is not None and before.length == joint - start
+        if follows and joint is not None and before.length and after.length != 0:
+            yield before, after, joint
+
+
+def _leap(subject: Subject, step: int | None, left: float, right: float) -> Finding:
+    where = "between two phases" if step is None else f"at update {count(step)}, between two phases"
     return subject.finding(
         "jump",
         f"leaps from {number(left)} to {number(right)} {where}. Let the later one start where the "
         f"earlier one ends.",
-        step=seam,
+        step=step,
         left=left,
         right=right,
     )
 
 
-def _is_meant(before: Schedule, after: Schedule, peak: float) -> bool:
-    """Whether a leap is a stair, or a return to a height of before: a restart, the next period of a trunk."""
-    left, right = before(before.length or 0), after(0)
-    are_stairs = isinstance(leaf_at_end(before), STAIRS) and isinstance(_first(after), STAIRS)
-    return (
-        are_stairs
-        or before.length == 0
-        or after.length == 0
-        or left < right <= peak * (1 + _ALMOST)
-    )
+def _are_steps(before: Schedule, after: Schedule) -> bool:
+    """Whether both phases are constant between leaps, as stairs are."""
+    return leaf_at_end(before)[0].is_stepwise and leaf_at(after, 0)[0].is_stepwise
 
 
 def _height(phase: Schedule) -> float:
-    return float(np.max(np.abs(phase(np.linspace(0, phase.length or 0, _LOOKS)))))
-
-
-def _first(schedule: Schedule) -> Schedule:
-    while isinstance(schedule, Chain | Named | Taken):
-        schedule = schedule.members[0] if isinstance(schedule, Chain) else schedule.of
-    return schedule
+    return float(np.max(np.abs(phase(np.linspace(0, phase.length or 0, _SAMPLES)))))
 
 
 def empty_phase(subject: Subject) -> Iterator[Finding]:
     """Find phases that were given a share or the rest, and got no update."""
-    for given, measured in _members(subject.given, subject.schedule):
-        length = _length_in_words(given)
+    for given, measured in _phases_of(subject.given, subject.schedule):
+        length = _requested(given)
         if measured.length != 0 or length is None:
             continue
-        kind = type(leaf_at_end(given)).__name__
+        kind = type(leaf_at_end(measured)[0]).__name__
         if length == "rest":
             yield subject.finding(
                 "empty-phase",
@@ -95,80 +88,72 @@ def empty_phase(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _members(given: Schedule, measured: Schedule) -> Iterator[tuple[Schedule, Schedule]]:
-    """Yield the phases of chains as they were given, each with what it became."""
-    if isinstance(measured, Taken) and not isinstance(given, Taken):
-        measured = measured.of  # an endless phase that took the rest
+def _phases_of(given: Schedule, measured: Schedule) -> Iterator[tuple[Schedule, Schedule]]:
+    """Yield the phases as they were given, each with what it became on the run."""
+    if type(given) is not type(measured):
+        inner = measured.parts()  # an endless phase that takes the rest is cut off there
+        measured = inner[0] if len(inner) == 1 else measured
     if type(given) is not type(measured):
         return
-    for one, other in zip(given.parts(), measured.parts(), strict=False):
-        if isinstance(given, Chain):
-            yield one, other
-        yield from _members(one, other)
+    are_phases = not given.keeps_time and len(given.parts()) > 1
+    for part, became in zip(given.parts(), measured.parts(), strict=False):
+        if are_phases:
+            yield part, became
+        yield from _phases_of(part, became)
 
 
-def _length_in_words(schedule: Schedule) -> str | None:
-    while isinstance(schedule, Named):
-        schedule = schedule.of
+def _requested(schedule: Schedule) -> str | None:
+    """Return the length that was given as a text."""
+    while schedule.keeps_time and len(schedule.parts()) == 1:
+        (schedule,) = schedule.parts()
     steps = getattr(schedule, "steps", None)
-    return steps if isinstance(steps, str) and not isinstance(schedule, Chain) else None
+    return steps if isinstance(steps, str) else None
 
 
 def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
     """Find an endless repetition that the end of the run cuts in the middle."""
-    for piece in pieces(subject.schedule):
-        cycle = piece.schedule
-        if (
-            not isinstance(cycle, Repeat)
-            or cycle.times is not None
-            or piece.start is None
-            or not cycle.of.length
-        ):
+    for schedule, begin in pieces(subject.schedule):
+        is_endless_cycle = schedule.length is None and None in schedule.part_starts()
+        if begin is None or not is_endless_cycle or not schedule.parts()[0].length:
             continue
-        start, length = _cycle_at(cycle, cycle.of.length, subject.stop - piece.start)
-        done = subject.stop - piece.start - start
-        last, end = cycle(subject.stop - piece.start - 1), cycle(math.nextafter(start + length, 0))
+        stop = subject.stop - begin
+        start, length = _cycle_at(schedule, stop - 1)
+        done = stop - start
+        if not _ALMOST < done / length < 1 - _ALMOST:
+            continue
+        last, end = schedule(stop - 1), schedule(math.nextafter(start + length, 0))
         end = end if abs(end) > 1e-9 * subject.height else 0.0
-        if _ALMOST < done / length < 1 - _ALMOST and abs(last - end) > 2 * _LEAP * subject.height:
+        if abs(last - end) > 2 * _LEAP * subject.height:
             yield subject.finding(
                 "cycle-cut-off",
                 f"the last cycle has {count(done)} of its {count(length)} updates, and ends at "
-                f"{number(last)} instead "
-                f"of {number(end)}. A run of {count(subject.stop - done)} or "
-                f"{count(subject.stop - done + length)} "
-                "updates ends with a whole cycle.",
-                step=subject.stop - done,
+                f"{number(last)} instead of {number(end)}. A run of {count(start + begin)} or "
+                f"{count(start + begin + length)} updates ends with a whole cycle.",
+                step=start + begin,
                 done=done,
                 length=length,
             )
 
 
-def _cycle_at(cycle: Repeat, first: int, step: float) -> tuple[float, float]:
-    """Return start and length of the cycle in which the update before ``step`` falls."""
-    if cycle.grow == 1:
-        index = math.ceil(step / first) - 1
-        return float(index * first), float(first)
-    index = max(
-        math.ceil(math.log1p(step * (cycle.grow - 1) / first) / math.log(cycle.grow) - 1e-9) - 1, 0
-    )
-    return first * (cycle.grow**index - 1) / (cycle.grow - 1), first * cycle.grow**index
+def _cycle_at(schedule: Schedule, step: int) -> tuple[float, float]:
+    """Return start and length of the cycle that is active at a step, by the pace of its clock."""
+    at, before, after = (schedule.part_steps(step + shift)[0] or 0.0 for shift in (0, -0.5, 0.5))
+    pace = 2 * max(at - before, after - at)  # one of them may lie in another cycle
+    return step - at / pace, (schedule.parts()[0].length or 0) / pace
 
 
 def mark_beyond_end(subject: Subject) -> Iterator[Finding]:
     """Find milestones that the run never meets."""
-    for piece in pieces(subject.schedule):
-        if not isinstance(piece.schedule, Milestones | Table) or piece.start is None:
+    for schedule, begin in pieces(subject.schedule):
+        if begin is None:
             continue
-        late = [
-            piece.start + int(mark)
-            for mark in piece.schedule.at
-            if piece.start + int(mark) >= subject.stop
-        ]
+        marks = schedule.marks()
+        late = [begin + mark for mark in marks if begin + mark >= subject.stop]
         if late:
-            marks = ", ".join(map(count, late[:3])) + (" …" if len(late) > 3 else "")
+            shown = ", ".join(map(count, late[:3])) + (" …" if len(late) > 3 else "")
             yield subject.finding(
                 "mark-beyond-end",
-                f"{len(late)} of {len(piece.schedule.at)} marks ({marks}) lie beyond the last "
+                f"{len(late)} of {len(marks)} marks ({shown}) lie beyond the last "
                 f"update, "
                 f"{count(subject.stop - 1)}, and are never met. Give shares such as '80%', or drop "
                 f"them.",

@@ -1,13 +1,12 @@
-"""What is checked: one target of a plan, measured, and sampled closely enough to see what it does."""
+"""What is checked: one target of a plan, with its lengths and its values sampled closely."""
 
 from __future__ import annotations
 
-__all__ = ["Piece", "Subject", "holds", "leaf_at_end", "pieces"]
+__all__ = ["Subject", "leaf_at", "leaf_at_end", "pieces"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,21 +15,12 @@ from warmdown.checks.finding import Finding, Severity
 from warmdown.plan import Target
 from warmdown.plot.sampling import Array, sample
 from warmdown.run import Run
-from warmdown.schedules import (
-    Chain,
-    Clipped,
-    Delayed,
-    Named,
-    Noisy,
-    Product,
-    Scale,
-    Schedule,
-    Sum,
-    Taken,
-)
+from warmdown.schedules import Scale, Schedule
 
 _NEAR = 200
 """Steps looked at beside the even ones, ever closer to both ends."""
+_FAR = 1e15
+"""A step that no run has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +31,7 @@ class Subject:
         target: The target, with every length measured.
         given: The schedule as it was given, lengths open.
         run: The run.
-        stop: Clock units in the run: updates, unless it says otherwise.
+        stop: Clock units in the run: updates, unless it has another clock.
     """
 
     target: Target
@@ -66,12 +56,12 @@ class Subject:
         steps, values = sample(self.value, last, (phase.start for phase in self.schedule.phases()))
         if last < steps.size:
             return steps, values
-        near = np.unique(
-            np.rint(np.geomspace(1, last, _NEAR))
-        )  # a short beginning of a long run, and its end
+        # of a long run also a short beginning, such as a warmup of ten steps, and its end
+        near = np.unique(np.rint(np.geomspace(1, last, _NEAR)))
         more = np.concatenate([near, last - near])
+        more_values = np.broadcast_to(self.value(more), more.shape)
         every, first = np.unique(np.concatenate([steps, more]), return_index=True)
-        return every, np.concatenate([values, np.broadcast_to(self.value(more), more.shape)])[first]
+        return every, np.concatenate([values, more_values])[first]
 
     @cached_property
     def height(self) -> float:
@@ -96,6 +86,7 @@ class Subject:
 
     def zeros(self, *, from_end: bool = False) -> int:
         """Return how many updates at the beginning, or at the end, use exactly zero."""
+        # doubling and halving: a few calls even for a billion updates
         known, beyond = 0, 1
         while beyond <= self.stop and self._is_zero(beyond, from_end):
             known, beyond = beyond, beyond * 2
@@ -110,7 +101,7 @@ class Subject:
         return float(self.value(self.stop - many if from_end else many - 1)) == 0
 
     def factor(self) -> float | None:
-        """Return the largest factor on the base value, or ``None`` where the value does not hang on one."""
+        """Return the largest factor on the base value, or ``None`` where there is no factor."""
         if not isinstance(self.target.rule, Scale) or self.target.rule.offset is not None:
             return None
         return float(np.max(np.abs(np.asarray(self.schedule(self.samples[0])))))
@@ -135,54 +126,28 @@ class Subject:
         )
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A schedule inside another.
+def pieces(schedule: Schedule, start: int | None = 0) -> Iterator[tuple[Schedule, int | None]]:
+    """Yield a schedule and every schedule in it, each with the step at which its clock begins.
 
-    Args:
-        schedule: The schedule.
-        start: Step of the whole at which its own clock begins, or ``None`` where the two clocks run
-            differently.
+    The step is ``None`` where the part's clock has no one beginning or another pace.
     """
-
-    schedule: Schedule
-    start: int | None
-
-
-def pieces(schedule: Schedule, start: int | None = 0) -> Iterator[Piece]:
-    """Yield a schedule and every schedule in it, each with the step at which it begins."""
-    yield Piece(schedule, start)
-    for part, begins in zip(schedule.parts(), _starts(schedule, start), strict=True):
-        yield from pieces(part, begins)
+    yield schedule, start
+    for part, begin in zip(schedule.parts(), schedule.part_starts(), strict=True):
+        is_known = start is not None and begin is not None
+        yield from pieces(part, start + begin if is_known else None)  # type: ignore[operator]
 
 
-def holds(schedule: Schedule, kinds: tuple[type[Schedule], ...]) -> bool:
-    """Whether a schedule is one of ``kinds``, or one is in it."""
-    return any(isinstance(piece.schedule, kinds) for piece in pieces(schedule))
+def leaf_at(schedule: Schedule, step: float) -> tuple[Schedule, float]:
+    """Return the curve that alone decides the value at a step, and the step on its own clock."""
+    while True:
+        places = zip(schedule.parts(), schedule.part_steps(step), strict=True)
+        active = [(part, own) for part, own in places if own is not None]
+        if len(active) != 1:
+            return schedule, step
+        schedule, step = active[0]
 
 
-def leaf_at_end(schedule: Schedule) -> Schedule:
-    """Return what decides the value when the schedule ends: the last phase, out of its wrappings."""
-    while isinstance(schedule, Chain | Named | Clipped | Delayed):
-        if isinstance(schedule, Chain):
-            moving = [member for member in schedule.members if member.length != 0]
-            schedule = (moving or schedule.members)[-1]
-        else:
-            schedule = schedule.of
-    return schedule
-
-
-def _starts(schedule: Schedule, start: int | None) -> list[int | None]:
-    parts = schedule.parts()
-    if start is None:
-        return [None] * len(parts)
-    if isinstance(schedule, Chain):
-        return [
-            start + seam
-            for seam in accumulate((part.length or 0 for part in parts[:-1]), initial=0)
-        ]
-    if isinstance(schedule, Delayed) and isinstance(schedule.steps, int):
-        return [start + schedule.steps]
-    return [
-        start if isinstance(schedule, Named | Clipped | Noisy | Product | Sum | Taken) else None
-    ] * len(parts)
+def leaf_at_end(schedule: Schedule) -> tuple[Schedule, float]:
+    """Return :func:`leaf_at` of the last update, or of one beyond any run where there is no end."""
+    length = schedule.length
+    return leaf_at(schedule, _FAR if length is None else max(length - 1, 0))

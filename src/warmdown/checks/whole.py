@@ -15,7 +15,7 @@ from warmdown.checks.finding import Finding
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
-from warmdown.plot.formatting import count as number_of
+from warmdown.plot.formatting import count
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 
@@ -62,13 +62,13 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
     """
     plan = plan if isinstance(plan, Plan) else Plan.of(lr=plan)
     run = plan.run if run is None else run if run.lr is not None else replace(run, lr=plan.run.lr)
-    found = [*_of_the_plan(plan, run)]
+    found = [*_plan_findings(plan, run)]
     for target in plan.targets:
-        found += _of_the_target(target, plan, run)
+        found += _target_findings(target, plan, run)
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
 
 
-def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
+def _target_findings(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
     try:
         measured = replace(target, rule=target.rule.over(run))
         stop = run.length or _length_of(plan, run)
@@ -76,8 +76,8 @@ def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
             yield _unknown_length(target)
             return
         subject = Subject(measured, target.rule.of, run, stop)
-        with np.errstate(all="ignore"):  # what is not finite is told, once
-            yield from _of_the_subject(subject)
+        with np.errstate(all="ignore"):  # what is not finite is one finding
+            yield from _subject_findings(subject)
     except ScheduleError as error:
         if run.length is None:
             yield _unknown_length(target)
@@ -93,7 +93,7 @@ def _of_the_target(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
         )
 
 
-def _of_the_subject(subject: Subject) -> Iterator[Finding]:
+def _subject_findings(subject: Subject) -> Iterator[Finding]:
     bad = subject.first_unbounded()
     if bad is not None:
         yield _not_finite(subject.target, bad)
@@ -103,7 +103,7 @@ def _of_the_subject(subject: Subject) -> Iterator[Finding]:
 
 
 def _not_finite(target: Target, step: int | None) -> Finding:
-    where = "" if step is None else f" at update {number_of(step)}"
+    where = "" if step is None else f" at update {count(step)}"
     return Finding(
         code="not-finite",
         severity="error",
@@ -123,14 +123,14 @@ def _unknown_length(target: Target) -> Finding:
     return Finding(
         code="unknown-length",
         severity="error",
-        message="nobody says how long the run is. Give run: {total_steps: …}, or --total-steps.",
+        message="the run has no length. Give run: {total_steps: …}, or --total-steps.",
         target=target.label,
     )
 
 
-def _of_the_plan(plan: Plan, run: Run) -> Iterator[Finding]:
+def _plan_findings(plan: Plan, run: Run) -> Iterator[Finding]:
     yield from _end_of_the_clock(run)
-    yield from _names(plan)
+    yield from _unlikely_names(plan)
     yield from _shadowed(plan.targets)
     yield from _previews(plan)
 
@@ -141,12 +141,11 @@ def _end_of_the_clock(run: Run) -> Iterator[Finding]:
             code="no-end",
             severity="warning",
             message=f"the clock is {run.clock}, and the run has no end on it: no share and no rest "
-            f"can be measured. "
-            "Give run: {budget: …}, like '2h' or '2e12tok'.",
+            f"can be measured. Give run: {{budget: …}}, like '2h' or '2e12tok'.",
         )
 
 
-def _names(plan: Plan) -> Iterator[Finding]:
+def _unlikely_names(plan: Plan) -> Iterator[Finding]:
     for name in dict.fromkeys(target.name for target in plan.targets):
         meant = _OTHER_NAMES.get(name) or next(
             iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), name
@@ -178,17 +177,13 @@ def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
 
 def _previews(plan: Plan) -> Iterator[Finding]:
     for target in plan.targets:
-        parts = (
-            piece.schedule for schedule in target.rule.schedules() for piece in pieces(schedule)
-        )
-        for class_path in dict.fromkeys(
-            getattr(part, "class_path", "") for part in parts if getattr(part, "is_preview", False)
-        ):
+        parts = [part for whole in target.rule.schedules() for part, _ in pieces(whole)]
+        paths = [getattr(part, "class_path", "") for part in parts if part.is_preview]
+        for class_path in dict.fromkeys(paths):
             yield Finding(
                 code="preview",
                 severity="note",
                 message=f"{class_path} is another library's class; what is checked is what it does "
-                f"when it is stepped "
-                "once an update. Train with the class itself.",
+                f"when it is stepped once an update. Train with the class itself.",
                 target=target.label,
             )

@@ -78,6 +78,8 @@ class Schedule(ABC):
     """Whether it is one number: its length does not count beside a part that moves."""
     is_stepwise: ClassVar[bool] = False
     """Whether it is constant between leaps that are meant."""
+    is_cyclic: ClassVar[bool] = False
+    """Whether it is meant to rise again after a fall."""
     is_preview: ClassVar[bool] = False
     """Whether it can only be looked at, and drives no run."""
 

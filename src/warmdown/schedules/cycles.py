@@ -42,6 +42,8 @@ class Triangle(Schedule):
     Reference: Smith 2015, https://arxiv.org/abs/1506.01186; repeat it for cyclical rates.
     """
 
+    is_cyclic = True
+
     low: float = 0.0
     high: float = 1.0
     up: int = 1
@@ -95,6 +97,8 @@ class Repeat(Schedule):
 
     Reference: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, warm restarts.
     """
+
+    is_cyclic = True
 
     of: Schedule
     times: int | None = None
@@ -236,6 +240,8 @@ class Chebyshev(Schedule):
 
     Reference: Agarwal, Goel & Zhang 2021, https://arxiv.org/abs/2103.01338.
     """
+
+    is_cyclic = True
 
     low: float = 0.1
     high: float = 1.0

@@ -112,6 +112,8 @@ class Noisy(Schedule):
         (True, True, False)
     """
 
+    is_cyclic = True
+
     of: Schedule
     spread: float = 0.1
     seed: int = 0
