@@ -1,4 +1,4 @@
-"""Mistakes with schedulers in people's scripts, found by reading them: nothing is run or imported."""
+"""Mistakes with schedulers in scripts, found by reading them: nothing is run or imported."""
 
 from warmdown.lint.files import fix_text as fix_text
 from warmdown.lint.files import lint_file as lint_file

@@ -1,259 +1,240 @@
-"""What an expression holds, and what a call in it does: makes a scheduler, steps it, updates, prepares, trains."""
+"""What an expression may be, and what its calls do: create, step, update, prepare, train."""
 
 from __future__ import annotations
 
-__all__ = ["Calls"]
+__all__ = ["CallReader"]
 
 import ast
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from warmdown.lint.measure import dotted, measure
-from warmdown.lint.names import Function, Names, Several, Values, guessed
-from warmdown.lint.scene import (
+from warmdown.lint.lengths import dotted, last_name, measure
+from warmdown.lint.names import FunctionDefined, Names, TupleValue, infer_by_name
+from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SIGNATURES, TRAINS, library_of
+from warmdown.lint.script import (
     NOTHING,
     UNKNOWN,
-    Birth,
     Condition,
     Event,
+    Kind,
     Loader,
     Loop,
     Optimizer,
-    Scene,
-    What,
+    SchedulerCreated,
+    ScriptModel,
+    Values,
+    union,
 )
-from warmdown.lint.words import LENGTHS, OPTIMIZER, SIGNATURES, TRAINS, library_of
 
-_SOMETHING: Values = frozenset({UNKNOWN})
+ANYTHING: Values = frozenset({UNKNOWN})
 _ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
-_COUNTED = ("epochs", "steps_per_epoch")
+_LENGTHS_IN_EPOCHS = ("epochs", "steps_per_epoch")
+_NUMERIC = {"len", "int", "float", "max", "min", "ceil", "floor", "round"}
 
 
-class Calls(ABC):
-    """Evaluates expressions as far as needed, and notes what happens."""
+class CallReader(ABC):
+    """Evaluates expressions as far as needed, and adds what happens to the model."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.scene_root = 0
+    def __init__(self, model: ScriptModel) -> None:
+        self.model = model
+        self.root = 0
         self.context: list[Loop | Condition] = []
 
     @abstractmethod
     def follow(
-        self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names
+        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values], names: Names
     ) -> Values | None:
         """Read the body of a called function."""
 
     def value(self, node: ast.expr, names: Names) -> Values:
-        """Return what an expression may hold; note what its calls do."""
+        """Return what an expression may be; add what its calls do."""
         match node:
             case ast.Name() | ast.Attribute():
-                return self.named(node, names)
+                return self.name(node, names)
             case ast.Call():
-                return self.called(node, names)
-            case ast.Tuple():
-                return frozenset({Several(tuple(self.value(part, names) for part in node.elts))})
+                return self.call(node, names)
+            case ast.Tuple(elts=parts):
+                return frozenset({TupleValue(tuple(self.value(part, names) for part in parts))})
             case ast.Constant(value=None):
                 return frozenset({NOTHING})
             case ast.Constant():
                 return frozenset({measure(node, names)})
-            case ast.IfExp():
-                self.value(node.test, names)
-                return self.value(node.body, names) | self.value(node.orelse, names)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                self.value(test, names)
+                return self.value(body, names) | self.value(orelse, names)
             case (
                 ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp()
             ):
-                self.let_go_of_names(node, names)
-                return _SOMETHING
-            case ast.Await() | ast.NamedExpr():
-                return self.value(node.value, names)
-            case ast.Compare():  # `scheduler is None` gives nothing away
-                for part in (node.left, *node.comparators):
-                    self.value(part, names)
-                return _SOMETHING
+                self.mark_names_escaped(node, names)
+                return ANYTHING
+            case ast.Await(value=inner) | ast.NamedExpr(value=inner):
+                return self.value(inner, names)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
-                self.let_go(self.value(child, names))
-        return frozenset({measure(node, names)}) if isinstance(node, ast.BinOp) else _SOMETHING
+                values = self.value(child, names)
+                if not isinstance(node, ast.Compare):  # `scheduler is None` passes nothing on
+                    self.mark_escaped(values)
+        return frozenset({measure(node, names)}) if isinstance(node, ast.BinOp) else ANYTHING
 
-    def named(self, node: ast.Name | ast.Attribute, names: Names) -> Values:
-        """Return what a name holds."""
-        name = dotted(node)
-        if name is not None and (held := names.get(name)) is not None:
-            return held
+    def values(self, nodes: Iterable[ast.expr], names: Names) -> list[Values]:
+        """Return what each expression may be."""
+        return [self.value(node, names) for node in nodes]
+
+    def name(self, node: ast.Name | ast.Attribute, names: Names) -> Values:
+        """Return what a name may be."""
+        values = names.get(dotted(node) or "")
+        if values is not None:
+            return values
         if isinstance(node, ast.Attribute):
             self.value(node.value, names)
-        return _SOMETHING
+        return ANYTHING
 
-    def called(self, node: ast.Call, names: Names) -> Values:
-        """Return what a call gives back."""
+    def call(self, node: ast.Call, names: Names) -> Values:
+        """Return what a call may return."""
         path = names.path_of(node.func)
-        if path is not None and library_of(path):
-            return self.born(node, path, names)
-        if (
-            isinstance(node.func, ast.Attribute)
-            and (result := self.method(node, node.func, names)) is not None
-        ):
-            return result
-        arguments = [self.value(arg, names) for arg in node.args]
-        for function in self.functions(node, names):
-            result = self.follow(function, node, arguments, names)
+        if path is not None and (library := library_of(path)):
+            return self.create(node, path.rpartition(".")[-1], library, names)
+        if isinstance(node.func, ast.Attribute):
+            result = self.method(node, node.func, names)
             if result is not None:
                 return result
-        return self.opaque(node, path, arguments, names)
+        arguments = self.values(node.args, names)
+        for function in names.get(dotted(node.func) or "", ()):
+            if isinstance(function, FunctionDefined):
+                result = self.follow(function, node, arguments, names)
+                if result is not None:
+                    return result
+        return self.unknown_call(node, path, arguments, names)
 
-    def functions(self, node: ast.Call, names: Names) -> list[Function]:
-        """Return the file's own functions that may be called."""
-        held = names.get(dotted(node.func) or "", frozenset())
-        return [value for value in held if isinstance(value, Function)]
-
-    def born(self, node: ast.Call, path: str, names: Names) -> Values:
-        """Note a scheduler that is made."""
-        name = path.rsplit(".", 1)[-1]
-        arguments = _arguments(node, name)
-        held = {key: self.value(argument, names) for key, argument in arguments.items()}
-        for key, values in held.items():
-            if key != "optimizer":
-                self.let_go(values)
-        birth = Birth(
+    def create(self, node: ast.Call, name: str, library: str, names: Names) -> Values:
+        """Add a scheduler that is created."""
+        arguments = _arguments_by_name(node, name)
+        values = {key: self.value(argument, names) for key, argument in arguments.items()}
+        for key in values.keys() - {"optimizer"}:
+            self.mark_escaped(values[key])
+        optimizer = arguments.get("optimizer")
+        optimizers: Values = frozenset()
+        # an optimizer whose name is not yet bound is created later
+        is_bound = not isinstance(optimizer, ast.Name) or names.get(optimizer.id) is not None
+        if optimizer is not None and is_bound:
+            optimizers = _optimizers_in(values["optimizer"]) or ANYTHING
+        scheduler = SchedulerCreated(
             name=name,
-            library=library_of(path) or "",
+            library=library,
             call=node,
             arguments=arguments,
             lengths={
                 key: measure(arguments[key], names)
-                for key in (LENGTHS.get(name), *_COUNTED)
+                for key in (LENGTHS.get(name), *_LENGTHS_IN_EPOCHS)
                 if key in arguments
             },
-            optimizers=_optimizers_given(arguments, held, names),
-            when=len(self.scene.events),
+            optimizers=optimizers,
+            when=len(self.model.events),
             context=tuple(self.context),
-            root=self.scene_root,
+            root=self.root,
         )
-        self.scene.births.append(birth)
-        self.note("birth", frozenset({birth}), node)
-        return frozenset({birth})
+        self.model.schedulers.append(scheduler)
+        self.add("create", frozenset({scheduler}), node)
+        return frozenset({scheduler})
 
     def method(self, node: ast.Call, func: ast.Attribute, names: Names) -> Values | None:
-        """Deal with a method that matters; ``None`` for any other."""
-        base = self.value(func.value, names)
-        if _schedulers(base):
-            if func.attr in ("step", "get_lr"):
-                for arg in (*node.args, *(keyword.value for keyword in node.keywords)):
-                    self.let_go(self.value(arg, names))
-                self.note("step" if func.attr == "step" else "get_lr", base, node)
-                return _SOMETHING
-            return None
-        if func.attr.startswith("prepare") and _ACCELERATOR.search(dotted(func.value) or ""):
-            return self.prepared(node, names)
-        if func.attr == "step" and (optimizers := self.stepped(node, func, base, names)):
-            self.note("update", optimizers, node)
-            return _SOMETHING
+        """Read a method that matters; ``None`` for any other."""
+        owner, name = self.value(func.value, names), func.attr
+        if any(isinstance(value, SchedulerCreated) for value in owner):
+            if name not in ("step", "get_lr"):
+                return None
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                self.mark_escaped(self.value(argument, names))
+            self.add("step" if name == "step" else "get_lr", owner, node)
+            return ANYTHING
+        if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value) or ""):
+            return self.prepare(node, names)
+        if name == "step" and (optimizers := self.stepped(node, func, owner, names)):
+            self.add("update", optimizers, node)
+            return ANYTHING
         return None
 
-    def stepped(self, node: ast.Call, func: ast.Attribute, base: Values, names: Names) -> Values:
+    def stepped(self, node: ast.Call, func: ast.Attribute, owner: Values, names: Names) -> Values:
         """Return the optimizer of ``optimizer.step()`` or ``scaler.step(optimizer)``."""
-        if _optimizers(base):
-            return _optimizers(base)
-        if OPTIMIZER.search((dotted(func.value) or "").rsplit(".", 1)[-1]):
-            return _SOMETHING
-        given = [arg for arg in node.args if OPTIMIZER.search(dotted(arg) or "")]
-        held = frozenset[object]().union(*(self.value(arg, names) for arg in node.args))
-        return _optimizers(held) or (_SOMETHING if given else frozenset())
+        if optimizers := _optimizers_in(owner):
+            return optimizers
+        if OPTIMIZER.search(last_name(func.value)):
+            return ANYTHING
+        is_named = any(OPTIMIZER.search(dotted(argument) or "") for argument in node.args)
+        optimizers = _optimizers_in(union(self.values(node.args, names)))
+        return optimizers or (ANYTHING if is_named else frozenset())
 
-    def prepared(self, node: ast.Call, names: Names) -> Values:
-        """Note what accelerate has taken over; it gives back the same things in the same order."""
-        held = [guessed(dotted(arg) or "", self.value(arg, names)) for arg in node.args]
-        given = [frozenset(map(_prepared, values)) for values in held]
-        return given[0] if len(given) == 1 else frozenset({Several(tuple(given))})
+    def prepare(self, node: ast.Call, names: Names) -> Values:
+        """Mark what accelerate takes over; it returns the same things in the same order."""
+        parts = [
+            frozenset(map(_prepared, infer_by_name(dotted(arg) or "", self.value(arg, names))))
+            for arg in node.args
+        ]
+        return parts[0] if len(parts) == 1 else frozenset({TupleValue(tuple(parts))})
 
-    def opaque(
+    def unknown_call(
         self, node: ast.Call, path: str | None, arguments: list[Values], names: Names
     ) -> Values:
-        """Deal with a call that leads out of the file."""
-        arguments = [*arguments, *(self.value(keyword.value, names) for keyword in node.keywords)]
+        """Read a call that leads out of the file."""
+        arguments += self.values((keyword.value for keyword in node.keywords), names)
         for values in arguments:
-            self.let_go(values)
-        optimizers = (
-            _optimizers(frozenset[object]().union(*arguments)) if arguments else frozenset()
-        )
-        name = (dotted(node.func) or "").rsplit(".", 1)[-1]
+            self.mark_escaped(values)
+        optimizers = _optimizers_in(union(arguments))
+        name = last_name(node.func)
         if name == "optimizer_step" and node.args:
-            self.note("update", optimizers or _SOMETHING, node)
+            self.add("update", optimizers or ANYTHING, node)
         elif TRAINS.search(name) and not _is_mode_switch(node):
-            self.note("train", optimizers or _SOMETHING, node)
+            self.add("train", optimizers or ANYTHING, node)
         elif optimizers:
-            self.note("touch", optimizers, node)
-        made = _made(name, path)
-        return made or (frozenset({measure(node, names)}) if name in _SIZES else _SOMETHING)
+            self.add("passed_to", optimizers, node)
+        if name.endswith("DataLoader"):
+            return frozenset({Loader()})
+        if path is not None and path.startswith("torch.optim.") and name[:1].isupper():
+            return frozenset({Optimizer()})
+        return frozenset({measure(node, names)}) if name in _NUMERIC else ANYTHING
 
-    def note(self, what: What, to: Values, call: ast.Call) -> None:
-        """Add an event to the scene."""
-        event = Event(what, to, call, tuple(self.context), len(self.scene.events), self.scene_root)
-        self.scene.events.append(event)
+    def add(self, kind: Kind, things: Values, call: ast.Call) -> None:
+        """Add an event to the model."""
+        context, when = tuple(self.context), len(self.model.events)
+        self.model.events.append(Event(kind, things, call, context, when, self.root))
 
-    def let_go(self, values: Values) -> None:
-        """Remember that a scheduler went where the reader can not follow: it may be stepped there."""
+    def mark_escaped(self, values: Values) -> None:
+        """Mark schedulers that went where they cannot be followed: they may be stepped there."""
         for value in values:
-            if isinstance(value, Birth):
+            if isinstance(value, SchedulerCreated):
                 value.has_escaped = True
-            elif isinstance(value, Several):
-                for part in value.parts:
-                    self.let_go(part)
+            elif isinstance(value, TupleValue):
+                self.mark_escaped(union(value.parts))
 
-    def let_go_of_names(self, node: ast.AST, names: Names) -> None:
-        """Let go of everything that a piece of code names."""
+    def mark_names_escaped(self, node: ast.AST, names: Names) -> None:
+        """Mark every scheduler that a piece of code names."""
         for part in ast.walk(node):
             if isinstance(part, ast.Name | ast.Attribute):
-                self.let_go(names.get(dotted(part) or "", frozenset()))
+                self.mark_escaped(names.get(dotted(part) or "", frozenset()))
 
 
-_SIZES = {"len", "int", "float", "max", "min", "ceil", "floor", "round"}
-
-
-def _arguments(node: ast.Call, name: str) -> dict[str, ast.expr]:
+def _arguments_by_name(node: ast.Call, name: str) -> dict[str, ast.expr]:
     order = SIGNATURES.get(name, ("optimizer",))
-    named = dict(zip(order, node.args, strict=False))
-    rest = {f"#{index}": arg for index, arg in enumerate(node.args[len(order) :])}
-    return {**named, **rest, **{keyword.arg or "**": keyword.value for keyword in node.keywords}}
+    unnamed = (f"#{index}" for index in range(len(node.args)))
+    arguments = dict(zip((*order, *unnamed), node.args, strict=False))
+    return arguments | {keyword.arg or "**": keyword.value for keyword in node.keywords}
 
 
-def _optimizers_given(
-    arguments: dict[str, ast.expr], held: dict[str, Values], names: Names
-) -> Values:
-    """Return what the scheduler's optimizer may be; nothing at all when its name is not yet bound."""
-    argument = arguments.get("optimizer")
-    if argument is None or (isinstance(argument, ast.Name) and names.get(argument.id) is None):
-        return frozenset()
-    return _optimizers(held["optimizer"]) or _SOMETHING
-
-
-def _schedulers(values: Values) -> bool:
-    return any(isinstance(value, Birth) for value in values)
-
-
-def _optimizers(values: Values) -> Values:
+def _optimizers_in(values: Values) -> Values:
     return frozenset(value for value in values if isinstance(value, Optimizer))
 
 
 def _is_mode_switch(node: ast.Call) -> bool:
-    """Tell ``model.train()`` and ``model.train(True)`` from a call that trains."""
-    plain = not node.keywords and all(isinstance(arg, ast.Constant) for arg in node.args)
-    return (
-        isinstance(node.func, ast.Attribute) and node.func.attr in ("train", "training") and plain
-    )
+    """Return whether it is ``model.train()`` or ``model.train(True)``, which trains nothing."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="train" | "training"), args=args, keywords=[]):
+            return all(isinstance(arg, ast.Constant) for arg in args)
+    return False
 
 
 def _prepared(thing: object) -> object:
-    """Return what accelerate gives back: the same scheduler, and another loader with this process's share."""
-    if isinstance(thing, Birth):
+    """Return what accelerate returns: the same scheduler, a loader with this process's share."""
+    if isinstance(thing, SchedulerCreated):
         thing.is_prepared = True
     return Loader(is_share=True) if isinstance(thing, Loader) else thing
-
-
-def _made(name: str, path: str | None) -> Values | None:
-    if name.endswith("DataLoader"):
-        return frozenset({Loader()})
-    if path is not None and path.startswith("torch.optim.") and name[:1].isupper():
-        return frozenset({Optimizer()})
-    return None

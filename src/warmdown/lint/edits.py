@@ -1,4 +1,4 @@
-"""Edits that keep a script's meaning apart from the mistake, and how a text is changed by them."""
+"""Edits that change nothing but the mistake, and their application to a text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import re
 from collections.abc import Iterable
 
 from warmdown.lint.finding import Edit, Place
-from warmdown.lint.scene import Scene
+from warmdown.lint.script import ScriptModel
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """Return ``text`` with edits made, the last first; one that overlaps another is left for a second round."""
+    """Return the text with the edits made, the last first; one that overlaps another is left out.
+
+    It is made in the next round, when its place is known again.
+    """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = lines_of(text)
     free: Place | None = None
-    for edit in sorted(set(edits), key=lambda one: (one.start, one.end), reverse=True):
+    for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
         if free is None or edit.end <= free:
             _splice(lines, edit, newline)
             free = edit.start
@@ -31,6 +34,7 @@ def lines_of(text: str) -> list[str]:
 
 def _splice(lines: list[str], edit: Edit, newline: str) -> None:
     first, last = edit.start.line - 1, min(edit.end.line - 1, len(lines))
+    # columns count bytes
     head = lines[first].encode()[: edit.start.column].decode() if first < len(lines) else ""
     tail = lines[last].encode()[edit.end.column :].decode() if last < len(lines) else ""
     if first == len(lines) and lines and not lines[-1].endswith("\n"):
@@ -38,58 +42,60 @@ def _splice(lines: list[str], edit: Edit, newline: str) -> None:
     lines[first : last + 1] = lines_of(head + edit.text.replace("\n", newline) + tail)
 
 
-def drop(scene: Scene, call: ast.Call) -> list[Edit]:
-    """Remove a statement that is nothing but ``call`` and has its lines for itself."""
-    statement = scene.statement_of(call)
-    is_alone = (
-        isinstance(statement, ast.Expr)
-        and statement.value is call
-        and len(scene.block_of(statement)) > 1
-    )
-    return [_without_lines(statement)] if is_alone and _owns_its_lines(scene, statement) else []
+def drop(model: ScriptModel, call: ast.Call) -> list[Edit]:
+    """Remove a statement that is nothing but the call and has its lines for itself."""
+    statement = model.statement_of(call)
+    is_alone = len(model.block_of(statement)) == 1
+    is_call = isinstance(statement, ast.Expr) and statement.value is call
+    if is_alone or not is_call or not _owns_its_lines(model, statement):
+        return []
+    return [_without_lines(statement)]
 
 
-def move_after(scene: Scene, statement: ast.stmt, target: ast.stmt) -> list[Edit]:
-    """Take ``statement`` from its line, with its comment, and put it on a line of its own after ``target``."""
-    alone = _owns_its_lines(scene, statement) and _owns_its_lines(scene, target)
-    indent = _before(scene, target)
-    if not alone or not _is_blank(indent) or not _is_blank(_before(scene, statement)):
+def move_after(model: ScriptModel, statement: ast.stmt, target: ast.stmt) -> list[Edit]:
+    """Move a statement of one line, with its comment, to a line of its own after the target."""
+    if not model.lines or statement.lineno != statement.end_lineno:
         return []
-    if not isinstance(statement, ast.Expr) or statement.lineno != statement.end_lineno:
+    if not isinstance(statement, ast.Expr):
         return []
-    end = Place((target.end_lineno or target.lineno) + 1, 0)
-    text = f"{indent}{scene.lines[statement.lineno - 1].strip()}\n"
+    for moved in (statement, target):
+        if _indent(model, moved).strip() or not _owns_its_lines(model, moved):
+            return []
+    end = Place(_last_line(target) + 1, 0)
+    text = f"{_indent(model, target)}{model.lines[statement.lineno - 1].strip()}\n"
     return [_without_lines(statement), Edit(end, end, text)]
 
 
 def drop_argument(call: ast.Call, keyword: ast.keyword) -> list[Edit]:
     """Remove a keyword argument and the comma before it, or after it when it is the first."""
-    others: list[ast.expr | ast.keyword] = sorted([*call.args, *call.keywords], key=Place.start)
-    index = others.index(keyword)
+    arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    arguments.sort(key=Place.start)
+    index = arguments.index(keyword)
+    start, end = Place.start(keyword), Place.end(keyword)
     if index:
-        return [Edit(Place.end(others[index - 1]), Place.end(keyword), "")]
-    end = Place.start(others[1]) if len(others) > 1 else Place.end(keyword)
-    return [Edit(Place.start(keyword), end, "")]
+        start = Place.end(arguments[index - 1])
+    elif len(arguments) > 1:
+        end = Place.start(arguments[1])
+    return [Edit(start, end, "")]
 
 
 def _without_lines(statement: ast.stmt) -> Edit:
-    return Edit(
-        Place(statement.lineno, 0), Place((statement.end_lineno or statement.lineno) + 1, 0), ""
-    )
+    return Edit(Place(statement.lineno, 0), Place(_last_line(statement) + 1, 0), "")
 
 
-def _before(scene: Scene, statement: ast.stmt) -> str | None:
-    """Return what stands on a statement's line before it; ``None`` when the text is not at hand."""
-    if not scene.lines:
-        return None
-    return scene.lines[statement.lineno - 1].encode()[: statement.col_offset].decode()
+def _last_line(statement: ast.stmt) -> int:
+    return statement.end_lineno or statement.lineno
 
 
-def _is_blank(indent: str | None) -> bool:
-    return indent is not None and not indent.strip()
+def _indent(model: ScriptModel, statement: ast.stmt) -> str:
+    """Return the text before a statement on its line."""
+    return model.lines[statement.lineno - 1].encode()[: statement.col_offset].decode()
 
 
-def _owns_its_lines(scene: Scene, statement: ast.stmt) -> bool:
+def _owns_its_lines(model: ScriptModel, statement: ast.stmt) -> bool:
     lines = {statement.lineno, statement.end_lineno}
-    others = (other for other in scene.block_of(statement) if other is not statement)
-    return not any(lines & {other.lineno, other.end_lineno} for other in others)
+    return not any(
+        lines & {other.lineno, other.end_lineno}
+        for other in model.block_of(statement)
+        if other is not statement
+    )

@@ -1,12 +1,14 @@
-"""What the linter says: one mistake, where it stands, and how it is mended where that is safe."""
+"""A finding of the linter: a mistake, its place, and the edits that fix it where that is safe."""
 
 from __future__ import annotations
 
-__all__ = ["Edit", "Finding", "Place", "page_of"]
+__all__ = ["Edit", "Finding", "Mistake", "Place", "page_of"]
 
 import ast
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self, TypeAlias
+
+Node: TypeAlias = ast.expr | ast.stmt | ast.keyword
 
 
 class Place(NamedTuple):
@@ -21,22 +23,22 @@ class Place(NamedTuple):
     column: int
 
     @classmethod
-    def start(cls, node: ast.expr | ast.stmt | ast.keyword) -> Self:
-        """Return where ``node`` begins."""
+    def start(cls, node: Node) -> Self:
+        """Return the start of a node."""
         return cls(node.lineno, node.col_offset)
 
     @classmethod
-    def end(cls, node: ast.expr | ast.stmt | ast.keyword) -> Self:
-        """Return the place right after ``node``."""
+    def end(cls, node: Node) -> Self:
+        """Return the place right after a node."""
         return cls(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Text that takes the place of other text.
+    """New text in place of old text.
 
     Args:
-        start: Where the old text begins.
+        start: Start of the old text.
         end: The place right after the old text.
         text: The new text.
     """
@@ -44,6 +46,10 @@ class Edit:
     start: Place
     end: Place
     text: str
+
+
+Mistake: TypeAlias = tuple[Any, ...]
+"""What a rule yields: the node where the mistake is, the message, and the edits that fix it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Finding:
         line: Line, counted from 1.
         column: Column, counted from 1.
         message: What is wrong, and the way out.
-        edits: What mends it; empty where no edit is safe.
+        edits: What fixes it; empty where no edit is safe.
     """
 
     code: str
@@ -64,13 +70,6 @@ class Finding:
     message: str
     edits: tuple[Edit, ...] = ()
 
-    @classmethod
-    def at(
-        cls, node: ast.expr | ast.stmt | ast.keyword, code: str, message: str, *edits: Edit
-    ) -> Self:
-        """Return the finding that stands where ``node`` begins."""
-        return cls(code, node.lineno, node.col_offset + 1, message, edits)
-
     @property
     def is_fixable(self) -> bool:
         """Whether there is a safe edit."""
@@ -78,7 +77,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for scripts."""
-        facts = {name: fact for name, fact in asdict(self).items() if name != "edits"}
+        facts = {name: fact for name, fact in vars(self).items() if name != "edits"}
         return {**facts, "fixable": self.is_fixable, "page": page_of(self.code)}
 
 

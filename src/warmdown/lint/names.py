@@ -1,18 +1,24 @@
-"""What names hold while a script is read, and which functions and classes it defines."""
+"""What names may be while a script is read, and the functions and classes that it defines."""
 
 from __future__ import annotations
 
-__all__ = ["Function", "Imported", "Names", "Several", "called_names", "guessed", "names_in"]
+__all__ = [
+    "FunctionDefined",
+    "Imported",
+    "Names",
+    "TupleValue",
+    "called_names",
+    "infer_by_name",
+    "names_in",
+]
 
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from warmdown.lint.measure import dotted
-from warmdown.lint.scene import UNKNOWN, Loader, Optimizer
-from warmdown.lint.words import LOADER, OPTIMIZER
-
-Values = frozenset[object]
+from warmdown.lint.lengths import dotted
+from warmdown.lint.patterns import LOADER, OPTIMIZER
+from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Imported:
 
 
 @dataclass(eq=False)
-class Function:
+class FunctionDefined:
     """A function of the file, with the names around it."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
@@ -35,66 +41,70 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Several:
+class TupleValue:
     """A tuple whose parts are known one by one."""
 
     parts: tuple[Values, ...]
 
 
 class Names(Mapping[str, Values]):
-    """The names of one function, then those around it; ``self.…`` is shared by the methods of a class.
+    """The names of one function, then those around it; methods of a class share ``self.…``.
 
     Args:
         around: The names of the enclosing function or module.
-        own: What the attributes of ``self`` hold.
+        attributes: What the attributes of ``self`` may be.
     """
 
-    def __init__(self, around: Names | None = None, own: dict[str, Values] | None = None) -> None:
+    def __init__(
+        self, around: Names | None = None, attributes: dict[str, Values] | None = None
+    ) -> None:
         self.around = around
-        self.own: dict[str, Values] = (
-            own if own is not None else (around.own if around is not None else {})
-        )
-        self.held: dict[str, Values] = {}
+        if attributes is None:
+            attributes = {} if around is None else around.attributes
+        self.attributes: dict[str, Values] = attributes
+        self.local: dict[str, Values] = {}
 
     def __getitem__(self, name: str) -> Values:
         if name.startswith("self."):
-            return self.own[name]
-        if name in self.held:
-            return self.held[name]
+            return self.attributes[name]
+        if name in self.local:
+            return self.local[name]
         if self.around is None:
             raise KeyError(name)
         return self.around[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.held
+        yield from self.local
 
     def __len__(self) -> int:
-        return len(self.held)
+        return len(self.local)
 
-    def put(self, name: str, values: Values, *, beside: bool) -> None:
-        """Let a name hold ``values``; ``beside`` what it held, when the assignment may not happen."""
+    def put(self, name: str, values: Values, *, may_not_happen: bool = False) -> None:
+        """Assign to a name; it may also be what it was where the assignment may not happen."""
         if name.startswith("self."):
-            self.own[name] = self.own.get(name, frozenset()) | values
+            self.attributes[name] = self.attributes.get(name, frozenset()) | values
+        elif may_not_happen:
+            self.local[name] = values | self.get(name, frozenset())
         else:
-            self.held[name] = values | (self.get(name, frozenset()) if beside else frozenset())
-        for longer in [key for key in self.held if key.startswith(f"{name}.")]:
-            del self.held[longer]
+            self.local[name] = values
+        for longer in [key for key in self.local if key.startswith(f"{name}.")]:
+            del self.local[longer]
 
     def path_of(self, node: ast.expr) -> str | None:
-        """Return the full name of what is called, following imports; ``None`` when it is the file's own."""
+        """Return the full name of what is called, by the imports; ``None`` for the file's own."""
         name = dotted(node)
         if name is None:
             return None
-        first, _, rest = name.partition(".")
-        held = self.get(first)
-        if held is None:
+        first, dot, rest = name.partition(".")
+        values = self.get(first)
+        if values is None:
             return name
-        imported = [value for value in held if isinstance(value, Imported)]
-        return ".".join([imported[0].path, *([rest] if rest else [])]) if imported else None
+        paths = [value.path for value in values if isinstance(value, Imported)]
+        return f"{paths[0]}{dot}{rest}" if paths else None
 
 
 def names_in(node: ast.AST) -> frozenset[str]:
-    """Return every identifier in a piece of code, keywords' names and texts of one word too."""
+    """Return every identifier in a node, keywords' names and texts of one word too."""
     found: set[str] = set()
     for part in ast.walk(node):
         match part:
@@ -106,7 +116,7 @@ def names_in(node: ast.AST) -> frozenset[str]:
             ):
                 found.add(name)
             case ast.alias(name=name):
-                found.add(name.rsplit(".", 1)[-1])
+                found.add(name.rpartition(".")[-1])
             case ast.Constant(value=str(text)) if text.isidentifier():
                 found.add(text)
     return frozenset(found)
@@ -120,11 +130,11 @@ def called_names(tree: ast.Module) -> frozenset[str]:
     )
 
 
-def guessed(name: str, values: Values) -> Values:
-    """Let a name tell what an unknown value is: people call optimizers and loaders by their names."""
+def infer_by_name(name: str, values: Values) -> Values:
+    """Return what an unknown value is by its name: people name optimizers and loaders so."""
+    last = name.rpartition(".")[-1]
     if values != {UNKNOWN}:
         return values
-    last = name.rsplit(".", 1)[-1]
     if OPTIMIZER.search(last):
         return frozenset({Optimizer()})
     return frozenset({Loader()}) if LOADER.search(last) else values

@@ -1,80 +1,86 @@
-"""Read a script in the order in which it would run, following calls into the file's own functions."""
+"""Read a script in the order in which it would run, with the calls of its own functions."""
 
 from __future__ import annotations
 
-__all__ = ["read"]
+__all__ = ["read_script"]
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
-from warmdown.lint.calls import Calls
+from warmdown.lint.calls import ANYTHING, CallReader
+from warmdown.lint.lengths import dotted
 from warmdown.lint.loops import loop_of
-from warmdown.lint.measure import dotted
 from warmdown.lint.names import (
-    Function,
+    FunctionDefined,
     Imported,
     Names,
-    Several,
-    Values,
+    TupleValue,
     called_names,
-    guessed,
+    infer_by_name,
     names_in,
 )
-from warmdown.lint.scene import NOTHING, UNKNOWN, Condition, Loop, Scene
+from warmdown.lint.script import NOTHING, Condition, Loop, ScriptModel, Values, union
 
 _DEEPEST_CALL = 5
-_BUDGET = 40_000
-"""Statements that are read at most, calls followed; what lies beyond is not judged."""
+_MOST_STATEMENTS = 40_000
+"""Statements that are read at most, with those of calls; the rest is not checked."""
 
-_Functions = ast.FunctionDef | ast.AsyncFunctionDef
-_SOMETHING: Values = frozenset({UNKNOWN})
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read(tree: ast.Module, lines: Sequence[str] = ()) -> Scene:
+def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
     """Return what happens in a file; ``lines`` is its text, which fixes that move code need."""
-    scene = Scene(tree, list(lines), words=names_in(tree))
-    scene.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-    _Reader(scene, called_names(tree)).file()
-    return scene
+    model = ScriptModel(tree, list(lines), names_in(tree))
+    _StatementReader(model).read()
+    return model
 
 
-class _Reader(Calls):
-    """Walks statements; what a call means is in :class:`Calls`."""
+class _StatementReader(CallReader):
+    """Reads statements; the calls in them are read by :class:`CallReader`."""
 
-    def __init__(self, scene: Scene, called: frozenset[str]) -> None:
-        super().__init__(scene)
-        self.called_here = called
-        self.budget = _BUDGET
-        self.running: list[_Functions] = []
+    def __init__(self, model: ScriptModel) -> None:
+        super().__init__(model)
+        self.called_here = called_names(model.tree)
+        self.statements_left = _MOST_STATEMENTS
+        self.running: list[_Function] = []
         self.frame = 0
         self.returned: list[Values] = []
-        self.roots: list[tuple[_Functions, Names, str]] = []
+        self.roots: list[tuple[_Function, Names, str]] = []
 
-    def file(self) -> None:
-        names = Names()
-        self.block(self.scene.tree.body, names)
+    def read(self) -> None:
+        """Read the module, then every function that the file does not call itself."""
+        self.block(self.model.tree.body, Names())
         while self.roots:
             node, around, called_as = self.roots.pop(0)
             if called_as not in self.called_here:
-                self.scene_root += 1
-                self.root(node, around)
+                self.root += 1
+                self.read_root(node, around)
 
-    def root(self, node: _Functions, around: Names) -> None:
-        """Read a function that the file does not call itself: nothing is known about what it is given."""
+    def read_root(self, node: _Function, around: Names) -> None:
+        """Read a function of whose arguments nothing is known."""
         names = Names(around)
-        for given in _parameters(node):
-            names.put(given, _SOMETHING, beside=False)
+        for parameter in _parameters_of(node):
+            names.put(parameter, ANYTHING)
         self.running = [node]
         self.block(node.body, names)
-        for values in self.returned:
-            self.let_go(values)
+        self.mark_escaped(union(self.returned))
         self.returned, self.running = [], []
 
-    def block(self, statements: Sequence[ast.stmt], names: Names) -> None:
+    def block(
+        self,
+        statements: Sequence[ast.stmt],
+        names: Names,
+        around: Loop | Condition | None = None,
+    ) -> None:
+        """Read statements, with a loop or branch around them."""
+        if around is not None:
+            self.context.append(around)
         for statement in statements:
-            self.budget -= 1
-            if self.budget > 0:
+            self.statements_left -= 1
+            if self.statements_left > 0:
                 self.statement(statement, names)
+        if around is not None:
+            self.context.pop()
 
     def statement(self, node: ast.stmt, names: Names) -> None:
         match node:
@@ -83,214 +89,176 @@ class _Reader(Calls):
             case ast.ClassDef():
                 self.define_class(node, names)
             case ast.Import() | ast.ImportFrom():
-                self.bring_in(node, names)
-            case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                self.assign(node, names)
+                _import(node, names)
+            case ast.Assign(targets=targets, value=value):
+                self.assign(targets, value, names)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                self.assign([target], value, names)
+            case ast.AugAssign(target=target, value=value):
+                self.value(value, names)
+                self.bind(target, ANYTHING, names)
             case ast.For() | ast.AsyncFor() | ast.While():
                 self.loop(node, names)
             case ast.If():
                 self.branch(node, names)
-            case ast.With() | ast.AsyncWith():
-                self.enter(node, names)
+            case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
+                for item in items:
+                    values = self.value(item.context_expr, names)
+                    if item.optional_vars is not None:
+                        self.bind(item.optional_vars, values, names)
+                self.block(body, names)
             case ast.Try() | ast.TryStar():
-                self.attempt(node, names)
-            case ast.Match():
-                self.choose(node, names)
-            case ast.Return():
+                self.block(node.body, names)
+                for handler in node.handlers:
+                    self.block(handler.body, names, Condition())
+                self.block(node.orelse, names, Condition())
+                self.block(node.finalbody, names)
+            case ast.Match(subject=subject, cases=cases):
+                self.value(subject, names)
+                for case in cases:
+                    self.block(case.body, names, Condition(names_in(subject)))
+            case ast.Return(value=returned):
                 self.returned.append(
-                    self.value(node.value, names) if node.value else frozenset({NOTHING})
+                    frozenset({NOTHING}) if returned is None else self.value(returned, names)
                 )
-            case (
-                ast.Delete()
-                | ast.Global()
-                | ast.Nonlocal()
-                | ast.Pass()
-                | ast.Break()
-                | ast.Continue()
-            ):
-                pass
-            case _:
-                self.expressions(node, names)
+            case ast.Expr(value=value):
+                self.value(value, names)
+            case ast.Raise() | ast.Assert():
+                for part in ast.iter_child_nodes(node):
+                    if isinstance(part, ast.expr):
+                        self.mark_escaped(self.value(part, names))
 
-    def expressions(self, node: ast.AST, names: Names) -> None:
-        for part in ast.iter_child_nodes(node):
-            if isinstance(part, ast.expr):
-                values = self.value(part, names)
-                if not isinstance(node, ast.Expr):
-                    self.let_go(values)
-
-    def define(self, node: _Functions, names: Names) -> None:
-        names.put(node.name, frozenset({Function(node, names)}), beside=False)
+    def define(self, node: _Function, names: Names) -> None:
+        names.put(node.name, frozenset({FunctionDefined(node, names)}))
         if self.running and node.name not in self.called_here:
-            self.let_go_of_names(node, names)
+            self.mark_names_escaped(node, names)
         self.roots.append((node, names, node.name))
 
     def define_class(self, node: ast.ClassDef, names: Names) -> None:
-        names.put(node.name, _SOMETHING, beside=False)
-        inside = Names(names, own={})
-        methods = [part for part in node.body if isinstance(part, _Functions)]
+        names.put(node.name, ANYTHING)
+        inside = Names(names, attributes={})
+        methods = [part for part in node.body if isinstance(part, _Function)]
         for method in methods:
-            inside.own[f"self.{method.name}"] = frozenset({Function(method, inside)})
-        for method in sorted(methods, key=lambda one: one.name != "__init__"):
+            inside.attributes[f"self.{method.name}"] = frozenset({FunctionDefined(method, inside)})
+        # what __init__ sets is known to the other methods
+        for method in sorted(methods, key=lambda method: method.name != "__init__"):
             self.roots.append((method, inside, f"self.{method.name}"))
 
-    def bring_in(self, node: ast.Import | ast.ImportFrom, names: Names) -> None:
-        for alias in node.names:
-            if isinstance(node, ast.Import):
-                first = alias.name.partition(".")[0]
-                bound, path = (alias.asname, alias.name) if alias.asname else (first, first)
-            else:
-                bound, path = (
-                    alias.asname or alias.name,
-                    f"{'.' * node.level}{node.module or ''}.{alias.name}",
-                )
-            if bound != "*":
-                names.put(bound, frozenset({Imported(path)}), beside=False)
-
-    def assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, names: Names) -> None:
-        if node.value is None:
-            return
-        values = self.value(node.value, names)
-        if isinstance(node, ast.AugAssign):
-            values = _SOMETHING
-        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+    def assign(self, targets: list[ast.expr], value: ast.expr, names: Names) -> None:
+        values = self.value(value, names)
+        for target in targets:
             self.bind(target, values, names)
 
     def bind(self, target: ast.expr, values: Values, names: Names) -> None:
         if isinstance(target, ast.Tuple | ast.List):
-            parts = _parts(values, len(target.elts))
+            parts = _parts_of(values, len(target.elts))
             if parts is None:
-                self.let_go(values)
-            for element, part in zip(
-                target.elts, parts or [_SOMETHING] * len(target.elts), strict=True
-            ):
+                self.mark_escaped(values)
+                parts = [ANYTHING] * len(target.elts)
+            for element, part in zip(target.elts, parts, strict=True):
                 self.bind(element, part, names)
             return
         name = dotted(target)
-        if name is None:
-            self.let_go(values)
-            return
-        if "." in name:
-            self.let_go(values)  # an attribute may be stepped from anywhere
-        names.put(name, guessed(name, values), beside=self.is_conditional)
+        if name is None or "." in name:
+            self.mark_escaped(values)  # an attribute may be stepped from anywhere
+        if name is not None:
+            # what is in a branch of its own function may not happen
+            may_not_happen = any(
+                isinstance(around, Condition) for around in self.context[self.frame :]
+            )
+            names.put(name, infer_by_name(name, values), may_not_happen=may_not_happen)
 
     def loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Names) -> None:
         self.value(node.test if isinstance(node, ast.While) else node.iter, names)
         loop = loop_of(node, names)
         if not isinstance(node, ast.While):
-            self.bind(node.target, _SOMETHING, names)
-        self.inside(loop, node.body, names)
+            self.bind(node.target, ANYTHING, names)
+        self.block(node.body, names, loop)
         self.block(node.orelse, names)
 
     def branch(self, node: ast.If, names: Names) -> None:
         self.value(node.test, names)
-        if _is_main_guard(node.test):
+        if isinstance(node.test, ast.Compare) and dotted(node.test.left) == "__name__":
             self.block(node.body, names)
             return
         words = names_in(node.test)
-        self.inside(Condition(node, words), node.body, names)
-        self.inside(Condition(node, words), node.orelse, names)
-
-    def enter(self, node: ast.With | ast.AsyncWith, names: Names) -> None:
-        for item in node.items:
-            values = self.value(item.context_expr, names)
-            if item.optional_vars is not None:
-                self.bind(item.optional_vars, values, names)
-        self.block(node.body, names)
-
-    def attempt(self, node: ast.Try | ast.TryStar, names: Names) -> None:
-        self.block(node.body, names)
-        for handler in node.handlers:
-            self.inside(Condition(handler), handler.body, names)
-        self.inside(Condition(node), node.orelse, names)
-        self.block(node.finalbody, names)
-
-    def choose(self, node: ast.Match, names: Names) -> None:
-        self.value(node.subject, names)
-        for case in node.cases:
-            self.inside(Condition(case, names_in(node.subject)), case.body, names)
-
-    def inside(
-        self, around: Loop | Condition, statements: Sequence[ast.stmt], names: Names
-    ) -> None:
-        self.context.append(around)
-        self.block(statements, names)
-        self.context.pop()
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether what is read now may not happen, as its own function sees it."""
-        return any(isinstance(around, Condition) for around in self.context[self.frame :])
+        self.block(node.body, names, Condition(words))
+        self.block(node.orelse, names, Condition(words))
 
     def follow(
-        self, function: Function, call: ast.Call, arguments: Sequence[Values], names: Names
+        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values], names: Names
     ) -> Values | None:
-        """Read the body of a called function with what it is given; ``None`` when it can not be followed."""
+        """Read the body of a called function; ``None`` when it can not be followed."""
         node = function.node
-        if node in self.running or len(self.running) >= _DEEPEST_CALL or _is_open(call):
+        has_open_arguments = any(isinstance(arg, ast.Starred) for arg in call.args) or any(
+            keyword.arg is None for keyword in call.keywords
+        )
+        if node in self.running or len(self.running) >= _DEEPEST_CALL or has_open_arguments:
             return None
         inner = Names(function.names)
-        self.give(node, call, arguments, inner, names)
-        kept = self.frame, self.returned
+        self.pass_arguments(function, call, arguments, inner, names)
+        before = self.frame, self.returned
         self.frame, self.returned = len(self.context), []
         self.running.append(node)
         self.block(node.body, inner)
         self.running.pop()
-        result = frozenset[object]().union(*self.returned)
-        self.frame, self.returned = kept
+        result = union(self.returned)
+        self.frame, self.returned = before
         return result or frozenset({NOTHING})
 
-    def give(
+    def pass_arguments(
         self,
-        node: _Functions,
+        function: FunctionDefined,
         call: ast.Call,
         arguments: Sequence[Values],
         inner: Names,
         names: Names,
     ) -> None:
-        given = _parameters(node)
-        for name, default in _defaults(node):
-            inner.put(name, self.value(default, inner), beside=False)
-        for name in given:
-            if name not in inner.held:
-                inner.put(name, _SOMETHING, beside=False)
-        is_method = bool(given) and given[0] == "self"
-        for name, values in zip(given[is_method:], arguments, strict=False):
-            inner.put(name, values, beside=False)
+        """Set the parameters of a function to the arguments of a call."""
+        parameters = _parameters_of(function.node)
+        for name in parameters:
+            inner.put(name, ANYTHING)
+        for name, default in _defaults_of(function.node):
+            inner.put(name, self.value(default, function.names))
+        positional = parameters[parameters[:1] == ["self"] :]
+        for name, values in zip(positional, arguments, strict=False):
+            inner.put(name, values)
         for keyword in call.keywords:
             if keyword.arg:
-                inner.put(keyword.arg, self.value(keyword.value, names), beside=False)
+                inner.put(keyword.arg, self.value(keyword.value, names))
 
 
-def _parameters(node: _Functions) -> list[str]:
+def _import(node: ast.Import | ast.ImportFrom, names: Names) -> None:
+    for alias in node.names:
+        path = alias.name
+        if isinstance(node, ast.ImportFrom):
+            path = f"{'.' * node.level}{node.module or ''}.{alias.name}"
+        elif alias.asname is None:
+            path = alias.name.partition(".")[0]  # `import a.b` binds `a`
+        if alias.name != "*":
+            bound = alias.asname or path.rpartition(".")[-1]
+            names.put(bound, frozenset({Imported(path)}))
+
+
+def _parameters_of(node: _Function) -> list[str]:
     given = node.args
-    extra = [arg for arg in (given.vararg, given.kwarg) if arg]
-    return [arg.arg for arg in (*given.posonlyargs, *given.args, *given.kwonlyargs, *extra)]
+    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return [parameter.arg for parameter in parameters if parameter]
 
 
-def _defaults(node: _Functions) -> Iterable[tuple[str, ast.expr]]:
-    given = [*node.args.posonlyargs, *node.args.args]
-    yield from zip(
-        [arg.arg for arg in given[len(given) - len(node.args.defaults) :]],
-        node.args.defaults,
-        strict=True,
-    )
-    for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+def _defaults_of(node: _Function) -> Iterator[tuple[str, ast.expr]]:
+    given = node.args
+    positional = [*given.posonlyargs, *given.args]
+    # the last positional parameters have the defaults
+    parameters = [*positional[len(positional) - len(given.defaults) :], *given.kwonlyargs]
+    defaults = [*given.defaults, *given.kw_defaults]
+    for parameter, default in zip(parameters, defaults, strict=True):
         if default is not None:
-            yield arg.arg, default
+            yield parameter.arg, default
 
 
-def _is_open(call: ast.Call) -> bool:
-    return any(isinstance(arg, ast.Starred) for arg in call.args) or any(
-        one.arg is None for one in call.keywords
-    )
-
-
-def _parts(values: Values, count: int) -> Sequence[Values] | None:
-    several = [value for value in values if isinstance(value, Several)]
-    fits = len(several) == 1 and len(values) == 1 and len(several[0].parts) == count
-    return several[0].parts if fits else None
-
-
-def _is_main_guard(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and dotted(test.left) == "__name__"
+def _parts_of(values: Values, count: int) -> Sequence[Values] | None:
+    match list(values):
+        case [TupleValue(parts)] if len(parts) == count:
+            return parts
+    return None

@@ -1,40 +1,40 @@
-"""Every rule: its code, its name, and the function that looks for it."""
+"""Every rule: its code, its name, and the function that checks it."""
 
 from __future__ import annotations
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["RULES", "LintRule"]
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from warmdown.lint.finding import Finding
+from warmdown.lint.finding import Mistake
 from warmdown.lint.rules import call, length, order
-from warmdown.lint.scene import Scene
+from warmdown.lint.script import ScriptModel
 
 
-class Rule(NamedTuple):
+class LintRule(NamedTuple):
     """One kind of mistake.
 
     Args:
         name: What is wrong, in a few words.
-        look: Yields the findings of a scene.
+        check: Yields the mistakes in a script.
     """
 
     name: str
-    look: Callable[[Scene], Iterator[Finding]]
+    check: Callable[[ScriptModel], Iterator[Mistake]]
 
 
-RULES: Mapping[str, Rule] = {
-    "WDL001": Rule("stepped before the optimizer", order.too_early),
-    "WDL002": Rule("a schedule over batches is stepped per epoch", order.in_the_epoch_loop),
-    "WDL003": Rule("plateau without its metric", call.metric_missing),
-    "WDL004": Rule("verbose= is gone", call.verbose),
-    "WDL005": Rule("made before its optimizer", call.other_optimizer),
-    "WDL006": Rule("never stepped", order.never),
-    "WDL007": Rule("shorter than the loop", length.shorter_than_the_loop),
-    "WDL008": Rule("length and steps count different things", length.other_unit),
-    "WDL009": Rule("stepped once per process", length.per_process),
-    "WDL010": Rule("an argument that step() does not take", call.argument),
-    "WDL011": Rule("stepped in two loops", order.twice),
-    "WDL012": Rule("get_lr() from outside", call.get_lr),
+RULES: Mapping[str, LintRule] = {
+    "WDL001": LintRule("stepped before the optimizer", order.stepped_early),
+    "WDL002": LintRule("a schedule over batches is stepped per epoch", order.stepped_per_epoch),
+    "WDL003": LintRule("plateau without its metric", call.missing_metric),
+    "WDL004": LintRule("verbose= is gone", call.verbose),
+    "WDL005": LintRule("made before its optimizer", call.other_optimizer),
+    "WDL006": LintRule("never stepped", order.never_stepped),
+    "WDL007": LintRule("shorter than the loop", length.shorter_than_loop),
+    "WDL008": LintRule("length and steps count different things", length.other_unit),
+    "WDL009": LintRule("stepped once per process", length.stepped_per_process),
+    "WDL010": LintRule("an argument that step() does not take", call.unexpected_argument),
+    "WDL011": LintRule("stepped in two loops", order.stepped_twice),
+    "WDL012": LintRule("get_lr() from outside", call.get_lr),
 }

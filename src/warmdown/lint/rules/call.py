@@ -1,161 +1,140 @@
-"""Rules about single calls: what a scheduler is made with, and what its methods are given."""
+"""Rules about single calls: the arguments of a scheduler, and of its methods."""
 
 from __future__ import annotations
 
-__all__ = ["argument", "get_lr", "metric_missing", "other_optimizer", "verbose"]
+__all__ = ["get_lr", "missing_metric", "other_optimizer", "unexpected_argument", "verbose"]
 
 import ast
 from collections.abc import Iterator
 
 from warmdown.lint.edits import drop_argument
-from warmdown.lint.finding import Edit, Finding, Place
-from warmdown.lint.measure import dotted
+from warmdown.lint.finding import Edit, Mistake, Place
+from warmdown.lint.lengths import dotted, last_name
 from warmdown.lint.names import names_in
-from warmdown.lint.scene import Birth, Event, Scene
-from warmdown.lint.words import EPOCH, METRIC, TRAINS
+from warmdown.lint.patterns import EPOCH, METRIC, TRAINS, matches
+from warmdown.lint.script import Event, SchedulerCreated, ScriptModel
 
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
 
-def metric_missing(scene: Scene) -> Iterator[Finding]:
+def missing_metric(model: ScriptModel) -> Iterator[Mistake]:
     """WDL003: ``ReduceLROnPlateau.step()`` without its metric."""
-    for event in _plain_steps(scene):
-        if all(birth.name == "ReduceLROnPlateau" for birth in event.births) and not _arguments(
-            event.call
-        ):
-            yield Finding.at(
+    for event in _steps_of_known_class(model):
+        names = {scheduler.name for scheduler in event.schedulers}
+        if names == {"ReduceLROnPlateau"} and not event.arguments:
+            yield (
                 event.call,
-                "WDL003",
                 "ReduceLROnPlateau watches a metric and was given none: this raises TypeError. "
-                "Pass it: "
-                "scheduler.step(val_loss).",
+                "Pass it: scheduler.step(val_loss).",
             )
 
 
-def argument(scene: Scene) -> Iterator[Finding]:
+def unexpected_argument(model: ScriptModel) -> Iterator[Mistake]:
     """WDL010: an argument to ``step()`` of a scheduler that takes none."""
-    for event in _plain_steps(scene):
-        given = _arguments(event.call)
-        if not given or any(birth.name in _TAKE_ARGUMENTS for birth in event.births):
+    for event in _steps_of_known_class(model):
+        names = {scheduler.name for scheduler in event.schedulers}
+        if not event.arguments or names & _TAKE_ARGUMENTS:
             continue
-        name, words = min(birth.name for birth in event.births), names_in(given[0])
-        if any(map(METRIC.search, words)):
-            message = (
+        name, words = min(names), names_in(event.arguments[0])
+        if matches(METRIC, words):
+            yield (
+                event.call,
                 f"{name} takes no metric: it reads this number as an epoch and jumps there. Call "
-                f"scheduler.step()."
+                "scheduler.step().",
             )
-        elif any(map(EPOCH.search, words)):
-            message = f"{name}.step(epoch) is deprecated and repeats the value before. Call scheduler.step()."
-        else:
-            continue
-        yield Finding.at(event.call, "WDL010", message)
+        elif matches(EPOCH, words):
+            yield (
+                event.call,
+                f"{name}.step(epoch) is deprecated and repeats the value before. Call "
+                "scheduler.step().",
+            )
 
 
-def verbose(scene: Scene) -> Iterator[Finding]:
+def verbose(model: ScriptModel) -> Iterator[Mistake]:
     """WDL004: ``verbose=``, which torch has dropped."""
-    for birth in scene.births:
-        for keyword in birth.call.keywords:
-            if keyword.arg == "verbose" and birth.library == "torch":
-                yield Finding.at(
+    for scheduler in model.schedulers:
+        for keyword in scheduler.call.keywords:
+            if keyword.arg == "verbose" and scheduler.library == "torch":
+                yield (
                     keyword,
-                    "WDL004",
-                    f"torch has dropped verbose=: {birth.name} raises TypeError. Remove it, and "
-                    f"log "
-                    "scheduler.get_last_lr() where you want to see the rate.",
-                    *drop_argument(birth.call, keyword),
+                    f"torch has dropped verbose=: {scheduler.name} raises TypeError. Remove it, "
+                    "and log scheduler.get_last_lr() where you want to see the rate.",
+                    *drop_argument(scheduler.call, keyword),
                 )
 
 
-def get_lr(scene: Scene) -> Iterator[Finding]:
+def get_lr(model: ScriptModel) -> Iterator[Mistake]:
     """WDL012: ``get_lr()`` from outside, which computes the next value from the last."""
-    for event in scene.of("get_lr"):
-        func = event.call.func
-        if event.is_sure and isinstance(func, ast.Attribute) and not event.call.args:
-            end = Place.end(func)
+    for event in model.of("get_lr"):
+        if event.is_sure and not event.call.args:
+            end = Place.end(event.call.func)
             start = Place(end.line, end.column - len("get_lr"))
-            yield Finding.at(
+            yield (
                 event.call,
-                "WDL012",
                 "get_lr() is the formula from one step to the next, and wrong when called from "
-                "outside. Use "
-                "get_last_lr().",
+                "outside. Use get_last_lr().",
                 Edit(start, end, "get_last_lr"),
             )
 
 
-def other_optimizer(scene: Scene) -> Iterator[Finding]:
-    """WDL005: the scheduler was made before the optimizer that is trained."""
-    for birth in scene.births:
-        name = dotted(birth.arguments.get("optimizer", ast.Constant(None)))
-        later = _made_later(scene, birth, name) if name else None
-        if later is not None and (scene.steps_of(birth) or not birth.optimizers):
-            yield Finding.at(
-                birth.call,
-                "WDL005",
-                f"{birth.name} is made before the optimizer on line {later.lineno}, and so never "
-                f"moves its rate. "
-                f"Make it after `{name}`.",
+def other_optimizer(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL005: the scheduler was created before the optimizer that is trained."""
+    for scheduler in model.schedulers:
+        name = dotted(scheduler.arguments.get("optimizer", scheduler.call))
+        later = _created_later(model, scheduler, name) if name else None
+        if later is not None and (model.steps_of(scheduler) or not scheduler.optimizers):
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is made before the optimizer on line {later.lineno}, and so "
+                f"never moves its rate. Make it after `{name}`.",
             )
 
 
-def _made_later(scene: Scene, birth: Birth, name: str) -> ast.stmt | None:
-    """Return the later statement, side by side with the scheduler's, that makes another optimizer of that name."""
-    statement = scene.statement_of(birth.call)
-    block = scene.block_of(statement)
+def _created_later(model: ScriptModel, scheduler: SchedulerCreated, name: str) -> ast.stmt | None:
+    """Return the later statement of the same block that creates another optimizer of that name."""
+    statement = model.statement_of(scheduler.call)
+    block = model.block_of(statement)
     after = block[block.index(statement) + 1 :]
-    for later in after:
-        if _makes_anew(later, name):
-            again = any(_gives(other, name) for other in after[after.index(later) :])
-            return None if again or _is_used(after[: after.index(later)]) else later
+    for index, later in enumerate(after):
+        if _creates_optimizer(later, name):
+            is_given_on = any(_gives_to_scheduler(other, name) for other in after[index:])
+            return None if is_given_on or any(map(_trains, after[:index])) else later
     return None
 
 
-def _makes_anew(statement: ast.stmt, name: str) -> bool:
-    if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Call):
+def _creates_optimizer(statement: ast.stmt, name: str) -> bool:
+    match statement:
+        case ast.Assign(targets=[target], value=ast.Call() as call) if dotted(target) == name:
+            is_class = last_name(call.func)[:1].isupper()
+            return is_class and last_name(target) not in names_in(call)
+    return False
+
+
+def _gives_to_scheduler(statement: ast.stmt, name: str) -> bool:
+    """Return whether a statement gives the new optimizer to another scheduler."""
+    if not isinstance(statement, ast.Assign) or "prepare" in names_in(statement):
         return False
-    made = (dotted(statement.value.func) or "").rsplit(".", 1)[-1]
-    to = [dotted(target) for target in statement.targets]
-    return (
-        to == [name]
-        and made[:1].isupper()
-        and name.rsplit(".", 1)[-1] not in names_in(statement.value)
+    return any(
+        dotted(argument) == name
+        for call in ast.walk(statement)
+        if isinstance(call, ast.Call)
+        for argument in (*call.args, *(keyword.value for keyword in call.keywords))
     )
 
 
-def _gives(statement: ast.stmt, name: str) -> bool:
-    """Whether a statement hands the new optimizer to another scheduler, as one that is made anew would."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-    arguments = [
-        arg for call in calls for arg in (*call.args, *(one.value for one in call.keywords))
-    ]
-    makers = isinstance(statement, ast.Assign) and any(dotted(arg) == name for arg in arguments)
-    return makers and "prepare" not in names_in(statement)
+def _trains(statement: ast.stmt) -> bool:
+    """Return whether a training loop is in the statement: its optimizer had its own run."""
+    loops = [node for node in ast.walk(statement) if isinstance(node, ast.For | ast.While)]
+    return any("step" in words or matches(TRAINS, words) for words in map(names_in, loops))
 
 
-def _is_used(between: list[ast.stmt]) -> bool:
-    """Whether a training loop stands between: then the first optimizer had its own run."""
-    loops = [
-        node
-        for statement in between
-        for node in ast.walk(statement)
-        if isinstance(node, ast.For | ast.While)
-    ]
-    return any(word == "step" or TRAINS.search(word) for loop in loops for word in names_in(loop))
-
-
-def _plain_steps(scene: Scene) -> Iterator[Event]:
-    """Yield the steps whose scheduler's class is certain, with no branch around that asks for it."""
-    for event in scene.of("step"):
-        words = frozenset[str]().union(*(around.words for around in event.conditions_in(None)))
-        own = dotted(event.call.func) or ""
-        asked = (
-            "isinstance" in words
-            or bool(words & set(own.split(".")[:-1]))
-            or "plateau" in str(words).lower()
+def _steps_of_known_class(model: ScriptModel) -> Iterator[Event]:
+    """Yield the steps whose scheduler's class is certain, with no branch around that checks it."""
+    for event in model.of("step"):
+        words = {word for around in event.conditions_in(None) for word in around.words}
+        own_names = set((dotted(event.call.func) or "").split(".")[:-1])
+        is_checked = words & (own_names | {"isinstance"}) or any(
+            "plateau" in word.lower() for word in words
         )
-        if event.is_sure and not asked:
+        if event.is_sure and not is_checked:
             yield event
-
-
-def _arguments(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(keyword.value for keyword in call.keywords)]

@@ -1,177 +1,161 @@
-"""Rules about how long a schedule is: shorter than the loop, or counted in something else than its steps."""
+"""Rules about lengths: shorter than the loop, or counted in something else than the steps."""
 
 from __future__ import annotations
 
-__all__ = ["other_unit", "per_process", "shorter_than_the_loop"]
+__all__ = ["other_unit", "shorter_than_loop", "stepped_per_process"]
 
 from collections.abc import Iterator
 from math import prod
 
-from warmdown.lint.finding import Finding
-from warmdown.lint.scene import Birth, Condition, Event, Length, Loop, Scene
-from warmdown.lint.words import EPOCH, LENGTHS
+from warmdown.lint.finding import Mistake
+from warmdown.lint.patterns import EPOCH, LENGTHS, matches
+from warmdown.lint.script import Condition, Event, Length, SchedulerCreated, ScriptModel
 
-_AFTERWARDS = {
+_AFTER_END = {
     "CosineAnnealingLR": "the rate rises again after step {length}",
     "OneCycleLR": "step {length} raises ValueError",
     "get_cosine_schedule_with_warmup": "the rate rises again after step {length}",
     "get_linear_schedule_with_warmup": "the rate is 0 from step {length} on",
 }
-_KNOWS_PROCESSES = {"num_processes", "split_batches", "step_scheduler_with_optimizer", "world_size"}
+_PROCESS_WORDS = {"num_processes", "split_batches", "step_scheduler_with_optimizer", "world_size"}
 
 
-def shorter_than_the_loop(scene: Scene) -> Iterator[Finding]:
+def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
     """WDL007: the loop goes on after the schedule has ended."""
-    for event in scene.of("step"):
-        birth = _only(event)
-        if birth is None or birth.name not in _AFTERWARDS or event.call.args:
+    for event, scheduler in _plain_steps(model):
+        if scheduler.name not in _AFTER_END:
             continue
-        length, count = _planned(birth), _turns(event, birth)
+        length, count = _planned_length(scheduler), _count_of_steps(event, scheduler)
         if length is not None and count is not None and count - 1 > length:
-            after = _AFTERWARDS[birth.name].format(length=f"{length:g}")
-            yield Finding.at(
-                birth.call,
-                "WDL007",
-                f"{birth.name} is {length:g} steps long, but line {event.call.lineno} steps it "
-                f"{count:g} times: "
-                f"{after}. Give it {count:g} steps.",
+            after = _AFTER_END[scheduler.name].format(length=f"{length:g}")
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is {length:g} steps long, but line {event.call.lineno} steps "
+                f"it {count:g} times: {after}. Give it {count:g} steps.",
             )
 
 
-def _planned(birth: Birth) -> float | None:
-    total = birth.lengths.get(LENGTHS[birth.name])
-    if total is not None:
+def _planned_length(scheduler: SchedulerCreated) -> float | None:
+    lengths = scheduler.lengths
+    if (total := lengths.get(LENGTHS[scheduler.name])) is not None:
         return total.number
-    epochs, per_epoch = birth.lengths.get("epochs"), birth.lengths.get("steps_per_epoch")
-    if epochs is None or per_epoch is None or epochs.number is None or per_epoch.number is None:
-        return None
-    return epochs.number * per_epoch.number
+    factors = [lengths[name].number for name in ("epochs", "steps_per_epoch") if name in lengths]
+    return _product(factors) if len(factors) == 2 else None
 
 
-def _turns(event: Event, birth: Birth) -> float | None:
+def _count_of_steps(event: Event, scheduler: SchedulerCreated) -> float | None:
     """Return how often a scheduler is stepped, when that is certain."""
-    if any(isinstance(around, Condition) for around in _since(event, birth)):
-        return None
-    loops = [around for around in _since(event, birth) if isinstance(around, Loop)]
-    counts = [loop.count for loop in loops]
-    if not loops or None in counts or any(loop.may_end_early for loop in loops):
-        return None
-    return prod(count for count in counts if count is not None)
+    counts = []
+    for around in event.context:
+        if around in scheduler.context:
+            continue
+        if isinstance(around, Condition) or around.may_end_early:
+            return None
+        counts.append(around.count)
+    return _product(counts) if counts else None
 
 
-def _since(event: Event, birth: Birth) -> tuple[Loop | Condition, ...]:
-    """Return what stands around the step and not around the birth."""
-    return tuple(around for around in event.context if around not in birth.context)
+def _product(factors: list[float | None]) -> float | None:
+    known = [factor for factor in factors if factor is not None]
+    return prod(known) if len(known) == len(factors) else None
 
 
-def other_unit(scene: Scene) -> Iterator[Finding]:
+def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     """WDL008: the length counts epochs, batches or updates, and the steps count another of them."""
-    for event in scene.of("step"):
-        birth = _only(event)
-        if birth is None or birth.name not in LENGTHS or event.call.args or not event.loops:
+    for event, scheduler in _plain_steps(model):
+        name = LENGTHS.get(scheduler.name)
+        length = None if name is None else scheduler.lengths.get(name)
+        if length is None or event.loop is None:
             continue
-        length = birth.lengths.get(LENGTHS[birth.name])
-        if length is None:
-            continue
-        if (what := _mismatch(scene, event, birth, length)) is not None:
-            yield Finding.at(birth.call, "WDL008", f"{birth.name}: {what}")
+        what, line = None, event.call.lineno
+        if length.counts_batches:
+            what = _mismatch_of_updates(model, event, scheduler, length)
+            if scheduler.name != "OneCycleLR" and _is_per_epoch_of_updates(model, event, scheduler):
+                what = (
+                    f"{name} counts batches, but line {line} steps it once per epoch. Step it in "
+                    "the batch loop."
+                )
+        elif _is_per_batch_of_epochs(event, length):
+            what = (
+                f"{name} counts epochs, but line {line} steps it for every batch. Multiply it by "
+                "the batches per epoch."
+            )
+        if what is not None:
+            yield scheduler.call, f"{scheduler.name}: {what}"
 
 
-def _mismatch(scene: Scene, event: Event, birth: Birth, length: Length) -> str | None:
-    line, name = event.call.lineno, LENGTHS[birth.name]
-    if length.counts_batches:
-        if _is_per_epoch(scene, event, birth) and birth.name != "OneCycleLR":
-            return f"{name} counts batches, but line {line} steps it once per epoch. Step it in the batch loop."
-        return _accumulated(scene, event, birth, length)
-    outer = [loop for loop in event.loops if loop.kind == "epoch"]
-    if outer and _counts_turns(length, outer[-1]) and _is_per_batch(event, outer[-1]):
-        return f"{name} counts epochs, but line {line} steps it for every batch. Multiply it by the batches per epoch."
-    return None
-
-
-def _accumulated(scene: Scene, event: Event, birth: Birth, length: Length) -> str | None:
-    """Tell a length in updates from one in batches, where gradients are accumulated."""
-    loop, line = event.loops[-1], event.call.lineno
+def _mismatch_of_updates(
+    model: ScriptModel, event: Event, scheduler: SchedulerCreated, length: Length
+) -> str | None:
+    """Return what is wrong where gradients are accumulated: updates are not batches."""
+    loop, line = event.loop, event.call.lineno
     updates = [
-        update for update in scene.updates_for(birth, opaque=False) if update.loops[-1:] == (loop,)
+        update for update in model.updates_for(scheduler, opaque=False) if update.loop is loop
     ]
-    skips = [_skips_batches(update, loop) for update in updates]
-    if loop.kind != "batch" or not updates or not all(skips):
+    skips_batches = all(_skips_batches(update) for update in updates)
+    if loop is None or loop.kind != "batch" or not updates or not skips_batches:
         return None
-    steps_too = _skips_batches(event, loop)
-    if length.is_divided and not steps_too and not event.conditions_in(loop):
+    if length.is_divided and not event.conditions_in(loop):
         return (
             f"its length counts updates, but line {line} steps it for every batch, also while "
-            f"gradients accumulate: it "
-            "ends too early. Step it where the optimizer is stepped."
+            "gradients accumulate: it ends too early. Step it where the optimizer is stepped."
         )
-    if not length.is_divided and steps_too and not _may_be_divided(length):
+    may_be_divided = any("update" in word or "optim" in word for word in length.words)
+    if not length.is_divided and _skips_batches(event) and not may_be_divided:
         return (
             f"its length counts batches, but line {line} steps it once per update: it never "
-            f"reaches its end. Divide "
-            "the length by the accumulated batches."
+            "reaches its end. Divide the length by the accumulated batches."
         )
     return None
 
 
-def _skips_batches(event: Event, loop: Loop) -> bool:
-    return any("accum" in word for branch in event.conditions_in(loop) for word in branch.words)
+def _skips_batches(event: Event) -> bool:
+    branches = event.conditions_in(event.loop)
+    return any("accum" in word for branch in branches for word in branch.words)
 
 
-def _may_be_divided(length: Length) -> bool:
-    return any("update" in word or "optim" in word for word in length.words)
-
-
-def _counts_turns(length: Length, loop: Loop) -> bool:
-    """Whether a length is exactly the number of turns of an epoch loop, by name."""
-    if loop.bound is None or length.text != loop.bound.text:
+def _is_per_batch_of_epochs(event: Event, length: Length) -> bool:
+    """Return whether a length in turns of the epoch loop is stepped in a batch loop inside it."""
+    epochs = [loop for loop in event.loops if loop.kind == "epoch"]
+    if not epochs or event.loop is None or event.loop.kind != "batch":
         return False
-    return any(EPOCH.search(word) for word in length.words)
+    bound = epochs[-1].bound
+    is_bound = bound is not None and length.text == bound.text
+    return is_bound and matches(EPOCH, length.words) and not event.conditions_in(epochs[-1])
 
 
-def _is_per_epoch(scene: Scene, event: Event, birth: Birth) -> bool:
-    loop = event.loops[-1]
-    if loop.kind != "epoch" or event.conditions_in(loop):
-        return False
-    return any(loop in update.loops for update in scene.updates_for(birth))
+def _is_per_epoch_of_updates(model: ScriptModel, event: Event, scheduler: SchedulerCreated) -> bool:
+    updates = model.updates_for(scheduler)
+    return event.is_per_epoch and any(event.loop in update.loops for update in updates)
 
 
-def _is_per_batch(event: Event, epochs: Loop) -> bool:
-    loop = event.loops[-1]
-    return loop is not epochs and loop.kind == "batch" and not event.conditions_in(epochs)
-
-
-def per_process(scene: Scene) -> Iterator[Finding]:
-    """WDL009: accelerate steps a prepared scheduler once per process, and its length does not allow for that."""
-    if scene.words & _KNOWS_PROCESSES:
+def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL009: a prepared scheduler steps once per process, and its length does not allow for it."""
+    if model.words & _PROCESS_WORDS:
         return
-    for event in scene.of("step"):
-        birth = _only(event)
-        if birth is None or not birth.is_prepared or not event.loops:
+    for event in model.of("step"):
+        scheduler, loop = event.scheduler, event.loop
+        if scheduler is None or loop is None or not scheduler.is_prepared:
             continue
-        if _is_per_epoch(scene, event, birth):
-            yield Finding.at(
+        loaders = (loader for length in scheduler.lengths.values() for loader in length.loaders)
+        if _is_per_epoch_of_updates(model, event, scheduler):
+            yield (
                 event.call,
-                "WDL009",
                 "a scheduler that accelerate has prepared steps once per process: per epoch, it "
-                "runs ahead by the "
-                "number of processes. Leave it out of prepare().",
+                "runs ahead by the number of processes. Leave it out of prepare().",
             )
-        elif event.loops[-1].kind == "batch" and _is_shared_out(birth):
-            yield Finding.at(
-                birth.call,
-                "WDL009",
-                f"{birth.name}: its length counts the batches of one process, but prepared by "
-                f"accelerate it steps once "
-                "per process. Multiply the length by accelerator.num_processes, or leave it out of "
-                "prepare().",
+        elif loop.kind == "batch" and any(loader.is_share for loader in loaders):
+            yield (
+                scheduler.call,
+                f"{scheduler.name}: its length counts the batches of one process, but prepared by "
+                "accelerate it steps once per process. Multiply the length by "
+                "accelerator.num_processes, or leave it out of prepare().",
             )
 
 
-def _is_shared_out(birth: Birth) -> bool:
-    return any(loader.is_share for length in birth.lengths.values() for loader in length.loaders)
-
-
-def _only(event: Event) -> Birth | None:
-    """Return the one scheduler that an event is about, when there is no doubt."""
-    return next(iter(event.births)) if event.is_sure and len(event.births) == 1 else None
+def _plain_steps(model: ScriptModel) -> Iterator[tuple[Event, SchedulerCreated]]:
+    """Yield the steps without an argument whose scheduler is certain."""
+    for event in model.of("step"):
+        scheduler = event.scheduler
+        if scheduler is not None and not event.call.args:
+            yield event, scheduler

@@ -2,199 +2,165 @@
 
 from __future__ import annotations
 
-__all__ = ["in_the_epoch_loop", "never", "too_early", "twice"]
+__all__ = ["never_stepped", "stepped_early", "stepped_per_epoch", "stepped_twice"]
 
 import ast
 from collections.abc import Iterator
 
 from warmdown.lint.edits import drop, move_after
-from warmdown.lint.finding import Edit, Finding
-from warmdown.lint.scene import Birth, Event, Loop, Scene
+from warmdown.lint.finding import Edit, Mistake
+from warmdown.lint.script import Event, Loop, SchedulerCreated, ScriptModel
 
 _PER_BATCH = {"OneCycleLR", "CyclicLR"}
+_JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
 
 
-def too_early(scene: Scene) -> Iterator[Finding]:
+def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
     """WDL001: the schedule moves before the optimizer has used its first value."""
-    for event in scene.of("step"):
-        if not event.is_sure or event.call.args or event.call.keywords or _is_plateau(event):
+    for event in model.of("step"):
+        is_plateau = any(one.name == "ReduceLROnPlateau" for one in event.schedulers)
+        if not event.is_sure or event.arguments or is_plateau:
             continue
-        if event.loops:
-            yield from _early_in_loop(scene, event, event.loops[-1])
+        if event.loop is None:
+            yield from _early_outside(model, event)
         else:
-            yield from _before_the_loop(scene, event)
+            yield from _early_inside(model, event, event.loop)
 
 
-def _early_in_loop(scene: Scene, event: Event, loop: Loop) -> Iterator[Finding]:
-    if event.conditions_in(loop) or any(birth.when > event.when for birth in event.births):
+def _early_inside(model: ScriptModel, event: Event, loop: Loop) -> Iterator[Mistake]:
+    updates = [update for update in model.updates_for(*event.schedulers) if loop in update.loops]
+    passed = [other for other in model.of("passed_to") if loop in other.loops]
+    is_first = not any(other.when < event.when for other in (*updates, *passed))
+    is_new = any(one.when > event.when or loop in one.context for one in event.schedulers)
+    if not updates or not is_first or is_new or event.conditions_in(loop):
         return
-    inside = [
-        other for birth in event.births for other in scene.updates_for(birth) if loop in other.loops
-    ]
-    touched = [other for other in scene.of("touch") if loop in other.loops]
-    if not inside or any(other.when < event.when for other in (*inside, *touched)):
-        return
-    if any(_is_born_inside(birth, loop) for birth in event.births):
-        return
-    first = min(inside, key=lambda other: other.when)
-    yield Finding.at(
+    first = min(updates, key=lambda update: update.when)
+    yield (
         event.call,
-        "WDL001",
         f"scheduler.step() comes before the update on line {first.call.lineno}, so the first value "
-        f"of the schedule is "
-        "never used. Step the scheduler after the optimizer.",
-        *_swap(scene, event, first),
+        "of the schedule is never used. Step the scheduler after the optimizer.",
+        *_swap(model, event, first),
     )
 
 
-def _before_the_loop(scene: Scene, event: Event) -> Iterator[Finding]:
-    if event.conditions_in(None) or not all(birth.root == event.root for birth in event.births):
+def _early_outside(model: ScriptModel, event: Event) -> Iterator[Mistake]:
+    is_same_root = all(one.root == event.root for one in event.schedulers)
+    if event.conditions_in(None) or not is_same_root:
         return
     updates = [
-        u for birth in event.births for u in scene.updates_for(birth) if u.root == event.root
+        update for update in model.updates_for(*event.schedulers) if update.root == event.root
     ]
-    touched = [other for other in scene.of("touch") if other.root == event.root]
-    born = max(birth.when for birth in event.births)
-    if any(born < other.when < event.when for other in (*updates, *touched)):
-        return
-    if not any(other.loops and other.when > event.when for other in updates):
-        return
-    yield Finding.at(
-        event.call,
-        "WDL001",
-        "scheduler.step() is called before training starts, so the first value of the schedule is "
-        "never used. "
-        "Remove this call.",
-        *drop(scene, event.call),
+    passed = [other for other in model.of("passed_to") if other.root == event.root]
+    created = max(one.when for one in event.schedulers)
+    is_used = any(created < other.when < event.when for other in (*updates, *passed))
+    is_trained = any(update.loops and update.when > event.when for update in updates)
+    if is_trained and not is_used:
+        yield (
+            event.call,
+            "scheduler.step() is called before training starts, so the first value of the schedule "
+            "is never used. Remove this call.",
+            *drop(model, event.call),
+        )
+
+
+def _swap(model: ScriptModel, event: Event, first: Event) -> list[Edit]:
+    """Move the step behind the update where both are plain statements of one block."""
+    step, update = model.statement_of(event.call), model.statement_of(first.call)
+    block = model.block_of(step)
+    is_plain = isinstance(update, ast.Expr | ast.Assign)
+    if first.kind != "update" or update not in block or not is_plain:
+        return []
+    between = block[block.index(step) + 1 : block.index(update)]
+    nodes = (node for statement in between for node in ast.walk(statement))
+    return (
+        [] if any(isinstance(node, _JUMPS) for node in nodes) else move_after(model, step, update)
     )
 
 
-def _swap(scene: Scene, event: Event, first: Event) -> list[Edit]:
-    """Move the step behind the update where both stand plainly side by side."""
-    step, update = scene.statement_of(event.call), scene.statement_of(first.call)
-    block = scene.block_of(step)
-    if (
-        first.what != "update"
-        or update not in block
-        or not isinstance(update, ast.Expr | ast.Assign)
-    ):
-        return []
-    between = block[block.index(step) + 1 : block.index(update)]
-    jumps = (ast.Continue, ast.Break, ast.Return, ast.Raise, ast.Yield)
-    if any(isinstance(node, jumps) for statement in between for node in ast.walk(statement)):
-        return []
-    return move_after(scene, step, update)
-
-
-def in_the_epoch_loop(scene: Scene) -> Iterator[Finding]:
+def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
     """WDL002: a schedule that counts batches is stepped once per epoch."""
-    for event in scene.of("step"):
-        if (
-            not event.is_sure
-            or not all(birth.name in _PER_BATCH for birth in event.births)
-            or not event.loops
-        ):
+    for event in model.of("step"):
+        loop, schedulers = event.loop, event.schedulers
+        names = {one.name for one in schedulers}
+        if not event.is_sure or loop is None or not event.is_per_epoch or names - _PER_BATCH:
             continue
-        loop = event.loops[-1]
-        if (
-            event.conditions_in(loop)
-            or loop.kind != "epoch"
-            or any(_plans_epochs(b, loop) for b in event.births)
-        ):
+        if any(_counts_turns_of(one, loop) for one in schedulers):
             continue
-        inner = [
-            u for birth in event.births for u in scene.updates_for(birth) if _is_deeper(u, loop)
-        ]
-        if inner or any(_counts_batches(birth) for birth in event.births):
-            name = min(birth.name for birth in event.births)
-            yield Finding.at(
+        inner = [update for update in model.updates_for(*schedulers) if update.is_deeper_than(loop)]
+        if inner or any(map(_counts_batches, schedulers)):
+            yield (
                 event.call,
-                "WDL002",
-                f"{name} is stepped once per epoch, but it moves by batches: only the first few of "
-                f"its steps are ever "
-                "used. Call scheduler.step() in the batch loop, after optimizer.step().",
-                *_into_the_batch_loop(scene, event, inner),
+                f"{min(names)} is stepped once per epoch, but it moves by batches: only the first "
+                "few of its steps are ever used. Call scheduler.step() in the batch loop, after "
+                "optimizer.step().",
+                *_into_the_batch_loop(model, event, inner),
             )
 
 
-def _counts_batches(birth: Birth) -> bool:
-    per_epoch = birth.lengths.get("steps_per_epoch")
-    total = birth.lengths.get("total_steps")
+def _counts_batches(scheduler: SchedulerCreated) -> bool:
+    per_epoch = scheduler.lengths.get("steps_per_epoch")
+    total = scheduler.lengths.get("total_steps")
     if per_epoch is not None and per_epoch.number != 1:
         return True
     return total is not None and total.counts_batches
 
 
-def _plans_epochs(birth: Birth, loop: Loop) -> bool:
-    """Whether its length was given in turns of this very loop: then one step a turn is what was planned."""
-    total = birth.lengths.get("total_steps")
+def _counts_turns_of(scheduler: SchedulerCreated, loop: Loop) -> bool:
+    """Return whether its length is the number of turns of this loop: a step a turn is right."""
+    total = scheduler.lengths.get("total_steps")
     return total is not None and loop.bound is not None and total.text == loop.bound.text
 
 
-def _into_the_batch_loop(scene: Scene, event: Event, inner: list[Event]) -> list[Edit]:
-    plain = [update for update in inner if update.what == "update"]
-    if len(plain) != 1 or len(event.births) != 1 or not _counts_batches(next(iter(event.births))):
+def _into_the_batch_loop(model: ScriptModel, event: Event, inner: list[Event]) -> list[Edit]:
+    updates = [update for update in inner if update.kind == "update"]
+    if len(updates) != 1 or event.scheduler is None or not _counts_batches(event.scheduler):
         return []
-    update, step = scene.statement_of(plain[0].call), scene.statement_of(event.call)
-    nested = isinstance(update, ast.Expr) and scene.parents[update] in [
-        loop.node for loop in plain[0].loops
-    ]
-    return move_after(scene, step, update) if nested and len(scene.block_of(step)) > 1 else []
+    update, step = model.statement_of(updates[0].call), model.statement_of(event.call)
+    loops = [loop.node for loop in updates[0].loops]
+    is_in_loop = isinstance(update, ast.Expr) and model.parents[update] in loops
+    if not is_in_loop or len(model.block_of(step)) == 1:
+        return []
+    return move_after(model, step, update)
 
 
-def twice(scene: Scene) -> Iterator[Finding]:
+def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
     """WDL011: one scheduler is stepped in the batch loop and in the epoch loop around it."""
-    for birth in scene.births:
-        steps = [event for event in scene.steps_of(birth) if event.is_sure and event.loops]
+    for scheduler in model.schedulers:
+        steps = [event for event in model.steps_of(scheduler) if event.is_sure and event.loop]
         for event in steps:
-            loop = event.loops[-1]
-            if event.conditions_in(loop) or loop.kind != "epoch":
+            inner = next((other for other in steps if _is_in_batch_loop_of(event, other)), None)
+            if not event.is_per_epoch or inner is None or event.call.args or inner.call.args:
                 continue
-            inner = [
-                other
-                for other in steps
-                if _is_deeper(other, loop) and other.loops[-1].kind == "batch"
-            ]
-            if inner and not event.call.args and not inner[0].call.args:
-                yield Finding.at(
-                    event.call,
-                    "WDL011",
-                    f"this scheduler is also stepped for every batch, on line "
-                    f"{inner[0].call.lineno}: the schedule "
-                    "runs one step ahead after each epoch. Keep one of the two.",
-                )
-
-
-def never(scene: Scene) -> Iterator[Finding]:
-    """WDL006: a scheduler is made, its optimizer trains, and the scheduler is never stepped."""
-    for birth in scene.births:
-        if birth.has_escaped or scene.steps_of(birth) or not birth.optimizers or birth.is_prepared:
-            continue
-        known = [
-            update
-            for update in scene.updates_for(birth, opaque=False)
-            if update.to & birth.optimizers
-        ]
-        if any(
-            update.loops and update.when > birth.when and update.root == birth.root
-            for update in known
-        ):
-            yield Finding.at(
-                birth.call,
-                "WDL006",
-                f"{birth.name} is made and never stepped: the learning rate will not move. Call "
-                f"scheduler.step() after "
-                "optimizer.step().",
+            yield (
+                event.call,
+                f"this scheduler is also stepped for every batch, on line {inner.call.lineno}: the "
+                "schedule runs one step ahead after each epoch. Keep one of the two.",
             )
 
 
-def _is_plateau(event: Event) -> bool:
-    return any(birth.name == "ReduceLROnPlateau" for birth in event.births)
+def _is_in_batch_loop_of(event: Event, other: Event) -> bool:
+    """Return whether the other event is in a batch loop inside the event's loop."""
+    if event.loop is None or other.loop is None:
+        return False
+    return other.loop.kind == "batch" and other.is_deeper_than(event.loop)
 
 
-def _is_deeper(event: Event, loop: Loop) -> bool:
-    return loop in event.loops and event.loops[-1] is not loop
-
-
-def _is_born_inside(birth: Birth, loop: Loop) -> bool:
-    return loop in birth.context
+def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL006: a scheduler is created, its optimizer trains, and the scheduler is never stepped."""
+    for scheduler in model.schedulers:
+        if scheduler.has_escaped or scheduler.is_prepared or model.steps_of(scheduler):
+            continue
+        updates = [
+            update
+            for update in model.updates_for(scheduler, opaque=False)
+            if update.things & scheduler.optimizers
+        ]
+        if any(
+            update.loops and update.when > scheduler.when and update.root == scheduler.root
+            for update in updates
+        ):
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is made and never stepped: the learning rate will not move. "
+                "Call scheduler.step() after optimizer.step().",
+            )

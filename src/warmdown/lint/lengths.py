@@ -1,0 +1,111 @@
+"""Numbers in a script: their values, and what they are made of."""
+
+from __future__ import annotations
+
+__all__ = ["dotted", "last_name", "measure"]
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from warmdown.lint.patterns import ACCUMULATION, matches
+from warmdown.lint.script import Length, Loader, Values
+
+_DEEPEST = 40
+"""Expressions that are nested more deeply are not measured."""
+_LONGEST_TEXT = 400
+_TRANSPARENT = {"int", "float", "ceil", "floor", "round", "max", "min"}
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def dotted(node: ast.AST) -> str | None:
+    """Return ``a.b.c`` for a chain of attributes, else ``None``."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None
+
+
+def last_name(node: ast.AST) -> str:
+    """Return ``c`` for ``a.b.c``, and an empty text for what is no chain of names."""
+    return (dotted(node) or "").rpartition(".")[-1]
+
+
+def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Length:
+    """Return what is known about a number, given what the names may be at that moment."""
+    if depth > _DEEPEST:
+        return Length("…")
+    match node:
+        case ast.Constant(value=value):
+            is_number = type(value) in (int, float)
+            return Length(repr(value)[:80], value if is_number else None)  # type: ignore[arg-type]
+        case ast.Name() | ast.Attribute():
+            return _named(node, names)
+        case ast.Call():
+            parts = [measure(part, names, depth + 1) for part in node.args]
+            return _called(node, parts, names)
+    parts = [
+        measure(part, names, depth + 1)
+        for part in ast.iter_child_nodes(node)
+        if isinstance(part, ast.expr)
+    ]
+    if isinstance(node, ast.BinOp):
+        return _operated(node.op, *parts)
+    return _combined(f"{type(node).__name__}({_joined(parts)})", parts)
+
+
+def _named(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
+    name = dotted(node)
+    if name is None:
+        return Length(ast.dump(node)[:200])
+    values = names.get(name, frozenset())
+    known = [value for value in values if isinstance(value, Length)]
+    words = frozenset({last_name(node)})
+    if len(known) == len(values) == 1:
+        return replace(known[0], words=known[0].words | words)
+    return _combined(name, known, words)
+
+
+def _called(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
+    name = last_name(node.func) or "?"
+    length = _combined(f"{name}({_joined(parts)})", parts)
+    if name == "len" and len(parts) == 1:
+        values = names.get(dotted(node.args[0]) or "", frozenset())
+        loaders = {value for value in values if isinstance(value, Loader)}
+        return replace(length, loaders=length.loaders | loaders)
+    if name in _TRANSPARENT and len(parts) == 1:
+        return replace(length, text=parts[0].text, number=parts[0].number)
+    return length
+
+
+def _operated(sign: ast.operator, left: Length, right: Length) -> Length:
+    length = _combined(f"({left.text} {type(sign).__name__} {right.text})", [left, right])
+    if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
+        length = replace(length, is_divided=True)
+    if left.number is None or right.number is None or type(sign) not in _OPERATORS:
+        return length
+    try:
+        return replace(length, number=_OPERATORS[type(sign)](left.number, right.number))
+    except (ArithmeticError, ValueError):
+        return length
+
+
+def _combined(text: str, parts: list[Length], words: frozenset[str] = frozenset()) -> Length:
+    return Length(
+        text[:_LONGEST_TEXT],
+        words=words.union(*(part.words for part in parts)),
+        loaders=frozenset[Loader]().union(*(part.loaders for part in parts)),
+        is_divided=any(part.is_divided for part in parts),
+    )
+
+
+def _joined(parts: list[Length]) -> str:
+    return ", ".join(part.text for part in parts)

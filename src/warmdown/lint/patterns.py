@@ -1,0 +1,107 @@
+"""The names that the linter knows: schedulers, their lengths, and what people call things."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ACCUMULATION",
+    "EPOCH",
+    "LENGTHS",
+    "LOADER",
+    "METRIC",
+    "OPTIMIZER",
+    "SCHEDULERS",
+    "SIGNATURES",
+    "TRAINS",
+    "library_of",
+    "matches",
+]
+
+import re
+from collections.abc import Iterable, Mapping
+
+_TORCH = (
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+    "SWALR",
+)
+_WARMUPS = (
+    "get_linear_schedule_with_warmup",
+    "get_cosine_schedule_with_warmup",
+    "get_cosine_with_hard_restarts_schedule_with_warmup",
+    "get_polynomial_decay_schedule_with_warmup",
+)
+_TRANSFORMERS = (
+    *_WARMUPS,
+    "get_constant_schedule_with_warmup",
+    "get_scheduler",
+    "get_wsd_schedule",
+)
+_NAMES = {"torch": _TORCH, "transformers": _TRANSFORMERS}
+_MODULES = {
+    "torch": ("torch.optim.lr_scheduler", "torch.optim.swa_utils", "warmdown.compat.lr_scheduler"),
+    "transformers": ("transformers", "transformers.optimization", "diffusers.optimization"),
+}
+SCHEDULERS: Mapping[str, str] = {
+    f"{prefix}{name}": library
+    for library, names in _NAMES.items()
+    for prefix in ("", *(f"{module}." for module in _MODULES[library]))
+    for name in names
+}
+"""The library of every scheduler, by its full name and by its bare one."""
+
+_WARMUP_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps")
+SIGNATURES: Mapping[str, tuple[str, ...]] = {
+    "OneCycleLR": ("optimizer", "max_lr", "total_steps", "epochs", "steps_per_epoch"),
+    "CosineAnnealingLR": ("optimizer", "T_max"),
+    "PolynomialLR": ("optimizer", "total_iters"),
+    "get_scheduler": ("name", *_WARMUP_ARGUMENTS),
+    **dict.fromkeys(_WARMUPS, _WARMUP_ARGUMENTS),
+}
+"""The positional arguments that matter, in order."""
+
+LENGTHS: Mapping[str, str] = {
+    "OneCycleLR": "total_steps",
+    "CosineAnnealingLR": "T_max",
+    "PolynomialLR": "total_iters",
+    "get_scheduler": "num_training_steps",
+    **dict.fromkeys(_WARMUPS, "num_training_steps"),
+}
+"""The argument that is the length of the schedule."""
+
+EPOCH = re.compile(r"epoch", re.IGNORECASE)
+LOADER = re.compile(r"loader|(^|_)dl($|_)|(^|_)batches$|batch_sampler", re.IGNORECASE)
+OPTIMIZER = re.compile(r"(^|_|\.)(opt|optim|optimi[sz]er)s?(_|\d|$)", re.IGNORECASE)
+METRIC = re.compile(
+    r"loss|acc(uracy)?($|_)|metric|score|error|perplexity|(^|_)f1($|_)|(^|_)auc($|_)", re.IGNORECASE
+)
+ACCUMULATION = re.compile(r"accum|grad_acc|micro", re.IGNORECASE)
+TRAINS = re.compile(r"(^|_)(train|fit)(_|$|ing)|train_?(one_)?(epoch|step|batch)", re.IGNORECASE)
+
+
+def library_of(name: str) -> str | None:
+    """Return the library of a scheduler, by its full or bare name; ``None`` when it is none.
+
+    Example:
+        >>> library_of("torch.optim.lr_scheduler.StepLR"), library_of("StepLR")
+        ('torch', 'torch')
+        >>> library_of("mine.StepLR")
+    """
+    return SCHEDULERS.get(name)
+
+
+def matches(pattern: re.Pattern[str], words: Iterable[str]) -> bool:
+    """Return whether the pattern occurs in one of the words."""
+    return any(map(pattern.search, words))

@@ -1,0 +1,261 @@
+"""The model of a script: the schedulers that it creates, and what happens to them."""
+
+from __future__ import annotations
+
+__all__ = [
+    "NOTHING",
+    "UNKNOWN",
+    "Condition",
+    "Event",
+    "Kind",
+    "Length",
+    "Loader",
+    "Loop",
+    "Optimizer",
+    "SchedulerCreated",
+    "ScriptModel",
+    "Values",
+    "union",
+]
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from warmdown.lint.patterns import LOADER, matches
+
+Values: TypeAlias = frozenset[object]
+"""What an expression may be: schedulers, optimizers, loaders, lengths, ``UNKNOWN`` …"""
+Kind: TypeAlias = Literal["create", "step", "update", "train", "passed_to", "get_lr"]
+"""Created; ``scheduler.step()``; ``optimizer.step()``; a call that probably trains; a call that is
+given the optimizer; ``scheduler.get_lr()``."""
+Around: TypeAlias = "tuple[Loop | Condition, ...]"
+
+NOTHING = object()
+"""The value ``None``."""
+UNKNOWN = object()
+"""A value that cannot be known."""
+
+
+def union(values: Iterable[Values]) -> Values:
+    """Return what any of the expressions may be."""
+    return frozenset[object]().union(*values)
+
+
+@dataclass(eq=False)
+class Loader:
+    """A data loader; ``is_share``: accelerate has left it one process's share of the batches."""
+
+    is_share: bool = False
+
+
+@dataclass(eq=False)
+class Optimizer:
+    """An optimizer."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """What is known about a number in a script without running it.
+
+    Args:
+        text: The expression, with the names replaced by what was assigned to them.
+        number: Its value, when it is a plain number.
+        words: Every name on the way to it.
+        loaders: The data loaders whose ``len`` is in it.
+        is_divided: Whether it was divided by the number of accumulated batches.
+    """
+
+    text: str
+    number: float | None = None
+    words: frozenset[str] = frozenset()
+    loaders: frozenset[Loader] = frozenset()
+    is_divided: bool = False
+
+    @property
+    def counts_batches(self) -> bool:
+        """Whether it was made from the length of a loader, or from steps per epoch."""
+        is_sized = "len(" in self.text and matches(LOADER, self.words)
+        return bool(self.loaders) or is_sized or any("per_epoch" in word for word in self.words)
+
+
+@dataclass(eq=False)
+class Loop:
+    """A loop that is being run.
+
+    Args:
+        node: The statement.
+        kind: ``epoch``, ``batch`` or ``other``.
+        bound: The stop of its ``range``.
+        count: How often it runs, when that is a plain number.
+        loaders: The data loaders that it iterates over.
+    """
+
+    node: ast.For | ast.AsyncFor | ast.While
+    kind: Literal["epoch", "batch", "other"]
+    bound: Length | None = None
+    count: float | None = None
+    loaders: frozenset[Loader] = frozenset()
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether a ``break`` or ``return`` is in it."""
+        return any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(self.node))
+
+
+@dataclass(eq=False)
+class Condition:
+    """A branch that may not be taken; ``words`` are the names that decide."""
+
+    words: frozenset[str] = frozenset()
+
+
+@dataclass(eq=False)
+class SchedulerCreated:
+    """A scheduler, with the place of its creation.
+
+    Args:
+        name: Its class or factory, without the path.
+        library: ``torch`` or ``transformers``.
+        call: The call that creates it.
+        arguments: The call's arguments by name, as far as the signature is known.
+        lengths: The arguments that are numbers.
+        optimizers: What its optimizer may be; empty when it was never seen to be created.
+        when: The moment.
+        context: Loops and conditions around it.
+        root: The function that was being read, when no other calls it.
+        has_escaped: Whether it went where it cannot be followed.
+        is_prepared: Whether accelerate has taken it over.
+    """
+
+    name: str
+    library: str
+    call: ast.Call
+    arguments: dict[str, ast.expr]
+    lengths: dict[str, Length]
+    optimizers: Values
+    when: int
+    context: Around
+    root: int
+    has_escaped: bool = False
+    is_prepared: bool = False
+
+
+@dataclass(eq=False)
+class Event:
+    """One thing that happens; events are in the order in which a run meets them.
+
+    Args:
+        kind: What happens.
+        things: What it may happen to: schedulers, optimizers, ``UNKNOWN``.
+        call: The call.
+        context: Loops and conditions around it, the outermost first.
+        when: The moment.
+        root: The function that was being read, when no other calls it.
+    """
+
+    kind: Kind
+    things: Values
+    call: ast.Call
+    context: Around
+    when: int
+    root: int
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The loops around it, the outermost first."""
+        return tuple(around for around in self.context if isinstance(around, Loop))
+
+    @property
+    def loop(self) -> Loop | None:
+        """The innermost loop around it."""
+        return self.loops[-1] if self.loops else None
+
+    @property
+    def is_per_epoch(self) -> bool:
+        """Whether it happens exactly once in each turn of an epoch loop."""
+        loop = self.loop
+        return loop is not None and loop.kind == "epoch" and not self.conditions_in(loop)
+
+    @property
+    def schedulers(self) -> frozenset[SchedulerCreated]:
+        """The schedulers it may happen to."""
+        return frozenset(thing for thing in self.things if isinstance(thing, SchedulerCreated))
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it can happen to nothing but ``schedulers``."""
+        return bool(self.schedulers) and UNKNOWN not in self.things
+
+    @property
+    def scheduler(self) -> SchedulerCreated | None:
+        """The one scheduler it happens to, when there is no doubt."""
+        return next(iter(self.schedulers)) if self.is_sure and len(self.schedulers) == 1 else None
+
+    @property
+    def arguments(self) -> list[ast.expr]:
+        """The arguments of the call."""
+        return [*self.call.args, *(keyword.value for keyword in self.call.keywords)]
+
+    def conditions_in(self, loop: Loop | None) -> tuple[Condition, ...]:
+        """Return the branches between it and a loop around it; all of them without a loop."""
+        inside = self.context if loop is None else self.context[self.context.index(loop) + 1 :]
+        return tuple(around for around in inside if isinstance(around, Condition))
+
+    def is_deeper_than(self, loop: Loop) -> bool:
+        """Whether it is in a loop inside ``loop``."""
+        return loop in self.loops and self.loop is not loop
+
+
+@dataclass
+class ScriptModel:
+    """Everything that was read in one file."""
+
+    tree: ast.Module
+    lines: list[str]
+    words: frozenset[str]
+    schedulers: list[SchedulerCreated] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.parents = {
+            child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
+        }
+
+    def of(self, *kinds: Kind) -> Iterator[Event]:
+        """Return the events of some kinds, in order."""
+        return (event for event in self.events if event.kind in kinds)
+
+    def steps_of(self, scheduler: SchedulerCreated) -> list[Event]:
+        """Return the steps that a scheduler may take."""
+        return [event for event in self.of("step") if scheduler in event.things]
+
+    def updates_for(self, *schedulers: SchedulerCreated, opaque: bool = True) -> list[Event]:
+        """Return the updates of the schedulers' optimizers; ``opaque``: probable ones too."""
+        kinds: tuple[Kind, ...] = ("update", "train") if opaque else ("update",)
+        return [
+            event
+            for scheduler in schedulers
+            for event in self.of(*kinds)
+            if _may_be_same(scheduler.optimizers, event.things)
+        ]
+
+    def statement_of(self, node: ast.AST) -> ast.stmt:
+        """Return the statement that a node is in."""
+        while not isinstance(node, ast.stmt):
+            node = self.parents[node]
+        return node
+
+    def block_of(self, statement: ast.stmt) -> list[ast.stmt]:
+        """Return the list of statements that a statement is in."""
+        for _, block in ast.iter_fields(self.parents[statement]):
+            if isinstance(block, list) and statement in block:
+                return block
+        return [statement]
+
+
+def _may_be_same(values: Values, others: Values) -> bool:
+    known = values - {UNKNOWN, NOTHING}
+    others -= {UNKNOWN, NOTHING}
+    return not known or not others or bool(known & others)
