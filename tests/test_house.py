@@ -71,7 +71,6 @@ NOT_YET: dict[str, set[str]] = {
         "expressions",
         "importing",
         "lint",
-        "lock",
         "placeholders",
         "plan",
         "planfile",
@@ -80,7 +79,6 @@ NOT_YET: dict[str, set[str]] = {
         "run",
         "schedules",
         "studio",
-        "training",
     },
     "words": {
         "binding",
@@ -93,7 +91,6 @@ NOT_YET: dict[str, set[str]] = {
         "files",
         "importing",
         "lint",
-        "lock",
         "placeholders",
         "plan",
         "planfile",
@@ -102,7 +99,6 @@ NOT_YET: dict[str, set[str]] = {
         "run",
         "schedules",
         "studio",
-        "training",
     },
     "columns": {
         "binding",
@@ -114,7 +110,6 @@ NOT_YET: dict[str, set[str]] = {
         "expressions",
         "importing",
         "lint",
-        "lock",
         "placeholders",
         "plan",
         "planfile",
@@ -125,7 +120,6 @@ NOT_YET: dict[str, set[str]] = {
         "run",
         "schedules",
         "studio",
-        "training",
     },
 }
 """Rooms that do not hold a law yet, by law."""

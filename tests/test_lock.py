@@ -55,8 +55,8 @@ def test_a_second_process_is_refused_in_words_that_name_the_first(
         locked([folder]),
     ):
         pass
-    words = rf"train\(--out run\): process {holder} on \S+ writes there, since [-: \d]{{19}}\. Wait until"
-    assert refusal.match(words)
+    assert refusal.match(rf"train\(--out run\): process {holder} on \S+ writes there, since ")
+    assert refusal.match(r".*since [-: \d]{19}\. Wait until")
 
 
 def test_a_killed_process_holds_nothing_though_a_worker_of_it_lives_on(

@@ -1,9 +1,10 @@
-"""One process writes a run's folder or file at a time: a lock that a crash releases, and a note that names its holder.
+"""One process writes a run's folder or file at a time: a lock that a crash releases, and a note.
 
 ::
 
-    runs/x/ ├── .lock           held by the operating system; there while a run is at work, or after
-    one was killed └── .lock.json      process, host and time of the one that holds it
+    runs/x/
+    ├── .lock           locked by the operating system while a run is at work; left by a kill
+    └── .lock.json      process, host and time of the one that has the lock
 
 The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads takes none.
 """
@@ -25,7 +26,7 @@ from warmdown.errors import MissingExtra, TrainingError
 from warmdown.files import require_writable, require_writable_file, write_whole
 
 _PATIENCE_SECONDS = 1.0
-"""How long a start waits: a process that has just been killed lets go, one that has just begun writes its note."""
+"""How long a start waits: a process that was just killed lets go, a new one writes its note."""
 
 
 class Output(NamedTuple):
@@ -65,9 +66,9 @@ def locked(outputs: Iterable[Output]) -> Iterator[None]:
         >>> list(Path("run").iterdir())
         []
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for output in outputs:
-            held.enter_context(_held(output))
+            locks.enter_context(_output_locked(output))
         yield
 
 
@@ -77,31 +78,31 @@ def require_unlocked(folder: Path, label: str) -> None:
     Raises:
         TrainingError: One does; the message names it.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for file in folder.rglob("*.lock"):
-            held.enter_context(_acquired(file, label))
+            locks.enter_context(_acquired(file, label))
 
 
 @contextmanager
-def _held(output: Output) -> Iterator[None]:
-    if output.is_folder:
-        require_writable(output.path, output.label)
-    else:
-        require_writable_file(output.path, output.label)
+def _output_locked(output: Output) -> Iterator[None]:
+    require = require_writable if output.is_folder else require_writable_file
+    require(output.path, output.label)
     file = output.lock_file
     with _acquired(file, output.label) as lock:
-        note = _note_of(file)
+        note = _note_beside(file)
         try:
             if lock.lock_counter == 1:
                 _write_note(note, output.label)
             yield
         finally:
-            # a forked child that comes by here holds nothing, and must leave the files to its
-            # parent
+            # a forked child that comes by here has no lock, and must leave the files to its parent
             if lock.lock_counter == 1:
                 note.unlink(missing_ok=True)
                 with suppress(OSError):  # Windows keeps a file that is open
-                    _remove(file)
+                    # a file system without locks (Lustre may have none) gets a file with its
+                    # holder in it, which filelock removes
+                    if file.stat().st_size == 0:
+                        file.unlink()
 
 
 @contextmanager
@@ -115,8 +116,8 @@ def _acquired(file: Path, label: str) -> Iterator[Any]:
         lock.acquire()
     except Timeout:
         raise TrainingError(
-            f"{label}: {_holder(_note_of(file))}. Wait until it has ended, end it, or give another "
-            f"place."
+            f"{label}: {_holder(_note_beside(file))}. Wait until it has ended, end it, or give "
+            f"another place."
         ) from None
     except OSError as error:
         raise TrainingError(
@@ -128,14 +129,7 @@ def _acquired(file: Path, label: str) -> Iterator[Any]:
         lock.release()
 
 
-def _remove(file: Path) -> None:
-    # a file system without locks (Lustre may have none) gets a file with its holder in it, which
-    # filelock removes
-    if file.stat().st_size == 0:
-        file.unlink()
-
-
-def _note_of(file: Path) -> Path:
+def _note_beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 

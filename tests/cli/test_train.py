@@ -1,4 +1,4 @@
-"""``warmdown train``: a run from the shell, gone on with, compared by its digest, drawn beside another."""
+"""``warmdown train``: a run from the shell, resumed, compared by digest, drawn beside another."""
 
 from __future__ import annotations
 

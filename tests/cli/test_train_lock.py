@@ -1,4 +1,4 @@
-"""One folder, one process: a second start is refused and the first goes on; a kill leaves the folder free."""
+"""One folder, one process: a second start is refused; a kill leaves the folder free."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train(*more: str, out: str = "a", code: int = 0) -> Result:
 
 
 def pausing(*more: str) -> int:
-    """Start a process that trains until it has used a few batches, and waits for the file ``go``."""
+    """Start a process that uses a few batches, and waits for the file ``go``."""
     os.environ["PAUSES"] = "1"
     try:
         return start(lambda: main(arguments(*more)), Path("said"))

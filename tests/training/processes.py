@@ -1,4 +1,4 @@
-"""Real processes that train, are told to stop, or are killed; forked, because importing torch takes seconds."""
+"""Real processes that train, are stopped or killed; forked, for importing torch takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model and data small enough for hundreds of runs, with everything that a resumed run could get wrong in them."""
+"""A model and data for hundreds of runs, with all that a resumed run could get wrong in them."""
 
 from __future__ import annotations
 

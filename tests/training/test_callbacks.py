@@ -259,8 +259,10 @@ def test_every_so_many_updates_may_be_enough_for_a_record() -> None:
 
 
 def test_trackers_get_rates_phase_loss_metrics_and_speed(tmp_path: Path) -> None:
-    trainer = small.make(callbacks=[TrackerCallback("run", {"lr": 0.02, "odd": [1]}, every=1)], model=small.linear,
-                         log_with="tensorboard", logging_dir=tmp_path)  # fmt: skip
+    tracker = TrackerCallback("run", {"lr": 0.02, "odd": [1]}, every=1)
+    trainer = small.make(
+        callbacks=[tracker], model=small.linear, log_with="tensorboard", logging_dir=tmp_path
+    )
     small.train(trainer)
     events = _events(tmp_path / "run")
     assert {

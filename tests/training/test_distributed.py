@@ -1,4 +1,4 @@
-"""Two real processes over gloo: one schedule, one checkpoint, resumed on one or two, and one of them lost."""
+"""Two processes over gloo: one schedule, one checkpoint, resumed on one or two, one is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def launch(module: str, *told: str, cwd: Path) -> subprocess.CompletedProcess[st
     ]
     return subprocess.run(
         [*command, *told],
-        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
+        cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        timeout=240, check=False,
     )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def test_all_processes_end_with_the_same_weights_and_used_the_same_rates(trained
 
 
 def test_two_processes_make_the_updates_that_one_with_the_whole_batch_makes(trained: Path) -> None:
-    """The order of the data and the schedule are the same; sums over processes round differently."""
+    """Order and schedule are the same; sums over processes round differently."""
     alone = small.make()
     small.train(alone, train_dataset=small.Plain(), per_device_batch_size=4)
     assert alone.progress.updates == 39
@@ -160,7 +161,7 @@ def test_what_was_saved_in_pieces_one_process_goes_on_with(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_the_command_of_the_page_trains_on_two_processes(tmp_path: Path) -> None:
-    """With the trackers that it starts by default, whose end must not be the end of the process group."""
+    """With its default trackers, whose end must not be the end of the process group."""
     (tmp_path / "plan.yaml").write_text(
         "run: {epochs: 2, lr: 0.1}\nlr: {kind: warmup_cosine, warmup: 10%}\n"
     )

@@ -1,4 +1,4 @@
-"""A run that is told to stop saves its state, says so, and can be gone on with as if nothing had been."""
+"""A run that a signal stops saves its state, reports it, and is resumed to the same end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from warmdown.training import Trainer, TrainerCallback
 
 
 class Notify(TrainerCallback):
-    """Lets the test know how far it is, and waits there until it is told to stop."""
+    """Lets the test know how far it is, and waits there for the signal."""
 
     def __init__(self, file: Path, at: int) -> None:
         self.file, self.at = file, at
@@ -27,7 +27,7 @@ class Notify(TrainerCallback):
 
 
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_told_to_stop_saves_and_leaves_clean(
+def test_a_run_that_a_signal_stops_saves_and_leaves_clean(
     told: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     digest = small.train(small.make())

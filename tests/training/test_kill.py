@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the run is gone on with, and ends with the weights of one that was never killed."""
+"""SIGKILL at any moment: the resumed run ends with the weights of one that was never killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_runs_that_are_killed_again_and_again_end_with_the_same_bits(
 
 
 def _kill_until(kills: int, folder: Path, chance: random.Random) -> int:
-    """Train again and again, killed at random moments, until so many kills are survived; return how many."""
+    """Train again and again until so many kills are survived; return how many."""
     small.train(
         small.make(folder / "first"), max_num_train_steps=1
     )  # torch loads some of itself at the first step

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.training import small
 
 import warmdown as wd
-from warmdown import Record, TrainingError
+from warmdown import Record, TrainingError, training
 from warmdown.training import curves, run_task, task_of
 from warmdown.training.tasks.text import Passages, documentation
 
@@ -149,3 +151,12 @@ def test_curves_are_what_is_worth_a_picture() -> None:
     shown = curves(record)
     assert shown.targets() == ["lr", "training loss"]
     assert shown.curve("training loss")[1][-1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_old_names_are_read_and_warn_of_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match=r"LatePlan is now .*DeferredPlan"):
+        assert training.LatePlan is training.DeferredPlan
+    with pytest.warns(DeprecationWarning, match=r"Task\(says=…\) is now Task\(description=…\)"):
+        fields: dict[str, Any] = {"model": small.linear(), "loss": abs, "train": []}
+        task = training.Task(**fields, says="a line")
+    assert task.description == "a line"

@@ -1,4 +1,4 @@
-"""The trainer: ten lines for a run, every step overridable, the schedule told the run's real numbers."""
+"""The trainer: ten lines for a run, every step overridable, the schedule measured on the run."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
 
 
 def test_the_last_update_of_an_epoch_weighs_what_it_has() -> None:
-    """Five batches, three make an update: the second update's gradient is the mean of two batches, not of three."""
+    """Five batches, three make an update: the second gradient is the mean of two, not of three."""
     gradients: list[torch.Tensor] = []
 
     class Watch(Trainer):
@@ -214,8 +214,8 @@ def test_a_subclass_of_the_ecosystem_ports() -> None:
     assert isinstance(trainer, Ported)
     small.train(trainer, num_epochs=1, gradient_accumulation_steps=2)
     assert trainer.calls[:6] == [
-        "create_train_dataloader", "training_run_start", "train_epoch_start", "backward_step", "backward_step",
-        "optimizer_step",
+        "create_train_dataloader", "training_run_start", "train_epoch_start", "backward_step",
+        "backward_step", "optimizer_step",
     ]  # fmt: skip
     assert trainer.calls.count("backward_step") == 13
     assert trainer.calls.count("scheduler_step") == trainer.calls.count("optimizer_step") == 7

@@ -1,4 +1,4 @@
-"""What two processes do in ``test_distributed.py``; started by ``torchrun``, told by arguments, answers in files."""
+"""What two processes do in ``test_distributed.py``: arguments come in, files go out."""
 
 from __future__ import annotations
 

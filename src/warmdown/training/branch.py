@@ -1,4 +1,4 @@
-"""One trunk, many cooldowns: each branch goes on from the same checkpoint and decays over a length of its own."""
+"""One trunk, many cooldowns: each branch goes on from one checkpoint and decays over its length."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def branch_cooldowns(
     out_dir: FilePath | None = None,
     callbacks: Iterable[TrainerCallback] = (),
 ) -> list[Branch]:
-    """Train a cooldown of each length from one checkpoint, and leave the trainer at that checkpoint.
+    """Train a cooldown of each length from one checkpoint, and return to that checkpoint.
 
     Args:
         trainer: A trainer that has trained the trunk, or has been set up to.

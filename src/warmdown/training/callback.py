@@ -1,4 +1,4 @@
-"""What a callback is: hooks that a trainer calls, and the attribution of a failure to one of them."""
+"""What a callback is: hooks that a trainer calls, and which of them a failure belongs to."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class CallbackHandler:
         return self._hooks[event]
 
     def call_event(self, event: str, trainer: Any, **kwargs: Any) -> None:
-        """Call every callback's hook; also those after one that fails, so that all have seen the same run.
+        """Call every callback's hook, also after one that fails: all have seen the same run.
 
         Raises:
             StopTrainingError: A callback asked for the end.

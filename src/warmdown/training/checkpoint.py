@@ -8,7 +8,7 @@
     │   ├── training.json        where the run is: position, plan, events, metrics
     │   ├── model.safetensors    weights and buffers
     │   ├── optimizer.pt         read with weights_only
-    │   └── extras.pt            random numbers of every rank, callbacks, scaler; read with weights_only
+    │   └── extras.pt            random numbers, callbacks, scaler; read with weights_only
     └── update-00000400/
 
 A checkpoint is written under a hidden name, flushed to the disk, and renamed: a kill at any moment
@@ -79,7 +79,7 @@ class Checkpoints:
             if left.suffix == ".leaving" and not place.exists() and is_whole(left):
                 left.rename(place)
             else:
-                _remove(left)
+                _remove_folder(left)
 
     def save(self, update: int, files: Mapping[str, Writer]) -> Path:
         """Write the checkpoint of ``update``, and remove the oldest ones.
@@ -100,7 +100,7 @@ class Checkpoints:
         if self.keep is not None:
             for old in self.all()[: -self.keep]:
                 # first renamed: a kill meanwhile must not leave half a checkpoint under its name
-                _remove(_hide(old))
+                _remove_folder(_hide(old))
         return path
 
     def path(self, update: int) -> Path:
@@ -170,7 +170,7 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
         OSError: There is no room, or no right.
     """
     fresh = path.with_name(f".{path.name}.writing")
-    _remove(fresh)
+    _remove_folder(fresh)
     try:
         fresh.mkdir(parents=True)
         for name, write in files.items():
@@ -181,10 +181,10 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
         old = _hide(path) if path.exists() else None
         fresh.rename(path)
     except BaseException:
-        _remove(fresh)
+        _remove_folder(fresh)
         raise
     if old is not None:
-        _remove(old)
+        _remove_folder(old)
     _flush(path.parent)
 
 
@@ -267,12 +267,12 @@ def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
 def _hide(path: Path) -> Path:
     """Rename a checkpoint that is to go; return its name until then."""
     leaving = path.with_name(f".{path.name}.leaving")
-    _remove(leaving)
+    _remove_folder(leaving)
     path.rename(leaving)
     return leaving
 
 
-def _remove(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 

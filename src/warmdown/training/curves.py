@@ -17,7 +17,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 def curves(
     record: Record, leave_out: Container[str] = ("phase", "samples_per_second", "train_loss_epoch")
 ) -> Record:
-    """Return the rates as they were, the loss of the updates as a running mean, and the metrics, by plain names.
+    """Return the rates, the loss of the updates as a running mean, and the metrics, by plain names.
 
     Args:
         record: What a run wrote down.
@@ -52,5 +52,5 @@ def _running_mean(values: list[float], width: int) -> list[float]:
 
 
 def _width(count: int) -> int:
-    """Return how many updates a running mean looks back on: enough to see the way through the noise."""
+    """Return over how many updates the mean runs: enough to see the trend through the noise."""
     return max(1, count // 50, min(20, count // 5))

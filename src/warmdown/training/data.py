@@ -1,4 +1,4 @@
-"""Batches by position: an epoch's order is a function of its seed, and any position in it can be returned to."""
+"""Batches by position: an epoch's order follows from its seed, and can begin anywhere in it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
 
 
 class MapData:
-    """A map-style dataset in global batches: each takes the next ``world`` x ``batch_size`` items of the order.
+    """A map-style dataset in global batches.
+
+    Each takes the next ``world`` x ``batch_size`` items of the order.
 
     The order does not depend on the number of processes, so that a run can go on with another one
     and still use every item once in the epoch. The last batch is shared out evenly, without
@@ -165,7 +167,7 @@ class MapData:
 
 
 class StreamData:
-    """Batches that only come one after the other: every process reads all and keeps each ``world``-th.
+    """Batches in sequence alone: every process reads all and keeps each ``world``-th.
 
     To go back, what lies before the position is read and dropped.
 
@@ -190,11 +192,11 @@ class StreamData:
         self._seed = seed
 
     def left(self, used: int) -> int | None:
-        """Return how many batches follow after ``used`` batches, ``None`` where the data has no length."""
+        """Return how many batches follow after ``used``, ``None`` without a length."""
         return None if self.items is None else max(0, self.items - used) // self._world
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
-        """Yield the windows that follow after ``used`` batches; each is read before it is yielded."""
+        """Yield the windows that follow after ``used`` batches, each read as a whole."""
         batches = self._own_batches(epoch, used)
         while window := list(islice(batches, size)):
             yield BatchWindow(len(window), window)
@@ -218,7 +220,7 @@ class StreamData:
 
 
 class _GlobalBatches:
-    """A batch sampler for ``DataLoader``: cuts an epoch's order into global batches and keeps this process's part."""
+    """A batch sampler: this process's part of each global batch of an epoch's order."""
 
     def __init__(self, loader: DataLoader[Any], seed: int, rank: Rank) -> None:
         self.seed = seed
@@ -247,7 +249,7 @@ class _GlobalBatches:
         return full if is_dropped else full + 1
 
     def end(self, used: int, number: int) -> int:
-        """Return how many items are used up after the global batch ``number``, counted from ``used``."""
+        """Return the items used up after the global batch ``number``, counted from ``used``."""
         is_last = number == self.count(used) - 1
         return self.total if is_last and not self.drop_last else used + (number + 1) * self._step
 
@@ -269,7 +271,7 @@ class _GlobalBatches:
             yield batch
 
     def _order(self, epoch: int) -> Any:
-        """Return every item of the epoch: the same on every process, from the seed and the epoch alone."""
+        """Return every item of the epoch, the same on every process."""
         sampler, seed = self._sampler, derive_seed(self.seed, epoch)
         if type(sampler) is SequentialSampler:
             return range(len(sampler))
@@ -294,7 +296,7 @@ class _Batch(list[Any]):
 
 
 class _SeededDataset(torch.utils.data.Dataset[Any]):
-    """A dataset in a worker: what it draws for a batch depends on the batch, not on earlier ones."""
+    """A dataset in a worker: what it draws depends on the batch, not on earlier ones."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset

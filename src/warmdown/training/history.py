@@ -72,8 +72,10 @@ class InMemoryRunHistory(RunHistory):
         >>> history = InMemoryRunHistory()
         >>> history.update_metric("train_loss_epoch", 0.5)
         >>> history.update_metric("train_loss_epoch", 0.25)
-        >>> history.get_latest_metric("train_loss_epoch"), history.get_metric_values("train_loss_epoch")
-        (0.25, [0.5, 0.25])
+        >>> history.get_metric_values("train_loss_epoch")
+        [0.5, 0.25]
+        >>> history.latest_metrics()
+        {'train_loss_epoch': 0.25}
     """
 
     def __init__(self) -> None:
@@ -147,7 +149,7 @@ Loss = float | torch.Tensor
 
 
 class LossTracker:
-    """The mean loss of an epoch and of the window before an update, without waiting for the device."""
+    """The mean loss of an epoch and of an update's window, without waiting for the device."""
 
     def __init__(self) -> None:
         self.reset()

@@ -1,4 +1,4 @@
-"""A run that a signal stops or an error ends: a state to go on from, and a message with its place."""
+"""A run that a signal or an error ends: a state to go on from, and a message with its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: epochs, updates, batches. It calls the trainer's steps and the callbacks' hooks, in this order."""
+"""The loop over epochs, updates and batches: the trainer's steps and the callbacks' hooks."""
 
 from __future__ import annotations
 

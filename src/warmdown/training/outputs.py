@@ -13,7 +13,7 @@ from warmdown.training.steps import TrainingSteps
 
 @contextmanager
 def outputs_locked(trainer: TrainingSteps) -> Iterator[None]:
-    """Lock the outputs of all callbacks, and open the checkpoints: the first process does it for all."""
+    """Lock what callbacks write and open the checkpoints, on the first process for all."""
     with ExitStack() as locks:
 
         def open_outputs() -> None:

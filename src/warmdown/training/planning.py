@@ -1,4 +1,4 @@
-"""From what a person gives as schedule to something that steps, with the run's real numbers in it."""
+"""From what a person gives as schedule to what steps, with the run's real numbers in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Rows = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class DeferredPlan:
-    """A plan that is read when the run's real numbers are known, because placeholders stand for them.
+    """A plan with placeholders, read when the run's real numbers are known.
 
     Args:
         read: Takes the run and what is known of the data by placeholder, returns the plan.
@@ -43,7 +43,7 @@ class DeferredPlan:
 
 
 class BaseValues:
-    """The optimizer's values before a run scheduled them, so that the next run starts from the same base values."""
+    """The optimizer's values before a run: the next run starts from the same base values."""
 
     def __init__(self) -> None:
         self._before: Rows = {}
@@ -70,13 +70,13 @@ class BaseValues:
 
 
 def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
-    """Return what steps once an update: a Scheduler of a plan, or what a factory makes of the optimizer.
+    """Return what steps once an update: a plan's Scheduler, or what a factory returns.
 
     Raises:
         TrainingError: ``given`` is neither.
     """
     numbers = _placeholder_numbers(config)
-    plan = _plan(given, _with_real_numbers(run_in(given), config), numbers)
+    plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
         return Scheduler(optimizer, plan=plan, run=_with_real_numbers(plan.run, config))
     factory: Callable[[Any], Any] = resolve(given, numbers)
@@ -88,8 +88,8 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     return factory(unwrap(optimizer))
 
 
-def _plan(given: Any, run: Run, numbers: Facts) -> Plan | None:
-    """Return the plan in ``given``: a plan, a schedule for ``lr``, its data or the path of its file; else ``None``."""
+def _plan_in(given: Any, run: Run, numbers: Facts) -> Plan | None:
+    """Return a plan of a plan, a schedule for ``lr``, data or a path; ``None`` of anything else."""
     if isinstance(given, Plan):
         return given
     if isinstance(given, DeferredPlan):
@@ -104,7 +104,7 @@ def _plan(given: Any, run: Run, numbers: Facts) -> Plan | None:
 
 
 def run_in(given: Any) -> Run:
-    """Return the facts about the run that a plan brings along; a file need not be whole for that."""
+    """Return the facts about the run that a plan brings along; a file may have mistakes."""
     if isinstance(given, Plan | DeferredPlan):
         return given.run
     if isinstance(given, str | PathLike):
@@ -117,12 +117,12 @@ def run_in(given: Any) -> Run:
         return Run()
     known = {fact.name for fact in fields(Run)}
     try:
-        return Run(**{name: _number(fact) for name, fact in facts.items() if name in known})
+        return Run(**{name: _run_fact(fact) for name, fact in facts.items() if name in known})
     except (RunError, TypeError):
         return Run()
 
 
-def _number(fact: Any) -> Any:
+def _run_fact(fact: Any) -> Any:
     number = parse_number(fact) if isinstance(fact, str) else None
     return fact if number is None else number
 
@@ -151,8 +151,9 @@ def _placeholder_numbers(config: TrainerRunConfig) -> dict[str, float | None]:
 
 
 def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
-    """Pass metrics to a scheduler that answers to them, by the names of the history or without ``_epoch``.
+    """Pass metrics to a scheduler that answers to them.
 
+    Their names are those of the history, or without ``_epoch``.
     ``val_loss`` is the loss of the evaluation, or of the training where there is no evaluation.
 
     Raises:

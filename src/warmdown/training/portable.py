@@ -46,7 +46,7 @@ def save_portable(
 
 
 def write_portable(path: Path, content: Data) -> None:
-    """Write ``content`` at ``path``; a name that ends in ``.safetensors`` takes the weights alone."""
+    """Write ``content`` at ``path``; a ``.safetensors`` file takes the weights alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as fresh:
         if path.suffix == ".safetensors":

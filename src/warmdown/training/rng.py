@@ -29,7 +29,8 @@ def derive_seed(*words: int) -> int:
 
 def snapshot() -> Data:
     """Return the state of every generator of this process as plain data and tensors."""
-    numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002 - people's datasets draw from it
+    # people's datasets draw from NumPy's global generator
+    numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002
     name, keys, *position = numpy_state
     version, numbers, waiting = random.getstate()
     state = {

@@ -1,4 +1,4 @@
-"""What one run works with: the accelerator, the data, the limits, the losses, and how far it has come."""
+"""What one run works with: accelerator, data, limits, losses, and how far it has come."""
 
 from __future__ import annotations
 

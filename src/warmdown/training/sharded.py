@@ -1,4 +1,4 @@
-"""The state of model and optimizer as one process would have it, also where it lies in pieces on many."""
+"""The state of model and optimizer as one process would have it, also from pieces on many."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from warmdown.training.types import Data
 
 
 def model_state(accelerator: Any, model: torch.nn.Module) -> Data:
-    """Return the whole state of the model; where it is sharded, the first process alone gets it."""
+    """Return the whole state of the model; of a sharded one on the first process alone."""
     if is_sharded(accelerator):
-        return dict(_torch_state().get_model_state_dict(model, options=_options()))
+        return dict(_torch_state().get_model_state_dict(model, options=_whole_state_options()))
     return _whole_model(accelerator, model).state_dict()
 
 
 def load_model(accelerator: Any, model: torch.nn.Module, state: Data) -> None:
     """Load the whole state of the model."""
     if is_sharded(accelerator):
-        _torch_state().set_model_state_dict(model, state, options=_options())
+        _torch_state().set_model_state_dict(model, state, options=_whole_state_options())
     else:
         _whole_model(accelerator, model).load_state_dict(state)
 
 
 def optimizer_state(accelerator: Any, model: torch.nn.Module, optimizer: Any) -> Data:
-    """Return the whole state of the optimizer; where it is sharded, the first process alone gets it."""
+    """Return the whole state of the optimizer; of a sharded one on the first process alone."""
     optimizer = unwrap(optimizer)
     if is_sharded(accelerator):
-        state = _torch_state().get_optimizer_state_dict(model, optimizer, options=_options())
+        state = _torch_state().get_optimizer_state_dict(
+            model, optimizer, options=_whole_state_options()
+        )
         return dict(state)
     return dict(optimizer.state_dict())
 
@@ -45,7 +47,7 @@ def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, sta
     optimizer = unwrap(optimizer)
     if _is_by_name(state):  # saved from pieces: torch loads them, in pieces or whole
         set_state = _torch_state().set_optimizer_state_dict
-        set_state(model, optimizer, optim_state_dict=state, options=_options())
+        set_state(model, optimizer, optim_state_dict=state, options=_whole_state_options())
     else:
         optimizer.load_state_dict(state)
 
@@ -107,7 +109,7 @@ def _whole_model(accelerator: Any, model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _is_by_name(state: Data) -> bool:
-    """Return whether parameters stand in it by their names, as sharding needs it, and not by their numbers."""
+    """Return whether parameters have their names in it, as sharding needs, not numbers."""
     return any(isinstance(key, str) for key in state["state"])
 
 
@@ -121,6 +123,6 @@ def _torch_state() -> Any:
     return torch_state
 
 
-def _options() -> Any:
+def _whole_state_options() -> Any:
     options = _torch_state().StateDictOptions
     return options(full_state_dict=True, cpu_offload=True, broadcast_from_rank0=False)

@@ -1,4 +1,4 @@
-"""What a run needs to go on, gathered from all processes into a checkpoint, and restored from one."""
+"""What a run needs to go on, gathered from all processes into a checkpoint, and restored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _VERSION = 1
 
 def save_state(trainer: TrainingSteps, path: Path) -> Path:
     """Write a checkpoint as the folder ``path``; every process calls it, the first one writes."""
-    files = _writers(trainer)
+    files = _file_writers(trainer)
     if trainer.is_main:
         write_folder(path, files)
     trainer.run_state.accelerator.wait_for_everyone()
@@ -50,7 +50,7 @@ def save_numbered(trainer: TrainingSteps) -> Path:
     assert checkpoints is not None
     updates = run.progress.updates
     if run.progress != run.saved_at:
-        files = _writers(trainer)
+        files = _file_writers(trainer)
         if trainer.is_main:
             checkpoints.save(updates, files)
         run.accelerator.wait_for_everyone()
@@ -61,15 +61,15 @@ def save_numbered(trainer: TrainingSteps) -> Path:
 def load_state(
     trainer: TrainingSteps, path: Path, on_change: str, *, is_quiet: bool = False
 ) -> None:
-    """Restore what a checkpoint holds; all of it is read and compared before any of it is put in place.
+    """Restore a checkpoint; all of it is read and compared before any of it is put in place.
 
     Raises:
         StateError: It is damaged, or of another model, optimizer or plan.
         TrainingError: There is none, or the data is not the same.
     """
-    saved = _read(trainer, path)
-    differences = list(_differences(trainer, saved.facts))
-    _require_same_data(trainer, saved.facts)
+    saved = _read_checkpoint(trainer, path)
+    differences = list(_changed_numbers(trainer, saved.facts))
+    _require_same_items(trainer, saved.facts)
     progress = Progress(**saved.facts["progress"])
     _resize_plan(trainer, saved.facts, progress)
     if on_change in ("error", "ask"):
@@ -85,18 +85,18 @@ def load_state(
 
 
 def begin_from(trainer: TrainingSteps, path: Path) -> Any:
-    """Load model and optimizer of a checkpoint, not its position; return the state of its scheduler.
+    """Load model and optimizer of a checkpoint; return the state of its scheduler.
 
     Raises:
         StateError: It is damaged, or of another model or optimizer.
         TrainingError: There is none.
     """
-    saved = _read(trainer, path)
+    saved = _read_checkpoint(trainer, path)
     _load_weights(trainer, saved)
     return saved.scheduler
 
 
-def _writers(trainer: TrainingSteps) -> dict[str, Writer]:
+def _file_writers(trainer: TrainingSteps) -> dict[str, Writer]:
     """Return how to write each file; gathering their content takes all processes."""
     trainer.call_event("on_state_saving")
     accelerator = trainer.run_state.accelerator
@@ -105,7 +105,7 @@ def _writers(trainer: TrainingSteps) -> dict[str, Writer]:
     others = {name: value for name, value in state.items() if name not in weights}
     extras = _extras(trainer) | {"model": others}
     optimizer = optimizer_state(accelerator, trainer.model, trainer.optimizer)
-    facts = json.dumps(_facts(trainer), indent=1)
+    facts = json.dumps(_readable_facts(trainer), indent=1)
     return {
         "training.json": lambda path: path.write_text(facts, encoding="utf-8"),
         "model.safetensors": lambda path: write_weights(path, weights),
@@ -114,7 +114,7 @@ def _writers(trainer: TrainingSteps) -> dict[str, Writer]:
     }
 
 
-def _facts(trainer: TrainingSteps) -> Data:
+def _readable_facts(trainer: TrainingSteps) -> Data:
     """Return what a person may read in a checkpoint: plain data."""
     scheduler = _scheduler_state(trainer)
     history, tracker = trainer.run_history, trainer.run_state.train_loss
@@ -196,7 +196,7 @@ class _Saved(NamedTuple):
         return self.facts["scheduler"] or self.extras["scheduler"]
 
 
-def _read(trainer: TrainingSteps, path: Path) -> _Saved:
+def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
     """Read a checkpoint, and refuse one of another model or optimizer."""
     first_process_decides = trainer.run_state.first_process_decides
     path = first_process_decides(lambda: find_checkpoint(path, trainer.print))
@@ -217,7 +217,7 @@ def _read(trainer: TrainingSteps, path: Path) -> _Saved:
     return _Saved(path, facts, extras, weights, optimizer)
 
 
-def _differences(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
+def _changed_numbers(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
     """Yield a sentence for each number of the run that another one was saved for."""
     here, there = _run_facts(trainer), facts["run"]
     if here["num_processes"] != there["num_processes"]:
@@ -230,7 +230,7 @@ def _differences(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
         )
 
 
-def _require_same_data(trainer: TrainingSteps, facts: Data) -> None:
+def _require_same_items(trainer: TrainingSteps, facts: Data) -> None:
     here, there = _run_facts(trainer)["items"], facts["run"]["items"]
     if here != there:
         raise TrainingError(
@@ -241,7 +241,7 @@ def _require_same_data(trainer: TrainingSteps, facts: Data) -> None:
 
 
 def _resize_plan(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
-    """Measure the plan on the updates that are really made, where updates were of another size before."""
+    """Measure the plan on the updates really made, where they had another size before."""
     run, scheduler = trainer.run_state, trainer.scheduler
     config = run.config
     if not isinstance(scheduler, Scheduler) or scheduler.run.clock != "updates":

@@ -1,4 +1,4 @@
-"""The steps of a training, each a method that a subclass may override, and the objects that they work on."""
+"""The steps of a training, which a subclass may override, and the objects they work on."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class TrainingSteps:
 
     @property
     def window_loss(self) -> float | torch.Tensor:
-        """The mean loss of the current update on this process; on a device a tensor, without waiting for it."""
+        """The mean loss of the current update on this process; on a device a tensor."""
         return self.run_state.train_loss.window_loss
 
     def get_model(self, keep_torch_compile: bool = True) -> torch.nn.Module:
@@ -165,7 +165,7 @@ class TrainingSteps:
         return model
 
     def gather(self, tensor: torch.Tensor, padding_value: float | None = None) -> torch.Tensor:
-        """Return the tensors of all processes, one after the other; uneven ones are filled up first."""
+        """Return the tensors of all processes in a row; uneven ones are filled up first."""
         accelerator = self.run_state.accelerator
         if padding_value is not None:
             tensor = accelerator.pad_across_processes(tensor, pad_index=int(padding_value))

@@ -1,4 +1,4 @@
-"""When a run is over: its updates are made, its epochs are over, or ``decay_now`` has decayed to the end."""
+"""When a run is over: its updates are made, its epochs are over, or ``decay_now`` ended it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def is_last_epoch(trainer: TrainingSteps) -> bool:
 
 
 def _decay_stop(trainer: TrainingSteps) -> float | None:
-    """Return where ``decay_now`` ends the run by the scheduler's clock, or ``None`` before it was called."""
+    """Return where ``decay_now`` ends the run, by the scheduler's clock."""
     scheduler = trainer.scheduler
     return decay_stop(scheduler.events) if isinstance(scheduler, Scheduler) else None
 
 
 def updates_left(run: RunState, progress: Progress) -> int | None:
-    """Return how many updates follow after ``progress`` until the epochs are over, ``None`` where it is unknown."""
+    """Return how many updates follow after ``progress``, ``None`` where it is unknown."""
     config, source = run.config, run.train_source
     per_epoch = config.num_update_steps_per_epoch
     left = None if source is None else source.left(progress.used)

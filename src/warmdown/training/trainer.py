@@ -1,4 +1,4 @@
-"""The trainer: a model, a loss, an optimizer, and what a person calls to train, evaluate, save and go on."""
+"""The trainer: what a person calls to train, evaluate, save and go on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from warmdown.training.types import FilePath, Settings
 
 
 class Trainer(TrainingSteps):
-    """Trains a model on one process or many, under any schedule, so that it can be gone on with at any moment.
+    """Trains a model under any schedule, on one process or many; any run can be gone on with.
 
     Every step of the training is a method that a subclass may override:
     ``calculate_train_batch_loss``, ``backward_step``, ``optimizer_step``, ``scheduler_step``,
@@ -60,7 +60,8 @@ class Trainer(TrainingSteps):
         >>> model = torch.nn.Linear(4, 1)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> trainer = Trainer(model, torch.nn.functional.mse_loss, optimizer, callbacks=())
-        >>> trainer.train(data, num_epochs=2, per_device_batch_size=8, plan=wd.warmup_cosine(warmup="25%"))
+        >>> plan = wd.warmup_cosine(warmup="25%")
+        >>> trainer.train(data, num_epochs=2, per_device_batch_size=8, plan=plan)
         >>> trainer.progress.updates, len(trainer.run_history.get_metric_values("train_loss_epoch"))
         (16, 2)
     """
@@ -138,8 +139,8 @@ class Trainer(TrainingSteps):
                 policy of the scheduler's.
 
         Raises:
-            TrainingError: The run cannot start, or a callback failed; the message says where it can
-                go on from.
+            TrainingError: The run cannot start, or a callback failed; the message names the
+                checkpoint to go on from.
             StateError: The checkpoint is damaged, or of another plan.
         """
         if create_scheduler_fn is not None and plan is not None:
@@ -183,7 +184,7 @@ class Trainer(TrainingSteps):
             train_to_end(self)
 
     def extend(self, total_updates: int) -> None:
-        """Go on with a finished run until it has made ``total_updates``; its plan is made longer, too.
+        """Go on with a finished run until it has made ``total_updates``, its plan made longer.
 
         Args:
             total_updates: Updates in the whole run, more than were made.
@@ -212,7 +213,7 @@ class Trainer(TrainingSteps):
         out_dir: FilePath | None = None,
         callbacks: Iterable[TrainerCallback] = (),
     ) -> list[Branch]:
-        """Train a cooldown of each length from one checkpoint; the trainer then stands at that checkpoint again.
+        """Train a cooldown of each length from one checkpoint, and return to that checkpoint.
 
         Args:
             from_checkpoint: The trunk: a checkpoint, or a folder of them.
@@ -267,7 +268,7 @@ class Trainer(TrainingSteps):
         self.model.train()
 
     def save_training_state(self, output_dir: FilePath) -> Path:
-        """Write everything that the run needs to go on into a folder of its own; all processes call it."""
+        """Write all that the run needs to go on into a folder of its own; all processes call it."""
         return save_state(self, Path(output_dir))
 
     def load_training_state(self, input_dir: FilePath, *, on_change: str = "error") -> None:
@@ -336,7 +337,7 @@ class Trainer(TrainingSteps):
         return accelerator
 
     def _prepare(self) -> None:
-        """Let accelerate prepare model and optimizer, also when an earlier run has done so before."""
+        """Let accelerate prepare model and optimizer, also after an earlier run."""
         model = self.get_model()
         if self._is_prepared:
             self._accelerator.free_memory()
@@ -356,8 +357,8 @@ class Trainer(TrainingSteps):
             num_epochs=num_epochs,
             train_per_device_batch_size=batch_size,
             eval_per_device_batch_size=batch_size,
-            train_batches_per_epoch=_batches(run.train_source, run.train_limit),
-            eval_batches=_batches(run.eval_source, run.eval_limit),
+            train_batches_per_epoch=_usable_batches(run.train_source, run.train_limit),
+            eval_batches=_usable_batches(run.eval_source, run.eval_limit),
             num_processes=accelerator.num_processes,
             mixed_precision=accelerator.mixed_precision,
             is_local_process_zero=accelerator.is_local_main_process,
@@ -366,6 +367,6 @@ class Trainer(TrainingSteps):
         )
 
 
-def _batches(source: DataSource | None, limit: int | None) -> int | None:
+def _usable_batches(source: DataSource | None, limit: int | None) -> int | None:
     counts = (None if source is None else source.batches, limit)
     return min((count for count in counts if count is not None), default=None)

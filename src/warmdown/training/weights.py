@@ -39,7 +39,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     library = _safetensors()
     try:
         with library.safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            names = file.keys()  # it is no mapping
+            weights = {name: file.get_tensor(name) for name in names}
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
         return weights | {alias: weights[name] for alias, name in same.items()}
     except (library.SafetensorError, *_UNREADABLE) as error:
@@ -47,7 +48,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_pickled(path: Path) -> Any:
-    """Read tensors and plain data that ``torch.save`` wrote; nothing else is made of a file, and no code is run.
+    """Read tensors and plain data that ``torch.save`` wrote, and nothing else: no code is run.
 
     Raises:
         StateError: It cannot be read, or holds other things.
@@ -66,7 +67,7 @@ def read_pickled(path: Path) -> Any:
 
 
 def digest_of_weights(weights: Weights | torch.nn.Module) -> str:
-    """Return a SHA-256 over names, types, shapes and bytes, equal when all weights and buffers are equal bit for bit.
+    """Return a SHA-256 over names, types, shapes and bytes: equal when all bits are equal.
 
     Example:
         >>> import torch

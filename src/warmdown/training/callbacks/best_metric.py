@@ -32,7 +32,7 @@ class BestMetric:
         self.score = -inf
 
     def update(self, history: RunHistory, threshold: float = 0.0) -> bool:
-        """Return whether the newest value is better than the best by more than ``threshold``, and keep it then."""
+        """Keep the newest value where it is better by more than ``threshold``; return whether."""
         score = self._sign * history.get_latest_metric(self.name)
         is_better = score > self.score + (threshold if isfinite(self.score) else 0.0)
         if is_better:

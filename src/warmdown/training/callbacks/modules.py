@@ -13,7 +13,7 @@ from warmdown.training.steps import TrainingSteps
 
 
 class MoveModulesToDeviceCallback(TrainerCallback):
-    """Moves every module that is an attribute of the trainer (a loss with weights, a teacher) to the device."""
+    """Moves every module among the trainer's attributes (a loss, a teacher) to the device."""
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Move them."""
@@ -30,4 +30,5 @@ class ConvertSyncBatchNormCallback(TrainerCallback):
     def on_init_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Convert, before the model is distributed."""
         if trainer.run_state.accelerator.num_processes > 1:
-            trainer.model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(trainer.model)  # type: ignore[no-untyped-call]
+            convert: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
+            trainer.model = convert(trainer.model)

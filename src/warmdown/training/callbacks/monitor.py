@@ -26,7 +26,7 @@ _LOSSES_WAITING = 50
 
 
 class RecordCallback(TrainerCallback):
-    """Writes down what every update used and what came out: rates, phase, loss, metrics, throughput.
+    """Writes down what every update used and what came out: rates, phase, loss, metrics, speed.
 
     The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same
     file; rows that lie after the checkpoint are dropped.
@@ -65,7 +65,7 @@ class RecordCallback(TrainerCallback):
         self._written = {name: len(values) for name, values in _metrics(trainer.run_history)}
 
     def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
-        """Read what the update is going to use; since the last one, a metric or an event may have changed it."""
+        """Read what the update is going to use: a metric or an event may have changed it."""
         if self._is_writer and completes_update(trainer.run_state, self.every):
             self._used = values_in_use(trainer)
 
@@ -128,7 +128,7 @@ def _metrics(history: RunHistory) -> list[tuple[str, list[float]]]:
 
 
 class TrackerCallback(TrainerCallback):
-    """Sends rates, phase, loss, metrics and throughput to the trackers that the trainer was given by ``log_with``.
+    """Sends rates, phase, loss, metrics and speed to the trackers of ``Trainer(log_with=…)``.
 
     Args:
         project_name: What the trackers call the project.
@@ -151,7 +151,7 @@ class TrackerCallback(TrainerCallback):
         self.init_kwargs = init_kwargs or {}
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
-        """Start the trackers; TensorBoard drops what lies after the update that the run goes on from."""
+        """Start the trackers; TensorBoard drops what lies after the update of a checkpoint."""
         updates = trainer.progress.updates
         purge = {"tensorboard": {"purge_step": updates}} if updates else {}
         plain = int | float | str | bool

@@ -18,7 +18,7 @@ _SECONDS_BETWEEN = 0.1
 
 
 class ProgressBarCallback(TrainerCallback):
-    """One bar for the whole run, with loss, learning rate and phase; nothing where there is no terminal.
+    """One bar for the run, with loss, learning rate and phase; nothing without a terminal.
 
     Args:
         title: What stands before the bar.

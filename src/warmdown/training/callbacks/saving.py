@@ -1,4 +1,4 @@
-"""What a run leaves: all that is needed to go on, the best weights, and the plan that it followed."""
+"""What a run leaves: all that is needed to go on, the best weights, and the plan it followed."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class SaveBestModelCallback(TrainerCallback):
 
 
 class SavePlanCallback(TrainerCallback):
-    """Writes down the plan that a run follows, with the run's real numbers, so that it lies beside the record.
+    """Writes down the plan that a run follows, with the run's real numbers, beside the record.
 
     ``warmdown studio --watch`` draws the record against it. A file of that name that no run
     wrote is left alone.
@@ -160,7 +160,7 @@ class SavePlanCallback(TrainerCallback):
         """Write it; other libraries' schedulers have none."""
         if not trainer.is_main or not isinstance(trainer.scheduler, Scheduler):
             return
-        if not _is_ours(self.path):
+        if not _may_replace(self.path):
             trainer.print(
                 f"{self.path} is another's file: the plan of this run is not written down beside "
                 f"it."
@@ -175,7 +175,7 @@ class SavePlanCallback(TrainerCallback):
         write_text(self.path, _FIRST_LINE + text)
 
 
-def _is_ours(path: Path) -> bool:
+def _may_replace(path: Path) -> bool:
     """Return whether a file may be replaced: it is not there, or an earlier run wrote it."""
     try:
         with path.open(encoding="utf-8") as file:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "EarlyStoppingCallback", "LimitBatchesCallback", "LimitEvalStepsCallback", "StepBasedEvaluationCallback",
-    "TerminateOnNaNCallback",
+    "EarlyStoppingCallback", "LimitBatchesCallback", "LimitEvalStepsCallback",
+    "StepBasedEvaluationCallback", "TerminateOnNaNCallback",
 ]  # fmt: skip
 
 from math import isfinite
@@ -76,7 +76,9 @@ class EarlyStoppingCallback(TrainerCallback):
 
 
 class TerminateOnNaNCallback(TrainerCallback):
-    """Ends the training at a loss that is not finite; on a device it looks every 20 updates, not to wait for it.
+    """Ends the training at a loss that is not finite.
+
+    On a device the loss is read every 20 updates alone: to read it is to wait for the device.
 
     The last checkpoint before is the one to go on from: no state is saved after the loss is lost.
     """

@@ -32,7 +32,7 @@ class Decay(NamedTuple):
 
 
 class WSDCheckpointCallback(TrainerCallback):
-    """Keeps the trunk: everything before the first decayed update of each period, and the model after the decay.
+    """Keeps the trunk: everything before each decay, and the model after it.
 
     It writes ``checkpoint_<updates>_pre_decay/`` (a checkpoint as any other) and
     ``checkpoint_<updates>_post_decay.pt`` (portable weights).
@@ -41,7 +41,8 @@ class WSDCheckpointCallback(TrainerCallback):
     it, in the list.
 
     A run begins from one of them by ``initial_checkpoint``: weights and optimizer are loaded,
-    the schedule and the data begin at their start. From before a decay that is WSD, from after it WSD-S.
+    the schedule and the data begin at their start. From before a decay that is WSD, from after it
+    WSD-S.
 
     Args:
         save_dir: The folder.
@@ -117,7 +118,7 @@ def _past_events(scheduler: Any) -> tuple[Any, ...]:
 
 
 def decays_of(scheduler: Any) -> list[Decay]:
-    """Return every decay of a scheduler: a plan's phases of that name, or what a WSD scheduler reports itself."""
+    """Return every decay of a scheduler: a plan's phases of that name, or its own report."""
     if hasattr(scheduler, "get_decay_info"):
         periods = scheduler.get_decay_info()
         return [Decay(period["pre_decay_step"], period["period_end"]) for period in periods]

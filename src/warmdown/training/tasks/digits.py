@@ -1,8 +1,8 @@
-"""Handwritten digits of 8 x 8 points, which scikit-learn brings along: trained in seconds on one core."""
+"""Handwritten digits of 8 x 8 points, part of scikit-learn: trained in seconds on one core."""
 
 from __future__ import annotations
 
-__all__ = ["accuracy", "build"]
+__all__ = ["accuracy", "digits_task"]
 
 import torch
 from torch import nn
@@ -14,8 +14,8 @@ from warmdown.training.tasks.task import Task
 _TEST = 360
 
 
-def build() -> Task:
-    """Return the task: 1,437 digits to learn from, 360 to be tested on, a small convolutional network."""
+def digits_task() -> Task:
+    """Return the task: 1,437 digits to learn, 360 for the test, a convolutional network."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -28,7 +28,7 @@ def build() -> Task:
     )  # the same split for every seed
     learn, test = order[_TEST:], order[:_TEST]
     return Task(
-        model=_network(),
+        model=_digits_network(),
         loss=nn.functional.cross_entropy,
         train=TensorDataset(images[learn], labels[learn]),
         test=TensorDataset(images[test], labels[test]),
@@ -44,7 +44,7 @@ def accuracy(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return (outputs.argmax(-1) == labels).float().mean()
 
 
-def _network() -> nn.Module:
+def _digits_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),

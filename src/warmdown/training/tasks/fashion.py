@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FOLDER", "build"]
+__all__ = ["FOLDER", "fashion_task"]
 
 import gzip
 import os
@@ -18,20 +18,20 @@ from warmdown.training.tasks.digits import accuracy
 from warmdown.training.tasks.task import Task
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
-"""Where the package ``dataset-fashion-mnist`` puts the files; ``WARMDOWN_FASHION_MNIST`` names another folder."""
+"""Where Debian puts the files; ``WARMDOWN_FASHION_MNIST`` names another folder."""
 
 
-def build() -> Task:
+def fashion_task() -> Task:
     """Return the task with a small convolutional network.
 
     Raises:
         TrainingError: The files are not there, or are not what they should be.
     """
     return Task(
-        model=_network(),
+        model=_fashion_network(),
         loss=nn.functional.cross_entropy,
-        train=_pairs("train"),
-        test=_pairs("t10k"),
+        train=_image_pairs("train"),
+        test=_image_pairs("t10k"),
         metrics={"accuracy": accuracy},
         lr=0.05,
         epochs=5,
@@ -40,9 +40,9 @@ def build() -> Task:
     )
 
 
-def _pairs(part: str) -> TensorDataset:
-    images = _numbers(f"{part}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
-    labels = _numbers(f"{part}-labels-idx1-ubyte.gz", header=8)
+def _image_pairs(part: str) -> TensorDataset:
+    images = _idx_numbers(f"{part}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
+    labels = _idx_numbers(f"{part}-labels-idx1-ubyte.gz", header=8)
     if len(images) != len(labels):
         raise TrainingError(
             f"task('fashion'): {len(images)} pictures and {len(labels)} labels. Install it again."
@@ -53,7 +53,7 @@ def _pairs(part: str) -> TensorDataset:
     return TensorDataset(scaled, torch.from_numpy(labels.astype(np.int64)))
 
 
-def _numbers(name: str, header: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _idx_numbers(name: str, header: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     file = Path(os.environ.get("WARMDOWN_FASHION_MNIST", FOLDER)) / name
     try:
         return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=header)
@@ -69,7 +69,7 @@ def _numbers(name: str, header: int) -> np.ndarray[tuple[int], np.dtype[np.uint8
         ) from None
 
 
-def _network() -> nn.Module:
+def _fashion_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),

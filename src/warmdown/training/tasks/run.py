@@ -104,7 +104,7 @@ def run_task(
     folder = None if out is None else Path(out)
     run = run_in(plan)
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    writers = _writers(folder, checkpoint_every, keep)
+    writers = _folder_callbacks(folder, checkpoint_every, keep)
     trackers = [TrackerCallback("events")] if track else []
     rates = (lr, run.lr, task.lr)
     trainer = TaskTrainer(
@@ -196,7 +196,9 @@ class _RunFolder(TrainerCallback):
         return [Output(f"run_task(out='{self.folder}')", self.folder, is_folder=True)]
 
 
-def _writers(folder: Path | None, every: int | None, keep: int | None) -> list[TrainerCallback]:
+def _folder_callbacks(
+    folder: Path | None, every: int | None, keep: int | None
+) -> list[TrainerCallback]:
     if folder is None:
         return []
     checkpoints = folder / "checkpoints"

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["TASKS", "Task", "task_of"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -37,7 +38,6 @@ class Task:
         epochs: Passes over the data.
         batch_size: Samples in a batch of one process.
         description: One line about it for a person.
-        says: The old name of ``description``.
     """
 
     model: torch.nn.Module
@@ -50,18 +50,25 @@ class Task:
     epochs: int = 10
     batch_size: int = 32
     description: str = ""
-    says: InitVar[str] = ""
 
-    def __post_init__(self, says: str) -> None:
-        if says:
+
+def _with_old_name(init: Callable[..., None]) -> Callable[..., None]:
+    @wraps(init)
+    def read_old_name(self: Task, **fields: Any) -> None:
+        if "says" in fields:
             warn_renamed("Task(says=…)", "Task(description=…)")
-            object.__setattr__(self, "description", says)
+            fields["description"] = fields.pop("says")
+        init(self, **fields)
 
+    return read_old_name
+
+
+Task.__init__ = _with_old_name(Task.__init__)  # type: ignore[method-assign]
 
 TASKS: Mapping[str, str] = {
-    "digits": "warmdown.training.tasks.digits:build",
-    "fashion": "warmdown.training.tasks.fashion:build",
-    "text": "warmdown.training.tasks.text:build",
+    "digits": "warmdown.training.tasks.digits:digits_task",
+    "fashion": "warmdown.training.tasks.fashion:fashion_task",
+    "text": "warmdown.training.tasks.text:text_task",
 }
 """Where each task is built, by its name."""
 

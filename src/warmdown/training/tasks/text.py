@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ByteModel", "Passages", "build", "documentation"]
+__all__ = ["ByteModel", "Passages", "text_task", "documentation"]
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ CONTEXT = 64
 _TEST_SHARE = 0.1
 
 
-def build() -> Task:
+def text_task() -> Task:
     """Return the task: guess the next byte, on text whose last tenth is kept for the test."""
     text = documentation()
     learn = int(len(text) * (1 - _TEST_SHARE))
@@ -43,7 +44,7 @@ def build() -> Task:
 
 
 def documentation() -> bytes:
-    """Return the text: 0.5 MB that Python brings along, or the file or folder that ``WARMDOWN_TEXT`` names.
+    """Return the text: 0.5 MB of Python's own, or the files that ``WARMDOWN_TEXT`` names.
 
     Debian's ``python3.11-doc`` puts the whole documentation, 10 MB, into
     ``/usr/share/doc/python3.11/html/_sources``.
@@ -113,8 +114,8 @@ class ByteModel(nn.Module):
         super().__init__()
         self.bytes = nn.Embedding(256, width)
         self.places = nn.Embedding(context, width)
-        blocks = [nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
-                  for _ in range(layers)]  # fmt: skip
+        block = partial(nn.TransformerEncoderLayer, batch_first=True, norm_first=True)
+        blocks = (block(width, heads, 4 * width, 0.0, "gelu") for _ in range(layers))
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.guess = nn.Linear(width, 256)
