@@ -51,7 +51,7 @@ class Setting:
     Args:
         name: Of its folder.
         kind: What it speaks about: ``images`` or ``text``.
-        says: Data, model and optimizer, in words.
+        description: Data, model and optimizer, in words.
         tune: The task that rates are tuned on.
         judge: The task that methods are judged on.
         epochs: The full length of a run.
@@ -64,7 +64,7 @@ class Setting:
 
     name: str
     kind: str
-    says: str
+    description: str
     tune: str
     judge: str
     epochs: int

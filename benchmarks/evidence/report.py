@@ -43,7 +43,7 @@ def facts(setting: Setting, results: Path = RESULTS) -> dict[str, Any]:
     return {
         "name": setting.name,
         "kind": setting.kind,
-        "says": setting.says,
+        "says": setting.description,
         "updates": max(result.updates for row in runs.values() for result in row.values()),
         "metric": comparison.metric,
         "higher_is_better": comparison.higher_is_better,

@@ -1,7 +1,7 @@
 """The tasks of the evidence: real data, tuned and judged on different parts, on one core.
 
 ``…_tune`` is evaluated on a part of the training data that is not learnt from; ``…_judge`` on the
-test data. Nothing is chosen by what the test data says.
+test data. Nothing is chosen by the test data.
 """
 
 from __future__ import annotations

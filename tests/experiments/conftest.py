@@ -1,4 +1,4 @@
-"""What the tests of experiments share: one folder of tasks, so that one process after the other is not started anew."""
+"""One folder of tasks for all tests of experiments, so that worker processes stay the same."""
 
 from __future__ import annotations
 

@@ -31,9 +31,10 @@ def small():
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(96, 4, generator=generator)
     data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
-    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy, train=data, test=data,
-                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()}, lr=0.1, epochs=2,
-                batch_size=16)
+    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy,
+                train=data, test=data,
+                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()},
+                lr=0.1, epochs=2, batch_size=16)
 
 def wild():
     seed = torch.initial_seed()
@@ -114,7 +115,7 @@ def test_a_run_is_named_by_all_that_it_is_made_of_and_by_nothing_else() -> None:
 
 
 @pytest.mark.slow
-def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_what_dies_hangs_or_fails_is_a_result_and_the_rest_goes_on(tmp_path: Path) -> None:
     comparison = compare(
         {"constant": wd.Constant(value=1.0)},
         "small_tasks:wild",
@@ -123,17 +124,17 @@ def test_what_dies_hangs_or_fails_is_told_and_the_rest_goes_on(tmp_path: Path) -
         engine="serial",
         silence=20,
     )
-    told = {seed: (run.status, run.reason) for seed, run in comparison.results["constant"].items()}
-    assert told[1] == ("died", "its process ended with 7: a last word")
-    assert told[2] == ("hung", "no sign of life for 20 s")
-    assert told[3] == ("failed", "ValueError: no such data")
-    assert [told[seed][0] for seed in (0, 4)] == ["finished", "finished"]
+    found = {seed: (run.status, run.reason) for seed, run in comparison.results["constant"].items()}
+    assert found[1] == ("died", "its process ended with 7: a last word")
+    assert found[2] == ("hung", "no sign of life for 20 s")
+    assert found[3] == ("failed", "ValueError: no such data")
+    assert [found[seed][0] for seed in (0, 4)] == ["finished", "finished"]
     (row,) = comparison.rows()
     assert (row.finished, row.runs, row.metric.count) == (2, 5, 2)
     assert "constant, seed 1: died: its process ended with 7" in comparison.summary()
 
 
-def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
+def test_a_run_that_diverges_is_reported_and_ranked_last(tmp_path: Path) -> None:
     plans: dict[str, Any] = {
         "constant": wd.Constant(value=1.0),
         "wild": wd.Set(wd.Constant(value=3e38)),
@@ -147,7 +148,7 @@ def test_a_run_that_diverges_is_told_and_ranked_last(tmp_path: Path) -> None:
     assert comparison.to_dict()["failures"][0]["status"] == "diverged"
 
 
-def test_the_table_tells_difference_goal_and_area() -> None:
+def test_the_table_shows_difference_goal_and_area() -> None:
     comparison = compared(None, goal=0.6)
     constant, cosine = comparison.rows()
     assert constant.area == pytest.approx(0.1 * 12)
@@ -206,7 +207,7 @@ def test_what_failed_is_made_again_by_the_next_call(tmp_path: Path) -> None:
     assert result.status == "finished"
 
 
-def test_when_no_run_finishes_the_error_says_why() -> None:
+def test_when_no_run_finishes_the_error_gives_the_reason() -> None:
     with pytest.raises(TrainingError, match=r"no run finished \(failed: .*nothing"):
         compare(PLANS, "small_tasks:nothing", seeds=1, engine="serial")
 
@@ -253,8 +254,10 @@ def test_a_killed_comparison_goes_on_where_it_was(tmp_path: Path, tasks: Path) -
     first.send_signal(signal.SIGKILL)
     first.wait()
     kept = {path: path.stat().st_mtime_ns for path in runs.glob("*.json")}
-    told = json.loads(subprocess.run(call, env=environment, check=True, capture_output=True).stdout)
-    assert told["plans"][0]["finished"] == 6
+    found = json.loads(
+        subprocess.run(call, env=environment, check=True, capture_output=True).stdout
+    )
+    assert found["plans"][0]["finished"] == 6
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert not list(runs.glob(".*"))
 
@@ -263,9 +266,9 @@ def test_results_come_back_from_the_store_as_they_went(tmp_path: Path) -> None:
     spec = RunSpec.of(wd.Plan.of(lr=wd.Set(wd.Constant(value=3e38))), "small_tasks:small", 0, {})
     (result,) = run_all([spec], Store(tmp_path), engine="serial")
     assert result.status == "diverged"
-    (held,) = Store(tmp_path)
-    assert held.to_dict()["status"] == "diverged"
-    assert held.spec.key == spec.key
+    (current,) = Store(tmp_path)
+    assert current.to_dict()["status"] == "diverged"
+    assert current.spec.key == spec.key
     assert wd.Record.load(tmp_path / f"{spec.key}.jsonl").targets()
 
 

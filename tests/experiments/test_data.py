@@ -1,4 +1,4 @@
-"""A run on data that a person names is another run, and no run is stored under the name of one on other data."""
+"""A run on data that a person names is another run, with a key of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEYS = {
     "fashion": "425fe12c6560572a",
     "mine:task": "0e6ee3036f69bfc5",
 }
-"""Of runs that were made before data could be told apart: what is stored stays what it is."""
+"""Of runs that were made before data could be found apart: what is stored stays what it is."""
 
 
 def spec(task: str) -> RunSpec:
@@ -56,10 +56,10 @@ def test_named_data_give_another_name_to_the_runs_that_may_use_them(
     assert Result.from_dict(stored.to_dict()).key == stored.key != spec("fashion").key
 
 
-def test_texts_are_told_apart_by_what_is_in_them_and_not_by_where_they_lie(
+def test_texts_differ_by_what_is_in_them_and_not_by_where_they_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: dict[str, tuple[bytes, str]] = {}
+    found: dict[str, tuple[bytes, str]] = {}
     for place, text, beside in (
         ("a", "one", ""),
         ("b", "one", ""),
@@ -71,17 +71,17 @@ def test_texts_are_told_apart_by_what_is_in_them_and_not_by_where_they_lie(
         (folder / "it.txt").write_text(text * 5_000)
         (folder / (beside or "none.md")).touch()
         monkeypatch.setenv("WARMDOWN_TEXT", str(tmp_path / place))
-        told[place] = documentation(), digest_of_named("text")
-    assert told["a"] == told["b"] == told["d"]
-    assert told["a"][0] != told["c"][0]
-    assert told["a"][1] != told["c"][1]
+        found[place] = documentation(), digest_of_named("text")
+    assert found["a"] == found["b"] == found["d"]
+    assert found["a"][0] != found["c"][0]
+    assert found["a"][1] != found["c"][1]
     before = digest_of_named("text")
     (tmp_path / "d" / "deeper" / "it.txt").write_text("three" * 5_000)
     assert digest_of_named("text") != before
     file = tmp_path / "other.txt"
     file.write_text("one" * 5_000)
     monkeypatch.setenv("WARMDOWN_TEXT", str(file))
-    assert documentation() == told["a"][0]
+    assert documentation() == found["a"][0]
     assert digest_of_named("text")
 
 

@@ -1,4 +1,4 @@
-"""The evidence is made from runs that are made once, and the page says what the stored runs say."""
+"""The pipeline of the evidence makes each run once; its page shows the stored runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def bowl():
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(96, 4, generator=generator)
     data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
-    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy, train=data, test=data,
-                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()}, lr=0.1, batch_size=16)
+    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy,
+                train=data, test=data,
+                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()},
+                lr=0.1, batch_size=16)
 """
 
 
@@ -54,7 +56,9 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
         "one-cycle, 10 x",
         "one-cycle, 30 x",
     }
-    assert {result.status for held in runs.values() for result in held.values()} == {"finished"}
+    assert {result.status for current in runs.values() for result in current.values()} == {
+        "finished"
+    }
     page = report("tiny", tmp_path / "results")
     for claim in ("91.2 %", "30-50 %", "max_lr 10x", "step_size a third", "patience 5-10"):
         assert claim in page
@@ -77,8 +81,8 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
 def comparison_of(values: dict[str, list[float]]) -> Comparison:
     """Return a comparison of runs of 10 updates with these accuracies at updates 4 and 9."""
     runs = {
-        name: {seed: _result(name, seed, value) for seed, value in enumerate(held)}
-        for name, held in values.items()
+        name: {seed: _result(name, seed, value) for seed, value in enumerate(current)}
+        for name, current in values.items()
     }
     return Comparison.of(runs, task="none", baseline="constant")
 
@@ -102,10 +106,10 @@ def test_a_claim_holds_when_the_interval_of_the_pairs_lies_above_zero() -> None:
     for shift, words in ((0.05, "holds here"), (-0.05, "does not hold here"), (0.0, "do not tell")):
         noise = [0.001, -0.001, 0.002, -0.002, 0.0]
         other = [value + shift + more for value, more in zip(constant, noise, strict=True)]
-        told = dict(claims(comparison_of({"constant": constant, "one-cycle, 60 %": other})))
+        found = dict(claims(comparison_of({"constant": constant, "one-cycle, 60 %": other})))
         (line,) = [
             line
-            for line in told["constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60"]
+            for line in found["constant 91.2 % in 100 epochs, one-cycle 93.8 % in 60"]
             if "one-cycle" in line
         ]
         assert line.endswith(f"{words}.") or words in line
@@ -114,14 +118,14 @@ def test_a_claim_holds_when_the_interval_of_the_pairs_lies_above_zero() -> None:
 def test_time_saved_is_the_share_of_updates_after_which_constants_best_is_reached() -> None:
     from benchmarks.evidence.report import claims
 
-    told = dict(
+    found = dict(
         claims(
             comparison_of(
                 {"constant": [0.7] * 4, "one-cycle, 60 %": [0.85] * 4, "cosine, 60 %": [0.6] * 4}
             )
         )
     )
-    lines = told["schedulers reduce training time by 30-50 %"]
+    lines = found["schedulers reduce training time by 30-50 %"]
     assert "| one-cycle, 60 % | 0.5 (0.5 … 0.5) | 4/4 |" in lines
     assert "| constant | 1 (1 … 1) | 4/4 |" in lines
     assert "| cosine, 60 % | never (never … never) | 0/4 |" in lines
@@ -143,7 +147,7 @@ def test_every_method_makes_a_plan_for_its_length() -> None:
             plan.over(Run(epochs=plan.run.epochs, steps_per_epoch=79))
 
 
-def test_the_page_says_what_the_stored_runs_say() -> None:
+def test_the_page_names_what_the_stored_runs_say() -> None:
     from benchmarks.evidence.__main__ import _BEGIN, _END, tables
 
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from warmdown.training import Trainer
 
 
 class Setting:
-    """A model with buffers and dropout, two groups of different rates, and data in an order of its own."""
+    """A model with buffers and dropout, two groups of different rates, and shuffled data."""
 
     def __init__(
         self, optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW, **how: Any
@@ -231,10 +231,10 @@ def test_tensor_rates_stay_the_objects_they_are() -> None:
     rate = torch.tensor(0.1)
     optimizer = torch.optim.AdamW(setting.model.parameters(), lr=rate)
     setting.optimizer = optimizer
-    (held,) = Field(optimizer, "lr").raw_values()
+    (current,) = Field(optimizer, "lr").raw_values()
     setting.find()
-    assert Field(optimizer, "lr").raw_values()[0] is held
-    assert float(held) == pytest.approx(0.1)
+    assert Field(optimizer, "lr").raw_values()[0] is current
+    assert float(current) == pytest.approx(0.1)
 
 
 def test_accumulated_batches_make_one_point_with_their_mean_loss() -> None:
@@ -296,7 +296,7 @@ def test_an_update_that_a_scaler_skips_does_not_use_up_its_rate(fused: bool) -> 
     assert scaler.state_dict() == before
 
 
-def test_a_sweep_that_diverges_is_ended_early_and_says_so() -> None:
+def test_a_sweep_that_diverges_is_ended_early_and_gives_the_reason() -> None:
     setting = Setting(torch.optim.SGD)
     found = setting.find(end=1e4, steps=60)
     assert len(found.losses[0]) < 60
@@ -304,7 +304,7 @@ def test_a_sweep_that_diverges_is_ended_early_and_says_so() -> None:
     assert found.ended[0] in found.summary()
 
 
-def test_a_step_that_makes_no_update_says_what_is_missing() -> None:
+def test_a_step_that_makes_no_update_names_what_is_missing() -> None:
     setting = Setting()
     with pytest.raises(
         TrainingError,
@@ -325,7 +325,7 @@ def test_a_step_that_makes_two_updates_is_refused() -> None:
         find_rate(twice, setting.optimizer, setting.loader)
 
 
-def test_another_hand_on_the_rate_is_named() -> None:
+def test_another_writer_of_the_rate_is_named() -> None:
     setting = Setting()
 
     def train_step(batch: Any) -> torch.Tensor:
@@ -384,8 +384,16 @@ def test_each_repeat_sees_other_batches_though_the_loader_has_a_generator_of_its
         return setting.train_step(batch)
 
     before = copy.deepcopy(setting.everything())
-    find_rate(train_step, setting.optimizer, setting.loader, start=1e-4, end=1e-2, steps=12, repeats=2,
-              restore=[setting.model])  # fmt: skip
+    find_rate(
+        train_step,
+        setting.optimizer,
+        setting.loader,
+        start=1e-4,
+        end=1e-2,
+        steps=12,
+        repeats=2,
+        restore=[setting.model],
+    )
     assert len(seen) == 24
     assert not torch.equal(seen[0], seen[12])
     assert differences(setting.everything(), before) == []
@@ -449,11 +457,11 @@ def test_the_command_prints_a_picture_or_json(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "slide" in result.stdout
     assert (tmp_path / "found.html").exists()
-    told = json.loads(
+    printed = json.loads(
         CliRunner().invoke(command, ["--steps", "12", "--repeats", "1", "--json"]).stdout
     )
-    assert len(told["values"]) == 12
-    assert {one["rule"] for one in told["suggestions"]} == {
+    assert len(printed["values"]) == 12
+    assert {one["rule"] for one in printed["suggestions"]} == {
         "steepest",
         "valley",
         "minimum/10",

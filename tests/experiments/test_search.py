@@ -25,12 +25,12 @@ import torch
 from warmdown.training import Task
 
 def bowl():
-    """A loss that is lowest when the rate is right: too small learns nothing, too large flies away."""
+    """A loss that is lowest when the rate is right: too small learns nothing, too large leaves."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 3, generator=generator)
     data = torch.utils.data.TensorDataset(inputs, inputs.sum(1, keepdim=True))
-    return Task(model=torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss, train=data, test=data, lr=1e-3,
-                epochs=2, batch_size=16)
+    return Task(model=torch.nn.Linear(3, 1), loss=torch.nn.functional.mse_loss,
+                train=data, test=data, lr=1e-3, epochs=2, batch_size=16)
 '''
 SPACE = {
     "run": {"lr": {"low": 1e-5, "high": 10.0, "log": True}},
@@ -50,9 +50,9 @@ def found(out: Path, **how: Any) -> Search:
 
 
 def test_the_best_rate_is_found_and_written_as_a_plan_with_its_evidence(tmp_path: Path) -> None:
-    told: list[int] = []
-    result = found(tmp_path / "s", progress=lambda trial, done, total: told.append(done))
-    assert told == list(range(1, 9))
+    numbers: list[int] = []
+    result = found(tmp_path / "s", progress=lambda trial, done, total: numbers.append(done))
+    assert numbers == list(range(1, 9))
     assert result.plan.run.lr is not None
     assert 1e-3 < result.plan.run.lr < 1.0
     assert result.best.metric == min(t.metric for t in result.trials if t.state == "finished")
@@ -218,7 +218,7 @@ def test_a_space_in_json_is_written_back_as_json(tmp_path: Path) -> None:
         (0.5, "no range to search"),
     ],
 )
-def test_what_is_no_range_is_told_with_its_path(spot: Any, words: str) -> None:
+def test_what_is_no_range_is_reported_with_its_path(spot: Any, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         Space.of({"lr": {"kind": "cosine", "end": spot}})
 
@@ -241,19 +241,19 @@ def test_a_space_that_makes_no_plan_or_no_run_is_refused(tmp_path: Path) -> None
         )  # fmt: skip
 
 
-def test_a_search_in_which_every_trial_failed_begins_anew_when_the_cause_is_mended(
+def test_a_search_in_which_every_trial_failed_begins_again_when_the_cause_is_gone(
     tasks: Path, tmp_path: Path
 ) -> None:
-    (tasks / "mended_tasks.py").write_text(
+    (tasks / "repaired_tasks.py").write_text(
         TASK.replace("mse_loss", "nll_loss")
     )  # it takes no such targets
     with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
-        search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
-    (tasks / "mended_tasks.py").write_text(TASK)
+        search(SPACE, "repaired_tasks:bowl", out=tmp_path, trials=2, engine="serial")
+    (tasks / "repaired_tasks.py").write_text(TASK)
     worker_of_thread(
         60.0, WorkerContext.here()
     ).end()  # a process keeps the module that it has imported
-    result = search(SPACE, "mended_tasks:bowl", out=tmp_path, trials=2, engine="serial")
+    result = search(SPACE, "repaired_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     assert [trial.state for trial in result.trials] == ["finished", "finished"]
 
 

@@ -12,12 +12,12 @@ from warmdown.experiments.statistics import bootstrap, mean_ranks, paired
 
 def test_an_interval_of_95_percent_holds_the_mean_about_that_often() -> None:
     draws = np.random.default_rng(0)
-    held = 0
+    current = 0
     for _ in range(200):
         found = bootstrap(draws.normal(3.0, 1.0, 16).tolist())
-        held += found.low <= 3.0 <= found.high
+        current += found.low <= 3.0 <= found.high
     assert (
-        174 <= held <= 198
+        174 <= current <= 198
     )  # the percentile bootstrap of 16 values holds a little less than it says
 
 

@@ -1,4 +1,4 @@
-"""A suggestion is a plan with its evidence, and where there is no evidence there is no suggestion."""
+"""A suggestion is a plan with its evidence; without evidence there is no suggestion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warmdown.run import Run
 NOISE = (0.001, -0.001, 0.002, -0.002, 0.0, 0.001)
 
 
-def held(**means: float) -> list[Evidence]:
+def evidence_of(**means: float) -> list[Evidence]:
     """Return evidence in which methods have these means, seeds all alike but for a little noise."""
     plans: dict[str, Any] = {
         "constant": {"lr": {"kind": "constant", "value": 1.0}},
@@ -49,7 +49,7 @@ def held(**means: float) -> list[Evidence]:
 
 def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
     found = suggest(
-        kind="images", updates=3000, known=held(constant=0.80, cosine=0.86, one_cycle=0.90)
+        kind="images", updates=3000, known=evidence_of(constant=0.80, cosine=0.86, one_cycle=0.90)
     )
     assert found.method == "one-cycle"
     assert found.plan.run == Run(total_steps=3000, lr=0.1)
@@ -60,7 +60,7 @@ def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
 
 
 def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() -> None:
-    found = suggest(task="fashion", known=held(constant=0.80, cosine=0.9, one_cycle=0.9001))
+    found = suggest(task="fashion", known=evidence_of(constant=0.80, cosine=0.9, one_cycle=0.9001))
     assert found.method == "cosine"
     assert "simpler, and these seeds do not tell it from the best" in found.summary()
 
@@ -68,7 +68,7 @@ def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() 
 def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_not_suggested() -> (
     None
 ):
-    (one,) = held(constant=0.80, cosine=0.83, one_cycle=0.84)
+    (one,) = evidence_of(constant=0.80, cosine=0.83, one_cycle=0.84)
     cosine = one.methods[1]
     values = {seed: value + (0.08 if seed % 2 else -0.08) for seed, value in cosine.values.items()}
     unsure = replace(one, methods=(one.methods[0], replace(cosine, values=values), one.methods[2]))
@@ -81,7 +81,7 @@ def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_no
 
 
 def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
-    (one,) = held(constant=0.8, one_cycle=0.9)
+    (one,) = evidence_of(constant=0.8, one_cycle=0.9)
     methods = [
         replace(method, runs=method.runs + (method.name != "constant")) for method in one.methods
     ]
@@ -91,7 +91,10 @@ def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
 
 def test_a_budget_in_time_becomes_the_plans_own() -> None:
     found = suggest(
-        kind="images", budget="10m", seconds_per_update=0.5, known=held(constant=0.8, cosine=0.9)
+        kind="images",
+        budget="10m",
+        seconds_per_update=0.5,
+        known=evidence_of(constant=0.8, cosine=0.9),
     )
     assert found.plan.run.budget == "10m"
     assert found.plan.run.length == 1200
@@ -113,10 +116,10 @@ def test_where_there_is_no_evidence_nothing_is_invented(
     situation: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(TrainingError, match=words):
-        suggest(**situation, known=held(constant=0.8))
+        suggest(**situation, known=evidence_of(constant=0.8))
 
 
-def test_without_any_evidence_it_says_how_to_make_it() -> None:
+def test_without_any_evidence_the_error_names_how_to_make_it() -> None:
     with pytest.raises(TrainingError, match=r"benchmarks\.evidence"):
         suggest(kind="images", known=[])
 
@@ -139,13 +142,13 @@ def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_n
 def test_the_command_prints_a_plan_that_can_be_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "evidence", lambda: held(constant=0.8, cosine=0.9))
+    monkeypatch.setattr(room, "evidence", lambda: evidence_of(constant=0.8, cosine=0.9))
     call = ["--kind", "images", "--updates", "1000", "--out", str(tmp_path / "plan.yaml")]
     result = CliRunner().invoke(suggest_command.command, call)
     assert result.exit_code == 0, result.output
     assert loads(result.stdout) == loads((tmp_path / "plan.yaml").read_text())
-    told = json.loads(
+    printed = json.loads(
         CliRunner().invoke(suggest_command.command, ["--task", "fashion", "--json"]).stdout
     )
-    assert told["method"] == "cosine"
-    assert told["evidence"]["rows"]
+    assert printed["method"] == "cosine"
+    assert printed["evidence"]["rows"]

@@ -1,4 +1,4 @@
-"""A run is made in a process that finds the caller's modules, follows the caller's moves and ends with the caller."""
+"""A run is made in a worker that finds the caller's modules and ends with the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are found, judged and mended as a person expects, from the shell, from flake8 and from Python."""
+"""Files are found, read and fixed from the shell, from flake8 and from Python."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def test_a_clean_file_exits_with_zero(tmp_path: Path) -> None:
 
 def test_json_is_for_scripts(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(WRONG)
-    told = json.loads(lint("--json", tmp_path).stdout)
-    assert [(row["code"], row["line"], row["fixable"]) for row in told["findings"]] == [
+    reported = json.loads(lint("--json", tmp_path).stdout)
+    assert [(row["code"], row["line"], row["fixable"]) for row in reported["findings"]] == [
         ("WDL004", 2, True),
         ("WDL003", 4, False),
     ]
-    assert told["findings"][0]["page"] == "docs/lint.md#wdl004"
+    assert reported["findings"][0]["page"] == "docs/lint.md#wdl004"
 
 
-def test_fix_mends_what_is_safe_and_keeps_the_rest_of_the_file_and_its_permissions(
+def test_fix_edits_what_is_safe_and_keeps_the_rest_of_the_file_and_its_permissions(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "train.py"
@@ -146,23 +146,25 @@ def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_fixing_again_changes_nothing() -> None:
-    once, mended = fix_text(WRONG)
-    assert mended == 1
+    once, fixed = fix_text(WRONG)
+    assert fixed == 1
     assert fix_text(once) == (once, 0)
 
 
-def test_the_plugin_tells_flake8_what_the_command_tells() -> None:
-    told = [
+def test_the_plugin_reports_to_flake8_what_the_command_reports() -> None:
+    reported = [
         (line, column + 1, text[:6]) for line, column, text, _ in Plugin(ast.parse(WRONG)).run()
     ]
-    assert told == [(found.line, found.column, found.code) for found in lint_text(WRONG)]
+    assert reported == [(found.line, found.column, found.code) for found in lint_text(WRONG)]
 
 
 def test_flake8_itself_runs_the_plugin(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(WRONG)
     call = [sys.executable, "-m", "flake8", "--isolated", "--select", "WDL", "train.py"]
-    told = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert [line.split(":")[1] for line in told.stdout.splitlines()] == ["2", "4"], told.stderr
+    reported = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert [line.split(":")[1] for line in reported.stdout.splitlines()] == ["2", "4"], (
+        reported.stderr
+    )
 
 
 def test_reading_a_script_imports_neither_it_nor_torch(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_reading_a_script_imports_neither_it_nor_torch(tmp_path: Path) -> None:
         "optimizer.step()",
     ],
 )
-def test_what_can_not_be_moved_safely_is_told_and_left(loop: str) -> None:
+def test_what_can_not_be_moved_safely_is_reported_and_left(loop: str) -> None:
     text = (
         f"from torch.optim.lr_scheduler import StepLR\nscheduler = StepLR(optimizer, 1)\n{loop}\n"
     )

@@ -45,12 +45,12 @@ def codes(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("title", "code"), RIGHT, ids=[title for title, _ in RIGHT])
-def test_nothing_is_said_about_a_loop_that_is_right(title: str, code: list[str]) -> None:
+def test_nothing_is_reported_about_a_loop_that_is_right(title: str, code: list[str]) -> None:
     assert lint_text(code[0]) == []
 
 
 @pytest.mark.parametrize(("title", "code"), WRONG, ids=[title for title, _ in WRONG])
-def test_a_wrong_loop_is_told_by_its_rule_alone(title: str, code: list[str]) -> None:
+def test_a_wrong_loop_is_reported_by_its_rule_alone(title: str, code: list[str]) -> None:
     assert codes(code[0]) == re.findall(r"WDL\d+", title)
 
 
@@ -61,9 +61,9 @@ def test_a_safe_fix_gives_the_text_that_a_person_would_write(title: str, code: l
 
 
 def test_every_rule_has_a_wrong_loop_and_a_section_of_the_page() -> None:
-    told = {code for title, _ in WRONG for code in re.findall(r"WDL\d+", title)}
+    reported = {code for title, _ in WRONG for code in re.findall(r"WDL\d+", title)}
     page = (HERE.parents[1] / "docs" / "lint.md").read_text(encoding="utf-8")
-    assert told == set(RULES)
+    assert reported == set(RULES)
     assert re.findall(r'^## <a id="(wdl\d+)"></a>', page, flags=re.MULTILINE) == [
         code.lower() for code in RULES
     ]
@@ -71,19 +71,19 @@ def test_every_rule_has_a_wrong_loop_and_a_section_of_the_page() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", PEERS)
-def test_nothing_is_said_about_the_code_of_installed_libraries(library: str) -> None:
+def test_nothing_is_reported_about_the_code_of_installed_libraries(library: str) -> None:
     root = LIBRARIES / library
     if not root.exists():
         pytest.skip(f"{library} is not installed")
-    told = []
+    reported = []
     for path in root.rglob("*.py"):
         text = path.read_text(encoding="utf-8", errors="ignore")
         if "sched" in text:
-            told += [(str(path), found.line, found.code) for found in lint_text(text)]
-    assert told == []
+            reported += [(str(path), found.line, found.code) for found in lint_text(text)]
+    assert reported == []
 
 
-def test_one_mistake_in_a_function_called_twice_is_told_once() -> None:
+def test_one_mistake_in_a_function_called_twice_is_reported_once() -> None:
     script = """
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 def end(scheduler):
@@ -106,7 +106,10 @@ def test_a_script_that_calls_itself_without_end_is_read_in_finite_time() -> None
     calls = "\n".join(
         f"def f{i}(s):\n    f{i + 1}(s)\n    f{i + 1}(s)\n    f{i + 1}(s)" for i in range(40)
     )
-    script = f"from torch.optim.lr_scheduler import StepLR\n{calls}\ndef f40(s):\n    f0(s)\nf0(StepLR(o, 1))"
+    script = (
+        f"from torch.optim.lr_scheduler import StepLR\n{calls}\n"
+        "def f40(s):\n    f0(s)\nf0(StepLR(o, 1))"
+    )
     assert lint_text(script) == []
 
 

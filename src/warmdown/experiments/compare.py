@@ -69,7 +69,7 @@ def compare(
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise TrainingError(f"compare(seeds={seeds!r}): at least one, and each once.")
-    _check_arguments(named, baseline, settings)
+    _require_comparable(named, baseline, settings)
     if metric is not None:
         require_metric("compare", task, metric)
     if out is not None:
@@ -94,7 +94,7 @@ def compare(
     return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
 
 
-def _check_arguments(
+def _require_comparable(
     plans: Mapping[str, Plan], baseline: str | None, settings: Mapping[str, Any]
 ) -> None:
     """Refuse arguments before any run is made.

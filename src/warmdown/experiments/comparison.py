@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Comparison", "Row", "higher_is_better"]
+__all__ = ["Comparison", "PlanStatistics", "higher_is_better"]
 
 import math
 import re
@@ -18,7 +18,7 @@ import numpy as np
 from warmdown.errors import TrainingError, nearest
 from warmdown.experiments.files import save_result, write_file
 from warmdown.experiments.runs import Result
-from warmdown.experiments.statistics import Interval, bootstrap, mean_of, mean_ranks, paired
+from warmdown.experiments.statistics import Interval, bootstrap, mean_or_nan, mean_ranks, paired
 from warmdown.plot import Line, View, count, number
 from warmdown.printable import printable
 
@@ -40,7 +40,7 @@ def higher_is_better(metric: str) -> bool:
 
 @final
 @dataclass(frozen=True)
-class Row:
+class PlanStatistics:
     """The statistics of one plan.
 
     Args:
@@ -137,7 +137,7 @@ class Comparison:
         """Return the last value of the metric for each seed of a plan that finished."""
         return _last_values(self.results[name], self.metric)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[PlanStatistics]:
         """Return the statistics of each plan, in the given order."""
         values = {name: self.values(name) for name in self.results}
         ranks = mean_ranks(values, higher_is_better=self.higher_is_better)
@@ -231,20 +231,22 @@ class Comparison:
         write_file(path, self.markdown())
         return path
 
-    def _row(self, name: str, values: Mapping[str, Mapping[int, float]], rank: float) -> Row:
+    def _row(
+        self, name: str, values: Mapping[str, Mapping[int, float]], rank: float
+    ) -> PlanStatistics:
         runs = self.results[name].values()
         done = [result for result in runs if result.status == "finished"]
         times = [step for step in map(self._updates_to_goal, done) if step is not None]
-        return Row(
+        return PlanStatistics(
             name=name,
             metric=bootstrap(list(values[name].values())),
             difference=paired(values[name], values[self.baseline]),
             rank=rank,
             to_goal=bootstrap(times, of=lambda drawn: np.asarray(np.median(drawn, axis=-1))),
             reached=len(times),
-            area=mean_of([result.area for result in done]),
-            seconds=mean_of([result.seconds for result in done]),
-            updates=mean_of([result.updates for result in done]),
+            area=mean_or_nan([result.area for result in done]),
+            seconds=mean_or_nan([result.seconds for result in done]),
+            updates=mean_or_nan([result.updates for result in done]),
             finished=len(done),
             runs=len(runs),
         )
@@ -257,7 +259,7 @@ class Comparison:
                 return float(step + 1)
         return None
 
-    def _cells(self, row: Row) -> list[str]:
+    def _cells(self, row: PlanStatistics) -> list[str]:
         to_goal = count(row.to_goal.value) if row.reached else "never"
         return [
             row.name,

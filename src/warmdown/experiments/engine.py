@@ -100,10 +100,10 @@ def _perform_all(calls: dict[str, _Call], engine: Engine, jobs: int) -> Iterator
 
 
 def _dispatch(calls: list[_Call], engine: Engine, jobs: int) -> Iterator[dict[str, Any]]:
-    joblib = _import("joblib", "compare", "joblib", "sweep")
+    joblib = _import_extra("joblib", "compare", "joblib", "sweep")
     tasks = [joblib.delayed(run_in_worker)(*call) for call in calls]
     if engine == "ray":
-        _import("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
+        _import_extra("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
     backend = "sequential" if engine == "serial" else engine
     cluster: AbstractContextManager[None] = (
         _dask_client(jobs) if engine == "dask" else nullcontext()
@@ -126,7 +126,7 @@ def _dispatch(calls: list[_Call], engine: Engine, jobs: int) -> Iterator[dict[st
 @contextmanager
 def _dask_client(jobs: int) -> Iterator[None]:
     """Use the caller's cluster when there is one, else one of this machine for the time being."""
-    distributed = _import("distributed", "engine='dask'", "dask.distributed", "cluster")
+    distributed = _import_extra("distributed", "engine='dask'", "dask.distributed", "cluster")
     try:
         distributed.get_client()
     except ValueError:
@@ -153,7 +153,7 @@ def _ignore_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _import(module: str, feature: str, library: str, extra: str) -> Any:
+def _import_extra(module: str, feature: str, library: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError:

@@ -35,7 +35,7 @@ def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Pat
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    write_file(path, json.dumps(_finite(content), indent=1, ensure_ascii=False))
+    write_file(path, json.dumps(_without_infinite(content), indent=1, ensure_ascii=False))
 
 
 def write_file(path: Path, content: bytes | str) -> None:
@@ -44,11 +44,11 @@ def write_file(path: Path, content: bytes | str) -> None:
     write_whole(path, content)
 
 
-def _finite(content: Any) -> Any:
+def _without_infinite(content: Any) -> Any:
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): _without_infinite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [_without_infinite(value) for value in content]
     if isinstance(content, float) and not abs(content) < float("inf"):
         return None
     return content

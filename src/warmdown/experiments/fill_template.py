@@ -55,14 +55,14 @@ def _cuts(
 ) -> Iterator[Cut]:
     """Yield the cuts in and under a node."""
     if node is not None and path in values:
-        yield node.start_mark.index, _end_of(node), _scalar_text(values[path], as_json)
+        yield node.start_mark.index, _end_index(node), _scalar_text(values[path], as_json)
     elif isinstance(node, yaml.MappingNode):
         for key, part in node.value:
             inner = join_path(path, key.value)
             if inner in values:
                 # from the key on: a range in lines of its own begins on the next line
                 text = f": {_scalar_text(values[inner], as_json)}"
-                yield key.end_mark.index, _end_of(part), text
+                yield key.end_mark.index, _end_index(part), text
             else:
                 yield from _cuts(part, inner, values, as_json)
     elif isinstance(node, yaml.SequenceNode):
@@ -70,12 +70,12 @@ def _cuts(
             yield from _cuts(part, f"{path}[{index}]", values, as_json)
 
 
-def _end_of(node: yaml.Node) -> int:
+def _end_index(node: yaml.Node) -> int:
     """Return the end of a node's last word: YAML counts the gap behind a block to it."""
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]
-    return _end_of(last[1] if isinstance(last, tuple) else last)
+    return _end_index(last[1] if isinstance(last, tuple) else last)
 
 
 def _scalar_text(value: Any, as_json: bool) -> str:

@@ -19,7 +19,7 @@ from warmdown.binding.slots import Slot
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments.files import save_result
 from warmdown.experiments.restore_state import restoring, stateful_names
-from warmdown.experiments.rules import Array, Curve, Suggestion, suggestions
+from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
 from warmdown.experiments.sweep import Sweep, trainer_sweep
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
@@ -59,7 +59,7 @@ class RangeTest:
     suggestions: Mapping[str, Suggestion]
 
     @property
-    def curve(self) -> Curve:
+    def curve(self) -> LossCurve:
         """The smoothed mean over all repeats, as far as each of them came."""
         length = min(map(len, self.losses))
         if length < _FEWEST_UPDATES:
@@ -68,7 +68,7 @@ class RangeTest:
                 "a smaller start, or raise stop_at."
             )
         losses = np.stack([row[:length] for row in self.losses])
-        return Curve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
+        return LossCurve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
 
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
@@ -225,7 +225,7 @@ def find_rate(
         things = [trainer.model]
         run = trainer_sweep(trainer, data, steps, training)
     else:
-        _check_arguments(optimizer, data, training)
+        _require_arguments_of_step(optimizer, data, training)
         field = Field(optimizer, target)
         things = [*stateful_names(train_step), *([] if data is None else [data])]
         run = _step_sweep(train_step, data)
@@ -266,7 +266,7 @@ def _sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
     return np.asarray(sweep(np.arange(steps)))
 
 
-def _check_arguments(optimizer: Any, data: Any, training: Mapping[str, Any]) -> None:
+def _require_arguments_of_step(optimizer: Any, data: Any, training: Mapping[str, Any]) -> None:
     """Refuse what makes no sweep by ``train_step``.
 
     Raises:
@@ -288,14 +288,14 @@ def _check_arguments(optimizer: Any, data: Any, training: Mapping[str, Any]) -> 
 
 def _step_sweep(train_step: TrainStep, data: Any) -> Pass:
     def run(sweep: Sweep) -> None:
-        for batch in cycle([()]) if data is None else _batches(data):
+        for batch in cycle([()]) if data is None else _repeated_batches(data):
             if not sweep.observe(train_step(*batch)):
                 return
 
     return run
 
 
-def _batches(data: Any) -> Iterator[tuple[Any]]:
+def _repeated_batches(data: Any) -> Iterator[tuple[Any]]:
     """Yield batches as arguments, from the start again when they end."""
     while True:
         is_empty = True

@@ -78,7 +78,7 @@ def perform(
     }
     heartbeat = Heartbeat(alive, report)
     try:
-        _require_same_data(spec)
+        _require_named_data(spec)
         plan = plan_from_dict(spec.plan, allow=spec.allow)
         outcome = run_task(spec.task, plan, seed=spec.seed, callbacks=[heartbeat], **spec.settings)
     except Exception as error:
@@ -150,7 +150,7 @@ class Heartbeat(TrainerCallback):
             self._alive()
 
 
-def _require_same_data(spec: RunSpec) -> None:
+def _require_named_data(spec: RunSpec) -> None:
     """Refuse to train on other data than the run's key names: a cluster may have others."""
     if digest_of_named(spec.task) != spec.data:
         raise TrainingError(

@@ -1,11 +1,11 @@
 """Rules that read a rate off the curve of a range test, each with its uncertainty.
 
-A rule that finds nothing says why.
+A rule that finds nothing gives the reason.
 """
 
 from __future__ import annotations
 
-__all__ = ["RULES", "Curve", "Suggestion", "suggestions"]
+__all__ = ["RULES", "LossCurve", "Suggestion", "suggestions"]
 
 import copy
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class Suggestion:
         return facts
 
 
-class Curve:
+class LossCurve:
     """Losses over rates, smoothed without lag by a straight line around each point.
 
     Args:
@@ -99,7 +99,7 @@ class Curve:
         drop = float(np.max(self.mean[: self.lowest + 1]) - self.mean[self.lowest])
         return drop > _CLEAR_FALL * self.noise and self.lowest > 1
 
-    def resampled(self, draws: np.random.Generator) -> Curve:
+    def resampled(self, draws: np.random.Generator) -> LossCurve:
         """Return the curve as it could have come out, by a wild bootstrap over blocks.
 
         Repeats are drawn with replacement; the sign of the noise is drawn once a block, so that it
@@ -120,14 +120,14 @@ class Curve:
         return residuals
 
 
-def suggestions(curve: Curve, seed: int = 0) -> dict[str, Suggestion]:
+def suggestions(curve: LossCurve, seed: int = 0) -> dict[str, Suggestion]:
     """Return every rule's suggestion for a curve; the same curve and seed give the same."""
     draws = np.random.default_rng(seed)
     others = [curve.resampled(draws) for _ in range(_DRAWS)]
     return {name: _suggestion(name, curve, others) for name in RULES}
 
 
-def _suggestion(name: str, curve: Curve, others: list[Curve]) -> Suggestion:
+def _suggestion(name: str, curve: LossCurve, others: list[LossCurve]) -> Suggestion:
     rule, aim = RULES[name]
     value = _apply_rule(rule, curve)
     if isinstance(value, str):
@@ -140,21 +140,21 @@ def _suggestion(name: str, curve: Curve, others: list[Curve]) -> Suggestion:
     return Suggestion(name, value, float(low), float(high), aim)
 
 
-def _apply_rule(rule: Callable[[Curve], Reading], curve: Curve) -> Reading:
+def _apply_rule(rule: Callable[[LossCurve], Reading], curve: LossCurve) -> Reading:
     return rule(curve) if curve.does_fall else "the loss does not fall by more than its noise."
 
 
-def _steepest(curve: Curve) -> Reading:
+def _steepest(curve: LossCurve) -> Reading:
     return _rate_at(curve, curve.steepest, "the loss falls fastest")
 
 
-def _minimum_tenth(curve: Curve) -> Reading:
+def _minimum_tenth(curve: LossCurve) -> Reading:
     if curve.lowest >= len(curve.values) - 1 and not curve.has_ended:
         return "the loss still falls at the very end: sweep further."
     return float(curve.values[curve.lowest]) / 10
 
 
-def _valley(curve: Curve) -> Reading:
+def _valley(curve: LossCurve) -> Reading:
     falls = np.diff(curve.mean) < 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], falls.astype(int), [0]])))
     starts, stops = edges[::2], edges[1::2]
@@ -163,7 +163,7 @@ def _valley(curve: Curve) -> Reading:
     return float(curve.values[index])
 
 
-def _slide(curve: Curve) -> Reading:
+def _slide(curve: LossCurve) -> Reading:
     index = curve.steepest
     if index is not None:
         is_fast = curve.fall[: curve.lowest + 1] <= curve.fall[index] / 2
@@ -171,7 +171,7 @@ def _slide(curve: Curve) -> Reading:
     return _rate_at(curve, index, "the loss still falls fast")
 
 
-def _rate_at(curve: Curve, index: int | None, what: str) -> Reading:
+def _rate_at(curve: LossCurve, index: int | None, what: str) -> Reading:
     if index is None:
         return (
             "nowhere does the loss fall faster than its noise: more repeats, or a larger smoothing."
@@ -181,7 +181,7 @@ def _rate_at(curve: Curve, index: int | None, what: str) -> Reading:
     return float(curve.values[index])
 
 
-RULES: Mapping[str, tuple[Callable[[Curve], Reading], str]] = {
+RULES: Mapping[str, tuple[Callable[[LossCurve], Reading], str]] = {
     "steepest": (_steepest, "where the loss falls fastest over the logarithm of the rate"),
     "valley": (_valley, "two thirds along the longest stretch of falling loss"),
     "minimum/10": (_minimum_tenth, "a tenth of the rate with the lowest loss"),

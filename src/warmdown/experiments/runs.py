@@ -96,7 +96,7 @@ class RunSpec:
         texts = (facts["task"], facts.get("data", ""), *facts["allow"])
         are_mappings = all(isinstance(mapping, Mapping) for mapping in mappings)
         are_texts = all(isinstance(text, str) for text in texts)
-        if not (are_mappings and are_texts and _is_count(facts["seed"])):
+        if not (are_mappings and are_texts and _is_step(facts["seed"])):
             raise ValueError("spec: not the data of a run")
         return cls(**facts)
 
@@ -173,8 +173,8 @@ class Result:
                 isinstance(text, str)
                 for text in (self.reason, self.digest, *self.made_with.values())
             ),
-            "numbers": all(map(_is_number, (self.area, self.seconds, *self.metrics.values()))),
-            "updates": _is_count(self.updates),
+            "numbers": all(map(_is_real, (self.area, self.seconds, *self.metrics.values()))),
+            "updates": _is_step(self.updates),
             "curves": all(map(_is_curve, (*self.evaluations.values(), *self.curves.values()))),
         }
         for name, is_right in are_right.items():
@@ -241,11 +241,11 @@ def _with_nan(value: Any) -> Any:
     return nan if value is None else value
 
 
-def _is_count(value: Any) -> bool:
+def _is_step(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def _is_number(value: Any) -> bool:
+def _is_real(value: Any) -> bool:
     return isinstance(value, float) or (type(value) is int and abs(value) < 2**1023)
 
 
@@ -253,5 +253,5 @@ def _is_curve(value: Any) -> bool:
     match value:
         case [[*steps], [*values]]:
             is_whole = len(steps) == len(values)
-            return is_whole and all(map(_is_count, steps)) and all(map(_is_number, values))
+            return is_whole and all(map(_is_step, steps)) and all(map(_is_real, values))
     return False

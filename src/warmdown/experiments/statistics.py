@@ -5,7 +5,7 @@ A run that did not finish is counted, not hidden.
 
 from __future__ import annotations
 
-__all__ = ["Interval", "bootstrap", "mean_of", "mean_ranks", "paired"]
+__all__ = ["Interval", "bootstrap", "mean_or_nan", "mean_ranks", "paired"]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -113,10 +113,10 @@ def mean_ranks(
     better = (scores[None] > scores[:, None]).sum(axis=1)
     equal = (scores[None] == scores[:, None]).sum(axis=1)
     ranks = better + (equal + 1) / 2
-    return {name: mean_of(row) for name, row in zip(values, ranks, strict=True)}
+    return {name: mean_or_nan(row) for name, row in zip(values, ranks, strict=True)}
 
 
-def mean_of(values: Sequence[float] | Array) -> float:
+def mean_or_nan(values: Sequence[float] | Array) -> float:
     """Return the mean, or NaN without values."""
     return float(np.mean(values)) if len(values) else math.nan
 

@@ -5,7 +5,7 @@ Messages are lines of JSON: a run comes in; signs of life, evaluations and a res
 
 from __future__ import annotations
 
-__all__ = ["WorkerContext", "WorkerProcess", "main", "run_in_worker"]
+__all__ = ["WorkerContext", "WorkerProcess", "worker_main", "run_in_worker"]
 
 import atexit
 import json
@@ -98,7 +98,7 @@ class WorkerProcess:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
             self._process = self.context.start(
                 "-c",
-                f"from warmdown.experiments.worker import main; main({os.getpid()})",
+                f"from warmdown.experiments.worker import worker_main; worker_main({os.getpid()})",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -148,7 +148,7 @@ class WorkerProcess:
         return lines[-1] if lines else ""
 
 
-def main(parent: int) -> None:
+def worker_main(parent: int) -> None:
     """Make the runs that come in; end when the caller, the process of that number, is gone."""
     inbox = _Inbox(parent)
     out = os.fdopen(os.dup(1), "wb", buffering=0)

@@ -16,12 +16,12 @@ from warmdown.lint.script import (
     NOTHING,
     UNKNOWN,
     Condition,
-    Event,
     Kind,
     Loader,
     Loop,
     Optimizer,
     SchedulerCreated,
+    ScriptEvent,
     ScriptModel,
     Values,
     union,
@@ -197,7 +197,7 @@ class CallReader(ABC):
     def add(self, kind: Kind, things: Values, call: ast.Call) -> None:
         """Add an event to the model."""
         context, when = tuple(self.context), len(self.model.events)
-        self.model.events.append(Event(kind, things, call, context, when, self.root))
+        self.model.events.append(ScriptEvent(kind, things, call, context, when, self.root))
 
     def mark_escaped(self, values: Values) -> None:
         """Mark schedulers that went where they cannot be followed: they may be stepped there."""

@@ -8,7 +8,7 @@ import ast
 import re
 from collections.abc import Iterable
 
-from warmdown.lint.finding import Edit, Place
+from warmdown.lint.finding import Edit, Position
 from warmdown.lint.script import ScriptModel
 
 
@@ -19,7 +19,7 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = lines_of(text)
-    free: Place | None = None
+    free: Position | None = None
     for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
         if free is None or edit.end <= free:
             _splice(lines, edit, newline)
@@ -61,7 +61,7 @@ def move_after(model: ScriptModel, statement: ast.stmt, target: ast.stmt) -> lis
     for moved in (statement, target):
         if _indent(model, moved).strip() or not _owns_its_lines(model, moved):
             return []
-    end = Place(_last_line(target) + 1, 0)
+    end = Position(_last_line(target) + 1, 0)
     text = f"{_indent(model, target)}{model.lines[statement.lineno - 1].strip()}\n"
     return [_without_lines(statement), Edit(end, end, text)]
 
@@ -69,18 +69,18 @@ def move_after(model: ScriptModel, statement: ast.stmt, target: ast.stmt) -> lis
 def drop_argument(call: ast.Call, keyword: ast.keyword) -> list[Edit]:
     """Remove a keyword argument and the comma before it, or after it when it is the first."""
     arguments: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
-    arguments.sort(key=Place.start)
+    arguments.sort(key=Position.start)
     index = arguments.index(keyword)
-    start, end = Place.start(keyword), Place.end(keyword)
+    start, end = Position.start(keyword), Position.end(keyword)
     if index:
-        start = Place.end(arguments[index - 1])
+        start = Position.end(arguments[index - 1])
     elif len(arguments) > 1:
-        end = Place.start(arguments[1])
+        end = Position.start(arguments[1])
     return [Edit(start, end, "")]
 
 
 def _without_lines(statement: ast.stmt) -> Edit:
-    return Edit(Place(statement.lineno, 0), Place(_last_line(statement) + 1, 0), "")
+    return Edit(Position(statement.lineno, 0), Position(_last_line(statement) + 1, 0), "")
 
 
 def _last_line(statement: ast.stmt) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Edit", "Finding", "Mistake", "Place", "page_of"]
+__all__ = ["Edit", "Finding", "Mistake", "Position", "page_of"]
 
 import ast
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 Node: TypeAlias = ast.expr | ast.stmt | ast.keyword
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A position in a text.
 
     Args:
@@ -43,8 +43,8 @@ class Edit:
         text: The new text.
     """
 
-    start: Place
-    end: Place
+    start: Position
+    end: Position
     text: str
 
 

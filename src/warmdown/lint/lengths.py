@@ -48,21 +48,21 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
             is_number = type(value) in (int, float)
             return Length(repr(value)[:80], value if is_number else None)  # type: ignore[arg-type]
         case ast.Name() | ast.Attribute():
-            return _named(node, names)
+            return _measure_name(node, names)
         case ast.Call():
             parts = [measure(part, names, depth + 1) for part in node.args]
-            return _called(node, parts, names)
+            return _measure_call(node, parts, names)
     parts = [
         measure(part, names, depth + 1)
         for part in ast.iter_child_nodes(node)
         if isinstance(part, ast.expr)
     ]
     if isinstance(node, ast.BinOp):
-        return _operated(node.op, *parts)
-    return _combined(f"{type(node).__name__}({_joined(parts)})", parts)
+        return _measure_operation(node.op, *parts)
+    return _combine(f"{type(node).__name__}({_texts_of(parts)})", parts)
 
 
-def _named(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
+def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
     name = dotted(node)
     if name is None:
         return Length(ast.dump(node)[:200])
@@ -71,12 +71,12 @@ def _named(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Lengt
     words = frozenset({last_name(node)})
     if len(known) == len(values) == 1:
         return replace(known[0], words=known[0].words | words)
-    return _combined(name, known, words)
+    return _combine(name, known, words)
 
 
-def _called(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
+def _measure_call(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
     name = last_name(node.func) or "?"
-    length = _combined(f"{name}({_joined(parts)})", parts)
+    length = _combine(f"{name}({_texts_of(parts)})", parts)
     if name == "len" and len(parts) == 1:
         values = names.get(dotted(node.args[0]) or "", frozenset())
         loaders = {value for value in values if isinstance(value, Loader)}
@@ -86,8 +86,8 @@ def _called(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) ->
     return length
 
 
-def _operated(sign: ast.operator, left: Length, right: Length) -> Length:
-    length = _combined(f"({left.text} {type(sign).__name__} {right.text})", [left, right])
+def _measure_operation(sign: ast.operator, left: Length, right: Length) -> Length:
+    length = _combine(f"({left.text} {type(sign).__name__} {right.text})", [left, right])
     if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
         length = replace(length, is_divided=True)
     if left.number is None or right.number is None or type(sign) not in _OPERATORS:
@@ -98,7 +98,7 @@ def _operated(sign: ast.operator, left: Length, right: Length) -> Length:
         return length
 
 
-def _combined(text: str, parts: list[Length], words: frozenset[str] = frozenset()) -> Length:
+def _combine(text: str, parts: list[Length], words: frozenset[str] = frozenset()) -> Length:
     return Length(
         text[:_LONGEST_TEXT],
         words=words.union(*(part.words for part in parts)),
@@ -107,5 +107,5 @@ def _combined(text: str, parts: list[Length], words: frozenset[str] = frozenset(
     )
 
 
-def _joined(parts: list[Length]) -> str:
+def _texts_of(parts: list[Length]) -> str:
     return ", ".join(part.text for part in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "FunctionDefined",
-    "Imported",
+    "ImportedName",
     "Names",
     "TupleValue",
     "called_names",
@@ -22,7 +22,7 @@ from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedName:
     """A name that an import brought in.
 
     Args:
@@ -99,7 +99,7 @@ class Names(Mapping[str, Values]):
         values = self.get(first)
         if values is None:
             return name
-        paths = [value.path for value in values if isinstance(value, Imported)]
+        paths = [value.path for value in values if isinstance(value, ImportedName)]
         return f"{paths[0]}{dot}{rest}" if paths else None
 
 

@@ -12,7 +12,7 @@ from warmdown.lint.lengths import dotted
 from warmdown.lint.loops import loop_of
 from warmdown.lint.names import (
     FunctionDefined,
-    Imported,
+    ImportedName,
     Names,
     TupleValue,
     called_names,
@@ -89,7 +89,7 @@ class _StatementReader(CallReader):
             case ast.ClassDef():
                 self.define_class(node, names)
             case ast.Import() | ast.ImportFrom():
-                _import(node, names)
+                _bind_imports(node, names)
             case ast.Assign(targets=targets, value=value):
                 self.assign(targets, value, names)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
@@ -228,7 +228,7 @@ class _StatementReader(CallReader):
                 inner.put(keyword.arg, self.value(keyword.value, names))
 
 
-def _import(node: ast.Import | ast.ImportFrom, names: Names) -> None:
+def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
     for alias in node.names:
         path = alias.name
         if isinstance(node, ast.ImportFrom):
@@ -237,7 +237,7 @@ def _import(node: ast.Import | ast.ImportFrom, names: Names) -> None:
             path = alias.name.partition(".")[0]  # `import a.b` binds `a`
         if alias.name != "*":
             bound = alias.asname or path.rpartition(".")[-1]
-            names.put(bound, frozenset({Imported(path)}))
+            names.put(bound, frozenset({ImportedName(path)}))
 
 
 def _parameters_of(node: _Function) -> list[str]:

@@ -6,7 +6,7 @@ __all__ = [
     "NOTHING",
     "UNKNOWN",
     "Condition",
-    "Event",
+    "ScriptEvent",
     "Kind",
     "Length",
     "Loader",
@@ -143,7 +143,7 @@ class SchedulerCreated:
 
 
 @dataclass(eq=False)
-class Event:
+class ScriptEvent:
     """One thing that happens; events are in the order in which a run meets them.
 
     Args:
@@ -216,22 +216,22 @@ class ScriptModel:
     lines: list[str]
     words: frozenset[str]
     schedulers: list[SchedulerCreated] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[ScriptEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parents = {
             child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
         }
 
-    def of(self, *kinds: Kind) -> Iterator[Event]:
+    def of(self, *kinds: Kind) -> Iterator[ScriptEvent]:
         """Return the events of some kinds, in order."""
         return (event for event in self.events if event.kind in kinds)
 
-    def steps_of(self, scheduler: SchedulerCreated) -> list[Event]:
+    def steps_of(self, scheduler: SchedulerCreated) -> list[ScriptEvent]:
         """Return the steps that a scheduler may take."""
         return [event for event in self.of("step") if scheduler in event.things]
 
-    def updates_for(self, *schedulers: SchedulerCreated, opaque: bool = True) -> list[Event]:
+    def updates_for(self, *schedulers: SchedulerCreated, opaque: bool = True) -> list[ScriptEvent]:
         """Return the updates of the schedulers' optimizers; ``opaque``: probable ones too."""
         kinds: tuple[Kind, ...] = ("update", "train") if opaque else ("update",)
         return [

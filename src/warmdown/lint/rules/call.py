@@ -8,11 +8,11 @@ import ast
 from collections.abc import Iterator
 
 from warmdown.lint.edits import drop_argument
-from warmdown.lint.finding import Edit, Mistake, Place
+from warmdown.lint.finding import Edit, Mistake, Position
 from warmdown.lint.lengths import dotted, last_name
 from warmdown.lint.names import names_in
 from warmdown.lint.patterns import EPOCH, METRIC, TRAINS, matches
-from warmdown.lint.script import Event, SchedulerCreated, ScriptModel
+from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel
 
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
@@ -67,8 +67,8 @@ def get_lr(model: ScriptModel) -> Iterator[Mistake]:
     """WDL012: ``get_lr()`` from outside, which computes the next value from the last."""
     for event in model.of("get_lr"):
         if event.is_sure and not event.call.args:
-            end = Place.end(event.call.func)
-            start = Place(end.line, end.column - len("get_lr"))
+            end = Position.end(event.call.func)
+            start = Position(end.line, end.column - len("get_lr"))
             yield (
                 event.call,
                 "get_lr() is the formula from one step to the next, and wrong when called from "
@@ -128,7 +128,7 @@ def _trains(statement: ast.stmt) -> bool:
     return any("step" in words or matches(TRAINS, words) for words in map(names_in, loops))
 
 
-def _steps_of_known_class(model: ScriptModel) -> Iterator[Event]:
+def _steps_of_known_class(model: ScriptModel) -> Iterator[ScriptEvent]:
     """Yield the steps whose scheduler's class is certain, with no branch around that checks it."""
     for event in model.of("step"):
         words = {word for around in event.conditions_in(None) for word in around.words}

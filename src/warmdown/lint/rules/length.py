@@ -9,7 +9,7 @@ from math import prod
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.patterns import EPOCH, LENGTHS, matches
-from warmdown.lint.script import Condition, Event, Length, SchedulerCreated, ScriptModel
+from warmdown.lint.script import Condition, Length, SchedulerCreated, ScriptEvent, ScriptModel
 
 _AFTER_END = {
     "CosineAnnealingLR": "the rate rises again after step {length}",
@@ -43,7 +43,7 @@ def _planned_length(scheduler: SchedulerCreated) -> float | None:
     return _product(factors) if len(factors) == 2 else None
 
 
-def _count_of_steps(event: Event, scheduler: SchedulerCreated) -> float | None:
+def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float | None:
     """Return how often a scheduler is stepped, when that is certain."""
     counts = []
     for around in event.context:
@@ -85,7 +85,7 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
 
 
 def _mismatch_of_updates(
-    model: ScriptModel, event: Event, scheduler: SchedulerCreated, length: Length
+    model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated, length: Length
 ) -> str | None:
     """Return what is wrong where gradients are accumulated: updates are not batches."""
     loop, line = event.loop, event.call.lineno
@@ -109,12 +109,12 @@ def _mismatch_of_updates(
     return None
 
 
-def _skips_batches(event: Event) -> bool:
+def _skips_batches(event: ScriptEvent) -> bool:
     branches = event.conditions_in(event.loop)
     return any("accum" in word for branch in branches for word in branch.words)
 
 
-def _is_per_batch_of_epochs(event: Event, length: Length) -> bool:
+def _is_per_batch_of_epochs(event: ScriptEvent, length: Length) -> bool:
     """Return whether a length in turns of the epoch loop is stepped in a batch loop inside it."""
     epochs = [loop for loop in event.loops if loop.kind == "epoch"]
     if not epochs or event.loop is None or event.loop.kind != "batch":
@@ -124,7 +124,9 @@ def _is_per_batch_of_epochs(event: Event, length: Length) -> bool:
     return is_bound and matches(EPOCH, length.words) and not event.conditions_in(epochs[-1])
 
 
-def _is_per_epoch_of_updates(model: ScriptModel, event: Event, scheduler: SchedulerCreated) -> bool:
+def _is_per_epoch_of_updates(
+    model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated
+) -> bool:
     updates = model.updates_for(scheduler)
     return event.is_per_epoch and any(event.loop in update.loops for update in updates)
 
@@ -153,7 +155,7 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
-def _plain_steps(model: ScriptModel) -> Iterator[tuple[Event, SchedulerCreated]]:
+def _plain_steps(model: ScriptModel) -> Iterator[tuple[ScriptEvent, SchedulerCreated]]:
     """Yield the steps without an argument whose scheduler is certain."""
     for event in model.of("step"):
         scheduler = event.scheduler

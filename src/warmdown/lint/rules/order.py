@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
-from warmdown.lint.script import Event, Loop, SchedulerCreated, ScriptModel
+from warmdown.lint.script import Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
 _PER_BATCH = {"OneCycleLR", "CyclicLR"}
 _JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
@@ -27,7 +27,7 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
             yield from _early_inside(model, event, event.loop)
 
 
-def _early_inside(model: ScriptModel, event: Event, loop: Loop) -> Iterator[Mistake]:
+def _early_inside(model: ScriptModel, event: ScriptEvent, loop: Loop) -> Iterator[Mistake]:
     updates = [update for update in model.updates_for(*event.schedulers) if loop in update.loops]
     passed = [other for other in model.of("passed_to") if loop in other.loops]
     is_first = not any(other.when < event.when for other in (*updates, *passed))
@@ -43,7 +43,7 @@ def _early_inside(model: ScriptModel, event: Event, loop: Loop) -> Iterator[Mist
     )
 
 
-def _early_outside(model: ScriptModel, event: Event) -> Iterator[Mistake]:
+def _early_outside(model: ScriptModel, event: ScriptEvent) -> Iterator[Mistake]:
     is_same_root = all(one.root == event.root for one in event.schedulers)
     if event.conditions_in(None) or not is_same_root:
         return
@@ -63,7 +63,7 @@ def _early_outside(model: ScriptModel, event: Event) -> Iterator[Mistake]:
         )
 
 
-def _swap(model: ScriptModel, event: Event, first: Event) -> list[Edit]:
+def _swap(model: ScriptModel, event: ScriptEvent, first: ScriptEvent) -> list[Edit]:
     """Move the step behind the update where both are plain statements of one block."""
     step, update = model.statement_of(event.call), model.statement_of(first.call)
     block = model.block_of(step)
@@ -111,7 +111,9 @@ def _counts_turns_of(scheduler: SchedulerCreated, loop: Loop) -> bool:
     return total is not None and loop.bound is not None and total.text == loop.bound.text
 
 
-def _into_the_batch_loop(model: ScriptModel, event: Event, inner: list[Event]) -> list[Edit]:
+def _into_the_batch_loop(
+    model: ScriptModel, event: ScriptEvent, inner: list[ScriptEvent]
+) -> list[Edit]:
     updates = [update for update in inner if update.kind == "update"]
     if len(updates) != 1 or event.scheduler is None or not _counts_batches(event.scheduler):
         return []
@@ -138,7 +140,7 @@ def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
-def _is_in_batch_loop_of(event: Event, other: Event) -> bool:
+def _is_in_batch_loop_of(event: ScriptEvent, other: ScriptEvent) -> bool:
     """Return whether the other event is in a batch loop inside the event's loop."""
     if event.loop is None or other.loop is None:
         return False

@@ -16,8 +16,8 @@ from warmdown.training import Task
 
 def watched():
     data = torch.utils.data.TensorDataset(torch.ones(24, 1), torch.ones(24, 1))
-    return Task(model=torch.nn.Linear(1, 1), loss=torch.nn.functional.mse_loss, train=data, test=data, lr=0.1, epochs=5,
-                batch_size=4)
+    return Task(model=torch.nn.Linear(1, 1), loss=torch.nn.functional.mse_loss,
+                train=data, test=data, lr=0.1, epochs=5, batch_size=4)
 """
 
 
@@ -29,13 +29,13 @@ def test_a_run_is_not_ended_before_half_of_it_is_made(
 ) -> None:
     (tasks / "watched_tasks.py").write_text(TASK)
     monkeypatch.syspath_prepend(str(tasks))
-    told: list[int] = []
+    found: list[int] = []
 
     def report(step: int, metrics: object) -> bool:
-        told.append(step)
+        found.append(step)
         return goes_on
 
     spec = RunSpec.of(wd.Plan.of(lr=wd.Constant(value=1.0)), "watched_tasks:watched", 0, {})
     result = perform(spec, report=report)
     assert (result.status, result.updates) == ("finished" if goes_on else "pruned", ends)
-    assert told == heard
+    assert found == heard
