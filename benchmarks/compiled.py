@@ -13,7 +13,7 @@ from benchmarks.harness import Peers, Table, in_groups, race
 from torch._dynamo.utils import counters
 
 import warmdown as wd
-from warmdown.binding.tensors import as_tensors
+from warmdown.binding.field import as_tensors
 
 TOTAL = 1_000_000
 SIZES = (1, 10, 50)

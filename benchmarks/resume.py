@@ -55,7 +55,7 @@ def loading(count: int) -> Callable[[], object]:
 def ours(groups: int) -> wd.Scheduler:
     """Warmup and cosine."""
     return wd.Scheduler(
-        optimizer(groups), lr=wd.warmup_cosine(), run=wd.Run(total_steps=TOTAL), count="attempts"
+        optimizer(groups), lr=wd.warmup_cosine(), run=wd.Run(total_steps=TOTAL), count_by="attempts"
     )
 
 

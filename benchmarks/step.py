@@ -132,7 +132,7 @@ def bare_fields(optimizer: torch.optim.Optimizer, count: int) -> Callable[[], ob
 def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """warmdown, trusting its caller, because no optimizer runs here."""
     plan = wd.warmup_cosine(warmup=WARMUP)
-    return wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=TOTAL), count="attempts").step
+    return wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=TOTAL), count_by="attempts").step
 
 
 class Empty:
@@ -145,7 +145,7 @@ class Empty:
 def constant(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """Warmdown on the trunk of a WSD plan."""
     scheduler = wd.Scheduler(
-        optimizer, lr=wd.wsd(warmup=10), run=wd.Run(total_steps=TOTAL), count="attempts"
+        optimizer, lr=wd.wsd(warmup=10), run=wd.Run(total_steps=TOTAL), count_by="attempts"
     )
     scheduler.seek(1000)
     return scheduler.step
@@ -193,7 +193,7 @@ def ignite(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 def ours_one_cycle(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     """One-cycle with rate and first beta."""
     return wd.Scheduler(
-        optimizer, **wd.one_cycle(), run=wd.Run(total_steps=TOTAL), count="attempts"
+        optimizer, **wd.one_cycle(), run=wd.Run(total_steps=TOTAL), count_by="attempts"
     ).step
 
 
@@ -202,7 +202,7 @@ def ours_three(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     decay = wd.Set(wd.Cosine(start=0.04, end=0.4))
     run = wd.Run(total_steps=TOTAL)
     return wd.Scheduler(
-        optimizer, **wd.one_cycle(), weight_decay=decay, run=run, count="attempts"
+        optimizer, **wd.one_cycle(), weight_decay=decay, run=run, count_by="attempts"
     ).step
 
 

@@ -53,7 +53,9 @@ def fill_loop() -> Callable[[], object]:
 def ours() -> Callable[[], object]:
     """warmdown: the tensors are views of one vector, and one write serves them all."""
     plan = wd.warmup_cosine(warmup=100_000)
-    return wd.Scheduler(optimizer(), lr=plan, run=wd.Run(total_steps=TOTAL), count="attempts").step
+    return wd.Scheduler(
+        optimizer(), lr=plan, run=wd.Run(total_steps=TOTAL), count_by="attempts"
+    ).step
 
 
 def torchs() -> Callable[[], object]:

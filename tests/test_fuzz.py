@@ -234,7 +234,7 @@ def all_of(made: wd.Scheduler) -> Any:
 )
 def test_a_state_is_loaded_as_a_whole_or_not_at_all(state: Any, adds_up: bool, policy: Any) -> None:
     if adds_up and isinstance(state, dict):
-        state["check"] = states._checksum(state)
+        state["check"] = states.checksum(state)
     made = scheduler()
     before = all_of(made)
     try:

@@ -14,7 +14,7 @@ from tests.hostile import EVIL, TEXTS, seconds_to_read
 
 import warmdown as wd
 from warmdown import plot
-from warmdown.binding.state import _checksum
+from warmdown.binding.state import checksum
 from warmdown.errors import ScheduleError, SpecError, WarmdownError
 from warmdown.experiments.space import Space
 from warmdown.expressions import evaluate, has_placeholder, is_number, parse_number
@@ -232,7 +232,7 @@ def test_a_state_that_no_scheduler_saved_is_refused_in_our_words(
     )
     before = scheduler.state_dict()
     state = {**before, name: value}
-    state["check"] = _checksum(state) or -1
+    state["check"] = checksum(state) or -1
     with pytest.raises(wd.StateError, match=words):
         scheduler.load_state_dict(state)
     assert scheduler.state_dict() == before

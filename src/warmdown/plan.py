@@ -196,8 +196,13 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint_of_data(self.to_dict())
+
+
+def fingerprint_of_data(data: Mapping[str, Any]) -> str:
+    """Return the fingerprint of the plan that ``to_dict`` wrote, without building it."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _by_group(entry: Any) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ def test_each_advance_writes_the_very_bits_that_a_step_would(device: str) -> Non
         assert rates(optimizer) == rates(stepped)
         captured.advance()
         scheduler.step()
-    assert captured.sync() == 130
+    assert captured.synchronize() == 130
 
 
 @pytest.mark.parametrize("rows", [2, 3, 16, 64])
@@ -60,7 +60,7 @@ def test_a_window_is_refilled_ahead_of_the_replays_that_were_told(rows: int) -> 
     for _ in range(130):
         used.append(rates(optimizer)[1])
         captured.advance()
-        captured.launched()
+        captured.record_launches()
     assert used == written(WAVE, 130, 0.2)
 
 
@@ -74,18 +74,18 @@ def test_a_billion_updates_take_no_more_memory_than_a_window() -> None:
     for _ in range(20):
         used.append(rates(optimizer)[0])
         captured.advance()
-        captured.launched()
+        captured.record_launches()
     assert used == written(endless, 20, 0.1, start=999_999_990)
-    assert captured.sync() == 1_000_000_010
-    assert wd.Captured(scheduler)._rows == 2  # the plan is over: one row is left to hold
+    assert captured.synchronize() == 1_000_000_010
+    assert wd.Captured(scheduler).rows == 2  # the plan is over: one row is left to hold
 
 
 def test_a_replay_that_outruns_its_window_is_told() -> None:
     captured = wd.Captured(wd.Scheduler(adam(), lr=WAVE), rows=16)
     for _ in range(20):
         captured.advance()
-    with pytest.raises(wd.BindingError, match=r"20 updates were made.*Call launched\(\)"):
-        captured.sync()
+    with pytest.raises(wd.BindingError, match=r"20 updates were made.*Call record_launches\(\)"):
+        captured.synchronize()
 
 
 def test_after_a_sync_the_scheduler_saves_and_takes_events_from_where_the_device_is() -> None:
@@ -94,7 +94,7 @@ def test_after_a_sync_the_scheduler_saves_and_takes_events_from_where_the_device
     captured = wd.Captured(scheduler)
     for _ in range(30):
         captured.advance()
-    captured.sync()
+    captured.synchronize()
     assert scheduler.count == 30
     assert scheduler.state_dict()["count"] == 30
     scheduler.rescale(0.5)
@@ -105,7 +105,7 @@ def test_after_a_sync_the_scheduler_saves_and_takes_events_from_where_the_device
     captured.refresh()
     assert rates(optimizer)[0] == pytest.approx(0.1 * WAVE(5))
     captured.advance()
-    assert captured.sync() == 6
+    assert captured.synchronize() == 6
 
 
 def test_betas_that_are_tensors_are_followed_too() -> None:
@@ -127,7 +127,7 @@ def test_a_repeating_or_shaken_plan_never_rests() -> None:
         for _ in range(150):
             used.append(rates(optimizer)[0])
             captured.advance()
-            captured.launched()
+            captured.record_launches()
         assert used == written(endless, 150, 0.1)
 
 
@@ -175,7 +175,7 @@ def test_its_warmup_runs_are_no_misuse() -> None:
             group["params"][0].grad = torch.ones(2)
         optimizer.step()
         captured.advance()
-    assert captured.sync() == 150
+    assert captured.synchronize() == 150
 
 
 def test_advancing_asks_the_host_for_nothing() -> None:
@@ -230,7 +230,7 @@ def test_replays_alone_move_the_rate_without_a_sync(rows: int | None) -> None:
     with torch.cuda.stream(stream):
         for _ in range(3):
             update()
-            captured.launched()
+            captured.record_launches()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -240,18 +240,18 @@ def test_replays_alone_move_the_rate_without_a_sync(rows: int | None) -> None:
     try:
         for _ in range(127):
             graph.replay()
-            captured.launched()
+            captured.record_launches()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert log[:130].tolist() == written(WAVE, 130, 0.1)
-    assert captured.sync() == 130
+    assert captured.synchronize() == 130
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_the_hosts_own_step_fills_a_captured_rate_without_a_sync() -> None:
     optimizer = adam("cuda")
-    scheduler = wd.Scheduler(optimizer, lr=WAVE, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=WAVE, count_by="attempts")
     scheduler.step()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
@@ -268,7 +268,7 @@ def test_the_hosts_own_step_fills_a_captured_rate_without_a_sync() -> None:
 @pytest.mark.filterwarnings("ignore::warmdown.errors.ForeignWrite")
 def test_rates_that_were_moved_to_the_device_are_followed_there() -> None:
     optimizer = adam("cpu")
-    scheduler = wd.Scheduler(optimizer, lr=WAVE, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=WAVE, count_by="attempts")
     for group in optimizer.param_groups:
         group["params"][0].data = group["params"][0].data.cuda()
         group["params"][0].grad = torch.ones(2, device="cuda")
@@ -302,7 +302,7 @@ def test_loading_on_a_device_keeps_what_a_graph_reads_and_continues_it() -> None
         group["lr"] is held for group, held in zip(optimizer.param_groups, before, strict=True)
     )
     assert rates(optimizer)[1] == written(WAVE, 1, 0.2, start=70)[0]
-    assert captured.sync() == 70
+    assert captured.synchronize() == 70
 
 
 @pytest.mark.gpu

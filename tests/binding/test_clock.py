@@ -9,7 +9,7 @@ import pytest
 from tests.binding.loops import backward, sgd
 
 import warmdown as wd
-from warmdown.binding.clock import mean_of
+from warmdown.binding.clock import mean_over_ranks
 
 TOKENS = wd.Run(budget="10000tok", clock="tokens")
 LINE = wd.Linear(start=1.0, end=0.0)
@@ -157,7 +157,7 @@ def test_a_fast_run_reads_the_time_now_and_then_and_never_goes_back() -> None:
     optimizer = sgd()
     run = wd.Run(budget="60s", clock="seconds")
     scheduler = wd.Scheduler(
-        optimizer, lr=wd.Linear(start=1.0, end=0.0), run=run, timer=timer, count="attempts"
+        optimizer, lr=wd.Linear(start=1.0, end=0.0), run=run, timer=timer, count_by="attempts"
     )
     values = []
     for _ in range(60_000):
@@ -183,7 +183,7 @@ def test_all_ranks_take_the_first_ones_time() -> None:
         run = wd.Run(budget="100s", clock="seconds")
         schedulers.append(
             wd.Scheduler(
-                sgd(), lr=LINE, run=run, timer=time, everywhere=first_of_two, count="attempts"
+                sgd(), lr=LINE, run=run, timer=time, all_gather=first_of_two, count_by="attempts"
             )
         )
     for _ in range(20):
@@ -195,11 +195,11 @@ def test_all_ranks_take_the_first_ones_time() -> None:
 
 
 def test_metrics_are_agreed_on_by_their_mean() -> None:
-    assert mean_of([{"loss": 1.0}, {"loss": 2.0, "accuracy": 0.5}]) == {
+    assert mean_over_ranks([{"loss": 1.0}, {"loss": 2.0, "accuracy": 0.5}]) == {
         "loss": 1.5,
         "accuracy": 0.5,
     }
-    assert np.isnan(mean_of([{"loss": 1.0}, {"loss": float("nan")}])["loss"])
+    assert np.isnan(mean_over_ranks([{"loss": 1.0}, {"loss": float("nan")}])["loss"])
 
 
 def test_data_do_not_move_a_clock_of_updates() -> None:

@@ -100,7 +100,7 @@ def test_a_fused_optimizer_that_leaves_the_update_out_does_not_tick(overflows: s
 
 def test_attempts_count_skipped_updates_too() -> None:
     optimizer = sgd()
-    scheduler = wd.Scheduler(optimizer, lr=WARMUP, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=WARMUP, count_by="attempts")
     scaler_loop(optimizer, scheduler, {0, 4, 5}, zero_early=False)
     assert scheduler.count == 10
 

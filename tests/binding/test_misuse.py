@@ -87,7 +87,9 @@ def test_stepping_once_per_epoch_is_told_with_the_ratio_seen() -> None:
 
 def test_stepping_once_per_epoch_on_purpose_is_said_by_counting_attempts() -> None:
     optimizer = sgd()
-    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4), count="attempts")
+    scheduler = wd.Scheduler(
+        optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4), count_by="attempts"
+    )
     for epoch in range(4):
         assert optimizer.param_groups[0]["lr"] == 1.0 - epoch / 4
         repeat(lambda: update(optimizer), 150)
@@ -109,7 +111,7 @@ def test_a_hand_that_writes_the_field_is_told_and_the_plan_restored(group: int) 
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     train(optimizer, scheduler, 10)
     optimizer.param_groups[group]["lr"] = 7.0
-    with says(wd.ForeignWrite, "another hand wrote 7"):
+    with says(wd.ForeignWrite, "was set to 7 outside the scheduler (planned: "):
         repeat(
             lambda: update(optimizer), 3
         )  # the first group is looked at before each update, the others in turn
@@ -121,7 +123,7 @@ def test_a_hand_in_a_constant_phase_is_told_and_the_plan_restored() -> None:
     scheduler = wd.Scheduler(optimizer, lr=wd.Constant(value=1.0))
     train(optimizer, scheduler, 10)
     optimizer.param_groups[0]["lr"] = 7.0
-    with says(wd.ForeignWrite, "the plan says 1,"):
+    with says(wd.ForeignWrite, "(planned: 1) and has been restored"):
         assert train(optimizer, scheduler, 2) == [
             7.0,
             1.0,
@@ -149,7 +151,7 @@ def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
         scheduler = wd.Scheduler(optimizer, lr=LINE)
         train(optimizer, scheduler, 3)
         damage(optimizer.param_groups[0])
-        with says(wd.ForeignWrite, "another hand wrote something"):
+        with says(wd.ForeignWrite, "lr/0 was set to something else outside the scheduler"):
             update(optimizer)
         scheduler.step()
         assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(LINE(4))
@@ -264,7 +266,7 @@ def test_a_metric_that_is_never_told_is_missed() -> None:
         optimizer, lr=PLATEAU, run=wd.Run(total_steps=1000, steps_per_epoch=50)
     )
     train(optimizer, scheduler, 90)
-    with says(wd.MetricForgotten, "waits for 'val_loss', and in"):
+    with says(wd.MetricForgotten, "the plan follows 'val_loss', and in"):
         train(optimizer, scheduler, 300)
 
 
@@ -272,14 +274,14 @@ def test_a_metric_that_no_schedule_takes_is_told() -> None:
     scheduler = wd.Scheduler(sgd(), lr=LINE)
     with says(
         wd.MetricUnused,
-        "Scheduler.observe(val_loss): nothing waits for it. No schedule of this plan",
+        "Scheduler.observe(val_loss): no schedule follows it. No schedule of this plan",
     ):
         scheduler.observe(val_loss=0.3)
 
 
 def test_a_metric_under_another_name_is_told_which_one_is_waited_for() -> None:
     scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
-    with says(wd.MetricUnused, "The plan waits for 'val_loss'. Did you mean 'val_loss'?"):
+    with says(wd.MetricUnused, "The plan follows 'val_loss'. Did you mean 'val_loss'?"):
         scheduler.observe(valloss=0.3)
     scheduler.observe(train_loss=0.1, val_loss=0.3)
 

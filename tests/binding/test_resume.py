@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from tests.binding.loops import each_rate, model, sgd, train
 
 import warmdown as wd
 from warmdown.binding import Attribute
-from warmdown.binding.events import POLICIES
-from warmdown.binding.state import _checksum, fingerprint_of, plan_of
+from warmdown.binding.joining import POLICIES
+from warmdown.binding.state import checksum
+from warmdown.plan import fingerprint_of_data
 
 RUN = wd.Run(total_steps=1000)
 GRADIENT = torch.ones(2)
@@ -191,6 +191,15 @@ def test_a_state_survives_json_and_a_safe_load(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "state.pt")
     again = torch.load(tmp_path / "state.pt", weights_only=True)
     assert json.loads(json.dumps(state)) == state == again
+
+
+def test_a_state_may_name_its_fingerprint_and_feedback_in_full() -> None:
+    state = fallen().state_dict()
+    names = {"print": "fingerprint", "seen": "feedback"}
+    renamed = {names.get(key, key): value for key, value in state.items() if key != "check"}
+    scheduler = wd.Scheduler(sgd(), lr=FALLING, run=wd.Run(total_steps=40))
+    scheduler.load_state_dict({**renamed, "check": checksum(renamed)})
+    assert scheduler.state_dict() == state
 
 
 def damaged(state: dict[str, Any], damage: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -403,7 +412,7 @@ def test_a_state_without_its_plan_can_only_be_told_apart() -> None:
 
 
 def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(wd.StateError, match="use one of ask, saved, given"):
+    with pytest.raises(wd.StateError, match="use one of error, saved, given"):
         resumed(LONGER, 437, "both")
 
 
@@ -520,7 +529,7 @@ def test_what_a_plateau_multiplies_is_stretched_though_the_whole_has_no_length()
 )
 def test_a_run_that_is_extended_in_its_decay_ends_where_its_curve_does(how: Any, end: int) -> None:
     scheduler = wd.Scheduler(
-        sgd(), lr=wd.Cosine(), run=wd.Run(total_steps=40), after_end="raise", count="attempts"
+        sgd(), lr=wd.Cosine(), run=wd.Run(total_steps=40), after_end="raise", count_by="attempts"
     )
     scheduler.seek(20)
     scheduler.decay_now(over=10)
@@ -649,11 +658,16 @@ def test_a_state_imports_nothing(
     monkeypatch.syspath_prepend(str(tmp_path))
     state = {**saved_at(437)[1]}
     state["plan"] = {**state["plan"], "lr": schedule}
-    with suppress(wd.WarmdownError):  # an attacker makes it add up
-        state["print"] = fingerprint_of(plan_of(state["plan"]))
-    state["check"] = _checksum(state)
     policies: Any = POLICIES
-    for policy in policies:
-        with pytest.raises(wd.StateError):
-            wd.Scheduler(fresh(), PLAN).load_state_dict(state, on_change=policy)
+    for fingerprint in (state["print"], fingerprint_of_data(state["plan"])):
+        state["print"] = fingerprint
+        state["check"] = checksum(state)  # an attacker makes it add up
+        for policy in policies:
+            scheduler = wd.Scheduler(fresh(), PLAN)
+            if policy == "given" and fingerprint != PLAN.fingerprint:
+                scheduler.load_state_dict(state, on_change=policy)
+                assert scheduler.plan == PLAN.over()
+            else:
+                with pytest.raises(wd.StateError):
+                    scheduler.load_state_dict(state, on_change=policy)
     assert not (tmp_path / "taken").exists()

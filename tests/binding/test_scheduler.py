@@ -13,7 +13,6 @@ from tests.binding.loops import curve, each_rate, model, sgd, train
 from tests.strategies import schedules
 
 import warmdown as wd
-from warmdown.binding.course import _looks_flat
 
 RUN = wd.Run(total_steps=1000)
 
@@ -43,7 +42,7 @@ def test_what_is_written_step_by_step_is_what_a_seek_writes_bit_for_bit(
 ) -> None:
     optimizer, other = sgd(0.3, 0.7), sgd(0.3, 0.7)
     plan = wd.Plan.of(lr=schedule, run=LONG_RUN)
-    stepped, sought = wd.Scheduler(optimizer, plan, count="attempts"), wd.Scheduler(other, plan)
+    stepped, sought = wd.Scheduler(optimizer, plan, count_by="attempts"), wd.Scheduler(other, plan)
     stepped.seek(start)
     for step in range(start, start + 200):
         if (step - start) % 64 in (0, 1, 63):  # the windows of values meet at 64 and 192
@@ -59,10 +58,10 @@ def test_what_looks_flat_by_its_form_is_flat(schedule: wd.Schedule, start: int, 
     whole = wd.Constant(value=0.5, steps=start // 2) >> (wd.Constant(steps=40) >> schedule).clip(
         low=0.01
     )
-    if _looks_flat(whole, start, start + size):
+    if whole.is_flat(start, start + size):
         assert len(set(whole(np.arange(start, start + size + 1)))) == 1
-    assert _looks_flat(wd.wsd(warmup=10, decay=10).over(RUN), 10, 989)
-    assert not _looks_flat(wd.wsd(warmup=10, decay=10).over(RUN), 10, 990)
+    assert wd.wsd(warmup=10, decay=10).over(RUN).is_flat(10, 989)
+    assert not wd.wsd(warmup=10, decay=10).over(RUN).is_flat(10, 990)
 
 
 def test_values_are_those_of_the_schedule_at_a_million_steps() -> None:
@@ -70,7 +69,7 @@ def test_values_are_those_of_the_schedule_at_a_million_steps() -> None:
         start=1.0, end=0.1, steps=999_000
     )
     optimizer = sgd()
-    scheduler = wd.Scheduler(optimizer, lr=schedule, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=schedule, count_by="attempts")
     held = []
     for _ in range(20_000):
         held.append(optimizer.param_groups[0]["lr"])
@@ -102,7 +101,7 @@ def test_a_phase_in_which_nothing_moves_writes_nothing(
 ) -> None:
     optimizer = sgd()
     optimizer.param_groups[0] = Watched(optimizer.param_groups[0])
-    scheduler = wd.Scheduler(optimizer, lr=schedule, run=RUN, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=schedule, run=RUN, count_by="attempts")
     scheduler.seek(20)
     before = optimizer.param_groups[0].writes  # type: ignore[attr-defined]
     for _ in range(steps):
@@ -121,12 +120,12 @@ def test_groups_of_one_base_hold_the_very_same_number() -> None:
 @pytest.mark.parametrize("groups", [1, 300])
 def test_memory_does_not_grow_with_the_run(groups: int) -> None:
     optimizer = sgd(*np.linspace(0.1, 1.0, groups).tolist())
-    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(steps=10**9), count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(steps=10**9), count_by="attempts")
     held = []
     for _ in range(3):
         for _ in range(5000):
             scheduler.step()
-        held.append(sum(drive._planned.size for drive in scheduler._pen.grip.drives))
+        held.append(sum(target.window_size for target in scheduler.writer.targets))
     assert max(held) <= 70_000
 
 
@@ -268,7 +267,7 @@ SCHEDULER: Any = wd.Scheduler
             "has no param_groups",
         ),
         (
-            lambda: SCHEDULER(sgd(), lr=wd.Linear(steps=5), count="all"),
+            lambda: SCHEDULER(sgd(), lr=wd.Linear(steps=5), count_by="all"),
             wd.ScheduleError,
             r"count='all'",
         ),
@@ -300,3 +299,24 @@ def test_a_curve_of_the_whole_run_is_what_training_uses() -> None:
     optimizer = sgd()
     schedule = wd.Linear(start=0.0, end=1.0, steps=5)
     assert train(optimizer, wd.Scheduler(optimizer, lr=schedule), 8) == curve(schedule, 8)
+
+
+def test_the_former_names_of_arguments_are_read_and_warn() -> None:
+    former: dict[str, Any] = {"count": "attempts", "everywhere": lambda own: [own]}
+    with pytest.warns(DeprecationWarning, match="goes in 0.2") as warned:
+        scheduler = wd.Scheduler(sgd(), lr=wd.Cosine(steps=4), **former)
+    assert [str(warning.message).split(";")[0] for warning in warned] == [
+        "Scheduler(count=) is now count_by=",
+        "Scheduler(everywhere=) is now all_gather=",
+    ]
+    assert {warning.filename for warning in warned} == {__file__}
+    assert scheduler.plan.count == "attempts"
+    wd.Scheduler(sgd(), lr=wd.Cosine(steps=4), on_change="ask")
+
+
+def test_extending_by_a_policy_that_joins_nothing_is_refused() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=wd.Cosine(), run=RUN)
+    for policy in ("saved", "error"):
+        with pytest.raises(wd.StateError, match=f"on_change='{policy}'.*Use one of given"):
+            scheduler.extend(2000, on_change=policy)
+    assert scheduler.events == ()

@@ -44,7 +44,7 @@ def test_groups_that_share_a_base_all_or_some_or_none_are_each_written(
     shape: wd.Schedule, bases: list[float]
 ) -> None:
     optimizer = sgd(*bases)
-    scheduler = wd.Scheduler(optimizer, lr=shape, count="attempts")
+    scheduler = wd.Scheduler(optimizer, lr=shape, count_by="attempts")
     for step in range(300):
         np.testing.assert_array_equal(each_rate(optimizer), [base * shape(step) for base in bases])
         scheduler.step()
@@ -53,7 +53,7 @@ def test_groups_that_share_a_base_all_or_some_or_none_are_each_written(
 def test_groups_of_one_tuple_go_on_sharing_one_and_equal_ones_begin_to() -> None:
     second = float("0.999")  # a float, and so a tuple, of its own
     optimizer = adam((0.9, 0.999), (0.9, second), (0.9, 0.95))
-    scheduler = wd.Scheduler(optimizer, momentum=MOMENTUM, count="attempts")
+    scheduler = wd.Scheduler(optimizer, momentum=MOMENTUM, count_by="attempts")
     walk(scheduler, 50)
     assert betas(optimizer) == [(0.5, 0.999), (0.5, 0.999), (0.5, 0.95)]
     assert betas(optimizer)[0] is betas(optimizer)[1]
@@ -61,14 +61,14 @@ def test_groups_of_one_tuple_go_on_sharing_one_and_equal_ones_begin_to() -> None
 
 def test_lists_stay_lists_and_apart() -> None:
     optimizer = adam([0.9, 0.999], [0.9, 0.999])
-    walk(wd.Scheduler(optimizer, momentum=MOMENTUM, count="attempts"), 50)
+    walk(wd.Scheduler(optimizer, momentum=MOMENTUM, count_by="attempts"), 50)
     assert betas(optimizer) == [[0.5, 0.999], [0.5, 0.999]]
     assert betas(optimizer)[0] is not betas(optimizer)[1]
 
 
 def test_a_hand_that_changes_the_other_beta_is_left_alone() -> None:
     optimizer = adam((0.9, 0.999), (0.9, 0.999))
-    scheduler = wd.Scheduler(optimizer, momentum=MOMENTUM, count="attempts")
+    scheduler = wd.Scheduler(optimizer, momentum=MOMENTUM, count_by="attempts")
     walk(scheduler, 30)
     optimizer.param_groups[1]["betas"] = (optimizer.param_groups[1]["betas"][0], 0.5)
     walk(scheduler, 20)
@@ -79,7 +79,7 @@ def test_groups_may_follow_momenta_of_their_own_beside_second_betas_of_their_own
     optimizer = adam((0.9, 0.999), (0.8, 0.99), (0.7, 0.9))
     walk(
         wd.Scheduler(
-            optimizer, momentum=wd.Linear(start=1.0, end=0.0, steps=100), count="attempts"
+            optimizer, momentum=wd.Linear(start=1.0, end=0.0, steps=100), count_by="attempts"
         ),
         50,
     )

@@ -112,7 +112,7 @@ class Life(RuleBasedStateMachine):
         waits = wd.Delayed(of=PLATEAU, steps=WARM)
         run = wd.Run(total_steps=TOTAL)
         return wd.Scheduler(
-            self.optimizer, lr=SHAPES[self.reference.shape] * waits, run=run, count="attempts"
+            self.optimizer, lr=SHAPES[self.reference.shape] * waits, run=run, count_by="attempts"
         )
 
     def check(self) -> None:

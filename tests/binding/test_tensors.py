@@ -11,7 +11,7 @@ from tests.binding.loops import each_rate, model, sgd, train
 
 import warmdown as wd
 from warmdown.binding import Field
-from warmdown.binding.slots import _alias, _copy_on_device
+from warmdown.binding.slots import _copy_on_device, _untracked_view
 
 LINE = wd.Linear(start=1.0, end=0.0, steps=100)
 
@@ -164,13 +164,13 @@ def test_as_tensors_turns_rates_and_betas_and_refuses_what_would_break_a_compile
 
 
 def test_writes_ahead_leave_no_trace_in_a_tensors_version() -> None:
-    """A version that has grown is another hand's: the writes on a device must not look like one."""
+    """A version that has grown shows a write from outside: the writes on a device leave it."""
     vector = torch.zeros(3)
     slot = vector[0].detach()
-    writes = _copy_on_device(_alias(vector), torch.arange(6.0).reshape(2, 3))
+    write = _copy_on_device(_untracked_view(vector), torch.arange(6.0).reshape(2, 3))
     before = slot._version
-    next(writes)
-    next(writes)
+    write(0)
+    write(1)
     assert vector.tolist() == [3.0, 4.0, 5.0]
     assert slot._version == before
 

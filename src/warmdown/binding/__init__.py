@@ -1,9 +1,8 @@
 """Schedules on live objects: the only room that writes to an optimizer."""
 
 from warmdown.binding.captured import Captured
-from warmdown.binding.field import Attribute, Call, Field
+from warmdown.binding.field import Attribute, Call, Field, as_tensors
 from warmdown.binding.groups import layerwise_decay
 from warmdown.binding.scheduler import Scheduler
-from warmdown.binding.tensors import as_tensors
 
 __all__ = ["Attribute", "Call", "Captured", "Field", "Scheduler", "as_tensors", "layerwise_decay"]

@@ -5,21 +5,16 @@ from __future__ import annotations
 __all__ = ["Captured"]
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from warmdown.binding.clock import Updates
-from warmdown.binding.course import Course
-from warmdown.binding.drive import Drive
 from warmdown.binding.field import Field
-from warmdown.binding.slots import Tensors
-from warmdown.errors import BindingError
-from warmdown.schedules import Constant, Noisy, Schedule
-
-if TYPE_CHECKING:
-    from warmdown.binding.scheduler import Scheduler
+from warmdown.binding.scheduler import Scheduler
+from warmdown.binding.slots import TensorSlots
+from warmdown.binding.targets import BoundTarget
+from warmdown.binding.timeline import Timeline
+from warmdown.errors import BindingError, warn_renamed
 
 _FOREVER = 2**62
 _MOST_VALUES, _STRETCH = 2**22, 2**16
@@ -34,7 +29,7 @@ class Captured:
     bit.
 
     The table holds the whole plan, where that is not too much; what rests at its end needs nothing
-    more, however long the run. For a longer plan tell ``launched()`` of every replay: it refills
+    more, however long the run. For a longer plan call ``record_launches()`` after every replay: it refills
     the half that is used up, in the order of the stream, without waiting. A graph follows tensors
     alone: a capturable optimizer's ``lr``, and its betas where they are tensors.
 
@@ -52,102 +47,133 @@ class Captured:
         >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
         >>> captured = Captured(scheduler)
         >>> captured.advance()  # on a GPU: inside torch.cuda.graph(graph), then graph.replay() again and again
-        >>> optimizer.param_groups[0]["lr"], captured.sync(), scheduler.count
+        >>> optimizer.param_groups[0]["lr"], captured.synchronize(), scheduler.count
         (tensor(0.3750), 1, 1)
     """
 
     def __init__(self, scheduler: Scheduler, rows: int | None = None) -> None:
         if rows is not None and rows < 2:
             raise BindingError(f"Captured(rows={rows}): a table of at least 2 updates is needed.")
-        pen, self._scheduler = scheduler._pen, scheduler
-        if not isinstance(pen.clock, Updates):
+        if scheduler.run.clock != "updates":
             raise BindingError(
                 f"Captured: the plan is over {scheduler.run.clock}, which a graph cannot count. "
-                f"Give one over updates."
+                "Give one over updates."
             )
-        self._rests_at = _rest_of(pen.course)
-        self._rows = rows or _rows_for(self._rests_at + 1 - scheduler.count, pen.grip.drives)
-        self._lanes = list(self._lanes_of(pen.grip.drives, pen.course))
-        scheduler._watch.captured()
+        self._scheduler, self._writer = scheduler, scheduler.writer
+        self._stop = _stop_of(self._writer.timeline)
+        most = max((len(target.groups) for target in self._writer.targets), default=1)
+        updates = max(self._stop + 1 - scheduler.count, 2)
+        self.rows = rows or (updates if updates * most <= _MOST_VALUES else _STRETCH)
+        self._tables = list(self._device_tables())
+        scheduler.monitor.count_always()
+        self._writer.count_every_step(not scheduler.auto)
         self.refresh()
 
     def advance(self) -> None:
-        """Go on by one update, on the device alone; call it where the graph is captured, and in its warmup runs."""
-        for lane in self._lanes:
-            lane.advance()
+        """Go on by one update, on the device alone.
 
-    def launched(self, updates: int = 1) -> None:
-        """Tell that updates were launched; the table is filled ahead of them when half of it is used up.
+        Call it where the graph is captured, and in its warmup runs.
+        """
+        for table in self._tables:
+            table.advance()
+
+    def record_launches(self, updates: int = 1) -> None:
+        """Record that updates were launched; the table is refilled when half of it is used up.
 
         Args:
             updates: Replays since the last call, at most half of the table's rows.
         """
         self._launched += updates
-        if self._launched + self._rows // 2 >= self._filled_to:
-            self._fill(self._filled_to, self._launched + self._rows)
+        if self._launched + self.rows // 2 >= self._filled_to:
+            self._fill(self._filled_to, self._launched + self.rows)
 
-    def sync(self) -> int:
-        """Wait for the device, and put the scheduler where it is; return the count. For saving, and for events."""
-        count = max((int(lane.count) for lane in self._lanes), default=self._scheduler.count)
-        if min(count, self._rests_at) >= self._filled_to:
+    def synchronize(self) -> int:
+        """Wait for the device, put the scheduler where it is, and return the count.
+
+        Call it before saving, and before events.
+        """
+        count = max((int(table.count) for table in self._tables), default=self._writer.count)
+        if min(count, self._stop) >= self._filled_to:
             raise BindingError(
-                f"Captured.sync(): {count} updates were made, and the table was filled up to "
-                f"{self._filled_to}; "
-                "the last ones used old values. Call launched() after each replay, or give more "
-                "rows."
+                f"Captured.synchronize(): {count} updates were made, and the table was filled up to "
+                f"{self._filled_to}; the last ones used old values. Call record_launches() after "
+                "each replay, or give more rows."
             )
-        pen = self._scheduler._pen
-        if count != pen.count:
-            pen.go(count, float(count))
+        if count != self._writer.count:
+            self._writer.seek(count, float(count))
         self._launched = count
         return count
 
     def refresh(self) -> None:
-        """Take the scheduler's count and curves, after ``seek``, a load or an event; the captured graph stays valid."""
-        self._launched = self._scheduler.count
-        self._rests_at = _rest_of(self._scheduler._pen.course)
-        for lane in self._lanes:
-            lane.count.fill_(self._launched)
-            lane.last.fill_(self._rests_at)
-        self._fill(self._launched, self._launched + self._rows)
+        """Take the scheduler's count and curves, after ``seek``, a load or an event.
+
+        The captured graph stays valid.
+        """
+        self._launched = self._writer.count
+        self._stop = _stop_of(self._writer.timeline)
+        for table in self._tables:
+            table.count.fill_(self._launched)
+            table.last.fill_(self._stop)
+        self._fill(self._launched, self._launched + self.rows)
+
+    def launched(self, updates: int = 1) -> None:
+        """Call ``record_launches``, under its former name."""
+        warn_renamed("Captured.launched", "record_launches")
+        self.record_launches(updates)
+
+    def sync(self) -> int:
+        """Call ``synchronize``, under its former name."""
+        warn_renamed("Captured.sync", "synchronize")
+        return self.synchronize()
 
     def _fill(self, start: int, stop: int) -> None:
-        """Fill the rows of some updates; what the run rests on from some update on is one row."""
+        """Fill the rows of some updates; one row serves all updates after the last move."""
         self._filled_to = stop
-        stop = min(stop, self._rests_at + 1)
-        if self._rests_at < start:
-            start, stop = self._rests_at, self._rests_at + 1
-        for lane in self._lanes:
-            lane.fill(self._scheduler._pen.course, start, stop)
+        start, stop = min(start, self._stop), min(stop, self._stop + 1)
+        for table in self._tables:
+            table.fill(self._writer.timeline, start, stop)
 
-    def _lanes_of(self, drives: list[Drive], course: Course) -> Iterator[_Lane]:
-        for drive in drives:
-            places = drive.field.places if isinstance(drive.field, Field) else [None]
-            for place in places:
-                if isinstance(place, Tensors) and place.vector is not None:
-                    yield _Lane(drive, place, self._rows)
-                elif not _is_still(drive, course, self._rests_at):
+    def _device_tables(self) -> Iterator[_DeviceTable]:
+        for target in self._writer.targets:
+            batches = target.field.batches if isinstance(target.field, Field) else [None]
+            for batch in batches:
+                if isinstance(batch, TensorSlots) and batch.vector is not None:
+                    yield _DeviceTable(target, batch, batch.vector, self.rows)
+                elif not self._is_flat(target):
+                    reason = "it lies outside of the optimizer"
+                    if isinstance(target.field, Field):
+                        reason = (
+                            "torch reads it as a Python number (as_tensors turns rates and betas "
+                            "into tensors)"
+                        )
                     raise BindingError(
-                        f"Captured({drive.name}): {_why(drive)}; a graph keeps the value it was "
-                        f"captured with. "
-                        "Drive it by a scheduler of its own, outside of the graph, or let it stand."
+                        f"Captured({target.name}): {reason}; a graph keeps the value it was "
+                        "captured with. Drive it by a scheduler of its own, outside of the graph, "
+                        "or keep it constant."
                     )
 
+    def _is_flat(self, target: BoundTarget) -> bool:
+        """Tell whether a field never moves; in a long run some steps are looked at."""
+        steps = np.unique(np.linspace(0, min(self._stop, 10**9), 10_001).round())
+        values = target.values(self._writer.timeline, steps, range(len(target.groups)))
+        return bool((values == values[:, :1]).all())
 
-class _Lane:
+
+class _DeviceTable:
     """One vector on the device, its table of values, and a counter.
 
     Args:
-        drive: What its columns follow.
-        place: Where its vector lies.
+        target: What its columns follow.
+        batch: The slots that lie in the vector.
+        vector: The vector.
         rows: Rows of the table.
     """
 
-    def __init__(self, drive: Drive, place: Tensors, rows: int) -> None:
-        vector = place.vector
-        assert vector is not None  # or there is no lane
-        self._drive, self._place, self._vector, self._rows = drive, place, vector, rows
-        self._table = vector.new_empty((rows, len(place.members)))
+    def __init__(
+        self, target: BoundTarget, batch: TensorSlots, vector: torch.Tensor, rows: int
+    ) -> None:
+        self._target, self._batch, self._vector, self._rows = target, batch, vector, rows
+        self._table = vector.new_empty((rows, len(batch.members)))
         self.count = torch.zeros((), dtype=torch.int64, device=vector.device)
         self.last = torch.zeros((), dtype=torch.int64, device=vector.device)
 
@@ -157,10 +183,10 @@ class _Lane:
         row = torch.remainder(torch.minimum(self.count, self.last), self._rows)
         self._vector.copy_(self._table.index_select(0, row.reshape(1))[0])
 
-    def fill(self, course: Course, start: int, stop: int) -> None:
+    def fill(self, timeline: Timeline, start: int, stop: int) -> None:
         """Put the values of updates ``start`` to ``stop`` into their rows, in the stream's order."""
         positions = np.arange(start, stop, dtype=np.float64)
-        rows = self._place.table(self._drive.columns(course, positions, self._place.members))
+        rows = self._batch.table(self._target.values(timeline, positions, self._batch.members))
         if self._table.device.type == "cuda":
             rows = rows.pin_memory()  # or the copy would wait for the device
         first = start % self._rows
@@ -170,35 +196,12 @@ class _Lane:
             self._table[: len(rows) - fits].copy_(rows[fits:], non_blocking=True)
 
 
-def _rest_of(course: Course) -> int:
+def _stop_of(timeline: Timeline) -> int:
     """Return the update from which on nothing moves, or one that is never reached."""
-    return max((_end_of(one) for line in course.lines for one in line.rule.schedules()), default=0)
-
-
-def _end_of(schedule: Schedule) -> int:
-    if isinstance(schedule, Constant):
-        return 0
-    return _FOREVER if schedule.length is None or _is_shaken(schedule) else schedule.length
-
-
-def _is_shaken(schedule: Schedule) -> bool:
-    return isinstance(schedule, Noisy) or any(map(_is_shaken, schedule.parts()))
-
-
-def _rows_for(updates: int, drives: list[Drive]) -> int:
-    """Return rows for the whole plan, or for a stretch of it."""
-    groups = max((len(drive.labels) for drive in drives), default=1)
-    return max(updates, 2) if updates * groups <= _MOST_VALUES else _STRETCH
-
-
-def _is_still(drive: Drive, course: Course, until: int) -> bool:
-    """Tell whether a field stands as it is; a long run is looked at here and there."""
-    looked_at = np.unique(np.linspace(0, min(until, 10**9), 10_001).round())
-    values = drive.columns(course, looked_at, range(len(drive.labels)))
-    return bool((values == values[:, :1]).all())
-
-
-def _why(drive: Drive) -> str:
-    if isinstance(drive.field, Field):
-        return "torch reads it as a Python number (as_tensors turns rates and betas into tensors)"
-    return "it lies outside of the optimizer"
+    stops = [0]
+    for target in timeline.targets:
+        for schedule in target.rule.schedules():
+            if not schedule.is_constant:
+                length = schedule.length if schedule.holds_end else None
+                stops.append(_FOREVER if length is None else length)
+    return max(stops)

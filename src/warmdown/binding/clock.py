@@ -1,12 +1,13 @@
-"""What the schedule is a function of: updates, the data that was used, or the time that went by."""
+"""What a schedule is a function of: updates, the data that was used, or the time that passed."""
 
 from __future__ import annotations
 
-__all__ = ["Clock", "Data", "Seconds", "Updates", "clock_of", "everywhere", "mean_of"]
+__all__ = ["AllGather", "Clock", "all_gather", "clock_of", "mean_over_ranks"]
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,166 +18,155 @@ from warmdown.run import Run
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Timer: TypeAlias = Callable[[], float]
-Everywhere: TypeAlias = Callable[[Any], list[Any]]
-"""Tells all processes what this one says, and returns what each of them says, in rank order."""
+AllGather: TypeAlias = Callable[[Any], list[Any]]
+"""Takes what this process has, and returns what each process has, in rank order."""
 
 
-class Clock(Protocol):
-    """Tells where a run is from what it did."""
+class Clock(ABC):
+    """Where a run is, from what it did."""
 
-    def begin(self, position: float) -> None:
-        """Begin, or go on, from where the clock stands at ``position``."""
+    def begin(self, position: float) -> None:  # noqa: B027  only clocks that add up have a beginning
+        """Begin, or go on, from ``position``."""
 
+    @abstractmethod
     def ahead(self, count: int, position: float, size: int) -> Array | None:
-        """Return ``position`` and where the clock will stand at as many of the next updates as can be told."""
+        """Return ``position`` and the positions of at most ``size`` further updates.
 
-    def owe(self, samples: float | None, tokens: float | None) -> None:
-        """Keep what a micro-batch or a skipped update used, for the next update's account."""
+        ``None`` where a position is known only after its update.
+        """
+
+    def defer(self, samples: float | None, tokens: float | None) -> None:  # noqa: B027  the same
+        """Keep the data of a micro-batch or a skipped update for the next update."""
 
     def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
-        """Return where the clock stands after one more update."""
+        """Return the position after one more update, where ``ahead`` returns none."""
+        return position + 1
 
 
-class Updates:
-    """Counts updates: it stands where the count does."""
-
-    def begin(self, position: float) -> None:
-        """Begin anywhere."""
+@final
+class UpdateClock(Clock):
+    """Counts updates."""
 
     def ahead(self, count: int, position: float, size: int) -> Array:
         """Return the next update numbers."""
         return np.arange(count, count + size + 1, dtype=np.float64)
 
-    def owe(self, samples: float | None, tokens: float | None) -> None:
-        """Keep nothing: data do not move this clock."""
 
-    def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
-        """Go on by one."""
-        return position + 1
-
-
-class Data:
-    """Adds up samples or tokens, of all processes together; a skipped update's are counted with the next one's."""
+@final
+class DataClock(Clock):
+    """Adds up samples or tokens, of all processes together."""
 
     def __init__(self, unit: str, per_step: float | None) -> None:
         self._unit, self._per_step = unit, per_step
-        self._owed = 0.0
+        self._deferred = 0.0
 
     def begin(self, position: float) -> None:
-        """Begin anywhere; what was owed is forgotten."""
-        self._owed = 0.0
+        """Begin anywhere; deferred data are dropped."""
+        self._deferred = 0.0
 
     def ahead(self, count: int, position: float, size: int) -> None:
-        """Tell nothing: how much the next update uses is known when it was made."""
+        """Return nothing: what an update uses is known when it was made."""
 
-    def owe(self, samples: float | None, tokens: float | None) -> None:
+    def defer(self, samples: float | None, tokens: float | None) -> None:
         """Keep what a micro-batch used until its update is made."""
-        self._owed += float(self._told(samples, tokens) or 0)
+        self._deferred += float(self._amount(samples, tokens) or 0)
 
     def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
         """Add what the update used.
 
         Raises:
-            BindingError: Nobody says how much that was.
+            BindingError: The amount is not known.
         """
-        told = self._told(samples, tokens)
-        if told is None and not self._owed:
-            told = self._per_step
-        if told is None and not self._owed:
-            raise BindingError(
-                f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
-                f"update's are not known. "
-                f"Call step({self._unit}=…), or give Run({self._unit}_per_step=…) where every "
-                f"update uses as many."
-            )
-        position += self._owed + float(told or 0)
-        self._owed = 0.0
+        amount = self._amount(samples, tokens)
+        if amount is None and not self._deferred:
+            amount = self._per_step
+            if amount is None:
+                raise BindingError(
+                    f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
+                    f"update's are not known. Call step({self._unit}=…), or give "
+                    f"Run({self._unit}_per_step=…) where every update uses as many."
+                )
+        position += self._deferred + float(amount or 0)
+        self._deferred = 0.0
         return position
 
-    def _told(self, samples: float | None, tokens: float | None) -> float | None:
-        told = samples if self._unit == "samples" else tokens
-        if told is not None and not told >= 0:
+    def _amount(self, samples: float | None, tokens: float | None) -> float | None:
+        amount = samples if self._unit == "samples" else tokens
+        if amount is not None and not amount >= 0:
             raise BindingError(
-                f"Scheduler.step({self._unit}={told}): data cannot be unused. Give "
-                f"a number from 0 on."
+                f"Scheduler.step({self._unit}={amount}): data cannot be unused. Give a number from "
+                "0 on."
             )
-        return told
+        return amount
 
 
-class Seconds:
-    """Reads a timer now and then, and reckons in between, so that all processes agree and no step waits.
+@final
+class TimeClock(Clock):
+    """Reads a timer now and then and estimates in between, so that no step waits.
 
-    At each reading the first process's time is told to all. The updates until the next reading are
-    placed at the pace seen so far; there are fewer of them the nearer the end is, so that the last
+    At each reading all processes take the first one's time. The updates until the next reading are
+    placed at the pace seen so far. There are fewer of them the nearer the end is, so that the last
     is reached as the budget is used up.
     """
 
-    def __init__(self, timer: Timer, everywhere: Everywhere, budget: int | None) -> None:
-        self._timer, self._everywhere, self._budget = timer, everywhere, budget
+    def __init__(self, timer: Timer, gather: AllGather, budget: int | None) -> None:
+        self._timer, self._gather, self._budget = timer, gather, budget
         self._started = timer()
         self._last: tuple[int, float] | None = None
 
     def begin(self, position: float) -> None:
-        """Go on from where the clock stood; the time since then does not count."""
+        """Go on from ``position``; the time since then does not count."""
         self._started = self._timer() - position
         self._last = None
 
     def ahead(self, count: int, position: float, size: int) -> Array:
-        """Read the time, at which the next update begins, and return where those after it are expected."""
-        now = max(float(self._everywhere(self._timer() - self._started)[0]), position)
+        """Read the time of the next update, and return where those after it are expected."""
+        now = max(float(self._gather(self._timer() - self._started)[0]), position)
         pace = 0.0 if self._last is None else (now - self._last[1]) / (count + 1 - self._last[0])
         self._last = count + 1, now
-        return np.concatenate(([position], now + pace * np.arange(self._reach(now, pace, size))))
-
-    def owe(self, samples: float | None, tokens: float | None) -> None:
-        """Keep nothing: data do not move this clock."""
-
-    def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
-        """Return where it stands: time goes by itself."""
-        return position
-
-    def _reach(self, now: float, pace: float, size: int) -> int:
-        """Return how many updates to place: a sixteenth of the time left at most, and not over a second."""
-        if pace <= 0:
-            return 1
-        left = np.inf if self._budget is None else max(self._budget - now, 0.0)
-        return int(np.clip(min(left / 16, 1.0) / pace, 1, size))
+        reach = 1
+        if pace > 0:  # a sixteenth of the time left at most, and not over a second
+            left = np.inf if self._budget is None else max(self._budget - now, 0.0)
+            reach = int(np.clip(min(left / 16, 1.0) / pace, 1, size))
+        return np.concatenate(([position], now + pace * np.arange(reach)))
 
 
-def clock_of(run: Run, timer: Timer, everywhere: Everywhere) -> Clock:
-    """Return the clock that a run asks for."""
+def clock_of(run: Run, timer: Timer, gather: AllGather) -> Clock:
+    """Return the clock of a run."""
     if run.clock == "seconds":
-        return Seconds(timer, everywhere, run.length)
+        return TimeClock(timer, gather, run.length)
     if run.clock == "updates":
-        return Updates()
-    return Data(run.clock, run.samples_per_step if run.clock == "samples" else run.tokens_per_step)
+        return UpdateClock()
+    return DataClock(
+        run.clock, run.samples_per_step if run.clock == "samples" else run.tokens_per_step
+    )
 
 
-def everywhere(own: Any) -> list[Any]:
-    """Return what every process says, in rank order; all of them must call this, or none.
+def all_gather(own: Any) -> list[Any]:
+    """Return what every process gives, in rank order; all of them must call this, or none.
 
     Example:
-        >>> everywhere(0.3)
+        >>> all_gather(0.3)
         [0.3]
     """
     distributed = torch.distributed
-    if (
-        not (distributed.is_available() and distributed.is_initialized())
-        or distributed.get_world_size() == 1
-    ):
+    is_alone = not (distributed.is_available() and distributed.is_initialized())
+    if is_alone or distributed.get_world_size() == 1:
         return [own]
-    said: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(said, own)
-    return said
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, own)
+    return gathered
 
 
-def mean_of(said: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return each metric's mean over the processes that have it; so all of them decide alike.
+def mean_over_ranks(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return each metric's mean over the processes that have it, so that all of them decide alike.
 
     Example:
-        >>> mean_of([{"loss": 1.0}, {"loss": 3.0, "accuracy": 0.5}])
+        >>> mean_over_ranks([{"loss": 1.0}, {"loss": 3.0, "accuracy": 0.5}])
         {'loss': 2.0, 'accuracy': 0.5}
     """
-    names = dict.fromkeys(name for metrics in said for name in metrics)
-    told = {name: [float(metrics[name]) for metrics in said if name in metrics] for name in names}
-    return {name: math.fsum(values) / len(values) for name, values in told.items()}
+    values: dict[str, list[float]] = {}
+    for metrics in ranks:
+        for name, value in metrics.items():
+            values.setdefault(name, []).append(float(value))
+    return {name: math.fsum(row) / len(row) for name, row in values.items()}

@@ -1,4 +1,4 @@
-"""One number in every parameter group, or on any object: the only file that asks an optimizer for its groups."""
+"""One number in every parameter group, or on any object: the one file that reads param_groups."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ __all__ = [
     "Call",
     "Field",
     "Groups",
+    "as_tensors",
     "groups_of",
     "has_gradients",
     "is_state_init_step",
-    "parameters_of",
+    "optimizer_parameters",
     "proxy_optimizer",
     "unwrap",
 ]
@@ -24,13 +25,22 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from warmdown.binding.slots import Group, Place, Row, Slot, Tensors, Window, places_of
+from warmdown.binding.slots import (
+    Group,
+    Row,
+    Slot,
+    SlotBatch,
+    TensorSlots,
+    Window,
+    Writer,
+    group_slots,
+)
 from warmdown.errors import BindingError, nearest
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 
 groups_of: Callable[[Any], Any] = attrgetter("param_groups")
-"""Asks an optimizer for its groups, for those who look at every step: it costs half of what a method does."""
+"""Returns an optimizer's groups; at every step it costs half of what a method does."""
 
 
 class Field:
@@ -50,7 +60,7 @@ class Field:
         instead_of: A field on the same numbers that is given up for this one.
 
     Raises:
-        BindingError: A group does not have it, or holds something that is no number.
+        BindingError: A group does not have it, or has something there that is no number.
 
     Example:
         >>> import torch
@@ -79,80 +89,69 @@ class Field:
         self.indices = list(range(len(every)) if groups is None else groups)
         self.groups: list[Group] = [every[index] for index in self.indices]
         self.slots = [
-            _slot(self, index, group)
-            for index, group in zip(self.indices, self.groups, strict=True)
+            _slot(f"group {index} of {type(self.optimizer).__name__}", name, every[index])
+            for index in self.indices
         ]
-        self._key = _one_key(self.slots)
-        given_up = instead_of.places if instead_of else ()
-        self.places: list[Place] = places_of(self.slots, curves or self.indices, given_up)
+        places = {(slot.key, slot.element) for slot in self.slots}
+        key, element = places.pop() if len(places) == 1 else (None, None)
+        self._key = key if element is None else None
+        released: Sequence[SlotBatch] = instead_of.batches if instead_of else ()
+        self.batches: list[SlotBatch] = group_slots(self.slots, curves or self.indices, released)
 
     def read(self) -> list[float]:
-        """Return what each group holds now; from tensors on a device this waits for the device, once."""
-        held = self.raw_values()
-        if held and all(
-            isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in held
+        """Return the number in each group; tensors on a device are waited for, once."""
+        values = self.raw_values()
+        if values and all(
+            isinstance(value, torch.Tensor) and value.device.type != "cpu" for value in values
         ):
-            return [
-                float(value)
-                for value in torch.stack([value.detach().reshape(()) for value in held]).tolist()
-            ]
-        return [float(value) for value in held]
+            values = torch.stack([value.detach().reshape(()) for value in values]).tolist()
+        return [float(value) for value in values]
 
     def raw_values(self) -> list[Any]:
-        """Return what each group holds now, as it is: a number, or the very tensor, without waiting for a device."""
+        """Return the number or the very tensor in each group; no device is waited for."""
         if self._key is None:
             return [slot.value for slot in self.slots]
-        key = self._key
+        key = self._key  # a third of the time, for those who compare at every step
         return [group[key] for group in self.groups]
 
     def write(self, row: Row) -> None:
         """Write one value for each group, in their order."""
-        for place in self.places:
-            next(place.rows(iter([row])))
+        for batch in self.batches:
+            batch.write(row)
 
-    def writing(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return an iterator that writes one row each time it is advanced; a row ``None`` changes nothing."""
-        if len(self.places) == 1:
-            return self.places[0].rows(rows)
-        return self._in_turn(rows)
-
-    def ahead(self, window: Window) -> list[Iterator[None]]:
-        """Return iterators that together write one step of the window each time they are advanced."""
-        return [place.ahead(window) for place in self.places]
-
-    def _in_turn(self, rows: Iterator[Row | None]) -> Iterator[None]:
+    def writing(self, rows: Iterator[Row]) -> Iterator[None]:
+        """Return an iterator that writes one row each time it is advanced."""
         for row in rows:
-            if row is not None:
-                self.write(row)
+            self.write(row)
             yield
 
-    def store_initial(self) -> list[float]:
-        """Keep each group's value as its ``initial_<name>`` unless it has one, and return what is kept.
+    def writers(self, window: Window) -> list[Writer]:
+        """Return functions that together write one step of the window; none where nothing moves."""
+        return [writer for batch in self.batches for writer in batch.writers(window)]
 
-        It is where torch, timm and others look for the base value; an optimizer's state carries it
-        along.
+    def store_initial(self) -> list[float]:
+        """Keep each group's value as its ``initial_<name>`` unless it has one; return those kept.
+
+        Torch, timm and others look there for the base value; an optimizer's state carries it along.
         """
         for slot in self.slots:
-            held = slot.value
-            slot.group.setdefault(
-                slot.initial, held.detach().clone() if isinstance(held, torch.Tensor) else held
-            )
+            value = slot.value
+            kept = value.detach().clone() if isinstance(value, torch.Tensor) else value
+            slot.group.setdefault(slot.initial, kept)
         return [float(slot.group[slot.initial]) for slot in self.slots]
 
     def initials(self) -> list[float | None]:
         """Return the base value that each group keeps, or ``None``."""
-        return [
-            None if (kept := slot.group.get(slot.initial)) is None else float(kept)
-            for slot in self.slots
-        ]
+        kept = [slot.group.get(slot.initial) for slot in self.slots]
+        return [None if value is None else float(value) for value in kept]
 
     def set_initial(self, row: Row) -> None:
-        """Keep one base value for each group, for those who look for it there."""
+        """Keep one base value for each group where torch and others look for it."""
         for slot, value in zip(self.slots, row, strict=True):
             slot.group[slot.initial] = value
 
     def set_entry(self, key: str, row: Sequence[Any]) -> None:
-        """Keep one value for each group under another key, such as ``max_lr``, for those who look there."""
+        """Keep one value for each group under another key, such as ``max_lr``."""
         for group, value in zip(self.groups, row, strict=True):
             group[key] = value
 
@@ -163,26 +162,64 @@ class Field:
     @staticmethod
     def fits(name: str, group: Group) -> bool:
         """Tell whether a group has such a field."""
-        key = name.partition("[")[0]
-        return key in group or (name == "momentum" and "betas" in group)
+        return name.partition("[")[0] in group or (name == "momentum" and "betas" in group)
 
     @property
     def is_current(self) -> bool:
-        """Whether the optimizer still has the very groups this was made of; loading or adding makes others."""
+        """Whether the optimizer has the groups of before; loading or adding makes others."""
         now = self.optimizer.param_groups
         return now is self._seen and len(now) == self._count
 
     @property
     def is_of_tensors(self) -> bool:
-        """Whether any group holds a tensor."""
-        return any(isinstance(place, Tensors) for place in self.places)
+        """Whether any group has a tensor."""
+        return any(isinstance(batch, TensorSlots) for batch in self.batches)
 
     def restore_tensors(self) -> None:
-        """Give the groups that loading has made the very tensors that the old ones held."""
+        """Put the very tensors of the old groups into the groups that loading has made."""
         every = self.optimizer.param_groups
         for index, slot in zip(self.indices, self.slots, strict=True):
             if isinstance(slot.value, torch.Tensor):
                 Slot(every[index], slot.key, slot.element).put(slot.value)
+
+
+def as_tensors(optimizer: Any, *names: str) -> None:
+    """Turn rates and betas into 0-d tensors, so that a compiled step need not be compiled again.
+
+    Args:
+        optimizer: A torch optimizer; call this before the step is compiled.
+        names: ``lr``, ``betas[0]``, ``momentum`` where it means ``betas[0]``; both betas are turned
+            together.
+
+    Raises:
+        BindingError: The field is one that compiled code reads as a Python number.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.AdamW(torch.nn.Linear(2, 2).parameters(), lr=0.1)
+        >>> as_tensors(optimizer, "lr", "betas[0]")
+        >>> optimizer.param_groups[0]["lr"]
+        tensor(0.1000)
+    """
+    for name in names:
+        for slot in Field(optimizer, name).slots:
+            if slot.key not in ("lr", "betas"):
+                raise BindingError(
+                    f"as_tensors({name!r}): torch's optimizers read {slot.key!r} as a Python "
+                    "number; a tensor breaks the compiled step. Leave it a float."
+                )
+            entry, group = slot.group[slot.key], slot.group
+            if isinstance(entry, tuple):
+                group[slot.key] = tuple(_as_tensor(value, group) for value in entry)
+            else:
+                group[slot.key] = _as_tensor(entry, group)
+
+
+def _as_tensor(value: Any, group: Group) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    on_device = (group.get("capturable") or group.get("fused")) and group["params"]
+    return torch.tensor(float(value), device=group["params"][0].device if on_device else None)
 
 
 @dataclass(frozen=True)
@@ -216,20 +253,20 @@ class Attribute:
             )
 
     def read(self) -> list[float]:
-        """Return what the attribute holds."""
+        """Return the attribute's value."""
         return [float(getattr(self.of, self.name))]
 
     def write(self, row: Row) -> None:
         """Set the attribute; a tensor is filled in place."""
-        held = getattr(self.of, self.name)
-        if isinstance(held, torch.Tensor):
-            held.detach().fill_(row[0])
+        value = getattr(self.of, self.name)
+        if isinstance(value, torch.Tensor):
+            value.detach().fill_(row[0])
         else:
             setattr(self.of, self.name, row[0])
 
-    def ahead(self, window: Window) -> list[Iterator[None]]:
-        """Return one iterator that writes a step of the window each time it is advanced."""
-        return [_by_call(self.write, window.floats[window.which[0]])]
+    def writers(self, window: Window) -> list[Writer]:
+        """Return a function that writes one step of the window; none where nothing moves."""
+        return _row_writers(self.write, window)
 
 
 class Call:
@@ -247,31 +284,38 @@ class Call:
     """
 
     def __init__(self, take: Callable[[float], object], base: float = 1.0) -> None:
-        self._take, self._held = take, float(base)
+        self._take, self._value = take, float(base)
 
     def read(self) -> list[float]:
-        """Return the value given last."""
-        return [self._held]
+        """Return the value of the last call."""
+        return [self._value]
 
     def write(self, row: Row) -> None:
-        """Give the function a value."""
-        self._held = float(row[0])
-        self._take(self._held)
+        """Call the function with a value."""
+        self._value = float(row[0])
+        self._take(self._value)
 
-    def ahead(self, window: Window) -> list[Iterator[None]]:
-        """Return one iterator that gives a step of the window each time it is advanced."""
-        return [_by_call(self.write, window.floats[window.which[0]])]
+    def writers(self, window: Window) -> list[Writer]:
+        """Return a function that writes one step of the window; none where nothing moves."""
+        return _row_writers(self.write, window)
 
 
-def _by_call(write: Callable[[Row], None], values: Iterable[float | None]) -> Iterator[None]:
-    for value in values:
-        if value is not None:
-            write([value])
-        yield
+def _row_writers(write_row: Callable[[Row], None], window: Window) -> list[Writer]:
+    values = window.floats(window.which[0])
+
+    def write(index: int) -> None:
+        if (value := values[index]) is not None:
+            write_row([value])
+
+    return [] if values.count(None) == len(values) else [write]
 
 
 def unwrap(optimizer: Any) -> Any:
-    """Return the optimizer that really steps, inside what accelerate or Lightning wrap around it."""
+    """Return the optimizer that really steps, inside what accelerate or Lightning wrap around it.
+
+    Raises:
+        BindingError: It has no parameter groups.
+    """
     while True:
         inner = getattr(optimizer, "optimizer", None) or getattr(optimizer, "_optimizer", None)
         if not isinstance(inner, Optimizer):
@@ -285,10 +329,10 @@ def unwrap(optimizer: Any) -> Any:
 
 
 def proxy_optimizer(optimizer: Any) -> Optimizer:
-    """Return a small optimizer whose groups hold the same numbers, to try on it what the real one must not feel."""
+    """Return a small optimizer whose groups have the same numbers, to try out a scheduler on."""
     groups = [
         {
-            **{key: _copied(held) for key, held in group.items()},
+            **{key: _as_number(value) for key, value in group.items()},
             "params": [torch.nn.Parameter(torch.zeros(1))],
         }
         for group in unwrap(optimizer).param_groups
@@ -296,42 +340,42 @@ def proxy_optimizer(optimizer: Any) -> Optimizer:
     return torch.optim.SGD(groups, lr=0.0)
 
 
-def _copied(held: Any) -> Any:
-    return held.item() if isinstance(held, torch.Tensor) and held.numel() == 1 else held
+def _as_number(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
 
 
-def has_gradients(optimizer: Any) -> bool:
-    """Tell whether any parameter has a gradient: a backward pass was made, and not yet forgotten."""
-    return any(parameter.grad is not None for parameter in parameters_of(optimizer))
-
-
-def is_state_init_step(optimizer: Optimizer) -> bool:
-    """Tell whether an update is about to be made for the state's sake alone: no state yet, rates and gradients all 0.
-
-    So torch's distributed checkpoints prepare an optimizer, for saving as for loading.
-    """
-    if optimizer.state or not all(map(_is_at_rest, optimizer.param_groups)):
-        return False
-    gradients = [one.grad for one in parameters_of(optimizer) if one.grad is not None]
-    shards = [one.to_local() if hasattr(one, "to_local") else one for one in gradients]
-    return any(shard.numel() for shard in shards) and not any(bool(shard.any()) for shard in shards)
-
-
-def _is_at_rest(group: Group) -> bool:
-    rate = group.get("lr", 0.0)
-    return (
-        not (isinstance(rate, torch.Tensor) and rate.device.type != "cpu") and rate == 0
-    )  # no device is waited for
-
-
-def parameters_of(optimizer: Any) -> Iterator[torch.Tensor]:
+def optimizer_parameters(optimizer: Any) -> Iterator[torch.Tensor]:
     """Yield every parameter of every group."""
     for group in unwrap(optimizer).param_groups:
         yield from group["params"]
 
 
+def has_gradients(optimizer: Any) -> bool:
+    """Tell whether any parameter has a gradient."""
+    return any(parameter.grad is not None for parameter in optimizer_parameters(optimizer))
+
+
+def is_state_init_step(optimizer: Optimizer) -> bool:
+    """Tell whether an update is about to be made for the state alone.
+
+    So torch's distributed checkpoints prepare an optimizer for saving and loading: it has no state
+    yet, and all its rates and gradients are 0.
+    """
+    if optimizer.state or not all(map(_has_rate_zero, optimizer.param_groups)):
+        return False
+    gradients = [one.grad for one in optimizer_parameters(optimizer) if one.grad is not None]
+    shards = [one.to_local() if hasattr(one, "to_local") else one for one in gradients]
+    return any(shard.numel() for shard in shards) and not any(bool(shard.any()) for shard in shards)
+
+
+def _has_rate_zero(group: Group) -> bool:
+    rate = group.get("lr", 0.0)
+    is_on_device = isinstance(rate, torch.Tensor) and rate.device.type != "cpu"
+    return not is_on_device and rate == 0  # no device is waited for
+
+
 class Groups:
-    """The groups of some optimizers, as they were when this was made; it notices when they are others.
+    """The groups of some optimizers as they were when this was made.
 
     Args:
         optimizers: Torch optimizers, or what wraps them.
@@ -346,70 +390,55 @@ class Groups:
             for optimizer in self.optimizers
             for index, group in enumerate(optimizer.param_groups)
         ]
-        self.names = _names([group for _, _, group in self.every])
+        given = [str(group.get("name", place)) for place, (_, _, group) in enumerate(self.every)]
+        self.names = [
+            name if given.count(name) == 1 else str(place) for place, name in enumerate(given)
+        ]
+        """Each group's ``name``; its index where it has none, or one that another has too."""
+
+    def is_current(self, place: int) -> bool:
+        """Tell whether an optimizer has these groups; the first, last and their number are compared."""
+        now = self.optimizers[place].param_groups
+        return now is self._lists[place] and _mark(now) == self._marks[place]
 
     @property
     def are_current(self) -> bool:
-        """Whether every optimizer has the groups it had."""
+        """Whether every optimizer has these groups."""
         return all(map(self.is_current, range(len(self.optimizers))))
-
-    def is_current(self, place: int) -> bool:
-        """Tell whether an optimizer has the groups it had; the first, the last and their number are compared."""
-        now = self.optimizers[place].param_groups
-        return now is self._lists[place] and _mark(now) == self._marks[place]
 
 
 def _mark(groups: Sequence[Group]) -> tuple[int, ...]:
     return (len(groups), id(groups[0]), id(groups[-1])) if groups else ()
 
 
-def _names(groups: Sequence[Group]) -> list[str]:
-    """Return each group's ``name``; its index where it has none, or one that another has too."""
-    given = [str(group.get("name", index)) for index, group in enumerate(groups)]
-    return [name if given.count(name) == 1 else str(index) for index, name in enumerate(given)]
+def _slot(owner: str, name: str, group: Group) -> Slot:
+    """Return where a group has a field.
 
-
-def _slot(field: Field, index: int, group: Group) -> Slot:
-    name = field.name
-    if name == "momentum" and "momentum" not in group and "betas" in group:
-        name = "betas[0]"
-    match = _ELEMENT.fullmatch(name)
+    Raises:
+        BindingError: It does not have it, or no number there.
+    """
+    is_beta = name == "momentum" and "momentum" not in group and "betas" in group
+    match = _ELEMENT.fullmatch("betas[0]" if is_beta else name)
     key, element = (match[1], int(match[2])) if match else (name, None)
     if key not in group:
         known = sorted(key for key in group if key != "params" and not key.startswith("initial_"))
+        way_out = nearest(key, known)
+        if key.startswith("beta") and "betas" in group:
+            way_out = "One of its betas is 'betas[0]' or 'betas[1]'."
         raise BindingError(
-            f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__} has no "
-            f"{key!r}; "
-            f"it has {', '.join(known)}. {_way_out(key, group, known)}"
+            f"Field({name!r}): {owner} has no {key!r}; it has {', '.join(known)}. {way_out}"
         )
-    slot = Slot(group, key, element)
-    _require_number(field, index, slot)
-    return slot
-
-
-def _way_out(key: str, group: Group, known: Sequence[str]) -> str:
-    if key.startswith("beta") and "betas" in group:
-        return "One of its betas is 'betas[0]' or 'betas[1]'."
-    return nearest(key, known)
-
-
-def _one_key(slots: Sequence[Slot]) -> str | None:
-    """Return the key that all slots have in common, or ``None`` when they differ or lie deeper."""
-    places = {(slot.key, slot.element) for slot in slots}
-    return next((key for key, element in places if element is None and len(places) == 1), None)
-
-
-def _require_number(field: Field, index: int, slot: Slot) -> None:
-    where = f"Field({field.name!r}): group {index} of {type(field.optimizer).__name__}"
-    held = slot.group[slot.key]
-    if slot.element is not None and not (
-        isinstance(held, tuple | list) and slot.element < len(held)
-    ):
+    slot, entry = Slot(group, key, element), group[key]
+    has_element = isinstance(entry, tuple | list) and (element or 0) < len(entry)
+    if element is not None and not has_element:
         raise BindingError(
-            f"{where} holds {slot.key}={held!r}, which has no element {slot.element}."
+            f"Field({name!r}): {owner} holds {key}={entry!r}, which has no element {element}."
         )
     value = slot.value
     is_tensor = isinstance(value, torch.Tensor) and value.numel() == 1
     if not is_tensor and (isinstance(value, bool) or not isinstance(value, int | float)):
-        fix = f" Name one element: '{slot.key}[0]'." if isinstance(value, tuple | list) else ""
-        raise BindingError(f"{where} holds {value!r}, which is no number.{fix}")
+        way_out = f" Name one element: '{key}[0]'." if isinstance(value, tuple | list) else ""
+        raise BindingError(
+            f"Field({name!r}): {owner} holds {value!r}, which is no number.{way_out}"
+        )
+    return slot

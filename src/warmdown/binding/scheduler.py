@@ -4,20 +4,31 @@ from __future__ import annotations
 
 __all__ = ["Scheduler"]
 
+import atexit
+import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from warmdown.binding.clock import Everywhere, clock_of, everywhere, mean_of
-from warmdown.binding.course import Course, Event, one_plan
-from warmdown.binding.events import Extended, OnChange, Rescaled, decay
-from warmdown.binding.grip import Grip
-from warmdown.binding.pen import SPENT, Pen
-from warmdown.binding.state import join, read_state, write_state
-from warmdown.binding.watch import Watch
-from warmdown.errors import BindingError, RunError, ScheduleError, nearest
+from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
+from warmdown.binding.joining import OnChange
+from warmdown.binding.monitor import UpdateMonitor
+from warmdown.binding.state import resume, write_state
+from warmdown.binding.targets import BoundTargets
+from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
+from warmdown.binding.writer import ValueWriter
+from warmdown.errors import (
+    BindingError,
+    RunError,
+    ScheduleError,
+    WarmdownWarning,
+    nearest,
+    warn_renamed,
+)
 from warmdown.plan import AfterEnd, Count, Given, Plan
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule
@@ -33,8 +44,8 @@ class Scheduler(LRScheduler):
         optimizer: An optimizer, or several, that the targets name fields of.
         plan: A finished plan, instead of targets.
         run: Facts about the run, for open lengths such as ``"5%"``.
-        auto: Count the optimizer's own updates; ``step()`` then only tells what data they used.
-        count: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()``
+        auto: Count the optimizer's own updates; ``step()`` then only gives the data that they used.
+        count_by: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()``
             counts.
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
         strict: Raise where a warning would be given.
@@ -42,8 +53,7 @@ class Scheduler(LRScheduler):
         bind: Plain objects by target name: ``{"kl": Attribute(model, "kl_weight")}``, or a function
             of one number.
         timer: Seconds from any beginning, for plans over time.
-        everywhere: Tells all processes what one says and returns what each says;
-            torch.distributed's by default.
+        all_gather: Gives all processes what each of them has; torch.distributed's by default.
         targets: A schedule, ``Scale``, ``Set``, or a mapping from group to one of them, for each
             field.
 
@@ -71,28 +81,46 @@ class Scheduler(LRScheduler):
         *,
         run: Run | None = None,
         auto: bool = False,
-        count: Count = "updates",
+        count_by: Count = "updates",
         after_end: AfterEnd = "hold",
         strict: bool = False,
-        on_change: OnChange = "ask",
+        on_change: OnChange = "error",
         bind: Mapping[str, Any] | None = None,
         timer: Callable[[], float] = time.monotonic,
-        everywhere: Everywhere = everywhere,
+        all_gather: AllGather = all_gather,
         **targets: Given,
     ) -> None:
+        former: dict[str, Any] = dict(targets)
+        if isinstance(former.get("count"), str):
+            warn_renamed("Scheduler(count=)", "count_by=")
+            count_by = former.pop("count")
+        if callable(former.get("everywhere")):
+            warn_renamed("Scheduler(everywhere=)", "all_gather=")
+            all_gather = former.pop("everywhere")
         self.optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         self.auto, self.strict, self.on_change = auto, strict, on_change
-        self._bound, self._timer, self._everywhere = dict(bind or {}), timer, everywhere
-        self._begin(Course(one_plan(plan, targets, run=run, after_end=after_end, count=count)))
+        self._objects, self._timer, self._all_gather = dict(bind or {}), timer, all_gather
+        plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
+        self._bind(Timeline(plan))
 
-    def _begin(self, course: Course) -> None:
+    def _bind(self, timeline: Timeline) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None
-        grip = Grip(self.optimizers, self._bound, course)
-        self._pen = Pen(course, grip, clock_of(course.plan.run, self._timer, self._everywhere))
-        self._pen.go(0, 0.0)
-        trusts = course.plan.count == "attempts"
-        self._watch = Watch(self, grip.groups.optimizers, trusts=trusts, strict=self.strict)
-        self._pen.trust(self._watch.trusts_always and not self.auto)
+        targets = BoundTargets(self.optimizers, self._objects, timeline)
+        clock = clock_of(timeline.plan.run, self._timer, self._all_gather)
+        self.writer = ValueWriter(timeline, targets, clock)
+        self.monitor = UpdateMonitor(
+            targets.groups.optimizers,
+            count=self._get_count,
+            before_update=self._before_update,
+            after_update=self._after_update,
+            rebind=self._rebind,
+            auto=self.auto,
+            counts_always=timeline.plan.count == "attempts",
+            strict=self.strict,
+        )
+        weakref.finalize(self, self.monitor.release).atexit = False
+        _warn_at_exit(self)
+        self._restart()
 
     # the two are not keyword-only: that alone would make each call a third slower
     def step(
@@ -104,8 +132,7 @@ class Scheduler(LRScheduler):
         are not whole yet.
 
         Args:
-            epoch: Never taken; a number in its place is a mistake, and is not passed over in
-                silence.
+            epoch: Never taken; a number in its place is a mistake, and is refused.
             samples: Samples that the update used, over all processes, where the clock counts them.
             tokens: Tokens that it used, likewise.
 
@@ -113,23 +140,28 @@ class Scheduler(LRScheduler):
             BindingError: A metric or an epoch was given.
             ScheduleError: The plan has ended, and was to raise then.
         """
-        pen = self._pen
-        if pen.fresh and epoch is None:
-            pen.fresh = pen.trusting
-            if next(pen.writes, SPENT) is SPENT:
-                self._turn(samples, tokens)
+        writer = self.writer
+        if writer.update_seen and epoch is None:
+            writer.update_seen = writer.counts_every_step
+            index = writer.index + 1
+            if index > writer.last:
+                self._refill(samples, tokens)
+            else:
+                writer.index = index
+                if writer.write is not None:
+                    writer.write(index)
         else:
             self._step_without_update(epoch, samples, tokens)
 
     @property
     def count(self) -> int:
         """Updates counted so far; the next update has this number."""
-        return self._pen.count
+        return self.writer.count
 
     @property
     def position(self) -> float:
         """Where the clock stands: the count, or the samples, tokens or seconds used."""
-        return self._pen.position
+        return self.writer.position
 
     def seek(self, count: int) -> None:
         """Go to an update by its number alone; the values are those of an unbroken run.
@@ -145,14 +177,14 @@ class Scheduler(LRScheduler):
             raise ScheduleError(
                 f"Scheduler.seek({count!r}): an update has a whole number from 0 on."
             )
-        for drive in self._pen.grip.drives:
-            drive.rebase(drive.recognised(self._pen.course, float(count), {}))
+        targets, timeline = self.writer.targets, self.writer.timeline
+        targets.set_bases(targets.infer_bases(timeline, float(count), {}))
         self._go(int(count), float(count))
 
     @property
     def plan(self) -> Plan:
         """The plan as it was given, its lengths measured; events do not change it."""
-        return self._pen.course.plan
+        return self.writer.timeline.plan
 
     @property
     def run(self) -> Run:
@@ -160,27 +192,25 @@ class Scheduler(LRScheduler):
         return self.plan.run
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[PlanEvent, ...]:
         """What has happened to the plan."""
-        return tuple(self._pen.course.events)
+        return self.writer.timeline.events
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The named stretches of the rate, or of the first target where no rate is driven."""
-        course = self._pen.course
-        lines = course.lines_of("lr") or course.lines[:1]
-        return tuple(phase for line in lines[:1] for phase in line.phases())
+        timeline = self.writer.timeline
+        targets = timeline.targets_named("lr") or timeline.targets[:1]
+        return tuple(targets[0].phases()) if targets else ()
 
     @property
     def phase(self) -> Phase | None:
         """The stretch that the next update lies in."""
-        here = self.position
-        inside = (
-            phase
-            for phase in self.phases
-            if phase.start <= here and (phase.stop is None or here < phase.stop)
-        )
-        return next(inside, None)
+        position = self.position
+        for phase in self.phases:
+            if phase.start <= position and (phase.stop is None or position < phase.stop):
+                return phase
+        return None
 
     def value(self, step: float, target: str = "lr", group: int | str = 0) -> float:
         """Return what update ``step`` uses, past or to come.
@@ -194,23 +224,22 @@ class Scheduler(LRScheduler):
         Raises:
             BindingError: No such number is driven.
         """
-        drive, place = self._pen.grip.find(target, group)
-        return drive.value(self._pen.course, float(step), place)
+        bound, index = self.writer.targets.find(target, group)
+        return bound.value(self.writer.timeline, float(step), index)
 
     def values(self) -> dict[str, float]:
-        """Return what is held now, by ``target/group``."""
-        return self._pen.grip.read()
+        """Return the present values, by ``target/group``."""
+        return self.writer.targets.read()
 
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
-        """Return the learning rate that each group holds."""
-        return list(self._pen.grip.read("lr").values())
+        """Return the present learning rate of each group."""
+        return list(self.writer.targets.read("lr").values())
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
         """The learning rate of each group that the plan scales."""
-        return [
-            base for drive in self._pen.grip.drives if drive.name == "lr" for base in drive.bases
-        ]
+        bound = (target for target in self.writer.targets if target.name == "lr")
+        return [group.base for target in bound for group in target.groups]
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -218,25 +247,25 @@ class Scheduler(LRScheduler):
         return self.count
 
     def observe(self, **metrics: float) -> None:
-        """Tell what was measured after the last update; schedules that answer to it do so at once.
+        """Give what was measured after the last update to the schedules that follow it.
 
         Call it on every process, or on none: they agree on the mean.
 
         Args:
             metrics: Numbers by name.
         """
-        pen = self._pen
-        told = mean_of(self._everywhere(metrics))
-        self._watch.hear(pen.course, told)
-        pen.course.observe(pen.position, told)
-        pen.go(pen.count, pen.position)
+        writer = self.writer
+        means = mean_over_ranks(self._all_gather(metrics))
+        self.monitor.check_metrics(self._metrics(), means)
+        writer.timeline.observe(writer.position, means)
+        writer.follow(writer.timeline)
 
     def decay_now(
         self, over: Duration = "rest", curve: Schedule | None = None, target: str = "lr"
     ) -> None:
-        """Begin the last decay, whatever the plan says; the run ends with it, and a trainer ends there too.
+        """Begin the last decay, whatever the plan; the run and a trainer end with it.
 
-        Where several fields are told to decay, the run ends with the last of them.
+        Where several fields decay, the run ends with the last of them.
 
         Args:
             over: Its length.
@@ -247,7 +276,8 @@ class Scheduler(LRScheduler):
         Raises:
             ScheduleError: It would have no length.
         """
-        self._happen(decay(int(self.position), self.run, over, curve, self._driven(target)))
+        self._require_target(target)
+        self._apply_event(decay_event(int(self.position), self.run, over, curve, target))
 
     def rescale(self, factor: float, target: str = "lr") -> None:
         """Multiply every value from now on.
@@ -263,7 +293,8 @@ class Scheduler(LRScheduler):
             raise ScheduleError(
                 f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed."
             )
-        self._happen(Rescaled(int(self.position), float(factor), self._driven(target)))
+        self._require_target(target)
+        self._apply_event(Rescaled(int(self.position), float(factor), target))
 
     def extend(self, total_steps: int, on_change: OnChange = "given") -> None:
         """Make the run longer, or shorter.
@@ -280,136 +311,192 @@ class Scheduler(LRScheduler):
         if self.run.budget is not None:
             raise RunError(
                 f"Scheduler.extend({total_steps}): the run's length is its budget, "
-                f"{self.run.budget!r}. Save "
-                "the state, and load it into a scheduler with another budget."
+                f"{self.run.budget!r}. Save the state, and load it into a scheduler with another "
+                "budget."
             )
-        seen = tuple(self._pen.course.memories())
-        self._happen(Extended(int(self.position), total_steps, on_change, seen))
+        states = tuple(self.writer.timeline.feedback_states())
+        self._apply_event(Extended(int(self.position), total_steps, on_change, states))
 
     def finish(self) -> None:
-        """Say that training is over; if the plan is not, a warning tells how far it came."""
-        self._watch.finish(self)
+        """Declare training over; a warning shows how far it came if the plan is not over."""
+        self.monitor.check_finish(self.count, self.position, self.writer.timeline.end)
 
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:
-        """Return what cannot be computed again: the count, the events, and the plan or its fingerprint.
+        """Return what cannot be computed again: count, events, and the plan or its fingerprint.
 
         Args:
             plan: Whether the plan and the base values go in, so that a difference can be shown;
                 else the plan's fingerprint alone, in less than 100 bytes.
         """
-        self._watch.was_saved_at = self.count
-        return write_state(self._pen, with_plan=plan)
+        self.monitor.saved_at = self.count
+        return write_state(self.writer, with_plan=plan)
 
     def load_state_dict(self, state: Mapping[str, Any], on_change: OnChange | None = None) -> None:
-        """Go where ``state`` was saved, and write the values at once; the optimizer may be loaded before or after.
+        """Go where ``state`` was saved, and write the values at once.
+
+        The optimizer may be loaded before or after.
 
         Args:
             state: What ``state_dict`` returned.
-            on_change: What happens when the state is of another plan. ``"ask"``: an error shows the
-                difference. ``"saved"``: the saved plan goes on, and holds its last value.
+            on_change: What happens when the state is of another plan. ``"error"``: an error shows
+                the difference. ``"saved"``: the saved plan goes on, and holds its last value.
                 ``"given"``: the given plan holds from here. ``"rescale"``: the saved curve,
                 stretched to the given run. ``"continue"``: the given curve from its peak, begun at
-                the value held, over the rest of the run. ``"rewarm"``: the given curve with its
-                warmup, begun anew. ``"fit"``: what is left of the saved curve, over what is left of
-                the given run. By default what the scheduler was made with.
+                the value reached, over the rest of the run. ``"rewarm"``: the given curve with its
+                warmup, started again. ``"fit"``: what is left of the saved curve, over what is left
+                of the given run. By default what the scheduler was made with.
 
         Raises:
             StateError: The state is damaged or of another plan; nothing has changed then.
         """
-        saved = read_state(state)
-        self._follow_groups()
-        course, bases = join(saved, self._pen, on_change or self.on_change)
-        self._pen.grip.take(course)
-        self._pen.course = course
-        for drive in self._pen.grip.drives:
-            drive.rebase(bases)
-        self._go(saved.count, saved.position(course))
+        self._rebind(None)
+        writer = self.writer
+        saved = resume(state, writer.timeline, writer.targets, on_change or self.on_change)
+        writer.targets.bind(saved.timeline)
+        writer.targets.set_bases(saved.bases)
+        writer.timeline = saved.timeline
+        self._go(saved.count, saved.position)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("optimizers", "auto", "strict", "on_change", "_bound", "_timer", "_everywhere")
-        pen = self._pen
-        made = (pen.course, pen.grip.bases_of(pen.course), pen.count, pen.position)
-        return {**{name: getattr(self, name) for name in kept}, "made": made}
+        kept = ("optimizers", "auto", "strict", "on_change", "_objects", "_timer", "_all_gather")
+        writer = self.writer
+        bases = writer.targets.bases(writer.timeline)
+        bound = (writer.timeline, bases, writer.count, writer.position)
+        return {**{name: getattr(self, name) for name in kept}, "bound": bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        course, bases, count, position = state.pop("made")
+        timeline, bases, count, position = state.pop("bound")
         self.__dict__.update(state)
-        self._begin(course)
-        for drive in self._pen.grip.drives:
-            drive.rebase(bases)
+        self._bind(timeline)
+        self.writer.targets.set_bases(bases)
         self._go(count, position)
 
     def _go(self, count: int, position: float) -> None:
-        """Go elsewhere, and forget how steps and updates alternated until here."""
-        self._pen.go(count, position)
-        self._pen.trust(self._watch.trusts_always and not self.auto)
-        self._watch.restart(self)
+        self.writer.seek(count, position)
+        self._restart()
 
-    def _tick(self) -> None:
-        if next(self._pen.writes, SPENT) is SPENT:
-            self._turn(None, None)
+    def _restart(self) -> None:
+        """Forget how steps and updates alternated until here."""
+        self.writer.count_every_step(self.monitor.counts_always and not self.auto)
+        self.monitor.restart(self.count, self.position, self.run)
 
-    def _turn(self, samples: float | None, tokens: float | None) -> None:
-        end = self._pen.course.end
-        if end is not None and self._pen.position >= end:
-            self._pass_the_end(end)
-        self._watch.miss_metrics(self)
-        self._pen.turn(samples, tokens)
-
-    def _pass_the_end(self, end: int) -> None:
-        if self.plan.after_end == "raise":
-            raise ScheduleError(
-                f"Scheduler.step(): the plan ended at {end} {self.run.clock}, and "
-                f"after_end='raise'. "
-                "Stop there, or call extend(total_steps)."
-            )
-        self._watch.pass_the_end(self, end)
+    def _refill(self, samples: float | None, tokens: float | None) -> None:
+        """Count an update past the window; what is seldom is looked at here, not at every step."""
+        writer, end = self.writer, self.writer.timeline.end
+        if end is not None and writer.position >= end:
+            if self.plan.after_end == "raise":
+                raise ScheduleError(
+                    f"Scheduler.step(): the plan ended at {end} {self.run.clock}, and "
+                    "after_end='raise'. Stop there, or call extend(total_steps)."
+                )
+            self.monitor.check_end(writer.count, writer.position, end)
+        self.monitor.check_missing_metrics(self._metrics(), writer.count)
+        writer.next_window(samples, tokens)
 
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
         if epoch is not None:
             raise BindingError(
                 f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an "
-                f"update use seek(); "
-                "tell a metric by its name: observe(val_loss=…)."
+                "update use seek(); give a metric by its name: observe(val_loss=…)."
             )
-        self._pen.clock.owe(samples, tokens)
-        if not self.auto and self._watch.may_trust(self):
-            self._pen.trust(True)
+        self.writer.clock.defer(samples, tokens)
+        if not self.auto and self.monitor.should_count(self.optimizers):
+            self.writer.count_every_step(True)
             self.step()
 
-    def _happen(self, event: Event) -> None:
-        pen = self._pen
-        pen.course = pen.course.after(event)
-        pen.go(pen.count, pen.position)
+    def _metrics(self) -> list[str]:
+        return [schedule.metric for schedule in self.writer.timeline.feedbacks()]
 
-    def _attend(self, place: int, turn: int) -> None:
-        """Look after an optimizer that is about to make an update: its groups, and what they hold."""
-        pen = self._pen
-        if not pen.grip.groups.is_current(place):
-            self._regroup()
-        elif touched := next(pen.foreign(turn), None):
-            self._regroup()
-            self._watch.findings.foreign_write(*touched)
+    def _apply_event(self, event: PlanEvent) -> None:
+        self.writer.follow(self.writer.timeline.after(event))
 
-    def _follow_groups(self) -> None:
-        """Bind anew if groups were added or removed since the last update."""
-        if not self._pen.grip.groups.are_current:
-            self._regroup()
-
-    def _regroup(self) -> None:
-        """Bind anew to the groups that there are now, and write what they should hold."""
-        self._pen.grip.regroup(self._pen.course)
-        self._pen.go(self._pen.count, self._pen.position)
-
-    def _reload(self, optimizer: Any) -> None:
-        """Follow an optimizer to the groups that loading a state has made."""
-        self._pen.grip.reload(optimizer, self._pen.course)
-        self._pen.go(self._pen.count, self._pen.position)
-
-    def _driven(self, target: str) -> str:
-        if not self._pen.course.lines_of(target):
-            known = sorted({drive.name for drive in self._pen.grip.drives})
+    def _require_target(self, name: str) -> None:
+        if not self.writer.timeline.targets_named(name):
+            known = sorted({target.name for target in self.writer.targets})
             raise BindingError(
-                f"Scheduler(target={target!r}): nothing drives it. {nearest(target, known)}"
+                f"Scheduler(target={name!r}): nothing drives it. {nearest(name, known)}"
             )
-        return target
+
+    # what the monitor calls
+
+    def _get_count(self) -> int:
+        return self.writer.count
+
+    def _before_update(self, index: int, turn: int) -> None:
+        """Look at an optimizer that is about to make an update: its groups, and their values."""
+        writer, monitor = self.writer, self.monitor
+        if writer.counts_every_step and not monitor.counts_always:
+            # the first real update: one step before it was a slip, many were a way to get somewhere
+            writer.count_every_step(False)
+            if writer.count == monitor.early.count + 1:
+                writer.seek(monitor.early.count, monitor.early.position)
+                monitor.warnings.step_before_update()
+        if not writer.targets.groups.is_current(index):
+            self._rebind_groups()
+        elif differing := next(writer.external_writes(turn), None):
+            self._rebind_groups()
+            monitor.warnings.foreign_write(*differing)
+
+    def _after_update(self) -> None:
+        writer = self.writer
+        if not self.auto:
+            writer.update_seen, writer.counts_every_step = True, self.monitor.counts_always
+        elif writer.index < writer.last:
+            writer.index += 1
+            if writer.write is not None:
+                writer.write(writer.index)
+        else:
+            self._refill(None, None)
+
+    def _rebind(self, loaded: Any) -> None:
+        """Bind the groups that there are now; ``loaded`` is an optimizer that has loaded a state."""
+        writer = self.writer
+        if loaded is not None:
+            writer.targets.rebind_after_load(loaded, writer.timeline)
+            writer.follow(writer.timeline)
+        elif not writer.targets.groups.are_current:
+            self._rebind_groups()
+
+    def _rebind_groups(self) -> None:
+        self.writer.targets.rebind_groups(self.writer.timeline)
+        self.writer.follow(self.writer.timeline)
+
+
+def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:
+    """Return the plan that was given, or that of the targets.
+
+    Raises:
+        ScheduleError: Neither was given, or both.
+    """
+    if plan is None and targets:
+        arguments: Any = {**facts, **targets}
+        return Plan.of(**arguments)
+    if isinstance(plan, Plan) and not targets:
+        default = {"run": None, "after_end": "hold", "count": "updates"}
+        given = {name: fact for name, fact in facts.items() if fact != default[name]}
+        return replace(plan, **given)
+    raise ScheduleError(
+        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make "
+        "one: Plan.of(lr=…)."
+    )
+
+
+_ALIVE: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+
+
+def _warn_at_exit(scheduler: Scheduler) -> None:
+    if not _ALIVE:
+        atexit.register(_finish_all)
+    _ALIVE.add(scheduler)
+
+
+def _finish_all() -> None:
+    """Warn of the schedulers that trained and stopped early, unless an error ends the process."""
+    if getattr(sys, "last_value", None) is not None:
+        return
+    for scheduler in list(_ALIVE):
+        if scheduler.monitor.updates:
+            try:
+                scheduler.finish()
+            except WarmdownWarning as warning:
+                print(f"{type(warning).__name__}: {warning}", file=sys.stderr)

@@ -1,15 +1,22 @@
-"""Where a number lies in a parameter group, and the loops that write it there."""
+"""Where a number lies in a parameter group, and the functions that write it there."""
 
 from __future__ import annotations
 
-__all__ = ["Floats", "Group", "Place", "Row", "Slot", "Tensors", "Window", "places_of"]
+__all__ = [
+    "FloatSlots",
+    "Group",
+    "Row",
+    "Slot",
+    "SlotBatch",
+    "TensorSlots",
+    "Window",
+    "Writer",
+    "group_slots",
+]
 
-import struct
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import repeat
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -19,16 +26,18 @@ import torch
 Group: TypeAlias = dict[str, Any]
 Row: TypeAlias = Sequence[float]
 """One value for each group."""
+Writer: TypeAlias = Callable[[int], None]
+"""Writes the values of one step of a window; its argument is the step's index in the window."""
 
 
 @dataclass
 class Slot:
-    """One number in one group: under a key, or an element of what is there.
+    """One number in one group: under a key, or an element of a tuple or list there.
 
     Args:
         group: The parameter group.
         key: Its key.
-        element: Which element of a tuple or list, or ``None``.
+        element: Index of the element, or ``None``.
     """
 
     group: Group
@@ -38,314 +47,294 @@ class Slot:
     @property
     def initial(self) -> str:
         """The key under which torch and others look for the base value."""
-        return (
-            f"initial_{self.key}" if self.element is None else f"initial_{self.key}[{self.element}]"
-        )
+        key = f"initial_{self.key}"
+        return key if self.element is None else f"{key}[{self.element}]"
 
     @property
     def value(self) -> Any:
-        """What is held: a number, or the very tensor."""
-        held = self.group[self.key]
-        return held if self.element is None else held[self.element]
+        """The number, or the very tensor."""
+        entry = self.group[self.key]
+        return entry if self.element is None else entry[self.element]
 
     def put(self, value: Any) -> None:
-        """Replace what is held; a tuple is rebuilt."""
-        if self.element is None:
-            self.group[self.key] = value
-        else:
-            held = self.group[self.key]
-            self.group[self.key] = type(held)(
-                (*held[: self.element], value, *held[self.element + 1 :])
-            )
+        """Replace the number; a tuple is rebuilt."""
+        if self.element is not None:
+            entry = self.group[self.key]
+            value = type(entry)((*entry[: self.element], value, *entry[self.element + 1 :]))
+        self.group[self.key] = value
 
 
 @dataclass(frozen=True)
 class Window:
-    """The values of some steps ahead: a few columns that many groups share.
+    """The values of some steps: a few curves that many groups share.
+
+    The first step's values are those that are written already.
 
     Args:
-        columns: One row of values for each distinct curve, one value for each step.
-        which: The curve that each group follows.
-        moves: For each step, whether anything differs from the step before.
+        curves: One row of values for each distinct curve, one column for each step.
+        which: For each group, the row of its curve.
     """
 
-    columns: npt.NDArray[np.float64]
+    curves: npt.NDArray[np.float64]
     which: Sequence[int]
-    moves: npt.NDArray[np.bool_]
 
-    @cached_property
-    def floats(self) -> list[list[float | None]]:
-        """Each curve as Python numbers, the same object for all groups; ``None`` where nothing moves."""
-        if self.moves.all():
-            return list(self.columns.tolist())
-        return [
-            [
-                value if moves else None
-                for value, moves in zip(column, self.moves.tolist(), strict=True)
-            ]
-            for column in self.columns.tolist()
-        ]
+    def changes(self, rows: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return for each step whether any of the curves differs there from the step before."""
+        curves = self.curves[rows]
+        changes: npt.NDArray[np.bool_] = np.zeros(curves.shape[1], dtype=bool)
+        changes[1:] = (curves[:, 1:] != curves[:, :-1]).any(axis=0)
+        return changes
 
-    def rows(self, members: Sequence[int]) -> Iterator[Iterable[float] | None]:
-        """Yield the values of some groups, step by step; ``None`` where nothing moves.
-
-        Where most curves are distinct, each row is the same iterator over all numbers: a step takes
-        its own from it, one by one, so that a number is made where the one before it has just been
-        freed.
-        """
-        which, moving = [self.which[index] for index in members], self.columns[:, self.moves]
-        rows: Iterator[Iterable[float]]
-        if 2 * len(set(which)) <= len(which):
-            lists = moving.tolist()
-            rows = zip(*(lists[column] for column in which), strict=True)
-        else:
-            rows = repeat(iter(array("d", moving[which].T.tobytes())), moving.shape[1])
-        return (
-            rows
-            if self.moves.all()
-            else (next(rows) if moves else None for moves in self.moves.tolist())
-        )
+    def floats(self, row: int) -> list[float | None]:
+        """Return one curve as Python numbers; ``None`` at a step that changes nothing."""
+        pairs = zip(self.curves[row].tolist(), self.changes([row]).tolist(), strict=True)
+        return [value if changes else None for value, changes in pairs]
 
 
-class Place(Protocol):
-    """Some slots of one field that are written in the same way."""
+class SlotBatch(Protocol):
+    """Slots of one field that are written in the same way."""
 
     members: list[int]
 
-    def ahead(self, window: Window) -> Iterator[None]:
-        """Return an iterator that writes one step of the window each time it is advanced."""
+    def write(self, row: Row) -> None:
+        """Write one value for each group of the field."""
 
-    def rows(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return the same for rows from anywhere."""
+    def writers(self, window: Window) -> list[Writer]:
+        """Return functions that together write one step of the window; none where nothing moves."""
 
 
-def places_of(
-    slots: Sequence[Slot], curves: Sequence[object], leave: Sequence[Place] = ()
-) -> list[Place]:
-    """Sort the slots of a field by how they are written.
+def group_slots(
+    slots: Sequence[Slot], curves: Sequence[object], released: Sequence[SlotBatch] = ()
+) -> list[SlotBatch]:
+    """Return the slots of a field in batches that are written in the same way.
 
     Args:
         slots: One for each group.
         curves: What each group follows; groups of one curve may go on sharing a tensor.
-        leave: Places of a field that is given up, whose memory may be left.
+        released: Batches of a field that is given up: their tensors may be moved.
     """
     kinds: dict[Any, list[int]] = {}
-    for index in _apart(slots, curves):
-        held = slots[index].value
-        is_tensor = isinstance(held, torch.Tensor)
-        kind = (held.device, held.dtype) if is_tensor else (slots[index].key, slots[index].element)
+    for index in _unshared(slots, curves):
+        slot, value = slots[index], slots[index].value
+        is_tensor = isinstance(value, torch.Tensor)
+        kind = (value.device, value.dtype) if is_tensor else (slot.key, slot.element)
         kinds.setdefault(kind, []).append(index)
-    left = {place.memory for place in leave if isinstance(place, Tensors)}
+    free = {batch.memory for batch in released if isinstance(batch, TensorSlots)}
     return [
-        Tensors(slots, members, left)
+        TensorSlots(slots, members, free)
         if isinstance(kind[0], torch.device)
-        else Floats(slots, members)
+        else FloatSlots(slots, members)
         for kind, members in kinds.items()
     ]
 
 
-def _apart(slots: Sequence[Slot], curves: Sequence[object]) -> Iterator[int]:
-    """Yield the slots that are written on their own; torch gives one default tensor to all groups that name none."""
+def _unshared(slots: Sequence[Slot], curves: Sequence[object]) -> Iterator[int]:
+    """Yield the slots that need a write of their own.
+
+    Torch gives one default tensor to all groups that name none: it stays shared while its groups
+    follow one curve, and is copied for a group that follows another.
+    """
     owners: dict[int, object] = {}
     for index, (slot, curve) in enumerate(zip(slots, curves, strict=True)):
-        shared = isinstance(slot.value, torch.Tensor) and id(slot.value) in owners
-        if shared and owners[id(slot.value)] == curve:
-            continue
-        if shared:
+        if isinstance(slot.value, torch.Tensor) and id(slot.value) in owners:
+            if owners[id(slot.value)] == curve:
+                continue
             slot.put(slot.value.detach().clone())
         owners[id(slot.value)] = curve
         yield index
 
 
-class Floats:
-    """Python numbers under one key, or at one place of the tuples under it."""
+class FloatSlots:
+    """Python numbers under one key, or in one place of the tuples under it."""
 
     def __init__(self, slots: Sequence[Slot], members: list[int]) -> None:
         self.members = members
-        self._key, self._element = slots[members[0]].key, slots[members[0]].element
-        self._groups = [slots[index].group for index in members]
-        self._is_all = len(members) == len(slots)
+        self._slots = [slots[index] for index in members]
+        self._key, self._element = self._slots[0].key, self._slots[0].element
 
-    def ahead(self, window: Window) -> Iterator[None]:
-        """Return an iterator over the window's steps; one curve for all groups takes the shortest loop."""
-        mine = [window.which[index] for index in self.members]
-        if len(set(mine)) == 1:
-            values = iter(window.floats[mine[0]])
-            if self._element is None:
-                return _one_for_all(self._groups, self._key, values)
-            return _one_inside_all(self._groups, self._key, self._element, values)
-        return self._loop(window.rows(self.members))
+    def write(self, row: Row) -> None:
+        """Write one value for each group of the field."""
+        for index, slot in zip(self.members, self._slots, strict=True):
+            slot.put(row[index])
 
-    def rows(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return an iterator over rows; a row ``None`` changes nothing."""
-        if self._is_all:
-            return self._loop(rows)
-        return self._loop(row and [row[index] for index in self.members] for row in rows)
-
-    def _loop(self, rows: Iterator[Iterable[float] | None]) -> Iterator[None]:
+    def writers(self, window: Window) -> list[Writer]:
+        """Return functions that together write one step of the window; none where nothing moves."""
+        which = [window.which[index] for index in self.members]
+        groups = [slot.group for slot in self._slots]
+        changes = window.changes(sorted(set(which)))
+        if not changes.any():
+            return []
+        # a number made once for many groups is cheaper than one made for each, until nearly every
+        # group has a curve of its own
+        if self._element is None and len(set(which)) * 4 > max(len(which), 4):
+            cells = window.curves[which].T.tobytes()
+            return [_write_own(groups, self._key, array("d", cells), changes.tolist())]
+        members: dict[int, list[Group]] = {}
+        for group, row in zip(groups, which, strict=True):
+            members.setdefault(row, []).append(group)
+        shared = [(members[row], window.floats(row)) for row in members]
         if self._element is None:
-            return _one_each(self._groups, self._key, rows)
-        return _one_inside_each(self._groups, self._key, self._element, rows)
+            return [_write_shared(groups, self._key, values) for groups, values in shared]
+        _share_tuples(groups, self._key)
+        return [
+            _write_inside(groups, self._key, self._element, values) for groups, values in shared
+        ]
 
 
-def _one_for_all(
-    groups: Sequence[Group], key: str, values: Iterator[float | None]
-) -> Iterator[None]:
-    for value in values:
+# The writers are closures: their variables are read faster than an object's attributes.
+
+
+def _write_shared(groups: list[Group], key: str, values: list[float | None]) -> Writer:
+    def write(index: int) -> None:
+        value = values[index]
         if value is not None:
             for group in groups:
                 group[key] = value
-        yield
+
+    return write
 
 
-def _one_each(
-    groups: Sequence[Group], key: str, rows: Iterator[Iterable[float] | None]
-) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            for group, value in zip(groups, row):  # noqa: B905 strict would take one number too many from an iterator
+def _write_own(groups: list[Group], key: str, cells: array[float], changes: list[bool]) -> Writer:
+    """Return the writer of a value of its own for each group.
+
+    The values stay packed until their step: each number is made as the one before it is freed,
+    which is faster than a window of Python numbers and takes a third of its memory.
+    """
+    width = len(groups)
+
+    def write(index: int) -> None:
+        if changes[index]:
+            row = cells[index * width : (index + 1) * width]
+            for group, value in zip(groups, row):  # noqa: B905  strict= costs a tenth of the loop
                 group[key] = value
-        yield
+
+    return write
 
 
-def _one_inside_all(
-    groups: Sequence[Group], key: str, element: int, values: Iterator[float | None]
-) -> Iterator[None]:
-    """Make a new tuple once for all groups that hold the very same one."""
-    _share_tuples(groups, key)
+def _write_inside(
+    groups: list[Group], key: str, element: int, values: list[float | None]
+) -> Writer:
+    """Return the writer of one element of tuples; one is rebuilt for all groups that share it."""
     after = element + 1
-    for value in values:
+
+    def write(index: int) -> None:
+        value = values[index]
         if value is not None:
             known = made = None
             for group in groups:
-                held = group[key]
-                if held is not known:
-                    known, made = held, type(held)((*held[:element], value, *held[after:]))
+                entry = group[key]
+                if entry is not known:
+                    known = entry
+                    made = type(entry)((*entry[:element], value, *entry[after:]))
                 group[key] = made
-        yield
 
-
-def _one_inside_each(
-    groups: Sequence[Group], key: str, element: int, rows: Iterator[Iterable[float] | None]
-) -> Iterator[None]:
-    after = element + 1
-    for row in rows:
-        if row is not None:
-            for group, value in zip(groups, row):  # noqa: B905 the same
-                held = group[key]
-                group[key] = type(held)((*held[:element], value, *held[after:]))
-        yield
+    return write
 
 
 def _share_tuples(groups: Sequence[Group], key: str) -> None:
-    """Let groups that hold equal tuples of floats hold the very same one; nobody can tell, and nobody can change it."""
+    """Let groups with equal tuples of floats share one, so that a step rebuilds one for all."""
     kept: dict[Any, Any] = {}
     for group in groups:
-        held = group[key]
-        if type(held) is tuple and all(type(one) is float for one in held):
-            group[key] = kept.setdefault(held, held)
+        entry = group[key]
+        if type(entry) is tuple and all(type(value) is float for value in entry):
+            group[key] = kept.setdefault(entry, entry)
 
 
-class Tensors:
+class TensorSlots:
     """0-d tensors of one device and type: views of one vector, so that one write serves all groups.
 
-    The slots keep their tensors, which a compiled or captured step reads; only their memory moves,
-    once, to lie side by side. Tensors that already do, as those of another field on the same
-    optimizer, are left where they are.
+    The slots keep their tensors, which a compiled or captured step reads. Only their memory moves,
+    once, to lie side by side. Tensors that lie so already, as those of another field on the same
+    optimizer, stay where they are.
     """
 
-    def __init__(self, slots: Sequence[Slot], members: list[int], leave: set[int]) -> None:
+    def __init__(self, slots: Sequence[Slot], members: list[int], free: set[int]) -> None:
         self.members = members
-        self._is_all = len(members) == len(slots)
-        mine = [slots[index] for index in members]
-        self._vector = _neighbours(mine)  # those of another field stay where it writes
-        if self._vector is None and _may_move(mine, leave):
-            self._vector = _beside_each_other(mine)
-        self._tensors = [slot.value.detach() for slot in mine]
+        own = [slots[index] for index in members]
+        self._vector = _existing_vector(own)
+        if self._vector is None and all(_may_move(slot.value, free) for slot in own):
+            self._vector = _pack(own)
+        self._tensors = [slot.value.detach() for slot in own]
 
     @property
     def memory(self) -> int:
-        """Where the vector lies."""
+        """Address of the vector."""
         return int(self._tensors[0].untyped_storage().data_ptr())
-
-    def ahead(self, window: Window) -> Iterator[None]:
-        """Return an iterator over the window's steps; its writes leave no trace in the tensors' versions.
-
-        So a version that has grown tells of another hand, without waiting for a device.
-        """
-        table = self.table(window.columns[[window.which[index] for index in self.members]])
-        if self._vector is None:
-            return _fill_each([_alias(tensor) for tensor in self._tensors], table.tolist())
-        if self._vector.device.type == "cpu":
-            return _copy_bytes(self._vector, table)
-        return _copy_on_device(_alias(self._vector), table)
-
-    def table(self, columns: npt.NDArray[np.float64]) -> torch.Tensor:
-        """Return columns of values as rows for the vector, in its own type, rounded once."""
-        return torch.from_numpy(np.ascontiguousarray(columns.T)).to(self._tensors[0].dtype)
 
     @property
     def vector(self) -> torch.Tensor | None:
-        """The vector, or ``None`` where the tensors have memory that could not be moved."""
-        return None if self._vector is None else _alias(self._vector)
+        """The vector, or ``None`` where the tensors have memory that may not be moved."""
+        return None if self._vector is None else _untracked_view(self._vector)
 
-    def rows(self, rows: Iterator[Row | None]) -> Iterator[None]:
-        """Return an iterator over rows; a row ``None`` changes nothing."""
-        mine = (
-            rows
-            if self._is_all
-            else (row and [row[index] for index in self.members] for row in rows)
-        )
+    def table(self, curves: npt.NDArray[np.float64]) -> torch.Tensor:
+        """Return curves as rows for the vector, in its own type, rounded once."""
+        return torch.from_numpy(np.ascontiguousarray(curves.T)).to(self._tensors[0].dtype)
+
+    def write(self, row: Row) -> None:
+        """Write one value for each group of the field."""
+        values = [row[index] for index in self.members]
         if self._vector is None:
-            return _fill_each(self._tensors, mine)
-        return _copy_rows(self._vector, mine)
-
-
-def _fill_each(tensors: Sequence[torch.Tensor], rows: Any) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            for tensor, value in zip(tensors, row, strict=True):
+            for tensor, value in zip(self._tensors, values, strict=True):
                 tensor.fill_(value)
-        yield
+        else:
+            self._vector.copy_(torch.tensor(values, dtype=torch.float64))
+
+    def writers(self, window: Window) -> list[Writer]:
+        """Return a function that writes one step of the window; none where nothing moves.
+
+        Its writes leave no trace in the tensors' versions: a version that has grown shows a write
+        from outside, without waiting for a device.
+        """
+        which = [window.which[index] for index in self.members]
+        if not window.changes(which).any():
+            return []
+        table = self.table(window.curves[which])
+        if self._vector is None:
+            return [_fill_each([_untracked_view(one) for one in self._tensors], table.tolist())]
+        if self._vector.device.type == "cpu":
+            return [_copy_bytes(self._vector, table)]
+        return [_copy_on_device(_untracked_view(self._vector), table)]
 
 
-def _copy_rows(vector: torch.Tensor, rows: Iterator[Row | None]) -> Iterator[None]:
-    for row in rows:
-        if row is not None:
-            vector.copy_(torch.tensor(row, dtype=torch.float64))
-        yield
+def _fill_each(tensors: Sequence[torch.Tensor], rows: list[list[float]]) -> Writer:
+    def write(index: int) -> None:
+        for tensor, value in zip(tensors, rows[index], strict=True):
+            tensor.fill_(value)
+
+    return write
 
 
-def _copy_bytes(vector: torch.Tensor, table: torch.Tensor) -> Iterator[None]:
-    """Copy each row's bytes into the vector's memory: a tenth of what a tensor's own ``copy_`` costs."""
+def _copy_bytes(vector: torch.Tensor, table: torch.Tensor) -> Writer:
+    """Return a writer of bytes: a tenth of the cost of a tensor's own ``copy_``."""
     table = table.clone(memory_format=torch.contiguous_format)  # one column has any stride it likes
     data = table.reshape(-1).view(torch.uint8).numpy().tobytes()
     target = memoryview(vector.view(torch.uint8).numpy())  # type: ignore[arg-type]  # an array is a buffer
-    for (row,) in struct.iter_unpack(f"{len(target)}s", data):
-        target[:] = row
-        yield
+    size = len(target)
+
+    def write(index: int) -> None:
+        target[:] = data[index * size : (index + 1) * size]
+
+    return write
 
 
-def _copy_on_device(vector: torch.Tensor, table: torch.Tensor) -> Iterator[None]:
+def _copy_on_device(vector: torch.Tensor, table: torch.Tensor) -> Writer:
     if vector.device.type == "cuda":
         table = table.pin_memory()  # or the copy would wait for the device
-    for row in table.to(vector.device, non_blocking=True).unbind():
-        vector.copy_(row)
-        yield
+    rows = table.to(vector.device, non_blocking=True).unbind()
+
+    def write(index: int) -> None:
+        vector.copy_(rows[index])
+
+    return write
 
 
-def _may_move(slots: Sequence[Slot], leave: set[int]) -> bool:
-    """Tell whether every tensor has memory of its own, or memory that is given up."""
-    return all(
-        _is_alone(slot.value) or slot.value.untyped_storage().data_ptr() in leave for slot in slots
-    )
+def _may_move(tensor: torch.Tensor, free: set[int]) -> bool:
+    """Tell whether a tensor has memory of its own, or memory that is given up."""
+    storage = tensor.untyped_storage()
+    return storage.nbytes() <= tensor.element_size() or storage.data_ptr() in free
 
 
-def _is_alone(tensor: torch.Tensor) -> bool:
-    return tensor.untyped_storage().nbytes() <= tensor.element_size()
-
-
-def _beside_each_other(slots: Sequence[Slot]) -> torch.Tensor:
+def _pack(slots: Sequence[Slot]) -> torch.Tensor:
     """Move the tensors' memory into one vector, and return it."""
     first = slots[0].value.detach()
     vector = _strided(first.new_zeros(len(slots) * _stride(first)), len(slots))
@@ -355,27 +344,22 @@ def _beside_each_other(slots: Sequence[Slot]) -> torch.Tensor:
     return _strided(slots[0].value.detach(), len(slots))
 
 
-def _neighbours(slots: Sequence[Slot]) -> torch.Tensor | None:
-    """Return the vector that the tensors lie in, one after the other, or ``None`` when they do not."""
+def _existing_vector(slots: Sequence[Slot]) -> torch.Tensor | None:
+    """Return the vector in which the tensors lie one after the other; ``None`` where they do not."""
     first = slots[0].value.detach()
-    stride, memory, place = (
-        _stride(first),
-        first.untyped_storage().data_ptr(),
-        first.storage_offset(),
-    )
+    memory = first.untyped_storage().data_ptr()
     for index, slot in enumerate(slots):
-        if (
-            slot.value.untyped_storage().data_ptr() != memory
-            or slot.value.storage_offset() != place + index * stride
-        ):
+        offset = first.storage_offset() + index * _stride(first)
+        storage = slot.value.untyped_storage()
+        if storage.data_ptr() != memory or slot.value.storage_offset() != offset:
             return None
     return _strided(first, len(slots))
 
 
-def _alias(tensor: torch.Tensor) -> torch.Tensor:
+def _untracked_view(tensor: torch.Tensor) -> torch.Tensor:
     """Return the same memory under a version of its own."""
-    alias = tensor.new_empty(0)
-    return alias.set_(
+    view = tensor.new_empty(0)
+    return view.set_(
         tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
     )
 
@@ -385,5 +369,8 @@ def _strided(memory: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _stride(tensor: torch.Tensor) -> int:
-    """Return the elements from one slot to the next; compiled GPU code wants an input's address to divide by 16."""
+    """Return the elements from one slot to the next.
+
+    Compiled GPU code wants an input's address to divide by 16.
+    """
     return 1 if tensor.device.type == "cpu" else max(16 // tensor.element_size(), 1)

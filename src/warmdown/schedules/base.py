@@ -286,6 +286,10 @@ class Schedule(ABC):
         """Return this schedule times ``factor``."""
         return self * factor
 
+    def multiplied(self, factor: float) -> Schedule:
+        """Return this schedule times ``factor``; a product's own last constant takes it in."""
+        return self * factor
+
     def clip(self, low: float | None = None, high: float | None = None) -> Schedule:
         """Return this schedule, kept between ``low`` and ``high``."""
         return _composed("Clipped", of=self, low=low, high=high)

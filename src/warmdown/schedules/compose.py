@@ -191,6 +191,16 @@ class Product(Schedule):
         """Return the product; products among the two are laid flat."""
         return cls(factors=_flat(cls, "factors", first, second))
 
+    def multiplied(self, factor: float) -> Schedule:
+        """Return this product times ``factor``; its last constant takes it in.
+
+        So a run that is rescaled again and again does not grow more costly.
+        """
+        *others, last = self.factors
+        if isinstance(last, Constant):
+            return replace(self, factors=(*others, replace(last, value=last.value * factor)))
+        return self * factor
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         value = self.factors[0].evaluate(step, xp)
         for factor in self.factors[1:]:

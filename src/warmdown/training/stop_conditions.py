@@ -7,7 +7,7 @@ __all__ = ["is_full", "is_last_epoch", "is_over", "report_moved_end", "updates_l
 from math import ceil
 
 from warmdown.binding import Scheduler
-from warmdown.binding.events import decay_stop
+from warmdown.binding.timeline import decay_stop
 from warmdown.training.progress import Progress
 from warmdown.training.run_state import RunState
 from warmdown.training.steps import TrainingSteps

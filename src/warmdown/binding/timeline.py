@@ -1,0 +1,404 @@
+"""A plan underway: what each target follows, and the events that have changed it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Decayed",
+    "PlanEvent",
+    "Extended",
+    "Rescaled",
+    "Switched",
+    "TargetTimeline",
+    "Timeline",
+    "decay_event",
+    "decay_stop",
+]
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Protocol, TypeAlias, final
+
+import numpy as np
+import numpy.typing as npt
+
+from warmdown.binding.joining import (
+    OnChange,
+    PlanChange,
+    join_rules,
+    lasting,
+    map_schedules,
+)
+from warmdown.errors import ScheduleError, StateError
+from warmdown.plan import Plan
+from warmdown.run import Run
+from warmdown.schedules import Linear, Phase, Rule, Schedule
+from warmdown.schedules.feedback import (
+    Feedback,
+    FeedbackState,
+    feedbacks,
+    observed,
+    with_feedback_states,
+)
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class TargetTimeline:
+    """What one target follows: a rule from the start, and perhaps others from some steps on.
+
+    Args:
+        rule: What is followed until the first event.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.segments: tuple[tuple[float, Rule], ...] = ((0.0, rule),)
+        self.joined_at = 0.0
+        """Where the present plan took over; what is observed later does not change what was before."""
+
+    @property
+    def rule(self) -> Rule:
+        """What is followed from now on."""
+        return self.segments[-1][1]
+
+    def switch_at(self, step: float, rule: Rule) -> None:
+        """Follow ``rule`` from a step on; what was before stays as it was."""
+        self.segments = (*(one for one in self.segments if one[0] < step), (step, rule))
+
+    def values(self, steps: Array, bases: Array) -> Array:
+        """Return the value for each base (rows) at each of the rising steps (columns)."""
+        values = np.empty((len(bases), len(steps)))
+        inner = np.searchsorted(steps, [start for start, _ in self.segments[1:]])
+        cuts = [0, *inner.tolist(), len(steps)]
+        for (first, stop), (_, rule) in zip(pairwise(cuts), self.segments, strict=True):
+            if first < stop:
+                values[:, first:stop] = rule.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
+        return values
+
+    def is_flat(self, steps: Array) -> bool:
+        """Tell whether nothing moves over the rising steps, whatever the base value."""
+        start, rule = self.segments[-1]
+        return start <= steps[0] and all(_is_flat(one, steps) for one in rule.schedules())
+
+    def phases(self) -> Iterator[Phase]:
+        """Yield the named stretches, each as far as it went."""
+        edges = [*(start for start, _ in self.segments), np.inf]
+        for (start, stop), (_, rule) in zip(pairwise(edges), self.segments, strict=True):
+            for phase in rule.of.phases():
+                first = max(phase.start, start)
+                last = min(np.inf if phase.stop is None else phase.stop, stop)
+                if first < last:
+                    yield Phase(phase.name, int(first), None if last == np.inf else int(last))
+
+    def feedbacks(self) -> list[Feedback]:
+        """Return every feedback schedule, always in the same order."""
+        return _feedbacks_in(self.rule)
+
+    def observe(self, step: float, metrics: Mapping[str, float]) -> None:
+        """Give the feedback schedules that are active at ``step`` the metrics of that step."""
+        start, rule = self.segments[-1]
+        rule = map_schedules(rule, lambda schedule: observed(schedule, step, metrics))
+        self.segments = (*self.segments[:-1], (start, rule))
+
+    def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
+        """Restore the state of every feedback schedule in all segments since the last plan change."""
+
+        def restored(rule: Rule) -> Rule:
+            left = iter(states)
+            return map_schedules(rule, lambda schedule: with_feedback_states(schedule, left))
+
+        self.segments = tuple(
+            (start, restored(rule))
+            if start >= self.joined_at and len(_feedbacks_in(rule)) == len(states)
+            else (start, rule)
+            for start, rule in self.segments
+        )
+
+
+class Timeline:
+    """A plan underway: what each of its targets follows, and the events so far.
+
+    Args:
+        given: The plan as it was given, its lengths perhaps still open.
+
+    Raises:
+        ScheduleError: A schedule in it can only be previewed.
+    """
+
+    def __init__(self, given: Plan) -> None:
+        for target in given.targets:
+            for schedule in target.rule.schedules():
+                _refuse_previews(schedule, target.label)
+        self.given = self.active = given
+        """The plan that was given last; and the same with the length that the run has now."""
+        self.plan = given.over()
+        """The active plan with every length measured."""
+        self.end = self.plan.run.length
+        self.targets = [TargetTimeline(target.rule) for target in self.plan.targets]
+        self.events: tuple[PlanEvent, ...] = ()
+
+    def after(self, *events: PlanEvent) -> Timeline:
+        """Return the timeline on which the events have happened too; this one stays as it is."""
+        if self.events and any(event.at < self.events[-1].at for event in events):
+            switches = (event for event in self.events if isinstance(event, Switched))
+            first = next((switch.before for switch in switches), self.given)
+            ordered = sorted([*self.events, *events], key=lambda event: event.at)
+            timeline = Timeline(first).after(*ordered)
+            timeline.restore_feedback(self.feedback_states())
+            return timeline
+        timeline = copy(self)
+        timeline.targets = [copy(target) for target in self.targets]
+        for event in events:
+            event.apply(timeline)
+            timeline.events = (*timeline.events, event)
+        return timeline
+
+    @property
+    def is_predictable(self) -> bool:
+        """Whether values may be computed before their step; a person's own function is not."""
+        rules = (target.rule for target in self.targets)
+        return all(schedule.is_predictable for rule in rules for schedule in rule.schedules())
+
+    def targets_named(self, name: str) -> list[TargetTimeline]:
+        """Return every target that drives the field ``name``."""
+        pairs = zip(self.targets, self.plan.targets, strict=True)
+        return [timeline for timeline, target in pairs if target.name == name]
+
+    def feedbacks(self) -> list[Feedback]:
+        """Return every feedback schedule, always in the same order."""
+        return [found for target in self.targets for found in target.feedbacks()]
+
+    def feedback_states(self) -> list[FeedbackState]:
+        """Return what each feedback schedule has observed."""
+        return [found.state for found in self.feedbacks()]
+
+    def observe(self, step: float, metrics: Mapping[str, float]) -> None:
+        """Give the feedback schedules that are active at ``step`` the metrics of that step."""
+        for target in self.targets:
+            target.observe(step, metrics)
+        self.restore_feedback(self.feedback_states())
+
+    def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
+        """Restore the state of every feedback schedule in all segments since the last plan change."""
+        if not states or len(states) != len(self.feedbacks()):
+            return
+        left = iter(states)
+        for target in self.targets:
+            target.restore_feedback([next(left) for _ in target.feedbacks()])
+
+
+class PlanEvent(Protocol):
+    """Something that happened to a running plan."""
+
+    @property
+    def at(self) -> float:
+        """The clock when it happened: the first step that it changes."""
+
+    def apply(self, timeline: Timeline) -> None:
+        """Change a timeline that is not in use yet."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+
+
+@final
+@dataclass(frozen=True)
+class Rescaled:
+    """From ``at`` on every value of a field is multiplied by ``factor``."""
+
+    at: int
+    factor: float
+    target: str
+
+    def apply(self, timeline: Timeline) -> None:
+        """Multiply what the field's targets follow."""
+        for target in timeline.targets_named(self.target):
+            rule = map_schedules(target.rule, lambda schedule: schedule.multiplied(self.factor))
+            target.switch_at(self.at, rule)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"event": "rescale", "at": self.at, "factor": self.factor, "target": self.target}
+
+
+@final
+@dataclass(frozen=True)
+class Decayed:
+    """From ``at`` on ``curve`` scales the value reached; the run ends with it."""
+
+    at: int
+    curve: Schedule
+    target: str
+
+    def apply(self, timeline: Timeline) -> None:
+        """Graft the curve onto the field's targets, and move the run's end."""
+        for target in timeline.targets_named(self.target):
+            grafted = target.rule.of.graft(self.curve, at=self.at)
+            target.switch_at(self.at, replace(target.rule, of=grafted))
+        timeline.end = decay_stop([*timeline.events, self])
+
+    @property
+    def stop(self) -> int:
+        """The first step after it."""
+        return self.at + (self.curve.length or 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        curve = self.curve.to_dict()
+        return {"event": "decay", "at": self.at, "curve": curve, "target": self.target}
+
+
+@final
+@dataclass(frozen=True)
+class Extended:
+    """From ``at`` on the run is ``total_steps`` long; the plan for it is joined as ``how`` says."""
+
+    at: int
+    total_steps: int
+    how: OnChange
+    feedback: tuple[FeedbackState, ...] = ()
+    """What each feedback schedule had observed then; the value that is joined depends on it."""
+
+    def apply(self, timeline: Timeline) -> None:
+        """Join the plan to itself over the new length; the rescales and decays so far are repeated."""
+        timeline.restore_feedback(self.feedback)
+        run = replace(timeline.active.run, total_steps=self.total_steps, epochs=None)
+        longer = replace(timeline.active, run=run)
+        repeated: list[PlanEvent] = []
+        for event in timeline.events:
+            if isinstance(event, Switched):
+                repeated = []
+            elif not isinstance(event, Extended):
+                repeated.append(event)
+        change = PlanChange(self.at, timeline.active, longer)
+        _join(timeline, change, self.how, Timeline(longer).after(*repeated))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        data = {"event": "extend", "at": self.at, "total_steps": self.total_steps, "how": self.how}
+        return data | _feedback_data(self.feedback)
+
+
+@final
+@dataclass(frozen=True)
+class Switched:
+    """From ``at`` on another plan holds, joined to the one before as ``how`` says."""
+
+    at: int
+    before: Plan
+    after: Plan
+    how: OnChange
+    feedback: tuple[FeedbackState, ...] = ()
+    """What each feedback schedule had observed then."""
+
+    def apply(self, timeline: Timeline) -> None:
+        """Join the plans."""
+        timeline.restore_feedback(self.feedback)
+        end = decay_stop([*timeline.events, self])
+        change = PlanChange(self.at, timeline.active, self.after)
+        _join(timeline, change, self.how, Timeline(self.after))
+        timeline.given = self.after
+        timeline.end = timeline.end if end is None else end
+
+    def moved(self, stop: int) -> int | None:
+        """Return the new end of a decay under way; ``None`` where the new plan takes its place."""
+        factor = PlanChange(self.at, self.before, self.after).run_factor
+        if self.how != "fit" or stop <= self.at or factor is None:
+            return None
+        return self.at + round((stop - self.at) * factor)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; the plan after it is the next one's ``before``, or the state's own."""
+        data = {"event": "switch", "at": self.at, "before": self.before.to_dict(), "how": self.how}
+        return data | _feedback_data(self.feedback)
+
+
+def decay_event(at: int, run: Run, over: int | str, curve: Schedule | None, target: str) -> Decayed:
+    """Return the event of a decay that begins at a step; lengths are measured on the run.
+
+    Raises:
+        ScheduleError: The decay would have no length.
+    """
+    steps = run.measure(over, who="Scheduler.decay_now")
+    if steps is None:
+        steps = max((run.length or 0) - at, 0)
+    if steps < 1:
+        raise ScheduleError(
+            f"Scheduler.decay_now(over={over!r}): that is {steps} steps here. Give at least 1."
+        )
+    curve = Linear(start=1.0, end=0.0) if curve is None else curve
+    if not curve.is_resolved:
+        curve = curve.over(lasting(run, steps))
+    return Decayed(at, curve if curve.length == steps else curve.stretch(steps), target)
+
+
+def decay_stop(events: Sequence[PlanEvent]) -> int | None:
+    """Return where decays end the run; ``None`` where there is none, or a new length came later."""
+    stops: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, Decayed):
+            # a second decay of the same field takes the place of the first
+            stops[event.target] = event.stop
+        elif isinstance(event, Switched):
+            moved = {target: event.moved(stop) for target, stop in stops.items()}
+            stops = {target: stop for target, stop in moved.items() if stop is not None}
+        elif isinstance(event, Extended):
+            stops.clear()
+    return max(stops.values(), default=None)
+
+
+def _join(timeline: Timeline, change: PlanChange, how: OnChange, follower: Timeline) -> None:
+    """Turn a timeline into the one that follows; a target that is new has no past."""
+    past = {
+        (target.name, target.groups): followed
+        for target, followed in zip(timeline.plan.targets, timeline.targets, strict=True)
+    }
+    keys = {(target.name, target.groups) for target in follower.plan.targets}
+    if how != "given" and keys != past.keys():
+        differing = ", ".join(sorted("/".join(key) for key in keys ^ past.keys()))
+        raise StateError(
+            f"on_change={how!r}: only one plan drives {differing}. Use 'given' or 'saved'."
+        )
+    for index, target in enumerate(follower.plan.targets):
+        if followed := past.get((target.name, target.groups)):
+            old, new = followed.rule, replace(target, rule=follower.targets[index].rule)
+            rule = join_rules(change, how, old, change.after.targets[index], new)
+            followed.switch_at(change.at, rule)
+            followed.joined_at = change.at
+            follower.targets[index] = followed
+    before, after = timeline.plan.run.length, follower.plan.run.length
+    if how == "rescale" and timeline.end is not None and before and after:
+        timeline.end = round(timeline.end * after / before)  # a decay is stretched with the plan
+    else:
+        timeline.end = follower.end if how == "given" else after
+    timeline.active, timeline.plan = change.after, follower.plan
+    timeline.targets = follower.targets
+
+
+def _feedback_data(states: Sequence[FeedbackState]) -> dict[str, Any]:
+    return {"seen": [state.to_list() for state in states]} if states else {}
+
+
+def _feedbacks_in(rule: Rule) -> list[Feedback]:
+    return [found for schedule in rule.schedules() for found in feedbacks(schedule)]
+
+
+def _is_flat(schedule: Schedule, steps: Array) -> bool:
+    if schedule.is_flat(float(steps[0]), float(steps[-1])):
+        return True
+    # the ends first: most schedules that move differ there, and two values cost less than all
+    first, last = schedule(steps[[0, -1]]).tolist()
+    return bool(first == last and (schedule(steps) == first).all())
+
+
+def _refuse_previews(schedule: Schedule, label: str) -> None:
+    """Refuse another library's class: its values depend on the base rate of its own optimizer."""
+    if schedule.is_preview:
+        raise ScheduleError(
+            f"Scheduler({label}): a preview of another library's class cannot drive a run: "
+            f"{schedule!r}. Train with the class itself, or use a shape of warmdown; see 'warmdown "
+            "list'."
+        )
+    for part in schedule.parts():
+        _refuse_previews(part, label)
