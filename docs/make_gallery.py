@@ -25,13 +25,15 @@ LOGARITHMIC = {"range_test"}
 INTRODUCTION = """\
 # Gallery
 
-Every shape and every recipe, over a run of 1,000 updates. The value of a recipe multiplies each group's base value
-(`× base`); a shape is a value on its own, for any number: a rate, a momentum, a weight of a loss. Lengths are
-updates (`500`), shares of the run (`"5%"`), epochs (`"10ep"`), tokens (`"2e9tok"`), or `"rest"`.
+Every shape and every recipe, over a run of 1,000 updates. The value of a recipe multiplies each
+group's base value (`× base`); a shape is a value on its own, for any number: a rate, a momentum,
+a weight of a loss. Lengths are updates (`500`), shares of the run (`"5%"`), epochs (`"10ep"`),
+tokens (`"2e9tok"`), or `"rest"`.
 
-Recipes are functions that return expressions of shapes; what they return is printed below each of them. Shapes compose:
-`a >> b` one after the other, `a * b`, `a + b`, and the verbs `clip`, `delay`, `graft`, `named`, `noisy`, `repeat`,
-`scale`, `skip`, `stretch`, `take`. In a plan file a shape's name is its `kind`.
+Recipes are functions that return expressions of shapes; what they return is printed below each of
+them. Shapes compose: `a >> b` one after the other, `a * b`, `a + b`, and the verbs `clip`,
+`delay`, `graft`, `named`, `noisy`, `repeat`, `scale`, `skip`, `stretch`, `take`. In a plan file a
+shape's name is its `kind`.
 
 This page is written by `python docs/make_gallery.py`.
 
@@ -76,7 +78,7 @@ class Entry:
 
     @property
     def picture(self) -> str:
-        """Name of the picture's file; shapes and recipes differ by more than the size of a letter."""
+        """Name of the picture's file; shapes and recipes differ by more than a letter's size."""
         return f"{'recipe' if self.section == 'Recipes' else 'shape'}-{self.name.lower()}.svg"
 
     @property
@@ -150,7 +152,7 @@ def page(found: list[Entry]) -> str:
 
 
 def _anchors(found: list[Entry]) -> Iterator[tuple[str, str]]:
-    """Yield the anchor of each heading: a second heading of the same letters has ``-1`` at its end."""
+    """Yield the anchor of each heading; a second one of the same letters ends in ``-1``."""
     seen: dict[str, int] = {}
     for entry in found:
         plain = entry.name.lower()

@@ -1,4 +1,4 @@
-"""Write the tables of ``coming-from-torch.md`` from a run: every class beside the original, and where they part."""
+"""Write the tables of ``coming-from-torch.md``: every class beside the original, from a run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def whole() -> str:
 
 
 def values() -> str:
-    """Return the table of classes: cases tried, the largest difference, how many differences are listed."""
+    """Return the table of classes: cases, the largest difference, how many are listed."""
     from tests.compat.differences import DIFFERENCES
     from tests.compat.parity import ARGUMENTS
 
@@ -83,7 +83,7 @@ def _run(name: str) -> tuple[int, float]:
 
 
 def _bound(largest: float) -> str:
-    """Return a power of ten that the difference lies below, so that another processor gives the same page."""
+    """Return a power of ten above the difference: another processor gives the same page."""
     return "below 1e-12" if largest < 1e-12 else f"below 1e{math.ceil(math.log10(largest) + 0.3)}"
 
 

@@ -114,7 +114,7 @@ def _keep(tab: Any, name: str, *, height: int | None = None) -> None:
 
 
 def _write_runs(folder: Path) -> None:
-    """Train the demo's two runs, and show the first as it was on its way, each with its plan beside it."""
+    """Train the demo's two runs, each beside its plan, and show the first half way."""
     plan, constant = (
         str(ROOT / "examples" / "demo" / f"{name}.yaml") for name in ("plan", "constant")
     )

@@ -1,4 +1,4 @@
-"""The package read as text: who imports whom, names, words and size; ``python -m tests.house`` prints the figures."""
+"""The package read as text: imports, names, words, size; ``python -m tests.house`` prints them."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ def test_a_last_line_cut_short_is_left_out_and_mended_before_the_next(tmp_path: 
 def test_a_line_in_the_middle_that_is_no_row_is_named(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(
-        '{"step": 0, "target": "lr", "value": 0.1}\nnonsense\n{"step": 1, "target": "lr", "value": 0.1}\n'
+        '{"step": 0, "target": "lr", "value": 0.1}\nnonsense\n'
+        '{"step": 1, "target": "lr", "value": 0.1}\n'
     )
     with pytest.raises(StateError, match=r"line 2: not a row.*Remove the line"):
         Record.load(path)

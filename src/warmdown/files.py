@@ -34,10 +34,10 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a place beside ``path`` to write to, and move it to ``path`` when the block is through.
+    """Yield a place beside ``path`` to write to, and move it to ``path`` after the block.
 
-    The name cannot be guessed, so that nobody with a right to the folder can lay a link there; and
-    what is written has the rights of the file that was there from the first byte on.
+    The name cannot be guessed, so that no other user of the folder can place a link there. The part
+    has the rights of the file that was there from the first byte on.
 
     Raises:
         OSError: It cannot be written; what was there is untouched.

@@ -18,6 +18,7 @@ from warmdown.errors import StateError
 from warmdown.files import write_whole
 
 _SECONDS_UNWRITTEN = 0.5
+"""How far the file may lie behind, so that a page that follows it looks alive."""
 _ROWS_UNWRITTEN = 4096
 _ENTRIES = {"step", "target", "value", "reason"}
 _NOT_FINITE = ("nan", "inf", "-inf")
@@ -43,11 +44,11 @@ class Row:
 
 
 class Record:
-    """The rows of one run, in memory (20 bytes a row) and, when it has a path, in a file that grows with it.
+    """The rows of one run, in memory and, when it has a path, in a file that grows with them.
 
-    Lines reach the file twice a second, whole ones only, so that another process can follow it;
-    ``flush`` writes at once. A last line that a crash cut short is mended before the next one is
-    appended.
+    A row takes 20 bytes of memory. Lines reach the file twice a second, whole ones only, so that
+    another process can follow it; ``flush`` writes at once. A last line that a crash cut short is
+    removed before the next one is appended.
 
     Args:
         path: A ``.jsonl`` file to append to, or ``None``.
@@ -60,47 +61,44 @@ class Record:
         ([0, 1], [0.1, 0.2])
     """
 
+    _written: int
+
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = None if path is None else Path(path)
-        self._steps = array("q")
-        self._names: list[str] = []
-        self._place: dict[str, int] = {}
-        self._targets = array("l")
-        self._values = array("d")
-        self._reasons: dict[int, str] = {}
-        self._written = 0
-        self._mended = False
+        self._has_whole_lines = False
         self._last_flush = float("-inf")
+        self._clear()
 
     def add(self, step: int, target: str, value: float, reason: str = "") -> None:
         """Append one row."""
-        self._keep(step, target, value, reason)
-        if self.path is not None:
-            unwritten = len(self._steps) - self._written
-            if unwritten >= _ROWS_UNWRITTEN or monotonic() - self._last_flush > _SECONDS_UNWRITTEN:
-                self.flush()
+        self._append(step, target, value, reason)
+        if self.path is None:
+            return
+        unwritten = len(self._steps) - self._written
+        if unwritten >= _ROWS_UNWRITTEN or monotonic() - self._last_flush > _SECONDS_UNWRITTEN:
+            self.flush()
 
     def flush(self) -> None:
-        """Write what is not yet in the file, and hand it to the operating system."""
+        """Write what is not yet in the file."""
         self._last_flush = monotonic()
         if self.path is None or self._written == len(self._steps):
             return
-        if not self._mended:
-            _mend(self.path)
-            self._mended = True
-        lines = "".join(_line(self._row(at)) for at in range(self._written, len(self._steps)))
+        if not self._has_whole_lines:
+            _remove_partial_line(self.path)
+            self._has_whole_lines = True
+        lines = "".join(_row_line(self._row(at)) for at in range(self._written, len(self._steps)))
         with self.path.open("a", encoding="utf-8") as file:
             file.write(lines)
         self._written = len(self._steps)
 
     def rewind(self, step: int) -> None:
-        """Forget every row of update ``step`` and later, in memory and in the file: the run goes on from there."""
+        """Remove every row of update ``step`` and later, in memory and in the file."""
         kept = [row for row in self if row.step < step]
-        self._forget()
+        self._clear()
         for row in kept:
-            self._keep(row.step, row.target, row.value, row.reason)
+            self._append(row.step, row.target, row.value, row.reason)
         if self.path is not None and self.path.exists():
-            write_whole(self.path, "".join(map(_line, kept)))
+            write_whole(self.path, "".join(map(_row_line, kept)))
             self._written = len(kept)
 
     @property
@@ -137,7 +135,7 @@ class Record:
 
     @classmethod
     def resume(cls, path: str | Path, step: int) -> Record:
-        """Open the record of a run that goes on from update ``step``: later rows are forgotten, new ones appended."""
+        """Open the record of a run that continues at update ``step``, and remove later rows."""
         record = cls(path)
         if record.path is not None and record.path.exists():
             record._read(record.path)
@@ -154,18 +152,16 @@ class Record:
         for number, line in enumerate(lines, start=1):
             try:
                 if line.strip():
-                    self._keep(**_row_of(line))
+                    self._append(**_entries_of(line))
             except (ValueError, TypeError, RecursionError) as error:
                 if number < len(lines):
                     raise StateError(
                         f"{path}, line {number}: not a row of a record: {error}. Remove the line."
                     ) from None
 
-    def _keep(self, step: int, target: str, value: float, reason: str = "") -> None:
-        (count,), number = (
-            array("q", [int(step)]),
-            float(value),
-        )  # before anything is kept: either may overflow
+    def _append(self, step: int, target: str, value: float, reason: str = "") -> None:
+        # both may overflow, and then nothing is appended
+        (count,), number = array("q", [int(step)]), float(value)
         if target not in self._place:
             self._place[target] = len(self._names)
             self._names.append(target)
@@ -183,48 +179,46 @@ class Record:
             self._reasons.get(at, ""),
         )
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
+        # arrays: objects of Row would take ten times the memory in a run of a million updates
         self._steps, self._targets, self._values = array("q"), array("l"), array("d")
-        self._names, self._place, self._reasons, self._written = [], {}, {}, 0
+        self._names: list[str] = []
+        self._place: dict[str, int] = {}
+        self._reasons: dict[int, str] = {}
+        self._written = 0
 
 
-def _row_of(line: str) -> dict[str, Any]:
-    """Return the entries of a row, if they are what a row can hold."""
+def _entries_of(line: str) -> dict[str, Any]:
+    """Return the entries of a line, if they are those of a row."""
     row = json.loads(line)
     if not isinstance(row, dict) or not {"step", "target", "value"} <= row.keys() <= _ENTRIES:
         raise ValueError(f"the entries {', '.join(sorted(_ENTRIES))} are needed")
     for name in ("target", "reason"):
         if not isinstance(row.get(name, ""), str):
             raise ValueError(f"{name} is no text")
-    step = row["step"]
-    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= _LAST_STEP:
+    step, value = row["step"], row["value"]
+    if type(step) is not int or not 0 <= step <= _LAST_STEP:
         raise ValueError("step is no update")
-    value = row["value"]
-    if isinstance(value, bool) or not (
-        isinstance(value, float) or value in _NOT_FINITE or _is_small(value)
-    ):
+    is_small = type(value) is int and value.bit_length() <= 1023  # a float contains no larger one
+    if not (type(value) is float or is_small or value in _NOT_FINITE):
         raise ValueError("value is no number")
     return row
 
 
-def _is_small(value: Any) -> bool:
-    return isinstance(value, int) and value.bit_length() <= 1023  # what a float holds
-
-
-def _line(row: Row) -> str:
+def _row_line(row: Row) -> str:
     # not json.dumps of the whole: a row is written for every update, and this is eight times faster
     value = repr(row.value) if isfinite(row.value) else f'"{row.value}"'
-    reason = f', "reason": {_quoted(row.reason)}' if row.reason else ""
-    return f'{{"step": {row.step}, "target": {_quoted(row.target)}, "value": {value}{reason}}}\n'
+    reason = f', "reason": {_json_text(row.reason)}' if row.reason else ""
+    return f'{{"step": {row.step}, "target": {_json_text(row.target)}, "value": {value}{reason}}}\n'
 
 
 @lru_cache(maxsize=256)
-def _quoted(text: str) -> str:
+def _json_text(text: str) -> str:
     return json.dumps(text)
 
 
-def _mend(path: Path) -> None:
-    """Cut off a last line that has no end, so that the next line does not join it."""
+def _remove_partial_line(path: Path) -> None:
+    """Remove a last line that has no end, so that the next line does not join it."""
     if not path.exists():
         return
     with path.open("rb+") as file:

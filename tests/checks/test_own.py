@@ -1,4 +1,4 @@
-"""Checks of schedules that the package does not know: they ask by the protocol, not by the class."""
+"""Checks of schedules that the package does not know: by the protocol, not by the class."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, final
 from warmdown.printable import printable
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
-"""``error``: the plan cannot be used. ``warning``: it hardly does what was meant. ``note``: good to know, no fault."""
+"""``error``: it cannot be used; ``warning``: it hardly does what was meant; ``note``: no fault."""
 
 CODES: Mapping[str, str] = {
     "cycle-cut-off": "The run ends in the middle of a cycle.",

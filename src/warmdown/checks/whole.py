@@ -56,7 +56,8 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
         >>> run = Run(total_steps=1000)
         >>> check(warmup_cosine(start=0.01), run=run)
         ()
-        >>> for finding in check(Linear(start=0.01, end=1.0, steps=100) >> Cosine(start=0.5), run=run):
+        >>> leap = Linear(start=0.01, end=1.0, steps=100) >> Cosine(start=0.5)
+        >>> for finding in check(leap, run=run):
         ...     print(finding.code, finding.step, finding.numbers)
         jump 100 {'left': 1.0, 'right': 0.5}
     """

@@ -1,4 +1,4 @@
-"""Seeing: a plan, a schedule or a record as a picture, a page, a line of blocks, or plain sentences."""
+"""Pictures of a plan, a schedule or a record: a chart, a page, a line of blocks, sentences."""
 
 from warmdown.plot.formatting import *
 from warmdown.plot.page import *

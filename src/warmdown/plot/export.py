@@ -74,7 +74,7 @@ def as_csv(found: Iterable[ValueRow]) -> str:
 
 
 def harmless(label: str) -> str:
-    """Return a target's label with an apostrophe before what a spreadsheet would take for a formula.
+    """Return a label, after an apostrophe where a spreadsheet would take it for a formula.
 
     Example:
         >>> harmless("lr/0"), harmless("=1+1")

@@ -1,4 +1,4 @@
-"""Which group follows which target from which base value: told by the caller, by the run, or by what was recorded."""
+"""Which group follows which target from which base value: of the caller, the run, or a record."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ Groups: TypeAlias = Mapping[str, "float | Mapping[str, float]"]
 
 
 def driven(plan: Plan, groups: Groups | None) -> Iterator[tuple[str, Target, float | None]]:
-    """Yield label, target and base value (``None``: not known) of every number that the plan drives."""
+    """Yield label, target and base value of every number of a plan; ``None``: no base is known."""
     for name in dict.fromkeys(target.name for target in plan.targets):
-        bases = _bases_of(name, groups or {})
-        if not bases:
-            base = plan.run.lr if name == "lr" else None
-            yield from (
-                (target.label, target, base) for target in plan.targets if target.name == name
-            )
+        followed = []
+        for place, (group, bases) in enumerate((groups or {}).items()):
+            fields = bases if isinstance(bases, Mapping) else {"lr": float(bases)}
+            if name in fields:
+                target = _first_fit(plan, name, group, place)
+                followed.append((f"{name}/{group}" if group else name, target, fields[name]))
+        if followed:
+            for label, target, base in followed:
+                if target is not None:
+                    yield label, target, base
             continue
-        places = {group: place for place, group in enumerate(groups or {})}
-        found = {
-            group: target
-            for group in bases
-            if (target := _first_fit(plan, name, group, places[group]))
-        }
-        for group, target in found.items():
-            yield f"{name}/{group}" if group else name, target, bases[group]
+        for target in plan.targets:
+            if target.name == name:
+                yield target.label, target, plan.run.lr if name == "lr" else None
 
 
 def bases_in(record: Record, plan: Plan) -> Groups:
-    """Return the base values that fit a record: where the plan's factor is highest, what was written divided by it.
+    """Return the base values that fit a record: what was written over the plan's highest factor.
 
     Args:
         record: What was written.
@@ -58,16 +57,7 @@ def bases_in(record: Record, plan: Plan) -> Groups:
     return found
 
 
-def _bases_of(name: str, groups: Groups) -> dict[str, float]:
-    """Return the base value of each group that has one for the field ``name``."""
-    fields = {
-        group: dict(given) if isinstance(given, Mapping) else {"lr": float(given)}
-        for group, given in groups.items()
-    }
-    return {group: bases[name] for group, bases in fields.items() if name in bases}
-
-
 def _first_fit(plan: Plan, name: str, group: str, place: int) -> Target | None:
     """Return the target that a group follows: the first whose name, index or pattern fits it."""
-    mine = (target for target in plan.targets if target.name == name)
-    return next((target for target in mine if target.fits(group, place)), None)
+    fits = (target for target in plan.targets if target.name == name and target.fits(group, place))
+    return next(fits, None)

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -17,14 +17,11 @@ from warmdown.errors import MissingExtra, RunError, ScheduleError
 from warmdown.files import write_whole
 from warmdown.plan import Plan
 from warmdown.plot.formatting import count, number
-from warmdown.plot.groups import Groups
 from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary_of, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT, Theme
-from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
 from warmdown.printable import markup
-from warmdown.record import Record
-from warmdown.run import Run
 from warmdown.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -38,12 +35,10 @@ restore each other's."""
 def svg(
     plan: Drawable,
     *,
-    run: Run | None = None,
     log: bool = False,
-    groups: Groups | None = None,
     dark: bool = False,
-    record: Record | None = None,
     title: str = "",
+    **options: Unpack[ViewOptions],
 ) -> str:
     """Return the picture of :func:`figure` as an SVG document with real text.
 
@@ -51,30 +46,26 @@ def svg(
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
         log: Whether values stand on a logarithmic axis.
-        groups: Base values of each parameter group.
         dark: Whether the paper is dark.
-        record: What was really written, drawn beside the plan.
         title: Above the picture.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Example:
         >>> from warmdown import Cosine, Run
         >>> svg(Cosine(), run=Run(total_steps=100)).startswith("<?xml")
         True
     """
-    scene = view(plan, run=run, record=record, groups=groups)
+    scene = view(plan, **options)
     return svg_of(scene, log=log, theme=DARK if dark else LIGHT, title=title)
 
 
 def html(
     plan: Drawable,
     *,
-    run: Run | None = None,
     log: bool = False,
-    groups: Groups | None = None,
-    record: Record | None = None,
     title: str = "",
+    **options: Unpack[ViewOptions],
 ) -> str:
     """Return a page with the picture, its description in words, and its numbers.
 
@@ -82,11 +73,9 @@ def html(
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
         log: Whether values stand on a logarithmic axis.
-        groups: Base values of each parameter group.
-        record: What was really written, drawn beside the plan.
         title: Heading of the page.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Example:
         >>> from warmdown import Cosine, Run
@@ -94,7 +83,7 @@ def html(
         >>> "<h1>Half a wave</h1>" in page, "<script" in page
         (True, False)
     """
-    scene = view(plan, run=run, record=record, groups=groups)
+    scene = view(plan, **options)
     return _page(scene, title or _title(scene), log=log)
 
 
@@ -214,10 +203,11 @@ def _dark_rules() -> str:
 
 
 _STYLE = f"""
-:root {{ color-scheme: light dark; --paper: {LIGHT.paper}; --ink: {LIGHT.ink}; --quiet: {LIGHT.quiet};
-  --grid: {LIGHT.grid}; }}
+:root {{ color-scheme: light dark; --paper: {LIGHT.paper}; --ink: {LIGHT.ink};
+  --quiet: {LIGHT.quiet}; --grid: {LIGHT.grid}; }}
 @media (prefers-color-scheme: dark) {{
-  :root {{ --paper: {DARK.paper}; --ink: {DARK.ink}; --quiet: {DARK.quiet}; --grid: {DARK.grid}; }} }}
+  :root {{ --paper: {DARK.paper}; --ink: {DARK.ink};
+  --quiet: {DARK.quiet}; --grid: {DARK.grid}; }} }}
 body {{ background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
   max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.5rem; }}
@@ -327,10 +317,10 @@ def _point_table(panel: Panel, x: str) -> str:
 
 
 def html_table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
-    """Return a table that a screen reader can follow, in a box that scrolls where it is too wide."""
+    """Return a table that a screen reader can follow; where it is too wide, it scrolls."""
     caption = markup(caption)
-    head = _row(heads, numbers_from, 'th scope="col"', 'th scope="col"')
-    body = "\n".join(_row(row, numbers_from, 'th scope="row"', "td") for row in rows)
+    head = _table_row(heads, numbers_from, 'th scope="col"', 'th scope="col"')
+    body = "\n".join(_table_row(row, numbers_from, 'th scope="row"', "td") for row in rows)
     return (
         f'<div class="wide" tabindex="0" role="group" aria-label="{caption}">\n'
         f"<table>\n<caption>{caption}</caption>\n"
@@ -338,7 +328,7 @@ def html_table(caption: str, heads: list[str], rows: Iterable[list[str]], number
     )
 
 
-def _row(cells: list[str], numbers_from: int, first: str, other: str) -> str:
+def _table_row(cells: list[str], numbers_from: int, first: str, other: str) -> str:
     parts = []
     for index, text in enumerate(cells):
         tag = other if index else first

@@ -6,19 +6,16 @@ __all__ = ["figure"]
 
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from warmdown.errors import MissingExtra
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
 from warmdown.plot.formatting import number, short_count
-from warmdown.plot.groups import Groups
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
-from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
 from warmdown.printable import printable
-from warmdown.record import Record
-from warmdown.run import Run
 from warmdown.schedules import Phase
 
 if TYPE_CHECKING:
@@ -45,23 +42,19 @@ _LONGEST_LABEL = 42
 def figure(
     plan: Drawable,
     *,
-    run: Run | None = None,
     log: bool = False,
-    groups: Groups | None = None,
     dark: bool = False,
-    record: Record | None = None,
     title: str = "",
+    **options: Unpack[ViewOptions],
 ) -> Figure:
-    """Return a matplotlib figure; save it with its own ``savefig``, or with :func:`warmdown.plot.save`.
+    """Return a matplotlib figure; its ``savefig`` writes it, or :func:`warmdown.plot.save`.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
         log: Whether values stand on a logarithmic axis.
-        groups: Base values of each parameter group: ``{"unet": 1e-4, "embedding": 1e-3}``.
         dark: Whether the paper is dark.
-        record: What was really written, drawn beside the plan.
         title: Above the picture.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -72,7 +65,7 @@ def figure(
         >>> [axes.get_title(loc="left") for axes in picture.axes]
         ['learning rate']
     """
-    scene = view(plan, run=run, record=record, groups=groups)
+    scene = view(plan, **options)
     return draw_view(scene, log=log, theme=DARK if dark else LIGHT, title=title)
 
 
@@ -158,7 +151,7 @@ class _PanelDrawing:
 
     @cached_property
     def ranks(self) -> list[int]:
-        """Return the place of each line among those in the foreground, for its colour and dashes."""
+        """Return the place of each line among those in the foreground; it has their colour."""
         return list(
             accumulate((not line.is_background for line in self.panel.lines[:-1]), initial=0)
         )
@@ -281,7 +274,7 @@ class _PanelDrawing:
         }
         if line.is_recorded or line.is_background:
             style |= {"linewidth": 1.0, "linestyle": "-", "alpha": 0.9}
-        if _turns(values) > _MANY_TURNS:
+        if _count_turns(values) > _MANY_TURNS:
             style["linewidth"] = 0.8
         if line.is_stepped:
             style["drawstyle"] = "steps-post"
@@ -324,7 +317,7 @@ def x_ticks(scene: View, at_most: int) -> tuple[list[float], list[str]]:
     return ticks, [label(tick) for tick in ticks]
 
 
-def _turns(values: Any) -> int:
+def _count_turns(values: Any) -> int:
     directions = np.sign(np.diff(values))
     return int(np.count_nonzero(directions[1:] * directions[:-1] < 0))
 
@@ -339,7 +332,7 @@ def _end_label(line: Line, panel: Panel) -> str:
 
 
 def _spread(shares: list[float], distance: float) -> list[float]:
-    """Move rising heights so that neighbours are ``distance`` apart, as little as a simple rule can."""
+    """Move rising heights until neighbours are ``distance`` apart, and none is above 1."""
     moved = list(accumulate(shares, lambda before, share: max(share, before + distance)))
     for index in reversed(range(len(moved))):  # from the top down again, to stay below it
         moved[index] = min(moved[index], 1.0 - distance * (len(moved) - 1 - index))

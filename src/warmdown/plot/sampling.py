@@ -1,4 +1,4 @@
-"""Which steps to ask, so that a picture of any length shows what the schedule does."""
+"""At which steps to evaluate, so that a picture of any length shows what the schedule does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POINTS = 2000
 _PROBES = 4
 """One point of so many stands off the grid, to find out what happens between its points."""
 _CLOSE_LOOK = 200_000
-"""Steps asked when a schedule moves between the points: all of them in most runs."""
+"""Steps of a schedule that moves between the points: all of them in most runs."""
 _GOLDEN = 0.618_033_988_749_895
 
 
@@ -39,14 +39,14 @@ def sample(
     """
     if stop < points:
         steps = np.arange(stop + 1.0)
-        return steps, _asked(value, steps)
-    grid = _grid(stop, borders, points - points // _PROBES)
+        return steps, _values_at(value, steps)
+    grid = _even_steps(stop, borders, points - points // _PROBES)
     steps = np.union1d(grid, _scattered(stop, points // _PROBES))
-    values = _asked(value, steps)
+    values = _values_at(value, steps)
     if not _is_restless(steps, values, np.isin(steps, grid)):
         return steps, values
-    close = _close_grid(stop, borders)
-    return thinned(close, _asked(value, close), points)
+    close = _close_steps(stop, borders)
+    return thinned(close, _values_at(value, close), points)
 
 
 def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, Array]:
@@ -63,7 +63,7 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
     return steps[keep], values[keep]
 
 
-def _grid(stop: int, borders: Iterable[int], points: int) -> Array:
+def _even_steps(stop: int, borders: Iterable[int], points: int) -> Array:
     marks = np.array(
         [mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64
     )
@@ -71,14 +71,14 @@ def _grid(stop: int, borders: Iterable[int], points: int) -> Array:
     return np.unique(np.concatenate([np.rint(np.linspace(0, stop, points)), inside]))
 
 
-def _close_grid(stop: int, borders: Iterable[int]) -> Array:
+def _close_steps(stop: int, borders: Iterable[int]) -> Array:
     if stop < _CLOSE_LOOK:
         return np.arange(stop + 1.0)
-    return np.union1d(_scattered(stop, _CLOSE_LOOK), _grid(stop, borders, POINTS))
+    return np.union1d(_scattered(stop, _CLOSE_LOOK), _even_steps(stop, borders, POINTS))
 
 
 def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) -> bool:
-    """Look between the points of the grid: is the value there what a straight line says?"""
+    """Return whether a value between the points of the grid is far from the straight line."""
     probes = ~at_grid
     expected = np.interp(steps[probes], steps[at_grid], values[at_grid])
     return bool(np.any(np.abs(values[probes] - expected) > 0.02 * np.ptp(values)))
@@ -90,5 +90,5 @@ def _scattered(stop: int, points: int) -> Array:
     return np.floor((number + number * _GOLDEN % 1.0) * (stop / points))
 
 
-def _asked(value: Function, steps: Array) -> Array:
+def _values_at(value: Function, steps: Array) -> Array:
     return np.broadcast_to(np.asarray(value(steps), dtype=np.float64), steps.shape)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 __all__ = ["Moment", "summary", "summary_of", "table", "table_of"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from warmdown.plot.formatting import count, number
-from warmdown.plot.groups import Groups
-from warmdown.plot.sampling import Array, Function, sample
-from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, view
-from warmdown.record import Record
-from warmdown.run import Run
+from warmdown.plot.sampling import Function, sample
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, ViewOptions, view
 
 _MANY_CHANGES = 40
-"""Up to here, each step at which a piecewise constant schedule changes is told."""
+"""A piecewise constant schedule with more changes than these has none of them in its table."""
+_SHOWN_PHASES = 12
+"""More phases than these are named by the first three and the last."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Moment:
 
     Args:
         step: Which step.
-        what: Why it is told: a phase that begins, a peak, the last update, the end.
+        what: What happens: a phase begins, a peak, the last update, the end.
         values: The value of each line, by its label.
     """
 
@@ -35,87 +35,66 @@ class Moment:
     values: Mapping[str, float]
 
 
-def summary(
-    plan: Drawable,
-    *,
-    run: Run | None = None,
-    record: Record | None = None,
-    groups: Groups | None = None,
-) -> str:
+def summary(plan: Drawable, **options: Unpack[ViewOptions]) -> str:
     """Return what a picture shows, in plain sentences, one paragraph a line.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
-        record: What was really written.
-        groups: Base values of each parameter group.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Example:
         >>> from warmdown import Run, warmup_cosine
-        >>> for sentence in summary(warmup_cosine(end=0.1), run=Run(total_steps=1000, lr=3e-4)).split(". "):
+        >>> text = summary(warmup_cosine(end=0.1), run=Run(total_steps=1000, lr=3e-4))
+        >>> for sentence in text.split(". "):
         ...     print(sentence)
         lr starts at 0, peaks at 3e-4 (update 50) and ends at 3e-5 (update 1,000)
         The last update, 999, uses 3e-5
         Phases: warmup (0 to 50), decay (50 to 1,000)
         Mean 1.642e-4, area under the curve 0.1642.
     """
-    return summary_of(view(plan, run=run, record=record, groups=groups))
+    return summary_of(view(plan, **options))
 
 
-def table(
-    plan: Drawable,
-    *,
-    run: Run | None = None,
-    record: Record | None = None,
-    groups: Groups | None = None,
-) -> list[Moment]:
-    """Return the steps where something happens: phases, extremes, changes, the last update, the end.
+def table(plan: Drawable, **options: Unpack[ViewOptions]) -> list[Moment]:
+    """Return the steps where something happens: phases, extremes, changes, the end.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
-        record: What was really written.
-        groups: Base values of each parameter group.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Example:
         >>> from warmdown import Milestones
-        >>> rows = table(Milestones(gamma=0.5, at=(50, 100, 150)), groups={"unet": 1e-4, "embedding": 1e-3})
-        >>> for row in rows[:3]:
+        >>> schedule = Milestones(gamma=0.5, at=(50, 100, 150))
+        >>> for row in table(schedule, groups={"unet": 1e-4, "embedding": 1e-3})[:3]:
         ...     print(row.step, row.values)
         0 {'lr/unet': 0.0001, 'lr/embedding': 0.001}
         50 {'lr/unet': 5e-05, 'lr/embedding': 0.0005}
         100 {'lr/unet': 2.5e-05, 'lr/embedding': 0.00025}
     """
-    return table_of(view(plan, run=run, record=record, groups=groups))
+    return table_of(view(plan, **options))
 
 
 def summary_of(scene: View) -> str:
     """Return :func:`summary` of a view."""
     if scene.text:
         return scene.text
-    paragraphs = [
-        _recorded(line, scene) if line.is_recorded else _planned(line, scene)
-        for line in scene.lines
-    ]
+    paragraphs = [" ".join(_sentences(line, scene)) for line in scene.lines]
     return "\n\n".join([*paragraphs, *scene.notes])
 
 
 def table_of(scene: View, extra: Iterable[int] = ()) -> list[Moment]:
-    """Return :func:`table` of a view, with some steps more between them."""
-    told: dict[int, list[str]] = {step: [] for step in extra}
+    """Return :func:`table` of a view, with the rows of some more steps."""
+    texts: dict[int, dict[str, None]] = {step: {} for step in extra}
     for line in scene.lines:
-        for step, what in _happenings(line):
-            whats = told.setdefault(step, [])
-            if what not in whats:
-                whats.append(what)
+        for step, what in _line_events(line):
+            texts.setdefault(step, {})[what] = None
     for mark in scene.marks:
-        told.setdefault(int(mark.step), []).append(mark.text)
-    return [
-        Moment(
-            step, ", ".join(told[step]), {line.label: value_at(line, step) for line in scene.lines}
-        )
-        for step in sorted(told)
-    ]
+        texts.setdefault(int(mark.step), {})[mark.text] = None
+    moments = []
+    for step in sorted(texts):
+        values = {line.label: value_at(line, step) for line in scene.lines}
+        moments.append(Moment(step, ", ".join(texts[step]), values))
+    return moments
 
 
 def value_at(line: Line, step: int) -> float:
@@ -126,136 +105,128 @@ def value_at(line: Line, step: int) -> float:
     return float(line.values[before]) if before >= 0 else float("nan")
 
 
-def _planned(line: Line, scene: View) -> str:
-    return " ".join(
-        [
-            f"{line.label} {_course(line, scene)}",
-            *_last_update(line),
-            *_told_phases(line),
-            *_area(line),
-        ]
-    )
+def _sentences(line: Line, scene: View) -> Iterator[str]:
+    unit = scene.x.removesuffix("s")
+    if line.is_recorded:
+        yield _recorded(line, unit)
+        yield from _difference(line, scene)
+        return
+    yield f"{line.label} {_direction(line, unit)}"
+    if np.ptp(line.values) > 0:
+        if line.stop >= 1:
+            last = line.stop - 1
+            yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
+        yield from _phase_sentence(line)
+        yield from _mean_sentence(line)
+    else:
+        yield from _phase_sentence(line)
 
 
-def _course(line: Line, scene: View) -> str:
-    values, unit = line.values, scene.x.removesuffix("s")
-    first, last, end = values[0], values[-1], count(line.stop)
-    if np.ptp(values) == 0:
-        return f"stays at {number(first)} for all {end} {scene.x}."
-    low, high = np.min(values), np.max(values)
+def _direction(line: Line, unit: str) -> str:
+    values = line.values
+    first, last, low, high = values[0], values[-1], np.min(values), np.max(values)
+    if low == high:
+        return f"stays at {number(first)} for all {count(line.stop)} {unit}s."
     turns = []
     if high > max(first, last):
-        turns.append(f"peaks at {number(high)} {_where(line, values == high, unit)}")
+        turns.append(f"peaks at {_extreme(line, high, unit)}")
     if low < min(first, last):
-        turns.append(f"is lowest at {number(low)} {_where(line, values == low, unit)}")
-    if not turns:
-        reached = count(line.steps[int(np.argmax(values == last))])
-        stays = "" if reached == end else f", and stays there to the end ({unit} {end})"
-        return (
-            f"{'rises' if last > first else 'falls'} from {number(first)} to {number(last)} "
-            f"({unit} {reached}){stays}."
-        )
-    return (
-        f"starts at {number(first)}, {', '.join(turns)} and ends at {number(last)} ({unit} {end})."
-    )
+        turns.append(f"is lowest at {_extreme(line, low, unit)}")
+    end = _point(line, -1, unit)
+    if turns:
+        return f"starts at {number(first)}, {', '.join(turns)} and ends at {end}."
+    reached = _point(line, int(np.argmax(values == last)), unit)
+    stays = f", and stays there to the end ({unit} {count(line.stop)})" if reached != end else ""
+    return f"{'rises' if last > first else 'falls'} from {number(first)} to {reached}{stays}."
 
 
-def _where(line: Line, there: Array, unit: str) -> str:
-    """Say at which steps a value is held: one, a stretch, or the first of many."""
-    found = np.flatnonzero(there)
-    first, last = count(line.steps[found[0]]), count(line.steps[found[-1]])
-    if found.size == 1:
-        return f"({unit} {first})"
-    if found[-1] - found[0] == found.size - 1:
-        return f"({unit}s {first} to {last})"
-    return f"(first at {unit} {first})"
+def _point(line: Line, index: int, unit: str) -> str:
+    return f"{number(line.values[index])} ({unit} {count(line.steps[index])})"
 
 
-def _last_update(line: Line) -> list[str]:
-    if np.ptp(line.values) == 0 or line.stop < 1:
-        return []
-    return [
-        f"The last update, {count(line.stop - 1)}, uses {number(value_at(line, line.stop - 1))}."
-    ]
+def _extreme(line: Line, value: float, unit: str) -> str:
+    """Return a value and its steps: one, a stretch, or the first of many."""
+    places = np.flatnonzero(line.values == value)
+    first, last = places[0], places[-1]
+    if first == last:
+        return _point(line, first, unit)
+    begin = count(line.steps[first])
+    if last - first == places.size - 1:
+        return f"{number(value)} ({unit}s {begin} to {count(line.steps[last])})"
+    return f"{number(value)} (first at {unit} {begin})"
 
 
-def _told_phases(line: Line) -> list[str]:
-    if len(line.phases) < 2:
-        return []
-    shown = line.phases if len(line.phases) <= 12 else (*line.phases[:3], *line.phases[-1:])
-    told = [
+def _phase_sentence(line: Line) -> Iterator[str]:
+    texts = [
         f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})"
-        for phase in shown
+        for phase in line.phases
     ]
-    if shown is not line.phases:
-        told.insert(3, f"{len(line.phases) - 4} more")
-    return [f"Phases: {', '.join(told)}."]
+    if len(texts) > _SHOWN_PHASES:
+        texts[3:-1] = [f"{len(texts) - 4} more"]
+    if len(texts) > 1:
+        yield f"Phases: {', '.join(texts)}."
 
 
-def _area(line: Line) -> list[str]:
-    if line.value is None or np.ptp(line.values) == 0:
-        return []
-    steps, values = sample(line.value, line.stop - 1, [phase.start for phase in line.phases])
-    mean = float(np.trapezoid(values, steps) + (values[0] + values[-1]) / 2) / line.stop
-    return [f"Mean {number(mean)}, area under the curve {number(mean * line.stop)}."]
+def _mean_sentence(line: Line) -> Iterator[str]:
+    if line.value is not None:
+        # the sum over all updates from a sample: trapezoids, and half a step at the ends
+        steps, values = sample(line.value, line.stop - 1, [phase.start for phase in line.phases])
+        area = float(np.trapezoid(values, steps) + (values[0] + values[-1]) / 2)
+        yield f"Mean {number(area / line.stop)}, area under the curve {number(area)}."
 
 
-def _recorded(line: Line, scene: View) -> str:
-    steps, values = line.steps, line.values
-    unit = scene.x.removesuffix("s")
-    low, high = int(np.argmin(values)), int(np.argmax(values))
-    told = (
-        f"{line.label} went from {number(values[0])} ({unit} {count(steps[0])}) to "
-        f"{number(values[-1])} "
-        f"({unit} {count(steps[-1])}); lowest {number(values[low])} at {count(steps[low])}, "
-        f"highest {number(values[high])} at {count(steps[high])}."
+def _recorded(line: Line, unit: str) -> str:
+    low, high = int(np.argmin(line.values)), int(np.argmax(line.values))
+    return (
+        f"{line.label} went from {_point(line, 0, unit)} to {_point(line, -1, unit)}; "
+        f"lowest {number(line.values[low])} at {count(line.steps[low])}, "
+        f"highest {number(line.values[high])} at {count(line.steps[high])}."
     )
-    return " ".join([told, *_difference(line, scene)])
 
 
-def _difference(line: Line, scene: View) -> list[str]:
-    """Say how far what was written is from what was planned."""
+def _difference(line: Line, scene: View) -> Iterator[str]:
+    """Yield how far what was written is from what was planned."""
     name = line.label.removesuffix(" (recorded)")
     plans = {other.label: other.value for other in scene.lines if other.value is not None}
     plan = plans.get(name, plans.get(name.split("/")[0]))
     if plan is None:
-        return []
+        return
     gaps = np.abs(np.asarray(plan(line.steps)) - line.values)
     worst = int(np.argmax(gaps))
     if gaps[worst] <= 1e-12 * float(np.max(np.abs(line.values))):
-        return ["It followed the plan."]
-    return [
-        f"It differs from the plan by up to {number(gaps[worst])}, at {count(line.steps[worst])}."
-    ]
+        yield "It followed the plan."
+    else:
+        place = count(line.steps[worst])
+        yield f"It differs from the plan by up to {number(gaps[worst])}, at {place}."
 
 
-def _happenings(line: Line) -> list[tuple[int, str]]:
-    if line.value is None:
-        return [(int(line.steps[0]), "first recorded"), (int(line.steps[-1]), "last recorded")]
-    found = [
-        (0, "start"),
-        *((phase.start, f"{phase.name} begins") for phase in line.phases[1:MANY_PHASES]),
-    ]
-    found += [(step, "changes") for step in _changes(line.value, line.steps, line.values)]
-    found += _extremes(line)
-    return [*found, (max(line.stop - 1, 0), "last update"), (line.stop, "end")]
-
-
-def _extremes(line: Line) -> list[tuple[int, str]]:
+def _line_events(line: Line) -> Iterator[tuple[int, str]]:
     values = line.values
-    inner = max(values[0], values[-1]) < np.max(values), min(values[0], values[-1]) > np.min(values)
-    found = zip(inner, (np.argmax(values), np.argmin(values)), ("peak", "lowest"), strict=True)
-    return [(int(line.steps[at]), what) for is_inner, at, what in found if is_inner]
+    if line.value is None:
+        yield int(line.steps[0]), "first recorded"
+        yield line.stop, "last recorded"
+        return
+    yield 0, "start"
+    for phase in line.phases[1:MANY_PHASES]:
+        yield phase.start, f"{phase.name} begins"
+    for step in _changes(line, line.value):
+        yield step, "changes"
+    if np.max(values) > max(values[0], values[-1]):
+        yield int(line.steps[np.argmax(values)]), "peak"
+    if np.min(values) < min(values[0], values[-1]):
+        yield int(line.steps[np.argmin(values)]), "lowest"
+    yield max(line.stop - 1, 0), "last update"
+    yield line.stop, "end"
 
 
-def _changes(value: Function, steps: Array, values: Array) -> list[int]:
-    """Return the steps at which a piecewise constant line takes another value; none when it changes often."""
-    before = np.flatnonzero(np.diff(values))
+def _changes(line: Line, value: Function) -> list[int]:
+    """Return the steps at which a piecewise constant line takes another value, if they are few."""
+    before = np.flatnonzero(np.diff(line.values))
     if not 0 < before.size <= _MANY_CHANGES:
         return []
-    low, high = steps[before], steps[before + 1]
+    low, high = line.steps[before], line.steps[before + 1]
     while np.any(high - low > 1):  # each stretch is halved until two neighbours differ
         middle = np.floor((low + high) / 2)
-        same = np.asarray(value(middle)) == values[before]
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
+        is_same = np.asarray(value(middle)) == line.values[before]
+        low, high = np.where(is_same, middle, low), np.where(is_same, high, middle)
     return [int(step) for step in high]

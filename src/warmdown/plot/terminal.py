@@ -6,16 +6,14 @@ __all__ = ["sparkline", "terminal"]
 
 import shutil
 from collections.abc import Iterable
+from typing import Unpack
 
 import numpy as np
 
 from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
 from warmdown.plot.formatting import count, number
-from warmdown.plot.groups import Groups
 from warmdown.plot.picture import x_ticks
-from warmdown.plot.view import Drawable, Line, Panel, View, view
-from warmdown.record import Record
-from warmdown.run import Run
+from warmdown.plot.view import Drawable, Line, Panel, View, ViewOptions, view
 from warmdown.schedules import Schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -38,26 +36,22 @@ _HEADROOM = 0.04
 def terminal(
     plan: Drawable,
     *,
-    run: Run | None = None,
     width: int | None = None,
     height: int | None = None,
     log: bool = False,
-    record: Record | None = None,
-    groups: Groups | None = None,
     colour: bool = False,
+    **options: Unpack[ViewOptions],
 ) -> str:
     """Return a picture for a terminal.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        run: Facts about the run, when the plan has none.
         width: Characters of a line, at least 40; the terminal's own when left out.
         height: Lines of each curve, at least 4.
         log: Whether values stand on a logarithmic axis.
-        record: What was really written, drawn beside the plan.
-        groups: Base values of each parameter group.
-        colour: Whether to write colours, where standard output is a terminal (or ``FORCE_COLOR``
-            says so) and ``NO_COLOR`` is not set.
+        colour: Whether to write colours, where standard output is a terminal or ``FORCE_COLOR`` is
+            set, and ``NO_COLOR`` is not.
+        options: ``run``, ``record`` and ``groups``, as :func:`warmdown.plot.view` takes them.
 
     Example:
         >>> from warmdown import Linear, Run
@@ -72,7 +66,7 @@ def terminal(
                     │decay
     """
     columns = max((width or min(shutil.get_terminal_size().columns, 100)) - _GUTTER - 2, 28)
-    scene = view(plan, run=run, record=record, groups=groups, points=columns * 4)
+    scene = view(plan, points=columns * 4, **options)
     rows = max(height or max(6, 15 - 3 * len(scene.panels)), 4)
     texts = [scene.title] if scene.title else []
     for panel in scene.panels:

@@ -1,4 +1,4 @@
-"""What a picture shows: lines over one axis, from a plan, a schedule, several of them, or a record."""
+"""What a picture shows: lines over one axis, from plans, schedules or records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -115,7 +115,7 @@ class Panel:
 
     @property
     def spans_decades(self) -> bool:
-        """Whether it is a recorded loss that falls to less than a thirtieth: it is drawn by decades."""
+        """Whether it is a recorded loss that falls below a thirtieth: its axis is logarithmic."""
         recorded = [line.values for line in self.lines if line.is_recorded]
         values = np.concatenate(recorded or [np.zeros(1)])
         return self.unit == "loss" and bool(0 < np.min(values) < np.max(values) / 30)
@@ -203,6 +203,14 @@ class View:
         return np.asarray(steps) / last
 
 
+class ViewOptions(TypedDict, total=False):
+    """What :func:`view` takes beside that which is drawn."""
+
+    run: Run | None
+    record: Record | None
+    groups: Groups | None
+
+
 def view(
     given: Drawable,
     *,
@@ -214,7 +222,7 @@ def view(
     """Return what a picture of ``given`` shows.
 
     Args:
-        given: A plan, a schedule, a record, or several of them by name; a view is returned as it is.
+        given: A plan, a schedule, a record, or several of them by name; a view is returned as is.
         run: Facts about the run; a plan's own are used when it is left out.
         record: What was really written, shown beside the plan.
         groups: Base values of each parameter group: ``{"unet": 1e-4, "embedding": {"lr": 1e-3}}``.
