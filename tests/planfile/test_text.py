@@ -194,9 +194,9 @@ def test_an_endless_file_is_read_no_further_than_needed() -> None:
     ("text", "way_out"),
     [
         ("lr:\n\tkind: cosine\n", "Indent with spaces"),
-        ("lr: {kind: cosine\n", "Mend what begins in line 1"),
+        ("lr: {kind: cosine\n", "Correct what begins in line 1"),
     ],
 )
-def test_a_text_that_is_no_yaml_says_how_to_mend_it(text: str, way_out: str) -> None:
+def test_a_text_that_is_no_yaml_says_how_to_correct_it(text: str, way_out: str) -> None:
     with pytest.raises(SpecError, match=f"not YAML: .*{way_out}"):
         from_yaml(text)

@@ -34,7 +34,9 @@ def with_overrides(data: Any, changes: Mapping[str, Any]) -> Any:
     mistakes = []
     for path, value in changes.items():
         try:
-            data = _with(data, _require_short(path), value)
+            if path.count(".") + path.count("[") > _MOST_PARTS:
+                raise LookupError(f"has more than {_MOST_PARTS} parts. Shorten the path.")
+            data = _with(data, path, value)
         except LookupError as error:
             mistakes.append(f"{path[:60]}: {error.args[0]}")
     if mistakes:
@@ -42,41 +44,29 @@ def with_overrides(data: Any, changes: Mapping[str, Any]) -> Any:
     return bounded(data)
 
 
-def _require_short(path: str) -> str:
-    if path.count(".") + path.count("[") > _MOST_PARTS:
-        raise LookupError(f"has more than {_MOST_PARTS} parts. Shorten the path.")
-    return path
-
-
 def _with(data: Any, path: str, value: Any) -> Any:
     if not path:
         return value
+    copy: Any
     if isinstance(data, list | tuple):
-        return _with_element(list(data), path, value)
-    if data is None or isinstance(data, Mapping):
-        return _with_key(dict(data or {}), path, value)
-    raise LookupError(f"leads into {describe(data)}, which has no parts. Shorten the path.")
-
-
-def _with_element(data: list[Any], path: str, value: Any) -> list[Any]:
-    match = _INDEX.match(path)
-    if match is None or int(match[1]) >= len(data):
-        raise LookupError(
-            f"leads to {path[:40]!r} of a list of {len(data)}. Write [0] for its first element."
-        )
-    index = int(match[1])
-    data[index] = _with(data[index], path[match.end() :].removeprefix("."), value)
-    return data
-
-
-def _with_key(data: dict[Any, Any], path: str, value: Any) -> dict[Any, Any]:
-    key = _key_of(data, path)
-    data[key] = _with(data.get(key), path[len(str(key)) :].removeprefix("."), value)
-    return data
+        copy, match = list(data), _INDEX.match(path)
+        if match is None or int(match[1]) >= len(copy):
+            raise LookupError(
+                f"leads to {path[:40]!r} of a list of {len(copy)}. Write [0] for its first element."
+            )
+        key, rest, inner = int(match[1]), path[match.end() :], copy[int(match[1])]
+    elif data is None or isinstance(data, Mapping):
+        copy = dict(data or {})
+        key = _key_of(copy, path)
+        rest, inner = path[len(str(key)) :], copy.get(key)
+    else:
+        raise LookupError(f"leads into {describe(data)}, which has no parts. Shorten the path.")
+    copy[key] = _with(inner, rest.removeprefix("."), value)
+    return copy
 
 
 def _key_of(data: Mapping[Any, Any], path: str) -> Any:
-    """Return the key that a path begins with: the longest that is there (``betas[0]`` is one), or a new one."""
+    """Return the key that a path begins with: the longest known (``betas[0]`` is one), or a new one."""
     fits = [key for key in data if path == str(key) or path.startswith((f"{key}.", f"{key}["))]
     if fits:
         return max(fits, key=lambda key: len(str(key)))

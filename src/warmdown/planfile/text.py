@@ -22,7 +22,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
@@ -44,13 +44,16 @@ _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
-    **{sign + word: math.copysign(math.inf, -1 if sign == "-" else 1)
-       for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
-}  # fmt: skip
+}
 _LONGEST_NUMBER = 60
 _MOST_BITS = 4096
 """Of a whole number; Python refuses to write out one of 4,300 digits."""
+_TOO_LARGE = "too large for a plan. Put long tables into Python."
+_TOO_MANY = f"more than {MAX_NODES:,} values: {_TOO_LARGE}"
+_TOO_DEEP = f"more than {MAX_DEPTH} levels deep. Lay it flat: a list is a chain."
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Text:
 
     Args:
         data: Mappings, lists, numbers, texts, truth values, ``None``.
-        lines: Line of the text by the path of what stands there; empty where nobody counted.
+        lines: Line of the text by the path of what stands there; empty for JSON.
     """
 
     data: Any
@@ -82,11 +85,53 @@ def read_text(path: str | Path) -> str:
 
 def decode(raw: bytes) -> str:
     """Return bytes as text, if there are not too many and they are UTF-8."""
-    _require_size(len(raw))
+    if len(raw) > MAX_BYTES:
+        raise SpecError([f"more than {MAX_BYTES >> 20} MiB: {_TOO_LARGE}"])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError([f"byte {error.start}: not UTF-8 text. Save the file as UTF-8."]) from None
+
+
+def is_json(path: str | PathLike[str]) -> bool:
+    """Whether a file is JSON by its name; else it is YAML."""
+    return Path(path).suffix.lower() == ".json"
+
+
+def parse(path: str | PathLike[str], text: str) -> Text:
+    """Return the data of a file's text, which its name makes JSON or YAML.
+
+    Raises:
+        SpecError: It is not what its name says, or too large, too deep, or has a key twice.
+    """
+    return from_json(text) if is_json(path) else from_yaml(text)
+
+
+def from_json(text: str) -> Text:
+    """Return the data of a JSON text.
+
+    Raises:
+        SpecError: It is no JSON, or too large, too deep, or has a key twice.
+    """
+    text = decode(text.encode("utf-8", "surrogatepass"))
+    repeated: list[str] = []
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in pairs)
+        repeated.extend(key for key, count in counts.items() if count > 1)
+        return dict(pairs)
+
+    try:
+        data = json.loads(text, object_pairs_hook=mapping)
+    except RecursionError:
+        raise SpecError([_TOO_DEEP]) from None
+    except ValueError as error:
+        raise SpecError([f"not JSON: {error}."]) from None
+    if repeated:
+        raise SpecError(
+            [f"{key}: stands there twice in one mapping. Keep one." for key in repeated]
+        )
+    return Text(bounded(data))
 
 
 def from_yaml(text: str) -> Text:
@@ -107,45 +152,111 @@ def from_yaml(text: str) -> Text:
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            builder.take(event)
+            builder.add(event)
     except yaml.YAMLError as error:
-        raise SpecError(
-            [f"{_place_of(error)}not YAML: {_problem_of(error)}. {_way_out(text, error)}"]
-        ) from None
-    return builder.text()
+        raise SpecError([_explain(text, error)]) from None
+    if builder.mistakes:
+        raise SpecError(builder.mistakes)
+    return Text(builder.root[0] if builder.root else None, builder.lines)
 
 
-def is_json(path: str | PathLike[str]) -> bool:
-    """Whether a file's name says that it is JSON; else it is YAML."""
-    return Path(path).suffix.lower() == ".json"
+_NO_KEY = object()
 
 
-def parse(path: str | PathLike[str], text: str) -> Text:
-    """Return the data of a file's text, read as its name says.
+class _Builder:
+    """Builds data from YAML's events on a stack of its own, so that depth costs no recursion."""
 
-    Raises:
-        SpecError: It is not what its name says, or too large, too deep, or has a key twice.
-    """
-    return from_json(text) if is_json(path) else from_yaml(text)
+    def __init__(self) -> None:
+        self.root: list[Any] = []
+        self.open: list[tuple[Any, str]] = [(self.root, "")]  # each container with its path
+        self.keys: list[Any] = []  # the key that waits for its value, for each open mapping
+        self.lines: dict[str, int] = {}
+        self.mistakes: list[str] = []
+        self.count = 0
+
+    def add(self, event: yaml.Event) -> None:
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _at(line, "anchors and aliases (& and *) are not taken. Write it out.")
+        if (tag := getattr(event, "tag", None)) not in (None, "!"):
+            raise _at(line, f"tags such as {tag[:40]} are not taken. Write plain data.")
+        match event:
+            case yaml.DocumentStartEvent() if self.root:
+                raise _at(line, "a second document begins. Keep one plan a file.")
+            case yaml.ScalarEvent():
+                self.put(_plain(event.value) if event.implicit[0] else event.value, line)
+            case yaml.SequenceStartEvent():
+                self.begin([], line)
+            case yaml.MappingStartEvent():
+                self.begin({}, line)
+                self.keys.append(_NO_KEY)
+            case yaml.SequenceEndEvent():
+                self.open.pop()
+            case yaml.MappingEndEvent():
+                self.open.pop()
+                self.keys.pop()
+
+    def begin(self, container: dict[Any, Any] | list[Any], line: int) -> None:
+        if len(self.open) > MAX_DEPTH:
+            raise _at(line, _TOO_DEEP)
+        self.open.append((container, self.put(container, line)))
+
+    def put(self, value: Any, line: int) -> str:
+        """Place a value where the container on top expects it; return its path."""
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise _at(line, _TOO_MANY)
+        container, path = self.open[-1]
+        if isinstance(container, list):
+            path = path if container is self.root else f"{path}[{len(container)}]"
+            container.append(value)
+        elif self.keys[-1] is _NO_KEY:
+            if isinstance(value, dict | list):
+                raise _at(line, "a key must be one word, not a list or mapping.")
+            if value in container:
+                where = join_path(path, value)
+                self.mistakes.append(f"line {line}: {where}: stands there twice. Keep one.")
+            self.keys[-1] = value
+            return path
+        else:
+            path = join_path(path, self.keys[-1])
+            container[self.keys[-1]] = value
+            self.keys[-1] = _NO_KEY
+        self.lines[path] = line
+        return path
 
 
-def from_json(text: str) -> Text:
-    """Return the data of a JSON text.
+def _at(line: int, what: str) -> SpecError:
+    return SpecError([f"line {line}: {what}"])
 
-    Raises:
-        SpecError: It is no JSON, or too large, too deep, or has a key twice.
-    """
-    text = decode(text.encode("utf-8", "surrogatepass"))
-    twice: list[str] = []
-    try:
-        data = json.loads(text, object_pairs_hook=lambda pairs: _without_twins(pairs, twice))
-    except RecursionError:
-        raise SpecError([_too_deep("")]) from None
-    except ValueError as error:
-        raise SpecError([f"not JSON: {error}."]) from None
-    if twice:
-        raise SpecError([f"{key}: stands there twice in one mapping. Keep one." for key in twice])
-    return Text(bounded(data))
+
+def _plain(text: str) -> Any:
+    """Return what an unquoted text means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _explain(text: str, error: yaml.YAMLError) -> str:
+    """Return what is no YAML, and where."""
+    mark, begun = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None)
+    parts = [part for part in (getattr(error, "context", None), problem) if part]
+    where, before = "", ""
+    if mark is not None:
+        where = f"line {mark.line + 1}, column {mark.column + 1}: "
+        before = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+    if not before.strip() and "\t" in before:
+        way_out = "Indent with spaces; YAML takes no tabs."
+    else:
+        way_out = (
+            f"Correct what begins in line {begun.line + 1}." if begun else "Correct this place."
+        )
+    return f"{where}not YAML: {', '.join(parts) or str(error).splitlines()[0]}. {way_out}"
 
 
 def bounded(data: Any) -> Any:
@@ -163,123 +274,35 @@ def bounded(data: Any) -> Any:
         level = [inner for outer in level for inner in _inside(outer)]
         count += len(level)
         if not level:
-            return _plainly(data)
+            return _copy(data)
         if count > MAX_NODES:
-            raise SpecError([_too_many("")])
-    raise SpecError([_too_deep("")])
+            raise SpecError([_TOO_MANY])
+    raise SpecError([_TOO_DEEP])
 
 
-def _inside(data: Any) -> Iterable[Any]:
+def _inside(data: Any) -> Sequence[Any]:
     if isinstance(data, Mapping):
-        return data.values()
-    return data if _is_list(data) else ()
+        return list(data.values())
+    is_list = isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray)
+    return data if is_list else ()
 
 
-def _is_list(data: Any) -> bool:
-    return isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray)
-
-
-def _plainly(data: Any) -> Any:
+def _copy(data: Any) -> Any:
     if isinstance(data, int) and data.bit_length() > _MOST_BITS:
         raise SpecError(
             [
-                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. "
-                f"Give a smaller one."
+                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. Give a smaller one."
             ]
         )
     if isinstance(data, str | int | float | None):
         return data
     if isinstance(data, Mapping):
-        return {key: _plainly(value) for key, value in data.items()}
-    if _is_list(data):
-        return [_plainly(one) for one in data]
+        return {key: _copy(value) for key, value in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, bytes | bytearray):
+        return [_copy(element) for element in data]
     if isinstance(data, Integral):
-        return _plainly(int(data))
+        return _copy(int(data))
     return float(data) if isinstance(data, Real) else data
-
-
-class _Builder:
-    """Builds data from YAML's events on a stack of its own."""
-
-    def __init__(self) -> None:
-        self.root: list[Any] = []
-        self.open: list[tuple[Any, str]] = [(self.root, "")]  # each container with its path
-        self.keys: list[Any] = []  # the key that waits for its value, for each open mapping
-        self.lines: dict[str, int] = {}
-        self.mistakes: list[str] = []
-        self.count = 0
-
-    def take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise SpecError(
-                [f"line {line}: anchors and aliases (& and *) are not taken. Write it out."]
-            )
-        if isinstance(event, yaml.DocumentStartEvent) and self.root:
-            raise SpecError([f"line {line}: a second document begins. Keep one plan a file."])
-        if isinstance(event, yaml.ScalarEvent):
-            self.put(self.scalar(event, line), line)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self.begin({} if isinstance(event, yaml.MappingStartEvent) else [], event, line)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            container, _ = self.open.pop()
-            if isinstance(container, dict):
-                self.keys.pop()
-
-    def text(self) -> Text:
-        if self.mistakes:
-            raise SpecError(self.mistakes)
-        return Text(self.root[0] if self.root else None, self.lines)
-
-    def begin(self, container: dict[Any, Any] | list[Any], event: yaml.Event, line: int) -> None:
-        _refuse_tag(event, line)
-        if len(self.open) > MAX_DEPTH:
-            raise SpecError([_too_deep(f"line {line}: ")])
-        path = self.put(container, line)
-        self.open.append((container, path))
-        if isinstance(container, dict):
-            self.keys.append(_NO_KEY)
-
-    def put(self, value: Any, line: int) -> str:
-        """Place a value where the container on top expects it; return its path."""
-        self.count += 1
-        if self.count > MAX_NODES:
-            raise SpecError([_too_many(f"line {line}: ")])
-        container, path = self.open[-1]
-        if isinstance(container, list):
-            path = path if container is self.root else f"{path}[{len(container)}]"
-            container.append(value)
-        elif self.keys[-1] is _NO_KEY:
-            self.keys[-1] = self.key(value, container, path, line)
-            return path
-        else:
-            path = join_path(path, self.keys[-1])
-            container[self.keys[-1]] = value
-            self.keys[-1] = _NO_KEY
-        self.lines[path] = line
-        return path
-
-    def key(self, key: Any, container: dict[Any, Any], path: str, line: int) -> Any:
-        if isinstance(key, dict | list):
-            raise SpecError([f"line {line}: a key must be one word, not a list or mapping."])
-        if key in container:
-            self.mistakes.append(
-                f"line {line}: {join_path(path, key)}: stands there twice. Keep one."
-            )
-        return key
-
-    def scalar(self, event: yaml.ScalarEvent, line: int) -> Any:
-        _refuse_tag(event, line)
-        return _plain(event.value) if event.implicit[0] else event.value
-
-
-_NO_KEY = object()
-
-
-def _refuse_tag(event: yaml.Event, line: int) -> None:
-    tag = getattr(event, "tag", None)
-    if tag not in (None, "!"):
-        raise SpecError([f"line {line}: tags such as {tag[:40]} are not taken. Write plain data."])
 
 
 def join_path(path: str, key: object) -> str:
@@ -293,67 +316,4 @@ def describe(data: Any) -> str:
         return f"a mapping of {', '.join(str(key)[:20] for key in list(data)[:4]) or 'nothing'}"
     if isinstance(data, list | tuple):
         return f"a list of {len(data)}"
-    if data is None:
-        return "nothing"
-    return repr(data)[:40]
-
-
-def _plain(text: str) -> Any:
-    """Return what an unquoted text means."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if len(text) > _LONGEST_NUMBER:
-        return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if _FLOAT.fullmatch(text) else text
-
-
-def _without_twins(pairs: list[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        twice.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-    return data
-
-
-def _require_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise SpecError(
-            [f"more than {MAX_BYTES >> 20} MiB: too large for a plan. Put long tables into Python."]
-        )
-
-
-def _too_deep(where: str) -> str:
-    return f"{where}more than {MAX_DEPTH} levels deep. Lay it flat: a list is a chain."
-
-
-def _too_many(where: str) -> str:
-    return (
-        f"{where}more than {MAX_NODES:,} values: too large for a plan. Put long tables into Python."
-    )
-
-
-def _place_of(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-
-
-def _way_out(text: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    before = (
-        ""
-        if mark is None
-        else "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
-    )
-    if not before.strip() and "\t" in before:
-        return "Indent with spaces; YAML takes no tabs."
-    begun = getattr(error, "context_mark", None)
-    return "Mend this place." if begun is None else f"Mend what begins in line {begun.line + 1}."
-
-
-def _problem_of(error: yaml.YAMLError) -> str:
-    context, problem = (
-        getattr(error, "context", None),
-        getattr(error, "problem", None) or getattr(error, "reason", None),
-    )
-    return ", ".join(part for part in (context, problem) if part) or str(error).splitlines()[0]
+    return "nothing" if data is None else repr(data)[:40]

@@ -49,22 +49,17 @@ def onetrainer_schedule(
     return after_warmup(Scale(schedule), steps=steps).of
 
 
-def _waves(steps: int, low: float, cycles: float) -> Schedule:
-    return waves(2 * cycles, low, steps).take(
-        max(steps - 1, 0)
-    )  # it holds what the last update uses
-
-
-def _hard_restarts(steps: int, low: float, cycles: float) -> Schedule:
-    return hard_restarts(cycles, low, steps).take(max(steps - 1, 0))
-
-
+# The two that restart stay at what the last update uses.
 _NAMED: Mapping[str, Callable[[int, float, float], Schedule]] = {
     "CONSTANT": lambda *_: Constant(value=1.0),
     "LINEAR": lambda steps, low, _: Linear(start=1.0, end=low, steps=steps),
     "COSINE": lambda steps, low, _: Cosine(start=1.0, end=low, steps=steps),
-    "COSINE_WITH_RESTARTS": _waves,
-    "COSINE_WITH_HARD_RESTARTS": _hard_restarts,
+    "COSINE_WITH_RESTARTS": lambda steps, low, cycles: waves(2 * cycles, low, steps).take(
+        max(steps - 1, 0)
+    ),
+    "COSINE_WITH_HARD_RESTARTS": lambda steps, low, cycles: hard_restarts(cycles, low, steps).take(
+        max(steps - 1, 0)
+    ),
     "REX": lambda steps, low, _: Rex(start=1.0, end=low, steps=steps, d=0.9),
 }
 _ELSEWHERE = {
@@ -76,7 +71,7 @@ ONETRAINER_NAMES = tuple(_NAMED)
 
 
 def name_of(given: Any) -> str:
-    """Return the name of a schedule that is given as text or as a member of OneTrainer's enumeration."""
+    """Return the name of a schedule, given as text or as a member of OneTrainer's enumeration."""
     return str(getattr(given, "value", given)).upper()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["after_warmup", "hard_restarts", "lowered", "waves"]
+__all__ = ["after_warmup", "hard_restarts", "lowered", "skipped", "waves"]
 
 from fractions import Fraction
 
@@ -11,28 +11,31 @@ from warmdown.schedules import Constant, Cosine, Linear, Scale, Schedule
 
 
 def waves(halves: float, end: float, steps: int) -> Schedule:
-    """Return half waves of a cosine between 1 and ``end``, down and up by turns, fitted into ``steps``."""
+    """Return half waves of a cosine, down from 1 to ``end`` and up by turns, in ``steps``."""
     share = _share("num_cycles", halves)
     if share == 1:
         return Cosine(start=1.0, end=end, steps=steps)
-    if share == 0:
-        return Constant(value=1.0, steps=steps)
     down = Cosine(start=1.0, end=end, steps=share.denominator)
     up = Cosine(start=end, end=1.0, steps=share.denominator)
-    return (down >> up).repeat().take(share.numerator).stretch(steps)
+    return _fitted(down >> up, share, steps)
 
 
 def hard_restarts(cycles: float, end: float, steps: int) -> Schedule:
-    """Return half waves of a cosine from 1 to ``end``, each beginning at 1 again, fitted into ``steps``."""
+    """Return half waves of a cosine from 1 to ``end``, each beginning at 1 again, in ``steps``."""
     share = _share("num_cycles", cycles)
+    return _fitted(Cosine(start=1.0, end=end, steps=share.denominator), share, steps)
+
+
+def _share(name: str, number: float) -> Fraction:
+    if not 0 <= number <= 10_000:
+        raise ScheduleError(f"{name}={number!r}: a number of cycles from 0 to 10000 is needed.")
+    return Fraction(number).limit_denominator(1000)
+
+
+def _fitted(cycle: Schedule, share: Fraction, steps: int) -> Schedule:
     if share == 0:
         return Constant(value=1.0, steps=steps)
-    return (
-        Cosine(start=1.0, end=end, steps=share.denominator)
-        .repeat()
-        .take(share.numerator)
-        .stretch(steps)
-    )
+    return cycle.repeat().take(share.numerator).stretch(steps)
 
 
 def after_warmup(
@@ -43,7 +46,7 @@ def after_warmup(
     first_ratio: float = 0.0,
     last: tuple[float, float] = (1.0, 0.0),
 ) -> Scale:
-    """Return ``scale`` after a straight warmup from an absolute rate, or a share of the base value, to the base value.
+    """Return ``scale`` after a straight warmup to the base value.
 
     Args:
         scale: What follows.
@@ -66,7 +69,6 @@ def lowered(curve: Schedule, low: float) -> Scale:
     return Scale(curve, offset=(curve * -low + low) if low else None)
 
 
-def _share(name: str, number: float) -> Fraction:
-    if not 0 <= number <= 10_000:
-        raise ScheduleError(f"{name}={number!r}: a number of cycles from 0 to 10000 is needed.")
-    return Fraction(number).limit_denominator(1000)
+def skipped(scale: Scale, steps: int) -> Scale:
+    """Return ``scale`` without its first steps."""
+    return Scale(scale.of.skip(steps), offset=scale.offset and scale.offset.skip(steps))

@@ -5,10 +5,9 @@ from __future__ import annotations
 __all__ = ["TIMM_NAMES", "timm_schedule"]
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from warmdown.compat.names.shapes import after_warmup
+from warmdown.compat.names.shapes import after_warmup, skipped
 from warmdown.errors import ScheduleError, nearest
 from warmdown.schedules import (
     Constant,
@@ -55,7 +54,7 @@ def timm_schedule(
             ``constant``.
         num_epochs: Epochs, without the warmup if ``warmup_prefix``.
         decay_epochs: Epochs of one stair, 90, or of the last decay: a fraction is a share, 0.2.
-        decay_milestones: Epochs of ``multistep``; each acts one step earlier than its number says.
+        decay_milestones: Epochs of ``multistep``; each acts one step before its number.
         decay_rate: Factor of a stair or milestone, or the power of ``poly``.
         min_lr: Lowest rate, the same for every group.
         warmup_lr: First rate of the warmup.
@@ -76,15 +75,11 @@ def timm_schedule(
 
     Example:
         >>> from warmdown.compat.names import timm_schedule
-        >>> schedule = timm_schedule("cosine", num_epochs=10, warmup_epochs=2, warmup_lr=0.0, warmup_prefix=True)
+        >>> given = {"num_epochs": 10, "warmup_epochs": 2, "warmup_lr": 0.0}
+        >>> schedule = timm_schedule("cosine", **given, warmup_prefix=True)
         >>> [round(schedule.value(epoch, base=1.0), 6) for epoch in (0, 1, 2, 7, 12)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    given = {
-        name: value
-        for name, value in locals().items()
-        if name not in ("sched", "updates_per_epoch")
-    }
     if sched not in _NAMED:
         raise ScheduleError(
             f"sched={sched!r}: {_ELSEWHERE.get(sched) or nearest(sched, TIMM_NAMES)}"
@@ -93,50 +88,57 @@ def timm_schedule(
         raise ScheduleError(
             f"updates_per_epoch={updates_per_epoch}: at least 1 is needed; 1 makes a step an epoch."
         )
+
+    def steps(epochs: float) -> int:
+        return round(epochs * updates_per_epoch)
+
     if decay_epochs is None:
-        given["decay_epochs"] = 0.2 if sched in ("wsd", "rsqrt") else 90
-    return _NAMED[sched](_in_steps(given, updates_per_epoch))
-
-
-def _in_steps(given: Mapping[str, Any], in_epoch: int) -> dict[str, Any]:
-    """Turn epochs into steps, and name them as timm's classes do."""
-    fraction = 0 < given["decay_epochs"] < 1
-    timescale = given["stable_timescale"]
-    return {
-        **given,
-        "t_initial": round(given["num_epochs"] * in_epoch),
-        "warmup_t": round(given["warmup_epochs"] * in_epoch),
-        "warmup_lr_init": given["warmup_lr"],
-        "lr_min": given["min_lr"],
-        "decay_t": given["decay_epochs"] if fraction else round(given["decay_epochs"] * in_epoch),
-        "decay_marks": [round(mark * in_epoch) for mark in given["decay_milestones"]],
-        "stable_timescale": None if timescale is None else round(timescale * in_epoch),
-        "power": given["decay_rate"],
+        decay_epochs = 0.2 if sched in ("wsd", "rsqrt") else 90
+    given = {  # as timm's classes name them
+        "t_initial": steps(num_epochs),
+        "warmup_t": steps(warmup_epochs),
+        "warmup_lr_init": warmup_lr,
+        "warmup_prefix": warmup_prefix,
+        "lr_min": min_lr,
+        "decay_t": decay_epochs if 0 < decay_epochs < 1 else steps(decay_epochs),
+        "decay_rate": decay_rate,
+        "decay_marks": list(map(steps, decay_milestones)),
+        "decay_fn": decay_fn,
+        "stable_timescale": None if stable_timescale is None else steps(stable_timescale),
+        "power": decay_rate,
+        "cycle_mul": cycle_mul,
+        "cycle_decay": cycle_decay,
+        "cycle_limit": cycle_limit,
+        "k_decay": k_decay,
     }
+    return _NAMED[sched](given)
 
 
 def cosine(given: Mapping[str, Any]) -> Scale:
     """Return half cosines."""
-    steps, k, low = given["t_initial"], given["k_decay"], given["lr_min"]
-    return _cycles(given, Cosine(steps=steps, k=k), Cosine(start=0.0, end=low, steps=steps, k=k))
+    return _curves(given, Cosine, k=given["k_decay"])
 
 
 def poly(given: Mapping[str, Any]) -> Scale:
     """Return polynomial falls."""
-    form = {"steps": given["t_initial"], "power": given["power"], "k": given["k_decay"]}
-    return _cycles(given, Polynomial(**form), Polynomial(start=0.0, end=given["lr_min"], **form))
+    return _curves(given, Polynomial, power=given["power"], k=given["k_decay"])
+
+
+def _curves(given: Mapping[str, Any], curve: Callable[..., Schedule], **form: float) -> Scale:
+    form["steps"] = given["t_initial"]
+    low = curve(start=0.0, end=given["lr_min"], **form)
+    return _cycles(given, curve(start=1.0, end=0.0, **form), low)
 
 
 def tanh(given: Mapping[str, Any]) -> Scale:
-    """Return stretches of the tangent as they are: from just below the full rate to just above the least."""
+    """Return stretches of the tangent: from just below the full rate to just above the least."""
     lower, upper, low = given.get("lb", -7.0), given.get("ub", 3.0), given["lr_min"]
     whole = Tanh(start=1.0, end=0.0, steps=600, lower=-300.0, upper=300.0)
     first, last = whole(lower + 300), whole(upper + 300)
     form = {"steps": given["t_initial"], "lower": lower, "upper": upper}
     down = Tanh(start=first, end=last, **form)
-    return _cycles(
-        given, down, Tanh(start=low * (1 - first), end=low * (1 - last), **form), meets_curve=True
-    )
+    rest = Tanh(start=low * (1 - first), end=low * (1 - last), **form)
+    return _cycles(given, down, rest, meets_curve=True)
 
 
 def step(given: Mapping[str, Any]) -> Scale:
@@ -174,9 +176,10 @@ def _cycles(
     given: Mapping[str, Any], down: Schedule, low: Schedule, *, meets_curve: bool = False
 ) -> Scale:
     times, grow = given["cycle_limit"], given["cycle_mul"]
-    ended = Constant(value=0.0), Constant(value=given["lr_min"])
-    repeated = down.repeat(times, decay=given["cycle_decay"], grow=grow) >> ended[0]
-    offset = low.repeat(times, grow=grow) >> ended[1] if given["lr_min"] else None
+    repeated = down.repeat(times, decay=given["cycle_decay"], grow=grow) >> Constant(value=0.0)
+    least, offset = given["lr_min"], None
+    if least:
+        offset = low.repeat(times, grow=grow) >> Constant(value=least)
     return _warmed(given, Scale(repeated, offset=offset), meets_curve=meets_curve)
 
 
@@ -185,44 +188,39 @@ def _warmed(given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False
     steps, first = given["warmup_t"], given["warmup_lr_init"]
     if given["warmup_prefix"] or not steps:
         return after_warmup(scale, steps=steps, first=first)
-    later = Scale(
-        scale.of.skip(steps), offset=None if scale.offset is None else scale.offset.skip(steps)
-    )
-    reached = (later.of(0), 0.0 if later.offset is None else later.offset(0))
-    return after_warmup(
-        later, steps=steps, first=first, last=reached if meets_curve else (1.0, 0.0)
-    )
+    later = skipped(scale, steps)
+    if not meets_curve:
+        return after_warmup(later, steps=steps, first=first)
+    reached = (later.of(0), later.offset(0) if later.offset else 0.0)
+    return after_warmup(later, steps=steps, first=first, last=reached)
 
 
 def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
-    """Return a trunk whose last stretch comes down to the lowest rate; the warmup always stands before it."""
+    """Return a trunk that comes down to the lowest rate at its end, always after its warmup."""
     if shape not in _DECAYS:
         raise ScheduleError(f"decay_fn={shape!r}: no such curve. {nearest(shape, _DECAYS)}")
     warmup, low = given["warmup_t"], given["lr_min"]
-    steps = given["t_initial"] if given["warmup_prefix"] else given["t_initial"] - warmup
-    decay = round(given["decay_t"] * steps) if 0 < given["decay_t"] < 1 else given["decay_t"]
+    steps = given["t_initial"] - (0 if given["warmup_prefix"] else warmup)
+    decay = given["decay_t"]
+    decay = round(decay * steps) if 0 < decay < 1 else decay
     if not 0 < decay <= steps:
         raise ScheduleError(
-            f"decay_epochs: a decay of {decay} steps does not fit into the {steps} "
-            f"after the warmup."
+            f"decay_epochs: a decay of {decay} steps does not fit into the {steps} after the "
+            "warmup."
         )
-    fall = Constant(value=1.0, steps=steps - decay).named("stable") >> _DECAYS[shape](
-        decay, given
-    ).named("decay")
-    scale = Scale(fall if isinstance(stable, Constant) else fall * stable)
-    if low:
-        scale = replace(
-            scale, offset=fall * -low + low, low=None if isinstance(stable, Constant) else low
-        )
+    flat = Constant(value=1.0, steps=steps - decay).named("stable")
+    fall = flat >> _DECAYS[shape](decay, given).named("decay")
+    is_flat = isinstance(stable, Constant)
+    offset = fall * -low + low if low else None
+    lowest = low if low and not is_flat else None
+    scale = Scale(fall if is_flat else fall * stable, offset=offset, low=lowest)
     return after_warmup(scale, steps=warmup, first=given["warmup_lr_init"])
 
 
-def _exponential(steps: int, given: Mapping[str, Any]) -> Schedule:
-    """Return an exponential fall to a share, moved so that it ends at 0."""
+def _exponential_to_zero(steps: int, given: Mapping[str, Any]) -> Schedule:
     share: float = given.get("decay_ratio", 0.1)
-    return Exponential(start=1 / (1 - share), end=share / (1 - share), steps=steps) + -share / (
-        1 - share
-    )
+    fall = Exponential(start=1 / (1 - share), end=share / (1 - share), steps=steps)
+    return fall + -share / (1 - share)
 
 
 _DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
@@ -232,7 +230,7 @@ _DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
     "power": lambda steps, given: Polynomial(
         steps=steps, power=1.0, k=given.get("decay_power", 0.5)
     ),
-    "exp": _exponential,
+    "exp": _exponential_to_zero,
 }
 _NAMED: Mapping[str, Callable[[Mapping[str, Any]], Scale]] = {
     "cosine": cosine,

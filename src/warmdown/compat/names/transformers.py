@@ -6,9 +6,10 @@ __all__ = ["TRANSFORMERS_NAMES", "get_scheduler", "transformers_schedule"]
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from warmdown.compat.names.shapes import after_warmup, hard_restarts, lowered, waves
+from warmdown.compat.names.shapes import after_warmup, hard_restarts, lowered, skipped, waves
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules import (
@@ -109,38 +110,50 @@ def transformers_schedule(
         raise ScheduleError(
             f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}"
         )
-    given = {
-        key: value for key, value in steps.items() if key in wanted and value is not None
-    } | specific
+    given = {key: value for key, value in steps.items() if key in wanted and value is not None}
+    given |= specific
     missing = [key for key, one in wanted.items() if one.default is one.empty and key not in given]
     if missing:
         raise ScheduleError(f"{name}: it needs {' and '.join(missing)}. Give {missing[0]}=….")
     return make(**given)
 
 
-def _constant() -> Scale:
+def _warmed(schedule: Schedule, num_warmup_steps: int, offset: Schedule | None = None) -> Scale:
+    return after_warmup(Scale(schedule, offset=offset), steps=num_warmup_steps)
+
+
+def _rest(total: int, spent: int) -> int:
+    if total < spent:
+        raise ScheduleError(
+            f"num_training_steps={total}: warmup and decay need {spent} updates. Shorten them, or "
+            "train for longer."
+        )
+    return total - spent
+
+
+def _flat() -> Scale:
     return Scale(Constant(value=1.0))
 
 
-def _constant_with_warmup(num_warmup_steps: int) -> Scale:
-    return after_warmup(_constant(), steps=num_warmup_steps)
+def _flat_with_warmup(num_warmup_steps: int) -> Scale:
+    return _warmed(Constant(value=1.0), num_warmup_steps)
 
 
-def _linear(num_warmup_steps: int, num_training_steps: int) -> Scale:
-    decay = Linear(start=1.0, end=0.0, steps=_rest(num_training_steps, num_warmup_steps))
-    return after_warmup(Scale(decay), steps=num_warmup_steps)
+def _line(num_warmup_steps: int, num_training_steps: int) -> Scale:
+    steps = _rest(num_training_steps, num_warmup_steps)
+    return _warmed(Linear(start=1.0, end=0.0, steps=steps), num_warmup_steps)
 
 
 def _cosine(num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5) -> Scale:
-    decay = waves(2 * num_cycles, 0.0, _rest(num_training_steps, num_warmup_steps))
-    return after_warmup(Scale(decay), steps=num_warmup_steps)
+    steps = _rest(num_training_steps, num_warmup_steps)
+    return _warmed(waves(2 * num_cycles, 0.0, steps), num_warmup_steps)
 
 
 def _cosine_with_restarts(
     num_warmup_steps: int, num_training_steps: int, num_cycles: float = 1
 ) -> Scale:
     cycles = hard_restarts(num_cycles, 0.0, _rest(num_training_steps, num_warmup_steps))
-    return after_warmup(Scale(cycles >> Constant(value=0.0)), steps=num_warmup_steps)
+    return _warmed(cycles >> Constant(value=0.0), num_warmup_steps)
 
 
 def _polynomial(
@@ -149,12 +162,12 @@ def _polynomial(
     steps = _rest(num_training_steps, num_warmup_steps)
     decay = Polynomial(start=1.0, end=0.0, steps=steps, power=power)
     low = Polynomial(start=0.0, end=lr_end, steps=steps, power=power) if lr_end else None
-    return after_warmup(Scale(decay, offset=low), steps=num_warmup_steps)
+    return _warmed(decay, num_warmup_steps, low)
 
 
 def _inverse_sqrt(num_warmup_steps: int, timescale: int | None = None) -> Scale:
     falling = InverseSqrt(start=1.0, timescale=timescale or num_warmup_steps or 10_000)
-    return after_warmup(Scale(falling), steps=num_warmup_steps)
+    return _warmed(falling, num_warmup_steps)
 
 
 def _cosine_with_min_lr(
@@ -165,7 +178,13 @@ def _cosine_with_min_lr(
     min_lr_rate: float | None = None,
 ) -> Scale:
     steps = _rest(num_training_steps, num_warmup_steps)
-    return after_warmup(_down_to(min_lr, min_lr_rate, num_cycles, steps), steps=num_warmup_steps)
+    if (min_lr is None) == (min_lr_rate is None):
+        raise ScheduleError(f"min_lr={min_lr}, min_lr_rate={min_lr_rate}: give one of the two.")
+    if min_lr is None:
+        down = Scale(waves(2 * num_cycles, min_lr_rate or 0.0, steps))
+    else:
+        down = lowered(waves(2 * num_cycles, 0.0, steps), min_lr)
+    return after_warmup(down, steps=num_warmup_steps)
 
 
 def _cosine_warmup_with_min_lr(
@@ -176,15 +195,16 @@ def _cosine_warmup_with_min_lr(
     min_lr_rate: float | None = None,
     warmup_lr_rate: float | None = None,
 ) -> Scale:
-    """Return the variant that counts from 1: the warmup is at its top, and the decay at its end, one update sooner."""
-    down = _down_to(min_lr, min_lr_rate, num_cycles, _rest(num_training_steps, num_warmup_steps))
+    """Return the variant that counts from 1: warmup and decay end one update sooner."""
+    steps = _rest(num_training_steps, num_warmup_steps)
+    down = _cosine_with_min_lr(0, steps, num_cycles, min_lr, min_lr_rate)
     first = 1 / max(num_warmup_steps, 1) if warmup_lr_rate is None else warmup_lr_rate
     if num_warmup_steps > 1:
         return after_warmup(down, steps=num_warmup_steps - 1, first_ratio=first)
-    later = Scale(down.of.skip(1), offset=None if down.offset is None else down.offset.skip(1))
+    later = skipped(down, 1)
     if num_warmup_steps == 0:
         return later
-    offset = None if later.offset is None else Constant(value=0.0, steps=1) >> later.offset
+    offset = later.offset and Constant(value=0.0, steps=1) >> later.offset
     return Scale(Constant(value=first, steps=1) >> later.of, offset=offset)
 
 
@@ -202,45 +222,38 @@ def _warmup_stable_decay(
         raise ScheduleError("warmup_stable_decay: give num_training_steps or num_stable_steps.")
     if num_stable_steps is None:
         num_stable_steps = _rest(num_training_steps or 0, num_warmup_steps + num_decay_steps)
-    warmup = _one_of("warmup_type", warmup_type, _RISING)(min_lr_ratio, num_warmup_steps)
-    decay = _one_of("decay_type", decay_type, _FALLING)(min_lr_ratio, num_decay_steps, num_cycles)
-    stable = Constant(value=1.0, steps=num_stable_steps)
-    phases = (
-        warmup.named("warmup"),
-        stable.named("stable"),
-        decay.named("decay"),
-        Constant(value=min_lr_ratio),
+    for argument, name in (("warmup_type", warmup_type), ("decay_type", decay_type)):
+        if name not in _CURVES:
+            raise ScheduleError(
+                f"warmup_stable_decay({argument}={name!r}): no such curve. {nearest(name, _CURVES)}"
+            )
+    rise, fall = _CURVES[warmup_type][0], _CURVES[decay_type][1]
+    return Scale(
+        Chain.of(
+            rise(start=min_lr_ratio, end=1.0, steps=num_warmup_steps).named("warmup"),
+            Constant(value=1.0, steps=num_stable_steps).named("stable"),
+            fall(min_lr_ratio, num_decay_steps, 2 * num_cycles).named("decay"),
+            Constant(value=min_lr_ratio),
+        )
     )
-    return Scale(Chain.of(*phases))
 
 
-def _down_to(
-    min_lr: float | None, min_lr_rate: float | None, num_cycles: float, steps: int
-) -> Scale:
-    if (min_lr is None) == (min_lr_rate is None):
-        raise ScheduleError(f"min_lr={min_lr}, min_lr_rate={min_lr_rate}: give one of the two.")
-    if min_lr is None:
-        return Scale(waves(2 * num_cycles, min_lr_rate or 0.0, steps))
-    return lowered(waves(2 * num_cycles, 0.0, steps), min_lr)
-
-
-_RISING: Mapping[str, Callable[[float, int], Schedule]] = {
-    "linear": lambda first, steps: Linear(start=first, end=1.0, steps=steps),
-    "cosine": lambda first, steps: Cosine(start=first, end=1.0, steps=steps),
-    "1-sqrt": lambda first, steps: Polynomial(start=first, end=1.0, steps=steps, power=0.5),
+_CURVES: Mapping[str, tuple[Callable[..., Schedule], Callable[[float, int, float], Schedule]]] = {
+    "linear": (Linear, lambda last, steps, _: Linear(start=1.0, end=last, steps=steps)),
+    "cosine": (Cosine, lambda last, steps, halves: waves(halves, last, steps)),
+    "1-sqrt": (
+        partial(Polynomial, power=0.5),
+        lambda last, steps, _: Sqrt(start=1.0, end=last, steps=steps),
+    ),
 }
-_FALLING: Mapping[str, Callable[[float, int, float], Schedule]] = {
-    "linear": lambda last, steps, _: Linear(start=1.0, end=last, steps=steps),
-    "cosine": lambda last, steps, cycles: waves(2 * cycles, last, steps),
-    "1-sqrt": lambda last, steps, _: Sqrt(start=1.0, end=last, steps=steps),
-}
+"""Of each word the curve that rises, and the one that falls."""
 _NAMED: Mapping[str, Callable[..., Scale]] = {
-    "linear": _linear,
+    "linear": _line,
     "cosine": _cosine,
     "cosine_with_restarts": _cosine_with_restarts,
     "polynomial": _polynomial,
-    "constant": _constant,
-    "constant_with_warmup": _constant_with_warmup,
+    "constant": _flat,
+    "constant_with_warmup": _flat_with_warmup,
     "inverse_sqrt": _inverse_sqrt,
     "cosine_with_min_lr": _cosine_with_min_lr,
     "cosine_warmup_with_min_lr": _cosine_warmup_with_min_lr,
@@ -252,20 +265,3 @@ _ELSEWHERE = {
     "greedy": "it follows a metric, so it is no function of the step. Use Greedy.",
 }
 TRANSFORMERS_NAMES = tuple(_NAMED)
-
-
-def _rest(total: int, spent: int) -> int:
-    if total < spent:
-        raise ScheduleError(
-            f"num_training_steps={total}: warmup and decay need {spent} updates. Shorten them, or "
-            f"train for longer."
-        )
-    return total - spent
-
-
-def _one_of(argument: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise ScheduleError(
-            f"warmup_stable_decay({argument}={name!r}): no such curve. {nearest(name, known)}"
-        )
-    return known[name]
