@@ -43,7 +43,7 @@ KNOWN = (
     "warmdown.compat.lr_scheduler",
     "warmdown.compat.schedulers",
 )
-"""Modules whose schedulers may be named by anybody: these alone, and nothing inside or beside them."""
+"""Modules whose schedulers any plan may name: these alone, and nothing inside or beside them."""
 GROUP = "warmdown.schedulers"
 """Entry points of this group are allowed too, by their name or by what they point to."""
 
@@ -85,7 +85,6 @@ _ONLY: Mapping[str, frozenset[str]] = {"transformers": _TRANSFORMERS | {"GreedyL
 
 _PATH = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")  # no part begins with an underscore
 _WORD = re.compile(r"[A-Za-z][\w-]*")
-_EXTRAS = {"torch": "torch"}
 _LONGEST = 200
 
 
@@ -107,24 +106,30 @@ def find_class(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]
         >>> find_class("warmdown.Cosine").__name__
         'Cosine'
     """
-    path = _pointed_to(class_path, allow)
+    path = _allowed_path(class_path, allow)
     if not _is_inside(path, allow):
         _require_installed(path)
     module, name = path.rsplit(".", 1)
     if name not in _ONLY.get(module, {name}):
         raise _no_scheduler(path)
-    found = _attribute(_module(module, path), name, path)
-    _require_home(found, path)
-    if not (
-        _is_scheduler(found)
-        or (_is_called_by_name(path, allow) and _takes_an_optimizer(found, path))
-    ):
+    found = _attribute(_import(module, path), name, path)
+    if found.__module__.split(".")[0] != path.split(".")[0]:
+        # what an allowed module has only imported, such as torch.optim.lr_scheduler.partial
+        home = f"{found.__module__}.{found.__qualname__}"
+        raise ScheduleError(f"{path!r}: is borrowed from {home}. Name it by its own path.")
+    if _is_scheduler(found):
+        return found
+    if not _is_called_by_name(path, allow):
         raise _no_scheduler(path)
+    if "optimizer" not in inspect.signature(found).parameters:
+        raise ScheduleError(
+            f"{path!r}: takes no 'optimizer', so it is no scheduler. Name a scheduler class."
+        )
     return found
 
 
 def is_known(class_path: str) -> bool:
-    """Whether anybody may name the path: it lies in one of the known modules, or is an installed entry point.
+    """Whether any plan may name the path: in a known module, or an installed entry point.
 
     Example:
         >>> is_known("torch.optim.lr_scheduler.StepLR"), is_known("timm.models.resume_checkpoint")
@@ -140,32 +145,29 @@ def argument_errors(
     found: Callable[..., Any], who: str, arguments: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""
-    signature = inspect.signature(found)
-    accepted = {name: each for name, each in signature.parameters.items() if each.kind in _BY_NAME}
-    is_open = any(
-        each.kind is inspect.Parameter.VAR_KEYWORD for each in signature.parameters.values()
-    )
+    parameters = inspect.signature(found).parameters.values()
+    accepted = {one.name: one for one in parameters if one.kind in _BY_NAME}
+    is_open = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
     for name in arguments:
         if name == "optimizer":
             yield name, "the optimizer is not given in a file. Leave it out."
         elif name not in accepted and not is_open:
             yield name, f"{who} has no {name!r}. {nearest(name, accepted.keys() - {'optimizer'})}"
     for name, parameter in accepted.items():
-        if parameter.default is parameter.empty and name not in arguments and name != "optimizer":
+        if parameter.default is parameter.empty and name not in (*arguments, "optimizer"):
             yield "", f"{who} needs {name!r}. Give it."
 
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
+def _allowed_path(class_path: str, allow: Sequence[str]) -> str:
     """Return the path, if it may be imported; an entry point's name stands for its path."""
-    if len(class_path) > _LONGEST or not (
-        _PATH.fullmatch(class_path) or _WORD.fullmatch(class_path)
-    ):
+    is_path = _PATH.fullmatch(class_path) or _WORD.fullmatch(class_path)
+    if len(class_path) > _LONGEST or not is_path:
         raise ScheduleError(
             f"{class_path[:60]!r}: not a dotted path. Write it like "
-            f"'torch.optim.lr_scheduler.StepLR'."
+            "'torch.optim.lr_scheduler.StepLR'."
         )
     module = class_path.rpartition(".")[0]
     if module and (module in KNOWN or _is_inside(class_path, allow)):
@@ -175,30 +177,33 @@ def _pointed_to(class_path: str, allow: Sequence[str]) -> str:
         return points.get(class_path, class_path)
     raise ScheduleError(
         f"{class_path!r}: not imported, because a file could run anything this way. Allowed are "
-        f"the scheduler modules "
-        "of torch, transformers, timm, pytorch-accelerated and warmdown, such as "
-        "torch.optim.lr_scheduler.StepLR; "
-        f"allow=[{class_path!r}] or --allow {class_path} allows it by name."
+        "the scheduler modules of torch, transformers, timm, pytorch-accelerated and warmdown, "
+        f"such as torch.optim.lr_scheduler.StepLR; allow=[{class_path!r}] or --allow {class_path} "
+        "allows it by name."
     )
 
 
 def _entry_points() -> dict[str, str]:
-    from importlib.metadata import entry_points  # what most plans never ask for
+    from importlib.metadata import entry_points  # most plans need none, and its import takes time
 
     return {point.name: point.value.replace(":", ".") for point in entry_points(group=GROUP)}
 
 
+def _is_inside(path: str, modules: Sequence[str]) -> bool:
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
+
+
 def _require_installed(path: str) -> None:
-    """Refuse a library that is a file of the current folder: whoever wrote the plan may have written that too."""
+    """Refuse a library that is a file of the current folder: it may have come with the plan."""
     root = path.split(".")[0]
-    libraries = {root, "torch"} if root != "warmdown" or ".compat." in path else set[str]()
-    for library in sorted(libraries - {"warmdown"}):
+    if root == "warmdown" and ".compat." not in path:
+        return
+    for library in sorted({root, "torch"} - {"warmdown"}):
         if _is_in_current_folder(library):
             raise ScheduleError(
                 f"{path!r}: not imported, because {library!r} is a file of the current folder "
-                f"here, not an installed "
-                f"library. Run it from another folder, or allow={[path]!r} or --allow {path} "
-                f"allows it by name."
+                "here, not an installed library. Run it from another folder, or "
+                f"allow={[path]!r} or --allow {path} allows it by name."
             )
 
 
@@ -209,73 +214,57 @@ def _is_in_current_folder(library: str) -> bool:
         return False
     if spec is None:
         return False
-    places = spec.submodule_search_locations or (
-        [spec.origin] if spec.has_location and spec.origin else []
-    )
-    return any(
-        here in (Path(place).absolute().parent, Path(place).resolve().parent) for place in places
-    )
+    origin = [spec.origin] if spec.has_location and spec.origin else []
+    places = map(Path, spec.submodule_search_locations or origin)
+    return any(here in (place.absolute().parent, place.resolve().parent) for place in places)
 
 
-def _module(name: str, path: str) -> Any:
+def _import(name: str, path: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
-        root = missing.split(".")[0]
-        if root in _EXTRAS and _is_missing(root):
-            raise ScheduleError(str(MissingExtra(path, root, _EXTRAS[root]))) from None
-        if name.startswith(missing):
-            raise ScheduleError(
-                f"{path!r}: there is no module {missing!r} here. Install it, or mend the path."
-            ) from None
-        raise ScheduleError(f"{path!r}: its module needs {missing!r}. Install it.") from None
+        if missing.split(".")[0] == "torch" and not _is_importable("torch"):
+            reason = str(MissingExtra(path, "torch", "torch"))
+        elif name.startswith(missing):
+            reason = (
+                f"{path!r}: there is no module {missing!r} here. Install it, or correct the path."
+            )
+        else:
+            reason = f"{path!r}: its module needs {missing!r}. Install it."
     except Exception as error:  # whatever a foreign module does when it is imported
-        raise ScheduleError(
-            f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}."
-        ) from None
+        reason = f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}."
+    raise ScheduleError(reason)
 
 
-def _is_missing(library: str) -> bool:
+def _is_importable(library: str) -> bool:
     try:
         import_module(library)
     except ImportError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
-    if not (inspect.isclass(found) or inspect.isfunction(found)):
-        own = [
-            word
-            for word, value in vars(module).items()
-            if getattr(value, "__module__", "") == module.__name__
-        ]
-        known = (
-            getattr(module, "__all__", None)
-            or [word for word in own if word[0] != "_"]
-            or ["nothing of its own"]
-        )
-        raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
-    return found
-
-
-def _require_home(found: Callable[..., Any], path: str) -> None:
-    """Refuse what an allowed module has only borrowed, such as ``torch.optim.lr_scheduler.partial``."""
-    if found.__module__.split(".")[0] != path.split(".")[0]:
-        home = f"{found.__module__}.{found.__qualname__}"
-        raise ScheduleError(f"{path!r}: is borrowed from {home}. Name it by its own path.")
+    if inspect.isclass(found) or inspect.isfunction(found):
+        return found
+    own = [
+        word
+        for word, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and word[0] != "_"
+    ]
+    known = getattr(module, "__all__", None) or own or ["nothing of its own"]
+    raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
 
 
 def _is_scheduler(found: Callable[..., Any]) -> bool:
     """Whether it is derived from a scheduler that is known, or is a function that is listed."""
+    home = found.__module__
     if not inspect.isclass(found):
-        return found in recipes().values() or found.__name__ in _FUNCTIONS.get(found.__module__, ())
-    if found is Function or (
-        found.__module__.startswith("warmdown.") and not found.__module__.startswith(_OURS)
-    ):
-        # what holds a function, looks at others' classes, or drives an optimizer is no shape
+        return found in recipes().values() or found.__name__ in _FUNCTIONS.get(home, ())
+    if found is Function or (home.startswith("warmdown.") and not home.startswith(_OURS)):
+        # it calls a function, previews others' classes, or drives an optimizer: no shape
         return False
     return issubclass(found, Schedule) or any(base in found.__mro__ for base in _bases())
 
@@ -289,30 +278,16 @@ def _bases() -> Iterator[Any]:
 
 
 def _is_called_by_name(path: str, allow: Sequence[str]) -> bool:
-    """Whether the caller, or an installed entry point, named the path or its very module, and answers for it."""
+    """Whether the caller or an entry point named the path or its very module, and answers for it."""
     if path.startswith("warmdown."):
         return False  # what is here and no scheduler is known
     return path in allow or path.rpartition(".")[0] in allow or path in _entry_points().values()
-
-
-def _takes_an_optimizer(found: Callable[..., Any], path: str) -> bool:
-    if "optimizer" not in inspect.signature(found).parameters:
-        raise ScheduleError(
-            f"{path!r}: takes no 'optimizer', so it is no scheduler. Name a scheduler class."
-        )
-    return True
 
 
 def _no_scheduler(path: str) -> ScheduleError:
     allowed = "" if path.startswith("warmdown.") else ", or allow its very module or path"
     return ScheduleError(
         f"{path!r}: no scheduler: neither a class derived from a scheduler of torch, transformers, "
-        f"timm, "
-        "pytorch-accelerated or warmdown, nor one of their functions that are known to make one. "
-        "Name a scheduler"
-        f"{allowed}."
+        "timm, pytorch-accelerated or warmdown, nor one of their functions that are known to make "
+        f"one. Name a scheduler{allowed}."
     )
-
-
-def _is_inside(path: str, modules: Sequence[str]) -> bool:
-    return any(path == module or path.startswith(f"{module}.") for module in modules)
