@@ -1,4 +1,4 @@
-"""The process in which code of other libraries runs: it reads a question a line, and answers a line each."""
+"""The process in which code of other libraries runs: a question a line, and a line for its answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from warmdown.errors import WarmdownError
@@ -33,10 +34,14 @@ def serve(tasks: Callable[[], Mapping[str, Task]]) -> None:
     """Answer until the other end is closed.
 
     Args:
-        tasks: Returns what can be asked, by name, with its libraries imported.
+        tasks: Returns the tasks by name, with their libraries imported.
     """
     global _here
-    questions, answers = _private_pipes()
+    # What a foreign class prints or reads goes nowhere, so that it does not mix with answers.
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
     _here = True
     known = tasks()
     _warm_up()
@@ -58,44 +63,18 @@ def _warm_up() -> None:
         import torch
 
         torch.set_num_threads(1)
-        # the first optimizer imports as much again as torch itself: now, and not in the time that a
-        # class may take
+        # The first optimizer imports as much again as torch itself: now, and not in the time that
+        # a class may take.
         torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-def _answer(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, Any]:
-    try:
-        with _alarm(question.get("seconds")):
-            return tasks[question["task"]](question)
-    except WarmdownError as error:
-        return {"mistakes": [str(error)]}
-    except MemoryError:
-        os._exit(137)  # what is left of the memory may not do for an answer
-    except BaseException as error:  # whatever a foreign class raises, SystemExit too, is an answer
-        return {"mistakes": [f"{type(error).__name__}: {error}"[:2000]]}
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
 
-
-@contextlib.contextmanager
-def _alarm(seconds: float | None) -> Any:
-    """Let the system end this process after so long, even when who asked is gone and cannot."""
-    if seconds is None or not hasattr(signal, "setitimer"):
-        yield
-        return
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-
-
-def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep both ends for ourselves, so that what a foreign class prints or reads does not mix with answers."""
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    return questions, answers
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
@@ -103,17 +82,28 @@ def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as sizes:
-            now = int(sizes.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+def _answer(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, Any]:
+    seconds = question.get("seconds")
+    has_alarm = seconds is not None and hasattr(signal, "setitimer")
+    try:
+        if has_alarm:
+            # the system ends this process even when the one that asked is gone and cannot
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, float(seconds or 0.0))
+        return tasks[question["task"]](question)
+    except WarmdownError as error:
+        return {"mistakes": [str(error)]}
+    except MemoryError:
+        os._exit(137)  # what is left of the memory may not do for an answer
+    except BaseException as error:  # whatever a foreign class raises, SystemExit too, is an answer
+        return {"mistakes": [f"{type(error).__name__}: {error}"[:2000]]}
+    finally:
+        if has_alarm:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 if __name__ == "__main__":
-    # a question must find the module that everybody else imports, not this second copy of it
+    # a question must find the module that all others import, not this second copy of it
     from warmdown.importing import fence_worker
 
     sys.path[:] = json.loads(sys.argv[1])

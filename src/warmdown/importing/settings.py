@@ -30,13 +30,13 @@ def from_settings(
             it; or ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its
             ``scheduler_params`` too.
         mode: As in :func:`from_torch`.
-        total_steps: Updates in the run, where the settings do not tell them.
-        lr: Base rate, where the settings do not tell it.
+        total_steps: Updates in the run, where the settings do not have them.
+        lr: Base rate, where the settings do not have it.
         report: Takes each line of the report.
         allow: Modules that a class path may name besides the known ones.
 
     Raises:
-        ScheduleError: The settings are none of these, or do not tell how long the run is.
+        ScheduleError: The settings are none of these, or lack the length of the run.
 
     Example:
         >>> from warmdown.importing import from_settings
@@ -45,43 +45,40 @@ def from_settings(
         >>> [round(plan.targets[0].rule.of(step), 6) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    told = {"mode": mode, "report": report, "allow": allow}
+    options: dict[str, Any] = {"mode": mode, "report": report, "allow": allow}
     if "class_path" in settings:
-        return from_torch(settings, total_steps=total_steps, lr=lr, **told)  # type: ignore[arg-type]
+        return from_torch(settings, total_steps=total_steps, lr=lr, **options)
     if "lr_scheduler_type" in settings:
-        config, rate = (
-            _of_transformers(settings, total_steps),
-            lr or number_of_setting(settings, "learning_rate", 0) or None,
-        )
-        return from_torch(config, total_steps=total_steps, lr=rate, **told)  # type: ignore[arg-type]
+        steps = settings.get("max_steps", -1)
+        total = _known(steps if isinstance(steps, int) and steps > 0 else total_steps)
+        rate = lr or number_of_setting(settings, "learning_rate", 0) or None
+        config = _transformers_config(settings, total)
+        return from_torch(config, total_steps=total_steps, lr=rate, **options)
     if "learning_rate_scheduler" in settings:
-        return of_onetrainer(settings, total_steps=_told(total_steps), lr=lr, **told)  # type: ignore[arg-type]
+        return of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
     raise ScheduleError(
         f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type "
-        f"(transformers) or "
-        "learning_rate_scheduler (OneTrainer) is needed."
+        "(transformers) or learning_rate_scheduler (OneTrainer) is needed."
     )
 
 
-def _of_transformers(settings: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
-    steps = settings.get("max_steps", -1)
-    total = _told(steps if isinstance(steps, int) and steps > 0 else total_steps)
-    warmup = number_of_setting(settings, "warmup_steps", 0) or number_of_setting(
-        settings, "warmup_ratio", 0
-    )
-    arguments = {
-        "name": settings["lr_scheduler_type"],
-        "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
-        "num_training_steps": total,
-        "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
-    }
-    return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}
-
-
-def _told(total_steps: int | None) -> int:
+def _known(total_steps: int | None) -> int:
     if total_steps is None:
         raise ScheduleError(
             "warmdown import: these settings do not tell how many updates there are. Give "
             "--total-steps."
         )
     return total_steps
+
+
+def _transformers_config(settings: Mapping[str, Any], total: int) -> dict[str, Any]:
+    steps = number_of_setting(settings, "warmup_steps", 0)
+    warmup = steps or number_of_setting(settings, "warmup_ratio", 0)
+    arguments = {
+        "name": settings["lr_scheduler_type"],
+        # below 1 it is a share of the run, rounded up
+        "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
+        "num_training_steps": total,
+        "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
+    }
+    return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["import_lambda"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from warmdown.compat.names import transformers_schedule
 from warmdown.compat.names.shapes import after_warmup, waves
 from warmdown.errors import ScheduleError
 from warmdown.importing.imported import Ask, Imported, uniform
-from warmdown.schedules import Scale
+from warmdown.schedules import Polynomial, Scale
 
 _NAMES: Mapping[str, str] = {
     "_get_constant_lambda": "constant",
@@ -25,87 +25,75 @@ _NAMES: Mapping[str, str] = {
     "_get_cosine_with_min_lr_schedule_with_warmup_lr_rate_lambda": "cosine_warmup_with_min_lr",
     "_get_wsd_scheduler_lambda": "warmup_stable_decay",
 }
-_WAVES = 1000
+_CLIMBS = "transformers' cosine climbs back after the last step"
+_REPEATS = 1000
 """How many runs long a wave goes on that never stops."""
 
 
 def import_lambda(function: Any, bases: Sequence[float], ask: Ask) -> Imported | None:
-    """Return what was read of one of transformers' functions, or ``None`` when it is none of them or is misused."""
+    """Return what was read of one of transformers' functions, or ``None`` for any other.
+
+    Arguments that make no schedule give ``None`` too: what the function does is then a table.
+    """
     call = function.func if isinstance(function, partial) else function
     name = _NAMES.get(getattr(call, "__name__", ""))
     if name is None or call.__module__ != "transformers.optimization":
         return None
     given = dict(function.keywords) if isinstance(function, partial) else {}
     try:
-        return _read(name, given, bases, ask)
-    except ScheduleError:  # arguments that make no schedule: what it does is still told as a table
+        return _import(name, given, len(bases), ask)
+    except ScheduleError:
         return None
 
 
-def _read(name: str, given: dict[str, Any], bases: Sequence[float], ask: Ask) -> Imported:
+def _import(name: str, given: dict[str, Any], groups: int, ask: Ask) -> Imported:
     total = given.get("num_training_steps")
-    facts: dict[str, Any] = {"total": total, "steps": total, "ask": ask}
-    if name == "warmup_stable_decay":
-        spent = [
-            given[phase] for phase in ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
-        ]
-        facts |= {"total": sum(spent), "steps": sum(spent)}
-    if name == "polynomial":
-        return _polynomial(given, bases, facts)
-    if name == "cosine_with_min_lr":
-        given.setdefault("min_lr_rate", 0.0)
+    faithful, reason = None, ""
+    match name:
+        case "warmup_stable_decay":
+            phases = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
+            total = sum(given[phase] for phase in phases)
+        case "polynomial":
+            first = given.pop("lr_init")
+            faithful = _polynomial_from(first, **given)
+            reason = (
+                "transformers divides lr_end by the optimizer's default rate, so that other groups "
+                "end elsewhere"
+            )
+        case "cosine_with_min_lr":
+            reason = _CLIMBS
+            given.setdefault("min_lr_rate", 0.0)
+            faithful = _on_and_on(given)
+        case "cosine_warmup_with_min_lr":
+            reason = _CLIMBS
+            faithful = _on_and_on_from_one(given)
     corrected = transformers_schedule(name, **given)
-    if name in _PAST_THE_END:
-        return uniform(
-            len(bases), corrected, _PAST_THE_END[name](given, corrected), reason=_CLIMBS, **facts
-        )
-    return uniform(len(bases), corrected, **facts)
+    return uniform(groups, corrected, faithful, reason=reason, total=total, steps=total, ask=ask)
 
 
-def _polynomial(given: dict[str, Any], bases: Sequence[float], facts: dict[str, Any]) -> Imported:
-    """Read the one that divides an absolute rate by the optimizer's default instead of by each group's own."""
-    first, last = given.pop("lr_init"), given.pop("lr_end")
-    corrected = transformers_schedule("polynomial", lr_end=last, **given)
-    share, warmup = last / first, given["num_warmup_steps"]
-    alone = {"num_warmup_steps": 0, "num_training_steps": _rest(given), "power": given["power"]}
-    decay = transformers_schedule("polynomial", lr_end=0.0, **alone).of
-    done = after_warmup(Scale(decay * (1 - share) + share), steps=warmup)
-    reason = "transformers divides lr_end by the optimizer's default rate, so that other groups end elsewhere"
-    return uniform(len(bases), corrected, done, reason=reason, **facts)
+def _polynomial_from(
+    first: float, *, num_warmup_steps: int, num_training_steps: int, lr_end: float, power: float
+) -> Scale:
+    """Return the decay to a share of each group's own rate, where an absolute one is documented."""
+    share, steps = lr_end / first, num_training_steps - num_warmup_steps
+    decay = Polynomial(start=1.0, end=0.0, steps=steps, power=power)
+    return after_warmup(Scale(decay * (1 - share) + share), steps=num_warmup_steps)
 
 
-def _on_and_on(given: Mapping[str, Any], corrected: Scale) -> Scale:
+def _on_and_on(given: Mapping[str, Any]) -> Scale:
     """Return the waves of a cosine, as they go on after the end."""
-    del corrected
     warmup, total = given["num_warmup_steps"], given["num_training_steps"]
-    halves = 2 * given["num_cycles"] * _WAVES
-    going = waves(halves, given["min_lr_rate"], max(total - warmup, 1) * _WAVES)
-    return after_warmup(Scale(going), steps=warmup)
+    halves = 2 * given["num_cycles"] * _REPEATS
+    waving = waves(halves, given["min_lr_rate"], max(total - warmup, 1) * _REPEATS)
+    return after_warmup(Scale(waving), steps=warmup)
 
 
-def _on_and_on_from_one(given: Mapping[str, Any], corrected: Scale) -> Scale:
+def _on_and_on_from_one(given: Mapping[str, Any]) -> Scale | None:
     """Return the same of the variant that counts from 1."""
-    if given["num_warmup_steps"] < 2:
-        return corrected
-    given = {**given, "warmup_lr_rate": given.get("warmup_lr_rate")}
-    going = _on_and_on(
-        {**given, "num_warmup_steps": 0, "num_training_steps": _rest(given)}, corrected
-    )
-    first = (
-        1 / given["num_warmup_steps"]
-        if given["warmup_lr_rate"] is None
-        else given["warmup_lr_rate"]
-    )
-    return after_warmup(going, steps=given["num_warmup_steps"] - 1, first_ratio=first)
-
-
-def _rest(given: Mapping[str, Any]) -> int:
-    rest: int = given["num_training_steps"] - given["num_warmup_steps"]
-    return rest
-
-
-_CLIMBS = "transformers' cosine climbs back after the last step"
-_PAST_THE_END: Mapping[str, Callable[[Mapping[str, Any], Scale], Scale]] = {
-    "cosine_with_min_lr": _on_and_on,
-    "cosine_warmup_with_min_lr": _on_and_on_from_one,
-}
+    warmup, first = given["num_warmup_steps"], given.get("warmup_lr_rate")
+    if warmup < 2:
+        return None
+    steps = given["num_training_steps"] - warmup
+    waving = _on_and_on({**given, "num_warmup_steps": 0, "num_training_steps": steps})
+    first = 1 / warmup if first is None else first
+    return after_warmup(waving, steps=warmup - 1, first_ratio=first)
