@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.harness import Peers, Table
 
-from warmdown.studio.process import start
+from warmdown.studio.process import start_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = 40
@@ -107,7 +107,7 @@ def _tab(folder: Path) -> Iterator[Any]:
 
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
-    with start(folder) as server, sync_playwright() as playwright:
+    with start_server(folder) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from warmdown.studio.process import start
+from warmdown.studio.process import start_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ROOT = Path(__file__).parent.parent
@@ -29,10 +29,10 @@ def main() -> None:
         )
         runs = Path(folder) / "runs"
         _write_runs(runs)
-        with start(Path(folder)) as server:
+        with start_server(Path(folder)) as server:
             for draw in (_start, _design, _class, _mistake, _narrow):
                 draw(browser, server.address)
-        with start(Path(folder), "--watch", str(runs)) as server:
+        with start_server(Path(folder), "--watch", str(runs)) as server:
             _runs(browser, server.address)
         browser.close()
 

@@ -11,8 +11,8 @@ from tests.strategies import plans, schedules
 
 import warmdown as wd
 from warmdown.checks import CODES
-from warmdown.cli.examples import example_of
 from warmdown.schedules.recipes import recipes
+from warmdown.studio.draft.catalogue import example_data, example_schedule
 
 RUN = wd.Run(total_steps=10_000, lr=0.1)
 ONE_CYCLE: Any = wd.one_cycle()
@@ -151,7 +151,7 @@ def test_a_run_of_a_trillion_updates_is_sampled(name: str) -> None:
         return 1.0
 
     run = wd.Run(total_steps=10**12, lr=0.1)
-    wd.check(wd.Function(call=counted) * example_of(name), run=run)
+    wd.check(wd.Function(call=counted) * example_schedule(example_data(name)), run=run)
     assert len(asked) < 500_000
 
 

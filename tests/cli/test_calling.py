@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from warmdown.cli.signals import ends_by_ctrl_c, look_here
+from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 
 TASK = """
 import time, torch
@@ -42,7 +42,7 @@ def test_ctrl_c_ends_the_command_and_all_its_processes_in_one_line(
     (tmp_path / "held_up_tasks.py").write_text(TASK)
     (tmp_path / "space.yaml").write_text(SPACE)
     process = started(name, tmp_path)
-    while not (kept := list((tmp_path / "out").rglob("*.json"))):
+    while not (kept := list((tmp_path / "out").rglob("[!.]*.json"))):  # the lock goes with the run
         assert process.poll() is None
         time.sleep(0.05)  # the other process tells by its files alone
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
@@ -133,6 +133,6 @@ def test_beside_the_main_thread_signals_are_left_alone() -> None:
 
 def test_a_module_in_the_folder_of_the_call_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", ["/elsewhere"])
-    look_here()
-    look_here()
+    add_cwd_to_path()
+    add_cwd_to_path()
     assert sys.path == ["/elsewhere", ""]

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import warmdown as wd
-from warmdown.cli.examples import every_shape
 from warmdown.cli.main import main
 from warmdown.planfile import shapes
+from warmdown.studio.draft.catalogue import example_data, example_schedule
 
 
 def listed(*words: str) -> Result:
@@ -53,9 +53,9 @@ def test_json_tells_parameters_and_values() -> None:
     assert found["linear"]["values"][10] == 0.5
 
 
-@pytest.mark.parametrize("shape", every_shape(), ids=lambda shape: shape.name)
-def test_every_example_is_measured_and_finite(shape: object) -> None:
-    example = shape.example  # type: ignore[attr-defined]
+@pytest.mark.parametrize("kind", sorted(shapes()))
+def test_every_example_is_measured_and_finite(kind: str) -> None:
+    example = example_schedule(example_data(kind))
     assert isinstance(example, wd.Schedule)
     assert example.is_resolved
     assert all(0 <= example(step) < 20 for step in range(0, 1001, 7))

@@ -17,7 +17,7 @@ from warmdown import SpecError, StateError, TrainingError
 from warmdown.cli.main import main
 from warmdown.experiments.runs import Store
 from warmdown.lock import Output, locked
-from warmdown.studio.draft.pieces import Draft
+from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.training import Checkpoints, Trainer, TrainerCallback
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from warmdown import Record
 from warmdown.cli.main import main
-from warmdown.studio.preview.look import Curve
-from warmdown.studio.preview.watch import Runs
+from warmdown.plot.view import Line
+from warmdown.studio.preview.watch import RunFolder
 
 TASK = """
 import torch
@@ -96,19 +96,22 @@ def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:
         9,
     )
     assert (here / "plan.yaml").read_text().startswith("run: {epochs: 4")  # the one that was given
-    runs = Runs(here / "both")
-    assert runs.look()
-    for run in runs.seen.values():
-        recorded, planned = points(run.curves())["lr/0"], points(run.planned(None))["lr/0"]
+    runs = RunFolder(here / "both")
+    assert runs.read_on()
+    for run in runs.runs.values():
+        recorded, planned = points(run.lines())["lr/0"], points(run.planned_lines(None))["lr/0"]
         assert sorted(recorded) == list(range(9))
         assert [planned[step] for step in recorded] == pytest.approx(
             list(recorded.values()), rel=1e-12
         )
-    assert {run.name for run in runs.seen.values()} == {"plan", "constant"}
+    assert {run.name for run in runs.runs.values()} == {"plan", "constant"}
 
 
-def points(curves: Iterable[Curve]) -> dict[str, dict[float, float]]:
-    return {curve.label: {point[0]: point[1] for point in curve.points} for curve in curves}
+def points(lines: Iterable[Line]) -> dict[str, dict[float, float]]:
+    return {
+        line.label: dict(zip(line.steps.tolist(), line.values.tolist(), strict=True))
+        for line in lines
+    }
 
 
 def test_the_same_plan_task_and_seed_give_the_same_weights() -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.studio.pages import CHROMIUM, FLAGS, Simulated, open_tab, opened, serve
 
-from warmdown.studio.draft.pieces import Draft
-from warmdown.studio.page.state import Launch
+from warmdown.studio.draft.model import Draft
+from warmdown.studio.page.state import AppContext
 from warmdown.studio.process import Server
 from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
@@ -26,8 +26,8 @@ def page_of(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
 
     def make(draft: Draft | None = None, file: str = "", **found: Any) -> Simulated:
         folders.append(Folder(tmp_path))
-        launch = Launch(folders[-1], Worker(tmp_path), draft or Draft(), file)
-        return Simulated(launch, {"link": "", "kept": "", "dark": False, **found})
+        app = AppContext(folders[-1], Worker(tmp_path), draft or Draft(), file)
+        return Simulated(app, {"link": "", "kept": "", "dark": False, **found})
 
     yield make
     for folder in folders:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmdown.studio.page.state import Launch
-from warmdown.studio.process import Server, start
+from warmdown.studio.page.state import AppContext
+from warmdown.studio.process import Server, start_server
 
 if TYPE_CHECKING:
     from nicegui.testing import User
@@ -32,11 +32,11 @@ class Simulated:
     """A page without a browser.
 
     Args:
-        launch: What its tabs share.
+        app: What its tabs share.
         found: What the browser would tell when the page is loaded.
     """
 
-    launch: Launch
+    app: AppContext
     found: dict[str, Any]
 
     def visit(self, act: Visit) -> None:
@@ -47,7 +47,7 @@ class Simulated:
                 async with self._opened() as user:
                     await act(user)
             finally:
-                await self.launch.worker.close()
+                await self.app.worker.close()
 
         asyncio.run(run())
 
@@ -55,10 +55,10 @@ class Simulated:
     async def _opened(self) -> AsyncIterator[User]:
         from nicegui.testing import user_simulation
 
-        from warmdown.studio.page.page import build
+        from warmdown.studio.page.page import build_design
 
         async def root() -> None:
-            await build(self.launch)
+            await build_design(self.app)
 
         async with user_simulation(root) as user:
             user.javascript_rules = {re.compile(r"warmdown\.found\(\)"): lambda _: self.found}
@@ -106,7 +106,7 @@ async def until(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def serve(folder: Path, *options: str) -> Server:
     """Start the page as a person does, and wait for its address."""
-    server = start(folder, *options, env={**os.environ, "PYTHONPATH": ""})
+    server = start_server(folder, *options, env={**os.environ, "PYTHONPATH": ""})
     assert server.address
     return server
 

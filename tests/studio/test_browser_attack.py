@@ -11,7 +11,7 @@ import pytest
 from tests.studio.hostile import HOSTILE
 from tests.studio.pages import field, open_tab, press, serve, text_has
 
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Piece, RunTexts, Track
+from warmdown.studio.draft.model import FOREIGN, Draft, RunTexts, ScheduleDraft, TargetDraft
 from warmdown.studio.draft.stored import to_fragment, to_plain
 from warmdown.studio.process import Server
 
@@ -155,7 +155,7 @@ def own(name: str) -> Draft:
     """Return a plan with a class of the folder's own module."""
     return Draft(
         run=RunTexts(total_steps="10"),
-        tracks=(Track(phases=(Piece(FOREIGN, path=f"own_hostile.{name}"),)),),
+        targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path=f"own_hostile.{name}"),)),),
     )
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from warmdown.cli.main import main
 from warmdown.studio import serve as server
+from warmdown.studio.draft.model import FOREIGN, Draft, ScheduleDraft, TargetDraft
 from warmdown.studio.draft.opening import draft_of
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Piece, Track
 from warmdown.studio.draft.stored import to_fragment
 
 
@@ -20,7 +20,7 @@ from warmdown.studio.draft.stored import to_fragment
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Remember what would be served, and serve nothing."""
     starts: list[Any] = []
-    monkeypatch.setattr(server, "serve", starts.append)
+    monkeypatch.setattr(server, "serve_page", starts.append)
     return starts
 
 
@@ -51,7 +51,7 @@ def test_a_link_can_be_given_instead_of_a_file(started: list[Any]) -> None:
 
 
 def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: list[Any]) -> None:
-    evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
+    evil = Draft(targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="os.system"),)),))
     result = invoke(f"#{to_fragment(evil)}")
     assert (result.exit_code, started) == (2, [])
     assert "'os.system', a class that is not of a known library" in result.output

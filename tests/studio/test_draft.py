@@ -12,31 +12,20 @@ from tests.strategies import plans
 from warmdown import Plan
 from warmdown.errors import SpecError
 from warmdown.planfile import plan_from_dict
-from warmdown.studio.draft.catalogue import catalogue, example_of, path_of, searched
-from warmdown.studio.draft.edits import (
-    add_group,
-    add_phase,
-    add_track,
-    move_phase,
-    piece_at,
-    put,
-    remove_group,
-    remove_phase,
-    remove_track,
-    replace_phase,
-)
-from warmdown.studio.draft.fields import shapes
+from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, searched
+from warmdown.studio.draft.edits import add_group, add_target, get, insert, move, put, remove
+from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.history import History
-from warmdown.studio.draft.opening import draft_of, opened, with_targets
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
+from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
+from warmdown.studio.draft.opening import draft_of, opened, schedule_draft, with_targets
 from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.studio.draft.writing import run_data, value_of, written
-from warmdown.studio.preview.export import as_json, as_yaml
-from warmdown.studio.preview.seeing import see
+from warmdown.studio.preview.export import plan_json, plan_yaml
+from warmdown.studio.preview.preview import preview
 
-COSINE = Piece("cosine", (("end", "0.1"),))
-MULTISTEP = Piece(
+COSINE = ScheduleDraft("cosine", (("end", "0.1"),))
+MULTISTEP = ScheduleDraft(
     FOREIGN, (("milestones", "50, 100"),), path="torch.optim.lr_scheduler.MultiStepLR"
 )
 
@@ -54,39 +43,41 @@ def test_a_draft_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-@pytest.mark.parametrize("form", [as_yaml, as_json])
+@pytest.mark.parametrize("form", [plan_yaml, plan_json])
 def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(
     preset: Preset, form: object
 ) -> None:
     text = form(preset.draft)  # type: ignore[operator]
-    again = opened(text, is_json=form is as_json)
+    again = opened(text, is_json=form is plan_json)
     assert written(again).data == written(preset.draft).data
     assert preset.why
-    if not preset.draft.foreign():
-        assert see(written(preset.draft).data, {}).look.mistakes == ()
+    if not preset.draft.class_paths():
+        assert preview(written(preset.draft).data, {}).mistakes == ()
 
 
-@pytest.mark.parametrize("kind", sorted(shapes()))
+@pytest.mark.parametrize("kind", sorted(known_shapes()))
 def test_whatever_is_chosen_begins_as_something_that_can_be_drawn(kind: str) -> None:
-    assert path_of(example_of(kind)).startswith("M")
+    assert path_of(schedule_draft(example_data(kind))).startswith("M")
 
 
 def test_groups_are_told_in_a_comment_of_the_file_because_they_belong_to_the_optimizer() -> None:
     draft = Draft(
         groups=(Group("unet", (("lr", "1e-4"),)), Group("new: x", (("lr", "1e-3"),))),
-        tracks=(Track(phases=(COSINE,)),),
+        targets=(TargetDraft(phases=(COSINE,)),),
     )
-    assert opened(as_yaml(draft)).groups == draft.groups
+    assert opened(plan_yaml(draft)).groups == draft.groups
 
 
 def test_a_warmup_on_top_comes_back_as_one() -> None:
-    draft = Draft(tracks=(Track(warmup="5%", phases=(COSINE,)),))
-    assert opened(as_yaml(draft)).tracks == draft.tracks
+    draft = Draft(targets=(TargetDraft(warmup="5%", phases=(COSINE,)),))
+    assert opened(plan_yaml(draft)).targets == draft.targets
 
 
 def test_opening_a_file_with_a_foreign_class_imports_nothing() -> None:
     draft = opened("lr: {class_path: no.such.module.Thing, init_args: {a: [1]}}")
-    assert draft.tracks[0].phases[0] == Piece(FOREIGN, (("a", "[1]"),), path="no.such.module.Thing")
+    assert draft.targets[0].phases[0] == ScheduleDraft(
+        FOREIGN, (("a", "[1]"),), path="no.such.module.Thing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +118,7 @@ def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str,
 def test_a_text_means_what_a_person_means_in_that_field(
     kind: str, text: str, value: object
 ) -> None:
-    assert value_of(kind, text) == value  # type: ignore[arg-type]
+    assert value_of(kind, text) == value
 
 
 def test_epochs_and_batches_come_to_updates() -> None:
@@ -152,9 +143,9 @@ def test_a_base_value_that_is_none_is_marked_at_its_field() -> None:
 def test_a_path_in_the_data_leads_back_to_the_field() -> None:
     out = written(
         Draft(
-            tracks=(
-                Track(warmup="5%", phases=(COSINE, MULTISTEP)),
-                Track("lr", "head", phases=(COSINE,)),
+            targets=(
+                TargetDraft(warmup="5%", phases=(COSINE, MULTISTEP)),
+                TargetDraft("lr", "head", phases=(COSINE,)),
             )
         )
     )
@@ -167,58 +158,73 @@ def test_a_path_in_the_data_leads_back_to_the_field() -> None:
 
 
 def test_two_targets_for_the_same_groups_are_marked_at_the_second() -> None:
-    out = written(Draft(tracks=(Track(phases=(COSINE,)), Track(phases=(MULTISTEP,)))))
+    out = written(Draft(targets=(TargetDraft(phases=(COSINE,)), TargetDraft(phases=(MULTISTEP,)))))
     assert set(out.mistakes) == {"t1.groups"}
 
 
-THREE = Draft(tracks=(Track(phases=(Piece("linear"), Piece("constant"), Piece("cosine"))),))
+THREE = Draft(
+    targets=(
+        TargetDraft(
+            phases=(ScheduleDraft("linear"), ScheduleDraft("constant"), ScheduleDraft("cosine"))
+        ),
+    )
+)
 
 
 def kinds_of(draft: Draft) -> list[str]:
-    return [piece.kind for piece in draft.tracks[0].phases]
+    return [piece.kind for piece in draft.targets[0].phases]
 
 
 def test_phases_are_added_moved_replaced_and_removed() -> None:
-    assert kinds_of(move_phase(THREE, 0, 0, 2)) == ["constant", "cosine", "linear"]
-    assert kinds_of(move_phase(THREE, 0, 2, -5)) == ["cosine", "linear", "constant"]
-    assert kinds_of(add_phase(THREE, 0, Piece("sqrt"), 1)) == [
+    assert kinds_of(move(THREE, "t0.p0", 2)) == ["constant", "cosine", "linear"]
+    assert kinds_of(move(THREE, "t0.p2", -5)) == ["cosine", "linear", "constant"]
+    assert kinds_of(insert(THREE, "t0.p1", ScheduleDraft("sqrt"))) == [
         "linear",
         "sqrt",
         "constant",
         "cosine",
     ]
-    assert kinds_of(replace_phase(THREE, 0, 1, Piece("rex"))) == ["linear", "rex", "cosine"]
-    assert kinds_of(remove_phase(THREE, 0, 1)) == ["linear", "cosine"]
+    assert kinds_of(put(THREE, "t0.p1", ScheduleDraft("rex"))) == ["linear", "rex", "cosine"]
+    assert kinds_of(remove(THREE, "t0.p1")) == ["linear", "cosine"]
 
 
 def test_a_text_is_put_deep_into_schedules_of_schedules() -> None:
-    inner = Piece(
-        "sum", (("terms", (Piece("cosine"), Piece("clipped", (("of", Piece("linear")),)))),)
+    inner = ScheduleDraft(
+        "sum",
+        (
+            (
+                "terms",
+                (
+                    ScheduleDraft("cosine"),
+                    ScheduleDraft("clipped", (("of", ScheduleDraft("linear")),)),
+                ),
+            ),
+        ),
     )
-    draft = Draft(tracks=(Track(phases=(inner,)),))
+    draft = Draft(targets=(TargetDraft(phases=(inner,)),))
     changed = put(draft, "t0.p0.terms[1].of.steps", "30%")
-    assert piece_at(changed, "t0.p0.terms[1].of") == Piece("linear", (("steps", "30%"),))
+    assert get(changed, "t0.p0.terms[1].of") == ScheduleDraft("linear", (("steps", "30%"),))
     assert put(changed, "t0.p0.terms[1].of.steps", "") == draft
 
 
 def test_a_parameter_may_be_called_like_a_property_of_the_phase() -> None:
-    draft = Draft(tracks=(Track(phases=(MULTISTEP,)),))
-    piece = piece_at(put(put(draft, "t0.p0.@name", "mine"), "t0.p0.name", "theirs"), "t0.p0")
+    draft = Draft(targets=(TargetDraft(phases=(MULTISTEP,)),))
+    piece = get(put(put(draft, "t0.p0.@name", "mine"), "t0.p0.name", "theirs"), "t0.p0")
     assert piece is not None
     assert (piece.name, piece.get("name")) == ("mine", "theirs")
 
 
 def test_one_row_of_groups_and_one_target_always_stay() -> None:
-    assert remove_group(Draft(), 0).groups == (Group(),)
-    assert remove_track(Draft(), 0).tracks == (Track(),)
+    assert remove(Draft(), "g0").groups == (Group(),)
+    assert remove(Draft(), "t0").targets == (TargetDraft(),)
     assert len(add_group(Draft(), "head").groups) == 2
-    assert len(add_track(Draft(), Track("weight_decay")).tracks) == 2
+    assert len(add_target(Draft(), TargetDraft("weight_decay")).targets) == 2
 
 
 def test_what_is_for_some_groups_is_put_before_what_is_for_all_because_the_first_that_fits_counts() -> (
     None
 ):
-    assert [track.groups for track in add_track(Draft(), Track("lr", "head")).tracks] == [
+    assert [track.groups for track in add_target(Draft(), TargetDraft("lr", "head")).targets] == [
         "head",
         "*",
     ]
@@ -226,11 +232,13 @@ def test_what_is_for_some_groups_is_put_before_what_is_for_all_because_the_first
 
 def test_a_recipe_for_several_fields_takes_the_place_of_its_like() -> None:
     draft = with_targets(
-        Draft(tracks=(Track(phases=(COSINE,)), Track("weight_decay", phases=(COSINE,)))),
-        Piece("one_cycle"),
+        Draft(
+            targets=(TargetDraft(phases=(COSINE,)), TargetDraft("weight_decay", phases=(COSINE,)))
+        ),
+        ScheduleDraft("one_cycle"),
     )
-    assert [track.field for track in draft.tracks] == ["lr", "weight_decay", "momentum"]
-    assert draft.tracks[1].phases == (COSINE,)
+    assert [track.field for track in draft.targets] == ["lr", "weight_decay", "momentum"]
+    assert draft.targets[1].phases == (COSINE,)
 
 
 @given(texts=st.lists(st.sampled_from(["1", "2", "30", ""]), min_size=1, max_size=20))

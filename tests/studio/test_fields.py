@@ -4,43 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from warmdown.studio.draft.fields import field_of, shapes, shown
+from warmdown.studio.draft.fields import field_of, known_shapes, shown
 
 
-@pytest.mark.parametrize("kind", sorted(shapes()))
+@pytest.mark.parametrize("kind", sorted(known_shapes()))
 def test_every_parameter_of_every_schedule_has_a_typed_field(kind: str) -> None:
-    untyped = [field.name for field in shapes()[kind].fields if field.kind == "value"]
+    untyped = [field.name for field in known_shapes()[kind].fields if field.kind == "value"]
     assert untyped == []
 
 
 def test_a_field_knows_its_default_and_what_the_docstring_says() -> None:
-    field = shapes()["cosine"].field("k")
+    field = known_shapes()["cosine"].field("k")
     assert field is not None
     assert (field.kind, field.default) == ("number", "1")
     assert "k-decay" in field.help
 
 
 def test_a_parameter_that_a_recipe_does_not_explain_is_explained_by_its_relatives() -> None:
-    field = shapes()["warmup_linear"].field("warmup")
+    field = known_shapes()["warmup_linear"].field("warmup")
     assert field is not None
     assert field.help == "Length of the warmup."
 
 
 def test_what_must_be_given_has_no_default() -> None:
-    field = shapes()["noam"].field("d_model")
+    field = known_shapes()["noam"].field("d_model")
     assert field is not None
     assert field.default is None
 
 
 def test_words_to_choose_from_are_a_choice() -> None:
-    field = shapes()["wsd"].field("shape")
+    field = known_shapes()["wsd"].field("shape")
     assert field is not None
     assert field.kind == "choice"
     assert {"cosine", "1-sqrt"} <= set(field.choices)
 
 
 def test_what_a_schedule_has_observed_is_no_field() -> None:
-    assert shapes()["plateau"].field("state") is None
+    assert known_shapes()["plateau"].field("state") is None
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from warmdown.studio.security import guard
-from warmdown.studio.security.guard import Guard, Message, Receive, Scope, Send, policy
+from warmdown.studio.security.guard import RequestGuard, policy
 
 TOKEN = "s3cret-token"
 GOOD = {"host": "127.0.0.1:8421", "cookie": f"warmdown-8421={TOKEN}"}
@@ -63,7 +64,7 @@ def asked(
     async def send(answer: Message) -> None:
         sent.append(answer)
 
-    asyncio.run(Guard(inside, token=TOKEN, cookie="warmdown-8421")(full, receive, send))
+    asyncio.run(RequestGuard(inside, token=TOKEN, cookie="warmdown-8421")(full, receive, send))
     return inside, sent
 
 

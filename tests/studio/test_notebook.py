@@ -51,7 +51,7 @@ def test_without_the_page_there_is_the_picture(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_schedule_alone_drives_the_rate() -> None:
     page = wd.studio(wd.Cosine(end=0.1))
-    assert [track.field for track in page._draft.tracks] == ["lr"]
+    assert [track.field for track in page._draft.targets] == ["lr"]
 
 
 def test_a_folder_that_is_not_there_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.studio.pages import Simulated, shown, until
 
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
+from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
 from warmdown.studio.draft.stored import to_fragment, to_plain
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ PageOf = Callable[..., Simulated]
 WARMED = Draft(
     run=RunTexts(total_steps="1000"),
     groups=(Group("", (("lr", "1e-3"),)),),
-    tracks=(
-        Track(
+    targets=(
+        TargetDraft(
             phases=(
-                Piece("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
-                Piece("cosine"),
+                ScheduleDraft("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
+                ScheduleDraft("cosine"),
             )
         ),
     ),
@@ -135,7 +135,7 @@ def test_a_group_is_one_more_row_and_one_more_curve(page_of: PageOf) -> None:
 
 def test_a_plan_is_saved_opened_and_never_overwritten_unasked(page_of: PageOf) -> None:
     page = page_of(WARMED)
-    path = page.launch.folder.path / "mine.yaml"
+    path = page.app.folder.path / "mine.yaml"
 
     async def act(user: User) -> None:
         user.find(marker="save").click()
@@ -159,7 +159,7 @@ def test_a_plan_is_saved_opened_and_never_overwritten_unasked(page_of: PageOf) -
         await until(lambda: "phase-1" in marks(user))
 
     page.visit(act)
-    assert [entry.name for entry in page.launch.folder.path.iterdir()] == ["mine.yaml"]
+    assert [entry.name for entry in page.app.folder.path.iterdir()] == ["mine.yaml"]
 
 
 def test_a_link_shows_its_plan(page_of: PageOf) -> None:
@@ -170,7 +170,7 @@ def test_a_link_shows_its_plan(page_of: PageOf) -> None:
 
 
 def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: PageOf) -> None:
-    evil = Draft(tracks=(Track(phases=(Piece(FOREIGN, path="os.system"),)),))
+    evil = Draft(targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="os.system"),)),))
 
     async def act(user: User) -> None:
         await until(
@@ -202,10 +202,10 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
 def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
     own = Draft(
         run=RunTexts(total_steps="10"),
-        tracks=(Track(phases=(Piece(FOREIGN, path="own_parts.Halves"),)),),
+        targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="own_parts.Halves"),)),),
     )
     page = page_of(own)
-    (page.launch.folder.path / "own_parts.py").write_text(
+    (page.app.folder.path / "own_parts.py").write_text(
         "from pathlib import Path\n"
         "Path(__file__).with_name('ran').touch()\n"
         "class Halves:\n"
@@ -213,7 +213,7 @@ def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
         "    def step(self):\n"
         "        for group in self.optimizer.param_groups: group['lr'] /= 2\n"
     )
-    ran = page.launch.folder.path / "ran"
+    ran = page.app.folder.path / "ran"
 
     async def act(user: User) -> None:
         await until(lambda: "yes" in marks(user))
@@ -227,9 +227,9 @@ def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
 
 def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    tracks = (Track(phases=(Piece("cosine", name=evil),)),)
+    targets = (TargetDraft(phases=(ScheduleDraft("cosine", name=evil),)),)
     draft = Draft(
-        run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), tracks=tracks
+        run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), targets=targets
     )
 
     async def act(user: User) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import json
 import math
 from collections.abc import Callable
 from time import perf_counter
@@ -18,51 +19,64 @@ from tests.strategies import plans
 import warmdown as wd
 from warmdown.errors import ScheduleError
 from warmdown.planfile.text import from_yaml
-from warmdown.studio.draft.fields import shapes
+from warmdown.plot.export import as_csv
+from warmdown.plot.page import png_bytes, svg_bytes
+from warmdown.plot.view import Line, View
+from warmdown.schedules import Phase
+from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
 from warmdown.studio.draft.opening import draft_of
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
 from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.draft.writing import written
-from warmdown.studio.preview.chart import Layer, moved, options
-from warmdown.studio.preview.export import as_csv, as_picture, as_python, as_yaml
-from warmdown.studio.preview.look import Curve, Look, Told
-from warmdown.studio.preview.resolved import resolved
-from warmdown.studio.preview.seeing import see, tell_of
-from warmdown.studio.preview.spans import placed, spans
-from warmdown.studio.preview.torch_code import CannotSay, as_torch
+from warmdown.studio.page.edit.inputs import resolved
+from warmdown.studio.preview.chart import Layer, changing_options, options
+from warmdown.studio.preview.export import drawn_rows, plan_yaml
+from warmdown.studio.preview.preview import (
+    Summary,
+    area_under,
+    preview,
+    summarize,
+    view_from_plain,
+    view_to_plain,
+)
+from warmdown.studio.preview.python_code import as_python
+from warmdown.studio.preview.spans import findings_by_key, spans
+from warmdown.studio.preview.torch_code import NoTorchCode, as_torch
 
 BASES = {"unet": {"lr": 1e-4}, "embedding": {"lr": 1e-3}}
 
 
-def draft_with(*phases: Piece, steps: int = 1000, **track: Any) -> Draft:
+def draft_with(*phases: ScheduleDraft, steps: int = 1000, **track: Any) -> Draft:
     """Return a draft of one track."""
-    return Draft(run=RunTexts(total_steps=str(steps)), tracks=(Track(phases=phases, **track),))
+    return Draft(
+        run=RunTexts(total_steps=str(steps)), targets=(TargetDraft(phases=phases, **track),)
+    )
 
 
 def test_there_is_a_curve_for_each_group_from_its_base() -> None:
-    scene = see(written(draft_with(Piece("cosine"))).data, BASES)
-    assert [curve.label for curve in scene.look.curves] == ["lr/unet", "lr/embedding"]
-    assert [curve.points[0][1] for curve in scene.look.curves] == [1e-4, 1e-3]
+    scene = preview(written(draft_with(ScheduleDraft("cosine"))).data, BASES)
+    assert [curve.label for curve in scene.view.lines] == ["lr/unet", "lr/embedding"]
+    assert [curve.values[0] for curve in scene.view.lines] == [1e-4, 1e-3]
 
 
 def test_the_area_is_that_under_the_curve() -> None:
-    scene = see(written(draft_with(Piece("linear"))).data, {"": {"lr": 2.0}})
-    assert scene.look.curves[0].area == pytest.approx(1000.0)
+    scene = preview(written(draft_with(ScheduleDraft("linear"))).data, {"": {"lr": 2.0}})
+    assert area_under(scene.view.lines[0]) == pytest.approx(1000.0)
 
 
 @pytest.mark.parametrize("steps", [1, 700, 10**6, 10**12])
 def test_a_curve_has_a_bounded_number_of_points_whatever_the_run(steps: int) -> None:
-    scene = see(written(draft_with(Piece("cosine"), steps=steps)).data, {})
-    assert 1 < len(scene.look.curves[0].points) <= 1000
-    assert scene.look.stop == steps
+    scene = preview(written(draft_with(ScheduleDraft("cosine"), steps=steps)).data, {})
+    assert 1 < len(scene.view.lines[0].steps) <= 1000
+    assert scene.stop == steps
 
 
 def test_ten_thousand_phases_are_read_or_refused_within_seconds() -> None:
     began = perf_counter()
-    scene = see(
+    scene = preview(
         {"run": {"total_steps": 10**6}, "lr": [{"kind": "linear", "steps": 100}] * 10_000}, {}
     )
-    assert scene.look.curves or scene.look.mistakes
+    assert scene.view.lines or scene.mistakes
     assert perf_counter() - began < 20
 
 
@@ -70,70 +84,86 @@ def test_ten_thousand_phases_are_read_or_refused_within_seconds() -> None:
 def test_a_pattern_that_takes_ages_in_other_places_takes_no_time_here(pattern: str) -> None:
     began = perf_counter()
     groups = {"a" * 200: {"lr": 1.0}}
-    see(
+    preview(
         {
             "run": {"total_steps": 10},
             "lr": {"groups": {pattern: {"kind": "cosine"}, "*": {"kind": "linear"}}},
         },
         groups,
     )
-    see({"run": {"total_steps": 10}, "lr": {"kind": "cosine", "steps": "1" * 100_000}}, groups)
+    preview({"run": {"total_steps": 10}, "lr": {"kind": "cosine", "steps": "1" * 100_000}}, groups)
     assert perf_counter() - began < 2
 
 
 def test_every_mistake_is_told_with_its_path() -> None:
     data = written(
-        draft_with(Piece("cosine", (("k", "-1"),)), Piece("linear", (("end", "x"), ("foo", "1"))))
+        draft_with(
+            ScheduleDraft("cosine", (("k", "-1"),)),
+            ScheduleDraft("linear", (("end", "x"), ("foo", "1"))),
+        )
     ).data
-    told = see(data, {}).look.mistakes
+    told = preview(data, {}).mistakes
     assert {mistake.partition(": ")[0] for mistake in told} == {"lr[0]", "lr[1].end", "lr[1].foo"}
 
 
 def test_what_is_seen_comes_over_from_another_process_unchanged() -> None:
-    scene = see(
-        written(draft_with(Piece("cosine"), Piece("linear", (("steps", "10%"),)))).data, BASES
+    scene = preview(
+        written(
+            draft_with(ScheduleDraft("cosine"), ScheduleDraft("linear", (("steps", "10%"),)))
+        ).data,
+        BASES,
     )
-    told = tell_of(scene)
-    assert Look.from_dict(scene.look.to_dict()) == scene.look
-    assert Told.from_dict(told.to_dict()) == told
+    assert scene.plan is not None
+    told = summarize(scene.view, scene.plan)
+    plain = json.loads(json.dumps([view_to_plain(scene.view), told.to_plain()]))
+    again = view_from_plain(plain[0])
+    drawn, drawn_again = (
+        options([Layer(seen.lines)], 1, log=False, dark=False) for seen in (scene.view, again)
+    )
+    assert drawn_again == drawn
+    assert (again.notes, again.x) == (scene.view.notes, scene.view.x)
+    assert Summary.from_plain(plain[1]) == told
 
 
 def warned(draft: Draft) -> dict[str, str]:
     """Return what is said beside which field."""
-    scene = see(written(draft).data, {"": {"lr": 1e-3}})
+    scene = preview(written(draft).data, {"": {"lr": 1e-3}})
     assert scene.plan is not None
-    return placed(tell_of(scene).findings, draft, scene.plan)
+    findings = summarize(scene.view, scene.plan).findings
+    return findings_by_key(findings, draft, scene.plan)
 
 
 def test_a_jump_is_told_at_the_field_where_the_phase_begins() -> None:
     draft = draft_with(
-        Piece("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
-        Piece("cosine", (("start", "0.5"),)),
+        ScheduleDraft("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
+        ScheduleDraft("cosine", (("start", "0.5"),)),
     )
     assert "t0.p1.start" in warned(draft)
 
 
 def test_a_negative_end_is_told_at_the_end() -> None:
-    assert "t0.p0.end" in warned(draft_with(Piece("linear", (("end", "-1"),))))
+    assert "t0.p0.end" in warned(draft_with(ScheduleDraft("linear", (("end", "-1"),))))
 
 
 def test_a_long_warmup_is_told_at_the_warmup() -> None:
-    assert "t0.warmup" in warned(draft_with(Piece("cosine"), warmup="80%"))
+    assert "t0.warmup" in warned(draft_with(ScheduleDraft("cosine"), warmup="80%"))
 
 
 def test_a_run_without_a_length_is_told_at_its_length() -> None:
-    assert "run.total_steps" in warned(Draft(tracks=(Track(phases=(Piece("cosine"),)),)))
+    assert "run.total_steps" in warned(
+        Draft(targets=(TargetDraft(phases=(ScheduleDraft("cosine"),)),))
+    )
 
 
 def test_each_phase_knows_when_it_is_whether_it_is_a_shape_or_a_recipe() -> None:
     draft = draft_with(
-        Piece("wsd", (("warmup", "100"), ("decay", "100"))),
-        Piece("constant", (("steps", "200"),)),
+        ScheduleDraft("wsd", (("warmup", "100"), ("decay", "100"))),
+        ScheduleDraft("constant", (("steps", "200"),)),
         warmup="10",
     )
-    scene = see(written(draft).data, {})
+    scene = preview(written(draft).data, {})
     assert scene.plan is not None
-    assert spans(draft.tracks[0], scene.plan) == {0: (10, 800), 1: (800, 1000)}
+    assert spans(draft.targets[0], scene.plan) == {0: (10, 800), 1: (800, 1000)}
 
 
 RESOLVED = [
@@ -151,10 +181,15 @@ def test_nothing_that_a_plan_says_becomes_a_key_of_the_picture_because_keys_may_
     None
 ):
     evil = ":formatter"
-    curve = Curve(evil, evil, [[0.0, 1.0], [1.0, 2.0]], [(evil, 0, 1)])
-    option = options([Layer([curve], evil)], 1, log=False, dark=False)
+    evil_line = line(evil, evil, [1.0, 2.0], Phase(evil, 0, 1))
+    option = options([Layer([evil_line], evil)], 1, log=False, dark=False)
     assert [key for key in keys_in(option) if key.startswith(":")] == []
     assert option["tooltip"]["renderMode"] == "richText"
+
+
+def line(label: str, unit: str, values: list[float], *phases: Phase) -> Line:
+    """Return a line from step 0 on."""
+    return Line(label, unit, np.arange(float(len(values))), np.asarray(values), phases)
 
 
 def keys_in(data: Any) -> list[str]:
@@ -165,16 +200,16 @@ def keys_in(data: Any) -> list[str]:
 
 
 def test_each_unit_has_a_panel_and_a_logarithm_leaves_out_what_it_cannot_show() -> None:
-    curves = [Curve("lr", "rate", [[0.0, 0.0], [1.0, 2.0]]), Curve("wd", "decay", [[0.0, 1.0]])]
+    curves = [line("lr", "rate", [0.0, 2.0]), line("wd", "decay", [1.0])]
     option = options([Layer(curves)], 1, log=True, dark=True)
     assert [len(option[name]) for name in ("grid", "xAxis", "yAxis")] == [2, 2, 2]
     assert option["series"][0]["data"] == [[0.0, None], [1.0, 2.0]]
-    assert set(moved(option)) == {"series", "xAxis"}
+    assert set(changing_options(option)) == {"series", "xAxis"}
 
 
 def test_phases_are_shaded_once_for_each_panel() -> None:
     curves = [
-        Curve(name, "rate", [[0.0, 1.0]], [("warmup", 0, 5), ("decay", 5, 10)]) for name in "ab"
+        line(name, "rate", [1.0], Phase("warmup", 0, 5), Phase("decay", 5, 10)) for name in "ab"
     ]
     areas = [
         one["markArea"]["data"]
@@ -185,13 +220,14 @@ def test_phases_are_shaded_once_for_each_panel() -> None:
 
 @pytest.mark.parametrize(("kind", "begin"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_picture_is_made_of_what_is_seen(kind: str, begin: bytes) -> None:
-    look = see(written(draft_with(Piece("cosine"))).data, BASES).look
-    assert as_picture(look, kind, dark=True, log=False).startswith(begin)
+    seen = preview(written(draft_with(ScheduleDraft("cosine"))).data, BASES).view
+    draw = {"png": png_bytes, "svg": svg_bytes}[kind]
+    assert draw(view_from_plain(view_to_plain(seen)), dark=True, log=False).startswith(begin)
 
 
 def test_values_are_taken_away_as_columns_and_never_as_formulas() -> None:
-    look = Look((Curve("=1+1", "rate", [[0.0, 0.5], [1.0, 1e-5]]),), 1)
-    rows = list(csv.reader(io.StringIO(as_csv(look))))
+    seen = View(lines=(line("=1+1", "rate", [0.5, 1e-5]),))
+    rows = list(csv.reader(io.StringIO(as_csv(drawn_rows(seen)))))
     assert rows == [["step", "target", "value"], ["0", "'=1+1", "0.5"], ["1", "'=1+1", "1e-05"]]
 
 
@@ -216,28 +252,28 @@ def test_the_python_of_a_plan_makes_that_plan(plan: wd.Plan) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
 def test_the_python_of_every_situation_makes_its_plan(preset: Preset) -> None:
-    if preset.draft.foreign():
+    if preset.draft.class_paths():
         assert "wd.External" in as_python(preset.draft)
     else:
-        assert made_by(as_python(preset.draft)) == see(written(preset.draft).data, {}).plan
+        assert made_by(as_python(preset.draft)) == preview(written(preset.draft).data, {}).plan
 
 
 PLAIN = [
-    Piece("constant", (("value", "0.5"),)),
-    Piece("linear", (("start", "0.1"), ("end", "0.9"))),
-    Piece("cosine", (("end", "0.1"),)),
-    Piece("polynomial", (("power", "1.5"),)),
-    Piece("sqrt"),
-    Piece("exponential", (("end", "0.05"),)),
-    Piece("rex", (("d", "0.9"),)),
-    Piece("exponential_decay", (("gamma", "0.9"), ("every", "50"))),
-    Piece("inverse_time", (("every", "50"),)),
-    Piece("inverse_sqrt", (("timescale", "100"),)),
-    Piece("power", (("timescale", "50"), ("exponent", "0.7"))),
-    Piece("staircase", (("gamma", "0.5"), ("every", "100"))),
-    Piece("milestones", (("gamma", "0.5"), ("at", "100, 50%"))),
-    Piece("warmup_cosine", (("warmup", "7%"), ("end", "0.1"))),
-    Piece("wsd", (("shape", "linear"),)),
+    ScheduleDraft("constant", (("value", "0.5"),)),
+    ScheduleDraft("linear", (("start", "0.1"), ("end", "0.9"))),
+    ScheduleDraft("cosine", (("end", "0.1"),)),
+    ScheduleDraft("polynomial", (("power", "1.5"),)),
+    ScheduleDraft("sqrt"),
+    ScheduleDraft("exponential", (("end", "0.05"),)),
+    ScheduleDraft("rex", (("d", "0.9"),)),
+    ScheduleDraft("exponential_decay", (("gamma", "0.9"), ("every", "50"))),
+    ScheduleDraft("inverse_time", (("every", "50"),)),
+    ScheduleDraft("inverse_sqrt", (("timescale", "100"),)),
+    ScheduleDraft("power", (("timescale", "50"), ("exponent", "0.7"))),
+    ScheduleDraft("staircase", (("gamma", "0.5"), ("every", "100"))),
+    ScheduleDraft("milestones", (("gamma", "0.5"), ("at", "100, 50%"))),
+    ScheduleDraft("warmup_cosine", (("warmup", "7%"), ("end", "0.1"))),
+    ScheduleDraft("wsd", (("shape", "linear"),)),
 ]
 
 
@@ -245,14 +281,14 @@ SAID = [
     (piece, warmup)
     for piece in PLAIN
     for warmup in ("", "10%")
-    if not (warmup and shapes()[piece.kind].is_recipe)
+    if not (warmup and known_shapes()[piece.kind].is_recipe)
 ]
 
 
 @pytest.mark.parametrize(("piece", "warmup"), SAID, ids=lambda given: getattr(given, "kind", given))
-def test_plain_torch_says_the_same_at_every_step(piece: Piece, warmup: str) -> None:
+def test_plain_torch_says_the_same_at_every_step(piece: ScheduleDraft, warmup: str) -> None:
     draft = draft_with(piece, warmup=warmup)
-    plan = see(written(draft).data, {}).plan
+    plan = preview(written(draft).data, {}).plan
     assert plan is not None
     names: dict[str, Any] = {"math": math}
     code = as_torch(draft, plan).partition("\nscheduler")[0]
@@ -265,7 +301,7 @@ def test_plain_torch_says_the_same_at_every_step(piece: Piece, warmup: str) -> N
 
 
 def test_a_class_of_torch_is_taken_away_as_itself() -> None:
-    piece = Piece(
+    piece = ScheduleDraft(
         FOREIGN,
         (("milestones", "50, 100"), ("gamma", "0.5")),
         path="torch.optim.lr_scheduler.MultiStepLR",
@@ -278,18 +314,21 @@ def test_a_class_of_torch_is_taken_away_as_itself() -> None:
 @pytest.mark.parametrize(
     "draft",
     [
-        draft_with(Piece("tanh")),
-        draft_with(Piece("cosine", (("k", "2"),))),
-        draft_with(Piece("cosine"), meaning="set"),
-        draft_with(Piece("cosine"), low="1e-6"),
+        draft_with(ScheduleDraft("tanh")),
+        draft_with(ScheduleDraft("cosine", (("k", "2"),))),
+        draft_with(ScheduleDraft("cosine"), meaning="set"),
+        draft_with(ScheduleDraft("cosine"), low="1e-6"),
         Draft(
-            tracks=(Track(phases=(Piece("cosine"),)), Track("momentum", phases=(Piece("cosine"),)))
+            targets=(
+                TargetDraft(phases=(ScheduleDraft("cosine"),)),
+                TargetDraft("momentum", phases=(ScheduleDraft("cosine"),)),
+            )
         ),
     ],
 )
 def test_what_torch_cannot_say_is_told(draft: Draft) -> None:
-    with pytest.raises(CannotSay):
-        as_torch(draft, see({**written(draft).data, "run": {"total_steps": 100}}, {}).plan)
+    with pytest.raises(NoTorchCode):
+        as_torch(draft, preview({**written(draft).data, "run": {"total_steps": 100}}, {}).plan)
 
 
 EVIL = "x=1); import os; os.system('touch /tmp/pwned') #"
@@ -298,19 +337,19 @@ EVIL = "x=1); import os; os.system('touch /tmp/pwned') #"
 @pytest.mark.parametrize(
     "piece",
     [
-        Piece("cosine", ((EVIL, "1"),)),
-        Piece("cosine()); import os #"),
-        Piece("cosine", (("end", "'); import os #"),), name="a'); import os #\n"),
-        Piece(FOREIGN, ((EVIL, "1"),), path="torch.optim.x"),
-        Piece(FOREIGN, (), path="os\nimport os #.x"),
+        ScheduleDraft("cosine", ((EVIL, "1"),)),
+        ScheduleDraft("cosine()); import os #"),
+        ScheduleDraft("cosine", (("end", "'); import os #"),), name="a'); import os #\n"),
+        ScheduleDraft(FOREIGN, ((EVIL, "1"),), path="torch.optim.x"),
+        ScheduleDraft(FOREIGN, (), path="os\nimport os #.x"),
     ],
 )
-def test_no_text_of_a_plan_becomes_other_code_than_a_text(piece: Piece) -> None:
+def test_no_text_of_a_plan_becomes_other_code_than_a_text(piece: ScheduleDraft) -> None:
     writers: list[Callable[[Draft], str]] = [as_python, lambda draft: as_torch(draft, None)]
     for write in writers:
         try:
             tree = ast.parse(write(draft_with(piece)))
-        except (ScheduleError, CannotSay):
+        except (ScheduleError, NoTorchCode):
             continue
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         assert names <= {"wd", "plan", "scheduler", "optimizer"}
@@ -319,10 +358,13 @@ def test_no_text_of_a_plan_becomes_other_code_than_a_text(piece: Piece) -> None:
 
 def test_groups_of_many_kinds_have_their_own_bases() -> None:
     groups = (Group("a", (("lr", "1e-4"), ("weight_decay", "0.1"))), Group("b", (("lr", "1e-3"),)))
-    tracks = (Track(phases=(Piece("cosine"),)), Track("weight_decay", phases=(Piece("constant"),)))
-    draft = Draft(run=RunTexts(total_steps="100"), groups=groups, tracks=tracks)
+    targets = (
+        TargetDraft(phases=(ScheduleDraft("cosine"),)),
+        TargetDraft("weight_decay", phases=(ScheduleDraft("constant"),)),
+    )
+    draft = Draft(run=RunTexts(total_steps="100"), groups=groups, targets=targets)
     bases = {group.name: {name: float(text) for name, text in group.bases} for group in groups}
-    labels = [curve.label for curve in see(written(draft).data, bases).look.curves]
+    labels = [curve.label for curve in preview(written(draft).data, bases).view.lines]
     assert labels == ["lr/a", "lr/b", "weight_decay/a"]
 
 
@@ -330,5 +372,5 @@ def test_groups_of_many_kinds_have_their_own_bases() -> None:
 def test_what_a_link_gives_as_a_groups_base_stays_in_the_files_comment(end: str) -> None:
     evil = f"{end}lr: {{class_path: evil.Class}}{end}"
     draft = Draft(groups=(Group(f"a{evil}" + "a" * 200, (("lr", f"0.1{evil}"), (evil, "1"))),))
-    assert len(as_yaml(draft).splitlines()) == 2
-    assert from_yaml(as_yaml(draft)).data == {}
+    assert len(plan_yaml(draft).splitlines()) == 2
+    assert from_yaml(plan_yaml(draft)).data == {}

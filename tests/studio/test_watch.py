@@ -12,8 +12,8 @@ from tests.studio.pages import shown, until
 
 import warmdown as wd
 from warmdown import Record
-from warmdown.studio.page.state import Launch
-from warmdown.studio.preview.watch import Runs, RunSeen
+from warmdown.studio.page.state import AppContext
+from warmdown.studio.preview.watch import RunFolder, WatchedRun
 from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
 
@@ -42,11 +42,11 @@ def write(record: Record, start: int, stop: int) -> None:
     record.flush()
 
 
-def looked(folder: Path) -> tuple[Runs, RunSeen]:
+def looked(folder: Path) -> tuple[RunFolder, WatchedRun]:
     """Look once; return the only run."""
-    runs = Runs(folder)
-    runs.look()
-    (run,) = runs.seen.values()
+    runs = RunFolder(folder)
+    runs.read_on()
+    (run,) = runs.runs.values()
     return runs, run
 
 
@@ -54,11 +54,11 @@ def test_a_run_is_read_on_from_where_it_was_read_before(tmp_path: Path) -> None:
     record = run_in(tmp_path, 50)
     runs, run = looked(tmp_path)
     assert (run.name, run.step, run.phase) == ("one", 49, "decay")
-    assert not runs.look()
+    assert not runs.read_on()
     write(record, 50, 60)
-    assert runs.look()
+    assert runs.read_on()
     assert run.step == 59
-    assert [curve.label for curve in run.curves()] == ["lr/0", "loss"]
+    assert [curve.label for curve in run.lines()] == ["lr/0", "loss"]
 
 
 def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
     assert (run.step, run.unread) == (0, 0)
     with path.open("a") as file:
         file.write('ss", "value": 0.5}\n')
-    assert runs.look()
+    assert runs.read_on()
     assert run.last["loss"] == (1, 0.5)
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_went_back_to_a_checkpoint_is_read_anew(tmp_path: Path) -> No
     record = run_in(tmp_path, 100)
     runs, run = looked(tmp_path)
     record.rewind(40)
-    runs.look()
+    runs.read_on()
     assert run.step == 39
 
 
@@ -105,9 +105,9 @@ def test_a_long_run_is_held_in_bounded_memory_with_its_extremes(tmp_path: Path) 
                 + "\n"
             )
     _, run = looked(tmp_path)
-    (curve,) = run.curves()
-    assert len(curve.points) <= 1000
-    assert [31_234.0, 100.0] in [list(point) for point in curve.points]
+    (line,) = run.lines()
+    assert len(line.steps) <= 1000
+    assert (31_234.0, 100.0) in list(zip(line.steps, line.values, strict=True))
     assert len(run._values["loss"]) <= 20_000
 
 
@@ -115,17 +115,17 @@ def test_the_plan_beside_the_record_is_drawn_at_the_base_that_fits(tmp_path: Pat
     run_in(tmp_path, 100)
     wd.save(PLAN, tmp_path / "one" / "plan.yaml")
     _, run = looked(tmp_path)
-    (planned,) = run.planned(None)
+    (planned,) = run.planned_lines(None)
     assert planned.label == "lr/0"
-    assert max(value for _, value in planned.points) == pytest.approx(3e-4)
-    assert planned.points[-1][0] == 200
+    assert max(planned.values) == pytest.approx(3e-4)
+    assert planned.stop == 200
 
 
 def test_without_a_plan_beside_it_the_one_that_is_designed_is_drawn(tmp_path: Path) -> None:
     run_in(tmp_path, 100)
     _, run = looked(tmp_path)
-    assert run.planned(None) == ()
-    assert len(run.planned(PLAN)) == 1
+    assert run.planned_lines(None) == ()
+    assert len(run.planned_lines(PLAN)) == 1
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "runs" / "link").symlink_to(tmp_path / "outside")
     (tmp_path / "runs" / "link.jsonl").symlink_to(tmp_path / "outside" / "one" / "record.jsonl")
     os.mkfifo(tmp_path / "runs" / "pipe.jsonl")
-    runs = Runs(tmp_path / "runs")
-    runs.look()
-    assert runs.seen == {}
+    runs = RunFolder(tmp_path / "runs")
+    runs.read_on()
+    assert runs.runs == {}
 
 
 def test_a_run_that_is_gone_is_gone(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_a_run_that_is_gone_is_gone(tmp_path: Path) -> None:
     runs, _ = looked(tmp_path)
     assert record.path is not None
     record.path.unlink()
-    assert runs.look()
-    assert runs.seen == {}
+    assert runs.read_on()
+    assert runs.runs == {}
 
 
 @pytest.mark.slow
@@ -161,12 +161,12 @@ def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
 
     del ui
     folder = Folder(tmp_path)
-    launch = Launch(folder, Worker(tmp_path), watch=tmp_path)
+    app = AppContext(folder, Worker(tmp_path), watch=tmp_path)
 
     async def act(user: User) -> None:
         await until(lambda: "No record yet" in shown(user))
         record = run_in(tmp_path, 50)
-        await until(lambda: "update 49 · decay · going on" in shown(user))
+        await until(lambda: "update 49 · decay · running" in shown(user))
         record.add(50, "lr/0", 1.0, "another hand wrote lr")
         record.flush()
         await until(lambda: "another hand wrote lr" in shown(user))
@@ -179,7 +179,7 @@ def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
 
     async def run() -> None:
         async def root() -> None:
-            await build_runs(launch)
+            await build_runs(app)
 
         async with user_simulation(root) as user:
             found: Any = {"dark": False}
@@ -198,5 +198,5 @@ def test_a_step_that_no_run_makes_is_a_line_that_cannot_be_read(tmp_path: Path, 
         file.write(f'{{"step": {step}, "target": "lr/0", "value": 1}}\n')
     _, run = looked(tmp_path)
     assert (run.step, run.unread) == (4, 1)
-    assert run.curves()
-    assert run.planned(PLAN)
+    assert run.lines()
+    assert run.planned_lines(PLAN)

@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 from tests.studio.hostile import HOSTILE
 
-from warmdown.studio.page.asking import describe, needs_yes, see_foreign
-from warmdown.studio.preview.look import Told
-from warmdown.studio.preview.seeing import Scene
-from warmdown.studio.preview.tables import changes, step_text, value_text
+from warmdown.studio.page.foreign_client import describe_foreign, needs_yes, preview_foreign
+from warmdown.studio.preview.preview import Preview, Summary, row_texts
 from warmdown.studio.security.worker import Ended, Worker
 
 pytestmark = pytest.mark.slow
@@ -53,11 +51,13 @@ class Lasting:
 
     def describe(self, path: str, *allow: str) -> Any:
         """Return what a class takes, or what is wrong."""
-        return self.ask(describe(self.worker, path, allow))
+        return self.ask(describe_foreign(self.worker, path, allow))
 
-    def see(self, data: dict[str, Any], bases: Any = None, *allow: str) -> tuple[Scene, Told]:
+    def see(self, data: dict[str, Any], bases: Any = None, *allow: str) -> tuple[Preview, Summary]:
         """Return what is seen of a plan."""
-        seen: tuple[Scene, Told] = self.ask(see_foreign(self.worker, data, bases or {}, allow))
+        seen: tuple[Preview, Summary] = self.ask(
+            preview_foreign(self.worker, data, bases or {}, allow)
+        )
         return seen
 
     def close(self) -> None:
@@ -87,10 +87,9 @@ def plan_with(name: str, **init_args: Any) -> dict[str, Any]:
 def test_the_documents_table_comes_out_of_the_real_class(lasting: Lasting) -> None:
     bases = {"LoRA Unet": {"lr": 1e-4}, "Embedding": {"lr": 1e-3}}
     scene, told = lasting.see({"run": {"total_steps": 200}, "lr": MULTISTEP}, bases)
-    assert scene.look.mistakes == ()
+    assert scene.mistakes == ()
     assert told.labels == ("lr/LoRA Unet", "lr/Embedding")
-    rows = [(step_text(row), *map(value_text, row.values)) for row in changes(told)]
-    assert rows == [
+    assert [row[:3] for row in row_texts(told)] == [
         ("0", "1e-4", "1e-3"),
         ("50", "5e-5", "5e-4"),
         ("100", "2.5e-5", "2.5e-4"),
@@ -106,8 +105,8 @@ def test_each_group_is_looked_at_from_its_own_base_because_a_class_may_not_scale
     scene, _ = lasting.see(
         {"run": {"total_steps": 100}, "lr": one_cycle}, {"a": {"lr": 1e-4}, "b": {"lr": 1e-3}}
     )
-    assert scene.look.mistakes == ()
-    peaks = [max(value for _, value in curve.points) for curve in scene.look.curves]
+    assert scene.mistakes == ()
+    peaks = [max(line.values) for line in scene.view.lines]
     assert peaks == pytest.approx([0.1, 0.1], rel=1e-3)
 
 
@@ -125,9 +124,7 @@ def test_an_argument_that_the_class_does_not_take_is_refused_by_name(lasting: La
         "init_args": {"step_size": 3, "gama": 0.5},
     }
     scene, _ = lasting.see({"run": {"total_steps": 10}, "lr": step})
-    assert any(
-        "lr.init_args.gama" in mistake and "gamma" in mistake for mistake in scene.look.mistakes
-    )
+    assert any("lr.init_args.gama" in mistake and "gamma" in mistake for mistake in scene.mistakes)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +136,7 @@ def test_a_class_outside_the_list_is_not_even_imported_without_a_yes(
 ) -> None:
     assert needs_yes(path)
     assert "not imported" in lasting.describe(path)
-    assert lasting.see({"lr": {"class_path": path}})[0].look.curves == ()
+    assert lasting.see({"lr": {"class_path": path}})[0].view.lines == ()
 
 
 def test_classes_of_known_libraries_need_no_yes() -> None:
@@ -151,29 +148,27 @@ def test_classes_of_known_libraries_need_no_yes() -> None:
 
 def test_what_a_class_prints_is_not_taken_for_an_answer(lasting: Lasting) -> None:
     scene, _ = lasting.see(plan_with("Prints"), {"": {"lr": 1.0}}, "hostile_parts")
-    assert [value for _, value in scene.look.curves[0].points][:3] == pytest.approx(
-        [1.0, 0.9, 0.81]
-    )
+    assert scene.view.lines[0].values[:3].tolist() == pytest.approx([1.0, 0.9, 0.81])
 
 
 def test_a_run_that_is_too_long_to_step_through_is_refused_at_once(lasting: Lasting) -> None:
     scene, _ = lasting.see({"run": {"total_steps": 10**12}, "lr": MULTISTEP})
-    assert "Give a shorter run" in scene.look.mistakes[0]
+    assert "Give a shorter run" in scene.mistakes[0]
 
 
 def test_a_constructor_that_leaves_by_an_exception_is_told(lasting: Lasting) -> None:
     scene, _ = lasting.see(plan_with("Raises"), {}, "hostile_parts")
-    assert any("gone" in mistake for mistake in scene.look.mistakes)
+    assert any("gone" in mistake for mistake in scene.mistakes)
 
 
 def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
     lasting: Lasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warmdown.studio.page.asking.LONGEST_LOOK", 1.0)
+    monkeypatch.setattr("warmdown.studio.page.foreign_client.LONGEST_LOOK", 1.0)
     lasting.ask(lasting.worker.start())
     process, began = lasting.worker._process, monotonic()
     scene, _ = lasting.see(plan_with("HangsHard"), {}, "hostile_parts")
-    assert "took longer than 1 seconds" in scene.look.mistakes[0]
+    assert "took longer than 1 seconds" in scene.mistakes[0]
     assert monotonic() - began < 10
     assert process is not None
     assert process.returncode == -9
@@ -190,10 +185,10 @@ def test_a_constructor_that_sleeps_allocates_or_exits_takes_only_its_process_wit
     lasting.ask(lasting.worker.start())
     # a busy machine takes its time to hand out memory
     monkeypatch.setattr(
-        "warmdown.studio.page.asking.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0
+        "warmdown.studio.page.foreign_client.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0
     )
     scene, _ = lasting.see(plan_with(name), {}, "hostile_parts")
-    assert any(told in mistake for mistake in scene.look.mistakes), scene.look.mistakes
+    assert any(told in mistake for mistake in scene.mistakes), scene.mistakes
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from warmdown.cli.options import plan_options, read_plan, run_options, run_told
+from warmdown.cli.options import plan_options, read_plan, run_of_options, run_options
 from warmdown.cli.say import say
 
 if TYPE_CHECKING:
@@ -38,29 +38,24 @@ def command(
     The exit code is 0 when it is clean, 1 when there are warnings, 2 when it cannot be used. Notes
     are no faults.
     """
-    from warmdown.checks import check
+    from warmdown.checks import CODES, check
 
-    findings = check(read_plan(given, params, run_told(more, **facts), allow))
+    findings = check(read_plan(given, params, run_of_options(more, **facts), allow))
+    code = exit_code(findings)
     if as_json:
         say(json.dumps([finding.to_dict() for finding in findings], indent=2))
-    else:
-        _tell(findings, explain=explain)
-    sys.exit(exit_code(findings))
+        sys.exit(code)
+    for finding in findings:
+        head, rest = str(finding).split(" ", 1)
+        say(f"{click.style(head, fg=_COLOURS[finding.severity])} {rest}", coloured=True)
+        if explain:
+            say(f"  {CODES[finding.code]} See docs/checks.md#{finding.code}.")
+    if code == 0:
+        say(click.style("clean", fg="green") + ": nothing is wrong with it.", coloured=True)
+    sys.exit(code)
 
 
 def exit_code(findings: tuple[Finding, ...]) -> int:
     """Return 0 where nothing is wrong, 1 where something is, 2 where the plan cannot be used."""
     severities = {finding.severity for finding in findings}
     return 2 if "error" in severities else 1 if "warning" in severities else 0
-
-
-def _tell(findings: tuple[Finding, ...], *, explain: bool) -> None:
-    from warmdown.checks import CODES
-
-    for finding in findings:
-        head, rest = str(finding).split(" ", 1)
-        say(f"{click.style(head, fg=_COLOURS[finding.severity])} {rest}", coloured=True)
-        if explain:
-            say(f"  {CODES[finding.code]} See docs/checks.md#{finding.code}.")
-    if exit_code(findings) == 0:
-        say(click.style("clean", fg="green") + ": nothing is wrong with it.", coloured=True)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from warmdown import planfile
+from warmdown.cli.options import read_plan
 from warmdown.cli.say import say
-from warmdown.cli.signals import ends_by_ctrl_c, goes_on_from, look_here
-from warmdown.errors import SpecError, nearest
+from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c, resume_hint
+from warmdown.errors import SpecError
 from warmdown.files import require_writable_file
 from warmdown.plan import Plan
 from warmdown.planfile.writing import writing_to
+from warmdown.run import Run
 
 if TYPE_CHECKING:
     from warmdown.experiments import Comparison
@@ -26,25 +27,20 @@ if TYPE_CHECKING:
 _PICTURES = (".html", ".png", ".svg", ".md", ".json")
 
 
-def run_options(function: Any) -> Any:
+def experiment_options(function: Any) -> Any:
     """Add the options that every command has that makes runs."""
     for option in reversed(
         [
             click.option(
                 "--task",
                 default="digits",
-                show_default=True,
                 help="digits, fashion, text, module:function.",
             ),
-            click.option(
-                "--engine", default="loky", show_default=True, help="serial, loky, dask or ray."
-            ),
+            click.option("--engine", default="loky", help="serial, loky, dask or ray."),
             click.option("--jobs", type=int, help="Runs at once; one a core when left out."),
             click.option(
                 "--silence",
-                type=float,
                 default=600.0,
-                show_default=True,
                 help="Seconds until a run hangs.",
             ),
             click.option("--epochs", type=int, help="Passes over the data."),
@@ -65,8 +61,8 @@ def run_options(function: Any) -> Any:
 
 @click.command(name="compare")
 @click.argument("plans", nargs=-1, required=True)
-@run_options
-@click.option("--seeds", type=int, default=8, show_default=True, help="How many seeds.")
+@experiment_options
+@click.option("--seeds", default=8, help="How many seeds.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -91,8 +87,8 @@ def command(
         raise click.UsageError(f"--report {report}: no kind of report. Use {', '.join(_PICTURES)}.")
     if report is not None:
         require_writable_file(report, f"compare(--report {report})")
-    with ends_by_ctrl_c(_kept(how["out"])):
-        comparison = _compared(plans_of(plans, allow), allow=allow, **how)
+    with ends_by_ctrl_c(_interrupt_hint(how["out"])):
+        comparison = _run_comparison(plans_of(plans, allow), allow=allow, **how)
     say(json.dumps(comparison.to_dict(), indent=1) if as_json else comparison.summary())
     if report is not None:
         with writing_to(report):
@@ -100,17 +96,17 @@ def command(
         say(f"Written to {report}.", err=True)
 
 
-def _compared(plans: dict[str, Plan], **how: Any) -> Comparison:
+def _run_comparison(plans: dict[str, Plan], **how: Any) -> Comparison:
     from warmdown.experiments import compare
 
-    look_here()
+    add_cwd_to_path()
     return compare(plans, progress=say_progress, **how)
 
 
-def _kept(out: Path | None) -> str:
+def _interrupt_hint(out: Path | None) -> str:
     if out is None:
         return "Nothing was kept: with --out FOLDER the same command goes on where it was."
-    return goes_on_from(out)
+    return resume_hint(out)
 
 
 def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]:
@@ -119,43 +115,29 @@ def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]
     Raises:
         SpecError: One is neither a file nor a shape, or two have one name.
     """
-    found: dict[str, Plan] = {}
+    plans: dict[str, Plan] = {}
     for text in named:
         name = Path(text).stem if Path(text).is_file() else text
-        if name in found:
+        if name in plans:
             raise SpecError(
                 [
                     f"compare({text!r}): there is a plan called {name!r} already. Give the file "
                     f"another name."
                 ]
             )
-        found[name] = _plan(text, allow)
-    return found
+        plans[name] = read_plan(text, (), Run(), tuple(allow))
+    return plans
 
 
 def say_progress(name: str, result: Result, done: int, total: int) -> None:
-    """Tell one result on one line."""
-    metrics = ", ".join(
-        f"{name} {value:.4g}"
-        for name, value in result.metrics.items()
-        if not name.startswith("train")
-    )
-    told = metrics if result.status == "finished" else f"{result.status}: {result.reason}"
-    say(
-        f"[{done}/{total}] {name}, seed {result.spec.seed}: {told} ({result.seconds:.1f} s)",
-        err=True,
-    )
-
-
-def _plan(text: str, allow: Sequence[str]) -> Plan:
-    if Path(text).is_file():
-        return planfile.load(text, allow=allow)
-    if text == "constant":
-        return planfile.plan_from_dict({"lr": {"kind": "constant", "value": 1.0}})
-    if text in planfile.shapes():
-        return planfile.plan_from_dict(
-            {"targets": {"kind": text}}
-            if planfile.drives_several(planfile.shapes()[text])
-            else {"kind": text}
-        )
-    raise SpecError([f"{text}: neither a file nor a shape. {nearest(text, planfile.shapes())}"])
+    """Print one result on one line."""
+    outcome = f"{result.status}: {result.reason}"
+    if result.status == "finished":
+        metrics = [
+            f"{metric} {value:.4g}"
+            for metric, value in result.metrics.items()
+            if not metric.startswith("train")
+        ]
+        outcome = ", ".join(metrics)
+    run = f"{name}, seed {result.spec.seed}"
+    say(f"[{done}/{total}] {run}: {outcome} ({result.seconds:.1f} s)", err=True)

@@ -11,53 +11,37 @@ from typing import Any
 import click
 
 from warmdown.cli.say import say
-from warmdown.cli.signals import ends_by_ctrl_c, look_here
+from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 from warmdown.errors import ScheduleError
 from warmdown.files import require_writable_file
 from warmdown.planfile.writing import writing_to
 
 
 @click.command(name="find")
-@click.option(
-    "--task", default="digits", show_default=True, help="digits, fashion, text, or module:function."
-)
-@click.option(
-    "--target", default="lr", show_default=True, help="What is swept: lr, weight_decay, momentum …"
-)
-@click.option("--start", type=float, default=1e-5, show_default=True, help="First value.")
-@click.option("--end", type=float, default=10.0, show_default=True, help="Last value.")
-@click.option(
-    "--steps", type=int, default=100, show_default=True, help="Updates from the first to the last."
-)
-@click.option("--shape", default="exponential", show_default=True, help="exponential or linear.")
+@click.option("--task", default="digits", help="digits, fashion, text, or module:function.")
+@click.option("--target", default="lr", help="What is swept: lr, weight_decay, momentum …")
+@click.option("--start", default=1e-5, help="First value.")
+@click.option("--end", default=10.0, help="Last value.")
+@click.option("--steps", default=100, help="Updates from the first to the last.")
+@click.option("--shape", default="exponential", help="exponential or linear.")
 @click.option(
     "--repeats",
-    type=int,
     default=3,
-    show_default=True,
     help="Passes, each with other random numbers.",
 )
 @click.option(
     "--smoothing",
-    type=float,
     default=0.03,
-    show_default=True,
     help="Width of the smoothing, of the sweep.",
 )
 @click.option(
     "--stop-at",
-    type=float,
     default=4.0,
-    show_default=True,
     help="How far the loss may rise; inf: any.",
 )
 @click.option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
-@click.option(
-    "--accumulate", type=int, default=1, show_default=True, help="Batches that make an update."
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seeds weights, order and intervals."
-)
+@click.option("--accumulate", default=1, help="Batches that make an update.")
+@click.option("--seed", default=0, help="Seeds weights, order and intervals.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -89,7 +73,7 @@ def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: 
     from warmdown.training.rng import seed_everything
     from warmdown.training.tasks.run import TaskTrainer
 
-    look_here()
+    add_cwd_to_path()
     torch.set_num_threads(1)  # small models are slower on several
     seed_everything(seed)
     made = task_of(task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Opening"]
+__all__ = ["HeaderCallback"]
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from warmdown.training import Trainer, TrainerCallback
 _WIDTH = 24
 
 
-class Opening(TrainerCallback):
-    """Tells a run's name, its task, and its rate as a line of blocks with the names of its phases.
+class HeaderCallback(TrainerCallback):
+    """Prints a run's name, its task, and its rate as a line of blocks with its phases.
 
     Args:
         name: The plan's name.
@@ -26,7 +26,7 @@ class Opening(TrainerCallback):
         self.name = name
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
-        """Tell them."""
+        """Print them."""
         task, total = getattr(trainer, "task", None), trainer.run_config.total_updates
         trainer.print(
             f"\n{self.name}: {task.description}"
@@ -34,10 +34,10 @@ class Opening(TrainerCallback):
             else f"\n{self.name}"
         )
         if isinstance(trainer.scheduler, Scheduler) and total:
-            trainer.print(f"  {_rate(trainer.scheduler, total)}")
+            trainer.print(f"  {_rate_line(trainer.scheduler, total)}")
 
 
-def _rate(scheduler: Scheduler, total: int) -> str:
+def _rate_line(scheduler: Scheduler, total: int) -> str:
     steps = np.linspace(0, total - 1, _WIDTH).round().astype(int)
     if "lr" not in {target.name for target in scheduler.plan.targets}:
         return "the rate is not scheduled"

@@ -25,7 +25,7 @@ from warmdown.run import Run
     metavar="NAME=VALUE",
     help="An argument of the class; may come again.",
 )
-@click.option("--mode", type=click.Choice(["faithful", "corrected"]), default="faithful", show_default=True,
+@click.option("--mode", type=click.Choice(["faithful", "corrected"]), default="faithful",
               help="Bug for bug, or as documented.")  # fmt: skip
 @click.option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
 @click.option("--lr", type=float, help="Base learning rate.")
@@ -63,13 +63,14 @@ def command(
     if lr is not None:
         Run(lr=lr)  # refuses what is no rate
     plan = from_settings(
-        settings, mode=mode, total_steps=total_steps, lr=lr, report=_say, allow=allow
+        settings,
+        mode=mode,
+        total_steps=total_steps,
+        lr=lr,
+        report=lambda line: say(f"# {line}", err=True),
+        allow=allow,
     )
     say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
-
-
-def _say(line: str) -> None:
-    say(f"# {line}", err=True)
 
 
 def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:

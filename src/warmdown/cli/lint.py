@@ -44,51 +44,56 @@ def command(
 
 
 def _lint(paths: Iterable[Path], codes: list[str], fix: bool, as_json: bool) -> int:
-    found: list[tuple[str, Finding]] = []
+    rows: list[tuple[str, Finding]] = []
     broken: list[str] = []
-    mended = 0
-    for path in _named(paths):
+    fixed = 0
+    writes_script = False
+    for path in _files_of(paths):
         try:
-            findings, count = (
-                _standard_input(codes, fix)
-                if path == _STDIN
-                else lint_file(path, codes=codes, fix=fix)
-            )
+            if path == _STDIN:
+                writes_script = fix
+                findings, count = _lint_standard_input(codes, fix)
+            else:
+                findings, count = lint_file(path, codes=codes, fix=fix)
         except SpecError as error:
             broken += error.mistakes
             continue
-        found += [(str(path), one) for one in findings]
-        mended += count
-    _say(found, mended, as_json, quiet=fix and _STDIN in paths)
+        rows += [(str(path), finding) for finding in findings]
+        fixed += count
+    # the fixed script is on standard output, so the findings go beside it
+    _print_findings(rows, fixed, as_json, err=writes_script)
     for mistake in broken:
         say(mistake, err=True)
-    return 2 if broken else 1 if found else 0
+    return 2 if broken else 1 if rows else 0
 
 
-def _named(paths: Iterable[Path]) -> Iterable[Path]:
+def _files_of(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         yield from [path] if path == _STDIN else python_files([path])
 
 
-def _standard_input(codes: list[str], fix: bool) -> tuple[list[Finding], int]:
-    """Judge standard input; with ``fix`` the mended script goes to standard output."""
-    text, mended = sys.stdin.read(), 0
+def _lint_standard_input(codes: list[str], fix: bool) -> tuple[list[Finding], int]:
+    """Lint standard input; with ``fix`` the fixed script goes to standard output."""
+    text, fixed = sys.stdin.read(), 0
     if fix:
-        text, mended = fix_text(text, name="-", codes=codes)
+        text, fixed = fix_text(text, name="-", codes=codes)
         click.echo(text, nl=False)
-    return lint_text(text, name="-", codes=codes), mended
+    return lint_text(text, name="-", codes=codes), fixed
 
 
-def _say(found: list[tuple[str, Finding]], mended: int, as_json: bool, *, quiet: bool) -> None:
+def _print_findings(
+    rows: list[tuple[str, Finding]], fixed: int, as_json: bool, *, err: bool
+) -> None:
     if as_json:
-        rows = [{"path": path, **one.to_dict()} for path, one in found]
-        say(json.dumps({"findings": rows, "fixed": mended}, indent=2), err=quiet)
+        data = [{"path": path, **finding.to_dict()} for path, finding in rows]
+        say(json.dumps({"findings": data, "fixed": fixed}, indent=2), err=err)
         return
-    for path, one in found:
-        mark = " [--fix mends it]" if one.is_fixable else ""
-        say(f"{path}:{one.line}:{one.column}: {one.code} {one.message}{mark}", err=quiet)
-    told = f"{len(found)} finding{'' if len(found) == 1 else 's'}" if found else "nothing found"
-    say(f"{told}{f', {mended} fixed' if mended else ''}.", err=True)
+    for path, finding in rows:
+        place = f"{path}:{finding.line}:{finding.column}"
+        mark = " [--fix corrects it]" if finding.is_fixable else ""
+        say(f"{place}: {finding.code} {finding.message}{mark}", err=err)
+    total = f"{len(rows)} finding{'' if len(rows) == 1 else 's'}" if rows else "nothing found"
+    say(f"{total}{f', {fixed} fixed' if fixed else ''}.", err=True)
 
 
 def _codes(text: str) -> list[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 __all__ = ["command"]
 
+import inspect
 import json
+import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from warmdown.cli.say import say
 
 if TYPE_CHECKING:
-    from warmdown.cli.examples import Shape
+    from warmdown.schedules import Schedule
 
 _WIDTH = 16
 """Characters of a sparkline."""
@@ -28,50 +30,81 @@ _WIDTH = 16
 )
 @click.argument("words", nargs=-1)
 def command(as_json: bool, words: tuple[str, ...]) -> None:
-    """List every shape and recipe, or those that WORDS are found in: its name, a sparkline, what it is."""
-    from warmdown.cli.examples import every_shape
+    """List every shape and recipe, or those with WORDS: its name, a sparkline, what it is."""
+    from warmdown import planfile
 
-    found = [shape for shape in every_shape() if _has(shape, words)]
+    found = [
+        shape
+        for name, known in planfile.shapes().items()
+        if known.__module__.startswith("warmdown.")
+        for shape in [_listed_shape(name, known)]
+        if all(word.lower() in f"{shape.name} {shape.about}".lower() for word in words)
+    ]
+    found.sort(key=lambda shape: (shape.is_recipe, shape.name))
     if as_json:
-        say(json.dumps([_data(shape) for shape in found], indent=2))
+        say(json.dumps([_shape_data(shape) for shape in found], indent=2))
+    elif found:
+        say(_as_lines(found))
     else:
-        say(
-            _lines(found)
-            if found
-            else f"nothing has {' and '.join(words)} in its name or description."
-        )
+        say(f"nothing has {' and '.join(words)} in its name or description.")
 
 
-def _has(shape: Shape, words: tuple[str, ...]) -> bool:
-    text = f"{shape.name} {shape.about}".lower()
-    return all(word.lower() in text for word in words)
+class ListedShape(NamedTuple):
+    """A shape or recipe.
+
+    Args:
+        name: Its word.
+        known: Its class or function.
+        about: One line.
+        example: A schedule of it, resolved.
+    """
+
+    name: str
+    known: Any
+    about: str
+    example: Schedule
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether it is an expression of other shapes."""
+        return not isinstance(self.known, type)
 
 
-def _lines(found: list[Shape]) -> str:
-    wide = max(len(shape.name) for shape in found)
-    columns = max(shutil.get_terminal_size().columns, 60)
-    parts = []
-    for title, is_recipe in (("shapes", False), ("recipes", True)):
-        lines = [_line(shape, wide, columns) for shape in found if shape.is_recipe == is_recipe]
-        parts += ["\n".join([title, *lines])] * bool(lines)
-    return "\n\n".join(parts)
+def _listed_shape(name: str, known: Any) -> ListedShape:
+    from warmdown.studio.draft.catalogue import example_data, example_schedule
+
+    first = (inspect.getdoc(known) or "").split("\n", 1)[0].removeprefix("Return ")
+    about = re.sub(r":\w+:`([^`]*)`|`+", r"\1", first[:1].upper() + first[1:].removesuffix("."))
+    return ListedShape(name, known, about, example_schedule(example_data(name)))
 
 
-def _line(shape: Shape, wide: int, columns: int) -> str:
-    from warmdown.cli.examples import RUN
+def _as_lines(found: list[ListedShape]) -> str:
     from warmdown.plot import sparkline
 
-    last = (RUN.total_steps or 1) - 1
-    values = [shape.example(last * place / (_WIDTH - 1)) for place in range(_WIDTH)]
-    line = f"  {shape.name:<{wide}}  {sparkline(values, width=_WIDTH)}  {shape.about}"
-    return line if len(line) <= columns else f"{line[: columns - 1].rstrip()}…"
+    wide = max(len(shape.name) for shape in found)
+    columns = max(shutil.get_terminal_size().columns, 60)
+    lines: dict[str, list[str]] = {"shapes": [], "recipes": []}
+    for shape in found:
+        values = [shape.example(999 * place / (_WIDTH - 1)) for place in range(_WIDTH)]
+        line = f"  {shape.name:<{wide}}  {sparkline(values, width=_WIDTH)}  {shape.about}"
+        if len(line) > columns:
+            line = f"{line[: columns - 1].rstrip()}…"
+        lines["recipes" if shape.is_recipe else "shapes"].append(line)
+    return "\n\n".join("\n".join([title, *rows]) for title, rows in lines.items() if rows)
 
 
-def _data(shape: Shape) -> dict[str, Any]:
+def _shape_data(shape: ListedShape) -> dict[str, Any]:
+    from warmdown.schedules.parameters import parameters_of
+
+    parameters: dict[str, str | None] = {}
+    for name, parameter in parameters_of(shape.known).items():
+        default = parameter.default
+        text = default if isinstance(default, str) else repr(default)
+        parameters[name] = None if parameter.is_required else "none" if default is None else text
     return {
         "name": shape.name,
         "type": "recipe" if shape.is_recipe else "shape",
         "about": shape.about,
-        "parameters": dict(shape.parameters),
+        "parameters": parameters,
         "values": [round(shape.example(step), 6) for step in range(0, 1001, 50)],
     }

@@ -1,4 +1,4 @@
-"""The command ``warmdown``: its names, each loaded when it is called, and how an error leaves it."""
+"""The command ``warmdown``: its commands, each loaded when it is called, and its exit codes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; warmdown's own errors end as a message and exit code 2, Ctrl-C with 130."""
+        """Run the command; its errors end as a message and exit code 2, Ctrl-C with 130."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -104,7 +104,9 @@ class LazyGroup(click.Group):
             raise Unusable(str(error)) from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(__version__, prog_name="warmdown")
 def main() -> None:
     """Schedules for everything that a training run turns: see, check and run them."""

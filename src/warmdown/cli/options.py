@@ -1,8 +1,15 @@
-"""What a person gives a command: a plan's file or a shape's name, parameters, and facts about the run."""
+"""Options that commands share: a plan's file or a shape's name, parameters, facts about the run."""
 
 from __future__ import annotations
 
-__all__ = ["bases_told", "is_file", "plan_options", "read_plan", "run_options", "run_told"]
+__all__ = [
+    "bases_of_options",
+    "is_file",
+    "plan_options",
+    "read_plan",
+    "run_options",
+    "run_of_options",
+]
 
 import sys
 from collections.abc import Callable, Mapping
@@ -31,8 +38,9 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 def run_options(command: Command) -> Command:
     """Let a command take facts about the run."""
-    for name, told in reversed(_FACTS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", name, metavar="N", help=told)(command)
+    for name, help in reversed(_FACTS.items()):
+        option = click.option(f"--{name.replace('_', '-')}", name, metavar="N", help=help)
+        command = option(command)
     return click.option(
         "--run",
         "more",
@@ -53,16 +61,16 @@ def plan_options(command: Command) -> Command:
     return click.argument("given", metavar="NAME_OR_FILE")(command)
 
 
-def run_told(more: tuple[str, ...], **facts: str | None) -> Run:
-    """Return the run that the options tell of.
+def run_of_options(more: tuple[str, ...], **facts: str | None) -> Run:
+    """Return the run of the options.
 
     Raises:
         SpecError: A fact is none.
     """
     from warmdown.planfile import run_from_dict
 
-    told = {name: value for name, value in facts.items() if value is not None}
-    return run_from_dict({**told, **_pairs("--run", more)})
+    given = {name: value for name, value in facts.items() if value is not None}
+    return run_from_dict({**given, **_named_values("--run", more)})
 
 
 def read_plan(
@@ -72,7 +80,7 @@ def read_plan(
     allow: tuple[str, ...],
     loaders: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Plan:
-    """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class by its name.
+    """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class.
 
     Args:
         given: The file, or the name.
@@ -87,33 +95,35 @@ def read_plan(
     from warmdown import planfile
     from warmdown.planfile.text import MAX_BYTES, decode
 
-    values = {path: _value(text) for path, text in _pairs("--param", params).items()}
-    if given == "-":
-        data = planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
-        return planfile.plan_from_dict(
-            planfile.with_overrides(data, values), run=run, allow=allow, loaders=loaders
-        )
+    values = {path: _as_in_a_file(text) for path, text in _named_values("--param", params).items()}
     if is_file(given):
         return planfile.load(given, run=run, allow=allow, changes=values, loaders=loaders)
-    data = _named(given)
-    return planfile.plan_from_dict(
-        planfile.with_overrides(data, _under(data, values)), run=run, allow=allow, loaders=loaders
-    )
+    if given == "-":
+        data = planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
+    elif "." in given:
+        data = {"class_path": given}
+        values = {f"init_args.{path}": value for path, value in values.items()}
+    elif given in (shapes := planfile.shapes()):
+        name = "targets" if planfile.drives_several(shapes[given]) else "lr"
+        data = {name: {"kind": given}}
+        values = {f"{name}.{path}": value for path, value in values.items()}
+    else:
+        word = given[:60]
+        raise SpecError([f"{word!r}: neither a file nor a shape. {nearest(word, shapes)}"])
+    changed = planfile.with_overrides(data, values)
+    return planfile.plan_from_dict(changed, run=run, allow=allow, loaders=loaders)
 
 
-def bases_told(groups: tuple[str, ...]) -> dict[str, float] | None:
-    """Return the base rate of each parameter group that was told, or ``None``.
+def bases_of_options(groups: tuple[str, ...]) -> dict[str, float] | None:
+    """Return the base rate of each parameter group, or ``None``.
 
     Raises:
         SpecError: One is no number.
     """
     from warmdown.planfile import run_from_dict
 
-    bases = {
-        name: run_from_dict({"lr": rate}).lr or 0.0
-        for name, rate in _pairs("--group", groups).items()
-    }
-    return bases or None
+    rates = _named_values("--group", groups)
+    return {name: run_from_dict({"lr": rate}).lr or 0.0 for name, rate in rates.items()} or None
 
 
 def is_file(given: str) -> bool:
@@ -121,39 +131,20 @@ def is_file(given: str) -> bool:
     return Path(given).suffix.lower() in _ENDINGS or Path(given).is_file()
 
 
-def _named(given: str) -> dict[str, Any]:
-    """Return the data of a shape with nothing but its name."""
-    from warmdown.planfile import drives_several, shapes
-
-    if "." in given:
-        return {"class_path": given}
-    if given not in shapes():
-        raise SpecError(
-            [f"{given[:60]!r}: neither a file nor a shape. {nearest(given[:60], shapes())}"]
-        )
-    return (
-        {"targets": {"kind": given}} if drives_several(shapes()[given]) else {"lr": {"kind": given}}
-    )
-
-
-def _under(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters' paths as they are in the data of a name."""
-    before = "init_args" if "class_path" in data else next(iter(data))
-    return {f"{before}.{path}": value for path, value in values.items()}
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {name: value for name, _, value in (text.partition("=") for text in texts)}
+def _named_values(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
     for text in texts:
-        if "=" not in text or text.startswith("="):
+        name, sign, value = text.partition("=")
+        if not sign or not name:
             raise SpecError(
                 [f"{option} {text}: a name and a value are needed. Write {option} end=0.1."]
             )
+        pairs[name] = value
     return pairs
 
 
-def _value(text: str) -> Any:
-    """Return what a value means, as it would in a file: a number, a list, a mapping, or a text such as ``5%``."""
+def _as_in_a_file(text: str) -> Any:
+    """Return the value of a text in a file: a number, a list, a mapping, or the text itself."""
     from warmdown.planfile import from_yaml
 
     try:

@@ -8,13 +8,18 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from warmdown.cli.options import bases_told, plan_options, read_plan, run_options, run_told
+from warmdown.cli.options import (
+    bases_of_options,
+    plan_options,
+    read_plan,
+    run_of_options,
+    run_options,
+)
 from warmdown.cli.say import say
 from warmdown.errors import SpecError
 
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 _PICTURES = (".png", ".svg", ".html")
 _NUMBERS = (".csv", ".json")
 _PLANS = (".yaml", ".yml")
-_ROWS_FOR_THE_EYE = 21
+_ROWS_OF_A_TABLE = 21
 
 
 @click.command("show")
@@ -70,19 +75,19 @@ def command(
     width: int | None,
     **facts: str | None,
 ) -> None:
-    """Show a plan file, a shape or a recipe (see 'warmdown list'), or another library's class by its path.
+    """Show a plan file, a shape or a recipe (see 'warmdown list'), or a class by its path.
 
     \b
     warmdown show plan.yaml --total-steps 10000 --lr 3e-4
     warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
     warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
     """  # noqa: D301  # click reads the backspace
-    plan = read_plan(given, params, run_told(more, **facts), allow)
-    bases = bases_told(groups)
+    plan = read_plan(given, params, run_of_options(more, **facts), allow)
+    bases = bases_of_options(groups)
     if out is not None:
         _write(plan, out, points=points, log=log, title=given, groups=bases)
     elif form is not None:
-        say(_numbers(plan, form, points, bases).removesuffix("\n"))
+        say(_as_numbers(plan, form, points, bases).removesuffix("\n"))
     else:
         say(_picture(plan, log=log, width=width, groups=bases), coloured=True)
 
@@ -93,12 +98,10 @@ def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None)
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     columns = width or min(shutil.get_terminal_size().columns, 100)
-    told = "\n\n".join(
-        textwrap.fill(paragraph, columns)
-        for paragraph in summary(plan, groups=groups).split("\n\n")
-    )
     curve = terminal(plan, log=log, width=columns, colour=colour, groups=groups)
-    return "\n\n".join([curve, told, _key_values(table(plan, groups=groups))])
+    paragraphs = summary(plan, groups=groups).split("\n\n")
+    text = [textwrap.fill(paragraph, columns) for paragraph in paragraphs]
+    return "\n\n".join([curve, *text, _key_values(table(plan, groups=groups))])
 
 
 def _key_values(moments: list[Moment]) -> str:
@@ -106,33 +109,29 @@ def _key_values(moments: list[Moment]) -> str:
     from warmdown.plot import count, number
 
     labels = list(moments[0].values) if moments else []
-    lines = [("step", "", *labels)]
-    lines += [
-        (count(at.step), at.what, *(number(value) for value in at.values.values()))
-        for at in moments
-    ]
-    wide = [max(len(line[column]) for line in lines) for column in range(2 + len(labels))]
-    return "\n".join(_in_columns(line, wide) for line in lines)
+    rows = [["step", "", *labels]]
+    for at in moments:
+        rows.append([count(at.step), at.what, *map(number, at.values.values())])
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row, wide, strict=True)]
+        cells[1] = f"{row[1]:<{wide[1]}}"
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
-def _in_columns(line: Iterable[str], wide: list[int]) -> str:
-    step, what, *values = line
-    cells = [f"{step:>{wide[0]}}", f"{what:<{wide[1]}}"]
-    cells += [f"{value:>{width}}" for value, width in zip(values, wide[2:], strict=True)]
-    return "  ".join(cells).rstrip()
-
-
-def _numbers(plan: Plan, form: str, points: int | None, groups: Groups | None) -> str:
+def _as_numbers(plan: Plan, form: str, points: int | None, groups: Groups | None) -> str:
     from warmdown.plot import export
 
     as_text = {"table": export.as_table, "csv": export.as_csv, "json": export.as_json}[form]
     _warn_of_factors(plan, groups)
-    many = points or (_ROWS_FOR_THE_EYE if form == "table" else export.POINTS)
+    many = points or (_ROWS_OF_A_TABLE if form == "table" else export.POINTS)
     return as_text(export.rows(plan, points=many, groups=groups))
 
 
 def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
-    """Say on the other stream which numbers are not in the unit of their field."""
+    """Print on standard error which numbers are not in the unit of their field."""
     from warmdown.schedules import Scale
 
     known = {"lr"} if groups or plan.run.lr is not None else set()
@@ -154,7 +153,7 @@ def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, 
         with writing_to(out):
             plot.save(plan, out, groups=groups, **how)
     elif ending in _NUMBERS:
-        write_text(out, _numbers(plan, ending[1:], points, groups))
+        write_text(out, _as_numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:
         planfile.save(plan, out)
     else:

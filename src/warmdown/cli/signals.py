@@ -1,8 +1,8 @@
-"""How a command that trains is called: a task of one's own lies here, and Ctrl-C ends it in one line."""
+"""Ctrl-C in a command that trains, and a task of one's own in the folder of the call."""
 
 from __future__ import annotations
 
-__all__ = ["ends_by_ctrl_c", "goes_on_from", "look_here"]
+__all__ = ["add_cwd_to_path", "ends_by_ctrl_c", "resume_hint"]
 
 import os
 import signal
@@ -20,37 +20,24 @@ from warmdown.cli.main import INTERRUPTED
 from warmdown.cli.say import say
 
 
-def look_here() -> None:
-    """Look for modules in the folder that the command is called in, too: a task of one's own lies there."""
+def add_cwd_to_path() -> None:
+    """Look for modules in the current folder too: a task of one's own lies there."""
     if "" not in sys.path:
         sys.path.append("")  # last, so that no file there is taken for an installed library
 
 
-def goes_on_from(out: Path) -> str:
-    """Return what there is to know of a folder that keeps every run."""
-    return f"Every run that was finished is in {out}: the same command goes on from there."
+def resume_hint(out: Path) -> str:
+    """Return how to resume in a folder that keeps every run."""
+    return f"Every run that was finished is in {out}: the same command resumes there."
 
 
 @contextmanager
-def ends_by_ctrl_c(says: str) -> Iterator[None]:
-    """Let Ctrl-C end what is inside: one line and exit code 130; a second Ctrl-C does not wait for the tidying up.
+def ends_by_ctrl_c(hint: str) -> Iterator[None]:
+    """Let Ctrl-C end the block with one line and exit code 130; a second Ctrl-C ends it at once.
 
     Args:
-        says: What there is to know then, as a sentence.
+        hint: What is left then, as a sentence.
     """
-    try:
-        with _a_second_ends_at_once():
-            yield
-    except KeyboardInterrupt:
-        say(f"\nInterrupted. {says}", err=True)  # a terminal has written ^C on the line before
-        raise click.exceptions.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def _a_second_ends_at_once() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     presses = count()
 
     def obey(*_: Any) -> None:
@@ -58,8 +45,14 @@ def _a_second_ends_at_once() -> Iterator[None]:
             os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, obey)
+    # only the main thread of a process may set a handler
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, obey) if is_main else None
     try:
         yield
+    except KeyboardInterrupt:
+        say(f"\nInterrupted. {hint}", err=True)  # a terminal has written ^C on the line before
+        raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        if is_main:
+            signal.signal(signal.SIGINT, before)

@@ -17,15 +17,17 @@ from warmdown.cli.say import say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
-    from warmdown.studio.draft.pieces import Draft
-
-_DEFAULT_PORT = 8421
+    from warmdown.studio.draft.model import Draft
 
 
 @click.command("studio")
 @click.argument("given", metavar="[FILE]", required=False)
 @click.option(
-    "--port", type=click.IntRange(0, 65_535), metavar="N", help="Port [8421]; 0 takes any free one."
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="N",
+    default=8421,
+    help="0 takes any free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
@@ -41,9 +43,11 @@ _DEFAULT_PORT = 8421
     help="Let a notebook on this machine show the page in a frame.",
 )
 def command(
-    given: str | None, port: int | None, no_browser: bool, watch: Path | None, framed: bool
+    given: str | None, port: int, no_browser: bool, watch: Path | None, framed: bool
 ) -> None:
-    """Design a plan on a page in the browser. Without FILE the page starts with situations to choose from.
+    """Design a plan on a page in the browser.
+
+    Without FILE the page starts with situations to choose from.
 
     The page reads and writes plan files in FILE's folder (without FILE in the current one), and
     nowhere else. It listens on this machine alone, and answers only who has the address that is
@@ -55,37 +59,33 @@ def command(
     warmdown studio --watch runs/
     warmdown studio 'http://127.0.0.1:8421/#plan=…'
     """  # noqa: D301  # click reads the backspace
-    from warmdown.studio.serve import Start, serve
+    from warmdown.studio.serve import ServerConfig, serve_page
 
     if framed:
         _end_with_standard_input()
     folder, file, draft = _what_to_show(given)
-    if (
-        given and "#plan=" in given and not framed
-    ):  # a notebook hands over a plan of its own process
+    # a notebook passes a plan of its own process; any other link comes from elsewhere
+    if given and "#plan=" in given and not framed:
         _refuse_classes(draft)
-    start = Start(
-        folder,
-        draft,
-        file,
-        _DEFAULT_PORT if port is None else port,
-        watch,
-        not no_browser,
-        framed,
-        _say,
+    start = ServerConfig(
+        folder, draft, file, port, watch, not no_browser, framed, announce=_print_address
     )
     try:
-        serve(start)
+        serve_page(start)
     except OSError as error:
-        told = f"--port {start.port}: {error.strerror}. Give another one, or --port 0 for any that is free."
-        raise SpecError([told]) from None
+        raise SpecError(
+            [
+                f"--port {port}: {error.strerror}. Give another one, or --port 0 for any that is "
+                f"free."
+            ]
+        ) from None
 
 
 def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
     """Return the folder, the file's name in it, and the draft to begin with."""
     from warmdown.planfile.text import is_json
+    from warmdown.studio.draft.model import Draft
     from warmdown.studio.draft.opening import opened
-    from warmdown.studio.draft.pieces import Draft
     from warmdown.studio.draft.stored import from_fragment
     from warmdown.studio.security.folder import Folder
 
@@ -106,12 +106,16 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
 
 def _refuse_classes(draft: Draft) -> None:
     """Refuse a link that names a class outside the known libraries: links come from elsewhere."""
-    from warmdown.studio.page.asking import needs_yes
+    from warmdown.studio.page.foreign_client import needs_yes
 
-    for path in draft.foreign():
+    for path in draft.class_paths():
         if path and needs_yes(path):
-            told = f"link: it names {path[:80]!r}, a class that is not of a known library. Links may not do that"
-            raise SpecError([f"{told}; type the class on the page if you trust it."])
+            raise SpecError(
+                [
+                    f"link: it names {path[:80]!r}, a class that is not of a known library. Links "
+                    f"may not do that; type the class on the page if you trust it."
+                ]
+            )
 
 
 def _end_with_standard_input() -> None:
@@ -124,5 +128,5 @@ def _end_with_standard_input() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _say(address: str) -> None:
+def _print_address(address: str) -> None:
     say(f"warmdown studio: {address}\nCtrl+C ends it.")

@@ -22,7 +22,7 @@ from warmdown.cli.say import say
 @click.option("--out", type=click.Path(path_type=Path), help="Write the plan to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan, reasons and evidence as JSON.")
 def command(out: Path | None, as_json: bool, **situation: Any) -> None:
-    """Suggest a plan for a situation, with the reasons and the evidence behind it; refuse where there is none."""
+    """Suggest a plan for a situation, with its reasons and evidence; refuse without evidence."""
     from warmdown import planfile
     from warmdown.experiments.suggest import suggest
 

@@ -1,4 +1,4 @@
-"""``warmdown train``: a task under a plan, beside another plan when there is one to compare with."""
+"""``warmdown train``: a task under a plan, or under two to compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 
 from warmdown.cli.options import plan_options, read_plan
 from warmdown.cli.say import say
-from warmdown.cli.signals import look_here
+from warmdown.cli.signals import add_cwd_to_path
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
@@ -36,34 +36,36 @@ _POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm", "fit")
 
 
 def _options(command: Any) -> Any:
-    """Add what a run can be told."""
+    """Add the options of a run."""
     folder = click.Path(file_okay=False, path_type=Path)
     count = click.IntRange(1)
     for option in reversed(
         [
-            click.option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and "
-                                                                   "draw both."),
-            click.option("--task", default="digits", show_default=True, help="digits, fashion, "
-                                                                             "text, module:function."),
-            click.option("--out", type=folder, help="Folder for all that is written; runs/<plan> "
-                                                    "when left out."),
-            click.option("--resume", is_flag=True, help="Go on from the newest good checkpoint in "
-                                                        "the folder."),
-            click.option("--checkpoint-every", type=count, metavar="N", help="Updates between two "
-                                                                             "checkpoints."),
-            click.option("--keep", type=count, default=3, show_default=True, help="Checkpoints that are kept."),
-            click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is random."),
+            click.option("--against", metavar="NAME_OR_FILE",
+                         help="Train under this plan too, and draw both."),
+            click.option("--task", default="digits",
+                         help="digits, fashion, text, module:function."),
+            click.option("--out", type=folder,
+                         help="Folder for all that is written; runs/<plan> when left out."),
+            click.option("--resume", is_flag=True,
+                         help="Resume from the newest good checkpoint in the folder."),
+            click.option("--checkpoint-every", type=count, metavar="N",
+                         help="Updates between two checkpoints."),
+            click.option("--keep", type=count, default=3, help="Checkpoints that are kept."),
+            click.option("--seed", type=click.IntRange(0), default=0, help="Of all randomness."),
             click.option("--epochs", type=count, metavar="N", help="Passes over the data."),
             click.option("--max-steps", type=count, metavar="N", help="Updates to make."),
             click.option("--lr", type=float, help="Base learning rate."),
-            click.option("--batch-size", type=count, metavar="N", help="Samples in a batch of one "
-                                                                       "process."),
-            click.option("--accumulate", type=count, default=1, show_default=True, help="Batches that make an update."),
-            click.option("--track", multiple=True, help="A tracker: tensorboard (the default), "
-                                                        "wandb …, or none."),
-            click.option("--on-change", type=click.Choice(_POLICIES), default="ask", show_default=True,
-                         help="What happens when the checkpoint was made under another plan."),
-            click.option("--threads", type=count, default=1, show_default=True, help="Threads of torch on the CPU."),
+            click.option("--batch-size", type=count, metavar="N",
+                         help="Samples in a batch of one process."),
+            click.option("--accumulate", type=count, default=1,
+                         help="Batches that make an update."),
+            click.option("--track", multiple=True,
+                         help="A tracker: tensorboard (the default), wandb …, or none."),
+            click.option("--on-change", type=click.Choice(_POLICIES), default=_POLICIES[0],
+                         help="Policy when the checkpoint was made under another plan."),
+            click.option("--threads", type=count, default=1,
+                         help="Threads of torch on the CPU."),
         ]
     ):  # fmt: skip
         command = option(command)
@@ -80,7 +82,7 @@ def command(
     against: str | None,
     out: Path | None,
     threads: int,
-    **told: Any,
+    **options: Any,
 ) -> None:
     """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
 
@@ -90,22 +92,19 @@ def command(
     import torch
 
     torch.set_num_threads(threads)
-    look_here()
-    plans = _plans(
-        [(given, params)] if against is None else [(given, params), (against, ())], allow
-    )
+    add_cwd_to_path()
+    plans = _plans([(given, params)] + ([(against, ())] if against else []), allow)
     folder = out or Path("runs") / next(iter(plans))
-    with locked(
-        [Output(f"train(--out {folder})", folder, is_folder=True)] if is_first_process() else []
-    ):
-        if not told["resume"] and is_first_process():
+    output = Output(f"train(--out {folder})", folder, is_folder=True)
+    with locked([output] if is_first_process() else []):
+        if not options["resume"] and is_first_process():
             _set_aside(folder)
         runs = {
-            name: _train(name, plan, folder / name if against else folder, **told)
+            name: _train(name, plan, folder / name if against else folder, **options)
             for name, plan in plans.items()
         }
         if is_first_process():
-            _tell(runs, folder)
+            _print_results(runs, folder)
 
 
 def is_first_process() -> bool:
@@ -128,14 +127,14 @@ def _plans(
             raise TrainingError(
                 f"train(--against {given}): both plans are called {name!r}. Rename one."
             )
-        read = partial(_read, given, params, allow)
+        read = partial(_read_late, given, params, allow)
         plans[name] = DeferredPlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known
             plans[name].read(*_ANY)  # mistakes come first
     return plans
 
 
-def _read(
+def _read_late(
     given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts
 ) -> Plan:
     return read_plan(given, params, run, allow, loaders)
@@ -155,30 +154,31 @@ def _set_aside(folder: Path) -> None:
     # open
     for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
         part.rename(aside / part.name)
-    say(f"The run that was in {folder} is now in {aside}. --resume would have gone on with it.")
+    say(f"The run that was in {folder} is now in {aside}. --resume would have resumed it.")
 
 
 def _train(
-    name: str, plan: DeferredPlan, folder: Path, *, track: tuple[str, ...], task: str, **told: Any
+    name: str,
+    plan: DeferredPlan,
+    folder: Path,
+    *,
+    task: str,
+    track: tuple[str, ...],
+    **options: Any,
 ) -> Outcome:
-    from warmdown.cli.header import Opening
+    from warmdown.cli.header import HeaderCallback
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
-    shows = (
-        ProgressBarCallback(f"{name:10}") if sys.stdout.isatty() else LogMetricsCallback(at_most=5)
-    )
-    return run_task(
-        task, plan, out=folder, track=_trackers(track), callbacks=[Opening(name), shows], **told
-    )
+    is_terminal = sys.stdout.isatty()
+    progress = ProgressBarCallback(f"{name:10}") if is_terminal else LogMetricsCallback(at_most=5)
+    trackers = [] if track == ("none",) else list(track)
+    if not track and find_spec("tensorboard"):
+        trackers = ["tensorboard"]
+    callbacks = [HeaderCallback(name), progress]
+    return run_task(task, plan, out=folder, track=trackers, callbacks=callbacks, **options)
 
 
-def _trackers(asked: tuple[str, ...]) -> list[str]:
-    if asked == ("none",):
-        return []
-    return list(asked) or (["tensorboard"] if find_spec("tensorboard") else [])
-
-
-def _tell(runs: dict[str, Outcome], folder: Path) -> None:
+def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
     """Show what came out: a picture in the terminal, a table, and where the rest lies."""
     from warmdown import plot
     from warmdown.training import curves
@@ -189,60 +189,51 @@ def _tell(runs: dict[str, Outcome], folder: Path) -> None:
         for name in run.record.targets()
         if "/" not in name and name != "loss"
     }
-    say()
     drawn = _one_or_many({name: curves(run.record, metrics) for name, run in runs.items()})
+    say()
     say(plot.terminal(drawn, colour=True), coloured=True)
     say()
-    for line in _table(runs):
-        say(line)
+    say("\n".join(_as_table(runs)))
     say()
     for name, run in runs.items():
         early = f"  {run.stopped}" if run.stopped else ""
         say(f"weights of {name}: SHA-256 {run.digest}{early}")
     drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
-    _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
+    file = folder / ("compare" if len(runs) > 1 else "picture")
+    title = " against ".join(runs)
+    try:
+        pictures = [
+            str(plot.save(drawn, file.with_suffix(ending), title=title))
+            for ending in (".png", ".html")
+        ]
+        say(f"pictures: {', '.join(pictures)}")
+    except (MissingExtra, OSError) as error:
+        say(f"no picture: {error}")
 
 
 def _one_or_many(records: dict[str, Record]) -> Any:
     return records if len(records) > 1 else next(iter(records.values()))
 
 
-def _draw(drawn: Any, file: Path, title: str) -> None:
-    from warmdown import plot
-
-    try:
-        written = [
-            plot.save(drawn, file.with_suffix(ending), title=title) for ending in (".png", ".html")
-        ]
-    except (MissingExtra, OSError) as error:
-        say(f"no picture: {error}")
-        return
-    say(f"pictures: {', '.join(str(path) for path in written)}")
-
-
-def _table(runs: dict[str, Outcome]) -> list[str]:
+def _as_table(runs: dict[str, Outcome]) -> list[str]:
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
-    rows = [
-        [
-            "",
-            "rate",
-            *(name.replace("eval_", "test ").replace("_", " ") for name in metrics),
-            "updates",
-            "seconds",
-        ]
-    ]
+    heads = [name.replace("eval_", "test ").replace("_", " ") for name in metrics]
+    rows = [["", "rate", *heads, "updates", "seconds"]]
     for name, run in runs.items():
-        told = [f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics]
-        rows.append([name, _rate(run.record), *told, str(run.updates), f"{run.seconds:.1f}"])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        values = [
+            f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics
+        ]
+        rows.append([name, _blocks_of(run.record), *values, str(run.updates), f"{run.seconds:.1f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
 
 
-def _rate(record: Record) -> str:
+def _blocks_of(record: Record) -> str:
+    """Return the recorded rate as a line of blocks."""
     from warmdown.plot import sparkline
 
-    rates = next((target for target in record.targets() if target.startswith("lr")), "")
-    return sparkline(record.curve(rates)[1], width=20) if rates else ""
+    rates = [target for target in record.targets() if target.startswith("lr")]
+    return sparkline(record.curve(rates[0])[1], width=20) if rates else ""

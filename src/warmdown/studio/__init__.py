@@ -1,4 +1,4 @@
-"""The studio: a page on which a plan is designed and runs are watched. NiceGUI loads when the page is served."""
+"""The studio: a page on which a plan is designed and runs are watched; NiceGUI loads with it."""
 
 import sys
 import types
@@ -8,7 +8,7 @@ from warmdown.studio.notebook import studio as studio
 
 
 class _CallableModule(types.ModuleType):
-    """``warmdown.studio`` is this room and, from before the room had this name, a public function: it is both."""
+    """``warmdown.studio`` is this room and the public function of that name, older than it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Show the studio in a notebook's cell; see :func:`warmdown.studio.notebook.studio`."""

@@ -1,4 +1,4 @@
-"""The page inside a notebook: a process of its own serves it, and the static picture stands in where it cannot."""
+"""The page inside a notebook, from a process of its own; a static picture where it cannot be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, final
 from warmdown.errors import SpecError
 from warmdown.plan import Plan
 from warmdown.schedules import Schedule
+from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.opening import draft_of
-from warmdown.studio.draft.pieces import Draft
 from warmdown.studio.draft.stored import to_fragment
-from warmdown.studio.process import Server, start
+from warmdown.studio.process import Server, start_server
 
 _HEIGHT = 820
 
@@ -50,7 +50,9 @@ def studio(
 
 @final
 class Shown:
-    """The page in a cell; its process starts when the cell is shown, and ends with :meth:`close` or the notebook.
+    """The page in a cell.
+
+    Its process starts when the cell is shown, and ends with :meth:`close` or the notebook.
 
     Args:
         plan: The plan, for its picture.
@@ -78,7 +80,7 @@ class Shown:
         """Where the page is, once it was shown; nothing where it cannot be."""
         if self._server is None and find_spec("nicegui") is not None:
             link = () if self._draft.is_empty else (f"#{to_fragment(self._draft)}",)
-            self._server = start(self._folder, "--framed", *link)
+            self._server = start_server(self._folder, "--framed", *link)
             atexit.register(self.close)
         return "" if self._server is None else self._server.address
 
@@ -97,7 +99,10 @@ class Shown:
         # sees what lies behind
         place = f"position: relative; min-height: {int(self.height)}px; overflow: hidden"
         above = f"position: absolute; inset: 0; width: 100%; height: {int(self.height)}px"
-        page = f'<object data="{escape(self.address)}" type="text/html" aria-label="warmdown studio" style="{above}">'
+        page = (
+            f'<object data="{escape(self.address)}" type="text/html" '
+            f'aria-label="warmdown studio" style="{above}">'
+        )
         return f'<div style="{place}">{picture}{page}</object></div>'
 
     def _picture(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Server", "start"]
+__all__ = ["Server", "start_server"]
 
 import re
 import subprocess
@@ -60,12 +60,12 @@ class Server:
         self.close()
 
 
-def start(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Server:
+def start_server(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> Server:
     """Start the page in a folder, and wait for its address.
 
     Args:
         folder: Where plans are opened and saved.
-        options: As for ``warmdown studio``; any free port is taken unless one is told.
+        options: As for ``warmdown studio``; any free port, unless one is given.
         env: Variables of its process; this one's when left out.
     """
     # -P: a file in the folder of plans is not taken for an installed library

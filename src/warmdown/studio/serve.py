@@ -1,8 +1,8 @@
-"""Starting the page: one server on this machine's own address, with a token that only this launch knows."""
+"""The server of the page: on this machine's own address, with a token of its own."""
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_PORT", "Start", "serve"]
+__all__ = ["ServerConfig", "serve_page"]
 
 import asyncio
 import contextlib
@@ -14,15 +14,16 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from warmdown.errors import MissingExtra
-from warmdown.studio.draft.pieces import Draft
+from warmdown.studio.draft.model import Draft
 from warmdown.studio.security.folder import Folder
-from warmdown.studio.security.guard import Guard
 from warmdown.studio.security.worker import Worker
 
-DEFAULT_PORT = 8421
+if TYPE_CHECKING:
+    from warmdown.studio.page.state import AppContext
+
 _LOOPBACK = "127.0.0.1"
 _LARGEST_MESSAGE = 1_000_000
 _LONGEST_HEADERS = 65_536
@@ -31,8 +32,8 @@ _FRAMED = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127
 
 @final
 @dataclass(frozen=True)
-class Start:
-    """How the page is started.
+class ServerConfig:
+    """How the page is served.
 
     Args:
         folder: Plans are opened from it and saved to it, and nowhere else.
@@ -42,20 +43,20 @@ class Start:
         watch: The folder of runs to watch, if any.
         browser: Whether to open one.
         is_framed: Whether it is shown inside a notebook's page.
-        told: Called with the address when the page can be asked for.
+        announce: Called with the address when the page can be asked for.
     """
 
     folder: Path
     draft: Draft = field(default_factory=Draft)
     file: str = ""
-    port: int = DEFAULT_PORT
+    port: int = 8421
     watch: Path | None = None
     browser: bool = True
     is_framed: bool = False
-    told: Callable[[str], None] = print
+    announce: Callable[[str], None] = print
 
 
-def serve(start: Start) -> None:
+def serve_page(start: ServerConfig) -> None:
     """Serve the page until it is interrupted.
 
     Raises:
@@ -68,33 +69,31 @@ def serve(start: Start) -> None:
         from nicegui import core, ui
     except ImportError:
         raise MissingExtra("studio", "nicegui", "studio") from None
-    from warmdown.studio.page.page import build, prepare
-    from warmdown.studio.page.state import Launch
+    from warmdown.studio.page.page import build_design, prepare
+    from warmdown.studio.page.state import AppContext
     from warmdown.studio.page.watching import build_runs
+    from warmdown.studio.security.guard import RequestGuard
 
     listening = _listen(start.port)
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-    launch = Launch(
+    app = AppContext(
         Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch
     )
-    address = (
-        f"http://{_LOOPBACK}:{port}/~{token}/"
-        if start.is_framed
-        else f"http://{_LOOPBACK}:{port}/?token={token}"
-    )
-
-    app = FastAPI(
+    # in a frame browsers send no cookie: there the token stands in each path
+    path = f"~{token}/" if start.is_framed else f"?token={token}"
+    address = f"http://{_LOOPBACK}:{port}/{path}"
+    server_app = FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=partial(_while_up, launch, start, address),
+        lifespan=partial(_while_up, app, start, address),
     )
     prepare()
-    ui.page("/design" if start.watch else "/")(partial(build, launch))
+    ui.page("/design" if start.watch else "/")(partial(build_design, app))
     if start.watch:
-        ui.page("/")(partial(build_runs, launch))
+        ui.page("/")(partial(build_runs, app))
     ui.run_with(
-        app,
+        server_app,
         title="warmdown studio",
         favicon=_FAVICON,
         language="en-US",
@@ -104,11 +103,10 @@ def serve(start: Start) -> None:
         show_welcome_message=False,
     )
     core.app.config.socket_io_js_transports = ["websocket"]
-    core.app.config.quasar_config["loadingBar"]["skipHijack"] = (
-        True  # a bar without a name, for loads nobody waits for
-    )
-    guarded = Guard(
-        app,
+    # its bar for loads in the background has no name for a screen reader
+    core.app.config.quasar_config["loadingBar"]["skipHijack"] = True
+    guarded = RequestGuard(
+        server_app,
         token=token,
         cookie=f"warmdown-{port}",
         framed_by=_FRAMED if start.is_framed else "'none'",
@@ -129,42 +127,40 @@ def serve(start: Start) -> None:
     server.run(sockets=[listening])
 
 
-def _leave(server: Any, *signal: Any) -> None:
+def _leave(server: Any, *_: Any) -> None:
     """End at once: a page that is open keeps its plan, and waits for the next start by itself."""
-    del signal
-    logging.getLogger("uvicorn.error").setLevel(
-        logging.CRITICAL
-    )  # what is broken off now is meant to be
+    # what is broken off now is meant to be
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server.should_exit = server.force_exit = True
 
 
 @contextlib.asynccontextmanager
-async def _while_up(launch: Any, start: Start, address: str, app: Any) -> AsyncIterator[None]:
+async def _while_up(
+    app: AppContext, start: ServerConfig, address: str, _: Any
+) -> AsyncIterator[None]:
     """Start what takes long before anyone asks for it; end it with the server."""
-    del app
-    start.told(address)
+    start.announce(address)
     if start.browser:
         await asyncio.to_thread(webbrowser.open, address)
-    warming = asyncio.create_task(_warm(launch, start))
+    warming = asyncio.create_task(_warm_up_page(app, start))
     try:
         yield
     finally:
         warming.cancel()
         with contextlib.suppress(BaseException):
             await warming
-        await launch.worker.close()
-        launch.folder.close()
+        await app.worker.close()
+        app.folder.close()
 
 
-async def _warm(launch: Any, start: Start) -> None:
+async def _warm_up_page(app: AppContext, start: ServerConfig) -> None:
     from warmdown.studio.draft.catalogue import catalogue
 
     await asyncio.to_thread(catalogue)
     if not start.is_framed:  # a notebook may show many pages, and few of them need it
-        with contextlib.suppress(
-            Exception
-        ):  # without torch there is no such process, and each question says so
-            await launch.worker.start()
+        # without torch there is no such process, and each question says so
+        with contextlib.suppress(Exception):
+            await app.worker.start()
 
 
 def _listen(port: int) -> socket.socket:
@@ -180,6 +176,8 @@ def _listen(port: int) -> socket.socket:
 
 
 _FAVICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0067b1"/>'
-    '<path d="M5 25 L10 8 C17 8 17 24 27 25" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/></svg>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
+    '<rect width="32" height="32" rx="7" fill="#0067b1"/>'
+    '<path d="M5 25 L10 8 C17 8 17 24 27 25" fill="none" stroke="#fff" stroke-width="3" '
+    'stroke-linecap="round"/></svg>'
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["History"]
 
-from warmdown.studio.draft.pieces import Draft
+from warmdown.studio.draft.model import Draft
 
 _REMEMBERED = 500
 
@@ -19,7 +19,7 @@ class History:
         draft: The first.
 
     Example:
-        >>> from warmdown.studio.draft.pieces import Draft, RunTexts
+        >>> from warmdown.studio.draft.model import Draft, RunTexts
         >>> history = History(Draft())
         >>> history.edit(Draft(run=RunTexts(epochs="2")), burst="run.epochs")
         >>> history.edit(Draft(run=RunTexts(epochs="20")), burst="run.epochs")

@@ -7,7 +7,7 @@ __all__ = ["PRESETS", "Preset"]
 from dataclasses import dataclass
 from typing import final
 
-from warmdown.studio.draft.pieces import FOREIGN, Draft, Group, Piece, RunTexts, Track
+from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
 
 
 @final
@@ -26,10 +26,10 @@ class Preset:
     title: str
     why: str
     draft: Draft
-    like: Piece | None = None
+    like: ScheduleDraft | None = None
 
 
-def _groups(**bases: str) -> tuple[Group, ...]:
+def _named_groups(**bases: str) -> tuple[Group, ...]:
     return tuple(
         Group(name.replace("_", " ").strip(), (("lr", base),)) for name, base in bases.items()
     )
@@ -48,7 +48,7 @@ PRESETS = (
         Draft(
             run=RunTexts(epochs="3", batches="500", batch_size="32"),
             groups=_one("2e-5"),
-            tracks=(Track(phases=(Piece("warmup_linear", (("warmup", "6%"),)),)),),
+            targets=(TargetDraft(phases=(ScheduleDraft("warmup_linear", (("warmup", "6%"),)),)),),
         ),
     ),
     Preset(
@@ -58,9 +58,13 @@ PRESETS = (
         Draft(
             run=RunTexts(total_steps="100000", batch_size="512", tokens="1024"),
             groups=_one("6e-4"),
-            tracks=(Track(phases=(Piece("warmup_cosine", (("warmup", "2000"), ("end", "0.1"))),)),),
+            targets=(
+                TargetDraft(
+                    phases=(ScheduleDraft("warmup_cosine", (("warmup", "2000"), ("end", "0.1"))),)
+                ),
+            ),
         ),
-        like=Piece("warmup_cosine", (("warmup", "5%"), ("end", "0.1"))),
+        like=ScheduleDraft("warmup_cosine", (("warmup", "5%"), ("end", "0.1"))),
     ),
     Preset(
         "Train an image classifier in little time",
@@ -70,25 +74,25 @@ PRESETS = (
         Draft(
             run=RunTexts(epochs="18", batches="98", batch_size="512"),
             groups=_one("0.4"),
-            tracks=(
-                Track(
+            targets=(
+                TargetDraft(
                     phases=(
-                        Piece(
+                        ScheduleDraft(
                             "cosine", (("start", "0.04"), ("end", "1"), ("steps", "30%")), "warmup"
                         ),
-                        Piece("cosine", (("end", "0"),), "decay"),
+                        ScheduleDraft("cosine", (("end", "0"),), "decay"),
                     )
                 ),
-                Track(
+                TargetDraft(
                     "momentum",
                     meaning="set",
                     phases=(
-                        Piece(
+                        ScheduleDraft(
                             "cosine",
                             (("start", "0.95"), ("end", "0.85"), ("steps", "30%")),
                             "lower",
                         ),
-                        Piece("cosine", (("start", "0.85"), ("end", "0.95")), "back"),
+                        ScheduleDraft("cosine", (("start", "0.85"), ("end", "0.95")), "back"),
                     ),
                 ),
             ),
@@ -101,7 +105,7 @@ PRESETS = (
         Draft(
             run=RunTexts(budget="2h", seconds_per_step="0.35", clock="seconds"),
             groups=_one("1e-3"),
-            tracks=(Track(warmup="2m", phases=(Piece("linear", (), "decay"),)),),
+            targets=(TargetDraft(warmup="2m", phases=(ScheduleDraft("linear", (), "decay"),)),),
         ),
     ),
     Preset(
@@ -112,9 +116,11 @@ PRESETS = (
         Draft(
             run=RunTexts(total_steps="50000"),
             groups=_one("3e-4"),
-            tracks=(Track(phases=(Piece("wsd", (("warmup", "1000"), ("decay", "10%"))),)),),
+            targets=(
+                TargetDraft(phases=(ScheduleDraft("wsd", (("warmup", "1000"), ("decay", "10%"))),)),
+            ),
         ),
-        like=Piece("wsd", (("warmup", "5%"), ("decay", "10%"))),
+        like=ScheduleDraft("wsd", (("warmup", "5%"), ("decay", "10%"))),
     ),
     Preset(
         "Diffusion LoRA with its own embedding rate",
@@ -123,11 +129,11 @@ PRESETS = (
         "torch's own class does it here; its “epoch” is one update.",
         Draft(
             run=RunTexts(total_steps="200"),
-            groups=_groups(LoRA_Unet="1e-4", Embedding="1e-3"),
-            tracks=(
-                Track(
+            groups=_named_groups(LoRA_Unet="1e-4", Embedding="1e-3"),
+            targets=(
+                TargetDraft(
                     phases=(
-                        Piece(
+                        ScheduleDraft(
                             FOREIGN,
                             (("milestones", "50, 100, 150"), ("gamma", "0.5")),
                             path="torch.optim.lr_scheduler.MultiStepLR",
@@ -136,7 +142,7 @@ PRESETS = (
                 ),
             ),
         ),
-        like=Piece("milestones", (("gamma", "0.5"), ("at", "25%, 50%, 75%"))),
+        like=ScheduleDraft("milestones", (("gamma", "0.5"), ("at", "25%, 50%, 75%"))),
     ),
     Preset(
         "Self-supervised vision transformer",
@@ -146,12 +152,16 @@ PRESETS = (
         Draft(
             run=RunTexts(epochs="100", batches="1251", batch_size="1024"),
             groups=_one("1e-3"),
-            tracks=(
-                Track(warmup="10ep", phases=(Piece("cosine", (("end", "0.001"),), "decay"),)),
-                Track(
+            targets=(
+                TargetDraft(
+                    warmup="10ep", phases=(ScheduleDraft("cosine", (("end", "0.001"),), "decay"),)
+                ),
+                TargetDraft(
                     "weight_decay",
                     meaning="set",
-                    phases=(Piece("cosine", (("start", "0.04"), ("end", "0.4")), "tighten"),),
+                    phases=(
+                        ScheduleDraft("cosine", (("start", "0.04"), ("end", "0.4")), "tighten"),
+                    ),
                 ),
             ),
         ),
@@ -164,10 +174,12 @@ PRESETS = (
         Draft(
             run=RunTexts(total_steps="200"),
             groups=_one(""),
-            tracks=(
-                Track(
+            targets=(
+                TargetDraft(
                     meaning="set",
-                    phases=(Piece("exponential", (("start", "1e-7"), ("end", "10")), "sweep"),),
+                    phases=(
+                        ScheduleDraft("exponential", (("start", "1e-7"), ("end", "10")), "sweep"),
+                    ),
                 ),
             ),
         ),

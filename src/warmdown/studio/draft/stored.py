@@ -1,4 +1,4 @@
-"""A draft as plain data, for a link's fragment and the tab's own memory, checked like anything from outside."""
+"""A draft as plain data, for a link's fragment and the tab's memory; both are checked when read."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from warmdown.errors import SpecError
-from warmdown.studio.draft.pieces import Draft, Given, Group, Piece, RunTexts, Track
-from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_PIECES
+from warmdown.studio.draft.model import Draft, Group, RunTexts, ScheduleDraft, TargetDraft, Typed
+from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
 _VERSION = 1
 _PREFIX = "plan="
@@ -23,7 +22,7 @@ _DEEPEST = 20
 
 
 def to_fragment(draft: Draft) -> str:
-    """Return the draft as the part of an address after ``#``, which a browser keeps to itself.
+    """Return the draft as the part of an address after ``#``, which a browser sends to no server.
 
     Example:
         >>> from_fragment(to_fragment(Draft())) == Draft()
@@ -49,7 +48,7 @@ def from_fragment(fragment: str) -> Draft:
         if unpacking.unconsumed_tail or not unpacking.eof:
             raise ValueError("too long, or cut")
         return from_plain(json.loads(plain))
-    except SpecError:
+    except SpecError:  # it is a ValueError too, and says more
         raise
     except (ValueError, binascii.Error, zlib.error, RecursionError):
         raise SpecError(["link: damaged, or cut short. Ask for a new one."]) from None
@@ -61,7 +60,10 @@ def to_plain(draft: Draft) -> dict[str, Any]:
         "version": _VERSION,
         "run": {name: text for name, text in asdict(draft.run).items() if text},
         "groups": [{"name": group.name, "bases": dict(group.bases)} for group in draft.groups],
-        "tracks": [_plain_track(track) for track in draft.tracks],
+        "tracks": [
+            {name: _to_plain(value) for name, value in vars(target).items()}
+            for target in draft.targets
+        ],
         "after_end": draft.after_end,
         "count": draft.count,
     }
@@ -74,96 +76,94 @@ def from_plain(data: Any) -> Draft:
         ValueError: It is none of ours.
         SpecError: It is of another version.
     """
-    _require(isinstance(data, dict) and isinstance(data.get("version"), int), "version")
-    if (version := data["version"]) != _VERSION:
-        told = f"link(version={version}): this warmdown reads version {_VERSION}. Open it with the one that made it"
-        raise SpecError([f"{told}, or ask for the plan as a file."])
-    run, tracks, groups = data.get("run", {}), data.get("tracks", []), data.get("groups", [])
-    _require(
-        isinstance(run, dict) and set(run) <= {field.name for field in fields(RunTexts)}, "run"
-    )
-    _require(isinstance(tracks, list) and 1 <= len(tracks) <= MOST_PHASES, "tracks")
-    _require(isinstance(groups, list) and 1 <= len(groups) <= MOST_PHASES, "groups")
-    draft = Draft(
-        run=RunTexts(**{name: _text(text) for name, text in run.items()}),
-        groups=tuple(_group(group) for group in groups),
-        tracks=tuple(_track(track) for track in tracks),
-        after_end=_text(data.get("after_end", "hold")),
-        count=_text(data.get("count", "updates")),
-    )
-    _require(sum(1 for _ in draft.pieces()) <= MOST_PIECES, "tracks")
+    version = _of_type(int, _of_type(dict, data).get("version"))
+    if version != _VERSION:
+        raise SpecError(
+            [
+                f"link(version={version}): this warmdown reads version {_VERSION}. Open it with "
+                f"the one that made it, or ask for the plan as a file."
+            ]
+        )
+    try:
+        draft = Draft(
+            run=RunTexts(**_texts(data.get("run", {}))),
+            groups=tuple(_read_group(group) for group in _short_list(data.get("groups"))),
+            targets=tuple(_read_target(target) for target in _short_list(data.get("tracks"))),
+            **_texts({name: data[name] for name in ("after_end", "count") if name in data}),
+        )
+    except TypeError as error:  # a name that is no field, or one that is missing
+        raise ValueError(str(error)) from None
+    if not draft.groups or not draft.targets or _is_large(draft):
+        raise ValueError("empty, or too large")
     return draft
 
 
-def _plain_track(track: Track) -> dict[str, Any]:
-    return {
-        "field": track.field,
-        "groups": track.groups,
-        "meaning": track.meaning,
-        "warmup": track.warmup,
-        "phases": [_plain_piece(piece) for piece in track.phases],
-        "low": track.low,
-        "offset": _plain_piece(track.offset) if track.offset else None,
-    }
+def _is_large(draft: Draft) -> bool:
+    return sum(1 for _ in draft.schedules()) > MOST_SCHEDULES
 
 
-def _plain_piece(piece: Piece) -> dict[str, Any]:
-    given = {name: _plain(value) for name, value in piece.given}
-    data = {"kind": piece.kind, "name": piece.name, "given": given}
-    return {**data, "path": piece.path, "steps": piece.steps} if piece.is_foreign else data
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_plain(one) for one in value]
+    if not isinstance(value, ScheduleDraft):
+        return value
+    given = {name: _to_plain(argument) for name, argument in value.arguments}
+    data = {"kind": value.kind, "name": value.name, "given": given}
+    return {**data, "path": value.path, "steps": value.steps} if value.is_foreign else data
 
 
-def _plain(value: Given) -> Any:
-    if isinstance(value, Piece):
-        return _plain_piece(value)
-    return [_plain_piece(piece) for piece in value] if isinstance(value, tuple) else value
+def _read_group(data: Any) -> Group:
+    bases = _texts(_of_type(dict, data).get("bases"))
+    return Group(_read_text(data.get("name")), tuple(bases.items()))
 
 
-def _group(data: Any) -> Group:
-    _require(isinstance(data, dict) and isinstance(data.get("bases"), dict), "groups")
-    return Group(
-        _text(data.get("name")),
-        tuple((_text(field), _text(base)) for field, base in data["bases"].items()),
+def _read_target(data: Any) -> TargetDraft:
+    fields = dict(_of_type(dict, data))
+    phases = _short_list(fields.pop("phases", None))
+    offset = fields.pop("offset", None)
+    if fields.get("meaning") not in ("scale", "set") or not fields.keys() >= {"field", "groups"}:
+        raise ValueError("tracks")
+    return TargetDraft(
+        **_texts(fields),  # type: ignore[arg-type]  # the meaning is one of its two words
+        phases=tuple(_read_schedule(phase) for phase in phases),
+        offset=_read_schedule(offset) if offset else None,
     )
 
 
-def _track(data: Any) -> Track:
-    _require(isinstance(data, dict) and data.get("meaning") in ("scale", "set"), "tracks")
-    phases = data.get("phases")
-    _require(isinstance(phases, list) and len(phases) <= MOST_PHASES, "phases")
-    return Track(
-        field=_text(data.get("field")),
-        groups=_text(data.get("groups")),
-        meaning=data["meaning"],
-        warmup=_text(data.get("warmup", "")),
-        phases=tuple(_piece(piece) for piece in phases),
-        low=_text(data.get("low", "")),
-        offset=_piece(data["offset"]) if data.get("offset") else None,
-    )
+def _read_schedule(data: Any, depth: int = 0) -> ScheduleDraft:
+    if depth == _DEEPEST:
+        raise ValueError("too deep")
+    texts = dict(_of_type(dict, data))
+    given = _of_type(dict, texts.pop("given", None))
+    arguments = tuple((name, _read_argument(value, depth + 1)) for name, value in given.items())
+    return ScheduleDraft(**_texts(texts), arguments=arguments)
 
 
-def _piece(data: Any, depth: int = 0) -> Piece:
-    _require(
-        isinstance(data, Mapping) and isinstance(data.get("given"), dict) and depth < _DEEPEST,
-        "phases",
-    )
-    given = tuple((_text(name), _given(value, depth)) for name, value in data["given"].items())
-    name, path, steps = (_text(data.get(key, "")) for key in ("name", "path", "steps"))
-    return Piece(_text(data.get("kind")), given, name, path, steps)
-
-
-def _given(value: Any, depth: int) -> Given:
+def _read_argument(value: Any, depth: int) -> Typed:
     if isinstance(value, list):
-        _require(len(value) <= MOST_PHASES, "phases")
-        return tuple(_piece(piece, depth + 1) for piece in value)
-    return _piece(value, depth + 1) if isinstance(value, dict) else _text(value)
+        return tuple(_read_schedule(one, depth) for one in _short_list(value))
+    return _read_schedule(value, depth) if isinstance(value, dict) else _read_text(value)
 
 
-def _text(value: Any) -> str:
-    _require(isinstance(value, str) and len(value) <= _LONGEST_FIELD, "text")
-    return str(value)
+def _short_list(data: Any) -> list[Any]:
+    rows: list[Any] = _of_type(list, data)
+    if len(rows) > MOST_PHASES:
+        raise ValueError("too many rows")
+    return rows
 
 
-def _require(is_so: bool, what: str) -> None:
-    if not is_so:
-        raise ValueError(what)
+def _texts(data: Any) -> dict[str, str]:
+    return {_read_text(name): _read_text(text) for name, text in _of_type(dict, data).items()}
+
+
+def _read_text(value: Any) -> str:
+    text: str = _of_type(str, value)
+    if len(text) > _LONGEST_FIELD:
+        raise ValueError("too long a text")
+    return text
+
+
+def _of_type(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"not {kind.__name__}: {value!r:.60}")
+    return value

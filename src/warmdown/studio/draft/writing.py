@@ -1,8 +1,16 @@
-"""From what was typed to a plan as plain data, in the shape of the file; every field knows its path in it."""
+"""From what was typed to a plan as plain data, as in the file; each field has a path in it."""
 
 from __future__ import annotations
 
-__all__ = ["Written", "number_of", "run_data", "value_of", "written"]
+__all__ = [
+    "Written",
+    "chain_data",
+    "number_of",
+    "run_data",
+    "schedule_data",
+    "value_of",
+    "written",
+]
 
 import ast
 import math
@@ -11,12 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from warmdown.studio.draft.fields import Field, FieldKind, shape
-from warmdown.studio.draft.pieces import EVERY, Draft, Given, Piece, RunTexts, Track
+from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.model import EVERY, Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
 
-_WARMUP = {"kind": "linear", "start": 0.0, "end": 1.0}
-_WORDS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+_FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _LONGEST_LITERAL = 500
+_LARGEST = 1e15
 
 
 @final
@@ -36,32 +44,36 @@ class Written:
 
     def key_of(self, path: str) -> str:
         """Return the key of the field at a path, or of the nearest part around it, or nothing."""
-        best = max((known for known in self.keys if _is_inside(path, known)), key=len, default=None)
-        if best is None:
+        around = [
+            known
+            for known in self.keys
+            if path == known or path.startswith((f"{known}.", f"{known}["))
+        ]
+        if not around:
             return ""
-        inside = path[len(best) :].replace(".init_args", "").replace(".class_path", ".@path")
-        return self.keys[best] + (inside if ".@path" not in inside else ".@path")
+        best = max(around, key=len)
+        inside = path[len(best) :].replace(".init_args", "")
+        return self.keys[best] + (".@path" if ".class_path" in inside else inside)
 
 
 def written(draft: Draft) -> Written:
-    """Return the draft as plain data; a track without phases is left out.
+    """Return the draft as plain data; a target without phases is left out.
 
     Example:
-        >>> from warmdown.studio.draft.pieces import Track
-        >>> piece = Piece("cosine", (("end", "1e-1"),))
-        >>> written(Draft(tracks=(Track(phases=(piece,), warmup="5%"),))).data["lr"][1]
+        >>> cosine = ScheduleDraft("cosine", (("end", "1e-1"),))
+        >>> written(Draft(targets=(TargetDraft(phases=(cosine,), warmup="5%"),))).data["lr"][1]
         {'kind': 'cosine', 'end': 0.1}
     """
     out = Written()
     run = run_data(draft.run, out.mistakes)
-    _add_base(run, draft, out.mistakes)
+    _add_base_rate(run, draft, out.mistakes)
     if run:
         out.data["run"] = run
         out.keys["run"] = "run"
-    fields = [track.field for track in draft.tracks if track.phases]
-    for number, track in enumerate(draft.tracks):
-        if track.phases:
-            _put_track(out, track, f"t{number}", is_alone=fields.count(track.field) == 1)
+    fields = [target.field for target in draft.targets if target.phases]
+    for number, target in enumerate(draft.targets):
+        if target.phases:
+            _write_target(out, target, f"t{number}", is_alone=fields.count(target.field) == 1)
     if draft.after_end != "hold":
         out.data["after_end"] = draft.after_end
     if draft.count != "updates":
@@ -70,31 +82,27 @@ def written(draft: Draft) -> Written:
 
 
 def run_data(run: RunTexts, mistakes: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the facts that a run is given as, reckoned from what was typed.
+    """Return the facts about the run that follow from what was typed.
 
     Example:
         >>> run_data(RunTexts(epochs="3", batches="100", accumulation="8", batch_size="4"))
         {'epochs': 3, 'steps_per_epoch': 13, 'samples_per_step': 32}
     """
-    said = mistakes if mistakes is not None else {}
-
-    def count(name: str) -> int | None:
-        return _count(getattr(run, name), f"run.{name}", said)
-
-    per_update = (count("accumulation") or 1) * (count("processes") or 1)
-    batches, batch_size, tokens = (
-        count("batches"),
-        _amount("batch_size", run, said),
-        _amount("tokens", run, said),
-    )
+    wrong = mistakes if mistakes is not None else {}
+    counts = {
+        name: _whole_count(name, run, wrong)
+        for name in ("total_steps", "epochs", "batches", "accumulation", "processes")
+    }
+    accumulation = counts["accumulation"] or 1
+    per_update = accumulation * (counts["processes"] or 1)
+    batches = counts["batches"]
+    batch_size, tokens = (_positive_number(name, run, wrong) for name in ("batch_size", "tokens"))
     facts = {
-        "total_steps": count("total_steps"),
-        "epochs": count("epochs"),
-        "steps_per_epoch": None
-        if batches is None
-        else math.ceil(batches / (count("accumulation") or 1)),
-        "samples_per_step": None if batch_size is None else batch_size * per_update,
-        "tokens_per_step": None if tokens is None else tokens * (batch_size or 1) * per_update,
+        "total_steps": counts["total_steps"],
+        "epochs": counts["epochs"],
+        "steps_per_epoch": batches and math.ceil(batches / accumulation),
+        "samples_per_step": batch_size and batch_size * per_update,
+        "tokens_per_step": tokens and tokens * (batch_size or 1) * per_update,
         "seconds_per_step": number_of(run.seconds_per_step),
         "budget": run.budget.strip() or None,
         "clock": run.clock if run.clock not in ("", "updates") else None,
@@ -102,133 +110,48 @@ def run_data(run: RunTexts, mistakes: dict[str, str] | None = None) -> dict[str,
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def _count(text: str, key: str, mistakes: dict[str, str]) -> int | None:
-    plain = text.strip().replace(",", "").replace("_", "").replace(" ", "")
-    if not plain:
-        return None
-    number = number_of(plain)
-    if not isinstance(number, int | float) or not 1 <= number <= 1e15 or number % 1:
-        mistakes[key] = "A whole number of at least 1 is needed."
-        return None
-    return int(number)
+def chain_data(target: TargetDraft) -> Any:
+    """Return the phases of a target as plain data: one schedule, or a list."""
+    members = [schedule_data(phase) for phase in target.phases]
+    if _has_warmup(target):
+        steps = value_of("duration", target.warmup)
+        warmup = {"kind": "linear", "start": 0.0, "end": 1.0, "steps": steps, "name": "warmup"}
+        members.insert(0, warmup)
+    return members[0] if len(members) == 1 else members
 
 
-def _amount(name: str, run: RunTexts, mistakes: dict[str, str]) -> float | None:
-    """Return a number above zero; an average need not be whole."""
-    number = number_of(getattr(run, name).replace(",", ""))
-    if number is None or (isinstance(number, int | float) and 0 < number <= 1e15):
-        return number
-    mistakes[f"run.{name}"] = "A number above 0 is needed."
-    return None
-
-
-def _add_base(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> None:
-    """Add the first group's rate, which pictures and placeholders use; look at all of them."""
-    for number, group in enumerate(draft.groups):
-        for name, text in group.bases:
-            value = number_of(text)
-            if value is not None and not (isinstance(value, int | float) and 0 <= value < math.inf):
-                mistakes[f"g{number}.{name}"] = "A number of at least 0 is needed, like 1e-4."
-            elif name == "lr" and value is not None:
-                run.setdefault("lr", float(value))
-
-
-def _put_track(out: Written, track: Track, key: str, *, is_alone: bool) -> None:
-    path = (
-        track.field
-        if track.groups == EVERY and is_alone
-        else f"{track.field}.groups.{track.groups}"
-    )
-    if path in out.keys:
-        out.mistakes[f"{key}.groups"] = (
-            "Another target drives the same number of the same groups. Name other groups."
-        )
-        return
-    out.keys[path] = key
-    inner = _inner_path(track, path)
-    members = _members(track)
-    many = len(members) > 1
-    for number in range(len(track.phases)):
-        at = number + len(members) - len(track.phases)
-        out.keys[f"{inner}[{at}]" if many else inner] = f"{key}.p{number}"
-    if len(members) > len(track.phases):
-        out.keys[f"{inner}[0]"] = f"{key}.warmup"
-        out.keys[f"{inner}[0].steps"] = f"{key}.warmup"
-    if track.offset:
-        out.keys[f"{path}.offset"] = f"{key}.offset"
-    _place(out.data, track, _meaning(track, members if many else members[0]))
-
-
-def _members(track: Track) -> list[Any]:
-    warmup = value_of("duration", track.warmup)
-    first = (
-        [{**_WARMUP, "steps": warmup, "name": "warmup"}]
-        if track.warmup.strip() and track.meaning == "scale"
-        else []
-    )
-    return [*first, *(piece_data(piece) for piece in track.phases)]
-
-
-def _inner_path(track: Track, path: str) -> str:
-    if track.meaning == "set":
-        return f"{path}.set"
-    return f"{path}.scale" if track.low.strip() or track.offset else path
-
-
-def _meaning(track: Track, of: Any) -> Any:
-    if track.meaning == "set":
-        return {"set": of}
-    if not track.low.strip() and track.offset is None:
-        return of
-    data = {"scale": of}
-    if track.offset is not None:
-        data["offset"] = piece_data(track.offset)
-    return {**data, "low": value_of("number", track.low)} if track.low.strip() else data
-
-
-def _place(data: dict[str, Any], track: Track, meaning: Any) -> None:
-    held = data.get(track.field)
-    if track.groups == EVERY and held is None:
-        data[track.field] = meaning
-        return
-    if not (isinstance(held, dict) and "groups" in held):
-        held = data[track.field] = {"groups": {} if held is None else {EVERY: held}}
-    held["groups"][track.groups] = meaning
-
-
-def piece_data(piece: Piece) -> dict[str, Any]:
+def schedule_data(schedule: ScheduleDraft) -> dict[str, Any]:
     """Return a schedule as plain data."""
-    known = None if piece.is_foreign else shape(piece.kind)
-    given = {
-        name: _given(known.field(name) if known else None, value) for name, value in piece.given
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    data: dict[str, Any] = (
-        {"class_path": piece.path.strip()} if piece.is_foreign else {"kind": piece.kind, **given}
-    )
-    if piece.is_foreign and given:
-        data["init_args"] = given
-    if piece.is_foreign and piece.steps.strip():
-        data["steps"] = value_of("duration", piece.steps)
-    return {**data, "name": piece.name.strip()} if piece.name.strip() else data
+    shape = None if schedule.is_foreign else known_shapes().get(schedule.kind)
+    arguments = {}
+    for name, value in schedule.arguments:
+        known = shape.field(name) if shape else None
+        argument = _argument_data(known.kind if known else "value", value)
+        if argument is not None:
+            arguments[name] = argument
+    if schedule.is_foreign:
+        data: dict[str, Any] = {"class_path": schedule.path.strip()}
+        if arguments:
+            data["init_args"] = arguments
+        if schedule.steps.strip():
+            data["steps"] = value_of("duration", schedule.steps)
+    else:
+        data = {"kind": schedule.kind, **arguments}
+    if schedule.name.strip():
+        data["name"] = schedule.name.strip()
+    return data
 
 
-def _given(field: Field | None, value: Given) -> Any:
-    if isinstance(value, Piece):
-        return piece_data(value)
-    if isinstance(value, tuple):
-        return [piece_data(piece) for piece in value]
-    return value_of(field.kind if field else "value", value)
+def value_of(kind: str, text: str) -> Any:
+    """Return the value of a text in a field of a kind; ``None`` where it is empty.
 
-
-def value_of(kind: FieldKind, text: str) -> Any:
-    """Return what a text means in a field of a kind, ``None`` when it is empty; what cannot be read stays a text.
+    A text that cannot be read stays a text: the reader of plans finds what is wrong with it.
 
     Example:
-        >>> value_of("number", "1e-4"), value_of("duration", "5%"), value_of("durations", "[50, 80%]")
-        (0.0001, '5%', [50, '80%'])
-        >>> value_of("flag", "yes"), value_of("number", "%LR% * 2"), value_of("value", "50,100")
-        (True, '%LR% * 2', [50, 100])
+        >>> value_of("number", "1e-4"), value_of("durations", "[50, 80%]"), value_of("flag", "yes")
+        (0.0001, [50, '80%'], True)
+        >>> value_of("number", "%LR% * 2"), value_of("value", "50,100")
+        ('%LR% * 2', [50, 100])
     """
     plain = text.strip()
     return _READERS.get(kind, str)(plain) if plain else None
@@ -247,58 +170,122 @@ def number_of(text: str) -> Any:
         return plain
 
 
-def _each(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    def read_each(text: str) -> list[Any]:
-        inside = text.removeprefix("[").removesuffix("]").removeprefix("(").removesuffix(")")
-        return [read(part.strip()) for part in inside.split(",") if part.strip()]
+def _whole_count(name: str, run: RunTexts, mistakes: dict[str, str]) -> int | None:
+    plain = re.sub(r"[,_\s]", "", getattr(run, name))
+    if not plain:
+        return None
+    number = number_of(plain)
+    if isinstance(number, int | float) and 1 <= number <= _LARGEST and not number % 1:
+        return int(number)
+    mistakes[f"run.{name}"] = "A whole number of at least 1 is needed."
+    return None
 
-    return read_each
+
+def _positive_number(name: str, run: RunTexts, mistakes: dict[str, str]) -> float | None:
+    """Return a number above zero; an average need not be whole."""
+    number = number_of(getattr(run, name).replace(",", ""))
+    if number is None or (isinstance(number, int | float) and 0 < number <= _LARGEST):
+        return number
+    mistakes[f"run.{name}"] = "A number above 0 is needed."
+    return None
 
 
-def _flag(text: str) -> Any:
-    return _WORDS.get(text.lower(), text)
+def _add_base_rate(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> None:
+    """Add the first group's rate, which pictures and placeholders use; check all of them."""
+    for number, group in enumerate(draft.groups):
+        for name, text in group.bases:
+            value = number_of(text)
+            if value is None:
+                continue
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                mistakes[f"g{number}.{name}"] = "A number of at least 0 is needed, like 1e-4."
+            elif name == "lr":
+                run.setdefault("lr", float(value))
 
 
-def _guess(text: str) -> Any:
+def _has_warmup(target: TargetDraft) -> bool:
+    return bool(target.warmup.strip()) and target.meaning == "scale"
+
+
+def _write_target(out: Written, target: TargetDraft, key: str, *, is_alone: bool) -> None:
+    is_direct = target.groups == EVERY and is_alone
+    path = target.field if is_direct else f"{target.field}.groups.{target.groups}"
+    if path in out.keys:
+        out.mistakes[f"{key}.groups"] = (
+            "Another target drives the same number of the same groups. Name other groups."
+        )
+        return
+    rule, inside = chain_data(target), ""
+    if target.meaning == "set":
+        rule, inside = {"set": rule}, ".set"
+    elif target.low.strip() or target.offset:
+        rule, inside = {"scale": rule}, ".scale"
+        if target.offset:
+            rule["offset"] = schedule_data(target.offset)
+        if target.low.strip():
+            rule["low"] = value_of("number", target.low)
+    if is_direct:
+        out.data[target.field] = rule
+    else:
+        out.data.setdefault(target.field, {"groups": {}})["groups"][target.groups] = rule
+    out.keys[path] = key
+    out.keys[f"{path}.offset"] = f"{key}.offset"
+    members = [f"{key}.p{number}" for number in range(len(target.phases))]
+    if _has_warmup(target):
+        members.insert(0, f"{key}.warmup")
+        out.keys[f"{path}{inside}[0].steps"] = f"{key}.warmup"
+    for at, member in enumerate(members):
+        out.keys[f"{path}{inside}[{at}]" if len(members) > 1 else f"{path}{inside}"] = member
+
+
+def _argument_data(kind: str, value: Typed) -> Any:
+    if isinstance(value, ScheduleDraft):
+        return schedule_data(value)
+    if isinstance(value, tuple):
+        return [schedule_data(one) for one in value]
+    return value_of(kind, value)
+
+
+def _numbers_of(text: str) -> list[Any]:
+    return [number_of(part) for part in text.strip("[]()").split(",") if part.strip()]
+
+
+def _untyped(text: str) -> Any:
     """Return what a person means who types a value for a parameter of unknown type."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
+    if text.lower() in _FLAGS:
+        return _FLAGS[text.lower()]
     if text[0] in "[({'\"" or text == "None":
-        return _literal(text)
+        return _literal_or_text(text)
     if "," in text:
-        return [_guess(part.strip()) for part in text.split(",") if part.strip()]
+        return [_untyped(part.strip()) for part in text.split(",") if part.strip()]
     return number_of(text)
 
 
-def _literal(text: str) -> Any:
+def _literal_or_text(text: str) -> Any:
     if len(text) > _LONGEST_LITERAL:
         return text
     try:
-        return _listed(ast.literal_eval(text))
+        return _listed_as_in_a_file(ast.literal_eval(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
-def _listed(value: Any) -> Any:
-    """Return tuples as lists, as a file would hold them."""
+def _listed_as_in_a_file(value: Any) -> Any:
+    """Return tuples as lists, and names as texts."""
     if isinstance(value, list | tuple):
-        return [_listed(element) for element in value]
-    return (
-        {str(key): _listed(one) for key, one in value.items()} if isinstance(value, dict) else value
-    )
+        return [_listed_as_in_a_file(element) for element in value]
+    if isinstance(value, dict):
+        return {str(name): _listed_as_in_a_file(element) for name, element in value.items()}
+    return value
 
 
-_READERS: Mapping[FieldKind, Callable[[str], Any]] = {
+_READERS: Mapping[str, Callable[[str], Any]] = {
     "number": number_of,
     "count": number_of,
     "duration": number_of,
-    "numbers": _each(number_of),
-    "counts": _each(number_of),
-    "durations": _each(number_of),
-    "flag": _flag,
-    "value": _guess,
+    "numbers": _numbers_of,
+    "counts": _numbers_of,
+    "durations": _numbers_of,
+    "flag": lambda text: _FLAGS.get(text.lower(), text),
+    "value": _untyped,
 }
-
-
-def _is_inside(path: str, known: str) -> bool:
-    return path == known or (path.startswith(known) and path[len(known)] in ".[")

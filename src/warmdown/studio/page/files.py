@@ -1,28 +1,30 @@
-"""Opening and saving in the folder the studio was started in, and links; nothing is overwritten unasked."""
+"""Opening, saving and links. The folder is the one of the start; nothing is overwritten unasked."""
 
 from __future__ import annotations
 
-__all__ = ["Files"]
+__all__ = ["PlanFiles"]
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, final
+from typing import final
 
 from nicegui import ui
 
 from warmdown.errors import SpecError
 from warmdown.studio.draft.opening import opened
 from warmdown.studio.draft.stored import from_fragment, to_fragment
-from warmdown.studio.page.asking import needs_yes
-from warmdown.studio.page.parts import heading, icon_button, marked, paragraph, plain_button, tag
+from warmdown.studio.page.foreign_client import needs_yes
+from warmdown.studio.page.parts import ask_in_dialog, icon_button, marked, plain_button, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.export import as_json, as_yaml
+from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.security.folder import StaleFile, Stamp
 
 
 @final
-class Files:
-    """What has to do with files and links.
+class PlanFiles:
+    """Everything about files and links.
 
     Args:
         studio: The tab.
@@ -30,29 +32,22 @@ class Files:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.folder = studio.launch.folder
+        self.folder = studio.app.folder
+        self.place = self.folder.path.name or str(self.folder.path)
 
     def open(self) -> None:
         """Ask which file, and show it."""
         names = self.folder.names()
-        with _dialog(
-            self.studio, "Open a plan", f"file-{names[0]}" if names else "close"
-        ) as dialog:
-            where = f"Plan files in {self.folder.path.name or self.folder.path}"
-            paragraph(where if names else f"{where}: none yet. Save one first.", "small quiet")
+        with self._dialog("Open a plan", f"file-{names[0]}" if names else "close") as dialog:
+            none = "" if names else ": none yet. Save one first."
+            tag("p", f"Plan files in {self.place}{none}", "small quiet")
             with tag("ul", classes="stack").style("list-style: none"):
                 for name in names:
                     with tag("li"):
-                        button = ui.button(
-                            name,
-                            icon="description",
-                            on_click=partial(self._open, name, dialog),
-                            color=None,
-                        )
-                        marked(
-                            button.props("flat no-caps align=left").style("width: 100%"),
-                            f"file-{name}",
-                        )
+                        act = partial(self._open, name, dialog)
+                        button = ui.button(name, icon="description", on_click=act, color=None)
+                        button.props("flat no-caps align=left").style("width: 100%")
+                        marked(button, f"file-{name}")
 
     def save(self) -> None:
         """Save under the name it has, or ask for one."""
@@ -63,14 +58,10 @@ class Files:
 
     def save_as(self) -> None:
         """Ask for a name, and save."""
-        with _dialog(self.studio, "Save the plan", "save-name") as dialog:
-            paragraph(
-                f"In {self.folder.path.name or self.folder.path}, as .yaml or .json.", "small quiet"
-            )
-            name = ui.input("File name", value=self.studio.file or "plan.yaml").props(
-                "outlined dense"
-            )
-            marked(name, "save-name")
+        with self._dialog("Save the plan", "save-name") as dialog:
+            tag("p", f"In {self.place}, as .yaml or .json.", "small quiet")
+            name = ui.input("File name", value=self.studio.file or "plan.yaml")
+            marked(name.props("outlined dense"), "save-name")
 
             def write() -> None:
                 dialog.close()
@@ -87,61 +78,56 @@ class Files:
     async def link(self) -> None:
         """Copy a link that carries the plan where no server sees it."""
         fragment = json.dumps(f"#{to_fragment(self.studio.draft)}")
-        done = await ui.run_javascript(f"warmdown.copy(location.origin + '/' + {fragment})")
-        ui.notify(
-            "Link copied: it carries the plan itself."
-            if done
-            else "The browser did not let it be copied."
-        )
+        if await ui.run_javascript(f"warmdown.copy(location.origin + '/' + {fragment})"):
+            ui.notify("Link copied: it carries the plan itself.")
+        else:
+            ui.notify("The browser did not let it be copied.")
 
-    def follow(self, fragment: str) -> bool:
-        """Show the plan of a link; one that names a class outside the known libraries is refused whole."""
+    def follow(self, fragment: str) -> None:
+        """Show the plan of a link; one with a class of an unknown library is refused whole."""
         try:
             draft = from_fragment(fragment)
         except SpecError as error:
-            _say(error)
-            return False
-        if foreign := [path for path in draft.foreign() if path and needs_yes(path)]:
-            ui.notify(
+            _show_errors(*error.mistakes)
+            return
+        if foreign := [path for path in draft.class_paths() if path and needs_yes(path)]:
+            _show_errors(
                 f"This link names a class that is not of a known library: {foreign[0][:80]}. Links "
-                f"may not do that; "
-                "type the class here if you trust it.",
-                type="negative", multi_line=True, timeout=0, close_button="Close",
-            )  # fmt: skip
-            return False
+                f"may not do that; type the class here if you trust it."
+            )
+            return
         self.studio.begin(draft)
-        return True
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
         try:
             file = self.folder.read(name)
-            draft = opened(file.text, is_json=name.lower().endswith(".json"))
+            draft = opened(file.text, is_json=_has_json_name(name))
         except SpecError as error:
-            _say(error)
+            _show_errors(*error.mistakes)
             return
         self.studio.begin(draft, name, file.stamp)
 
     def _write(self, name: str, expected: Stamp) -> None:
-        studio = self.studio
-        text = as_json(studio.draft) if name.lower().endswith(".json") else as_yaml(studio.draft)
+        write = plan_json if _has_json_name(name) else plan_yaml
         try:
-            stamp = self.folder.write(name, text, expected)
+            stamp = self.folder.write(name, write(self.studio.draft), expected)
         except StaleFile:
-            self._ask(name)
+            self._ask_to_overwrite(name)
             return
         except SpecError as error:
-            _say(error)
+            _show_errors(*error.mistakes)
             return
-        studio.saved_as(name, stamp)
+        self.studio.saved_as(name, stamp)
         ui.notify(f"Saved {name}.", type="positive")
 
-    def _ask(self, name: str) -> None:
+    def _ask_to_overwrite(self, name: str) -> None:
         """Ask before a file is overwritten that is not the one opened here."""
-        with _dialog(self.studio, f"{name} changed on disk", "save-other") as dialog:
-            paragraph(
+        with self._dialog(f"{name} changed on disk", "save-other") as dialog:
+            tag(
+                "p",
                 "It is not the file that was opened here: someone or something wrote it since. "
-                "Overwrite it, open what is there now, or save under another name."
+                "Overwrite it, open what is there now, or save under another name.",
             )
 
             def overwrite() -> None:
@@ -157,37 +143,23 @@ class Files:
                 plain_button("Open what is there", partial(self._open, name, dialog), mark="reopen")
                 plain_button("Save as …", other, mark="save-other").classes("main")
 
-
-class _dialog:
-    """A dialog with a title, open until it is closed, gone afterwards; the keyboard's focus goes to what is marked."""
-
-    def __init__(self, studio: Studio, title: str, mark: str) -> None:
-        self.studio = studio
-        self.title = title
-        self.mark = mark
-
-    def __enter__(self) -> ui.dialog:
+    @contextmanager
+    def _dialog(self, title: str, focus: str) -> Iterator[ui.dialog]:
         with (
-            self.studio.client
-        ):  # and not in the dialog that asks for it, which takes what it holds with it
-            self.dialog = ui.dialog()
-        self.dialog.props["aria-label"] = self.title
-        self.dialog.on("hide", self.dialog.delete)
-        self.dialog.__enter__()
-        self.card = ui.card().classes("ask stack")
-        self.card.__enter__()
-        with tag("div", classes="line"):
-            heading(2, self.title, "grow")
-            icon_button("close", "Close", self.dialog.close, "close")
-        return self.dialog
-
-    def __exit__(self, *error: Any) -> None:
-        self.card.__exit__(*error)
-        self.dialog.__exit__(*error)
-        self.dialog.open()
-        self.studio.focus(self.mark)
+            ask_in_dialog(self.studio.client, title) as dialog,
+            ui.card().classes("ask stack"),
+        ):
+            with tag("div", classes="line"):
+                tag("h2", title, "grow")
+                icon_button("close", "Close", dialog.close, "close")
+            yield dialog
+        self.studio.focus(focus)
 
 
-def _say(error: SpecError) -> None:
-    text = "\n".join(error.mistakes[:5])
+def _has_json_name(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
+def _show_errors(*mistakes: str) -> None:
+    text = "\n".join(mistakes[:5])
     ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["build", "prepare"]
+__all__ = ["build_design", "prepare"]
 
 import contextlib
 import json
@@ -11,19 +11,16 @@ from typing import Any, final
 
 from nicegui import ui
 
-from warmdown.studio.draft.edits import add_phase
-from warmdown.studio.draft.fields import shape
-from warmdown.studio.draft.opening import with_targets
-from warmdown.studio.draft.pieces import Draft, Piece
+from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.stored import from_plain, to_plain
-from warmdown.studio.page.edit.choose import start
+from warmdown.studio.page.edit.choose import show_start
 from warmdown.studio.page.edit.editor import Editor
-from warmdown.studio.page.files import Files
-from warmdown.studio.page.parts import icon_button, marked, tag
-from warmdown.studio.page.show.chart import Chart
-from warmdown.studio.page.show.take import TakeAway
-from warmdown.studio.page.show.words import Findings, Values, Words
-from warmdown.studio.page.state import Launch, Studio
+from warmdown.studio.page.files import PlanFiles
+from warmdown.studio.page.parts import icon_button, marked, set_text, tag
+from warmdown.studio.page.show.chart import CurveChart
+from warmdown.studio.page.show.export_panel import ExportPanel
+from warmdown.studio.page.show.words import FindingsList, SummaryText, ValuesTable
+from warmdown.studio.page.state import AppContext, Studio
 
 _HERE = Path(__file__).parent
 _KEYS = (
@@ -42,15 +39,15 @@ def prepare() -> None:
     ui.add_head_html(f"<script>{script}</script>", shared=True)
 
 
-async def build(launch: Launch) -> None:
+async def build_design(app: AppContext) -> None:
     """Build the page for one tab."""
-    page = Page(Studio(launch))
+    page = DesignPage(Studio(app))
     await ui.context.client.connected()
     await page.begin()
 
 
 @final
-class Page:
+class DesignPage:
     """Everything that a tab shows.
 
     Args:
@@ -59,42 +56,47 @@ class Page:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.files = Files(studio)
+        self.files = PlanFiles(studio)
         self.dark = ui.dark_mode()
         ui.page_title("warmdown studio")
-        skip = tag("a", "Skip to the curve", "skip", href="#curve")
-        skip.props["tabindex"] = "0"
+        tag("a", "Skip to the curve", "skip", href="#curve", tabindex="0")
         self._top()
         with tag("div"):  # the framework's page is the main landmark
             self.start = tag("div", classes="room empty")
             with tag("div", classes="room") as self.room:
                 editor_place = tag("div")
                 with tag("div", classes="view", id="curve", tabindex="-1"):
-                    self.chart = Chart(studio)
-                    Findings(studio)
+                    CurveChart(studio)
+                    FindingsList(studio)
                     self._below()
             with editor_place:
-                self.editor = Editor(studio)
-        self._listen()
+                Editor(studio)
+        studio.subscribe("draft", self._show_start)
+        for event in ("view", "summary", "file"):
+            studio.subscribe(event, self._show_top)
+        studio.subscribe("summary", self._store)
+        studio.subscribe("focus", self._focus)
+        ui.context.client.layout.on("keydown", self._key, js_handler=_KEYS)
 
     async def begin(self) -> None:
-        """Take up a link, or what this tab had before it was loaded again, or the file that was named at the start."""
+        """Take up a link, or what this tab had before it was reloaded, or the file of the start."""
         found: dict[str, Any] = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
-        self.studio.dark = bool(found.get("dark"))
-        self._show_theme()
+        self._show_theme(bool(found.get("dark")))
         if found.get("link"):
             self.files.follow(str(found["link"]))
         elif found.get("kept"):
-            self._take_up(str(found["kept"]))
+            # what the tab kept may be of another version: then it begins like a new one
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                kept = json.loads(str(found["kept"]))
+                self.studio.resume(from_plain(kept["draft"]), str(kept["file"]), kept["digest"])
         self.studio.refresh()
-        self._show_file()
 
     def _top(self) -> None:
         studio = self.studio
         with tag("header", classes="top"):
             with tag("svg", classes="mark", viewBox="0 0 32 32", aria_hidden="true"):
-                tag("path", d="M3 27 L9 7 C17 7 17 25 29 26", fill="none", stroke="currentColor", stroke_width="3",
-                    stroke_linecap="round", stroke_linejoin="round")  # fmt: skip
+                tag("path", d="M3 27 L9 7 C17 7 17 25 29 26", fill="none", stroke="currentColor",
+                    stroke_width="3", stroke_linecap="round", stroke_linejoin="round")  # fmt: skip
             with tag("h1"):
                 tag("span", "warmdown")
                 tag("span", " studio", "long")
@@ -103,37 +105,30 @@ class Page:
             self.undo = icon_button("undo", "Undo (Ctrl+Z)", studio.undo, "undo")
             self.redo = icon_button("redo", "Redo (Ctrl+Shift+Z)", studio.redo, "redo")
             tag("span", classes="split")
-            if studio.launch.watch:
+            if studio.app.watch:
                 tag("a", "Runs", "link", href=".")
             icon_button("folder_open", "Open (Ctrl+O)", self.files.open, "open")
             icon_button("save", "Save (Ctrl+S)", self.files.save, "save")
             icon_button("link", "Copy a link with the plan", self.files.link, "link")
-            icon_button("add", "New plan", self._new, "new")
-            self.theme = icon_button("dark_mode", "Dark colours", self._toggle_theme, "theme")
+            icon_button("add", "New plan", lambda: studio.begin(Draft()), "new")
+            self.theme = icon_button(
+                "dark_mode", "Dark colours", lambda: self._show_theme(not studio.dark), "theme"
+            )
 
     def _below(self) -> None:
+        panels = {"table": ValuesTable, "words": SummaryText, "take": ExportPanel}
+        labels = {"table": "Table", "words": "In words", "take": "Take away"}
         with tag("section", classes="card below", aria_label="Values, words and texts"):
             with ui.tabs().props("dense align=left narrow-indicator no-caps") as tabs:
-                values = marked(ui.tab("Table"), "tab-table")
-                words = marked(ui.tab("In words"), "tab-words")
-                take = marked(ui.tab("Take away"), "tab-take")
-            with ui.tab_panels(tabs, value=values).props("animated=false keep-alive"):
-                with ui.tab_panel(values):
-                    Values(self.studio)
-                with ui.tab_panel(words):
-                    Words(self.studio)
-                with ui.tab_panel(take):
-                    TakeAway(self.studio)
+                for name, label in labels.items():
+                    marked(ui.tab(name, label=label), f"tab-{name}")
+            with ui.tab_panels(tabs, value="table").props("animated=false keep-alive"):
+                for name, panel in panels.items():
+                    with ui.tab_panel(name):
+                        panel(self.studio)
 
-    def _listen(self) -> None:
-        studio = self.studio
-        studio.on("draft", self._show_start)
-        studio.on("look", self._show_undo)
-        studio.on("told", self._show_undo)
-        studio.on("told", self._keep)
-        studio.on("file", self._show_file)
-        studio.on("focus", lambda: ui.run_javascript(f"warmdown.focus({json.dumps(studio.wish)})"))
-        ui.context.client.layout.on("keydown", self._key, js_handler=_KEYS)
+    def _focus(self) -> None:
+        ui.run_javascript(f"warmdown.focus({json.dumps(self.studio.focus_target)})")
 
     def _key(self, event: Any) -> None:
         acts = {"y": self.studio.redo, "s": self.files.save, "o": self.files.open}
@@ -141,40 +136,25 @@ class Page:
         acts[event.args["key"]]()
 
     def _show_start(self) -> None:
-        """Show where to begin while nothing is chosen, and the two columns afterwards."""
+        """Show the gallery while nothing is chosen, and the two columns afterwards."""
         is_empty = self.studio.draft.is_empty
         self.room.set_visibility(not is_empty)
         self.start.set_visibility(is_empty)
         self.start.clear()
         if is_empty:
             with self.start:
-                start(self.studio, self._choose)
+                show_start(self.studio)
 
-    def _choose(self, piece: Piece) -> None:
-        known = None if piece.is_foreign else shape(piece.kind)
-        if known and known.drives_several:
-            self.studio.change(with_targets(self.studio.draft, piece))
-        else:
-            self.studio.change(add_phase(self.studio.draft, self.studio.track, piece))
-        self.studio.focus("t0.p0.@path" if piece.is_foreign else "phase-0")
+    def _show_top(self) -> None:
+        studio = self.studio
+        self.undo.set_enabled(studio.history.can_undo)
+        self.redo.set_enabled(studio.history.can_redo)
+        name = studio.file or ("" if studio.draft.is_empty else "not saved yet")
+        is_edited = studio.file and studio.draft != studio.saved
+        set_text(self.name, f"{name} · edited" if is_edited else name)
 
-    def _new(self) -> None:
-        self.studio.begin(Draft())
-
-    def _show_undo(self) -> None:
-        self.undo.set_enabled(self.studio.history.can_undo)
-        self.redo.set_enabled(self.studio.history.can_redo)
-        self._show_file()
-
-    def _show_file(self) -> None:
-        name = self.studio.file or ("not saved yet" if not self.studio.draft.is_empty else "")
-        told = f"{name} · edited" if self.studio.file and self.studio.is_edited else name
-        if self.name._text != told:
-            self.name._text = told
-            self.name.update()
-
-    def _keep(self) -> None:
-        """Keep the draft in the tab's own memory, so that it outlives a reload and a restart of the server."""
+    def _store(self) -> None:
+        """Keep the draft in the tab's memory, so that it outlives a reload and a restart."""
         kept = {
             "draft": to_plain(self.studio.draft),
             "file": self.studio.file,
@@ -182,17 +162,8 @@ class Page:
         }
         ui.run_javascript(f"warmdown.keep({json.dumps(json.dumps(kept))})")
 
-    def _take_up(self, text: str) -> None:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            kept = json.loads(text)
-            self.studio.resume(from_plain(kept["draft"]), str(kept["file"]), kept["digest"])
-
-    def _toggle_theme(self) -> None:
-        self.studio.dark = not self.studio.dark
-        self._show_theme()
-
-    def _show_theme(self) -> None:
-        self.dark.value = self.studio.dark
-        self.theme.props["icon"] = "light_mode" if self.studio.dark else "dark_mode"
-        self.theme.props["aria-label"] = "Light colours" if self.studio.dark else "Dark colours"
-        self.studio.say("theme")
+    def _show_theme(self, is_dark: bool) -> None:
+        self.studio.dark = self.dark.value = is_dark
+        self.theme.props["icon"] = "light_mode" if is_dark else "dark_mode"
+        self.theme.props["aria-label"] = "Light colours" if is_dark else "Dark colours"
+        self.studio.emit("theme")

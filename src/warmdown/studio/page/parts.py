@@ -1,25 +1,29 @@
-"""Small parts that the whole page shares: icons that say their name, headed cards, lines of choices."""
+"""Small parts that the whole page shares: tags, buttons with a name, headed cards."""
 
 from __future__ import annotations
 
 __all__ = [
+    "ask_in_dialog",
     "card",
-    "heading",
     "icon_button",
+    "log_button",
     "marked",
     "menu_item",
-    "paragraph",
     "plain_button",
+    "set_text",
+    "show_pressed",
     "spark",
     "tag",
 ]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
+
+AnyElement = TypeVar("AnyElement", bound=Element)
 
 
 def tag(name: str, text: str = "", classes: str = "", **attributes: str) -> Element:
@@ -32,14 +36,11 @@ def tag(name: str, text: str = "", classes: str = "", **attributes: str) -> Elem
     return element
 
 
-def heading(level: int, text: str, classes: str = "") -> Element:
-    """Return a heading."""
-    return tag(f"h{level}", text, classes)
-
-
-def paragraph(text: str, classes: str = "") -> Element:
-    """Return a paragraph."""
-    return tag("p", text, classes)
+def set_text(element: Element, text: str) -> None:
+    """Show another text; the same text is not sent again."""
+    if element._text != text:
+        element._text = text
+        element.update()
 
 
 @contextmanager
@@ -47,43 +48,73 @@ def card(title: str, mark: str) -> Iterator[Element]:
     """Open a headed section; what is made inside the block stands under its heading."""
     with tag("section", classes="card", aria_labelledby=f"head-{mark}"):
         with tag("div", classes="head") as head:
-            heading(2, title).props["id"] = f"head-{mark}"
+            tag("h2", title, id=f"head-{mark}")
         yield head
 
 
-def icon_button(icon: str, says: str, act: Callable[[], Any], mark: str = "") -> ui.button:
-    """Return a button that shows an icon and says what it does."""
+def icon_button(icon: str, name: str, act: Callable[[], Any], mark: str = "") -> ui.button:
+    """Return a button that shows an icon; its name is what it does."""
     button = ui.button(icon=icon, on_click=act, color=None).props("flat dense").classes("icon")
-    button.props["aria-label"] = says
+    button.props["aria-label"] = name
     with button:
-        ui.tooltip(says).props("delay=400")
-    return marked(button, mark) if mark else button
+        ui.tooltip(name).props("delay=400")
+    return marked(button, mark)
 
 
 def plain_button(
     text: str, act: Callable[[], Any], icon: str | None = None, mark: str = ""
 ) -> ui.button:
     """Return a button with a text."""
-    button = (
-        ui.button(text, icon=icon, on_click=act, color=None)
-        .props("flat dense no-caps")
-        .classes("edge")
-    )
-    button.style("padding: 4px 10px")
-    return marked(button, mark) if mark else button
+    button = ui.button(text, icon=icon, on_click=act, color=None)
+    button.props("flat dense no-caps").classes("edge").style("padding: 4px 10px")
+    return marked(button, mark)
+
+
+def log_button(act: Callable[[bool], Any]) -> ui.button:
+    """Return the switch of the logarithmic axis."""
+
+    def toggle() -> None:
+        is_log = button.props["aria-pressed"] == "false"
+        show_pressed(button, is_log)
+        act(is_log)
+
+    button = ui.button("Log", on_click=toggle, color=None).props("flat dense no-caps")
+    button.classes("edge").props["aria-label"] = "Logarithmic values"
+    show_pressed(button, False)
+    return marked(button, "log")
+
+
+def show_pressed(button: ui.button, is_pressed: bool) -> None:
+    """Show whether a switch is on, to those who do not see it too."""
+    button.props["aria-pressed"] = "true" if is_pressed else "false"
+    button.classes(add="main") if is_pressed else button.classes(remove="main")
 
 
 def menu_item(text: str, act: Callable[[], Any], mark: str = "") -> ui.menu_item:
-    """Return an item of a menu, which is told as one."""
+    """Return an item of a menu."""
     item = ui.menu_item(text, act)
     item.props["role"] = "menuitem"  # the framework's own role belongs to lists
-    return marked(item, mark) if mark else item
+    return marked(item, mark)
 
 
-def marked(element: Any, mark: str) -> Any:
-    """Give an element a name by which the focus finds it again after the page was built anew; tests find it too."""
-    element.props["data-mark"] = mark
-    return element.mark(mark)
+def marked(element: AnyElement, mark: str) -> AnyElement:
+    """Name an element, so that the focus finds it after the page was built again; tests do too."""
+    if mark:
+        element.props["data-mark"] = mark
+        element.mark(mark)
+    return element
+
+
+@contextmanager
+def ask_in_dialog(client: Any, title: str) -> Iterator[ui.dialog]:
+    """Open a dialog with a title; it is deleted when it is closed."""
+    with client:  # and not in the dialog that asks for it, which takes its parts with it
+        dialog = ui.dialog()
+    dialog.props["aria-label"] = title
+    dialog.on("hide", dialog.delete)
+    with dialog:
+        yield dialog
+    dialog.open()
 
 
 def spark(path: str) -> Element:

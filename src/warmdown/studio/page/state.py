@@ -1,8 +1,8 @@
-"""One tab: what is typed, what is seen of it, and everything that can be done."""
+"""One tab: what is typed, what is seen of it, and every act of a person."""
 
 from __future__ import annotations
 
-__all__ = ["Candidate", "Launch", "Studio"]
+__all__ = ["AppContext", "Candidate", "Studio"]
 
 import asyncio
 import re
@@ -14,23 +14,27 @@ from typing import Any, Literal, TypeAlias, final
 from nicegui import ui
 
 from warmdown.errors import RunError
-from warmdown.plan import Plan
+from warmdown.plot.view import View
 from warmdown.run import Run
 from warmdown.studio.draft.edits import put
-from warmdown.studio.draft.fields import Shape, shape
+from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
-from warmdown.studio.draft.pieces import Draft, Given, Piece
+from warmdown.studio.draft.model import Draft, ScheduleDraft, Typed
 from warmdown.studio.draft.writing import Written, number_of, written
-from warmdown.studio.page.asking import NEEDS_YES, describe, needs_yes, see_foreign
-from warmdown.studio.preview.look import Look, Told
-from warmdown.studio.preview.seeing import Scene, see, tell_of
-from warmdown.studio.preview.spans import placed
+from warmdown.studio.page.foreign_client import (
+    NEEDS_YES,
+    describe_foreign,
+    needs_yes,
+    preview_foreign,
+)
+from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
+from warmdown.studio.preview.spans import findings_by_key
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Worker
 
-Event: TypeAlias = Literal["draft", "typed", "look", "told", "file", "theme", "kept", "focus"]
-"""After a key only the curve listens, to ``typed``: whatever else changes makes the browser build the page anew, which
-takes longer than to draw. The rest follows with ``told``."""
+Event: TypeAlias = Literal["draft", "typed", "view", "summary", "file", "theme", "kept", "focus"]
+"""After a key only the curve listens, to ``typed``: any other change makes the browser build the
+page again, which takes longer than to draw. The rest follows with ``summary``."""
 
 _ARGUMENT = re.compile(r"\w+\((\w+)=")
 _PAUSE = 0.25
@@ -39,8 +43,8 @@ _PAUSE = 0.25
 
 @final
 @dataclass
-class Launch:
-    """What all tabs of one launch share.
+class AppContext:
+    """What all tabs of one server share.
 
     Args:
         folder: The one that plans are opened from and saved to.
@@ -63,64 +67,54 @@ class Candidate:
     """A plan that was kept to be compared.
 
     Args:
-        name: Told in the picture.
+        name: In the picture.
         draft: To go back to.
-        look: Its curves.
+        view: Its curves.
     """
 
     name: str
     draft: Draft
-    look: Look
+    view: View
 
 
 @final
 class Studio:
-    """The state of one tab. Parts of the page listen to it; only its verbs change it.
+    """The state of one tab. Parts of the page subscribe to it; only its methods change it.
 
     Args:
-        launch: What it shares with other tabs.
+        app: What it shares with other tabs.
     """
 
-    def __init__(self, launch: Launch) -> None:
-        self.launch = launch
+    def __init__(self, app: AppContext) -> None:
+        self.app = app
         self.client = ui.context.client
-        self.history = History(launch.start)
-        self.track = 0
+        self.history = History(app.start)
+        self.target = 0
         self.open_phase = 0
         self.log = False
         self.dark = False
         self.kept: list[Candidate] = []
-        self.file = launch.file
-        self.stamp = launch.folder.stamp(launch.file) if launch.file else Stamp(None)
-        self.saved = launch.start
+        self.file = app.file
+        self.stamp = app.folder.stamp(app.file) if app.file else Stamp(None)
+        self.saved = app.start
         self.trusted: set[str] = set()
         self.classes: dict[str, Shape] = {}
-        self.seen = Scene()
-        self.told = Told()
+        self.preview = Preview()
+        self.summary = Summary()
         self.mistakes: dict[str, str] = {}
         self.warnings: dict[str, str] = {}
         self.written = Written()
-        self._listeners: dict[Event, list[Callable[[], Any]]] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self.is_asking = False
+        self.focus_target = ""
+        self._subscribers: dict[Event, list[Callable[[], Any]]] = {}
+        self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._edits = 0
-        self.is_asking = False
-        self.wish = ""
 
     @property
     def draft(self) -> Draft:
         """What is typed."""
         return self.history.now
-
-    @property
-    def look(self) -> Look:
-        """The curves, or the last ones that could be drawn."""
-        return self.seen.look
-
-    @property
-    def plan(self) -> Plan | None:
-        """The plan, when what is typed is one."""
-        return self.seen.plan
 
     @property
     def run(self) -> Run | None:
@@ -130,47 +124,44 @@ class Studio:
         except RunError:
             return None
 
-    @property
-    def is_edited(self) -> bool:
-        """Whether there is something to save."""
-        return self.draft != self.saved
-
-    def shape(self, piece: Piece) -> Shape | None:
-        """Return what a shape, recipe or class takes; ``None`` while a class was not looked at."""
-        return self.classes.get(piece.path) if piece.is_foreign else shape(piece.kind)
+    def shape(self, schedule: ScheduleDraft) -> Shape | None:
+        """Return the parameters of a schedule; ``None`` while its class was not described yet."""
+        if schedule.is_foreign:
+            return self.classes.get(schedule.path)
+        return known_shapes().get(schedule.kind)
 
     def bases(self) -> Mapping[str, Mapping[str, float]]:
         """Return the base values of each group that has any."""
-        found: dict[str, dict[str, float]] = {}
+        bases: dict[str, dict[str, float]] = {}
         for number, group in enumerate(self.draft.groups):
-            values = {name: number_of(text) for name, text in group.bases if text.strip()}
-            known = {
-                name: float(value)
-                for name, value in values.items()
-                if isinstance(value, int | float)
-            }
             name = group.name.strip() or ("" if len(self.draft.groups) == 1 else f"group {number}")
-            if known:
-                found[name] = known
-        return found
+            for field_name, text in group.bases:
+                value = number_of(text)
+                if isinstance(value, int | float):
+                    bases.setdefault(name, {})[field_name] = float(value)
+        return bases
 
-    def type(self, key: str, value: Given) -> None:
+    def type(self, key: str, value: Typed) -> None:
         """Take what was typed into the field of a key."""
         self.history.edit(put(self.draft, key, value), burst=key)
         self._changed("typed")
 
+    def put(self, key: str, value: Typed) -> None:
+        """Take another schedule, or other rows, at a key."""
+        self.change(put(self.draft, key, value))
+
     def change(self, draft: Draft) -> None:
         """Go on to a draft with other rows, phases or targets."""
         self.history.edit(draft)
-        self._changed("draft")
+        self.refresh()
 
     def begin(self, draft: Draft, file: str = "", stamp: Stamp | None = None) -> None:
-        """Show another plan; the one before can be had back by undoing."""
+        """Show another plan; undo brings back the one before."""
         self.file, self.stamp = file, stamp or Stamp(None)
         self.saved = draft
-        self.track = self.open_phase = 0
+        self.target = self.open_phase = 0
         self.change(draft)
-        self.say("file")
+        self.emit("file")
         self.focus("preset-0" if draft.is_empty else "phase-0")  # what was pressed is gone
 
     def resume(self, draft: Draft, file: str, digest: str | None) -> None:
@@ -180,167 +171,160 @@ class Studio:
             self.file, self.stamp = file, Stamp(digest)
 
     def saved_as(self, file: str, stamp: Stamp) -> None:
-        """Remember that what is typed is what the file holds."""
+        """Remember that the file holds what is typed."""
         self.file, self.stamp, self.saved = file, stamp, self.draft
-        self.say("file")
+        self.emit("file")
 
     def undo(self) -> None:
         """Take the last edit back."""
         self.history.undo()
-        self._changed("draft")
+        self.refresh()
 
     def redo(self) -> None:
         """Make it again."""
         self.history.redo()
-        self._changed("draft")
+        self.refresh()
 
-    def keep(self, name: str) -> None:
+    def keep(self) -> None:
         """Keep the curves, to be compared with what comes."""
-        self.kept.append(Candidate(name, self.draft, self.look))
-        self.say("kept")
+        if self.preview.view.lines:
+            name = f"kept {len(self.kept) + 1}"
+            self.kept.append(Candidate(name, self.draft, self.preview.view))
+            self.emit("kept")
 
     def drop(self, candidate: Candidate) -> None:
         """Forget a kept plan."""
         self.kept.remove(candidate)
-        self.say("kept")
+        self.emit("kept")
 
     def focus(self, mark: str) -> None:
         """Move the keyboard's focus to a marked part, once it is there."""
-        self.wish = mark
-        self.say("focus")
+        self.focus_target = mark
+        self.emit("focus")
 
     def trust(self, path: str) -> None:
         """Take a person's yes to a class outside the list."""
         self.trusted.add(path)
-        self._changed("draft")
+        self.refresh()
 
-    def on(self, event: Event, callback: Callable[[], Any]) -> None:
+    def subscribe(self, event: Event, callback: Callable[[], Any]) -> None:
         """Call back whenever something happened."""
-        self._listeners.setdefault(event, []).append(callback)
+        self._subscribers.setdefault(event, []).append(callback)
 
-    def say(self, event: Event) -> None:
-        """Tell everyone who listens."""
+    def emit(self, event: Event) -> None:
+        """Call everyone who subscribed."""
         with self.client:  # what was clicked may be gone by now, and its place with it
-            for callback in self._listeners.get(event, []):
+            for callback in self._subscribers.get(event, []):
                 callback()
 
     def refresh(self) -> None:
-        """Look again at what is typed."""
+        """Preview what is typed, and build the form again."""
         self._changed("draft")
 
     def _changed(self, event: Event) -> None:
-        self.track = min(self.track, len(self.draft.tracks) - 1)
-        self._see()
-        self.say(event)
-        if event != "typed":
-            self.say("look")
-        self._tell_soon()
-
-    def _see(self) -> None:
-        """See the plan at once, or ask the other process when foreign classes are in it."""
+        self.target = min(self.target, len(self.draft.targets) - 1)
         self.written = written(self.draft)
         self._edits += 1
-        if not self.draft.foreign():
-            self._take(see(self.written.data, self.bases()))
+        if not self.draft.class_paths():
+            self._take(preview(self.written.data, self.bases()))
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_until_answered())
+        self.emit(event)
+        if event != "typed":
+            self.emit("view")
+        self._summarize_soon()
 
-    def _take(self, seen: Scene) -> None:
-        """Show what is seen; what was drawn last stays while something is wrong."""
-        is_right = bool(seen.look.curves) and not self.written.mistakes
-        is_new = is_right or self.draft.is_empty or not self.seen.look.curves
-        self.seen = seen if is_new else Scene(self.seen.look)
-        self.mistakes = {**self.written.mistakes, **_by_key(self.written, seen.look.mistakes)}
+    def _take(self, seen: Preview, at_classes: Mapping[str, str] | None = None) -> None:
+        """Show a preview; what was drawn last stays while something is wrong."""
+        is_right = bool(seen.view.lines) and not self.written.mistakes
+        if is_right or self.draft.is_empty or not self.preview.view.lines:
+            self.preview = seen
+        else:
+            self.preview = Preview(self.preview.view)
+        self.mistakes = {
+            **self.written.mistakes,
+            **(at_classes or {}),
+            **_mistakes_by_key(self.written, seen.mistakes),
+        }
 
     async def _ask_until_answered(self) -> None:
-        """Ask again when the draft has changed meanwhile; a question is never broken off, for that ends the process."""
+        """Ask again when the draft has changed meanwhile.
+
+        A question is never cancelled, because that ends the process.
+        """
         asked, self.is_asking = 0, True
         try:
-            while asked != self._edits and self.draft.foreign():
+            while asked != self._edits and self.draft.class_paths():
                 asked = self._edits
-                await self._see_foreign()
+                await self._preview_foreign()
         finally:
             self.is_asking = False
-            self._tell_soon()
+            self._summarize_soon()
 
-    async def _see_foreign(self) -> None:
-        """Learn what each class takes, then let the other process draw them."""
-        unknown = {
-            path: await self._describe(path)
-            for path in self.draft.foreign()
-            if path not in self.classes
-        }
-        wrong = {path: what for path, what in unknown.items() if what}
+    async def _preview_foreign(self) -> None:
+        """Describe each class that is not known yet, then let the other process draw them."""
+        unknown = [path for path in self.draft.class_paths() if path not in self.classes]
+        wrong = {path: what for path in unknown if (what := await self._describe(path))}
         if wrong:
-            self._take(Scene(Look(mistakes=self._at_class(wrong))))
+            self._take(Preview(), self._at_classes(wrong))
         else:
-            scene, self.told = await see_foreign(
-                self.launch.worker, self.written.data, self.bases(), self._allowed()
+            seen, self.summary = await preview_foreign(
+                self.app.worker, self.written.data, self.bases(), sorted(self.trusted)
             )
-            self._take(scene)
+            self._take(seen)
         if len(unknown) > len(wrong):
-            self.say("draft")
-        self.say("typed")
+            self.emit("draft")
+        self.emit("typed")
 
     async def _describe(self, path: str) -> str:
-        """Learn what a class takes; return what is wrong with its path, or nothing."""
+        """Describe a class; return what is wrong with its path, or nothing."""
         if not path:
             return "type where the class is, like torch.optim.lr_scheduler.MultiStepLR."
         if needs_yes(path) and path not in self.trusted:
             return NEEDS_YES
-        found = await describe(self.launch.worker, path, self._allowed())
-        if isinstance(found, str):
-            return found
-        self.classes[path] = found
+        described = await describe_foreign(self.app.worker, path, sorted(self.trusted))
+        if isinstance(described, str):
+            return described
+        self.classes[path] = described
         return ""
 
-    def _allowed(self) -> tuple[str, ...]:
-        return tuple(sorted(self.trusted))
+    def _at_classes(self, wrong: Mapping[str, str]) -> dict[str, str]:
+        """Return what is wrong with class paths, by the key of the phase where each stands."""
+        return {
+            f"t{number}.p{at}.@path": wrong[inner.path]
+            for number, target in enumerate(self.draft.targets)
+            for at, phase in enumerate(target.phases)
+            for inner in phase.inner()
+            if inner.is_foreign and inner.path in wrong
+        }
 
-    def _at_class(self, wrong: Mapping[str, str]) -> tuple[str, ...]:
-        """Return what is wrong with class paths, each at the place in the plan where it stands."""
-        places = {key: path for path, key in self.written.keys.items()}
-        found = []
-        for number, track in enumerate(self.draft.tracks):
-            for at, phase in enumerate(track.phases):
-                told = [
-                    wrong[piece.path]
-                    for piece in phase.inner()
-                    if piece.is_foreign and piece.path in wrong
-                ]
-                found += [f"{places[f't{number}.p{at}']}.@path: {what}" for what in told[:1]]
-        return tuple(found)
+    def _summarize_soon(self) -> None:
+        if self._summarizing is not None:
+            self._summarizing.cancel()
+        self._summarizing = asyncio.create_task(self._summarize())
 
-    def _tell_soon(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-        self._telling = asyncio.create_task(self._tell())
-
-    async def _tell(self) -> None:
+    async def _summarize(self) -> None:
         await asyncio.sleep(_PAUSE)
-        if not self.draft.foreign():
-            self.told = tell_of(self.seen)
-        self._warn()
-        self.say("told")
-
-    def _warn(self) -> None:
-        """Find the field that each finding is about."""
-        is_right = self.plan is not None and not self.mistakes
+        plan = self.preview.plan
+        if not self.draft.class_paths():
+            self.summary = summarize(self.preview.view, plan) if plan else Summary()
+        is_right = plan is not None and not self.mistakes
         self.warnings = (
-            placed(self.told.findings, self.draft, self.plan) if self.plan and is_right else {}
+            findings_by_key(self.summary.findings, self.draft, plan) if plan and is_right else {}
         )
+        self.emit("summary")
 
 
-def _by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:
-    """Return what is wrong by the key of the field it is wrong in; what has none is kept under a number."""
-    found: dict[str, str] = {}
+def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:
+    """Return each mistake by the key of its field; one without a field has a number as its key."""
+    by_key: dict[str, str] = {}
     for number, mistake in enumerate(mistakes):
         path, colon, what = mistake.partition(": ")
         key = out.key_of(path) if colon else ""
         if key and (argument := _ARGUMENT.match(what)):
-            key = f"{key}.{argument[1]}"  # the schedule itself says which of its fields it is
-        if key and key not in found:
-            found[key] = what
+            key = f"{key}.{argument[1]}"  # the schedule's own message names the field
+        if key and key not in by_key:
+            by_key[key] = what
         else:
-            found[f"#{number}"] = mistake
-    return found
+            by_key[f"#{number}"] = mistake
+    return by_key

@@ -1,8 +1,8 @@
-"""Runs as they go: their records are read on from where they were read before, and never held as a whole."""
+"""Runs as they go: each record is read on from where it was read before, in bounded memory."""
 
 from __future__ import annotations
 
-__all__ = ["Happening", "RunSeen", "Runs"]
+__all__ = ["RunEvent", "RunFolder", "WatchedRun"]
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
-from typing import Any, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 
@@ -20,31 +20,32 @@ from warmdown.plan import Plan
 from warmdown.planfile.plans import load
 from warmdown.plot.groups import bases_in
 from warmdown.plot.sampling import thinned
-from warmdown.plot.view import unit_of, view
+from warmdown.plot.view import Line, unit_of, view
 from warmdown.record import Record
-from warmdown.studio.preview.look import POINTS, Curve
+from warmdown.studio.preview.preview import POINTS
+
+Points: TypeAlias = list[tuple[float, float]]
+"""Steps and values."""
 
 _ENDING = ".jsonl"
 _PLANS = ("plan.yaml", "plan.yml", "plan.json")
 _DEEPEST = 4
 _MOST_RUNS = 100
 _MOST_AT_ONCE = 4_000_000
-"""Bytes of one record that are read at one look; what is left waits for the next."""
+"""Bytes of one record that are read at a time; what is left waits for the next time."""
 _LONGEST_LINE = 20_000
-_HELD = 20_000
-"""Points of a target that are held; then every stretch of them is left to its lowest and highest."""
+_MOST_POINTS = 20_000
+"""Points of a target in memory; then each stretch is reduced to its lowest and highest."""
 _MOST_TARGETS = 200
-_MOST_HAPPENINGS = 200
+_MOST_EVENTS = 200
 _LAST_STEP = 2**53
-"""Up to there a curve's numbers hold whole ones exactly."""
+"""Up to there a curve's numbers represent whole ones exactly."""
 _STILL = 15.0
-"""Seconds without a new row after which a run counts as at rest."""
+"""Seconds without a new row after which a run counts as stopped."""
 
 
-@final
-@dataclass(frozen=True)
-class Happening:
-    """Something that a run wrote down with a reason: a phase, an event, a warning.
+class RunEvent(NamedTuple):
+    """A row that has a reason: a phase, an event, a warning.
 
     Args:
         step: When.
@@ -59,7 +60,7 @@ class Happening:
 
 @final
 @dataclass
-class RunSeen:
+class WatchedRun:
     """One record, as far as it was read.
 
     Args:
@@ -70,11 +71,11 @@ class RunSeen:
     name: str
     path: Path
     last: dict[str, tuple[int, float]] = field(default_factory=dict)
-    happenings: list[Happening] = field(default_factory=list)
+    events: list[RunEvent] = field(default_factory=list)
     phase: str = ""
     step: int = 0
     unread: int = 0
-    _values: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    _values: dict[str, Points] = field(default_factory=dict)
     _at: int = 0
     _file: tuple[int, int] = (0, 0)
     _rest: bytes = b""
@@ -89,73 +90,68 @@ class RunSeen:
         """Read what was written since; return whether there was anything."""
         try:
             status = self.path.stat()
-            if (status.st_dev, status.st_ino) != self._file or status.st_size < self._at:
-                self._forget(
-                    (status.st_dev, status.st_ino)
-                )  # a run that went on from a checkpoint wrote it anew
+            file = (status.st_dev, status.st_ino)
+            if file != self._file or status.st_size < self._at:
+                # a run that went on from a checkpoint wrote another file in its place
+                vars(self).update(vars(WatchedRun(self.name, self.path, _file=file)))
             self._changed = status.st_mtime
             if status.st_size == self._at:
                 return False
-            with self.path.open("rb") as file:
-                file.seek(self._at)
-                content = file.read(_MOST_AT_ONCE)
+            with self.path.open("rb") as content:
+                content.seek(self._at)
+                read = content.read(_MOST_AT_ONCE)
         except OSError:
             return False
-        self._at += len(content)
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        self._rest = self._rest[-_LONGEST_LINE:]
+        self._at += len(read)
+        *lines, rest = (self._rest + read).split(b"\n")
+        self._rest = rest[-_LONGEST_LINE:]
         for line in lines:
-            self._take(line)
+            if line.strip() and not self._add(line):
+                self.unread += 1
         return bool(lines)
 
-    def curves(self) -> tuple[Curve, ...]:
+    def lines(self) -> tuple[Line, ...]:
         """Return what was recorded."""
-        found = []
+        lines = []
         for target, points in self._values.items():
             array = np.asarray(points, dtype=np.float64)
-            order = np.argsort(array[:, 0], kind="stable")
-            steps, values = thinned(array[order, 0], array[order, 1], POINTS)
-            found.append(
-                Curve(
-                    target, unit_of(target.split("/")[0]), np.column_stack([steps, values]).tolist()
-                )
-            )
-        return tuple(found)
+            array = array[np.argsort(array[:, 0], kind="stable")]
+            steps, values = thinned(array[:, 0], array[:, 1], POINTS)
+            unit = unit_of(target.split("/")[0])
+            lines.append(Line(target, unit, steps, values, is_recorded=True))
+        return tuple(lines)
 
-    def planned(self, fallback: Plan | None) -> tuple[Curve, ...]:
-        """Return what was planned, by the plan beside the record or the one given, at the base values that fit."""
+    def planned_lines(self, fallback: Plan | None) -> tuple[Line, ...]:
+        """Return what was planned, at the base values that fit the record.
+
+        Args:
+            fallback: The plan to take where none lies beside the record.
+        """
         plan = self._plan() or fallback
         if plan is None or not self._values:
             return ()
+        record = Record()
+        for target, points in self._values.items():
+            for step, value in _fewer(points):
+                record.add(int(step), target, value)
         try:
             plan = plan.over()
-            scene = view(plan, groups=bases_in(self._record(), plan) or None, points=POINTS)
+            return view(plan, groups=bases_in(record, plan) or None, points=POINTS).lines
         except (WarmdownError, ArithmeticError, ValueError):
             return ()
-        return tuple(
-            Curve(line.label, line.unit, np.column_stack([line.steps, line.values]).tolist())
-            for line in scene.lines
-        )
 
-    def _take(self, line: bytes) -> None:
-        if not line.strip():
-            return
+    def _add(self, line: bytes) -> bool:
+        """Add a row; return whether it could be read."""
         try:
             if len(line) > _LONGEST_LINE:
-                raise ValueError("too long")
+                return False
             row = json.loads(line)
-            self._add(
-                int(row["step"]),
-                str(row["target"]),
-                float(row["value"]),
-                str(row.get("reason", "")),
-            )
+            step, value = int(row["step"]), float(row["value"])
+            target, reason = str(row["target"]), str(row.get("reason", ""))
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
-            self.unread += 1
-
-    def _add(self, step: int, target: str, value: float, reason: str) -> None:
+            return False
         if not 0 <= step <= _LAST_STEP:
-            raise ValueError("no step of a run")
+            return False
         self.step = max(self.step, step)
         if target == "phase":
             self.phase = reason
@@ -163,24 +159,11 @@ class RunSeen:
             points = self._values.setdefault(target, [])
             points.append((step, value))
             self.last[target] = (step, value)
-            if len(points) > _HELD:
+            if len(points) > _MOST_POINTS:
                 self._values[target] = _fewer(points)
         if reason:
-            self.happenings = [*self.happenings, Happening(step, target, reason)][
-                -_MOST_HAPPENINGS:
-            ]
-
-    def _forget(self, file: tuple[int, int]) -> None:
-        self._file, self._at, self._rest = file, 0, b""
-        self.last, self.happenings, self._values = {}, [], {}
-        self.phase, self.step, self.unread = "", 0, 0
-
-    def _record(self) -> Record:
-        record = Record()
-        for target, points in self._values.items():
-            for step, value in _fewer(points):
-                record.add(int(step), target, value)
-        return record
+            self.events = [*self.events, RunEvent(step, target, reason)][-_MOST_EVENTS:]
+        return True
 
     def _plan(self) -> Plan | None:
         for name in _PLANS:
@@ -192,36 +175,30 @@ class RunSeen:
 
 
 @final
-class Runs:
+class RunFolder:
     """The records under a folder.
 
     Args:
-        folder: Looked through a few folders deep; links are not followed.
+        path: Searched a few folders deep; links are not followed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.seen: dict[Path, RunSeen] = {}
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.runs: dict[Path, WatchedRun] = {}
 
-    def look(self) -> bool:
+    def read_on(self) -> bool:
         """Find new records and read on in all; return whether anything is new."""
-        found = dict.fromkeys(self._records())
-        news = False
-        for path in found:
-            if path not in self.seen:
-                self.seen[path] = RunSeen(self._name(path), path)
-                news = True
-        for path in [path for path in self.seen if path not in found]:
-            del self.seen[path]
-            news = True
-        for run in self.seen.values():
-            news = run.read_on() or news
-        return news
+        before = self.runs
+        self.runs = {
+            path: before.get(path) or WatchedRun(self._name(path), path) for path in self._records()
+        }
+        news = [run.read_on() for run in self.runs.values()]
+        return any(news) or self.runs.keys() != before.keys()
 
     def _records(self) -> Iterator[Path]:
         count = 0
-        for folder, folders, files in os.walk(self.folder):
-            if len(Path(folder).relative_to(self.folder).parts) >= _DEEPEST:
+        for folder, folders, files in os.walk(self.path):
+            if len(Path(folder).relative_to(self.path).parts) >= _DEEPEST:
                 folders.clear()
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
@@ -233,13 +210,13 @@ class Runs:
                     yield path
 
     def _name(self, path: Path) -> str:
-        inside = path.relative_to(self.folder)
+        inside = path.relative_to(self.path)
         is_usual = inside.stem == "record" and inside.parent != Path()
         return str(inside.parent if is_usual else inside.with_suffix(""))
 
 
-def _fewer(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _fewer(points: Points) -> Points:
     """Return fewer points, with the lowest and the highest of each stretch."""
     array: Any = np.asarray(points, dtype=np.float64)
-    steps, values = thinned(array[:, 0], array[:, 1], _HELD // 2)
+    steps, values = thinned(array[:, 0], array[:, 1], _MOST_POINTS // 2)
     return list(zip(steps.tolist(), values.tolist(), strict=True))

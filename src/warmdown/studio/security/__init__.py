@@ -1,1 +1,1 @@
-"""What keeps the page to the person who started it: the guard, the folder, the process for foreign classes."""
+"""The guard of the page, its folder, and the process for foreign classes."""

@@ -26,9 +26,9 @@ def main(folder: str) -> None:
 
 def _tasks() -> Mapping[str, Task]:
     """Return what can be asked."""
-    from warmdown.studio.preview.foreign import described, looked
+    from warmdown.studio.preview.foreign import describe_class, look_at
 
-    return {"describe": described, "look": looked}
+    return {"describe": describe_class, "look": look_at}
 
 
 def _end_with_parent() -> None:

@@ -31,7 +31,7 @@ class StaleFile(SpecError):
 @final
 @dataclass(frozen=True)
 class Stamp:
-    """What a file held when it was read or written here; ``None`` for a file that was not there.
+    """Content of a file when it was read or written here; ``None`` for a file that was not there.
 
     Args:
         digest: Of its content.
@@ -61,7 +61,7 @@ class Folder:
     """The plan files of one folder.
 
     Args:
-        path: The folder; it is held open, so that it stays the same one even when it is moved.
+        path: The folder; it stays open, so that it stays the same one even when it is moved.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -148,7 +148,7 @@ class Folder:
             os.fsync(file.fileno())
 
     def _rights(self, name: str) -> int | None:
-        """Return the rights of a file, which it keeps when it is written; ``None`` when there is none."""
+        """Return the rights that a file keeps when it is written; ``None`` when there is none."""
         with contextlib.suppress(FileNotFoundError):
             return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode & 0o7777
         return None

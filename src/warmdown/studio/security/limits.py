@@ -7,12 +7,12 @@ __all__ = [
     "LONGEST_TEXT",
     "MOST_FOREIGN_STEPS",
     "MOST_PHASES",
-    "MOST_PIECES",
+    "MOST_SCHEDULES",
 ]
 
 LONGEST_TEXT = 200_000
 """Characters of a plan, whether it comes as a file, a link or from the tab's memory."""
-MOST_PIECES = 1_000
+MOST_SCHEDULES = 1_000
 """Schedules in one plan on the page; what has more is shown by the command line."""
 MOST_PHASES = 100
 """Phases of one target on the page."""

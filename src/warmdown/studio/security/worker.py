@@ -1,4 +1,4 @@
-"""Code of other libraries runs in a process of its own, which is ended when it takes too long, or too much."""
+"""The process in which the page runs code of other libraries, with bounded time and memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Ended(WarmdownError):
 
 @final
 class Worker:
-    """One process that answers one question at a time, as lines of JSON; the next question starts a new one if needed.
+    """One process that answers one question at a time, as lines of JSON.
+
+    Where it was ended, the next question starts another one.
 
     Args:
         folder: Where it looks for modules of one's own, after all installed ones.
@@ -37,11 +39,11 @@ class Worker:
     def __init__(self, folder: str | Path = ".") -> None:
         self.folder = Path(folder).resolve()
         self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the process, if none is there, so that the first question need not wait for its imports."""
-        async with self._turn:
+        """Start the process, so that the first question need not wait for its imports."""
+        async with self._lock:
             await self._running()
 
     async def ask(self, question: Question, *, seconds: float) -> Answer:
@@ -54,10 +56,10 @@ class Worker:
         Raises:
             Ended: It took too long, or crashed, as it does when it asks for too much memory.
         """
-        async with self._turn:
+        async with self._lock:
             process = await self._running()
             try:
-                return await asyncio.wait_for(_asked(process, question), seconds)
+                return await asyncio.wait_for(_exchange(process, question), seconds)
             except TimeoutError:
                 await self._end()
                 raise Ended(
@@ -71,7 +73,7 @@ class Worker:
             ):
                 code = await self._wait_for_end()
                 raise Ended(
-                    f"it ended its process ({_told(code)}). It may need too much memory."
+                    f"it ended its process ({_exit_text(code)}). It may need too much memory."
                 ) from None
             except asyncio.CancelledError:
                 await (
@@ -95,7 +97,7 @@ class Worker:
             start_new_session=True,  # so that what it starts is ended with it
         )  # fmt: skip
         try:
-            await asyncio.wait_for(_line(self._process), LONGEST_START)
+            await asyncio.wait_for(_next_line(self._process), LONGEST_START)
         except (TimeoutError, asyncio.IncompleteReadError):
             await self._end()
             raise Ended("its process did not start. Is torch installed?") from None
@@ -119,22 +121,22 @@ class Worker:
             process._transport.close()  # type: ignore[attr-defined]  # a pipe that nobody reads stays open otherwise
 
 
-async def _asked(process: asyncio.subprocess.Process, question: Question) -> Answer:
+async def _exchange(process: asyncio.subprocess.Process, question: Question) -> Answer:
     assert process.stdin is not None
     process.stdin.write(json.dumps(question).encode() + b"\n")
     await process.stdin.drain()
-    answer = json.loads(await _line(process))
+    answer = json.loads(await _next_line(process))
     if not isinstance(answer, dict):
         raise ValueError("an answer is an object")
     return answer
 
 
-async def _line(process: asyncio.subprocess.Process) -> bytes:
+async def _next_line(process: asyncio.subprocess.Process) -> bytes:
     assert process.stdout is not None
     return await process.stdout.readuntil(b"\n")
 
 
-def _told(code: int | None) -> str:
+def _exit_text(code: int | None) -> str:
     if code is None:
         return "without an answer"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

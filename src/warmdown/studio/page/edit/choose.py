@@ -1,23 +1,24 @@
-"""Choosing: situations with their reasons, recipes and shapes with their pictures, and classes of other libraries."""
+"""Choosing: situations with their reasons, recipes and shapes with their pictures, and classes."""
 
 from __future__ import annotations
 
-__all__ = ["Chooser", "start"]
+__all__ = ["choose", "open_gallery", "show_start"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import final
+from typing import TypeAlias, final
 
 from nicegui import ui
-from nicegui.element import Element
 
-from warmdown.studio.draft.catalogue import Entry, catalogue, path_of_situation, searched
-from warmdown.studio.draft.pieces import FOREIGN, Piece
+from warmdown.studio.draft.catalogue import catalogue, path_of_situation, searched
+from warmdown.studio.draft.edits import insert, put
+from warmdown.studio.draft.model import FOREIGN, ScheduleDraft
+from warmdown.studio.draft.opening import with_targets
 from warmdown.studio.draft.presets import PRESETS
-from warmdown.studio.page.parts import heading, icon_button, marked, paragraph, spark, tag
+from warmdown.studio.page.parts import ask_in_dialog, icon_button, marked, set_text, spark, tag
 from warmdown.studio.page.state import Studio
 
-Pick = Callable[[Piece], None]
+Pick: TypeAlias = Callable[[ScheduleDraft], None]
 
 _CLASS = "Class of another library"
 _CLASS_WHY = (
@@ -25,62 +26,61 @@ _CLASS_WHY = (
 )
 
 
-def start(studio: Studio, pick: Pick) -> None:
+def show_start(studio: Studio) -> None:
     """Build what an empty page shows: where to begin."""
     with tag("section", classes="card start", aria_labelledby="head-start"):
-        heading(2, "Start with your situation").props["id"] = "head-start"
-        paragraph(
+        tag("h2", "Start with your situation", id="head-start")
+        tag(
+            "p",
             "Each is a whole plan to change as you like: a schedule, how long the run is, and the "
-            "reason. "
-            "Or choose a single schedule below, or name any class.",
+            "reason. Or choose a single schedule below, or name any class.",
             "quiet intro",
         )
         with tag("ul", classes="tiles large"):
             for number, preset in enumerate(PRESETS):
-                with tag("li", classes="tile"):
-                    _tile(
-                        preset.title,
-                        preset.why,
-                        path_of_situation(preset),
-                        partial(studio.begin, preset.draft),
-                        f"preset-{number}",
-                    )
+                act = partial(studio.begin, preset.draft)
+                path = path_of_situation(preset)
+                _tile(preset.title, preset.why, path, act, f"preset-{number}")
     with tag("section", classes="card start", aria_labelledby="head-all"):
-        heading(2, "All schedules").props["id"] = "head-all"
-        Shelf(pick)
+        tag("h2", "All schedules", id="head-all")
+        Gallery(partial(choose, studio))
 
 
-@final
-class Chooser:
-    """A dialog with every schedule, for one more phase or another one.
+def choose(studio: Studio, schedule: ScheduleDraft, number: int | None = None) -> None:
+    """Put a schedule in the place of a phase, or after the last one, and open it.
 
-    Args:
-        studio: The tab.
-        pick: Called with what was chosen.
-        title: What it is chosen for.
+    A recipe for several fields takes the place of the targets that it drives.
     """
+    shape = studio.shape(schedule)
+    if shape and shape.drives_several:
+        studio.change(with_targets(studio.draft, schedule))
+        studio.focus("phase-0")
+        return
+    phases = studio.draft.targets[studio.target].phases
+    studio.open_phase = len(phases) if number is None else number
+    key = f"t{studio.target}.p{studio.open_phase}"
+    edit = insert if number is None else put
+    studio.change(edit(studio.draft, key, schedule))
+    studio.focus(f"{key}.@path" if schedule.is_foreign else f"phase-{studio.open_phase}")
 
-    def __init__(self, studio: Studio, pick: Pick, title: str) -> None:
-        def picked(piece: Piece) -> None:
-            self.dialog.close()
-            pick(piece)
 
-        with (
-            studio.client,
-            ui.dialog().props("maximized") as self.dialog,
-            ui.card().classes("chooser"),
-        ):
-            self.dialog.props["aria-label"] = title
-            with tag("div", classes="line head"):
-                heading(2, title, "grow")
-                icon_button("close", "Close", self.dialog.close)
-            Shelf(picked)
-        self.dialog.on("hide", self.dialog.delete)
-        self.dialog.open()
+def open_gallery(studio: Studio, title: str, number: int | None = None) -> None:
+    """Open a dialog with every schedule, for one more phase or in the place of one."""
+
+    def pick(schedule: ScheduleDraft) -> None:
+        dialog.close()
+        choose(studio, schedule, number)
+
+    with ask_in_dialog(studio.client, title) as dialog, ui.card().classes("chooser"):
+        dialog.props("maximized")
+        with tag("div", classes="line head"):
+            tag("h2", title, "grow")
+            icon_button("close", "Close", dialog.close)
+        Gallery(pick)
 
 
 @final
-class Shelf:
+class Gallery:
     """A searchable list of everything that can be chosen.
 
     Args:
@@ -98,7 +98,7 @@ class Shelf:
             "max-width: 420px"
         )
         marked(search, "search")
-        self.found = tag("div", classes="only-read", role="status")
+        self.count = tag("div", classes="only-read", role="status")
         self.list = tag("div")
         self._show("")
 
@@ -106,43 +106,33 @@ class Shelf:
         hits = searched(words) if words.strip() else catalogue()
         self.list.clear()
         with self.list:
-            self._foreign()
-            self._shelf("Recipes", [entry for entry in hits if entry.shape.is_recipe])
-            self._shelf("Shapes", [entry for entry in hits if not entry.shape.is_recipe])
+            with tag("ul", classes="tiles").style("margin-top: 12px"):
+                pick = partial(self.pick, ScheduleDraft(FOREIGN))
+                _tile(_CLASS, _CLASS_WHY, "", pick, "pick-class")
+            for title, is_recipe in (("Recipes", True), ("Shapes", False)):
+                entries = [entry for entry in hits if entry.shape.is_recipe == is_recipe]
+                if not entries:
+                    continue
+                tag("h3", title)
+                with tag("ul", classes="tiles"):
+                    for entry in entries:
+                        shape, act = entry.shape, partial(self.pick, entry.example)
+                        _tile(shape.label, shape.summary, entry.path, act, f"pick-{shape.kind}")
             if not hits:
-                paragraph(
+                tag(
+                    "p",
                     f"No schedule of ours is called “{words[:60]}”. Other libraries' classes go by "
                     f"their path.",
                     "quiet",
                 )
-        self.found._text = f"{len(hits)} found"
-        self.found.update()
-
-    def _foreign(self) -> None:
-        with tag("ul", classes="tiles").style("margin-top: 12px"), tag("li", classes="tile"):
-            _tile(_CLASS, _CLASS_WHY, "", lambda: self.pick(Piece(FOREIGN)), "pick-class")
-
-    def _shelf(self, title: str, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
-        heading(3, title)
-        with tag("ul", classes="tiles"):
-            for entry in entries:
-                with tag("li", classes="tile"):
-                    _tile(
-                        entry.shape.label,
-                        entry.shape.summary,
-                        entry.path,
-                        partial(self.pick, entry.example),
-                        f"pick-{entry.shape.kind}",
-                    )
+        set_text(self.count, f"{len(hits)} found")
 
 
-def _tile(name: str, why: str, path: str, act: Callable[[], None], mark: str) -> Element:
-    button = ui.button(on_click=act, color=None).props("flat no-caps")
-    with marked(button, mark):
-        if path:
-            spark(path)
-        tag("span", name, "name")
-        tag("span", why, "why")
-    return button
+def _tile(name: str, why: str, path: str, act: Callable[[], None], mark: str) -> None:
+    with tag("li", classes="tile"):
+        button = ui.button(on_click=act, color=None).props("flat no-caps")
+        with marked(button, mark):
+            if path:
+                spark(path)
+            tag("span", name, "name")
+            tag("span", why, "why")

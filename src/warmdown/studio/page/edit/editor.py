@@ -1,19 +1,18 @@
-"""The left side: run, groups, and the numbers that are driven, each with its phases."""
+"""The left side: the numbers that are driven, each with its phases; groups; the run."""
 
 from __future__ import annotations
 
 __all__ = ["Editor"]
 
-from dataclasses import replace
 from functools import partial
 from typing import final
 
 from nicegui import ui
 
-from warmdown.studio.draft.edits import add_track, remove_track
-from warmdown.studio.draft.pieces import EVERY, Piece, Track
+from warmdown.studio.draft.edits import add_target, remove
+from warmdown.studio.draft.model import EVERY, ScheduleDraft, TargetDraft
 from warmdown.studio.page.edit.inputs import Inputs
-from warmdown.studio.page.edit.phases import Phases
+from warmdown.studio.page.edit.phases import PhaseList
 from warmdown.studio.page.edit.run import GroupRows, RunFields
 from warmdown.studio.page.parts import card, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
@@ -24,14 +23,7 @@ _FIELDS = {
     "momentum": "momentum",
     "betas[1]": "second beta",
 }
-_STARTS = {
-    "weight_decay": Track(
-        "weight_decay", meaning="set", phases=(Piece("constant", (("value", "0.05"),)),)
-    ),
-    "momentum": Track("momentum", meaning="set", phases=(Piece("constant", (("value", "0.9"),)),)),
-    "betas[1]": Track("betas[1]", meaning="set", phases=(Piece("constant", (("value", "0.95"),)),)),
-    "lr": Track("lr", groups="head", phases=(Piece("cosine"),)),
-}
+_USUAL_VALUES = {"weight_decay": "0.05", "momentum": "0.9", "betas[1]": "0.95"}
 _MEANINGS = {"scale": "multiplies the base value", "set": "is the value itself"}
 
 
@@ -48,16 +40,16 @@ class Editor:
         self.inputs = Inputs(studio)
         self.run = RunFields(studio, self.inputs)
         self.groups = GroupRows(studio, self.inputs)
-        self.phases = Phases(studio, self.inputs)
+        self.phases = PhaseList(studio, self.inputs)
         self.side = tag("div", classes="side")
-        studio.on("draft", self.build)
-        studio.on("look", self.inputs.show)
-        studio.on("told", self._follow)
+        studio.subscribe("draft", self.build)
+        studio.subscribe("view", self.inputs.show)
+        studio.subscribe("summary", self._follow)
 
     def build(self) -> None:
-        """Build everything anew, after more than a text has changed."""
+        """Build everything again, after more than a text has changed."""
         self.side.clear()
-        self.inputs.forget("")
+        self.inputs.clear()
         with self.side:
             self._schedule()
             self.groups.build()
@@ -71,83 +63,77 @@ class Editor:
             self.phases.show()
 
     def _schedule(self) -> None:
-        studio = self.studio
-        track = studio.draft.tracks[studio.track]
+        targets = self.studio.draft.targets
         with card("Schedule", "schedule") as head:
             with head:
-                self._more_tracks()
-            if len(studio.draft.tracks) > 1:
-                self._tracks()
+                self._more_targets()
+            if len(targets) > 1:
+                self._tabs()
             with tag("div", classes="stack"):
-                self._of_track(track)
+                self._target_fields(targets[self.studio.target])
                 self.phases.build()
 
-    def _tracks(self) -> None:
+    def _tabs(self) -> None:
         """Build a row of tabs, one for each number that is driven."""
         studio = self.studio
-        with (
-            ui.tabs()
-            .props("dense align=left narrow-indicator")
-            .style("margin-bottom: 12px") as tabs
-        ):
-            for number, track in enumerate(studio.draft.tracks):
-                label = _FIELDS.get(track.field, track.field.replace("_", " "))
-                groups = "" if track.groups == EVERY else f" · {track.groups}"
+        tabs = ui.tabs().props("dense align=left narrow-indicator")
+        with tabs.style("margin-bottom: 12px"):
+            for number, target in enumerate(studio.draft.targets):
+                label = _FIELDS.get(target.field, target.field.replace("_", " "))
+                groups = "" if target.groups == EVERY else f" · {target.groups}"
                 marked(ui.tab(str(number), label=f"{label}{groups}"), f"track-{number}")
-        tabs.set_value(str(studio.track))
+        tabs.set_value(str(studio.target))
         tabs.on_value_change(lambda event: self._show(int(str(event.value))))
 
-    def _of_track(self, track: Track) -> None:
-        key = f"t{self.studio.track}"
-        is_usual = track.field == "lr" and track.groups == EVERY and track.meaning == "scale"
+    def _target_fields(self, target: TargetDraft) -> None:
+        key = f"t{self.studio.target}"
         with tag("div", classes="fields"):
-            if track.meaning == "scale":
+            if target.meaning == "scale":
                 self.inputs.text(
-                    f"{key}.warmup", "Warmup on top", track.warmup, placeholder="none",
+                    f"{key}.warmup", "Warmup on top", target.warmup, placeholder="none",
                     help="A straight way up to the schedule's begin: updates, or 5%. Leave it "
                          "empty for none.",
                 )  # fmt: skip
-            if is_usual:
+            if (target.field, target.groups, target.meaning) == ("lr", EVERY, "scale"):
                 self.inputs.text(
-                    f"{key}.low", "Never below", track.low, placeholder="no bound",
+                    f"{key}.low", "Never below", target.low, placeholder="no bound",
                     help="An absolute lower bound, the same for every group.",
                 )  # fmt: skip
                 return
-            self.inputs.choice(f"{key}.meaning", "The number", track.meaning, _MEANINGS)
+            meaning = self.inputs.choice(f"{key}.meaning", "The number", target.meaning, _MEANINGS)
+            meaning.on_value_change(self.studio.refresh)
             self.inputs.text(
-                f"{key}.groups",
-                "For groups",
-                track.groups,
+                f"{key}.groups", "For groups", target.groups,
                 help="* for all, a name, or a pattern such as decoder.*",
-            )
-        self.inputs.by_key[f"{key}.meaning"].on_value_change(lambda: self.studio.refresh())
+            )  # fmt: skip
 
-    def _more_tracks(self) -> None:
+    def _more_targets(self) -> None:
         button = ui.button("Add target", icon="add", color=None).props("flat dense no-caps")
         marked(button, "add-track")
         with button, ui.menu():
             for field, words in _FIELDS.items():
                 name = "learning rate of one group" if field == "lr" else words
                 menu_item(name, partial(self._add, field), f"add-{field}")
-            if len(self.studio.draft.tracks) > 1:
+            if len(self.studio.draft.targets) > 1:
                 ui.separator()
                 menu_item("Remove the target that is shown", self._remove, "remove-track")
 
     def _show(self, number: int) -> None:
-        self.studio.track, self.studio.open_phase = number, 0
-        self.studio.say("draft")
+        self.studio.target, self.studio.open_phase = number, 0
+        self.studio.emit("draft")
         self.studio.focus(f"track-{number}")
 
     def _add(self, field: str) -> None:
         studio = self.studio
-        track = _STARTS[field]
         if field == "lr":
-            track = replace(
-                track, groups=next((g.name for g in studio.draft.groups if g.name), "head")
-            )
-        changed = add_track(studio.draft, track)
-        studio.track, studio.open_phase = changed.tracks.index(track), 0
+            group = next((group.name for group in studio.draft.groups if group.name), "head")
+            target = TargetDraft("lr", group, phases=(ScheduleDraft("cosine"),))
+        else:
+            usual = ScheduleDraft("constant", (("value", _USUAL_VALUES[field]),))
+            target = TargetDraft(field, meaning="set", phases=(usual,))
+        changed = add_target(studio.draft, target)
+        studio.target, studio.open_phase = changed.targets.index(target), 0
         studio.change(changed)
 
     def _remove(self) -> None:
-        self.studio.change(remove_track(self.studio.draft, self.studio.track))
+        self.studio.change(remove(self.studio.draft, f"t{self.studio.target}"))

@@ -1,29 +1,33 @@
-"""One field of the page for each parameter: typed, told, and marked when something is wrong with it."""
+"""The fields of the form: one for each parameter, by the widget of its type, with its messages."""
 
 from __future__ import annotations
 
-__all__ = ["Inputs"]
+__all__ = ["Inputs", "resolved"]
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
 from nicegui import ui
 
-from warmdown.studio.draft.fields import Field, shapes
-from warmdown.studio.draft.pieces import Given, Piece
+from warmdown.errors import WarmdownError
+from warmdown.expressions import evaluate, has_placeholder, run_facts
+from warmdown.plot.formatting import count, number
+from warmdown.run import Run
+from warmdown.studio.draft.edits import remove
+from warmdown.studio.draft.fields import FormField, known_shapes
+from warmdown.studio.draft.model import ScheduleDraft, Typed
 from warmdown.studio.page.parts import icon_button, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.resolved import PLACEHOLDERS, resolved
 
-_WIDE = ("piece", "pieces", "value", "numbers", "durations", "counts")
+PLACEHOLDERS = ("%LR%", "%EPOCHS%", "%STEPS_PER_EPOCH%", "%TOTAL_STEPS%", "%SCHEDULER_STEPS%")
+"""The numbers of the run that OneTrainer's users know."""
 _HINTS = {
     "duration": "A number of updates, or 5%, 10ep, 2e9tok, 1h30m, rest.",
     "durations": "Separated by commas: updates, or shares such as 50%.",
     "numbers": "Separated by commas.",
     "counts": "Whole numbers, separated by commas.",
 }
+_WIDE = ("value", "numbers", "durations", "counts")
 
 
 @final
@@ -37,19 +41,12 @@ class Inputs:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.by_key: dict[str, Any] = {}
-        self._hints: dict[int, str] = {}
+        self._helps: dict[str, str] = {}
         self._shown: dict[str, tuple[str, str, str]] = {}
 
-    def forget(self, prefix: str) -> None:
-        """Forget the fields of a part that is built anew."""
-        for key in [key for key in self.by_key if key.startswith(prefix)]:
-            del self.by_key[key]
-            self._shown.pop(key, None)
-        self._hints = {
-            element.id: self._hints[element.id]
-            for element in self.by_key.values()
-            if element.id in self._hints
-        }
+    def clear(self) -> None:
+        """Forget the fields, which are built again."""
+        self.by_key, self._helps, self._shown = {}, {}, {}
 
     def text(
         self, key: str, label: str, value: str, *, placeholder: str = "", help: str = ""
@@ -58,13 +55,11 @@ class Inputs:
         element = ui.input(
             label, value=value, on_change=lambda event: self.studio.type(key, event.value or "")
         )
-        element.props(
-            "outlined dense hide-bottom-space hide-hint autocomplete=off spellcheck=false"
-        )
+        element.props("autocomplete=off spellcheck=false")
         if placeholder:
             element.props["placeholder"] = placeholder
             element.props("stack-label")
-        self._hold(key, element, help)
+        self._add(key, element, help)
         return element
 
     def choice(
@@ -77,78 +72,78 @@ class Inputs:
             value=value,
             on_change=lambda event: self.studio.type(key, event.value),
         )
-        element.props("outlined dense hide-bottom-space hide-hint options-dense")
-        self._hold(key, element, help)
+        self._add(key, element.props("options-dense"), help)
         return element
 
-    def piece(self, key: str, piece: Piece, change: Callable[[Piece], None]) -> None:
+    def schedule(self, key: str, schedule: ScheduleDraft) -> None:
         """Make the fields of a schedule."""
-        known = self.studio.shape(piece)
-        fields = known.fields if known else ()
+        shape = self.studio.shape(schedule)
+        fields = shape.fields if shape else ()
+        named = {field.name for field in fields}
         with tag("div", classes="fields"):
             for field in fields:
-                self._field(f"{key}.{field.name}", field, piece, change)
-            for name, value in piece.given:
-                if not any(field.name == name for field in fields) and isinstance(value, str):
-                    self._extra(f"{key}.{name}", name, value, piece, change)
+                self._field(f"{key}.{field.name}", field, schedule)
+            for name, value in schedule.arguments:
+                if name not in named and isinstance(value, str):
+                    self._unnamed(f"{key}.{name}", name, value)
 
     def show(self) -> None:
         """Show beside each field what is wrong with it, or which number it comes to."""
         run = self.studio.run
         for key, element in self.by_key.items():
             wrong, warning = self._mistake(key), self.studio.warnings.get(key, "")
-            told = (
-                resolved(str(element.value), run)
-                if isinstance(element, ui.input) and not wrong
-                else ""
-            )
-            if self._shown.get(key, ("", "", "")) != (wrong, warning, told):
-                self._shown[key] = (wrong, warning, told)
-                self._mark(element, wrong, warning, told)
+            number_text = ""
+            if isinstance(element, ui.input) and not wrong:
+                number_text = resolved(str(element.value), run)
+            state = (wrong, warning, number_text)
+            if self._shown.get(key, ("", "", "")) == state:
+                continue
+            self._shown[key] = state
+            element.error = wrong or None
+            element.props["hide-hint"] = not warning
+            element.props["hint"] = warning or self._helps[key]
+            element.classes(add="warned") if warning else element.classes(remove="warned")
+            if isinstance(element, ui.input):
+                element.props["suffix"] = number_text
 
-    def _hold(self, key: str, element: Any, help: str = "") -> None:
-        element.without_auto_validation()  # what is wrong is told by the plan, not by the field
-        self._hints[element.id] = element.props["hint"] = help
+    def _add(self, key: str, element: Any, help: str = "") -> None:
+        element.without_auto_validation()  # the plan finds what is wrong, not the field
+        element.props("outlined dense hide-bottom-space hide-hint")
+        self._helps[key] = element.props["hint"] = help
         self.by_key[key] = element
         marked(element, key)
 
-    def _mark(self, element: Any, wrong: str, warning: str, told: str) -> None:
-        element.error = wrong or None
-        element.props["hide-hint"] = not warning
-        element.props["hint"] = warning or self._hints.get(element.id, "")
-        element.classes(add="warned") if warning else element.classes(remove="warned")
-        if isinstance(element, ui.input):
-            element.props["suffix"] = told
-
     def _mistake(self, key: str) -> str:
-        """Return what is wrong with a field, or with a part of what it holds: ``t0.p0.at[2]``."""
+        """Return what is wrong with a field, or with a part of its value: ``t0.p0.at[2]``."""
         for wrong, what in self.studio.mistakes.items():
             if wrong == key or wrong.startswith(f"{key}["):
                 return what
         return ""
 
-    def _field(self, key: str, field: Field, piece: Piece, change: Callable[[Piece], None]) -> None:
-        value = piece.get(field.name)
-        if field.kind == "piece" or isinstance(value, Piece):
-            self._nested(key, field, value, piece, change)
-        elif field.kind == "pieces" or isinstance(value, tuple):
-            self._several(key, field, value if isinstance(value, tuple) else (), piece, change)
+    def _field(self, key: str, field: FormField, schedule: ScheduleDraft) -> None:
+        value = schedule.get(field.name)
+        text = value if isinstance(value, str) else ""
+        help = " ".join(part for part in (field.help, _HINTS.get(field.kind, "")) if part)
+        if field.kind == "schedule" or isinstance(value, ScheduleDraft):
+            self._inner(key, field, value)
+        elif field.kind == "schedules" or isinstance(value, tuple):
+            self._several(key, field, value if isinstance(value, tuple) else ())
         elif field.kind == "choice":
-            help = self._help(field)
             options = {choice: choice.replace("_", " ") for choice in field.choices}
-            chosen = value if isinstance(value, str) and value in options else field.default
-            self.choice(key, _capital(field.label), chosen or field.choices[0], options, help=help)
+            chosen = text if text in options else field.default or field.choices[0]
+            self.choice(key, _capital(field.label), chosen, options, help=help)
         elif field.kind == "flag":
-            self._flag(key, field, str(value or field.default or "no"))
+            self._flag(key, field, text or field.default or "no")
         else:
-            self._typed(key, field, str(value or ""), is_foreign=piece.is_foreign)
+            self._typed(key, field, text, help, is_foreign=schedule.is_foreign)
 
-    def _typed(self, key: str, field: Field, value: str, *, is_foreign: bool) -> None:
-        label = _capital(field.label if field.default is not None else f"{field.label} (required)")
-        element = self.text(
-            key, label, value, placeholder=field.default or "", help=self._help(field)
-        )
-        if field.default is None:
+    def _typed(
+        self, key: str, field: FormField, value: str, help: str, *, is_foreign: bool
+    ) -> None:
+        is_required = field.default is None
+        label = _capital(f"{field.label} (required)" if is_required else field.label)
+        element = self.text(key, label, value, placeholder=field.default or "", help=help)
+        if is_required:
             element.props["aria-required"] = "true"
         if field.kind in _WIDE:
             element.classes("wide")
@@ -166,12 +161,11 @@ class Inputs:
 
         with button, ui.menu() as menu:
             menu.props["aria-label"] = "Numbers of the run"
-            run = self.studio.run
             for name in PLACEHOLDERS:
-                told = resolved(name, run) or "not known yet"
-                menu_item(f"{name}  {told}", partial(add, name))
+                value = resolved(name, self.studio.run) or "not known yet"
+                menu_item(f"{name}  {value}", partial(add, name))
 
-    def _flag(self, key: str, field: Field, value: str) -> None:
+    def _flag(self, key: str, field: FormField, value: str) -> None:
         element = ui.checkbox(
             _capital(field.label),
             value=value.lower() in ("yes", "true", "on"),
@@ -182,84 +176,73 @@ class Inputs:
                 ui.tooltip(field.help)
         marked(element, key)
 
-    def _nested(
-        self,
-        key: str,
-        field: Field,
-        value: Given | None,
-        piece: Piece,
-        change: Callable[[Piece], None],
-    ) -> None:
+    def _inner(self, key: str, field: FormField, value: Typed | None) -> None:
         """Make the fields of a schedule inside a schedule; its kind is chosen from a list."""
-        held = value if isinstance(value, Piece) else Piece("")
-
-        def put(inner: Piece) -> None:
-            given = {**dict(piece.given), field.name: inner}
-            change(replace(piece, given=tuple(given.items())))
-
+        inner = value if isinstance(value, ScheduleDraft) else ScheduleDraft("")
         with tag("fieldset", classes="wide stack"):
             tag("legend", _capital(field.label), "small quiet")
-            self._kind(key, field.label, held, put)
-            if held.kind:
+            self._kind(key, field.label, inner)
+            if inner.kind:
                 with tag("div", classes="inner"):
-                    self.piece(key, held, put)
+                    self.schedule(key, inner)
 
-    def _several(
-        self,
-        key: str,
-        field: Field,
-        held: tuple[Piece, ...],
-        piece: Piece,
-        change: Callable[[Piece], None],
-    ) -> None:
-        def put_all(pieces: tuple[Piece, ...]) -> None:
-            change(replace(piece, given=tuple({**dict(piece.given), field.name: pieces}.items())))
-
+    def _several(self, key: str, field: FormField, rows: tuple[ScheduleDraft, ...]) -> None:
         with tag("fieldset", classes="wide stack"):
             tag("legend", _capital(field.label), "small quiet")
-            for number, one in enumerate(held):
-
-                def put(inner: Piece, number: int = number) -> None:
-                    put_all((*held[:number], inner, *held[number + 1 :]))
-
+            for number_of_row, row in enumerate(rows):
+                row_key, label = f"{key}[{number_of_row}]", f"{field.label} {number_of_row + 1}"
                 with tag("div", classes="line"):
-                    self._kind(f"{key}[{number}]", f"{field.label} {number + 1}", one, put)
-                    icon_button(
-                        "close",
-                        f"Remove {field.label} {number + 1}",
-                        partial(put_all, (*held[:number], *held[number + 1 :])),
-                    )
+                    self._kind(row_key, label, row)
+                    icon_button("close", f"Remove {label}", partial(self._remove, row_key))
                 with tag("div", classes="inner"):
-                    self.piece(f"{key}[{number}]", one, put)
-            more = f"Add to {field.label}"
-            ui.button(
-                more, icon="add", on_click=lambda: put_all((*held, Piece("cosine"))), color=None
-            ).props("flat dense no-caps")
+                    self.schedule(row_key, row)
+            add = partial(self.studio.put, key, (*rows, ScheduleDraft("cosine")))
+            more = ui.button(f"Add to {field.label}", icon="add", on_click=add, color=None)
+            more.props("flat dense no-caps")
 
-    def _kind(self, key: str, label: str, held: Piece, put: Callable[[Piece], None]) -> None:
-        options = {"": "choose …"} if not held.kind else {}
+    def _remove(self, key: str) -> None:
+        self.studio.change(remove(self.studio.draft, key))
+
+    def _kind(self, key: str, label: str, schedule: ScheduleDraft) -> None:
+        options = {} if schedule.kind else {"": "choose …"}
         options |= {
-            kind: known.label for kind, known in shapes().items() if not known.drives_several
+            kind: shape.label for kind, shape in known_shapes().items() if not shape.drives_several
         }
-        if held.is_foreign:
-            options[held.kind] = held.path
-        element = ui.select(options, label=f"{label}: shape", value=held.kind)
-        element.on_value_change(lambda event: put(Piece(event.value)))
-        element.props("outlined dense options-dense hide-bottom-space").classes("grow")
-        self._hold(key, element)
+        if schedule.is_foreign:
+            options[schedule.kind] = schedule.path
+        element = ui.select(options, label=f"{label}: shape", value=schedule.kind)
+        element.on_value_change(lambda event: self.studio.put(key, ScheduleDraft(event.value)))
+        self._add(key, element.props("options-dense").classes("grow"))
 
-    def _extra(
-        self, key: str, name: str, value: str, piece: Piece, change: Callable[[Piece], None]
-    ) -> None:
-        """Make the field of a parameter that the signature does not name, with a way to take it out."""
+    def _unnamed(self, key: str, name: str, value: str) -> None:
+        """Make the field of a parameter that no signature names, with a way to remove it."""
         with tag("div", classes="wide line"):
             self.text(key, name, value).classes("grow")
-            without = tuple((other, given) for other, given in piece.given if other != name)
-            icon_button("close", f"Remove {name}", lambda: change(replace(piece, given=without)))
+            icon_button("close", f"Remove {name}", partial(self.studio.put, key, ""))
 
-    @staticmethod
-    def _help(field: Field) -> str:
-        return " ".join(part for part in (field.help, _HINTS.get(field.kind, "")) if part)
+
+def resolved(text: str, run: Run | None) -> str:
+    """Return the number of a text in this run, as ``= 500``; nothing where it is written so.
+
+    Example:
+        >>> run = Run(total_steps=10_000, lr=3e-4)
+        >>> resolved("5%", run), resolved("%TOTAL_STEPS% * 0.1", run), resolved("%LR%", run)
+        ('= 500', '= 1,000', '= 3e-4')
+    """
+    plain = text.strip()
+    if run is None or not plain or plain.isdecimal():
+        return ""
+    try:
+        if has_placeholder(plain):
+            value = evaluate(plain, run_facts(run))
+            is_whole = value == int(value) and abs(value) >= 1
+            return f"= {count(value) if is_whole else number(value)}"
+        if not plain[0].isdigit() or plain[-1].isdigit():
+            return ""
+        measured = run.measure(plain)
+    except WarmdownError:
+        return ""
+    return "" if measured is None else f"= {count(measured)}"
 
 
 def _capital(label: str) -> str:

@@ -1,8 +1,8 @@
-"""A picture in the browser that is drawn anew in the time between two keys."""
+"""A picture in the browser that is drawn again in the time between two keys."""
 
 from __future__ import annotations
 
-__all__ = ["Plot"]
+__all__ = ["PlotElement"]
 
 from collections.abc import Sequence
 from typing import final
@@ -11,11 +11,11 @@ from nicegui import ui
 from nicegui.json import dumps  # the fast one, where there is one
 
 from warmdown.studio.page.parts import marked, tag
-from warmdown.studio.preview.chart import Layer, moved, options
+from warmdown.studio.preview.chart import Layer, changing_options, options
 
 
 @final
-class Plot:
+class PlotElement:
     """An ECharts picture with a name for those who do not see it."""
 
     def __init__(self) -> None:
@@ -29,27 +29,29 @@ class Plot:
     ) -> None:
         """Send the curves; what stays the same is not sent again."""
         option = options(layers, stop, log=log, dark=dark, clock=clock)
-        shape = (
-            dumps([[one["name"], one["yAxisIndex"]] for one in option["series"]])
-            + f"{log}{dark}{clock}"
-        )
+        names = [(series["name"], series["yAxisIndex"]) for series in option["series"]]
+        shape = dumps([names, log, dark, clock])
         is_new = shape != self._drawn
-        sent = dumps(option if is_new else moved(option))
-        self.chart.client.run_javascript(f"warmdown.draw({self.chart.id}, {sent}, {dumps(is_new)})")
+        sent = dumps(option if is_new else changing_options(option))
+        self._call("draw", f"{sent}, {dumps(is_new)}")
         if is_new:
-            self.chart.classes(add=f"of-{len(option['grid'])}", remove=self._size)
-            self._size = f"of-{len(option['grid'])}"
+            size = f"of-{len(option['grid'])}"
+            self.chart.classes(add=size, remove=self._size)
+            self._size = size
         self._drawn = shape
 
-    def call(self, said: str) -> None:
-        """Tell it what it says to those who do not see it."""
-        if self.frame.props.get("aria-label") != said:
-            self.frame.props["aria-label"] = said
+    def name(self, text: str) -> None:
+        """Set its text equivalent for those who do not see it."""
+        if self.frame.props.get("aria-label") != text:
+            self.frame.props["aria-label"] = text
 
     def zoom(self, start: float, end: float) -> None:
         """Show a stretch of the steps."""
-        self.chart.client.run_javascript(f"warmdown.zoom({self.chart.id}, {start}, {end})")
+        self._call("zoom", f"{start}, {end}")
 
     def point(self, step: float) -> None:
         """Show the values at a step."""
-        self.chart.client.run_javascript(f"warmdown.show({self.chart.id}, {step})")
+        self._call("show", str(step))
+
+    def _call(self, function: str, arguments: str) -> None:
+        self.chart.client.run_javascript(f"warmdown.{function}({self.chart.id}, {arguments})")

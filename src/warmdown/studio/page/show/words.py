@@ -1,23 +1,23 @@
-"""What the picture says to those who do not see it, and to those who copy: findings, a table, sentences."""
+"""Text equivalents of the chart, for screen readers and copying: findings, a table, sentences."""
 
 from __future__ import annotations
 
-__all__ = ["Findings", "Values", "Words"]
+__all__ = ["FindingsList", "SummaryText", "ValuesTable"]
 
 from typing import final
 
 from nicegui import ui
 
-from warmdown.studio.page.parts import marked, paragraph, tag
+from warmdown.studio.page.parts import marked, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.tables import changes, step_text, value_text
+from warmdown.studio.preview.preview import row_texts
 
 _MOST = 12
 _ICONS = {"error": "error", "warning": "warning", "note": "info"}
 
 
 @final
-class Findings:
+class FindingsList:
     """What is wrong, and what is probably not meant.
 
     Args:
@@ -27,17 +27,16 @@ class Findings:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.list = tag("div", classes="stack findings", role="status", aria_label="Findings")
-        self.shown: tuple[object, ...] = ()
-        studio.on("told", self.show)
+        self.shown: object = None
+        studio.subscribe("summary", self.show)
 
     def show(self) -> None:
-        """Show them."""
+        """Show them, where they changed: a screen reader reads the list out again."""
         studio = self.studio
-        general = [what for key, what in studio.mistakes.items() if key.startswith("#")]
-        beside = len(studio.mistakes) - len(general)
-        findings = studio.told.findings if not studio.mistakes else ()
-        now = (tuple(general), beside, findings, studio.look.notes, studio.is_asking)
-        if now == self.shown:
+        findings = [] if studio.mistakes else self._findings()
+        notes = () if studio.mistakes else studio.preview.view.notes
+        rows = [*self._mistakes(), *findings]
+        if (now := (rows, notes, studio.is_asking)) == self.shown:
             return
         self.shown = now
         self.list.clear()
@@ -46,31 +45,37 @@ class Findings:
                 with tag("p", classes="line quiet small"):
                     ui.spinner(size="sm")
                     tag("span", "Looking at the class, in a process of its own …")
-            for what in general[:_MOST]:
-                self._finding(what, "", "error")
-            if beside:
-                several = "One field needs" if beside == 1 else f"{beside} fields need"
-                self._finding(f"{several} another value; the reason stands beside it.", "", "error")
-            for finding in findings[:_MOST]:
-                where = (
-                    f"{finding.target}: " if finding.target and len(studio.draft.tracks) > 1 else ""
-                )
-                self._finding(where + finding.text, finding.code, finding.severity)
-            for note in studio.look.notes if not studio.mistakes else ():
-                paragraph(note, "small quiet")
+            for severity, text, code in rows:
+                with tag("div", classes=f"finding {severity}"):
+                    ui.icon(_ICONS[severity])
+                    with tag("p"):
+                        tag("span", text)
+                        if code:
+                            tag("code", f"  {code}", "small")
+            for note in notes:
+                tag("p", note, "small quiet")
 
-    @staticmethod
-    def _finding(text: str, code: str, severity: str) -> None:
-        with tag("div", classes=f"finding {severity}"):
-            ui.icon(_ICONS[severity])
-            with tag("p"):
-                tag("span", text)
-                if code:
-                    tag("code", f"  {code}", "small")
+    def _mistakes(self) -> list[tuple[str, str, str]]:
+        """Return the mistakes that stand beside no field, and how many do."""
+        mistakes = self.studio.mistakes
+        rows = [("error", what, "") for key, what in mistakes.items() if key.startswith("#")]
+        if beside := len(mistakes) - len(rows):
+            several = "One field needs" if beside == 1 else f"{beside} fields need"
+            text = f"{several} another value; the reason stands beside it."
+            return [*rows[:_MOST], ("error", text, "")]
+        return rows[:_MOST]
+
+    def _findings(self) -> list[tuple[str, str, str]]:
+        several = len(self.studio.draft.targets) > 1
+        rows: list[tuple[str, str, str]] = []
+        for finding in self.studio.summary.findings[:_MOST]:
+            where = f"{finding.target}: " if finding.target and several else ""
+            rows.append((finding.severity, f"{where}{finding.message}", finding.code))
+        return rows
 
 
 @final
-class Values:
+class ValuesTable:
     """The table of values at the steps where they change.
 
     Args:
@@ -82,33 +87,31 @@ class Values:
         self.place = tag(
             "div", classes="scroll", tabindex="0", role="region", aria_label="Table of values"
         )
-        studio.on("told", self.show)
+        studio.subscribe("summary", self.show)
 
     def show(self) -> None:
         """Show it."""
-        told = self.studio.told
+        summary, clock = self.studio.summary, self.studio.preview.view.x
         self.place.clear()
-        if not told.rows:
+        if not summary.rows:
             return
-        rows = changes(told)
         with self.place, marked(tag("table", classes="values"), "values"):
             tag("caption", "Values at the steps where they change; + means from there on.")
             with tag("thead"), tag("tr"):
-                tag("th", self.studio.look.clock.removesuffix("s").capitalize(), scope="col")
-                for label in told.labels:
+                for label in (clock.removesuffix("s").capitalize(), *summary.labels):
                     tag("th", label, scope="col")
                 tag("th", "What happens", "what", scope="col")
             with tag("tbody"):
-                for row in rows:
+                for step, *values, what in row_texts(summary):
                     with tag("tr"):
-                        tag("th", step_text(row), scope="row")
-                        for value in row.values:
-                            tag("td", value_text(value))
-                        tag("td", row.what, "what")
+                        tag("th", step, scope="row")
+                        for value in values:
+                            tag("td", value)
+                        tag("td", what, "what")
 
 
 @final
-class Words:
+class SummaryText:
     """The same in sentences.
 
     Args:
@@ -118,11 +121,11 @@ class Words:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.place = tag("div", classes="words")
-        studio.on("told", self.show)
+        studio.subscribe("summary", self.show)
 
     def show(self) -> None:
         """Show them."""
         self.place.clear()
         with self.place:
-            for sentence in self.studio.told.summary.split("\n\n"):
-                paragraph(sentence)
+            for sentence in self.studio.summary.text.split("\n\n"):
+                tag("p", sentence)

@@ -1,37 +1,45 @@
-"""What a person has typed so far, right or wrong: frozen, so that every edit is a new draft and old ones can return."""
+"""The draft: what is typed so far, right or wrong. It is frozen, so that old ones can return."""
 
 from __future__ import annotations
 
-__all__ = ["EVERY", "FOREIGN", "Draft", "Given", "Group", "Piece", "RunTexts", "Track"]
+__all__ = [
+    "EVERY",
+    "FOREIGN",
+    "Draft",
+    "Group",
+    "RunTexts",
+    "ScheduleDraft",
+    "TargetDraft",
+    "Typed",
+]
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, final
 
-from warmdown.plan import EVERY_GROUP
+from warmdown.plan import EVERY_GROUP as EVERY
 
-EVERY = EVERY_GROUP
 FOREIGN = "class"
-"""The kind of a piece that is a class of another library."""
-Given: TypeAlias = "str | Piece | tuple[Piece, ...]"
+"""The kind of a schedule that is a class of another library."""
+Typed: TypeAlias = "str | ScheduleDraft | tuple[ScheduleDraft, ...]"
 """A parameter as typed: a text, a schedule, or several schedules."""
 
 
 @final
 @dataclass(frozen=True)
-class Piece:
+class ScheduleDraft:
     """A schedule as typed.
 
     Args:
         kind: The word of a shape or recipe, or ``FOREIGN``.
-        given: The parameters that were typed, each with its name; the others keep their defaults.
-        name: What the phase is called; empty for the name that its direction gives.
+        arguments: The parameters that were typed, by name; the others keep their defaults.
+        name: Of the phase; empty for the name that its direction gives.
         path: The dotted path of a foreign class.
-        steps: How long a foreign class is a phase for; empty for the rest of the run.
+        steps: Length of a foreign class as a phase; empty for the rest of the run.
     """
 
     kind: str
-    given: tuple[tuple[str, Given], ...] = ()
+    arguments: tuple[tuple[str, Typed], ...] = ()
     name: str = ""
     path: str = ""
     steps: str = ""
@@ -41,52 +49,54 @@ class Piece:
         """Whether it is a class of another library."""
         return self.kind == FOREIGN
 
-    def get(self, parameter: str) -> Given | None:
+    def get(self, parameter: str) -> Typed | None:
         """Return what was typed for a parameter, or ``None``."""
-        return dict(self.given).get(parameter)
+        return dict(self.arguments).get(parameter)
 
-    def inner(self) -> Iterator[Piece]:
-        """Yield the piece, and every piece inside it."""
+    def with_argument(self, parameter: str, value: Typed) -> ScheduleDraft:
+        """Return the schedule with one argument in its place; an empty text takes it out."""
+        arguments = {**dict(self.arguments), parameter: value}
+        if value == "":
+            del arguments[parameter]
+        return replace(self, arguments=tuple(arguments.items()))
+
+    def inner(self) -> Iterator[ScheduleDraft]:
+        """Yield the schedule, and every schedule inside it."""
         yield self
-        for _, value in self.given:
+        for _, value in self.arguments:
             for part in value if isinstance(value, tuple) else (value,):
-                if isinstance(part, Piece):
+                if isinstance(part, ScheduleDraft):
                     yield from part.inner()
 
 
 @final
 @dataclass(frozen=True)
-class Track:
+class TargetDraft:
     """One number that is driven, as a row of phases.
 
     Args:
         field: ``lr``, ``weight_decay``, ``momentum``, ``betas[0]`` …
         groups: Name or pattern of the groups it is for.
-        meaning: Whether the value multiplies the base value (``"scale"``) or is the value
+        meaning: Whether the value multiplies the base value (``"scale"``) or replaces it
             (``"set"``).
-        warmup: Length of a warmup on top of the phases; empty for none.
-        phases: The phases, in order; empty while nothing is chosen.
+        warmup: Length of a warmup before the phases; empty for none.
+        phases: In order; empty while nothing is chosen.
         low: Absolute lower bound of a scaled value; empty for none.
-        offset: What is added to a scaled value, in the field's unit.
+        offset: Added to a scaled value, in the field's unit.
     """
 
     field: str = "lr"
     groups: str = EVERY
     meaning: Literal["scale", "set"] = "scale"
     warmup: str = ""
-    phases: tuple[Piece, ...] = ()
+    phases: tuple[ScheduleDraft, ...] = ()
     low: str = ""
-    offset: Piece | None = None
+    offset: ScheduleDraft | None = None
 
     @property
     def label(self) -> str:
         """The name in pictures and lists: ``lr``, or ``lr/decoder.*``."""
         return self.field if self.groups == EVERY else f"{self.field}/{self.groups}"
-
-    def pieces(self) -> Iterator[Piece]:
-        """Yield every schedule in it, at any depth."""
-        for phase in (*self.phases, *([self.offset] if self.offset else [])):
-            yield from phase.inner()
 
 
 @final
@@ -110,10 +120,10 @@ class Group:
 @final
 @dataclass(frozen=True)
 class RunTexts:
-    """How long the run is, as typed.
+    """The length of the run, as typed.
 
     Args:
-        total_steps: Optimizer updates; empty when epochs and batches say it.
+        total_steps: Optimizer updates; empty where epochs and batches give them.
         epochs: Passes over the data.
         batches: Batches in an epoch, as one process counts them.
         accumulation: Batches that make one update.
@@ -136,11 +146,6 @@ class RunTexts:
     budget: str = ""
     clock: str = ""
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was typed."""
-        return not any(getattr(self, field.name) for field in fields(self))
-
 
 @final
 @dataclass(frozen=True)
@@ -148,29 +153,31 @@ class Draft:
     """Everything on the page that belongs to the plan.
 
     Args:
-        run: How long it is.
+        run: Its length.
         groups: The rows of parameter groups.
-        tracks: The numbers that are driven.
+        targets: The numbers that are driven.
         after_end: ``"hold"`` or ``"raise"``.
         count: ``"updates"`` or ``"attempts"``.
     """
 
     run: RunTexts = RunTexts()
     groups: tuple[Group, ...] = (Group(),)
-    tracks: tuple[Track, ...] = (Track(),)
+    targets: tuple[TargetDraft, ...] = (TargetDraft(),)
     after_end: str = "hold"
     count: str = "updates"
 
     @property
     def is_empty(self) -> bool:
         """Whether no schedule was chosen yet."""
-        return not any(track.phases for track in self.tracks)
+        return not any(target.phases for target in self.targets)
 
-    def pieces(self) -> Iterator[Piece]:
+    def schedules(self) -> Iterator[ScheduleDraft]:
         """Yield every schedule in it, at any depth."""
-        for track in self.tracks:
-            yield from track.pieces()
+        for target in self.targets:
+            for phase in (*target.phases, target.offset):
+                if phase is not None:
+                    yield from phase.inner()
 
-    def foreign(self) -> tuple[str, ...]:
-        """Return the class paths in it, each once."""
-        return tuple(dict.fromkeys(piece.path for piece in self.pieces() if piece.is_foreign))
+    def class_paths(self) -> tuple[str, ...]:
+        """Return the paths of the foreign classes in it, each once."""
+        return tuple(dict.fromkeys(one.path for one in self.schedules() if one.is_foreign))

@@ -1,0 +1,185 @@
+"""What is seen of a draft: the view of its plan, and the same in words and numbers.
+
+Both come from this process, or as plain data from the one in which foreign classes run.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "POINTS",
+    "Bases",
+    "Preview",
+    "Summary",
+    "area_under",
+    "preview",
+    "row_texts",
+    "summarize",
+    "value_text",
+    "view_from_plain",
+    "view_to_plain",
+]
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any, TypeAlias, final
+
+import numpy as np
+
+from warmdown.checks import Finding, check
+from warmdown.errors import SpecError, WarmdownError
+from warmdown.plan import Plan
+from warmdown.planfile.plans import plan_from_dict
+from warmdown.plot.formatting import number
+from warmdown.plot.summary import summary_of, table_of
+from warmdown.plot.view import Line, View, view
+from warmdown.schedules import Phase
+
+Bases: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Base values of each parameter group, by field."""
+
+POINTS = 700
+"""Points of a line: about one for each pixel; more only take longer."""
+_NOT_TARGETS = {"run", "after_end", "count"}
+_NOTHING = View(lines=())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """The lines of a plan, or the mistakes in it.
+
+    Args:
+        view: What is drawn; empty while nothing can be.
+        plan: Of this process; ``None`` where another process drew it.
+        mistakes: ``path: what is wrong``.
+    """
+
+    view: View = _NOTHING
+    plan: Plan | None = None
+    mistakes: tuple[str, ...] = ()
+
+    @property
+    def stop(self) -> int:
+        """The last step that is drawn."""
+        return self.view.stop if self.view.lines else 0
+
+
+@final
+@dataclass(frozen=True)
+class Summary:
+    """Text equivalent of the view, for screen readers and for copying.
+
+    Args:
+        text: Sentences.
+        labels: Columns of the table.
+        rows: Step, what happens there, and the value of each column.
+        findings: What is probably not meant.
+    """
+
+    text: str = ""
+    labels: tuple[str, ...] = ()
+    rows: tuple[tuple[int, str, tuple[float, ...]], ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**vars(self), "findings": [finding.to_dict() for finding in self.findings]}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> Summary:
+        """Return the summary of plain data that :meth:`to_plain` gave."""
+        rows = tuple((int(step), str(what), tuple(values)) for step, what, values in data["rows"])
+        findings = tuple(Finding(**finding) for finding in data["findings"])
+        return cls(str(data["text"]), tuple(data["labels"]), rows, findings)
+
+
+def preview(data: Mapping[str, Any], bases: Bases) -> Preview:
+    """Return what is seen of a plan in the shape of the file."""
+    if not data.keys() - _NOT_TARGETS:
+        return Preview()
+    try:
+        plan = plan_from_dict(data)
+        return Preview(view(plan, groups=bases or None, points=POINTS), plan)
+    except SpecError as error:
+        return Preview(mistakes=error.mistakes)
+    except WarmdownError as error:
+        return Preview(mistakes=(str(error),))
+
+
+def summarize(seen: View, *plans: Plan) -> Summary:
+    """Return the same in words and numbers, and the findings of the plans that it shows."""
+    labels = tuple(line.label for line in seen.lines)
+    rows = []
+    for moment in table_of(seen):
+        values = tuple(moment.values[label] for label in labels)
+        rows.append((moment.step, moment.what, values))
+    findings = dict.fromkeys(finding for plan in plans for finding in check(plan))
+    return Summary(summary_of(seen), labels, tuple(rows), tuple(findings))
+
+
+def row_texts(summary: Summary) -> list[tuple[str, ...]]:
+    """Return the rows of the table as texts: step, values, what happens.
+
+    Where the values rest at the end, the row from which they do stands for all that follow.
+
+    Example:
+        >>> rows = ((0, "start", (1.0,)), (50, "changes", (0.5,)), (99, "last update", (0.5,)))
+        >>> row_texts(Summary("", ("lr",), rows))
+        [('0', '1', 'start'), ('50+', '0.5', 'changes')]
+    """
+    rows = list(summary.rows)
+    while len(rows) > 1 and rows[-1][2] == rows[-2][2]:
+        rows.pop()
+    steps = [f"{step:,}" for step, _, _ in rows]
+    if len(rows) < len(summary.rows):
+        steps[-1] += "+"
+    return [
+        (step, *map(value_text, values), what)
+        for step, (_, what, values) in zip(steps, rows, strict=True)
+    ]
+
+
+def value_text(value: float) -> str:
+    """Return a value as people write rates.
+
+    Example:
+        >>> [value_text(value) for value in (1e-3, 1.25e-5, 0.05, 1.0)]
+        ['1e-3', '1.25e-5', '0.05', '1']
+    """
+    if 0 < abs(value) < 1e-2:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return number(value)
+
+
+def area_under(line: Line) -> float:
+    """Return the area under a line, in the field's unit times updates."""
+    return float(np.trapezoid(line.values, line.steps))
+
+
+def view_to_plain(seen: View) -> dict[str, Any]:
+    """Return a view as plain data."""
+    lines = [
+        {
+            "label": line.label,
+            "unit": line.unit,
+            "steps": line.steps.tolist(),
+            "values": line.values.tolist(),
+            "phases": [astuple(phase) for phase in line.phases],
+        }
+        for line in seen.lines
+    ]
+    return {"lines": lines, "clock": seen.x, "notes": seen.notes}
+
+
+def view_from_plain(data: Mapping[str, Any]) -> View:
+    """Return the view of plain data that :func:`view_to_plain` gave."""
+    lines = tuple(_line_from_plain(**line) for line in data["lines"])
+    return View(lines=lines, x=str(data["clock"]), notes=tuple(data["notes"]))
+
+
+def _line_from_plain(
+    label: str, unit: str, steps: list[float], values: list[float], phases: Any
+) -> Line:
+    points = [np.asarray(numbers, dtype=np.float64) for numbers in (steps, values)]
+    return Line(label, unit, points[0], points[1], tuple(Phase(*phase) for phase in phases))

@@ -1,0 +1,104 @@
+"""The draft as Python that makes its plan."""
+
+from __future__ import annotations
+
+__all__ = ["as_python"]
+
+from typing import Any
+
+from warmdown.errors import ScheduleError
+from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.model import Draft
+from warmdown.studio.draft.writing import written
+
+
+def as_python(draft: Draft) -> str:
+    """Return the plan as Python that makes it.
+
+    Example:
+        >>> from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
+        >>> cosine = ScheduleDraft("cosine", (("end", "0.1"),))
+        >>> print(as_python(Draft(targets=(TargetDraft(warmup="5%", phases=(cosine,)),))))
+        import warmdown as wd
+        <BLANKLINE>
+        plan = wd.Plan.of(
+            lr=wd.Linear(start=0.0, end=1.0, steps='5%').named('warmup') >> wd.Cosine(end=0.1),
+        )
+        scheduler = wd.Scheduler(optimizer, plan)
+        <BLANKLINE>
+    """
+    data = dict(written(draft).data)
+    arguments = {}
+    if "run" in data:
+        arguments["run"] = f"wd.Run({_keywords(data.pop('run'))})"
+    for name in ("after_end", "count"):
+        if name in data:
+            arguments[name] = repr(data.pop(name))
+    targets = {name: _target_code(target) for name, target in data.items()}
+    if all(name.isidentifier() for name in targets):
+        arguments |= targets
+        targets = {}
+    lines = [f"    {name}={code}," for name, code in arguments.items()]
+    if targets:  # betas[0] is no name
+        lines.append(f"    **{_mapping(targets)},")
+    head = ["import warmdown as wd", "", "plan = wd.Plan.of("]
+    return "\n".join([*head, *lines, ")", "scheduler = wd.Scheduler(optimizer, plan)", ""])
+
+
+def _mapping(codes: dict[str, str]) -> str:
+    return f"{{{', '.join(f'{name!r}: {code}' for name, code in codes.items())}}}"
+
+
+def _target_code(data: Any) -> str:
+    if isinstance(data, dict):
+        if "groups" in data:
+            return _mapping({name: _target_code(one) for name, one in data["groups"].items()})
+        if "set" in data:
+            return f"wd.Set({_chain_code(data['set'])})"
+        if "scale" in data:
+            more = "".join(
+                f", {name}={_code(data[name])}" for name in ("offset", "low") if name in data
+            )
+            return f"wd.Scale({_chain_code(data['scale'])}{more})"
+    return _chain_code(data)
+
+
+def _chain_code(data: Any) -> str:
+    if isinstance(data, list):
+        return " >> ".join(_code(member) for member in data)
+    return _code(data)
+
+
+def _code(data: Any) -> str:
+    if isinstance(data, list):
+        inside = ", ".join(_code(one) for one in data)
+        return f"({inside},)" if len(data) == 1 else f"({inside})"
+    return _schedule_code(data) if isinstance(data, dict) else repr(data)
+
+
+def _schedule_code(data: dict[str, Any]) -> str:
+    arguments = dict(data)
+    name = arguments.pop("name", None)
+    if "class_path" in arguments:
+        path, init_args = arguments["class_path"], arguments.get("init_args", {})
+        code = f"wd.External(class_path={path!r}, init_args={init_args!r})"
+    else:
+        kind = str(arguments.pop("kind"))
+        shape = known_shapes().get(kind)
+        if shape is None:
+            raise ScheduleError(
+                f"{kind[:60]!r}: there is no such shape, so there is no code for it."
+            )
+        word = kind if shape.is_recipe else kind.title().replace("_", "")
+        code = f"wd.{word}({_keywords(arguments)})"
+    return f"{code}.named({name!r})" if name is not None else code
+
+
+def _keywords(arguments: dict[str, Any]) -> str:
+    """Return keyword arguments; a text that is no name could become other code."""
+    wrong = [name for name in arguments if not name.isidentifier()]
+    if wrong:
+        raise ScheduleError(
+            f"{wrong[0][:60]!r}: not a name of a parameter, so there is no code for it."
+        )
+    return ", ".join(f"{name}={_code(value)}" for name, value in arguments.items())
