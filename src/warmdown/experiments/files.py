@@ -35,20 +35,11 @@ def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Pat
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    write_file(path, json.dumps(_without_infinite(content), indent=1, ensure_ascii=False))
+    finite = json.loads(json.dumps(content), parse_constant=lambda name: None)
+    write_file(path, json.dumps(finite, indent=1, ensure_ascii=False))
 
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file beside its place, and move it there when all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
-
-
-def _without_infinite(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {str(key): _without_infinite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_infinite(value) for value in content]
-    if isinstance(content, float) and not abs(content) < float("inf"):
-        return None
-    return content

@@ -62,6 +62,9 @@ class Trial:
     metric: float
     runs: Mapping[str, str]
 
+    def __str__(self) -> str:
+        return ", ".join(f"{path} {value}" for path, value in self.values.items())
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; ``None`` stands for NaN."""
         return {**vars(self), "metric": None if math.isnan(self.metric) else self.metric}
@@ -111,13 +114,10 @@ class Search:
         states = Counter(trial.state for trial in self.trials)
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         headline = f"{len(self.trials)} trials: {counts}. The best by {self.metric}:"
-        lines = []
-        for trial in _ranked(self.trials, self.metric)[:_SHOWN_TRIALS]:
-            values = ", ".join(
-                f"{path} {value:.6g}" if isinstance(value, float) else f"{path} {value}"
-                for path, value in trial.values.items()
-            )
-            lines.append(f"  {trial.metric:<10.4g} {values}")
+        lines = [
+            f"  {trial.metric:<10.4g} {trial}"
+            for trial in _ranked(self.trials, self.metric)[:_SHOWN_TRIALS]
+        ]
         plan = self.space.written(self.best.values, as_json=self.space.is_json)
         return "\n".join([headline, *lines, "", plan])
 

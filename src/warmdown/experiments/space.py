@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Choice", "Range", "Space", "TrialLike"]
+__all__ = ["Choice", "Range", "Space"]
 
 import math
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, TypeAlias, final
 
 from warmdown.errors import SpecError
 from warmdown.experiments.fill_template import fill_template, plain_text
@@ -28,21 +28,6 @@ _DIGITS = 4
 """Significant digits of a proposed number: more of them are noise."""
 
 Spot: TypeAlias = "Range | Choice"
-
-
-class TrialLike(Protocol):
-    """What a spot needs of an optuna trial."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None, log: bool
-    ) -> float:
-        """Return a float."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """Return a whole number."""
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        """Return one of the choices."""
 
 
 @final
@@ -73,8 +58,8 @@ class Range:
             return f"{self.low:g}{self.unit}"
         return int(self.low) if self.is_whole else self.low
 
-    def ask(self, trial: TrialLike, name: str) -> Any:
-        """Return the value that a trial proposes, as it stands in a plan."""
+    def ask(self, trial: Any, name: str) -> Any:
+        """Return the value that an optuna trial proposes, as it stands in a plan."""
         if self.is_whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
@@ -107,7 +92,7 @@ class Choice:
         """The first option."""
         return self.options[0]
 
-    def ask(self, trial: TrialLike, name: str) -> Any:
+    def ask(self, trial: Any, name: str) -> Any:
         """Return the option that a trial proposes."""
         return self.options[trial.suggest_categorical(name, list(range(len(self.options))))]
 
@@ -172,7 +157,7 @@ class Space:
             raise SpecError([f"{name}: {mistake}" for mistake in mistakes])
         return cls(data, spots)
 
-    def ask(self, trial: TrialLike) -> dict[str, Any]:
+    def ask(self, trial: Any) -> dict[str, Any]:
         """Return the value that a trial proposes for each spot, by its path."""
         return {path: spot.ask(trial, path) for path, spot in self.spots.items()}
 

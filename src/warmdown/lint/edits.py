@@ -7,6 +7,7 @@ __all__ = ["apply", "drop", "drop_argument", "lines_of", "move_after"]
 import ast
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 
 from warmdown.lint.finding import Edit, Position
 from warmdown.lint.script import ScriptModel
@@ -18,28 +19,28 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     It is made in the next round, when its place is known again.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = lines_of(text)
-    free: Position | None = None
+    # places count bytes
+    content = text.encode()
+    starts = list(accumulate((len(line.encode()) for line in lines_of(text)), initial=0))
+    free = len(content)
     for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
-        if free is None or edit.end <= free:
-            _splice(lines, edit, newline)
-            free = edit.start
-    return "".join(lines)
+        start, stop = (
+            starts[min(place.line, len(starts)) - 1] + place.column
+            for place in (edit.start, edit.end)
+        )
+        if stop > free:
+            continue
+        new = edit.text.replace("\n", newline)
+        if start == len(content) and not text.endswith("\n"):
+            new = newline + new
+        content = content[:start] + new.encode() + content[stop:]
+        free = start
+    return content.decode()
 
 
 def lines_of(text: str) -> list[str]:
     """Return the lines as :mod:`ast` counts them, each with its end."""
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
-
-
-def _splice(lines: list[str], edit: Edit, newline: str) -> None:
-    first, last = edit.start.line - 1, min(edit.end.line - 1, len(lines))
-    # columns count bytes
-    head = lines[first].encode()[: edit.start.column].decode() if first < len(lines) else ""
-    tail = lines[last].encode()[edit.end.column :].decode() if last < len(lines) else ""
-    if first == len(lines) and lines and not lines[-1].endswith("\n"):
-        head = newline
-    lines[first : last + 1] = lines_of(head + edit.text.replace("\n", newline) + tail)
 
 
 def drop(model: ScriptModel, call: ast.Call) -> list[Edit]:
