@@ -117,9 +117,9 @@ def test_torchs_sequence_drives_our_parts_and_ours_drives_torchs() -> None:
 
 
 def test_verbose_is_taken_and_said_to_be_gone_once() -> None:
-    from warmdown.compat.lr_scheduler.given import _say_once
+    from warmdown.compat.lr_scheduler.arguments import _warn_once
 
-    _say_once.cache_clear()
+    _warn_once.cache_clear()
     with pytest.warns(UserWarning, match="gone"):
         wlr.StepLR(momentum(), 3, 0.1, -1, True)
     wlr.ReduceLROnPlateau(momentum(), verbose=True)

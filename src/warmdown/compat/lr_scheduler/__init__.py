@@ -1,4 +1,4 @@
-"""The names of ``torch.optim.lr_scheduler``, right where torch's own are wrong: change the import's prefix, no more."""
+"""The names of ``torch.optim.lr_scheduler``, right where torch's own are wrong."""
 
 from warmdown.compat.lr_scheduler.base import *
 from warmdown.compat.lr_scheduler.composed import *

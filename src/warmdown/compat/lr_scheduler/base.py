@@ -1,34 +1,35 @@
-"""The class that people subclass: ``get_lr`` says the rates, this writes them."""
+"""The class that people subclass: ``get_lr`` returns the rates, this class writes them."""
 
 from __future__ import annotations
 
 __all__ = ["LRScheduler", "_LRScheduler"]
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.given import NoBase, require_optimizer, say_verbose_is_gone
-from warmdown.compat.lr_scheduler.hand import Hand, Row
-from warmdown.compat.lr_scheduler.order import FirstSteps
-from warmdown.compat.prepared import PREPARED, Prepared
+from warmdown.binding.field import has_gradients
+from warmdown.compat.lr_scheduler.arguments import NoBase, require_optimizer, warn_of_verbose
+from warmdown.compat.lr_scheduler.window import for_all
+from warmdown.compat.lr_scheduler.writer import RateWriter, Row, copied
+from warmdown.compat.prepared import PREPARED, Prepared, Updates
 from warmdown.errors import BindingError
 
 
-class LRScheduler(theirs.LRScheduler):
+class LRScheduler(torch_sched.LRScheduler):
     """Sets the learning rate of every parameter group by ``get_lr()``, which a subclass overrides.
 
     Args:
         optimizer: A torch optimizer.
-        last_epoch: -1 begins; to go on, the number of steps made before, less one. The groups then
-            say what they began with: ``initial_lr``.
+        last_epoch: -1 begins; to go on, the number of steps made before, less one. Every group
+            then needs its ``initial_lr``, the rate it began with.
         verbose: Gone; accepted, so that older code runs.
 
     Raises:
-        TypeError: ``optimizer`` is none.
+        TypeError: ``optimizer`` is no torch optimizer.
         KeyError: It is to go on, and a group has no ``initial_lr``.
 
     Example:
@@ -45,33 +46,38 @@ class LRScheduler(theirs.LRScheduler):
         [0.2]
     """
 
-    _hand: Hand | None = None
-    _written: Row | float | None = None
-    _said: list[Any] | None = None
-    _first_steps: FirstSteps | None = None
+    _writer: RateWriter | None = None
+    _written: Row | None = None
+    """The rates written last; one number serves all groups."""
+    _assigned: list[Any] | None = None
+    """What a subclass has assigned as ``_last_lr`` since."""
+    _updates: Updates | None = None
+    _is_early: bool = False
+    """Whether the first step came before any update and any gradient."""
     _is_accelerate_prepared = Prepared()
 
-    _NOT_COPIED = PREPARED | {"_hand", "_first_steps"}
+    _NOT_COPIED = PREPARED | {"_writer", "_updates"}
     _NOT_STATE = _NOT_COPIED | {
         "optimizer",
         "_written",
-        "_said",
+        "_assigned",
+        "_is_early",
         "_is_initial",
         "_get_lr_called_within_step",
     }
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, verbose: object = None) -> None:
         require_optimizer(type(self).__name__, optimizer)
-        say_verbose_is_gone(verbose)
+        warn_of_verbose(verbose)
         self.optimizer = optimizer
         self.base_lrs = self._first_rates(last_epoch)
         self.last_epoch = last_epoch
-        self._first_steps = FirstSteps(optimizer)
+        self._updates = Updates.of(optimizer)
         self._initial_step()
 
     def get_lr(self) -> list[Any]:
         """Return the rate of each group at step ``self.last_epoch``."""
-        raise NotImplementedError(f"{type(self).__name__}.get_lr(): override it to say the rates.")
+        raise NotImplementedError(f"{type(self).__name__}.get_lr(): override it to give the rates.")
 
     def step(self, epoch: int | None = None) -> None:
         """Count one step and write its rates.
@@ -79,8 +85,8 @@ class LRScheduler(theirs.LRScheduler):
         Args:
             epoch: Go to this step instead of the next.
         """
-        if self._step_count < 3 and self._first_steps is not None:
-            self._mind_the_order(self._first_steps, epoch)
+        if self._step_count < 3 and self._updates is not None:
+            self._check_order(self._updates, epoch)
         self._step_count += 1
         self._update_lr(epoch)
 
@@ -105,8 +111,7 @@ class LRScheduler(theirs.LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: plain values, under the names that torch gives them."""
-        own = {key: value for key, value in vars(self).items() if key not in self._NOT_STATE}
-        return {**own, "_last_lr": self._last_lr}
+        return {**self._state_entries(vars(self)), "_last_lr": self._last_lr}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state.
@@ -114,13 +119,14 @@ class LRScheduler(theirs.LRScheduler):
         Args:
             state_dict: What ``state_dict()`` returned, of this class or of torch's.
         """
-        vars(self).update(
-            {key: value for key, value in state_dict.items() if key not in self._NOT_STATE}
-        )
+        vars(self).update(self._state_entries(state_dict))
         self._last_lr = state_dict.get("_last_lr", self._last_lr)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key not in self._NOT_COPIED}
+
+    def _state_entries(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in attributes.items() if key not in self._NOT_STATE}
 
     def _initial_step(self) -> None:
         self._step_count = 0
@@ -148,69 +154,74 @@ class LRScheduler(theirs.LRScheduler):
 
     @property
     def _row(self) -> Row | None:
-        """What was written last."""
-        if not isinstance(self._written, float):
-            return self._written
-        return [self._written] * len(
-            self._hand.field.groups if self._hand is not None else self.base_lrs
-        )
-
-    @_row.setter
-    def _row(self, row: Row | None) -> None:
-        self._written = row
+        """The rates written last, one for each group."""
+        if self._written is None:
+            return None
+        groups = self.base_lrs if self._writer is None else self._writer.field.groups
+        return for_all(self._written, groups)
 
     @property
     def _last_lr(self) -> list[Any]:
-        if self._said is not None:
-            return self._said
-        row = self._row
-        return [] if row is None else self._grip().typed(row)
+        if self._assigned is not None:
+            return self._assigned
+        return self._bound_writer().typed(self._row or [])
 
     @_last_lr.setter
-    def _last_lr(self, said: list[Any]) -> None:
-        self._said = said
+    def _last_lr(self, rates: list[Any]) -> None:
+        self._assigned = rates
 
-    def _grip(self) -> Hand:
-        """Return the hand on the rates; a new one when the optimizer has other groups or tensors than before."""
-        if self._hand is None or not self._hand.fits():
-            self._hand = Hand(self.optimizer)
-        return self._hand
+    def _bound_writer(self) -> RateWriter:
+        """Return the writer, a new one when the optimizer has other groups or tensors."""
+        if self._writer is None or not self._writer.fits():
+            self._writer = RateWriter(self.optimizer)
+        return self._writer
+
+    def _count_groups(self) -> int:
+        return len(self._bound_writer().field.groups)
 
     def _write(self, row: Row) -> None:
-        hand = self._grip()
-        if len(row) != len(hand.field.groups):
+        writer = self._bound_writer()
+        if len(row) != self._count_groups():
             raise BindingError(
-                f"{type(self).__name__}: {len(row)} rates for {len(hand.field.groups)} parameter "
-                f"groups. "
-                "Give one for each."
+                f"{type(self).__name__}: {len(row)} rates for {self._count_groups()} parameter "
+                "groups. Give one for each."
             )
-        hand.write(row)
-        self._row, self._said = row, None
+        writer.write(row)
+        self._written, self._assigned = row, None
 
     def _first_rates(self, last_epoch: int) -> list[Any]:
         """Return what each group began with, which the group keeps as ``initial_lr``."""
-        field = self._grip().field
+        field = self._bound_writer().field
         if last_epoch == -1:
             field.store_initial()
         try:
-            return [_copy(rate) for rate in field.get_entry("initial_lr")]
+            return [copied(rate) for rate in field.get_entry("initial_lr")]
         except KeyError:
             raise NoBase(
                 f"{type(self).__name__}(last_epoch={last_epoch}): a parameter group has no "
-                f"'initial_lr', the rate it "
-                "began with. Load the optimizer's state first, or begin with last_epoch=-1."
+                "'initial_lr', the rate it began with. Load the optimizer's state first, or begin "
+                "with last_epoch=-1."
             ) from None
 
-    def _mind_the_order(self, first_steps: FirstSteps, epoch: int | None) -> None:
+    def _check_order(self, updates: Updates, epoch: int | None) -> None:
+        """Warn at the second step, when training shows that the first came before its update.
+
+        Not at the first: a loop that only draws the curve is right, and so is one whose first
+        update a gradient scaler skipped.
+        """
         if self._step_count == 1 and epoch is None:  # a number is a way to go on from there
-            first_steps.first(self.optimizer)
+            self._is_early = not updates.made and not has_gradients(self.optimizer)
         elif self._step_count == 2:
-            first_steps.second(type(self).__name__)
+            if self._is_early and updates.made:
+                warnings.warn(
+                    f"{type(self).__name__}.step(): it was called before the first "
+                    "optimizer.step(), so no update used the first rate. "
+                    "Call optimizer.step() first, then scheduler.step().",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            self._is_early = False
 
 
-class _LRScheduler(LRScheduler, theirs._LRScheduler):
+class _LRScheduler(LRScheduler, torch_sched._LRScheduler):
     """The same, by the name that older code subclasses."""
-
-
-def _copy(rate: Any) -> Any:
-    return rate.detach().clone() if isinstance(rate, torch.Tensor) else rate

@@ -11,27 +11,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.ahead import blend
-from warmdown.compat.lr_scheduler.base import LRScheduler
-from warmdown.compat.lr_scheduler.families import Absolute, Chainable
-from warmdown.compat.lr_scheduler.given import (
+from warmdown.compat.lr_scheduler.arguments import (
     NotAnOptimizer,
     floats,
     require_optimizer,
-    say_verbose_is_gone,
+    warn_of_verbose,
 )
-from warmdown.compat.lr_scheduler.hand import Hand, Swap, no_swap
+from warmdown.compat.lr_scheduler.base import LRScheduler
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
+from warmdown.compat.lr_scheduler.functions import MultiplicativeLR
 from warmdown.compat.lr_scheduler.slopes import SWALR
+from warmdown.compat.lr_scheduler.window import WriteNext, blend, write_ahead, write_nothing
+from warmdown.compat.lr_scheduler.writer import RateWriter
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 
-class Composed(LRScheduler):
+class ComposedLR(LRScheduler):
     """A scheduler that leaves the rates to others of the same optimizer."""
 
     _schedulers: Any
     _step_count = 1  # others add to it
+
+    _NOT_COPIED = LRScheduler._NOT_COPIED | {"_curves", "_write_next"}
+    _NOT_STATE = LRScheduler._NOT_STATE | {"_curves", "_write_next"}
 
     def get_lr(self) -> list[Any]:
         """Return what was written last: the others compute."""
@@ -43,7 +47,7 @@ class Composed(LRScheduler):
             if not hasattr(scheduler, "optimizer"):
                 raise NotAnOptimizer(
                     f"{who}: schedulers[{index}] is a {type(scheduler).__name__} without an "
-                    f"optimizer."
+                    "optimizer. Give schedulers."
                 )
             if scheduler.optimizer is not optimizer:
                 raise BindingError(
@@ -64,13 +68,8 @@ class Composed(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the position, and each scheduler's own."""
-        own = {
-            key: value
-            for key, value in vars(self).items()
-            if key not in {*self._NOT_STATE, "_schedulers"}
-        }
         parts = [scheduler.state_dict() for scheduler in self._schedulers]
-        return {**own, "_last_lr": self.get_last_lr(), "_schedulers": parts}
+        return {**super().state_dict(), "_schedulers": parts}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state; the arguments stay those of this scheduler.
@@ -85,25 +84,21 @@ class Composed(LRScheduler):
         if len(parts) != len(self._schedulers):
             raise StateError(
                 f"{type(self).__name__}.load_state_dict: it is of {len(parts)} schedulers, here "
-                f"are "
-                f"{len(self._schedulers)}."
+                f"are {len(self._schedulers)}."
             )
-        is_new = self._stands()
+        writer = self._bound_writer()
+        is_new = writer.read() == writer.rounded(self.get_last_lr())
         for scheduler, part in zip(self._schedulers, parts, strict=True):
             scheduler.load_state_dict(part)
-        self._settle(state_dict, is_new=is_new)
+        if self._resume(state_dict) and is_new and "_last_lr" in state_dict:
+            writer.write(floats(state_dict["_last_lr"]))
 
-    def _stands(self) -> bool:
-        """Tell whether the optimizer holds what was written last: nobody restored it."""
-        return self._grip().read() == self._grip().rounded(self.get_last_lr())
-
-    def _settle(self, state: Mapping[str, Any], *, is_new: bool) -> None:
-        """Take up the position, after the parts have taken theirs."""
-        if is_new and "_last_lr" in state:
-            self._grip().write(floats(state["_last_lr"]))
+    def _resume(self, state: Mapping[str, Any]) -> bool:
+        """Restore the position; return whether the saved rates are still those of that position."""
+        return True
 
 
-class SequentialLR(Composed, theirs.SequentialLR):
+class SequentialLR(ComposedLR, torch_sched.SequentialLR):
     """One scheduler after the other; each one's steps count from its milestone.
 
     A ``ReduceLROnPlateau`` may be among them: then give ``step`` the metric. It begins with the
@@ -125,7 +120,8 @@ class SequentialLR(Composed, theirs.SequentialLR):
         >>> import torch
         >>> from warmdown.compat.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
-        >>> warmup, decay = LinearLR(optimizer, 0.5, total_iters=2), CosineAnnealingLR(optimizer, T_max=2)
+        >>> warmup = LinearLR(optimizer, 0.5, total_iters=2)
+        >>> decay = CosineAnnealingLR(optimizer, T_max=2)
         >>> scheduler = SequentialLR(optimizer, [warmup, decay], milestones=[2])
         >>> for _ in range(5):
         ...     print(round(optimizer.param_groups[0]["lr"], 6))
@@ -146,7 +142,7 @@ class SequentialLR(Composed, theirs.SequentialLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        say_verbose_is_gone(verbose)
+        warn_of_verbose(verbose)
         if not schedulers:
             raise ScheduleError("SequentialLR(schedulers=[]): at least one scheduler is needed.")
         self._take(optimizer, schedulers)
@@ -176,28 +172,24 @@ class SequentialLR(Composed, theirs.SequentialLR):
     @property
     def base_lrs(self) -> list[Any]:  # type: ignore[override]
         """The rate that each group began with."""
-        return self._grip().field.get_entry("initial_lr")
+        return self._bound_writer().field.get_entry("initial_lr")
 
     @property  # type: ignore[misc]
     def _last_lr(self) -> list[Any]:  # type: ignore[override]
-        turn, _ = whose_turn(self, self.last_epoch)
+        turn, _ = active_part(self, self.last_epoch)
         return self._schedulers[turn].get_last_lr()  # type: ignore[no-any-return]
 
-    def _settle(self, state: Mapping[str, Any], *, is_new: bool) -> None:
-        own = {
-            key: value
-            for key, value in state.items()
-            if key not in {"_schedulers", "_milestones", "_last_lr"}
-        }
-        vars(self).update(own)
-        turn, local = whose_turn(self, self.last_epoch)
+    def _resume(self, state: Mapping[str, Any]) -> bool:
+        others = {"_schedulers", "_milestones", "_last_lr"}
+        vars(self).update({key: value for key, value in state.items() if key not in others})
+        turn, local = active_part(self, self.last_epoch)
         if self._schedulers[turn].last_epoch == local:
-            super()._settle(state, is_new=is_new)
-        else:  # other milestones than when it was saved: those given now hold
-            enter(self._schedulers[turn], local)
+            return True
+        enter(self._schedulers[turn], local)  # the milestones given now differ from the saved ones
+        return False
 
 
-class ChainedScheduler(Composed, theirs.ChainedScheduler):
+class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
     """Several schedulers at once; their factors multiply.
 
     Args:
@@ -214,7 +206,8 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         >>> import torch
         >>> from warmdown.compat.lr_scheduler import ChainedScheduler, ConstantLR, ExponentialLR
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
-        >>> scheduler = ChainedScheduler([ConstantLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)])
+        >>> parts = [ConstantLR(optimizer, 0.5, total_iters=2), ExponentialLR(optimizer, 0.5)]
+        >>> scheduler = ChainedScheduler(parts)
         >>> for _ in range(3):
         ...     print(scheduler.get_last_lr())
         ...     optimizer.step()
@@ -224,10 +217,9 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         [0.1]
     """
 
-    _swap: Swap = staticmethod(no_swap)
-    """Writes the next rates of all parts together; ``None`` leaves the step to the parts."""
-    _NOT_STATE = Composed._NOT_STATE | {"_swap"}
-    _NOT_COPIED = Composed._NOT_COPIED | {"_swap"}
+    _write_next: WriteNext = staticmethod(write_nothing)
+    """Writes the product of all parts, while no part and no rate is changed from outside."""
+    _curves: Sequence[Curve] = ()
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
@@ -242,40 +234,38 @@ class ChainedScheduler(Composed, theirs.ChainedScheduler):
         Args:
             metrics: For a plateau among them.
         """
-        if metrics is None and self._went_together():
+        if metrics is None and self._stepped_together():
             return
         for scheduler in self._schedulers:
             step(scheduler, metrics)
-        self._swap = self._short_way()
+        self._write_next = self._open_window()
 
-    def _went_together(self) -> bool:
-        """Write the product of all curves in one pass, while nobody else writes and no argument is given anew."""
-        first = self._schedulers[0]
-        if self._swap is no_swap or any(part._curve is None for part in self._schedulers):
+    def _stepped_together(self) -> bool:
+        parts = self._schedulers
+        if self._write_next is write_nothing or [part.curve for part in parts] != self._curves:
             return False
-        written = self._swap(first.last_epoch)
-        if written is None:
+        row = self._write_next(parts[0].last_epoch)
+        if row is None:
             return False
-        for part in self._schedulers:
-            part._written = written
-            part._step_count += 1
-            part.last_epoch += 1
+        for part in parts:
+            part.adopt(row, steps=1)
         return True
 
-    def _short_way(self) -> Swap:
+    def _open_window(self) -> WriteNext:
         parts: Any = self._schedulers
-        if not all(isinstance(part, Chainable) and part.is_a_factor() for part in parts):
-            return no_swap
-        hand = self._grip()
-        now = math.prod(part.share_held() for part in parts)
+        if not all(isinstance(part, FormulaLR) and part.is_factor for part in parts):
+            return write_nothing
+        now = math.prod(part.share for part in parts)
         if now == 0:
-            return no_swap
-        held = hand.read()
-        hand.write(held)  # the very floats that are known by identity
-        shares = math.prod(part.shares_to_come() for part in parts)
+            return write_nothing
+        writer = self._bound_writer()
+        current = writer.read()
+        shares = math.prod(part.shares_ahead() for part in parts)
         for part in parts:
-            part.give_up(held)
-        return hand.swapping(blend([shares], [[rate / now for rate in held]]), parts[0].last_epoch)
+            part.adopt(current, steps=0)
+        self._curves = [part.curve for part in parts]
+        rows = blend([shares], [[rate / now for rate in current]])
+        return write_ahead(writer, rows, current, parts[0].last_epoch)
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -298,7 +288,7 @@ def step(scheduler: Any, metrics: SupportsFloat | None) -> None:
     Raises:
         ScheduleError: A plateau's turn has come, and there is no metric.
     """
-    if isinstance(scheduler, theirs.ReduceLROnPlateau):
+    if isinstance(scheduler, torch_sched.ReduceLROnPlateau):
         if metrics is None:
             raise ScheduleError(
                 "step(metrics=None): it is ReduceLROnPlateau's turn. Give the "
@@ -311,14 +301,14 @@ def step(scheduler: Any, metrics: SupportsFloat | None) -> None:
         scheduler.step()
 
 
-def whose_turn(sequence: Any, at: int) -> tuple[int, int]:
+def active_part(sequence: Any, at: int) -> tuple[int, int]:
     """Return which scheduler of a sequence writes at a step, and that step as it counts."""
     turn = bisect_right(sequence._milestones, at)
     return turn, at - sequence._milestones[turn - 1] if turn else at
 
 
 def begin(scheduler: Any) -> None:
-    """Make a scheduler's first step, from the rates that are held."""
+    """Make a scheduler's first step, from the current rates."""
     parts = getattr(scheduler, "_schedulers", None)
     if parts is None:
         scheduler.last_epoch = -1
@@ -326,27 +316,27 @@ def begin(scheduler: Any) -> None:
         return
     if hasattr(scheduler, "_milestones"):
         scheduler.last_epoch = 0
-        parts = [parts[whose_turn(scheduler, 0)[0]]]
+        parts = [parts[active_part(scheduler, 0)[0]]]
     for part in parts:
         go_to(part, 0)
-    if not isinstance(scheduler, Composed):
+    if not isinstance(scheduler, ComposedLR):
         scheduler._last_lr = parts[-1].get_last_lr()
 
 
 def go_to(scheduler: Any, at: int) -> None:
-    """Bring a scheduler to its step ``at``, from the rates that are held."""
-    if isinstance(scheduler, theirs.ReduceLROnPlateau):
-        scheduler.last_epoch, scheduler._last_lr = at, Hand(scheduler.optimizer).now()
+    """Bring a scheduler to its step ``at``, from the current rates."""
+    if isinstance(scheduler, torch_sched.ReduceLROnPlateau):
+        scheduler.last_epoch, scheduler._last_lr = at, RateWriter(scheduler.optimizer).copies()
     elif at == 0 or not knows_every_step(scheduler):
         begin(scheduler)
         quietly_repeat(scheduler, at)
-    elif isinstance(scheduler, Chainable):
+    elif isinstance(scheduler, FormulaLR) and scheduler.carries_edits:
         scheduler.join(at)
     elif not hasattr(scheduler, "_schedulers"):
         scheduler._update_lr(at)
     elif hasattr(scheduler, "_milestones"):
         scheduler.last_epoch = at
-        turn, local = whose_turn(scheduler, at)
+        turn, local = active_part(scheduler, at)
         (enter if turn else go_to)(scheduler._schedulers[turn], local)
     else:
         for part in scheduler._schedulers:
@@ -354,12 +344,12 @@ def go_to(scheduler: Any, at: int) -> None:
 
 
 def enter(scheduler: Any, at: int) -> None:
-    """Let a scheduler write the rates of its step ``at``, whatever is held; but SWALR begins where that is."""
-    if hasattr(scheduler, "_schedulers") or isinstance(scheduler, theirs.ReduceLROnPlateau):
+    """Let a scheduler write the rates of its step ``at``; only SWALR begins where the rates are."""
+    if hasattr(scheduler, "_schedulers") or isinstance(scheduler, torch_sched.ReduceLROnPlateau):
         to_the_first_rates(scheduler.optimizer)
         go_to(scheduler, at)
     elif at == 0 and isinstance(scheduler, SWALR):
-        scheduler.join(0)  # it moves from the rate that is held
+        scheduler.join(0)  # it moves from the current rate
     elif knows_every_step(scheduler):
         scheduler._update_lr(at)
     else:
@@ -368,11 +358,13 @@ def enter(scheduler: Any, at: int) -> None:
 
 
 def knows_every_step(scheduler: Any) -> bool:
-    """Tell whether a scheduler can be brought to a step by its number alone."""
+    """Return whether a scheduler can be brought to a step by its number alone."""
     parts = getattr(scheduler, "_schedulers", None)
     if parts is not None:
         return all(map(knows_every_step, parts))
-    return isinstance(scheduler, Chainable | Absolute | theirs.ReduceLROnPlateau)
+    if isinstance(scheduler, FormulaLR):
+        return not isinstance(scheduler, MultiplicativeLR)
+    return isinstance(scheduler, torch_sched.ReduceLROnPlateau)
 
 
 def quietly_repeat(scheduler: Any, times: int) -> None:
@@ -385,6 +377,6 @@ def quietly_repeat(scheduler: Any, times: int) -> None:
 
 def to_the_first_rates(optimizer: Any) -> None:
     """Write what the groups began with; each scheduler changed it as it was made."""
-    field = Hand(optimizer).field
+    field = RateWriter(optimizer).field
     field.store_initial()
     field.write(floats(field.get_entry("initial_lr")))

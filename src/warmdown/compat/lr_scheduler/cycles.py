@@ -5,8 +5,6 @@ from __future__ import annotations
 __all__ = ["CyclicLR", "OneCycleLR"]
 
 import math
-import types
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
@@ -14,49 +12,46 @@ from typing import Any, Literal
 
 import numpy as np
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import unwrap
-from warmdown.compat.lr_scheduler.ahead import Ahead, Steps, blend
-from warmdown.compat.lr_scheduler.families import Blended, Curve
-from warmdown.compat.lr_scheduler.given import (
-    Given,
+from warmdown.compat.lr_scheduler.arguments import (
+    Argument,
     as_fraction,
+    attributes_of,
     floats,
     in_ticks,
-    one_a_group,
+    is_count,
+    per_group,
     require_optimizer,
 )
-from warmdown.compat.lr_scheduler.hand import Hand, Row, Swap, no_swap
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
+from warmdown.compat.lr_scheduler.window import Steps, WriteNext, blend, for_all, write_nothing
+from warmdown.compat.lr_scheduler.writer import RateWriter, Row
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import (
     Constant,
     Cosine,
-    ExponentialDecay,
     Function,
     Linear,
-    Milestones,
     Schedule,
     Triangle,
 )
 
 
-class Cycled(Blended):
+class MomentumLR(FormulaLR):
     """Rates that may come with a momentum: a group's ``momentum``, or its first beta."""
 
-    cycle_momentum = Given()
-    base_momentums = Given()
-    max_momentums = Given()
+    cycle_momentum = Argument()
+    base_momentums = Argument()
+    max_momentums = Argument()
 
-    _momentum: Hand | None = None
+    carries_edits = False
+    _derived = frozenset({"use_beta1"})
+    _momentum_writer: RateWriter | None = None
 
-    _NOT_STATE = Blended._NOT_STATE | {"_momentum"}
-    _NOT_COPIED = Blended._NOT_COPIED | {"_momentum"}
-    _WORKED_OUT = frozenset({"use_beta1"})
-
-    @abstractmethod
-    def _falls(self, steps: Steps) -> Steps:
-        """Return the share of the way from the highest momentum to the lowest."""
+    _NOT_COPIED = FormulaLR._NOT_COPIED | {"_momentum_writer"}
+    _NOT_STATE = FormulaLR._NOT_STATE | {"_momentum_writer"}
 
     @property
     def use_beta1(self) -> bool:
@@ -64,19 +59,18 @@ class Cycled(Blended):
         return "betas" in unwrap(self.optimizer).defaults
 
     def _take_momentum(self, cycle: bool, base: Any, highest: Any, *, is_new: bool) -> None:
-        """Take the arguments, and keep them in the groups, where torch keeps them."""
+        """Store the arguments, and in the groups too, where torch keeps them."""
         self.cycle_momentum = cycle
         if not cycle:
             return
-        who, field = type(self).__name__, self._grip().field
+        who, field = type(self).__name__, self._bound_writer().field
         if not {"momentum", "betas"} & set(unwrap(self.optimizer).defaults):
             raise BindingError(
                 f"{who}(cycle_momentum=True): {type(self.optimizer).__name__} has neither momentum "
-                f"nor betas. "
-                "Give cycle_momentum=False."
+                "nor betas. Give cycle_momentum=False."
             )
-        self.base_momentums = one_a_group(who, "base_momentum", base, len(field.groups))
-        self.max_momentums = one_a_group(who, "max_momentum", highest, len(field.groups))
+        self.base_momentums = per_group(who, "base_momentum", base, self._count_groups())
+        self.max_momentums = per_group(who, "max_momentum", highest, self._count_groups())
         if is_new:
             field.set_entry("max_momentum", self.max_momentums)
             field.set_entry("base_momentum", self.base_momentums)
@@ -84,37 +78,38 @@ class Cycled(Blended):
     def _write(self, row: Row) -> None:
         super()._write(row)
         if self.cycle_momentum:
-            at = np.array([self.last_epoch], dtype=np.float64)
-            self._momentum_grip().write(self._momenta(at).first())
+            momenta = self._momenta(np.array([self.last_epoch], dtype=np.float64))
+            self._bound_momentum_writer().write(next(momenta))
 
-    def _short_way(self) -> Swap:
-        rates = super()._short_way()
-        if not self.cycle_momentum:
-            return rates
-        momenta = self._momenta(self._steps_to_come()).rows()
-        return _both(rates, self._momentum_grip().field.writing(momenta))
+    def _open_window(self) -> WriteNext:
+        write_next = super()._open_window()
+        if not self.cycle_momentum or write_next is write_nothing:
+            return write_next
+        momenta = self._momenta(self._steps_ahead())
+        writes = self._bound_momentum_writer().field.writing(momenta)
 
-    def _momenta(self, steps: Steps) -> Ahead:
-        falls = self._falls(steps)
-        return blend([falls, 1 - falls], [floats(self.base_momentums), floats(self.max_momentums)])
+        def write_both(step: int) -> Row | None:
+            row = write_next(step)
+            if row is not None:
+                next(writes)
+            return row
 
-    def _momentum_grip(self) -> Hand:
-        if self._momentum is None or not self._momentum.fits():
-            self._momentum = Hand(self.optimizer, "betas[0]" if self.use_beta1 else "momentum")
-        return self._momentum
+        return write_both
+
+    def _momenta(self, steps: Steps) -> Iterator[list[float]]:
+        shares = self._at(steps)
+        points = [floats(self.base_momentums), floats(self.max_momentums)]
+        return (for_all(row, points[0]) for row in blend([shares, 1 - shares], points))
+
+    def _bound_momentum_writer(self) -> RateWriter:
+        if self._momentum_writer is None or not self._momentum_writer.fits():
+            name = "betas[0]" if self.use_beta1 else "momentum"
+            self._momentum_writer = RateWriter(self.optimizer, name)
+        return self._momentum_writer
 
 
-def _both(rates: Swap, momenta: Iterator[None]) -> Swap:
-    def swap(at: int) -> Any:
-        if (written := rates(at)) is not None:
-            next(momenta)
-        return written
-
-    return swap
-
-
-class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
-    """Up from ``base_lr`` to ``max_lr`` and down again, over and over; the momentum moves against it.
+class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
+    """Up from ``base_lr`` to ``max_lr`` and down again, over and over; the momentum against it.
 
     Args:
         optimizer: A torch optimizer.
@@ -149,14 +144,14 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
         ([0.5], 0.8)
     """
 
-    max_lrs = Given()
-    step_sizes = Given()
-    mode = Given()
-    gamma = Given()
-    scale_mode = Given()
+    max_lrs = Argument()
+    step_sizes = Argument()
+    mode = Argument()
+    gamma = Argument()
+    scale_mode = Argument()
 
     _scale_fn_custom: Callable[[float], float] | None
-    _WORKED_OUT = Cycled._WORKED_OUT | {
+    _derived = MomentumLR._derived | {
         "total_size",
         "step_ratio",
         "_scale_fn_ref",
@@ -187,15 +182,15 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
                 f"a scale_fn."
             )
         self.optimizer = optimizer
-        count = len(self._grip().field.groups)
-        self._lows = one_a_group("CyclicLR", "base_lr", base_lr, count)
-        self.max_lrs = one_a_group("CyclicLR", "max_lr", max_lr, count)
+        count = self._count_groups()
+        self._lows = per_group("CyclicLR", "base_lr", base_lr, count)
+        self.max_lrs = per_group("CyclicLR", "max_lr", max_lr, count)
         self.step_sizes = [step_size_up, step_size_up if step_size_down is None else step_size_down]
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         )
-        self._wave()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -217,65 +212,57 @@ class CyclicLR(Cycled, theirs.CyclicLR):  # type: ignore[override]
 
     def _first_rates(self, last_epoch: int) -> list[Any]:
         if last_epoch == -1:
-            self._grip().write(floats(self._lows))
+            self._bound_writer().write(floats(self._lows))
         super()._first_rates(last_epoch)
         return self._lows
 
-    def _weights(self, steps: Steps) -> list[Steps]:
-        share = self._falls(steps)
-        return [share, 1 - share]
+    def _points(self, bases: list[float]) -> list[list[float]]:
+        return [floats(self.max_lrs), bases]
 
-    def _points(self) -> list[list[float]]:
-        return [floats(self.max_lrs), self._base_floats()]
+    def _at(self, steps: Steps) -> Steps:
+        shares = super()._at(steps)
+        if self.scale_mode == "cycle":
+            return shares
+        return shares * self._height()(steps)  # type: ignore[no-any-return]
 
-    def _falls(self, steps: Steps) -> Steps:
-        wave, ticks = self._wave()
-        share = wave(steps * ticks)
-        return share * self._height()(steps) if self.scale_mode == "iterations" else share  # type: ignore[no-any-return]
-
-    def _wave(self) -> Curve:
-        ticks, up, down = in_ticks(
-            "CyclicLR", step_size_up=self.step_sizes[0], step_size_down=self.step_sizes[1]
-        )
-        cycle = Triangle(low=0.0, high=1.0, up=up, down=down)
+    def _shape(self) -> Curve:
+        up, down = self.step_sizes
+        ticks, rise, fall = in_ticks("CyclicLR", step_size_up=up, step_size_down=down)
+        cycle = Triangle(low=0.0, high=1.0, up=rise, down=fall)
         return cycle.repeat(decay=self._height() if self.scale_mode == "cycle" else 1.0), ticks
 
     def _height(self) -> Schedule:
         """Return the height of a cycle over its number from 0, or that of a step over its own."""
         custom = self._scale_fn_custom
         if custom is not None:
-            return Function(
-                call=custom if self.scale_mode == "iterations" else lambda cycle: custom(cycle + 1)
-            )
+            per_cycle = self.scale_mode == "cycle"
+            return Function(call=(lambda cycle: custom(cycle + 1)) if per_cycle else custom)
         if self.mode == "triangular":
             return Constant()
-        gamma = 0.5 if self.mode == "triangular2" else self.gamma
-        return Milestones(gamma=0.0, at=(1,)) if gamma == 0 else ExponentialDecay(gamma=gamma)
+        return power_curve(0.5 if self.mode == "triangular2" else self.gamma)
 
-    def _short_way(self) -> Swap:
-        # nobody's function is asked ahead of its step
-        return super()._short_way() if self._scale_fn_custom is None else no_swap
+    def _rows_ahead(self) -> Iterator[Row] | None:
+        # a function of the caller's is not called ahead of its step
+        return None if self._scale_fn_custom is not None else super()._rows_ahead()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of ``scale_fn`` only the attributes, if it is an object."""
         custom = self._scale_fn_custom
-        kept = (
-            None if custom is None or isinstance(custom, types.FunctionType) else dict(vars(custom))
-        )
         return {
             **super().state_dict(),
-            "_scale_fn_custom": kept,
+            "_scale_fn_custom": None if custom is None else attributes_of(custom),
             "total_size": self.total_size,
             "step_ratio": self.step_ratio,
         }
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         super()._restore(state)
-        if self._scale_fn_custom is not None and state.get("_scale_fn_custom"):
-            vars(self._scale_fn_custom).update(state["_scale_fn_custom"])
+        attributes = state.get("_scale_fn_custom")
+        if self._scale_fn_custom is not None and attributes:
+            vars(self._scale_fn_custom).update(attributes)
 
 
-class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
+class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
     """Up to ``max_lr`` and down to almost nothing, where it stays; the momentum moves against it.
 
     Args:
@@ -311,15 +298,15 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
         ([0.5], 0.85)
     """
 
-    max_lrs = Given()
-    total_steps = Given()
-    pct_start = Given()
-    three_phase = Given()
-    div_factor = Given()
-    final_div_factor = Given()
-    _anneal_func_type = Given()
+    max_lrs = Argument()
+    total_steps = Argument()
+    pct_start = Argument()
+    three_phase = Argument()
+    div_factor = Argument()
+    final_div_factor = Argument()
+    _anneal_func_type = Argument()
 
-    _WORKED_OUT = Cycled._WORKED_OUT | {"_schedule_phases"}
+    _derived = MomentumLR._derived | {"_schedule_phases"}
 
     def __init__(
         self,
@@ -361,49 +348,42 @@ class OneCycleLR(Cycled, theirs.OneCycleLR):  # type: ignore[override]
             anneal_strategy,
         )
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
-        self.max_lrs = one_a_group("OneCycleLR", "max_lr", max_lr, len(self._grip().field.groups))
+        self.max_lrs = per_group("OneCycleLR", "max_lr", max_lr, self._count_groups())
         if last_epoch == -1:
-            self._keep_in_the_groups()
+            self._store_in_groups()
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
 
-    def _keep_in_the_groups(self) -> None:
-        field, (first, highest, last) = self._grip().field, self._points()
-        field.set_entry("initial_lr", first)
-        field.set_entry("max_lr", highest)
-        field.set_entry("min_lr", last)
+    def _store_in_groups(self) -> None:
+        field, points = self._bound_writer().field, self._points([])
+        for key, row in zip(("initial_lr", "max_lr", "min_lr"), points, strict=True):
+            field.set_entry(key, row)
 
-    def _points(self) -> list[list[float]]:
+    def _points(self, bases: list[float]) -> list[list[float]]:
+        """Return the first, the highest and the last rate of each group."""
         highest = floats(self.max_lrs)
         first = [rate / self.div_factor for rate in highest]
         return [first, highest, [rate / self.final_div_factor for rate in first]]
 
     def _weights(self, steps: Steps) -> list[Steps]:
-        """Return how much of the first, the highest and the last rate there is."""
         at, legs = self._legs(steps)
-        highest, last = self._falls(steps), legs[-1][0](at)
-        if len(legs) == 2:
-            return [legs[0][1](at), highest, last]
-        return [legs[0][1](at) + legs[1][0](at) * legs[2][1](at), highest, last]
+        rises = [rise(at) for rise, _ in legs]
+        falls = [fall(at) for _, fall in legs]
+        first = falls[0] if len(legs) == 2 else falls[0] + rises[1] * falls[2]
+        return [first, rises[0] * falls[1], rises[-1]]
 
-    def _falls(self, steps: Steps) -> Steps:
-        at, legs = self._legs(steps)
-        return legs[0][0](at) * legs[1][1](at)  # type: ignore[no-any-return]
+    def _at(self, steps: Steps) -> Steps:
+        return self._weights(steps)[1]
 
     def _legs(self, steps: Steps) -> tuple[Steps, list[tuple[Schedule, Schedule]]]:
-        """Return the steps in ticks, and each leg of the way twice: as it rises to 1, and as it falls to 0."""
+        """Return the steps in ticks, and each leg twice: as it rises to 1, and as it falls to 0."""
         last = self.total_steps - 1
         up = as_fraction(self.pct_start, self.total_steps) * self.total_steps - 1
-        seams = (
-            [Fraction(0), up, 2 * up, Fraction(last)]
-            if self.three_phase
-            else [Fraction(0), up, Fraction(last)]
-        )
-        ticks = math.lcm(*(seam.denominator for seam in seams))
-        whole = [int(seam * ticks) for seam in seams]
-        whole[-1] = max(
-            whole[-1], whole[-2] + 1
-        )  # a last leg that begins at the end stays at its beginning
+        ends = [Fraction(0), up, *([2 * up] if self.three_phase else []), Fraction(last)]
+        ticks = math.lcm(*(end.denominator for end in ends))
+        whole = [int(end * ticks) for end in ends]
+        # a last leg that begins at the end stays at its beginning
+        whole[-1] = max(whole[-1], whole[-2] + 1)
         legs = [(self._leg(a, b, 0.0, 1.0), self._leg(a, b, 1.0, 0.0)) for a, b in pairwise(whole)]
         return np.minimum(steps, last) * ticks, legs
 
@@ -418,7 +398,7 @@ def _total(total_steps: int | None, epochs: int | None, steps_per_epoch: int | N
         return _whole("total_steps", total_steps)
     if epochs is None or steps_per_epoch is None:
         raise ScheduleError(
-            "OneCycleLR: how long is it? Give total_steps, or epochs and steps_per_epoch."
+            "OneCycleLR: its length is missing. Give total_steps, or epochs and steps_per_epoch."
         )
     return _whole("epochs", epochs) * _whole("steps_per_epoch", steps_per_epoch)
 
@@ -427,7 +407,7 @@ def _is_share(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
 
 
-def _whole(name: str, count: Any) -> int:
-    if not isinstance(count, int) or count <= 0:
+def _whole(name: str, count: int) -> int:
+    if not is_count(count, 1):
         raise ScheduleError(f"OneCycleLR({name}={count!r}): a whole number from 1 on is needed.")
     return count

@@ -1,102 +1,85 @@
-"""What the names have in common: a state that says where one stands, and rates that are computed ahead."""
+"""What torch's names have in common: a curve over the steps, a window of rates, a state."""
 
 from __future__ import annotations
 
-__all__ = ["Formula", "Standing", "given_names"]
+__all__ = ["Curve", "FormulaLR", "power_curve"]
 
-import warnings
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from warmdown.compat.lr_scheduler.ahead import Steps
+from warmdown.compat.lr_scheduler.arguments import (
+    argument_names,
+    floats,
+    require_entries,
+    warn_of_other_arguments,
+)
 from warmdown.compat.lr_scheduler.base import LRScheduler
-from warmdown.compat.lr_scheduler.given import Given, floats
-from warmdown.compat.lr_scheduler.hand import Row, Swap, no_swap
-from warmdown.errors import StateError
+from warmdown.compat.lr_scheduler.window import (
+    Steps,
+    WriteNext,
+    blend,
+    for_all,
+    write_ahead,
+    write_nothing,
+)
+from warmdown.compat.lr_scheduler.writer import Row
+from warmdown.errors import ScheduleError, StateError
+from warmdown.schedules import ExponentialDecay, Milestones, Schedule
+
+Curve: TypeAlias = tuple[Schedule, int]
+"""A schedule, and the ticks of its clock in one step."""
 
 _AHEAD = 4096
-"""Steps whose weights are computed at once."""
+"""Steps whose weights are computed at once: one call costs as much as some hundred steps."""
+_SHARES = 256
+_NEAR = 1e-9
+"""Relative: a rate this near to the formula's is the formula's, with another library's rounding."""
 
 
-class Standing(LRScheduler):
-    """A scheduler whose state is where it stands, not what it was given."""
+class FormulaLR(LRScheduler):
+    r"""A scheduler whose rates are points of each group, weighed by unit curves.
 
-    _WORKED_OUT: ClassVar[frozenset[str]] = frozenset()
-    """Entries of torch's state that follow from the arguments."""
+    .. math:: rate_i(t) = top_i \cdot u(t) + floor_i \cdot (1 - u(t))
 
-    @abstractmethod
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``state`` says, writing nothing."""
+    A chainable name scales the base rates. While no other writes, its closed form is written
+    exactly. A rate edited from outside is carried on: its distance from the floor changes by the
+    same factor as the curve does. The other names set their rates, whatever the groups hold.
 
-    @abstractmethod
-    def _forget(self) -> None:
-        """Let go of what was computed: an argument was given anew."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state; the arguments stay those of this scheduler, and what differs is said.
-
-        An optimizer that nobody restored gets the saved rates at once; one that somebody did is
-        left as it is.
-
-        Args:
-            state_dict: What ``state_dict()`` returned, of this class or of torch's.
-
-        Raises:
-            StateError: It is no state, or one of more groups; nothing has changed then.
-        """
-        is_new = self._row is not None and self._grip().holds(self._row)
-        self._restore(state_dict)
-        if is_new and self._row is not None:
-            self._write(self._row)
-
-    def _require(self, state: Mapping[str, Any], *entries: str) -> None:
-        missing = [entry for entry in entries if entry not in state]
-        if missing:
-            raise StateError(
-                f"{type(self).__name__}.load_state_dict: no {' and no '.join(missing)} in it. "
-                "Give what state_dict() of such a scheduler returned."
-            )
-
-    def _own(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entries that are neither arguments nor computed."""
-        others = {*given_names(type(self)), *self._NOT_STATE, *self._WORKED_OUT, "_last_lr"}
-        return {key: value for key, value in state.items() if key not in others}
-
-    def _say_what_differs(self, state: Mapping[str, Any]) -> None:
-        pairs = {
-            name: (state[name], getattr(self, name))
-            for name in given_names(type(self))
-            if name in state
-        }
-        changed = [(name, *pair) for name, pair in sorted(pairs.items()) if pair[0] != pair[1]]
-        parts = [f"{name}={given!r}, not the saved {saved!r}" for name, saved, given in changed]
-        if parts:
-            warnings.warn(
-                f"{type(self).__name__}.load_state_dict: it goes on with {'; '.join(parts)}. "
-                "A state restores where a scheduler stands; its arguments are those it was made "
-                "with.",
-                UserWarning,
-                stacklevel=4,
-            )
-
-
-class Formula(Standing):
-    """A scheduler whose next rates are computed ahead, and written one row a step.
-
-    A step goes the short way while all is as it was left, and the long way when there is more to
-    it: the first steps, a number given, another hand on the rates, other groups, or no row left.
+    A step writes the next row of a window. It is computed alone when there is more to it: the first
+    steps, a number, an edited rate, other groups, or no row left.
     """
 
-    _swap: Swap = staticmethod(no_swap)
-    """The short way: writes the row of the next step and returns it, or ``None``."""
+    carries_edits: ClassVar[bool] = True
+    """Whether an edited rate is carried on, not overwritten."""
+    _derived: ClassVar[frozenset[str]] = frozenset()
+    """Entries of torch's state that follow from the arguments."""
     _is_ours: ClassVar[bool] = True
     """Whether ``get_lr`` is not overridden, so that rates may be computed ahead."""
 
-    _NOT_STATE = LRScheduler._NOT_STATE | {"_swap"}
-    _NOT_COPIED = LRScheduler._NOT_COPIED | {"_swap"}
+    _write_next: WriteNext = staticmethod(write_nothing)
+    """Writes the row of the next step, while it is known ahead."""
+    _known_base_lrs: Sequence[Any] = ()
+    """The base rates that the rows ahead were computed from."""
+    _bases: list[float] | None = None
+    """What the curve scales: the base rates, or what they would be for rates that were edited."""
+    _computed: Row | None = None
+    """What ``get_lr`` of this library returned; a subclass may have changed it since."""
+    _curve: Curve | None = None
+    _shares: Sequence[float] = ()
+    _shares_from: float = 0
+
+    _NOT_COPIED = LRScheduler._NOT_COPIED | {"_curve", "_shares", "_write_next"}
+    _NOT_STATE = LRScheduler._NOT_STATE | {
+        "_computed",
+        "_curve",
+        "_known_base_lrs",
+        "_shares",
+        "_shares_from",
+        "_write_next",
+    }
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -108,75 +91,284 @@ class Formula(Standing):
         Args:
             epoch: Go to this step instead of the next.
         """
-        if epoch is None and (written := self._swap(self.last_epoch)) is not None:
-            self._written = written
+        if (
+            epoch is None
+            and (self.carries_edits or self.base_lrs == self._known_base_lrs)
+            and (row := self._write_next(self.last_epoch)) is not None
+        ):
+            self._written = row
             self._step_count += 1
             self.last_epoch += 1
-        else:
-            self._go_the_long_way(epoch)
-
-    def _go_the_long_way(self, epoch: int | None) -> None:
-        self._row = self._row
+            return
+        self._written = self._row
         super().step(epoch)
+        self._known_base_lrs = list(self.base_lrs)
         if self._is_ours and self._step_count > 2:
-            self._swap = self._short_way()
+            self._write_next = self._open_window()
 
-    @abstractmethod
-    def _short_way(self) -> Swap:
-        """Return what makes the steps after this one."""
+    def get_lr(self) -> list[Any]:
+        """Return the rate of each group at step ``last_epoch``.
 
-    @abstractmethod
-    def _next_row(self) -> Row:
-        """Return the rates of step ``last_epoch``, which was just counted."""
+        Inside ``step()`` an edited rate is carried on.
+        """
+        writer = self._bound_writer()
+        if not self._get_lr_called_within_step:
+            return writer.typed(self._row_of(self._bases, self.last_epoch))
+        self._computed = self._next_row()
+        return writer.typed(self._computed)
 
-    @abstractmethod
-    def _closed_row(self) -> Row:
-        """Return the rates of step ``last_epoch``, whatever is held."""
+    def _get_closed_form_lr(self) -> list[Any]:
+        if not self.carries_edits:
+            return self.get_lr()
+        self._computed = self._closed_row()
+        return self._bound_writer().typed(self._computed)
+
+    def _shape(self) -> Curve:
+        """Return the unit curve."""
+        raise NotImplementedError
+
+    def _floors(self) -> list[float] | None:
+        """Return the rate that each group falls to, or ``None``: all fall to zero."""
+        return None
+
+    def _weights(self, steps: Steps) -> list[Steps]:
+        """Return the weight of each point at ``steps``."""
+        shares = self._at(steps)
+        return [shares, 1 - shares]
+
+    def _points(self, bases: list[float]) -> list[list[float]]:
+        """Return the points: one number for each group."""
+        floors = self._floors()
+        return [bases] if floors is None else [bases, floors]
+
+    def _row_of(self, bases: list[float] | None, step: float) -> list[float]:
+        weights = self._weights(np.array([step], dtype=np.float64))
+        points = self._points(self._base_floats() if bases is None else bases)
+        return for_all(next(blend(weights, points)), points[0])
+
+    def _rows_ahead(self) -> Iterator[Row] | None:
+        """Return the rows of the steps to come, or ``None`` where they are not known ahead."""
+        bases = self._bases if self.carries_edits else self._base_floats()
+        if bases is None:
+            return None
+        # Not a generator of this object: it would keep its own scheduler alive.
+        return blend(self._weights(self._steps_ahead()), self._points(bases))
+
+    def _open_window(self) -> WriteNext:
+        rows, row = self._rows_ahead(), self._row
+        if rows is None or row is None:
+            return write_nothing
+        return write_ahead(
+            self._bound_writer(), rows, row, self.last_epoch, overwrites=not self.carries_edits
+        )
 
     def _rates_at(self, epoch: int | None) -> Row:
         if not self._is_ours:
             return super()._rates_at(epoch)
-        if epoch is not None:
-            self.last_epoch = epoch
-            return self._closed_row()
-        self.last_epoch += 1
-        return self._next_row()
+        if epoch is None:
+            self.last_epoch += 1
+            return self._next_row()
+        self.last_epoch = epoch
+        return self._closed_row()
 
-    def _steps_to_come(self) -> Steps:
+    def _closed_row(self) -> Row:
+        """Return the rates of step ``last_epoch``, whatever the groups hold."""
+        bases = self._base_floats()
+        if self.carries_edits:
+            self._bases = bases
+        return self._row_of(bases, self.last_epoch)
+
+    def _next_row(self) -> Row:
+        """Return the rates of step ``last_epoch``, which was just counted."""
+        if not self.carries_edits:
+            return self._closed_row()
+        if self._is_initial:
+            return self._first_row()
+        edited = self._edited_row()
+        if edited is not None:
+            self._bases = None
+            return self._carried(edited)
+        row = self._row or []
+        if self._bases is None:
+            self._bases = self._bases_under(row, self.last_epoch - 1)
+        if self._bases is None:
+            return self._carried(row)
+        return self._row_of(self._bases, self.last_epoch)
+
+    def _first_row(self) -> list[float]:
+        """Return the first rates: the curve's, or those that are there already, when it goes on.
+
+        An optimizer that was not restored holds its base rates, and gets the curve's.
+        """
+        current, step = self._bound_writer().read(), self.last_epoch
+        if step <= 0:
+            self._bases = current
+            return self._row_of(current, step)
+        bases = self._base_floats()
+        known = (bases, self._row_of(bases, step - 1), self._row_of(bases, step))
+        if not any(_are_near(current, row) for row in known):
+            return current
+        self._bases = bases
+        return known[-1]
+
+    def _edited_row(self) -> list[float] | None:
+        """Return what the groups hold if it is not what was written last, else ``None``."""
+        writer = self._bound_writer()
+        row = self._row if self._is_ours else self._computed
+        if row is not None and writer.holds(row):
+            return None
+        current = writer.read()
+        return None if row is not None and current == writer.rounded(row) else current
+
+    def _carried(self, current: Row) -> Row:
+        before, now = self._share(self.last_epoch - 1), self._share(self.last_epoch)
+        if before == now:
+            return current
+        if before == 0:
+            return self._row_of(self._base_floats(), self.last_epoch)
+        return self._moved(current, now / before)
+
+    def _bases_under(self, row: Row, step: float) -> list[float] | None:
+        share = self._share(step)
+        return None if share == 0 else self._moved(row, 1 / share)
+
+    def _moved(self, row: Row, factor: float) -> list[float]:
+        floors = self._floors() or [0.0] * len(row)
+        return [floor + (rate - floor) * factor for rate, floor in zip(row, floors, strict=True)]
+
+    @property
+    def curve(self) -> Curve:
+        """The unit curve, of the arguments as they are now."""
+        if self._curve is None:
+            self._curve = self._shape()
+        return self._curve
+
+    def _at(self, steps: Steps) -> Steps:
+        curve, ticks = self.curve
+        with np.errstate(all="ignore"):  # a growing rate may overflow long after the run's end
+            return curve(steps * ticks)  # type: ignore[no-any-return]
+
+    def _share(self, step: float) -> float:
+        """Return the curve's value at one step, from a list: a call costs 50 times as much."""
+        index = step - self._shares_from
+        if not 0 <= index < len(self._shares) or index % 1:
+            self._shares = self._at(np.arange(step, step + _SHARES) * 1.0).tolist()
+            self._shares_from, index = step, 0
+        return self._shares[int(index)]
+
+    def _steps_ahead(self) -> Steps:
         return np.arange(self.last_epoch + 1, self.last_epoch + 1 + _AHEAD, dtype=np.float64)
 
-    def _forget(self) -> None:
-        self._swap = no_swap
+    @property
+    def is_factor(self) -> bool:
+        """Whether it does nothing but multiply, and its first steps are behind it."""
+        return (
+            self._is_ours and self.carries_edits and self._step_count > 2 and self._floors() is None
+        )
+
+    @property
+    def share(self) -> float:
+        """The curve's value at this step."""
+        return self._share(self.last_epoch)
+
+    def shares_ahead(self) -> Steps:
+        """Return the curve's values at the steps to come."""
+        return self._at(self._steps_ahead())
+
+    def adopt(self, row: Row, steps: int) -> None:
+        """Count ``steps`` that ended at ``row``, which another scheduler has written.
+
+        What the curve scales is found again when this one steps alone.
+        """
+        self._written, self._bases, self._write_next = row, None, write_nothing
+        self._step_count += steps
+        self.last_epoch += steps
+
+    def join(self, step: int) -> None:
+        """Write the rates of ``step`` as if the curve had begun from those that the groups hold."""
+        self.last_epoch, self._bases = step, self._bound_writer().read()
+        self._write(self._row_of(self._bases, step))
+
+    def invalidate(self) -> None:
+        """Drop what was computed from the arguments: one was assigned."""
+        self._bases = self._curve = None
+        self._shares, self._write_next = (), write_nothing
 
     def _base_floats(self) -> list[float]:
         """Return each group's base rate; a group added later begins with its own."""
-        field = self._grip().field
-        joined = len(field.groups) - len(self.base_lrs)
+        joined = self._count_groups() - len(self.base_lrs)
         if joined > 0:
-            self.base_lrs = [*self.base_lrs, *field.store_initial()[-joined:]]
+            self.base_lrs = [*self.base_lrs, *self._bound_writer().field.store_initial()[-joined:]]
         return floats(self.base_lrs)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: plain values, under the names that torch gives them."""
+        state = super().state_dict()
+        if self._bases in (None, floats(self.base_lrs)):
+            state.pop("_bases", None)
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state; the arguments stay those given, with a warning if they differ.
+
+        An optimizer that was not restored gets the saved rates at once; one that was is left as it
+        is.
+
+        Args:
+            state_dict: What ``state_dict()`` returned, of this class or of torch's.
+
+        Raises:
+            StateError: It is no state, or one of more groups; nothing has changed then.
+        """
+        is_new = self._row is not None and self._bound_writer().holds(self._row)
+        self._restore(state_dict)
+        if is_new and self._row is not None:
+            self._write(self._row)
+
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self._require(state, "last_epoch", "base_lrs")
-        saved, held = len(state["base_lrs"]), len(self.base_lrs)
-        if saved > held:
+        """Restore what ``state`` holds, writing nothing."""
+        who = type(self).__name__
+        require_entries(who, state, "last_epoch", "base_lrs")
+        saved, known = len(state["base_lrs"]), len(self.base_lrs)
+        if saved > known:
             raise StateError(
-                f"{type(self).__name__}.load_state_dict: it is of {saved} parameter groups, the "
-                f"optimizer has {held}."
+                f"{who}.load_state_dict: it is of {saved} parameter groups, the optimizer has "
+                f"{known}."
             )
-        self._say_what_differs(state)
-        vars(self).update(
-            {**self._own(state), "base_lrs": [*state["base_lrs"], *self.base_lrs[saved:]]}
-        )
-        self._forget()
-        self._said, self._row = None, floats(state["_last_lr"]) if "_last_lr" in state else None
+        warn_of_other_arguments(self, state)
+        others = {*argument_names(type(self)), *self._derived, "_last_lr"}
+        entries = {key: value for key, value in state.items() if key not in others}
+        base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
+        vars(self).update({**self._state_entries(entries), "base_lrs": base_lrs})
+        self.invalidate()
+        self._assigned = None
+        self._written = floats(state["_last_lr"]) if "_last_lr" in state else None
+        bases = self._saved_bases(state) if self.carries_edits else None
+        self.invalidate()
+        self._bases = bases
+
+    def _saved_bases(self, state: Mapping[str, Any]) -> list[float] | None:
+        """Return what was scaled when the state was saved, by the curve of its own arguments."""
+        if self._row is None or state.get("_bases") is not None:
+            return state.get("_bases")
+        given = {name: vars(self)[name] for name in argument_names(type(self))}
+        try:
+            vars(self).update({name: state.get(name, value) for name, value in given.items()})
+            bases = self._base_floats()
+            if _are_near(self._row, self._row_of(bases, self.last_epoch)):
+                return bases
+            return self._bases_under(self._row, self.last_epoch)
+        except ScheduleError:
+            return None
+        finally:
+            vars(self).update(given)
 
 
-def given_names(kind: type) -> set[str]:
-    """Return the names of a class's arguments that stay attributes."""
-    return {
-        name
-        for base in kind.__mro__
-        for name, value in vars(base).items()
-        if isinstance(value, Given)
-    }
+def _are_near(row: Sequence[float], other: Sequence[float]) -> bool:
+    pairs = zip(row, other, strict=False)
+    return all(math.isclose(a, b, rel_tol=_NEAR, abs_tol=1e-300) for a, b in pairs)
+
+
+def power_curve(gamma: float) -> Schedule:
+    """Return ``gamma`` to the power of the step; 0 is 1 at step 0 and 0 from then on."""
+    return Milestones(gamma=0.0, at=(1,)) if gamma == 0 else ExponentialDecay(gamma=gamma)

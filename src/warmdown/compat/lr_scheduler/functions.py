@@ -1,23 +1,20 @@
-"""Names whose rate is said by the caller's own functions."""
+"""Names whose rate follows the caller's own functions."""
 
 from __future__ import annotations
 
 __all__ = ["LambdaLR", "MultiplicativeLR"]
 
-import types
-from collections.abc import Callable, Mapping
-from itertools import accumulate, count, islice
-from operator import mul
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.ahead import Ahead
-from warmdown.compat.lr_scheduler.families import Absolute
-from warmdown.compat.lr_scheduler.formula import Formula
-from warmdown.compat.lr_scheduler.given import one_a_group, require_optimizer
-from warmdown.compat.lr_scheduler.hand import Row, Swap
+from warmdown.compat.lr_scheduler.arguments import attributes_of, per_group, require_optimizer
+from warmdown.compat.lr_scheduler.formula import FormulaLR
+from warmdown.compat.lr_scheduler.window import for_all
+from warmdown.compat.lr_scheduler.writer import Row
 from warmdown.errors import ScheduleError
 
 Factor: TypeAlias = Callable[[int], float]
@@ -27,51 +24,59 @@ class NoFunction(ScheduleError, TypeError):
     """What was given as a factor cannot be called."""
 
 
-class OfFunctions(Formula):
-    """What both have in common: one function for each group, which a state does not hold unless it is an object."""
+class FunctionLR(FormulaLR):
+    """One function for each group; a state holds a function only if it is an object."""
 
     lr_lambdas: list[Factor]
 
-    def _take(self, optimizer: Optimizer, lr_lambda: Factor | list[Factor]) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        last_epoch: int = -1,
+        verbose: object = None,
+    ) -> None:
         who = type(self).__name__
         require_optimizer(who, optimizer)
         self.optimizer = optimizer
-        self.lr_lambdas = one_a_group(who, "lr_lambda", lr_lambda, len(self._grip().field.groups))
+        self.lr_lambdas = per_group(who, "lr_lambda", lr_lambda, self._count_groups())
         for function in self.lr_lambdas:
             if not callable(function):
                 raise NoFunction(
                     f"{who}(lr_lambda={function!r}): a function of the step is needed."
                 )
+        super().__init__(optimizer, last_epoch, verbose)
 
     def _base_floats(self) -> list[float]:
-        joined = len(self._grip().field.groups) - len(self.lr_lambdas)
-        if joined > 0 and _is_one(self.lr_lambdas):
+        joined = self._count_groups() - len(self.lr_lambdas)
+        if joined > 0 and _are_one(self.lr_lambdas):
             self.lr_lambdas = [*self.lr_lambdas, *self.lr_lambdas[:1] * joined]
         return super()._base_floats()
 
+    def _row_of(self, bases: list[float] | None, step: float) -> list[float]:
+        row = self._base_floats() if bases is None else bases
+        return for_all(next(_scale(row, self.lr_lambdas, int(step))), row)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of functions only those that are objects, by their attributes."""
-        return {
-            **super().state_dict(),
-            "lr_lambdas": [_attributes(function) for function in self.lr_lambdas],
-        }
+        functions = [attributes_of(function) for function in self.lr_lambdas]
+        return {**super().state_dict(), "lr_lambdas": functions}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         functions = self.lr_lambdas
-        super()._restore(state)
-        self.lr_lambdas = functions
+        super()._restore({**state, "lr_lambdas": functions})
         for function, attributes in zip(functions, state.get("lr_lambdas", ()), strict=False):
             if attributes:
                 vars(function).update(attributes)
 
 
-class LambdaLR(OfFunctions, Absolute, theirs.LambdaLR):
+class LambdaLR(FunctionLR, torch_sched.LambdaLR):
     """The base rate times a function of the step.
 
     Args:
         optimizer: A torch optimizer.
         lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
-            all groups share is asked once a step.
+            all groups share is called once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
         verbose: Gone; accepted, so that older code runs.
 
@@ -89,30 +94,19 @@ class LambdaLR(OfFunctions, Absolute, theirs.LambdaLR):
         [0.2]
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
-        verbose: object = None,
-    ) -> None:
-        self._take(optimizer, lr_lambda)
-        super().__init__(optimizer, last_epoch, verbose)
+    carries_edits = False
 
-    def _closed_row(self) -> list[float]:
-        return _times(self._base_floats(), self.lr_lambdas, self.last_epoch)
-
-    def _ahead(self) -> Ahead:
-        return _scaled(self._base_floats(), self.lr_lambdas, self.last_epoch + 1)
+    def _rows_ahead(self) -> Iterator[Row]:
+        return _scale(self._base_floats(), self.lr_lambdas, self.last_epoch + 1)
 
 
-class MultiplicativeLR(OfFunctions, theirs.MultiplicativeLR):
-    """The rate that is held times a function of the step.
+class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
+    """The current rate times a function of the step.
 
     Args:
         optimizer: A torch optimizer.
         lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
-            all groups share is asked once a step.
+            all groups share is called once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
         verbose: Gone; accepted, so that older code runs.
 
@@ -131,75 +125,60 @@ class MultiplicativeLR(OfFunctions, theirs.MultiplicativeLR):
         [0.1]
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
-        last_epoch: int = -1,
-        verbose: object = None,
-    ) -> None:
-        self._take(optimizer, lr_lambda)
-        super().__init__(optimizer, last_epoch, verbose)
+    is_factor = False
 
     def get_lr(self) -> list[Any]:
-        """Return the rate of each group at step ``last_epoch``; outside ``step()``, what is held."""
+        """Return the rate of each group at ``last_epoch``; outside ``step()``, the current one."""
         within = self._get_lr_called_within_step
-        return self._grip().typed(self._next_row() if within else self._held())
+        return self._bound_writer().typed(self._next_row() if within else self._current_row())
 
     def _next_row(self) -> Row:
         if self._is_initial:
-            return self._held()
-        self._base_floats()
-        return _times(self._held(), self.lr_lambdas, self.last_epoch)
+            return self._current_row()
+        self._base_floats()  # a group may have joined
+        return self._row_of(self._current_row(), self.last_epoch)
 
     def _closed_row(self) -> Row:
         return self._next_row()
 
-    def _short_way(self) -> Swap:
-        ahead = _multiplied(self._row or [], self.lr_lambdas, self.last_epoch + 1)
-        return self._grip().swapping(ahead, self.last_epoch)
+    def _saved_bases(self, state: Mapping[str, Any]) -> None:
+        return None
 
-    def _held(self) -> Row:
-        hand = self._grip()
-        return self._row if self._row is not None and hand.holds(self._row) else hand.read()
+    def _rows_ahead(self) -> Iterator[Row]:
+        row = self._row or []
+        return _scale(row, self.lr_lambdas, self.last_epoch + 1, is_cumulative=True)
 
-
-def _times(row: Row, functions: list[Factor], step: int) -> list[float]:
-    if _is_one(functions):
-        factor = float(functions[0](step))
-        return [rate * factor for rate in row]
-    return [rate * float(function(step)) for rate, function in zip(row, functions, strict=True)]
+    def _current_row(self) -> Row:
+        writer = self._bound_writer()
+        return self._row if self._row is not None and writer.holds(self._row) else writer.read()
 
 
-def _scaled(bases: list[float], functions: list[Factor], step: int) -> Ahead:
-    """Return the base rates times the factors, from ``step`` on; a function is asked when its step has come."""
-    if _is_one(functions) and bases.count(bases[0]) == len(bases):
-        return Ahead((bases[0] * float(functions[0](at)) for at in count(step)), alike=len(bases))
-    return Ahead(_times(bases, functions, at) for at in count(step))
+def _scale(
+    row: Row, functions: list[Factor], step: int, *, is_cumulative: bool = False
+) -> Iterator[list[float]]:
+    """Yield the rates times the factors from ``step`` on; no function is called early.
+
+    Args:
+        row: The rates that the factors multiply.
+        functions: One for each group; one that all groups share is called once a step.
+        step: The first step.
+        is_cumulative: Whether each row scales the one before it.
+    """
+    is_one = _are_one(functions)
+    if is_one and row.count(row[0]) == len(row):
+        row = row[:1]  # one number serves all groups
+    for at in count(step):
+        if is_one:
+            factor = float(functions[0](at))
+            scaled = [rate * factor for rate in row]
+        else:
+            pairs = zip(row, functions, strict=True)
+            scaled = [rate * float(function(at)) for rate, function in pairs]
+        yield scaled
+        if is_cumulative:
+            row = scaled
 
 
-def _multiplied(row: Row, functions: list[Factor], step: int) -> Ahead:
-    """Return each row times the factors of the next step, from ``step`` on."""
-    if _is_one(functions) and row.count(row[0]) == len(row):
-        factors = (float(functions[0](at)) for at in count(step))
-        return Ahead(islice(accumulate(factors, mul, initial=row[0]), 1, None), alike=len(row))
-    return Ahead(
-        islice(
-            accumulate(count(step), lambda held, at: _times(held, functions, at), initial=row),
-            1,
-            None,
-        )
-    )
-
-
-def _is_one(functions: list[Factor]) -> bool:
-    """Tell whether all groups share one function, which is then asked once a step."""
+def _are_one(functions: list[Factor]) -> bool:
+    """Return whether all groups share one function."""
     return functions.count(functions[0]) == len(functions)
-
-
-def _attributes(function: Any) -> dict[str, Any] | None:
-    return (
-        None
-        if isinstance(function, types.FunctionType)
-        else dict(getattr(function, "__dict__", {}))
-    )

@@ -9,22 +9,24 @@ from collections.abc import Mapping
 from typing import Any, Literal, SupportsFloat
 
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.formula import Standing
-from warmdown.compat.lr_scheduler.given import (
-    Given,
+from warmdown.compat.lr_scheduler.arguments import (
+    Argument,
+    argument_names,
     floats,
-    one_a_group,
+    per_group,
+    require_entries,
     require_optimizer,
-    say_verbose_is_gone,
+    warn_of_other_arguments,
+    warn_of_verbose,
 )
+from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.errors import ScheduleError, TrainingError
 from warmdown.schedules import Plateau
-from warmdown.schedules.feedback import FeedbackState
 
 
-class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
+class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
     """A factor on the rate whenever a metric has stopped improving.
 
     Args:
@@ -53,20 +55,17 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         [0.2]
     """
 
-    mode = Given()
-    factor = Given()
-    patience = Given()
-    threshold = Given()
-    threshold_mode = Given()
-    cooldown = Given()
-    min_lrs = Given()
-    default_min_lr = Given()
-    eps = Given()
+    mode = Argument()
+    factor = Argument()
+    patience = Argument()
+    threshold = Argument()
+    threshold_mode = Argument()
+    cooldown = Argument()
+    min_lrs = Argument()
+    default_min_lr = Argument()
+    eps = Argument()
 
-    _WORKED_OUT = frozenset({"mode_worse"})
-
-    _judge: Plateau | None = None
-    _NOT_STATE = Standing._NOT_STATE | {"_judge"}
+    _derived = frozenset({"mode_worse"})
 
     def __init__(
         self,
@@ -82,29 +81,28 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         verbose: object = None,
     ) -> None:
         require_optimizer("ReduceLROnPlateau", optimizer)
-        say_verbose_is_gone(verbose)
+        warn_of_verbose(verbose)
         if not factor < 1:
             raise ScheduleError(
                 f"ReduceLROnPlateau(factor={factor}): a factor below 1 is needed, for the rate to "
-                f"fall."
+                "fall."
             )
+        Plateau(  # raises where an argument is out of range
+            mode=mode,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=threshold_mode,
+            cooldown=cooldown,
+        )
         self.optimizer = optimizer
-        self.mode, self.factor, self.patience, self.cooldown, self.eps = (
-            mode,
-            factor,
-            patience,
-            cooldown,
-            eps,
-        )
+        self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.cooldown, self.eps = cooldown, eps
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
-        self.min_lrs = one_a_group(
-            "ReduceLROnPlateau", "min_lr", min_lr, len(self._grip().field.groups)
-        )
+        self.min_lrs = per_group("ReduceLROnPlateau", "min_lr", min_lr, self._count_groups())
         self.last_epoch = 0
-        self._rule()
         self._reset()
-        self._row = self._grip().read()
+        self._written = self._bound_writer().read()
 
     @property
     def mode_worse(self) -> float:  # type: ignore[override]
@@ -115,83 +113,94 @@ class ReduceLROnPlateau(Standing, theirs.ReduceLROnPlateau):
         """Take in a metric, and lower the rates if it has not improved for too long.
 
         Args:
-            metrics: The metric. NaN says nothing, and changes nothing.
+            metrics: The metric. NaN changes nothing.
             epoch: Go to this step instead of the next.
         """
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._row = self._said = None
-        if math.isnan(metric := float(metrics)):
+        self._written = self._assigned = None
+        metric = float(metrics)
+        if metric != metric:
             return
-        seen = self._rule().update_state(self._memory(), self.last_epoch, metric)
-        self.best = self.mode_worse if seen.best is None else seen.best
-        self.num_bad_epochs, self.cooldown_counter = seen.num_bad, int(seen.cooldown_left)
-        if len(seen.levels) > 1:
+        if self._is_better(metric, self.best):
+            self.best, self.num_bad_epochs = metric, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
             self._reduce_lr(self.last_epoch)
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
     def get_lr(self) -> list[Any]:
-        """Return what is held: a plateau has no rate of its own."""
+        """Return the current rates: a plateau has none of its own."""
         return self.get_last_lr()
 
     def _reset(self) -> None:
         self.best, self.cooldown_counter, self.num_bad_epochs = self.mode_worse, 0, 0
 
-    def _reduce_lr(self, epoch: int) -> None:
-        held = self._grip().read()
-        self._fit_the_groups(len(held))
-        lowered = [
-            max(rate * self.factor, low)
-            for rate, low in zip(held, floats(self.min_lrs), strict=True)
-        ]
-        row = [new if old - new > self.eps else old for old, new in zip(held, lowered, strict=True)]
-        self._grip().write(row)
+    def _is_better(self, a: float, best: float) -> bool:
+        """Return whether ``a`` improves on ``best``; a share of the best is a share of its size."""
+        if math.isinf(best):
+            return bool(best == self.mode_worse)
+        margin: float = (
+            self.threshold * abs(best) if self.threshold_mode == "rel" else self.threshold
+        )
+        return a < best - margin if self.mode == "min" else a > best + margin
 
-    def _fit_the_groups(self, count: int) -> None:
-        if len(self.min_lrs) == count:
+    def _reduce_lr(self, epoch: int) -> None:
+        writer = self._bound_writer()
+        current = writer.read()
+        self._fit_min_lrs(len(current))
+        row = []
+        for rate, lowest in zip(current, floats(self.min_lrs), strict=True):
+            lowered = max(rate * self.factor, lowest)
+            row.append(lowered if rate - lowered > self.eps else rate)
+        writer.write(row)
+
+    def _fit_min_lrs(self, groups: int) -> None:
+        if len(self.min_lrs) == groups:
             return
         if self.default_min_lr is None:
             raise TrainingError(
                 f"ReduceLROnPlateau(min_lr=[…]): {len(self.min_lrs)} values, and the optimizer now "
-                f"has {count} groups. "
-                "Set scheduler.min_lrs to one for each."
+                f"has {groups} groups. Set scheduler.min_lrs to one for each."
             )
-        self.min_lrs = [self.default_min_lr] * count
-
-    def _rule(self) -> Plateau:
-        """Return the rule that says when to fall; how far, this class says."""
-        if self._judge is None:
-            self._judge = Plateau(
-                metric="metric",
-                mode=self.mode,
-                factor=0.5,
-                patience=self.patience,
-                threshold=self.threshold,
-                threshold_mode=self.threshold_mode,
-                cooldown=self.cooldown,
-            )
-        return self._judge
-
-    def _memory(self) -> FeedbackState:
-        best = None if self.best == self.mode_worse else float(self.best)
-        return FeedbackState(
-            best=best,
-            num_bad=self.num_bad_epochs,
-            cooldown_left=float(self.cooldown_counter),
-        )
+        self.min_lrs = [self.default_min_lr] * groups
 
     @property
     def _last_lr(self) -> list[Any]:
-        return self._grip().now() if self._said is None else self._said
+        return self._bound_writer().copies() if self._assigned is None else self._assigned
 
     @_last_lr.setter
-    def _last_lr(self, said: list[Any]) -> None:
-        self._said = said
+    def _last_lr(self, rates: list[Any]) -> None:
+        self._assigned = rates
 
-    def _forget(self) -> None:
-        self._judge = None
+    def invalidate(self) -> None:
+        """Do nothing: no argument is computed with ahead."""
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        self._require(state, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
-        self._say_what_differs(state)
-        vars(self).update(self._own(state))
-        self._said = list(state["_last_lr"]) if "_last_lr" in state else None
-        self._row = None if self._said is None else floats(self._said)
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state; the arguments stay those given, with a warning if they differ.
+
+        An optimizer that was not restored gets the saved rates at once; one that was is left as it
+        is.
+
+        Args:
+            state_dict: What ``state_dict()`` returned, of this class or of torch's.
+
+        Raises:
+            StateError: It is no state; nothing has changed then.
+        """
+        who = type(self).__name__
+        require_entries(who, state_dict, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
+        warn_of_other_arguments(self, state_dict)
+        is_new = self._row is not None and self._bound_writer().holds(self._row)
+        others = {*argument_names(type(self)), *self._derived, "_last_lr"}
+        entries = {key: value for key, value in state_dict.items() if key not in others}
+        vars(self).update(self._state_entries(entries))
+        self._assigned = self._written = None
+        if "_last_lr" in state_dict:
+            self._assigned = list(state_dict["_last_lr"])
+            self._written = floats(self._assigned)
+            if is_new:
+                self._write(self._written)

@@ -1,4 +1,4 @@
-"""The name that begins anew, again and again."""
+"""The name that begins again and again."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.ahead import Steps
-from warmdown.compat.lr_scheduler.families import Blended
-from warmdown.compat.lr_scheduler.given import Given, is_count
-from warmdown.compat.lr_scheduler.hand import Row
+from warmdown.compat.lr_scheduler.arguments import Argument, is_count
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
+from warmdown.compat.lr_scheduler.window import Steps
+from warmdown.compat.lr_scheduler.writer import Row
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Cosine
 
 
-class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
+class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRestarts):
     """Half a cosine wave down to ``eta_min``, again and again.
 
     Args:
@@ -47,14 +47,16 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
         (0.2, 4)
     """
 
-    T_0 = Given()
-    T_mult = Given()
-    eta_min = Given()
+    T_0 = Argument()
+    T_mult = Argument()
+    eta_min = Argument()
 
+    carries_edits = False
     _fraction: float = 0.0
+    """How far between two steps the last number lay."""
 
-    _NOT_STATE = Blended._NOT_STATE | {"_fraction"}
-    _WORKED_OUT = frozenset({"T_cur", "T_i"})
+    _NOT_STATE = FormulaLR._NOT_STATE | {"_fraction"}
+    _derived = frozenset({"T_cur", "T_i"})
 
     def __init__(
         self,
@@ -65,15 +67,12 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        if not is_count(T_0, 1):
-            raise ScheduleError(
-                f"CosineAnnealingWarmRestarts(T_0={T_0!r}): a whole number from 1 on is needed."
-            )
-        if not is_count(T_mult, 1):
-            raise ScheduleError(
-                f"CosineAnnealingWarmRestarts(T_mult={T_mult!r}): a whole number "
-                f"from 1 on is needed."
-            )
+        for name, count in (("T_0", T_0), ("T_mult", T_mult)):
+            if not is_count(count, 1):
+                raise ScheduleError(
+                    f"CosineAnnealingWarmRestarts({name}={count!r}): a whole number from 1 on is "
+                    "needed."
+                )
         if not isinstance(eta_min, float | int):
             raise ScheduleError(
                 f"CosineAnnealingWarmRestarts(eta_min={eta_min!r}): a number is needed."
@@ -123,13 +122,14 @@ class CosineAnnealingWarmRestarts(Blended, theirs.CosineAnnealingWarmRestarts):
             start, length = start + length, length * self.T_mult
         return start, length
 
-    def _weights(self, steps: Steps) -> list[Steps]:
-        share = Cosine(steps=self.T_0).repeat(grow=self.T_mult)(steps + self._fraction)
-        return [share, 1 - share]
+    def _shape(self) -> Curve:
+        return Cosine(steps=self.T_0).repeat(grow=self.T_mult), 1
 
-    def _points(self) -> list[list[float]]:
-        bases = self._base_floats()
-        return [bases, [float(self.eta_min)] * len(bases)]
+    def _floors(self) -> list[float]:
+        return [float(self.eta_min)] * self._count_groups()
+
+    def _at(self, steps: Steps) -> Steps:
+        return super()._at(steps + self._fraction)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: plain values, under the names that torch gives them."""

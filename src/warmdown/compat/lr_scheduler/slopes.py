@@ -1,37 +1,41 @@
-"""Chainable names whose rate moves from step to step, and rests at the end."""
+"""Chainable names whose rate moves from step to step, and then stays."""
 
 from __future__ import annotations
 
-__all__ = ["SWALR", "CosineAnnealingLR", "ExponentialLR", "LinearLR", "PolynomialLR"]
+__all__ = [
+    "SWALR",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LinearLR",
+    "PolynomialLR",
+]
 
 from typing import Literal
 
 from torch.optim import Optimizer, swa_utils
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.families import Chainable, Curve
-from warmdown.compat.lr_scheduler.given import (
-    Given,
+from warmdown.compat.lr_scheduler.arguments import (
+    Argument,
     floats,
     in_ticks,
     is_count,
-    one_a_group,
+    per_group,
     require_optimizer,
 )
-from warmdown.compat.lr_scheduler.hand import Row
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
+from warmdown.compat.lr_scheduler.writer import Row
 from warmdown.errors import ScheduleError
 from warmdown.schedules import (
     Constant,
     Cosine,
-    ExponentialDecay,
     Linear,
-    Milestones,
     Polynomial,
     Schedule,
 )
 
 
-class LinearLR(Chainable, theirs.LinearLR):
+class LinearLR(FormulaLR, torch_sched.LinearLR):
     """A factor that moves in a straight line.
 
     Args:
@@ -57,9 +61,9 @@ class LinearLR(Chainable, theirs.LinearLR):
         [0.4]
     """
 
-    start_factor = Given()
-    end_factor = Given()
-    total_iters = Given()
+    start_factor = Argument()
+    end_factor = Argument()
+    total_iters = Argument()
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class LinearLR(Chainable, theirs.LinearLR):
                 f"LinearLR(end_factor={end_factor}): a factor from 0 to 1 is needed."
             )
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
@@ -87,7 +91,7 @@ class LinearLR(Chainable, theirs.LinearLR):
         return Linear(start=self.start_factor, end=self.end_factor, steps=length), ticks
 
 
-class ExponentialLR(Chainable, theirs.ExponentialLR):
+class ExponentialLR(FormulaLR, torch_sched.ExponentialLR):
     """The same factor every step.
 
     Args:
@@ -109,25 +113,21 @@ class ExponentialLR(Chainable, theirs.ExponentialLR):
         [0.1]
     """
 
-    gamma = Given()
+    gamma = Argument()
 
     def __init__(
         self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, verbose: object = None
     ) -> None:
         self.gamma = gamma
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
-        return (
-            Milestones(gamma=0.0, at=(1,))
-            if self.gamma == 0
-            else ExponentialDecay(gamma=self.gamma)
-        ), 1
+        return power_curve(self.gamma), 1
 
 
-class PolynomialLR(Chainable, theirs.PolynomialLR):
-    """A power of the way still to go, down to zero.
+class PolynomialLR(FormulaLR, torch_sched.PolynomialLR):
+    """A power of what is left of the way, down to zero.
 
     Args:
         optimizer: A torch optimizer.
@@ -149,8 +149,8 @@ class PolynomialLR(Chainable, theirs.PolynomialLR):
         [0.1]
     """
 
-    total_iters = Given()
-    power = Given()
+    total_iters = Argument()
+    power = Argument()
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class PolynomialLR(Chainable, theirs.PolynomialLR):
         verbose: object = None,
     ) -> None:
         self.total_iters, self.power = total_iters, power
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
@@ -171,7 +171,7 @@ class PolynomialLR(Chainable, theirs.PolynomialLR):
         return Polynomial(steps=length, power=self.power), ticks
 
 
-class CosineAnnealingLR(Chainable, theirs.CosineAnnealingLR):
+class CosineAnnealingLR(FormulaLR, torch_sched.CosineAnnealingLR):
     """Half a cosine wave down to ``eta_min``, where it stays.
 
     Args:
@@ -196,8 +196,8 @@ class CosineAnnealingLR(Chainable, theirs.CosineAnnealingLR):
         [0.1]
     """
 
-    T_max = Given()
-    eta_min = Given()
+    T_max = Argument()
+    eta_min = Argument()
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class CosineAnnealingLR(Chainable, theirs.CosineAnnealingLR):
         verbose: object = None,
     ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
@@ -216,11 +216,11 @@ class CosineAnnealingLR(Chainable, theirs.CosineAnnealingLR):
         return Cosine(steps=length), ticks
 
     def _floors(self) -> list[float] | None:
-        return None if self.eta_min == 0 else [float(self.eta_min)] * len(self._grip().field.groups)
+        return None if self.eta_min == 0 else [float(self.eta_min)] * self._count_groups()
 
 
-class SWALR(Chainable, swa_utils.SWALR):
-    """A move from the rate that is held to one for averaging weights, where it stays.
+class SWALR(FormulaLR, swa_utils.SWALR):
+    """A move from the current rate to one for averaging weights, where it stays.
 
     Args:
         optimizer: A torch optimizer.
@@ -247,11 +247,11 @@ class SWALR(Chainable, swa_utils.SWALR):
         [0.25]
     """
 
-    anneal_epochs = Given()
-    _anneal_strategy = Given()
-    swa_lrs = Given()
+    anneal_epochs = Argument()
+    _anneal_strategy = Argument()
+    swa_lrs = Argument()
 
-    _WORKED_OUT = frozenset({"anneal_func"})
+    _derived = frozenset({"anneal_func"})
 
     def __init__(
         self,
@@ -273,8 +273,8 @@ class SWALR(Chainable, swa_utils.SWALR):
                 f"SWALR(anneal_epochs={anneal_epochs!r}): a whole number of at least 0 is needed."
             )
         self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
-        field = self._grip().field
-        self.swa_lrs = one_a_group("SWALR", "swa_lr", swa_lr, len(field.groups))
+        field = self._bound_writer().field
+        self.swa_lrs = per_group("SWALR", "swa_lr", swa_lr, len(field.groups))
         field.set_entry("swa_lr", self.swa_lrs)
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -285,7 +285,6 @@ class SWALR(Chainable, swa_utils.SWALR):
     def _floors(self) -> list[float]:
         return floats(self.swa_lrs)
 
-    def _carried(self, held: Row) -> Row:
-        # where the move is over its end is set, also after an edit: weights are averaged at that
-        # rate
-        return self._floors() if self._share(self.last_epoch) == 0 else super()._carried(held)
+    def _carried(self, current: Row) -> Row:
+        # Past the move its end is set, also after an edit: weights are averaged at that rate.
+        return self._floors() if self.share == 0 else super()._carried(current)

@@ -1,4 +1,4 @@
-"""Chainable names whose rate stands, and then stands elsewhere."""
+"""Chainable names whose rate is constant between steps at which it changes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 from torch.optim import Optimizer
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.families import Chainable, Curve
-from warmdown.compat.lr_scheduler.given import Given, in_ticks
+from warmdown.compat.lr_scheduler.arguments import Argument, in_ticks
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Milestones, Staircase, Table
 
 
-class StepLR(Chainable, theirs.StepLR):
+class StepLR(FormulaLR, torch_sched.StepLR):
     """A factor every few steps.
 
     Args:
@@ -42,8 +42,8 @@ class StepLR(Chainable, theirs.StepLR):
         [0.1]
     """
 
-    step_size = Given()
-    gamma = Given()
+    step_size = Argument()
+    gamma = Argument()
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class StepLR(Chainable, theirs.StepLR):
         verbose: object = None,
     ) -> None:
         self.step_size, self.gamma = step_size, gamma
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
@@ -64,7 +64,7 @@ class StepLR(Chainable, theirs.StepLR):
         return Staircase(gamma=self.gamma, every=every), ticks
 
 
-class MultiStepLR(Chainable, theirs.MultiStepLR):
+class MultiStepLR(FormulaLR, torch_sched.MultiStepLR):
     """A factor at each milestone.
 
     Args:
@@ -87,8 +87,8 @@ class MultiStepLR(Chainable, theirs.MultiStepLR):
         [0.00025]
     """
 
-    milestones = Given()
-    gamma = Given()
+    milestones = Argument()
+    gamma = Argument()
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class MultiStepLR(Chainable, theirs.MultiStepLR):
         verbose: object = None,
     ) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:
@@ -107,7 +107,7 @@ class MultiStepLR(Chainable, theirs.MultiStepLR):
         return Milestones(gamma=self.gamma, at=tuple(math.ceil(mark) for mark in marks)), 1
 
 
-class ConstantLR(Chainable, theirs.ConstantLR):
+class ConstantLR(FormulaLR, torch_sched.ConstantLR):
     """A factor that holds for the first steps, and then no more.
 
     Args:
@@ -132,8 +132,8 @@ class ConstantLR(Chainable, theirs.ConstantLR):
         [0.4]
     """
 
-    factor = Given()
-    total_iters = Given()
+    factor = Argument()
+    total_iters = Argument()
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class ConstantLR(Chainable, theirs.ConstantLR):
         if not 0 <= factor <= 1:
             raise ScheduleError(f"ConstantLR(factor={factor}): a factor from 0 to 1 is needed.")
         self.factor, self.total_iters = factor, total_iters
-        self._curve = self._shape()
+        self._curve = self._shape()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def _shape(self) -> Curve:

@@ -1,0 +1,210 @@
+"""Arguments of a constructor: attributes, one value a group, lengths in steps."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Argument",
+    "NoBase",
+    "NotAnOptimizer",
+    "argument_names",
+    "as_fraction",
+    "attributes_of",
+    "floats",
+    "in_ticks",
+    "is_count",
+    "per_group",
+    "require_entries",
+    "require_optimizer",
+    "warn_of_other_arguments",
+    "warn_of_verbose",
+]
+
+import math
+import types
+import warnings
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch.optim import Optimizer
+
+from warmdown.errors import BindingError, ScheduleError, StateError
+
+_PLAIN = 10**6
+"""Denominators up to here are tried first: 33.3 is 333/10."""
+_LONGEST = 10**14
+"""Ticks of one length, so that a double counts them exactly."""
+
+
+class NotAnOptimizer(BindingError, TypeError):
+    """What was given has no parameter groups to schedule."""
+
+
+class NoBase(BindingError, KeyError):
+    """A scheduler is to go on, and a group does not hold what it began with."""
+
+    def __str__(self) -> str:
+        """Return the message as it was written; a KeyError would quote it."""
+        return Exception.__str__(self)
+
+
+@final
+class Argument:
+    """An argument that stays an attribute; assigning it bends the curve from the next step on.
+
+    There is no ``__get__`` but for the type checker: Python then reads the attribute at full speed.
+    """
+
+    if TYPE_CHECKING:
+
+        def __get__(self, scheduler: Any, owner: Any = None) -> Any: ...
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, scheduler: Any, value: Any) -> None:
+        vars(scheduler)[self._name] = value
+        scheduler.invalidate()
+
+
+def argument_names(kind: type) -> set[str]:
+    """Return the names of a class's arguments that stay attributes."""
+    members = [item for base in kind.__mro__ for item in vars(base).items()]
+    return {name for name, value in members if isinstance(value, Argument)}
+
+
+def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
+    """Raise unless ``state`` has every entry.
+
+    Raises:
+        StateError: One is missing.
+    """
+    missing = [entry for entry in entries if entry not in state]
+    if missing:
+        raise StateError(
+            f"{who}.load_state_dict: no {' and no '.join(missing)} in it. "
+            "Give what state_dict() of such a scheduler returned."
+        )
+
+
+def warn_of_other_arguments(scheduler: Any, state: Mapping[str, Any]) -> None:
+    """Warn where a state was saved with other arguments than the scheduler has."""
+    given = vars(scheduler)
+    changed = [
+        f"{name}={given[name]!r}, not the saved {state[name]!r}"
+        for name in sorted(argument_names(type(scheduler)) & given.keys() & state.keys())
+        if state[name] != given[name]
+    ]
+    if changed:
+        warnings.warn(
+            f"{type(scheduler).__name__}.load_state_dict: it goes on with {'; '.join(changed)}. "
+            "A state restores where a scheduler stands; its arguments are those it was made with.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def per_group(who: str, name: str, value: Any, count: int) -> list[Any]:
+    """Return one value for each of ``count`` groups; a list must already be one.
+
+    Raises:
+        ScheduleError: The list has another length.
+    """
+    if not isinstance(value, list | tuple):
+        value = [value] * count
+    elif len(value) != count:
+        raise ScheduleError(
+            f"{who}({name}=…): {len(value)} values for {count} parameter groups. Give one for "
+            "each, or one for all."
+        )
+    return [entry.clone() if isinstance(entry, torch.Tensor) else entry for entry in value]
+
+
+def in_ticks(who: str, **lengths: Any) -> tuple[int, ...]:
+    """Return the ticks of one step that make every length whole, and the lengths in ticks.
+
+    Others take lengths such as 312.5 steps; a schedule's are whole, so its clock ticks faster
+    instead.
+
+    Raises:
+        ScheduleError: A length is negative or no number.
+    """
+    exact = [_length(who, name, length) for name, length in lengths.items()]
+    ticks = math.lcm(*(length.denominator for length in exact))
+    return ticks, *(int(length * ticks) for length in exact)
+
+
+def as_fraction(number: float, count: int = 1) -> Fraction:
+    """Return the plainest fraction that is the same double.
+
+    Where there is none, return one so near that ``count`` times it is counted exactly.
+    """
+    exact = Fraction(number)
+    plain = exact.limit_denominator(_PLAIN)
+    return (
+        plain
+        if float(plain) == number
+        else exact.limit_denominator(max(1, _LONGEST // max(1, count)))
+    )
+
+
+def _length(who: str, name: str, length: Any) -> Fraction:
+    try:
+        exact = length.__index__() if hasattr(length, "__index__") else float(length)
+        steps = as_fraction(exact, int(exact))
+    except (TypeError, ValueError, OverflowError):
+        raise ScheduleError(f"{who}({name}={length!r}): a length in steps is needed.") from None
+    if steps < 0:
+        raise ScheduleError(
+            f"{who}({name}={length!r}): a length is not negative. 0 is legal: the "
+            "end from the start."
+        )
+    return steps
+
+
+def is_count(value: object, least: int) -> bool:
+    """Return whether a value is a whole number from ``least`` on."""
+    return isinstance(value, int) and value >= least
+
+
+def require_optimizer(who: str, optimizer: object) -> None:
+    """Raise unless this is a torch optimizer.
+
+    Raises:
+        NotAnOptimizer: It is not.
+    """
+    if not isinstance(optimizer, Optimizer):
+        raise NotAnOptimizer(
+            f"{who}(optimizer={type(optimizer).__name__}): not a torch.optim.Optimizer. "
+            "Inside a wrapper, give the optimizer that it wraps."
+        )
+
+
+def warn_of_verbose(verbose: object) -> None:
+    """Warn once that ``verbose`` prints nothing any more."""
+    if verbose is not None and verbose is not False and verbose != "deprecated":
+        _warn_once()
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "verbose=True: gone, as in torch; nothing is printed. Log scheduler.get_last_lr() where "
+        "you want it.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def floats(values: Iterable[Any]) -> list[float]:
+    """Return plain numbers; a tensor on a device is waited for."""
+    return [float(value) for value in values]
+
+
+def attributes_of(function: Any) -> dict[str, Any] | None:
+    """Return the attributes that a state keeps of a function that is an object."""
+    if isinstance(function, types.FunctionType):
+        return None
+    return dict(getattr(function, "__dict__", {}))
