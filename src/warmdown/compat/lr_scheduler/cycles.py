@@ -86,12 +86,12 @@ class MomentumLR(FormulaLR):
         if not self.cycle_momentum or write_next is write_nothing:
             return write_next
         momenta = self._momenta(self._steps_ahead())
-        writes = self._bound_momentum_writer().field.writing(momenta)
+        write = self._bound_momentum_writer().field.write
 
         def write_both(step: int) -> Row | None:
             row = write_next(step)
             if row is not None:
-                next(writes)
+                write(next(momenta))
             return row
 
         return write_both

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["RateWriter", "Row"]
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -30,15 +29,12 @@ class RateWriter:
         self.field = Field(optimizer, name)
         self._bound = self.field.raw_values()
         self.has_tensors = any(isinstance(value, torch.Tensor) for value in self._bound)
-        self._next: list[Row] = [[]]
-        self._writes = self.field.writing(_repeat_entry(self._next))
         self._row: Row | None = None
         self._versions: list[object] = []
 
     def write(self, row: Row) -> None:
         """Write one value for each group."""
-        self._next[0] = row
-        next(self._writes)
+        self.field.write(row)
         self._row = row
         if self.has_tensors:
             self._versions = _versions(self.field.raw_values())
@@ -83,11 +79,6 @@ class RateWriter:
 def copied(value: Any) -> Any:
     """Return a copy of a tensor, or the number."""
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
-
-
-def _repeat_entry(box: list[Row]) -> Iterator[Row]:
-    while True:
-        yield box[0]
 
 
 def _versions(values: list[Any]) -> list[object]:
