@@ -156,7 +156,7 @@ def test_curves_are_what_is_worth_a_picture() -> None:
 def test_old_names_are_read_and_warn_of_the_new_one() -> None:
     with pytest.warns(DeprecationWarning, match=r"LatePlan is now .*DeferredPlan"):
         assert training.LatePlan is training.DeferredPlan
+    fields: dict[str, Any] = {"model": small.linear(), "loss": abs, "train": [], "says": "a line"}
     with pytest.warns(DeprecationWarning, match=r"Task\(says=…\) is now Task\(description=…\)"):
-        fields: dict[str, Any] = {"model": small.linear(), "loss": abs, "train": []}
-        task = training.Task(**fields, says="a line")
+        task = training.Task(**fields)
     assert task.description == "a line"

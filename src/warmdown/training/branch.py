@@ -115,7 +115,7 @@ def _branch(
         stop = start + _start_decay(trainer.scheduler, length, curve)
         trainer.run_state.config = replace(trainer.run_config, max_num_train_steps=stop)
         train_to_end(trainer)
-    weights = model_state(trainer.run_state.accelerator, trainer.model)
+    weights = model_state(trainer)
     file = None if folder is None else folder / "weights.safetensors"
     if file is not None and trainer.is_main:
         write_portable(file, {"model_state_dict": weights})

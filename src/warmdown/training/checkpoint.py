@@ -76,7 +76,7 @@ class Checkpoints:
                 continue
             place = left.with_name(left.name.split(".")[1])
             # a kill may have come between two renames: then the old one is the only one
-            if left.suffix == ".leaving" and not place.exists() and is_whole(left):
+            if left.suffix == ".leaving" and not place.exists() and damage_of(left) is None:
                 left.rename(place)
             else:
                 _remove_folder(left)
@@ -122,14 +122,10 @@ class Checkpoints:
         """
         damages: list[str] = []
         for path in reversed(self.all()):
-            try:
-                verify(path)
-            except UnknownFormat:
-                raise
-            except StateError as damage:
-                damages.append(str(damage))
-            else:
+            damage = damage_of(path)
+            if damage is None:
                 return path, damages
+            damages.append(damage)
         return None, damages
 
 
@@ -150,15 +146,14 @@ def find_checkpoint(path: Path, report: Callable[[str], object] = print) -> Path
                 f"run."
             )
         return newest
-    try:
-        verify(path)
-    except StateError as damage:
-        others = reversed(Checkpoints(path.parent).all())
-        before = (other for other in others if other.name < path.name)
-        good = next(filter(is_whole, before), None)
-        offer = f"{good} is good." if good else "There is no good one before it."
-        raise StateError(f"{damage} {offer}") from None
-    return path
+    found = damage_of(path)
+    if found is None:
+        return path
+    others = reversed(Checkpoints(path.parent).all())
+    good = (other for other in others if other.name < path.name and damage_of(other) is None)
+    before = next(good, None)
+    offer = f"{before} is good." if before else "There is no good one before it."
+    raise StateError(f"{found} {offer}")
 
 
 def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
@@ -201,13 +196,19 @@ def verify(path: Path) -> dict[str, str]:
     return {name: digest for name, (_, digest) in manifest.items()}
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether a checkpoint can be read to its end."""
+def damage_of(path: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or ``None`` where all of it can be read.
+
+    Raises:
+        UnknownFormat: Another version has written it: that is no damage.
+    """
     try:
         verify(path)
-    except StateError:
-        return False
-    return True
+    except UnknownFormat:
+        raise
+    except StateError as damage:
+        return str(damage)
+    return None
 
 
 def digest_of_file(file: Path) -> str:

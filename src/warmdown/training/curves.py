@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["curves"]
 
 from collections.abc import Container, Mapping
+from itertools import accumulate
 from types import MappingProxyType
 
 from warmdown.record import Record
@@ -44,11 +45,7 @@ def curves(
 
 
 def _running_mean(values: list[float], width: int) -> list[float]:
-    mean, means = values[0], []
-    for value in values:
-        mean += (value - mean) / width
-        means.append(mean)
-    return means
+    return list(accumulate(values, lambda mean, value: mean + (value - mean) / width))
 
 
 def _width(count: int) -> int:

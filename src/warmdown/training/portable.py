@@ -11,12 +11,10 @@ import torch
 from warmdown.errors import StateError
 from warmdown.files import replaced
 from warmdown.training.sharded import (
-    load_model,
-    load_optimizer,
+    load_weights,
     model_state,
     optimizer_state,
-    require_same_groups,
-    require_same_model,
+    require_same_shapes,
 )
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, Settings
@@ -33,16 +31,14 @@ def save_portable(
     is_writer: bool,
 ) -> None:
     """Write the weights, and what else is asked for, as one file that is whole or not there."""
-    accelerator = trainer.run_state.accelerator
-    content: Data = {"model_state_dict": model_state(accelerator, trainer.model), **more}
+    content: Data = {"model_state_dict": model_state(trainer), **more}
     if optimizer:
-        state = optimizer_state(accelerator, trainer.model, trainer.optimizer)
-        content["optimizer_state_dict"] = state
+        content["optimizer_state_dict"] = optimizer_state(trainer)
     if scheduler and hasattr(trainer.scheduler, "state_dict"):
         content["scheduler_state_dict"] = trainer.scheduler.state_dict()
     if is_writer:
         write_portable(path, content)
-    accelerator.wait_for_everyone()
+    trainer.run_state.accelerator.wait_for_everyone()
 
 
 def write_portable(path: Path, content: Data) -> None:
@@ -62,19 +58,13 @@ def load_portable(trainer: TrainingSteps, path: Path, *, optimizer: bool, schedu
         StateError: It is no such file, damaged, or of another model, optimizer or plan; nothing
             has changed then.
     """
-    accelerator, model = trainer.run_state.accelerator, trainer.model
     content = _read_portable(path)
     weights = content["model_state_dict"]
     groups = content.get("optimizer_state_dict") if optimizer else None
-    schedule = content.get("scheduler_state_dict") if scheduler else None
-    require_same_model(accelerator, model, weights)
-    if groups is not None:
-        require_same_groups(accelerator, trainer.optimizer, groups)
-    if schedule is not None and trainer.scheduler is not None:
-        trainer.scheduler.load_state_dict(schedule)
-    load_model(accelerator, model, weights)
-    if groups is not None:
-        load_optimizer(accelerator, model, trainer.optimizer, groups)
+    require_same_shapes(trainer, weights, groups)
+    if scheduler and trainer.scheduler is not None and "scheduler_state_dict" in content:
+        trainer.scheduler.load_state_dict(content["scheduler_state_dict"])
+    load_weights(trainer, weights, groups)
     return content
 
 

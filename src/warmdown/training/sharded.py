@@ -2,71 +2,61 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "load_model", "load_optimizer", "model_state", "optimizer_state", "require_same_groups",
-    "require_same_model",
-]  # fmt: skip
+__all__ = ["load_weights", "model_state", "optimizer_state", "require_same_shapes"]
 
 from typing import Any
 
-import torch
-
 from warmdown.binding.field import unwrap
 from warmdown.errors import StateError
+from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data
 
 
-def model_state(accelerator: Any, model: torch.nn.Module) -> Data:
+def model_state(trainer: TrainingSteps) -> Data:
     """Return the whole state of the model; of a sharded one on the first process alone."""
-    if is_sharded(accelerator):
-        return dict(_torch_state().get_model_state_dict(model, options=_whole_state_options()))
-    return _whole_model(accelerator, model).state_dict()
+    if is_sharded(trainer):
+        return dict(_torch_state().get_model_state_dict(trainer.model, options=_whole_state()))
+    return trainer.get_model(keep_torch_compile=False).state_dict()
 
 
-def load_model(accelerator: Any, model: torch.nn.Module, state: Data) -> None:
-    """Load the whole state of the model."""
-    if is_sharded(accelerator):
-        _torch_state().set_model_state_dict(model, state, options=_whole_state_options())
-    else:
-        _whole_model(accelerator, model).load_state_dict(state)
-
-
-def optimizer_state(accelerator: Any, model: torch.nn.Module, optimizer: Any) -> Data:
+def optimizer_state(trainer: TrainingSteps) -> Data:
     """Return the whole state of the optimizer; of a sharded one on the first process alone."""
-    optimizer = unwrap(optimizer)
-    if is_sharded(accelerator):
-        state = _torch_state().get_optimizer_state_dict(
-            model, optimizer, options=_whole_state_options()
-        )
-        return dict(state)
+    optimizer = unwrap(trainer.optimizer)
+    if is_sharded(trainer):
+        get_state = _torch_state().get_optimizer_state_dict
+        return dict(get_state(trainer.model, optimizer, options=_whole_state()))
     return dict(optimizer.state_dict())
 
 
-def load_optimizer(accelerator: Any, model: torch.nn.Module, optimizer: Any, state: Data) -> None:
-    """Load the whole state of the optimizer."""
-    optimizer = unwrap(optimizer)
-    if _is_by_name(state):  # saved from pieces: torch loads them, in pieces or whole
-        set_state = _torch_state().set_optimizer_state_dict
-        set_state(model, optimizer, optim_state_dict=state, options=_whole_state_options())
-    else:
-        optimizer.load_state_dict(state)
-
-
-def require_same_model(accelerator: Any, model: torch.nn.Module, saved: Data) -> None:
-    """Refuse the state of another model.
+def require_same_shapes(trainer: TrainingSteps, weights: Data, optimizer: Data | None) -> None:
+    """Refuse the states of another model or optimizer, before any of them is loaded.
 
     Raises:
         StateError: The message names what differs.
     """
-    if is_sharded(accelerator):
+    if optimizer is not None and not _is_by_name(optimizer):
+        if is_sharded(trainer):
+            raise StateError(
+                "optimizer.load_state_dict: the checkpoint was made without FSDP. Go on without "
+                "it, or begin a new run from the weights: "
+                "trainer.load_checkpoint(…, load_optimizer=False)."
+            )
+        here = _group_sizes(unwrap(trainer.optimizer).param_groups)
+        there = _group_sizes(optimizer["param_groups"])
+        if here != there:
+            raise StateError(
+                f"optimizer.load_state_dict: the saved groups have {there} parameters, and those "
+                f"here {here}. Build the optimizer as the saved run did."
+            )
+    if is_sharded(trainer):
         return
-    here = _whole_model(accelerator, model).state_dict()
-    differences = [f"{name} is missing" for name in here if name not in saved]
-    differences += [f"{name} is not in this model" for name in saved if name not in here]
-    for name, tensor in here.items():
-        there = saved.get(name, tensor)
-        if isinstance(tensor, torch.Tensor) and there.shape != tensor.shape:
-            differences.append(f"{name} is {list(there.shape)} and here {list(tensor.shape)}")
+    shapes = _shapes(trainer.get_model(keep_torch_compile=False).state_dict())
+    saved = _shapes(weights)
+    differences = [
+        f"{name} is {saved.get(name, 'missing')} and here {shapes.get(name, 'missing')}"
+        for name in shapes | saved
+        if shapes.get(name) != saved.get(name)
+    ]
     if differences:
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise StateError(
@@ -75,37 +65,25 @@ def require_same_model(accelerator: Any, model: torch.nn.Module, saved: Data) ->
         )
 
 
-def require_same_groups(accelerator: Any, optimizer: Any, state: Data) -> None:
-    """Refuse the state of another optimizer.
-
-    Raises:
-        StateError: Its groups are not those of this optimizer, or it is whole where pieces are
-            needed.
-    """
-    if _is_by_name(state):
+def load_weights(trainer: TrainingSteps, weights: Data, groups: Data | None) -> None:
+    """Load the whole states of model and optimizer, after :func:`require_same_shapes`."""
+    model, optimizer = trainer.model, unwrap(trainer.optimizer)
+    if is_sharded(trainer):
+        _torch_state().set_model_state_dict(model, weights, options=_whole_state())
+    else:
+        trainer.get_model(keep_torch_compile=False).load_state_dict(weights)
+    if groups is None:
         return
-    if is_sharded(accelerator):
-        raise StateError(
-            "optimizer.load_state_dict: the checkpoint was made without FSDP. Go on without it, or "
-            "begin a new run from the weights: "
-            "trainer.load_checkpoint(…, load_optimizer=False)."
-        )
-    here, there = _sizes(unwrap(optimizer).param_groups), _sizes(state["param_groups"])
-    if here != there:
-        raise StateError(
-            f"optimizer.load_state_dict: the saved groups hold {there} parameters, and those here "
-            f"{here}. Build the optimizer as the saved run did."
-        )
+    if _is_by_name(groups):  # saved from pieces: torch loads them, in pieces or whole
+        set_state = _torch_state().set_optimizer_state_dict
+        set_state(model, optimizer, optim_state_dict=groups, options=_whole_state())
+    else:
+        optimizer.load_state_dict(groups)
 
 
-def is_sharded(accelerator: Any) -> bool:
+def is_sharded(trainer: TrainingSteps) -> bool:
     """Return whether weights lie in pieces on the processes."""
-    return str(accelerator.distributed_type.value) == "FSDP"
-
-
-def _whole_model(accelerator: Any, model: torch.nn.Module) -> torch.nn.Module:
-    whole: torch.nn.Module = accelerator.unwrap_model(model, keep_torch_compile=False)
-    return whole
+    return str(trainer.run_state.accelerator.distributed_type.value) == "FSDP"
 
 
 def _is_by_name(state: Data) -> bool:
@@ -113,8 +91,12 @@ def _is_by_name(state: Data) -> bool:
     return any(isinstance(key, str) for key in state["state"])
 
 
-def _sizes(groups: list[Data]) -> list[int]:
+def _group_sizes(groups: list[Data]) -> list[int]:
     return [len(group["params"]) for group in groups]
+
+
+def _shapes(weights: Data) -> dict[str, list[int]]:
+    return {name: list(getattr(value, "shape", ())) for name, value in weights.items()}
 
 
 def _torch_state() -> Any:
@@ -123,6 +105,6 @@ def _torch_state() -> Any:
     return torch_state
 
 
-def _whole_state_options() -> Any:
+def _whole_state() -> Any:
     options = _torch_state().StateDictOptions
     return options(full_state_dict=True, cpu_offload=True, broadcast_from_rank0=False)

@@ -20,12 +20,10 @@ from warmdown.training.checkpoint import Writer, find_checkpoint, write_folder
 from warmdown.training.progress import Progress
 from warmdown.training.rng import derive_seed, seed_everything, snapshot
 from warmdown.training.sharded import (
-    load_model,
-    load_optimizer,
+    load_weights,
     model_state,
     optimizer_state,
-    require_same_groups,
-    require_same_model,
+    require_same_shapes,
 )
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.stop_conditions import updates_left
@@ -76,7 +74,7 @@ def load_state(
         on_change = "fit" if differences else ""
     # before the weights: a plan that is refused must not leave half of a checkpoint behind
     _load_scheduler(trainer, saved.scheduler, on_change)
-    _load_weights(trainer, saved)
+    load_weights(trainer, saved.weights, saved.optimizer)
     _load_progress(trainer, saved.facts, progress)
     _load_extras(trainer, saved.extras)
     if not is_quiet:
@@ -92,19 +90,18 @@ def begin_from(trainer: TrainingSteps, path: Path) -> Any:
         TrainingError: There is none.
     """
     saved = _read_checkpoint(trainer, path)
-    _load_weights(trainer, saved)
+    load_weights(trainer, saved.weights, saved.optimizer)
     return saved.scheduler
 
 
 def _file_writers(trainer: TrainingSteps) -> dict[str, Writer]:
     """Return how to write each file; gathering their content takes all processes."""
     trainer.call_event("on_state_saving")
-    accelerator = trainer.run_state.accelerator
-    state = model_state(accelerator, trainer.model)
+    state = model_state(trainer)
     weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     others = {name: value for name, value in state.items() if name not in weights}
     extras = _extras(trainer) | {"model": others}
-    optimizer = optimizer_state(accelerator, trainer.model, trainer.optimizer)
+    optimizer = optimizer_state(trainer)
     facts = json.dumps(_readable_facts(trainer), indent=1)
     return {
         "training.json": lambda path: path.write_text(facts, encoding="utf-8"),
@@ -132,9 +129,11 @@ def _readable_facts(trainer: TrainingSteps) -> Data:
 
 def _extras(trainer: TrainingSteps) -> Data:
     """Return what JSON cannot hold."""
+    from accelerate.utils import gather_object  # type: ignore[import-untyped]
+
     scaler, scheduler = trainer.run_state.accelerator.scaler, _scheduler_state(trainer)
     return {
-        "random": _from_all_processes(trainer, snapshot()),
+        "random": gather_object([snapshot()]),
         "callbacks": {key: callback.state_dict() for key, callback in _stateful(trainer)},
         "scaler": None if scaler is None else scaler.state_dict(),
         "scheduler": None if _is_json(scheduler) else scheduler,
@@ -161,14 +160,6 @@ def _waiting_gradients(trainer: TrainingSteps) -> dict[str, torch.Tensor]:
         return {}
     named = trainer.get_model(keep_torch_compile=False).named_parameters()
     return {name: weight.grad for name, weight in named if weight.grad is not None}
-
-
-def _from_all_processes(trainer: TrainingSteps, part: Any) -> list[Any]:
-    if not trainer.run_config.is_distributed:
-        return [part]
-    parts: list[Any] = [None] * trainer.run_config.num_processes
-    torch.distributed.all_gather_object(parts, part)
-    return parts
 
 
 def _scheduler_state(trainer: TrainingSteps) -> Any:
@@ -212,8 +203,7 @@ def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
     extras = read_pickled(extras_file if extras_file.exists() else path / "rest.pt")
     weights = read_weights(path / "model.safetensors") | extras["model"]
     optimizer = read_pickled(path / "optimizer.pt")
-    require_same_model(trainer.run_state.accelerator, trainer.model, weights)
-    require_same_groups(trainer.run_state.accelerator, trainer.optimizer, optimizer)
+    require_same_shapes(trainer, weights, optimizer)
     return _Saved(path, facts, extras, weights, optimizer)
 
 
@@ -272,12 +262,6 @@ def _load_scheduler(trainer: TrainingSteps, state: Any, on_change: str) -> None:
         # it would begin afresh; the state that follows sets it again
         scheduler.is_continuation_from_checkpoint = False
     scheduler.load_state_dict(state)
-
-
-def _load_weights(trainer: TrainingSteps, saved: _Saved) -> None:
-    accelerator = trainer.run_state.accelerator
-    load_model(accelerator, trainer.model, saved.weights)
-    load_optimizer(accelerator, trainer.model, trainer.optimizer, saved.optimizer)
 
 
 def _load_progress(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
