@@ -34,6 +34,21 @@ def require_same_shapes(trainer: TrainingSteps, weights: Data, optimizer: Data |
     Raises:
         StateError: The message names what differs.
     """
+    saved = _shapes(weights)
+    # of a sharded model only torch knows which piece of a weight lies here
+    model = trainer.get_model(keep_torch_compile=False)
+    shapes = saved if is_sharded(trainer) else _shapes(model.state_dict())
+    differences = [
+        f"{name} is {saved.get(name, 'missing')} and here {shapes.get(name, 'missing')}"
+        for name in shapes | saved
+        if shapes.get(name) != saved.get(name)
+    ]
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise StateError(
+            f"model: the checkpoint is of another model: {'; '.join(differences[:5])}{more}. "
+            "Build the model as the saved run did."
+        )
     if optimizer is not None and not _is_by_name(optimizer):
         if is_sharded(trainer):
             raise StateError(
@@ -48,21 +63,6 @@ def require_same_shapes(trainer: TrainingSteps, weights: Data, optimizer: Data |
                 f"optimizer.load_state_dict: the saved groups have {there} parameters, and those "
                 f"here {here}. Build the optimizer as the saved run did."
             )
-    if is_sharded(trainer):
-        return
-    shapes = _shapes(trainer.get_model(keep_torch_compile=False).state_dict())
-    saved = _shapes(weights)
-    differences = [
-        f"{name} is {saved.get(name, 'missing')} and here {shapes.get(name, 'missing')}"
-        for name in shapes | saved
-        if shapes.get(name) != saved.get(name)
-    ]
-    if differences:
-        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise StateError(
-            f"model: the checkpoint is of another model: {'; '.join(differences[:5])}{more}. "
-            "Build the model as the saved run did."
-        )
 
 
 def load_weights(trainer: TrainingSteps, weights: Data, groups: Data | None) -> None:
