@@ -34,10 +34,10 @@ def require_same_shapes(trainer: TrainingSteps, weights: Data, optimizer: Data |
     Raises:
         StateError: The message names what differs.
     """
-    saved = _shapes(weights)
+    saved = _tensor_shapes(weights)
     # of a sharded model only torch knows which piece of a weight lies here
     model = trainer.get_model(keep_torch_compile=False)
-    shapes = saved if is_sharded(trainer) else _shapes(model.state_dict())
+    shapes = saved if is_sharded(trainer) else _tensor_shapes(model.state_dict())
     differences = [
         f"{name} is {saved.get(name, 'missing')} and here {shapes.get(name, 'missing')}"
         for name in shapes | saved
@@ -95,7 +95,7 @@ def _group_sizes(groups: list[Data]) -> list[int]:
     return [len(group["params"]) for group in groups]
 
 
-def _shapes(weights: Data) -> dict[str, list[int]]:
+def _tensor_shapes(weights: Data) -> dict[str, list[int]]:
     return {name: list(getattr(value, "shape", ())) for name, value in weights.items()}
 
 
