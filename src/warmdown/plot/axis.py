@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["linear_ticks", "log_floor", "log_ticks", "place_names", "value_limits"]
+__all__ = ["Axis", "linear_ticks", "log_floor", "log_ticks", "place_names", "value_limits"]
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,47 @@ _NOTHING = 1e-200
 """No value of a run is smaller; below it, arithmetic with heights loses precision."""
 _DECADES = 6
 """Decades shown below the highest value: a cosine that ends at 0 passes through all of them."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal or vertical axis.
+
+    Args:
+        low: Where it begins.
+        high: Where it ends.
+        log: Whether it is logarithmic.
+
+    Example:
+        >>> axis = Axis(1e-5, 1e-1, log=True)
+        >>> float(axis.share(1e-3)), axis.ticks(5)
+        (0.5, [1e-05, 0.0001, 0.001, 0.01, 0.1])
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def of(cls, values: Sequence[Array], *, log: bool) -> Axis:
+        """Return the axis for some lines; a logarithmic one needs a value above zero."""
+        floor = log_floor(values) if log else None
+        if floor is None:
+            return cls(*value_limits(values))
+        high = max(float(np.max(line)) for line in values if line.size)
+        return cls(floor if floor < high else high / 10, high, log=True)
+
+    def share(self, values: Any) -> Any:
+        """Return how far along the axis values are, from 0 to 1."""
+        if self.log:
+            return np.log(np.asarray(values) / self.low) / np.log(self.high / self.low)
+        return (np.asarray(values) - self.low) / (self.high - self.low)
+
+    def ticks(self, at_most: int) -> list[float]:
+        """Return the places of its labels; a logarithmic axis has all of its decades."""
+        if self.log:
+            return log_ticks(self.low, self.high)
+        return linear_ticks(self.low, self.high, at_most)
 
 
 def value_limits(values: Iterable[Array]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from warmdown.errors import MissingExtra
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
+from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import number, short_count
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
@@ -137,7 +137,7 @@ class _Layout:
 
     def place(self, step: float) -> float:
         """Return how far right of the vertical axis a step stands."""
-        return float(self.scene.share(step)) * self.plot_width
+        return float(self.scene.axis.share(step)) * self.plot_width
 
 
 class _PanelDrawing:
@@ -147,7 +147,7 @@ class _PanelDrawing:
         self.axes, self.index, self.layout, self.theme = axes, index, layout, theme
         self.scene, self.panel = layout.scene, layout.panels[index]
         self.heights = self.panel.heights(is_cropped=self.scene.is_cropped)
-        self.floor = log_floor(self.heights) if log or self.panel.spans_decades else None
+        self.y = Axis.of(self.heights, log=log or self.panel.spans_decades)
 
     @cached_property
     def ranks(self) -> list[int]:
@@ -173,12 +173,12 @@ class _PanelDrawing:
         self._marks()
 
     def _frame(self) -> None:
-        axes, theme, (first, last) = self.axes, self.theme, self.scene.limits
+        axes, theme, x = self.axes, self.theme, self.scene.axis
         axes.set_facecolor(theme.paper)
         if self.scene.log_x:
             axes.set_xscale("log")
             axes.minorticks_off()
-        axes.set_xlim(first, last)
+        axes.set_xlim(x.low, x.high)
         pad = 6 + 72 * _ROW * self.layout.rows[self.index]
         axes.set_title(
             self.panel.unit, loc="left", color=theme.ink, fontsize=10, weight="bold", pad=pad
@@ -244,20 +244,15 @@ class _PanelDrawing:
                 )
 
     def _y_axis(self) -> None:
-        axes = self.axes
-        at_most = 6 if self.layout.plot_height > 2 else 5
-        if self.floor is None:
-            low, high = value_limits(self.heights)
-            margin = 0.06 * (high - low)
-            axes.set_ylim(low - (margin if low else 0.02 * (high - low)), high + margin)
-            ticks = linear_ticks(low, high, at_most)
-        else:
-            high = max(float(np.max(line)) for line in self.heights if line.size)
-            low = self.floor if self.floor < high else high / 10
+        axes, low, high = self.axes, self.y.low, self.y.high
+        if self.y.log:
             axes.set_yscale("log")
             axes.set_ylim(low * (low / high) ** 0.03, high * (high / low) ** 0.06)
             axes.minorticks_off()
-            ticks = log_ticks(low, high)
+        else:
+            margin = 0.06 * (high - low)
+            axes.set_ylim(low - (margin if low else 0.02 * (high - low)), high + margin)
+        ticks = self.y.ticks(6 if self.layout.plot_height > 2 else 5)
         axes.set_yticks(ticks, [number(tick) for tick in ticks])
         axes.grid(axis="y", color=self.theme.grid, linewidth=0.8, zorder=1)
         axes.set_axisbelow(True)
@@ -265,7 +260,7 @@ class _PanelDrawing:
     def _line(self, line: Line, index: int) -> None:
         axes, colour, values = self.axes, self.colour(index), line.values
         rank = self.ranks[index]
-        if self.floor is not None:
+        if self.y.log:
             values = np.where(values > 0, values, np.nan)
         style: dict[str, Any] = {
             "color": colour,
@@ -289,15 +284,12 @@ class _PanelDrawing:
                 axes.plot(borders, line.value(borders), "o", color=colour, markersize=4, zorder=4)
 
     def _end_labels(self) -> None:
-        low, high = self.axes.get_ylim()
+        drawn = Axis(*self.axes.get_ylim(), log=self.y.log)
         lines = [index for index, heights in enumerate(self.heights) if heights.size]
         shares = {}
         for index in lines:
             height = float(self.heights[index][-1])
-            if self.floor is None:
-                shares[index] = (height - low) / (high - low)
-            else:
-                shares[index] = float(np.log(max(height, self.floor) / low) / np.log(high / low))
+            shares[index] = float(drawn.share(max(height, self.y.low) if self.y.log else height))
         lines.sort(key=lambda index: (shares[index], np.mean(self.heights[index])))
         rows = int(self.layout.plot_height / _LABEL)
         named = lines[:: -(-len(lines) // rows) or 1]
@@ -310,10 +302,9 @@ class _PanelDrawing:
 
 def x_ticks(scene: View, at_most: int) -> tuple[list[float], list[str]]:
     """Return the places of the horizontal axis that have a label, and the labels."""
-    first, last = scene.limits
-    ticks = log_ticks(first, last) if scene.log_x else linear_ticks(first, last, at_most)
+    ticks = scene.axis.ticks(at_most)
     # whole steps get their thousands apart; a rate, below 10, its significant digits
-    label = number if scene.log_x or last < 10 else short_count
+    label = number if scene.log_x or scene.axis.high < 10 else short_count
     return ticks, [label(tick) for tick in ticks]
 
 

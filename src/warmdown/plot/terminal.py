@@ -10,7 +10,7 @@ from typing import Unpack
 
 import numpy as np
 
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
+from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import x_ticks
 from warmdown.plot.view import Drawable, Line, Panel, View, ViewOptions, view
@@ -113,18 +113,11 @@ class _TextPanel:
         shown = tuple(line for line in panel.lines if not line.is_background)
         self.shown = shown or panel.lines
         values = Panel(panel.unit, self.shown).heights(is_cropped=scene.is_cropped)
-        floor = log_floor(values) if log or panel.spans_decades else None
-        self.log = floor is not None
-        self.low, self.high = value_limits(values)
-        if floor is not None:
-            self.high = float(np.log10(max(np.max(line) for line in values if line.size)))
-            lowest = float(np.log10(floor))
-            self.low = lowest if lowest < self.high else self.high - 1
-        self.top = self.high + _HEADROOM * (self.high - self.low)
+        self.y = Axis.of(values, log=log or panel.spans_decades)
 
     def lines(self) -> list[str]:
         """Return the panel from its heading to its legend."""
-        unit = f"{self.panel.unit} (logarithmic)" if self.log else self.panel.unit
+        unit = f"{self.panel.unit} (logarithmic)" if self.y.log else self.panel.unit
         if self.scene.log_x:
             heading = f"{unit} over {self.scene.x} (logarithmic)"
         else:
@@ -138,7 +131,7 @@ class _TextPanel:
         from plotille import Canvas
 
         right = 1 + 1 / (4 * self.columns)
-        limits = {"xmin": 0, "xmax": right, "ymin": self.low, "ymax": self.top}
+        limits = {"xmin": 0, "xmax": right, "ymin": 0, "ymax": 1 + _HEADROOM}
         canvas = Canvas(self.columns, self.rows, mode="names", **limits)
         for index, line in enumerate(self.shown):
             points = self._points(line)
@@ -154,30 +147,26 @@ class _TextPanel:
 
     def _points(self, line: Line) -> list[tuple[float, float]]:
         """Return the points of a line that are finite, as the canvas has them."""
-        heights = line.values
-        if self.log:
-            heights = np.log10(np.maximum(heights, 10.0**self.low))
-        elif self.scene.is_cropped:
-            heights = np.minimum(heights, self.high)
-        good = np.isfinite(heights)
-        shares = self.scene.share(line.steps[good])
-        return list(zip(shares.tolist(), heights[good].tolist(), strict=True))
+        values = line.values
+        if self.y.log or self.scene.is_cropped:
+            values = np.clip(values, self.y.low, self.y.high)
+        good = np.isfinite(values)
+        heights, places = self.y.share(values[good]), self.scene.axis.share(line.steps[good])
+        return list(zip(places.tolist(), heights.tolist(), strict=True))
 
     def _y_labels(self) -> list[str]:
         """Return the text left of each row, from the top."""
-        low, high = (10.0**end if self.log else end for end in (self.low, self.high))
-        ticks = log_ticks(low, high) if self.log else linear_ticks(low, high, self.rows // 2 + 1)
         labels = [""] * self.rows
-        for value in (low, high, *ticks):  # a round number replaces an end
-            height = float(np.log10(value)) if self.log else value
-            row = int((height - self.low) / (self.top - self.low) * self.rows)
+        ends = (self.y.low, self.y.high)
+        for value in (*ends, *self.y.ticks(self.rows // 2 + 1)):  # a round number replaces an end
+            row = int(self.y.share(value) / (1 + _HEADROOM) * self.rows)
             labels[self.rows - 1 - min(row, self.rows - 1)] = number(value)
         return labels
 
     def _x_axis(self) -> list[str]:
         line, text = ["─"] * self.columns, [" "] * self.columns
         for tick, label in zip(*x_ticks(self.scene, max(self.columns // 11, 2)), strict=True):
-            column = min(int(self.scene.share(tick) * self.columns), self.columns - 1)
+            column = min(int(self.scene.axis.share(tick) * self.columns), self.columns - 1)
             line[column] = "┬"
             column = min(column, self.columns - len(label))
             text[column : column + len(label)] = label
@@ -187,7 +176,7 @@ class _TextPanel:
     def _phase_names(self) -> list[str]:
         """Return the names of the phases, each below its first step."""
         phases = self.panel.phases
-        starts = [int(self.scene.share(phase.start) * self.columns) for phase in phases]
+        starts = [int(self.scene.axis.share(phase.start) * self.columns) for phase in phases]
         spans = [(start, len(phase.name) + 2) for start, phase in zip(starts, phases, strict=True)]
         lines = [[" "] * (self.columns + _GUTTER) for _ in range(2)]
         rows = place_names(spans, 2, self.columns + 1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
+from warmdown.plot.axis import Axis
 from warmdown.plot.formatting import count
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
@@ -159,8 +160,8 @@ class View:
 
     Example:
         >>> losses = Line("loss", "loss", np.array([1e-3, 1e-2, 0.1]), np.array([2.0, 1.0, 3.0]))
-        >>> View(lines=(losses,), x="learning rate", log_x=True).limits
-        (0.001, 0.1)
+        >>> View(lines=(losses,), x="learning rate", log_x=True).axis
+        Axis(low=0.001, high=0.1, log=True)
     """
 
     lines: tuple[Line, ...]
@@ -187,20 +188,13 @@ class View:
         return max(line.stop for line in self.lines)
 
     @property
-    def limits(self) -> tuple[float, float]:
-        """Return where the horizontal axis begins and ends."""
+    def axis(self) -> Axis:
+        """Return the horizontal axis."""
         first = min(float(line.steps[0]) for line in self.lines)
         last = max(float(line.steps[-1]) for line in self.lines)
         if self.log_x:
-            return first, last if last > first else 10 * first
-        return 0.0, last if last > 0 else 1.0
-
-    def share(self, steps: Any) -> Any:
-        """Return how far along the horizontal axis steps are, from 0 to 1."""
-        first, last = self.limits
-        if self.log_x:
-            return np.log(np.asarray(steps) / first) / np.log(last / first)
-        return np.asarray(steps) / last
+            return Axis(first, last if last > first else 10 * first, log=True)
+        return Axis(0.0, last if last > 0 else 1.0)
 
 
 class ViewOptions(TypedDict, total=False):
