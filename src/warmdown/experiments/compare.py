@@ -91,7 +91,13 @@ def compare(
     by_plan: dict[str, dict[int, Result]] = {name: {} for name in named}
     for (name, seed), result in zip(specs, results, strict=True):
         by_plan[name][seed] = result
-    return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
+    return Comparison.of(
+        by_plan,
+        task=task,
+        metric=metric,
+        goal=goal,
+        baseline=baseline,
+    )
 
 
 def _require_comparable(

@@ -122,7 +122,11 @@ class Comparison:
             )
         known = dict.fromkeys(name for result in runs for name in result.metrics)
         # the task's own first metric, else the loss of the evaluation, else that of the training
-        order = [*(name for name in known if name not in _LOSSES), "eval_loss", "train_loss"]
+        order = [
+            *(name for name in known if name not in _LOSSES),
+            "eval_loss",
+            "train_loss",
+        ]
         metric = metric or next((name for name in order if name in known), "train_loss")
         if metric not in known:
             raise TrainingError(
@@ -131,7 +135,14 @@ class Comparison:
         baseline = baseline or next(iter(results))
         if goal is None:
             goal = bootstrap(list(_last_values(results[baseline], metric).values())).value
-        return cls(results, task, metric, higher_is_better(metric), goal, baseline)
+        return cls(
+            results,
+            task,
+            metric,
+            higher_is_better(metric),
+            goal,
+            baseline,
+        )
 
     def values(self, name: str) -> dict[int, float]:
         """Return the last value of the metric for each seed of a plan that finished."""
@@ -185,7 +196,10 @@ class Comparison:
             for row in (heads, *rows)
         ]
         plans = _counted(len(self.results), "plan")
-        seeds = _counted(max(map(len, self.results.values())), "seed")
+        seeds = _counted(
+            max(map(len, self.results.values())),
+            "seed",
+        )
         better = "higher" if self.higher_is_better else "lower"
         headline = f"{self.task}: {plans}, {seeds}; {self.metric}, {better} is better."
         return "\n".join([headline, "", *lines, "", *self._notes()])
@@ -199,7 +213,10 @@ class Comparison:
     def markdown(self) -> str:
         """Return the table as Markdown, with its notes."""
         heads, rows = self.table()
-        rule = ["---", *["---:"] * (len(heads) - 1)]
+        rule = [
+            "---",
+            *["---:"] * (len(heads) - 1),
+        ]
         lines = [f"| {' | '.join(map(_in_markdown, row))} |" for row in (heads, rule, *rows)]
         return "\n".join([*lines, "", *map(_in_markdown, self._notes()), ""])
 
@@ -240,9 +257,15 @@ class Comparison:
         return PlanStatistics(
             name=name,
             metric=bootstrap(list(values[name].values())),
-            difference=paired(values[name], values[self.baseline]),
+            difference=paired(
+                values[name],
+                values[self.baseline],
+            ),
             rank=rank,
-            to_goal=bootstrap(times, of=lambda drawn: np.asarray(np.median(drawn, axis=-1))),
+            to_goal=bootstrap(
+                times,
+                of=lambda drawn: np.asarray(np.median(drawn, axis=-1)),
+            ),
             reached=len(times),
             area=mean_or_nan([result.area for result in done]),
             seconds=mean_or_nan([result.seconds for result in done]),
@@ -253,7 +276,10 @@ class Comparison:
 
     def _updates_to_goal(self, result: Result) -> float | None:
         """Return the updates after which an evaluation first reached the goal."""
-        steps, values = result.evaluations.get(self.metric, ([], []))
+        steps, values = result.evaluations.get(
+            self.metric,
+            ([], []),
+        )
         for step, value in zip(steps, values, strict=True):
             if value >= self.goal if self.higher_is_better else value <= self.goal:
                 return float(step + 1)
@@ -313,9 +339,17 @@ def _mean_line(
     stop = min(other[-1] for other, _ in curves)
     is_short = len(steps) <= _POINTS
     across = steps[steps <= stop] if is_short else np.linspace(steps[0], stop, _POINTS)
+    # seeds evaluate at their own steps: on common steps they can be averaged
     rows = np.stack([np.interp(across, *curve) for curve in curves])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
-    return Line(name, unit, across, mean, low=mean - error, high=mean + error)
+    return Line(
+        name,
+        unit,
+        across,
+        mean,
+        low=mean - error,
+        high=mean + error,
+    )
 
 
 def _finite_points(steps: list[int], values: list[float]) -> Any:
@@ -325,7 +359,10 @@ def _finite_points(steps: list[int], values: list[float]) -> Any:
 
 def _in_markdown(text: str) -> str:
     """Return a text that stays in its cell and is no markup."""
-    return escape(printable(text, as_line=True), quote=False).replace("|", "\\|")
+    return escape(printable(text, as_line=True), quote=False).replace(
+        "|",
+        "\\|",
+    )
 
 
 def _counted(number_of: int, noun: str) -> str:

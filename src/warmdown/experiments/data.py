@@ -51,6 +51,7 @@ def _contents(place: Path, files: str) -> Iterator[tuple[str, str]]:
     for file in sorted(place.glob(files)) if place.is_dir() else [place]:
         if file.is_file():
             name = "" if file == place else file.relative_to(place).as_posix()
+            # a large file is read once, not at every run
             stat = file.stat()
             yield name, _digest(file.absolute(), stat.st_mtime_ns, stat.st_size)
 

@@ -85,6 +85,7 @@ def run_all(
 def _perform_all(calls: dict[str, _Call], engine: Engine, jobs: int) -> Iterator[Result]:
     """Yield results as they come; when an engine's own worker breaks, the rest starts again."""
     rest = dict(calls)
+    # a worker that dies takes the whole pool of joblib with it
     for attempt in range(_ATTEMPTS):
         if not rest:
             return
@@ -118,6 +119,7 @@ def _dispatch(calls: list[_Call], engine: Engine, jobs: int) -> Iterator[dict[st
         parallel = joblib.Parallel(
             n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
         )
+        # the pool is started here, and inherits the blocked signal
         with nullcontext() if engine == "serial" else _ignore_sigint():
             results = parallel(tasks)
         yield from results

@@ -35,7 +35,10 @@ def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Pat
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    finite = json.loads(json.dumps(content), parse_constant=lambda name: None)
+    finite = json.loads(
+        json.dumps(content),
+        parse_constant=lambda name: None,
+    )
     write_file(path, json.dumps(finite, indent=1, ensure_ascii=False))
 
 

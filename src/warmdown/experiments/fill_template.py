@@ -34,6 +34,7 @@ def fill_template(text: str, data: Any, values: Mapping[str, Any], *, as_json: b
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        # from the back, so that earlier places stay
         for start, stop, word in sorted(_cuts(node, "", values, as_json), reverse=True):
             text = text[:start] + word + text[stop:]
         if (from_json if as_json else from_yaml)(text).data == data:

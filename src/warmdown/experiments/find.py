@@ -68,7 +68,12 @@ class RangeTest:
                 "a smaller start, or raise stop_at."
             )
         losses = np.stack([row[:length] for row in self.losses])
-        return LossCurve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
+        return LossCurve(
+            self.values[:length],
+            losses,
+            self.smoothing,
+            has_ended=any(self.ended),
+        )
 
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
@@ -227,7 +232,10 @@ def find_rate(
     else:
         _require_arguments_of_step(optimizer, data, training)
         field = Field(optimizer, target)
-        things = [*stateful_names(train_step), *([] if data is None else [data])]
+        things = [
+            *stateful_names(train_step),
+            *([] if data is None else [data]),
+        ]
         run = _step_sweep(train_step, data)
     _require_possible(field, end)
     bases = field.read()
@@ -240,14 +248,26 @@ def find_rate(
             if repeat:
                 before.restore()
                 before.reseed(derive_seed(seed, repeat))
-            sweep = Sweep(Field(field.optimizer, target), rows, stop_at)
+            sweep = Sweep(
+                Field(field.optimizer, target),
+                rows,
+                stop_at,
+            )
             try:
                 run(sweep)
             finally:
                 sweep.close()
             losses.append(np.array(sweep.losses))
             ended.append(sweep.ended)
-    test = RangeTest(target, base, values, tuple(losses), tuple(ended), smoothing, {})
+    test = RangeTest(
+        target,
+        base,
+        values,
+        tuple(losses),
+        tuple(ended),
+        smoothing,
+        {},
+    )
     return replace(test, suggestions=suggestions(test.curve, seed))
 
 

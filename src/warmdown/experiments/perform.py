@@ -40,12 +40,17 @@ def metrics_of(task: str) -> list[str]:
         >>> metrics_of("digits")
         ['accuracy', 'eval_loss', 'train_loss']
     """
+    # building a task draws random numbers
     before = snapshot()
     try:
         made = task_of(task)
     finally:
         restore(before)
-    return [*made.metrics, *(["eval_loss"] if made.test is not None else []), "train_loss"]
+    return [
+        *made.metrics,
+        *(["eval_loss"] if made.test is not None else []),
+        "train_loss",
+    ]
 
 
 def require_metric(label: str, task: str, metric: str) -> None:
@@ -80,7 +85,14 @@ def perform(
     try:
         _require_named_data(spec)
         plan = plan_from_dict(spec.plan, allow=spec.allow)
-        outcome = run_task(spec.task, plan, seed=spec.seed, callbacks=[heartbeat], **spec.settings)
+        outcome = run_task(
+            spec.task,
+            plan,
+            seed=spec.seed,
+            callbacks=[heartbeat],
+            **spec.settings,
+        )
+    # a run that fails is a result: the others go on
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         return Result(spec=spec, status="failed", reason=reason, made_with=versions)

@@ -72,6 +72,7 @@ class Snapshot:
     def _add_parameter(self, parameter: torch.Tensor) -> None:
         gradient = parameter.grad
         self._add_tensor(parameter)
+        # the same tensor object: a fused or captured step has its address
         self._undo.append(partial(setattr, parameter, "grad", gradient))
         if gradient is not None:
             self._add_tensor(gradient)
@@ -91,6 +92,7 @@ class Snapshot:
         ]
 
         def undo() -> None:
+            # a lazily made state goes, and with it the memory of the test
             optimizer.state.clear()
             for parameter, state, content in states:
                 optimizer.state[parameter] = state
@@ -138,11 +140,18 @@ def stateful_names(function: Callable[..., Any]) -> list[Any]:
     function = inspect.unwrap(getattr(function, "func", function))
     plain = getattr(function, "__func__", function)
     # a method's object, or an object that is called itself
-    owner = getattr(function, "__self__", None if inspect.isfunction(plain) else function)
+    owner = getattr(
+        function,
+        "__self__",
+        None if inspect.isfunction(plain) else function,
+    )
     things = list(getattr(owner, "__dict__", {}).values())
     if inspect.isfunction(plain):
         names = inspect.getclosurevars(plain)
-        things += [*names.nonlocals.values(), *names.globals.values()]
+        things += [
+            *names.nonlocals.values(),
+            *names.globals.values(),
+        ]
     return list(filter(_has_state, things))
 
 
@@ -177,7 +186,10 @@ def _delayed_sigint() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    before = signal.signal(
+        signal.SIGINT,
+        lambda number, _: received.append(number),
+    )
     try:
         yield
     finally:

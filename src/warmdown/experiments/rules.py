@@ -67,12 +67,22 @@ class LossCurve:
     def __init__(self, values: Array, losses: Array, smoothing: float, *, has_ended: bool) -> None:
         self.values, self.losses, self.has_ended = values, losses, has_ended
         place = np.log(values) if values[0] > 0 else values
-        self._level, self._slope = _operators(place, smoothing)
-        self._close, _ = _operators(place, smoothing / 3)
+        self._level, self._slope = _operators(
+            place,
+            smoothing,
+        )
+        # three times narrower: residuals from it contain noise, not bends
+        self._close, _ = _operators(
+            place,
+            smoothing / 3,
+        )
         mean = losses.mean(axis=0)
         self.mean, self.fall = self._level @ mean, self._slope @ mean
         # the standard deviation of the noise up to the lowest point: behind it, bursts are no noise
-        stop = max(self.lowest + 1, min(10, len(mean)))
+        stop = max(
+            self.lowest + 1,
+            min(10, len(mean)),
+        )
         spread = float(np.sqrt(np.mean(self._noise_in(mean)[:stop] ** 2)))
         self.noise = spread * float(np.sqrt(np.max(np.sum(self._level**2, axis=1))))
         self._doubt = _SLOPE_DOUBT * spread * np.sqrt(np.sum(self._slope**2, axis=1))
@@ -109,6 +119,7 @@ class LossCurve:
         drawn = self.losses[draws.integers(0, repeats, repeats)].mean(axis=0)
         signs = np.repeat(draws.choice([-1.0, 1.0], -(-length // _BLOCK)), _BLOCK)[:length]
         losses = self._level @ drawn + self._noise_in(drawn) * signs
+        # the operators depend on the rates alone, and cost most of the time
         other = copy.copy(self)
         other.losses = losses[None]
         other.mean, other.fall = self._level @ losses, self._slope @ losses
@@ -122,6 +133,7 @@ class LossCurve:
 
 def suggestions(curve: LossCurve, seed: int = 0) -> dict[str, Suggestion]:
     """Return every rule's suggestion for a curve; the same curve and seed give the same."""
+    # a seed of its own: the same curve gives the same interval
     draws = np.random.default_rng(seed)
     others = [curve.resampled(draws) for _ in range(_DRAWS)]
     return {name: _suggestion(name, curve, others) for name in RULES}
@@ -136,8 +148,17 @@ def _suggestion(name: str, curve: LossCurve, others: list[LossCurve]) -> Suggest
     if len(values) <= len(others) / 2:
         reason = "most resampled curves give no rate: the noise is too large."
         return Suggestion(name, None, None, None, reason)
-    low, high = np.quantile(values, [0.05, 0.95])
-    return Suggestion(name, value, float(low), float(high), aim)
+    low, high = np.quantile(
+        values,
+        [0.05, 0.95],
+    )
+    return Suggestion(
+        name,
+        value,
+        float(low),
+        float(high),
+        aim,
+    )
 
 
 def _apply_rule(rule: Callable[[LossCurve], Reading], curve: LossCurve) -> Reading:
@@ -198,7 +219,10 @@ def _operators(place: Array, smoothing: float) -> tuple[Array, Array]:
     width = 1.0
     if len(place) > 1:
         widest_gap = float(np.max(np.diff(place)))
-        width = max(max(smoothing, 1e-9) * (place[-1] - place[0]), 0.6 * widest_gap)
+        width = max(
+            max(smoothing, 1e-9) * (place[-1] - place[0]),
+            0.6 * widest_gap,
+        )
     away = place[None, :] - place[:, None]
     weight = np.exp(-0.5 * (away / width) ** 2)
     moments = [np.sum(weight * away**power, axis=1, keepdims=True) for power in range(3)]

@@ -131,7 +131,11 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        facts = {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
+        facts = {
+            "key": self.key,
+            **asdict(self),
+            "spec": self.spec.to_dict(),
+        }
         facts["says"] = facts.pop("reason")
         return facts
 
@@ -160,7 +164,10 @@ class Result:
         if self.status not in get_args(Status):
             raise ValueError(f"status={self.status!r}: not one of a result")
         "".join((self.reason, self.digest, *self.made_with.values()))
-        sum(map(abs, (self.area, self.seconds, self.updates, *self.metrics.values())), 0.0)
+        sum(
+            map(abs, (self.area, self.seconds, self.updates, *self.metrics.values())),
+            0.0,
+        )
         for steps, _ in (*self.curves.values(), *self.evaluations.values()):
             array("q", steps)
         self.record()
@@ -202,8 +209,14 @@ class Store:
             json.dumps({"step": row.step, "target": row.target, "value": row.value}) + "\n"
             for row in result.record()
         ]
-        write_file(self.folder / f"{result.key}.jsonl", "".join(lines))
-        write_json(self.folder / f"{result.key}.json", result.to_dict())
+        write_file(
+            self.folder / f"{result.key}.jsonl",
+            "".join(lines),
+        )
+        write_json(
+            self.folder / f"{result.key}.json",
+            result.to_dict(),
+        )
 
     def __iter__(self) -> Iterator[Result]:
         paths = [] if self.folder is None else sorted(self.folder.glob("*.json"))
@@ -215,6 +228,7 @@ def _read_result(path: Path) -> Result | None:
         result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    # a copied or changed file would pass for another run
     return result if result.key == path.stem else None
 
 

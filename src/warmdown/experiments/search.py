@@ -67,7 +67,10 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; ``None`` stands for NaN."""
-        return {**vars(self), "metric": None if math.isnan(self.metric) else self.metric}
+        return {
+            **vars(self),
+            "metric": None if math.isnan(self.metric) else self.metric,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Trial:
@@ -106,7 +109,10 @@ class Search:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the plan that won as a plan file: the space's own, with its numbers filled in."""
         path = Path(path)
-        write_text(path, self.space.written(self.best.values, as_json=is_json(path)))
+        write_text(
+            path,
+            self.space.written(self.best.values, as_json=is_json(path)),
+        )
         return path
 
     def summary(self) -> str:
@@ -118,7 +124,10 @@ class Search:
             f"  {trial.metric:<10.4g} {trial}"
             for trial in _ranked(self.trials, self.metric)[:_SHOWN_TRIALS]
         ]
-        plan = self.space.written(self.best.values, as_json=self.space.is_json)
+        plan = self.space.written(
+            self.best.values,
+            as_json=self.space.is_json,
+        )
         return "\n".join([headline, *lines, "", plan])
 
 
@@ -250,7 +259,10 @@ class _StudyRun:
         self._open_study()
         if (before := self._done()) and all(trial.state in _NOT_JUDGED for trial in before):
             # then the cause lay beside the plan, and may be gone
-            _optuna().delete_study(study_name=self._name, storage=_storage(self.out))
+            _optuna().delete_study(
+                study_name=self._name,
+                storage=_storage(self.out),
+            )
             self._open_study()
         while (done := len(self._done())) < trials:
             proposals = [
@@ -272,22 +284,37 @@ class _StudyRun:
             if self.prunes
         }
         results = {index: [result] for index, result in enumerate(self._perform(specs, reports))}
+        # the other seeds only confirm: a trial that was pruned or failed needs none
         more = [
             (index, self._spec(plans[index], seed))
             for index, (first,) in results.items()
             if first.status == "finished"
             for seed in self.seeds[1:]
         ]
-        others = self._perform([spec for _, spec in more], {})
+        others = self._perform(
+            [spec for _, spec in more],
+            {},
+        )
         for (index, _), result in zip(more, others, strict=True):
             results[index].append(result)
         return [self._tell(*proposals[index], results[index]) for index in results]
 
     def _spec(self, plan: Plan, seed: int) -> RunSpec:
-        return RunSpec.of(plan, self.task, seed, self.settings, self.allow)
+        return RunSpec.of(
+            plan,
+            self.task,
+            seed,
+            self.settings,
+            self.allow,
+        )
 
     def _perform(self, specs: list[RunSpec], reports: Mapping[str, PruningReport]) -> list[Result]:
-        return run_all(specs, Store(self.out / "runs"), reports=reports, **self.engine)
+        return run_all(
+            specs,
+            Store(self.out / "runs"),
+            reports=reports,
+            **self.engine,
+        )
 
     def _tell(self, proposal: Any, values: dict[str, Any], results: list[Result]) -> Trial:
         """Write the result of a trial to the journal."""
@@ -296,13 +323,26 @@ class _StudyRun:
         mean = math.nan if states else sum(numbers) / len(numbers)
         runs = {str(result.spec.seed): result.key for result in results}
         state = states[0] if states else "finished"
-        trial = Trial(proposal.number, values, state, mean, runs)
+        trial = Trial(
+            proposal.number,
+            values,
+            state,
+            mean,
+            runs,
+        )
         proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
+        # optuna learns from the reports of a pruned trial, not from a score
         if state == "pruned":
-            self.study.tell(proposal, state=_optuna().trial.TrialState.PRUNED)
+            self.study.tell(
+                proposal,
+                state=_optuna().trial.TrialState.PRUNED,
+            )
         else:
             worst = -_WORST_SCORE if higher_is_better(self.metric) else _WORST_SCORE
-            self.study.tell(proposal, worst if math.isnan(mean) else mean)
+            self.study.tell(
+                proposal,
+                worst if math.isnan(mean) else mean,
+            )
         return trial
 
     def _propose(self, number: int) -> _Proposal:
@@ -330,8 +370,17 @@ class _StudyRun:
                 f"search({self.task!r}): no trial finished ({states}). Look at the runs in "
                 f"{self.out}."
             )
-        plan = plan_from_dict(self.space.filled(ranked[0].values), allow=self.allow)
-        found = Search(plan, ranked[0], trials, self.metric, self.space)
+        plan = plan_from_dict(
+            self.space.filled(ranked[0].values),
+            allow=self.allow,
+        )
+        found = Search(
+            plan,
+            ranked[0],
+            trials,
+            self.metric,
+            self.space,
+        )
         write_json(self.out / "search.json", found.to_dict())
         return found
 
@@ -369,7 +418,10 @@ def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """Return the trials that finished, the best first."""
     good = [trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)]
     sign = -1 if higher_is_better(metric) else 1
-    return sorted(good, key=lambda trial: sign * trial.metric)
+    return sorted(
+        good,
+        key=lambda trial: sign * trial.metric,
+    )
 
 
 def _storage(folder: Path) -> Any:

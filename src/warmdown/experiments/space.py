@@ -62,9 +62,21 @@ class Range:
         """Return the value that an optuna trial proposes, as it stands in a plan."""
         if self.is_whole:
             step = int(self.step or 1)
-            return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
+            return trial.suggest_int(
+                name,
+                int(self.low),
+                int(self.high),
+                step=step,
+                log=self.log,
+            )
         value = self._rounded(
-            trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+            trial.suggest_float(
+                name,
+                self.low,
+                self.high,
+                step=self.step,
+                log=self.log,
+            )
         )
         return f"{value:.12g}{self.unit}" if self.unit else value
 
@@ -75,9 +87,16 @@ class Range:
         """
         if self.step is not None:
             return float(f"{value:.12g}")  # 0.30000000000000004
-        finest = min(abs(value) or math.inf, self.high - self.low)
+        finest = min(
+            abs(value) or math.inf,
+            self.high - self.low,
+        )
+        # digits are counted from the smaller of the value and the range
         places = _DIGITS - 1 - math.floor(math.log10(finest))
-        return min(max(round(value, places), self.low), self.high)
+        return min(
+            max(round(value, places), self.low),
+            self.high,
+        )
 
 
 @final
@@ -122,7 +141,10 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        space = cls.of(parse(path, text).data, name=str(path))
+        space = cls.of(
+            parse(path, text).data,
+            name=str(path),
+        )
         return replace(space, text=text, is_json=is_json(path))
 
     @classmethod

@@ -44,7 +44,12 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def __neg__(self) -> Interval:
-        return Interval(-self.value, -self.high, -self.low, self.count)
+        return Interval(
+            -self.value,
+            -self.high,
+            -self.low,
+            self.count,
+        )
 
     def __str__(self) -> str:
         return self.text()
@@ -84,10 +89,27 @@ def bootstrap(
         return Interval(math.nan, math.nan, math.nan, 0)
     value = float(statistic(good))
     if good.size < _FEWEST_VALUES:
-        return Interval(value, math.nan, math.nan, good.size)
-    drawn = np.random.default_rng(seed).integers(0, good.size, (_DRAWS, good.size))
-    low, high = np.quantile(statistic(good[drawn]), [0.025, 0.975])
-    return Interval(value, float(low), float(high), good.size)
+        return Interval(
+            value,
+            math.nan,
+            math.nan,
+            good.size,
+        )
+    drawn = np.random.default_rng(seed).integers(
+        0,
+        good.size,
+        (_DRAWS, good.size),
+    )
+    low, high = np.quantile(
+        statistic(good[drawn]),
+        [0.025, 0.975],
+    )
+    return Interval(
+        value,
+        float(low),
+        float(high),
+        good.size,
+    )
 
 
 def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Interval:

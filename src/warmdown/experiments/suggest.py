@@ -95,7 +95,11 @@ class Evidence:
         for method in facts.pop("methods"):
             values = {int(seed): value for seed, value in method["values"].items()}
             methods.append(Method(**{**method, "values": values}))
-        return cls(description=facts.pop("says"), methods=tuple(methods), **facts)
+        return cls(
+            description=facts.pop("says"),
+            methods=tuple(methods),
+            **facts,
+        )
 
     @cached_property
     def ranked(self) -> list[Method]:
@@ -105,7 +109,11 @@ class Evidence:
             for method in self.methods
             if method.share == 1.0 and len(method.values) == method.runs and method.runs
         ]
-        return sorted(good, key=lambda method: method.interval.value, reverse=self.higher_is_better)
+        return sorted(
+            good,
+            key=lambda method: method.interval.value,
+            reverse=self.higher_is_better,
+        )
 
     def gap(self, method: Method, other: Method) -> Interval:
         """Return by how much a method is better than another, above 0 when it is."""
@@ -115,7 +123,10 @@ class Evidence:
     @property
     def constant(self) -> Method | None:
         """The constant rate, tuned as the others."""
-        return next((method for method in self.methods if method.name == "constant"), None)
+        return next(
+            (method for method in self.methods if method.name == "constant"),
+            None,
+        )
 
     @property
     def equal_to_best(self) -> list[Method]:
@@ -222,7 +233,10 @@ def suggest(
         raise TrainingError(
             f"suggest: in the evidence about {setting.kind}, no method finished every run."
         )
-    chosen = min(setting.equal_to_best, key=lambda method: method.complexity)
+    chosen = min(
+        setting.equal_to_best,
+        key=lambda method: method.complexity,
+    )
     run: dict[str, Any] = {}
     if chosen.rate is not None:
         run["lr"] = float(f"{chosen.rate:.3g}")
@@ -268,7 +282,11 @@ def _length_in_updates(
 
 
 def _nearest_setting(fitting: Sequence[Evidence], length: int) -> Evidence:
-    setting = min(fitting, key=lambda one: abs(math.log(one.updates / length)))
+    # in decades: half and double are equally far
+    setting = min(
+        fitting,
+        key=lambda one: abs(math.log(one.updates / length)),
+    )
     if not 1 / _REACH <= length / setting.updates <= _REACH:
         known = ", ".join(f"{one.updates:,}" for one in fitting)
         raise TrainingError(

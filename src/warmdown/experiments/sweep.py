@@ -116,7 +116,11 @@ class Sweep:
             self._mean = self._first = self._lowest = loss
         self._mean = _KEPT_SHARE * self._mean + (1 - _KEPT_SHARE) * loss
         self._lowest = min(self._lowest, self._mean)
-        fall = max(self._first - self._lowest, abs(self._lowest), 1e-12)
+        fall = max(
+            self._first - self._lowest,
+            abs(self._lowest),
+            1e-12,
+        )
         is_high = self._mean > self._lowest + (self.stop_at - 1) * fall
         return is_high and len(self.losses) > _EARLIEST_END
 
@@ -146,6 +150,7 @@ def trainer_sweep(
         try:
             trainer.train(data, 1_000_000, max_num_train_steps=steps, **training)
         finally:
+            # also what training has added to the trainer
             vars(trainer).clear()
             vars(trainer).update(before)
 

@@ -50,7 +50,11 @@ class WorkerContext:
         """Return this process, as it is now."""
         folder = os.getcwd()
         paths = dict.fromkeys([*(path or folder for path in sys.path), folder])
-        return cls(folder, tuple(paths), tuple(data_variables().items()))
+        return cls(
+            folder,
+            tuple(paths),
+            tuple(data_variables().items()),
+        )
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """Start Python in this place; this process's own module paths come after the context's.
@@ -65,7 +69,11 @@ class WorkerContext:
             [sys.executable, "-P", *arguments],
             # on a cluster the folder may lie elsewhere
             cwd=self.folder if os.path.isdir(self.folder) else None,
-            env={**inherited, **dict(self.data), "PYTHONPATH": os.pathsep.join(paths)},
+            env={
+                **inherited,
+                **dict(self.data),
+                "PYTHONPATH": os.pathsep.join(paths),
+            },
             **options,
         )
 
@@ -121,9 +129,13 @@ class WorkerProcess:
         before, process = self._process, self.start()
         is_new = process is not before
         patience = max(self.silence, _SECONDS_TO_START) if is_new else self.silence
-        _send_line(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
+        _send_line(
+            process.stdin,
+            {"spec": spec.to_dict(), "asks": report is not None},
+        )
         assert process.stdout is not None
         while select.select([process.stdout], [], [], patience)[0]:
+            # the first message ends the longer patience of a start
             patience = self.silence
             line = process.stdout.readline()
             if not line:
@@ -137,7 +149,11 @@ class WorkerProcess:
                 goes_on = report(message["step"], message["metrics"])
                 _send_line(process.stdin, {"goes_on": goes_on})
         self.end()
-        return Result(spec=spec, status="hung", reason=f"no sign of life for {patience:g} s")
+        return Result(
+            spec=spec,
+            status="hung",
+            reason=f"no sign of life for {patience:g} s",
+        )
 
     def _last_words(self) -> str:
         """Return the last line that the process wrote to its standard error."""
@@ -155,6 +171,7 @@ def worker_main(parent: int) -> None:
     os.dup2(2, 1)  # what a run prints must not get between the lines
     import torch
 
+    # small models are slower on several threads, and runs share the cores
     torch.set_num_threads(1)
 
     def beat() -> None:
@@ -168,7 +185,11 @@ def worker_main(parent: int) -> None:
     while True:
         request = inbox.next()
         spec = RunSpec.from_dict(request["spec"])
-        result = perform(spec, beat, report if request["asks"] else None)
+        result = perform(
+            spec,
+            beat,
+            report if request["asks"] else None,
+        )
         _send_line(out, {"result": result.to_dict()})
 
 
@@ -233,5 +254,6 @@ def worker_of_thread(silence: float, context: WorkerContext) -> WorkerProcess:
         current.end()
         atexit.unregister(current.end)
     _of_thread.worker = made = WorkerProcess(silence, context)
+    # else the process would outlive a cluster's worker until it looks
     atexit.register(made.end)
     return made

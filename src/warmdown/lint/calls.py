@@ -60,6 +60,7 @@ class CallReader(ABC):
                 return frozenset({NOTHING})
             case ast.Constant():
                 return frozenset({measure(node, names)})
+            # either branch may be taken, so it may be both
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 self.value(test, names)
                 return self.value(body, names) | self.value(orelse, names)
@@ -93,8 +94,14 @@ class CallReader(ABC):
     def call(self, node: ast.Call, names: Names) -> Values:
         """Return what a call may return."""
         path = names.path_of(node.func)
+        # by the full name: a class of the same name from elsewhere is not known
         if path is not None and (library := library_of(path)):
-            return self.create(node, path.rpartition(".")[-1], library, names)
+            return self.create(
+                node,
+                path.rpartition(".")[-1],
+                library,
+                names,
+            )
         if isinstance(node.func, ast.Attribute):
             result = self.method(node, node.func, names)
             if result is not None:
@@ -111,6 +118,7 @@ class CallReader(ABC):
         """Add a scheduler that is created."""
         arguments = _arguments_by_name(node, name)
         values = {key: self.value(argument, names) for key, argument in arguments.items()}
+        # a scheduler inside another one is stepped by that one
         for key in values.keys() - {"optimizer"}:
             self.mark_escaped(values[key])
         optimizer = arguments.get("optimizer")
@@ -146,7 +154,11 @@ class CallReader(ABC):
                 return None
             for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                 self.mark_escaped(self.value(argument, names))
-            self.add("step" if name == "step" else "get_lr", owner, node)
+            self.add(
+                "step" if name == "step" else "get_lr",
+                owner,
+                node,
+            )
             return ANYTHING
         if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value) or ""):
             return self.prepare(node, names)
@@ -159,6 +171,7 @@ class CallReader(ABC):
         """Return the optimizer of ``optimizer.step()`` or ``scaler.step(optimizer)``."""
         if optimizers := _optimizers_in(owner):
             return optimizers
+        # an optimizer from elsewhere is known by its name alone
         if OPTIMIZER.search(last_name(func.value)):
             return ANYTHING
         is_named = any(OPTIMIZER.search(dotted(argument) or "") for argument in node.args)
@@ -177,11 +190,15 @@ class CallReader(ABC):
         self, node: ast.Call, path: str | None, arguments: list[Values], names: Names
     ) -> Values:
         """Read a call that leads out of the file."""
-        arguments += self.values((keyword.value for keyword in node.keywords), names)
+        arguments += self.values(
+            (keyword.value for keyword in node.keywords),
+            names,
+        )
         for values in arguments:
             self.mark_escaped(values)
         optimizers = _optimizers_in(union(arguments))
         name = last_name(node.func)
+        # torch_xla has a function of that name
         if name == "optimizer_step" and node.args:
             self.add("update", optimizers or ANYTHING, node)
         elif TRAINS.search(name) and not _is_mode_switch(node):

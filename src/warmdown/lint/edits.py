@@ -28,9 +28,11 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
             starts[min(place.line, len(starts)) - 1] + place.column
             for place in (edit.start, edit.end)
         )
+        # overlaps an edit that is made already
         if stop > free:
             continue
         new = edit.text.replace("\n", newline)
+        # new lines after a last line without an end
         if start == len(content) and not text.endswith("\n"):
             new = newline + new
         content = content[:start] + new.encode() + content[stop:]
@@ -81,7 +83,11 @@ def drop_argument(call: ast.Call, keyword: ast.keyword) -> list[Edit]:
 
 
 def _without_lines(statement: ast.stmt) -> Edit:
-    return Edit(Position(statement.lineno, 0), Position(_last_line(statement) + 1, 0), "")
+    return Edit(
+        Position(statement.lineno, 0),
+        Position(_last_line(statement) + 1, 0),
+        "",
+    )
 
 
 def _last_line(statement: ast.stmt) -> int:

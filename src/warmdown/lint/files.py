@@ -60,6 +60,7 @@ def lint_tree(
     tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequence[str] = ()
 ) -> list[Finding]:
     """Return the mistakes in a parsed script, each once, in order."""
+    # most files name no scheduler: this check is far cheaper than reading them
     if not any(map(library_of, names_in(tree))):
         return []
     model = read_script(tree, lines)
@@ -67,7 +68,10 @@ def lint_tree(
     for code in codes:
         for node, message, *edits in RULES[code].check(model):
             key = node.lineno, node.col_offset + 1, code
-            findings.setdefault(key, Finding(code, *key[:2], message, tuple(edits)))
+            findings.setdefault(
+                key,
+                Finding(code, *key[:2], message, tuple(edits)),
+            )
     return [findings[key] for key in sorted(findings)]
 
 
@@ -83,6 +87,7 @@ def fix_text(
         fixable = [found for found in lint_text(text, name=name, codes=codes) if found.is_fixable]
         if not fixable:
             return text, fixed
+        # one finding a round: its edits may move what the next one is about
         text = apply(text, fixable[0].edits)
     return text, _MOST_FIXES
 
@@ -103,8 +108,13 @@ def lint_file(
         raise SpecError([f"{path}: can not be read as Python: {error}."]) from None
     fixed = 0
     if fix:
-        text, fixed = fix_text(text, name=str(path), codes=codes)
+        text, fixed = fix_text(
+            text,
+            name=str(path),
+            codes=codes,
+        )
         if fixed:
+            # in the encoding that the file declares
             write_whole(path, text.encode(encoding))
     return lint_text(text, name=str(path), codes=codes), fixed
 
@@ -126,6 +136,7 @@ def python_files(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
         for root, folders, files in os.walk(path):
+            # os.walk visits the folders that are left in this list
             folders[:] = sorted(
                 name
                 for name in folders

@@ -30,7 +30,10 @@ class Position(NamedTuple):
     @classmethod
     def end(cls, node: Node) -> Self:
         """Return the place right after a node."""
-        return cls(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
+        return cls(
+            node.end_lineno or node.lineno,
+            node.end_col_offset or node.col_offset,
+        )
 
 
 @dataclass(frozen=True)

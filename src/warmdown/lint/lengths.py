@@ -46,7 +46,10 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
     match node:
         case ast.Constant(value=value):
             is_number = type(value) in (int, float)
-            return Length(repr(value)[:80], value if is_number else None)  # type: ignore[arg-type]
+            return Length(
+                repr(value)[:80],
+                value if is_number else None,
+            )  # type: ignore[arg-type]
         case ast.Name() | ast.Attribute():
             return _measure_name(node, names)
         case ast.Call():
@@ -59,7 +62,10 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
     ]
     if isinstance(node, ast.BinOp):
         return _measure_operation(node.op, *parts)
-    return _combine(f"{type(node).__name__}({_texts_of(parts)})", parts)
+    return _combine(
+        f"{type(node).__name__}({_texts_of(parts)})",
+        parts,
+    )
 
 
 def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
@@ -70,30 +76,51 @@ def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -
     known = [value for value in values if isinstance(value, Length)]
     words = frozenset({last_name(node)})
     if len(known) == len(values) == 1:
-        return replace(known[0], words=known[0].words | words)
+        # the text of the value, so that two names of one number are equal
+        return replace(
+            known[0],
+            words=known[0].words | words,
+        )
     return _combine(name, known, words)
 
 
 def _measure_call(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
     name = last_name(node.func) or "?"
-    length = _combine(f"{name}({_texts_of(parts)})", parts)
+    length = _combine(
+        f"{name}({_texts_of(parts)})",
+        parts,
+    )
     if name == "len" and len(parts) == 1:
-        values = names.get(dotted(node.args[0]) or "", frozenset())
+        values = names.get(
+            dotted(node.args[0]) or "",
+            frozenset(),
+        )
         loaders = {value for value in values if isinstance(value, Loader)}
         return replace(length, loaders=length.loaders | loaders)
     if name in _TRANSPARENT and len(parts) == 1:
-        return replace(length, text=parts[0].text, number=parts[0].number)
+        return replace(
+            length,
+            text=parts[0].text,
+            number=parts[0].number,
+        )
     return length
 
 
 def _measure_operation(sign: ast.operator, left: Length, right: Length) -> Length:
-    length = _combine(f"({left.text} {type(sign).__name__} {right.text})", [left, right])
+    length = _combine(
+        f"({left.text} {type(sign).__name__} {right.text})",
+        [left, right],
+    )
     if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
         length = replace(length, is_divided=True)
     if left.number is None or right.number is None or type(sign) not in _OPERATORS:
         return length
+    # division by zero, or a power that is too large
     try:
-        return replace(length, number=_OPERATORS[type(sign)](left.number, right.number))
+        return replace(
+            length,
+            number=_OPERATORS[type(sign)](left.number, right.number),
+        )
     except (ArithmeticError, ValueError):
         return length
 

@@ -22,7 +22,10 @@ _RANGES = {"range", "trange"}
 def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
     """Return what is known about a loop before it runs."""
     if isinstance(node, ast.While):
-        return Loop(node, "epoch" if _names_epochs(names_in(node.test)) else "other")
+        return Loop(
+            node,
+            "epoch" if _names_epochs(names_in(node.test)) else "other",
+        )
     parts = list(ast.walk(node.iter))
     loaders = frozenset(
         value
@@ -30,7 +33,11 @@ def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
         for value in names.get(dotted(part) or "", ())
         if isinstance(value, Loader)
     )
-    loop = Loop(node, _kind_of_loop(node, has_loader=bool(loaders)), loaders=loaders)
+    loop = Loop(
+        node,
+        _kind_of_loop(node, has_loader=bool(loaders)),
+        loaders=loaders,
+    )
     for part in parts:
         if isinstance(part, ast.Call) and last_name(part.func) in _RANGES and part.args:
             _measure_range(loop, part.args, names)
@@ -42,6 +49,7 @@ def _kind_of_loop(
     node: ast.For | ast.AsyncFor, *, has_loader: bool
 ) -> Literal["epoch", "batch", "other"]:
     target, iterated = names_in(node.target), names_in(node.iter)
+    # `range(epochs)`; but `range(len(loader) * epochs)` counts batches
     counts_epochs = iterated & _RANGES and _names_epochs(iterated) and not has_loader
     if _names_epochs(target) or counts_epochs:
         return "epoch"

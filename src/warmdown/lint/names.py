@@ -82,11 +82,13 @@ class Names(Mapping[str, Values]):
     def put(self, name: str, values: Values, *, may_not_happen: bool = False) -> None:
         """Assign to a name; it may also be what it was where the assignment may not happen."""
         if name.startswith("self."):
+            # methods run in any order: an attribute may be any of the values
             self.attributes[name] = self.attributes.get(name, frozenset()) | values
         elif may_not_happen:
             self.local[name] = values | self.get(name, frozenset())
         else:
             self.local[name] = values
+        # after `a = …`, what was known of `a.b` is about another object
         for longer in [key for key in self.local if key.startswith(f"{name}.")]:
             del self.local[longer]
 

@@ -30,7 +30,11 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
     """Return what happens in a file; ``lines`` is its text, which fixes that move code need."""
-    model = ScriptModel(tree, list(lines), names_in(tree))
+    model = ScriptModel(
+        tree,
+        list(lines),
+        names_in(tree),
+    )
     _StatementReader(model).read()
     return model
 
@@ -50,6 +54,7 @@ class _StatementReader(CallReader):
     def read(self) -> None:
         """Read the module, then every function that the file does not call itself."""
         self.block(self.model.tree.body, Names())
+        # first in, first out: a class comes before the functions defined in its methods
         while self.roots:
             node, around, called_as = self.roots.pop(0)
             if called_as not in self.called_here:
@@ -63,6 +68,7 @@ class _StatementReader(CallReader):
             names.put(parameter, ANYTHING)
         self.running = [node]
         self.block(node.body, names)
+        # whoever calls this function from another file may step what it returns
         self.mark_escaped(union(self.returned))
         self.returned, self.running = [], []
 
@@ -76,6 +82,7 @@ class _StatementReader(CallReader):
         if around is not None:
             self.context.append(around)
         for statement in statements:
+            # calls are read again at each call site: without a limit, n calls of n calls never end
             self.statements_left -= 1
             if self.statements_left > 0:
                 self.statement(statement, names)
@@ -116,20 +123,29 @@ class _StatementReader(CallReader):
             case ast.Match(subject=subject, cases=cases):
                 self.value(subject, names)
                 for case in cases:
-                    self.block(case.body, names, Condition(names_in(subject)))
+                    self.block(
+                        case.body,
+                        names,
+                        Condition(names_in(subject)),
+                    )
             case ast.Return(value=returned):
                 self.returned.append(
                     frozenset({NOTHING}) if returned is None else self.value(returned, names)
                 )
             case ast.Expr(value=value):
                 self.value(value, names)
+            # a scheduler in an exception may be stepped by its handler
             case ast.Raise() | ast.Assert():
                 for part in ast.iter_child_nodes(node):
                     if isinstance(part, ast.expr):
                         self.mark_escaped(self.value(part, names))
 
     def define(self, node: _Function, names: Names) -> None:
-        names.put(node.name, frozenset({FunctionDefined(node, names)}))
+        names.put(
+            node.name,
+            frozenset({FunctionDefined(node, names)}),
+        )
+        # a closure that is only passed on may step what it names, at any time
         if self.running and node.name not in self.called_here:
             self.mark_names_escaped(node, names)
         self.roots.append((node, names, node.name))
@@ -166,10 +182,17 @@ class _StatementReader(CallReader):
             may_not_happen = any(
                 isinstance(around, Condition) for around in self.context[self.frame :]
             )
-            names.put(name, infer_by_name(name, values), may_not_happen=may_not_happen)
+            names.put(
+                name,
+                infer_by_name(name, values),
+                may_not_happen=may_not_happen,
+            )
 
     def loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Names) -> None:
-        self.value(node.test if isinstance(node, ast.While) else node.iter, names)
+        self.value(
+            node.test if isinstance(node, ast.While) else node.iter,
+            names,
+        )
         loop = loop_of(node, names)
         if not isinstance(node, ast.While):
             self.bind(node.target, ANYTHING, names)
@@ -181,6 +204,7 @@ class _StatementReader(CallReader):
         if isinstance(node.test, ast.Compare) and dotted(node.test.left) == "__name__":
             self.block(node.body, names)
             return
+        # both branches get the words: `else` is decided by the same names
         words = names_in(node.test)
         self.block(node.body, names, Condition(words))
         self.block(node.orelse, names, Condition(words))
@@ -198,6 +222,7 @@ class _StatementReader(CallReader):
         inner = Names(function.names)
         self.pass_arguments(function, call, arguments, inner, names)
         before = self.frame, self.returned
+        # a branch around the call is no branch inside the function
         self.frame, self.returned = len(self.context), []
         self.running.append(node)
         self.block(node.body, inner)
@@ -219,13 +244,19 @@ class _StatementReader(CallReader):
         for name in parameters:
             inner.put(name, ANYTHING)
         for name, default in _defaults_of(function.node):
-            inner.put(name, self.value(default, function.names))
+            inner.put(
+                name,
+                self.value(default, function.names),
+            )
         positional = parameters[parameters[:1] == ["self"] :]
         for name, values in zip(positional, arguments, strict=False):
             inner.put(name, values)
         for keyword in call.keywords:
             if keyword.arg:
-                inner.put(keyword.arg, self.value(keyword.value, names))
+                inner.put(
+                    keyword.arg,
+                    self.value(keyword.value, names),
+                )
 
 
 def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
@@ -242,7 +273,13 @@ def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
 
 def _parameters_of(node: _Function) -> list[str]:
     given = node.args
-    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    parameters = [
+        *given.posonlyargs,
+        *given.args,
+        *given.kwonlyargs,
+        given.vararg,
+        given.kwarg,
+    ]
     return [parameter.arg for parameter in parameters if parameter]
 
 
@@ -250,7 +287,10 @@ def _defaults_of(node: _Function) -> Iterator[tuple[str, ast.expr]]:
     given = node.args
     positional = [*given.posonlyargs, *given.args]
     # the last positional parameters have the defaults
-    parameters = [*positional[len(positional) - len(given.defaults) :], *given.kwonlyargs]
+    parameters = [
+        *positional[len(positional) - len(given.defaults) :],
+        *given.kwonlyargs,
+    ]
     defaults = [*given.defaults, *given.kw_defaults]
     for parameter, default in zip(parameters, defaults, strict=True):
         if default is not None:

@@ -196,7 +196,10 @@ class ScriptEvent:
     @property
     def arguments(self) -> list[ast.expr]:
         """The arguments of the call."""
-        return [*self.call.args, *(keyword.value for keyword in self.call.keywords)]
+        return [
+            *self.call.args,
+            *(keyword.value for keyword in self.call.keywords),
+        ]
 
     def conditions_in(self, loop: Loop | None) -> tuple[Condition, ...]:
         """Return the branches between it and a loop around it; all of them without a loop."""
@@ -256,6 +259,7 @@ class ScriptModel:
 
 
 def _may_be_same(values: Values, others: Values) -> bool:
+    # an unknown optimizer may be any: no rule fires for lack of knowledge alone
     known = values - {UNKNOWN, NOTHING}
     others -= {UNKNOWN, NOTHING}
     return not known or not others or bool(known & others)

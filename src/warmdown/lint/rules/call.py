@@ -68,7 +68,10 @@ def get_lr(model: ScriptModel) -> Iterator[Mistake]:
     for event in model.of("get_lr"):
         if event.is_sure and not event.call.args:
             end = Position.end(event.call.func)
-            start = Position(end.line, end.column - len("get_lr"))
+            start = Position(
+                end.line,
+                end.column - len("get_lr"),
+            )
             yield (
                 event.call,
                 "get_lr() is the formula from one step to the next, and wrong when called from "
@@ -133,6 +136,7 @@ def _steps_of_known_class(model: ScriptModel) -> Iterator[ScriptEvent]:
     for event in model.of("step"):
         words = {word for around in event.conditions_in(None) for word in around.words}
         own_names = set((dotted(event.call.func) or "").split(".")[:-1])
+        # `if isinstance(scheduler, …)` or `if use_plateau` decides which class is stepped
         is_checked = words & (own_names | {"isinstance"}) or any(
             "plateau" in word.lower() for word in words
         )

@@ -26,6 +26,7 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
         if scheduler.name not in _AFTER_END:
             continue
         length, count = _planned_length(scheduler), _count_of_steps(event, scheduler)
+        # the last step after the last update is never used
         if length is not None and count is not None and count - 1 > length:
             after = _AFTER_END[scheduler.name].format(length=f"{length:g}")
             yield (
@@ -133,6 +134,7 @@ def _is_per_epoch_of_updates(
 
 def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
     """WDL009: a prepared scheduler steps once per process, and its length does not allow for it."""
+    # a script that knows of processes may have allowed for them
     if model.words & _PROCESS_WORDS:
         return
     for event in model.of("step"):

@@ -29,6 +29,7 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
 
 def _early_inside(model: ScriptModel, event: ScriptEvent, loop: Loop) -> Iterator[Mistake]:
     updates = [update for update in model.updates_for(*event.schedulers) if loop in update.loops]
+    # a function that is given the optimizer may update it
     passed = [other for other in model.of("passed_to") if loop in other.loops]
     is_first = not any(other.when < event.when for other in (*updates, *passed))
     is_new = any(one.when > event.when or loop in one.context for one in event.schedulers)
@@ -67,7 +68,10 @@ def _swap(model: ScriptModel, event: ScriptEvent, first: ScriptEvent) -> list[Ed
     """Move the step behind the update where both are plain statements of one block."""
     step, update = model.statement_of(event.call), model.statement_of(first.call)
     block = model.block_of(step)
-    is_plain = isinstance(update, ast.Expr | ast.Assign)
+    is_plain = isinstance(
+        update,
+        ast.Expr | ast.Assign,
+    )
     if first.kind != "update" or update not in block or not is_plain:
         return []
     between = block[block.index(step) + 1 : block.index(update)]
@@ -84,6 +88,7 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
         names = {one.name for one in schedulers}
         if not event.is_sure or loop is None or not event.is_per_epoch or names - _PER_BATCH:
             continue
+        # then one step a turn is what was planned
         if any(_counts_turns_of(one, loop) for one in schedulers):
             continue
         inner = [update for update in model.updates_for(*schedulers) if update.is_deeper_than(loop)]
@@ -130,7 +135,10 @@ def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
     for scheduler in model.schedulers:
         steps = [event for event in model.steps_of(scheduler) if event.is_sure and event.loop]
         for event in steps:
-            inner = next((other for other in steps if _is_in_batch_loop_of(event, other)), None)
+            inner = next(
+                (other for other in steps if _is_in_batch_loop_of(event, other)),
+                None,
+            )
             if not event.is_per_epoch or inner is None or event.call.args or inner.call.args:
                 continue
             yield (
