@@ -133,6 +133,7 @@ def zero_updates(subject: Subject) -> Iterator[Finding]:
 def long_warmup(subject: Subject) -> Iterator[Finding]:
     """Find a way up that takes more than half of the run."""
     steps, values = subject.samples
+    # 0.999: a plateau begins at its first value, not where rounding puts the largest
     top = int(np.argmax(values >= 0.999 * np.max(values)))
     share = steps[top] / subject.stop
     if not subject.is_rate or not 0.5 < share < 0.99 or _is_cyclic(subject):
@@ -256,6 +257,7 @@ def _holds_early(subject: Subject) -> bool:
     is_cut_off = leaf.length is None or step < leaf.length - 1
     if leaf.is_stepwise or is_cut_off:
         return False
+    # a value that still fell in the last hundredth was a decay; a warmup or a plateau is none
     return float(subject.value(end)) < float(subject.value(max(end - max(end // 100, 1), 0)))
 
 

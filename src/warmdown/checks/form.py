@@ -121,6 +121,7 @@ def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
         done = stop - start
         if not _ALMOST < done / length < 1 - _ALMOST:
             continue
+        # just before the cycle ends: at its end the next one has begun
         last, end = schedule(stop - 1), schedule(math.nextafter(start + length, 0))
         end = end if abs(end) > 1e-9 * subject.height else 0.0
         if abs(last - end) > 2 * _LEAP * subject.height:

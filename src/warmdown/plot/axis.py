@@ -91,6 +91,7 @@ def linear_ticks(low: float, high: float, at_most: int) -> list[float]:
     rough = (high - low) / max(at_most - 1, 1)
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * times for times in (1, 2, 2.5, 5, 10) if size * times >= rough * (1 - 1e-9))
+    # 1e-9: a tick that misses an end by rounding alone is still on the axis
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
@@ -151,6 +152,7 @@ def place_names(names: Sequence[tuple[float, float]], rows: int, edge: float) ->
 def _stacked(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:
     first = [edge] * rows  # where the leftmost name of each row begins
     found: list[int | None] = []
+    # from right to left: a name must end before the stems to its right, which are placed by then
     for start, width in reversed(names):
         row = next((row for row in range(rows) if start + width <= min(first[row:])), None)
         if row is not None:

@@ -67,6 +67,7 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
 def as_csv(found: Iterable[ValueRow]) -> str:
     """Return rows as CSV with a heading; every float is written in full."""
     out = io.StringIO()
+    # repr is the shortest text that reads back as the same float
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(ValueRow._fields)
     writer.writerows((row.step, harmless(row.target), repr(row.value)) for row in found)

@@ -186,11 +186,13 @@ _WRITERS: Mapping[str, Callable[..., bytes]] = {
 def _inline(document: str) -> str:
     """Return the SVG element alone, as wide as its place, with the reader's colour scheme."""
     element = document[document.index("<svg ") :]
+    # without a size of its own it is as wide as its place
     element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", element, count=1)
     return element.replace("</title>", f"</title>\n <style>{_dark_rules()}</style>", 1)
 
 
 def _dark_rules() -> str:
+    # matplotlib writes each colour into a style attribute, where only a rule by its text finds it
     names = ("paper", "ink", "quiet", "grid")
     pairs = [(getattr(LIGHT, name), getattr(DARK, name)) for name in names]
     pairs += zip((*LIGHT.lines, *LIGHT.tints), (*DARK.lines, *DARK.tints), strict=True)

@@ -83,7 +83,7 @@ def draw_view(
     title = printable(title or scene.title, as_line=True)
     layout = _Layout(scene, title, width)
     picture = Figure(figsize=(width, layout.height), dpi=150, facecolor=theme.paper)
-    FigureCanvasAgg(picture)
+    FigureCanvasAgg(picture)  # a figure with its own canvas needs no pyplot and its global state
     for index, box in enumerate(layout.boxes()):
         _PanelDrawing(picture.add_axes(box), index, layout, theme, log=log).draw()
     picture.axes[-1].set_xlabel(scene.x, color=theme.quiet, fontsize=9)
@@ -284,6 +284,7 @@ class _PanelDrawing:
                 axes.plot(borders, line.value(borders), "o", color=colour, markersize=4, zorder=4)
 
     def _end_labels(self) -> None:
+        # the limits as drawn, with their margins
         drawn = Axis(*self.axes.get_ylim(), log=self.y.log)
         lines = [index for index, heights in enumerate(self.heights) if heights.size]
         shares = {}

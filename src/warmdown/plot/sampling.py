@@ -57,6 +57,7 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
         np.searchsorted(steps, np.linspace(steps[0], steps[-1], points // 2, endpoint=False))
     )
     column = np.repeat(np.arange(starts.size), np.diff(np.append(starts, steps.size)))
+    # one sort by column and height: the first of each column is its lowest, the last its highest
     by_height = np.lexsort((values, column))
     ends = np.append(starts[1:], steps.size) - 1
     keep = np.unique(np.concatenate([by_height[starts], by_height[ends], [0, steps.size - 1]]))
@@ -86,6 +87,7 @@ def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) ->
 
 def _scattered(stop: int, points: int) -> Array:
     """Return whole steps, one from each stretch, at places with no rhythm of their own."""
+    # multiples of the golden ratio fill a stretch evenly and share no period with any schedule
     number = np.arange(points)
     return np.floor((number + number * _GOLDEN % 1.0) * (stop / points))
 

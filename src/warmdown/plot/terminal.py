@@ -130,6 +130,7 @@ class _TextPanel:
     def _curves(self) -> list[str]:
         from plotille import Canvas
 
+        # half a dot more than the axis: plotille drops a point that lies exactly on the edge
         right = 1 + 1 / (4 * self.columns)
         limits = {"xmin": 0, "xmax": right, "ymin": 0, "ymax": 1 + _HEADROOM}
         canvas = Canvas(self.columns, self.rows, mode="names", **limits)
