@@ -80,18 +80,16 @@ def _target_findings(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
         with np.errstate(all="ignore"):  # what is not finite is one finding
             yield from _subject_findings(subject)
     except ScheduleError as error:
-        if run.length is None:
-            yield _unknown_length(target)
-        else:
-            yield Finding(
-                code="does-not-fit", severity="error", message=str(error), target=target.label
-            )
+        is_open = run.length is None
+        yield _unknown_length(target) if is_open else _error("does-not-fit", target, str(error))
     except ArithmeticError:
         yield _not_finite(target, None)
     except RunError as error:
-        yield Finding(
-            code="not-measurable", severity="error", message=str(error), target=target.label
-        )
+        yield _error("not-measurable", target, str(error))
+
+
+def _error(code: str, target: Target, message: str, step: int | None = None) -> Finding:
+    return Finding(code=code, severity="error", message=message, target=target.label, step=step)
 
 
 def _subject_findings(subject: Subject) -> Iterator[Finding]:
@@ -105,13 +103,8 @@ def _subject_findings(subject: Subject) -> Iterator[Finding]:
 
 def _not_finite(target: Target, step: int | None) -> Finding:
     where = "" if step is None else f" at update {count(step)}"
-    return Finding(
-        code="not-finite",
-        severity="error",
-        message=f"is no finite number{where}: its parameters are too large. Give smaller ones.",
-        target=target.label,
-        step=step,
-    )
+    message = f"is no finite number{where}: its parameters are too large. Give smaller ones."
+    return _error("not-finite", target, message, step)
 
 
 def _length_of(plan: Plan, run: Run) -> int | None:
@@ -121,12 +114,8 @@ def _length_of(plan: Plan, run: Run) -> int | None:
 
 
 def _unknown_length(target: Target) -> Finding:
-    return Finding(
-        code="unknown-length",
-        severity="error",
-        message="the run has no length. Give run: {total_steps: …}, or --total-steps.",
-        target=target.label,
-    )
+    message = "the run has no length. Give run: {total_steps: …}, or --total-steps."
+    return _error("unknown-length", target, message)
 
 
 def _plan_findings(plan: Plan, run: Run) -> Iterator[Finding]:
