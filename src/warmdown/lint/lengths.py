@@ -45,11 +45,9 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
         return Length("…")
     match node:
         case ast.Constant(value=value):
-            is_number = type(value) in (int, float)
-            return Length(
-                repr(value)[:80],
-                value if is_number else None,
-            )  # type: ignore[arg-type]
+            number = value if isinstance(value, int | float) else None
+            # `True` is no number here, though Python counts with it
+            return Length(repr(value)[:80], None if isinstance(value, bool) else number)
         case ast.Name() | ast.Attribute():
             return _measure_name(node, names)
         case ast.Call():
