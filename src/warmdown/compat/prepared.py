@@ -1,4 +1,4 @@
-"""Schedulers that accelerate has prepared: it steps them once for each process, and they count once for each update."""
+"""Schedulers that accelerate has prepared: stepped once a process, they count once an update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREPARED = frozenset({"step"})
 
 
 class Updates:
-    """Counts an optimizer's real updates since it was first scheduled; its own hook tells, nothing is patched."""
+    """Counts an optimizer's real updates since it was first scheduled, by a hook of its own."""
 
     def __init__(self) -> None:
         self.made = 0
@@ -39,15 +39,15 @@ _UPDATES: WeakKeyDictionary[Any, Updates] = WeakKeyDictionary()
 
 
 class Prepared:
-    """What accelerate asks before it wraps a scheduler. The answer is no; who asks will step it once a process."""
+    """What accelerate reads before it wraps a scheduler: false, and from then on it counts updates."""
 
     def __get__(self, scheduler: Any, owner: type | None = None) -> bool:
         if scheduler is not None:
-            vars(scheduler)["step"] = _OnceAnUpdate(scheduler)
+            vars(scheduler)["step"] = _StepOncePerUpdate(scheduler)
         return False
 
 
-class _OnceAnUpdate:
+class _StepOncePerUpdate:
     """Steps a scheduler once after each update, however often it is called.
 
     Where updates cannot be seen, because a wrapper makes them with an optimizer of its own, every
@@ -58,21 +58,21 @@ class _OnceAnUpdate:
         self._scheduler = weakref.ref(scheduler)  # which holds this one
         self._updates = Updates.of(scheduler.optimizer)
         self._stepped_at = -1
-        self._is_said = False
+        self._has_warned = False
 
     def __call__(self, *arguments: Any, **named: Any) -> None:
         scheduler, made = self._scheduler(), self._updates.made
         if scheduler is None:
             return
         if made and made == self._stepped_at:
-            self._say(type(scheduler).__name__)
+            self._warn_once(type(scheduler).__name__)
             return
         self._stepped_at = made
         type(scheduler).step(scheduler, *arguments, **named)
 
-    def _say(self, who: str) -> None:
-        if not self._is_said:
-            self._is_said = True
+    def _warn_once(self, who: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             warnings.warn(
                 f"{who}: accelerate steps it once for each process; it counts once for each "
                 f"update. Give its lengths "

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmdown.compat.names import timm as named
-from warmdown.compat.schedulers.cosine import cosine_meaning
-from warmdown.compat.schedulers.wsd import periods_rule, wsd_meaning
+from warmdown.compat.schedulers.cosine import cosine_rule
+from warmdown.compat.schedulers.wsd import periods_rule, wsd_rule
 from warmdown.importing.imported import Imported, NotImportable
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
@@ -167,12 +167,12 @@ READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
     "PolyLRScheduler": _timm(named.poly),
     "WSDLRScheduler": _timm(_timm_wsd),
     "CosineLrScheduler": _accelerated(
-        cosine_meaning,
+        cosine_rule,
         _original_cosine,
         "its cosine ends as early as its warmup is long, and a starting ratio overshoots",
     ),
     "WSDLrScheduler": _accelerated(
-        wsd_meaning,
+        wsd_rule,
         _original_wsd,
         "its checkpoints are not where it documents them, and its first update skips the warmup",
     ),

@@ -327,7 +327,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         verbose: object = None,
     ) -> None:
         require_optimizer("OneCycleLR", optimizer)
-        self.total_steps = _total(total_steps, epochs, steps_per_epoch)
+        self.total_steps = _cycle_length(total_steps, epochs, steps_per_epoch)
         if not _is_share(pct_start):
             raise ScheduleError(
                 f"OneCycleLR(pct_start={pct_start!r}): a float from 0 to 1 is needed."
@@ -393,21 +393,21 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         return leg.delay(begin) if begin >= 0 else leg.skip(-begin)
 
 
-def _total(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
+def _cycle_length(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
     if total_steps is not None:
-        return _whole("total_steps", total_steps)
+        return _require_whole("total_steps", total_steps)
     if epochs is None or steps_per_epoch is None:
         raise ScheduleError(
             "OneCycleLR: its length is missing. Give total_steps, or epochs and steps_per_epoch."
         )
-    return _whole("epochs", epochs) * _whole("steps_per_epoch", steps_per_epoch)
+    return _require_whole("epochs", epochs) * _require_whole("steps_per_epoch", steps_per_epoch)
 
 
 def _is_share(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
 
 
-def _whole(name: str, count: int) -> int:
+def _require_whole(name: str, count: int) -> int:
     if not is_count(count, 1):
         raise ScheduleError(f"OneCycleLR({name}={count!r}): a whole number from 1 on is needed.")
     return count

@@ -55,7 +55,7 @@ class FunctionLR(FormulaLR):
 
     def _row_of(self, bases: list[float] | None, step: float) -> list[float]:
         row = self._base_floats() if bases is None else bases
-        return for_all(next(_scale(row, self.lr_lambdas, int(step))), row)
+        return for_all(next(_scale_row(row, self.lr_lambdas, int(step))), row)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state; of functions only those that are objects, by their attributes."""
@@ -97,7 +97,7 @@ class LambdaLR(FunctionLR, torch_sched.LambdaLR):
     carries_edits = False
 
     def _rows_ahead(self) -> Iterator[Row]:
-        return _scale(self._base_floats(), self.lr_lambdas, self.last_epoch + 1)
+        return _scale_row(self._base_floats(), self.lr_lambdas, self.last_epoch + 1)
 
 
 class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
@@ -146,14 +146,14 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
 
     def _rows_ahead(self) -> Iterator[Row]:
         row = self._row or []
-        return _scale(row, self.lr_lambdas, self.last_epoch + 1, is_cumulative=True)
+        return _scale_row(row, self.lr_lambdas, self.last_epoch + 1, is_cumulative=True)
 
     def _current_row(self) -> Row:
         writer = self._bound_writer()
         return self._row if self._row is not None and writer.holds(self._row) else writer.read()
 
 
-def _scale(
+def _scale_row(
     row: Row, functions: list[Factor], step: int, *, is_cumulative: bool = False
 ) -> Iterator[list[float]]:
     """Yield the rates times the factors from ``step`` on; no function is called early.

@@ -86,7 +86,7 @@ def _versions(values: list[Any]) -> list[object]:
 
 
 def _is_same_kind(value: Any, bound: Any) -> bool:
-    """Return whether a group holds the tensor it held before, or a number as before."""
+    """Return whether this is the tensor of before, or a number as before."""
     return value is bound or not (
         isinstance(value, torch.Tensor) or isinstance(bound, torch.Tensor)
     )

@@ -18,12 +18,9 @@ from warmdown.errors import BindingError, StateError
 Updated: TypeAlias = "float | Iterable[float] | None"
 """Nothing to change, one number for all groups, or one for each."""
 
-_NOT_COPIED = PREPARED | {"_field"}
-_NOT_STATE = _NOT_COPIED | {"optimizer"}
-
 
 class SchedulerBase(ABC):
-    """A parameter scheduler that is told the number of updates: ``step_update(num_updates)`` after each of them.
+    """A parameter scheduler without a count: call ``step_update(num_updates)`` after each update.
 
     Args:
         optimizer: A torch optimizer, or what wraps one.
@@ -45,6 +42,8 @@ class SchedulerBase(ABC):
         >>> optimizer.param_groups[0]["lr"]
         0.1
     """
+
+    _NOT_COPIED = PREPARED | {"_field"}
 
     def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
         self.optimizer = optimizer
@@ -70,14 +69,14 @@ class SchedulerBase(ABC):
         Raises:
             BindingError: It returned something else than numbers, or not one for each group.
         """
-        self._meet_new_groups()
+        self._bind_new_groups()
         values = self.get_updated_values(num_updates)
         if values is not None:
             self._write(values)
 
     def state_dict(self) -> dict[str, Any]:
         """Return every attribute except the optimizer, which is saved separately."""
-        return {name: value for name, value in vars(self).items() if name not in _NOT_STATE}
+        return self._state_entries(vars(self))
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Set the attributes that ``state_dict`` holds.
@@ -85,12 +84,14 @@ class SchedulerBase(ABC):
         Raises:
             StateError: It is no state of such a scheduler; nothing has changed then.
         """
-        self._refuse_a_foreign(state_dict)
-        vars(self).update(
-            {name: value for name, value in state_dict.items() if name not in _NOT_STATE}
-        )
+        self._require_state(state_dict)
+        vars(self).update(self._state_entries(state_dict))
 
-    def _refuse_a_foreign(self, state: Mapping[str, Any]) -> None:
+    def _state_entries(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        others = {"optimizer", *self._NOT_COPIED}
+        return {name: value for name, value in attributes.items() if name not in others}
+
+    def _require_state(self, state: Mapping[str, Any]) -> None:
         who = type(self).__name__
         if not isinstance(state, Mapping):
             raise StateError(
@@ -105,10 +106,10 @@ class SchedulerBase(ABC):
             )
 
     def _write(self, values: float | Iterable[float]) -> None:
-        self._field.write(_row(self, values, len(self._field.groups)))
+        self._field.write(values_per_group(self, values, len(self._field.groups)))
 
-    def _meet_new_groups(self) -> None:
-        """Let groups that were added since join with the value they came with as their base."""
+    def _bind_new_groups(self) -> None:
+        """Bind groups that were added since; their base is the value they came with."""
         if self._field.is_current:
             return
         self._field = Field(self.optimizer, self.param_group_field)
@@ -116,7 +117,7 @@ class SchedulerBase(ABC):
         self.base_lr_values = now if len(now) < known else [*self.base_lr_values, *now[known:]]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
+        return {name: value for name, value in vars(self).items() if name not in self._NOT_COPIED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -144,7 +145,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         >>> class Ramp(StatefulSchedulerBase):
         ...     def get_updated_values(self, num_updates):
         ...         return 0.01 * (num_updates + 1)
-        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4, weight_decay=0.0)
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
         >>> scheduler = Ramp(optimizer, param_group_field="weight_decay")
         >>> for _ in range(3):
         ...     optimizer.step()
@@ -156,9 +157,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
     _is_accelerate_prepared = Prepared()
 
     def __init__(self, optimizer: Any, param_group_field: str = "lr") -> None:
-        SchedulerBase.__init__(
-            self, optimizer, param_group_field
-        )  # torch's own would wrap optimizer.step
+        # torch's own constructor would wrap optimizer.step
+        SchedulerBase.__init__(self, optimizer, param_group_field)
         self._num_updates = -1
 
     def step(self, epoch: int | None = None) -> None:
@@ -177,7 +177,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         Raises:
             StateError: It is no state of such a scheduler; nothing has changed then.
         """
-        self._refuse_a_foreign(state_dict)
+        self._require_state(state_dict)
         require_count(self, state_dict, "_num_updates")
         super().load_state_dict(state_dict)
 
@@ -201,9 +201,8 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
 
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
         """Return the learning rate that each group holds."""
-        return (
-            self._field if self.param_group_field == "lr" else Field(self.optimizer, "lr")
-        ).read()
+        is_rate = self.param_group_field == "lr"
+        return (self._field if is_rate else Field(self.optimizer, "lr")).read()
 
     def get_lr(self) -> list[float]:  # type: ignore[override]
         """Return the learning rate that each group holds."""
@@ -224,7 +223,7 @@ def require_count(owner: object, state: Mapping[str, Any], name: str) -> int:
     return count
 
 
-def _row(owner: SchedulerBase, values: Any, groups: int) -> list[float]:
+def values_per_group(owner: SchedulerBase, values: Any, groups: int) -> list[float]:
     """Return one number for each group, whatever of the allowed kinds was returned."""
     if type(values) is list and len(values) == groups and set(map(type, values)) == {float}:
         return values

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
-from warmdown.compat.schedulers.planned import Planned, require, updates
+from warmdown.compat.schedulers.planned import PlannedScheduler, require_argument, updates
 from warmdown.errors import ScheduleError
 from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Scale, Schedule
@@ -17,7 +17,7 @@ _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS
 _UPDATES: Any = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
 
 
-class CosineLrScheduler(Planned):
+class CosineLrScheduler(PlannedScheduler):
     """Warmup, half a cosine that reaches its minimum, and a cooldown that holds it.
 
     The rate rises in equal steps from ``warmup_starting_lr`` to each group's own, follows the
@@ -46,7 +46,7 @@ class CosineLrScheduler(Planned):
         >>> from warmdown.compat.schedulers import CosineLrScheduler
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1.0)
         >>> scheduler = CosineLrScheduler(
-        ...     optimizer, total_num_epochs=10, num_update_steps_per_epoch=10, num_warmup_epochs=2, min_lr_ratio=0.1
+        ...     optimizer, 10, num_update_steps_per_epoch=10, num_warmup_epochs=2, min_lr_ratio=0.1
         ... )
         >>> [round(scheduler.get_updated_values(step)[0], 6) for step in (0, 10, 20, 60, 100)]
         [1e-06, 0.5, 1.0, 0.55, 0.1]
@@ -107,7 +107,7 @@ class CosineLrScheduler(Planned):
         warmup_starting_lr_ratio: float | None = None,
         num_cooldown_epochs: float = 0,
     ) -> Callable[[Any], Self]:
-        """Return a function that makes this scheduler for an optimizer; a trainer fills in what is left open.
+        """Return a function that makes this scheduler; a trainer fills in what is left open.
 
         The arguments are those of the class.
 
@@ -132,10 +132,10 @@ class CosineLrScheduler(Planned):
         )
 
     def _make(self, arguments: Mapping[str, Any]) -> Scale:
-        return cosine_meaning(**{name: arguments[name] for name in self._arguments})
+        return cosine_rule(**{name: arguments[name] for name in self._arguments})
 
 
-def cosine_meaning(
+def cosine_rule(
     *,
     total_iterations: int,
     lr_min_ratio: float | None,
@@ -149,18 +149,18 @@ def cosine_meaning(
     """Return :class:`CosineLrScheduler`'s schedule; the names are those of its state."""
     who = "CosineLrScheduler"
     decay = total_iterations - warmup_iterations - num_cooldown_iterations
-    require(
+    require_argument(
         who,
         "total_num_epochs",
         total_iterations,
         total_iterations > 0,
         "at least one update is needed",
     )
-    _require_room(total_iterations, warmup_iterations, num_cooldown_iterations)
+    _require_cosine_fits(total_iterations, warmup_iterations, num_cooldown_iterations)
     shares = {"min_lr_ratio": lr_min_ratio, "warmup_starting_lr_ratio": warmup_lr_ratio}
     for name, rate in {"lr_min": lr_min, "warmup_starting_lr": warmup_lr_init, **shares}.items():
-        require(who, name, rate, rate is None or rate >= 0, "a rate is not negative")
-    require(
+        require_argument(who, name, rate, rate is None or rate >= 0, "a rate is not negative")
+    require_argument(
         who,
         "k_decay",
         k_decay,
@@ -172,11 +172,13 @@ def cosine_meaning(
         (warmup_lr_init, 0.0) if warmup_lr_ratio is None else (0.0, warmup_lr_ratio)
     )
     phases = (warmup_iterations, decay, num_cooldown_iterations, k_decay)
-    added = _arc(first, 0.0, low, *phases) if low or (first and warmup_iterations) else None
-    return Scale(_arc(first_ratio, 1.0, low_ratio, *phases), offset=added)
+    added = (
+        _cosine_phases(first, 0.0, low, *phases) if low or (first and warmup_iterations) else None
+    )
+    return Scale(_cosine_phases(first_ratio, 1.0, low_ratio, *phases), offset=added)
 
 
-def _arc(
+def _cosine_phases(
     first: float, full: float, low: float, warmup: int, decay: int, cooldown: int, k: float
 ) -> Schedule:
     return Chain.of(
@@ -186,7 +188,7 @@ def _arc(
     )
 
 
-def _require_room(total: int, warmup: int, cooldown: int) -> None:
+def _require_cosine_fits(total: int, warmup: int, cooldown: int) -> None:
     if warmup + cooldown > total:
         raise ScheduleError(
             f"CosineLrScheduler: {warmup} updates of warmup and {cooldown} of cooldown do not fit "

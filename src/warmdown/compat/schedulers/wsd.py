@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Self
 
-from warmdown.compat.schedulers.planned import Planned, require, updates
+from warmdown.compat.schedulers.planned import PlannedScheduler, require_argument, updates
 from warmdown.errors import ScheduleError
 from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, InverseProportional, Linear, Scale, Schedule, Sqrt
@@ -18,7 +18,7 @@ _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS
 _UPDATES: Any = TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
 
 
-class WSDLrScheduler(Planned):
+class WSDLrScheduler(PlannedScheduler):
     """Warmup, then for each checkpoint a stable phase and a decay that ends at it.
 
     The checkpoints halve the run: of four, they lie at an eighth, a quarter, the half and the
@@ -52,11 +52,13 @@ class WSDLrScheduler(Planned):
         >>> import torch
         >>> from warmdown.compat.schedulers import WSDLrScheduler
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1.0)
-        >>> scheduler = WSDLrScheduler(optimizer, total_steps=1000, num_warmup_steps=50, lr_min=0.1, num_checkpoints=2)
+        >>> scheduler = WSDLrScheduler(
+        ...     optimizer, total_steps=1000, num_warmup_steps=50, lr_min=0.1, num_checkpoints=2
+        ... )
         >>> scheduler.get_checkpoint_steps()
         [500, 1000]
-        >>> [round(scheduler.get_updated_values(step)[0], 6) for step in (0, 50, 450, 499, 500, 1000)]
-        [1e-06, 1.0, 1.0, 0.109045, 1.0, 0.1]
+        >>> [round(scheduler.get_updated_values(step)[0], 6) for step in (0, 50, 499, 500, 1000)]
+        [1e-06, 1.0, 0.109045, 1.0, 0.1]
 
     Reference: Wen et al. 2024, https://arxiv.org/abs/2410.05192.
     """
@@ -87,7 +89,7 @@ class WSDLrScheduler(Planned):
         num_checkpoints: int = 1,
         is_continuation_from_checkpoint: bool = False,
     ) -> None:
-        self.total_steps = _total(num_epochs, num_update_steps_per_epoch, total_steps)
+        self.total_steps = _total_steps(num_epochs, num_update_steps_per_epoch, total_steps)
         self.decay_phase_ratio = decay_phase_ratio
         self.lr_min = lr_min
         self.warmup_starting_lr = warmup_starting_lr
@@ -115,7 +117,7 @@ class WSDLrScheduler(Planned):
         num_checkpoints: int = 1,
         is_continuation_from_checkpoint: bool = False,
     ) -> Callable[[Any], Self]:
-        """Return a function that makes this scheduler for an optimizer; a trainer fills in what is left open.
+        """Return a function that makes this scheduler; a trainer fills in what is left open.
 
         Args:
             total_num_epochs: Epochs of the training.
@@ -161,11 +163,11 @@ class WSDLrScheduler(Planned):
         return self.checkpoint_steps
 
     def get_decay_info(self) -> list[dict[str, int]]:
-        """Return for each period its ``period_start``, ``period_end``, ``decay_steps`` and ``pre_decay_step``."""
+        """Return each period: ``period_start``, ``period_end``, ``decay_steps``, ``pre_decay_step``."""
         return _periods(self.checkpoint_steps, self.decay_phase_ratio)
 
     def get_phase_info(self, num_updates: int) -> dict[str, int]:
-        """Return the period that ``num_updates`` lies in, as in :meth:`get_decay_info`; its end belongs to it."""
+        """Return the period of :meth:`get_decay_info` that ``num_updates`` lies in, its end included."""
         periods = self.get_decay_info()
         return next(
             (period for period in periods if num_updates <= period["period_end"]), periods[-1]
@@ -180,7 +182,7 @@ class WSDLrScheduler(Planned):
         return self._num_updates + 1
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Resume what was saved; or, as a continuation, begin afresh with the base rates of what was saved.
+        """Resume what was saved; or, as a continuation, begin with the base rates that were saved.
 
         Raises:
             StateError: It is no state of such a scheduler; nothing has changed then.
@@ -188,8 +190,7 @@ class WSDLrScheduler(Planned):
         if not self.is_continuation_from_checkpoint:
             super().load_state_dict(state_dict)
             return
-        self._refuse_a_foreign(state_dict)
-        self._require_all(state_dict, ("base_lr_values",))
+        self._require_state(state_dict, ("base_lr_values",))
         bases = list(state_dict["base_lr_values"])
         self._resume(
             {
@@ -206,7 +207,7 @@ class WSDLrScheduler(Planned):
             for name in self._arguments
             if name != "base_lr_values"
         }
-        return wsd_meaning(**mine)
+        return wsd_rule(**mine)
 
     def _require_a_rising_warmup(self) -> None:
         highest = max(self.base_lr_values, default=self.warmup_starting_lr)
@@ -223,7 +224,7 @@ class WSDLrScheduler(Planned):
 
 
 def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> list[int]:
-    """Return the steps of checkpoints that halve the run: the last at its end, each other at half of the next.
+    """Return the steps of checkpoints that halve the run: each lies at half of the next.
 
     Args:
         total_steps: Updates in the run.
@@ -248,7 +249,7 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
     return [total >> halvings for halvings in reversed(range(count))]
 
 
-def wsd_meaning(
+def wsd_rule(
     *,
     total_steps: int,
     num_warmup_steps: int,
@@ -281,21 +282,21 @@ def periods_rule(
 ) -> Scale:
     """Return a warmup, and then a stable phase and a decay before each of the given checkpoints."""
     who = "WSDLrScheduler"
-    require(
+    require_argument(
         who,
         "decay_phase_ratio",
         decay_phase_ratio,
         0 <= decay_phase_ratio <= 1,
         "a share from 0 to 1 is needed",
     )
-    require(
+    require_argument(
         who,
         "lr_min",
         lr_min,
         0 <= lr_min <= 1,
         "a share of the base rate is needed, 0.1 for a tenth of it",
     )
-    require(
+    require_argument(
         who,
         "warmup_starting_lr",
         warmup_starting_lr,
@@ -303,7 +304,7 @@ def periods_rule(
         "a rate is not negative",
     )
     periods = _periods(checkpoints, decay_phase_ratio)
-    _require_room(warmup, periods[0])
+    _require_wsd_fits(warmup, periods[0])
     phases: list[Schedule] = [Linear(start=0.0, end=1.0, steps=warmup).named("warmup")]
     for period in periods:
         begun = period["period_start"] or warmup
@@ -343,7 +344,7 @@ def _periods(checkpoints: Sequence[int], ratio: float) -> list[dict[str, int]]:
     return periods
 
 
-def _total(num_epochs: Any, in_epoch: Any, total_steps: Any) -> int:
+def _total_steps(num_epochs: Any, in_epoch: Any, total_steps: Any) -> int:
     who = "WSDLrScheduler"
     by_epochs = num_epochs is not None and in_epoch is not None
     if by_epochs == (total_steps is not None):
@@ -356,7 +357,7 @@ def _total(num_epochs: Any, in_epoch: Any, total_steps: Any) -> int:
         return round(updates(who, "total_steps", total_steps, least=1))
     epochs = updates(who, "num_epochs", num_epochs)
     total = round(epochs * updates(who, "num_update_steps_per_epoch", in_epoch, least=1))
-    require(who, "num_epochs", num_epochs, total >= 1, "at least one update is needed")
+    require_argument(who, "num_epochs", num_epochs, total >= 1, "at least one update is needed")
     return total
 
 
@@ -367,7 +368,7 @@ def _warmup(given: Any, total: int, num_checkpoints: int, ratio: float) -> int:
     return min(total // 10, max(first["pre_decay_step"], 0))
 
 
-def _require_room(warmup: int, first: Mapping[str, int]) -> None:
+def _require_wsd_fits(warmup: int, first: Mapping[str, int]) -> None:
     if warmup > first["pre_decay_step"]:
         raise ScheduleError(
             f"WSDLrScheduler(num_warmup_steps={warmup}): the first decay begins at step "
