@@ -16,7 +16,7 @@ from warmdown.schedules.recipes import recipes
 
 ROOMS = (
     "printable", "errors", "registry", "files", "lock", "run", "record", "schedules", "expressions",
-    "placeholders", "plan", "planfile", "plot", "checks", "binding", "compat", "importing",
+    "placeholders", "plan", "planfile", "spec", "plot", "checks", "binding", "compat", "importing",
     "training", "experiments", "lint", "studio", "cli",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
