@@ -1,4 +1,4 @@
-"""Numbers that are known later: as text, ``"%TOTAL_STEPS% * 0.1"``, and as objects, ``NUM_EPOCHS * 2``.
+"""Numbers that are known later: as text, ``"%LR% / 2"``, or as objects, ``NUM_EPOCHS * 2``.
 
 Both are the same tree of operations. A text is parsed and walked, never evaluated as code.
 """
@@ -113,7 +113,7 @@ def is_number(text: str) -> bool:
 
 
 def parse_number(text: str) -> float | None:
-    """Return the number that is written out in a text, as an int where it has no fraction and no exponent."""
+    """Return the number that is written out in a text; without point and exponent it is an int."""
     plain = text.strip()
     if not _is_literal(plain):
         return None
@@ -160,7 +160,7 @@ def evaluate(text: str, facts: Facts) -> float:
     if not text or not _ARITHMETIC.fullmatch(expression):
         raise RunError(f"{text!r}: not a number. {_FORMS}")
     try:
-        parsed = _parse(ast.parse(expression, mode="eval").body, values)
+        parsed = _operations(ast.parse(expression, mode="eval").body, values)
     except (SyntaxError, MemoryError):
         raise RunError(f"{text!r}: not arithmetic. {_FORMS}") from None
     return _finite(_compute(parsed, facts, repr(text)), text)
@@ -180,7 +180,7 @@ def _fact(name: str, text: str, facts: Facts) -> float:
     raise RunError(f"{text!r} needs the run's {fact}, which is not known. Give run: {{{fact}: …}}.")
 
 
-def _parse(node: ast.expr, values: Mapping[str, float]) -> Placeholder | float:
+def _operations(node: ast.expr, values: Mapping[str, float]) -> Placeholder | float:
     """Return the operations of a parsed text."""
     match node:
         case ast.Constant(value=int() | float() as number):
@@ -188,16 +188,18 @@ def _parse(node: ast.expr, values: Mapping[str, float]) -> Placeholder | float:
         case ast.Name(id=name) if name in values:
             return values[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _Operation("*", -1, _parse(operand, values))
+            return _Operation("*", -1, _operations(operand, values))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _parse(operand, values)
+            return _operations(operand, values)
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _SIGNS:
-            return _Operation(_SIGNS[type(sign)], _parse(left, values), _parse(right, values))
+            return _Operation(
+                _SIGNS[type(sign)], _operations(left, values), _operations(right, values)
+            )
     raise SyntaxError
 
 
 class Placeholder:
-    """A number that is not known yet; ``+ - * / //`` with numbers and with each other give another one."""
+    """A number that is not known yet; ``+ - * / //`` with another number give a further one."""
 
     @staticmethod
     def _both_ways(sign: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -220,17 +222,19 @@ _OPERANDS = (Placeholder, int, float)
 
 @final
 class TrainerPlaceholderValues(Placeholder, Enum):
-    """What a trainer fills in when it knows its data loaders; the value says what is counted.
+    """What a trainer fills in when it knows its data loaders; the value is what is counted.
 
     An update that several processes make together is one update, so both counts of updates are the
     same number.
 
     Example:
         >>> from warmdown.placeholders import TrainerPlaceholderValues, resolve
-        >>> total = TrainerPlaceholderValues.NUM_EPOCHS * TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
+        >>> batches = TrainerPlaceholderValues.TRAIN_DATALOADER_LEN
+        >>> total = TrainerPlaceholderValues.NUM_EPOCHS * batches
         >>> total
-        NUM_EPOCHS * NUM_UPDATE_STEPS_PER_EPOCH
-        >>> resolve({"total": total, "marks": [total // 2]}, {"NUM_EPOCHS": 3, "NUM_UPDATE_STEPS_PER_EPOCH": 10})
+        NUM_EPOCHS * TRAIN_DATALOADER_LEN
+        >>> facts = {"NUM_EPOCHS": 3, "TRAIN_DATALOADER_LEN": 10}
+        >>> resolve({"total": total, "marks": [total // 2]}, facts)
         {'total': 30, 'marks': [15]}
     """
 
@@ -293,7 +297,7 @@ def _compute(expression: Placeholder | float, facts: Facts, text: str) -> float:
     if isinstance(expression, TrainerPlaceholderValues):
         return _trainer_fact(expression, facts)
     if not isinstance(expression, _Operation):
-        return _bounded(expression, text)
+        return _limited(expression, text)
     left = _compute(expression.left, facts, text)
     right = _compute(expression.right, facts, text)
     try:
@@ -308,10 +312,10 @@ def _compute(expression: Placeholder | float, facts: Facts, text: str) -> float:
         result = math.inf
     if isinstance(result, complex):
         raise RunError(f"{text}: not arithmetic. {_FORMS}")
-    return _bounded(result, text)
+    return _limited(result, text)
 
 
-def _bounded(number: Any, text: str) -> float:
+def _limited(number: Any, text: str) -> float:
     if not abs(number) <= _LARGEST:
         raise RunError(f"{text}: larger than {_LARGEST:.0e} on the way. Give a smaller number.")
     result: float = number

@@ -31,7 +31,7 @@ def test_a_former_module_gives_the_same_object_and_warns(
 @pytest.mark.parametrize("former", ["warmdown.spec", "warmdown.compat.importing"])
 def test_a_former_module_has_no_other_names(former: str) -> None:
     with (
-        pytest.warns(DeprecationWarning),
+        pytest.warns(DeprecationWarning, match="the old name goes"),
         pytest.raises(AttributeError, match="has no attribute 'nothing'"),
     ):
         _ = import_module(former).nothing

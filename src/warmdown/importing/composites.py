@@ -1,4 +1,4 @@
-"""Schedulers made of schedulers or of functions: read by their parts, then checked against the original."""
+"""Schedulers made of schedulers or of functions: read by parts, checked against the original."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.importing.imported import ByGroup, Imported, NotImportable, table
+from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.importing.transformers import import_lambda
 from warmdown.importing.verification import rates_of
@@ -24,7 +24,7 @@ _OPEN_LENGTH = 1000
 
 
 def of_functions(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
-    """Read ``LambdaLR``: transformers' functions and schedules by what they are, others by their values."""
+    """Read ``LambdaLR``: schedules and transformers' functions by kind, others by values."""
     functions = scheduler.lr_lambdas
 
     def ask(step: int) -> list[float]:
@@ -37,7 +37,7 @@ def of_functions(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Impo
         if imported is not None:
             return imported
     rows = [ask(step) for step in range(_known_end("LambdaLR", total) + 1)]
-    return Imported({"lr": table(rows, copy.bases)}, total=total)
+    return Imported({"lr": tabulate(rows, copy.bases)}, total=total)
 
 
 def multiplied(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
@@ -47,7 +47,7 @@ def multiplied(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Import
         list(accumulate((float(call(step)) for step in steps), operator.mul, initial=base))
         for base, call in zip(copy.bases, scheduler.lr_lambdas, strict=True)
     ]
-    return Imported({"lr": table(list(zip(*columns, strict=True)), copy.bases)}, total=total)
+    return Imported({"lr": tabulate(list(zip(*columns, strict=True)), copy.bases)}, total=total)
 
 
 def _known_end(who: str, total: int | None) -> int:
@@ -105,21 +105,23 @@ def _combined(
 ) -> Imported:
     """Return the combined rules where the original does the same; else a table of what it does."""
     groups = range(len(copy.bases))
-    corrected = [combine([_scale(part.corrected, group) for part in parts]) for group in groups]
+    corrected = [
+        combine([_plain_scale(part.corrected, group) for part in parts]) for group in groups
+    ]
     faithful: ByGroup = [
-        combine([_scale(part.original, group) for part in parts]) for group in groups
+        combine([_plain_scale(part.original, group) for part in parts]) for group in groups
     ]
     rows = copy.walk(steps)["lr"]
     differences = np.abs(rates_of(faithful, copy.bases, np.arange(steps + 1)) - np.array(rows))
     reasons = [part.reason for part in parts]
     if (differences > 1e-9 * np.abs(copy.bases)).any():
-        faithful = table(rows, copy.bases)
+        faithful = tabulate(rows, copy.bases)
         reasons.append(why)
     reason = "; ".join(dict.fromkeys(filter(None, reasons)))
     return Imported({"lr": corrected}, {"lr": faithful}, reason=reason, steps=steps)
 
 
-def _scale(targets: Any, group: int) -> Scale:
+def _plain_scale(targets: Any, group: int) -> Scale:
     rule = targets["lr"][group]
     if len(targets) > 1 or not isinstance(rule, Scale) or rule.low is not None:
         raise NotImportable("a part that sets rates of its own")

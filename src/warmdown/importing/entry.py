@@ -1,4 +1,4 @@
-"""A scheduler of another library to a plan of ours, bug for bug or corrected, with a list of where the two part."""
+"""Another library's scheduler to a plan of ours, bug for bug or corrected, and where they part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from warmdown.importing import timm_and_accelerated
 from warmdown.importing import torch as torch_readers
 from warmdown.importing.composites import chained, multiplied, of_functions, sequential
 from warmdown.importing.difference import Difference, find_differences
-from warmdown.importing.imported import Imported, NotImportable, table, to_plan
+from warmdown.importing.imported import Imported, NotImportable, tabulate, to_plan
 from warmdown.importing.simulation import SchedulerCopy, live_scheduler
 from warmdown.importing.verification import check_against_original
 from warmdown.plan import Plan
@@ -35,7 +35,7 @@ def from_torch(
     report: Callable[[str], object] | None = print,
     allow: Sequence[str] = (),
 ) -> Plan:
-    """Return the plan of another library's scheduler, and report where the original parts from its documentation.
+    """Return the plan of another library's scheduler, and report its undocumented behaviour.
 
     Args:
         scheduler: A live scheduler of torch, transformers, timm or pytorch-accelerated (it is left
@@ -53,7 +53,8 @@ def from_torch(
     Example:
         >>> import torch, warmdown as wd
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)
-        >>> plan = wd.from_torch(torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10), mode="corrected")
+        >>> cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+        >>> plan = wd.from_torch(cosine, mode="corrected")
         lr, updates 11 to 20: 0.1 where 0 is meant (at 20): torch's cosine climbs back after T_max.
         >>> plan.targets[0].rule.of
         Cosine(start=1.0, end=0.0, steps=10, k=1.0, exponent=1.0)
@@ -65,9 +66,9 @@ def from_torch(
         plan: Plan = live.plan
         return plan
     copy = SchedulerCopy(live)
-    imported = _read(live, copy, total_steps)
+    imported = _read_scheduler(live, copy, total_steps)
     if report:
-        for line in _lines(live, imported, copy.bases, total_steps):
+        for line in _report_lines(live, imported, copy.bases, total_steps):
             report(line)
     targets = imported.original if mode == "faithful" else imported.corrected
     return to_plan(targets, total_steps or imported.total)
@@ -76,14 +77,14 @@ def from_torch(
 def differences(
     scheduler: Any, *, total_steps: int | None = None, lr: float | None = None
 ) -> tuple[Difference, ...]:
-    """Return where a scheduler parts from its documentation; the arguments are those of :func:`from_torch`."""
+    """Return where a scheduler parts from its documentation; arguments as of :func:`from_torch`."""
     live = live_scheduler(scheduler, lr)
     copy = SchedulerCopy(live)
-    imported = _read(live, copy, total_steps)
+    imported = _read_scheduler(live, copy, total_steps)
     return tuple(find_differences(imported, copy.bases, total_steps))
 
 
-def _lines(
+def _report_lines(
     scheduler: Any, imported: Imported, bases: Sequence[float], total: int | None
 ) -> Iterator[str]:
     yield from map(str, find_differences(imported, bases, total))
@@ -94,7 +95,7 @@ def _lines(
         yield f"{who}: it stands at update {count}. Go there with scheduler.seek({count})."
 
 
-def _read(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
+def _read_scheduler(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
     """Read a scheduler by its kind where that is known, else by walking it."""
     who = type(scheduler).__name__
     try:
@@ -150,9 +151,9 @@ def _walk_whole(scheduler: Any, steps: int) -> Imported:
     except NotImportable as error:
         raise ScheduleError(f"from_torch: {error}.") from error
     no_bases = [0.0] * len(copy.bases)  # a table of the values themselves
-    targets = {name: table(rows, no_bases) for name, rows in values.items()}
+    targets = {name: tabulate(rows, no_bases) for name, rows in values.items()}
     if not _sets_rates(scheduler):
-        targets["lr"] = table(values["lr"], copy.bases)
+        targets["lr"] = tabulate(values["lr"], copy.bases)
     return Imported(targets, total=steps, steps=steps)
 
 

@@ -1,4 +1,4 @@
-"""A scheduler of another library, as a schedule to look at: the real class, built on a small optimizer and stepped."""
+"""A preview of another library's scheduler: the real class, stepped on a small optimizer."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _STEPS_A_SECOND = 5_000
 @final
 @dataclass(frozen=True, kw_only=True)
 class External(Schedule):
-    """A preview of another library's scheduler: what the real class does to a real optimizer's rate, over its base.
+    """A preview of another library's scheduler: what the class does to a real optimizer's rate.
 
-    One step of ours is one call of its ``step``, whatever that class calls it. The class runs in a
-    process of its own, with bounded time and memory. It is for pictures and checks; to train with
-    the class itself, use the class itself.
+    The value is the rate over the base rate. One step of ours is one call of its ``step``, whatever
+    that class calls it. The class runs in a process of its own, with bounded time and memory. It is
+    for pictures and checks; to train with the class itself, use the class itself.
 
     Args:
         class_path: Where the class is: ``torch.optim.lr_scheduler.StepLR``.
@@ -51,7 +51,8 @@ class External(Schedule):
             run can tell.
 
     Example:
-        >>> decay = External(class_path="torch.optim.lr_scheduler.StepLR", init_args={"step_size": 2, "gamma": 0.5})
+        >>> path = "torch.optim.lr_scheduler.StepLR"
+        >>> decay = External(class_path=path, init_args={"step_size": 2, "gamma": 0.5})
         >>> decay.over(Run(total_steps=6))([0, 1, 2, 4])
         array([1.  , 1.  , 0.5 , 0.25])
     """
@@ -66,7 +67,7 @@ class External(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "init_args", _numbers(self.init_args))
+        object.__setattr__(self, "init_args", _with_numbers(self.init_args))
         object.__setattr__(self, "allow", tuple(self.allow))
         if isinstance(self.steps, int) and self.steps > MAX_STEPS:
             raise ScheduleError(
@@ -96,7 +97,7 @@ class External(Schedule):
         """Return the data, as Lightning writes it."""
         data: dict[str, Any] = {"class_path": self.class_path}
         if self.init_args:
-            data["init_args"] = _numbers(self.init_args)
+            data["init_args"] = _with_numbers(self.init_args)
         if self.steps != "rest":
             data["steps"] = self.steps
         return data if self.base is None else {**data, "base": self.base}
@@ -116,7 +117,7 @@ class External(Schedule):
 
 @lru_cache(maxsize=16)
 def _walked(external: External) -> npt.NDArray[np.float64]:
-    """Return the value of every step, each over the base rate; the class itself runs behind the fence."""
+    """Return the rate of every step over the base rate; the class runs behind the fence."""
     if is_here():
         return _simulated(external)
     who, length = external.class_path, external.length or 0
@@ -135,13 +136,13 @@ def _walked(external: External) -> npt.NDArray[np.float64]:
 
 def _simulated(external: External) -> npt.NDArray[np.float64]:
     try:
-        from warmdown.importing.simulation import build, small_optimizer, walk
+        from warmdown.importing.simulation import build_scheduler, small_optimizer, walk
     except ImportError:
         raise MissingExtra(f"a preview of {external.class_path}", "torch", "torch") from None
     base = external.base or 1.0
     optimizer = small_optimizer(base)
     with catch_warnings(action="ignore"):  # what the class says concerns a training loop
-        scheduler = build(external.to_dict(), optimizer, external.allow)
+        scheduler = build_scheduler(external.to_dict(), optimizer, external.allow)
         try:
             rows = list(walk(scheduler, optimizer, ["lr"], external.length or 0))
         except ScheduleError:
@@ -169,11 +170,11 @@ TASKS = {"import": _import_class, "walk": _walk_class}
 """What the process behind the fence answers."""
 
 
-def _numbers(data: Any) -> Any:
-    """Return a copy as plain data, in which a text that is a number is one: a file may write ``"1e-4"``."""
+def _with_numbers(data: Any) -> Any:
+    """Return a copy as plain data, in which ``"1e-4"`` is a number: a file may write it so."""
     if isinstance(data, Mapping):
-        return {str(key): _numbers(value) for key, value in data.items()}
+        return {str(key): _with_numbers(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_numbers(one) for one in data]
+        return [_with_numbers(one) for one in data]
     number = parse_number(data) if isinstance(data, str) else None
     return data if number is None else number

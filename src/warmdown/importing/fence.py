@@ -1,4 +1,4 @@
-"""Code of other libraries runs in a process of its own, which is ended when it takes too long, or too much."""
+"""Other libraries' code runs in its own process, which is ended when it takes too long or much."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The process in which code of other libraries runs: a question a line, and a line for its answer."""
+"""The process in which code of other libraries runs: a line for a question, and one back."""
 
 from __future__ import annotations
 
-__all__ = ["LONGEST_START", "MEMORY", "Task", "is_here", "main", "serve"]
+__all__ = ["LONGEST_START", "MEMORY", "Task", "is_here", "serve_previews", "serve"]
 
 import contextlib
 import json
@@ -48,10 +48,10 @@ def serve(tasks: Callable[[], Mapping[str, Task]]) -> None:
     _limit_memory()
     _send(answers, {"ready": True})
     for line in questions:
-        _send(answers, _answer(known, json.loads(line)))
+        _send(answers, _run_task(known, json.loads(line)))
 
 
-def main() -> None:
+def serve_previews() -> None:
     """Answer what previews ask."""
     from warmdown.importing.external import TASKS
 
@@ -82,7 +82,7 @@ def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _answer(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, Any]:
+def _run_task(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, Any]:
     seconds = question.get("seconds")
     has_alarm = seconds is not None and hasattr(signal, "setitimer")
     try:
@@ -107,4 +107,4 @@ if __name__ == "__main__":
     from warmdown.importing import fence_worker
 
     sys.path[:] = json.loads(sys.argv[1])
-    fence_worker.main()
+    fence_worker.serve_previews()

@@ -10,7 +10,7 @@ __all__ = [
     "Imported",
     "NotImportable",
     "number_of_setting",
-    "table",
+    "tabulate",
     "to_plan",
     "uniform",
 ]
@@ -38,12 +38,12 @@ _LARGEST = 10**15
 
 
 class NotImportable(Exception):
-    """The scheduler has no known form, or one that no shape of ours has; its values can still be walked."""
+    """The scheduler has no known form, or one that no shape of ours has; it can be walked."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a scheduler does, and what its documentation says.
+    """What a scheduler does, and what it documents.
 
     Args:
         corrected: For each target one rule a group: as documented.
@@ -71,7 +71,7 @@ class Imported:
 
 
 def uniform(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: Any) -> Imported:
-    """Return what was read of a scheduler that treats all groups alike; it lasts as long as its shape, unless given."""
+    """Return what was read of a scheduler that treats all groups alike; its shape is as long."""
     original = None if faithful is None else {"lr": [faithful] * groups}
     facts = {"steps": corrected.of.length, **rest}
     return Imported({"lr": [corrected] * groups}, original, **facts)
@@ -86,8 +86,8 @@ def to_plan(targets: Mapping[str, ByGroup], total: int | None) -> Plan:
     return Plan.of(run=Run(total_steps=total), **rules)
 
 
-def table(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Rule]:
-    """Return the original's values as data: factors where all groups have the same, else each group's own.
+def tabulate(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Rule]:
+    """Return values as data: factors where all groups have the same, else each group's values.
 
     Args:
         rows: For each update, one value a group.

@@ -1,4 +1,4 @@
-"""OneTrainer's configuration: one of its own names, or a class by its path with parameters and placeholders."""
+"""OneTrainer's configuration: one of its names, or a class path with parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
 from warmdown.importing.entry import Mode, from_torch
 from warmdown.importing.imported import number_of_setting
-from warmdown.importing.simulation import build
+from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.run import Run
@@ -25,7 +25,7 @@ from warmdown.schedules import Linear
 Settings = Mapping[str, Any]
 
 _LONGEST_LITERAL = 4_000
-"""Characters of a parameter: a long list of milestones; Python's parser needs memory for what is deep."""
+"""Characters of a parameter, such as milestones; Python's parser needs memory for what is deep."""
 
 
 def of_onetrainer(
@@ -82,7 +82,7 @@ def of_onetrainer(
             f"custom_learning_rate_scheduler={describe(path)}: the class of a CUSTOM scheduler is "
             "needed, as <module>.<class>."
         )
-    init_args = {name: _value(name, value, facts) for name, value in parameters.items()}
+    init_args = {name: _parameter_value(name, value, facts) for name, value in parameters.items()}
     config = {"class_path": path, "init_args": init_args}
     counts = any("%STEPS_PER_EPOCH%" in str(value).upper() for value in parameters.values())
     if report and accumulated > 1 and counts:
@@ -92,7 +92,7 @@ def of_onetrainer(
         )
 
     def make(optimizer: Any) -> Any:
-        scheduler = build(config, optimizer, allow)
+        scheduler = build_scheduler(config, optimizer, allow)
         if not steps:
             return scheduler
         rise = LambdaLR(optimizer, Linear(start=0.0, end=1.0, steps=steps))
@@ -114,7 +114,7 @@ def _parameters(settings: Settings) -> dict[str, Any]:
     return named
 
 
-def _value(name: str, given: Any, facts: Facts) -> Any:
+def _parameter_value(name: str, given: Any, facts: Facts) -> Any:
     if not isinstance(given, str):
         return given
     try:

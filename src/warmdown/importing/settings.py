@@ -23,7 +23,7 @@ def from_settings(
     report: Callable[[str], object] | None = print,
     allow: Sequence[str] = (),
 ) -> Plan:
-    """Return the plan of a class path, of transformers' training arguments, or of OneTrainer's configuration.
+    """Return the plan of a class path, of transformers' arguments, or of OneTrainer's settings.
 
     Args:
         settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside

@@ -1,8 +1,8 @@
-"""A foreign scheduler run for its values: built on a small optimizer, or copied onto one, and stepped."""
+"""A foreign scheduler run for its values: built on a small optimizer, or copied onto one."""
 
 from __future__ import annotations
 
-__all__ = ["SchedulerCopy", "build", "live_scheduler", "small_optimizer", "walk"]
+__all__ = ["SchedulerCopy", "build_scheduler", "live_scheduler", "small_optimizer", "walk"]
 
 import copy
 import inspect
@@ -44,10 +44,12 @@ def live_scheduler(given: Any, lr: float | None = None, allow: Sequence[str] = (
     """
     rate = 1.0 if lr is None else lr
     if isinstance(given, Mapping):
-        return build(given, small_optimizer(rate), allow)
+        return build_scheduler(given, small_optimizer(rate), allow)
     if isinstance(given, partial) or inspect.isroutine(given) or inspect.isclass(given):
         make: Any = given
-        return _call(partial(make, small_optimizer(rate)), getattr(given, "__name__", repr(given)))
+        return _instantiate(
+            partial(make, small_optimizer(rate)), getattr(given, "__name__", repr(given))
+        )
     inner = getattr(given, "scheduler", None)  # accelerate wraps
     live = given if inner is None or hasattr(given, "last_epoch") else inner
     if not hasattr(live, "optimizer"):
@@ -65,7 +67,7 @@ def small_optimizer(lr: float) -> Any:
     return torch.optim.SGD([parameter], lr=lr, momentum=0.9)
 
 
-def build(config: Any, optimizer: Any, allow: Sequence[str] = ()) -> Any:
+def build_scheduler(config: Any, optimizer: Any, allow: Sequence[str] = ()) -> Any:
     """Return the scheduler of a ``class_path`` with its ``init_args``, and those inside it.
 
     Args:
@@ -87,14 +89,14 @@ def build(config: Any, optimizer: Any, allow: Sequence[str] = ()) -> Any:
 
     def built(value: Any) -> Any:
         if isinstance(value, Mapping) and "class_path" in value:
-            return build(value, optimizer, allow)
+            return build_scheduler(value, optimizer, allow)
         return list(map(built, value)) if isinstance(value, list | tuple) else value
 
     given = {name: built(value) for name, value in arguments.items()}
-    return _call(partial(found, optimizer=optimizer, **given), path)
+    return _instantiate(partial(found, optimizer=optimizer, **given), path)
 
 
-def _call(make: partial[Any], who: str) -> Any:
+def _instantiate(make: partial[Any], who: str) -> Any:
     try:
         scheduler = make()
     except ScheduleError:
@@ -108,7 +110,7 @@ def _call(make: partial[Any], who: str) -> Any:
 
 
 class SchedulerCopy:
-    """A copy of a scheduler at its beginning, on an optimizer whose groups have the original's numbers.
+    """A copy of a scheduler, on a small optimizer whose groups have the original's numbers.
 
     Args:
         scheduler: The original; it is left alone.
@@ -179,7 +181,7 @@ class SchedulerCopy:
 
 
 def _rewound(scheduler: Any) -> list[Any]:
-    """Set a scheduler of torch, and those in it, to before their first step; return those without others in them."""
+    """Set torch's schedulers to before their first step; return those without others in them."""
     scheduler._step_count = 0
     parts = getattr(scheduler, "_schedulers", None)
     scheduler.last_epoch = -1 if parts is None else 0
@@ -203,7 +205,7 @@ def walk(
 
 
 def _advance(scheduler: Any, step: int) -> None:
-    """Make one step, as the class wants to be called: torch's without a number, timm's with that of the step."""
+    """Make one step: torch's classes take no number, timm's that of the step."""
     kind: Any = type(scheduler)
     for method in ("step", "step_update"):
         if not hasattr(scheduler, method):

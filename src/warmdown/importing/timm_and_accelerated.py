@@ -30,9 +30,9 @@ def _timm(rule_of: Callable[[Attributes], Scale]) -> Callable[[Any, SchedulerCop
         total = scheduler.get_cycle_length() if hasattr(scheduler, "get_cycle_length") else None
         if scheduler.noise_range_t is not None:
             raise NotImportable("noise")
-        whole = rule_of(_arguments(scheduler))
+        whole = rule_of(_timm_attributes(scheduler))
         return Imported(
-            {"lr": [_times(whole, scale) for scale in scales]},
+            {"lr": [_rescaled(whole, scale) for scale in scales]},
             total=total,
             steps=total,
             ask=ask,
@@ -42,8 +42,8 @@ def _timm(rule_of: Callable[[Attributes], Scale]) -> Callable[[Any, SchedulerCop
     return read
 
 
-def _arguments(scheduler: Any) -> dict[str, Any]:
-    """Return a scheduler's attributes by the names that :mod:`warmdown.compat.names.timm` has for them."""
+def _timm_attributes(scheduler: Any) -> dict[str, Any]:
+    """Return a scheduler's attributes, named as in :mod:`warmdown.compat.names.timm`."""
     found = {"warmup_prefix": True, "k_decay": 1.0, **vars(scheduler)}
     if isinstance(found.get("decay_t"), list | tuple):
         found["decay_marks"] = list(found["decay_t"])
@@ -57,10 +57,10 @@ def _timm_wsd(given: Attributes) -> Scale:
         timescale, exponent = given["stable_timescale"], given["stable_power"]
         power = Power(start=1.0, timescale=timescale, exponent=exponent)
         return named.trunk(given, power, given["decay_fn"])
-    return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd(given)
+    return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd_rule(given)
 
 
-def _times(scale: Scale, factor: float) -> Scale:
+def _rescaled(scale: Scale, factor: float) -> Scale:
     if factor == 1:
         return scale
     low = None if scale.low is None else scale.low * factor
@@ -71,7 +71,7 @@ def _times(scale: Scale, factor: float) -> Scale:
 def _accelerated(
     meant: Callable[..., Scale], original: Callable[[Attributes, float], Rule], reason: str
 ) -> Callable[[Any, SchedulerCopy], Imported]:
-    """Return the reader of a scheduler that is documented as ``meant``, a function of its attributes."""
+    """Return the reader of schedulers whose documented rule is ``meant`` of their attributes."""
 
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
         attributes = vars(scheduler)
@@ -125,7 +125,7 @@ def _later(rule: Scale) -> Scale:
 
 
 def _original_cosine(given: Attributes, first: float) -> Rule:
-    """Return the cosine that ends as many updates early as its warmup has, after a warmup of a slope of its own."""
+    """Return the cosine that ends early by its warmup, after a warmup of another slope."""
     warmup, start = given["warmup_iterations"], given["warmup_lr_init"]
     cosine = given["total_iterations"] - warmup - given["num_cooldown_iterations"]
 
@@ -147,7 +147,7 @@ def _original_cosine(given: Attributes, first: float) -> Rule:
 
 
 def _original_wsd(given: Attributes, first: float) -> Rule:
-    """Return the periods between the checkpoints that it really has, after one update at the full rate."""
+    """Return the periods between its real checkpoints, after one update at the full rate."""
     warmup = 0 if given["is_continuation_from_checkpoint"] else given["num_warmup_steps"]
     rule = _called(
         periods_rule, {**given, "checkpoints": given["checkpoint_steps"], "warmup": warmup}
@@ -162,7 +162,7 @@ def _after(first: float, schedule: Any) -> Chain:
 READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
     "CosineLRScheduler": _timm(named.cosine),
     "TanhLRScheduler": _timm(named.tanh),
-    "StepLRScheduler": _timm(named.step),
+    "StepLRScheduler": _timm(named.stairs),
     "MultiStepLRScheduler": _timm(named.multistep),
     "PolyLRScheduler": _timm(named.poly),
     "WSDLRScheduler": _timm(_timm_wsd),

@@ -46,13 +46,13 @@ def _milestones(scheduler: Any) -> Schedule:
     return Milestones(gamma=scheduler.gamma, at=tuple(marks))
 
 
-def _line(scheduler: Any) -> Schedule:
-    steps = _whole(scheduler.total_iters, least=1)
+def _linear_factor(scheduler: Any) -> Schedule:
+    steps = _whole_steps(scheduler.total_iters, least=1)
     return Linear(start=scheduler.start_factor, end=scheduler.end_factor, steps=steps)
 
 
 def _annealed_cosine(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    steps = _whole(scheduler.T_max, least=1)
+    steps = _whole_steps(scheduler.T_max, least=1)
     fall, low = Cosine(steps=steps), scheduler.eta_min
     wave = (fall >> Cosine(start=0.0, end=1.0, steps=steps)).repeat()
     reason = "torch's cosine climbs back after T_max"
@@ -68,7 +68,7 @@ def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
     curve = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
     if curve is None or scheduler.last_epoch > 0:
         raise NotImportable("an anneal of another shape, or one that is under way")
-    fall = curve(steps=_whole(scheduler.anneal_epochs, least=1))
+    fall = curve(steps=_whole_steps(scheduler.anneal_epochs, least=1))
     return Imported({"lr": [lowered(fall, end) for end in copy.read("swa_lr")]}, steps=fall.length)
 
 
@@ -86,7 +86,7 @@ def _plateau(scheduler: Any, copy: SchedulerCopy) -> Imported:
 def _cyclic(scheduler: Any, copy: SchedulerCopy) -> Imported:
     if getattr(scheduler, "_scale_fn_custom", None) is not None:
         raise NotImportable("a scale of one's own")
-    total = _whole(scheduler.total_size, least=1)
+    total = _whole_steps(scheduler.total_size, least=1)
     # torch keeps only the quotient up / total, so that the product may miss the integer by a
     # rounding: the integer is the one whose quotient it is.
     up = round(total * scheduler.step_ratio)
@@ -128,7 +128,7 @@ def _one_cycle(scheduler: Any, copy: SchedulerCopy) -> Imported:
 
 
 def _arcs(scheduler: Any, copy: SchedulerCopy, what: str) -> list[Schedule]:
-    """Return one-cycle's phases for each group; the steps where they join may lie between two updates."""
+    """Return one-cycle's phases for each group; they may join between two updates."""
     curve = {"cos": Cosine, "linear": Linear}[scheduler._anneal_func_type]
     phases = scheduler._schedule_phases
     ends = [Fraction(phase["end_step"]).limit_denominator(1_000_000) for phase in phases]
@@ -170,21 +170,25 @@ def _then(curve: Schedule, last: float) -> Set:
     return Set(curve.take((curve.length or 0) + 1) >> Constant(value=last))
 
 
-def _whole(steps: Any, least: int = 0) -> int:
+def _whole_steps(steps: Any, least: int = 0) -> int:
     if isinstance(steps, bool) or steps != int(steps) or steps < least:
         raise NotImportable(f"{steps} steps")
     return int(steps)
 
 
 READERS: Mapping[str, Reader] = {
-    "StepLR": _factor(lambda s: Staircase(gamma=s.gamma, every=_whole(s.step_size))),
+    "StepLR": _factor(lambda s: Staircase(gamma=s.gamma, every=_whole_steps(s.step_size))),
     "MultiStepLR": _factor(_milestones),
     "ConstantLR": _factor(
-        lambda s: Constant(value=s.factor, steps=_whole(s.total_iters, 1)) >> Constant(value=1.0)
+        lambda s: (
+            Constant(value=s.factor, steps=_whole_steps(s.total_iters, 1)) >> Constant(value=1.0)
+        )
     ),
-    "LinearLR": _factor(_line),
+    "LinearLR": _factor(_linear_factor),
     "ExponentialLR": _factor(lambda s: ExponentialDecay(start=1.0, gamma=s.gamma)),
-    "PolynomialLR": _factor(lambda s: Polynomial(steps=_whole(s.total_iters, 1), power=s.power)),
+    "PolynomialLR": _factor(
+        lambda s: Polynomial(steps=_whole_steps(s.total_iters, 1), power=s.power)
+    ),
     "CosineAnnealingLR": _annealed_cosine,
     "CosineAnnealingWarmRestarts": _warm_restarts,
     "SWALR": _swa,

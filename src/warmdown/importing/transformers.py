@@ -41,12 +41,12 @@ def import_lambda(function: Any, bases: Sequence[float], ask: Ask) -> Imported |
         return None
     given = dict(function.keywords) if isinstance(function, partial) else {}
     try:
-        return _import(name, given, len(bases), ask)
+        return _import_named(name, given, len(bases), ask)
     except ScheduleError:
         return None
 
 
-def _import(name: str, given: dict[str, Any], groups: int, ask: Ask) -> Imported:
+def _import_named(name: str, given: dict[str, Any], groups: int, ask: Ask) -> Imported:
     total = given.get("num_training_steps")
     faithful, reason = None, ""
     match name:

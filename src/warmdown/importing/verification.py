@@ -1,4 +1,4 @@
-"""What was read of a scheduler, checked against the original's own answers where it has them for any step."""
+"""What was read of a scheduler, checked against the original where it answers for any step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.importing.imported import ByGroup, Imported, NotImportable, table
+from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
 from warmdown.schedules import Chain, Constant, Rule, Scale, Schedule
 
 _MOST_ASKED = 20_000
@@ -53,7 +53,7 @@ def check_against_original(
         raise NotImportable("its values are not those of its attributes")
     else:
         reason = "the original does otherwise than its arguments say"
-        rates = table([list(ask(step)) for step in range(end + 1)], bases)
+        rates = tabulate([list(ask(step)) for step in range(end + 1)], bases)
     faithful = {**imported.original, "lr": rates}
     return replace(imported, faithful=faithful, reason=imported.reason or reason)
 

@@ -1,4 +1,4 @@
-"""Text to plan and back: YAML and JSON, placeholders with arithmetic, other libraries' classes by their path."""
+"""Text to plan and back: YAML and JSON, placeholders, other libraries' classes by their path."""
 
 from warmdown.planfile.overrides import *
 from warmdown.planfile.plans import *

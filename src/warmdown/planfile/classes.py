@@ -1,4 +1,4 @@
-"""Dotted class paths: what may be imported, what counts as a scheduler, and whether its arguments fit."""
+"""Dotted class paths: what may be imported, what is a scheduler, whether its arguments fit."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ _FUNCTIONS: Mapping[str, frozenset[str]] = {
     "transformers.optimization": _TRANSFORMERS,
     "timm.scheduler.scheduler_factory": frozenset({"create_scheduler_v2"}),
 }
-"""Functions that make a scheduler of an optimizer and plain data, by the module that defines them."""
+"""Functions that make a scheduler of an optimizer and plain data, by their module."""
 _ONLY: Mapping[str, frozenset[str]] = {"transformers": _TRANSFORMERS | {"GreedyLR"}}
-"""Names that are asked for at all, of a module that imports others for every name it is asked for."""
+"""All names that may be looked up in a module that imports others for every look-up."""
 
 _PATH = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+")  # no part begins with an underscore
 _WORD = re.compile(r"[A-Za-z][\w-]*")
@@ -107,12 +107,12 @@ def find_class(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]
         'Cosine'
     """
     path = _allowed_path(class_path, allow)
-    if not _is_inside(path, allow):
+    if not _is_covered(path, allow):
         _require_installed(path)
     module, name = path.rsplit(".", 1)
     if name not in _ONLY.get(module, {name}):
         raise _no_scheduler(path)
-    found = _attribute(_import(module, path), name, path)
+    found = _attribute(_import_path(module, path), name, path)
     if found.__module__.split(".")[0] != path.split(".")[0]:
         # what an allowed module has only imported, such as torch.optim.lr_scheduler.partial
         home = f"{found.__module__}.{found.__qualname__}"
@@ -170,7 +170,7 @@ def _allowed_path(class_path: str, allow: Sequence[str]) -> str:
             "'torch.optim.lr_scheduler.StepLR'."
         )
     module = class_path.rpartition(".")[0]
-    if module and (module in KNOWN or _is_inside(class_path, allow)):
+    if module and (module in KNOWN or _is_covered(class_path, allow)):
         return class_path
     points = _entry_points()
     if class_path in points or class_path in points.values():
@@ -189,7 +189,7 @@ def _entry_points() -> dict[str, str]:
     return {point.name: point.value.replace(":", ".") for point in entry_points(group=GROUP)}
 
 
-def _is_inside(path: str, modules: Sequence[str]) -> bool:
+def _is_covered(path: str, modules: Sequence[str]) -> bool:
     return any(path == module or path.startswith(f"{module}.") for module in modules)
 
 
@@ -219,7 +219,7 @@ def _is_in_current_folder(library: str) -> bool:
     return any(here in (place.absolute().parent, place.resolve().parent) for place in places)
 
 
-def _import(name: str, path: str) -> Any:
+def _import_path(name: str, path: str) -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -278,7 +278,7 @@ def _bases() -> Iterator[Any]:
 
 
 def _is_called_by_name(path: str, allow: Sequence[str]) -> bool:
-    """Whether the caller or an entry point named the path or its very module, and answers for it."""
+    """Whether the caller or an entry point named the path or its very module."""
     if path.startswith("warmdown."):
         return False  # what is here and no scheduler is known
     return path in allow or path.rpartition(".")[0] in allow or path in _entry_points().values()

@@ -1,4 +1,4 @@
-"""One reading of a text: what placeholders stand for, and the mistakes found so far, each with its path."""
+"""One reading of a text: what placeholders stand for, and the mistakes found so far."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ParseContext:
     def read_arguments(
         self, path: str, who: str, target: Callable[..., Any], given: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Return the arguments for a shape, recipe or run, each read by its type; ``None`` after a mistake."""
+        """Return arguments of a shape, recipe or run by their types; ``None`` after a mistake."""
         before = len(self.mistakes)
         known = parameters_of(target)
         self.refuse_keys(path, given, list(known), f"{who} has no KEY.")

@@ -14,7 +14,7 @@ from warmdown.planfile.text import MAX_DEPTH, bounded, describe
 _INDEX = re.compile(r"\[(\d{1,9})\]")
 _KEY = re.compile(r"[^.\[]++(?:\[\d++\])?+")
 _MOST_PARTS = 2 * MAX_DEPTH
-"""Keys and indices of a path: no data that is taken lies deeper, even where keys have dots of their own."""
+"""Keys and indices of a path: no data that is read is deeper, even where keys have dots."""
 
 
 def with_overrides(data: Any, changes: Mapping[str, Any]) -> Any:
@@ -28,7 +28,8 @@ def with_overrides(data: Any, changes: Mapping[str, Any]) -> Any:
         SpecError: A path leads nowhere; every such path at once.
 
     Example:
-        >>> with_overrides({"lr": [{"kind": "linear"}, {"kind": "cosine"}]}, {"lr[1].end": 0.1, "run.lr": 1})
+        >>> data = {"lr": [{"kind": "linear"}, {"kind": "cosine"}]}
+        >>> with_overrides(data, {"lr[1].end": 0.1, "run.lr": 1})
         {'lr': [{'kind': 'linear'}, {'kind': 'cosine', 'end': 0.1}], 'run': {'lr': 1}}
     """
     mistakes = []
@@ -66,7 +67,7 @@ def _with(data: Any, path: str, value: Any) -> Any:
 
 
 def _key_of(data: Mapping[Any, Any], path: str) -> Any:
-    """Return the key that a path begins with: the longest known (``betas[0]`` is one), or a new one."""
+    """Return the key at the start of a path: the longest known (``betas[0]``), or a new one."""
     fits = [key for key in data if path == str(key) or path.startswith((f"{key}.", f"{key}["))]
     if fits:
         return max(fits, key=lambda key: len(str(key)))

@@ -15,7 +15,7 @@ from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
 from warmdown.planfile.context import ParseContext
 from warmdown.planfile.overrides import with_overrides
-from warmdown.planfile.schedules import build
+from warmdown.planfile.schedules import build_schedule
 from warmdown.planfile.text import bounded, describe, from_yaml, join_path, parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
@@ -71,7 +71,8 @@ def plan_from_dict(
         SpecError: It describes none; every mistake with its path.
 
     Example:
-        >>> plan = plan_from_dict({"run": {"total_steps": 100}, "lr": [{"kind": "linear", "steps": "5%"}, "cosine"]})
+        >>> lr = [{"kind": "linear", "steps": "5%"}, "cosine"]
+        >>> plan = plan_from_dict({"run": {"total_steps": 100}, "lr": lr})
         >>> plan.run.total_steps, plan.targets[0].label
         (100, 'lr')
     """
@@ -81,7 +82,7 @@ def plan_from_dict(
     targets: list[Target] = []
     for key in data:
         if key not in _OF_A_PLAN:
-            targets += _targets(context, str(key), data[key])
+            targets += _read_targets(context, str(key), data[key])
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
             what = (
@@ -167,7 +168,7 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
 
 
 def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return facts of a run in which ``given`` goes before ``own``; what would contradict it is left out.
+    """Return facts of a run: those ``given``, and of its ``own`` what does not contradict them.
 
     Example:
         >>> merge_run_facts({"epochs": 20, "steps_per_epoch": 500}, {"total_steps": 100})
@@ -185,7 +186,7 @@ def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
 def _context(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ParseContext:
     run = run or Run()
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    return ParseContext(build, run=run, facts=run_facts(run, loaders), allow=allowed)
+    return ParseContext(build_schedule, run=run, facts=run_facts(run, loaders), allow=allowed)
 
 
 def _at_the_top(data: Any) -> Mapping[Any, Any]:
@@ -220,19 +221,19 @@ def _read_run(context: ParseContext, data: Any, given: Run | None) -> None:
     context.facts = dict.fromkeys(PLACEHOLDERS, 1)
 
 
-def _targets(context: ParseContext, name: str, data: Any) -> list[Target]:
+def _read_targets(context: ParseContext, name: str, data: Any) -> list[Target]:
     if isinstance(data, Mapping) and "groups" in data and "kind" not in data:
-        return _groups(context, name, data)
+        return _group_targets(context, name, data)
     if name != TARGETS:
-        rule = _rule(context, name, data)
+        rule = _read_rule(context, name, data)
         return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
-    several = build(context, name, data)
+    several = build_schedule(context, name, data)
     if isinstance(several, Mapping):
         return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
     return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
 
 
-def _groups(context: ParseContext, name: str, data: Mapping[Any, Any]) -> list[Target]:
+def _group_targets(context: ParseContext, name: str, data: Mapping[Any, Any]) -> list[Target]:
     for key in data:
         if key != "groups":
             what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
@@ -248,12 +249,12 @@ def _groups(context: ParseContext, name: str, data: Mapping[Any, Any]) -> list[T
         if len(pattern) > LONGEST_PATTERN:
             what = f"longer than {LONGEST_PATTERN} characters. Shorten it with a *."
             context.error(path, what)
-        elif (rule := _rule(context, path, entry)) is not None:
+        elif (rule := _read_rule(context, path, entry)) is not None:
             targets.append(Target(name, pattern, rule))
     return targets
 
 
-def _rule(context: ParseContext, path: str, data: Any) -> Rule | None:
+def _read_rule(context: ParseContext, path: str, data: Any) -> Rule | None:
     if isinstance(data, Mapping) and "set" in data:
         for key in data:
             if key != "set":
@@ -262,7 +263,7 @@ def _rule(context: ParseContext, path: str, data: Any) -> Rule | None:
         value = context.read_schedule(join_path(path, "set"), data["set"])
         return None if value is None else Set(value)
     if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
-        return _scale(context, path, data)
+        return _read_scale(context, path, data)
     if _is_bare_number(data):
         text = f"{data!s:.40}"
         return context.error(  # type: ignore[no-any-return]  # always None
@@ -270,7 +271,7 @@ def _rule(context: ParseContext, path: str, data: Any) -> Rule | None:
             f"{text} alone could mean two things. {{set: {text}}} is the value itself, {{scale: "
             f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
-    result = build(context, path, data)
+    result = build_schedule(context, path, data)
     if isinstance(result, Mapping):
         drives = " and ".join(result)
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
@@ -284,7 +285,7 @@ def _is_bare_number(data: Any) -> bool:
     return isinstance(data, int | float) and not isinstance(data, bool)
 
 
-def _scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale | None:
+def _read_scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale | None:
     context.refuse_keys(path, data, _OF_A_SCALE, "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
@@ -298,7 +299,7 @@ def _scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale |
 
 
 def _located(file: str, mistake: str, lines: Mapping[str, int]) -> str:
-    """Return a mistake with file and line before it; the line of what is missing is that of what lacks it."""
+    """Return a mistake with file and line before it; what is missing has its owner's line."""
     where = mistake.split(": ", 1)[0]
     while where and where not in lines:
         where = where[: max(where.rfind("."), where.rfind("["), 0)]

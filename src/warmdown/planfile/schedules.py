@@ -1,8 +1,8 @@
-"""Plain data to a schedule: a shape by its kind, a list as a chain, a number, a recipe, another library's class."""
+"""Plain data to a schedule: a shape or recipe by kind, a list, a number, a class by its path."""
 
 from __future__ import annotations
 
-__all__ = ["build", "drives_several", "shapes"]
+__all__ = ["build_schedule", "drives_several", "shapes"]
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,8 +57,8 @@ def drives_several(shape: Callable[..., Any]) -> bool:
     return not isinstance(shape, type) and get_origin(get_type_hints(shape).get("return")) is dict
 
 
-def build(context: ParseContext, path: str, data: Any) -> Any:
-    """Return a schedule, or the targets of a recipe that drives several fields; ``None`` after a mistake."""
+def build_schedule(context: ParseContext, path: str, data: Any) -> Any:
+    """Return a schedule, or a recipe's targets for several fields; ``None`` after a mistake."""
     if isinstance(data, str) and data in shapes():
         data = {"kind": data}
     if isinstance(data, Mapping):
@@ -90,7 +90,7 @@ def _of_kind(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
             f"there is no shape {describe(kind)}. {nearest(str(kind)[:60], known)}",
         )
     name = given.pop("name", None) if kind != "named" else None
-    return _call(context, path, path, known[kind], given, name)
+    return _call_shape(context, path, path, known[kind], given, name)
 
 
 def _of_class(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
@@ -103,7 +103,7 @@ def _of_class(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
         return None
     name, arguments = data.get("name"), {str(key): value for key, value in init_args.items()}
     if found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule)):
-        return _call(context, path, inside, found, arguments, name)
+        return _call_shape(context, path, inside, found, arguments, name)
     before = len(context.mistakes)
     arguments = context.read_plain(inside, arguments)
     _check_arguments(context, inside, found, data["class_path"], arguments)
@@ -142,7 +142,7 @@ def _check_arguments(
 
 
 def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the outermost mappings with a class path in the values of ``data``, with their paths."""
+    """Yield the outermost mappings with a class path in the values of ``data``, by path."""
     inside = data.items() if isinstance(data, Mapping) else enumerate(data)
     for key, value in inside:
         here = join_path(path, key) if isinstance(data, Mapping) else f"{path}[{key}]"
@@ -152,7 +152,7 @@ def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any
             yield from _schedulers_in(here, value)
 
 
-def _call(
+def _call_shape(
     context: ParseContext, path: str, inside: str, target: Any, given: dict[str, Any], name: Any
 ) -> Any:
     """Return what a shape or recipe makes of its arguments."""

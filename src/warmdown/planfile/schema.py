@@ -1,4 +1,4 @@
-"""The JSON Schema of plan files, for editors: made from the same signatures and docstrings that reading uses."""
+"""The JSON Schema of plan files, for editors: from the same signatures that reading uses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def as_text() -> str:
 
 
 def write(path: Path = PATH) -> None:
-    """Write the shipped schema anew."""
+    """Write the shipped schema."""
     write_text(path, as_text())
 
 
@@ -77,7 +77,7 @@ def _definitions() -> dict[str, Any]:
     single = {word: shape for word, shape in ours.items() if not drives_several(shape)}
     several = {word: shape for word, shape in ours.items() if drives_several(shape)}
     return {
-        **_numbers(),
+        **_number_definitions(),
         "run": _mapping_of(Run, {}),
         "class": _class(),
         **{f"kind.{word}": _kind(word, shape) for word, shape in ours.items()},
@@ -93,12 +93,14 @@ def _definitions() -> dict[str, Any]:
             ],
         },
         "several": {"description": "A recipe that drives several fields.", **_by_kind(several)},
-        **_targets(),
+        **_target_definitions(),
     }
 
 
-def _numbers() -> dict[str, Any]:
-    written = r"^\s*([-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+*/().%\w\s]*%[A-Za-z_]\w*%[-+*/().%\w\s]*)\s*$"
+def _number_definitions() -> dict[str, Any]:
+    number = r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?"
+    operand = r"[-+*/().%\w\s]*"
+    written = rf"^\s*({number}|{operand}%[A-Za-z_]\w*%{operand})\s*$"
     return {
         "number": {
             "description": "A number, also as text, or arithmetic over the run: %LR% / 10.",
@@ -115,7 +117,7 @@ def _numbers() -> dict[str, Any]:
     }
 
 
-def _targets() -> dict[str, Any]:
+def _target_definitions() -> dict[str, Any]:
     rule = {"anyOf": [{"$ref": "#/$defs/set"}, {"$ref": "#/$defs/scale"}, _SCHEDULE]}
     return {
         "set": _object(

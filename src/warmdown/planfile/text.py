@@ -102,7 +102,7 @@ def parse(path: str | PathLike[str], text: str) -> Text:
     """Return the data of a file's text, which its name makes JSON or YAML.
 
     Raises:
-        SpecError: It is not what its name says, or too large, too deep, or has a key twice.
+        SpecError: It is no JSON or YAML, or too large, too deep, or has a key twice.
     """
     return from_json(text) if is_json(path) else from_yaml(text)
 
@@ -177,14 +177,14 @@ class _Builder:
     def add(self, event: yaml.Event) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _at(line, "anchors and aliases (& and *) are not taken. Write it out.")
+            raise _error_at(line, "anchors and aliases (& and *) are not taken. Write it out.")
         if (tag := getattr(event, "tag", None)) not in (None, "!"):
-            raise _at(line, f"tags such as {tag[:40]} are not taken. Write plain data.")
+            raise _error_at(line, f"tags such as {tag[:40]} are not taken. Write plain data.")
         match event:
             case yaml.DocumentStartEvent() if self.root:
-                raise _at(line, "a second document begins. Keep one plan a file.")
+                raise _error_at(line, "a second document begins. Keep one plan a file.")
             case yaml.ScalarEvent():
-                self.put(_plain(event.value) if event.implicit[0] else event.value, line)
+                self.put(_unquoted(event.value) if event.implicit[0] else event.value, line)
             case yaml.SequenceStartEvent():
                 self.begin([], line)
             case yaml.MappingStartEvent():
@@ -198,21 +198,21 @@ class _Builder:
 
     def begin(self, container: dict[Any, Any] | list[Any], line: int) -> None:
         if len(self.open) > MAX_DEPTH:
-            raise _at(line, _TOO_DEEP)
+            raise _error_at(line, _TOO_DEEP)
         self.open.append((container, self.put(container, line)))
 
     def put(self, value: Any, line: int) -> str:
         """Place a value where the container on top expects it; return its path."""
         self.count += 1
         if self.count > MAX_NODES:
-            raise _at(line, _TOO_MANY)
+            raise _error_at(line, _TOO_MANY)
         container, path = self.open[-1]
         if isinstance(container, list):
             path = path if container is self.root else f"{path}[{len(container)}]"
             container.append(value)
         elif self.keys[-1] is _NO_KEY:
             if isinstance(value, dict | list):
-                raise _at(line, "a key must be one word, not a list or mapping.")
+                raise _error_at(line, "a key must be one word, not a list or mapping.")
             if value in container:
                 where = join_path(path, value)
                 self.mistakes.append(f"line {line}: {where}: stands there twice. Keep one.")
@@ -226,11 +226,11 @@ class _Builder:
         return path
 
 
-def _at(line: int, what: str) -> SpecError:
+def _error_at(line: int, what: str) -> SpecError:
     return SpecError([f"line {line}: {what}"])
 
 
-def _plain(text: str) -> Any:
+def _unquoted(text: str) -> Any:
     """Return what an unquoted text means."""
     if text in _WORDS:
         return _WORDS[text]
@@ -274,7 +274,7 @@ def bounded(data: Any) -> Any:
         level = [inner for outer in level for inner in _inside(outer)]
         count += len(level)
         if not level:
-            return _copy(data)
+            return _plain_copy(data)
         if count > MAX_NODES:
             raise SpecError([_TOO_MANY])
     raise SpecError([_TOO_DEEP])
@@ -287,21 +287,22 @@ def _inside(data: Any) -> Sequence[Any]:
     return data if is_list else ()
 
 
-def _copy(data: Any) -> Any:
+def _plain_copy(data: Any) -> Any:
     if isinstance(data, int) and data.bit_length() > _MOST_BITS:
         raise SpecError(
             [
-                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. Give a smaller one."
+                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. "
+                "Give a smaller one."
             ]
         )
     if isinstance(data, str | int | float | None):
         return data
     if isinstance(data, Mapping):
-        return {key: _copy(value) for key, value in data.items()}
+        return {key: _plain_copy(value) for key, value in data.items()}
     if isinstance(data, Sequence) and not isinstance(data, bytes | bytearray):
-        return [_copy(element) for element in data]
+        return [_plain_copy(element) for element in data]
     if isinstance(data, Integral):
-        return _copy(int(data))
+        return _plain_copy(int(data))
     return float(data) if isinstance(data, Real) else data
 
 

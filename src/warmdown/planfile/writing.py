@@ -1,4 +1,4 @@
-"""A plan to text: YAML as a person would write it, or JSON; a file is there as a whole or not at all."""
+"""A plan to text: YAML as a person would write it, or JSON; files are whole or not there."""
 
 from __future__ import annotations
 

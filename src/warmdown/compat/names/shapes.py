@@ -12,7 +12,7 @@ from warmdown.schedules import Constant, Cosine, Linear, Scale, Schedule
 
 def waves(halves: float, end: float, steps: int) -> Schedule:
     """Return half waves of a cosine, down from 1 to ``end`` and up by turns, in ``steps``."""
-    share = _share("num_cycles", halves)
+    share = _cycle_share("num_cycles", halves)
     if share == 1:
         return Cosine(start=1.0, end=end, steps=steps)
     down = Cosine(start=1.0, end=end, steps=share.denominator)
@@ -22,11 +22,11 @@ def waves(halves: float, end: float, steps: int) -> Schedule:
 
 def hard_restarts(cycles: float, end: float, steps: int) -> Schedule:
     """Return half waves of a cosine from 1 to ``end``, each beginning at 1 again, in ``steps``."""
-    share = _share("num_cycles", cycles)
+    share = _cycle_share("num_cycles", cycles)
     return _fitted(Cosine(start=1.0, end=end, steps=share.denominator), share, steps)
 
 
-def _share(name: str, number: float) -> Fraction:
+def _cycle_share(name: str, number: float) -> Fraction:
     if not 0 <= number <= 10_000:
         raise ScheduleError(f"{name}={number!r}: a number of cycles from 0 to 10000 is needed.")
     return Fraction(number).limit_denominator(1000)

@@ -141,23 +141,25 @@ def tanh(given: Mapping[str, Any]) -> Scale:
     return _cycles(given, down, rest, meets_curve=True)
 
 
-def step(given: Mapping[str, Any]) -> Scale:
+def stairs(given: Mapping[str, Any]) -> Scale:
     """Return stairs."""
-    return _warmed(given, Scale(Staircase(gamma=given["decay_rate"], every=given["decay_t"])))
+    return _with_timm_warmup(
+        given, Scale(Staircase(gamma=given["decay_rate"], every=given["decay_t"]))
+    )
 
 
 def multistep(given: Mapping[str, Any]) -> Scale:
     """Return milestones, each a step before its number."""
     marks = tuple(max(mark - 1, 0) for mark in given["decay_marks"])
-    return _warmed(given, Scale(Milestones(gamma=given["decay_rate"], at=marks)))
+    return _with_timm_warmup(given, Scale(Milestones(gamma=given["decay_rate"], at=marks)))
 
 
 def constant(given: Mapping[str, Any]) -> Scale:
     """Return the full rate."""
-    return _warmed(given, Scale(Constant(value=1.0)))
+    return _with_timm_warmup(given, Scale(Constant(value=1.0)))
 
 
-def wsd(given: Mapping[str, Any]) -> Scale:
+def wsd_rule(given: Mapping[str, Any]) -> Scale:
     """Return a flat trunk and a decay."""
     return trunk(given, Constant(value=1.0), given["decay_fn"] or "1-sqrt")
 
@@ -180,10 +182,12 @@ def _cycles(
     least, offset = given["lr_min"], None
     if least:
         offset = low.repeat(times, grow=grow) >> Constant(value=least)
-    return _warmed(given, Scale(repeated, offset=offset), meets_curve=meets_curve)
+    return _with_timm_warmup(given, Scale(repeated, offset=offset), meets_curve=meets_curve)
 
 
-def _warmed(given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False) -> Scale:
+def _with_timm_warmup(
+    given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False
+) -> Scale:
     """Put the warmup before the schedule, or over its beginning."""
     steps, first = given["warmup_t"], given["warmup_lr_init"]
     if given["warmup_prefix"] or not steps:
@@ -235,10 +239,10 @@ _DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
 _NAMED: Mapping[str, Callable[[Mapping[str, Any]], Scale]] = {
     "cosine": cosine,
     "tanh": tanh,
-    "step": step,
+    "step": stairs,
     "multistep": multistep,
     "poly": poly,
-    "wsd": wsd,
+    "wsd": wsd_rule,
     "rsqrt": rsqrt,
     "constant": constant,
 }

@@ -55,7 +55,8 @@ def get_scheduler(
         >>> import torch
         >>> from warmdown.compat.names import get_scheduler
         >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.5)
-        >>> scheduler = get_scheduler("cosine", optimizer, num_warmup_steps=10, num_training_steps=100)
+        >>> steps = {"num_warmup_steps": 10, "num_training_steps": 100}
+        >>> scheduler = get_scheduler("cosine", optimizer, **steps)
         >>> [round(scheduler.value(step), 6) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.25, 0.5, 0.25, 0.0]
     """
@@ -95,7 +96,8 @@ def transformers_schedule(
 
     Example:
         >>> from warmdown.compat.names import transformers_schedule
-        >>> schedule = transformers_schedule("polynomial", num_warmup_steps=0, num_training_steps=10, lr_end=0.1)
+        >>> steps = {"num_warmup_steps": 0, "num_training_steps": 10}
+        >>> schedule = transformers_schedule("polynomial", **steps, lr_end=0.1)
         >>> [round(schedule.value(step, base=1.0), 6) for step in (0, 5, 10)]
         [1.0, 0.55, 0.1]
     """
@@ -118,7 +120,9 @@ def transformers_schedule(
     return make(**given)
 
 
-def _warmed(schedule: Schedule, num_warmup_steps: int, offset: Schedule | None = None) -> Scale:
+def _after_linear_warmup(
+    schedule: Schedule, num_warmup_steps: int, offset: Schedule | None = None
+) -> Scale:
     return after_warmup(Scale(schedule, offset=offset), steps=num_warmup_steps)
 
 
@@ -131,29 +135,29 @@ def _rest(total: int, spent: int) -> int:
     return total - spent
 
 
-def _flat() -> Scale:
+def _constant_rate() -> Scale:
     return Scale(Constant(value=1.0))
 
 
 def _flat_with_warmup(num_warmup_steps: int) -> Scale:
-    return _warmed(Constant(value=1.0), num_warmup_steps)
+    return _after_linear_warmup(Constant(value=1.0), num_warmup_steps)
 
 
-def _line(num_warmup_steps: int, num_training_steps: int) -> Scale:
+def _linear_decay(num_warmup_steps: int, num_training_steps: int) -> Scale:
     steps = _rest(num_training_steps, num_warmup_steps)
-    return _warmed(Linear(start=1.0, end=0.0, steps=steps), num_warmup_steps)
+    return _after_linear_warmup(Linear(start=1.0, end=0.0, steps=steps), num_warmup_steps)
 
 
 def _cosine(num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5) -> Scale:
     steps = _rest(num_training_steps, num_warmup_steps)
-    return _warmed(waves(2 * num_cycles, 0.0, steps), num_warmup_steps)
+    return _after_linear_warmup(waves(2 * num_cycles, 0.0, steps), num_warmup_steps)
 
 
 def _cosine_with_restarts(
     num_warmup_steps: int, num_training_steps: int, num_cycles: float = 1
 ) -> Scale:
     cycles = hard_restarts(num_cycles, 0.0, _rest(num_training_steps, num_warmup_steps))
-    return _warmed(cycles >> Constant(value=0.0), num_warmup_steps)
+    return _after_linear_warmup(cycles >> Constant(value=0.0), num_warmup_steps)
 
 
 def _polynomial(
@@ -162,12 +166,12 @@ def _polynomial(
     steps = _rest(num_training_steps, num_warmup_steps)
     decay = Polynomial(start=1.0, end=0.0, steps=steps, power=power)
     low = Polynomial(start=0.0, end=lr_end, steps=steps, power=power) if lr_end else None
-    return _warmed(decay, num_warmup_steps, low)
+    return _after_linear_warmup(decay, num_warmup_steps, low)
 
 
 def _inverse_sqrt(num_warmup_steps: int, timescale: int | None = None) -> Scale:
     falling = InverseSqrt(start=1.0, timescale=timescale or num_warmup_steps or 10_000)
-    return _warmed(falling, num_warmup_steps)
+    return _after_linear_warmup(falling, num_warmup_steps)
 
 
 def _cosine_with_min_lr(
@@ -248,11 +252,11 @@ _CURVES: Mapping[str, tuple[Callable[..., Schedule], Callable[[float, int, float
 }
 """Of each word the curve that rises, and the one that falls."""
 _NAMED: Mapping[str, Callable[..., Scale]] = {
-    "linear": _line,
+    "linear": _linear_decay,
     "cosine": _cosine,
     "cosine_with_restarts": _cosine_with_restarts,
     "polynomial": _polynomial,
-    "constant": _flat,
+    "constant": _constant_rate,
     "constant_with_warmup": _flat_with_warmup,
     "inverse_sqrt": _inverse_sqrt,
     "cosine_with_min_lr": _cosine_with_min_lr,
