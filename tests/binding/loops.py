@@ -1,4 +1,4 @@
-"""Small real parts for the tests of this room: a model of four numbers, its optimizer, and loops around them."""
+"""Small real parts for the tests: a model of four numbers, its optimizer, and loops."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def each_rate(optimizer: torch.optim.Optimizer) -> list[float]:
 
 
 @contextmanager
-def says(kind: type[wd.WarmdownWarning], words: str) -> Iterator[None]:
+def warns(kind: type[wd.WarmdownWarning], words: str) -> Iterator[None]:
     """Require exactly one warning, of this kind, with its code and the page that explains it."""
     with pytest.warns(wd.WarmdownWarning) as said:
         yield

@@ -1,4 +1,4 @@
-"""One of several processes that torchrun starts: trains, and writes the rate that each update used."""
+"""One of several processes of torchrun: it trains, and writes the rate of each update."""
 
 from __future__ import annotations
 

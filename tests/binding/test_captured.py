@@ -1,4 +1,4 @@
-"""On the device the schedule advances by itself; the same code runs on the host's tensors, and gives the same bits."""
+"""On the device the schedule advances by itself; on the host's tensors it gives the same bits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_advance_writes_the_very_bits_that_a_step_would(device: str) -> Non
 
 
 @pytest.mark.parametrize("rows", [2, 3, 16, 64])
-def test_a_window_is_refilled_ahead_of_the_replays_that_were_told(rows: int) -> None:
+def test_a_window_is_refilled_ahead_of_the_replays_that_were_recorded(rows: int) -> None:
     optimizer = adam()
     captured = wd.Captured(wd.Scheduler(optimizer, lr=WAVE), rows=rows)
     used = []
@@ -80,7 +80,7 @@ def test_a_billion_updates_take_no_more_memory_than_a_window() -> None:
     assert wd.Captured(scheduler).rows == 2  # the plan is over: one row is left to hold
 
 
-def test_a_replay_that_outruns_its_window_is_told() -> None:
+def test_a_replay_that_outruns_its_window_is_reported() -> None:
     captured = wd.Captured(wd.Scheduler(adam(), lr=WAVE), rows=16)
     for _ in range(20):
         captured.advance()
@@ -132,7 +132,7 @@ def test_a_repeating_or_shaken_plan_never_rests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "says"),
+    ("targets", "message"),
     [
         (
             {"weight_decay": wd.Set(wd.Linear(start=0.0, end=0.1, steps=10))},
@@ -146,9 +146,11 @@ def test_a_repeating_or_shaken_plan_never_rests() -> None:
         ({"kl": wd.Set(wd.Linear(steps=10))}, r"Captured\(kl\): it lies outside of the optimizer"),
     ],
 )
-def test_a_field_that_a_graph_cannot_follow_is_refused(targets: dict[str, Any], says: str) -> None:
+def test_a_field_that_a_graph_cannot_follow_is_refused(
+    targets: dict[str, Any], message: str
+) -> None:
     scheduler = wd.Scheduler(adam(), lr=WAVE, bind={"kl": lambda value: None}, **targets)
-    with pytest.raises(wd.BindingError, match=says):
+    with pytest.raises(wd.BindingError, match=message):
         wd.Captured(scheduler)
 
 
@@ -179,7 +181,7 @@ def test_its_warmup_runs_are_no_misuse() -> None:
 
 
 def test_advancing_asks_the_host_for_nothing() -> None:
-    """Every operation stays on the device: none reads a value back or makes a tensor out of a Python number."""
+    """Every operation stays on the device; none makes a tensor out of a Python number."""
     captured = wd.Captured(wd.Scheduler(adam(), lr=WAVE))
     with Spy() as spy:
         captured.advance()
@@ -299,7 +301,7 @@ def test_loading_on_a_device_keeps_what_a_graph_reads_and_continues_it() -> None
     for _ in range(20):
         graph.replay()
     assert all(
-        group["lr"] is held for group, held in zip(optimizer.param_groups, before, strict=True)
+        group["lr"] is values for group, values in zip(optimizer.param_groups, before, strict=True)
     )
     assert rates(optimizer)[1] == written(WAVE, 1, 0.2, start=70)[0]
     assert captured.synchronize() == 70

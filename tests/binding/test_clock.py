@@ -36,7 +36,7 @@ def test_tokens_move_the_schedule_through_a_batch_ramp() -> None:
     assert scheduler.get_last_lr() == [0.0]
 
 
-def test_samples_that_the_run_tells_need_not_be_told_again() -> None:
+def test_samples_that_the_run_gives_need_not_be_given_again() -> None:
     optimizer = sgd()
     run = wd.Run(total_steps=10, samples_per_step=32, clock="samples")
     scheduler = wd.Scheduler(optimizer, lr=LINE, run=run)
@@ -49,7 +49,7 @@ def test_samples_that_the_run_tells_need_not_be_told_again() -> None:
     assert scheduler.get_last_lr() == [0.7]
 
 
-def test_an_update_whose_tokens_nobody_knows_is_refused() -> None:
+def test_an_update_whose_tokens_are_not_known_is_refused() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE, run=TOKENS)
     update(optimizer)
@@ -120,9 +120,7 @@ def timed(time: Time, budget: str = "2h") -> tuple[Any, wd.Scheduler]:
     return optimizer, wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.1), run=run, timer=time)
 
 
-def test_the_floor_is_reached_as_the_budget_ends_though_throughput_halves_and_the_run_is_resumed() -> (
-    None
-):
+def test_the_floor_is_reached_at_the_budgets_end_though_pace_halves_and_it_is_resumed() -> None:
     time = Time()
     optimizer, scheduler = timed(time)
     spent, pace, resumed = 0.0, 1.0, False

@@ -1,4 +1,4 @@
-"""A compiled update follows the schedule without compiling anew."""
+"""A compiled update follows the schedule without another compilation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]
 @pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])
 @pytest.mark.parametrize("made", ["before", "after"])
 @pytest.mark.parametrize("kind", ["lr", "one-cycle", "sgd"])
-def test_nothing_is_compiled_anew_while_the_schedule_moves(
+def test_nothing_is_compiled_again_while_the_schedule_moves(
     kind: str, made: str, whole: bool, updates: int
 ) -> None:
     net = model()

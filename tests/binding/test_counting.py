@@ -42,9 +42,7 @@ def test_gradient_accumulation_never_stretches_the_warmup(sizes: list[int]) -> N
     assert scheduler.count == 30
 
 
-def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows_and_the_last_window_is_partial() -> (
-    None
-):
+def test_a_warmup_of_1000_updates_lasts_1000_while_the_accumulation_grows() -> None:
     optimizer, warmup = sgd(), wd.Linear(start=0.0, end=1.0, steps=1000)
     scheduler = wd.Scheduler(optimizer, lr=warmup, strict=True)
     used = []

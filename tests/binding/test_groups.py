@@ -1,4 +1,4 @@
-"""Groups come and go, have names and schedules of their own; many things are driven by one clock."""
+"""Groups come and go, have names and schedules of their own; one clock drives them all."""
 
 from __future__ import annotations
 
@@ -191,16 +191,14 @@ def test_layerwise_decay_spares_vectors_the_weight_decay_and_frozen_layers_the_r
     ]  # fmt: skip
 
 
-def test_layerwise_decay_says_how_to_name_layers_that_have_no_number() -> None:
+def test_layerwise_decay_shows_how_to_name_layers_that_have_no_number() -> None:
     with pytest.raises(wd.BindingError, match=r"no numbered layers.*layers=\["):
         layerwise_decay(model(), lr=1.0)
     with pytest.raises(wd.BindingError, match=r"decay=1.5"):
         layerwise_decay(model(), lr=1.0, decay=1.5)
 
 
-def test_two_optimizers_a_frozen_backbone_and_plain_numbers_live_under_one_scheduler_and_one_state() -> (
-    None
-):
+def test_two_optimizers_a_frozen_backbone_and_plain_numbers_have_one_scheduler_and_state() -> None:
     def build() -> tuple[Any, Any, Any, list[int], wd.Scheduler]:
         net: Any = torch.nn.Sequential(
             torch.nn.Linear(2, 2), torch.nn.Dropout(0.5), torch.nn.Linear(2, 1)

@@ -1,4 +1,4 @@
-"""A scheduler is told metrics by name; its plateau answers at once, and remembers across a resume."""
+"""A scheduler observes metrics by name; its plateau answers at once, and across a resume."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_plateau_goes_on_through_events() -> None:
 
 def test_ranks_that_measured_differently_agree_on_the_mean() -> None:
     ranks = [
-        wd.Scheduler(sgd(), PLAN, all_gather=lambda told: [{"val_loss": 1.0}, {"val_loss": 3.0}])
+        wd.Scheduler(sgd(), PLAN, all_gather=lambda own: [{"val_loss": 1.0}, {"val_loss": 3.0}])
         for _ in range(2)
     ]
     for own, scheduler in zip((1.0, 3.0), ranks, strict=True):

@@ -1,4 +1,4 @@
-"""Each misuse is said once, precisely, with the way out; a correct loop never hears a word."""
+"""Each misuse is warned of once, precisely, with the way out; a correct loop never is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.binding.loops import backward, curve, model, repeat, says, sgd, train
+from tests.binding.loops import backward, curve, model, repeat, sgd, train, warns
 
 import warmdown as wd
 
@@ -27,11 +27,11 @@ def update(optimizer: Any) -> None:
     optimizer.step()
 
 
-def test_a_step_at_the_top_of_the_loop_is_told_and_not_counted() -> None:
+def test_a_step_at_the_top_of_the_loop_is_reported_and_not_counted() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     used = []
-    with says(wd.StepBeforeUpdate, "before the first optimizer.step()"):
+    with warns(wd.StepBeforeUpdate, "before the first optimizer.step()"):
         for _ in range(5):
             scheduler.step()
             backward(optimizer)
@@ -42,11 +42,11 @@ def test_a_step_at_the_top_of_the_loop_is_told_and_not_counted() -> None:
     assert used[1:] == curve(LINE, 5)[1:]
 
 
-def test_a_step_between_backward_and_update_is_told_and_not_counted() -> None:
+def test_a_step_between_backward_and_update_is_reported_and_not_counted() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     used = []
-    with says(wd.StepBeforeUpdate, "before the first optimizer.step()"):
+    with warns(wd.StepBeforeUpdate, "before the first optimizer.step()"):
         for _ in range(5):
             optimizer.zero_grad()
             backward(optimizer)
@@ -56,10 +56,10 @@ def test_a_step_between_backward_and_update_is_told_and_not_counted() -> None:
     assert used == curve(LINE, 5)
 
 
-def test_two_steps_for_each_update_are_told_and_counted_once() -> None:
+def test_two_steps_for_each_update_are_reported_and_counted_once() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
-    with says(wd.StepTwice, "called twice for each update"):
+    with warns(wd.StepTwice, "called twice for each update"):
         for _ in range(5):
             update(optimizer)
             scheduler.step()
@@ -67,19 +67,19 @@ def test_two_steps_for_each_update_are_told_and_counted_once() -> None:
     assert scheduler.count == 5
 
 
-def test_never_stepping_is_told_after_many_updates() -> None:
+def test_never_stepping_is_reported_after_many_updates() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     repeat(lambda: update(optimizer), 100)
-    with says(wd.StepForgotten, "not called for 101 updates"):
+    with warns(wd.StepForgotten, "not called for 101 updates"):
         repeat(lambda: update(optimizer), 100)
     assert scheduler.count == 0
 
 
-def test_stepping_once_per_epoch_is_told_with_the_ratio_seen() -> None:
+def test_stepping_once_per_epoch_is_reported_with_the_ratio_seen() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
-    with says(wd.StepPerEpoch, "called once for every 20 updates"):
+    with warns(wd.StepPerEpoch, "called once for every 20 updates"):
         for _ in range(4):
             repeat(lambda: update(optimizer), 20)
             scheduler.step()
@@ -96,52 +96,52 @@ def test_stepping_once_per_epoch_on_purpose_is_said_by_counting_attempts() -> No
         scheduler.step()
 
 
-def test_a_plan_in_epochs_that_is_stepped_per_update_is_told_with_the_ratio_seen() -> None:
+def test_a_plan_in_epochs_that_is_stepped_per_update_is_reported_with_the_ratio_seen() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=3))
-    with says(wd.PastEnd, "past the planned end, 3 updates"):
+    with warns(wd.PastEnd, "past the planned end, 3 updates"):
         train(optimizer, scheduler, 4)
-    with says(wd.StepPerUpdate, "times what the plan has (3)"):
+    with warns(wd.StepPerUpdate, "times what the plan has (3)"):
         train(optimizer, scheduler, 300)
 
 
 @pytest.mark.parametrize("group", [0, 1, 2])
-def test_a_hand_that_writes_the_field_is_told_and_the_plan_restored(group: int) -> None:
+def test_an_external_write_is_reported_and_the_plan_restored(group: int) -> None:
     optimizer = sgd(1.0, 0.5, 0.25)
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     train(optimizer, scheduler, 10)
     optimizer.param_groups[group]["lr"] = 7.0
-    with says(wd.ForeignWrite, "was set to 7 outside the scheduler (planned: "):
+    with warns(wd.ForeignWrite, "was set to 7 outside the scheduler (planned: "):
         repeat(
             lambda: update(optimizer), 3
         )  # the first group is looked at before each update, the others in turn
     assert optimizer.param_groups[group]["lr"] == scheduler.value(10, group=group)
 
 
-def test_a_hand_in_a_constant_phase_is_told_and_the_plan_restored() -> None:
+def test_an_external_write_in_a_constant_phase_is_reported_and_the_plan_restored() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=wd.Constant(value=1.0))
     train(optimizer, scheduler, 10)
     optimizer.param_groups[0]["lr"] = 7.0
-    with says(wd.ForeignWrite, "(planned: 1) and has been restored"):
+    with warns(wd.ForeignWrite, "(planned: 1) and has been restored"):
         assert train(optimizer, scheduler, 2) == [
             7.0,
             1.0,
         ]  # the loop looked before the update, which used 1.0
 
 
-def test_another_scheduler_on_the_same_field_is_told() -> None:
+def test_another_scheduler_on_the_same_field_is_reported() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     rival = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
-    with says(wd.ForeignWrite, "Scheduler(lr/0)"):
+    with warns(wd.ForeignWrite, "Scheduler(lr/0)"):
         for _ in range(5):
             update(optimizer)
             scheduler.step()
             rival.step()
 
 
-def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
+def test_a_tensor_that_others_fill_or_replace_is_reported_and_restored() -> None:
     damages: list[Callable[[Any], object]] = [
         lambda group: group["lr"].fill_(7.0),
         lambda group: group.update(lr=torch.tensor(7.0)),
@@ -151,18 +151,18 @@ def test_a_tensor_that_a_hand_fills_or_replaces_is_told_and_restored() -> None:
         scheduler = wd.Scheduler(optimizer, lr=LINE)
         train(optimizer, scheduler, 3)
         damage(optimizer.param_groups[0])
-        with says(wd.ForeignWrite, "lr/0 was set to something else outside the scheduler"):
+        with warns(wd.ForeignWrite, "lr/0 was set to something else outside the scheduler"):
             update(optimizer)
         scheduler.step()
         assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(LINE(4))
         train(optimizer, scheduler, 3)
 
 
-def test_an_optimizer_that_is_never_stepped_is_told() -> None:
+def test_an_optimizer_that_is_never_stepped_is_reported() -> None:
     net = model()
     driven, stepped = (torch.optim.SGD(net.parameters(), lr=1.0) for _ in range(2))
     scheduler = wd.Scheduler(driven, lr=LINE)
-    with says(wd.OptimizerUnused, "Scheduler(SGD): training goes on"):
+    with warns(wd.OptimizerUnused, "Scheduler(SGD): training goes on"):
         for _ in range(10):
             stepped.zero_grad()
             net(torch.ones(3, 2)).square().mean().backward()
@@ -170,11 +170,11 @@ def test_an_optimizer_that_is_never_stepped_is_told() -> None:
             scheduler.step()
 
 
-def test_an_optimizer_of_another_model_is_told() -> None:
+def test_an_optimizer_of_another_model_is_reported() -> None:
     net, other = model(), model()
     stepped = torch.optim.SGD(net.parameters(), lr=1e-3)
     scheduler = wd.Scheduler(torch.optim.SGD(other.parameters(), lr=1.0), lr=LINE)
-    with says(wd.OptimizerUnused, "this optimizer has made no update"):
+    with warns(wd.OptimizerUnused, "this optimizer has made no update"):
         for _ in range(120):
             stepped.zero_grad()
             net(torch.ones(3, 2)).square().mean().backward()
@@ -182,19 +182,19 @@ def test_an_optimizer_of_another_model_is_told() -> None:
             scheduler.step()
 
 
-def test_an_automatic_scheduler_that_nobody_keeps_is_told() -> None:
+def test_an_automatic_scheduler_that_is_not_kept_is_reported() -> None:
     optimizer = sgd()
     wd.Scheduler(optimizer, lr=LINE, auto=True)
     gc.collect()
-    with says(wd.SchedulerLost, "Keep it in a variable"):
+    with warns(wd.SchedulerLost, "Keep it in a variable"):
         repeat(lambda: update(optimizer), 3)
 
 
-def test_going_on_past_the_planned_end_is_told_once() -> None:
+def test_going_on_past_the_planned_end_is_reported_once() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(end=0.1), run=wd.Run(total_steps=10))
     train(optimizer, scheduler, 10)
-    with says(wd.PastEnd, "past the planned end, 10 updates"):
+    with warns(wd.PastEnd, "past the planned end, 10 updates"):
         assert train(optimizer, scheduler, 3) == pytest.approx([0.1] * 3)
 
 
@@ -214,11 +214,11 @@ def test_past_the_end_a_plan_may_raise_instead() -> None:
         train(optimizer, scheduler, 1)
 
 
-def test_finishing_before_the_planned_end_is_told_and_after_saving_not() -> None:
+def test_finishing_before_the_planned_end_is_reported_and_after_saving_not() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
     train(optimizer, scheduler, 4)
-    with says(wd.StoppedEarly, "ended at 4 of 10 updates"):
+    with warns(wd.StoppedEarly, "ended at 4 of 10 updates"):
         scheduler.finish()
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
     train(optimizer, scheduler, 4)
@@ -242,7 +242,7 @@ for _ in range({updates}):
 
 
 @pytest.mark.parametrize(
-    ("updates", "last", "told"),
+    ("updates", "last", "warned"),
     [
         (4, "", True),
         pytest.param(10, "", False, marks=pytest.mark.slow),
@@ -250,45 +250,45 @@ for _ in range({updates}):
         pytest.param(4, "raise SystemError", False, marks=pytest.mark.slow),
     ],
 )
-def test_a_script_that_stops_early_hears_of_it_as_it_ends(
-    updates: int, last: str, told: bool
+def test_a_script_that_stops_early_is_warned_as_it_ends(
+    updates: int, last: str, warned: bool
 ) -> None:
     script = SCRIPT.format(updates=updates, last=last)
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
     )
-    assert ("StoppedEarly" in ended.stderr) is told
+    assert ("StoppedEarly" in ended.stderr) is warned
 
 
-def test_a_metric_that_is_never_told_is_missed() -> None:
+def test_a_metric_that_never_comes_is_missed() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(
         optimizer, lr=PLATEAU, run=wd.Run(total_steps=1000, steps_per_epoch=50)
     )
     train(optimizer, scheduler, 90)
-    with says(wd.MetricForgotten, "the plan follows 'val_loss', and in"):
+    with warns(wd.MetricForgotten, "the plan follows 'val_loss', and in"):
         train(optimizer, scheduler, 300)
 
 
-def test_a_metric_that_no_schedule_takes_is_told() -> None:
+def test_a_metric_that_no_schedule_takes_is_reported() -> None:
     scheduler = wd.Scheduler(sgd(), lr=LINE)
-    with says(
+    with warns(
         wd.MetricUnused,
         "Scheduler.observe(val_loss): no schedule follows it. No schedule of this plan",
     ):
         scheduler.observe(val_loss=0.3)
 
 
-def test_a_metric_under_another_name_is_told_which_one_is_waited_for() -> None:
+def test_a_metric_under_another_name_is_reported_with_the_known_one() -> None:
     scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
-    with says(wd.MetricUnused, "The plan follows 'val_loss'. Did you mean 'val_loss'?"):
+    with warns(wd.MetricUnused, "The plan follows 'val_loss'. Did you mean 'val_loss'?"):
         scheduler.observe(valloss=0.3)
     scheduler.observe(train_loss=0.1, val_loss=0.3)
 
 
-def test_a_metric_that_is_no_number_is_told_and_passed_over() -> None:
+def test_a_metric_that_is_no_number_is_reported_and_passed_over() -> None:
     scheduler = wd.Scheduler(sgd(), lr=wd.Plateau(metric="val_loss", patience=0, factor=0.5))
-    with says(wd.MetricUnusable, "observe(val_loss=nan)"):
+    with warns(wd.MetricUnusable, "observe(val_loss=nan)"):
         for _ in range(5):
             scheduler.observe(val_loss=float("nan"))
     assert scheduler.get_last_lr() == [1.0]
@@ -404,9 +404,7 @@ def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_no
     assert scheduler.count == 3
 
 
-def test_micro_batches_whose_gradients_are_made_by_hand_are_not_counted_before_the_first_update() -> (
-    None
-):
+def test_micro_batches_with_manual_gradients_are_not_counted_before_the_first_update() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     parameter = optimizer.param_groups[0]["params"][0]

@@ -1,4 +1,4 @@
-"""A run that is saved and resumed goes on as if nothing had happened, and says so when it cannot."""
+"""A run that is saved and resumed goes on as if nothing had happened, or is refused."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_what_is_no_state_is_refused(foreign: Any) -> None:
         wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).load_state_dict(foreign)
 
 
-def test_a_state_of_torchs_own_scheduler_is_told_the_way_to_go() -> None:
+def test_a_state_of_torchs_own_scheduler_is_refused_with_the_way_to_go() -> None:
     torchs = torch.optim.lr_scheduler.StepLR(sgd(), 10).state_dict()
     with pytest.raises(wd.StateError, match=r"seek\(state\['last_epoch'\]\)"):
         wd.Scheduler(sgd(), lr=wd.Cosine(steps=10)).load_state_dict(torchs)
@@ -316,7 +316,7 @@ def test_a_decay_under_way_is_fitted_too_and_the_run_ends_with_it() -> None:
 
 
 @pytest.mark.parametrize("group", [0, 1])
-def test_the_given_curve_can_continue_from_the_value_held(group: int) -> None:
+def test_the_given_curve_can_continue_from_the_value_reached(group: int) -> None:
     scheduler = resumed(LONGER, 1000, "continue")
     values = [scheduler.value(step, group=group) for step in range(990, 2001)]
     assert values[10] == pytest.approx(values[9], rel=1e-3)  # no jump at the seam, in no group
@@ -338,7 +338,7 @@ def test_a_run_that_ended_at_zero_continues_by_the_new_plans_warmup() -> None:
     )
 
 
-def test_the_given_plan_can_warm_up_again_from_the_value_held() -> None:
+def test_the_given_plan_can_warm_up_again_from_the_value_reached() -> None:
     scheduler = resumed(LONGER, 1000, "rewarm")
     values = [scheduler.value(step) for step in range(1000, 2001)]
     assert values[0] == pytest.approx(0.01)
@@ -398,7 +398,7 @@ def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
     )
 
 
-def test_a_state_without_its_plan_can_only_be_told_apart() -> None:
+def test_a_state_without_its_plan_can_only_be_distinguished() -> None:
     trunk = wd.Scheduler(fresh(), PLAN)
     trunk.seek(437)
     state = trunk.state_dict(plan=False)

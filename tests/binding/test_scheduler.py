@@ -1,4 +1,4 @@
-"""A plan bound to an optimizer: what it writes, what it says, and what it refuses."""
+"""A plan bound to an optimizer: what it writes, what it returns, and what it refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG_RUN = wd.Run(total_steps=10_000, steps_per_epoch=100)
 
 
 def fits(schedule: wd.Schedule) -> bool:
-    """Tell whether a run takes the schedule; one that asks for more than a part has left is refused elsewhere."""
+    """Tell whether a run takes the schedule; one that is too long is refused elsewhere."""
     try:
         schedule.over(LONG_RUN)
     except wd.ScheduleError:
@@ -70,11 +70,11 @@ def test_values_are_those_of_the_schedule_at_a_million_steps() -> None:
     )
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=schedule, count_by="attempts")
-    held = []
+    values = []
     for _ in range(20_000):
-        held.append(optimizer.param_groups[0]["lr"])
+        values.append(optimizer.param_groups[0]["lr"])
         scheduler.step()
-    np.testing.assert_allclose(held, schedule(np.arange(20_000)), rtol=1e-15)
+    np.testing.assert_allclose(values, schedule(np.arange(20_000)), rtol=1e-15)
 
 
 class Watched(dict[str, Any]):
@@ -121,12 +121,12 @@ def test_groups_of_one_base_hold_the_very_same_number() -> None:
 def test_memory_does_not_grow_with_the_run(groups: int) -> None:
     optimizer = sgd(*np.linspace(0.1, 1.0, groups).tolist())
     scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(steps=10**9), count_by="attempts")
-    held = []
+    values = []
     for _ in range(3):
         for _ in range(5000):
             scheduler.step()
-        held.append(sum(target.window_size for target in scheduler.writer.targets))
-    assert max(held) <= 70_000
+        values.append(sum(target.window_size for target in scheduler.writer.targets))
+    assert max(values) <= 70_000
 
 
 def test_a_persons_function_is_asked_once_a_step_and_not_ahead_of_it() -> None:
@@ -169,7 +169,7 @@ def test_a_group_whose_rate_an_earlier_schedule_brought_to_zero_has_its_base_bac
     assert each_rate(optimizer) == [0.05]
 
 
-def test_a_rate_that_a_hand_has_set_is_the_base_of_a_new_scheduler() -> None:
+def test_a_rate_that_was_set_by_others_is_the_base_of_a_new_scheduler() -> None:
     optimizer = sgd(0.5)
     first = wd.Scheduler(optimizer, lr=wd.Linear(steps=10))
     train(optimizer, first, 3)
@@ -225,7 +225,7 @@ SCHEDULER: Any = wd.Scheduler
 
 
 @pytest.mark.parametrize(
-    ("make", "kind", "says"),
+    ("make", "kind", "message"),
     [
         (lambda: wd.Scheduler(sgd()), wd.ScheduleError, "one of the two is needed"),
         (
@@ -273,8 +273,8 @@ SCHEDULER: Any = wd.Scheduler
         ),
     ],
 )
-def test_what_cannot_be_bound_is_refused_at_the_door(make: Any, kind: Any, says: str) -> None:
-    with pytest.raises(kind, match=says):
+def test_what_cannot_be_bound_is_refused_at_the_door(make: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
         make()
 
 

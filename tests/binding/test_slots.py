@@ -66,7 +66,7 @@ def test_lists_stay_lists_and_apart() -> None:
     assert betas(optimizer)[0] is not betas(optimizer)[1]
 
 
-def test_a_hand_that_changes_the_other_beta_is_left_alone() -> None:
+def test_a_change_of_the_other_beta_is_left_alone() -> None:
     optimizer = adam((0.9, 0.999), (0.9, 0.999))
     scheduler = wd.Scheduler(optimizer, momentum=MOMENTUM, count_by="attempts")
     walk(scheduler, 30)

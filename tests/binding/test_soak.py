@@ -1,4 +1,4 @@
-"""A long life of random events, saves, loads and changes of groups, against a slow and obvious reference."""
+"""A long life of random events, saves, loads and groups, against a slow reference."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Curve = Callable[[int], float]
 
 @dataclass
 class Reference:
-    """What a scheduler should do, said as plainly as possible: all that happened is kept, every value made anew."""
+    """What a scheduler should do, as plainly as possible: every value is computed again."""
 
     shape: str
     count: int = 0
@@ -105,8 +105,8 @@ class Life(RuleBasedStateMachine):
         )
 
     def group(self, name: str, rate: float) -> dict[str, Any]:
-        held: Any = torch.tensor(rate, dtype=torch.float64) if self.tensors else rate
-        return {"params": [torch.nn.Parameter(torch.ones(1))], "lr": held, "name": name}
+        values: Any = torch.tensor(rate, dtype=torch.float64) if self.tensors else rate
+        return {"params": [torch.nn.Parameter(torch.ones(1))], "lr": values, "name": name}
 
     def new_scheduler(self) -> wd.Scheduler:
         waits = wd.Delayed(of=PLATEAU, steps=WARM)
@@ -118,15 +118,15 @@ class Life(RuleBasedStateMachine):
     def check(self) -> None:
         """Hold everything to the reference."""
         assert self.scheduler.count == self.reference.count
-        held = {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
+        values = {group["name"]: float(group["lr"]) for group in self.optimizer.param_groups}
         expected = {
             name: self.reference.value(name, self.reference.count) for name in self.reference.bases
         }
-        assert held == pytest.approx(expected, rel=1e-9, abs=1e-15)
+        assert values == pytest.approx(expected, rel=1e-9, abs=1e-15)
         for name in self.reference.bases:
             for step in (self.reference.count // 2, self.reference.count + 777):
-                told = self.scheduler.value(step, group=name)
-                assert told == pytest.approx(self.reference.value(name, step), rel=1e-9, abs=1e-15)
+                value = self.scheduler.value(step, group=name)
+                assert value == pytest.approx(self.reference.value(name, step), rel=1e-9, abs=1e-15)
 
     @rule(steps=st.integers(1, 500) | st.sampled_from([4096, 8192, 20_000, 50_000]))
     def train(self, steps: int) -> None:
@@ -180,12 +180,12 @@ class Life(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.saved)
-    @rule(which=st.integers(0, 99), anew=st.booleans())
-    def load(self, which: int, anew: bool) -> None:
+    @rule(which=st.integers(0, 99), again=st.booleans())
+    def load(self, which: int, again: bool) -> None:
         state, reference = self.saved[which % len(self.saved)]
         present = self.reference.bases
         self.reference = copy.deepcopy(reference)
-        if anew:
+        if again:
             self.optimizer = self.new_optimizer()
             self.scheduler = self.new_scheduler()
         else:
@@ -219,7 +219,7 @@ class Life(RuleBasedStateMachine):
         self.update()
 
     def update(self) -> None:
-        """Make a real update, before which the scheduler looks after the groups; with attempts it counts nothing."""
+        """Make a real update, before which the groups are followed; attempts count nothing."""
         self.optimizer.step()
         self.check()
 

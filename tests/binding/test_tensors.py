@@ -1,4 +1,4 @@
-"""Rates as tensors: the slots keep their objects, one write serves all, and nothing else is shared."""
+"""Rates as tensors: the slots keep their objects, one write serves all."""
 
 from __future__ import annotations
 
@@ -135,12 +135,12 @@ def test_betas_that_are_tensors_are_filled_and_a_tuple_of_floats_is_rebuilt() ->
     tensors = torch.optim.Adam(
         model().parameters(), lr=torch.tensor(0.1), betas=(torch.tensor(0.9), torch.tensor(0.999))
     )
-    held = tensors.param_groups[0]["betas"]
+    values = tensors.param_groups[0]["betas"]
     floats = torch.optim.Adam(model().parameters())
     for optimizer in (tensors, floats):
         train(optimizer, wd.Scheduler(optimizer, momentum=momentum), 50)
-    assert tensors.param_groups[0]["betas"] is held
-    assert [beta.item() for beta in held] == pytest.approx([0.9, 0.999])
+    assert tensors.param_groups[0]["betas"] is values
+    assert [beta.item() for beta in values] == pytest.approx([0.9, 0.999])
     assert floats.param_groups[0]["betas"] == pytest.approx((0.9, 0.999))
 
 
@@ -176,7 +176,7 @@ def test_writes_ahead_leave_no_trace_in_a_tensors_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("lrr", r"Field\('lrr'\): group 0 of SGD has no 'lrr'; it has .*lr, .*Did you mean 'lr'\?"),
         ("betas[0]", r"has no 'betas'"),
@@ -184,21 +184,21 @@ def test_writes_ahead_leave_no_trace_in_a_tensors_version() -> None:
         ("params", r"which is no number. Name one element: 'params\[0\]'"),
     ],
 )
-def test_a_field_that_is_not_there_is_refused_with_what_is(name: str, says: str) -> None:
-    with pytest.raises(wd.BindingError, match=says):
+def test_a_field_that_is_not_there_is_refused_with_what_is(name: str, message: str) -> None:
+    with pytest.raises(wd.BindingError, match=message):
         Field(sgd(), name)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("beta1", r"One of its betas is 'betas\[0\]' or 'betas\[1\]'"),
         ("betas", r"holds \(0.9, 0.999\), which is no number. Name one element: 'betas\[0\]'"),
         ("betas[2]", r"which has no element 2"),
     ],
 )
-def test_betas_are_named_one_by_one(name: str, says: str) -> None:
-    with pytest.raises(wd.BindingError, match=says):
+def test_betas_are_named_one_by_one(name: str, message: str) -> None:
+    with pytest.raises(wd.BindingError, match=message):
         Field(torch.optim.Adam(model().parameters()), name)
 
 
@@ -222,7 +222,7 @@ def test_an_attribute_that_is_not_there_is_refused_with_the_nearest() -> None:
     ):
         wd.Attribute(net, "kl_wieght")
     net.temperature = torch.tensor(1.0)
-    held = net.temperature
+    values = net.temperature
     wd.Attribute(net, "temperature").write([0.5])
-    assert net.temperature is held
-    assert held.item() == 0.5
+    assert net.temperature is values
+    assert values.item() == 0.5

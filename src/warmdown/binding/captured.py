@@ -21,7 +21,7 @@ _MOST_VALUES, _STRETCH = 2**22, 2**16
 
 
 class Captured:
-    """A scheduler's clock and values on the device, so that a replay advances them without the host.
+    """A scheduler's clock and values on the device: a replay advances them without the host.
 
     ``advance()`` is recorded into the graph, after ``optimizer.step()``: it adds one to a counter
     on the device, takes the counter's row out of a table there, and writes it into the vector that
@@ -29,9 +29,9 @@ class Captured:
     bit.
 
     The table holds the whole plan, where that is not too much; what rests at its end needs nothing
-    more, however long the run. For a longer plan call ``record_launches()`` after every replay: it refills
-    the half that is used up, in the order of the stream, without waiting. A graph follows tensors
-    alone: a capturable optimizer's ``lr``, and its betas where they are tensors.
+    more, however long the run. For a longer plan call ``record_launches()`` after every replay: it
+    refills the half that is used up, in the order of the stream, without waiting. A graph follows
+    tensors alone: a capturable optimizer's ``lr``, and its betas where they are tensors.
 
     Args:
         scheduler: It drives tensors, and counts updates.
@@ -46,7 +46,7 @@ class Captured:
         >>> optimizer = torch.optim.Adam(torch.nn.Linear(2, 2).parameters(), lr=torch.tensor(0.5))
         >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
         >>> captured = Captured(scheduler)
-        >>> captured.advance()  # on a GPU: inside torch.cuda.graph(graph), then graph.replay() again and again
+        >>> captured.advance()  # on a GPU: inside torch.cuda.graph(graph), then graph.replay()
         >>> optimizer.param_groups[0]["lr"], captured.synchronize(), scheduler.count
         (tensor(0.3750), 1, 1)
     """
@@ -95,9 +95,9 @@ class Captured:
         count = max((int(table.count) for table in self._tables), default=self._writer.count)
         if min(count, self._stop) >= self._filled_to:
             raise BindingError(
-                f"Captured.synchronize(): {count} updates were made, and the table was filled up to "
-                f"{self._filled_to}; the last ones used old values. Call record_launches() after "
-                "each replay, or give more rows."
+                f"Captured.synchronize(): {count} updates were made, and the table was filled up "
+                f"to {self._filled_to}; the last ones used old values. Call record_launches() "
+                "after each replay, or give more rows."
             )
         if count != self._writer.count:
             self._writer.seek(count, float(count))
@@ -184,7 +184,7 @@ class _DeviceTable:
         self._vector.copy_(self._table.index_select(0, row.reshape(1))[0])
 
     def fill(self, timeline: Timeline, start: int, stop: int) -> None:
-        """Put the values of updates ``start`` to ``stop`` into their rows, in the stream's order."""
+        """Put the values of some updates into their rows, in the stream's order."""
         positions = np.arange(start, stop, dtype=np.float64)
         rows = self._batch.table(self._target.values(timeline, positions, self._batch.members))
         if self._table.device.type == "cuda":

@@ -156,7 +156,7 @@ class Field:
             group[key] = value
 
     def get_entry(self, key: str) -> list[Any]:
-        """Return what each group keeps under another key; a ``KeyError`` if one does not have it."""
+        """Return what each group keeps under another key; ``KeyError`` if one has nothing."""
         return [group[key] for group in self.groups]
 
     @staticmethod
@@ -397,7 +397,7 @@ class Groups:
         """Each group's ``name``; its index where it has none, or one that another has too."""
 
     def is_current(self, place: int) -> bool:
-        """Tell whether an optimizer has these groups; the first, last and their number are compared."""
+        """Tell whether an optimizer has these groups, by the first, the last and their number."""
         now = self.optimizers[place].param_groups
         return now is self._lists[place] and _mark(now) == self._marks[place]
 

@@ -13,7 +13,6 @@ from torch import nn
 from warmdown.errors import BindingError
 
 _NUMBERED = re.compile(r"(.*?\.\d+)\.")
-FIRST, LAST = "stem", "head"
 
 
 def layerwise_decay(
@@ -55,52 +54,42 @@ def layerwise_decay(
         raise BindingError(
             f"layerwise_decay(decay={decay}): a factor above 0 and at most 1 is needed."
         )
-    named = [
-        (name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
-    ]
-    layers = list(
-        layers or dict.fromkeys(match[1] for name, _ in named if (match := _NUMBERED.match(name)))
-    )
+    named = [pair for pair in model.named_parameters() if pair[1].requires_grad]
+    if not layers:
+        matches = (_NUMBERED.match(name) for name, _ in named)
+        layers = list(dict.fromkeys(match[1] for match in matches if match))
     if not layers:
         raise BindingError(
-            "layerwise_decay: the model has no numbered layers such as 'blocks.0'. "
-            "Name its layers from the input to the output: layers=['embed', 'encoder', "
-            "'classifier']."
+            "layerwise_decay: the model has no numbered layers such as 'blocks.0'. Name its layers "
+            "from the input to the output: layers=['embed', 'encoder', 'classifier']."
         )
     sorted_in = _sorted_in(named, layers)
-    top = len(sorted_in) - 1
-    return [
-        group
-        for depth, (name, parameters) in enumerate(sorted_in.items())
-        for group in _groups_of(name, parameters, lr * decay ** (top - depth), weight_decay)
-    ]
+    groups: list[dict[str, Any]] = []
+    for depth, (name, parameters) in enumerate(reversed(sorted_in.items())):
+        group = {"params": parameters, "name": name, "lr": lr * decay**depth}
+        if weight_decay is None:
+            groups.insert(0, group)
+            continue
+        vectors = [one for one in parameters if one.ndim <= 1]
+        matrices = [one for one in parameters if one.ndim > 1]
+        parts = (
+            {**group, "params": matrices, "weight_decay": weight_decay},
+            {**group, "params": vectors, "name": f"{name}.vectors", "weight_decay": 0.0},
+        )
+        groups[:0] = [part for part in parts if part["params"]]
+    return groups
 
 
 def _sorted_in(
     named: Iterable[tuple[str, nn.Parameter]], layers: Sequence[str]
 ) -> dict[str, list[nn.Parameter]]:
-    """Return each layer's parameters, from the input to the output; what lies in no layer is before or after them."""
-    found: dict[str, list[nn.Parameter]] = {name: [] for name in (FIRST, *layers, LAST)}
+    """Return each layer's parameters; what lies in no layer is before or after them."""
+    found: dict[str, list[nn.Parameter]] = {name: [] for name in ("stem", *layers, "head")}
+    outside = "stem"
     for name, parameter in named:
-        layer = next(
-            (layer for layer in layers if name == layer or name.startswith(f"{layer}.")), None
-        )
-        begun = any(found[layer] for layer in layers)
-        found[layer or (LAST if begun else FIRST)].append(parameter)
+        fits = (layer for layer in layers if name == layer or name.startswith(f"{layer}."))
+        layer = next(fits, None)
+        if layer is not None:
+            outside = "head"
+        found[layer or outside].append(parameter)
     return {name: parameters for name, parameters in found.items() if parameters}
-
-
-def _groups_of(
-    name: str, parameters: list[nn.Parameter], lr: float, weight_decay: float | None
-) -> list[dict[str, Any]]:
-    if weight_decay is None:
-        return [{"params": parameters, "name": name, "lr": lr}]
-    parts = (
-        (name, [one for one in parameters if one.ndim > 1], weight_decay),
-        (f"{name}.vectors", [one for one in parameters if one.ndim <= 1], 0.0),
-    )
-    return [
-        {"params": chosen, "name": part, "lr": lr, "weight_decay": factor}
-        for part, chosen, factor in parts
-        if chosen
-    ]

@@ -38,7 +38,7 @@ class PlanChange:
 
     @cached_property
     def run_factor(self) -> float | None:
-        """By how much longer the rest of the run is on the new plan; ``None`` where none is left."""
+        """How much longer the rest of the run is on the new plan; ``None`` if none is left."""
         before, after = self.before.over().run.length, self.after.over().run.length
         if before is None or after is None or min(before, after) <= self.at:
             return None

@@ -14,6 +14,21 @@ from torch.optim import Optimizer
 
 from warmdown.binding.field import has_gradients, is_state_init_step, optimizer_parameters
 from warmdown.binding.misuse import Warnings
+from warmdown.errors import (
+    MetricForgotten,
+    MetricUnusable,
+    MetricUnused,
+    OptimizerUnused,
+    PastEnd,
+    SchedulerLost,
+    StepBeforeUpdate,
+    StepForgotten,
+    StepPerEpoch,
+    StepPerUpdate,
+    StepTwice,
+    StoppedEarly,
+    nearest,
+)
 from warmdown.run import Run
 
 _MANY = 100
@@ -25,7 +40,7 @@ _VERY_MANY = 100_000
 class UpdateMonitor:
     """Observes updates and steps; it keeps neither the scheduler nor an optimizer alive.
 
-    It reaches the scheduler by four methods, held weakly.
+    It reaches the scheduler by four methods, referenced weakly.
 
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
@@ -80,7 +95,7 @@ class UpdateMonitor:
             hooks.restart()
 
     def release(self) -> None:
-        """Remove the hooks; an automatic scheduler that never counted leaves them, for a warning."""
+        """Remove the hooks; an automatic scheduler that never counted leaves them to warn."""
         if self.updates or not self.auto:
             for hooks in self.hooks:
                 hooks.remove()
@@ -98,7 +113,7 @@ class UpdateMonitor:
         if all(now == hooks.worked for hooks in self.hooks if hooks.updates):
             # nothing was computed between two steps, at two updates in a row
             if self._doubled == self.updates - 1:
-                self.warnings.step_twice()
+                self.warnings.warn_once(StepTwice)
             self._doubled = self.updates
         return False
 
@@ -118,10 +133,15 @@ class UpdateMonitor:
         followed = set(waiting) & metrics.keys()
         self._has_metric = self._has_metric or bool(followed)
         if not followed:
-            self.warnings.metric_unused(metrics, set(waiting))
+            known = sorted(set(waiting))
+            way_out = "No schedule of this plan follows a metric; Plateau(metric=…) does."
+            if known:
+                known_names = ", ".join(map(repr, known))
+                way_out = f"The plan follows {known_names}. {nearest(next(iter(metrics)), known)}"
+            self.warnings.warn_once(MetricUnused, metrics=", ".join(metrics), way_out=way_out)
         for name in sorted(followed):
             if math.isnan(metrics[name]):
-                self.warnings.metric_unusable(name, metrics[name])
+                self.warnings.warn_once(MetricUnusable, metric=name, value=metrics[name])
 
     def check_missing_metrics(self, waiting: Sequence[str], count: int) -> None:
         """Warn when no metric has come for two epochs, or for half of the run."""
@@ -132,36 +152,37 @@ class UpdateMonitor:
         if run.steps_per_epoch:
             patience = 2 * run.steps_per_epoch
         if made > patience:
-            self.warnings.metric_forgotten(waiting, made)
+            names = ", ".join(map(repr, dict.fromkeys(waiting)))
+            self.warnings.warn_once(MetricForgotten, metrics=names, first=waiting[0], updates=made)
 
     def check_end(self, count: int, position: float, end: int) -> None:
-        """Warn that the run passes its plan's end; at ten times its length, of the likely reason."""
+        """Warn that the run passes its plan's end; at ten times its length, say why."""
         if self.hooks and not self.updates:
             return  # nothing trains: the curve is only drawn
         if position >= 10 * end:
-            self.warnings.step_per_update(count, end)
+            self.warnings.warn_once(StepPerUpdate, updates=count, ratio=count / end, end=end)
         else:
-            self.warnings.past_end(end, self.run.clock)
+            self.warnings.warn_once(PastEnd, end=end, unit=self.run.clock)
 
     def check_finish(self, count: int, position: float, end: int | None) -> None:
         """Warn that the run stopped before its plan's end; one that was saved there will go on."""
         if end is not None and position < end and self.saved_at != count:
-            self.warnings.stopped_early(position, end, self.run.clock)
+            self.warnings.warn_once(StoppedEarly, position=position, end=end, unit=self.run.clock)
 
     def check_gaps(self, count: int, hooks: _OptimizerHooks) -> None:
-        """Warn of updates that were not counted; with several optimizers, of what all of them show."""
+        """Warn of updates that were not counted, on every optimizer."""
         if count == hooks.count:
             hooks.missed += 1
             many = max(_MANY, self.run.steps_per_epoch or 0, 3 * hooks.gap)
             if hooks.missed >= many and all(each.missed >= _MANY for each in self.hooks):
-                self.warnings.step_forgotten(hooks.missed + 1)
+                self.warnings.warn_once(StepForgotten, updates=hooks.missed + 1)
             return
         if hooks.count is not None:
             before, hooks.gap = hooks.gap, hooks.missed + 1
             # at the second stretch in a row of as many updates for one step
             is_steady = hooks.gap > 1 and abs(hooks.gap - before) <= hooks.gap // 10
             if is_steady and all(each.gap > 1 for each in self.hooks):
-                self.warnings.step_per_epoch(hooks.gap)
+                self.warnings.warn_once(StepPerEpoch, ratio=hooks.gap)
         hooks.count, hooks.missed = count, 0
 
 
@@ -198,7 +219,7 @@ class _OptimizerHooks:
             return
         monitor = self._monitor
         if (call := monitor.before_update()) is None:
-            monitor.warnings.scheduler_lost()
+            monitor.warnings.warn_once(SchedulerLost)
             return
         if self.in_round:
             monitor.tick()
@@ -264,7 +285,7 @@ class _EarlySteps:
                 return True
             self._were_finite = has_any and all(map(_has_finite_gradients, optimizers))
         if self._is_another_training(optimizers, has_any=has_any):
-            warnings.optimizer_unused(type(optimizers[0]).__name__)
+            warnings.warn_once(OptimizerUnused, optimizer=type(optimizers[0]).__name__)
             return True
         return False
 
@@ -272,7 +293,7 @@ class _EarlySteps:
         """Warn at the second update of a loop whose first step came before its first update."""
         in_turn = self._calls == 1 and not self.was_disturbed and count == self.count + 1
         if in_turn and self._were_finite:
-            warnings.step_before_update()
+            warnings.warn_once(StepBeforeUpdate)
 
     def _is_another_training(self, optimizers: Sequence[Any], *, has_any: bool) -> bool:
         """Tell whether parameters change without gradients for an update to come.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
@@ -23,8 +24,10 @@ from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, d
 from warmdown.binding.writer import ValueWriter
 from warmdown.errors import (
     BindingError,
+    ForeignWrite,
     RunError,
     ScheduleError,
+    StepBeforeUpdate,
     WarmdownWarning,
     nearest,
     warn_renamed,
@@ -430,12 +433,15 @@ class Scheduler(LRScheduler):
             writer.count_every_step(False)
             if writer.count == monitor.early.count + 1:
                 writer.seek(monitor.early.count, monitor.early.position)
-                monitor.warnings.step_before_update()
+                monitor.warnings.warn_once(StepBeforeUpdate)
         if not writer.targets.groups.is_current(index):
             self._rebind_groups()
         elif differing := next(writer.external_writes(turn), None):
             self._rebind_groups()
-            monitor.warnings.foreign_write(*differing)
+            label, value, planned = differing
+            # a tensor's number is not read: that would wait for its device
+            shown = "something else" if isinstance(value, Tensor) else f"{value:g}"
+            monitor.warnings.warn_once(ForeignWrite, label=label, value=shown, planned=planned)
 
     def _after_update(self) -> None:
         writer = self.writer
@@ -449,7 +455,7 @@ class Scheduler(LRScheduler):
             self._refill(None, None)
 
     def _rebind(self, loaded: Any) -> None:
-        """Bind the groups that there are now; ``loaded`` is an optimizer that has loaded a state."""
+        """Bind the present groups; ``loaded`` is an optimizer that has loaded a state."""
         writer = self.writer
         if loaded is not None:
             writer.targets.rebind_after_load(loaded, writer.timeline)

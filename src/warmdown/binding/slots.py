@@ -345,7 +345,7 @@ def _pack(slots: Sequence[Slot]) -> torch.Tensor:
 
 
 def _existing_vector(slots: Sequence[Slot]) -> torch.Tensor | None:
-    """Return the vector in which the tensors lie one after the other; ``None`` where they do not."""
+    """Return the vector in which the tensors lie one after the other, or ``None``."""
     first = slots[0].value.detach()
     memory = first.untyped_storage().data_ptr()
     for index, slot in enumerate(slots):

@@ -48,7 +48,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class _SavedState:
-    """What a state says; its timeline is ``None`` where the saved plan is not known."""
+    """The content of a state; its timeline is ``None`` where the saved plan is not known."""
 
     fingerprint: str
     count: int
@@ -131,7 +131,7 @@ def fingerprint_of(plan: Plan) -> str:
 
 
 def checksum(state: Mapping[str, Any]) -> int | None:
-    """Return a number that nearly any change of a state changes; ``None`` for what is no plain data.
+    """Return a number that nearly any change of a state changes; ``None`` if it is no plain data.
 
     It is no protection against intent.
     """
@@ -158,7 +158,7 @@ def _checked_entries(state: Any) -> dict[str, Any]:
     if missing := [key for key in _NEEDED if key not in renamed]:
         way_out = ""
         if "last_epoch" in state:
-            way_out = " It looks like one of torch's own schedulers: seek(state['last_epoch']) goes there."
+            way_out = " It looks like torch's own: seek(state['last_epoch']) goes there."
         raise StateError(
             f"{_WHO}: the state has no {', '.join(missing)}; it is damaged, or not a Scheduler's."
             f"{way_out}"
@@ -176,7 +176,7 @@ def _checked_entries(state: Any) -> dict[str, Any]:
 
 
 def _read_state(state: Mapping[str, Any], given: Plan, policy: OnChange) -> _SavedState:
-    """Return what a state says; every failure on the way is the state's."""
+    """Return the content of a state; every failure on the way is the state's."""
     try:
         return _parsed(state, given, policy)
     except StateError:

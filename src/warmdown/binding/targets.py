@@ -128,7 +128,7 @@ class BoundTarget:
             self.write(timeline, position)
 
     def writers(self, timeline: Timeline, positions: Array) -> list[Writer]:
-        """Return functions that write one of the positions after the first; none where nothing moves."""
+        """Return functions that write a position after the first; none where nothing moves."""
         if all(timeline.targets[follows].is_flat(positions) for follows, _ in self._curves):
             last = self._planned[:, -1:]
             self._planned = np.broadcast_to(last, (len(last), len(positions)))
@@ -141,7 +141,7 @@ class BoundTarget:
         return self._values(timeline, positions)[[self._which[index] for index in members]]
 
     def external_write(self, step: int, index: int) -> tuple[Any, float] | None:
-        """Return the value of a group and the planned one where these differ; no device is waited for.
+        """Return a group's value and the planned one where these differ, without a device.
 
         Args:
             step: Index in the present window.
@@ -233,7 +233,7 @@ class BoundTargets:
         self._targets = bound
 
     def rebind_groups(self, timeline: Timeline) -> None:
-        """Bind the groups that there are now; those known keep their base value and their target."""
+        """Bind the present groups; those known keep their base value and their target."""
         known = self._known()
         self.groups = Groups(self.groups.optimizers)
         self._targets = self._bound(timeline, known)

@@ -55,7 +55,7 @@ class TargetTimeline:
     def __init__(self, rule: Rule) -> None:
         self.segments: tuple[tuple[float, Rule], ...] = ((0.0, rule),)
         self.joined_at = 0.0
-        """Where the present plan took over; what is observed later does not change what was before."""
+        """Where the present plan took over; later observations change nothing before."""
 
     @property
     def rule(self) -> Rule:
@@ -102,7 +102,7 @@ class TargetTimeline:
         self.segments = (*self.segments[:-1], (start, rule))
 
     def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
-        """Restore the state of every feedback schedule in all segments since the last plan change."""
+        """Restore every feedback schedule's state in all segments since the plan change."""
 
         def restored(rule: Rule) -> Rule:
             left = iter(states)
@@ -180,7 +180,7 @@ class Timeline:
         self.restore_feedback(self.feedback_states())
 
     def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
-        """Restore the state of every feedback schedule in all segments since the last plan change."""
+        """Restore every feedback schedule's state in all segments since the plan change."""
         if not states or len(states) != len(self.feedbacks()):
             return
         left = iter(states)
@@ -252,7 +252,7 @@ class Decayed:
 @final
 @dataclass(frozen=True)
 class Extended:
-    """From ``at`` on the run is ``total_steps`` long; the plan for it is joined as ``how`` says."""
+    """From ``at`` on the run is ``total_steps`` long; joined by the policy ``how``."""
 
     at: int
     total_steps: int
@@ -261,7 +261,7 @@ class Extended:
     """What each feedback schedule had observed then; the value that is joined depends on it."""
 
     def apply(self, timeline: Timeline) -> None:
-        """Join the plan to itself over the new length; the rescales and decays so far are repeated."""
+        """Join the plan to itself over the new length; rescales and decays are repeated."""
         timeline.restore_feedback(self.feedback)
         run = replace(timeline.active.run, total_steps=self.total_steps, epochs=None)
         longer = replace(timeline.active, run=run)
@@ -283,7 +283,7 @@ class Extended:
 @final
 @dataclass(frozen=True)
 class Switched:
-    """From ``at`` on another plan holds, joined to the one before as ``how`` says."""
+    """From ``at`` on another plan holds, joined by the policy ``how``."""
 
     at: int
     before: Plan

@@ -120,7 +120,7 @@ class ValueWriter:
             self.write = writers[0] if len(writers) == 1 else _write_all(writers)
 
     def _steps_ahead(self, position: float) -> int:
-        """Return the length of the next window; it ends where the plan does, so that this is seen."""
+        """Return the length of the next window, which ends where the plan does."""
         cells = _CELLS // max(sum(target.num_curves for target in self.targets), 1)
         self._size = size = min(self._size * 2, _LONGEST)
         if size > cells:  # where nothing moves, a window has no values, however many groups
