@@ -54,12 +54,10 @@ ALLOWED_PRIVATE: dict[str, str] = {
 
 NOT_YET: dict[str, set[str]] = {
     "circle": {
-        "binding",
         "importing",
     },
     "private": {
         "schedules",
-        "binding",
         "compat",
     },
     "twins": {
@@ -81,7 +79,6 @@ NOT_YET: dict[str, set[str]] = {
         "studio",
     },
     "words": {
-        "binding",
         "cli",
         "compat",
         "errors",
@@ -97,7 +94,6 @@ NOT_YET: dict[str, set[str]] = {
         "studio",
     },
     "columns": {
-        "binding",
         "cli",
         "compat",
         "errors",

@@ -25,7 +25,7 @@ AllGather: TypeAlias = Callable[[Any], list[Any]]
 class Clock(ABC):
     """Where a run is, from what it did."""
 
-    def begin(self, position: float) -> None:  # noqa: B027  only clocks that add up have a beginning
+    def begin(self, position: float) -> None:  # noqa: B027  few clocks need it
         """Begin, or go on, from ``position``."""
 
     @abstractmethod

@@ -196,9 +196,10 @@ class _OptimizerHooks:
         self.worked = _autograd_sequence_number()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run
         # no more
+        uncompiled: Any = torch.compiler.disable
         self._handles = [
-            optimizer.register_step_pre_hook(torch.compiler.disable(self._before)),  # type: ignore[no-untyped-call]
-            optimizer.register_step_post_hook(torch.compiler.disable(self._after)),  # type: ignore[no-untyped-call]
+            optimizer.register_step_pre_hook(uncompiled(self._before)),
+            optimizer.register_step_post_hook(uncompiled(self._after)),
             optimizer.register_load_state_dict_pre_hook(self._before_load),
             optimizer.register_load_state_dict_post_hook(self._after_load),
         ]
@@ -323,7 +324,8 @@ def _was_skipped(optimizer: Any) -> bool:
 
 
 def _is_capturing() -> bool:
-    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]
+    cuda: Any = torch.cuda  # its functions have no types
+    return bool(cuda.is_initialized() and cuda.is_current_stream_capturing())
 
 
 def _no_tensor() -> None:

@@ -16,8 +16,7 @@ __all__ = [
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +29,7 @@ Writer: TypeAlias = Callable[[int], None]
 """Writes the values of one step of a window; its argument is the step's index in the window."""
 
 
-@dataclass
-class Slot:
+class Slot(NamedTuple):
     """One number in one group: under a key, or an element of a tuple or list there.
 
     Args:
@@ -64,8 +62,7 @@ class Slot:
         self.group[self.key] = value
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The values of some steps: a few curves that many groups share.
 
     The first step's values are those that are written already.
@@ -308,7 +305,8 @@ def _copy_bytes(vector: torch.Tensor, table: torch.Tensor) -> Writer:
     """Return a writer of bytes: a tenth of the cost of a tensor's own ``copy_``."""
     table = table.clone(memory_format=torch.contiguous_format)  # one column has any stride it likes
     data = table.reshape(-1).view(torch.uint8).numpy().tobytes()
-    target = memoryview(vector.view(torch.uint8).numpy())  # type: ignore[arg-type]  # an array is a buffer
+    memory: Any = vector.view(torch.uint8).numpy()  # an array is a buffer, which its type hides
+    target = memoryview(memory)
     size = len(target)
 
     def write(index: int) -> None:

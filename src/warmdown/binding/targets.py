@@ -6,8 +6,7 @@ __all__ = ["BoundGroup", "BoundTarget", "BoundTargets"]
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,8 +25,7 @@ Facts: TypeAlias = dict[str, Any]
 """Fields of a ``BoundGroup`` that are known from before."""
 
 
-@dataclass(frozen=True)
-class BoundGroup:
+class BoundGroup(NamedTuple):
     """One group's number, or a plain object's.
 
     Args:
@@ -81,7 +79,7 @@ class BoundTarget:
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by label; a group that is not named keeps its own."""
         self.groups = [
-            replace(group, base=bases.get(group.label, group.base)) for group in self.groups
+            group._replace(base=bases.get(group.label, group.base)) for group in self.groups
         ]
         self._index_curves()
 
@@ -317,7 +315,7 @@ class BoundTargets:
             field = target.field
             owners = [id(group) for group in field.groups] if isinstance(field, Field) else [0]
             for owner, group in zip(owners, target.groups, strict=True):
-                known[target.name, owner] = vars(group)
+                known[target.name, owner] = group._asdict()
         return known
 
     def _bound(self, timeline: Timeline, known: Mapping[Any, Facts]) -> list[BoundTarget]:

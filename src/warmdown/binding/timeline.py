@@ -73,7 +73,8 @@ class TargetTimeline:
         cuts = [0, *inner.tolist(), len(steps)]
         for (first, stop), (_, rule) in zip(pairwise(cuts), self.segments, strict=True):
             if first < stop:
-                values[:, first:stop] = rule.value(steps[first:stop], bases[:, None])  # type: ignore[arg-type]
+                column: Any = bases[:, None]  # an array in place of one base
+                values[:, first:stop] = rule.value(steps[first:stop], column)
         return values
 
     def is_flat(self, steps: Array) -> bool:
