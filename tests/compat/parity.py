@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 from torch.optim.swa_utils import SWALR
 
 import warmdown.compat.lr_scheduler
 
 OURS: Any = warmdown.compat.lr_scheduler
-TORCH: Any = SimpleNamespace(**vars(theirs), SWALR=SWALR)
+TORCH: Any = SimpleNamespace(**vars(torch_sched), SWALR=SWALR)
 
 
 factors = st.floats(0.05, 1.0)
@@ -119,7 +119,7 @@ def adam(rates: list[float], kind: str = "float") -> torch.optim.Optimizer:
 def trace(scheduler: Any, steps: int) -> list[list[float]]:
     """Return every group's rate and first beta at each step; a plateau is told a metric that comes and goes."""
     seen = []
-    is_told = isinstance(scheduler, theirs.ReduceLROnPlateau)
+    is_told = isinstance(scheduler, torch_sched.ReduceLROnPlateau)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the originals warn of the order of steps
         for step in range(steps):

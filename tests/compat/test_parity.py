@@ -22,10 +22,10 @@ from tests.compat.parity import (
     shown,
     trace,
 )
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-torch.md"
-NAMES = [*theirs.__all__, "SWALR", "_LRScheduler"]
+NAMES = [*torch_sched.__all__, "SWALR", "_LRScheduler"]
 
 
 @pytest.mark.parametrize("kind", ["float", "tensor"])

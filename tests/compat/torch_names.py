@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from tests.compat.loops import rates, sgd
-from torch.optim import lr_scheduler as theirs
+from torch.optim import lr_scheduler as torch_sched
 
 import warmdown.compat.lr_scheduler
 
 wlr: Any = warmdown.compat.lr_scheduler
-torchs: Any = theirs
+torchs: Any = torch_sched
 
 Made = Callable[[Any], Any]
 

@@ -39,7 +39,7 @@ _UPDATES: WeakKeyDictionary[Any, Updates] = WeakKeyDictionary()
 
 
 class Prepared:
-    """What accelerate reads before it wraps a scheduler: false, and from then on it counts updates."""
+    """What accelerate reads before it wraps a scheduler: false; from then on it counts updates."""
 
     def __get__(self, scheduler: Any, owner: type | None = None) -> bool:
         if scheduler is not None:

@@ -15,8 +15,8 @@ __all__ = [
     "per_group",
     "require_entries",
     "require_optimizer",
-    "warn_of_other_arguments",
     "warn_of_verbose",
+    "without_arguments",
 ]
 
 import math
@@ -89,12 +89,12 @@ def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
         )
 
 
-def warn_of_other_arguments(scheduler: Any, state: Mapping[str, Any]) -> None:
-    """Warn where a state was saved with other arguments than the scheduler has."""
-    given = vars(scheduler)
+def without_arguments(scheduler: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state's other entries; warn where its arguments are not the scheduler's."""
+    given, names = vars(scheduler), argument_names(type(scheduler))
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
-        for name in sorted(argument_names(type(scheduler)) & given.keys() & state.keys())
+        for name in sorted(names & given.keys() & state.keys())
         if state[name] != given[name]
     ]
     if changed:
@@ -104,6 +104,7 @@ def warn_of_other_arguments(scheduler: Any, state: Mapping[str, Any]) -> None:
             UserWarning,
             stacklevel=4,
         )
+    return {key: value for key, value in state.items() if key not in names}
 
 
 def per_group(who: str, name: str, value: Any, count: int) -> list[Any]:

@@ -47,11 +47,10 @@ class MomentumLR(FormulaLR):
     max_momentums = Argument()
 
     carries_edits = False
-    _derived = frozenset({"use_beta1"})
     _momentum_writer: RateWriter | None = None
 
     _NOT_COPIED = FormulaLR._NOT_COPIED | {"_momentum_writer"}
-    _NOT_STATE = FormulaLR._NOT_STATE | {"_momentum_writer"}
+    _NOT_STATE = FormulaLR._NOT_STATE | {"_momentum_writer", "use_beta1"}
 
     @property
     def use_beta1(self) -> bool:
@@ -151,7 +150,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
     scale_mode = Argument()
 
     _scale_fn_custom: Callable[[float], float] | None
-    _derived = MomentumLR._derived | {
+    _NOT_STATE = MomentumLR._NOT_STATE | {
         "total_size",
         "step_ratio",
         "_scale_fn_ref",
@@ -306,7 +305,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
     final_div_factor = Argument()
     _anneal_func_type = Argument()
 
-    _derived = MomentumLR._derived | {"_schedule_phases"}
+    _NOT_STATE = MomentumLR._NOT_STATE | {"_schedule_phases"}
 
     def __init__(
         self,

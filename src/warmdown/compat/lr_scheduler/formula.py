@@ -14,7 +14,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     argument_names,
     floats,
     require_entries,
-    warn_of_other_arguments,
+    without_arguments,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.window import (
@@ -54,8 +54,6 @@ class FormulaLR(LRScheduler):
 
     carries_edits: ClassVar[bool] = True
     """Whether an edited rate is carried on, not overwritten."""
-    _derived: ClassVar[frozenset[str]] = frozenset()
-    """Entries of torch's state that follow from the arguments."""
     _is_ours: ClassVar[bool] = True
     """Whether ``get_lr`` is not overridden, so that rates may be computed ahead."""
 
@@ -79,6 +77,7 @@ class FormulaLR(LRScheduler):
         "_shares",
         "_shares_from",
         "_write_next",
+        "_last_lr",
     }
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -335,9 +334,7 @@ class FormulaLR(LRScheduler):
                 f"{who}.load_state_dict: it is of {saved} parameter groups, the optimizer has "
                 f"{known}."
             )
-        warn_of_other_arguments(self, state)
-        others = {*argument_names(type(self)), *self._derived, "_last_lr"}
-        entries = {key: value for key, value in state.items() if key not in others}
+        entries = without_arguments(self, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
         vars(self).update({**self._state_entries(entries), "base_lrs": base_lrs})
         self.invalidate()

@@ -13,13 +13,12 @@ from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.compat.lr_scheduler.arguments import (
     Argument,
-    argument_names,
     floats,
     per_group,
     require_entries,
     require_optimizer,
-    warn_of_other_arguments,
     warn_of_verbose,
+    without_arguments,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.errors import ScheduleError, TrainingError
@@ -65,7 +64,7 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
     default_min_lr = Argument()
     eps = Argument()
 
-    _derived = frozenset({"mode_worse"})
+    _NOT_STATE = LRScheduler._NOT_STATE | {"_last_lr", "mode_worse"}
 
     def __init__(
         self,
@@ -193,10 +192,8 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         """
         who = type(self).__name__
         require_entries(who, state_dict, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
-        warn_of_other_arguments(self, state_dict)
         is_new = self._row is not None and self._bound_writer().holds(self._row)
-        others = {*argument_names(type(self)), *self._derived, "_last_lr"}
-        entries = {key: value for key, value in state_dict.items() if key not in others}
+        entries = without_arguments(self, state_dict)
         vars(self).update(self._state_entries(entries))
         self._assigned = self._written = None
         if "_last_lr" in state_dict:

@@ -55,8 +55,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     _fraction: float = 0.0
     """How far between two steps the last number lay."""
 
-    _NOT_STATE = FormulaLR._NOT_STATE | {"_fraction"}
-    _derived = frozenset({"T_cur", "T_i"})
+    _NOT_STATE = FormulaLR._NOT_STATE | {"_fraction", "T_cur", "T_i"}
 
     def __init__(
         self,

@@ -251,7 +251,7 @@ class SWALR(FormulaLR, swa_utils.SWALR):
     _anneal_strategy = Argument()
     swa_lrs = Argument()
 
-    _derived = frozenset({"anneal_func"})
+    _NOT_STATE = FormulaLR._NOT_STATE | {"anneal_func"}
 
     def __init__(
         self,

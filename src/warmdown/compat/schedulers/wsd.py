@@ -163,11 +163,11 @@ class WSDLrScheduler(PlannedScheduler):
         return self.checkpoint_steps
 
     def get_decay_info(self) -> list[dict[str, int]]:
-        """Return each period: ``period_start``, ``period_end``, ``decay_steps``, ``pre_decay_step``."""
+        """Return ``period_start``, ``period_end``, ``decay_steps``, ``pre_decay_step`` of each."""
         return _periods(self.checkpoint_steps, self.decay_phase_ratio)
 
     def get_phase_info(self, num_updates: int) -> dict[str, int]:
-        """Return the period of :meth:`get_decay_info` that ``num_updates`` lies in, its end included."""
+        """Return the period of ``num_updates``, as :meth:`get_decay_info`; its end belongs to it."""
         periods = self.get_decay_info()
         return next(
             (period for period in periods if num_updates <= period["period_end"]), periods[-1]
