@@ -8,20 +8,21 @@ __all__ = [
     "Schedule",
     "Steps",
     "Values",
-    "has_open_length",
+    "is_endless",
     "kinds",
-    "measured",
+    "duration_in_updates",
     "namespace",
-    "place",
+    "schedule_class",
 ]
 
+import dataclasses
 import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self, TypeAlias, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ Values: TypeAlias = Any
 Namespace: TypeAlias = Any
 """The functions of that library: ``numpy``, ``array_api_compat.torch``, ``jax.numpy``."""
 Call: TypeAlias = Callable[[int], float]
+
+_Kind = TypeVar("_Kind")
 
 _BLOCK = 16_384
 """Elements evaluated at once, so that what lies between start and end of a formula stays in the cache."""
@@ -62,7 +65,19 @@ class Phase:
         return Phase(self.name, self.start + by, None if self.stop is None else self.stop + by)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,)
+)
+def schedule_class(kind: type[_Kind]) -> type[_Kind]:
+    """Make a class a frozen, keyword-only dataclass.
+
+    ``repr``, ``==`` and ``hash`` are the base's: to generate them for each class would take a third
+    of the time that it takes to import them all.
+    """
+    return dataclass(frozen=True, kw_only=True, repr=False, eq=False)(kind)
+
+
+@schedule_class
 class Schedule(ABC):
     """A pure function from step to number, with a length, that can be compared, composed and written down.
 
@@ -118,6 +133,21 @@ class Schedule(ABC):
         if xp is np and steps.size > _BLOCK:
             return self._in_blocks(steps)
         return self.evaluate(steps, xp)
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in _data_fields(type(self)))
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def _compared(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self) if field.compare)
 
     @property
     def length(self) -> int | None:
@@ -477,20 +507,19 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
     return xp.astype(step, xp.float64 if wide else xp.asarray(0.0).dtype), xp
 
 
-def place(where: Steps, which: Values, otherwise: Values, xp: Namespace) -> Values:
-    """Choose elementwise; a plain number is as good as an array on either side."""
-    return xp.where(where, which, otherwise)
+def is_endless(schedule: Schedule) -> bool:
+    """Whether a schedule never ends; one with an open length may."""
+    return schedule.is_resolved and schedule.length is None and not _has_open_length(schedule)
 
 
-def has_open_length(schedule: Schedule) -> bool:
-    """Whether a length in it is a text; a constant can be asked all the same."""
-    return isinstance(getattr(schedule, "steps", None), str) or any(
-        map(has_open_length, schedule.parts())
-    )
+def _has_open_length(schedule: Schedule) -> bool:
+    # a constant is resolved all the same
+    is_open = isinstance(getattr(schedule, "steps", None), str)
+    return is_open or any(map(_has_open_length, schedule.parts()))
 
 
-def measured(owner: Schedule, duration: Duration, run: Run) -> int | None:
-    """Return a length in the run's own clock, ``None`` for the rest; an int is one already: none is measured twice."""
+def duration_in_updates(owner: Schedule, duration: Duration, run: Run) -> int | None:
+    """Return a length in the run's own clock, ``None`` for the rest; an int is one already."""
     return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))
 
 

@@ -6,7 +6,7 @@ __all__ = ["Chain", "Product", "Sum"]
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -16,13 +16,22 @@ import numpy as np
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
+from warmdown.schedules.base import (
+    Namespace,
+    Phase,
+    Schedule,
+    Steps,
+    Values,
+    is_endless,
+    schedule_class,
+)
 from warmdown.schedules.curves import Constant
+from warmdown.schedules.parameters import require
 from warmdown.schedules.time import Delayed, Skipped
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Chain(Schedule):
     r"""Schedules one after the other; each one's clock starts at its start.
 
@@ -48,8 +57,7 @@ class Chain(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.members:
-            raise ScheduleError("Chain(members=()): at least one schedule is needed.")
+        require(self, bool(self.members), "at least one schedule is needed.", "members")
 
     @classmethod
     def of(cls, *members: Schedule) -> Chain:
@@ -167,7 +175,7 @@ class Chain(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Product(Schedule):
     r"""Schedules multiplied.
 
@@ -209,7 +217,7 @@ class Product(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Sum(Schedule):
     r"""Schedules added.
 
@@ -288,8 +296,7 @@ def _lasting(member: Schedule, steps: int) -> Schedule:
 
 def _with_an_end(member: Schedule) -> Schedule:
     """Let a part without an end take the rest, when other parts follow it."""
-    endless = member.is_resolved and member.length is None and not has_open_length(member)
-    return member.take("rest") if endless else member
+    return member.take("rest") if is_endless(member) else member
 
 
 def _flat(

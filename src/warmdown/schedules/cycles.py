@@ -5,22 +5,30 @@ from __future__ import annotations
 __all__ = ["Chebyshev", "Repeat", "Triangle"]
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
 
-from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, has_open_length
-from warmdown.schedules.interpolate import from_zero
+from warmdown.schedules.base import (
+    Namespace,
+    Phase,
+    Schedule,
+    Steps,
+    Values,
+    is_endless,
+    schedule_class,
+)
+from warmdown.schedules.interpolate import clip_start
+from warmdown.schedules.parameters import require
 
 _MANY_CYCLES = 100
 """Up to here each cycle is a phase of its own."""
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Triangle(Schedule):
     r"""Up from ``low`` to ``high`` in a straight line, and down again.
 
@@ -51,10 +59,8 @@ class Triangle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.up < 0 or self.down < 0 or self.up + self.down == 0:
-            raise ScheduleError(
-                f"Triangle(up={self.up}, down={self.down}): at least one side needs a step."
-            )
+        is_long = min(self.up, self.down) >= 0 < self.up + self.down
+        require(self, is_long, "at least one side needs a step.", "up", "down")
 
     @property
     def length(self) -> int:
@@ -73,7 +79,7 @@ class Triangle(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Repeat(Schedule):
     r"""A schedule again and again, each cycle longer by ``grow`` and lower by ``decay``.
 
@@ -107,29 +113,17 @@ class Repeat(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.times is not None and self.times < 1:
-            raise ScheduleError(
-                f"Repeat(times={self.times}): at least one cycle is needed, or None for no end."
-            )
-        if not 1 <= self.grow <= 1000:
-            raise ScheduleError(
-                f"Repeat(grow={self.grow}): 1 to 1000 is needed; cycles that "
-                f"shrink would end at once."
-            )
-        if self.of.length == 0:
-            raise ScheduleError(
-                f"Repeat(of={self.of!r}): a cycle of 0 steps never moves on. Give "
-                f"it at least 1 step."
-            )
-        if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
-            raise ScheduleError(
-                f"Repeat(of={self.of!r}): a cycle needs an end. Give it one with .take(steps)."
-            )
-        if self.times is None and isinstance(self.decay, Schedule) and not self.decay.is_resolved:
-            raise ScheduleError(
-                f"Repeat(decay={self.decay!r}): a share of cycles without end. Give times, or its "
-                f"steps as a number."
-            )
+        has_cycles = self.times is None or self.times >= 1
+        require(self, has_cycles, "at least one cycle is needed, or None for no end.", "times")
+        reason = "1 to 1000 is needed; cycles that shrink would end at once."
+        require(self, 1 <= self.grow <= 1000, reason, "grow")
+        reason = "a cycle of 0 steps never moves on. Give it at least 1 step."
+        require(self, self.of.length != 0, reason, "of")
+        reason = "a cycle needs an end. Give it one with .take(steps)."
+        require(self, not is_endless(self.of), reason, "of")
+        is_open = isinstance(self.decay, Schedule) and not self.decay.is_resolved
+        reason = "a share of cycles without end. Give times, or its steps as a number."
+        require(self, self.times is not None or not is_open, reason, "decay")
 
     @property
     def is_resolved(self) -> bool:
@@ -163,7 +157,7 @@ class Repeat(Schedule):
         return (None,) * len(self.parts())
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        at = from_zero(step, xp)
+        at = clip_start(step, xp)
         cycle = self._cycle(at, xp)
         within = (at - self._start(cycle)) / self.grow**cycle
         return self._height(cycle, xp) * self.of.evaluate(within, xp)
@@ -216,7 +210,7 @@ class Repeat(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Chebyshev(Schedule):
     r"""Chebyshev's rates in fractal order: long steps, each soon made good by short ones.
 
@@ -249,16 +243,12 @@ class Chebyshev(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.low <= self.high:
-            raise ScheduleError(
-                f"Chebyshev(low={self.low}, high={self.high}): 0 < low <= high is needed."
-            )
-        if not 0 <= self.order <= 30:
-            raise ScheduleError(f"Chebyshev(order={self.order}): an order from 0 to 30 is needed.")
+        require(self, 0 < self.low <= self.high, "0 < low <= high is needed.", "low", "high")
+        require(self, 0 <= self.order <= 30, "an order from 0 to 30 is needed.", "order")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         count = 2**self.order
-        at = xp.floor(from_zero(step, xp)) % count
+        at = xp.floor(clip_start(step, xp)) % count
         place = xp.zeros_like(step)
         for bit in reversed(range(self.order)):
             mirrored = xp.floor(at / 2**bit) % 2
@@ -269,7 +259,7 @@ class Chebyshev(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class _OfLength(Schedule):
     """Nothing but a length, to measure repetitions with."""
 

@@ -7,13 +7,22 @@ __all__ = ["Feedback", "FeedbackState"]
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
 from warmdown.errors import ScheduleError, warn_renamed
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, kind_of
+from warmdown.schedules.base import (
+    Namespace,
+    Phase,
+    Schedule,
+    Steps,
+    Values,
+    kind_of,
+    schedule_class,
+)
+from warmdown.schedules.parameters import require
 
 Metrics: TypeAlias = Mapping[str, float]
 
@@ -97,7 +106,7 @@ class FeedbackState(NamedTuple):
 START = FeedbackState()
 
 
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Feedback(Schedule):
     """A schedule whose value follows a metric, such as :class:`warmdown.Plateau`.
 
@@ -114,10 +123,7 @@ class Feedback(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not str(self.metric).strip():
-            raise ScheduleError(
-                f"{type(self).__name__}(metric={self.metric!r}): a metric's name is needed."
-            )
+        require(self, bool(self.metric.strip()), "a metric's name is needed.", "metric")
 
     @abstractmethod
     def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:

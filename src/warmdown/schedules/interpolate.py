@@ -1,69 +1,69 @@
-"""The way from start to end: shares of it, blends over it, and powers of it, all without losing digits."""
+"""From a start to an end: shares of the length, values between, powers; none loses digits."""
 
 from __future__ import annotations
 
-__all__ = ["from_zero", "mix", "power", "require_positive", "shares"]
+__all__ = ["clip_start", "interpolate", "power", "progress", "require_positive"]
 
 from collections.abc import Callable
 from typing import Any
 
-from warmdown.errors import ScheduleError
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values
+from warmdown.schedules.parameters import require
 
 Share = Callable[[Values, Values], Values]
 
 
-def mix(
+def interpolate(
     curve: Any,
     step: Steps,
     xp: Namespace,
     *,
-    left: Share,
-    gone: Share | None = None,
+    start_weight: Share,
+    end_weight: Share | None = None,
     k: float = 1.0,
 ) -> Values:
-    """Blend ``curve.start`` and ``curve.end``; ``left`` and ``gone`` turn the shares of the way into weights.
+    """Return the values between ``curve.start`` and ``curve.end``.
 
-    The weight of the larger end is the one computed, so that a small value keeps all its digits;
-    both ends are exact.
+    The weights are functions of the elapsed and the remaining share of the length. The weight of
+    the larger end is the one computed, so that a small value keeps all its digits; both ends are
+    exact.
     """
-    done, to_go = shares(step, curve.steps, xp, k)
-    if abs(curve.start) >= abs(curve.end) or gone is None:
-        weight = left(done, to_go)
+    elapsed, remaining = progress(step, curve.steps, xp, k)
+    if abs(curve.start) >= abs(curve.end) or end_weight is None:
+        weight = start_weight(elapsed, remaining)
         return curve.end * (1 - weight) + curve.start * weight
-    weight = gone(done, to_go)
+    weight = end_weight(elapsed, remaining)
     return curve.start * (1 - weight) + curve.end * weight
 
 
-def shares(step: Steps, steps: int, xp: Namespace, k: float = 1.0) -> tuple[Values, Values]:
-    """Return the share of the way gone, raised to ``k``, and the share to go; neither by subtraction from one."""
+def progress(step: Steps, steps: int, xp: Namespace, k: float = 1.0) -> tuple[Values, Values]:
+    """Return the elapsed share of the length, raised to ``k``, and the remaining share.
+
+    Neither is found by subtraction from one, which would lose its digits near the other end.
+    """
     if steps == 0:
         return xp.ones_like(step), xp.zeros_like(step)
     at = xp.clip(step, 0, steps)
-    gone, to_go = at / steps, (steps - at) / steps
+    elapsed, remaining = at / steps, (steps - at) / steps
     if k == 1:
-        return gone, to_go
-    inside = xp.where(to_go < 1, to_go, 0.5)
-    return gone**k, xp.where(to_go < 1, -xp.expm1(k * xp.log1p(-inside)), 1.0)
+        return elapsed, remaining
+    inside = xp.where(remaining < 1, remaining, 0.5)
+    return elapsed**k, xp.where(remaining < 1, -xp.expm1(k * xp.log1p(-inside)), 1.0)
 
 
 def power(base: float, step: Steps, every: int, xp: Namespace) -> Values:
-    """Return ``base ** (step / every)``, the exponent split so that its rounding does not grow with it."""
+    """Return ``base ** (step / every)``; the exponent is split, so that its rounding stays small."""
     coarse = xp.floor(step * 64 / every)
     fine = (step * 64 - coarse * every) / (64 * every)
     return base ** (coarse / 64) * base**fine
 
 
-def from_zero(step: Steps, xp: Namespace) -> Steps:
-    """Return the steps, none before the first."""
+def clip_start(step: Steps, xp: Namespace) -> Steps:
+    """Return the steps, those before step 0 as step 0."""
     return xp.clip(step, 0, None)
 
 
 def require_positive(curve: Schedule, *names: str) -> None:
     """Refuse a schedule whose named fields are not above zero."""
     for name in names:
-        value = getattr(curve, name)
-        if value <= 0:
-            raise ScheduleError(
-                f"{type(curve).__name__}({name}={value}): a number above 0 is needed."
-            )
+        require(curve, getattr(curve, name) > 0, "a number above 0 is needed.", name)

@@ -5,19 +5,27 @@ from __future__ import annotations
 __all__ = ["Function", "Milestones", "Staircase", "Table"]
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self, final
 
 import numpy as np
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values, measured
-from warmdown.schedules.interpolate import from_zero, require_positive
+from warmdown.schedules.base import (
+    Namespace,
+    Schedule,
+    Steps,
+    Values,
+    duration_in_updates,
+    schedule_class,
+)
+from warmdown.schedules.interpolate import clip_start, require_positive
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Staircase(Schedule):
     r"""A factor ``gamma`` at every ``every``-th step, without end.
 
@@ -45,8 +53,7 @@ class Staircase(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "gamma")
-        if self.every == 0:
-            raise ScheduleError("Staircase(every=0): a stair needs at least 1 step.")
+        require(self, self.every != 0, "a stair needs at least 1 step.", "every")
 
     @property
     def is_resolved(self) -> bool:
@@ -54,7 +61,7 @@ class Staircase(Schedule):
         return not isinstance(self.every, str)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * self.gamma ** xp.floor(from_zero(step, xp) / self.every)
+        return self.start * self.gamma ** xp.floor(clip_start(step, xp) / self.every)
 
     def resolve(self, run: Run, available: int | None) -> Self:
         if self.is_resolved:
@@ -68,7 +75,7 @@ class Staircase(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Milestones(Schedule):
     r"""A factor ``gamma`` at each milestone.
 
@@ -95,10 +102,7 @@ class Milestones(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gamma < 0:
-            raise ScheduleError(
-                f"Milestones(gamma={self.gamma}): a factor of at least 0 is needed."
-            )
+        require(self, self.gamma >= 0, "a factor of at least 0 is needed.", "gamma")
 
     @property
     def is_resolved(self) -> bool:
@@ -125,7 +129,7 @@ class Milestones(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Table(Schedule):
     r"""Values that hold from given steps on.
 
@@ -155,10 +159,8 @@ class Table(Schedule):
                 f"Table: {len(self.values)} values and {len(self.at)} steps do not match. "
                 "Give one value more than steps; the first holds from step 0."
             )
-        if self.is_resolved and list(self.at) != sorted(self.at, key=int):
-            raise ScheduleError(
-                f"Table(at={self.at}): the steps must rise. Sort them, with their values."
-            )
+        rises = not self.is_resolved or list(self.at) == sorted(self.at, key=int)
+        require(self, rises, "the steps must rise. Sort them, with their values.", "at")
 
     @property
     def is_resolved(self) -> bool:
@@ -189,7 +191,7 @@ class Table(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Function(Schedule):
     """Any function of the step, asked one step at a time; it can be run, but not written to a file.
 
@@ -229,7 +231,7 @@ def _whole(step: float) -> Any:
 
 
 def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
-    steps = [measured(owner, mark, run) for mark in marks]
+    steps = [duration_in_updates(owner, mark, run) for mark in marks]
     if None in steps:
         raise ScheduleError(
             f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like "

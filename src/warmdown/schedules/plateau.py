@@ -6,12 +6,14 @@ __all__ = ["Greedy", "Plateau"]
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Self, TypeAlias, final
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
+from warmdown.schedules.base import schedule_class
 from warmdown.schedules.feedback import Feedback, FeedbackState
+from warmdown.schedules.parameters import require
 
 Mode: TypeAlias = Literal["min", "max"]
 Threshold: TypeAlias = Literal["rel", "abs"]
@@ -21,7 +23,7 @@ _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": 
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Plateau(Feedback):
     r"""A factor that falls when a metric stops improving.
 
@@ -60,15 +62,9 @@ class Plateau(Feedback):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_threshold(self)
-        if not 0 < self.factor < 1:
-            raise ScheduleError(
-                f"Plateau(factor={self.factor}): a factor between 0 and 1 is needed."
-            )
-        if not 0 <= self.low <= 1:
-            raise ScheduleError(
-                f"Plateau(low={self.low}): the smallest factor lies between 0 and 1."
-            )
+        _require_common(self)
+        reason = "the smallest factor lies between 0 and 1."
+        require(self, 0 <= self.low <= 1, reason, "low")
 
     @property
     def is_resolved(self) -> bool:
@@ -115,7 +111,7 @@ class Plateau(Feedback):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Greedy(Feedback):
     r"""A factor that rises while a metric improves and falls when it does not.
 
@@ -161,20 +157,12 @@ class Greedy(Feedback):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_threshold(self)
-        if not 0 < self.factor < 1:
-            raise ScheduleError(
-                f"Greedy(factor={self.factor}): a factor between 0 and 1 is needed."
-            )
-        if not 0 <= self.low <= 1 <= self.high:
-            raise ScheduleError(
-                f"Greedy(low={self.low}, high={self.high}): 0 <= low <= 1 <= high is needed."
-            )
+        _require_common(self)
+        is_inside = 0 <= self.low <= 1 <= self.high
+        require(self, is_inside, "0 <= low <= 1 <= high is needed.", "low", "high")
         for name, least in (("patience", 0), ("cooldown", 0), ("pause", 0), ("window", 1)):
-            if getattr(self, name) < least:
-                raise ScheduleError(
-                    f"Greedy({name}={getattr(self, name)}): a count of at least {least} is needed."
-                )
+            reason = f"a count of at least {least} is needed."
+            require(self, getattr(self, name) >= least, reason, name)
 
     def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:
         """Return the state after ``value`` was measured at ``step``."""
@@ -236,9 +224,6 @@ def _number(wait: str) -> int:
     return int(match[1])
 
 
-def _require_threshold(owner: Plateau | Greedy) -> None:
-    if owner.threshold < 0:
-        raise ScheduleError(
-            f"{type(owner).__name__}(threshold={owner.threshold}): a number of at "
-            f"least 0 is needed."
-        )
+def _require_common(owner: Plateau | Greedy) -> None:
+    require(owner, 0 < owner.factor < 1, "a factor between 0 and 1 is needed.", "factor")
+    require(owner, owner.threshold >= 0, "a number of at least 0 is needed.", "threshold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Taken"]
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self, final
 
 import numpy as np
@@ -17,14 +17,16 @@ from warmdown.schedules.base import (
     Schedule,
     Steps,
     Values,
-    has_open_length,
-    measured,
+    duration_in_updates,
+    is_endless,
+    schedule_class,
 )
-from warmdown.schedules.interpolate import from_zero
+from warmdown.schedules.interpolate import clip_start
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Stretched(Schedule):
     r"""A schedule slowed or hastened to a new length.
 
@@ -48,11 +50,8 @@ class Stretched(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.of.is_resolved and self.of.length is None and not has_open_length(self.of):
-            raise ScheduleError(
-                f"Stretched(of={self.of!r}): what never ends has no length to change. Use "
-                f".take(steps) first."
-            )
+        reason = "what never ends has no length to change. Use .take(steps) first."
+        require(self, not is_endless(self.of), reason, "of")
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the phases of what is stretched, each moved to its new place."""
@@ -91,7 +90,7 @@ class Stretched(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Delayed(Schedule):
     r"""A schedule that begins later; until then its first value holds.
 
@@ -131,7 +130,7 @@ class Delayed(Schedule):
         return (self.steps if isinstance(self.steps, int) else None,)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(from_zero(step - self.steps, xp), xp)
+        return self.of.evaluate(clip_start(step - self.steps, xp), xp)
 
     def requested_length(self, run: Run) -> int | None:
         claim = self.of.requested_length(run)
@@ -147,7 +146,7 @@ class Delayed(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Skipped(Schedule):
     r"""A schedule without its beginning.
 
@@ -180,7 +179,7 @@ class Skipped(Schedule):
         return (-self.steps if isinstance(self.steps, int) else None,)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(from_zero(step, xp) + self.steps, xp)
+        return self.of.evaluate(clip_start(step, xp) + self.steps, xp)
 
     def requested_length(self, run: Run) -> int | None:
         claim = self.of.requested_length(run)
@@ -196,7 +195,7 @@ class Skipped(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Taken(Schedule):
     r"""The beginning of a schedule; then the value reached holds.
 
@@ -240,7 +239,7 @@ class Taken(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Grafted(Schedule):
     r"""A schedule up to a step; from there a tail scales the value that was reached.
 
@@ -296,7 +295,7 @@ class Grafted(Schedule):
         return xp.where(
             xp.asarray(step) < self.at,
             self.of.evaluate(step, xp),
-            reached * self.tail.evaluate(from_zero(step - self.at, xp), xp),
+            reached * self.tail.evaluate(clip_start(step - self.at, xp), xp),
         )
 
     def requested_length(self, run: Run) -> int | None:
@@ -304,7 +303,7 @@ class Grafted(Schedule):
         return None if tail is None or self.at == "rest" else tail + _measured(self, self.at, run)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        at = measured(self, self.at, run)
+        at = duration_in_updates(self, self.at, run)
         if at is None:
             claim = self.tail.requested_length(run)
             if available is None or claim is None or claim > available:
@@ -329,7 +328,7 @@ def _count(steps: Duration) -> int:
 
 
 def _measured(owner: Schedule, duration: Duration, run: Run) -> int:
-    steps = measured(owner, duration, run)
+    steps = duration_in_updates(owner, duration, run)
     if steps is None:
         raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
     return steps

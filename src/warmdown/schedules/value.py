@@ -4,16 +4,15 @@ from __future__ import annotations
 
 __all__ = ["Clipped", "Named", "Noisy"]
 
-from dataclasses import dataclass
 from typing import Any, final
 
-from warmdown.errors import ScheduleError
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values
-from warmdown.schedules.interpolate import from_zero
+from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, schedule_class
+from warmdown.schedules.interpolate import clip_start
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Named(Schedule):
     """A schedule as one phase with a name.
 
@@ -34,8 +33,8 @@ class Named(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not str(self.name).strip():
-            raise ScheduleError(f"Named(name={self.name!r}): a text that is not empty is needed.")
+        is_word = bool(self.name.strip())
+        require(self, is_word, "a text that is not empty is needed.", "name")
         if isinstance(self.of, Named):  # the outer name is the one that counts
             object.__setattr__(self, "of", self.of.of)
 
@@ -52,7 +51,7 @@ class Named(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Clipped(Schedule):
     r"""A schedule kept between two bounds.
 
@@ -80,17 +79,15 @@ class Clipped(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ScheduleError(
-                f"Clipped(low={self.low}, high={self.high}): the bounds are crossed. Swap them."
-            )
+        is_crossed = self.low is not None and self.high is not None and self.low > self.high
+        require(self, not is_crossed, "the bounds are crossed. Swap them.", "low", "high")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return xp.clip(self.of.evaluate(step, xp), self.low, self.high)
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Noisy(Schedule):
     r"""A schedule with seeded noise; the same step always has the same noise.
 
@@ -132,18 +129,14 @@ class Noisy(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.spread <= 1:
-            raise ScheduleError(
-                f"Noisy(spread={self.spread}): a share of the value from 0 to 1 is needed."
-            )
-        if not 0 <= self.seed <= 1_000_000 or self.every < 1:
-            raise ScheduleError(
-                f"Noisy(seed={self.seed}, every={self.every}): 0 <= seed <= 1000000, every >= 1 is "
-                f"needed."
-            )
+        is_share = 0 <= self.spread <= 1
+        require(self, is_share, "a share of the value from 0 to 1 is needed.", "spread")
+        is_known = 0 <= self.seed <= 1_000_000 and self.every >= 1
+        reason = "0 <= seed <= 1000000, every >= 1 is needed."
+        require(self, is_known, reason, "seed", "every")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        shaken = 1 + self.spread * self._draw(xp.floor(from_zero(step, xp) / self.every), xp)
+        shaken = 1 + self.spread * self._draw(xp.floor(clip_start(step, xp) / self.every), xp)
         return self.of.evaluate(step, xp) * shaken
 
     def _draw(self, number: Steps, xp: Namespace) -> Values:

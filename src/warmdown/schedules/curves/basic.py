@@ -13,17 +13,16 @@ __all__ = [
 ]
 
 import math
-from dataclasses import dataclass
 from typing import Self, final
 
-from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values
-from warmdown.schedules.interpolate import mix, power, require_positive, shares
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
+from warmdown.schedules.interpolate import interpolate, power, progress, require_positive
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Constant(Schedule):
     """One number, held.
 
@@ -65,7 +64,7 @@ class Constant(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Linear(Schedule):
     r"""A straight line from ``start`` to ``end``.
 
@@ -87,11 +86,17 @@ class Linear(Schedule):
     steps: Duration = "rest"
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return mix(self, step, xp, left=lambda _, to_go: to_go, gone=lambda gone, _: gone)
+        return interpolate(
+            self,
+            step,
+            xp,
+            start_weight=lambda _, remaining: remaining,
+            end_weight=lambda elapsed, _: elapsed,
+        )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Cosine(Schedule):
     r"""Half a cosine wave from ``start`` to ``end``, flat at both ends.
 
@@ -130,19 +135,25 @@ class Cosine(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         def wave(share: Values) -> Values:
-            return (
-                xp.sin(share * (math.pi / 2)) ** 2
-            )  # not 1 + cos, which loses its digits at the tail
+            # not 1 + cos, which loses its digits at the tail
+            return xp.sin(share * (math.pi / 2)) ** 2
 
-        if self.exponent == 1:
-            left, gone = (lambda _, to_go: wave(to_go)), (lambda gone, _: wave(gone))
-        else:
-            left, gone = (lambda _, to_go: wave(to_go) ** self.exponent), None
-        return mix(self, step, xp, left=left, gone=gone, k=self.k)
+        if self.exponent != 1:
+            return interpolate(
+                self, step, xp, start_weight=lambda _, left: wave(left) ** self.exponent, k=self.k
+            )
+        return interpolate(
+            self,
+            step,
+            xp,
+            start_weight=lambda _, left: wave(left),
+            end_weight=lambda elapsed, _: wave(elapsed),
+            k=self.k,
+        )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Polynomial(Schedule):
     r"""A power of the way still to go, from ``start`` to ``end``.
 
@@ -174,11 +185,13 @@ class Polynomial(Schedule):
         require_positive(self, "power", "k")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return mix(self, step, xp, left=lambda _, to_go: to_go**self.power, k=self.k)
+        return interpolate(
+            self, step, xp, start_weight=lambda _, remaining: remaining**self.power, k=self.k
+        )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Sqrt(Schedule):
     r"""The 1-sqrt decay: a quick first fall, then ever straighter.
 
@@ -201,19 +214,18 @@ class Sqrt(Schedule):
     steps: Duration = "rest"
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return mix(
+        return interpolate(
             self,
             step,
             xp,
-            left=lambda gone, to_go: (
-                to_go / (1 + xp.sqrt(gone))
-            ),  # 1 - sqrt(gone), without the cancellation
-            gone=lambda gone, _: xp.sqrt(gone),
+            # 1 - sqrt(elapsed), without the cancellation
+            start_weight=lambda elapsed, remaining: remaining / (1 + xp.sqrt(elapsed)),
+            end_weight=lambda elapsed, _: xp.sqrt(elapsed),
         )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Exponential(Schedule):
     r"""The same factor every step, from ``start`` to ``end``.
 
@@ -249,7 +261,7 @@ class Exponential(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class InverseProportional(Schedule):
     r"""A straight line of the reciprocal: steep at first, then gentle.
 
@@ -279,15 +291,14 @@ class InverseProportional(Schedule):
         _require_one_sign(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        gone, to_go = shares(step, self.length or 0, xp)
-        value = self.start * self.end / (self.end * to_go + self.start * gone)
-        return xp.where(to_go <= 0, self.end, value)
+        elapsed, remaining = progress(step, self.length or 0, xp)
+        value = self.start * self.end / (self.end * remaining + self.start * elapsed)
+        return xp.where(remaining <= 0, self.end, value)
 
 
 def _require_one_sign(curve: Exponential | InverseProportional) -> None:
-    if curve.start * curve.end <= 0:
-        raise ScheduleError(
-            f"{type(curve).__name__}(start={curve.start}, end={curve.end}): both must be of one "
-            f"sign and not zero, "
-            "because the curve multiplies. Use Linear or Cosine to reach zero."
-        )
+    reason = (
+        "both must be of one sign and not zero, because the curve multiplies. Use Linear or Cosine "
+        "to reach zero."
+    )
+    require(curve, curve.start * curve.end > 0, reason, "start", "end")

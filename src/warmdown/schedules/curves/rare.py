@@ -5,17 +5,16 @@ from __future__ import annotations
 __all__ = ["ExpHyperbolic", "Hyperbolic", "Log", "Rex", "Tanh"]
 
 import math
-from dataclasses import dataclass
 from typing import final
 
-from warmdown.errors import ScheduleError
 from warmdown.run import Duration
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values
-from warmdown.schedules.interpolate import mix, require_positive, shares
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
+from warmdown.schedules.interpolate import interpolate, progress, require_positive
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Rex(Schedule):
     r"""Reflected exponential: high for long, then a steep end.
 
@@ -44,23 +43,22 @@ class Rex(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.d >= 1:
-            raise ScheduleError(
-                f"Rex(d={self.d}): the bend must be below 1. The paper's curve is d=0.5."
-            )
+        require(self, self.d < 1, "the bend must be below 1. The paper's curve is d=0.5.", "d")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return mix(
+        return interpolate(
             self,
             step,
             xp,
-            left=lambda _, to_go: to_go / ((1 - self.d) + self.d * to_go),
-            gone=lambda gone, to_go: (1 - self.d) * gone / ((1 - self.d) + self.d * to_go),
+            start_weight=lambda _, remaining: remaining / ((1 - self.d) + self.d * remaining),
+            end_weight=lambda elapsed, remaining: (
+                (1 - self.d) * elapsed / ((1 - self.d) + self.d * remaining)
+            ),
         )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Tanh(Schedule):
     r"""A stretch of the hyperbolic tangent, scaled so that it meets ``start`` and ``end``.
 
@@ -92,33 +90,34 @@ class Tanh(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not -300 <= self.lower < self.upper <= 300:
-            raise ScheduleError(
-                f"Tanh(lower={self.lower}, upper={self.upper}): -300 <= lower < upper <= 300 is "
-                f"needed, like -6 and 4."
-            )
+        reason = "-300 <= lower < upper <= 300 is needed, like -6 and 4."
+        require(self, -300 <= self.lower < self.upper <= 300, reason, "lower", "upper")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        def shares_of(gone: Values, to_go: Values) -> tuple[Values, Values]:
+        def weights(elapsed: Values, remaining: Values) -> tuple[Values, Values]:
             # tanh a - tanh b = sinh(a - b) / (cosh a cosh b): nothing cancels
-            span, at = self.upper - self.lower, self.lower * to_go + self.upper * gone
+            span = self.upper - self.lower
+            at = self.lower * remaining + self.upper * elapsed
             whole = xp.cosh(at) * math.sinh(span)
-            done = xp.sinh(span * gone) * math.cosh(self.upper) / whole
-            return done, xp.sinh(span * to_go) * math.cosh(self.lower) / whole
+            of_end = xp.sinh(span * elapsed) * math.cosh(self.upper) / whole
+            of_start = xp.sinh(span * remaining) * math.cosh(self.lower) / whole
+            # the smaller weight has the smaller error
+            is_early = of_end < of_start
+            return xp.where(is_early, 1 - of_end, of_start), xp.where(
+                is_early, of_end, 1 - of_start
+            )
 
-        def left(gone: Values, to_go: Values) -> Values:
-            done, rest = shares_of(gone, to_go)
-            return xp.where(rest < done, rest, 1 - done)  # the smaller share has the smaller error
-
-        def gone(gone: Values, to_go: Values) -> Values:
-            done, rest = shares_of(gone, to_go)
-            return xp.where(done < rest, done, 1 - rest)
-
-        return mix(self, step, xp, left=left, gone=gone)
+        return interpolate(
+            self,
+            step,
+            xp,
+            start_weight=lambda elapsed, remaining: weights(elapsed, remaining)[0],
+            end_weight=lambda elapsed, remaining: weights(elapsed, remaining)[1],
+        )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Log(Schedule):
     r"""A straight line over the logarithm of the step: most of the way at once.
 
@@ -141,17 +140,19 @@ class Log(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         length = max(self.length or 0, 1)  # of no length, the shares say that it is at its end
         whole = math.log1p(length)
-        return mix(
+        return interpolate(
             self,
             step,
             xp,
-            left=lambda gone, to_go: xp.log1p(to_go * length / (1 + gone * length)) / whole,
-            gone=lambda gone, _: xp.log1p(gone * length) / whole,
+            start_weight=lambda elapsed, remaining: (
+                xp.log1p(remaining * length / (1 + elapsed * length)) / whole
+            ),
+            end_weight=lambda elapsed, _: xp.log1p(elapsed * length) / whole,
         )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Hyperbolic(Schedule):
     r"""An arc of a hyperbola whose early part hardly depends on the length of the run.
 
@@ -183,7 +184,7 @@ class Hyperbolic(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_upper(self, self.upper)
+        _require_upper(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         drop = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
@@ -191,7 +192,7 @@ class Hyperbolic(Schedule):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class ExpHyperbolic(Schedule):
     r"""The exponential of a hyperbola: :class:`Hyperbolic` over the logarithm of the value.
 
@@ -221,7 +222,7 @@ class ExpHyperbolic(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require_upper(self, self.upper)
+        _require_upper(self)
         require_positive(self, "start", "infimum")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -234,14 +235,12 @@ def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> Va
     """Return ``f(0) - f(t)`` of the hyperbola, without the cancellation."""
     if steps == 0:
         return xp.ones_like(step) * math.sqrt(2 / upper - 1 / upper**2)
-    gone, to_go = shares(step, steps, xp)
+    elapsed, remaining = progress(step, steps, xp)
     first = math.sqrt((2 - 1 / upper) / upper)
-    here = xp.sqrt(to_go / upper * (2 - (1 + gone) / upper))
-    return gone * (2 * upper - gone) / (upper**2 * (first + here))
+    here = xp.sqrt(remaining / upper * (2 - (1 + elapsed) / upper))
+    return elapsed * (2 * upper - elapsed) / (upper**2 * (first + here))
 
 
-def _require_upper(curve: Schedule, upper: float) -> None:
-    if not 1 <= upper <= 1e9:
-        raise ScheduleError(
-            f"{type(curve).__name__}(upper={upper}): a multiple of this run's length from 1 to 1e9."
-        )
+def _require_upper(curve: Hyperbolic | ExpHyperbolic) -> None:
+    reason = "a multiple of this run's length from 1 to 1e9."
+    require(curve, 1 <= curve.upper <= 1e9, reason, "upper")

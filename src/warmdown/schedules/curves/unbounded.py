@@ -4,16 +4,15 @@ from __future__ import annotations
 
 __all__ = ["ExponentialDecay", "InverseSqrt", "InverseTime", "Power"]
 
-from dataclasses import dataclass
 from typing import final
 
-from warmdown.errors import ScheduleError
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values
-from warmdown.schedules.interpolate import from_zero, power, require_positive
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
+from warmdown.schedules.interpolate import clip_start, power, require_positive
+from warmdown.schedules.parameters import require
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class ExponentialDecay(Schedule):
     r"""A factor ``gamma`` for every ``every`` steps, without end.
 
@@ -41,11 +40,11 @@ class ExponentialDecay(Schedule):
         require_positive(self, "gamma", "every")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * power(self.gamma, from_zero(step, xp), self.every, xp)
+        return self.start * power(self.gamma, clip_start(step, xp), self.every, xp)
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class InverseTime(Schedule):
     r"""Inverse-time decay, without end.
 
@@ -71,18 +70,15 @@ class InverseTime(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "every")
-        if self.rate < 0:
-            raise ScheduleError(
-                f"InverseTime(rate={self.rate}): the divisor would reach zero. Give a rate of at "
-                f"least 0."
-            )
+        reason = "the divisor would reach zero. Give a rate of at least 0."
+        require(self, self.rate >= 0, reason, "rate")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start / (1 + self.rate * from_zero(step, xp) / self.every)
+        return self.start / (1 + self.rate * clip_start(step, xp) / self.every)
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class Power(Schedule):
     r"""A power law of the step, without end: its height does not depend on how long the run is.
 
@@ -114,12 +110,12 @@ class Power(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return (
-            self.start * (self.timescale / (self.timescale + from_zero(step, xp))) ** self.exponent
+            self.start * (self.timescale / (self.timescale + clip_start(step, xp))) ** self.exponent
         )
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@schedule_class
 class InverseSqrt(Schedule):
     r"""Inverse square root decay, without end.
 
@@ -148,4 +144,4 @@ class InverseSqrt(Schedule):
         require_positive(self, "timescale")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * xp.sqrt(self.timescale / (self.timescale + from_zero(step, xp)))
+        return self.start * xp.sqrt(self.timescale / (self.timescale + clip_start(step, xp)))
