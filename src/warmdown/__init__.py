@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from warmdown import schedules
 from warmdown.registry import provide
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from warmdown.record import *
     from warmdown.run import *
     from warmdown.schedules import *
+    from warmdown.schedules.recipes import *
     from warmdown.studio import studio as studio
 
 __version__ = "0.1.0"
@@ -38,17 +40,8 @@ _ROOMS = {
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
     "warmdown.plan": ("Plan",),
-    "warmdown.schedules": (
-        "Chain", "Chebyshev", "Clipped", "Constant", "Cosine", "Delayed", "ExpHyperbolic", "Exponential",
-        "ExponentialDecay", "Function", "Grafted", "Greedy", "Hyperbolic", "InverseProportional", "InverseSqrt",
-        "InverseTime", "Linear", "Log", "Milestones", "Named", "Noisy", "Phase", "Plateau", "Polynomial", "Power",
-        "Product", "Repeat", "Rex", "Scale", "Schedule", "Set", "Skipped", "Sqrt", "Staircase", "Stretched", "Sum",
-        "Table", "Taken", "Tanh", "Triangle",
-        "cosine_restarts", "cosine_waves", "exp_range", "flat_cosine", "half_cosine", "infinite", "knee",
-        "noam", "one_cycle", "piecewise", "power_law", "range_test", "recipes", "sawtooth",
-        "slanted_triangular", "swa", "tri_stage", "triangular", "triangular2", "warmup_constant", "warmup_cosine",
-        "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex", "with_warmup", "wsd", "wsd_s",
-    ),
+    "warmdown.schedules": schedules.NAMES,
+    "warmdown.schedules.recipes": ("recipes",),
     "warmdown.importing": ("External", "from_torch"),
     "warmdown.binding": ("Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay"),
     "warmdown.experiments": ("compare", "find_rate"),

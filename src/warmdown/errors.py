@@ -59,7 +59,6 @@ __all__ = [
     "nearest",
 ]
 
-import difflib
 import warnings
 from collections.abc import Iterable, Sequence
 
@@ -227,6 +226,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
         >>> nearest("cosin", ["cosine", "linear"])
         "Did you mean 'cosine'?"
     """
+    import difflib  # takes 2 ms, and is needed for mistakes alone
+
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."

@@ -5,13 +5,10 @@ from __future__ import annotations
 __all__ = ["markup", "printable"]
 
 import re
-from html import escape
 
-_OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-"""Control characters, what turns the direction of writing, separators of lines, and halves of characters."""
-_OF_A_LINE = re.compile(f"{_OBEYED.pattern[:-1]}\t\n]")
+# compiled when first used: an import prints nothing
+_OBEYED = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters, direction of writing, separators of lines, and halves of characters."""
 
 
 def printable(text: str, *, as_line: bool = False) -> str:
@@ -26,7 +23,8 @@ def printable(text: str, *, as_line: bool = False) -> str:
         >>> printable("warm\x1b[2Jup"), printable("a\nb", as_line=True)
         ('warm\\x1b[2Jup', 'a\\nb')
     """
-    return (_OF_A_LINE if as_line else _OBEYED).sub(lambda match: ascii(match[0])[1:-1], text)
+    obeyed = f"[{_OBEYED}\t\n]" if as_line else f"[{_OBEYED}]"
+    return re.sub(obeyed, lambda match: ascii(match[0])[1:-1], text)
 
 
 def markup(text: str) -> str:
@@ -36,4 +34,6 @@ def markup(text: str) -> str:
         >>> markup("<b>\x1b[2J")
         '&lt;b&gt;\\x1b[2J'
     """
+    from html import escape  # loads a table of every entity
+
     return escape(printable(text))

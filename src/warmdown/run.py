@@ -18,8 +18,9 @@ Clock: TypeAlias = Literal["updates", "samples", "tokens", "seconds"]
 CLOCKS: tuple[str, ...] = get_args(Clock)
 
 _NUMBER = r"\d++(?:\.\d++)?+(?:[eE][+-]?\d{1,3})?"
-_AMOUNT = re.compile(rf"({_NUMBER})\s*+([a-z%]*+)")
-_TIME = re.compile(rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m(?:in)?)?(?:({_NUMBER})s)?")
+# compiled when a text is first read, which takes longer than all else here
+_AMOUNT = rf"({_NUMBER})\s*+([a-z%]*+)"
+_TIME = rf"(?:({_NUMBER})d)?(?:({_NUMBER})h)?(?:({_NUMBER})m(?:in)?)?(?:({_NUMBER})s)?"
 _SECONDS_IN = (86_400, 3_600, 60, 1)
 _UNITS = {
     "": "updates", "step": "updates", "steps": "updates", "updates": "updates",
@@ -240,14 +241,14 @@ def _parse(text: str) -> tuple[Fraction, str]:
         raise RunError(f"{text[:40]!r}: too long to mean a duration. {_FORMS}")
     if plain == "rest":
         return Fraction(0), "rest"
-    if (match := _AMOUNT.fullmatch(plain)) and match[2] in _UNITS:
+    if (match := re.fullmatch(_AMOUNT, plain)) and match[2] in _UNITS:
         amount, unit = _amount(match[1], text), _UNITS[match[2]]
         if unit == "updates" and amount.denominator != 1:
             raise RunError(
                 f"{text[:40]!r}: updates come whole. A share of the run is '5%'. {_FORMS}"
             )
         return amount, unit
-    if plain and (match := _TIME.fullmatch(plain)):
+    if plain and (match := re.fullmatch(_TIME, plain)):
         parts = zip(match.groups(), _SECONDS_IN, strict=True)
         return sum(
             (_amount(part, text) * size for part, size in parts if part), Fraction(0)

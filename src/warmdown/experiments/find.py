@@ -23,7 +23,7 @@ from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
 from warmdown.experiments.sweep import Sweep, trainer_sweep
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
-from warmdown.schedules.recipes import range_test
+from warmdown.schedules import range_test
 from warmdown.schedules.recipes.shapes import Shape
 from warmdown.training.rng import derive_seed
 

@@ -26,8 +26,10 @@ from warmdown.schedules import (
     Schedule,
     Set,
     Staircase,
+    exp_range,
+    triangular,
+    triangular2,
 )
-from warmdown.schedules.recipes import exp_range, triangular, triangular2
 
 Reader = Callable[[Any, SchedulerCopy], Imported]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "Call",
     "Phase",
     "Schedule",
     "Steps",
@@ -25,7 +24,6 @@ from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
@@ -38,7 +36,6 @@ Values: TypeAlias = Any
 """An array of the same kind, shape and device as the steps it was made from."""
 Namespace: TypeAlias = Any
 """The functions of that library: ``numpy``, ``array_api_compat.torch``, ``jax.numpy``."""
-Call: TypeAlias = Callable[[int], float]
 
 _Kind = TypeVar("_Kind")
 
@@ -411,7 +408,7 @@ class Schedule(ABC):
         first, last = self(0), self(self.length)
         return "stable" if first == last else "warmup" if first < last else "decay"
 
-    def _in_blocks(self, steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _in_blocks(self, steps: Steps) -> Values:
         flat = steps.reshape(-1)
         values = np.empty_like(flat)
         for start in range(0, flat.size, _BLOCK):
@@ -439,6 +436,9 @@ def loaded_kinds() -> Mapping[str, type[Schedule]]:
 
     Of two with one word warmdown's own is returned, else the one that was defined last.
     """
+    package = sys.modules["warmdown.schedules"]
+    for name in package.NAMES:
+        getattr(package, name)  # which loads its file
     found = list(_subclasses(Schedule))  # type: ignore[type-abstract]
     found.sort(key=_is_ours)  # a later one takes the place of an earlier one
     return {kind_of(known): known for known in found}

@@ -25,7 +25,7 @@ from warmdown.schedules.base import (
     is_endless,
     schedule_class,
 )
-from warmdown.schedules.curves import Constant
+from warmdown.schedules.curves.basic import Constant
 from warmdown.schedules.parameters import require
 from warmdown.schedules.time import Delayed, Skipped
 

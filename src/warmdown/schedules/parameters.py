@@ -320,7 +320,7 @@ def validate_fields(schedule: Any) -> None:
     Raises:
         ScheduleError: A value is not of its field's type.
     """
-    for name, kind in _field_types(type(schedule)).items():
+    for name, kind in _types_of_fields(type(schedule)).items():
         value = getattr(schedule, name)
         try:
             valid = kind.validate(value)
@@ -347,13 +347,13 @@ def require(owner: object, condition: bool, reason: str, *names: str) -> None:
         raise ScheduleError(f"{label(owner, *names)}: {reason}")
 
 
-def _field_types(kind: type) -> Mapping[str, ParameterType]:
+def _types_of_fields(kind: type) -> Mapping[str, ParameterType]:
     """Return the types of a class's fields; kept with the class, so that it can go with it."""
-    known: Mapping[str, ParameterType] | None = vars(kind).get("_field_types")
+    known: Mapping[str, ParameterType] | None = vars(kind).get("field_types")
     if known is None:
         hints = _resolved_hints(kind)
         known = {field.name: type_of(hints[field.name]) for field in fields(kind)}
-        kind._field_types = known  # type: ignore[attr-defined]
+        kind.field_types = known  # type: ignore[attr-defined]
     return known
 
 

@@ -1,5 +1,1 @@
-"""One move each: a value that travels once from start to end, or keeps falling without end."""
-
-from warmdown.schedules.curves.basic import *
-from warmdown.schedules.curves.rare import *
-from warmdown.schedules.curves.unbounded import *
+"""One move each: from a start to an end once, or falling without end."""

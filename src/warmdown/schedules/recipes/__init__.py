@@ -1,6 +1,21 @@
-"""Named wholes that people search for: each is an expression of curves and compositions, nothing more."""
+"""Named wholes that people search for: each is an expression of curves and compositions."""
 
-from warmdown.schedules.recipes.cyclic import *
-from warmdown.schedules.recipes.registry import *
-from warmdown.schedules.recipes.warmup import *
-from warmdown.schedules.recipes.wsd import *
+from __future__ import annotations
+
+__all__ = ["recipes"]
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def recipes() -> Mapping[str, Callable[..., Any]]:
+    """Return every recipe by its name.
+
+    Example:
+        >>> "warmup_cosine" in recipes()
+        True
+    """
+    files = [import_module(f"{__name__}.{file}") for file in ("cyclic", "warmup", "wsd")]
+    found = {name: getattr(file, name) for file in files for name in file.__all__}
+    return dict(sorted(found.items()))

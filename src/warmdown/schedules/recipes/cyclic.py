@@ -21,7 +21,8 @@ from warmdown.errors import ScheduleError
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
 from warmdown.schedules.compose import Chain
-from warmdown.schedules.curves import Cosine, ExponentialDecay, Linear
+from warmdown.schedules.curves.basic import Cosine, Linear
+from warmdown.schedules.curves.unbounded import ExponentialDecay
 from warmdown.schedules.cycles import Triangle
 from warmdown.schedules.recipes.shapes import Shape, curve_of
 from warmdown.schedules.recipes.warmup import with_warmup

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
-from warmdown.schedules.curves import (
+from warmdown.schedules.curves.basic import (
     Cosine,
     Exponential,
     InverseProportional,

@@ -19,7 +19,9 @@ __all__ = [
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
-from warmdown.schedules.curves import Constant, Cosine, InverseSqrt, Linear, Polynomial, Rex
+from warmdown.schedules.curves.basic import Constant, Cosine, Linear, Polynomial
+from warmdown.schedules.curves.rare import Rex
+from warmdown.schedules.curves.unbounded import InverseSqrt
 
 
 def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0.0) -> Schedule:

@@ -10,7 +10,8 @@ from warmdown.errors import ScheduleError
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
 from warmdown.schedules.compose import Chain
-from warmdown.schedules.curves import Constant, Cosine, Exponential, Linear, Power
+from warmdown.schedules.curves.basic import Constant, Cosine, Exponential, Linear
+from warmdown.schedules.curves.unbounded import Power
 from warmdown.schedules.recipes.shapes import Shape, curve_of
 from warmdown.schedules.recipes.warmup import with_warmup
 
