@@ -202,8 +202,8 @@ def Milestones() -> wd.Schedule:
     return wd.Milestones(gamma=0.3, at=("30%", "60%", "90%"))
 
 
-def Table() -> wd.Schedule:
-    return wd.Table(values=(0.2, 1.0, 0.5, 0.1), at=(100, 500, 800))
+def PiecewiseConstant() -> wd.Schedule:
+    return wd.PiecewiseConstant(values=(0.2, 1.0, 0.5, 0.1), at=(100, 500, 800))
 
 
 def Function() -> wd.Schedule:
@@ -254,7 +254,7 @@ def Delayed() -> wd.Schedule:
     return wd.Cosine(steps=700).delay(300)
 
 
-def Taken() -> wd.Schedule:
+def Truncated() -> wd.Schedule:
     return wd.InverseSqrt(timescale=100).take(400) >> wd.Linear(start=0.45, end=0.0)
 
 

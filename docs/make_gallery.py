@@ -238,12 +238,17 @@ def written(schedule: wd.Schedule) -> str:
         case wd.Repeat(of=inner):
             return f"{_in_brackets(inner)}.repeat({_given(schedule, positional=('times',))})"
         case (
-            wd.Taken(of=inner)
+            wd.Truncated(of=inner)
             | wd.Skipped(of=inner)
             | wd.Stretched(of=inner)
             | wd.Delayed(of=inner)
         ):
-            verb = {"Taken": "take", "Skipped": "skip", "Stretched": "stretch", "Delayed": "delay"}
+            verb = {
+                "Truncated": "take",
+                "Skipped": "skip",
+                "Stretched": "stretch",
+                "Delayed": "delay",
+            }
             return (
                 f"{_in_brackets(inner)}.{verb[type(schedule).__name__]}({_literal(schedule.steps)})"
             )

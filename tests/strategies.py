@@ -111,7 +111,7 @@ def _tables() -> st.SearchStrategy[wd.Schedule]:
     marks = st.lists(lengths, max_size=4).map(sorted)
     return marks.flatmap(
         lambda at: st.builds(
-            wd.Table,
+            wd.PiecewiseConstant,
             values=st.lists(heights, min_size=len(at) + 1, max_size=len(at) + 1).map(tuple),
             at=st.just(tuple(at)),
         )

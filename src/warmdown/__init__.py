@@ -56,7 +56,13 @@ __all__ = sorted(_ROOM_OF)
 provide("notebook_picture", lambda: import_module("warmdown.plot").notebook)
 
 
+_FORMER_NAMES = {"Table": "PiecewiseConstant", "Taken": "Truncated"}
+
+
 def __getattr__(name: str) -> Any:
+    if new := _FORMER_NAMES.get(name):
+        import_module("warmdown.errors").warn_renamed(f"warmdown.{name}", new)
+        return __getattr__(new)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'warmdown' has no attribute {name!r}")
     globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)

@@ -218,7 +218,7 @@ def test_two_optimizers_a_frozen_backbone_and_plain_numbers_have_one_scheduler_a
             weight_decay=wd.Set(wd.Linear(start=0.04, end=0.4, steps=20)),
             kl=wd.Set(half),
             dropout=wd.Linear(start=1.0, end=0.0, steps=20),
-            batch=wd.Set(wd.Table(values=(8.0, 16.0, 32.0), at=(5, 10))),
+            batch=wd.Set(wd.PiecewiseConstant(values=(8.0, 16.0, 32.0), at=(5, 10))),
             bind={
                 "kl": Attribute(net, "kl_weight"),
                 "dropout": Attribute(net[1], "p"),

@@ -155,6 +155,6 @@ def test_an_end_that_the_last_update_is_far_from_is_found() -> None:
     assert finding.numbers == {"last": pytest.approx(0.1), "end": 0.0}
     assert "the last update, 9, uses 0.1" in finding.message
     assert codes(wd.Linear(), wd.Run(total_steps=100, lr=1.0)) == []
-    assert codes(wd.Table(values=(1.0, 0.1), at=(10,)), wd.Run(total_steps=10, lr=1.0)) != [
-        "never-reaches-end"
-    ]
+    assert codes(
+        wd.PiecewiseConstant(values=(1.0, 0.1), at=(10,)), wd.Run(total_steps=10, lr=1.0)
+    ) != ["never-reaches-end"]

@@ -45,7 +45,7 @@ def test_milestones_may_be_shares_of_the_run() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [wd.Milestones, wd.Table])
+@pytest.mark.parametrize("kind", [wd.Milestones, wd.PiecewiseConstant])
 def test_the_rest_is_no_step_to_begin_at(kind: Any) -> None:
     schedule = (
         kind(at=("rest",)) if kind is wd.Milestones else kind(at=("rest",), values=(1.0, 2.0))
@@ -55,7 +55,9 @@ def test_the_rest_is_no_step_to_begin_at(kind: Any) -> None:
 
 
 def test_a_table_holds_each_value_from_its_step_on() -> None:
-    table = wd.Table(values=(1.0, 0.3, 0.1), at=(100, "50%")).over(wd.Run(total_steps=400))
+    table = wd.PiecewiseConstant(values=(1.0, 0.3, 0.1), at=(100, "50%")).over(
+        wd.Run(total_steps=400)
+    )
     assert table([0, 99, 100, 199, 200, 10**9]).tolist() == [1.0, 1.0, 0.3, 0.3, 0.1, 0.1]
 
 
@@ -68,7 +70,7 @@ def test_a_table_holds_each_value_from_its_step_on() -> None:
 )
 def test_a_table_that_does_not_add_up_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(wd.ScheduleError, match=message):
-        wd.Table(**fields)
+        wd.PiecewiseConstant(**fields)
 
 
 def test_a_negative_factor_is_refused() -> None:

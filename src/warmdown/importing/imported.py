@@ -24,7 +24,7 @@ from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.run import Run
-from warmdown.schedules import Rule, Scale, Schedule, Set, Table
+from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
 
 Ask: TypeAlias = Callable[[int], Sequence[float]]
 """Returns each group's rate for an update, from the original itself."""
@@ -111,7 +111,7 @@ def _stairs(values: Sequence[float]) -> Schedule:
             f"table has {MAX_ROWS} at most. Give a smaller total_steps, or use the class itself by "
             "its class_path."
         )
-    return Table(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))
+    return PiecewiseConstant(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))
 
 
 def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> Any:

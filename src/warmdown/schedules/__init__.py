@@ -34,7 +34,7 @@ _FILES = {
     "curves.unbounded": ("ExponentialDecay", "InverseSqrt", "InverseTime", "Power"),
     "cycles": ("Chebyshev", "Repeat", "Triangle"),
     "feedback": ("Feedback", "FeedbackState"),
-    "piecewise_constant": ("Function", "Milestones", "Staircase", "Table"),
+    "piecewise_constant": ("Function", "Milestones", "Staircase", "PiecewiseConstant"),
     "plateau": ("Greedy", "Plateau"),
     "recipes.cyclic": (
         "cosine_restarts", "cosine_waves", "exp_range", "one_cycle", "piecewise", "range_test",
@@ -47,7 +47,7 @@ _FILES = {
     ),
     "recipes.wsd": ("infinite", "knee", "power_law", "swa", "tri_stage", "wsd", "wsd_s"),
     "rule": ("Scale", "Set"),
-    "time": ("Delayed", "Grafted", "Skipped", "Stretched", "Taken"),
+    "time": ("Delayed", "Grafted", "Skipped", "Stretched", "Truncated"),
     "value": ("Clipped", "Named", "Noisy"),
 }  # fmt: skip
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

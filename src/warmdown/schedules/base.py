@@ -331,7 +331,7 @@ class Schedule(ABC):
 
     def take(self, steps: Duration) -> Schedule:
         """Return the first ``steps`` of this schedule; then the value reached holds."""
-        return _composed("Taken", of=self, steps=steps)
+        return _composed("Truncated", of=self, steps=steps)
 
     def skip(self, steps: Duration) -> Schedule:
         """Return this schedule without its first ``steps``."""
@@ -439,16 +439,17 @@ def loaded_kinds() -> Mapping[str, type[Schedule]]:
     package = sys.modules["warmdown.schedules"]
     for name in package.NAMES:
         getattr(package, name)  # which loads its file
-    found = list(_subclasses(Schedule))  # type: ignore[type-abstract]
-    found.sort(key=_is_ours)  # a later one takes the place of an earlier one
+    found = sorted(schedule_classes(), key=_is_ours)
+    # a later one takes the place of an earlier one
     return {kind_of(known): known for known in found}
 
 
-def _subclasses(kind: type[Schedule]) -> Iterator[type[Schedule]]:
+def schedule_classes(kind: type = Schedule) -> Iterator[type[Schedule]]:
+    """Yield every class of a schedule that is loaded now, in the order of their definitions."""
     for known in kind.__subclasses__():
         if not known.__abstractmethods__:
             yield known
-        yield from _subclasses(known)
+        yield from schedule_classes(known)
 
 
 def _is_ours(kind: type[Schedule]) -> bool:
@@ -463,7 +464,7 @@ def _from_data(data: Any) -> Schedule:
         )
     known = loaded_kinds()
     given = {key: value for key, value in data.items() if key != "kind"}
-    word = _FORMER_KINDS.get(data["kind"], data["kind"])
+    word = FORMER_KINDS.get(data["kind"], data["kind"])
     if word not in known or known[word].is_preview:
         raise ScheduleError(
             f"Schedule.from_dict(kind={data['kind'][:60]!r}): no such class is loaded. Import the "
@@ -557,5 +558,5 @@ def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
 
 _FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}
 """Methods that a person's own class may still have under the name before."""
-_FORMER_KINDS: Mapping[str, str] = {}
-"""Words of kinds that files before may have."""
+FORMER_KINDS: Mapping[str, str] = {"table": "piecewise_constant", "taken": "truncated"}
+"""Words that older files have for a kind."""

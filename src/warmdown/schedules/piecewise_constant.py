@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Function", "Milestones", "Staircase", "Table"]
+__all__ = ["Function", "Milestones", "Staircase", "PiecewiseConstant"]
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -130,7 +130,7 @@ class Milestones(Schedule):
 
 @final
 @schedule_class
-class Table(Schedule):
+class PiecewiseConstant(Schedule):
     r"""Values that hold from given steps on.
 
     .. math:: v(t) = values_i,\; i = \#\{m \in at : m \le t\}
@@ -143,7 +143,7 @@ class Table(Schedule):
         ScheduleError: The counts do not match, or the steps do not rise.
 
     Example:
-        >>> Table(values=(1.0, 0.3, 0.1), at=(100, 200))([0, 99, 100, 500])
+        >>> PiecewiseConstant(values=(1.0, 0.3, 0.1), at=(100, 200))([0, 99, 100, 500])
         array([1. , 1. , 0.3, 0.1])
     """
 
@@ -156,7 +156,7 @@ class Table(Schedule):
         super().__post_init__()
         if len(self.values) != len(self.at) + 1:
             raise ScheduleError(
-                f"Table: {len(self.values)} values and {len(self.at)} steps do not match. "
+                f"PiecewiseConstant: {len(self.values)} values and {len(self.at)} steps do not match. "
                 "Give one value more than steps; the first holds from step 0."
             )
         rises = not self.is_resolved or list(self.at) == sorted(self.at, key=int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Taken"]
+__all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Truncated"]
 
 from dataclasses import replace
 from typing import Self, final
@@ -196,7 +196,7 @@ class Skipped(Schedule):
 
 @final
 @schedule_class
-class Taken(Schedule):
+class Truncated(Schedule):
     r"""The beginning of a schedule; then the value reached holds.
 
     .. math:: v(t) = of(\min(t, steps))

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler as torch_sched
 from warmdown.compat.lr_scheduler.arguments import Argument, in_ticks
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.errors import ScheduleError
-from warmdown.schedules import Milestones, Staircase, Table
+from warmdown.schedules import Milestones, PiecewiseConstant, Staircase
 
 
 class StepLR(FormulaLR, torch_sched.StepLR):
@@ -151,4 +151,4 @@ class ConstantLR(FormulaLR, torch_sched.ConstantLR):
 
     def _shape(self) -> Curve:
         ticks, length = in_ticks("ConstantLR", total_iters=self.total_iters)
-        return Table(values=(self.factor, 1.0), at=(length,)), ticks
+        return PiecewiseConstant(values=(self.factor, 1.0), at=(length,)), ticks
