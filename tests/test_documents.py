@@ -79,7 +79,7 @@ def run_python(block: Block, names: dict[str, Any]) -> None:
     text = "\n" * block.line + (
         block.text.replace("…", "...") if block.mark == "fragment" else block.text
     )
-    code = compile(ast.parse(text), str(block.page), "exec")
+    code = compile(ast.parse(text), str(block.page), "exec", dont_inherit=True)
     if block.mark != "fragment":
         with expected(block):
             exec(code, names)  # noqa: S102 - the page is ours

@@ -15,7 +15,7 @@ from warmdown.planfile.context import ParseContext
 from warmdown.planfile.text import describe, join_path
 from warmdown.registry import provided
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
-from warmdown.schedules.base import FORMER_KINDS, kind_of, kinds, schedule_classes
+from warmdown.schedules.base import KIND_SYNONYMS, kind_of, kinds, schedule_classes
 from warmdown.schedules.parameters import type_of
 from warmdown.schedules.recipes import recipes
 
@@ -59,7 +59,7 @@ def drives_several(shape: Callable[..., Any]) -> bool:
 
 def build_schedule(context: ParseContext, path: str, data: Any) -> Any:
     """Return a schedule, or a recipe's targets for several fields; ``None`` after a mistake."""
-    if isinstance(data, str) and FORMER_KINDS.get(data, data) in shapes():
+    if isinstance(data, str) and KIND_SYNONYMS.get(data, data) in shapes():
         data = {"kind": data}
     if isinstance(data, Mapping):
         read = _of_class if "class_path" in data else _of_kind
@@ -79,7 +79,7 @@ def build_schedule(context: ParseContext, path: str, data: Any) -> Any:
 def _of_kind(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
     given = {str(key): value for key, value in data.items()}
     kind, known = given.pop("kind", None), shapes()
-    kind = FORMER_KINDS.get(kind, kind) if isinstance(kind, str) else kind
+    kind = KIND_SYNONYMS.get(kind, kind) if isinstance(kind, str) else kind
     if kind is None:
         return context.error(
             path,

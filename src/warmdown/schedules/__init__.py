@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from warmdown.schedules.piecewise_constant import *
     from warmdown.schedules.plateau import *
     from warmdown.schedules.recipes.cyclic import *
+    from warmdown.schedules.recipes.stable import *
     from warmdown.schedules.recipes.warmup import *
-    from warmdown.schedules.recipes.wsd import *
     from warmdown.schedules.rule import *
     from warmdown.schedules.time import *
     from warmdown.schedules.value import *
@@ -45,7 +45,7 @@ _FILES = {
         "warmup_cosine", "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex",
         "with_warmup",
     ),
-    "recipes.wsd": ("infinite", "knee", "power_law", "swa", "tri_stage", "wsd", "wsd_s"),
+    "recipes.stable": ("infinite", "knee", "power_law", "swa", "tri_stage", "wsd", "wsd_s"),
     "rule": ("Scale", "Set"),
     "time": ("Delayed", "Grafted", "Skipped", "Stretched", "Truncated"),
     "value": ("Clipped", "Named", "Noisy"),

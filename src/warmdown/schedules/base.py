@@ -84,6 +84,8 @@ class Schedule(ABC):
     schedule.
     """
 
+    kind: ClassVar[str] = ""
+    """The word for the class in data; empty for its name in lower case: ``inverse_sqrt``."""
     keeps_time: ClassVar[bool] = False
     """Whether the value at a step comes from the parts' values at that step alone."""
     is_constant: ClassVar[bool] = False
@@ -423,7 +425,7 @@ class Schedule(ABC):
 
 def kind_of(schedule: type[Schedule]) -> str:
     """Return the word for a schedule's class in text: ``InverseSqrt`` is ``inverse_sqrt``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", schedule.__name__).lower()
+    return schedule.kind or re.sub(r"(?<!^)(?=[A-Z])", "_", schedule.__name__).lower()
 
 
 def kinds() -> Mapping[str, type[Schedule]]:
@@ -444,7 +446,7 @@ def loaded_kinds() -> Mapping[str, type[Schedule]]:
     return {kind_of(known): known for known in found}
 
 
-def schedule_classes(kind: type = Schedule) -> Iterator[type[Schedule]]:
+def schedule_classes(kind: type[Any] = Schedule) -> Iterator[type[Schedule]]:
     """Yield every class of a schedule that is loaded now, in the order of their definitions."""
     for known in kind.__subclasses__():
         if not known.__abstractmethods__:
@@ -464,7 +466,7 @@ def _from_data(data: Any) -> Schedule:
         )
     known = loaded_kinds()
     given = {key: value for key, value in data.items() if key != "kind"}
-    word = FORMER_KINDS.get(data["kind"], data["kind"])
+    word = KIND_SYNONYMS.get(data["kind"], data["kind"])
     if word not in known or known[word].is_preview:
         raise ScheduleError(
             f"Schedule.from_dict(kind={data['kind'][:60]!r}): no such class is loaded. Import the "
@@ -558,5 +560,5 @@ def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
 
 _FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}
 """Methods that a person's own class may still have under the name before."""
-FORMER_KINDS: Mapping[str, str] = {"table": "piecewise_constant", "taken": "truncated"}
-"""Words that older files have for a kind."""
+KIND_SYNONYMS: Mapping[str, str] = {"piecewise_constant": "table", "truncated": "taken"}
+"""Words that are read for a kind besides its own."""

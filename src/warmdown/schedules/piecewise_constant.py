@@ -150,6 +150,7 @@ class PiecewiseConstant(Schedule):
     values: tuple[float, ...] = (1.0,)
     at: tuple[Duration, ...] = ()
 
+    kind = "table"  # as files and fingerprints have it
     is_stepwise = True
 
     def __post_init__(self) -> None:

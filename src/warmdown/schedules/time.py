@@ -214,6 +214,8 @@ class Truncated(Schedule):
     of: Schedule
     steps: Duration = "rest"
 
+    kind = "taken"  # as files and fingerprints have it
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the phases of what is taken, as far as it is."""
         if self.length is None:

@@ -16,6 +16,13 @@ def recipes() -> Mapping[str, Callable[..., Any]]:
         >>> "warmup_cosine" in recipes()
         True
     """
-    files = [import_module(f"{__name__}.{file}") for file in ("cyclic", "warmup", "wsd")]
+    files = [import_module(f"{__name__}.{file}") for file in ("cyclic", "stable", "warmup")]
     found = {name: getattr(file, name) for file in files for name in file.__all__}
     return dict(sorted(found.items()))
+
+
+def __getattr__(name: str) -> Any:
+    # a plan file may name a recipe by its path: warmdown.schedules.recipes.wsd
+    if name.startswith("_") or name not in recipes():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return recipes()[name]
