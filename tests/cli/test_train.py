@@ -46,7 +46,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes seconds; the tests that look at pictures are marked."""
     if "pictures" not in request.fixturenames:
-        monkeypatch.setattr("warmdown.cli.train._draw", lambda *_: None)
+        monkeypatch.setattr("warmdown.plot.save", lambda drawn, file, **_: file)
 
 
 @pytest.fixture

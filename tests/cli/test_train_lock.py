@@ -45,7 +45,9 @@ PLAN = "run: {epochs: 4, lr: 0.05}\nlr: {kind: warmup_cosine, warmup: 25%}\n"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("warmdown.cli.train._draw", lambda *_: None)  # drawing takes seconds
+    monkeypatch.setattr(
+        "warmdown.plot.save", lambda drawn, file, **_: file
+    )  # drawing takes seconds
     sys.modules.pop("pausing", None)
     (tmp_path / "pausing.py").write_text(TASK)
     (tmp_path / "plan.yaml").write_text(PLAN)
