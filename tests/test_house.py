@@ -61,7 +61,6 @@ NOT_YET: dict[str, set[str]] = {
         "compat",
     },
     "twins": {
-        "binding",
         "checks",
         "cli",
         "compat",

@@ -332,7 +332,7 @@ def proxy_optimizer(optimizer: Any) -> Optimizer:
     """Return a small optimizer whose groups have the same numbers, to try out a scheduler on."""
     groups = [
         {
-            **{key: _as_number(value) for key, value in group.items()},
+            **{key: _plain_value(value) for key, value in group.items()},
             "params": [torch.nn.Parameter(torch.zeros(1))],
         }
         for group in unwrap(optimizer).param_groups
@@ -340,7 +340,7 @@ def proxy_optimizer(optimizer: Any) -> Optimizer:
     return torch.optim.SGD(groups, lr=0.0)
 
 
-def _as_number(value: Any) -> Any:
+def _plain_value(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
 
 
