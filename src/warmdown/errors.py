@@ -19,11 +19,11 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── StepForgotten       … never, for many updates
     ├── StepPerEpoch        … once for many updates, again and again
     ├── StepPerUpdate       … far more often than the plan has steps
-    ├── SchedulerLost       it was to count by itself, and nobody keeps it
+    ├── SchedulerLost       it was to count by itself, and nothing refers to it
     ├── OptimizerUnused     the optimizer is not the one that makes the updates
-    ├── ForeignWrite        somebody else writes the same field
-    ├── MetricForgotten     a schedule waits for a metric that nobody tells
-    ├── MetricUnused        a metric was told that no schedule waits for
+    ├── ForeignWrite        something else writes the same field
+    ├── MetricForgotten     a schedule waits for a metric that is never observed
+    ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
     ├── PastEnd             the run goes on past its planned end
     └── StoppedEarly        the run ended before its planned end
@@ -160,7 +160,7 @@ class StepPerUpdate(WarmdownWarning):
 
 
 class SchedulerLost(WarmdownWarning):
-    """A scheduler that was to count by itself is gone, because nobody keeps it."""
+    """A scheduler that was to count by itself is gone, because nothing refers to it."""
 
     code = "scheduler-lost"
 
@@ -172,19 +172,19 @@ class OptimizerUnused(WarmdownWarning):
 
 
 class ForeignWrite(WarmdownWarning):
-    """A driven field was written by somebody else."""
+    """A driven field was written from outside."""
 
     code = "foreign-write"
 
 
 class MetricForgotten(WarmdownWarning):
-    """A schedule waits for a metric that nobody tells."""
+    """A schedule waits for a metric that is never observed."""
 
     code = "metric-forgotten"
 
 
 class MetricUnused(WarmdownWarning):
-    """A metric was told that no schedule waits for."""
+    """A metric was observed that no schedule waits for."""
 
     code = "metric-unused"
 

@@ -81,14 +81,14 @@ class Chain(Schedule):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the members' phases, each moved to its place."""
-        placed = zip(self.members, self._seams, strict=True)
-        moved = (phase.moved(seam) for member, seam in placed for phase in member.phases())
+        placed = zip(self.members, self._starts, strict=True)
+        moved = (phase.moved(origin) for member, origin in placed for phase in member.phases())
         return tuple(phase for phase in moved if phase.start != phase.stop)
 
     def at(self, step: float) -> tuple[int, int]:
         """Return which member is active at ``step``, and the step at which it began."""
-        index = bisect_right(self._seams, step, lo=1) - 1
-        return index, self._seams[index]
+        index = bisect_right(self._starts, step, lo=1) - 1
+        return index, self._starts[index]
 
     @property
     def is_stretched_by_parts(self) -> bool:
@@ -108,20 +108,20 @@ class Chain(Schedule):
 
     def part_starts(self) -> tuple[int | None, ...]:
         """Return the step at which each member begins."""
-        return tuple(self._seams)
+        return tuple(self._starts)
 
     @cached_property
-    def _seams(self) -> list[int]:
+    def _starts(self) -> list[int]:
         """Step at which each member begins."""
         return [0, *accumulate(member.length or 0 for member in self.members[:-1])]
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         if xp is np:
             return self._numpy_values(np.asarray(step))
-        seams = self._seams
-        value = self.members[-1].evaluate(step - seams[-1], xp)
+        starts = self._starts
+        value = self.members[-1].evaluate(step - starts[-1], xp)
         for member, (start, stop) in reversed(
-            list(zip(self.members[:-1], pairwise(seams), strict=True))
+            list(zip(self.members[:-1], pairwise(starts), strict=True))
         ):
             value = xp.where(step < stop, member.evaluate(step - start, xp), value)
         return value
@@ -129,22 +129,22 @@ class Chain(Schedule):
     def _numpy_values(self, step: Any) -> Any:
         """Ask each member for its own steps alone, so that a chain costs what its parts cost."""
         if step.ndim == 0:
-            index, seam = self.at(float(step))
-            return self.members[index].evaluate(step - seam, np)
+            index, origin = self.at(float(step))
+            return self.members[index].evaluate(step - origin, np)
         values = np.empty_like(step)
-        for member, seam, mine in self._shares_of(step):
-            values[mine] = member.evaluate(step[mine] - seam, np)
+        for member, origin, mine in self._shares_of(step):
+            values[mine] = member.evaluate(step[mine] - origin, np)
         return values
 
     def _shares_of(self, step: Any) -> Iterable[tuple[Schedule, int, Any]]:
-        seams = self._seams
+        starts = self._starts
         if step.ndim == 1 and (step[1:] >= step[:-1]).all():
-            cuts = [0, *np.searchsorted(step, seams[1:]).tolist(), step.size]
+            cuts = [0, *np.searchsorted(step, starts[1:]).tolist(), step.size]
             mine: list[Any] = [slice(start, stop) for start, stop in pairwise(cuts)]
         else:
-            which = np.searchsorted(seams[1:], step, side="right")
-            mine = [which == index for index in range(len(seams))]
-        return zip(self.members, seams, mine, strict=True)
+            which = np.searchsorted(starts[1:], step, side="right")
+            mine = [which == index for index in range(len(starts))]
+        return zip(self.members, starts, mine, strict=True)
 
     def requested_length(self, run: Run) -> int | None:
         claims = [member.requested_length(run) for member in self.members]
@@ -249,18 +249,18 @@ class Sum(Schedule):
 
 
 def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
-    """Let seams be rounded, and not lengths, where lengths that were each rounded up would not fit together.
+    """Let starts be rounded, and not lengths, where lengths that were each rounded up would not fit together.
 
-    Two halves of 5 steps are 3 and 3 by themselves; their seams at 2.5 and 5 make them 3 and 2.
+    Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.
     """
     claims = [member.requested_length(run) for member in members]
     exact = [_exact(member, claim, run) for member, claim in zip(members, claims, strict=True)]
     if available is None or not sum(exact) <= available < sum(claim or 0 for claim in claims):
         return members
-    seams = [int(seam + Fraction(1, 2)) for seam in accumulate(exact, initial=Fraction(0))]
+    starts = [int(origin + Fraction(1, 2)) for origin in accumulate(exact, initial=Fraction(0))]
     return tuple(
         member if share.denominator == 1 else _lasting(member, stop - start)
-        for member, share, (start, stop) in zip(members, exact, pairwise(seams), strict=True)
+        for member, share, (start, stop) in zip(members, exact, pairwise(starts), strict=True)
     )
 
 

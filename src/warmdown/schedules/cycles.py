@@ -142,8 +142,8 @@ class Repeat(Schedule):
         """Return one phase a cycle, as long as they can be counted."""
         if self.times is None or self.length is None or self.times > _MANY_CYCLES:
             return (Phase("cycles", 0, self.length),)
-        seams = [math.ceil(self._start(number)) for number in range(self.times + 1)]
-        return tuple(Phase(f"cycle {i + 1}", seams[i], seams[i + 1]) for i in range(self.times))
+        starts = [math.ceil(self._start(number)) for number in range(self.times + 1)]
+        return tuple(Phase(f"cycle {i + 1}", starts[i], starts[i + 1]) for i in range(self.times))
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
         """Return the step inside the cycle, and the cycle's number for a decay that is a schedule."""
@@ -168,7 +168,7 @@ class Repeat(Schedule):
             cycle = xp.floor(at / first)
         else:
             cycle = xp.floor(xp.log1p(at * (self.grow - 1) / first) / math.log(self.grow))
-            # the logarithm may land on the wrong side of a seam: the seams themselves decide
+            # the logarithm may land on the wrong side of a seam: the starts themselves decide
             cycle = cycle + xp.where(at >= self._start(cycle + 1), 1.0, 0.0)
             cycle = cycle - xp.where(at < self._start(cycle), 1.0, 0.0)
         return cycle if self.times is None else xp.clip(cycle, None, self.times - 1)

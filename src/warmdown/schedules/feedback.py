@@ -228,7 +228,7 @@ def with_feedback_states(schedule: Schedule, states: Iterator[Any]) -> Schedule:
     return schedule.with_parts(lambda part: with_feedback_states(part, states))
 
 
-def _is_number(value: Any) -> bool:
+def _is_real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
@@ -237,14 +237,14 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_row(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_is_number, value))
+    return isinstance(value, list | tuple) and all(map(_is_real, value))
 
 
 def _is_number_or_none(value: Any) -> bool:
-    return value is None or _is_number(value)
+    return value is None or _is_real(value)
 
 
 _CHECKS: tuple[Callable[[Any], bool], ...] = (
-    _is_row, _is_row, _is_number_or_none, _is_count, _is_count, _is_number, _is_number, _is_row,
+    _is_row, _is_row, _is_number_or_none, _is_count, _is_count, _is_real, _is_real, _is_row,
 )  # fmt: skip
 """One for each field of a state."""

@@ -125,7 +125,7 @@ class Milestones(Schedule):
         return self.start * self.gamma**passed
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
+        return self if self.is_resolved else replace(self, at=_marks_in_updates(self, self.at, run))
 
 
 @final
@@ -188,7 +188,7 @@ class PiecewiseConstant(Schedule):
         return value
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        return self if self.is_resolved else replace(self, at=_measured(self, self.at, run))
+        return self if self.is_resolved else replace(self, at=_marks_in_updates(self, self.at, run))
 
 
 @final
@@ -217,7 +217,7 @@ class Function(Schedule):
                 f"{self!r}: a Python function cannot be called on {type(step).__name__}. Write it "
                 f"as a Schedule."
             )
-        values = [float(self.call(_whole(at))) for at in np.ravel(step)]
+        values = [float(self.call(_int_where_whole(at))) for at in np.ravel(step)]
         return np.asarray(values).reshape(np.shape(step))
 
     def to_dict(self) -> dict[str, Any]:
@@ -227,11 +227,11 @@ class Function(Schedule):
         )
 
 
-def _whole(step: float) -> Any:
+def _int_where_whole(step: float) -> Any:
     return int(step) if step == int(step) else float(step)
 
 
-def _measured(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
+def _marks_in_updates(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
     steps = [duration_in_updates(owner, mark, run) for mark in marks]
     if None in steps:
         raise ScheduleError(

@@ -105,8 +105,8 @@ class Plateau(Feedback):
     def resolve(self, run: Run, available: int | None) -> Self:
         return replace(
             self,
-            patience=_measured(self, "patience", run),
-            cooldown=_measured(self, "cooldown", run),
+            patience=_wait_on_clock(self, "patience", run),
+            cooldown=_wait_on_clock(self, "cooldown", run),
         )
 
 
@@ -197,7 +197,7 @@ def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
     return value < best - margin if owner.mode == "min" else value > best + margin
 
 
-def _measured(owner: Plateau, name: str, run: Run) -> Duration:
+def _wait_on_clock(owner: Plateau, name: str, run: Run) -> Duration:
     """Return an int (observations) as it is, and a duration in the run's own clock, still with its unit."""
     wait = getattr(owner, name)
     if isinstance(wait, int):
