@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import unwrap
+from warmdown.binding.slots import Window
 from warmdown.compat.lr_scheduler.arguments import (
     Argument,
     as_fraction,
@@ -26,7 +27,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
-from warmdown.compat.lr_scheduler.window import Steps, WriteNext, blend, for_all, write_nothing
+from warmdown.compat.lr_scheduler.window import Steps, WriteNext, write_nothing
 from warmdown.compat.lr_scheduler.writer import RateWriter, Row
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import (
@@ -77,28 +78,34 @@ class MomentumLR(FormulaLR):
     def _write(self, row: Row) -> None:
         super()._write(row)
         if self.cycle_momentum:
-            momenta = self._momenta(np.array([self.last_epoch], dtype=np.float64))
-            self._bound_momentum_writer().write(next(momenta))
+            window = self._momentum_window(np.array([self.last_epoch], dtype=np.float64))
+            momenta = [float(window.curves[curve, 0]) for curve in window.which]
+            self._bound_momentum_writer().write(momenta)
 
     def _open_window(self) -> WriteNext:
         write_next = super()._open_window()
         if not self.cycle_momentum or write_next is write_nothing:
             return write_next
-        momenta = self._momenta(self._steps_ahead())
-        write = self._bound_momentum_writer().field.write
+        first = self.last_epoch
+        window = self._momentum_window(np.concatenate([[float(first)], self._steps_ahead()]))
+        writers = self._bound_momentum_writer().field.writers(window)
 
         def write_both(step: int) -> Row | None:
             row = write_next(step)
             if row is not None:
-                write(next(momenta))
+                for write in writers:
+                    write(step + 1 - first)
             return row
 
         return write_both
 
-    def _momenta(self, steps: Steps) -> Iterator[list[float]]:
+    def _momentum_window(self, steps: Steps) -> Window:
+        points = list(zip(self.base_momentums, self.max_momentums, strict=True))
+        kinds = list(dict.fromkeys(points))
         shares = self._at(steps)
-        points = [floats(self.base_momentums), floats(self.max_momentums)]
-        return (for_all(row, points[0]) for row in blend([shares, 1 - shares], points))
+        rising = np.multiply.outer(floats(low for low, _ in kinds), shares)
+        falling = np.multiply.outer(floats(high for _, high in kinds), 1 - shares)
+        return Window(rising + falling, [kinds.index(point) for point in points])
 
     def _bound_momentum_writer(self) -> RateWriter:
         if self._momentum_writer is None or not self._momentum_writer.fits():
