@@ -166,7 +166,7 @@ def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
 ) -> None:
     monkeypatch.setattr("warmdown.studio.page.foreign_client.LONGEST_LOOK", 1.0)
     lasting.ask(lasting.worker.start())
-    process, began = lasting.worker._process, monotonic()
+    process, began = lasting.worker.fence._process, monotonic()
     scene, _ = lasting.see(plan_with("HangsHard"), {}, "hostile_parts")
     assert "took longer than 1 seconds" in scene.mistakes[0]
     assert monotonic() - began < 10
@@ -195,7 +195,7 @@ def test_a_constructor_that_sleeps_allocates_or_exits_takes_only_its_process_wit
 def test_an_answer_that_is_too_long_ends_the_process_not_the_page(
     home: Path, lasting: Lasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warmdown.studio.security.worker.LONGEST_ANSWER", 2_000)
+    monkeypatch.setattr("warmdown.importing.fence._LONGEST_ANSWER", 2_000)
     other = Worker(home)
     question = {"task": "look", "data": {"run": {"total_steps": 200}, "lr": MULTISTEP}}
     with pytest.raises(Ended):
@@ -205,8 +205,8 @@ def test_an_answer_that_is_too_long_ends_the_process_not_the_page(
 
 def test_the_process_ends_with_the_page(lasting: Lasting) -> None:
     lasting.ask(lasting.worker.start())
-    assert lasting.worker._process is not None
-    pid = lasting.worker._process.pid
+    assert lasting.worker.fence._process is not None
+    pid = lasting.worker.fence._process.pid
     lasting.ask(lasting.worker.close())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

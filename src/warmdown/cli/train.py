@@ -199,16 +199,21 @@ def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
         early = f"  {run.stopped}" if run.stopped else ""
         say(f"weights of {name}: SHA-256 {run.digest}{early}")
     drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
-    file = folder / ("compare" if len(runs) > 1 else "picture")
-    title = " against ".join(runs)
+    _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
+
+
+def _draw(drawn: Any, file: Path, title: str) -> None:
+    from warmdown import plot
+
     try:
         pictures = [
             str(plot.save(drawn, file.with_suffix(ending), title=title))
             for ending in (".png", ".html")
         ]
-        say(f"pictures: {', '.join(pictures)}")
     except (MissingExtra, OSError) as error:
         say(f"no picture: {error}")
+        return
+    say(f"pictures: {', '.join(pictures)}")
 
 
 def _one_or_many(records: dict[str, Record]) -> Any:

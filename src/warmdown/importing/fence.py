@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LONGEST_LOOK", "ask"]
+__all__ = ["LONGEST_LOOK", "Fence", "ask"]
 
 import atexit
 import contextlib
@@ -50,21 +50,39 @@ def ask(who: str, question: Question, *, seconds: float) -> Answer:
 
 
 @final
-class _Fence:
+class Fence:
     """One process that answers one question at a time, as lines of JSON.
 
     It looks for modules where this process does, but in the current folder last: what lies there is
     not taken for an installed library. It gets that list at its start, so another list is another
     process.
+
+    Args:
+        module: What the process runs.
+        folder: Where it works, and looks for modules last; the current folder when left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, module: str = "warmdown.importing.fence_worker", folder: Path | None = None
+    ) -> None:
+        self.module = module
+        self.folder = folder
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._path: list[str] = []
         self._owner = 0
 
+    def start(self, who: str) -> None:
+        """Start the process, so that the first question need not wait for its imports."""
+        with self._lock:
+            self._running(who)
+
     def ask(self, who: str, question: Question, seconds: float) -> Any:
+        """Return the answer.
+
+        Raises:
+            ScheduleError: It took too long, or crashed.
+        """
         with self._lock:
             try:
                 process = self._running(who)
@@ -79,6 +97,7 @@ class _Fence:
                 raise
 
     def end(self) -> None:
+        """End the process."""
         process, self._process = self._process, None
         if process is None or self._owner != os.getpid():  # a fork has no child of its own
             return
@@ -91,12 +110,15 @@ class _Fence:
 
     def _running(self, who: str) -> subprocess.Popen[bytes]:
         path = _module_path()
+        if self.folder is not None:
+            path = [*(place for place in path if place != str(self.folder)), str(self.folder)]
         is_ours = (self._owner, self._path) == (os.getpid(), path)
         if self._process is not None and is_ours and self._process.poll() is None:
             return self._process
         self.end()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "warmdown.importing.fence_worker", json.dumps(path)],
+            [sys.executable, "-P", "-m", self.module, json.dumps(path)],
+            cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -108,7 +130,7 @@ class _Fence:
         return process
 
 
-_fence = _Fence()
+_fence = Fence()
 atexit.register(_fence.end)
 
 

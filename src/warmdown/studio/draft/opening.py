@@ -137,7 +137,9 @@ def _run_texts(facts: dict[str, Any]) -> RunTexts:
     }
     for name in ("budget", "clock"):
         texts[name] = str(facts.get(name) or "")
-    samples, tokens = (_as_number(facts.get(f"{name}_per_step")) for name in ("samples", "tokens"))
+    samples, tokens = (
+        _number_of_data(facts.get(f"{name}_per_step")) for name in ("samples", "tokens")
+    )
     texts["batches"] = _number_text(facts.get("steps_per_epoch"))
     texts["batch_size"] = _number_text(samples)
     texts["tokens"] = _number_text(None if tokens is None else tokens / (samples or 1))
@@ -214,12 +216,12 @@ def _untyped_text(value: Any) -> str:
 
 
 def _number_text(value: Any) -> str:
-    number = _as_number(value)
+    number = _number_of_data(value)
     is_whole = isinstance(number, float) and number.is_integer() and abs(number) < _LARGEST_WHOLE
     return shown(int(number) if is_whole else number)
 
 
-def _as_number(value: Any) -> Any:
+def _number_of_data(value: Any) -> Any:
     """Return a number that stands in a file as text, such as ``1e-4``, as one."""
     return number_of(value) if isinstance(value, str) else value
 

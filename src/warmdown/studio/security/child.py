@@ -1,11 +1,11 @@
-"""The process in which the page has code of other libraries run."""
+"""The process in which the page runs code of other libraries."""
 
 from __future__ import annotations
 
-__all__ = ["main"]
+__all__ = ["answer_the_page"]
 
 import ctypes
-import os
+import json
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,25 +16,19 @@ _DEATH_SIGNAL = 1
 """Linux's ``PR_SET_PDEATHSIG``."""
 
 
-def main(folder: str) -> None:
-    """Answer until the parent is gone."""
-    _end_with_parent()
-    os.chdir(folder)  # what is here is not taken for a library, whatever is installed
-    sys.path.append(folder)  # last, so that no file there is taken for an installed library
+def answer_the_page() -> None:
+    """Answer until the page is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
     serve(_tasks)
 
 
 def _tasks() -> Mapping[str, Task]:
-    """Return what can be asked."""
     from warmdown.studio.preview.foreign import describe_class, look_at
 
     return {"describe": describe_class, "look": look_at}
 
 
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.path[:] = json.loads(sys.argv[1])
+    answer_the_page()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "LONGEST_ANSWER",
     "LONGEST_TEXT",
     "MOST_FOREIGN_STEPS",
     "MOST_PHASES",
@@ -18,5 +17,3 @@ MOST_PHASES = 100
 """Phases of one target on the page."""
 MOST_FOREIGN_STEPS = 200_000
 """Updates for which a class of another library is stepped; further ones are not drawn."""
-LONGEST_ANSWER = 16_000_000
-"""Bytes of its answer."""
