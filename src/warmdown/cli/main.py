@@ -98,7 +98,8 @@ class LazyGroup(click.Group):
             click.echo("\nInterrupted.", err=True)  # a terminal has written ^C on the line before
             raise click.exceptions.Exit(INTERRUPTED) from None
         except click.ClickException as error:
-            error.message = printable(error.message)  # type: ignore[misc]  # it may quote the name of a file
+            # it may quote the name of a file
+            error.message = printable(error.message)  # type: ignore[misc]
             raise
         except WarmdownError as error:
             raise Unusable(str(error)) from error

@@ -123,7 +123,8 @@ def serve_page(start: ServerConfig) -> None:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    server.handle_exit = partial(_leave, server)  # type: ignore[method-assign]  # theirs waits for every open page
+    # theirs waits for every open page
+    server.handle_exit = partial(_leave, server)  # type: ignore[method-assign]
     server.run(sockets=[listening])
 
 

@@ -84,9 +84,8 @@ class PhaseList:
         plan = studio.preview.plan
         stretches = spans(studio.draft.targets[studio.target], plan) if plan else {}
         for number, element in enumerate(self.spans):
-            start, stop = stretches.get(number, (None, None))
-            is_known = start is not None and stop is not None
-            set_text(element, f"{count(start)} – {count(stop)}" if is_known else "")  # type: ignore[arg-type]
+            stretch = stretches.get(number)
+            set_text(element, " – ".join(map(count, stretch)) if stretch else "")
         for key in self.questions:
             self._ask(key)
 
