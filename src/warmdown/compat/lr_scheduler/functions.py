@@ -170,7 +170,8 @@ def _scale_row(
     for at in count(step):
         if is_one:
             factor = float(functions[0](at))
-            scaled = [rate * factor for rate in row]
+            # a comprehension costs a tenth of a step
+            scaled = [row[0] * factor] if len(row) == 1 else [rate * factor for rate in row]
         else:
             pairs = zip(row, functions, strict=True)
             scaled = [rate * float(function(at)) for rate, function in pairs]
