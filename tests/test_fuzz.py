@@ -1,4 +1,4 @@
-"""Whatever a reader is given, it raises no error but ours and leaves behind nothing half done: mutated real data."""
+"""Mutated real data: a reader raises no error but ours and leaves nothing half done."""
 
 from __future__ import annotations
 
@@ -39,11 +39,17 @@ lr:
     head: [{kind: linear, start: 0, end: 1, steps: 5%}, {kind: cosine, end: "1e-1"}]
     "*": {scale: {kind: plateau, metric: loss, patience: 2ep}, low: 0.1}
 weight_decay: {set: {kind: milestones, start: 0.1, gamma: 0.5, at: [3, 50%]}}
-momentum: {set: {kind: repeat, of: {kind: triangle, low: 0.8, high: 0.9, up: 5, down: "%TOTAL_STEPS% // 100"}}}
+momentum:
+  set:
+    kind: repeat
+    of: {kind: triangle, low: 0.8, high: 0.9, up: 5, down: "%TOTAL_STEPS% // 100"}
 after_end: hold
 count: updates
 """
-FOREIGN = 'lr: {class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 3, gamma: "0.5"}, steps: 9}\n'
+FOREIGN = (
+    "lr: {class_path: torch.optim.lr_scheduler.StepLR, "
+    'init_args: {step_size: 3, gamma: "0.5"}, steps: 9}\n'
+)
 
 leaves = st.one_of(
     st.none(),
@@ -87,7 +93,7 @@ def paths(data: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def changed(draw: st.DrawFn, data: Any) -> Any:
-    """Return a copy of plain data in which a few places hold something else, are gone, or stand twice."""
+    """Return a copy of plain data in which a few places are changed, gone, or there twice."""
     data = copy.deepcopy(data)
     for _ in range(draw(st.integers(1, 3))):
         places = list(paths(data))
@@ -180,7 +186,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def use(plan: wd.Plan | None) -> None:
-    """Use a plan that was read: measured, asked, written and checked it raises nothing but our own."""
+    """Measure, evaluate, write and check a plan that was read: it raises nothing but our own."""
     if plan is None:
         return
     try_to(wd.check, plan)

@@ -1,4 +1,4 @@
-"""No text hangs a reader, and none obeys no rule: every way from text into the package, over long adversarial texts."""
+"""No text hangs a reader: every way from text into the package, over long adversarial texts."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ bases = st.lists(st.floats(0.01, 10.0), min_size=1, max_size=4)
 
 
 def specific(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Return arguments of one of transformers' names; half cycles end at the least value, so nothing rises again."""
+    """Return arguments of one of transformers' names; half cycles end at the least value."""
     if name in ("cosine_with_min_lr", "cosine_warmup_with_min_lr"):
         return st.fixed_dictionaries(
             {"min_lr_rate": st.floats(0.0, 1.0), "num_cycles": st.sampled_from([0.5, 1.5])}

@@ -176,7 +176,8 @@ def test_arguments_are_checked_when_the_text_is_read() -> None:
     with pytest.raises(SpecError) as caught:
         wd.loads(
             f"lr: {{class_path: {path}.StepLR, init_args: {{step_sice: 3}}}}\n"
-            f"wd: {{class_path: {path}.SequentialLR, init_args: {{schedulers: [{inner}], milestones: [.nan]}}}}"
+            f"wd: {{class_path: {path}.SequentialLR, "
+            f"init_args: {{schedulers: [{inner}], milestones: [.nan]}}}}"
         )
     assert [mistake.split(": ")[0] for mistake in caught.value.mistakes] == [
         "lr.init_args.step_sice",
@@ -220,7 +221,8 @@ def test_a_preview_is_a_value() -> None:
 
 
 def test_a_preview_goes_into_a_chain_and_past_its_end_it_holds() -> None:
-    data = [{"kind": "linear", "start": 0.0, "end": 1.0, "steps": 10}, {"class_path": "torch.optim.lr_scheduler.StepLR",
+    data = [{"kind": "linear", "start": 0.0, "end": 1.0, "steps": 10},
+            {"class_path": "torch.optim.lr_scheduler.StepLR",
              "init_args": {"step_size": 10, "gamma": 0.5}}]  # fmt: skip
     chain = wd.from_dict(data).over(RUN)
     assert chain([0, 5, 10, 19, 20, 29, 30, 99]).tolist() == [0, 0.5, 1, 1, 0.5, 0.5, 0.25, 0.25]

@@ -1,4 +1,4 @@
-"""A preview of another library's class runs in a process of its own: what it does there stays there."""
+"""A preview of another library's class runs in its own process: what it does there stays there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scheduler of another library becomes a plan with its numbers, bug for bug or corrected, told apart line by line."""
+"""Another library's scheduler becomes a plan with its numbers, bug for bug or corrected."""
 
 from __future__ import annotations
 
@@ -348,7 +348,8 @@ TIMM: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("in_epochs", [True, False])
 def test_a_scheduler_of_timm_becomes_its_numbers(name: str, prefix: bool, in_epochs: bool) -> None:
     scheduler, total = timm_scheduler().create_scheduler_v2(
-        sgd(1.0, 0.1), sched=name, num_epochs=30, warmup_epochs=4, warmup_lr=0.01, min_lr=0.001, warmup_prefix=prefix,
+        sgd(1.0, 0.1), sched=name, num_epochs=30, warmup_epochs=4, warmup_lr=0.01,
+        min_lr=0.001, warmup_prefix=prefix,
         step_on_epochs=in_epochs, updates_per_epoch=1, **TIMM[name],
     )  # fmt: skip
     assert_same(scheduler, total + 5, [1.0, 0.1])

@@ -175,7 +175,9 @@ def test_an_allowed_package_lends_only_what_is_derived_from_a_scheduler() -> Non
 RUNS = "import pathlib\npathlib.Path({marker!r}).touch()\n"
 RESUMES = """
 import subprocess
-def resume_checkpoint(model, checkpoint_path, optimizer=None, loss_scaler=None, log_info=True, weights_only=False):
+def resume_checkpoint(
+    model, checkpoint_path, optimizer=None, loss_scaler=None, log_info=True, weights_only=False
+):
     subprocess.run(checkpoint_path, shell=True, check=True)
 """
 
@@ -201,8 +203,10 @@ def test_a_plan_calls_nothing_of_a_library_but_its_schedulers(
     monkeypatch.setenv(
         "PYTHONPATH", f"{library.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     )
-    call = f"{{class_path: timm.models.resume_checkpoint, init_args: {{model: x, checkpoint_path: 'touch {marker}'}}}}"
-    nested = f"{{class_path: torch.optim.lr_scheduler.SequentialLR, init_args: {{milestones: [5], schedulers: [{call}]}}}}"
+    given = f"{{model: x, checkpoint_path: 'touch {marker}'}}"
+    call = f"{{class_path: timm.models.resume_checkpoint, init_args: {given}}}"
+    outer = f"{{milestones: [5], schedulers: [{call}]}}"
+    nested = f"{{class_path: torch.optim.lr_scheduler.SequentialLR, init_args: {outer}}}"
     for plan in (
         f"run: {{total_steps: 9}}\nlr: {call}\n",
         f"run: {{total_steps: 9}}\nlr: {nested}\n",
