@@ -119,12 +119,6 @@ class Field:
         for batch in self.batches:
             batch.write(row)
 
-    def writing(self, rows: Iterator[Row]) -> Iterator[None]:
-        """Return an iterator that writes one row each time it is advanced."""
-        for row in rows:
-            self.write(row)
-            yield
-
     def writers(self, window: Window) -> list[Writer]:
         """Return functions that together write one step of the window; none where nothing moves."""
         return [writer for batch in self.batches for writer in batch.writers(window)]

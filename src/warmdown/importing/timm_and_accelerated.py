@@ -10,7 +10,7 @@ from typing import Any
 
 from warmdown.compat.names import timm as named
 from warmdown.compat.schedulers.cosine import cosine_rule
-from warmdown.compat.schedulers.wsd import periods_rule, wsd_rule
+from warmdown.compat.schedulers.wsd import checkpointed_wsd_rule, periods_rule
 from warmdown.importing.imported import Imported, NotImportable
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
@@ -57,7 +57,9 @@ def _timm_wsd(given: Attributes) -> Scale:
         timescale, exponent = given["stable_timescale"], given["stable_power"]
         power = Power(start=1.0, timescale=timescale, exponent=exponent)
         return named.trunk(given, power, given["decay_fn"])
-    return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd_rule(given)
+    return (
+        named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.checkpointed_wsd_rule(given)
+    )
 
 
 def _rescaled(scale: Scale, factor: float) -> Scale:
@@ -172,7 +174,7 @@ READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
         "its cosine ends as early as its warmup is long, and a starting ratio overshoots",
     ),
     "WSDLrScheduler": _accelerated(
-        wsd_rule,
+        checkpointed_wsd_rule,
         _original_wsd,
         "its checkpoints are not where it documents them, and its first update skips the warmup",
     ),

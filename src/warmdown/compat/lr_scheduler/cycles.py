@@ -211,7 +211,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         return float(self.step_sizes[0] / self.total_size)
 
     def scale_fn(self, x: float) -> float:
-        """Return the height of cycle ``x``, or of step ``x``, as ``scale_mode`` says."""
+        """Return the height of cycle ``x``, or of step ``x``, by ``scale_mode``."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         return self._height()(x - 1 if self.scale_mode == "cycle" else x)

@@ -207,7 +207,7 @@ class WSDLrScheduler(PlannedScheduler):
             for name in self._arguments
             if name != "base_lr_values"
         }
-        return wsd_rule(**mine)
+        return checkpointed_wsd_rule(**mine)
 
     def _require_a_rising_warmup(self) -> None:
         highest = max(self.base_lr_values, default=self.warmup_starting_lr)
@@ -249,7 +249,7 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
     return [total >> halvings for halvings in reversed(range(count))]
 
 
-def wsd_rule(
+def checkpointed_wsd_rule(
     *,
     total_steps: int,
     num_warmup_steps: int,
