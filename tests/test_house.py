@@ -26,7 +26,6 @@ HEAVY = ("torch", "matplotlib", "nicegui", "accelerate", "jax", "joblib", "optun
 ALLOWED_TWINS: dict[str, str] = {
     "Finding": "of a plan in checks, of a script in lint: both are public, each in its room",
     "command": "what the terminal loads from each file of cli",
-    "main": "the entry of each process of its own: the terminal, a worker",
     "save": "plot.save writes a picture, planfile.save a plan: both are public, each in its room",
 }
 """Names of the top level that several files have, each with the reason."""
