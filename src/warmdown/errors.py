@@ -66,7 +66,7 @@ from warmdown.printable import printable
 
 
 class WarmdownError(Exception):
-    """The root of every error that warmdown raises on purpose; a terminal can show its message and obeys none of it."""
+    """The root of every error that warmdown raises on purpose; its message is safe in a terminal."""
 
     def __str__(self) -> str:
         return printable(super().__str__())

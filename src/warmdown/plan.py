@@ -79,7 +79,8 @@ class Plan:
 
     Example:
         >>> from warmdown import Constant, Cosine, Run
-        >>> plan = Plan.of(lr=Cosine(), weight_decay=Set(Constant(value=0.05)), run=Run(total_steps=100))
+        >>> decay = Set(Constant(value=0.05))
+        >>> plan = Plan.of(lr=Cosine(), weight_decay=decay, run=Run(total_steps=100))
         >>> [target.label for target in plan.targets]
         ['lr', 'weight_decay']
     """
@@ -123,7 +124,7 @@ class Plan:
 
     @property
     def length(self) -> int | None:
-        """Length of the run in clock units, or the longest target's, or ``None`` when nothing ends."""
+        """Length of the run in clock units, or the longest target's; ``None`` when nothing ends."""
         if self.run.length is not None:
             return self.run.length
         lengths = [part.length for target in self.targets for part in target.rule.schedules()]
@@ -150,10 +151,10 @@ class Plan:
             if target.groups == EVERY_GROUP and target.name not in data:
                 data[target.name] = target.rule.to_dict()
             else:
-                held = data.setdefault(target.name, {"groups": {}})
-                if "groups" not in held:
-                    held = data[target.name] = {"groups": {EVERY_GROUP: held}}
-                held["groups"][target.groups] = target.rule.to_dict()
+                entry = data.setdefault(target.name, {"groups": {}})
+                if "groups" not in entry:
+                    entry = data[target.name] = {"groups": {EVERY_GROUP: entry}}
+                entry["groups"][target.groups] = target.rule.to_dict()
         if self.after_end != "hold":
             data["after_end"] = self.after_end
         return data if self.count == "updates" else {**data, "count": self.count}

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from warmdown.errors import RunError
 
 Duration: TypeAlias = int | str
-"""``500`` updates, or a text with its unit: ``"5%"``, ``"10ep"``, ``"2e9tok"``, ``"1h30m"``, ``"rest"``."""
+"""``500`` updates, or a text with its unit: ``"5%"``, ``"10ep"``, ``"2e9tok"``, ``"1h30m"``."""
 
 Clock: TypeAlias = Literal["updates", "samples", "tokens", "seconds"]
 CLOCKS: tuple[str, ...] = get_args(Clock)

@@ -64,7 +64,7 @@ def test_a_table_holds_each_value_from_its_step_on() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"values": (1.0,), "at": (5,)}, "1 values and 1 steps do not match"),
+        ({"values": (1.0,), "at": (5,)}, "1 values, 1 steps do not match"),
         ({"values": (1.0, 2.0, 3.0), "at": (5, 3)}, "the steps must rise"),
     ],
 )

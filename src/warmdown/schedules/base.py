@@ -40,7 +40,7 @@ Namespace: TypeAlias = Any
 _Kind = TypeVar("_Kind")
 
 _BLOCK = 16_384
-"""Elements evaluated at once, so that what lies between start and end of a formula stays in the cache."""
+"""Elements evaluated at once, so that the intermediate arrays of a formula stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def schedule_class(kind: type[_Kind]) -> type[_Kind]:
 
 @schedule_class
 class Schedule(ABC):
-    """A pure function from step to number, with a length, that can be compared, composed and written down.
+    """A pure function from step to number that is compared, composed and written down.
 
-    A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and has
-    no other state than its fields. One that wraps others says by the methods below how its time and
-    its value come from theirs: ``docs/own-schedule.md`` builds a curve, a wrapper and a feedback
+    A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and
+    has no other state than its fields. In one that wraps others, the methods below state how its
+    time and its value come from theirs: ``docs/own-schedule.md`` builds a curve, a wrapper and a feedback
     schedule.
     """
 
@@ -106,7 +106,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        """Return the formula's values, elementwise; ``step`` is a float array of the library ``xp``."""
+        """Return the values, elementwise; ``step`` is a float array of the library ``xp``."""
 
     @overload
     def __call__(self, step: float) -> float: ...
@@ -150,7 +150,7 @@ class Schedule(ABC):
 
     @property
     def length(self) -> int | None:
-        """Updates until the value rests for good; ``None`` when it never does or a length is open."""
+        """Updates until the value rests for good; ``None`` without an end or a known length."""
         if self.keeps_time:
             return _longest(part.length for part in self.moving_parts())
         steps = getattr(self, "steps", None)
@@ -192,7 +192,7 @@ class Schedule(ABC):
         return self.keeps_time and all(part.is_flat(first, last) for part in self.parts())
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return the step on the own clock of each of :meth:`parts` while this schedule is at ``step``.
+        """Return for each of :meth:`parts` the step on its own clock at ``step`` of this one.
 
         ``None`` stands for a part that is not active then.
         """
@@ -246,7 +246,7 @@ class Schedule(ABC):
         return moving or tuple(part for part in parts if getattr(part, "steps", None) != "rest")
 
     def with_parts(self, change: Callable[[Schedule], Schedule]) -> Self:
-        """Return a copy in which every schedule that this one is made of went through ``change``."""
+        """Return a copy in which each of :meth:`parts` went through ``change``."""
         changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -249,7 +249,7 @@ class Sum(Schedule):
 
 
 def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
-    """Let starts be rounded, and not lengths, where lengths that were each rounded up would not fit together.
+    """Round starts and not lengths, where lengths that were each rounded up would not fit.
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.
     """
@@ -265,7 +265,7 @@ def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> t
 
 
 def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
-    """Return the length a member asks for before it is rounded, where one text says it; nothing for the rest."""
+    """Return the length a member asks for before rounding, where one text gives it; else 0."""
     steps = _one_length(member)
     return (
         Fraction(claim or 0)
@@ -275,7 +275,7 @@ def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
 
 
 def _one_length(member: Schedule) -> str | None:
-    """Return the text that is the member's whole length, or ``None`` where it has another or none."""
+    """Return the text that is the member's whole length, or ``None``."""
     if member.keeps_time:
         moving = member.moving_parts()
         return _one_length(moving[0]) if len(moving) == 1 else None

@@ -146,7 +146,7 @@ class Repeat(Schedule):
         return tuple(Phase(f"cycle {i + 1}", starts[i], starts[i + 1]) for i in range(self.times))
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return the step inside the cycle, and the cycle's number for a decay that is a schedule."""
+        """Return the step inside the cycle, and the cycle's number for a schedule's decay."""
         at = np.float64(max(step, 0))
         cycle = self._cycle(at, np)
         within = float((at - self._start(cycle)) / self.grow**cycle)

@@ -152,7 +152,7 @@ class Feedback(Schedule):
         return replace(self, state=FeedbackState.from_list(state))
 
     def restarted_state(self) -> FeedbackState:
-        """Return the state for a clock that starts again at 0, with the value reached as its base."""
+        """Return the state for a clock that starts again, with the value reached as its base."""
         return self.state._replace(levels=(1.0,), at=(), since=0.0)
 
     def follows_like(self, other: Feedback) -> bool:

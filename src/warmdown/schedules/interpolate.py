@@ -52,7 +52,7 @@ def progress(step: Steps, steps: int, xp: Namespace, k: float = 1.0) -> tuple[Va
 
 
 def power(base: float, step: Steps, every: int, xp: Namespace) -> Values:
-    """Return ``base ** (step / every)``; the exponent is split, so that its rounding stays small."""
+    """Return ``base ** (step / every)``; the exponent is split to keep its rounding small."""
     coarse = xp.floor(step * 64 / every)
     fine = (step * 64 - coarse * every) / (64 * every)
     return base ** (coarse / 64) * base**fine

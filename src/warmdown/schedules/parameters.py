@@ -36,7 +36,7 @@ class Context(Protocol):
     """What reading needs of a plan file."""
 
     def evaluate(self, path: str, text: str) -> Any:
-        """Return the number that a text means; note a mistake and return ``None`` where it has none."""
+        """Return the number that a text means; note a mistake and return ``None`` without one."""
 
     def is_arithmetic(self, text: str) -> bool:
         """Whether a text is arithmetic, and more than a number."""
@@ -48,7 +48,7 @@ class Context(Protocol):
         """Return the schedule; note a mistake and return ``None`` where the data are none."""
 
     def read_plain(self, path: str, data: Any) -> Any:
-        """Return data whose type nobody declared."""
+        """Return data without a declared type."""
 
     def refuse(self, path: str, data: Any, reason: str) -> None:
         """Note why the data at a path are no value; the reason is a sentence."""
@@ -72,7 +72,7 @@ class ParameterType:
         return value
 
     def read(self, context: Context, path: str, data: Any) -> Any:
-        """Return the value that plain data mean; note a mistake and return ``None`` where they have none."""
+        """Return the value that plain data mean; note a mistake and return ``None`` without one."""
         value = self._from_data(context, path, data)
         if value is _NOTED:
             return None

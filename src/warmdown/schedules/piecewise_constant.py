@@ -157,7 +157,7 @@ class PiecewiseConstant(Schedule):
         super().__post_init__()
         if len(self.values) != len(self.at) + 1:
             raise ScheduleError(
-                f"PiecewiseConstant: {len(self.values)} values and {len(self.at)} steps do not match. "
+                f"PiecewiseConstant: {len(self.values)} values, {len(self.at)} steps do not match. "
                 "Give one value more than steps; the first holds from step 0."
             )
         rises = not self.is_resolved or list(self.at) == sorted(self.at, key=int)
@@ -208,7 +208,7 @@ class Function(Schedule):
 
     @property
     def is_predictable(self) -> bool:
-        """A function is called at its own step alone: it may look at what has happened until then."""
+        """A function is called at its own step alone: it may use what has happened until then."""
         return False
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:

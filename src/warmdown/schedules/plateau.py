@@ -1,4 +1,4 @@
-"""The rules that follow a metric: a factor that falls on a plateau, and one that moves both ways."""
+"""Rules that follow a metric: a factor that falls on a plateau, and one that moves both ways."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
 
 
 def _wait_on_clock(owner: Plateau, name: str, run: Run) -> Duration:
-    """Return an int (observations) as it is, and a duration in the run's own clock, still with its unit."""
+    """Return observations as they are, and a duration in the run's own clock, with its unit."""
     wait = getattr(owner, name)
     if isinstance(wait, int):
         return wait

@@ -235,7 +235,7 @@ class Truncated(Schedule):
         return self.of.evaluate(xp.clip(step, 0, self.steps), xp)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        """What is taken has no more available than that, so that a ``"rest"`` in it is the rest of what is taken."""
+        """Resolve what is taken in its own length: a ``"rest"`` in it is the rest of that."""
         steps = self._fit(self.requested_length(run), available)
         return replace(self, of=_settled(self.of, run, steps), steps=steps)
 
@@ -325,7 +325,7 @@ class Grafted(Schedule):
 
 
 def _settled(schedule: Schedule, run: Run, available: int | None) -> Schedule:
-    """Return ``schedule`` with its open lengths measured; one that has none may be longer than its available."""
+    """Return ``schedule`` resolved; one without an open length may be longer than available."""
     return schedule if schedule.is_resolved else schedule.resolve(run, available)
 
 

@@ -140,7 +140,7 @@ class Noisy(Schedule):
         return self.of.evaluate(step, xp) * shaken
 
     def _draw(self, number: Steps, xp: Namespace) -> Values:
-        """Mix a whole number to one in [-1, 1): squares modulo a prime, each product exact in a double."""
+        """Mix a whole number to one in [-1, 1) by squares modulo a prime, exact in a double."""
         prime = 67_108_859
         mixed = number % prime + xp.floor(number / prime) * 7_919 + self.seed * 61
         for salt in (40_692_001, 12_820_163, 51_749_233, 20_014_409):
