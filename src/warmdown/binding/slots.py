@@ -14,7 +14,6 @@ __all__ = [
     "group_slots",
 ]
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -164,8 +163,8 @@ class FloatSlots:
         # a number made once for many groups is cheaper than one made for each, until nearly every
         # group has a curve of its own
         if self._element is None and len(set(which)) * 4 > max(len(which), 4):
-            cells = window.curves[which].T.tobytes()
-            return [_write_own(groups, self._key, array("d", cells), changes.tolist())]
+            rows = window.curves[which].T.tolist()
+            return [_write_own(groups, self._key, rows, changes.tolist())]
         members: dict[int, list[Group]] = {}
         for group, row in zip(groups, which, strict=True):
             members.setdefault(row, []).append(group)
@@ -191,18 +190,14 @@ def _write_shared(groups: list[Group], key: str, values: list[float | None]) -> 
     return write
 
 
-def _write_own(groups: list[Group], key: str, cells: array[float], changes: list[bool]) -> Writer:
-    """Return the writer of a value of its own for each group.
-
-    The values stay packed until their step: each number is made as the one before it is freed,
-    which is faster than a window of Python numbers and takes a third of its memory.
-    """
-    width = len(groups)
+def _write_own(
+    groups: list[Group], key: str, rows: list[list[float]], changes: list[bool]
+) -> Writer:
+    """Return the writer of a value of its own for each group."""
 
     def write(index: int) -> None:
         if changes[index]:
-            row = cells[index * width : (index + 1) * width]
-            for group, value in zip(groups, row):  # noqa: B905  strict= costs a tenth of the loop
+            for group, value in zip(groups, rows[index]):  # noqa: B905  strict= costs a tenth
                 group[key] = value
 
     return write
@@ -308,9 +303,10 @@ def _copy_bytes(vector: torch.Tensor, table: torch.Tensor) -> Writer:
     memory: Any = vector.view(torch.uint8).numpy()  # an array is a buffer, which its type hides
     target = memoryview(memory)
     size = len(target)
+    rows = [data[start : start + size] for start in range(0, len(data), size)]
 
     def write(index: int) -> None:
-        target[:] = data[index * size : (index + 1) * size]
+        target[:] = rows[index]
 
     return write
 
