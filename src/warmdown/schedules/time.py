@@ -134,10 +134,10 @@ class Delayed(Schedule):
 
     def requested_length(self, run: Run) -> int | None:
         claim = self.of.requested_length(run)
-        return None if claim is None else claim + _length_in_updates(self, self.steps, run)
+        return None if claim is None else claim + _exact_length(self, self.steps, run)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        wait = self._fit(_length_in_updates(self, self.steps, run), available)
+        wait = self._fit(_exact_length(self, self.steps, run), available)
         return replace(
             self,
             of=self.of.resolve(run, None if available is None else available - wait),
@@ -183,10 +183,10 @@ class Skipped(Schedule):
 
     def requested_length(self, run: Run) -> int | None:
         claim = self.of.requested_length(run)
-        return None if claim is None else max(claim - _length_in_updates(self, self.steps, run), 0)
+        return None if claim is None else max(claim - _exact_length(self, self.steps, run), 0)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        left_out = _length_in_updates(self, self.steps, run)
+        left_out = _exact_length(self, self.steps, run)
         return replace(
             self,
             of=self.of.resolve(run, None if available is None else available + left_out),
@@ -303,9 +303,7 @@ class Grafted(Schedule):
     def requested_length(self, run: Run) -> int | None:
         tail = self.tail.requested_length(run)
         return (
-            None
-            if tail is None or self.at == "rest"
-            else tail + _length_in_updates(self, self.at, run)
+            None if tail is None or self.at == "rest" else tail + _exact_length(self, self.at, run)
         )
 
     def resolve(self, run: Run, available: int | None) -> Self:
@@ -333,7 +331,7 @@ def _count(steps: Duration) -> int:
     return steps if isinstance(steps, int) else 0
 
 
-def _length_in_updates(owner: Schedule, duration: Duration, run: Run) -> int:
+def _exact_length(owner: Schedule, duration: Duration, run: Run) -> int:
     steps = duration_in_updates(owner, duration, run)
     if steps is None:
         raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
