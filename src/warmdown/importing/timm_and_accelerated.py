@@ -57,9 +57,7 @@ def _timm_wsd(given: Attributes) -> Scale:
         timescale, exponent = given["stable_timescale"], given["stable_power"]
         power = Power(start=1.0, timescale=timescale, exponent=exponent)
         return named.trunk(given, power, given["decay_fn"])
-    return (
-        named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.checkpointed_wsd_rule(given)
-    )
+    return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd_rule(given)
 
 
 def _rescaled(scale: Scale, factor: float) -> Scale:
