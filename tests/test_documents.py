@@ -261,6 +261,18 @@ def test_the_map_of_the_house_names_every_room_and_no_other() -> None:
     assert told == rooms - {"__init__", "__main__"}
 
 
+WALKS = re.findall(
+    r"(?m)^\d+\. `([\w/]+\.py)` `(\w+)`",
+    (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"),
+)
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(WALKS)))
+def test_every_step_of_a_walk_is_where_the_page_says(path: str, name: str) -> None:
+    tree = ast.parse((SOURCE / "warmdown" / path).read_text(encoding="utf-8"))
+    assert name in {getattr(node, "name", "") for node in tree.body}
+
+
 def test_every_file_that_the_map_names_is_there() -> None:
     for name in ("architecture", "style"):
         page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
