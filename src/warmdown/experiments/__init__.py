@@ -3,15 +3,19 @@
 from typing import Any
 
 from warmdown.errors import warn_renamed
-from warmdown.experiments import comparison
-from warmdown.experiments.compare import *
-from warmdown.experiments.comparison import *
-from warmdown.experiments.find import *
-from warmdown.experiments.search import *
+from warmdown.experiments.compare import compare as compare
+from warmdown.experiments.comparison import Comparison as Comparison
+from warmdown.experiments.comparison import PlanStatistics as PlanStatistics
+from warmdown.experiments.comparison import higher_is_better as higher_is_better
+from warmdown.experiments.find import RangeTest as RangeTest
+from warmdown.experiments.find import find_rate as find_rate
+from warmdown.experiments.search import Search as Search
+from warmdown.experiments.search import Trial as Trial
+from warmdown.experiments.search import search as search
 
 
 def __getattr__(name: str) -> Any:
     if name != "Row":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warn_renamed("experiments.Row", "experiments.PlanStatistics")
-    return comparison.PlanStatistics
+    return PlanStatistics

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["compare"]
-
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path

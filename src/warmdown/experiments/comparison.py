@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Comparison", "PlanStatistics", "higher_is_better"]
-
 import math
 import re
 from collections.abc import Iterable, Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["VARIABLES", "data_variables", "digest_of_named"]
-
 import hashlib
 import os
 from collections.abc import Iterator, Mapping

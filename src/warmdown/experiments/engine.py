@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ENGINES", "Engine", "run_all"]
-
 import logging
 import os
 import signal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["save_result", "write_file", "write_json"]
-
 import json
 from os import PathLike
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["fill_template", "plain_text"]
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RangeTest", "find_rate"]
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle

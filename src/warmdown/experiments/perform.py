@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Heartbeat", "Report", "metrics_of", "perform", "require_metric"]
-
 import platform
 from collections.abc import Callable, Mapping
 from itertools import pairwise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Snapshot", "restoring", "stateful_names"]
-
 import copy
 import inspect
 import signal

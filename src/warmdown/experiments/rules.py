@@ -5,8 +5,6 @@ A rule that finds nothing gives the reason.
 
 from __future__ import annotations
 
-__all__ = ["RULES", "LossCurve", "Suggestion", "suggestions"]
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ What a run is made of gives its key: the same run gives the same result, whereve
 
 from __future__ import annotations
 
-__all__ = ["Result", "RunSpec", "Store"]
-
 import hashlib
 import json
 from array import array

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Search", "Trial", "search"]
-
 import hashlib
 import json
 import math

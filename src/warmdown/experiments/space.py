@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Choice", "Range", "Space"]
-
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -5,8 +5,6 @@ A run that did not finish is counted, not hidden.
 
 from __future__ import annotations
 
-__all__ = ["Interval", "bootstrap", "mean_or_nan", "mean_ranks", "paired"]
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

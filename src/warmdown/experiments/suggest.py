@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["EVIDENCE", "Evidence", "Suggested", "evidence", "suggest"]
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Sweep", "trainer_sweep"]
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count

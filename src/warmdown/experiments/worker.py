@@ -5,8 +5,6 @@ Messages are lines of JSON: a run comes in; signs of life, evaluations and a res
 
 from __future__ import annotations
 
-__all__ = ["WorkerContext", "WorkerProcess", "worker_main", "run_in_worker"]
-
 import atexit
 import json
 import os
