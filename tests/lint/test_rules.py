@@ -95,6 +95,24 @@ end(second)
     assert [(found.code, found.line) for found in lint_text(script)] == [("WDL003", 4)]
 
 
+def test_of_the_functions_that_a_name_may_be_the_first_in_the_file_is_read() -> None:
+    others = range(1, 40)
+    functions = "".join(f"def advance_{number}():\n    pass\n" for number in others)
+    choice = " ".join(f"advance_{number} if kind == {number} else" for number in others)
+    script = f"""
+from torch.optim.lr_scheduler import StepLR
+def advance_0():
+    optimizer.step()
+{functions}
+scheduler = StepLR(optimizer, 10)
+advance = {choice} advance_0
+for batch in loader:
+    scheduler.step()
+    advance()
+"""
+    assert codes(script) == ["WDL001"]
+
+
 def test_a_comment_silences_one_rule_or_all() -> None:
     line = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(o, 1, verbose=True)"
     assert codes(line) == ["WDL004"]

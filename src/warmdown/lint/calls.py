@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CallReader"]
-
 import ast
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from warmdown.lint.lengths import dotted, last_name, measure
 from warmdown.lint.names import FunctionDefined, Names, TupleValue, infer_by_name
@@ -24,6 +22,7 @@ from warmdown.lint.script import (
     ScriptEvent,
     ScriptModel,
     Values,
+    arguments_of,
     union,
 )
 
@@ -38,93 +37,81 @@ class CallReader(ABC):
 
     def __init__(self, model: ScriptModel) -> None:
         self.model = model
+        self.names = Names()
         self.root = 0
         self.context: list[Loop | Condition] = []
 
     @abstractmethod
     def follow(
-        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values], names: Names
+        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values]
     ) -> Values | None:
         """Read the body of a called function."""
 
-    def value(self, node: ast.expr, names: Names) -> Values:
+    def value(self, node: ast.expr) -> Values:
         """Return what an expression may be; add what its calls do."""
         match node:
             case ast.Name() | ast.Attribute():
-                return self.name(node, names)
+                values = self.names.get(dotted(node) or "")
+                if values is None and isinstance(node, ast.Attribute):
+                    self.value(node.value)
+                return ANYTHING if values is None else values
             case ast.Call():
-                return self.call(node, names)
+                return self.call(node)
             case ast.Tuple(elts=parts):
-                return frozenset({TupleValue(tuple(self.value(part, names) for part in parts))})
+                return frozenset({TupleValue(tuple(map(self.value, parts)))})
             case ast.Constant(value=None):
                 return frozenset({NOTHING})
             case ast.Constant():
-                return frozenset({measure(node, names)})
+                return frozenset({measure(node, self.names)})
             # either branch may be taken, so it may be both
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                self.value(test, names)
-                return self.value(body, names) | self.value(orelse, names)
+                self.value(test)
+                return self.value(body) | self.value(orelse)
             case (
                 ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp()
             ):
-                self.mark_names_escaped(node, names)
+                self.mark_names_escaped(node)
                 return ANYTHING
             case ast.Await(value=inner) | ast.NamedExpr(value=inner):
-                return self.value(inner, names)
+                return self.value(inner)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
-                values = self.value(child, names)
+                values = self.value(child)
                 if not isinstance(node, ast.Compare):  # `scheduler is None` passes nothing on
                     self.mark_escaped(values)
-        return frozenset({measure(node, names)}) if isinstance(node, ast.BinOp) else ANYTHING
+        return frozenset({measure(node, self.names)}) if isinstance(node, ast.BinOp) else ANYTHING
 
-    def values(self, nodes: Iterable[ast.expr], names: Names) -> list[Values]:
-        """Return what each expression may be."""
-        return [self.value(node, names) for node in nodes]
-
-    def name(self, node: ast.Name | ast.Attribute, names: Names) -> Values:
-        """Return what a name may be."""
-        values = names.get(dotted(node) or "")
-        if values is not None:
-            return values
-        if isinstance(node, ast.Attribute):
-            self.value(node.value, names)
-        return ANYTHING
-
-    def call(self, node: ast.Call, names: Names) -> Values:
+    def call(self, node: ast.Call) -> Values:
         """Return what a call may return."""
-        path = names.path_of(node.func)
+        path = self.names.path_of(node.func)
         # by the full name: a class of the same name from elsewhere is not known
         if path is not None and (library := library_of(path)):
-            return self.create(
-                node,
-                path.rpartition(".")[-1],
-                library,
-                names,
-            )
+            return self.create(node, path.rpartition(".")[-1], library)
         if isinstance(node.func, ast.Attribute):
-            result = self.method(node, node.func, names)
+            result = self.method(node, node.func)
             if result is not None:
                 return result
-        arguments = self.values(node.args, names)
-        for function in names.get(dotted(node.func) or "", ()):
-            if isinstance(function, FunctionDefined):
-                result = self.follow(function, node, arguments, names)
-                if result is not None:
-                    return result
-        return self.unknown_call(node, path, arguments, names)
+        arguments = list(map(self.value, node.args))
+        values = self.names.get(dotted(node.func) or "", ())
+        functions = [value for value in values if isinstance(value, FunctionDefined)]
+        # a set has no order that is the same in every run
+        for function in sorted(functions, key=lambda function: function.node.lineno):
+            result = self.follow(function, node, arguments)
+            if result is not None:
+                return result
+        return self.unknown_call(node, path, arguments)
 
-    def create(self, node: ast.Call, name: str, library: str, names: Names) -> Values:
+    def create(self, node: ast.Call, name: str, library: str) -> Values:
         """Add a scheduler that is created."""
         arguments = _arguments_by_name(node, name)
-        values = {key: self.value(argument, names) for key, argument in arguments.items()}
+        values = {key: self.value(argument) for key, argument in arguments.items()}
         # a scheduler inside another one is stepped by that one
         for key in values.keys() - {"optimizer"}:
             self.mark_escaped(values[key])
         optimizer = arguments.get("optimizer")
         optimizers: Values = frozenset()
         # an optimizer whose name is not yet bound is created later
-        is_bound = not isinstance(optimizer, ast.Name) or names.get(optimizer.id) is not None
+        is_bound = not isinstance(optimizer, ast.Name) or optimizer.id in self.names
         if optimizer is not None and is_bound:
             optimizers = _optimizers_in(values["optimizer"]) or ANYTHING
         scheduler = SchedulerCreated(
@@ -133,7 +120,7 @@ class CallReader(ABC):
             call=node,
             arguments=arguments,
             lengths={
-                key: measure(arguments[key], names)
+                key: measure(arguments[key], self.names)
                 for key in (LENGTHS.get(name), *_LENGTHS_IN_EPOCHS)
                 if key in arguments
             },
@@ -146,28 +133,24 @@ class CallReader(ABC):
         self.add("create", frozenset({scheduler}), node)
         return frozenset({scheduler})
 
-    def method(self, node: ast.Call, func: ast.Attribute, names: Names) -> Values | None:
+    def method(self, node: ast.Call, func: ast.Attribute) -> Values | None:
         """Read a method that matters; ``None`` for any other."""
-        owner, name = self.value(func.value, names), func.attr
+        owner, name = self.value(func.value), func.attr
         if any(isinstance(value, SchedulerCreated) for value in owner):
             if name not in ("step", "get_lr"):
                 return None
-            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-                self.mark_escaped(self.value(argument, names))
-            self.add(
-                "step" if name == "step" else "get_lr",
-                owner,
-                node,
-            )
+            for argument in arguments_of(node):
+                self.mark_escaped(self.value(argument))
+            self.add("step" if name == "step" else "get_lr", owner, node)
             return ANYTHING
         if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value) or ""):
-            return self.prepare(node, names)
-        if name == "step" and (optimizers := self.stepped(node, func, owner, names)):
+            return self.prepare(node)
+        if name == "step" and (optimizers := self.stepped(node, func, owner)):
             self.add("update", optimizers, node)
             return ANYTHING
         return None
 
-    def stepped(self, node: ast.Call, func: ast.Attribute, owner: Values, names: Names) -> Values:
+    def stepped(self, node: ast.Call, func: ast.Attribute, owner: Values) -> Values:
         """Return the optimizer of ``optimizer.step()`` or ``scaler.step(optimizer)``."""
         if optimizers := _optimizers_in(owner):
             return optimizers
@@ -175,25 +158,20 @@ class CallReader(ABC):
         if OPTIMIZER.search(last_name(func.value)):
             return ANYTHING
         is_named = any(OPTIMIZER.search(dotted(argument) or "") for argument in node.args)
-        optimizers = _optimizers_in(union(self.values(node.args, names)))
+        optimizers = _optimizers_in(union(map(self.value, node.args)))
         return optimizers or (ANYTHING if is_named else frozenset())
 
-    def prepare(self, node: ast.Call, names: Names) -> Values:
+    def prepare(self, node: ast.Call) -> Values:
         """Mark what accelerate takes over; it returns the same things in the same order."""
         parts = [
-            frozenset(map(_prepared, infer_by_name(dotted(arg) or "", self.value(arg, names))))
+            frozenset(map(_prepared, infer_by_name(dotted(arg) or "", self.value(arg))))
             for arg in node.args
         ]
         return parts[0] if len(parts) == 1 else frozenset({TupleValue(tuple(parts))})
 
-    def unknown_call(
-        self, node: ast.Call, path: str | None, arguments: list[Values], names: Names
-    ) -> Values:
+    def unknown_call(self, node: ast.Call, path: str | None, arguments: list[Values]) -> Values:
         """Read a call that leads out of the file."""
-        arguments += self.values(
-            (keyword.value for keyword in node.keywords),
-            names,
-        )
+        arguments += [self.value(keyword.value) for keyword in node.keywords]
         for values in arguments:
             self.mark_escaped(values)
         optimizers = _optimizers_in(union(arguments))
@@ -209,7 +187,7 @@ class CallReader(ABC):
             return frozenset({Loader()})
         if path is not None and path.startswith("torch.optim.") and name[:1].isupper():
             return frozenset({Optimizer()})
-        return frozenset({measure(node, names)}) if name in _NUMERIC else ANYTHING
+        return frozenset({measure(node, self.names)}) if name in _NUMERIC else ANYTHING
 
     def add(self, kind: Kind, things: Values, call: ast.Call) -> None:
         """Add an event to the model."""
@@ -224,11 +202,11 @@ class CallReader(ABC):
             elif isinstance(value, TupleValue):
                 self.mark_escaped(union(value.parts))
 
-    def mark_names_escaped(self, node: ast.AST, names: Names) -> None:
+    def mark_names_escaped(self, node: ast.AST) -> None:
         """Mark every scheduler that a piece of code names."""
         for part in ast.walk(node):
             if isinstance(part, ast.Name | ast.Attribute):
-                self.mark_escaped(names.get(dotted(part) or "", frozenset()))
+                self.mark_escaped(self.names.get(dotted(part) or "", frozenset()))
 
 
 def _arguments_by_name(node: ast.Call, name: str) -> dict[str, ast.expr]:

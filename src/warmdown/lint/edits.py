@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["apply", "drop", "drop_argument", "lines_of", "move_after"]
-
 import ast
 import re
 from collections.abc import Iterable

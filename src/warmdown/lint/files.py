@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["fix_text", "lint_file", "lint_text", "lint_tree", "python_files"]
-
 import ast
 import io
 import os

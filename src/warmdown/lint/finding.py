@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Edit", "Finding", "Mistake", "Position", "page_of"]
-
 import ast
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, TypeAlias

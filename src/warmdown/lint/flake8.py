@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Plugin"]
-
 import ast
 from collections.abc import Iterator
 from importlib.metadata import version

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["dotted", "last_name", "measure"]
-
 import ast
 import operator
 from collections.abc import Callable, Mapping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["loop_of"]
-
 import ast
 import re
 from typing import Literal

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "FunctionDefined",
-    "ImportedName",
-    "Names",
-    "TupleValue",
-    "called_names",
-    "infer_by_name",
-    "names_in",
-]
-
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

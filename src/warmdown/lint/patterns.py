@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ACCUMULATION",
-    "EPOCH",
-    "LENGTHS",
-    "LOADER",
-    "METRIC",
-    "OPTIMIZER",
-    "SCHEDULERS",
-    "SIGNATURES",
-    "TRAINS",
-    "library_of",
-    "matches",
-]
-
 import re
 from collections.abc import Iterable, Mapping
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["read_script"]
-
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from warmdown.lint.calls import ANYTHING, CallReader
 from warmdown.lint.lengths import dotted
@@ -30,11 +28,7 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
     """Return what happens in a file; ``lines`` is its text, which fixes that move code need."""
-    model = ScriptModel(
-        tree,
-        list(lines),
-        names_in(tree),
-    )
+    model = ScriptModel(tree, list(lines), names_in(tree))
     _StatementReader(model).read()
     return model
 
@@ -53,7 +47,7 @@ class _StatementReader(CallReader):
 
     def read(self) -> None:
         """Read the module, then every function that the file does not call itself."""
-        self.block(self.model.tree.body, Names())
+        self.block(self.model.tree.body)
         # first in, first out: a class comes before the functions defined in its methods
         while self.roots:
             node, around, called_as = self.roots.pop(0)
@@ -63,21 +57,16 @@ class _StatementReader(CallReader):
 
     def read_root(self, node: _Function, around: Names) -> None:
         """Read a function of whose arguments nothing is known."""
-        names = Names(around)
+        self.names = Names(around)
         for parameter in _parameters_of(node):
-            names.put(parameter, ANYTHING)
+            self.names.put(parameter, ANYTHING)
         self.running = [node]
-        self.block(node.body, names)
+        self.block(node.body)
         # whoever calls this function from another file may step what it returns
         self.mark_escaped(union(self.returned))
         self.returned, self.running = [], []
 
-    def block(
-        self,
-        statements: Sequence[ast.stmt],
-        names: Names,
-        around: Loop | Condition | None = None,
-    ) -> None:
+    def block(self, statements: Sequence[ast.stmt], around: Loop | Condition | None = None) -> None:
         """Read statements, with a loop or branch around them."""
         if around is not None:
             self.context.append(around)
@@ -85,74 +74,67 @@ class _StatementReader(CallReader):
             # calls are read again at each call site: without a limit, n calls of n calls never end
             self.statements_left -= 1
             if self.statements_left > 0:
-                self.statement(statement, names)
+                self.statement(statement)
         if around is not None:
             self.context.pop()
 
-    def statement(self, node: ast.stmt, names: Names) -> None:
+    def statement(self, node: ast.stmt) -> None:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.define(node, names)
+                self.define(node)
             case ast.ClassDef():
-                self.define_class(node, names)
+                self.define_class(node)
             case ast.Import() | ast.ImportFrom():
-                _bind_imports(node, names)
+                _bind_imports(node, self.names)
             case ast.Assign(targets=targets, value=value):
-                self.assign(targets, value, names)
+                self.assign(targets, value)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
-                self.assign([target], value, names)
+                self.assign([target], value)
             case ast.AugAssign(target=target, value=value):
-                self.value(value, names)
-                self.bind(target, ANYTHING, names)
+                self.value(value)
+                self.bind(target, ANYTHING)
             case ast.For() | ast.AsyncFor() | ast.While():
-                self.loop(node, names)
+                self.loop(node)
             case ast.If():
-                self.branch(node, names)
+                self.branch(node)
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
                 for item in items:
-                    values = self.value(item.context_expr, names)
+                    values = self.value(item.context_expr)
                     if item.optional_vars is not None:
-                        self.bind(item.optional_vars, values, names)
-                self.block(body, names)
+                        self.bind(item.optional_vars, values)
+                self.block(body)
             case ast.Try() | ast.TryStar():
-                self.block(node.body, names)
+                self.block(node.body)
                 for handler in node.handlers:
-                    self.block(handler.body, names, Condition())
-                self.block(node.orelse, names, Condition())
-                self.block(node.finalbody, names)
+                    self.block(handler.body, Condition())
+                self.block(node.orelse, Condition())
+                self.block(node.finalbody)
             case ast.Match(subject=subject, cases=cases):
-                self.value(subject, names)
+                self.value(subject)
                 for case in cases:
-                    self.block(
-                        case.body,
-                        names,
-                        Condition(names_in(subject)),
-                    )
+                    self.block(case.body, Condition(names_in(subject)))
             case ast.Return(value=returned):
                 self.returned.append(
-                    frozenset({NOTHING}) if returned is None else self.value(returned, names)
+                    frozenset({NOTHING}) if returned is None else self.value(returned)
                 )
             case ast.Expr(value=value):
-                self.value(value, names)
+                self.value(value)
             # a scheduler in an exception may be stepped by its handler
             case ast.Raise() | ast.Assert():
                 for part in ast.iter_child_nodes(node):
                     if isinstance(part, ast.expr):
-                        self.mark_escaped(self.value(part, names))
+                        self.mark_escaped(self.value(part))
 
-    def define(self, node: _Function, names: Names) -> None:
-        names.put(
-            node.name,
-            frozenset({FunctionDefined(node, names)}),
-        )
+    def define(self, node: _Function) -> None:
+        self.names.put(node.name, frozenset({FunctionDefined(node, self.names)}))
         # a closure that is only passed on may step what it names, at any time
         if self.running and node.name not in self.called_here:
-            self.mark_names_escaped(node, names)
-        self.roots.append((node, names, node.name))
+            self.mark_names_escaped(node)
+        self.roots.append((node, self.names, node.name))
 
-    def define_class(self, node: ast.ClassDef, names: Names) -> None:
-        names.put(node.name, ANYTHING)
-        inside = Names(names, attributes={})
+    def define_class(self, node: ast.ClassDef) -> None:
+        self.names.put(node.name, ANYTHING)
+        inside = Names(self.names, attributes={})
         methods = [part for part in node.body if isinstance(part, _Function)]
         for method in methods:
             inside.attributes[f"self.{method.name}"] = frozenset({FunctionDefined(method, inside)})
@@ -160,19 +142,19 @@ class _StatementReader(CallReader):
         for method in sorted(methods, key=lambda method: method.name != "__init__"):
             self.roots.append((method, inside, f"self.{method.name}"))
 
-    def assign(self, targets: list[ast.expr], value: ast.expr, names: Names) -> None:
-        values = self.value(value, names)
+    def assign(self, targets: list[ast.expr], value: ast.expr) -> None:
+        values = self.value(value)
         for target in targets:
-            self.bind(target, values, names)
+            self.bind(target, values)
 
-    def bind(self, target: ast.expr, values: Values, names: Names) -> None:
+    def bind(self, target: ast.expr, values: Values) -> None:
         if isinstance(target, ast.Tuple | ast.List):
             parts = _parts_of(values, len(target.elts))
             if parts is None:
                 self.mark_escaped(values)
                 parts = [ANYTHING] * len(target.elts)
             for element, part in zip(target.elts, parts, strict=True):
-                self.bind(element, part, names)
+                self.bind(element, part)
             return
         name = dotted(target)
         if name is None or "." in name:
@@ -182,35 +164,29 @@ class _StatementReader(CallReader):
             may_not_happen = any(
                 isinstance(around, Condition) for around in self.context[self.frame :]
             )
-            names.put(
-                name,
-                infer_by_name(name, values),
-                may_not_happen=may_not_happen,
-            )
+            values = infer_by_name(name, values)
+            self.names.put(name, values, may_not_happen=may_not_happen)
 
-    def loop(self, node: ast.For | ast.AsyncFor | ast.While, names: Names) -> None:
-        self.value(
-            node.test if isinstance(node, ast.While) else node.iter,
-            names,
-        )
-        loop = loop_of(node, names)
+    def loop(self, node: ast.For | ast.AsyncFor | ast.While) -> None:
+        self.value(node.test if isinstance(node, ast.While) else node.iter)
+        loop = loop_of(node, self.names)
         if not isinstance(node, ast.While):
-            self.bind(node.target, ANYTHING, names)
-        self.block(node.body, names, loop)
-        self.block(node.orelse, names)
+            self.bind(node.target, ANYTHING)
+        self.block(node.body, loop)
+        self.block(node.orelse)
 
-    def branch(self, node: ast.If, names: Names) -> None:
-        self.value(node.test, names)
+    def branch(self, node: ast.If) -> None:
+        self.value(node.test)
         if isinstance(node.test, ast.Compare) and dotted(node.test.left) == "__name__":
-            self.block(node.body, names)
+            self.block(node.body)
             return
         # both branches get the words: `else` is decided by the same names
         words = names_in(node.test)
-        self.block(node.body, names, Condition(words))
-        self.block(node.orelse, names, Condition(words))
+        self.block(node.body, Condition(words))
+        self.block(node.orelse, Condition(words))
 
     def follow(
-        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values], names: Names
+        self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values]
     ) -> Values | None:
         """Read the body of a called function; ``None`` when it can not be followed."""
         node = function.node
@@ -219,44 +195,37 @@ class _StatementReader(CallReader):
         )
         if node in self.running or len(self.running) >= _DEEPEST_CALL or has_open_arguments:
             return None
-        inner = Names(function.names)
-        self.pass_arguments(function, call, arguments, inner, names)
-        before = self.frame, self.returned
+        keywords = {keyword.arg or "": self.value(keyword.value) for keyword in call.keywords}
+        before = self.names, self.frame, self.returned
         # a branch around the call is no branch inside the function
-        self.frame, self.returned = len(self.context), []
+        self.names, self.frame, self.returned = Names(function.names), len(self.context), []
         self.running.append(node)
-        self.block(node.body, inner)
+        self.pass_arguments(node, arguments, keywords)
+        self.block(node.body)
         self.running.pop()
         result = union(self.returned)
-        self.frame, self.returned = before
+        self.names, self.frame, self.returned = before
         return result or frozenset({NOTHING})
 
     def pass_arguments(
-        self,
-        function: FunctionDefined,
-        call: ast.Call,
-        arguments: Sequence[Values],
-        inner: Names,
-        names: Names,
+        self, node: _Function, arguments: Sequence[Values], keywords: Mapping[str, Values]
     ) -> None:
-        """Set the parameters of a function to the arguments of a call."""
-        parameters = _parameters_of(function.node)
-        for name in parameters:
-            inner.put(name, ANYTHING)
-        for name, default in _defaults_of(function.node):
-            inner.put(
-                name,
-                self.value(default, function.names),
-            )
-        positional = parameters[parameters[:1] == ["self"] :]
-        for name, values in zip(positional, arguments, strict=False):
-            inner.put(name, values)
-        for keyword in call.keywords:
-            if keyword.arg:
-                inner.put(
-                    keyword.arg,
-                    self.value(keyword.value, names),
-                )
+        """Set the parameters of a function to the arguments of a call, or to their defaults."""
+        given = node.args
+        # the last positional parameters have the defaults
+        positional = [*given.posonlyargs, *given.args][::-1]
+        defaults = [
+            *zip(positional, given.defaults[::-1], strict=False),
+            *zip(given.kwonlyargs, given.kw_defaults, strict=True),
+        ]
+        parameters = _parameters_of(node)
+        values = dict.fromkeys(parameters, ANYTHING)
+        for parameter, default in defaults:
+            if default is not None:
+                values[parameter.arg] = self.value(default)
+        values.update(zip(parameters[parameters[:1] == ["self"] :], arguments, strict=False))
+        for name, value in {**values, **keywords}.items():
+            self.names.put(name, value)
 
 
 def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
@@ -281,20 +250,6 @@ def _parameters_of(node: _Function) -> list[str]:
         given.kwarg,
     ]
     return [parameter.arg for parameter in parameters if parameter]
-
-
-def _defaults_of(node: _Function) -> Iterator[tuple[str, ast.expr]]:
-    given = node.args
-    positional = [*given.posonlyargs, *given.args]
-    # the last positional parameters have the defaults
-    parameters = [
-        *positional[len(positional) - len(given.defaults) :],
-        *given.kwonlyargs,
-    ]
-    defaults = [*given.defaults, *given.kw_defaults]
-    for parameter, default in zip(parameters, defaults, strict=True):
-        if default is not None:
-            yield parameter.arg, default
 
 
 def _parts_of(values: Values, count: int) -> Sequence[Values] | None:

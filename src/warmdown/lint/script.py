@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "NOTHING",
-    "UNKNOWN",
-    "Condition",
-    "ScriptEvent",
-    "Kind",
-    "Length",
-    "Loader",
-    "Loop",
-    "Optimizer",
-    "SchedulerCreated",
-    "ScriptModel",
-    "Values",
-    "union",
-]
-
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,6 +25,11 @@ UNKNOWN = object()
 def union(values: Iterable[Values]) -> Values:
     """Return what any of the expressions may be."""
     return frozenset[object]().union(*values)
+
+
+def arguments_of(call: ast.Call) -> list[ast.expr]:
+    """Return the arguments of a call, those with a keyword last."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 @dataclass(eq=False)
@@ -196,10 +185,7 @@ class ScriptEvent:
     @property
     def arguments(self) -> list[ast.expr]:
         """The arguments of the call."""
-        return [
-            *self.call.args,
-            *(keyword.value for keyword in self.call.keywords),
-        ]
+        return arguments_of(self.call)
 
     def conditions_in(self, loop: Loop | None) -> tuple[Condition, ...]:
         """Return the branches between it and a loop around it; all of them without a loop."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RULES", "LintRule"]
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["get_lr", "missing_metric", "other_optimizer", "unexpected_argument", "verbose"]
-
 import ast
 from collections.abc import Iterator
 
@@ -12,7 +10,7 @@ from warmdown.lint.finding import Edit, Mistake, Position
 from warmdown.lint.lengths import dotted, last_name
 from warmdown.lint.names import names_in
 from warmdown.lint.patterns import EPOCH, METRIC, TRAINS, matches
-from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel, arguments_of
 
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
@@ -121,7 +119,7 @@ def _gives_to_scheduler(statement: ast.stmt, name: str) -> bool:
         dotted(argument) == name
         for call in ast.walk(statement)
         if isinstance(call, ast.Call)
-        for argument in (*call.args, *(keyword.value for keyword in call.keywords))
+        for argument in arguments_of(call)
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["other_unit", "shorter_than_loop", "stepped_per_process"]
-
 from collections.abc import Iterator
 from math import prod
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["never_stepped", "stepped_early", "stepped_per_epoch", "stepped_twice"]
-
 import ast
 from collections.abc import Iterator
 
