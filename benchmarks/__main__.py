@@ -39,12 +39,13 @@ def write_page() -> None:
 
 
 def table_of(data: dict[str, Any], usual: str) -> str:
-    """Return one stored result as Markdown, with its machine and versions where they are not the ``usual`` ones."""
+    """Return one stored result as Markdown, with its machine where it is not the ``usual`` one."""
     rows = [data["columns"], ["---"] * len(data["columns"]), *data["rows"]]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     skipped = "".join(f"\nSkipped {name}: {why}.\n" for name, why in data["skipped"].items())
     place = "" if place_of(data) == usual else f"\n{place_of(data)}\n"
-    return f"### {data['question']}\n\n`python -m benchmarks.{data['script']}`\n\n{table}\n{skipped}{place}"
+    heading = f"### {data['question']}\n\n`python -m benchmarks.{data['script']}`"
+    return f"{heading}\n\n{table}\n{skipped}{place}"
 
 
 def place_of(data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What does a scheduler add to a compiled optimizer step, and how often is the step compiled anew?"""
+"""What does a scheduler add to a compiled optimizer step, and how often is it recompiled?"""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def compiled(optimizer: torch.optim.Optimizer, schedule: Build) -> Callable[[], 
 
 
 def bare_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """The least that a rate which moves costs in a loop of one's own: nothing is counted, looked up or watched."""
+    """Return a step that only fills each rate: the least that a loop of one's own costs."""
     rates = [group["lr"] for group in optimizer.param_groups]
     steps = count()
 

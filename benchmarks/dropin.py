@@ -67,7 +67,7 @@ class Told:
 
 
 def main() -> None:
-    """Measure all names, with groups that are alike and with groups that are not, and one with a compiled step."""
+    """Measure all names, over groups alike and not alike, and one with a compiled step."""
     warnings.simplefilter("ignore")
     publish("dropin", "`step()` of torch's names: torch's time over ours", alike)
     publish("dropin_own_bases", "The same, each group with a base rate of its own", each_its_own)
@@ -86,7 +86,10 @@ def publish(name: str, question: str, groups: Callable[[int], torch.optim.Optimi
 
 def publish_compiled() -> None:
     """Tell what a name adds to a compiled step whose rates are tensors."""
-    question = "Compiled AdamW and CosineAnnealingLR, rates that are tensors, over the compiled AdamW alone"
+    question = (
+        "Compiled AdamW and CosineAnnealingLR, rates that are tensors, "
+        "over the compiled AdamW alone"
+    )
     table = Table("dropin_compiled", question, ("contender", *map(in_groups, COMPILED_SIZES)))
     ratios: dict[str, list[float]] = {"ours": [], "torch": []}
     for size in COMPILED_SIZES:

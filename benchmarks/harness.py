@@ -24,7 +24,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = (
-    "warmdown", "torch", "numpy", "transformers", "accelerate", "timm", "pytorch-accelerated", "pytorch-ignite",
+    "warmdown", "torch", "numpy", "transformers", "accelerate", "timm", "pytorch-accelerated",
+    "pytorch-ignite",
     "mmengine", "lightning", "lrsched", "pytorch-scheduler", "fvcore",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What does one ``scheduler.step()`` cost, over the bare loop that writes one number in each group?"""
+"""What does one ``scheduler.step()`` cost, over the loop that writes one number in each group?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How long does the studio's page take from a key to the curve that is redrawn, as the browser sees it?
+"""How long does the studio's page take from a key to the curve that is redrawn, as the browser sees
+it?
 
 A real browser types into the real page. The clock starts when the key's event is made and stops in
 the frame after ECharts has drawn; everything lies between: the browser, the websocket, Python's

@@ -1,4 +1,4 @@
-"""What does a step cost where the rates are 0-d tensors, which a compiled or captured step reads?"""
+"""What does a step cost where rates are 0-d tensors, which a compiled or captured step reads?"""
 
 from __future__ import annotations
 

@@ -164,7 +164,8 @@ def lightning() -> Callable[[Clock], None]:
 
     def run(clock: Clock) -> None:
         trainer = li.Trainer(
-            max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False,
             enable_model_summary=False,
         )  # fmt: skip
         trainer.fit(Module(clock), loader())
@@ -194,8 +195,10 @@ def transformers() -> Callable[[Clock], None]:
     def run(clock: Clock) -> None:
         with tempfile.TemporaryDirectory() as folder:
             told = TrainingArguments(
-                folder, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH, report_to=[], save_strategy="no",
-                logging_strategy="no", disable_tqdm=True, lr_scheduler_type="cosine", use_cpu=True, max_grad_norm=0.0,
+                folder, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH, report_to=[],
+                save_strategy="no",
+                logging_strategy="no", disable_tqdm=True, lr_scheduler_type="cosine", use_cpu=True,
+                max_grad_norm=0.0,
             )  # fmt: skip
             Trainer(Model(clock), told, train_dataset=DATA, data_collator=collated).train()
 

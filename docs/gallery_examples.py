@@ -1,6 +1,7 @@
 """One example of every shape and recipe: what the gallery draws and prints.
 
-A function's name is the public name that it shows; its body is printed as it stands, and its picture is what it
+A function's name is the public name that it shows; its body is printed as it stands,
+and its picture is what it
 returns, over 1,000 updates.
 """
 # ruff: noqa: D103 - each function is named for what it shows, and is its own caption
@@ -11,7 +12,7 @@ import numpy as np
 
 import warmdown as wd
 
-# -- recipes -----------------------------------------------------------------------------------------------------
+# -- recipes --------------------------------------------------------------------------------------
 
 
 def warmup_cosine() -> wd.Schedule:
@@ -124,7 +125,7 @@ def range_test() -> wd.Set:
     return wd.Set(wd.range_test(start=1e-6, end=1.0))
 
 
-# -- curves ------------------------------------------------------------------------------------------------------
+# -- curves ---------------------------------------------------------------------------------------
 
 
 def Constant() -> wd.Schedule:
@@ -191,7 +192,7 @@ def ExponentialDecay() -> wd.Schedule:
     return wd.ExponentialDecay(gamma=0.7, every=100)
 
 
-# -- steps -------------------------------------------------------------------------------------------------------
+# -- steps ----------------------------------------------------------------------------------------
 
 
 def Staircase() -> wd.Schedule:
@@ -210,7 +211,7 @@ def Function() -> wd.Schedule:
     return wd.Function(call=lambda step: 0.5 + 0.5 * np.cos(step / 80) * 0.997**step)
 
 
-# -- cycles ------------------------------------------------------------------------------------------------------
+# -- cycles ---------------------------------------------------------------------------------------
 
 
 def Triangle() -> wd.Schedule:
@@ -225,7 +226,7 @@ def Chebyshev() -> wd.Schedule:
     return wd.Chebyshev(low=0.1, high=1.0, order=5)
 
 
-# -- compositions ------------------------------------------------------------------------------------------------
+# -- compositions ---------------------------------------------------------------------------------
 
 
 def Chain() -> wd.Schedule:
@@ -274,7 +275,7 @@ def Noisy() -> wd.Schedule:
     return wd.warmup_cosine().noisy(0.15, seed=1, every=10)
 
 
-# -- feedback ----------------------------------------------------------------------------------------------------
+# -- feedback -------------------------------------------------------------------------------------
 
 
 def Plateau() -> wd.Schedule:
@@ -291,7 +292,7 @@ def Greedy() -> wd.Schedule:
     return greedy
 
 
-# -- other libraries ---------------------------------------------------------------------------------------------
+# -- other libraries ------------------------------------------------------------------------------
 
 
 def External() -> wd.Schedule:

@@ -1,4 +1,6 @@
-"""Texts that a reader may be given by somebody who means it harm, and the time that reading them takes."""
+"""Texts that a reader may be given by somebody who means it harm, and the time that reading them
+takes.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[list[str]]:
-    """Yield the words of each command of a shell block; in a console block, commands follow a ``$``."""
+    """Yield the words of each command of a shell block; in a console block, commands follow a
+    ``$``.
+    """
     joined = block.text.replace("\\\n", " ")
     for line in joined.splitlines():
         line = line.strip()

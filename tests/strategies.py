@@ -1,4 +1,6 @@
-"""Hypothesis strategies: any schedule, any plan. Every public class is drawn, so that each law holds for all."""
+"""Hypothesis strategies: any schedule, any plan. Every public class is drawn, so that each law
+holds for all.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the documents say is true: every block of code of every page, every docstring's example, every script runs."""
+"""What the documents say is true: every block of code of every page, every docstring's example,
+every script runs.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ MODULES = [
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 SHELLS = ("console", "sh", "bash")
 LONGEST = 20.0
-"""Seconds of the processor for one block: what needs more is skipped on its page, with the reason."""
+"""Seconds of the processor for one block: what needs more is skipped on its page, with the reason.
+"""
 
 
 @pytest.fixture

@@ -25,8 +25,10 @@ FULL = wd.Run(
 @pytest.mark.parametrize(
     ("duration", "updates"),
     [
-        (500, 500), ("500", 500), ("500 steps", 500), ("5%", 500), ("0.01%", 1), ("2.5 %", 250), ("10ep", 5000),
-        ("0.5 epochs", 250), ("2e9tok", 2000), ("8192samples", 32), ("1h30m", 10_800), ("45s", 90), ("1d", 172_800),
+        (500, 500), ("500", 500), ("500 steps", 500), ("5%", 500), ("0.01%", 1), ("2.5 %", 250),
+        ("10ep", 5000),
+        ("0.5 epochs", 250), ("2e9tok", 2000), ("8192samples", 32), ("1h30m", 10_800), ("45s", 90),
+        ("1d", 172_800),
         ("2min", 240), ("0", 0), ("0%", 0), ("rest", None),
     ],
 )  # fmt: skip
@@ -134,7 +136,8 @@ def test_a_run_may_stop_before_its_epochs_end_but_not_after() -> None:
     [
         {"total_steps": 0}, {"total_steps": 2.5}, {"total_steps": True}, {"steps_per_epoch": -1},
         {"samples_per_step": 0},
-        {"tokens_per_step": float("nan")}, {"lr": -1.0}, {"clock": "epochs"}, {"budget": "5%"}, {"budget": "rest"},
+        {"tokens_per_step": float("nan")}, {"lr": -1.0}, {"clock": "epochs"}, {"budget": "5%"},
+        {"budget": "rest"},
     ],
 )  # fmt: skip
 def test_a_fact_that_cannot_be_is_refused_at_the_door(facts: dict[str, Any]) -> None:

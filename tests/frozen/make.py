@@ -163,7 +163,9 @@ _HAPPENINGS: dict[str, Callable[[wd.Scheduler], None]] = {
 
 
 def make_drop_ins(path: Path) -> None:
-    """Write states of schedulers under other libraries' names; what JSON cannot hold lies in ``drop_ins.pt``."""
+    """Write states of schedulers under other libraries' names; what JSON cannot hold lies in
+    ``drop_ins.pt``.
+    """
     cases: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, make in parts.DROP_INS.items():
@@ -249,7 +251,7 @@ def make_search(folder: Path) -> None:
 
 
 def make_links(path: Path) -> None:
-    """Write links of the page, and what the page's own memory holds, for the page's own examples."""
+    """Write links of the page, and the content of its memory, for its own examples."""
     _write(
         path,
         [

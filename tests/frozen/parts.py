@@ -1,4 +1,6 @@
-"""What the maker of the frozen files and their test share: the live objects that a file is loaded into."""
+"""What the maker of the frozen files and their test share: the live objects that a file is loaded
+into.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ Life = Mapping[str, Any]
 
 
 def arithmetic() -> list[str]:
-    """Return some results of this machine's arithmetic: where they differ, so may the last bits of a schedule."""
+    """Return some results of this machine's arithmetic: where they differ, so may the last bits of
+    a schedule.
+    """
     points = np.linspace(0.01, 5.0, 400)
     results: list[Any] = [np.sin, np.cos, np.exp, np.log, np.sqrt, np.tanh, np.log1p, np.expm1]
     sums = [float(function(points) @ np.arange(400.0)) for function in results]
@@ -50,7 +54,9 @@ class Timer:
 
 
 def optimizer_of(plan: wd.Plan) -> torch.optim.Optimizer:
-    """Return an optimizer with a group for each name in the plan and one more, each with base values of its own."""
+    """Return an optimizer with a group for each name in the plan and one more, each with base
+    values of its own.
+    """
     names = list(dict.fromkeys(target.groups for target in plan.targets))
     named = [name.replace("*", "x") for name in names if not name.isdigit()]
     groups = [
@@ -74,7 +80,9 @@ def scheduler_of(plan: wd.Plan, **how: Any) -> tuple[wd.Scheduler, Timer]:
 
 
 def live(scheduler: wd.Scheduler, timer: Timer, updates: int) -> list[dict[str, float]]:
-    """Make updates; return the values that each used. Metrics are told after each: some better, some worse."""
+    """Make updates; return the values that each used. Metrics are told after each: some better,
+    some worse.
+    """
     used = []
     for _ in range(updates):
         used.append(scheduler.values())
@@ -170,7 +178,8 @@ OTHERWISE: dict[str, tuple[Any, tuple[str, ...]]] = {
     "SWALR": (lambda o: drop_in.SWALR(o, 0.01, 3), ("swa_lrs", "anneal_epochs")),
     "StepLR": (lambda o: drop_in.StepLR(o, 9, 0.1), ("step_size", "gamma")),
 }
-"""The same classes with other arguments, and the entries of a state in which the difference shows."""
+"""The same classes with other arguments, and the entries of a state in which the difference shows.
+"""
 
 
 def sgd() -> torch.optim.SGD:
@@ -208,7 +217,9 @@ def data() -> torch.utils.data.TensorDataset:
 
 
 def trainer_in(folder: Path) -> Trainer:
-    """Return a trainer with dropout and averaged weights, that keeps a record and checkpoints in a folder."""
+    """Return a trainer with dropout and averaged weights, that keeps a record and checkpoints in a
+    folder.
+    """
     torch.manual_seed(3)
     model = torch.nn.Sequential(
         torch.nn.Linear(2, 4), torch.nn.Dropout(0.25), torch.nn.Linear(4, 1)

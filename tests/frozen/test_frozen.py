@@ -30,7 +30,9 @@ def is_same_arithmetic() -> bool:
 
 
 def assert_same(found: Any, wanted: Any, rel: float = 1e-12) -> None:
-    """Hold numbers to the same bits, or to ``rel`` where the machine's own sine or matrix product differs."""
+    """Hold numbers to the same bits, or to ``rel`` where the machine's own sine or matrix product
+    differs.
+    """
     if isinstance(wanted, dict):
         assert found.keys() == wanted.keys()
         for key in wanted:

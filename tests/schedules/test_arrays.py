@@ -1,4 +1,4 @@
-"""One schedule object, whatever library its steps come from: NumPy, torch, JAX, and optax on top."""
+"""One schedule object, whatever its steps come from: NumPy, torch, JAX, and optax on top."""
 
 from __future__ import annotations
 

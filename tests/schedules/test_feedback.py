@@ -40,7 +40,8 @@ def test_a_plateau_falls_when_torchs_does(
     mode: Any, threshold_mode: Any, losses: list[float]
 ) -> None:
     facts: dict[str, Any] = {
-        "mode": mode, "factor": 0.5, "patience": 2, "threshold": 0.01, "threshold_mode": threshold_mode, "cooldown": 1,
+        "mode": mode, "factor": 0.5, "patience": 2, "threshold": 0.01,
+        "threshold_mode": threshold_mode, "cooldown": 1,
     }  # fmt: skip
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **facts, eps=0.0)

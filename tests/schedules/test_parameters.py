@@ -1,4 +1,6 @@
-"""The types of parameters, found by resolved hints: validated, read, described and edited in one place."""
+"""The types of parameters, found by resolved hints: validated, read, described and edited in one
+place.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
@@ -29,8 +31,10 @@ class Ramp(wd.Schedule):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("start", "a"), ("start", float("nan")), ("start", 10**400), ("count", 1.5), ("count", True),
-        ("low", "a"), ("side", "top"), ("label", 3), ("steps", 1.5), ("steps", -3), ("steps", "soon"),
+        ("start", "a"), ("start", float("nan")), ("start", 10**400), ("count", 1.5), ("count",
+        True),
+        ("low", "a"), ("side", "top"), ("label", 3), ("steps", 1.5), ("steps", -3), ("steps",
+        "soon"),
     ],
 )  # fmt: skip
 def test_a_shape_without_the_future_import_is_checked_all_the_same(field: str, value: Any) -> None:

@@ -31,7 +31,8 @@ def test_the_documented_milestones_give_the_documented_rates() -> None:
     factor = wd.Milestones(gamma=0.5, at=(50, 100, 150))
     table = {step: (1e-4 * factor(step), 1e-3 * factor(step)) for step in (0, 50, 100, 150, 999)}
     assert table == {
-        0: (1e-4, 1e-3), 50: (5e-5, 5e-4), 100: (2.5e-5, 2.5e-4), 150: (1.25e-5, 1.25e-4), 999: (1.25e-5, 1.25e-4),
+        0: (1e-4, 1e-3), 50: (5e-5, 5e-4), 100: (2.5e-5, 2.5e-4), 150: (1.25e-5, 1.25e-4),
+        999: (1.25e-5, 1.25e-4),
     }  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""Named wholes: what people search for is there, fills its run and has the heights its name promises."""
+"""Named wholes: what people search for is there, fills its run and has the heights its name
+promises.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ def test_wsd_s_ends_its_periods_at_doubling_steps() -> None:
 def test_wsd_s_takes_any_periods() -> None:
     plan = wd.wsd_s(periods=[100, 300, "50%"], warmup=0, decay=0.5).over(RUN)
     assert [(phase.name, phase.start) for phase in plan.phases()] == [
-        ("stable", 0), ("decay", 50), ("stable", 100), ("decay", 250), ("stable", 400), ("decay", 650),
+        ("stable", 0), ("decay", 50), ("stable", 100), ("decay", 250), ("stable", 400), ("decay",
+        650),
     ]  # fmt: skip
 
 
