@@ -13,7 +13,7 @@ from warmdown.schedules.feedback import observed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ramp(wd.Schedule):
+class Slope(wd.Schedule):
     """A straight line, in a module whose annotations are no texts."""
 
     height: float = 1.0
@@ -25,11 +25,11 @@ class Ramp(wd.Schedule):
 
 OWN = [
     Quadratic(steps=20),
-    Ramp(steps=20),
+    Slope(steps=20),
     Doubled(of=Quadratic(steps=20)),
     HalveAbove(),
     Doubled(of=HalveAbove()) * wd.Linear(steps=9),
-    Ramp(steps=5) >> Doubled(of=wd.Cosine(steps=9)),
+    Slope(steps=5) >> Doubled(of=wd.Cosine(steps=9)),
     Doubled(of=wd.Linear(steps=4)).delay(3).clip(low=0.1),
 ]
 
@@ -46,7 +46,7 @@ def test_the_laws_hold_for_a_shape_of_ones_own(shape: wd.Schedule) -> None:
         assert shape(shape.length + 7) == shape(shape.length)
 
 
-@pytest.mark.parametrize("kind", [Quadratic, Ramp])
+@pytest.mark.parametrize("kind", [Quadratic, Slope])
 def test_an_open_length_of_ones_own_is_measured(kind: type[Any]) -> None:
     plan = (wd.Linear(steps="10%") >> Doubled(of=kind())).over(wd.Run(total_steps=50))
     assert plan.length == 50

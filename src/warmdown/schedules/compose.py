@@ -6,10 +6,11 @@ __all__ = ["Chain", "Product", "Sum"]
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import accumulate, pairwise
+from operator import add, mul
 from typing import Any, Self, final
 
 import numpy as np
@@ -30,9 +31,23 @@ from warmdown.schedules.parameters import require
 from warmdown.schedules.time import Delayed, Skipped
 
 
+class _Composition(Schedule):
+    """Schedules made one; its one field has them."""
+
+    @classmethod
+    def of(cls, *parts: Schedule | float) -> Self:
+        """Return the parts in one; those that are of this class themselves are laid flat."""
+        flat: list[Schedule] = []
+        for part in parts:
+            schedule = part if isinstance(part, Schedule) else Constant(value=part)
+            flat.extend(schedule.parts() if isinstance(schedule, cls) else (schedule,))
+        (field,) = fields(cls)
+        return cls(**{field.name: tuple(flat)})
+
+
 @final
 @schedule_class
-class Chain(Schedule):
+class Chain(_Composition):
     r"""Schedules one after the other; each one's clock starts at its start.
 
     .. math:: v(t) = members_i(t - t_i),\; t_i \le t < t_{i+1}
@@ -58,14 +73,6 @@ class Chain(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, bool(self.members), "at least one schedule is needed.", "members")
-
-    @classmethod
-    def of(cls, *members: Schedule) -> Chain:
-        """Return the members in one chain; chains among them are laid flat."""
-        flat: list[Schedule] = []
-        for member in members:
-            flat.extend(member.members if isinstance(member, Chain) else (member,))
-        return cls(members=tuple(flat))
 
     @property
     def length(self) -> int | None:
@@ -120,9 +127,8 @@ class Chain(Schedule):
             return self._numpy_values(np.asarray(step))
         starts = self._starts
         value = self.members[-1].evaluate(step - starts[-1], xp)
-        for member, (start, stop) in reversed(
-            list(zip(self.members[:-1], pairwise(starts), strict=True))
-        ):
+        for index in reversed(range(len(starts) - 1)):
+            member, start, stop = self.members[index], starts[index], starts[index + 1]
             value = xp.where(step < stop, member.evaluate(step - start, xp), value)
         return value
 
@@ -151,7 +157,10 @@ class Chain(Schedule):
         return None if None in claims else sum(claim or 0 for claim in claims)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        members = _within((*map(_with_an_end, self.members[:-1]), self.members[-1]), run, available)
+        *others, last = self.members
+        # a part without an end takes the rest, when other parts follow it
+        ended = [other.take("rest") if is_endless(other) else other for other in others]
+        members = _rounded((*ended, last), run, available)
         claims = [member.requested_length(run) for member in members]
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
@@ -176,7 +185,7 @@ class Chain(Schedule):
 
 @final
 @schedule_class
-class Product(Schedule):
+class Product(_Composition):
     r"""Schedules multiplied.
 
     .. math:: v(t) = \prod_i factors_i(t)
@@ -194,11 +203,6 @@ class Product(Schedule):
 
     keeps_time = True
 
-    @classmethod
-    def of(cls, first: Schedule, second: Schedule | float) -> Product:
-        """Return the product; products among the two are laid flat."""
-        return cls(factors=_flat(cls, "factors", first, second))
-
     def multiplied(self, factor: float) -> Schedule:
         """Return this product times ``factor``; its last constant takes it in.
 
@@ -210,15 +214,12 @@ class Product(Schedule):
         return self * factor
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        value = self.factors[0].evaluate(step, xp)
-        for factor in self.factors[1:]:
-            value = value * factor.evaluate(step, xp)
-        return value
+        return reduce(mul, (factor.evaluate(step, xp) for factor in self.factors))
 
 
 @final
 @schedule_class
-class Sum(Schedule):
+class Sum(_Composition):
     r"""Schedules added.
 
     .. math:: v(t) = \sum_i terms_i(t)
@@ -236,41 +237,29 @@ class Sum(Schedule):
 
     keeps_time = True
 
-    @classmethod
-    def of(cls, first: Schedule, second: Schedule | float) -> Sum:
-        """Return the sum; sums among the two are laid flat."""
-        return cls(terms=_flat(cls, "terms", first, second))
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        value = self.terms[0].evaluate(step, xp)
-        for term in self.terms[1:]:
-            value = value + term.evaluate(step, xp)
-        return value
+        return reduce(add, (term.evaluate(step, xp) for term in self.terms))
 
 
-def _within(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
+def _rounded(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
     """Round starts and not lengths, where lengths that were each rounded up would not fit.
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.
     """
-    claims = [member.requested_length(run) for member in members]
-    exact = [_exact(member, claim, run) for member, claim in zip(members, claims, strict=True)]
-    if available is None or not sum(exact) <= available < sum(claim or 0 for claim in claims):
+    claims = [member.requested_length(run) or 0 for member in members]
+    if available is None or sum(claims) <= available:
+        return members
+    texts = [_one_length(member) for member in members]
+    exact = [
+        Fraction(claim) if text is None else run.exactly(text) or Fraction(0)
+        for text, claim in zip(texts, claims, strict=True)
+    ]
+    if sum(exact) > available:
         return members
     starts = [int(origin + Fraction(1, 2)) for origin in accumulate(exact, initial=Fraction(0))]
     return tuple(
         member if share.denominator == 1 else _lasting(member, stop - start)
         for member, share, (start, stop) in zip(members, exact, pairwise(starts), strict=True)
-    )
-
-
-def _exact(member: Schedule, claim: int | None, run: Run) -> Fraction:
-    """Return the length a member asks for before rounding, where one text gives it; else 0."""
-    steps = _one_length(member)
-    return (
-        Fraction(claim or 0)
-        if steps is None or claim is None
-        else run.exactly(steps) or Fraction(0)
     )
 
 
@@ -292,17 +281,3 @@ def _lasting(member: Schedule, steps: int) -> Schedule:
     return member.with_parts(
         lambda part: part if _one_length(part) in (None, "rest") else _lasting(part, steps)
     )
-
-
-def _with_an_end(member: Schedule) -> Schedule:
-    """Let a part without an end take the rest, when other parts follow it."""
-    return member.take("rest") if is_endless(member) else member
-
-
-def _flat(
-    kind: type[Schedule], field: str, first: Schedule, second: Schedule | float
-) -> tuple[Schedule, ...]:
-    flat: list[Schedule] = []
-    for part in (first, second if isinstance(second, Schedule) else Constant(value=second)):
-        flat.extend(getattr(part, field) if isinstance(part, kind) else (part,))
-    return tuple(flat)

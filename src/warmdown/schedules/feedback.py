@@ -6,11 +6,9 @@ __all__ = ["Feedback", "FeedbackState"]
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, NamedTuple, Self, TypeAlias
-
-import numpy as np
 
 from warmdown.errors import ScheduleError, warn_renamed
 from warmdown.schedules.base import (
@@ -22,6 +20,7 @@ from warmdown.schedules.base import (
     kind_of,
     schedule_class,
 )
+from warmdown.schedules.interpolate import pick
 from warmdown.schedules.parameters import require
 
 Metrics: TypeAlias = Mapping[str, float]
@@ -66,16 +65,6 @@ class FeedbackState(NamedTuple):
         """Return the same with its last level holding from step 0 on."""
         return self._replace(levels=self.levels[-1:], at=())
 
-    def level_at(self, step: Steps, xp: Namespace) -> Values:
-        """Return the level that holds at each step."""
-        if xp is np:
-            marks = np.asarray(self.at, dtype=np.float64)
-            return np.asarray(self.levels)[np.searchsorted(marks, step, side="right")]
-        value = xp.full_like(step, self.levels[0])
-        for mark, level in zip(self.at, self.levels[1:], strict=True):
-            value = xp.where(step >= mark, level, value)
-        return value
-
     def to_list(self) -> list[Any]:
         """Return plain data."""
         return [list(value) if isinstance(value, tuple) else value for value in self]
@@ -89,8 +78,8 @@ class FeedbackState(NamedTuple):
         """
         if not isinstance(data, list | tuple) or len(data) != len(cls._fields):
             raise ScheduleError(f"{str(data)[:60]}: no state of a feedback schedule.")
-        for name, check, value in zip(cls._fields, _CHECKS, data, strict=True):
-            if not check(value):
+        for name, default, value in zip(cls._fields, cls(), data, strict=True):
+            if not _is_like(value, default):
                 raise ScheduleError(
                     f"FeedbackState({name}={str(value)[:60]}): no such value can have been saved."
                 )
@@ -157,10 +146,8 @@ class Feedback(Schedule):
 
     def follows_like(self, other: Feedback) -> bool:
         """Whether a state of ``other`` can be taken over: the same rule for the same metric."""
-        mine, others = (
-            (type(one), one.metric, getattr(one, "mode", None)) for one in (self, other)
-        )
-        return mine == others
+        is_same_mode = getattr(self, "mode", None) == getattr(other, "mode", None)
+        return type(self) is type(other) and self.metric == other.metric and is_same_mode
 
     @property
     def seen(self) -> FeedbackState:
@@ -183,7 +170,7 @@ class Feedback(Schedule):
         return (Phase(kind_of(type(self)).replace("_", " "), 0, None),)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.state.level_at(step, xp)
+        return pick(self.state.levels, self.state.at, step, xp)
 
 
 def observed(schedule: Schedule, step: float, metrics: Metrics) -> Schedule:
@@ -228,23 +215,12 @@ def with_feedback_states(schedule: Schedule, states: Iterator[Any]) -> Schedule:
     return schedule.with_parts(lambda part: with_feedback_states(part, states))
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_is_real, value))
-
-
-def _is_number_or_none(value: Any) -> bool:
-    return value is None or _is_real(value)
-
-
-_CHECKS: tuple[Callable[[Any], bool], ...] = (
-    _is_row, _is_row, _is_number_or_none, _is_count, _is_count, _is_real, _is_real, _is_row,
-)  # fmt: skip
-"""One for each field of a state."""
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value can be that of the field with the default."""
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and all(_is_like(element, 0.0) for element in value)
+    if isinstance(value, bool) or value is None:
+        return value is default
+    if isinstance(default, int):
+        return isinstance(value, int) and value >= 0
+    return isinstance(value, int | float) and not math.isnan(value)

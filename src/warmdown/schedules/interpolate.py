@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["clip_start", "interpolate", "power", "progress", "require_positive"]
-
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values
 from warmdown.schedules.parameters import require
@@ -56,6 +56,17 @@ def power(base: float, step: Steps, every: int, xp: Namespace) -> Values:
     coarse = xp.floor(step * 64 / every)
     fine = (step * 64 - coarse * every) / (64 * every)
     return base ** (coarse / 64) * base**fine
+
+
+def pick(values: Sequence[float], at: Sequence[Any], step: Steps, xp: Namespace) -> Values:
+    """Return the value that holds at each step: the first before ``at[0]``, then the next."""
+    if xp is np:
+        marks = np.asarray(at, dtype=np.float64)
+        return np.asarray(values)[np.searchsorted(marks, step, side="right")]
+    value = xp.full_like(step, values[0])
+    for mark, later in zip(at, values[1:], strict=True):
+        value = xp.where(step >= mark, later, value)
+    return value
 
 
 def clip_start(step: Steps, xp: Namespace) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Function", "Milestones", "Staircase", "PiecewiseConstant"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Self, final
 
@@ -20,7 +20,7 @@ from warmdown.schedules.base import (
     duration_in_updates,
     schedule_class,
 )
-from warmdown.schedules.interpolate import clip_start, require_positive
+from warmdown.schedules.interpolate import clip_start, pick, require_positive
 from warmdown.schedules.parameters import require
 
 
@@ -74,9 +74,42 @@ class Staircase(Schedule):
         return replace(self, every=every)
 
 
+class _AtSteps(Schedule):
+    """A schedule whose value changes at the steps ``at``; where that stands among its fields is its own."""
+
+    at: tuple[Duration, ...]
+
+    is_stepwise = True
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every step is a number."""
+        return len(self.marks()) == len(self.at)
+
+    @property
+    def length(self) -> int | None:
+        """The last step at which the value changes."""
+        return max(self.marks(), default=0) if self.is_resolved else None
+
+    def marks(self) -> tuple[int, ...]:
+        """Return the steps at which the value changes."""
+        return tuple(mark for mark in self.at if isinstance(mark, int))
+
+    def resolve(self, run: Run, available: int | None) -> Self:
+        if self.is_resolved:
+            return self
+        at = tuple(duration_in_updates(self, mark, run) for mark in self.at)
+        if None in at:
+            raise ScheduleError(
+                f"{self!r}: 'rest' is a length, not a step to begin at. Give a number or a share "
+                "like '80%'."
+            )
+        return replace(self, at=at)  # type: ignore[call-arg]
+
+
 @final
 @schedule_class
-class Milestones(Schedule):
+class Milestones(_AtSteps):
     r"""A factor ``gamma`` at each milestone.
 
     .. math:: v(t) = start \cdot gamma^{\#\{m \in at : m \le t\}}
@@ -98,25 +131,9 @@ class Milestones(Schedule):
     gamma: float = 0.1
     at: tuple[Duration, ...] = ()
 
-    is_stepwise = True
-
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, self.gamma >= 0, "a factor of at least 0 is needed.", "gamma")
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether every milestone is a number."""
-        return not any(isinstance(mark, str) for mark in self.at)
-
-    @property
-    def length(self) -> int | None:
-        """The last milestone."""
-        return max(self.marks(), default=0) if self.is_resolved else None
-
-    def marks(self) -> tuple[int, ...]:
-        """Return the steps at which the value changes."""
-        return tuple(mark for mark in self.at if isinstance(mark, int))
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         passed = xp.zeros_like(step)
@@ -124,13 +141,10 @@ class Milestones(Schedule):
             passed = passed + xp.where(step >= mark, 1.0, 0.0)
         return self.start * self.gamma**passed
 
-    def resolve(self, run: Run, available: int | None) -> Self:
-        return self if self.is_resolved else replace(self, at=_marks_in_updates(self, self.at, run))
-
 
 @final
 @schedule_class
-class PiecewiseConstant(Schedule):
+class PiecewiseConstant(_AtSteps):
     r"""Values that hold from given steps on.
 
     .. math:: v(t) = values_i,\; i = \#\{m \in at : m \le t\}
@@ -151,7 +165,6 @@ class PiecewiseConstant(Schedule):
     at: tuple[Duration, ...] = ()
 
     kind = "table"  # as files and fingerprints have it
-    is_stepwise = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,35 +173,11 @@ class PiecewiseConstant(Schedule):
                 f"PiecewiseConstant: {len(self.values)} values, {len(self.at)} steps do not match. "
                 "Give one value more than steps; the first holds from step 0."
             )
-        rises = not self.is_resolved or list(self.at) == sorted(self.at, key=int)
+        rises = not self.is_resolved or list(self.at) == sorted(self.marks())
         require(self, rises, "the steps must rise. Sort them, with their values.", "at")
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether every step is a number."""
-        return not any(isinstance(mark, str) for mark in self.at)
-
-    @property
-    def length(self) -> int | None:
-        """The step at which the last value begins."""
-        return max(self.marks(), default=0) if self.is_resolved else None
-
-    def marks(self) -> tuple[int, ...]:
-        """Return the steps at which the value changes."""
-        return tuple(mark for mark in self.at if isinstance(mark, int))
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        if xp is np:
-            return np.asarray(self.values)[
-                np.searchsorted(np.asarray(self.at, dtype=np.float64), step, side="right")
-            ]
-        value = xp.full_like(step, self.values[0])
-        for mark, later in zip(self.at, self.values[1:], strict=True):
-            value = xp.where(step >= mark, later, value)
-        return value
-
-    def resolve(self, run: Run, available: int | None) -> Self:
-        return self if self.is_resolved else replace(self, at=_marks_in_updates(self, self.at, run))
+        return pick(self.values, self.at, step, xp)
 
 
 @final
@@ -217,25 +206,11 @@ class Function(Schedule):
                 f"{self!r}: a Python function cannot be called on {type(step).__name__}. Write it "
                 f"as a Schedule."
             )
-        values = [float(self.call(_int_where_whole(at))) for at in np.ravel(step)]
-        return np.asarray(values).reshape(np.shape(step))
+        whole: Iterator[Any] = (int(at) if at == int(at) else float(at) for at in np.ravel(step))
+        return np.asarray([float(self.call(at)) for at in whole]).reshape(np.shape(step))
 
     def to_dict(self) -> dict[str, Any]:
         """Refuse: code is no data."""
         raise ScheduleError(
             f"{self!r}: a function cannot be written down. Subclass Schedule, or use a named shape."
         )
-
-
-def _int_where_whole(step: float) -> Any:
-    return int(step) if step == int(step) else float(step)
-
-
-def _marks_in_updates(owner: Schedule, marks: tuple[Duration, ...], run: Run) -> tuple[int, ...]:
-    steps = [duration_in_updates(owner, mark, run) for mark in marks]
-    if None in steps:
-        raise ScheduleError(
-            f"{owner!r}: 'rest' is a length, not a step to begin at. Give a number or a share like "
-            f"'80%'."
-        )
-    return tuple(step for step in steps if step is not None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Truncated"]
 
+from abc import abstractmethod
 from dataclasses import replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import numpy as np
 
@@ -25,9 +26,28 @@ from warmdown.schedules.interpolate import clip_start
 from warmdown.schedules.parameters import require
 
 
+@schedule_class
+class _OtherClock(Schedule):
+    """A schedule that is evaluated at another step."""
+
+    of: Schedule
+    steps: Duration = 0
+
+    @abstractmethod
+    def inner_step(self, step: Steps, xp: Namespace) -> Steps:
+        """Return the step of ``of``; before step 0 it is that of step 0."""
+
+    def evaluate(self, step: Steps, xp: Namespace) -> Values:
+        return self.of.evaluate(self.inner_step(step, xp), xp)
+
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step of ``of``."""
+        return (float(self.inner_step(np.float64(step), np)),)
+
+
 @final
 @schedule_class
-class Stretched(Schedule):
+class Stretched(_OtherClock):
     r"""A schedule slowed or hastened to a new length.
 
     .. math:: v(t) = of(t \cdot of.length / steps),\; t \le steps
@@ -45,7 +65,6 @@ class Stretched(Schedule):
         0.5
     """
 
-    of: Schedule
     steps: Duration = "rest"
 
     def __post_init__(self) -> None:
@@ -58,40 +77,60 @@ class Stretched(Schedule):
         inner, outer = self.of.length, self.length
         if not inner or outer is None:
             return self.of.phases()
-        scaled = (
-            (p.name, p.start * outer / inner, (p.stop or 0) * outer / inner)
-            for p in self.of.phases()
-        )
-        return tuple(Phase(name, round(start), round(stop)) for name, start, stop in scaled)
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return the step of what is stretched."""
-        return (float(self._inner_step(np.float64(step), np)),)
+        def place(step: int) -> int:
+            return round(step * outer / inner)
+
+        return tuple(Phase(p.name, place(p.start), place(p.stop or 0)) for p in self.of.phases())
 
     def part_starts(self) -> tuple[int | None, ...]:
         """Return ``None``: the clock runs at another speed."""
         return (None,)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        """What is stretched is as long as it is, whatever available there is."""
-        return replace(
-            self,
-            of=_settled(self.of, run, available),
-            steps=self._fit(self.requested_length(run), available),
-        )
+        """Resolve both lengths: what is stretched is as long as it is, if it has a length."""
+        steps = self._fit(self.requested_length(run), available)
+        return replace(self, of=_resolved(self.of, run, available), steps=steps)
 
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(self._inner_step(step, xp), xp)
-
-    def _inner_step(self, step: Steps, xp: Namespace) -> Steps:
+    def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         inner, outer = self.of.length or 0, self.steps
         at = xp.clip(step, 0, outer)
         return at * inner / outer if outer else at + inner
 
 
+@schedule_class
+class _Shifted(_OtherClock):
+    """A schedule on a clock that is some steps off."""
+
+    shift: ClassVar[int]
+    """1 for a later beginning, -1 for an earlier one."""
+
+    @property
+    def length(self) -> int | None:
+        """The length of what is shifted, and the shift."""
+        return self._with_shift(self.of.length, self.part_starts()[0] or 0)
+
+    def part_starts(self) -> tuple[int | None, ...]:
+        """Return the shift: where the clock of what is shifted begins."""
+        return (self.shift * self.steps if isinstance(self.steps, int) else None,)
+
+    def requested_length(self, run: Run) -> int | None:
+        shift = self.shift * _exact_length(self, self.steps, run)
+        return self._with_shift(self.of.requested_length(run), shift)
+
+    def resolve(self, run: Run, available: int | None) -> Self:
+        steps = _exact_length(self, self.steps, run)
+        left = None if available is None else available - self.shift * steps
+        return replace(self, of=self.of.resolve(run, left), steps=steps)
+
+    @staticmethod
+    def _with_shift(length: int | None, shift: int) -> int | None:
+        return None if length is None else max(length + shift, 0)
+
+
 @final
 @schedule_class
-class Delayed(Schedule):
+class Delayed(_Shifted):
     r"""A schedule that begins later; until then its first value holds.
 
     .. math:: v(t) = of(\max(0, t - steps))
@@ -106,48 +145,28 @@ class Delayed(Schedule):
         array([1. , 1. , 0.5, 0. ])
     """
 
-    of: Schedule
-    steps: Duration = 0
-
-    @property
-    def length(self) -> int | None:
-        """The length of what is delayed, and the delay."""
-        return None if self.of.length is None else self.of.length + _count(self.steps)
+    shift = 1
 
     def phases(self) -> tuple[Phase, ...]:
         """Return a phase ``wait``, then the delayed ones."""
-        return Phase("wait", 0, _count(self.steps)), *(
-            p.moved(_count(self.steps)) for p in self.of.phases()
-        )
+        wait = _count(self.steps)
+        return Phase("wait", 0, wait), *(phase.moved(wait) for phase in self.of.phases())
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
         """Return ``None`` during the wait: what is delayed has not begun."""
-        own = step - _count(self.steps)
-        return (own if own >= 0 else None,)
+        return super().part_steps(step) if step >= _count(self.steps) else (None,)
 
-    def part_starts(self) -> tuple[int | None, ...]:
-        """Return the end of the wait."""
-        return (self.steps if isinstance(self.steps, int) else None,)
-
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(clip_start(step - self.steps, xp), xp)
-
-    def requested_length(self, run: Run) -> int | None:
-        claim = self.of.requested_length(run)
-        return None if claim is None else claim + _exact_length(self, self.steps, run)
+    def inner_step(self, step: Steps, xp: Namespace) -> Steps:
+        return clip_start(step - self.steps, xp)
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        wait = self._fit(_exact_length(self, self.steps, run), available)
-        return replace(
-            self,
-            of=self.of.resolve(run, None if available is None else available - wait),
-            steps=wait,
-        )
+        self._fit(_exact_length(self, self.steps, run), available)
+        return super().resolve(run, available)
 
 
 @final
 @schedule_class
-class Skipped(Schedule):
+class Skipped(_Shifted):
     r"""A schedule without its beginning.
 
     .. math:: v(t) = of(t + steps)
@@ -162,41 +181,15 @@ class Skipped(Schedule):
         array([0.5 , 0.25, 0.  ])
     """
 
-    of: Schedule
-    steps: Duration = 0
+    shift = -1
 
-    @property
-    def length(self) -> int | None:
-        """What is left of the length."""
-        return None if self.of.length is None else max(self.of.length - _count(self.steps), 0)
-
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return the step of what is skipped into."""
-        return (step + _count(self.steps),)
-
-    def part_starts(self) -> tuple[int | None, ...]:
-        """Return a step before 0."""
-        return (-self.steps if isinstance(self.steps, int) else None,)
-
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(clip_start(step, xp) + self.steps, xp)
-
-    def requested_length(self, run: Run) -> int | None:
-        claim = self.of.requested_length(run)
-        return None if claim is None else max(claim - _exact_length(self, self.steps, run), 0)
-
-    def resolve(self, run: Run, available: int | None) -> Self:
-        left_out = _exact_length(self, self.steps, run)
-        return replace(
-            self,
-            of=self.of.resolve(run, None if available is None else available + left_out),
-            steps=left_out,
-        )
+    def inner_step(self, step: Steps, xp: Namespace) -> Steps:
+        return clip_start(step, xp) + self.steps
 
 
 @final
 @schedule_class
-class Truncated(Schedule):
+class Truncated(_OtherClock):
     r"""The beginning of a schedule; then the value reached holds.
 
     .. math:: v(t) = of(\min(t, steps))
@@ -211,7 +204,6 @@ class Truncated(Schedule):
         array([1. , 0.5, 0.5])
     """
 
-    of: Schedule
     steps: Duration = "rest"
 
     kind = "taken"  # as files and fingerprints have it
@@ -231,13 +223,13 @@ class Truncated(Schedule):
         is_past = isinstance(self.steps, int) and step >= self.steps
         return (None if is_past else step,)
 
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.of.evaluate(xp.clip(step, 0, self.steps), xp)
+    def inner_step(self, step: Steps, xp: Namespace) -> Steps:
+        return xp.clip(step, 0, self.steps)
 
     def resolve(self, run: Run, available: int | None) -> Self:
         """Resolve what is taken in its own length: a ``"rest"`` in it is the rest of that."""
         steps = self._fit(self.requested_length(run), available)
-        return replace(self, of=_settled(self.of, run, steps), steps=steps)
+        return replace(self, of=_resolved(self.of, run, steps), steps=steps)
 
 
 @final
@@ -265,22 +257,18 @@ class Grafted(Schedule):
     @property
     def length(self) -> int | None:
         """Steps up to the graft, and the tail's."""
-        return (
-            None
-            if self.tail.length is None or isinstance(self.at, str)
-            else self.at + self.tail.length
-        )
+        tail = self.tail.length
+        return None if tail is None or isinstance(self.at, str) else self.at + tail
 
     @property
     def is_resolved(self) -> bool:
         """Whether trunk, tail and the step between them are."""
-        return not isinstance(self.at, str) and self.of.is_resolved and self.tail.is_resolved
+        return not isinstance(self.at, str) and super().is_resolved
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the trunk's phases up to the graft, then the tail's."""
-        return *self.of.take(self.at).phases(), *(
-            p.moved(_count(self.at)) for p in self.tail.phases()
-        )
+        tail = (phase.moved(_count(self.at)) for phase in self.tail.phases())
+        return *self.of.take(self.at).phases(), *tail
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
         """Return the trunk's step up to the graft, then the tail's."""
@@ -302,9 +290,9 @@ class Grafted(Schedule):
 
     def requested_length(self, run: Run) -> int | None:
         tail = self.tail.requested_length(run)
-        return (
-            None if tail is None or self.at == "rest" else tail + _exact_length(self, self.at, run)
-        )
+        if tail is None or self.at == "rest":
+            return None
+        return tail + _exact_length(self, self.at, run)
 
     def resolve(self, run: Run, available: int | None) -> Self:
         at = duration_in_updates(self, self.at, run)
@@ -318,11 +306,11 @@ class Grafted(Schedule):
             at = available - claim
         left = None if available is None else max(available - at, 0)
         return replace(
-            self, of=_settled(self.of, run, available), tail=self.tail.resolve(run, left), at=at
+            self, of=_resolved(self.of, run, available), tail=self.tail.resolve(run, left), at=at
         )
 
 
-def _settled(schedule: Schedule, run: Run, available: int | None) -> Schedule:
+def _resolved(schedule: Schedule, run: Run, available: int | None) -> Schedule:
     """Return ``schedule`` resolved; one without an open length may be longer than available."""
     return schedule if schedule.is_resolved else schedule.resolve(run, available)
 
