@@ -107,7 +107,7 @@ def _time_saved(comparison: Comparison) -> list[str]:
             _share(result, comparison, sign * goals.get(seed, math.nan), sign, full)
             for seed, result in comparison.results[name].items()
         ]
-        median = bootstrap(shares, of=lambda drawn: np.asarray(np.median(drawn, axis=-1)))
+        median = bootstrap(shares, of=np.median)
         there = sum(share < _NEVER for share in shares)
         rows.append(f"| {name} | {_within(median)} | {there}/{len(shares)} |")
     return [

@@ -67,45 +67,6 @@ def compare(
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise TrainingError(f"compare(seeds={seeds!r}): at least one, and each once.")
-    _require_comparable(named, baseline, settings)
-    if metric is not None:
-        require_metric("compare", task, metric)
-    if out is not None:
-        require_writable(Path(out), f"compare(out='{out}')")
-    specs = {
-        (name, seed): RunSpec.of(plan, task, seed, settings, tuple(allow))
-        for name, plan in named.items()
-        for seed in chosen
-    }
-    names = {spec.key: name for (name, _), spec in specs.items()}
-    results = run_all(
-        list(specs.values()),
-        Store(out),
-        engine=engine,
-        jobs=jobs,
-        silence=silence,
-        progress=lambda result, done, total: progress(names[result.key], result, done, total),
-    )
-    by_plan: dict[str, dict[int, Result]] = {name: {} for name in named}
-    for (name, seed), result in zip(specs, results, strict=True):
-        by_plan[name][seed] = result
-    return Comparison.of(
-        by_plan,
-        task=task,
-        metric=metric,
-        goal=goal,
-        baseline=baseline,
-    )
-
-
-def _require_comparable(
-    plans: Mapping[str, Plan], baseline: str | None, settings: Mapping[str, Any]
-) -> None:
-    """Refuse arguments before any run is made.
-
-    Raises:
-        TrainingError: They make no comparison.
-    """
     if not plans:
         raise TrainingError(
             "compare(plans={}): there is nothing to compare. Give at least one plan."
@@ -119,3 +80,25 @@ def _require_comparable(
             raise TrainingError(
                 f"compare({name}=…): a run takes no such setting. {nearest(name, _SETTINGS)}"
             )
+    if metric is not None:
+        require_metric("compare", task, metric)
+    if out is not None:
+        require_writable(Path(out), f"compare(out='{out}')")
+    specs = {
+        name: [RunSpec.of(plan, task, seed, settings, tuple(allow)) for seed in chosen]
+        for name, plan in named.items()
+    }
+    names = {spec.key: name for name, row in specs.items() for spec in row}
+    results = iter(
+        run_all(
+            [spec for row in specs.values() for spec in row],
+            Store(out),
+            engine=engine,
+            jobs=jobs,
+            silence=silence,
+            progress=lambda result, done, total: progress(names[result.key], result, done, total),
+        )
+    )
+    # each plan takes as many of the results as there are seeds
+    by_plan = {name: dict(zip(chosen, results, strict=False)) for name in specs}
+    return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -131,20 +131,19 @@ class Comparison:
                 f"compare(metric={metric!r}): no run has it. {nearest(metric, known)}"
             )
         baseline = baseline or next(iter(results))
+        made = cls(results, task, metric, higher_is_better(metric), math.nan, baseline)
         if goal is None:
-            goal = bootstrap(list(_last_values(results[baseline], metric).values())).value
-        return cls(
-            results,
-            task,
-            metric,
-            higher_is_better(metric),
-            goal,
-            baseline,
-        )
+            goal = bootstrap(made.values(baseline).values()).value
+        return replace(made, goal=goal)
 
     def values(self, name: str) -> dict[int, float]:
         """Return the last value of the metric for each seed of a plan that finished."""
-        return _last_values(self.results[name], self.metric)
+        values = {
+            seed: result.metrics.get(self.metric, math.nan)
+            for seed, result in self.results[name].items()
+            if result.status == "finished"
+        }
+        return {seed: value for seed, value in values.items() if math.isfinite(value)}
 
     def rows(self) -> list[PlanStatistics]:
         """Return the statistics of each plan, in the given order."""
@@ -187,17 +186,10 @@ class Comparison:
     def summary(self) -> str:
         """Return the table and its notes as text for a terminal."""
         heads, rows = self.table()
-        columns = list(zip(heads, *rows, strict=True))
-        widths = [max(map(len, column)) for column in columns]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in (heads, *rows)
-        ]
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (heads, *rows)]
         plans = _counted(len(self.results), "plan")
-        seeds = _counted(
-            max(map(len, self.results.values())),
-            "seed",
-        )
+        seeds = _counted(max(map(len, self.results.values())), "seed")
         better = "higher" if self.higher_is_better else "lower"
         headline = f"{self.task}: {plans}, {seeds}; {self.metric}, {better} is better."
         return "\n".join([headline, "", *lines, "", *self._notes()])
@@ -211,10 +203,7 @@ class Comparison:
     def markdown(self) -> str:
         """Return the table as Markdown, with its notes."""
         heads, rows = self.table()
-        rule = [
-            "---",
-            *["---:"] * (len(heads) - 1),
-        ]
+        rule = ["---", *["---:"] * (len(heads) - 1)]
         lines = [f"| {' | '.join(map(_in_markdown, row))} |" for row in (heads, rule, *rows)]
         return "\n".join([*lines, "", *map(_in_markdown, self._notes()), ""])
 
@@ -251,20 +240,14 @@ class Comparison:
     ) -> PlanStatistics:
         runs = self.results[name].values()
         done = [result for result in runs if result.status == "finished"]
-        times = [step for step in map(self._updates_to_goal, done) if step is not None]
+        to_goal = bootstrap(map(self._updates_to_goal, done), of=np.median)
         return PlanStatistics(
             name=name,
-            metric=bootstrap(list(values[name].values())),
-            difference=paired(
-                values[name],
-                values[self.baseline],
-            ),
+            metric=bootstrap(values[name].values()),
+            difference=paired(values[name], values[self.baseline]),
             rank=rank,
-            to_goal=bootstrap(
-                times,
-                of=lambda drawn: np.asarray(np.median(drawn, axis=-1)),
-            ),
-            reached=len(times),
+            to_goal=to_goal,
+            reached=to_goal.count,
             area=mean_or_nan([result.area for result in done]),
             seconds=mean_or_nan([result.seconds for result in done]),
             updates=mean_or_nan([result.updates for result in done]),
@@ -272,16 +255,12 @@ class Comparison:
             runs=len(runs),
         )
 
-    def _updates_to_goal(self, result: Result) -> float | None:
-        """Return the updates after which an evaluation first reached the goal."""
-        steps, values = result.evaluations.get(
-            self.metric,
-            ([], []),
-        )
-        for step, value in zip(steps, values, strict=True):
+    def _updates_to_goal(self, result: Result) -> float:
+        """Return the updates after which an evaluation first reached the goal, else NaN."""
+        for step, value in zip(*result.evaluations.get(self.metric, ([], [])), strict=True):
             if value >= self.goal if self.higher_is_better else value <= self.goal:
-                return float(step + 1)
-        return None
+                return step + 1.0
+        return math.nan
 
     def _cells(self, row: PlanStatistics) -> list[str]:
         to_goal = count(row.to_goal.value) if row.reached else "never"
@@ -312,25 +291,17 @@ class Comparison:
         return [note, *failures]
 
 
-def _last_values(results: Mapping[int, Result], metric: str) -> dict[int, float]:
-    values = {
-        seed: result.metrics.get(metric, math.nan)
-        for seed, result in results.items()
-        if result.status == "finished"
-    }
-    return {seed: value for seed, value in values.items() if math.isfinite(value)}
-
-
 def _mean_line(
     name: str, results: Iterable[Result], kind: str, target: str, unit: str
 ) -> Line | None:
     """Return the mean curve of the runs that finished, with its 95 % band."""
-    curves = [
-        curve
+    every = [
+        np.array(getattr(result, kind).get(target, ([], [])), dtype=float)
         for result in results
         if result.status == "finished"
-        and len((curve := _finite_points(*getattr(result, kind).get(target, ([], []))))[0])
     ]
+    finite = [curve[:, np.isfinite(curve[1])] for curve in every]
+    curves = [curve for curve in finite if curve.size]
     if not curves:
         return None
     steps = curves[0][0]
@@ -340,19 +311,7 @@ def _mean_line(
     # seeds evaluate at their own steps: on common steps they can be averaged
     rows = np.stack([np.interp(across, *curve) for curve in curves])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
-    return Line(
-        name,
-        unit,
-        across,
-        mean,
-        low=mean - error,
-        high=mean + error,
-    )
-
-
-def _finite_points(steps: list[int], values: list[float]) -> Any:
-    points = np.array([steps, values], dtype=float)
-    return points[:, np.isfinite(points[1])]
+    return Line(name, unit, across, mean, low=mean - error, high=mean + error)
 
 
 def _in_markdown(text: str) -> str:

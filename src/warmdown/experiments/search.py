@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -193,43 +194,36 @@ def search(
             prunes=prunes,
             allow=tuple(allow),
             settings={name: value for name, value in settings.items() if value is not None},
-            engine={"engine": engine, "jobs": jobs, "silence": silence},
+            perform=partial(
+                run_all, store=Store(Path(out, "runs")), engine=engine, jobs=jobs, silence=silence
+            ),
         )
         return study.run(trials, progress)
 
 
-@dataclass(frozen=True)
-class PruningReport:
-    """Makes the function that a worker asks whether a run is worth going on.
+def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> Report:
+    """Return what writes an evaluation to the journal and answers whether the run goes on.
+
+    A worker calls it, which may be a process of another machine.
 
     Args:
         folder: The search's folder.
-        study: Name of the study in the journal.
-        trial: Number of the trial in the journal's storage.
+        study_name: Name of the study in the journal.
+        number: Number of the trial in the journal's storage.
         metric: What is searched for.
     """
+    optuna = _optuna()
+    study = optuna.load_study(study_name=study_name, storage=_storage(folder), pruner=_pruner())
+    trial = optuna.trial.Trial(study, number)
 
-    folder: Path
-    study: str
-    trial: int
-    metric: str
+    def report(step: int, metrics: Mapping[str, float]) -> bool:
+        value = metrics.get(metric)
+        if value is None or not math.isfinite(value):
+            return True
+        trial.report(value, step)
+        return not trial.should_prune()
 
-    def __call__(self) -> Report:
-        """Return what writes an evaluation to the journal and answers whether the run goes on."""
-        optuna = _optuna()
-        study = optuna.load_study(
-            study_name=self.study, storage=_storage(self.folder), pruner=_pruner()
-        )
-        trial = optuna.trial.Trial(study, self.trial)
-
-        def report(step: int, metrics: Mapping[str, float]) -> bool:
-            value = metrics.get(self.metric)
-            if value is None or not math.isfinite(value):
-                return True
-            trial.report(value, step)
-            return not trial.should_prune()
-
-        return report
+    return report
 
 
 _Proposal: TypeAlias = tuple[Any, dict[str, Any]]
@@ -250,7 +244,7 @@ class _StudyRun:
     prunes: bool
     allow: tuple[str, ...]
     settings: dict[str, Any]
-    engine: dict[str, Any]
+    perform: Callable[..., list[Result]]
     study: Any = field(init=False)
 
     def run(self, trials: int, progress: SearchProgress) -> Search:
@@ -277,70 +271,41 @@ class _StudyRun:
         ]
         specs = [self._spec(plan, self.seeds[0]) for plan in plans]
         reports = {
-            spec.key: PruningReport(self.out, self._name, trial._trial_id, self.metric)
+            spec.key: partial(pruning_report, self.out, self._name, trial._trial_id, self.metric)
             for spec, (trial, _) in zip(specs, proposals, strict=True)
             if self.prunes
         }
-        results = {index: [result] for index, result in enumerate(self._perform(specs, reports))}
+        results = [[result] for result in self.perform(specs, reports=reports)]
         # the other seeds only confirm: a trial that was pruned or failed needs none
         more = [
             (index, self._spec(plans[index], seed))
-            for index, (first,) in results.items()
+            for index, (first,) in enumerate(results)
             if first.status == "finished"
             for seed in self.seeds[1:]
         ]
-        others = self._perform(
-            [spec for _, spec in more],
-            {},
-        )
+        others = self.perform([spec for _, spec in more])
         for (index, _), result in zip(more, others, strict=True):
             results[index].append(result)
-        return [self._tell(*proposals[index], results[index]) for index in results]
+        return [self._tell(*each, row) for each, row in zip(proposals, results, strict=True)]
 
     def _spec(self, plan: Plan, seed: int) -> RunSpec:
-        return RunSpec.of(
-            plan,
-            self.task,
-            seed,
-            self.settings,
-            self.allow,
-        )
-
-    def _perform(self, specs: list[RunSpec], reports: Mapping[str, PruningReport]) -> list[Result]:
-        return run_all(
-            specs,
-            Store(self.out / "runs"),
-            reports=reports,
-            **self.engine,
-        )
+        return RunSpec.of(plan, self.task, seed, self.settings, self.allow)
 
     def _tell(self, proposal: Any, values: dict[str, Any], results: list[Result]) -> Trial:
         """Write the result of a trial to the journal."""
-        states = [result.status for result in results if result.status != "finished"]
+        # the first that went wrong
+        state = next((one.status for one in results if one.status != "finished"), "finished")
         numbers = [result.metrics.get(self.metric, math.nan) for result in results]
-        mean = math.nan if states else sum(numbers) / len(numbers)
+        mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
         runs = {str(result.spec.seed): result.key for result in results}
-        state = states[0] if states else "finished"
-        trial = Trial(
-            proposal.number,
-            values,
-            state,
-            mean,
-            runs,
-        )
+        trial = Trial(proposal.number, values, state, mean, runs)
         proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
         # optuna learns from the reports of a pruned trial, not from a score
         if state == "pruned":
-            self.study.tell(
-                proposal,
-                state=_optuna().trial.TrialState.PRUNED,
-            )
+            self.study.tell(proposal, state=_optuna().trial.TrialState.PRUNED)
         else:
             worst = -_WORST_SCORE if higher_is_better(self.metric) else _WORST_SCORE
-            self.study.tell(
-                proposal,
-                worst if math.isnan(mean) else mean,
-            )
+            self.study.tell(proposal, worst if math.isnan(mean) else mean)
         return trial
 
     def _propose(self, number: int) -> _Proposal:
@@ -372,13 +337,7 @@ class _StudyRun:
             self.space.filled(ranked[0].values),
             allow=self.allow,
         )
-        found = Search(
-            plan,
-            ranked[0],
-            trials,
-            self.metric,
-            self.space,
-        )
+        found = Search(plan, ranked[0], trials, self.metric, self.space)
         write_json(self.out / "search.json", found.to_dict())
         return found
 
@@ -415,11 +374,7 @@ class _StudyRun:
 def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """Return the trials that finished, the best first."""
     good = [trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)]
-    sign = -1 if higher_is_better(metric) else 1
-    return sorted(
-        good,
-        key=lambda trial: sign * trial.metric,
-    )
+    return sorted(good, key=lambda trial: trial.metric, reverse=higher_is_better(metric))
 
 
 def _storage(folder: Path) -> Any:

@@ -6,7 +6,7 @@ A run that did not finish is counted, not hidden.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -66,14 +66,12 @@ class Interval:
         return {name: None if math.isnan(fact) else fact for name, fact in vars(self).items()}
 
 
-def bootstrap(
-    values: Sequence[float], of: Callable[[Array], Array] | None = None, seed: int = 0
-) -> Interval:
-    """Return the mean, or another statistic of the last axis, with its percentile interval.
+def bootstrap(values: Iterable[float], of: Callable[..., Any] = np.mean, seed: int = 0) -> Interval:
+    """Return the mean, or another statistic, with its percentile interval.
 
     Args:
         values: One a seed; what is not finite is left out.
-        of: The statistic; the mean when left out.
+        of: The statistic, along an ``axis``.
         seed: Seed of the draws: the same values give the same interval.
 
     Example:
@@ -81,33 +79,15 @@ def bootstrap(
         >>> str(bootstrap([0.90, 0.92, 0.91, 0.93]))
         '0.915 (0.905 … 0.925)'
     """
-    statistic = of or _mean
     good = np.array([value for value in values if math.isfinite(value)])
     if not good.size:
         return Interval(math.nan, math.nan, math.nan, 0)
-    value = float(statistic(good))
+    value = float(of(good, axis=-1))
     if good.size < _FEWEST_VALUES:
-        return Interval(
-            value,
-            math.nan,
-            math.nan,
-            good.size,
-        )
-    drawn = np.random.default_rng(seed).integers(
-        0,
-        good.size,
-        (_DRAWS, good.size),
-    )
-    low, high = np.quantile(
-        statistic(good[drawn]),
-        [0.025, 0.975],
-    )
-    return Interval(
-        value,
-        float(low),
-        float(high),
-        good.size,
-    )
+        return Interval(value, math.nan, math.nan, good.size)
+    drawn = np.random.default_rng(seed).integers(0, good.size, (_DRAWS, good.size))
+    low, high = np.quantile(of(good[drawn], axis=-1), [0.025, 0.975])
+    return Interval(value, float(low), float(high), good.size)
 
 
 def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Interval:
@@ -139,7 +119,3 @@ def mean_ranks(
 def mean_or_nan(values: Sequence[float] | Array) -> float:
     """Return the mean, or NaN without values."""
     return float(np.mean(values)) if len(values) else math.nan
-
-
-def _mean(values: Array) -> Array:
-    return np.asarray(values.mean(axis=-1))

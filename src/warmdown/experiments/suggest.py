@@ -47,7 +47,7 @@ class Method:
     @property
     def interval(self) -> Interval:
         """The mean over the seeds."""
-        return bootstrap(list(self.values.values()))
+        return bootstrap(self.values.values())
 
     @property
     def rate(self) -> float | None:
@@ -185,11 +185,10 @@ class Suggested:
         }
 
 
-def evidence(path: Path = EVIDENCE) -> list[Evidence]:
-    """Return the evidence in a file."""
-    if not path.exists():
-        return []
-    return list(map(Evidence.from_dict, json.loads(path.read_text(encoding="utf-8"))["settings"]))
+def evidence() -> list[Evidence]:
+    """Return the evidence that comes with the package."""
+    settings = json.loads(EVIDENCE.read_text(encoding="utf-8"))["settings"]
+    return list(map(Evidence.from_dict, settings))
 
 
 def suggest(
