@@ -13,9 +13,8 @@ from typing import Any
 from warmdown.errors import RunError, SpecError
 from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
-from warmdown.planfile.context import ParseContext
 from warmdown.planfile.overrides import with_overrides
-from warmdown.planfile.schedules import build_schedule
+from warmdown.planfile.schedules import ScheduleReader
 from warmdown.planfile.text import bounded, describe, from_yaml, join_path, parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
@@ -45,9 +44,9 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
         >>> from_dict({"kind": "linear", "end": "1e-1"})
         Linear(start=1.0, end=0.1, steps='rest')
     """
-    context = _context(run, allow)
-    found: Schedule = context.read_schedule("", bounded(data))
-    context.raise_mistakes()
+    reader = _reader(run, allow)
+    found: Schedule = reader.read_schedule("", bounded(data))
+    reader.raise_mistakes()
     return found
 
 
@@ -77,27 +76,27 @@ def plan_from_dict(
         (100, 'lr')
     """
     data = _at_the_top(bounded(data))
-    context = _context(run, allow, loaders)
-    _read_run(context, data.get("run"), run)
+    reader = _reader(run, allow, loaders)
+    _read_run(reader, data.get("run"), run)
     targets: list[Target] = []
     for key in data:
         if key not in _OF_A_PLAN:
-            targets += _read_targets(context, str(key), data[key])
+            targets += _read_targets(reader, str(key), data[key])
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
             what = (
                 f"drives {label}, which stands in the plan by itself too. Leave one of the two out."
             )
-            context.error(TARGETS, what)
+            reader.error(TARGETS, what)
     if not data.keys() - _OF_A_PLAN:
-        context.error("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
+        reader.error("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
     options = {
-        key: type_of(hint).read(context, key, data[key])
+        key: type_of(hint).read(reader, key, data[key])
         for key, hint in _OPTIONS.items()
         if key in data
     }
-    context.raise_mistakes()
-    return Plan(targets=tuple(targets), run=context.run, **options)
+    reader.raise_mistakes()
+    return Plan(targets=tuple(targets), run=reader.run, **options)
 
 
 def load(
@@ -161,10 +160,10 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
     Raises:
         SpecError: It describes none; every mistake with its path.
     """
-    context = _context(run, ())
-    _read_run(context, data, run)
-    context.raise_mistakes()
-    return context.run
+    reader = _reader(run, ())
+    _read_run(reader, data, run)
+    reader.raise_mistakes()
+    return reader.run
 
 
 def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,10 +182,10 @@ def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return {**facts, **given}
 
 
-def _context(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ParseContext:
+def _reader(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ScheduleReader:
     run = run or Run()
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    return ParseContext(build_schedule, run=run, facts=run_facts(run, loaders), allow=allowed)
+    return ScheduleReader(run=run, facts=run_facts(run, loaders), allow=allowed)
 
 
 def _at_the_top(data: Any) -> Mapping[Any, Any]:
@@ -202,80 +201,80 @@ def _at_the_top(data: Any) -> Mapping[Any, Any]:
     raise SpecError([f"a plan is a mapping, like lr: {{kind: cosine}}; this is {describe(data)}."])
 
 
-def _read_run(context: ParseContext, data: Any, given: Run | None) -> None:
+def _read_run(reader: ScheduleReader, data: Any, given: Run | None) -> None:
     facts: dict[str, Any] | None = {}
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
-        facts = context.read_arguments("run", "a run", Run, named)
+        facts = reader.read_arguments("run", "a run", Run, named)
     elif data is not None:
         reason = f"facts are needed, like {{total_steps: 10000}}, not {describe(data)}."
-        facts = context.error("run", reason)
+        facts = reader.error("run", reason)
     if facts is not None:
         try:
-            context.run = Run(**merge_run_facts(facts, given.to_dict() if given else {}))
-            context.facts = run_facts(context.run, context.facts)
+            reader.run = Run(**merge_run_facts(facts, given.to_dict() if given else {}))
+            reader.facts = run_facts(reader.run, reader.facts)
             return
         except RunError as error:
-            context.error("run", str(error))
+            reader.error("run", str(error))
     # any number will do: the rest is still read for its mistakes
-    context.facts = dict.fromkeys(PLACEHOLDERS, 1)
+    reader.facts = dict.fromkeys(PLACEHOLDERS, 1)
 
 
-def _read_targets(context: ParseContext, name: str, data: Any) -> list[Target]:
+def _read_targets(reader: ScheduleReader, name: str, data: Any) -> list[Target]:
     if isinstance(data, Mapping) and "groups" in data and "kind" not in data:
-        return _group_targets(context, name, data)
+        return _group_targets(reader, name, data)
     if name != TARGETS:
-        rule = _read_rule(context, name, data)
+        rule = _read_rule(reader, name, data)
         return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
-    several = build_schedule(context, name, data)
+    several = reader.read_whole(name, data)
     if isinstance(several, Mapping):
         return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
     return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
 
 
-def _group_targets(context: ParseContext, name: str, data: Mapping[Any, Any]) -> list[Target]:
+def _group_targets(reader: ScheduleReader, name: str, data: Mapping[Any, Any]) -> list[Target]:
     for key in data:
         if key != "groups":
             what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
-            context.error(join_path(name, key), what)
+            reader.error(join_path(name, key), what)
     groups, where = data["groups"], join_path(name, "groups")
     if not isinstance(groups, Mapping) or not groups:
         what = f"patterns are needed, like {{head: …}}, not {describe(groups)}."
-        context.error(where, what)
+        reader.error(where, what)
         return []
     targets = []
     for key, entry in groups.items():
         path, pattern = join_path(where, key), str(key)
         if len(pattern) > LONGEST_PATTERN:
             what = f"longer than {LONGEST_PATTERN} characters. Shorten it with a *."
-            context.error(path, what)
-        elif (rule := _read_rule(context, path, entry)) is not None:
+            reader.error(path, what)
+        elif (rule := _read_rule(reader, path, entry)) is not None:
             targets.append(Target(name, pattern, rule))
     return targets
 
 
-def _read_rule(context: ParseContext, path: str, data: Any) -> Rule | None:
+def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Rule | None:
     if isinstance(data, Mapping) and "set" in data:
         for key in data:
             if key != "set":
                 what = "stands beside set, which says everything. Leave it out."
-                context.error(join_path(path, key), what)
-        value = context.read_schedule(join_path(path, "set"), data["set"])
+                reader.error(join_path(path, key), what)
+        value = reader.read_schedule(join_path(path, "set"), data["set"])
         return None if value is None else Set(value)
     if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
-        return _read_scale(context, path, data)
+        return _read_scale(reader, path, data)
     if _is_bare_number(data):
         text = f"{data!s:.40}"
-        return context.error(  # type: ignore[no-any-return]  # always None
+        return reader.error(  # type: ignore[no-any-return]  # always None
             path,
             f"{text} alone could mean two things. {{set: {text}}} is the value itself, {{scale: "
             f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
-    result = build_schedule(context, path, data)
+    result = reader.read_whole(path, data)
     if isinstance(result, Mapping):
         drives = " and ".join(result)
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
-        result = context.error(path, what)
+        result = reader.error(path, what)
     return None if result is None else Scale(result)
 
 
@@ -285,14 +284,14 @@ def _is_bare_number(data: Any) -> bool:
     return isinstance(data, int | float) and not isinstance(data, bool)
 
 
-def _read_scale(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Scale | None:
-    context.refuse_keys(path, data, _OF_A_SCALE, "a scale has no KEY.")
+def _read_scale(reader: ScheduleReader, path: str, data: Mapping[Any, Any]) -> Scale | None:
+    reader.refuse_keys(path, data, _OF_A_SCALE, "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
-        return context.error(path, what)  # type: ignore[no-any-return]  # always None
-    of = context.read_schedule(join_path(path, "scale"), data["scale"])
+        return reader.error(path, what)  # type: ignore[no-any-return]  # always None
+    of = reader.read_schedule(join_path(path, "scale"), data["scale"])
     offset, low = (
-        type_of(hint).read(context, join_path(path, key), data.get(key))
+        type_of(hint).read(reader, join_path(path, key), data.get(key))
         for key, hint in (("offset", Schedule | None), ("low", float | None))
     )
     return None if of is None else Scale(of, offset, low)

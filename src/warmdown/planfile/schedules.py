@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["build_schedule", "drives_several", "shapes"]
-
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, get_origin, get_type_hints
 
-from warmdown.errors import RunError, ScheduleError, nearest
+from warmdown.errors import RunError, ScheduleError, SpecError, nearest
+from warmdown.expressions import Facts, evaluate, is_arithmetic, is_number, parse_number
 from warmdown.planfile.classes import argument_errors, find_class
-from warmdown.planfile.context import ParseContext
 from warmdown.planfile.text import describe, join_path
 from warmdown.registry import provided
+from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
 from warmdown.schedules.base import KIND_SYNONYMS, kind_of, kinds, schedule_classes
-from warmdown.schedules.parameters import type_of
+from warmdown.schedules.parameters import parameters_of, type_of
 from warmdown.schedules.recipes import recipes
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
 _LONGEST_REASON = 400
+_MOST_MISTAKES = 100
 
 
 def shapes() -> Mapping[str, Callable[..., Any]]:
@@ -57,89 +59,250 @@ def drives_several(shape: Callable[..., Any]) -> bool:
     return not isinstance(shape, type) and get_origin(get_type_hints(shape).get("return")) is dict
 
 
-def build_schedule(context: ParseContext, path: str, data: Any) -> Any:
-    """Return a schedule, or a recipe's targets for several fields; ``None`` after a mistake."""
-    if isinstance(data, str) and KIND_SYNONYMS.get(data, data) in shapes():
-        data = {"kind": data}
-    if isinstance(data, Mapping):
-        read = _of_class if "class_path" in data else _of_kind
-        return read(context, path, data)
-    if isinstance(data, list | tuple):
-        return _chain(context, path, data)
-    if isinstance(data, str) and data.isidentifier():
-        return context.error(
-            path, f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}"
-        )
-    if data is None:
-        return context.error(path, "nothing stands here. Give a schedule, like {kind: cosine}.")
-    value = type_of(float).read(context, path, data)
-    return None if value is None else Constant(value=value)
+@dataclass
+class ScheduleReader:
+    """One reading of plain data; a mistake is noted, and none stops the reading.
 
+    A method that reads returns ``None`` after a mistake.
 
-def _of_kind(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
-    given = {str(key): value for key, value in data.items()}
-    kind, known = given.pop("kind", None), shapes()
-    kind = KIND_SYNONYMS.get(kind, kind) if isinstance(kind, str) else kind
-    if kind is None:
-        return context.error(
-            path,
-            f"{describe(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see 'warmdown list'.",
-        )
-    if not isinstance(kind, str) or kind not in known:
-        return context.error(
-            join_path(path, "kind"),
-            f"there is no shape {describe(kind)}. {nearest(str(kind)[:60], known)}",
-        )
-    name = given.pop("name", None) if kind != "named" else None
-    return _call_shape(context, path, path, known[kind], given, name)
+    Args:
+        run: The run it is read for.
+        facts: What placeholders stand for.
+        allow: Modules that the caller allows besides the known ones.
+        mistakes: What was wrong so far.
+    """
 
+    run: Run
+    facts: Facts
+    allow: tuple[str, ...] = ()
+    mistakes: list[str] = field(default_factory=list)
 
-def _of_class(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
-    context.refuse_keys(path, data, _CLASS_KEYS, "stands beside class_path.")
-    inside, init_args = join_path(path, "init_args"), data.get("init_args") or {}
-    if not isinstance(init_args, Mapping):
-        return context.error(inside, f"a mapping is needed, not {describe(init_args)}.")
-    found = _find(context, path, data)
-    if found is None:
-        return None
-    name, arguments = data.get("name"), {str(key): value for key, value in init_args.items()}
-    if found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule)):
-        return _call_shape(context, path, inside, found, arguments, name)
-    before = len(context.mistakes)
-    arguments = context.read_plain(inside, arguments)
-    _check_arguments(context, inside, found, data["class_path"], arguments)
-    rest = {key: data[key] for key in ("steps", "base") if key in data}
-    given = {"class_path": data["class_path"], "init_args": {}, **rest}
-    preview = provided("class_preview")
-    read = context.read_arguments(path, "a class", preview, given)
-    if read is None or len(context.mistakes) > before:
-        return None
-    read |= {"init_args": arguments, "allow": context.allow}
-    return _make(context, path, lambda: preview(**read), name)
+    def error(self, path: str, what: str) -> Any:
+        """Note a mistake.
 
+        Raises:
+            SpecError: There are so many that a person does not read on.
+        """
+        self.mistakes.append(f"{path}: {what}" if path else what)
+        if len(self.mistakes) == _MOST_MISTAKES:
+            last = f"… and perhaps more: reading stopped after {_MOST_MISTAKES} mistakes."
+            raise SpecError([*self.mistakes, last])
 
-def _find(context: ParseContext, path: str, data: Mapping[Any, Any]) -> Any:
-    class_path, where = data["class_path"], join_path(path, "class_path")
-    if not isinstance(class_path, str):
-        return context.error(where, f"a dotted path is needed, not {describe(class_path)}.")
-    try:
-        return find_class(class_path, context.allow)
-    except ScheduleError as error:
-        return context.error(where, str(error))
+    def refuse(self, path: str, data: Any, reason: str) -> None:
+        """Note why the data at a path are no value of their parameter's type."""
+        if reason.endswith("is needed."):
+            reason = f"{reason[:-1]}, not {describe(data)}."
+        self.error(path, reason)
 
+    def refuse_keys(
+        self, path: str, data: Mapping[Any, Any], known: Sequence[str], why: str
+    ) -> None:
+        """Note a mistake for each key that is not known, with the nearest one that is."""
+        for key in data:
+            if key not in known:
+                what = why.replace("KEY", describe(key))
+                self.error(join_path(path, key), f"{what} {nearest(str(key)[:60], known)}")
 
-def _check_arguments(
-    context: ParseContext, path: str, found: Any, who: str, arguments: Mapping[str, Any]
-) -> None:
-    """Check arguments against the signature, and those of the schedulers among them too."""
-    for name, why in argument_errors(found, who, arguments):
-        context.error(join_path(path, name) if name else path, why)
-    for where, inner in _schedulers_in(path, arguments):
-        if (other := _find(context, where, inner)) is not None:
-            given = inner.get("init_args")
-            given = given if isinstance(given, Mapping) else {}
-            here = join_path(where, "init_args")
-            _check_arguments(context, here, other, inner["class_path"], given)
+    def raise_mistakes(self) -> None:
+        """Raise every mistake at once, if there is one.
+
+        Raises:
+            SpecError: There is.
+        """
+        if self.mistakes:
+            raise SpecError(self.mistakes)
+
+    is_arithmetic = staticmethod(is_arithmetic)
+    is_number = staticmethod(is_number)
+
+    def evaluate(self, path: str, text: str) -> Any:
+        """Return the number that a text means."""
+        try:
+            return evaluate(text, self.facts)
+        except RunError as error:
+            return self.error(path, str(error))
+
+    def read_plain(self, path: str, data: Any) -> Any:
+        """Return data whose type is not declared; a text that is a number becomes one."""
+        match data:
+            case Mapping():
+                return {
+                    str(key): self.read_plain(join_path(path, key), value)
+                    for key, value in data.items()
+                }
+            case list() | tuple():
+                return [
+                    self.read_plain(f"{path}[{index}]", value) for index, value in enumerate(data)
+                ]
+            case str():
+                return self._number_or_text(path, data)
+            case float() if not math.isfinite(data):
+                return self.error(path, f"a finite number is needed, not {describe(data)}.")
+            case None | bool() | int() | float():
+                return data
+        return self.error(path, f"plain data is needed, not {describe(data)}.")
+
+    def _number_or_text(self, path: str, data: str) -> Any:
+        if is_arithmetic(data):
+            value = self.evaluate(path, data)
+            return int(value) if value is not None and value == math.floor(value) else value
+        try:
+            number = parse_number(data)
+        except RunError as error:
+            return self.error(path, str(error))
+        return data if number is None else number
+
+    def read_arguments(
+        self, path: str, who: str, target: Callable[..., Any], given: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return arguments of a shape, recipe or run by their types."""
+        before = len(self.mistakes)
+        known = parameters_of(target)
+        self.refuse_keys(path, given, list(known), f"{who} has no KEY.")
+        for name, parameter in known.items():
+            if parameter.is_required and name not in given:
+                self.error(path, f"{who} needs {name!r}. Give it.")
+        arguments = {
+            name: known[name].type.read(self, join_path(path, name), value)
+            for name, value in given.items()
+            if name in known
+        }
+        return arguments if len(self.mistakes) == before else None
+
+    def read_schedule(self, path: str, data: Any) -> Any:
+        """Return one schedule."""
+        result = self.read_whole(path, data)
+        if isinstance(result, Mapping):
+            what = f"this drives {' and '.join(result)}, not one schedule. Write it at the top of"
+            return self.error(path, f"{what} the plan as targets: {{kind: …}}.")
+        return result
+
+    def read_whole(self, path: str, data: Any) -> Any:
+        """Return a schedule, or a recipe's targets for several fields."""
+        match data:
+            case {"class_path": _}:
+                return self._of_class(path, data)
+            case Mapping():
+                return self._of_kind(path, data)
+            case list() | tuple():
+                return self._chain(path, data)
+            case str() if (word := KIND_SYNONYMS.get(data, data)) in shapes():
+                return self._call(path, path, shapes()[word], {})
+            case str() if data.isidentifier():
+                what = f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}"
+                return self.error(path, what)
+            case None:
+                return self.error(
+                    path, "nothing stands here. Give a schedule, like {kind: cosine}."
+                )
+        value = type_of(float).read(self, path, data)
+        return None if value is None else Constant(value=value)
+
+    def _of_kind(self, path: str, data: Mapping[Any, Any]) -> Any:
+        given = {str(key): value for key, value in data.items()}
+        kind, known = given.pop("kind", None), shapes()
+        if kind is None:
+            what = f"{describe(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see"
+            return self.error(path, f"{what} 'warmdown list'.")
+        word = KIND_SYNONYMS.get(kind, kind) if isinstance(kind, str) else ""
+        if word not in known:
+            what = f"there is no shape {describe(kind)}. {nearest(str(kind)[:60], known)}"
+            return self.error(join_path(path, "kind"), what)
+        name = None if word == "named" else given.pop("name", None)
+        return self._call(path, path, known[word], given, name)
+
+    def _of_class(self, path: str, data: Mapping[Any, Any]) -> Any:
+        self.refuse_keys(path, data, _CLASS_KEYS, "stands beside class_path.")
+        inside, init_args = join_path(path, "init_args"), data.get("init_args") or {}
+        if not isinstance(init_args, Mapping):
+            return self.error(inside, f"a mapping is needed, not {describe(init_args)}.")
+        found = self._find(path, data)
+        if found is None:
+            return None
+        name, arguments = data.get("name"), {str(key): value for key, value in init_args.items()}
+        if found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule)):
+            return self._call(path, inside, found, arguments, name)
+        before = len(self.mistakes)
+        arguments = self.read_plain(inside, arguments)
+        self._check_arguments(inside, found, data["class_path"], arguments)
+        preview = provided("class_preview")
+        given = {key: data[key] for key in ("class_path", "steps", "base") if key in data}
+        read = self.read_arguments(path, "a class", preview, given)
+        if read is None or len(self.mistakes) > before:
+            return None
+        read |= {"init_args": arguments, "allow": self.allow}
+        return self._make(path, lambda: preview(**read), name)
+
+    def _find(self, path: str, data: Mapping[Any, Any]) -> Any:
+        class_path, where = data["class_path"], join_path(path, "class_path")
+        if not isinstance(class_path, str):
+            return self.error(where, f"a dotted path is needed, not {describe(class_path)}.")
+        try:
+            return find_class(class_path, self.allow)
+        except ScheduleError as error:
+            return self.error(where, str(error))
+
+    def _check_arguments(
+        self, path: str, found: Any, who: str, arguments: Mapping[str, Any]
+    ) -> None:
+        """Check arguments against the signature, and those of the schedulers among them too."""
+        for name, why in argument_errors(found, who, arguments):
+            self.error(join_path(path, name) if name else path, why)
+        for where, inner in _schedulers_in(path, arguments):
+            if (other := self._find(where, inner)) is not None:
+                given = inner.get("init_args")
+                given = given if isinstance(given, Mapping) else {}
+                here = join_path(where, "init_args")
+                self._check_arguments(here, other, inner["class_path"], given)
+
+    def _call(
+        self, path: str, inside: str, shape: Any, given: dict[str, Any], name: Any = None
+    ) -> Any:
+        """Return what a shape or recipe makes of its arguments."""
+        arguments = self.read_arguments(inside, shape.__name__, shape, given)
+        return None if arguments is None else self._make(path, lambda: shape(**arguments), name)
+
+    def _make(self, path: str, make: Callable[[], Any], name: Any) -> Any:
+        """Return what ``make`` makes, under its name, or note why it cannot."""
+        try:
+            result = make()
+            if name is None:
+                return result
+            where = join_path(path, "name")
+            if not isinstance(result, Schedule):
+                drives = " and ".join(result)
+                return self.error(where, f"what drives {drives} has no one name. Leave it out.")
+            word = type_of(str).read(self, where, name)
+            return None if word is None else Named(of=result, name=word)
+        except (ScheduleError, RunError) as error:
+            reason = str(error)
+        except (ValueError, TypeError, ArithmeticError) as error:  # a recipe's own arithmetic
+            reason = f"cannot be made: {type(error).__name__}: {error}."
+        is_long = len(reason) > _LONGEST_REASON
+        return self.error(path, f"{reason[:_LONGEST_REASON]}…" if is_long else reason)
+
+    def _chain(self, path: str, data: Sequence[Any]) -> Any:
+        if not data:
+            return self.error(path, "an empty list. A chain needs at least one phase.")
+        # %SCHEDULER_STEPS% is what the other phases leave of the run, so those are read first
+        late = ["%SCHEDULER_STEPS%" in str(phase).upper() for phase in data]
+        phases: list[Any] = [None] * len(data)
+        before, total = self.facts, self.facts.get("SCHEDULER_STEPS")
+        for is_late in (False, True):
+            if is_late and total is not None:
+                left = max(int(total) - sum(map(self._steps_of, phases)), 0)
+                self.facts = {**before, "SCHEDULER_STEPS": left}
+            for index, phase in enumerate(data):
+                if late[index] == is_late:
+                    phases[index] = self.read_schedule(f"{path}[{index}]", phase)
+        self.facts = before
+        return None if None in phases else Chain.of(*phases)
+
+    def _steps_of(self, phase: Schedule | None) -> int:
+        try:
+            return 0 if phase is None else phase.over(self.run).length or 0
+        except (ScheduleError, RunError):
+            return 0
 
 
 def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -151,65 +314,3 @@ def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any
             yield here, value
         elif isinstance(value, Mapping | list):
             yield from _schedulers_in(here, value)
-
-
-def _call_shape(
-    context: ParseContext, path: str, inside: str, target: Any, given: dict[str, Any], name: Any
-) -> Any:
-    """Return what a shape or recipe makes of its arguments."""
-    arguments = context.read_arguments(inside, target.__name__, target, given)
-    if arguments is None:
-        return None
-    return _make(context, path, lambda: target(**arguments), name)
-
-
-def _make(context: ParseContext, path: str, make: Callable[[], Any], name: Any) -> Any:
-    """Return what ``make`` makes, under its name, or note why it cannot."""
-    try:
-        result = make()
-        if name is None:
-            return result
-        where = join_path(path, "name")
-        if not isinstance(result, Schedule):
-            drives = " and ".join(result)
-            return context.error(where, f"what drives {drives} has no one name. Leave it out.")
-        word = type_of(str).read(context, where, name)
-        return None if word is None else Named(of=result, name=word)
-    except (ScheduleError, RunError) as error:
-        reason = str(error)
-    except (ValueError, TypeError, ArithmeticError) as error:  # a recipe's own arithmetic
-        reason = f"cannot be made: {type(error).__name__}: {error}."
-    is_long = len(reason) > _LONGEST_REASON
-    return context.error(path, f"{reason[:_LONGEST_REASON]}…" if is_long else reason)
-
-
-def _chain(context: ParseContext, path: str, data: Sequence[Any]) -> Any:
-    if not data:
-        return context.error(path, "an empty list. A chain needs at least one phase.")
-    # %SCHEDULER_STEPS% is what the other phases leave of the run, so those are read first
-    order = sorted(range(len(data)), key=lambda index: _names_rest(data[index]))
-    before, total = context.facts, context.facts.get("SCHEDULER_STEPS")
-    members: dict[int, Schedule | None] = {}
-    for index in order:
-        if total is not None and context.facts is before and _names_rest(data[index]):
-            taken = sum(_steps_of(context, member) for member in members.values())
-            context.facts = {**before, "SCHEDULER_STEPS": max(int(total) - taken, 0)}
-        members[index] = context.read_schedule(f"{path}[{index}]", data[index])
-    context.facts = before
-    phases = [member for _, member in sorted(members.items()) if member is not None]
-    return Chain.of(*phases) if len(phases) == len(data) else None
-
-
-def _names_rest(data: Any) -> bool:
-    if isinstance(data, Mapping):
-        return any(map(_names_rest, data.values()))
-    if isinstance(data, list | tuple):
-        return any(map(_names_rest, data))
-    return isinstance(data, str) and "%SCHEDULER_STEPS%" in data.upper()
-
-
-def _steps_of(context: ParseContext, phase: Schedule | None) -> int:
-    try:
-        return 0 if phase is None else phase.over(context.run).length or 0
-    except (ScheduleError, RunError):
-        return 0

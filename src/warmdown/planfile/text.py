@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_DEPTH",
-    "MAX_NODES",
-    "Text",
-    "bounded",
-    "decode",
-    "from_json",
-    "from_yaml",
-    "is_json",
-    "join_path",
-    "parse",
-    "read_text",
-    "describe",
-]
-
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -128,9 +113,8 @@ def from_json(text: str) -> Text:
     except ValueError as error:
         raise SpecError([f"not JSON: {error}."]) from None
     if repeated:
-        raise SpecError(
-            [f"{key}: stands there twice in one mapping. Keep one." for key in repeated]
-        )
+        twice = "stands there twice in one mapping. Keep one."
+        raise SpecError([f"{key}: {twice}" for key in repeated])
     return Text(bounded(data))
 
 
@@ -149,85 +133,91 @@ def from_yaml(text: str) -> Text:
         {'lr': [{'kind': 'cosine', 'steps': '5%'}, '1e-4']}
     """
     text = decode(text.encode("utf-8", "surrogatepass"))
-    builder = _Builder()
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            builder.add(event)
+        events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        builder = _Builder(events)
+        data = builder.document()
     except yaml.YAMLError as error:
         raise SpecError([_explain(text, error)]) from None
     if builder.mistakes:
         raise SpecError(builder.mistakes)
-    return Text(builder.root[0] if builder.root else None, builder.lines)
-
-
-_NO_KEY = object()
+    return Text(data, builder.lines)
 
 
 class _Builder:
-    """Builds data from YAML's events on a stack of its own, so that depth costs no recursion."""
+    """Builds data from YAML's events; the depth of its recursion is bounded."""
 
-    def __init__(self) -> None:
-        self.root: list[Any] = []
-        self.open: list[tuple[Any, str]] = [(self.root, "")]  # each container with its path
-        self.keys: list[Any] = []  # the key that waits for its value, for each open mapping
+    def __init__(self, events: Iterable[yaml.Event]) -> None:
+        self.events = map(_checked, events)
         self.lines: dict[str, int] = {}
         self.mistakes: list[str] = []
         self.count = 0
 
-    def add(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1 if event.start_mark else 0
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _error_at(line, "anchors and aliases (& and *) are not taken. Write it out.")
-        if (tag := getattr(event, "tag", None)) not in (None, "!"):
-            raise _error_at(line, f"tags such as {tag[:40]} are not taken. Write plain data.")
-        match event:
-            case yaml.DocumentStartEvent() if self.root:
-                raise _error_at(line, "a second document begins. Keep one plan a file.")
-            case yaml.ScalarEvent():
-                self.put(_unquoted(event.value) if event.implicit[0] else event.value, line)
-            case yaml.SequenceStartEvent():
-                self.begin([], line)
-            case yaml.MappingStartEvent():
-                self.begin({}, line)
-                self.keys.append(_NO_KEY)
-            case yaml.SequenceEndEvent():
-                self.open.pop()
-            case yaml.MappingEndEvent():
-                self.open.pop()
-                self.keys.pop()
+    def document(self) -> Any:
+        """Return the data of the only document; ``None`` where there is none."""
+        data, documents = None, 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _error_at(event, "a second document begins. Keep one plan a file.")
+            elif isinstance(event, yaml.NodeEvent):
+                data = self.value(event, "", 0)
+        return data
 
-    def begin(self, container: dict[Any, Any] | list[Any], line: int) -> None:
-        if len(self.open) > MAX_DEPTH:
-            raise _error_at(line, _TOO_DEEP)
-        self.open.append((container, self.put(container, line)))
-
-    def put(self, value: Any, line: int) -> str:
-        """Place a value where the container on top expects it; return its path."""
+    def value(self, event: yaml.Event, path: str, depth: int) -> Any:
+        """Return what begins with an event; ``depth`` lists and mappings are around it."""
         self.count += 1
         if self.count > MAX_NODES:
-            raise _error_at(line, _TOO_MANY)
-        container, path = self.open[-1]
-        if isinstance(container, list):
-            path = path if container is self.root else f"{path}[{len(container)}]"
-            container.append(value)
-        elif self.keys[-1] is _NO_KEY:
-            if isinstance(value, dict | list):
-                raise _error_at(line, "a key must be one word, not a list or mapping.")
-            if value in container:
-                where = join_path(path, value)
+            raise _error_at(event, _TOO_MANY)
+        self.lines[path] = _line(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return _unquoted(event.value) if event.implicit[0] else event.value
+        if depth == MAX_DEPTH:
+            raise _error_at(event, _TOO_DEEP)
+        inside = takewhile(_is_no_end, self.events)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return [
+                self.value(element, f"{path}[{index}]", depth + 1)
+                for index, element in enumerate(inside)
+            ]
+        data: dict[Any, Any] = {}
+        for key_event in inside:
+            key = self.key(key_event)
+            where = join_path(path, key)
+            if key in data:
+                line = _line(key_event)
                 self.mistakes.append(f"line {line}: {where}: stands there twice. Keep one.")
-            self.keys[-1] = value
-            return path
-        else:
-            path = join_path(path, self.keys[-1])
-            container[self.keys[-1]] = value
-            self.keys[-1] = _NO_KEY
-        self.lines[path] = line
-        return path
+            data[key] = self.value(next(self.events), where, depth + 1)
+        return data
+
+    def key(self, event: yaml.Event) -> Any:
+        """Return the key that an event is."""
+        if not isinstance(event, yaml.ScalarEvent):
+            raise _error_at(event, "a key must be one word, not a list or mapping.")
+        self.count += 1
+        return _unquoted(event.value) if event.implicit[0] else event.value
 
 
-def _error_at(line: int, what: str) -> SpecError:
-    return SpecError([f"line {line}: {what}"])
+def _checked(event: yaml.Event) -> yaml.Event:
+    """Return an event that makes nothing but data."""
+    if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        raise _error_at(event, "anchors and aliases (& and *) are not taken. Write it out.")
+    if (tag := getattr(event, "tag", None)) not in (None, "!"):
+        raise _error_at(event, f"tags such as {tag[:40]} are not taken. Write plain data.")
+    return event
+
+
+def _is_no_end(event: yaml.Event) -> bool:
+    return not isinstance(event, yaml.CollectionEndEvent)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+def _error_at(event: yaml.Event, what: str) -> SpecError:
+    return SpecError([f"line {_line(event)}: {what}"])
 
 
 def _unquoted(text: str) -> Any:
@@ -243,67 +233,46 @@ def _unquoted(text: str) -> Any:
 
 def _explain(text: str, error: yaml.YAMLError) -> str:
     """Return what is no YAML, and where."""
-    mark, begun = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None)
-    parts = [part for part in (getattr(error, "context", None), problem) if part]
-    where, before = "", ""
-    if mark is not None:
-        where = f"line {mark.line + 1}, column {mark.column + 1}: "
-        before = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
-    if not before.strip() and "\t" in before:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        reason = getattr(error, "reason", None) or str(error).splitlines()[0]
+        return f"not YAML: {reason}. Correct this place."
+    mark, begun = error.problem_mark, error.context_mark
+    before = "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]
+    way_out = f"Correct what begins in line {begun.line + 1}." if begun else "Correct this place."
+    if before.isspace() and "\t" in before:
         way_out = "Indent with spaces; YAML takes no tabs."
-    else:
-        way_out = (
-            f"Correct what begins in line {begun.line + 1}." if begun else "Correct this place."
-        )
-    return f"{where}not YAML: {', '.join(parts) or str(error).splitlines()[0]}. {way_out}"
+    what = ", ".join(filter(None, (error.context, error.problem)))
+    return f"line {mark.line + 1}, column {mark.column + 1}: not YAML: {what}. {way_out}"
 
 
 def bounded(data: Any) -> Any:
     """Return a copy of ``data`` in dictionaries and lists, if it is neither too deep nor too large.
 
-    That is found out without recursion, before anything recurses. Mappings and sequences of any
-    class are taken, and numbers of any (NumPy's too), so that data may come from wherever a program
-    keeps its configuration.
+    Mappings and sequences of any class are taken, and numbers of any (NumPy's too), so that data
+    may come from wherever a program keeps its configuration.
 
     Raises:
         SpecError: It is too deep or too large.
     """
-    level, count = [data], 0
-    for _ in range(MAX_DEPTH + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
-        count += len(level)
-        if not level:
-            return _plain_copy(data)
-        if count > MAX_NODES:
-            raise SpecError([_TOO_MANY])
-    raise SpecError([_TOO_DEEP])
+    return _plain_copy(data, 0, count())
 
 
-def _inside(data: Any) -> Sequence[Any]:
+def _plain_copy(data: Any, depth: int, counter: Iterator[int]) -> Any:
+    if next(counter) > MAX_NODES:
+        raise SpecError([_TOO_MANY])
+    if depth > MAX_DEPTH:
+        raise SpecError([_TOO_DEEP])
     if isinstance(data, Mapping):
-        return list(data.values())
-    is_list = isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray)
-    return data if is_list else ()
-
-
-def _plain_copy(data: Any) -> Any:
-    if isinstance(data, int) and data.bit_length() > _MOST_BITS:
-        raise SpecError(
-            [
-                f"a whole number of more than {_MOST_BITS} bits: too large to be meant. "
-                "Give a smaller one."
-            ]
-        )
-    if isinstance(data, str | int | float | None):
+        return {key: _plain_copy(value, depth + 1, counter) for key, value in data.items()}
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray):
+        return [_plain_copy(element, depth + 1, counter) for element in data]
+    if isinstance(data, bool) or not isinstance(data, Real):
         return data
-    if isinstance(data, Mapping):
-        return {key: _plain_copy(value) for key, value in data.items()}
-    if isinstance(data, Sequence) and not isinstance(data, bytes | bytearray):
-        return [_plain_copy(element) for element in data]
-    if isinstance(data, Integral):
-        return _plain_copy(int(data))
-    return float(data) if isinstance(data, Real) else data
+    number = int(data) if isinstance(data, Integral) else float(data)
+    if isinstance(number, int) and number.bit_length() > _MOST_BITS:
+        what = f"a whole number of more than {_MOST_BITS} bits: too large to be meant."
+        raise SpecError([f"{what} Give a smaller one."])
+    return number
 
 
 def join_path(path: str, key: object) -> str:
