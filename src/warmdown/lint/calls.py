@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from warmdown.lint.lengths import dotted, last_name, measure
 from warmdown.lint.names import FunctionDefined, Names, TupleValue, infer_by_name
-from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SIGNATURES, TRAINS, library_of
+from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULERS, SIGNATURES, TRAINS
 from warmdown.lint.script import (
     NOTHING,
     UNKNOWN,
@@ -85,8 +85,8 @@ class CallReader(ABC):
         """Return what a call may return."""
         path = self.names.path_of(node.func)
         # by the full name: a class of the same name from elsewhere is not known
-        if path is not None and (library := library_of(path)):
-            return self.create(node, path.rpartition(".")[-1], library)
+        if path in SCHEDULERS:
+            return self.create(node, path.rpartition(".")[-1], SCHEDULERS[path])
         if isinstance(node.func, ast.Attribute):
             result = self.method(node, node.func)
             if result is not None:
@@ -169,7 +169,7 @@ class CallReader(ABC):
         ]
         return parts[0] if len(parts) == 1 else frozenset({TupleValue(tuple(parts))})
 
-    def unknown_call(self, node: ast.Call, path: str | None, arguments: list[Values]) -> Values:
+    def unknown_call(self, node: ast.Call, path: str, arguments: list[Values]) -> Values:
         """Read a call that leads out of the file."""
         arguments += [self.value(keyword.value) for keyword in node.keywords]
         for values in arguments:
@@ -185,7 +185,7 @@ class CallReader(ABC):
             self.add("passed_to", optimizers, node)
         if name.endswith("DataLoader"):
             return frozenset({Loader()})
-        if path is not None and path.startswith("torch.optim.") and name[:1].isupper():
+        if path.startswith("torch.optim.") and name[:1].isupper():
             return frozenset({Optimizer()})
         return frozenset({measure(node, self.names)}) if name in _NUMERIC else ANYTHING
 

@@ -55,14 +55,13 @@ def drop(model: ScriptModel, call: ast.Call) -> list[Edit]:
 
 def move_after(model: ScriptModel, statement: ast.stmt, target: ast.stmt) -> list[Edit]:
     """Move a statement of one line, with its comment, to a line of its own after the target."""
-    if not model.lines or statement.lineno != statement.end_lineno:
-        return []
-    if not isinstance(statement, ast.Expr):
+    is_line = isinstance(statement, ast.Expr) and statement.lineno == statement.end_lineno
+    if not model.lines or not is_line:
         return []
     for moved in (statement, target):
         if _indent(model, moved).strip() or not _owns_its_lines(model, moved):
             return []
-    end = Position(_last_line(target) + 1, 0)
+    end = Position(Position.end(target).line + 1, 0)
     text = f"{_indent(model, target)}{model.lines[statement.lineno - 1].strip()}\n"
     return [_without_lines(statement), Edit(end, end, text)]
 
@@ -81,15 +80,8 @@ def drop_argument(call: ast.Call, keyword: ast.keyword) -> list[Edit]:
 
 
 def _without_lines(statement: ast.stmt) -> Edit:
-    return Edit(
-        Position(statement.lineno, 0),
-        Position(_last_line(statement) + 1, 0),
-        "",
-    )
-
-
-def _last_line(statement: ast.stmt) -> int:
-    return statement.end_lineno or statement.lineno
+    end = Position.end(statement).line + 1
+    return Edit(Position(statement.lineno, 0), Position(end, 0), "")
 
 
 def _indent(model: ScriptModel, statement: ast.stmt) -> str:

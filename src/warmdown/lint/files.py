@@ -16,7 +16,7 @@ from warmdown.files import write_whole
 from warmdown.lint.edits import apply, lines_of
 from warmdown.lint.finding import Finding
 from warmdown.lint.names import names_in
-from warmdown.lint.patterns import library_of
+from warmdown.lint.patterns import SCHEDULERS
 from warmdown.lint.reader import read_script
 from warmdown.lint.rules import RULES
 
@@ -59,17 +59,14 @@ def lint_tree(
 ) -> list[Finding]:
     """Return the mistakes in a parsed script, each once, in order."""
     # most files name no scheduler: this check is far cheaper than reading them
-    if not any(map(library_of, names_in(tree))):
+    if SCHEDULERS.keys().isdisjoint(names_in(tree)):
         return []
     model = read_script(tree, lines)
     findings: dict[tuple[int, int, str], Finding] = {}
     for code in codes:
         for node, message, *edits in RULES[code].check(model):
-            key = node.lineno, node.col_offset + 1, code
-            findings.setdefault(
-                key,
-                Finding(code, *key[:2], message, tuple(edits)),
-            )
+            found = Finding(code, node.lineno, node.col_offset + 1, message, tuple(edits))
+            findings.setdefault((found.line, found.column, code), found)
     return [findings[key] for key in sorted(findings)]
 
 
@@ -106,11 +103,7 @@ def lint_file(
         raise SpecError([f"{path}: can not be read as Python: {error}."]) from None
     fixed = 0
     if fix:
-        text, fixed = fix_text(
-            text,
-            name=str(path),
-            codes=codes,
-        )
+        text, fixed = fix_text(text, name=str(path), codes=codes)
         if fixed:
             # in the encoding that the file declares
             write_whole(path, text.encode(encoding))
@@ -135,11 +128,8 @@ def python_files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
         for root, folders, files in os.walk(path):
             # os.walk visits the folders that are left in this list
-            folders[:] = sorted(
-                name
-                for name in folders
-                if name not in _SKIPPED_FOLDERS and not name.startswith(".")
-            )
+            kept = {name for name in folders if not name.startswith(".")} - _SKIPPED_FOLDERS
+            folders[:] = sorted(kept)
             scripts = (Path(root, name) for name in sorted(files) if name.endswith(".py"))
             # reading a pipe of that name would wait for its writer
             yield from filter(Path.is_file, scripts)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from warmdown.lint.patterns import ACCUMULATION, matches
-from warmdown.lint.script import Length, Loader, Values
+from warmdown.lint.script import Length, Loader, Values, loaders_in
 
 _DEEPEST = 40
 """Expressions that are nested more deeply are not measured."""
@@ -48,20 +48,13 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
             return Length(repr(value)[:80], None if isinstance(value, bool) else number)
         case ast.Name() | ast.Attribute():
             return _measure_name(node, names)
-        case ast.Call():
-            parts = [measure(part, names, depth + 1) for part in node.args]
-            return _measure_call(node, parts, names)
-    parts = [
-        measure(part, names, depth + 1)
-        for part in ast.iter_child_nodes(node)
-        if isinstance(part, ast.expr)
-    ]
+    children = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+    parts = [measure(part, names, depth + 1) for part in children if isinstance(part, ast.expr)]
+    if isinstance(node, ast.Call):
+        return _measure_call(node, parts, names)
     if isinstance(node, ast.BinOp):
         return _measure_operation(node.op, *parts)
-    return _combine(
-        f"{type(node).__name__}({_texts_of(parts)})",
-        parts,
-    )
+    return _combine(f"{type(node).__name__}({_texts_of(parts)})", parts)
 
 
 def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
@@ -73,50 +66,30 @@ def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -
     words = frozenset({last_name(node)})
     if len(known) == len(values) == 1:
         # the text of the value, so that two names of one number are equal
-        return replace(
-            known[0],
-            words=known[0].words | words,
-        )
+        return replace(known[0], words=known[0].words | words)
     return _combine(name, known, words)
 
 
 def _measure_call(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
     name = last_name(node.func) or "?"
-    length = _combine(
-        f"{name}({_texts_of(parts)})",
-        parts,
-    )
-    if name == "len" and len(parts) == 1:
-        values = names.get(
-            dotted(node.args[0]) or "",
-            frozenset(),
-        )
-        loaders = {value for value in values if isinstance(value, Loader)}
+    length = _combine(f"{name}({_texts_of(parts)})", parts)
+    if len(parts) != 1:
+        return length
+    if name == "len":
+        loaders = loaders_in(names.get(dotted(node.args[0]) or "", ()))
         return replace(length, loaders=length.loaders | loaders)
-    if name in _TRANSPARENT and len(parts) == 1:
-        return replace(
-            length,
-            text=parts[0].text,
-            number=parts[0].number,
-        )
-    return length
+    return parts[0] if name in _TRANSPARENT else length
 
 
 def _measure_operation(sign: ast.operator, left: Length, right: Length) -> Length:
-    length = _combine(
-        f"({left.text} {type(sign).__name__} {right.text})",
-        [left, right],
-    )
+    length = _combine(f"({left.text} {type(sign).__name__} {right.text})", [left, right])
     if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
         length = replace(length, is_divided=True)
     if left.number is None or right.number is None or type(sign) not in _OPERATORS:
         return length
     # division by zero, or a power that is too large
     try:
-        return replace(
-            length,
-            number=_OPERATORS[type(sign)](left.number, right.number),
-        )
+        return replace(length, number=_OPERATORS[type(sign)](left.number, right.number))
     except (ArithmeticError, ValueError):
         return length
 

@@ -9,7 +9,7 @@ from typing import Literal
 from warmdown.lint.lengths import dotted, last_name, measure
 from warmdown.lint.names import Names, names_in
 from warmdown.lint.patterns import EPOCH, LOADER, matches
-from warmdown.lint.script import Loader, Loop
+from warmdown.lint.script import Loop, loaders_in, union
 
 _BATCHWISE = re.compile(
     r"batch|^(data|inputs?|images?|imgs?|targets?|labels?|xb?|yb?|src|tgt|samples?|i?steps?)$"
@@ -20,22 +20,10 @@ _RANGES = {"range", "trange"}
 def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
     """Return what is known about a loop before it runs."""
     if isinstance(node, ast.While):
-        return Loop(
-            node,
-            "epoch" if _names_epochs(names_in(node.test)) else "other",
-        )
+        return Loop(node, "epoch" if _names_epochs(names_in(node.test)) else "other")
     parts = list(ast.walk(node.iter))
-    loaders = frozenset(
-        value
-        for part in parts
-        for value in names.get(dotted(part) or "", ())
-        if isinstance(value, Loader)
-    )
-    loop = Loop(
-        node,
-        _kind_of_loop(node, has_loader=bool(loaders)),
-        loaders=loaders,
-    )
+    loaders = loaders_in(union(names.get(dotted(part) or "", frozenset()) for part in parts))
+    loop = Loop(node, _kind_of_loop(node, has_loader=bool(loaders)), loaders=loaders)
     for part in parts:
         if isinstance(part, ast.Call) and last_name(part.func) in _RANGES and part.args:
             _measure_range(loop, part.args, names)

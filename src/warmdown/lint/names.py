@@ -82,17 +82,15 @@ class Names(Mapping[str, Values]):
         for longer in [key for key in self.local if key.startswith(f"{name}.")]:
             del self.local[longer]
 
-    def path_of(self, node: ast.expr) -> str | None:
-        """Return the full name of what is called, by the imports; ``None`` for the file's own."""
-        name = dotted(node)
-        if name is None:
-            return None
+    def path_of(self, node: ast.expr) -> str:
+        """Return the full name of what is called, by the imports; empty for the file's own."""
+        name = dotted(node) or ""
         first, dot, rest = name.partition(".")
         values = self.get(first)
         if values is None:
             return name
         paths = [value.path for value in values if isinstance(value, ImportedName)]
-        return f"{paths[0]}{dot}{rest}" if paths else None
+        return f"{paths[0]}{dot}{rest}" if paths else ""
 
 
 def names_in(node: ast.AST) -> frozenset[str]:

@@ -77,17 +77,6 @@ ACCUMULATION = re.compile(r"accum|grad_acc|micro", re.IGNORECASE)
 TRAINS = re.compile(r"(^|_)(train|fit)(_|$|ing)|train_?(one_)?(epoch|step|batch)", re.IGNORECASE)
 
 
-def library_of(name: str) -> str | None:
-    """Return the library of a scheduler, by its full or bare name; ``None`` when it is none.
-
-    Example:
-        >>> library_of("torch.optim.lr_scheduler.StepLR"), library_of("StepLR")
-        ('torch', 'torch')
-        >>> library_of("mine.StepLR")
-    """
-    return SCHEDULERS.get(name)
-
-
 def matches(pattern: re.Pattern[str], words: Iterable[str]) -> bool:
     """Return whether the pattern occurs in one of the words."""
     return any(map(pattern.search, words))

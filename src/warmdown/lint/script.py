@@ -27,6 +27,11 @@ def union(values: Iterable[Values]) -> Values:
     return frozenset[object]().union(*values)
 
 
+def loaders_in(values: Iterable[object]) -> frozenset[Loader]:
+    """Return the data loaders among what an expression may be."""
+    return frozenset(value for value in values if isinstance(value, Loader))
+
+
 def arguments_of(call: ast.Call) -> list[ast.expr]:
     """Return the arguments of a call, those with a keyword last."""
     return [*call.args, *(keyword.value for keyword in call.keywords)]
