@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from warmdown.lint.lengths import dotted, last_name, measure
+from warmdown.lint.lengths import measure
 from warmdown.lint.names import FunctionDefined, Names, TupleValue, infer_by_name
 from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULERS, SIGNATURES, TRAINS
 from warmdown.lint.script import (
@@ -23,6 +23,8 @@ from warmdown.lint.script import (
     ScriptModel,
     Values,
     arguments_of,
+    dotted,
+    last_name,
     union,
 )
 
@@ -51,10 +53,10 @@ class CallReader(ABC):
         """Return what an expression may be; add what its calls do."""
         match node:
             case ast.Name() | ast.Attribute():
-                values = self.names.get(dotted(node) or "")
-                if values is None and isinstance(node, ast.Attribute):
+                values = self.names[dotted(node)]
+                if not values and isinstance(node, ast.Attribute):
                     self.value(node.value)
-                return ANYTHING if values is None else values
+                return values or ANYTHING
             case ast.Call():
                 return self.call(node)
             case ast.Tuple(elts=parts):
@@ -92,7 +94,7 @@ class CallReader(ABC):
             if result is not None:
                 return result
         arguments = list(map(self.value, node.args))
-        values = self.names.get(dotted(node.func) or "", ())
+        values = self.names[dotted(node.func)]
         functions = [value for value in values if isinstance(value, FunctionDefined)]
         # a set has no order that is the same in every run
         for function in sorted(functions, key=lambda function: function.node.lineno):
@@ -111,7 +113,7 @@ class CallReader(ABC):
         optimizer = arguments.get("optimizer")
         optimizers: Values = frozenset()
         # an optimizer whose name is not yet bound is created later
-        is_bound = not isinstance(optimizer, ast.Name) or optimizer.id in self.names
+        is_bound = not isinstance(optimizer, ast.Name) or self.names[optimizer.id]
         if optimizer is not None and is_bound:
             optimizers = _optimizers_in(values["optimizer"]) or ANYTHING
         scheduler = SchedulerCreated(
@@ -143,7 +145,7 @@ class CallReader(ABC):
                 self.mark_escaped(self.value(argument))
             self.add("step" if name == "step" else "get_lr", owner, node)
             return ANYTHING
-        if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value) or ""):
+        if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value)):
             return self.prepare(node)
         if name == "step" and (optimizers := self.stepped(node, func, owner)):
             self.add("update", optimizers, node)
@@ -157,14 +159,14 @@ class CallReader(ABC):
         # an optimizer from elsewhere is known by its name alone
         if OPTIMIZER.search(last_name(func.value)):
             return ANYTHING
-        is_named = any(OPTIMIZER.search(dotted(argument) or "") for argument in node.args)
+        is_named = any(OPTIMIZER.search(dotted(argument)) for argument in node.args)
         optimizers = _optimizers_in(union(map(self.value, node.args)))
         return optimizers or (ANYTHING if is_named else frozenset())
 
     def prepare(self, node: ast.Call) -> Values:
         """Mark what accelerate takes over; it returns the same things in the same order."""
         parts = [
-            frozenset(map(_prepared, infer_by_name(dotted(arg) or "", self.value(arg))))
+            frozenset(map(_prepared, infer_by_name(dotted(arg), self.value(arg))))
             for arg in node.args
         ]
         return parts[0] if len(parts) == 1 else frozenset({TupleValue(tuple(parts))})
@@ -206,7 +208,7 @@ class CallReader(ABC):
         """Mark every scheduler that a piece of code names."""
         for part in ast.walk(node):
             if isinstance(part, ast.Name | ast.Attribute):
-                self.mark_escaped(self.names.get(dotted(part) or "", frozenset()))
+                self.mark_escaped(self.names[dotted(part)])
 
 
 def _arguments_by_name(node: ast.Call, name: str) -> dict[str, ast.expr]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
+from warmdown.lint.names import Names
 from warmdown.lint.patterns import ACCUMULATION, matches
-from warmdown.lint.script import Length, Loader, Values, loaders_in
+from warmdown.lint.script import Length, Loader, dotted, last_name, loaders_in
 
 _DEEPEST = 40
 """Expressions that are nested more deeply are not measured."""
@@ -23,21 +24,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 
 
-def dotted(node: ast.AST) -> str | None:
-    """Return ``a.b.c`` for a chain of attributes, else ``None``."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None
-
-
-def last_name(node: ast.AST) -> str:
-    """Return ``c`` for ``a.b.c``, and an empty text for what is no chain of names."""
-    return (dotted(node) or "").rpartition(".")[-1]
-
-
-def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Length:
+def measure(node: ast.expr, names: Names, depth: int = 0) -> Length:
     """Return what is known about a number, given what the names may be at that moment."""
     if depth > _DEEPEST:
         return Length("…")
@@ -57,11 +44,11 @@ def measure(node: ast.expr, names: Mapping[str, Values], depth: int = 0) -> Leng
     return _combine(f"{type(node).__name__}({_texts_of(parts)})", parts)
 
 
-def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -> Length:
+def _measure_name(node: ast.Name | ast.Attribute, names: Names) -> Length:
     name = dotted(node)
-    if name is None:
+    if not name:
         return Length(ast.dump(node)[:200])
-    values = names.get(name, frozenset())
+    values = names[name]
     known = [value for value in values if isinstance(value, Length)]
     words = frozenset({last_name(node)})
     if len(known) == len(values) == 1:
@@ -70,13 +57,13 @@ def _measure_name(node: ast.Name | ast.Attribute, names: Mapping[str, Values]) -
     return _combine(name, known, words)
 
 
-def _measure_call(node: ast.Call, parts: list[Length], names: Mapping[str, Values]) -> Length:
+def _measure_call(node: ast.Call, parts: list[Length], names: Names) -> Length:
     name = last_name(node.func) or "?"
     length = _combine(f"{name}({_texts_of(parts)})", parts)
     if len(parts) != 1:
         return length
     if name == "len":
-        loaders = loaders_in(names.get(dotted(node.args[0]) or "", ()))
+        loaders = loaders_in(names[dotted(node.args[0])])
         return replace(length, loaders=length.loaders | loaders)
     return parts[0] if name in _TRANSPARENT else length
 

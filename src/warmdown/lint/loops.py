@@ -6,10 +6,10 @@ import ast
 import re
 from typing import Literal
 
-from warmdown.lint.lengths import dotted, last_name, measure
+from warmdown.lint.lengths import measure
 from warmdown.lint.names import Names, names_in
 from warmdown.lint.patterns import EPOCH, LOADER, matches
-from warmdown.lint.script import Loop, loaders_in, union
+from warmdown.lint.script import Loop, dotted, last_name, loaders_in, union
 
 _BATCHWISE = re.compile(
     r"batch|^(data|inputs?|images?|imgs?|targets?|labels?|xb?|yb?|src|tgt|samples?|i?steps?)$"
@@ -22,7 +22,7 @@ def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
     if isinstance(node, ast.While):
         return Loop(node, "epoch" if _names_epochs(names_in(node.test)) else "other")
     parts = list(ast.walk(node.iter))
-    loaders = loaders_in(union(names.get(dotted(part) or "", frozenset()) for part in parts))
+    loaders = loaders_in(union(names[dotted(part)] for part in parts))
     loop = Loop(node, _kind_of_loop(node, has_loader=bool(loaders)), loaders=loaders)
     for part in parts:
         if isinstance(part, ast.Call) and last_name(part.func) in _RANGES and part.args:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from warmdown.lint.lengths import dotted
 from warmdown.lint.patterns import LOADER, OPTIMIZER
-from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values
+from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values, dotted
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class TupleValue:
     parts: tuple[Values, ...]
 
 
-class Names(Mapping[str, Values]):
+class Names:
     """The names of one function, then those around it; methods of a class share ``self.…``.
 
     Args:
@@ -55,39 +53,30 @@ class Names(Mapping[str, Values]):
         self.local: dict[str, Values] = {}
 
     def __getitem__(self, name: str) -> Values:
+        """Return what a name may be; the empty set where it is not bound."""
         if name.startswith("self."):
-            return self.attributes[name]
+            return self.attributes.get(name, frozenset())
         if name in self.local:
             return self.local[name]
-        if self.around is None:
-            raise KeyError(name)
-        return self.around[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.local
-
-    def __len__(self) -> int:
-        return len(self.local)
+        return frozenset() if self.around is None else self.around[name]
 
     def put(self, name: str, values: Values, *, may_not_happen: bool = False) -> None:
         """Assign to a name; it may also be what it was where the assignment may not happen."""
         if name.startswith("self."):
             # methods run in any order: an attribute may be any of the values
-            self.attributes[name] = self.attributes.get(name, frozenset()) | values
-        elif may_not_happen:
-            self.local[name] = values | self.get(name, frozenset())
+            self.attributes[name] = self[name] | values
         else:
-            self.local[name] = values
+            self.local[name] = values | self[name] if may_not_happen else values
         # after `a = …`, what was known of `a.b` is about another object
         for longer in [key for key in self.local if key.startswith(f"{name}.")]:
             del self.local[longer]
 
     def path_of(self, node: ast.expr) -> str:
         """Return the full name of what is called, by the imports; empty for the file's own."""
-        name = dotted(node) or ""
+        name = dotted(node)
         first, dot, rest = name.partition(".")
-        values = self.get(first)
-        if values is None:
+        values = self[first]
+        if not values:
             return name
         paths = [value.path for value in values if isinstance(value, ImportedName)]
         return f"{paths[0]}{dot}{rest}" if paths else ""

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from warmdown.lint.calls import ANYTHING, CallReader
-from warmdown.lint.lengths import dotted
 from warmdown.lint.loops import loop_of
 from warmdown.lint.names import (
     FunctionDefined,
@@ -17,7 +16,7 @@ from warmdown.lint.names import (
     infer_by_name,
     names_in,
 )
-from warmdown.lint.script import NOTHING, Condition, Loop, ScriptModel, Values, union
+from warmdown.lint.script import NOTHING, Condition, Loop, ScriptModel, Values, dotted, union
 
 _DEEPEST_CALL = 5
 _MOST_STATEMENTS = 40_000
@@ -157,9 +156,9 @@ class _StatementReader(CallReader):
                 self.bind(element, part)
             return
         name = dotted(target)
-        if name is None or "." in name:
+        if not name or "." in name:
             self.mark_escaped(values)  # an attribute may be stepped from anywhere
-        if name is not None:
+        if name:
             # what is in a branch of its own function may not happen
             may_not_happen = any(
                 isinstance(around, Condition) for around in self.context[self.frame :]

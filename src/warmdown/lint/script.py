@@ -27,6 +27,20 @@ def union(values: Iterable[Values]) -> Values:
     return frozenset[object]().union(*values)
 
 
+def dotted(node: ast.AST) -> str:
+    """Return ``a.b.c`` for a chain of attributes, and an empty text for what is none."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else ""
+
+
+def last_name(node: ast.AST) -> str:
+    """Return ``c`` for ``a.b.c``, and an empty text for what is no chain of names."""
+    return dotted(node).rpartition(".")[-1]
+
+
 def loaders_in(values: Iterable[object]) -> frozenset[Loader]:
     """Return the data loaders among what an expression may be."""
     return frozenset(value for value in values if isinstance(value, Loader))

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 
 from warmdown.lint.edits import drop_argument
 from warmdown.lint.finding import Edit, Mistake, Position
-from warmdown.lint.lengths import dotted, last_name
 from warmdown.lint.names import names_in
 from warmdown.lint.patterns import EPOCH, METRIC, TRAINS, matches
-from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel, arguments_of
+from warmdown.lint.script import (
+    SchedulerCreated,
+    ScriptEvent,
+    ScriptModel,
+    arguments_of,
+    dotted,
+    last_name,
+)
 
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
@@ -133,7 +139,7 @@ def _steps_of_known_class(model: ScriptModel) -> Iterator[ScriptEvent]:
     """Yield the steps whose scheduler's class is certain, with no branch around that checks it."""
     for event in model.of("step"):
         words = {word for around in event.conditions_in(None) for word in around.words}
-        own_names = set((dotted(event.call.func) or "").split(".")[:-1])
+        own_names = set(dotted(event.call.func).split(".")[:-1])
         # `if isinstance(scheduler, …)` or `if use_plateau` decides which class is stepped
         is_checked = words & (own_names | {"isinstance"}) or any(
             "plateau" in word.lower() for word in words
