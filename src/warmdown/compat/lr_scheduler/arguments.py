@@ -6,7 +6,6 @@ __all__ = [
     "Argument",
     "NoBase",
     "NotAnOptimizer",
-    "argument_names",
     "as_fraction",
     "attributes_of",
     "floats",
@@ -25,7 +24,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import torch
 from torch.optim import Optimizer
@@ -54,25 +53,15 @@ class NoBase(BindingError, KeyError):
 class Argument:
     """An argument that stays an attribute; assigning it bends the curve from the next step on.
 
-    There is no ``__get__`` but for the type checker: Python then reads the attribute at full speed.
+    There is no ``__get__``: Python then reads the attribute at full speed.
     """
 
-    if TYPE_CHECKING:
-
-        def __get__(self, scheduler: Any, owner: Any = None) -> Any: ...
-
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
 
     def __set__(self, scheduler: Any, value: Any) -> None:
         vars(scheduler)[self._name] = value
         scheduler.invalidate()
-
-
-def argument_names(kind: type) -> set[str]:
-    """Return the names of a class's arguments that stay attributes."""
-    members = [item for base in kind.__mro__ for item in vars(base).items()]
-    return {name for name, value in members if isinstance(value, Argument)}
 
 
 def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
@@ -91,7 +80,7 @@ def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
 
 def without_arguments(scheduler: Any, state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a state's other entries; warn where its arguments are not the scheduler's."""
-    given, names = vars(scheduler), argument_names(type(scheduler))
+    given, names = vars(scheduler), set(scheduler._arguments)
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
         for name in sorted(names & given.keys() & state.keys())

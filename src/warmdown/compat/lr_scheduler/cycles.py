@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch.optim import Optimizer
@@ -17,7 +17,6 @@ from torch.optim import lr_scheduler as torch_sched
 from warmdown.binding.field import unwrap
 from warmdown.binding.slots import Window
 from warmdown.compat.lr_scheduler.arguments import (
-    Argument,
     as_fraction,
     attributes_of,
     floats,
@@ -43,9 +42,7 @@ from warmdown.schedules import (
 class MomentumLR(FormulaLR):
     """Rates that may come with a momentum: a group's ``momentum``, or its first beta."""
 
-    cycle_momentum = Argument()
-    base_momentums = Argument()
-    max_momentums = Argument()
+    _arguments: ClassVar[tuple[str, ...]] = ("cycle_momentum", "base_momentums", "max_momentums")
 
     carries_edits = False
     _momentum_writer: RateWriter | None = None
@@ -150,11 +147,14 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         ([0.5], 0.8)
     """
 
-    max_lrs = Argument()
-    step_sizes = Argument()
-    mode = Argument()
-    gamma = Argument()
-    scale_mode = Argument()
+    _arguments = (
+        *MomentumLR._arguments,
+        "max_lrs",
+        "step_sizes",
+        "mode",
+        "gamma",
+        "scale_mode",
+    )
 
     _scale_fn_custom: Callable[[float], float] | None
     _NOT_STATE = MomentumLR._NOT_STATE | {
@@ -196,7 +196,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         )
-        self._curve = self._shape()  # refuses before the optimizer is touched
+        self._shape()  # refuses before the optimizer is touched
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -304,13 +304,19 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         ([0.5], 0.85)
     """
 
-    max_lrs = Argument()
-    total_steps = Argument()
-    pct_start = Argument()
-    three_phase = Argument()
-    div_factor = Argument()
-    final_div_factor = Argument()
-    _anneal_func_type = Argument()
+    _arguments = (
+        *MomentumLR._arguments,
+        "max_lrs",
+        "total_steps",
+        "pct_start",
+        "three_phase",
+        "div_factor",
+        "final_div_factor",
+        "_anneal_func_type",
+    )
+
+    pct_start: float
+    three_phase: bool
 
     _NOT_STATE = MomentumLR._NOT_STATE | {"_schedule_phases"}
 
@@ -348,17 +354,19 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
                 f"neither can be 0."
             )
         self.optimizer = optimizer
-        self.pct_start, self.three_phase, self._anneal_func_type = (
-            pct_start,
-            three_phase,
-            anneal_strategy,
-        )
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         self.max_lrs = per_group("OneCycleLR", "max_lr", max_lr, self._count_groups())
         if last_epoch == -1:
             self._store_in_groups()
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(
+            optimizer,
+            last_epoch,
+            verbose,
+            pct_start=pct_start,
+            three_phase=three_phase,
+            _anneal_func_type=anneal_strategy,
+        )
 
     def _store_in_groups(self) -> None:
         field, points = self._bound_writer().field, self._points([])

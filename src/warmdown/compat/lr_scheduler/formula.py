@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+from torch.optim import Optimizer
 
 from warmdown.compat.lr_scheduler.arguments import (
-    argument_names,
+    Argument,
     floats,
     require_entries,
     without_arguments,
@@ -27,7 +28,7 @@ from warmdown.compat.lr_scheduler.window import (
 )
 from warmdown.compat.lr_scheduler.writer import Row
 from warmdown.errors import ScheduleError, StateError
-from warmdown.schedules import ExponentialDecay, Milestones, Schedule
+from warmdown.schedules import Constant, ExponentialDecay, Milestones, Schedule
 
 Curve: TypeAlias = tuple[Schedule, int]
 """A schedule, and the ticks of its clock in one step."""
@@ -52,6 +53,8 @@ class FormulaLR(LRScheduler):
     steps, a number, an edited rate, other groups, or no row left.
     """
 
+    _arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments of the constructor that stay attributes."""
     carries_edits: ClassVar[bool] = True
     """Whether an edited rate is carried on, not overwritten."""
     _is_ours: ClassVar[bool] = True
@@ -83,6 +86,19 @@ class FormulaLR(LRScheduler):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._is_ours = cls.get_lr.__module__.startswith("warmdown.compat.lr_scheduler")
+        for name in vars(cls).get("_arguments", ()):
+            setattr(cls, name, Argument(name))
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        last_epoch: int = -1,
+        verbose: object = None,
+        **arguments: object,
+    ) -> None:
+        vars(self).update(arguments)
+        self._curve = self._shape()  # refuses before the optimizer is touched
+        super().__init__(optimizer, last_epoch, verbose)
 
     def step(self, epoch: int | None = None) -> None:
         """Count one step and write its rates.
@@ -123,8 +139,8 @@ class FormulaLR(LRScheduler):
         return self._bound_writer().typed(self._computed)
 
     def _shape(self) -> Curve:
-        """Return the unit curve."""
-        raise NotImplementedError
+        """Return the unit curve: a constant where a scheduler has none."""
+        return Constant(), 1
 
     def _floors(self) -> list[float] | None:
         """Return the rate that each group falls to, or ``None``: all fall to zero."""
@@ -348,7 +364,7 @@ class FormulaLR(LRScheduler):
         """Return what was scaled when the state was saved, by the curve of its own arguments."""
         if self._row is None or state.get("_bases") is not None:
             return state.get("_bases")
-        given = {name: vars(self)[name] for name in argument_names(type(self))}
+        given = {name: vars(self)[name] for name in self._arguments}
         try:
             vars(self).update({name: state.get(name, value) for name, value in given.items()})
             bases = self._base_floats()

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.compat.lr_scheduler.arguments import (
-    Argument,
     floats,
     per_group,
     require_entries,
@@ -54,15 +53,17 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         [0.2]
     """
 
-    mode = Argument()
-    factor = Argument()
-    patience = Argument()
-    threshold = Argument()
-    threshold_mode = Argument()
-    cooldown = Argument()
-    min_lrs = Argument()
-    default_min_lr = Argument()
-    eps = Argument()
+    _arguments = (
+        "mode",
+        "factor",
+        "patience",
+        "threshold",
+        "threshold_mode",
+        "cooldown",
+        "min_lrs",
+        "default_min_lr",
+        "eps",
+    )
 
     _NOT_STATE = LRScheduler._NOT_STATE | {"_last_lr", "mode_worse"}
 
@@ -174,9 +175,6 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
     @_last_lr.setter
     def _last_lr(self, rates: list[Any]) -> None:
         self._assigned = rates
-
-    def invalidate(self) -> None:
-        """Do nothing: no argument is computed with ahead."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state; the arguments stay those given, with a warning if they differ.

@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.arguments import Argument, is_count
+from warmdown.compat.lr_scheduler.arguments import is_count
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.compat.lr_scheduler.window import Steps
 from warmdown.compat.lr_scheduler.writer import Row
@@ -47,9 +47,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         (0.2, 4)
     """
 
-    T_0 = Argument()
-    T_mult = Argument()
-    eta_min = Argument()
+    _arguments = ("T_0", "T_mult", "eta_min")
 
     carries_edits = False
     _fraction: float = 0.0
@@ -76,8 +74,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
             raise ScheduleError(
                 f"CosineAnnealingWarmRestarts(eta_min={eta_min!r}): a number is needed."
             )
-        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, T_0=T_0, T_mult=T_mult, eta_min=eta_min)
 
     @property
     def T_cur(self) -> float:  # type: ignore[override]

@@ -10,13 +10,12 @@ __all__ = [
     "PolynomialLR",
 ]
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch.optim import Optimizer, swa_utils
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.compat.lr_scheduler.arguments import (
-    Argument,
     floats,
     in_ticks,
     is_count,
@@ -61,9 +60,7 @@ class LinearLR(FormulaLR, torch_sched.LinearLR):
         [0.4]
     """
 
-    start_factor = Argument()
-    end_factor = Argument()
-    total_iters = Argument()
+    _arguments = ("start_factor", "end_factor", "total_iters")
 
     def __init__(
         self,
@@ -82,9 +79,14 @@ class LinearLR(FormulaLR, torch_sched.LinearLR):
             raise ScheduleError(
                 f"LinearLR(end_factor={end_factor}): a factor from 0 to 1 is needed."
             )
-        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(
+            optimizer,
+            last_epoch,
+            verbose,
+            start_factor=start_factor,
+            end_factor=end_factor,
+            total_iters=total_iters,
+        )
 
     def _shape(self) -> Curve:
         ticks, length = in_ticks("LinearLR", total_iters=self.total_iters)
@@ -113,14 +115,12 @@ class ExponentialLR(FormulaLR, torch_sched.ExponentialLR):
         [0.1]
     """
 
-    gamma = Argument()
+    _arguments = ("gamma",)
 
     def __init__(
         self, optimizer: Optimizer, gamma: float, last_epoch: int = -1, verbose: object = None
     ) -> None:
-        self.gamma = gamma
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, gamma=gamma)
 
     def _shape(self) -> Curve:
         return power_curve(self.gamma), 1
@@ -149,8 +149,7 @@ class PolynomialLR(FormulaLR, torch_sched.PolynomialLR):
         [0.1]
     """
 
-    total_iters = Argument()
-    power = Argument()
+    _arguments = ("total_iters", "power")
 
     def __init__(
         self,
@@ -160,9 +159,7 @@ class PolynomialLR(FormulaLR, torch_sched.PolynomialLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        self.total_iters, self.power = total_iters, power
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, total_iters=total_iters, power=power)
 
     def _shape(self) -> Curve:
         ticks, length = in_ticks("PolynomialLR", total_iters=self.total_iters)
@@ -196,8 +193,7 @@ class CosineAnnealingLR(FormulaLR, torch_sched.CosineAnnealingLR):
         [0.1]
     """
 
-    T_max = Argument()
-    eta_min = Argument()
+    _arguments = ("T_max", "eta_min")
 
     def __init__(
         self,
@@ -207,9 +203,7 @@ class CosineAnnealingLR(FormulaLR, torch_sched.CosineAnnealingLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        self.T_max, self.eta_min = T_max, eta_min
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, T_max=T_max, eta_min=eta_min)
 
     def _shape(self) -> Curve:
         ticks, length = in_ticks("CosineAnnealingLR", T_max=self.T_max)
@@ -247,9 +241,9 @@ class SWALR(FormulaLR, swa_utils.SWALR):
         [0.25]
     """
 
-    anneal_epochs = Argument()
-    _anneal_strategy = Argument()
-    swa_lrs = Argument()
+    _arguments = ("anneal_epochs", "_anneal_strategy", "swa_lrs")
+
+    swa_lrs: list[Any]
 
     _NOT_STATE = FormulaLR._NOT_STATE | {"anneal_func"}
 
@@ -272,11 +266,16 @@ class SWALR(FormulaLR, swa_utils.SWALR):
             raise ScheduleError(
                 f"SWALR(anneal_epochs={anneal_epochs!r}): a whole number of at least 0 is needed."
             )
-        self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
-        field = self._bound_writer().field
-        self.swa_lrs = per_group("SWALR", "swa_lr", swa_lr, len(field.groups))
-        field.set_entry("swa_lr", self.swa_lrs)
-        super().__init__(optimizer, last_epoch, verbose)
+        swa_lrs = per_group("SWALR", "swa_lr", swa_lr, self._count_groups())
+        self._bound_writer().field.set_entry("swa_lr", swa_lrs)
+        super().__init__(
+            optimizer,
+            last_epoch,
+            verbose,
+            anneal_epochs=anneal_epochs,
+            _anneal_strategy=anneal_strategy,
+            swa_lrs=swa_lrs,
+        )
 
     def _shape(self) -> Curve:
         kind: type[Schedule] = Cosine if self._anneal_strategy == "cos" else Linear

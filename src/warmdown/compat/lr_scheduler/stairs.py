@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.compat.lr_scheduler.arguments import Argument, in_ticks
+from warmdown.compat.lr_scheduler.arguments import in_ticks
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.errors import ScheduleError
 from warmdown.schedules import Milestones, PiecewiseConstant, Staircase
@@ -42,8 +42,7 @@ class StepLR(FormulaLR, torch_sched.StepLR):
         [0.1]
     """
 
-    step_size = Argument()
-    gamma = Argument()
+    _arguments = ("step_size", "gamma")
 
     def __init__(
         self,
@@ -53,9 +52,7 @@ class StepLR(FormulaLR, torch_sched.StepLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        self.step_size, self.gamma = step_size, gamma
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, step_size=step_size, gamma=gamma)
 
     def _shape(self) -> Curve:
         ticks, every = in_ticks("StepLR", step_size=self.step_size)
@@ -87,8 +84,7 @@ class MultiStepLR(FormulaLR, torch_sched.MultiStepLR):
         [0.00025]
     """
 
-    milestones = Argument()
-    gamma = Argument()
+    _arguments = ("milestones", "gamma")
 
     def __init__(
         self,
@@ -98,9 +94,9 @@ class MultiStepLR(FormulaLR, torch_sched.MultiStepLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        self.milestones, self.gamma = Counter(milestones), gamma
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(
+            optimizer, last_epoch, verbose, milestones=Counter(milestones), gamma=gamma
+        )
 
     def _shape(self) -> Curve:
         marks = sorted(Counter(self.milestones).elements())
@@ -132,8 +128,7 @@ class ConstantLR(FormulaLR, torch_sched.ConstantLR):
         [0.4]
     """
 
-    factor = Argument()
-    total_iters = Argument()
+    _arguments = ("factor", "total_iters")
 
     def __init__(
         self,
@@ -145,9 +140,7 @@ class ConstantLR(FormulaLR, torch_sched.ConstantLR):
     ) -> None:
         if not 0 <= factor <= 1:
             raise ScheduleError(f"ConstantLR(factor={factor}): a factor from 0 to 1 is needed.")
-        self.factor, self.total_iters = factor, total_iters
-        self._curve = self._shape()  # refuses before the optimizer is touched
-        super().__init__(optimizer, last_epoch, verbose)
+        super().__init__(optimizer, last_epoch, verbose, factor=factor, total_iters=total_iters)
 
     def _shape(self) -> Curve:
         ticks, length = in_ticks("ConstantLR", total_iters=self.total_iters)
