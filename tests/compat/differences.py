@@ -1,4 +1,4 @@
-"""Where ours differ from torch's on purpose: each by name, with the reason, and lines that show it on both."""
+"""Where ours differ from torch's on purpose: name, reason, and lines that show it on both."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _asked(names: Any) -> int:
 
 
 def _prepared(names: Any) -> list[float]:
-    """Do what accelerate does with two processes: ask whether it is prepared, and step it twice for each update."""
+    """Do what accelerate does with two processes: prepare, and step twice for each update."""
     scheduler = names.ExponentialLR(sgd(), 0.5)
     assert not getattr(scheduler, "_is_accelerate_prepared", False)
     seen = []
@@ -171,171 +171,294 @@ def _drift(names: Any) -> bool:
 
 DIFFERENCES = [
     Difference(
-        "CosineAnnealingLR", "past its end", "a decay that is over does not climb back to the full "
-                                             "rate",
-        lambda names: walk(names.CosineAnnealingLR(sgd(), 2), 5), [1.0, 0.5, 0.0, 0.5, 1.0], [1.0, 0.5, 0.0, 0.0, 0.0],
+        "CosineAnnealingLR",
+        "past its end",
+        "a decay that is over does not climb back to the full rate",
+        lambda names: walk(names.CosineAnnealingLR(sgd(), 2), 5),
+        [1.0, 0.5, 0.0, 0.5, 1.0],
+        [1.0, 0.5, 0.0, 0.0, 0.0],
     ),
     Difference(
-        "CosineAnnealingLR", "no length", "a decay of no length is at its end; it does not divide "
-                                          "by zero",
-        lambda names: walk(names.CosineAnnealingLR(sgd(), 0), 2), [1.0, "ZeroDivisionError"], [0.0, 0.0],
+        "CosineAnnealingLR",
+        "no length",
+        "a decay of no length is at its end; it does not divide by zero",
+        lambda names: walk(names.CosineAnnealingLR(sgd(), 0), 2),
+        [1.0, "ZeroDivisionError"],
+        [0.0, 0.0],
     ),
     Difference(
-        "OneCycleLR", "past its end", "the last rate holds; torch's rebounds once and then stops "
-                                      "the run",
-        lambda names: walk(names.OneCycleLR(sgd(), 1.0, 4, pct_start=0.5, anneal_strategy="linear",
-                                            cycle_momentum=False), 7)[3:],
-        [4e-06, -0.499994, "ValueError"], [4e-06] * 4,
+        "OneCycleLR",
+        "past its end",
+        "the last rate holds; torch's rebounds once and then stops the run",
+        lambda names: walk(
+            names.OneCycleLR(
+                sgd(), 1.0, 4, pct_start=0.5, anneal_strategy="linear", cycle_momentum=False
+            ),
+            7,
+        )[3:],
+        [4e-06, -0.499994, "ValueError"],
+        [4e-06] * 4,
     ),
     Difference(
-        "OneCycleLR", "a rise of one step", "pct_start * total_steps may be 1: the peak comes "
-                                            "first",
-        lambda names: tried(lambda: walk(names.OneCycleLR(sgd(), 1.0, 4, pct_start=0.25, cycle_momentum=False), 2)),
-        "ZeroDivisionError", [1.0, 0.750001],
+        "OneCycleLR",
+        "a rise of one step",
+        "pct_start * total_steps may be 1: the peak comes first",
+        lambda names: tried(
+            lambda: walk(names.OneCycleLR(sgd(), 1.0, 4, pct_start=0.25, cycle_momentum=False), 2)
+        ),
+        "ZeroDivisionError",
+        [1.0, 0.750001],
     ),
     Difference(
-        "OneCycleLR", "betas that are tensors", "they are filled in place; a float costs a "
-                                                "compiled step a recompile",
-        _betas, False, True,
+        "OneCycleLR",
+        "betas that are tensors",
+        "they are filled in place; a float costs a compiled step a recompile",
+        _betas,
+        False,
+        True,
     ),
     Difference(
-        "ExponentialLR", "last_epoch on an optimizer that was not restored",
+        "ExponentialLR",
+        "last_epoch on an optimizer that was not restored",
         "the rate is that of the step; the other chainable names do the same",
-        lambda names: _restored(names, 1.0, lambda names, opt: names.ExponentialLR(opt, 0.5, last_epoch=1), 2),
-        [1.0, 0.5], [0.25, 0.125],
-    ),
-    Difference(
-        "StepLR", "last_epoch at a stair", "a restored rate has already had its factor "
-                                           "(MultiStepLR, ConstantLR too)",
-        lambda names: _restored(names, 0.5, lambda names, opt: names.StepLR(opt, 2, 0.5, last_epoch=1), 2),
-        [0.25, 0.25], [0.5, 0.5],
-    ),
-    Difference(
-        "StepLR", "a stair of no length", "refused when it is made, not at the first step",
-        lambda names: tried(lambda: walk(names.StepLR(sgd(), 0), 2)), [1.0, "ZeroDivisionError"], "ValueError",
-    ),
-    Difference(
-        "MultiStepLR", "a milestone between two steps", "it takes effect at the next step, instead "
-                                                        "of never",
-        lambda names: walk(names.MultiStepLR(sgd(), [1.5], 0.5), 3), [1.0, 1.0, 1.0], [1.0, 1.0, 0.5],
-    ),
-    Difference(
-        "ConstantLR", "a factor of 0", "the rate comes back from zero",
-        lambda names: walk(names.ConstantLR(sgd(), 0.0, 1), 2), [0.0, "ZeroDivisionError"], [0.0, 1.0],
-    ),
-    Difference(
-        "ConstantLR", "no length", "a factor that holds for no step does not hold for ever",
-        lambda names: walk(names.ConstantLR(sgd(), 0.5, 0), 2), [0.5, 0.5], [1.0, 1.0],
-    ),
-    Difference(
-        "LinearLR", "no length", "a move of no length is at its end, not at its start",
-        lambda names: walk(names.LinearLR(sgd(), 0.5, 1.0, 0), 2), [0.5, 0.5], [1.0, 1.0],
-    ),
-    Difference(
-        "PolynomialLR", "no length", "the same: it is at its end",
-        lambda names: walk(names.PolynomialLR(sgd(), 0), 2), [1.0, 1.0], [0.0, 0.0],
-    ),
-    Difference(
-        "CosineAnnealingWarmRestarts", "step(epoch) at a restart", "a logarithm there rounds to "
-                                                                   "the wrong cycle",
-        lambda names: [_at(names.CosineAnnealingWarmRestarts(sgd(), 3, 3), 363)], [0.0], [1.0],
-    ),
-    Difference(
-        "CosineAnnealingWarmRestarts", "last_epoch after the first cycle", "the cycle is the one "
-                                                                           "that was left",
         lambda names: _restored(
-            names, 1.0, lambda names, opt: names.CosineAnnealingWarmRestarts(opt, 1, 2, last_epoch=3), 3
-        ), [1.0, 0.5, 1.0], [0.853553, 0.5, 0.146447],
+            names, 1.0, lambda names, opt: names.ExponentialLR(opt, 0.5, last_epoch=1), 2
+        ),
+        [1.0, 0.5],
+        [0.25, 0.125],
     ),
     Difference(
-        "CyclicLR", "after another scheduler", "it begins at base_lr, as documented, not at "
-                                               "another's initial_lr",
-        _cyclic_second, [0.5, 0.2, 0.1], [0.1, 0.2, 0.1],
+        "StepLR",
+        "last_epoch at a stair",
+        "a restored rate has already had its factor (MultiStepLR, ConstantLR too)",
+        lambda names: _restored(
+            names, 0.5, lambda names, opt: names.StepLR(opt, 2, 0.5, last_epoch=1), 2
+        ),
+        [0.25, 0.25],
+        [0.5, 0.5],
     ),
     Difference(
-        "SWALR", "last_epoch", "it goes on with its move instead of beginning it again",
-        _swa_resumed, [0.5, 0.375, 0.25, 0.125], [0.5, 0.25, 0.0, 0.0],
+        "StepLR",
+        "a stair of no length",
+        "refused when it is made, not at the first step",
+        lambda names: tried(lambda: walk(names.StepLR(sgd(), 0), 2)),
+        [1.0, "ZeroDivisionError"],
+        "ValueError",
     ),
     Difference(
-        "SequentialLR", "last_epoch", "it goes on at that step; torch's begins again with the "
-                                      "first part",
-        _resumed_sequence, [0.1, 0.05], [0.25, 0.125],
+        "MultiStepLR",
+        "a milestone between two steps",
+        "it takes effect at the next step, instead of never",
+        lambda names: walk(names.MultiStepLR(sgd(), [1.5], 0.5), 3),
+        [1.0, 1.0, 1.0],
+        [1.0, 1.0, 0.5],
     ),
     Difference(
-        "SequentialLR", "a sequence as its first part", "every part lasts as long as it says",
-        lambda names: _nested(names, True), [0.1, 0.2, 0.2, 0.5, 0.5, 0.5], [0.1, 0.1, 0.2, 0.5, 0.5, 0.5],
+        "ConstantLR",
+        "a factor of 0",
+        "the rate comes back from zero",
+        lambda names: walk(names.ConstantLR(sgd(), 0.0, 1), 2),
+        [0.0, "ZeroDivisionError"],
+        [0.0, 1.0],
     ),
     Difference(
-        "SequentialLR", "a sequence as a later part", "it can be one; a chain too",
-        lambda names: _nested(names, False), [0.5, 0.5, 0.5, "NotImplementedError"], [0.5, 0.5, 0.5, 0.1, 0.1, 0.2],
+        "ConstantLR",
+        "no length",
+        "a factor that holds for no step does not hold for ever",
+        lambda names: walk(names.ConstantLR(sgd(), 0.5, 0), 2),
+        [0.5, 0.5],
+        [1.0, 1.0],
     ),
     Difference(
-        "SequentialLR", "a chain as its first part", "its factors begin at the first step, none of "
-                                                     "them early",
-        _chain_in_sequence, [0.25, 0.125, 1.0], [0.5, 0.25, 1.0],
+        "LinearLR",
+        "no length",
+        "a move of no length is at its end, not at its start",
+        lambda names: walk(names.LinearLR(sgd(), 0.5, 1.0, 0), 2),
+        [0.5, 0.5],
+        [1.0, 1.0],
     ),
     Difference(
-        "SequentialLR", "a plateau as a part", "warm up, then answer to a metric: step(val_loss)",
-        _plateau_in_sequence, "ValueError", [1.0, 1.0, 0.1],
+        "PolynomialLR",
+        "no length",
+        "the same: it is at its end",
+        lambda names: walk(names.PolynomialLR(sgd(), 0), 2),
+        [1.0, 1.0],
+        [0.0, 0.0],
     ),
     Difference(
-        "ReduceLROnPlateau", "a metric that is NaN", "it says nothing; torch's counts it as bad "
-                                                     "and lowers the rate",
-        lambda names: _plateau(names, 1.0, float("nan")), 0.5, 1.0,
+        "CosineAnnealingWarmRestarts",
+        "step(epoch) at a restart",
+        "a logarithm there rounds to the wrong cycle",
+        lambda names: [_at(names.CosineAnnealingWarmRestarts(sgd(), 3, 3), 363)],
+        [0.0],
+        [1.0],
     ),
     Difference(
-        "ReduceLROnPlateau", "a negative metric that stands still", "a share of the best is a "
-                                                                    "share of its size",
-        lambda names: _plateau(names, -1.0, -1.0), 1.0, 0.5,
+        "CosineAnnealingWarmRestarts",
+        "last_epoch after the first cycle",
+        "the cycle is the one that was left",
+        lambda names: _restored(
+            names,
+            1.0,
+            lambda names, opt: names.CosineAnnealingWarmRestarts(opt, 1, 2, last_epoch=3),
+            3,
+        ),
+        [1.0, 0.5, 1.0],
+        [0.853553, 0.5, 0.146447],
     ),
     Difference(
-        "every name", "load_state_dict after the arguments changed",
+        "CyclicLR",
+        "after another scheduler",
+        "it begins at base_lr, as documented, not at another's initial_lr",
+        _cyclic_second,
+        [0.5, 0.2, 0.1],
+        [0.1, 0.2, 0.1],
+    ),
+    Difference(
+        "SWALR",
+        "last_epoch",
+        "it goes on with its move instead of beginning it again",
+        _swa_resumed,
+        [0.5, 0.375, 0.25, 0.125],
+        [0.5, 0.25, 0.0, 0.0],
+    ),
+    Difference(
+        "SequentialLR",
+        "last_epoch",
+        "it goes on at that step; torch's begins again with the first part",
+        _resumed_sequence,
+        [0.1, 0.05],
+        [0.25, 0.125],
+    ),
+    Difference(
+        "SequentialLR",
+        "a sequence as its first part",
+        "every part lasts as long as it says",
+        lambda names: _nested(names, True),
+        [0.1, 0.2, 0.2, 0.5, 0.5, 0.5],
+        [0.1, 0.1, 0.2, 0.5, 0.5, 0.5],
+    ),
+    Difference(
+        "SequentialLR",
+        "a sequence as a later part",
+        "it can be one; a chain too",
+        lambda names: _nested(names, False),
+        [0.5, 0.5, 0.5, "NotImplementedError"],
+        [0.5, 0.5, 0.5, 0.1, 0.1, 0.2],
+    ),
+    Difference(
+        "SequentialLR",
+        "a chain as its first part",
+        "its factors begin at the first step, none of them early",
+        _chain_in_sequence,
+        [0.25, 0.125, 1.0],
+        [0.5, 0.25, 1.0],
+    ),
+    Difference(
+        "SequentialLR",
+        "a plateau as a part",
+        "warm up, then answer to a metric: step(val_loss)",
+        _plateau_in_sequence,
+        "ValueError",
+        [1.0, 1.0, 0.1],
+    ),
+    Difference(
+        "ReduceLROnPlateau",
+        "a metric that is NaN",
+        "it says nothing; torch's counts it as bad and lowers the rate",
+        lambda names: _plateau(names, 1.0, float("nan")),
+        0.5,
+        1.0,
+    ),
+    Difference(
+        "ReduceLROnPlateau",
+        "a negative metric that stands still",
+        "a share of the best is a share of its size",
+        lambda names: _plateau(names, -1.0, -1.0),
+        1.0,
+        0.5,
+    ),
+    Difference(
+        "every name",
+        "load_state_dict after the arguments changed",
         "a state says where one stands, arguments what is meant",
-        _horizon, [0.146447, 0.0, 0.146447, 0.5, 0.853553, 1.0],
+        _horizon,
+        [0.146447, 0.0, 0.146447, 0.5, 0.853553, 1.0],
         [0.691342, 0.5, 0.308658, 0.146447, 0.038060, 0.0],
     ),
     Difference(
-        "every name", "load_state_dict alone", "an optimizer that nobody restored gets the rates "
-                                               "at once",
-        _state_alone, [1.0, 0.5], [0.25, 0.125],
+        "every name",
+        "load_state_dict alone",
+        "an optimizer that nobody restored gets the rates at once",
+        _state_alone,
+        [1.0, 0.5],
+        [0.25, 0.125],
     ),
     Difference(
-        "every name", "a group added later (where torch's raises)", "it joins with its own base "
-                                                                    "rate",
-        _added_group, "ValueError", 2.0,
+        "every name",
+        "a group added later (where torch's raises)",
+        "it joins with its own base rate",
+        _added_group,
+        "ValueError",
+        2.0,
     ),
     Difference(
-        "every name", "a rate of single precision after 2000 steps",
+        "every name",
+        "a rate of single precision after 2000 steps",
         "each value is rounded once; errors do not add up",
-        _drift, True, False,
+        _drift,
+        True,
+        False,
     ),
     Difference(
-        "every name", "a warning when a gradient scaler skipped the first update", "that loop is right",
-        lambda names: _warned(names, "scaler"), True, False,
+        "every name",
+        "a warning when a gradient scaler skipped the first update",
+        "that loop is right",
+        lambda names: _warned(names, "scaler"),
+        True,
+        False,
     ),
     Difference(
-        "every name", "a warning when a loop only draws the curve", "that loop is right",
-        lambda names: _warned(names, "drawing"), True, False,
+        "every name",
+        "a warning when a loop only draws the curve",
+        "that loop is right",
+        lambda names: _warned(names, "drawing"),
+        True,
+        False,
     ),
     Difference(
-        "every name", "prepared by accelerate on two processes",
+        "every name",
+        "prepared by accelerate on two processes",
         "an update is one step, however many processes make it",
-        _prepared, [1.0, 0.25, 0.0625], [1.0, 0.5, 0.25],
+        _prepared,
+        [1.0, 0.25, 0.0625],
+        [1.0, 0.5, 0.25],
     ),
     Difference(
-        "every name", "get_lr() outside of step()", "it returns the rate of this step, and needs "
-                                                    "no warning",
-        _looked, [0.25], [0.5],
+        "every name",
+        "get_lr() outside of step()",
+        "it returns the rate of this step, and needs no warning",
+        _looked,
+        [0.25],
+        [0.5],
     ),
     Difference(
-        "every name", "optimizer.step is replaced", "a hook of the optimizer's own tells as much",
-        _patched, True, False,
+        "every name",
+        "optimizer.step is replaced",
+        "a hook of the optimizer's own tells as much",
+        _patched,
+        True,
+        False,
     ),
     Difference(
-        "LambdaLR", "calls of a function that three groups share", "it is asked once a step",
-        _asked, 3, 1,
+        "LambdaLR",
+        "calls of a function that three groups share",
+        "it is asked once a step",
+        _asked,
+        3,
+        1,
     ),
-]  # fmt: skip
+]
 
 
 def _at(scheduler: Any, step: int) -> float:

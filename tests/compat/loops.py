@@ -1,4 +1,4 @@
-"""What the tests of other libraries' names share: small optimizers, and a loop that notes what each update uses."""
+"""Small optimizers, and a loop that notes what each update uses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def through_a_file(state: dict[str, Any]) -> Any:
 
 @contextmanager
 def goes_at_once(thing: object) -> Iterator[None]:
-    """Hold that nothing keeps ``thing`` after the block has let it go; the garbage collector does not help."""
+    """Check that nothing keeps ``thing`` after the block, without the garbage collector."""
     gone = weakref.ref(thing)
     del thing
     gc.collect()

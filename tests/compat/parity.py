@@ -1,4 +1,4 @@
-"""The originals and ours beside each other: how cases are drawn, and where the two part on purpose."""
+"""The originals and ours beside each other: drawn cases, and the differences on purpose."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def adam(rates: list[float], kind: str = "float") -> torch.optim.Optimizer:
 
 
 def trace(scheduler: Any, steps: int) -> list[list[float]]:
-    """Return every group's rate and first beta at each step; a plateau is told a metric that comes and goes."""
+    """Return each group's rate and first beta at each step; a plateau's metric comes and goes."""
     seen = []
     is_told = isinstance(scheduler, torch_sched.ReduceLROnPlateau)
     with warnings.catch_warnings():
@@ -191,7 +191,7 @@ def walk(scheduler: Any, steps: int) -> list[Any]:
 
 
 def tried(make: Callable[[], Any]) -> Any:
-    """Return what ``make`` returns, or the name of the kind of error that torch would have raised too."""
+    """Return what ``make`` returns, or the name of the error that torch would raise too."""
     kinds = (KeyError, TypeError, ZeroDivisionError, NotImplementedError, ValueError, RuntimeError)
     try:
         return make()

@@ -1,4 +1,4 @@
-"""One of two processes that torchrun starts: accelerate prepares every drop-in; the rates of each update are kept."""
+"""One of two processes of torchrun: accelerate prepares every drop-in, each rate is kept."""
 
 from __future__ import annotations
 

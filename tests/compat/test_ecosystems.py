@@ -1,4 +1,4 @@
-"""Other people's loops take our schedulers where they take torch's: tested with the real libraries, offline."""
+"""Other people's loops take our schedulers where they take torch's, with the real libraries."""
 
 from __future__ import annotations
 
@@ -151,9 +151,15 @@ def test_transformers_trainer_uses_the_same_rates_and_resumes(name: str, tmp_pat
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
         used = noting(optimizer)
         arguments = transformers.TrainingArguments(
-            output_dir=str(tmp_path), max_steps=STEPS, per_device_train_batch_size=1, save_steps=6, use_cpu=True,
-            logging_steps=1, report_to=[], disable_tqdm=True,
-        )  # fmt: skip
+            output_dir=str(tmp_path),
+            max_steps=STEPS,
+            per_device_train_batch_size=1,
+            save_steps=6,
+            use_cpu=True,
+            logging_steps=1,
+            report_to=[],
+            disable_tqdm=True,
+        )
         scheduler = SCHEDULERS[name](optimizer)
         trainer = transformers.Trainer(
             model, arguments, train_dataset=Rows(), optimizers=(optimizer, scheduler)
@@ -195,9 +201,15 @@ def lightning_module(make: Make, options: dict[str, Any]) -> Any:
 def lightning_trainer(folder: Path, epochs: int = 1, **options: Any) -> Any:
     lightning = pytest.importorskip("lightning")
     return lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=options.pop("logger", False), enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=folder, log_every_n_steps=1, **options,
-    )  # fmt: skip
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=options.pop("logger", False),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        log_every_n_steps=1,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

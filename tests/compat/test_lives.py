@@ -1,4 +1,4 @@
-"""Schedulers in random lives beside the original: stepped, edited, saved and loaded, copied, the optimizer restored."""
+"""Schedulers in random lives beside the original: stepped, edited, saved, loaded, copied."""
 
 from __future__ import annotations
 

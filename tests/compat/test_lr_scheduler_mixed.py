@@ -1,4 +1,4 @@
-"""torch's names among others: torch's states and composites, people's own classes, arguments given anew, compilers."""
+"""torch's names among others: torch's states and composites, own classes, compilers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name beside the original: random arguments, one to five groups, floats and tensors, value for value."""
+"""Every name beside the original, value for value: random arguments, one to five groups."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def prepared(scheduler: Any) -> Any:
-    """Return what two processes' accelerate makes of a scheduler: it is asked, and then stepped twice an update."""
+    """Return a scheduler as two processes' accelerate steps it: twice an update."""
     assert scheduler._is_accelerate_prepared is False
     return scheduler
 

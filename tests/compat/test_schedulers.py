@@ -1,4 +1,4 @@
-"""The classes that people subclass: asked as documented, saved with their count, any field of any group."""
+"""The classes that people subclass: documented use, state with the count, any field."""
 
 from __future__ import annotations
 

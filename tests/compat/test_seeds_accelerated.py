@@ -53,7 +53,7 @@ def example(text: str, name: str, folder: Path) -> type[Any]:
 
 
 def indented(code: str) -> str:
-    """Give code its indentation back: a ``def`` stands in its class, what follows a colon inside of it."""
+    """Restore the indentation of code: a ``def`` in its class, a block after its colon."""
     lines, depth, open_brackets, inner = [], 0, 0, 0
     for line in filter(str.strip, code.splitlines()):
         if not open_brackets:

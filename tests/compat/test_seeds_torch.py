@@ -45,7 +45,7 @@ def fenced(text: str) -> list[str]:
 
 
 def unfenced(text: str) -> Iterator[str]:
-    """Yield the code of a page that does not mark it: paragraphs that parse, with the indented ones that follow."""
+    """Yield the code of a page that does not mark it: paragraphs that parse, and their blocks."""
     code = ""
     for paragraph in [*text.split("\n\n"), "This is no code."]:
         if code and paragraph.startswith((" ", "\t")):
@@ -112,12 +112,24 @@ def stand_ins(width: int = 100) -> dict[str, Any]:
 
     model = torch.nn.Linear(width, 10)
     return {
-        "torch": torch, "nn": torch.nn, "optim": torch.optim, "math": math, "model": model, "num_epochs": 2,
-        "train_loader": Batches(width), "val_loader": Batches(width), "val_loss": 1.0, "compute_loss": compute_loss,
-        "train": train, "train_one_epoch": train_one_epoch, "validate": lambda model, loader: 1.0,
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), "StepLR": StepLR,
-        "OneCycleLR": OneCycleLR, "ReduceLROnPlateau": ReduceLROnPlateau,
-    }  # fmt: skip
+        "torch": torch,
+        "nn": torch.nn,
+        "optim": torch.optim,
+        "math": math,
+        "model": model,
+        "num_epochs": 2,
+        "train_loader": Batches(width),
+        "val_loader": Batches(width),
+        "val_loss": 1.0,
+        "compute_loss": compute_loss,
+        "train": train,
+        "train_one_epoch": train_one_epoch,
+        "validate": lambda model, loader: 1.0,
+        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        "StepLR": StepLR,
+        "OneCycleLR": OneCycleLR,
+        "ReduceLROnPlateau": ReduceLROnPlateau,
+    }
 
 
 def last_lr(names: dict[str, Any]) -> float:

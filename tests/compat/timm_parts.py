@@ -13,7 +13,7 @@ import pytest
 
 
 def timm_scheduler() -> Any:
-    """Return ``timm.scheduler``, imported under an empty parent where the real one cannot be; skip without timm."""
+    """Return ``timm.scheduler``, under an empty parent if need be; skip without timm."""
     if "timm" not in sys.modules:
         found = importlib.util.find_spec("timm")
         if found is None or found.origin is None:

@@ -1,4 +1,4 @@
-"""What the tests of torch's names share: one scheduler of each kind, and a loop that notes what each step uses."""
+"""One scheduler of each kind, and a loop that notes what each step uses."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class WSDLrScheduler(PlannedScheduler):
         return _periods(self.checkpoint_steps, self.decay_phase_ratio)
 
     def get_phase_info(self, num_updates: int) -> dict[str, int]:
-        """Return the period of ``num_updates``, as :meth:`get_decay_info`; its end belongs to it."""
+        """Return the period of ``num_updates``, its end included, as :meth:`get_decay_info`."""
         periods = self.get_decay_info()
         return next(
             (period for period in periods if num_updates <= period["period_end"]), periods[-1]
