@@ -1,5 +1,4 @@
-"""How long does the studio's page take from a key to the curve that is redrawn, as the browser sees
-it?
+"""Measure the time from a key on the studio's page to the curve redrawn in a real browser.
 
 A real browser types into the real page. The clock starts when the key's event is made and stops in
 the frame after ECharts has drawn; everything lies between: the browser, the websocket, Python's

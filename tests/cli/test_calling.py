@@ -25,7 +25,14 @@ def one_after_the_other():
     time.sleep(1.0)
     inputs = torch.ones(24, 1)
     data = torch.utils.data.TensorDataset(inputs, inputs)
-    return Task(model=torch.nn.Linear(1, 1), loss=torch.nn.functional.mse_loss, train=data, test=data, lr=0.1, epochs=1)
+    return Task(
+        model=torch.nn.Linear(1, 1),
+        loss=torch.nn.functional.mse_loss,
+        train=data,
+        test=data,
+        lr=0.1,
+        epochs=1,
+    )
 """
 SPACE = "run: {lr: {low: 1e-3, high: 1.0, log: true}}\nlr: {kind: cosine}\n"
 CALLS = {

@@ -21,7 +21,10 @@ lr:
 {NAME}:
   groups: {{{NAME}: {{kind: cosine, name: {NAME}}}}}
 """
-WRONG = f"{NAME}: {{kind: {NAME}, {NAME}: {NAME}}}\nlr: {{groups: {{{NAME}: {{kind: cosine, steps: {NAME}}}}}}}\n"
+WRONG = (
+    f"{NAME}: {{kind: {NAME}, {NAME}: {NAME}}}\n"
+    f"lr: {{groups: {{{NAME}: {{kind: cosine, steps: {NAME}}}}}}}\n"
+)
 SCRIPT = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(opt, 10, verbose=True)\n"
 
 

@@ -1,4 +1,4 @@
-"""Before a run starts: what cannot be written, what another process writes, what another version wrote."""
+"""Refused before a run starts: unwritable output, locked output, another version's files."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def test_a_recipe_of_several_targets_shows_them_all() -> None:
 
 def test_another_librarys_class_is_shown_as_it_is() -> None:
     result = show(
-        "torch.optim.lr_scheduler.MultiStepLR", "--param", "milestones=[50, 100, 150]", "--param", "gamma=0.5",
+        "torch.optim.lr_scheduler.MultiStepLR",
+        "--param", "milestones=[50, 100, 150]", "--param", "gamma=0.5",
         "--total-steps", "200", "--lr", "1e-4", "--format", "csv",
     )  # fmt: skip
     rates = values(result)["lr"]

@@ -1,4 +1,4 @@
-"""A module of classes that mean harm, to be written into a folder; that it was imported is seen by a file."""
+"""A module of classes that mean harm, to be written into a folder; its import leaves a file."""
 
 from __future__ import annotations
 

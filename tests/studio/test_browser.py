@@ -1,4 +1,4 @@
-"""The page in a real browser: the document's example is typed and read back, and no press is lost."""
+"""The page in a real browser: the document's example is typed and read back; no press is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_documents_example_is_typed_into_an_empty_window_and_its_table_read_
 
 
 def rows_of(table: str) -> list[list[str]]:
-    """Return the step and the two values of each row; what happens there stands in a further column."""
+    """Return the step and the two values of each row, without the column of what happens."""
     return [row.split("\t")[:3] for row in table.splitlines() if row[:1].isdigit()]
 
 

@@ -1,4 +1,4 @@
-"""Nothing hinders anyone: axe finds nothing in any screen, the keyboard alone suffices, a phone's width is enough."""
+"""Access: axe finds nothing in any screen; the keyboard alone and a phone's width suffice."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_the_keyboard_alone_chooses_edits_moves_saves_and_undoes(tab: Page, serv
 
 
 def reach(tab: Page, mark: str, *inside: str) -> None:
-    """Go on by Tab (and inside a row of tabs by its arrows) until something is focused, as one who has no pointer."""
+    """Press Tab, and inside a row of tabs its arrows, until a marked part has the focus."""
     for _ in range(120):
         if tab.evaluate(FOCUSED) == mark:
             return

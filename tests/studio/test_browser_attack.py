@@ -1,4 +1,4 @@
-"""Plans, links, names and classes that mean harm, in a real browser: nothing runs, and the page goes on."""
+"""Hostile plans, links, names and classes in a real browser: nothing runs; the page goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ PLANS = {
     "long": "run: {total_steps: 1000000000000}\nlr: {kind: warmup_cosine}\n",
     "many": "run: {total_steps: 20000}\nlr:\n" + "- {kind: cosine, steps: 2}\n" * 10_000,
     "pattern": f"# groups: {{{'a' * 200}!: {{lr: 1}}}}\nrun: {{total_steps: 9}}\n"
-    'lr: {groups: {"(a+)+$": {kind: cosine}, "((a*)*)*b": {kind: linear}, "*": {kind: constant}}}\n',
+    'lr: {groups: {"(a+)+$": {kind: cosine}, "((a*)*)*b": {kind: linear}, '
+    '"*": {kind: constant}}}\n',
     "anchors": "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nlr: [*c, *c]\n",
     "deep": "lr: " + "[" * 5_000 + "\n",
 }

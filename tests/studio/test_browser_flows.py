@@ -1,4 +1,4 @@
-"""The page in a real browser: typed on, read, moved by keyboard and pointer, restarted under the tab."""
+"""The page in a real browser: typing, keyboard, pointer, and a restart of its server."""
 
 from __future__ import annotations
 

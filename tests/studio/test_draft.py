@@ -221,9 +221,7 @@ def test_one_row_of_groups_and_one_target_always_stay() -> None:
     assert len(add_target(Draft(), TargetDraft("weight_decay")).targets) == 2
 
 
-def test_what_is_for_some_groups_is_put_before_what_is_for_all_because_the_first_that_fits_counts() -> (
-    None
-):
+def test_a_target_of_some_groups_stands_before_that_of_all_as_the_first_that_fits_counts() -> None:
     assert [track.groups for track in add_target(Draft(), TargetDraft("lr", "head")).targets] == [
         "head",
         "*",

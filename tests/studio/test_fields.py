@@ -1,4 +1,4 @@
-"""Fields are read from signatures and docstrings, so that a new schedule is on the page without a line for it."""
+"""Fields come from signatures and docstrings: a new schedule is on the page without a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder, attacked: paths, links, pipes, large files, files that change; and what is written whole."""
+"""The folder, attacked: paths, links, pipes, large and changing files; writes are whole."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 
 PATHS = [
-    "../secret.yaml", "/etc/passwd", "..", "", "a/../../secret.yaml", "..\\secret.yaml", "C:secret.yaml",
-    "plan.yaml\x00", "plan.py", ".hidden.yaml", "a\nb.yaml", "x" * 200 + ".yaml",
+    "../secret.yaml", "/etc/passwd", "..", "", "a/../../secret.yaml", "..\\secret.yaml",
+    "C:secret.yaml", "plan.yaml\x00", "plan.py", ".hidden.yaml", "a\nb.yaml", "x" * 200 + ".yaml",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The door of the page, attacked: other names, other pages, no token, forged headers, too much, too long."""
+"""The page's guard, attacked: other hosts and origins, no token, forged headers, size, time."""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ from warmdown.studio.security.limits import LONGEST_TEXT
 
 pytestmark = pytest.mark.slow
 
-WS = "/_nicegui_ws/socket.io/?client_id=x&next_message_id=0&document_id=d&tab_id=t&EIO=4&transport=websocket"
+WS = (
+    "/_nicegui_ws/socket.io/?client_id=x&next_message_id=0&document_id=d&tab_id=t"
+    "&EIO=4&transport=websocket"
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,8 @@ def request_of(server: Server, path: str, method: str = "GET", **headers: str) -
 def knock(server: Server, **headers: str) -> int:
     """Ask for a websocket."""
     own = {
-        "Origin": server.origin, "Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+        "Origin": server.origin, "Connection": "Upgrade", "Upgrade": "websocket",
+        "Sec_WebSocket_Version": "13",
         "Sec_WebSocket_Key": base64.b64encode(os.urandom(16)).decode(),
     }  # fmt: skip
     return status(server, WS, **{**own, **headers})
@@ -125,9 +129,10 @@ def test_nothing_can_be_sent_but_over_the_websocket(server: Server, method: str)
 @pytest.mark.parametrize(
     "path",
     [
-        "/../secret.yaml", "/%2e%2e/secret.yaml", "/_nicegui/../../secret.yaml", "//etc/passwd", "/secret.yaml",
-        "/_nicegui/0/static/..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd", "/_nicegui/0/static/%2fetc%2fpasswd",
-        "/_nicegui/0/components/..%2f..%2fetc%2fpasswd", "/_nicegui/auto/static/x", "/docs", "/openapi.json",
+        "/../secret.yaml", "/%2e%2e/secret.yaml", "/_nicegui/../../secret.yaml", "//etc/passwd",
+        "/secret.yaml", "/_nicegui/0/static/..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/_nicegui/0/static/%2fetc%2fpasswd", "/_nicegui/0/components/..%2f..%2fetc%2fpasswd",
+        "/_nicegui/auto/static/x", "/docs", "/openapi.json",
     ],
 )  # fmt: skip
 def test_no_path_leads_to_a_file(server: Server, path: str) -> None:
@@ -181,7 +186,8 @@ def opened_websocket(server: Server) -> socket.socket:
     """Return a websocket that was let in."""
     wire = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     headers = {
-        "Origin": server.origin, "Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+        "Origin": server.origin, "Connection": "Upgrade", "Upgrade": "websocket",
+        "Sec_WebSocket_Version": "13",
         "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     wire.sendall(request_of(server, WS, **headers))

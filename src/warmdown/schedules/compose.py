@@ -241,7 +241,9 @@ class Sum(_Composition):
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))
 
 
-def _rounded(members: tuple[Schedule, ...], run: Run, available: int | None) -> tuple[Schedule, ...]:
+def _rounded(
+    members: tuple[Schedule, ...], run: Run, available: int | None
+) -> tuple[Schedule, ...]:
     """Round starts and not lengths, where lengths that were each rounded up would not fit.
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.
