@@ -26,6 +26,7 @@ import torch
 from torch.optim import Optimizer
 
 from warmdown.binding.slots import (
+    FloatWrite,
     Group,
     Row,
     Slot,
@@ -119,8 +120,8 @@ class Field:
         for batch in self.batches:
             batch.write(row)
 
-    def writers(self, window: Window) -> list[Writer]:
-        """Return functions that together write one step of the window; none where nothing moves."""
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
+        """Return what writes one step of the window; nothing where nothing moves."""
         return [writer for batch in self.batches for writer in batch.writers(window)]
 
     def store_initial(self) -> list[float]:
@@ -258,7 +259,7 @@ class Attribute:
         else:
             setattr(self.of, self.name, row[0])
 
-    def writers(self, window: Window) -> list[Writer]:
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
         """Return a function that writes one step of the window; none where nothing moves."""
         return _row_writers(self.write, window)
 
@@ -289,12 +290,12 @@ class Call:
         self._value = float(row[0])
         self._take(self._value)
 
-    def writers(self, window: Window) -> list[Writer]:
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
         """Return a function that writes one step of the window; none where nothing moves."""
         return _row_writers(self.write, window)
 
 
-def _row_writers(write_row: Callable[[Row], None], window: Window) -> list[Writer]:
+def _row_writers(write_row: Callable[[Row], None], window: Window) -> list[Writer | FloatWrite]:
     values = window.floats(window.which[0])
 
     def write(index: int) -> None:

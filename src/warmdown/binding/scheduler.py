@@ -151,8 +151,9 @@ class Scheduler(LRScheduler):
                 self._refill(samples, tokens)
             else:
                 writer.index = index
-                if writer.write is not None:
-                    writer.write(index)
+                write = writer.write
+                if write is not None:
+                    write(index)
         else:
             self._step_without_update(epoch, samples, tokens)
 

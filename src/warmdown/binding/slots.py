@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "FloatSlots",
+    "FloatWrite",
     "Group",
     "Row",
     "Slot",
@@ -12,9 +13,10 @@ __all__ = [
     "Window",
     "Writer",
     "group_slots",
+    "join_writers",
 ]
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -56,8 +58,7 @@ class Slot(NamedTuple):
     def put(self, value: Any) -> None:
         """Replace the number; a tuple is rebuilt."""
         if self.element is not None:
-            entry = self.group[self.key]
-            value = type(entry)((*entry[: self.element], value, *entry[self.element + 1 :]))
+            value = _replaced(self.group[self.key], self.element, value)
         self.group[self.key] = value
 
 
@@ -95,8 +96,8 @@ class SlotBatch(Protocol):
     def write(self, row: Row) -> None:
         """Write one value for each group of the field."""
 
-    def writers(self, window: Window) -> list[Writer]:
-        """Return functions that together write one step of the window; none where nothing moves."""
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
+        """Return what writes one step of the window, for ``join_writers``; nothing moves: none."""
 
 
 def group_slots(
@@ -140,6 +141,22 @@ def _unshared(slots: Sequence[Slot], curves: Sequence[object]) -> Iterator[int]:
         yield index
 
 
+class FloatWrite(NamedTuple):
+    """One curve's numbers, for the groups that share it.
+
+    Args:
+        groups: The groups.
+        key: Where each has the number.
+        element: Index of the element under the key, or ``None``.
+        values: One value for each step; ``None`` at a step that changes nothing.
+    """
+
+    groups: Sequence[Group]
+    key: str
+    element: int | None
+    values: Sequence[float | None]
+
+
 class FloatSlots:
     """Python numbers under one key, or in one place of the tuples under it."""
 
@@ -153,8 +170,8 @@ class FloatSlots:
         for index, slot in zip(self.members, self._slots, strict=True):
             slot.put(row[index])
 
-    def writers(self, window: Window) -> list[Writer]:
-        """Return functions that together write one step of the window; none where nothing moves."""
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
+        """Return what writes one step of the window; nothing where nothing moves."""
         which = [window.which[index] for index in self.members]
         groups = [slot.group for slot in self._slots]
         changes = window.changes(sorted(set(which)))
@@ -165,23 +182,84 @@ class FloatSlots:
         if self._element is None and len(set(which)) * 4 > max(len(which), 4):
             rows = window.curves[which].T.tolist()
             return [_write_own(groups, self._key, rows, changes.tolist())]
+        if self._element is not None:
+            _share_tuples(groups, self._key)
         members: dict[int, list[Group]] = {}
         for group, row in zip(groups, which, strict=True):
             members.setdefault(row, []).append(group)
-        shared = [(members[row], window.floats(row)) for row in members]
-        if self._element is None:
-            return [_write_shared(groups, self._key, values) for groups, values in shared]
-        _share_tuples(groups, self._key)
         return [
-            _write_inside(groups, self._key, self._element, values) for groups, values in shared
+            FloatWrite(shared, self._key, self._element, window.floats(row))
+            for row, shared in members.items()
         ]
 
 
-# The writers are closures: their variables are read faster than an object's attributes.
+def join_writers(writers: Iterable[Writer | FloatWrite]) -> Writer | None:
+    """Return one function that does all the writes; none where there are none.
+
+    All float writes are one loop, which saves a call for each field at every step.
+    """
+    floats: list[FloatWrite] = []
+    joined: list[Writer] = []
+    for writer in writers:
+        if isinstance(writer, FloatWrite):
+            floats.append(writer)
+        else:
+            joined.append(writer)
+    if floats:
+        joined.append(_write_floats(floats))
+    if len(joined) < 2:
+        return joined[0] if joined else None
+
+    def write_all(index: int) -> None:
+        for write in joined:
+            write(index)
+
+    return write_all
 
 
-def _write_shared(groups: list[Group], key: str, values: list[float | None]) -> Writer:
+# The writers are closures: their variables are read faster than an object's attributes, and those
+# that are defaults of arguments faster still.
+
+
+def _write_floats(writes: Sequence[FloatWrite]) -> Writer:
+    if len(writes) == 1 and writes[0].element is None:
+        return _write_shared(writes[0])
+    # plain tuples: a named one is unpacked by an iterator, which costs 0.05 µs a field
+    plain = [(one.groups, one.key, one.element, one.values) for one in writes]
+
     def write(index: int) -> None:
+        for groups, key, element, values in plain:
+            value = values[index]
+            if value is None:
+                continue
+            if element is None:
+                for group in groups:
+                    group[key] = value
+                continue
+            known = made = None
+            for group in groups:
+                entry = group[key]
+                if entry is not known:  # one is rebuilt for all groups that share it
+                    known = entry
+                    made = _replaced(entry, element, value)
+                group[key] = made
+
+    return write
+
+
+def _replaced(entry: Any, element: int, value: Any) -> Any:
+    """Return a tuple or list with another element; so it takes half of what slices take."""
+    elements = [*entry]
+    elements[element] = value
+    return type(entry)(elements)
+
+
+def _write_shared(shared: FloatWrite) -> Writer:
+    """Return the writer of one curve: 0.04 µs less at each step than the loop over several."""
+
+    def write(
+        index: int, groups: Any = shared.groups, key: str = shared.key, values: Any = shared.values
+    ) -> None:
         value = values[index]
         if value is not None:
             for group in groups:
@@ -199,26 +277,6 @@ def _write_own(
         if changes[index]:
             for group, value in zip(groups, rows[index]):  # noqa: B905  strict= costs a tenth
                 group[key] = value
-
-    return write
-
-
-def _write_inside(
-    groups: list[Group], key: str, element: int, values: list[float | None]
-) -> Writer:
-    """Return the writer of one element of tuples; one is rebuilt for all groups that share it."""
-    after = element + 1
-
-    def write(index: int) -> None:
-        value = values[index]
-        if value is not None:
-            known = made = None
-            for group in groups:
-                entry = group[key]
-                if entry is not known:
-                    known = entry
-                    made = type(entry)((*entry[:element], value, *entry[after:]))
-                group[key] = made
 
     return write
 
@@ -271,7 +329,7 @@ class TensorSlots:
         else:
             self._vector.copy_(torch.tensor(values, dtype=torch.float64))
 
-    def writers(self, window: Window) -> list[Writer]:
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
         """Return a function that writes one step of the window; none where nothing moves.
 
         Its writes leave no trace in the tensors' versions: a version that has grown shows a write

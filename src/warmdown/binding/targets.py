@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from warmdown.binding.field import Attribute, Call, Field, Groups
-from warmdown.binding.slots import Group, Window, Writer
+from warmdown.binding.slots import FloatWrite, Group, Window, Writer
 from warmdown.binding.timeline import Array, Timeline
 from warmdown.errors import BindingError, nearest
 from warmdown.plan import EVERY_GROUP, Target
@@ -125,8 +125,8 @@ class BoundTarget:
         if (values != self._planned[:, -1]).any():
             self.write(timeline, position)
 
-    def writers(self, timeline: Timeline, positions: Array) -> list[Writer]:
-        """Return functions that write a position after the first; none where nothing moves."""
+    def writers(self, timeline: Timeline, positions: Array) -> list[Writer | FloatWrite]:
+        """Return what writes a position after the first; nothing where nothing moves."""
         if all(timeline.targets[follows].is_flat(positions) for follows, _ in self._curves):
             last = self._planned[:, -1:]
             self._planned = np.broadcast_to(last, (len(last), len(positions)))

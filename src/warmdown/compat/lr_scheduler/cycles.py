@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import unwrap
-from warmdown.binding.slots import Window
+from warmdown.binding.slots import Window, join_writers
 from warmdown.compat.lr_scheduler.arguments import (
     as_fraction,
     attributes_of,
@@ -85,13 +85,14 @@ class MomentumLR(FormulaLR):
             return write_next
         first = self.last_epoch
         window = self._momentum_window(np.concatenate([[float(first)], self._steps_ahead()]))
-        writers = self._bound_momentum_writer().field.writers(window)
+        write = join_writers(self._bound_momentum_writer().field.writers(window))
+        if write is None:
+            return write_next
 
         def write_both(step: int) -> Row | None:
             row = write_next(step)
             if row is not None:
-                for write in writers:
-                    write(step + 1 - first)
+                write(step + 1 - first)
             return row
 
         return write_both
