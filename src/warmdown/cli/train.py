@@ -32,7 +32,7 @@ _ANY = (
     {"TRAIN_DATALOADER_LEN": 1000, "EVAL_DATALOADER_LEN": 1000},
 )
 """A run in which every placeholder has a number, to find what else is wrong in a plan."""
-_POLICIES = ("ask", "saved", "given", "rescale", "continue", "rewarm", "fit")
+_POLICIES = ("error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask")
 
 
 def _options(command: Any) -> Any:
@@ -63,7 +63,8 @@ def _options(command: Any) -> Any:
             click.option("--track", multiple=True,
                          help="A tracker: tensorboard (the default), wandb …, or none."),
             click.option("--on-change", type=click.Choice(_POLICIES), default=_POLICIES[0],
-                         help="Policy when the checkpoint was made under another plan."),
+                         help="Policy when the checkpoint was made under another plan; ask is the "
+                              "former name of error."),
             click.option("--threads", type=count, default=1,
                          help="Threads of torch on the CPU."),
         ]
