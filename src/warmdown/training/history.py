@@ -16,7 +16,15 @@ from warmdown.training.types import Data
 
 
 class RunHistory(ABC):
-    """Where a trainer keeps its metrics; derive from it to keep them elsewhere."""
+    """Where a trainer keeps its metrics; derive from it to keep them elsewhere.
+
+    Attributes:
+        metric_name_prefix: What stands before the names of metrics now.
+        current_epoch: The epoch that runs, the first is 1.
+    """
+
+    metric_name_prefix = ""
+    current_epoch = 1
 
     @abstractmethod
     def get_metric_names(self) -> Iterable[str]:
@@ -26,9 +34,9 @@ class RunHistory(ABC):
     def get_metric_values(self, metric_name: str) -> list[float]:
         """Return every value of a metric, oldest first."""
 
-    @abstractmethod
     def get_latest_metric(self, metric_name: str) -> float:
         """Return the newest value of a metric."""
+        return self.get_metric_values(metric_name)[-1]
 
     def latest_metrics(self) -> dict[str, float]:
         """Return the newest value of every metric."""
@@ -42,23 +50,13 @@ class RunHistory(ABC):
     def delete_metric(self, metric_name: str) -> None:
         """Remove a metric."""
 
-    @abstractmethod
     def set_metric_name_prefix(self, prefix: str = "") -> None:
         """Put ``prefix`` before the names of the metrics that follow."""
+        self.metric_name_prefix = prefix
 
-    @property
-    @abstractmethod
-    def metric_name_prefix(self) -> str:
-        """What stands before the names of metrics now."""
-
-    @property
-    @abstractmethod
-    def current_epoch(self) -> int:
-        """The epoch that runs, the first is 1."""
-
-    @abstractmethod
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that runs."""
+        self.current_epoch = epoch
 
     @abstractmethod
     def reset(self) -> None:
@@ -80,8 +78,6 @@ class InMemoryRunHistory(RunHistory):
 
     def __init__(self) -> None:
         self._metrics: dict[str, list[float]] = {}
-        self._epoch = 1
-        self._prefix = ""
 
     def get_metric_names(self) -> list[str]:
         """Return the names of all metrics."""
@@ -100,48 +96,29 @@ class InMemoryRunHistory(RunHistory):
             )
         return self._metrics[metric_name]
 
-    def get_latest_metric(self, metric_name: str) -> float:
-        """Return the newest value of a metric."""
-        return self.get_metric_values(metric_name)[-1]
-
     def update_metric(self, metric_name: str, metric_value: SupportsFloat) -> None:
         """Add a value."""
-        self._metrics.setdefault(self._prefix + metric_name, []).append(float(metric_value))
+        name = self.metric_name_prefix + metric_name
+        self._metrics.setdefault(name, []).append(float(metric_value))
 
     def delete_metric(self, metric_name: str) -> None:
         """Remove a metric."""
         self._metrics.pop(metric_name, None)
 
-    def set_metric_name_prefix(self, prefix: str = "") -> None:
-        """Put ``prefix`` before the names of the metrics that follow."""
-        self._prefix = prefix
-
-    @property
-    def metric_name_prefix(self) -> str:
-        """What stands before the names of metrics now."""
-        return self._prefix
-
-    @property
-    def current_epoch(self) -> int:
-        """The epoch that runs, the first is 1."""
-        return self._epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that runs."""
-        self._epoch = epoch
-
     def reset(self) -> None:
         """Remove everything."""
-        self.__init__()  # type: ignore[misc]
+        self._metrics.clear()
+        self.current_epoch = 1
+        self.metric_name_prefix = ""
 
     def state_dict(self) -> Data:
         """Return everything as plain data."""
-        return {"metrics": deepcopy(self._metrics), "epoch": self._epoch}
+        return {"metrics": deepcopy(self._metrics), "epoch": self.current_epoch}
 
     def load_state_dict(self, state: Data) -> None:
         """Load everything from plain data."""
         self._metrics = deepcopy(state["metrics"])
-        self._epoch = state["epoch"]
+        self.current_epoch = state["epoch"]
 
 
 Loss = float | torch.Tensor
