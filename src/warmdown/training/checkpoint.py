@@ -24,7 +24,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,11 +149,10 @@ def find_checkpoint(path: Path, report: Callable[[str], object] = print) -> Path
     found = damage_of(path)
     if found is None:
         return path
-    others = reversed(Checkpoints(path.parent).all())
-    good = (other for other in others if other.name < path.name and damage_of(other) is None)
-    before = next(good, None)
-    offer = f"{before} is good." if before else "There is no good one before it."
-    raise StateError(f"{found} {offer}")
+    for other in reversed(Checkpoints(path.parent).all()):
+        if other.name < path.name and damage_of(other) is None:
+            raise StateError(f"{found} {other} is good.")
+    raise StateError(f"{found} There is no good one before it.")
 
 
 def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
@@ -191,8 +190,16 @@ def verify(path: Path) -> dict[str, str]:
     """
     manifest = _read_manifest(path)
     for name, (size, digest) in manifest.items():
-        for damage in _damages(path / name, size, digest):
-            raise StateError(f"{path}: {name} {damage}. {_WAY_OUT}")
+        file = path / name
+        if not file.is_file():
+            damage = "is missing"
+        elif (found := file.stat().st_size) != size:
+            damage = f"has {found} bytes and had {size} when saved"
+        elif digest_of_file(file) != digest:
+            damage = "is damaged: its SHA-256 is not the one it was saved with"
+        else:
+            continue
+        raise StateError(f"{path}: {name} {damage}. {_WAY_OUT}")
     return {name: digest for name, (_, digest) in manifest.items()}
 
 
@@ -217,19 +224,11 @@ def digest_of_file(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _damages(file: Path, size: int, digest: str) -> Iterator[str]:
-    if not file.is_file():
-        yield "is missing"
-    elif (found := file.stat().st_size) != size:
-        yield f"has {found} bytes and had {size} when saved"
-    elif digest_of_file(file) != digest:
-        yield "is damaged: its SHA-256 is not the one it was saved with"
-
-
 def _write_manifest(folder: Path, names: Iterable[str]) -> None:
-    files = {name: folder / name for name in names}
-    listed = {name: [file.stat().st_size, digest_of_file(file)] for name, file in files.items()}
-    manifest: dict[str, Any] = {"format": _FORMAT, "files": listed}
+    files = {
+        name: [(folder / name).stat().st_size, digest_of_file(folder / name)] for name in names
+    }
+    manifest: dict[str, Any] = {"format": _FORMAT, "files": files}
     manifest["sha256"] = _digest_of_manifest(manifest)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     _flush(folder / _MANIFEST)

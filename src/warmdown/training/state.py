@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["begin_from", "load_state", "save_numbered", "save_state"]
-
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,10 +35,7 @@ _VERSION = 1
 
 def save_state(trainer: TrainingSteps, path: Path) -> Path:
     """Write a checkpoint as the folder ``path``; every process calls it, the first one writes."""
-    files = _file_writers(trainer)
-    if trainer.is_main:
-        write_folder(path, files)
-    trainer.run_state.accelerator.wait_for_everyone()
+    _save(trainer, partial(write_folder, path))
     return path
 
 
@@ -48,10 +45,7 @@ def save_numbered(trainer: TrainingSteps) -> Path:
     assert checkpoints is not None
     updates = run.progress.updates
     if run.progress != run.saved_at:
-        files = _file_writers(trainer)
-        if trainer.is_main:
-            checkpoints.save(updates, files)
-        run.accelerator.wait_for_everyone()
+        _save(trainer, partial(checkpoints.save, updates))
         run.saved_at = copy(run.progress)
     return checkpoints.path(updates)
 
@@ -66,16 +60,29 @@ def load_state(
         TrainingError: There is none, or the data is not the same.
     """
     saved = _read_checkpoint(trainer, path)
-    differences = list(_changed_numbers(trainer, saved.facts))
-    _require_same_items(trainer, saved.facts)
+    here, there = _run_facts(trainer), saved.facts["run"]
+    differences = list(_changed_numbers(here, there))
+    if here["items"] != there["items"]:
+        raise TrainingError(
+            f"resume: the training data has {here['items']} items, and had {there['items']} when "
+            f"the checkpoint was made. Give the same data, or begin a new run from the weights: "
+            f"trainer.load_checkpoint(…)."
+        )
     progress = Progress(**saved.facts["progress"])
-    _resize_plan(trainer, saved.facts, progress)
+    _resize_plan(trainer, here["total_batch_size"] == there["total_batch_size"], progress)
     if on_change in ("error", "ask"):
         on_change = "fit" if differences else ""
     # before the weights: a plan that is refused must not leave half of a checkpoint behind
     _load_scheduler(trainer, saved.scheduler, on_change)
     load_weights(trainer, saved.weights, saved.optimizer)
-    _load_progress(trainer, saved.facts, progress)
+    run, history = trainer.run_state, saved.facts["history"]
+    run.progress = progress
+    run.train_loss.load_state_dict(saved.facts["loss"])
+    trainer.seed = saved.facts["seed"]
+    if run.train_source is not None:
+        run.train_source.reseed(trainer.seed)
+    if history is not None and hasattr(trainer.run_history, "load_state_dict"):
+        trainer.run_history.load_state_dict(history)
     _load_extras(trainer, saved.extras)
     if not is_quiet:
         for line in (f"Resumed from {saved.path} at update {progress.updates}.", *differences):
@@ -94,51 +101,49 @@ def begin_from(trainer: TrainingSteps, path: Path) -> Any:
     return saved.scheduler
 
 
-def _file_writers(trainer: TrainingSteps) -> dict[str, Writer]:
-    """Return how to write each file; gathering their content takes all processes."""
+def _save(trainer: TrainingSteps, write: Callable[[dict[str, Writer]], object]) -> None:
+    """Gather the content of each file from all processes, and write them on the first one."""
     trainer.call_event("on_state_saving")
+    from accelerate.utils import gather_object  # type: ignore[import-untyped]
+
+    run = trainer.run_state
     state = model_state(trainer)
     weights = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    others = {name: value for name, value in state.items() if name not in weights}
-    extras = _extras(trainer) | {"model": others}
     optimizer = optimizer_state(trainer)
-    facts = json.dumps(_readable_facts(trainer), indent=1)
-    return {
-        "training.json": lambda path: path.write_text(facts, encoding="utf-8"),
+    scheduler = _state_dict_of(trainer.scheduler)
+    is_readable = _is_json(scheduler)
+    facts = {
+        "version": _VERSION,
+        "made_with": {"warmdown": warmdown.__version__, "torch": str(torch.__version__)},
+        "progress": asdict(run.progress),
+        "run": _run_facts(trainer),
+        "seed": trainer.seed,
+        "loss": run.train_loss.state_dict(),
+        "history": _state_dict_of(trainer.run_history),
+        "scheduler": scheduler if is_readable else None,
+    }
+    extras = {  # what JSON cannot hold
+        "random": gather_object([snapshot()]),
+        "callbacks": {key: callback.state_dict() for key, callback in _stateful(trainer)},
+        "scaler": _state_dict_of(run.accelerator.scaler),
+        "scheduler": None if is_readable else scheduler,
+        "gradients": _waiting_gradients(trainer),
+        "model": {name: value for name, value in state.items() if name not in weights},
+    }
+    text = json.dumps(facts, indent=1)
+    files: dict[str, Writer] = {
+        "training.json": lambda path: path.write_text(text, encoding="utf-8"),
         "model.safetensors": lambda path: write_weights(path, weights),
         "optimizer.pt": lambda path: torch.save(optimizer, path),
         "extras.pt": lambda path: torch.save(extras, path),
     }
+    if trainer.is_main:
+        write(files)
+    run.accelerator.wait_for_everyone()
 
 
-def _readable_facts(trainer: TrainingSteps) -> Data:
-    """Return what a person may read in a checkpoint: plain data."""
-    scheduler = _scheduler_state(trainer)
-    history, tracker = trainer.run_history, trainer.run_state.train_loss
-    return {
-        "version": _VERSION,
-        "made_with": {"warmdown": warmdown.__version__, "torch": str(torch.__version__)},
-        "progress": asdict(trainer.progress),
-        "run": _run_facts(trainer),
-        "seed": trainer.seed,
-        "loss": tracker.state_dict(),
-        "history": history.state_dict() if hasattr(history, "state_dict") else None,
-        "scheduler": scheduler if _is_json(scheduler) else None,
-    }
-
-
-def _extras(trainer: TrainingSteps) -> Data:
-    """Return what JSON cannot hold."""
-    from accelerate.utils import gather_object  # type: ignore[import-untyped]
-
-    scaler, scheduler = trainer.run_state.accelerator.scaler, _scheduler_state(trainer)
-    return {
-        "random": gather_object([snapshot()]),
-        "callbacks": {key: callback.state_dict() for key, callback in _stateful(trainer)},
-        "scaler": None if scaler is None else scaler.state_dict(),
-        "scheduler": None if _is_json(scheduler) else scheduler,
-        "gradients": _waiting_gradients(trainer),
-    }
+def _state_dict_of(owner: Any) -> Any:
+    return owner.state_dict() if hasattr(owner, "state_dict") else None
 
 
 def _run_facts(trainer: TrainingSteps) -> Data:
@@ -162,10 +167,6 @@ def _waiting_gradients(trainer: TrainingSteps) -> dict[str, torch.Tensor]:
     return {name: weight.grad for name, weight in named if weight.grad is not None}
 
 
-def _scheduler_state(trainer: TrainingSteps) -> Any:
-    return trainer.scheduler.state_dict() if hasattr(trainer.scheduler, "state_dict") else None
-
-
 def _is_json(state: Any) -> bool:
     try:
         return bool(json.loads(json.dumps(state)) == state)
@@ -181,10 +182,7 @@ class _Saved(NamedTuple):
     extras: Data
     weights: Data
     optimizer: Data
-
-    @property
-    def scheduler(self) -> Any:
-        return self.facts["scheduler"] or self.extras["scheduler"]
+    scheduler: Any
 
 
 def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
@@ -204,12 +202,12 @@ def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
     weights = read_weights(path / "model.safetensors") | extras["model"]
     optimizer = read_pickled(path / "optimizer.pt")
     require_same_shapes(trainer, weights, optimizer)
-    return _Saved(path, facts, extras, weights, optimizer)
+    scheduler = facts["scheduler"] or extras["scheduler"]
+    return _Saved(path, facts, extras, weights, optimizer, scheduler)
 
 
-def _changed_numbers(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
+def _changed_numbers(here: Data, there: Data) -> Iterator[str]:
     """Yield a sentence for each number of the run that another one was saved for."""
-    here, there = _run_facts(trainer), facts["run"]
     if here["num_processes"] != there["num_processes"]:
         yield f"{here['num_processes']} processes train now, {there['num_processes']} did before."
     if here["total_batch_size"] != there["total_batch_size"]:
@@ -220,23 +218,12 @@ def _changed_numbers(trainer: TrainingSteps, facts: Data) -> Iterator[str]:
         )
 
 
-def _require_same_items(trainer: TrainingSteps, facts: Data) -> None:
-    here, there = _run_facts(trainer)["items"], facts["run"]["items"]
-    if here != there:
-        raise TrainingError(
-            f"resume: the training data has {here} items, and had {there} when the checkpoint was "
-            f"made. Give the same data, or begin a new run from the weights: "
-            f"trainer.load_checkpoint(…)."
-        )
-
-
-def _resize_plan(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
+def _resize_plan(trainer: TrainingSteps, has_same_size: bool, progress: Progress) -> None:
     """Measure the plan on the updates really made, where they had another size before."""
     run, scheduler = trainer.run_state, trainer.scheduler
     config = run.config
     if not isinstance(scheduler, Scheduler) or scheduler.run.clock != "updates":
         return
-    has_same_size = config.train_total_batch_size == facts["run"]["total_batch_size"]
     if not has_same_size and config.max_num_train_steps is None:
         left, total = updates_left(run, progress), config.total_updates
         progress.more = 0 if left is None or total is None else progress.updates + left - total
@@ -264,17 +251,6 @@ def _load_scheduler(trainer: TrainingSteps, state: Any, on_change: str) -> None:
     scheduler.load_state_dict(state)
 
 
-def _load_progress(trainer: TrainingSteps, facts: Data, progress: Progress) -> None:
-    run, history = trainer.run_state, trainer.run_history
-    run.progress = progress
-    trainer.seed = facts["seed"]
-    if run.train_source is not None:
-        run.train_source.reseed(trainer.seed)
-    run.train_loss.load_state_dict(facts["loss"])
-    if facts["history"] is not None and hasattr(history, "load_state_dict"):
-        history.load_state_dict(facts["history"])
-
-
 def _load_extras(trainer: TrainingSteps, extras: Data) -> None:
     run, states = trainer.run_state, extras["callbacks"]
     rank, random = run.accelerator.process_index, extras["random"]
@@ -295,9 +271,9 @@ def _load_extras(trainer: TrainingSteps, extras: Data) -> None:
 
 def _stateful(trainer: TrainingSteps) -> Iterator[tuple[str, Any]]:
     """Yield the callbacks that have a state, each with a name of its own."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for callback in trainer.callback_handler:
         name = type(callback).__name__
-        counts[name] = counts.get(name, 0) + 1
+        counts[name] += 1
         if hasattr(callback, "state_dict"):
             yield f"{name}/{counts[name]}", callback
