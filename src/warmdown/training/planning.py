@@ -6,7 +6,7 @@ __all__ = ["DeferredPlan"]
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from warmdown.binding import Field, Scheduler
 from warmdown.binding.field import unwrap
-from warmdown.errors import BindingError, RunError, SpecError, TrainingError, nearest
-from warmdown.expressions import Facts, parse_number, resolve
+from warmdown.errors import BindingError, SpecError, TrainingError, nearest
+from warmdown.expressions import Facts, resolve
 from warmdown.plan import Plan
-from warmdown.planfile.plans import load, plan_from_dict
+from warmdown.planfile.plans import load, plan_from_dict, run_from_dict
 from warmdown.planfile.text import parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
@@ -107,24 +107,12 @@ def run_in(given: Any) -> Run:
     """Return the facts about the run that a plan brings along; a file may have mistakes."""
     if isinstance(given, Plan | DeferredPlan):
         return given.run
-    if isinstance(given, str | PathLike):
-        try:
-            given = parse(given, read_text(Path(given))).data
-        except SpecError:  # reported when the plan itself is read
-            return Run()
-    facts = given.get("run") if isinstance(given, Mapping) else None
-    if not isinstance(facts, Mapping):
-        return Run()
-    known = {fact.name for fact in fields(Run)}
     try:
-        return Run(**{name: _run_fact(fact) for name, fact in facts.items() if name in known})
-    except (RunError, TypeError):
+        if isinstance(given, str | PathLike):
+            given = parse(given, read_text(Path(given))).data
+        return run_from_dict(given.get("run")) if isinstance(given, Mapping) else Run()
+    except SpecError:  # reported when the plan itself is read
         return Run()
-
-
-def _run_fact(fact: Any) -> Any:
-    number = parse_number(fact) if isinstance(fact, str) else None
-    return fact if number is None else number
 
 
 def _with_real_numbers(given: Run, config: TrainerRunConfig) -> Run:
@@ -159,7 +147,9 @@ def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
     Raises:
         TrainingError: It waits for a metric that is not measured.
     """
-    known = {**{name.removesuffix("_epoch"): value for name, value in measured.items()}, **measured}
+    known = dict(measured)
+    for name, value in measured.items():
+        known.setdefault(name.removesuffix("_epoch"), value)
     loss = known.get("eval_loss", known.get("train_loss"))
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(loss)  # type: ignore[arg-type]
