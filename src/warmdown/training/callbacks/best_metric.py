@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BestMetric"]
-
-from math import inf, isfinite
+from math import inf
 
 from warmdown.training.history import RunHistory
 
@@ -34,7 +32,7 @@ class BestMetric:
     def update(self, history: RunHistory, threshold: float = 0.0) -> bool:
         """Keep the newest value where it is better by more than ``threshold``; return whether."""
         score = self._sign * history.get_latest_metric(self.name)
-        is_better = score > self.score + (threshold if isfinite(self.score) else 0.0)
+        is_better = score > self.score + threshold
         if is_better:
             self.score = score
         return is_better

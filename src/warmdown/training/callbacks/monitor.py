@@ -58,8 +58,7 @@ class RecordCallback(TrainerCallback):
         else:
             self.record.rewind(trainer.progress.updates)
         phases = (row.reason for row in reversed(self.record.rows) if row.target == "phase")
-        self._phase = next(phases, "")
-        self._phases = PhaseTracker()
+        self._phases = PhaseTracker(next(phases, ""))
         self._losses: list[tuple[int, Loss]] = []
         self._speed = Speed(trainer.run_state)
         self._written = {name: len(values) for name, values in _metrics(trainer.run_history)}
@@ -78,9 +77,8 @@ class RecordCallback(TrainerCallback):
         self._losses.append((update, trainer.window_loss))
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
             self._write_losses()
-        phase = self._phases.name_at(trainer.scheduler, update)
-        if phase != self._phase:
-            self._phase = phase
+        phase = self._phases.begun_at(trainer.scheduler, update)
+        if phase is not None:
             self.record.add(update, "phase", update, phase)
 
     def on_eval_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
@@ -161,7 +159,6 @@ class TrackerCallback(TrainerCallback):
         self._accelerator.init_trackers(self.project_name, config=config, init_kwargs=init_kwargs)
         self._phases = PhaseTracker()
         self._speed = Speed(trainer.run_state)
-        self._phase = ""
 
     def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Read what the update is going to use."""
@@ -170,9 +167,8 @@ class TrackerCallback(TrainerCallback):
 
     def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
         """Send what the update used, and the phase where another one begins."""
-        phase = self._phases.name_at(trainer.scheduler, update)
-        if phase != self._phase:
-            self._phase = phase
+        phase = self._phases.begun_at(trainer.scheduler, update)
+        if phase is not None:
             self._accelerator.log({"phase": phase}, step=update)
         if update % self.every == 0:
             self._accelerator.log({**self._used, "loss": float(trainer.window_loss)}, step=update)

@@ -95,8 +95,7 @@ class LogMetricsCallback(TrainerCallback):
 
     def log_metrics(self, trainer: TrainingSteps, metrics: dict[str, float]) -> None:
         """Print; override it to send metrics elsewhere."""
-        short = {name.removesuffix("_epoch"): value for name, value in metrics.items()}
-        line = "  ".join(f"{name} {value:.4g}" for name, value in short.items())
+        line = "  ".join(f"{key.removesuffix('_epoch')} {metrics[key]:.4g}" for key in metrics)
         epoch, epochs = trainer.run_history.current_epoch, str(trainer.run_config.num_epochs)
         trainer.print(f"epoch {epoch:>{len(epochs)}}/{epochs}  {line}")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PhaseTracker", "Speed", "completes_update", "values_in_use"]
-
 from time import perf_counter
 from typing import Any
 
@@ -33,17 +31,21 @@ class PhaseTracker:
     """The phase of each update, looked up only where one ends or an event has changed the plan.
 
     It does not keep the scheduler: two that live would both write.
+
+    Args:
+        last_name: The phase of the update before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last_name: str = "") -> None:
+        self._last_name = last_name
         self._events: Any = None
         self._phases: tuple[Phase, ...] = ()
         self._phase = _NO_PHASE
 
-    def name_at(self, scheduler: Any, update: int) -> str:
-        """Return the name of the phase, or nothing."""
+    def begun_at(self, scheduler: Any, update: int) -> str | None:
+        """Return the name of the phase where another one begins than that of the last update."""
         if not isinstance(scheduler, Scheduler):
-            return ""
+            return None
         if scheduler.events != self._events:
             self._events = scheduler.events
             self._phases = scheduler.phases
@@ -52,7 +54,10 @@ class PhaseTracker:
             past_the_end = Phase("held", update, None)
             phases = (phase for phase in self._phases if _contains(phase, update))
             self._phase = next(phases, past_the_end)
-        return self._phase.name
+        if self._phase.name == self._last_name:
+            return None
+        self._last_name = self._phase.name
+        return self._last_name
 
 
 def _contains(phase: Phase, update: int) -> bool:

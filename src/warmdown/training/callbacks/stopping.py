@@ -37,15 +37,12 @@ class EarlyStoppingCallback(TrainerCallback):
         greater_is_better: bool = False,
         reset_on_train: bool = True,
     ) -> None:
+        require_counts(self, early_stopping_patience=early_stopping_patience)
         self.patience = early_stopping_patience
         self.threshold = early_stopping_threshold
         self.reset_on_train = reset_on_train
         self.best = BestMetric(watch_metric, greater_is_better)
         self.waited = 0
-
-    def on_init_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
-        """Refuse a patience that would stop at once."""
-        require_counts(self, early_stopping_patience=self.patience)
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Begin to count, unless the run goes on from a checkpoint."""
