@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["accuracy", "digits_task"]
-
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FOLDER", "fashion_task"]
-
 import gzip
 import os
 from pathlib import Path

@@ -22,7 +22,6 @@ from warmdown.training.callbacks import (
     TerminateOnNaNCallback,
     TrackerCallback,
 )
-from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import LossTracker
 from warmdown.training.planning import run_in
 from warmdown.training.rng import derive_seed, seed_everything
@@ -104,13 +103,22 @@ def run_task(
     folder = None if out is None else Path(out)
     run = run_in(plan)
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    writers = _folder_callbacks(folder, checkpoint_every, keep)
-    trackers = [TrackerCallback("events")] if track else []
+    resume_from = None
+    others: list[TrainerCallback] = [TrackerCallback("events")] if track else []
+    if folder is not None:
+        saving = SaveTrainingStateCallback(
+            folder / "checkpoints", save_every_n_steps=checkpoint_every, max_checkpoints=keep
+        )
+        others += [_RunFolder(folder), SavePlanCallback(folder / "plan.yaml"), saving]
+        if resume:
+            resume_from, damages = saving.checkpoints.newest_good()
+            for damage in damages:
+                print(damage)
     rates = (lr, run.lr, task.lr)
     trainer = TaskTrainer(
         task,
         lr=next(rate for rate in rates if rate is not None),
-        callbacks=[TerminateOnNaNCallback(), recorder, *trackers, *writers, *callbacks],
+        callbacks=[TerminateOnNaNCallback(), recorder, *others, *callbacks],
         seed=seed,
         log_with=list(track) or None,
         logging_dir=folder,
@@ -127,7 +135,7 @@ def run_task(
         max_num_train_steps=max_steps or (None if epochs else run.total_steps),
         gradient_accumulation_steps=accumulate,
         plan=plan,
-        resume_from=_newest_checkpoint(folder) if resume else None,
+        resume_from=resume_from,
         on_change=on_change,
     )
     seconds = perf_counter() - began
@@ -194,25 +202,3 @@ class _RunFolder(TrainerCallback):
     def outputs(self) -> list[Output]:
         """Return the folder."""
         return [Output(f"run_task(out='{self.folder}')", self.folder, is_folder=True)]
-
-
-def _folder_callbacks(
-    folder: Path | None, every: int | None, keep: int | None
-) -> list[TrainerCallback]:
-    if folder is None:
-        return []
-    checkpoints = folder / "checkpoints"
-    return [
-        _RunFolder(folder),
-        SavePlanCallback(folder / "plan.yaml"),
-        SaveTrainingStateCallback(checkpoints, save_every_n_steps=every, max_checkpoints=keep),
-    ]
-
-
-def _newest_checkpoint(folder: Path | None) -> Path | None:
-    if folder is None:
-        return None
-    newest, damages = Checkpoints(folder / "checkpoints").newest_good()
-    for damage in damages:
-        print(damage)
-    return newest

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ByteModel", "Passages", "text_task", "documentation"]
-
 import os
 from functools import partial
 from pathlib import Path
@@ -54,7 +52,9 @@ def documentation() -> bytes:
     """
     named = os.environ.get("WARMDOWN_TEXT")
     if named is None:
-        return _what_python_brings()
+        from pydoc_data.topics import topics
+
+        return "\n".join(topics[name] for name in sorted(topics)).encode()
     place = Path(named)
     files = sorted(place.rglob("*.txt")) if place.is_dir() else [place]
     try:
@@ -93,9 +93,8 @@ class Passages(Dataset[Any]):
 
     def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
         start = item * self.context
-        return self.bytes[start : start + self.context], self.bytes[
-            start + 1 : start + self.context + 1
-        ]
+        passage = self.bytes[start : start + self.context + 1]
+        return passage[:-1], passage[1:]
 
 
 class ByteModel(nn.Module):
@@ -132,9 +131,3 @@ class ByteModel(nn.Module):
         for block in self.blocks:
             seen = block(seen, src_mask=self.hidden[:length, :length])  # type: ignore[index]
         return self.guess(self.norm(seen))  # type: ignore[no-any-return]
-
-
-def _what_python_brings() -> bytes:
-    from pydoc_data.topics import topics
-
-    return "\n".join(topics[name] for name in sorted(topics)).encode()
