@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["BatchWindow", "DataSource", "MapData", "Rank", "StreamData", "data_source"]
-
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import (
@@ -45,30 +43,6 @@ class BatchWindow(NamedTuple):
 
     size: int
     batches: Iterable[tuple[Any, int]]
-
-
-class DataSource(Protocol):
-    """Where the batches of an epoch come from."""
-
-    @property
-    def batches(self) -> int | None:
-        """How many batches one process gets in a whole epoch, ``None`` where it is unknown."""
-
-    @property
-    def items(self) -> int | None:
-        """How many items an epoch has over all processes, ``None`` where it is unknown."""
-
-    def reseed(self, seed: int) -> None:
-        """Let the order follow another seed."""
-
-    def left(self, used: int) -> int | None:
-        """Return how many batches follow after ``used`` items, ``None`` where it is unknown."""
-
-    def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
-        """Yield the windows of ``size`` batches of ``epoch`` that follow after ``used`` items."""
-
-    def close(self) -> None:
-        """End the workers; the next window starts new ones."""
 
 
 def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
@@ -217,6 +191,10 @@ class StreamData:
         while len(turn := list(islice(batches, self._world))) == self._world:
             used += self._world
             yield turn[self._rank], used
+
+
+DataSource = MapData | StreamData
+"""Where the batches of an epoch come from."""
 
 
 class _GlobalBatches:
