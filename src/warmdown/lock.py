@@ -11,8 +11,6 @@ The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads
 
 from __future__ import annotations
 
-__all__ = ["Output", "locked", "require_unlocked"]
-
 import json
 import os
 import socket

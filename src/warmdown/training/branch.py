@@ -5,8 +5,7 @@ from __future__ import annotations
 __all__ = ["Branch", "branch_cooldowns"]
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +18,12 @@ from warmdown.schedules.recipes.shapes import curve_of
 from warmdown.training.callback import CallbackHandler, TrainerCallback
 from warmdown.training.callbacks.monitor import RecordCallback
 from warmdown.training.callbacks.stopping import TerminateOnNaNCallback
-from warmdown.training.interruption import train_to_end
-from warmdown.training.outputs import outputs_locked
-from warmdown.training.portable import write_portable
+from warmdown.training.interruption import outputs_locked, train_to_end
 from warmdown.training.sharded import model_state
 from warmdown.training.state import load_state
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import FilePath
-from warmdown.training.weights import digest_of_weights
+from warmdown.training.weights import digest_of_weights, write_portable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +81,8 @@ def branch_cooldowns(
             "branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…)."
         )
     trunk, trunk_config = Path(from_checkpoint), trainer.run_config
+    trunk_callbacks, checkpoints = trainer.callback_handler, trainer.checkpoints
+    trainer.checkpoints = None
     branches = []
     try:
         for length in lengths:
@@ -91,6 +90,8 @@ def branch_cooldowns(
             trainer.run_state.config = trunk_config
     finally:
         trainer.run_state.config = trunk_config
+        trainer.callback_handler = trunk_callbacks
+        trainer.checkpoints = checkpoints
         _return_to(trainer, trunk)
         trainer.run_state.restore_random()
     return branches
@@ -106,8 +107,8 @@ def _branch(
 ) -> Branch:
     folder = None if out_dir is None else Path(out_dir) / f"cooldown-{_file_name(length)}"
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    branch_callbacks = [TerminateOnNaNCallback(), recorder, *callbacks]
-    with _callbacks_exchanged(trainer, branch_callbacks), outputs_locked(trainer):
+    trainer.callback_handler = CallbackHandler([TerminateOnNaNCallback(), recorder, *callbacks])
+    with outputs_locked(trainer):
         if recorder.path is not None and trainer.is_main:
             recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
         _return_to(trainer, trunk)
@@ -145,21 +146,6 @@ def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str |
     shape = curve_of(curve)(1.0, 0.0, updates) if isinstance(curve, str) else curve
     scheduler.decay_now(over=updates, curve=shape)
     return int(updates)
-
-
-@contextmanager
-def _callbacks_exchanged(
-    trainer: TrainingSteps, callbacks: Iterable[TrainerCallback]
-) -> Iterator[None]:
-    """Exchange the trunk's callbacks and checkpoints for those of a branch."""
-    trunk_callbacks, checkpoints = trainer.callback_handler, trainer.checkpoints
-    trainer.callback_handler = CallbackHandler(callbacks)
-    trainer.checkpoints = None
-    try:
-        yield
-    finally:
-        trainer.callback_handler = trunk_callbacks
-        trainer.checkpoints = checkpoints
 
 
 def _file_name(length: Duration) -> str:

@@ -132,11 +132,9 @@ class CallbackHandler:
         # looked up once: a hook that is not overridden costs nothing, an event without hooks little
         if event not in self._hooks:
             inherited = getattr(TrainerCallback, event, None)
-            found = [getattr(callback, event, None) for callback in self.callbacks]
+            found: list[Any] = [getattr(callback, event, None) for callback in self.callbacks]
             self._hooks[event] = [
-                hook
-                for hook in found
-                if hook is not None and getattr(hook, "__func__", hook) is not inherited
+                hook for hook in found if getattr(hook, "__func__", hook) not in (None, inherited)
             ]
         return self._hooks[event]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Interruption", "train_to_end"]
-
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
 from warmdown.errors import TrainingError
+from warmdown.lock import locked
 from warmdown.training.loop import run_training
-from warmdown.training.outputs import outputs_locked
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
 
@@ -62,8 +62,16 @@ class Interruption:
 
     def _stop_if_asked(self) -> None:
         number = self._run.stop_signal if self._group is None else self._agreed_signal()
-        if number is not None:
-            self._stop(number)
+        if number is None:
+            return
+        path = save_numbered(self._trainer)
+        name, updates = signal.Signals(number).name, self._run.progress.updates
+        self._trainer.print(
+            f"{name}: stopped after update {updates}; everything is saved in {path}. Resume to go "
+            f"on."
+        )
+        self._trainer.call_event("on_training_run_end")
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def _agreed_signal(self) -> int | None:
         """Return what any process caught before this update; send what this one caught since."""
@@ -78,15 +86,19 @@ class Interruption:
         )
         return known or None
 
-    def _stop(self, number: int) -> NoReturn:
-        path = save_numbered(self._trainer)
-        name, updates = signal.Signals(number).name, self._run.progress.updates
-        self._trainer.print(
-            f"{name}: stopped after update {updates}; everything is saved in {path}. Resume to go "
-            f"on."
-        )
-        self._trainer.call_event("on_training_run_end")
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+@contextmanager
+def outputs_locked(trainer: TrainingSteps) -> Iterator[None]:
+    """Lock what callbacks write and open the checkpoints, on the first process for all."""
+    with ExitStack() as locks:
+
+        def open_outputs() -> None:
+            locks.enter_context(locked(trainer.callback_handler.outputs()))
+            if trainer.checkpoints is not None:
+                trainer.checkpoints.open()
+
+        trainer.run_state.first_process_decides(open_outputs)
+        yield
 
 
 def train_to_end(trainer: TrainingSteps) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluate_once", "run_evaluation", "run_training"]
-
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
@@ -52,10 +51,9 @@ def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
     assert run.eval_source is not None
     trainer.eval_epoch_start()
     trainer.call_event("on_eval_epoch_start", **kwargs)
+    windows = run.eval_source.windows(0, 0, 1)
     with torch.no_grad():
-        for step, window in enumerate(run.eval_source.windows(0, 0, 1), start=1):
-            if run.eval_limit is not None and step > run.eval_limit:
-                break
+        for step, window in enumerate(islice(windows, run.eval_limit), start=1):
             trainer.call_event("on_eval_step_start", step=step)
             for raw, _ in window.batches:
                 batch = run.to_device(raw)
@@ -113,17 +111,14 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
 
 
 def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
-    run, handler = trainer.run_state, trainer.callback_handler
+    run = trainer.run_state
     progress, tracker = run.progress, run.train_loss
     if not progress.window_done:
         progress.window_size = window.size
         tracker.begin_window()
     size = progress.window_size
-    # looked up once a window: most runs have no hook for every batch
-    has_starts, has_ends = handler.hooks("on_train_step_start"), handler.hooks("on_train_step_end")
     for raw, used in window.batches:
-        if has_starts:
-            trainer.call_event("on_train_step_start", step=progress.batch + 1)
+        trainer.call_event("on_train_step_start", step=progress.batch + 1)
         batch = run.to_device(raw)
         is_last = progress.window_done == size - 1
         run.is_between_batches = False
@@ -136,9 +131,8 @@ def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
         progress.window_done += 1
         was_applied = is_last and _update(trainer)
         run.is_between_batches = True
-        if has_ends:
-            step = progress.batch
-            trainer.call_event("on_train_step_end", batch=batch, batch_output=output, step=step)
+        step = progress.batch
+        trainer.call_event("on_train_step_end", batch=batch, batch_output=output, step=step)
         if was_applied:
             trainer.call_event("on_train_update_end", update=progress.updates - 1)
             run.after_update()
@@ -150,7 +144,8 @@ def _update(trainer: TrainingSteps) -> bool:
     progress = run.progress
     run.clip_gradients(trainer.model)
     trainer.optimizer_step()
-    was_skipped = run.was_skipped()
+    accelerator = run.accelerator
+    was_skipped = accelerator.scaler is not None and accelerator.optimizer_step_was_skipped
     if was_skipped:
         progress.skipped += 1
     else:

@@ -22,8 +22,6 @@ class TrainerRunConfig:
             batches.
         train_per_device_batch_size: Samples in a batch of one process.
         eval_per_device_batch_size: Samples in a batch of an evaluation of one process.
-        train_dl_kwargs: What the training loader was made with.
-        eval_dl_kwargs: What the loader of evaluations was made with.
         gradient_accumulation_steps: Batches of one process that make an update.
         gradient_clip_value: Largest absolute value of a gradient's element, or ``None``.
         gradient_clip_norm: Largest norm of all gradients, or ``None``.
@@ -41,8 +39,6 @@ class TrainerRunConfig:
     more_updates: int = 0
     train_per_device_batch_size: int | None = None
     eval_per_device_batch_size: int | None = None
-    train_dl_kwargs: Data | None = None
-    eval_dl_kwargs: Data | None = None
     gradient_accumulation_steps: int = 1
     gradient_clip_value: float | None = None
     gradient_clip_norm: float | None = None
@@ -64,10 +60,8 @@ class TrainerRunConfig:
         batches = self.train_batches_per_epoch
         return None if batches is None else ceil(batches / self.gradient_accumulation_steps)
 
-    @property
-    def num_local_update_steps_per_epoch(self) -> int | None:
-        """The same number: an update that several processes make together is one."""
-        return self.num_update_steps_per_epoch
+    num_local_update_steps_per_epoch = num_update_steps_per_epoch
+    """The same number: an update that several processes make together is one."""
 
     @property
     def total_updates(self) -> int | None:
@@ -108,8 +102,7 @@ def with_epochs(config: TrainerRunConfig) -> TrainerRunConfig:
     """
     for name in ("num_epochs", "max_num_train_steps", "gradient_accumulation_steps"):
         count = getattr(config, name)
-        is_whole = isinstance(count, int) and not isinstance(count, bool)
-        if count is not None and not (is_whole and count >= 1):
+        if count is not None and (type(count) is not int or count < 1):
             raise TrainingError(f"train({name}={count!r}): a whole number of at least 1 is needed.")
     per_epoch, most = config.num_update_steps_per_epoch, config.max_num_train_steps
     if most is None and per_epoch is None:

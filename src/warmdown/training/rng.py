@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["derive_seed", "restore", "seed_everything", "seeded", "snapshot"]
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

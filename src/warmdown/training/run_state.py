@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["RunState"]
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 
-from warmdown.binding.field import unwrap
 from warmdown.errors import StateError, TrainingError
 from warmdown.training.data import DataSource
 from warmdown.training.history import LossTracker
@@ -19,9 +16,6 @@ from warmdown.training.rng import restore
 from warmdown.training.types import Data
 
 T = TypeVar("T")
-
-_PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
-"""Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
 
 
 def do_nothing() -> None:
@@ -75,14 +69,6 @@ class RunState:
 
         return send_to_device(batch, device, non_blocking=True)
 
-    def step_optimizer(self, optimizer: Any) -> None:
-        """Make an update."""
-        accelerator = self.accelerator
-        # accelerate's own step looks for an optional library on the disk twice; where it does no
-        # more, it is left out
-        is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
-        (unwrap(optimizer) if is_plain else optimizer).step()
-
     def clip_gradients(self, model: torch.nn.Module) -> None:
         """Clip the gradients as the run's configuration asks for."""
         value, norm = self.config.gradient_clip_value, self.config.gradient_clip_norm
@@ -90,21 +76,6 @@ class RunState:
             self.accelerator.clip_grad_value_(model.parameters(), value)
         if norm is not None:
             self.accelerator.clip_grad_norm_(model.parameters(), norm)
-
-    def was_skipped(self) -> bool:
-        """Return whether the scaler skipped the last update."""
-        accelerator = self.accelerator
-        return accelerator.scaler is not None and bool(accelerator.optimizer_step_was_skipped)
-
-    def mean_loss(self, tracker: LossTracker) -> float | None:
-        """Return the mean over the samples of all processes, or ``None`` where there were none."""
-        total, count = tracker.total, tracker.count
-        if self.config.is_distributed:
-            sums = [float(total), float(count)]
-            device = self.accelerator.device
-            here = torch.tensor(sums, dtype=torch.float64, device=device)
-            total, count = self.accelerator.reduce(here, "sum").tolist()
-        return float(total) / count if count else None
 
     def restore_random(self) -> None:
         """Restore the random numbers of a checkpoint, once."""

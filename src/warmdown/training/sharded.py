@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["load_weights", "model_state", "optimizer_state", "require_same_shapes"]
-
 from typing import Any
 
 from warmdown.binding.field import unwrap

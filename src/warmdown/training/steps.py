@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TrainingSteps"]
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +18,9 @@ from warmdown.training.planning import BaseValues, scheduler_for
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.run_state import RunState
 from warmdown.training.types import Data, Settings
+
+_PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
+"""Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
 
 
 class TrainingSteps:
@@ -57,11 +58,12 @@ class TrainingSteps:
 
     def get_default_train_dl_kwargs(self, batch_size: int) -> Data:
         """Return what the training loader is made with."""
-        return self._default_dl_kwargs(batch_size, shuffle=True)
+        pin_memory = self.device.type == "cuda"
+        return {"batch_size": batch_size, "shuffle": True, "pin_memory": pin_memory}
 
     def get_default_eval_dl_kwargs(self, batch_size: int) -> Data:
         """Return what the evaluation's loader is made with."""
-        return self._default_dl_kwargs(batch_size, shuffle=False)
+        return TrainingSteps.get_default_train_dl_kwargs(self, batch_size) | {"shuffle": False}
 
     def create_scheduler(self) -> Any:
         """Return what steps once an update, or ``None``."""
@@ -91,7 +93,11 @@ class TrainingSteps:
 
     def optimizer_step(self) -> None:
         """Make an update."""
-        self.run_state.step_optimizer(self.optimizer)
+        accelerator = self.run_state.accelerator
+        # accelerate's own step looks for an optional library on the disk twice; where it does no
+        # more, it is left out
+        is_plain = accelerator.scaler is None and accelerator.distributed_type in _PLAIN
+        (unwrap(self.optimizer) if is_plain else self.optimizer).step()
 
     def scheduler_step(self) -> None:
         """Count the update; called once for each that was applied, on every process."""
@@ -182,18 +188,18 @@ class TrainingSteps:
 
     def add_loss_metric(self, name: str, tracker: LossTracker) -> None:
         """Add the mean over all processes to the history."""
-        mean = self.run_state.mean_loss(tracker)
-        if mean is not None:
-            self.run_history.update_metric(name, mean)
+        total, count = tracker.total, tracker.count
+        if self.run_config.is_distributed:
+            sums = [float(total), float(count)]
+            here = torch.tensor(sums, dtype=torch.float64, device=self.device)
+            total, count = self.run_state.accelerator.reduce(here, "sum").tolist()
+        if count:
+            self.run_history.update_metric(name, float(total) / count)
 
     def replace_scheduler(self) -> None:
         """Create the scheduler again, as if nothing had happened to its plan."""
         self.scheduler = None  # first: two that live would both write
         self.scheduler = self.create_scheduler()
-
-    def _default_dl_kwargs(self, batch_size: int, shuffle: bool) -> Data:
-        pin_memory = self.device.type == "cuda"
-        return {"batch_size": batch_size, "shuffle": shuffle, "pin_memory": pin_memory}
 
     def _loader(self, dataset: Any, defaults: Data, given: Settings | None) -> DataLoader[Any]:
         kwargs = {**defaults, "collate_fn": self.collate_fn, **(given or {})}

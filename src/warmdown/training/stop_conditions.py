@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["is_full", "is_last_epoch", "is_over", "report_moved_end", "updates_left"]
-
 from math import ceil
 
 from warmdown.binding import Scheduler

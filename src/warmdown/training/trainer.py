@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Trainer"]
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,26 @@ import torch
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
 from warmdown.errors import MissingExtra, TrainingError
-from warmdown.run import Duration
-from warmdown.training.branch import Branch, branch_cooldowns
+from warmdown.training.branch import branch_cooldowns
 from warmdown.training.callback import CallbackHandler, TrainerCallback
 from warmdown.training.callbacks.defaults import DEFAULT_CALLBACKS
 from warmdown.training.data import DataSource, Rank, data_source
 from warmdown.training.history import InMemoryRunHistory, RunHistory
-from warmdown.training.interruption import train_to_end
+from warmdown.training.interruption import outputs_locked, train_to_end
 from warmdown.training.loop import evaluate_once, run_evaluation
-from warmdown.training.outputs import outputs_locked
 from warmdown.training.planning import BaseValues
-from warmdown.training.portable import load_portable, save_portable
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
+from warmdown.training.sharded import (
+    load_weights,
+    model_state,
+    optimizer_state,
+    require_same_shapes,
+)
 from warmdown.training.state import load_state, save_state
 from warmdown.training.steps import TrainingSteps
-from warmdown.training.types import FilePath, Settings
+from warmdown.training.types import Data, FilePath, Settings
+from warmdown.training.weights import read_portable, write_portable
 
 
 class Trainer(TrainingSteps):
@@ -134,9 +138,9 @@ class Trainer(TrainingSteps):
             resume_from: A checkpoint, or a folder of them: its newest good one.
             plan: A plan, a schedule for the learning rate, the path of a plan's file, or its data.
             gradient_clip_norm: Largest norm of all gradients together.
-            on_change: What happens when a checkpoint was made under another plan: ``"ask"`` (an
-                error shows the difference; ``"fit"`` where only the size of batches changed), or a
-                policy of the scheduler's.
+            on_change: What happens when a checkpoint was made under another plan: ``"error"`` (it
+                shows the difference; ``"fit"`` where only the size of batches changed), or a policy
+                of the scheduler's.
 
         Raises:
             TrainingError: The run cannot start, or a callback failed; the message names the
@@ -205,26 +209,7 @@ class Trainer(TrainingSteps):
         run.config = replace(run.config, max_num_train_steps=total_updates)
         train_to_end(self)
 
-    def branch_cooldowns(
-        self,
-        from_checkpoint: FilePath,
-        lengths: Sequence[Duration],
-        curve: Any = None,
-        out_dir: FilePath | None = None,
-        callbacks: Iterable[TrainerCallback] = (),
-    ) -> list[Branch]:
-        """Train a cooldown of each length from one checkpoint, and return to that checkpoint.
-
-        Args:
-            from_checkpoint: The trunk: a checkpoint, or a folder of them.
-            lengths: Length of each cooldown: ``["5%", "10%", 200]``, a share is of the trunk's
-                planned run.
-            curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line
-                by default.
-            out_dir: Where each branch leaves record and weights.
-            callbacks: What looks on; those of the trainer belong to the trunk and are left out.
-        """
-        return branch_cooldowns(self, from_checkpoint, lengths, curve, out_dir, callbacks)
+    branch_cooldowns = branch_cooldowns
 
     def evaluate(
         self,
@@ -293,25 +278,35 @@ class Trainer(TrainingSteps):
             save_scheduler: Whether the scheduler's state goes in.
             save_per_node: Whether every machine writes it, or the first alone.
         """
-        is_first_here = self._accelerator.is_local_main_process
-        save_portable(
-            self,
-            Path(save_path),
-            checkpoint_kwargs or {},
-            optimizer=save_optimizer,
-            scheduler=save_scheduler,
-            is_writer=is_first_here if save_per_node else self.is_main,
-        )
+        content = {"model_state_dict": model_state(self), **(checkpoint_kwargs or {})}
+        if save_optimizer:
+            content["optimizer_state_dict"] = optimizer_state(self)
+        if save_scheduler and hasattr(self.scheduler, "state_dict"):
+            content["scheduler_state_dict"] = self.scheduler.state_dict()
+        if self._accelerator.is_local_main_process if save_per_node else self.is_main:
+            write_portable(Path(save_path), content)
+        self._accelerator.wait_for_everyone()
 
     def load_checkpoint(
         self,
         checkpoint_path: FilePath,
         load_optimizer: bool = True,
         load_scheduler: bool = True,
-    ) -> None:
-        """Read what :meth:`save_checkpoint` wrote."""
-        path = Path(checkpoint_path)
-        load_portable(self, path, optimizer=load_optimizer, scheduler=load_scheduler)
+    ) -> Data:
+        """Read what :meth:`save_checkpoint` wrote; return the whole content.
+
+        Raises:
+            StateError: It is no such file, damaged, or of another model, optimizer or plan; nothing
+                has changed then.
+        """
+        content = read_portable(Path(checkpoint_path))
+        weights = content["model_state_dict"]
+        groups = content.get("optimizer_state_dict") if load_optimizer else None
+        require_same_shapes(self, weights, groups)
+        if load_scheduler and self.scheduler is not None and "scheduler_state_dict" in content:
+            self.scheduler.load_state_dict(content["scheduler_state_dict"])
+        load_weights(self, weights, groups)
+        return content
 
     def _create_accelerator(self) -> Any:
         """Return the accelerator; override it to give it other arguments."""

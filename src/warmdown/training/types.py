@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Data", "FilePath", "Settings"]
-
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any

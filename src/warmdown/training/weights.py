@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-from warmdown.errors import MissingExtra, StateError
+from warmdown.errors import StateError
+from warmdown.files import replaced
+from warmdown.training.types import Data
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -26,8 +28,10 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursi
 
 def write_weights(path: Path, weights: Weights) -> None:
     """Write tensors as safetensors; a tensor that has two names is written once."""
+    from safetensors.torch import save_file  # accelerate brings it along
+
     unique, same = _without_aliases(weights)
-    _safetensors().torch.save_file(unique, path, metadata={_SAME: json.dumps(same)})
+    save_file(unique, path, metadata={_SAME: json.dumps(same)})
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -36,14 +40,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         StateError: It is no safetensors file.
     """
-    library = _safetensors()
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with library.safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as file:
             names = file.keys()  # it is no mapping
             weights = {name: file.get_tensor(name) for name in names}
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
         return weights | {alias: weights[name] for alias, name in same.items()}
-    except (library.SafetensorError, *_UNREADABLE) as error:
+    except (SafetensorError, *_UNREADABLE) as error:
         raise StateError(f"{path}: not a file of weights: {error}. Give another one.") from None
 
 
@@ -64,6 +69,32 @@ def read_pickled(path: Path) -> Any:
         raise StateError(
             f"{path}: not a checkpoint that can be read: {error}. Give another one."
         ) from None
+
+
+def write_portable(path: Path, content: Data) -> None:
+    """Write ``content`` at ``path``; a ``.safetensors`` file takes the weights alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as fresh:
+        if path.suffix == ".safetensors":
+            write_weights(fresh, content["model_state_dict"])
+        else:
+            torch.save(content, fresh)
+
+
+def read_portable(path: Path) -> Data:
+    """Read what :func:`write_portable` wrote.
+
+    Raises:
+        StateError: It is no such file, or damaged.
+    """
+    if path.suffix == ".safetensors":
+        return {"model_state_dict": read_weights(path)}
+    content = read_pickled(path)
+    if not isinstance(content, dict) or "model_state_dict" not in content:
+        raise StateError(
+            f"{path}: no checkpoint, for it has no 'model_state_dict'. Give another one."
+        )
+    return content
 
 
 def digest_of_weights(weights: Weights | torch.nn.Module) -> str:
@@ -107,11 +138,3 @@ def _without_aliases(weights: Weights) -> tuple[dict[str, torch.Tensor], dict[st
         unique[name] = (tensor.clone() if storage in storages else tensor).contiguous()
         storages.add(storage)
     return unique, same
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors.torch
-    except ImportError:
-        raise MissingExtra("checkpoints", "safetensors", "train") from None
-    return safetensors

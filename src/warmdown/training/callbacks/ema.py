@@ -15,9 +15,9 @@ from warmdown.lock import Output
 from warmdown.training.callback import TrainerCallback, outputs_at
 from warmdown.training.callbacks.best_metric import BestMetric
 from warmdown.training.loop import evaluate_once
-from warmdown.training.portable import write_portable
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath
+from warmdown.training.weights import write_portable
 
 
 class ModelEmaCallback(TrainerCallback):

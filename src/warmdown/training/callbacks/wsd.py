@@ -11,7 +11,6 @@ from warmdown.binding import Scheduler
 from warmdown.errors import TrainingError
 from warmdown.lock import Output
 from warmdown.training.callback import TrainerCallback
-from warmdown.training.portable import load_portable
 from warmdown.training.state import begin_from
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import FilePath
@@ -80,12 +79,12 @@ class WSDCheckpointCallback(TrainerCallback):
 
     def on_train_update_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Save where a decay begins or ends."""
-        if _past_events(trainer.scheduler) != self._events:  # decay_now may have begun one
+        if getattr(trainer.scheduler, "events", ()) != self._events:  # decay_now may have begun one
             self._find_decays(trainer.scheduler)
         self._save(trainer)
 
     def _find_decays(self, scheduler: Any) -> None:
-        self._events = _past_events(scheduler)
+        self._events = getattr(scheduler, "events", ())
         self.decays = decays_of(scheduler)
 
     def _save(self, trainer: Any) -> None:
@@ -97,12 +96,12 @@ class WSDCheckpointCallback(TrainerCallback):
             trainer.save_checkpoint(path, {"updates": made}, save_per_node=False, **self.parts)
 
 
-def _begin(trainer: TrainingSteps, path: Path) -> None:
+def _begin(trainer: Any, path: Path) -> None:
     """Load weights and optimizer; leave the schedule at its start."""
     if path.is_dir():
         saved = begin_from(trainer, path)
     elif path.is_file():
-        content = load_portable(trainer, path, optimizer=True, scheduler=False)
+        content = trainer.load_checkpoint(path, load_scheduler=False)
         saved = content.get("scheduler_state_dict")
     else:
         raise TrainingError(f"WSDCheckpointCallback(initial_checkpoint='{path}'): it is not there.")
@@ -111,10 +110,6 @@ def _begin(trainer: TrainingSteps, path: Path) -> None:
         scheduler.seek(0)
     elif saved is not None and getattr(scheduler, "is_continuation_from_checkpoint", False):
         scheduler.load_state_dict(saved)
-
-
-def _past_events(scheduler: Any) -> tuple[Any, ...]:
-    return scheduler.events if isinstance(scheduler, Scheduler) else ()
 
 
 def decays_of(scheduler: Any) -> list[Decay]:
