@@ -55,6 +55,8 @@ def test_numbers_placeholders_and_their_arithmetic_have_a_value(text: str, value
         ("1 +", "not arithmetic"),
         ("(1", "not arithmetic"),
         ("%LR%%LR%", "not arithmetic"),
+        ("2%LR%", "not arithmetic"),
+        ("%LR%2", "not arithmetic"),
         ("0777 + 1", "not arithmetic"),
         ("_ + 1", "not arithmetic"),
         ("(-8) ** (1/3)", "not arithmetic"),

@@ -5,20 +5,6 @@ Both are the same tree of operations. A text is parsed and walked, never evaluat
 
 from __future__ import annotations
 
-__all__ = [
-    "PLACEHOLDERS",
-    "Facts",
-    "Placeholder",
-    "TrainerPlaceholderValues",
-    "evaluate",
-    "has_placeholder",
-    "is_arithmetic",
-    "is_number",
-    "parse_number",
-    "resolve",
-    "run_facts",
-]
-
 import ast
 import math
 import operator
@@ -78,21 +64,15 @@ def run_facts(run: Run, loaders: Facts = MappingProxyType({})) -> Facts:
         loaders: A Trainer's further facts: the batches in an epoch, and in an evaluation.
     """
     facts = {fact: getattr(run, fact) for fact in PLACEHOLDERS.values() if fact}
-    if run.total_steps and not run.epochs:
-        facts["epochs"] = _quotient(run.total_steps, run.steps_per_epoch)
-    if run.total_steps and not run.steps_per_epoch:
-        facts["steps_per_epoch"] = _quotient(run.total_steps, run.epochs)
+    for missing, known in (("epochs", "steps_per_epoch"), ("steps_per_epoch", "epochs")):
+        if run.total_steps and not facts[missing] and getattr(run, known):
+            quotient, rest = divmod(run.total_steps, getattr(run, known))
+            facts[missing] = run.total_steps / getattr(run, known) if rest else quotient
     named: dict[str, float | None] = {}
     for name, fact in PLACEHOLDERS.items():
         number = facts[fact] if fact else loaders.get(name)
         named[name] = math.ceil(number) if name in _WHOLE and number is not None else number
     return named
-
-
-def _quotient(total: int, by: int | None) -> float | None:
-    if by is None:
-        return None
-    return total // by if total % by == 0 else total / by
 
 
 def has_placeholder(text: str) -> bool:
@@ -102,9 +82,8 @@ def has_placeholder(text: str) -> bool:
 
 def is_arithmetic(text: str) -> bool:
     """Whether a text has to be evaluated, because it is not just a number."""
-    if has_placeholder(text):
-        return True
-    return not _is_literal(text) and _ARITHMETIC.fullmatch(text) is not None
+    is_computed = _ARITHMETIC.fullmatch(text) is not None and not _is_literal(text)
+    return is_computed or has_placeholder(text)
 
 
 def is_number(text: str) -> bool:
@@ -153,10 +132,15 @@ def evaluate(text: str, facts: Facts) -> float:
         raise RunError(f"{text[:40]!r}…: longer than {_LONGEST} characters. {_FORMS}")
     if _NUMBER.fullmatch(text):
         return _finite(float(text), text)
-    names = [name.upper() for name in _PLACEHOLDER.findall(text)]
-    values = {f"_{index}": _fact(name, text, facts) for index, name in enumerate(names)}
-    variables = iter(values)
-    expression = _PLACEHOLDER.sub(lambda _: next(variables), text)
+    values: dict[str, float] = {}
+
+    def variable(placeholder: re.Match[str]) -> str:
+        name = f"_{len(values)}"
+        values[name] = _fact(placeholder[1].upper(), text, facts)
+        # without parentheses 2%LR% would be the number 2_0
+        return f"({name})"
+
+    expression = _PLACEHOLDER.sub(variable, text)
     if not text or not _ARITHMETIC.fullmatch(expression):
         raise RunError(f"{text!r}: not a number. {_FORMS}")
     try:
