@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["chained", "multiplied", "of_functions", "sequential"]
-
 import operator
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -68,10 +66,12 @@ def sequential(scheduler: Any, copy: SchedulerCopy, read: Read) -> Imported:
         return Chain.of(*cut, schedules[-1])
 
     def in_turn(scales: Sequence[Scale]) -> Scale:
-        of = joined([scale.of for scale in scales])
-        if not any(scale.offset for scale in scales):
-            return Scale(of)
-        return Scale(of, offset=joined([scale.offset or Constant(value=0.0) for scale in scales]))
+        offsets = [scale.offset or Constant(value=0.0) for scale in scales]
+        has_offset = any(scale.offset for scale in scales)
+        return Scale(
+            joined([scale.of for scale in scales]),
+            offset=joined(offsets) if has_offset else None,
+        )
 
     parts = [read(part) for part in scheduler._schedulers]
     steps = joints[-1] + (parts[-1].steps or _OPEN_LENGTH)
@@ -104,13 +104,13 @@ def _combined(
     why: str,
 ) -> Imported:
     """Return the combined rules where the original does the same; else a table of what it does."""
-    groups = range(len(copy.bases))
-    corrected = [
-        combine([_plain_scale(part.corrected, group) for part in parts]) for group in groups
-    ]
-    faithful: ByGroup = [
-        combine([_plain_scale(part.original, group) for part in parts]) for group in groups
-    ]
+
+    def by_group(targets: Sequence[Any]) -> ByGroup:
+        groups = zip(*map(_plain_scales, targets), strict=True)
+        return [combine(scales) for scales in groups]
+
+    corrected = by_group([part.corrected for part in parts])
+    faithful = by_group([part.original for part in parts])
     rows = copy.walk(steps)["lr"]
     differences = np.abs(rates_of(faithful, copy.bases, np.arange(steps + 1)) - np.array(rows))
     reasons = [part.reason for part in parts]
@@ -121,8 +121,9 @@ def _combined(
     return Imported({"lr": corrected}, {"lr": faithful}, reason=reason, steps=steps)
 
 
-def _plain_scale(targets: Any, group: int) -> Scale:
-    rule = targets["lr"][group]
-    if len(targets) > 1 or not isinstance(rule, Scale) or rule.low is not None:
-        raise NotImportable("a part that sets rates of its own")
-    return rule
+def _plain_scales(targets: Any) -> Sequence[Scale]:
+    for rule in targets["lr"]:
+        if len(targets) > 1 or not isinstance(rule, Scale) or rule.low is not None:
+            raise NotImportable("a part that sets rates of its own")
+    scales: Sequence[Scale] = targets["lr"]
+    return scales

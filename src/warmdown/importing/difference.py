@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Difference", "find_differences"]
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

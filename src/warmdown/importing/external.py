@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["TASKS", "External"]
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["LONGEST_LOOK", "Fence", "ask"]
-
 import atexit
 import contextlib
 import json

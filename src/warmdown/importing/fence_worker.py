@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["LONGEST_START", "MEMORY", "Task", "is_here", "serve_previews", "serve"]
-
 import contextlib
 import json
 import os

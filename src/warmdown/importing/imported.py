@@ -2,19 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "MAX_ROWS",
-    "MAX_STEPS",
-    "Ask",
-    "ByGroup",
-    "Imported",
-    "NotImportable",
-    "number_of_setting",
-    "tabulate",
-    "to_plan",
-    "uniform",
-]
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

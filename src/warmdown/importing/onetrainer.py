@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["of_onetrainer"]
-
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

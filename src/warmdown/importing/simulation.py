@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SchedulerCopy", "build_scheduler", "live_scheduler", "small_optimizer", "walk"]
-
 import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["READERS"]
-
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,7 +25,7 @@ def _timm(rule_of: Callable[[Attributes], Scale]) -> Callable[[Any, SchedulerCop
             return [value * scale for value, scale in zip(values, scales, strict=True)]
 
         in_epochs = ("it counts epochs: one step of the plan is an epoch",)
-        total = scheduler.get_cycle_length() if hasattr(scheduler, "get_cycle_length") else None
+        total = getattr(scheduler, "get_cycle_length", lambda: None)()
         if scheduler.noise_range_t is not None:
             raise NotImportable("noise")
         whole = rule_of(_timm_attributes(scheduler))
@@ -63,9 +61,8 @@ def _timm_wsd(given: Attributes) -> Scale:
 def _rescaled(scale: Scale, factor: float) -> Scale:
     if factor == 1:
         return scale
-    low = None if scale.low is None else scale.low * factor
-    offset = None if scale.offset is None else scale.offset * factor
-    return Scale(scale.of * factor, offset=offset, low=low)
+    offset = scale.offset and scale.offset * factor
+    return Scale(scale.of * factor, offset=offset, low=scale.low and scale.low * factor)
 
 
 def _accelerated(

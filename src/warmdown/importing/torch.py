@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["READERS"]
-
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -43,7 +41,7 @@ def _factor(shape: Callable[[Any], Schedule]) -> Reader:
 
 def _milestones(scheduler: Any) -> Schedule:
     marks = sorted(scheduler.milestones.elements())
-    if any(mark <= 0 for mark in marks):
+    if marks and marks[0] <= 0:
         raise NotImportable("a milestone before the first step")
     return Milestones(gamma=scheduler.gamma, at=tuple(marks))
 
@@ -112,16 +110,15 @@ def _cyclic(scheduler: Any, copy: SchedulerCopy) -> Imported:
 
 def _one_cycle(scheduler: Any, copy: SchedulerCopy) -> Imported:
     total = scheduler.total_steps
-    curves = {"lr": _arcs(scheduler, copy, "lr")}
-    if scheduler.cycle_momentum:
-        curves["momentum"] = _arcs(scheduler, copy, "momentum")
+    names = ["lr", "momentum"] if scheduler.cycle_momentum else ["lr"]
+    curves = {name: _arcs(scheduler, copy, name) for name in names}
     corrected = {name: list(map(Set, arcs)) for name, arcs in curves.items()}
     if type(scheduler).__module__.startswith("warmdown"):
         return Imported(corrected, total=total, steps=total - 1)
-    lasts = zip(curves.items(), _past_the_end(scheduler, copy, total), strict=False)
+    lasts = zip(names, _past_the_end(scheduler, copy, total), strict=False)
     return Imported(
         corrected,
-        {name: list(map(_then, arcs, last)) for (name, arcs), last in lasts},
+        {name: list(map(_then, curves[name], last)) for name, last in lasts},
         reason=f"torch leaves the value of a step past the end after step() {total}, and raises at "
         "the next",
         total=total,

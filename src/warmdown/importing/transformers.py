@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["import_lambda"]
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["check_against_original", "rates_of"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,8 +45,11 @@ def check_against_original(
         return imported
     if len(wrong) <= _FEW and len(steps) == end + 1:
         reason = "a rounded quotient falls on the wrong side of a joint"
-        groups = enumerate(zip(rules, bases, strict=True))
-        rates: ByGroup = [_corrected(rule, group, base, wrong) for group, (rule, base) in groups]
+        columns = zip(rules, bases, zip(*wrong.values(), strict=True), strict=True)
+        rates: ByGroup = [
+            _corrected(rule, base, dict(zip(wrong, column, strict=True)))
+            for rule, base, column in columns
+        ]
     elif total is None and imported.total is None:
         raise NotImportable("its values are not those of its attributes")
     else:
@@ -64,11 +65,11 @@ def rates_of(rules: ByGroup, bases: Sequence[float], steps: Any) -> Any:
     return np.array([np.asarray(rule.value(steps, base)) for rule, base in groups]).T
 
 
-def _corrected(rule: Rule, group: int, base: float, wrong: Mapping[int, Any]) -> Rule:
+def _corrected(rule: Rule, base: float, rates: Mapping[int, Any]) -> Rule:
     if not isinstance(rule, Scale) or not base:
         raise NotImportable("single values of its own")
-    of = _with_values(rule.of, {step: float(row[group]) / base for step, row in wrong.items()})
-    offset = rule.offset and _with_values(rule.offset, dict.fromkeys(wrong, 0.0))
+    of = _with_values(rule.of, {step: float(rate) / base for step, rate in rates.items()})
+    offset = rule.offset and _with_values(rule.offset, dict.fromkeys(rates, 0.0))
     return Scale(of, offset=offset, low=rule.low)
 
 

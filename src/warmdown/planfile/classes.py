@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["KNOWN", "find_class", "is_known", "argument_errors"]
-
 import inspect
 import re
 import sys
@@ -169,8 +167,8 @@ def _allowed_path(class_path: str, allow: Sequence[str]) -> str:
             f"{class_path[:60]!r}: not a dotted path. Write it like "
             "'torch.optim.lr_scheduler.StepLR'."
         )
-    module = class_path.rpartition(".")[0]
-    if module and (module in KNOWN or _is_covered(class_path, allow)):
+    is_listed = class_path.rpartition(".")[0] in KNOWN
+    if is_listed or ("." in class_path and _is_covered(class_path, allow)):
         return class_path
     points = _entry_points()
     if class_path in points or class_path in points.values():

@@ -24,7 +24,11 @@ TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
 _OPTIONS: Mapping[str, Any] = {"after_end": AfterEnd, "count": Count}
 _OF_A_PLAN = ("run", *_OPTIONS)
-_OF_A_SCALE = ("scale", "offset", "low")
+_OF_A_SCALE: Mapping[str, Any] = {
+    "scale": Schedule,
+    "offset": Schedule | None,
+    "low": float | None,
+}
 _NO_FACTS: Facts = MappingProxyType({})
 
 
@@ -84,10 +88,8 @@ def plan_from_dict(
             targets += _read_targets(reader, str(key), data[key])
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
-            what = (
-                f"drives {label}, which stands in the plan by itself too. Leave one of the two out."
-            )
-            reader.error(TARGETS, what)
+            what = f"drives {label}, which stands in the plan by itself too."
+            reader.error(TARGETS, f"{what} Leave one of the two out.")
     if not data.keys() - _OF_A_PLAN:
         reader.error("", "nothing is scheduled. Give a target, like lr: {kind: cosine}.")
     options = {
@@ -173,13 +175,13 @@ def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         >>> merge_run_facts({"epochs": 20, "steps_per_epoch": 500}, {"total_steps": 100})
         {'steps_per_epoch': 500, 'total_steps': 100}
     """
-    facts = dict(own)
-    if given.keys() & {"total_steps", "epochs", "budget"}:  # a given length replaces all of it
-        for name in ("total_steps", "epochs", "budget"):
-            facts.pop(name, None)
-    elif "steps_per_epoch" in given and "epochs" in facts:
-        facts.pop("total_steps", None)
-    return {**facts, **given}
+    replaced: set[str] = set()
+    length = {"total_steps", "epochs", "budget"}
+    if given.keys() & length:  # a given length replaces all of it
+        replaced = length
+    elif "steps_per_epoch" in given and "epochs" in own:
+        replaced = {"total_steps"}
+    return {**{name: own[name] for name in own if name not in replaced}, **given}
 
 
 def _reader(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ScheduleReader:
@@ -233,10 +235,8 @@ def _read_targets(reader: ScheduleReader, name: str, data: Any) -> list[Target]:
 
 
 def _group_targets(reader: ScheduleReader, name: str, data: Mapping[Any, Any]) -> list[Target]:
-    for key in data:
-        if key != "groups":
-            what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
-            reader.error(join_path(name, key), what)
+    what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
+    _refuse_beside(reader, name, data, "groups", what)
     groups, where = data["groups"], join_path(name, "groups")
     if not isinstance(groups, Mapping) or not groups:
         what = f"patterns are needed, like {{head: …}}, not {describe(groups)}."
@@ -255,27 +255,34 @@ def _group_targets(reader: ScheduleReader, name: str, data: Mapping[Any, Any]) -
 
 def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Rule | None:
     if isinstance(data, Mapping) and "set" in data:
-        for key in data:
-            if key != "set":
-                what = "stands beside set, which says everything. Leave it out."
-                reader.error(join_path(path, key), what)
+        what = "stands beside set, which says everything. Leave it out."
+        _refuse_beside(reader, path, data, "set", what)
         value = reader.read_schedule(join_path(path, "set"), data["set"])
         return None if value is None else Set(value)
-    if isinstance(data, Mapping) and data.keys() & set(_OF_A_SCALE) and "kind" not in data:
+    if isinstance(data, Mapping) and "kind" not in data and data.keys() & _OF_A_SCALE:
         return _read_scale(reader, path, data)
     if _is_bare_number(data):
         text = f"{data!s:.40}"
-        return reader.error(  # type: ignore[no-any-return]  # always None
+        reader.error(
             path,
             f"{text} alone could mean two things. {{set: {text}}} is the value itself, {{scale: "
             f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
+        return None
     result = reader.read_whole(path, data)
     if isinstance(result, Mapping):
         drives = " and ".join(result)
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
         result = reader.error(path, what)
     return None if result is None else Scale(result)
+
+
+def _refuse_beside(
+    reader: ScheduleReader, path: str, data: Mapping[Any, Any], only: str, what: str
+) -> None:
+    for key in data:
+        if key != only:
+            reader.error(join_path(path, key), what)
 
 
 def _is_bare_number(data: Any) -> bool:
@@ -285,14 +292,14 @@ def _is_bare_number(data: Any) -> bool:
 
 
 def _read_scale(reader: ScheduleReader, path: str, data: Mapping[Any, Any]) -> Scale | None:
-    reader.refuse_keys(path, data, _OF_A_SCALE, "a scale has no KEY.")
+    reader.refuse_keys(path, data, list(_OF_A_SCALE), "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
-        return reader.error(path, what)  # type: ignore[no-any-return]  # always None
-    of = reader.read_schedule(join_path(path, "scale"), data["scale"])
-    offset, low = (
+        reader.error(path, what)
+        return None
+    of, offset, low = (
         type_of(hint).read(reader, join_path(path, key), data.get(key))
-        for key, hint in (("offset", Schedule | None), ("low", float | None))
+        for key, hint in _OF_A_SCALE.items()
     )
     return None if of is None else Scale(of, offset, low)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PATH", "as_text", "plan_schema", "write"]
-
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -204,10 +202,6 @@ def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[s
 def _object(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
     closed = {"type": "object", "properties": dict(properties), "additionalProperties": False}
     return {**closed, "required": list(required)} if required else closed
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/$defs/{name}"}
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class _Builder:
             raise _error_at(event, _TOO_MANY)
         self.lines[path] = _line(event)
         if isinstance(event, yaml.ScalarEvent):
-            return _unquoted(event.value) if event.implicit[0] else event.value
+            return _meaning(event)
         if depth == MAX_DEPTH:
             raise _error_at(event, _TOO_DEEP)
         inside = takewhile(_is_no_end, self.events)
@@ -183,20 +183,16 @@ class _Builder:
             ]
         data: dict[Any, Any] = {}
         for key_event in inside:
-            key = self.key(key_event)
+            if not isinstance(key_event, yaml.ScalarEvent):
+                raise _error_at(key_event, "a key must be one word, not a list or mapping.")
+            self.count += 1
+            key = _meaning(key_event)
             where = join_path(path, key)
             if key in data:
                 line = _line(key_event)
                 self.mistakes.append(f"line {line}: {where}: stands there twice. Keep one.")
             data[key] = self.value(next(self.events), where, depth + 1)
         return data
-
-    def key(self, event: yaml.Event) -> Any:
-        """Return the key that an event is."""
-        if not isinstance(event, yaml.ScalarEvent):
-            raise _error_at(event, "a key must be one word, not a list or mapping.")
-        self.count += 1
-        return _unquoted(event.value) if event.implicit[0] else event.value
 
 
 def _checked(event: yaml.Event) -> yaml.Event:
@@ -220,8 +216,11 @@ def _error_at(event: yaml.Event, what: str) -> SpecError:
     return SpecError([f"line {_line(event)}: {what}"])
 
 
-def _unquoted(text: str) -> Any:
-    """Return what an unquoted text means."""
+def _meaning(event: yaml.ScalarEvent) -> Any:
+    """Return what a text means; in quotes it is itself."""
+    text = event.value
+    if not event.implicit[0]:
+        return text
     if text in _WORDS:
         return _WORDS[text]
     if len(text) > _LONGEST_NUMBER:

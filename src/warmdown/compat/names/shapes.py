@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["after_warmup", "hard_restarts", "lowered", "skipped", "waves"]
-
 from fractions import Fraction
 
 from warmdown.errors import ScheduleError

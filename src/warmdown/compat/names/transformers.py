@@ -135,14 +135,6 @@ def _rest(total: int, spent: int) -> int:
     return total - spent
 
 
-def _constant_rate() -> Scale:
-    return Scale(Constant(value=1.0))
-
-
-def _flat_with_warmup(num_warmup_steps: int) -> Scale:
-    return _after_linear_warmup(Constant(value=1.0), num_warmup_steps)
-
-
 def _linear_decay(num_warmup_steps: int, num_training_steps: int) -> Scale:
     steps = _rest(num_training_steps, num_warmup_steps)
     return _after_linear_warmup(Linear(start=1.0, end=0.0, steps=steps), num_warmup_steps)
@@ -256,8 +248,10 @@ _NAMED: Mapping[str, Callable[..., Scale]] = {
     "cosine": _cosine,
     "cosine_with_restarts": _cosine_with_restarts,
     "polynomial": _polynomial,
-    "constant": _constant_rate,
-    "constant_with_warmup": _flat_with_warmup,
+    "constant": lambda: Scale(Constant(value=1.0)),
+    "constant_with_warmup": lambda num_warmup_steps: _after_linear_warmup(
+        Constant(value=1.0), num_warmup_steps
+    ),
     "inverse_sqrt": _inverse_sqrt,
     "cosine_with_min_lr": _cosine_with_min_lr,
     "cosine_warmup_with_min_lr": _cosine_warmup_with_min_lr,
