@@ -119,7 +119,10 @@ class Plan:
         Raises:
             ScheduleError: A target is none of these.
         """
-        flat = [target for name, given in targets.items() for target in _targets(name, given)]
+        flat: list[Target] = []
+        for name, given in targets.items():
+            by_group = given if isinstance(given, Mapping) else {EVERY_GROUP: given}
+            flat.extend(_target(name, str(groups), rule) for groups, rule in by_group.items())
         return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
 
     @property
@@ -127,9 +130,8 @@ class Plan:
         """Length of the run in clock units, or the longest target's; ``None`` when nothing ends."""
         if self.run.length is not None:
             return self.run.length
-        lengths = [part.length for target in self.targets for part in target.rule.schedules()]
-        known = [length for length in lengths if length is not None]
-        return max(known) if known else None
+        parts = (part for target in self.targets for part in target.rule.schedules())
+        return max((part.length for part in parts if part.length is not None), default=None)
 
     def over(self, run: Run | None = None) -> Plan:
         """Return the plan with every open length measured on ``run`` (default: its own).
@@ -145,16 +147,13 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data, in the shape of the YAML file."""
         data: dict[str, Any] = {}
+        by_group: dict[str, dict[str, Any]] = {}
         if facts := self.run.to_dict():
             data["run"] = facts
         for target in self.targets:
-            if target.groups == EVERY_GROUP and target.name not in data:
-                data[target.name] = target.rule.to_dict()
-            else:
-                entry = data.setdefault(target.name, {"groups": {}})
-                if "groups" not in entry:
-                    entry = data[target.name] = {"groups": {EVERY_GROUP: entry}}
-                entry["groups"][target.groups] = target.rule.to_dict()
+            by_group.setdefault(target.name, {})[target.groups] = target.rule.to_dict()
+        for name, rules in by_group.items():
+            data[name] = rules[EVERY_GROUP] if rules.keys() == {EVERY_GROUP} else {"groups": rules}
         if self.after_end != "hold":
             data["after_end"] = self.after_end
         return data if self.count == "updates" else {**data, "count": self.count}
@@ -189,10 +188,9 @@ class Plan:
         ]
         return cls(targets=tuple(targets), run=run, **words)
 
-    def _repr_html_(self) -> str | None:
+    def _repr_html_(self) -> Any:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        picture: str | None = provided("notebook_picture")(self)
-        return picture
+        return provided("notebook_picture")(self)
 
     @property
     def fingerprint(self) -> str:
@@ -207,29 +205,15 @@ def fingerprint_of_data(data: Mapping[str, Any]) -> str:
 
 
 def _by_group(entry: Any) -> Mapping[str, Any]:
-    if isinstance(entry, Mapping) and entry.keys() == {"groups"}:
-        groups = entry["groups"]
-        if isinstance(groups, Mapping):
-            return groups
-    return {EVERY_GROUP: entry}
+    groups = entry.get("groups") if isinstance(entry, Mapping) and len(entry) == 1 else None
+    return groups if isinstance(groups, Mapping) else {EVERY_GROUP: entry}
 
 
-def _targets(name: str, given: Any) -> list[Target]:
-    if isinstance(given, Mapping):
-        return [
-            Target(name, str(groups), _rule(f"{name}/{groups}", one))
-            for groups, one in given.items()
-        ]
-    return [Target(name, EVERY_GROUP, _rule(name, given))]
-
-
-def _rule(name: str, given: Any) -> Rule:
-    if isinstance(given, Schedule):
-        return Scale(given)
-    if isinstance(given, Scale | Set):
-        return given
-    raise ScheduleError(
-        f"Plan({name}={given!r}): a schedule, Scale(…), Set(…), or a mapping from group to one of "
-        f"them is needed. "
-        "A fixed number is Set(Constant(value=…))."
-    )
+def _target(name: str, groups: str, rule: Any) -> Target:
+    target = Target(name, groups, Scale(rule) if isinstance(rule, Schedule) else rule)
+    if not isinstance(target.rule, Scale | Set):
+        raise ScheduleError(
+            f"Plan({target.label}={rule!r}): a schedule, Scale(…), Set(…), or a mapping from group "
+            "to one of them is needed. A fixed number is Set(Constant(value=…))."
+        )
+    return target

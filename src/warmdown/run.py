@@ -106,7 +106,7 @@ class Run:
             self._require_count(name)
         for name in ("samples_per_step", "tokens_per_step", "seconds_per_step"):
             self._require_positive(name)
-        if self.lr is not None and not (_is_number(self.lr) and 0 <= self.lr < float("inf")):
+        if self.lr is not None and not (_is_finite(self.lr) and self.lr >= 0):
             raise RunError(f"Run(lr={self.lr!r}): a base learning rate is finite and not negative.")
         if self.clock not in CLOCKS:
             raise RunError(
@@ -122,11 +122,9 @@ class Run:
     @property
     def length(self) -> int | None:
         """Length of the whole run in units of its clock, or ``None`` when it is not known."""
-        if self.budget is not None:
-            return _whole(self._in_clock_units(*_parse(self.budget), self.budget))
-        if self.total_steps is None:
-            return None
-        return _whole(self._in_clock_units(Fraction(self.total_steps), "updates", "total_steps"))
+        name = "total_steps" if self.budget is None else "budget"
+        fact: Duration | None = getattr(self, name)
+        return None if fact is None else self.measure(fact, who=f"Run({name})")
 
     def measure(self, duration: Duration, *, who: str = "Run") -> int | None:
         """Turn a duration into whole clock units (updates, unless the run says otherwise).
@@ -159,16 +157,20 @@ class Run:
             (Fraction(5, 2), 3)
         """
         if isinstance(duration, int):
-            return self._in_clock_units(Fraction(duration), "updates", str(duration), who)
-        amount, unit = _parse(duration)
+            amount, unit = Fraction(duration), "updates"
+        else:
+            amount, unit = _parse(duration)
         if unit == "rest":
             return None
+        if unit == self.clock:
+            return amount
+        label = f"{who}: {str(duration)!r}"
         if unit != "percent":
-            return self._in_clock_units(amount, unit, duration, who)
+            return amount * self._updates_in(unit, label) / self._updates_in(self.clock, label)
         if self.length is None:
             raise RunError(
-                f"{who}: {duration!r} is a share of the whole run, whose length is not known. Give "
-                f"Run(total_steps=…)."
+                f"{label} is a share of the whole run, whose length is not known. Give "
+                "Run(total_steps=…)."
             )
         return amount * self.length / 100
 
@@ -181,34 +183,21 @@ class Run:
             if fact is not None and (name, fact) != ("clock", "updates")
         }
 
-    def _in_clock_units(self, amount: Fraction, unit: str, text: str, who: str = "Run") -> Fraction:
-        if unit == self.clock:
-            return amount
-        updates = amount if unit == "updates" else self._updates(amount, unit, text, who)
-        if self.clock == "updates":
-            return updates
-        return updates * self._per_update(self.clock, text, who)
-
-    def _updates(self, amount: Fraction, unit: str, text: str, who: str) -> Fraction:
-        per_update = self._per_update(unit, text, who)
-        return amount * per_update if unit == "epochs" else amount / per_update
-
-    def _per_update(self, unit: str, text: str, who: str) -> Fraction:
+    def _updates_in(self, unit: str, label: str) -> Fraction:
+        if unit == "updates":
+            return Fraction(1)
         name = _PER_UPDATE[unit]
         fact = getattr(self, name)
         if fact is None:
-            raise RunError(f"{who}: {text!r} needs to know {name}. Give Run({name}=…).")
-        return Fraction(fact)
+            raise RunError(f"{label} needs to know {name}. Give Run({name}=…).")
+        return Fraction(fact) if unit == "epochs" else 1 / Fraction(fact)
 
     def _require_count(self, name: str) -> None:
         count = getattr(self, name)
         if count is None:
             return
-        if (
-            isinstance(count, bool)
-            or not hasattr(type(count), "__index__")
-            or not 1 <= count <= _LONGEST
-        ):
+        is_whole = hasattr(type(count), "__index__") and not isinstance(count, bool)
+        if not is_whole or not 1 <= count <= _LONGEST:
             raise RunError(
                 f"Run({name}={repr(count)[:40]}): a whole number of at least 1 is needed. At most "
                 f"{_LONGEST:.0e}."
@@ -217,7 +206,7 @@ class Run:
 
     def _require_positive(self, name: str) -> None:
         fact = getattr(self, name)
-        if fact is not None and not (_is_number(fact) and 0 < fact < float("inf")):
+        if fact is not None and not (_is_finite(fact) and fact > 0):
             raise RunError(f"Run({name}={fact!r}): a positive, finite number is needed.")
 
     def _agree_on_total(self) -> None:
@@ -249,10 +238,8 @@ def _parse(text: str) -> tuple[Fraction, str]:
             )
         return amount, unit
     if plain and (match := re.fullmatch(_TIME, plain)):
-        parts = zip(match.groups(), _SECONDS_IN, strict=True)
-        return sum(
-            (_amount(part, text) * size for part, size in parts if part), Fraction(0)
-        ), "seconds"
+        parts = zip(match.groups("0"), _SECONDS_IN, strict=True)
+        return sum((_amount(part, text) * size for part, size in parts), Fraction(0)), "seconds"
     raise RunError(f"{text[:40]!r}: not a duration. {_FORMS}")
 
 
@@ -266,5 +253,6 @@ def _whole(amount: Fraction) -> int:
     return int(amount + Fraction(1, 2))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_finite(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < float("inf")  # type: ignore[arg-type]

@@ -19,13 +19,13 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, overload
 
 import numpy as np
 
-from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
+from warmdown.errors import ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
 from warmdown.run import Duration, Run
 from warmdown.schedules.parameters import validate_fields
@@ -232,12 +232,8 @@ class Schedule(ABC):
 
     def parts(self) -> tuple[Schedule, ...]:
         """Return the schedules that this one is made of."""
-        found: list[Schedule] = []
-        for field in fields(self):
-            value = getattr(self, field.name)
-            candidates = value if isinstance(value, tuple) else (value,)
-            found.extend(part for part in candidates if isinstance(part, Schedule))
-        return tuple(found)
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(part for value in values for part in _schedules_in(value))
 
     def moving_parts(self) -> tuple[Schedule, ...]:
         """Return the parts whose length counts; a constant's counts where nothing else moves."""
@@ -250,10 +246,8 @@ class Schedule(ABC):
         changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Schedule):
-                changed[field.name] = change(value)
-            elif isinstance(value, tuple) and any(isinstance(part, Schedule) for part in value):
-                changed[field.name] = tuple(change(part) for part in value)
+            if parts := tuple(map(change, _schedules_in(value))):
+                changed[field.name] = parts if isinstance(value, tuple) else parts[0]
         return replace(self, **changed) if changed else self
 
     def to_dict(self) -> dict[str, Any]:
@@ -264,7 +258,7 @@ class Schedule(ABC):
         data: dict[str, Any] = {"kind": kind_of(type(self))}
         for field in _data_fields(type(self)):
             value = getattr(self, field.name)
-            if value != _default(field):
+            if value != field.default:
                 data[field.name] = _plain(value)
         return data
 
@@ -290,10 +284,9 @@ class Schedule(ABC):
             )
         return schedule
 
-    def _repr_html_(self) -> str | None:
+    def _repr_html_(self) -> Any:
         """Return the picture that a notebook shows; ``None`` shows the text."""
-        picture: str | None = provided("notebook_picture")(self)
-        return picture
+        return provided("notebook_picture")(self)
 
     def __rshift__(self, after: Schedule) -> Schedule:
         """Return ``a >> b``: b runs after a, and b's clock starts where a ends."""
@@ -377,12 +370,7 @@ class Schedule(ABC):
         if self.keeps_time:
             return _longest(part.requested_length(run) for part in self.moving_parts())
         steps = getattr(self, "steps", None)
-        if steps is None:
-            return self.length
-        try:
-            return run.measure(steps) if isinstance(steps, str) else int(steps)
-        except RunError as error:
-            raise type(error)(f"{self!r}: {error}") from None
+        return self.length if steps is None else duration_in_updates(self, steps, run)
 
     def resolve(self, run: Run, available: int | None) -> Self:
         """Return a copy whose lengths are numbers; ``available`` clock units are left for it."""
@@ -405,8 +393,10 @@ class Schedule(ABC):
         return available if claim is None else claim  # type: ignore[return-value]
 
     def _direction(self) -> str:
+        if self.is_constant:
+            return "stable"
         if not self.is_resolved or self.length is None:
-            return re.sub(r"_", " ", kind_of(type(self)))
+            return kind_of(type(self)).replace("_", " ")
         first, last = self(0), self(self.length)
         return "stable" if first == last else "warmup" if first < last else "decay"
 
@@ -465,8 +455,9 @@ def _from_data(data: Any) -> Schedule:
             "needed, as to_dict() returns it."
         )
     known = loaded_kinds()
-    given = {key: value for key, value in data.items() if key != "kind"}
-    word = KIND_SYNONYMS.get(data["kind"], data["kind"])
+    given = dict(data)
+    word = given.pop("kind")
+    word = KIND_SYNONYMS.get(word, word)
     if word not in known or known[word].is_preview:
         raise ScheduleError(
             f"Schedule.from_dict(kind={data['kind'][:60]!r}): no such class is loaded. Import the "
@@ -502,12 +493,9 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
     xp = array_namespace(step)
     if xp.isdtype(step.dtype, "real floating"):
         return step, xp
-    wide = (
-        "torch" in sys.modules
-        and isinstance(step, sys.modules["torch"].Tensor)
-        and step.device.type != "mps"
-    )
-    return xp.astype(step, xp.float64 if wide else xp.asarray(0.0).dtype), xp
+    # torch's default is a single; steps above 2**24 need a double, which only mps lacks
+    is_double = xp.__name__.endswith("torch") and step.device.type != "mps"
+    return xp.astype(step, xp.float64 if is_double else xp.asarray(0.0).dtype), xp
 
 
 def is_endless(schedule: Schedule) -> bool:
@@ -530,11 +518,9 @@ def _data_fields(kind: type[Schedule]) -> Iterator[Field[Any]]:
     return (field for field in fields(kind) if field.repr)
 
 
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default is not MISSING else _NOTHING
-
-
-_NOTHING = object()
+def _schedules_in(value: Any) -> Iterator[Schedule]:
+    candidates = value if isinstance(value, tuple) else (value,)
+    return (part for part in candidates if isinstance(part, Schedule))
 
 
 def _plain(value: Any) -> Any:
@@ -545,7 +531,7 @@ def _plain(value: Any) -> Any:
 
 def _longest(lengths: Iterable[int | None]) -> int | None:
     known = list(lengths)
-    return None if None in known or not known else max(length or 0 for length in known)
+    return None if None in known else max(known, default=None)  # type: ignore[type-var]
 
 
 def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
@@ -553,9 +539,9 @@ def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
 
     The classes stand in files above this one, which cannot import them.
     """
-    kind = getattr(sys.modules["warmdown.schedules"], kind_name)
-    made: Schedule = kind.of(*parts) if parts else kind(**fields)
-    return made
+    kind: Any = getattr(sys.modules["warmdown.schedules"], kind_name)
+    make: Callable[..., Schedule] = kind.of if parts else kind
+    return make(*parts, **fields)
 
 
 _FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}

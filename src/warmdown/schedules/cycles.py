@@ -10,7 +10,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from warmdown.run import Duration, Run
+from warmdown.run import Run
 from warmdown.schedules.base import (
     Namespace,
     Phase,
@@ -147,66 +147,59 @@ class Repeat(Schedule):
 
     def part_steps(self, step: float) -> tuple[float | None, ...]:
         """Return the step inside the cycle, and the cycle's number for a schedule's decay."""
-        at = np.float64(max(step, 0))
-        cycle = self._cycle(at, np)
-        within = float((at - self._start(cycle)) / self.grow**cycle)
-        return within, *(float(cycle) for _ in self.parts()[1:])
+        within, cycle = self._place(np.float64(step), np)
+        return float(within), *[float(cycle)] * (len(self.parts()) - 1)
 
     def part_starts(self) -> tuple[int | None, ...]:
         """Return ``None``: the clock begins again and again."""
         return (None,) * len(self.parts())
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        at = clip_start(step, xp)
-        cycle = self._cycle(at, xp)
-        within = (at - self._start(cycle)) / self.grow**cycle
-        return self._height(cycle, xp) * self.of.evaluate(within, xp)
+        within, cycle = self._place(step, xp)
+        height: Values = (
+            self.decay.evaluate(cycle, xp)
+            if isinstance(self.decay, Schedule)
+            else self.decay**cycle
+        )
+        return height * self.of.evaluate(within, xp)
 
-    def _cycle(self, at: Steps, xp: Namespace) -> Values:
+    def _place(self, step: Steps, xp: Namespace) -> tuple[Steps, Values]:
+        """Return the step inside the cycle, and the number of the cycle."""
+        at = clip_start(step, xp)
         first: Any = self.of.length
         if self.grow == 1:
             cycle = xp.floor(at / first)
         else:
             cycle = xp.floor(xp.log1p(at * (self.grow - 1) / first) / math.log(self.grow))
-            # the logarithm may land on the wrong side of a seam: the starts themselves decide
+            # the logarithm may land on the wrong side of a start: the starts themselves decide
             cycle = cycle + xp.where(at >= self._start(cycle + 1), 1.0, 0.0)
             cycle = cycle - xp.where(at < self._start(cycle), 1.0, 0.0)
-        return cycle if self.times is None else xp.clip(cycle, None, self.times - 1)
+        if self.times is not None:
+            cycle = xp.clip(cycle, None, self.times - 1)
+        return (at - self._start(cycle)) / self.grow**cycle, cycle
 
-    def _start(self, cycle: Any) -> Any:
-        first: Any = self.of.length
+    def _start(self, cycle: Any, first: Any = None) -> Any:
+        """Return where a cycle starts, or would if the first were ``first`` long."""
+        first = self.of.length if first is None else first
         return first * cycle if self.grow == 1 else first * (self.grow**cycle - 1) / (self.grow - 1)
 
-    def _height(self, cycle: Values, xp: Namespace) -> Values:
-        return (
-            self.decay.evaluate(cycle, xp)
-            if isinstance(self.decay, Schedule)
-            else self.decay**cycle
-        )
-
     def requested_length(self, run: Run) -> int | None:
-        if self.times is None:
-            return None
         claim = self.of.requested_length(run)
-        return None if claim is None else replace(self, of=_OfLength(steps=claim)).length
+        if claim is None or self.times is None:
+            return None
+        length: int = math.ceil(self._start(self.times, claim))
+        return length
 
     def resolve(self, run: Run, available: int | None) -> Self:
-        if (
-            self.times is not None
-            and available is not None
-            and self.of.requested_length(run) is None
-        ):
-            unit = replace(self, of=_OfLength(steps=10**6)).length or 1
-            available = available * 10**6 // unit
-        decay = (
-            self.decay.over(Run(total_steps=self.times))
-            if isinstance(self.decay, Schedule)
-            else self.decay
-        )
-        is_measured = self.of.is_resolved and self.of.length is not None
-        return replace(
-            self, of=self.of if is_measured else self.of.resolve(run, available), decay=decay
-        )
+        is_open = self.of.requested_length(run) is None
+        if self.times is not None and available is not None and is_open:
+            available = available * 10**6 // math.ceil(self._start(self.times, 10**6))
+        decay, of = self.decay, self.of
+        if isinstance(decay, Schedule):
+            decay = decay.over(Run(total_steps=self.times))
+        if not of.is_resolved or of.length is None:
+            of = of.resolve(run, available)
+        return replace(self, of=of, decay=decay)
 
 
 @final
@@ -256,14 +249,3 @@ class Chebyshev(Schedule):
             place = xp.where(mirrored == 1, size - 1 - place, place)
         middle, swing = (1 / self.high + 1 / self.low) / 2, (1 / self.low - 1 / self.high) / 2
         return 1 / (middle - swing * xp.cos(math.pi * (place + 0.5) / count))
-
-
-@final
-@schedule_class
-class _OfLength(Schedule):
-    """Nothing but a length, to measure repetitions with."""
-
-    steps: Duration = "rest"
-
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return xp.zeros_like(step)

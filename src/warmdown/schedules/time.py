@@ -40,10 +40,6 @@ class _OtherClock(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(self.inner_step(step, xp), xp)
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return the step of ``of``."""
-        return (float(self.inner_step(np.float64(step), np)),)
-
 
 @final
 @schedule_class
@@ -83,6 +79,10 @@ class Stretched(_OtherClock):
 
         return tuple(Phase(p.name, place(p.start), place(p.stop or 0)) for p in self.of.phases())
 
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step of what is stretched."""
+        return (float(self.inner_step(np.float64(step), np)),)
+
     def part_starts(self) -> tuple[int | None, ...]:
         """Return ``None``: the clock runs at another speed."""
         return (None,)
@@ -109,6 +109,11 @@ class _Shifted(_OtherClock):
     def length(self) -> int | None:
         """The length of what is shifted, and the shift."""
         return self._with_shift(self.of.length, self.part_starts()[0] or 0)
+
+    def part_steps(self, step: float) -> tuple[float | None, ...]:
+        """Return the step of what is shifted, ``None`` before it begins."""
+        own = step - (self.part_starts()[0] or 0)
+        return (own if own >= 0 else None,)
 
     def part_starts(self) -> tuple[int | None, ...]:
         """Return the shift: where the clock of what is shifted begins."""
@@ -151,10 +156,6 @@ class Delayed(_Shifted):
         """Return a phase ``wait``, then the delayed ones."""
         wait = _count(self.steps)
         return Phase("wait", 0, wait), *(phase.moved(wait) for phase in self.of.phases())
-
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
-        """Return ``None`` during the wait: what is delayed has not begun."""
-        return super().part_steps(step) if step >= _count(self.steps) else (None,)
 
     def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         return clip_start(step - self.steps, xp)

@@ -59,9 +59,6 @@ class Constant(Schedule):
         is_measured = isinstance(self.steps, int) or (available is None and self.steps == "rest")
         return self if is_measured else super().resolve(run, available)
 
-    def _direction(self) -> str:
-        return "stable"
-
 
 @final
 @schedule_class
