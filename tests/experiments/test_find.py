@@ -162,6 +162,20 @@ def test_training_goes_on_after_the_test_as_if_it_had_never_been() -> None:
     assert differences(*ends) == []
 
 
+def test_an_object_that_is_called_as_the_step_is_restored_with_what_it_has() -> None:
+    class Step:
+        def __init__(self, setting: Setting) -> None:
+            self.model, self.train_step = setting.model, setting.train_step
+
+        def __call__(self, batch: Any) -> torch.Tensor:
+            return self.train_step(batch)
+
+    setting = Setting()
+    before = copy.deepcopy(setting.everything())
+    find_rate(Step(setting), setting.optimizer, setting.loader, start=1e-4, end=1.0, steps=12)
+    assert differences(setting.everything(), before) == []
+
+
 def test_groups_keep_their_ratio_and_each_loss_stands_beside_the_rate_that_its_update_used() -> (
     None
 ):

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import MissingExtra, TrainingError, nearest
@@ -37,7 +36,7 @@ def run_all(
     jobs: int | None = None,
     silence: float = 600.0,
     progress: RunProgress = lambda result, done, total: None,
-    reports: Mapping[str, Callable[[], Report]] = MappingProxyType({}),
+    reports: Mapping[str, Callable[[], Report]] | None = None,
 ) -> list[Result]:
     """Make every run that the store does not have, and return all results in order.
 
@@ -68,7 +67,7 @@ def run_all(
     results = {key: one for key, one in stored.items() if one is not None and one.status in _FINAL}
     here = WorkerContext.here()
     calls = {
-        spec.key: (spec, silence, here, reports.get(spec.key))
+        spec.key: (spec, silence, here, (reports or {}).get(spec.key))
         for spec in specs
         if spec.key not in results
     }
@@ -95,7 +94,6 @@ def _perform_all(calls: dict[str, _Call], engine: Engine, jobs: int) -> Iterator
         except Exception as error:
             if attempt == _ATTEMPTS - 1 or isinstance(error, MissingExtra):
                 raise
-    assert not rest
 
 
 def _dispatch(calls: list[_Call], engine: Engine, jobs: int) -> Iterator[dict[str, Any]]:

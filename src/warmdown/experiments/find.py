@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from os import PathLike
 from pathlib import Path
@@ -226,15 +227,14 @@ def find_rate(
     if hasattr(trainer, "calculate_train_batch_loss"):
         field = Field(trainer.optimizer, target)
         things = [trainer.model]
-        run = trainer_sweep(trainer, data, steps, training)
+        run: Pass = trainer_sweep(trainer, data, steps, training)
     else:
         _require_arguments_of_step(optimizer, data, training)
         field = Field(optimizer, target)
-        things = [
-            *stateful_names(train_step),
-            *([] if data is None else [data]),
-        ]
-        run = _step_sweep(train_step, data)
+        things = stateful_names(train_step)
+        if data is not None:
+            things.append(data)
+        run = partial(_sweep_steps, train_step, data)
     _require_possible(field, end)
     bases = field.read()
     base = max(bases, key=abs)
@@ -304,13 +304,10 @@ def _require_arguments_of_step(optimizer: Any, data: Any, training: Mapping[str,
         )
 
 
-def _step_sweep(train_step: TrainStep, data: Any) -> Pass:
-    def run(sweep: Sweep) -> None:
-        for batch in cycle([()]) if data is None else _repeated_batches(data):
-            if not sweep.observe(train_step(*batch)):
-                return
-
-    return run
+def _sweep_steps(train_step: TrainStep, data: Any, sweep: Sweep) -> None:
+    for batch in cycle([()]) if data is None else _repeated_batches(data):
+        if not sweep.observe(train_step(*batch)):
+            return
 
 
 def _repeated_batches(data: Any) -> Iterator[tuple[Any]]:

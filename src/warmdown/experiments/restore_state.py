@@ -84,9 +84,13 @@ class Snapshot:
         for group in field.groups:
             for parameter in group["params"]:
                 self._add_parameter(parameter)
-        groups = [self._content(group) for group in field.groups]
+        for mapping in (*field.groups, *optimizer.state.values()):
+            for value in mapping.values():
+                if isinstance(value, torch.Tensor):
+                    self._add_tensor(value)
+        groups = list(map(_copied, field.groups))
         states = [
-            (parameter, state, self._content(state)) for parameter, state in optimizer.state.items()
+            (parameter, state, _copied(state)) for parameter, state in optimizer.state.items()
         ]
 
         def undo() -> None:
@@ -101,17 +105,6 @@ class Snapshot:
                 _restore_mapping(group, content)
 
         self._undo.append(undo)
-
-    def _content(self, mapping: dict[Any, Any]) -> dict[Any, Any]:
-        """Return the entries of a mapping; tensors stay in their place in memory."""
-        content = {}
-        for key, value in mapping.items():
-            if isinstance(value, torch.Tensor):
-                self._add_tensor(value)
-                content[key] = value
-            elif key != "params":
-                content[key] = copy.deepcopy(value)
-        return content
 
 
 @contextmanager
@@ -138,18 +131,11 @@ def stateful_names(function: Callable[..., Any]) -> list[Any]:
     function = inspect.unwrap(getattr(function, "func", function))
     plain = getattr(function, "__func__", function)
     # a method's object, or an object that is called itself
-    owner = getattr(
-        function,
-        "__self__",
-        None if inspect.isfunction(plain) else function,
-    )
-    things = list(getattr(owner, "__dict__", {}).values())
+    owner = getattr(function, "__self__", function)
+    things = [] if inspect.isfunction(owner) else list(getattr(owner, "__dict__", {}).values())
     if inspect.isfunction(plain):
         names = inspect.getclosurevars(plain)
-        things += [
-            *names.nonlocals.values(),
-            *names.globals.values(),
-        ]
+        things += [*names.nonlocals.values(), *names.globals.values()]
     return list(filter(_has_state, things))
 
 
@@ -170,11 +156,17 @@ def _generators_of(thing: Any) -> list[torch.Generator]:
     return [thing] if isinstance(thing, torch.Generator) else []
 
 
+def _copied(mapping: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a copy of a mapping; tensors and parameters stay in their place in memory."""
+    return {
+        key: value if key == "params" or isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        for key, value in mapping.items()
+    }
+
+
 def _restore_mapping(mapping: dict[Any, Any], content: dict[Any, Any]) -> None:
-    for key in mapping.keys() - content.keys() - {"params"}:
-        del mapping[key]
-    for key, value in content.items():
-        mapping[key] = value if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+    mapping.clear()
+    mapping.update(_copied(content))
 
 
 @contextmanager

@@ -77,10 +77,7 @@ class LossCurve:
         mean = losses.mean(axis=0)
         self.mean, self.fall = self._level @ mean, self._slope @ mean
         # the standard deviation of the noise up to the lowest point: behind it, bursts are no noise
-        stop = max(
-            self.lowest + 1,
-            min(10, len(mean)),
-        )
+        stop = max(self.lowest + 1, min(10, len(mean)))
         spread = float(np.sqrt(np.mean(self._noise_in(mean)[:stop] ** 2)))
         self.noise = spread * float(np.sqrt(np.max(np.sum(self._level**2, axis=1))))
         self._doubt = _SLOPE_DOUBT * spread * np.sqrt(np.sum(self._slope**2, axis=1))
@@ -175,7 +172,7 @@ def _minimum_tenth(curve: LossCurve) -> Reading:
 
 def _valley(curve: LossCurve) -> Reading:
     falls = np.diff(curve.mean) < 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], falls.astype(int), [0]])))
+    edges = np.flatnonzero(np.diff(falls.astype(int), prepend=0, append=0))
     starts, stops = edges[::2], edges[1::2]
     longest = int(np.argmax(stops - starts))
     index = round(float(starts[longest] + 2 / 3 * (stops[longest] - starts[longest])))

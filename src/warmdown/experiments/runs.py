@@ -203,14 +203,11 @@ class Store:
         """Write a result as a whole."""
         if self.folder is None:
             return
-        lines = [
-            json.dumps({"step": row.step, "target": row.target, "value": row.value}) + "\n"
-            for row in result.record()
-        ]
-        write_file(
-            self.folder / f"{result.key}.jsonl",
-            "".join(lines),
+        rows = (
+            {"step": row.step, "target": row.target, "value": row.value} for row in result.record()
         )
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        write_file(self.folder / f"{result.key}.jsonl", lines)
         write_json(
             self.folder / f"{result.key}.json",
             result.to_dict(),

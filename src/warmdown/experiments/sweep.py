@@ -144,7 +144,8 @@ def trainer_sweep(
         trainer.run_history = InMemoryRunHistory()
         trainer.callback_handler = CallbackHandler([_SweepCallback(sweep)])
         trainer.checkpoints = None
-        trainer.print = _print_nothing  # type: ignore[method-assign]
+        # a sweep is no training that a person follows
+        trainer.print = lambda *words, **options: None  # type: ignore[method-assign]
         try:
             trainer.train(data, 1_000_000, max_num_train_steps=steps, **training)
         finally:
@@ -153,10 +154,6 @@ def trainer_sweep(
             vars(trainer).update(before)
 
     return run
-
-
-def _print_nothing(*words: Any, **options: Any) -> None:
-    """Print nothing: a sweep is no training that a person follows."""
 
 
 class _SweepCallback(TrainerCallback):
