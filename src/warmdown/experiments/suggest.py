@@ -58,8 +58,8 @@ class Method:
     @property
     def complexity(self) -> int:
         """Its place among the methods, the simplest first."""
-        ranks = [rank for rank, name in enumerate(_SIMPLEST_FIRST) if self.name.startswith(name)]
-        return ranks[0] if ranks else len(_SIMPLEST_FIRST)
+        ranks = (rank for rank, name in enumerate(_SIMPLEST_FIRST) if self.name.startswith(name))
+        return next(ranks, len(_SIMPLEST_FIRST))
 
 
 @final

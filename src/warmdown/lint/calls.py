@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from warmdown.lint.lengths import measure
+from warmdown.lint.lengths import TRANSPARENT, measure
 from warmdown.lint.names import FunctionDefined, Names, TupleValue, infer_by_name
 from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULERS, SIGNATURES, TRAINS
 from warmdown.lint.script import (
@@ -31,7 +31,7 @@ from warmdown.lint.script import (
 ANYTHING: Values = frozenset({UNKNOWN})
 _ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
 _LENGTHS_IN_EPOCHS = ("epochs", "steps_per_epoch")
-_NUMERIC = {"len", "int", "float", "max", "min", "ceil", "floor", "round"}
+_NUMERIC = {"len", *TRANSPARENT}
 
 
 class CallReader(ABC):

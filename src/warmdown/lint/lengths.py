@@ -14,7 +14,8 @@ from warmdown.lint.script import Length, Loader, dotted, last_name, loaders_in
 _DEEPEST = 40
 """Expressions that are nested more deeply are not measured."""
 _LONGEST_TEXT = 400
-_TRANSPARENT = {"int", "float", "ceil", "floor", "round", "max", "min"}
+TRANSPARENT = {"int", "float", "ceil", "floor", "round", "max", "min"}
+"""Functions that leave a number what it counts."""
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -65,7 +66,7 @@ def _measure_call(node: ast.Call, parts: list[Length], names: Names) -> Length:
     if name == "len":
         loaders = loaders_in(names[dotted(node.args[0])])
         return replace(length, loaders=length.loaders | loaders)
-    return parts[0] if name in _TRANSPARENT else length
+    return parts[0] if name in TRANSPARENT else length
 
 
 def _measure_operation(sign: ast.operator, left: Length, right: Length) -> Length:

@@ -28,8 +28,8 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
 def _early_inside(model: ScriptModel, event: ScriptEvent, loop: Loop) -> Iterator[Mistake]:
     updates = [update for update in model.updates_for(*event.schedulers) if loop in update.loops]
     # a function that is given the optimizer may update it
-    passed = [other for other in model.of("passed_to") if loop in other.loops]
-    is_first = not any(other.when < event.when for other in (*updates, *passed))
+    others = (*updates, *model.of("passed_to"))
+    is_first = not any(loop in other.loops and other.when < event.when for other in others)
     is_new = any(one.when > event.when or loop in one.context for one in event.schedulers)
     if not updates or not is_first or is_new or event.conditions_in(loop):
         return
@@ -49,9 +49,12 @@ def _early_outside(model: ScriptModel, event: ScriptEvent) -> Iterator[Mistake]:
     updates = [
         update for update in model.updates_for(*event.schedulers) if update.root == event.root
     ]
-    passed = [other for other in model.of("passed_to") if other.root == event.root]
+    others = (*updates, *model.of("passed_to"))
     created = max(one.when for one in event.schedulers)
-    is_used = any(created < other.when < event.when for other in (*updates, *passed))
+    # a function that was read on its own runs at a time that is not known
+    is_used = any(
+        other.root == event.root and created < other.when < event.when for other in others
+    )
     is_trained = any(update.loops and update.when > event.when for update in updates)
     if is_trained and not is_used:
         yield (
@@ -66,17 +69,14 @@ def _swap(model: ScriptModel, event: ScriptEvent, first: ScriptEvent) -> list[Ed
     """Move the step behind the update where both are plain statements of one block."""
     step, update = model.statement_of(event.call), model.statement_of(first.call)
     block = model.block_of(step)
-    is_plain = isinstance(
-        update,
-        ast.Expr | ast.Assign,
-    )
+    is_plain = isinstance(update, ast.Expr | ast.Assign)
     if first.kind != "update" or update not in block or not is_plain:
         return []
     between = block[block.index(step) + 1 : block.index(update)]
     nodes = (node for statement in between for node in ast.walk(statement))
-    return (
-        [] if any(isinstance(node, _JUMPS) for node in nodes) else move_after(model, step, update)
-    )
+    if any(isinstance(node, _JUMPS) for node in nodes):
+        return []
+    return move_after(model, step, update)
 
 
 def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
