@@ -15,7 +15,7 @@ import numpy.typing as npt
 from warmdown.errors import MissingExtra, ScheduleError
 from warmdown.expressions import parse_number
 from warmdown.importing.fence import LONGEST_LOOK, ask
-from warmdown.importing.fence_worker import LONGEST_START, is_here
+from warmdown.importing.fence_worker import LONGEST_START, Answer, Question, is_here
 from warmdown.importing.imported import MAX_STEPS
 from warmdown.planfile.classes import find_class
 from warmdown.run import Duration, Run
@@ -152,13 +152,13 @@ def _simulated(external: External) -> npt.NDArray[np.float64]:
     return np.array(rows)[:, 0, 0] / base
 
 
-def _import_class(question: dict[str, Any]) -> dict[str, Any]:
+def _import_class(question: Question) -> Answer:
     # apart from the walk, because an import may take longer than a class may
     find_class(question["class_path"], question["allow"])
     return {"values": []}
 
 
-def _walk_class(question: dict[str, Any]) -> dict[str, Any]:
+def _walk_class(question: Question) -> Answer:
     fields = ("class_path", "init_args", "steps", "base", "allow")
     external = External(**{name: question[name] for name in fields if name in question})
     return {"values": _simulated(external).tolist()}

@@ -12,13 +12,10 @@ import sys
 import threading
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 from warmdown.errors import ScheduleError
-from warmdown.importing.fence_worker import LONGEST_START
-
-Question: TypeAlias = dict[str, Any]
-Answer: TypeAlias = dict[str, Any]
+from warmdown.importing.fence_worker import LONGEST_START, Answer, Question
 
 LONGEST_LOOK = 10.0
 """Seconds that a class of another library may take, its import apart."""

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, TypeAlias
 
 from warmdown.errors import WarmdownError
 
-Task: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+Question: TypeAlias = dict[str, Any]
+Answer: TypeAlias = dict[str, Any]
+Task: TypeAlias = Callable[[Question], Answer]
 
 MEMORY = 2 * 2**30
 """Bytes that a class of another library may use beyond what its library needs."""
@@ -75,12 +77,12 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _send(answers: BinaryIO, answer: dict[str, Any]) -> None:
+def _send(answers: BinaryIO, answer: Answer) -> None:
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 
 
-def _run_task(tasks: Mapping[str, Task], question: dict[str, Any]) -> dict[str, Any]:
+def _run_task(tasks: Mapping[str, Task], question: Question) -> Answer:
     seconds = question.get("seconds")
     has_alarm = seconds is not None and hasattr(signal, "setitimer")
     try:

@@ -6,14 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warmdown.compat.names import timm as named
+from warmdown.compat.names.timm import RULES, Attributes, trunk
 from warmdown.compat.schedulers.cosine import cosine_rule
 from warmdown.compat.schedulers.wsd import checkpointed_wsd_rule, periods_rule
 from warmdown.importing.imported import Imported, NotImportable
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
-
-Attributes = Mapping[str, Any]
 
 
 def _timm(rule_of: Callable[[Attributes], Scale]) -> Callable[[Any, SchedulerCopy], Imported]:
@@ -54,8 +52,8 @@ def _timm_wsd(given: Attributes) -> Scale:
     if given["stable_fn"] == "power":
         timescale, exponent = given["stable_timescale"], given["stable_power"]
         power = Power(start=1.0, timescale=timescale, exponent=exponent)
-        return named.trunk(given, power, given["decay_fn"])
-    return named.rsqrt(given) if given["stable_fn"] == "rsqrt" else named.wsd_rule(given)
+        return trunk(given, power, given["decay_fn"])
+    return RULES["rsqrt" if given["stable_fn"] == "rsqrt" else "wsd"](given)
 
 
 def _rescaled(scale: Scale, factor: float) -> Scale:
@@ -157,11 +155,11 @@ def _after(first: float, schedule: Any) -> Chain:
 
 
 READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
-    "CosineLRScheduler": _timm(named.cosine),
-    "TanhLRScheduler": _timm(named.tanh),
-    "StepLRScheduler": _timm(named.stairs),
-    "MultiStepLRScheduler": _timm(named.multistep),
-    "PolyLRScheduler": _timm(named.poly),
+    "CosineLRScheduler": _timm(RULES["cosine"]),
+    "TanhLRScheduler": _timm(RULES["tanh"]),
+    "StepLRScheduler": _timm(RULES["step"]),
+    "MultiStepLRScheduler": _timm(RULES["multistep"]),
+    "PolyLRScheduler": _timm(RULES["poly"]),
     "WSDLRScheduler": _timm(_timm_wsd),
     "CosineLrScheduler": _accelerated(
         cosine_rule,

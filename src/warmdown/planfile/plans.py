@@ -15,7 +15,15 @@ from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
 from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.schedules import ScheduleReader
-from warmdown.planfile.text import bounded, describe, from_yaml, join_path, parse, read_text
+from warmdown.planfile.text import (
+    PlainMapping,
+    bounded,
+    describe,
+    from_yaml,
+    join_path,
+    parse,
+    read_text,
+)
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.parameters import type_of
@@ -190,7 +198,7 @@ def _reader(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -
     return ScheduleReader(run=run, facts=run_facts(run, loaders), allow=allowed)
 
 
-def _at_the_top(data: Any) -> Mapping[Any, Any]:
+def _at_the_top(data: Any) -> PlainMapping:
     """Return the mapping of a plan; a schedule that stands alone drives ``lr``."""
     if isinstance(data, Mapping):
         if not data.keys() & {"kind", "class_path"}:
@@ -234,7 +242,7 @@ def _read_targets(reader: ScheduleReader, name: str, data: Any) -> list[Target]:
     return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
 
 
-def _group_targets(reader: ScheduleReader, name: str, data: Mapping[Any, Any]) -> list[Target]:
+def _group_targets(reader: ScheduleReader, name: str, data: PlainMapping) -> list[Target]:
     what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
     _refuse_beside(reader, name, data, "groups", what)
     groups, where = data["groups"], join_path(name, "groups")
@@ -278,7 +286,7 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Rule | None:
 
 
 def _refuse_beside(
-    reader: ScheduleReader, path: str, data: Mapping[Any, Any], only: str, what: str
+    reader: ScheduleReader, path: str, data: PlainMapping, only: str, what: str
 ) -> None:
     for key in data:
         if key != only:
@@ -291,7 +299,7 @@ def _is_bare_number(data: Any) -> bool:
     return isinstance(data, int | float) and not isinstance(data, bool)
 
 
-def _read_scale(reader: ScheduleReader, path: str, data: Mapping[Any, Any]) -> Scale | None:
+def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Scale | None:
     reader.refuse_keys(path, data, list(_OF_A_SCALE), "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."

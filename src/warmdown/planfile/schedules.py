@@ -12,7 +12,7 @@ from typing import Any, get_origin, get_type_hints
 from warmdown.errors import RunError, ScheduleError, SpecError, nearest
 from warmdown.expressions import Facts, evaluate, is_arithmetic, is_number, parse_number
 from warmdown.planfile.classes import argument_errors, find_class
-from warmdown.planfile.text import describe, join_path
+from warmdown.planfile.text import PlainMapping, describe, join_path
 from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
@@ -39,14 +39,14 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
 # defined later is another key.
 @lru_cache(maxsize=4)
 def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Callable[..., Any]]:
-    ours = {
-        word: kind
-        for word, kind in kinds().items()
-        if kind.__module__.startswith("warmdown.schedules.")
-    }
     own = {kind_of(kind): kind for kind in classes if not kind.__module__.startswith("warmdown.")}
-    every: dict[str, Any] = {**own, **recipes(), **ours}
-    return {word: kind for word, kind in every.items() if word[0] != "_" and kind is not Function}
+    every: dict[str, Any] = {**own, **recipes(), **kinds()}
+    return {
+        word: kind
+        for word, kind in every.items()
+        # a function is no data, a preview is written by its class path
+        if word[0] != "_" and kind is not Function and not getattr(kind, "is_preview", False)
+    }
 
 
 def drives_several(shape: Callable[..., Any]) -> bool:
@@ -94,9 +94,7 @@ class ScheduleReader:
             reason = f"{reason[:-1]}, not {describe(data)}."
         self.error(path, reason)
 
-    def refuse_keys(
-        self, path: str, data: Mapping[Any, Any], known: Sequence[str], why: str
-    ) -> None:
+    def refuse_keys(self, path: str, data: PlainMapping, known: Sequence[str], why: str) -> None:
         """Note a mistake for each key that is not known, with the nearest one that is."""
         for key in data:
             if key not in known:
@@ -198,7 +196,7 @@ class ScheduleReader:
         value = type_of(float).read(self, path, data)
         return None if value is None else Constant(value=value)
 
-    def _of_kind(self, path: str, data: Mapping[Any, Any]) -> Any:
+    def _of_kind(self, path: str, data: PlainMapping) -> Any:
         given = {str(key): value for key, value in data.items()}
         kind, known = given.pop("kind", None), shapes()
         if kind is None:
@@ -211,7 +209,7 @@ class ScheduleReader:
         name = None if word == "named" else given.pop("name", None)
         return self._call(path, path, known[word], given, name)
 
-    def _of_class(self, path: str, data: Mapping[Any, Any]) -> Any:
+    def _of_class(self, path: str, data: PlainMapping) -> Any:
         self.refuse_keys(path, data, _CLASS_KEYS, "stands beside class_path.")
         inside, init_args = join_path(path, "init_args"), data.get("init_args") or {}
         if not isinstance(init_args, Mapping):
@@ -233,7 +231,7 @@ class ScheduleReader:
         read |= {"init_args": arguments, "allow": self.allow}
         return self._make(path, lambda: preview(**read), name)
 
-    def _find(self, path: str, data: Mapping[Any, Any]) -> Any:
+    def _find(self, path: str, data: PlainMapping) -> Any:
         class_path, where = data["class_path"], join_path(path, "class_path")
         if not isinstance(class_path, str):
             return self.error(where, f"a dotted path is needed, not {describe(class_path)}.")

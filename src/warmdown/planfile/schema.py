@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from warmdown.plan import AFTER_END, COUNTS
 from warmdown.planfile.schedules import drives_several, shapes
@@ -16,6 +16,8 @@ from warmdown.schedules.parameters import parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
+
+JsonSchema: TypeAlias = dict[str, Any]
 
 _NUMBER = {"$ref": "#/$defs/number"}
 _SCHEDULE = {"$ref": "#/$defs/schedule"}
@@ -28,7 +30,7 @@ _WELL_KNOWN = {
 }
 
 
-def plan_schema() -> dict[str, Any]:
+def plan_schema() -> JsonSchema:
     """Return the schema of a plan file, as JSON Schema 2020-12.
 
     Example:
@@ -68,7 +70,7 @@ def write(path: Path = PATH) -> None:
     write_text(path, as_text())
 
 
-def _definitions() -> dict[str, Any]:
+def _definitions() -> JsonSchema:
     ours = {
         word: shape for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")
     }
@@ -95,7 +97,7 @@ def _definitions() -> dict[str, Any]:
     }
 
 
-def _number_definitions() -> dict[str, Any]:
+def _number_definitions() -> JsonSchema:
     number = r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?"
     operand = r"[-+*/().%\w\s]*"
     written = rf"^\s*({number}|{operand}%[A-Za-z_]\w*%{operand})\s*$"
@@ -115,7 +117,7 @@ def _number_definitions() -> dict[str, Any]:
     }
 
 
-def _target_definitions() -> dict[str, Any]:
+def _target_definitions() -> JsonSchema:
     rule = {"anyOf": [{"$ref": "#/$defs/set"}, {"$ref": "#/$defs/scale"}, _SCHEDULE]}
     return {
         "set": _object(
@@ -148,7 +150,7 @@ def _target_definitions() -> dict[str, Any]:
     }
 
 
-def _class() -> dict[str, Any]:
+def _class() -> JsonSchema:
     properties = {
         "class_path": {
             "type": "string",
@@ -165,7 +167,7 @@ def _class() -> dict[str, Any]:
     return _object(properties, ["class_path"])
 
 
-def _by_kind(words: Mapping[str, Any]) -> dict[str, Any]:
+def _by_kind(words: Mapping[str, Any]) -> JsonSchema:
     """Return the schema of a mapping with a kind: the kind decides what else may stand there."""
     chosen = [
         {"if": {"properties": {"kind": {"const": word}}}, "then": {"$ref": f"#/$defs/kind.{word}"}}
@@ -175,14 +177,14 @@ def _by_kind(words: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"kind": kind}, "required": ["kind"], "allOf": chosen}
 
 
-def _kind(word: str, shape: Callable[..., Any]) -> dict[str, Any]:
-    beside: dict[str, Any] = {"kind": {"const": word}}
+def _kind(word: str, shape: Callable[..., Any]) -> JsonSchema:
+    beside: JsonSchema = {"kind": {"const": word}}
     if not drives_several(shape):
         beside["name"] = {"type": ["string", "number"], "description": "What the phase is called."}
     return _mapping_of(shape, beside)
 
 
-def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+def _mapping_of(target: Callable[..., Any], beside: JsonSchema) -> JsonSchema:
     from docstring_parser import parse
 
     text, parameters = inspect.getdoc(target) or "", parameters_of(target)
@@ -199,7 +201,7 @@ def _mapping_of(target: Callable[..., Any], beside: Mapping[str, Any]) -> dict[s
     return described | _object(properties, [*beside.keys() & {"kind"}, *required])
 
 
-def _object(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+def _object(properties: JsonSchema, required: Sequence[str] = ()) -> JsonSchema:
     closed = {"type": "object", "properties": dict(properties), "additionalProperties": False}
     return {**closed, "required": list(required)} if required else closed
 

@@ -12,11 +12,14 @@ from itertools import count, takewhile
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
 from warmdown.errors import SpecError
+
+PlainMapping: TypeAlias = Mapping[Any, Any]
+"""A mapping of a text, before its keys are read."""
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["TIMM_NAMES", "timm_schedule"]
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from warmdown.compat.names.shapes import after_warmup, skipped
 from warmdown.errors import ScheduleError, nearest
@@ -23,6 +23,9 @@ from warmdown.schedules import (
     Staircase,
     Tanh,
 )
+
+Attributes: TypeAlias = Mapping[str, Any]
+"""A scheduler's numbers, named as timm's classes name them."""
 
 
 def timm_schedule(
@@ -80,7 +83,7 @@ def timm_schedule(
         >>> [round(schedule.value(epoch, base=1.0), 6) for epoch in (0, 1, 2, 7, 12)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    if sched not in _NAMED:
+    if sched not in RULES:
         raise ScheduleError(
             f"sched={sched!r}: {_ELSEWHERE.get(sched) or nearest(sched, TIMM_NAMES)}"
         )
@@ -111,27 +114,17 @@ def timm_schedule(
         "cycle_limit": cycle_limit,
         "k_decay": k_decay,
     }
-    return _NAMED[sched](given)
+    return RULES[sched](given)
 
 
-def cosine(given: Mapping[str, Any]) -> Scale:
-    """Return half cosines."""
-    return _curves(given, Cosine, k=given["k_decay"])
-
-
-def poly(given: Mapping[str, Any]) -> Scale:
-    """Return polynomial falls."""
-    return _curves(given, Polynomial, power=given["power"], k=given["k_decay"])
-
-
-def _curves(given: Mapping[str, Any], curve: Callable[..., Schedule], **form: float) -> Scale:
+def _curves(given: Attributes, curve: Callable[..., Schedule], **form: float) -> Scale:
     form["steps"] = given["t_initial"]
     low = curve(start=0.0, end=given["lr_min"], **form)
     return _cycles(given, curve(start=1.0, end=0.0, **form), low)
 
 
-def tanh(given: Mapping[str, Any]) -> Scale:
-    """Return stretches of the tangent: from just below the full rate to just above the least."""
+def _tanh(given: Attributes) -> Scale:
+    # from just below the full rate to just above the least
     lower, upper, low = given.get("lb", -7.0), given.get("ub", 3.0), given["lr_min"]
     whole = Tanh(start=1.0, end=0.0, steps=600, lower=-300.0, upper=300.0)
     first, last = whole(lower + 300), whole(upper + 300)
@@ -141,31 +134,13 @@ def tanh(given: Mapping[str, Any]) -> Scale:
     return _cycles(given, down, rest, meets_curve=True)
 
 
-def stairs(given: Mapping[str, Any]) -> Scale:
-    """Return stairs."""
-    return _with_timm_warmup(
-        given, Scale(Staircase(gamma=given["decay_rate"], every=given["decay_t"]))
-    )
-
-
-def multistep(given: Mapping[str, Any]) -> Scale:
-    """Return milestones, each a step before its number."""
+def _multistep(given: Attributes) -> Scale:
+    # timm decays a step before the number of a milestone
     marks = tuple(max(mark - 1, 0) for mark in given["decay_marks"])
     return _with_timm_warmup(given, Scale(Milestones(gamma=given["decay_rate"], at=marks)))
 
 
-def constant(given: Mapping[str, Any]) -> Scale:
-    """Return the full rate."""
-    return _with_timm_warmup(given, Scale(Constant(value=1.0)))
-
-
-def wsd_rule(given: Mapping[str, Any]) -> Scale:
-    """Return a flat trunk and a decay."""
-    return trunk(given, Constant(value=1.0), given["decay_fn"] or "1-sqrt")
-
-
-def rsqrt(given: Mapping[str, Any]) -> Scale:
-    """Return an inverse square root and a decay."""
+def _rsqrt(given: Attributes) -> Scale:
     timescale = given["stable_timescale"] or given["warmup_t"]
     if not timescale:
         raise ScheduleError(
@@ -175,7 +150,7 @@ def rsqrt(given: Mapping[str, Any]) -> Scale:
 
 
 def _cycles(
-    given: Mapping[str, Any], down: Schedule, low: Schedule, *, meets_curve: bool = False
+    given: Attributes, down: Schedule, low: Schedule, *, meets_curve: bool = False
 ) -> Scale:
     times, grow = given["cycle_limit"], given["cycle_mul"]
     repeated = down.repeat(times, decay=given["cycle_decay"], grow=grow) >> Constant(value=0.0)
@@ -185,9 +160,7 @@ def _cycles(
     return _with_timm_warmup(given, Scale(repeated, offset=offset), meets_curve=meets_curve)
 
 
-def _with_timm_warmup(
-    given: Mapping[str, Any], scale: Scale, *, meets_curve: bool = False
-) -> Scale:
+def _with_timm_warmup(given: Attributes, scale: Scale, *, meets_curve: bool = False) -> Scale:
     """Put the warmup before the schedule, or over its beginning."""
     steps, first = given["warmup_t"], given["warmup_lr_init"]
     if given["warmup_prefix"] or not steps:
@@ -199,7 +172,7 @@ def _with_timm_warmup(
     return after_warmup(later, steps=steps, first=first, last=reached)
 
 
-def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
+def trunk(given: Attributes, stable: Schedule, shape: str) -> Scale:
     """Return a trunk that comes down to the lowest rate at its end, always after its warmup."""
     if shape not in _DECAYS:
         raise ScheduleError(f"decay_fn={shape!r}: no such curve. {nearest(shape, _DECAYS)}")
@@ -221,13 +194,13 @@ def trunk(given: Mapping[str, Any], stable: Schedule, shape: str) -> Scale:
     return after_warmup(scale, steps=warmup, first=given["warmup_lr_init"])
 
 
-def _exponential_to_zero(steps: int, given: Mapping[str, Any]) -> Schedule:
+def _exponential_to_zero(steps: int, given: Attributes) -> Schedule:
     share: float = given.get("decay_ratio", 0.1)
     fall = Exponential(start=1 / (1 - share), end=share / (1 - share), steps=steps)
     return fall + -share / (1 - share)
 
 
-_DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
+_DECAYS: Mapping[str, Callable[[int, Attributes], Schedule]] = {
     "linear": lambda steps, _: Linear(steps=steps),
     "1-sqrt": lambda steps, _: Sqrt(steps=steps),
     "cosine": lambda steps, _: Cosine(steps=steps),
@@ -236,18 +209,21 @@ _DECAYS: Mapping[str, Callable[[int, Mapping[str, Any]], Schedule]] = {
     ),
     "exp": _exponential_to_zero,
 }
-_NAMED: Mapping[str, Callable[[Mapping[str, Any]], Scale]] = {
-    "cosine": cosine,
-    "tanh": tanh,
-    "step": stairs,
-    "multistep": multistep,
-    "poly": poly,
-    "wsd": wsd_rule,
-    "rsqrt": rsqrt,
-    "constant": constant,
+RULES: Mapping[str, Callable[[Attributes], Scale]] = {
+    "cosine": lambda given: _curves(given, Cosine, k=given["k_decay"]),
+    "tanh": _tanh,
+    "step": lambda given: _with_timm_warmup(
+        given, Scale(Staircase(gamma=given["decay_rate"], every=given["decay_t"]))
+    ),
+    "multistep": _multistep,
+    "poly": lambda given: _curves(given, Polynomial, power=given["power"], k=given["k_decay"]),
+    "wsd": lambda given: trunk(given, Constant(value=1.0), given["decay_fn"] or "1-sqrt"),
+    "rsqrt": _rsqrt,
+    "constant": lambda given: _with_timm_warmup(given, Scale(Constant(value=1.0))),
 }
+"""What each name makes of arguments that are named as the attributes of timm's classes."""
 _ELSEWHERE = {
     "plateau": "it follows a metric, so it is no function of the step. Use Plateau.",
     "none": "timm's word for no scheduler. Use none, or constant.",
 }
-TIMM_NAMES = tuple(_NAMED)
+TIMM_NAMES = tuple(RULES)
