@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import warmdown as wd
-from warmdown.schedules.recipes.shapes import SHAPES
+from warmdown.schedules.recipes.shapes import SHAPES, curve_of
 
 heights = st.floats(0.001, 10.0)
 lengths = st.integers(1, 200)
@@ -85,7 +85,7 @@ def open_schedules() -> st.SearchStrategy[wd.Schedule]:
     warmup = st.builds(wd.Linear, start=st.just(0.0), end=heights, steps=duration)
     middle = st.builds(wd.Cosine, start=heights, end=heights)
     tail = st.builds(
-        lambda shape, steps: SHAPES[shape](1.0, 0.1, steps),
+        lambda shape, steps: curve_of(shape)(1.0, 0.1, steps),
         st.sampled_from(sorted(SHAPES)),
         duration,
     )

@@ -104,7 +104,7 @@ def test_a_length_can_be_known_before_it_is_rounded() -> None:
 
 
 @pytest.mark.parametrize("total", [0, 10**16, 10**400])
-def test_a_count_out_of_range_is_told_the_range_and_not_all_its_digits(total: int) -> None:
+def test_a_count_out_of_range_is_refused_with_the_range_and_not_all_its_digits(total: int) -> None:
     with pytest.raises(
         wd.RunError, match=r"a whole number of at least 1 is needed. At most 1e\+15"
     ) as error:

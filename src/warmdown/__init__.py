@@ -32,10 +32,11 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "warmdown.errors": (
-        "BindingError", "ForeignWrite", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
-        "OptimizerUnused", "PastEnd", "RunError", "ScheduleError", "SchedulerLost", "SpecError", "StateError",
-        "StepBeforeUpdate", "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly",
-        "TrainingError", "WarmdownError", "WarmdownWarning",
+        "BindingError", "ForeignWrite", "MetricForgotten", "MetricUnusable", "MetricUnused",
+        "MissingExtra", "OptimizerUnused", "PastEnd", "RunError", "ScheduleError", "SchedulerLost",
+        "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten", "StepPerEpoch",
+        "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError", "WarmdownError",
+        "WarmdownWarning",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
@@ -43,7 +44,9 @@ _ROOMS = {
     "warmdown.schedules": schedules.NAMES,
     "warmdown.schedules.recipes": ("recipes",),
     "warmdown.importing": ("External", "from_torch"),
-    "warmdown.binding": ("Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay"),
+    "warmdown.binding": (
+        "Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay",
+    ),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.planfile": ("dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),

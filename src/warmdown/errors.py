@@ -66,7 +66,7 @@ from warmdown.printable import printable
 
 
 class WarmdownError(Exception):
-    """The root of every error that warmdown raises on purpose; its message is safe in a terminal."""
+    """The root of every error that warmdown raises on purpose; safe to print in a terminal."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
@@ -220,7 +220,7 @@ def warn_renamed(old: str, new: str) -> None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Say what exists instead of ``word``: the nearest name, or all of them when none is near.
+    """Return what exists instead of ``word``: the nearest name, or all of them when none is near.
 
     Example:
         >>> nearest("cosin", ["cosine", "linear"])

@@ -122,7 +122,9 @@ class Plan:
         flat: list[Target] = []
         for name, given in targets.items():
             by_group = given if isinstance(given, Mapping) else {EVERY_GROUP: given}
-            flat.extend(_target(name, str(groups), rule) for groups, rule in by_group.items())
+            flat.extend(
+                _planned_target(name, str(groups), rule) for groups, rule in by_group.items()
+            )
         return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
 
     @property
@@ -209,7 +211,7 @@ def _by_group(entry: Any) -> Mapping[str, Any]:
     return groups if isinstance(groups, Mapping) else {EVERY_GROUP: entry}
 
 
-def _target(name: str, groups: str, rule: Any) -> Target:
+def _planned_target(name: str, groups: str, rule: Any) -> Target:
     target = Target(name, groups, Scale(rule) if isinstance(rule, Schedule) else rule)
     if not isinstance(target.rule, Scale | Set):
         raise ScheduleError(

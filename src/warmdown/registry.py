@@ -1,4 +1,4 @@
-"""What a lower room uses of an upper one: the package names where it is, and it loads when it is first used."""
+"""What a lower room uses of an upper one: the package names it, and its first use loads it."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Run:
         return None if fact is None else self.measure(fact, who=f"Run({name})")
 
     def measure(self, duration: Duration, *, who: str = "Run") -> int | None:
-        """Turn a duration into whole clock units (updates, unless the run says otherwise).
+        """Turn a duration into whole clock units (updates, unless the run has another clock).
 
         Args:
             duration: An int is updates; a text carries its unit. Halves round up.

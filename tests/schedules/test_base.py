@@ -46,7 +46,7 @@ def test_the_rest_of_nothing_is_refused() -> None:
         wd.Cosine().over(wd.Run())
 
 
-def test_what_does_not_fit_says_both_numbers() -> None:
+def test_the_error_of_what_does_not_fit_shows_both_numbers() -> None:
     with pytest.raises(wd.ScheduleError, match="2000 steps do not fit into the 1000"):
         wd.Linear(steps=2000).over(wd.Run(total_steps=1000))
 

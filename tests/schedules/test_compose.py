@@ -90,14 +90,14 @@ def test_a_constant_keeps_its_length_when_it_is_scaled(scaled: wd.Schedule) -> N
 
 
 @pytest.mark.parametrize(
-    ("total", "seams"), [(6, [0, 2, 3, 5]), (10, [0, 3, 5, 8]), (14, [0, 4, 7, 11])]
+    ("total", "joints"), [(6, [0, 2, 3, 5]), (10, [0, 3, 5, 8]), (14, [0, 4, 7, 11])]
 )
-def test_shares_of_the_whole_fit_into_a_run_of_any_length(total: int, seams: list[int]) -> None:
+def test_shares_of_the_whole_fit_into_a_run_of_any_length(total: int, joints: list[int]) -> None:
     quarter = wd.Linear(steps="25%")
     plan = wd.Chain.of(quarter, quarter.named("second"), quarter * 0.5, quarter.clip(low=0.0)).over(
         wd.Run(total_steps=total)
     )
-    assert [phase.start for phase in plan.phases()] == seams
+    assert [phase.start for phase in plan.phases()] == joints
     assert plan.length == total
 
 

@@ -68,7 +68,9 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_a_curve_that_cannot_be_says_what_is_wrong(make: Callable[[], Any], message: str) -> None:
+def test_a_curve_that_cannot_be_is_refused_with_what_is_wrong(
+    make: Callable[[], Any], message: str
+) -> None:
     with pytest.raises(wd.ScheduleError, match=message):
         make()
 

@@ -25,11 +25,11 @@ def test_a_triangle_may_have_one_side_only() -> None:
 
 @pytest.mark.parametrize("first", [1, 3, 7, 10, 97])
 @pytest.mark.parametrize("grow", [2.0, 3.0, 10.0])
-def test_growing_cycles_begin_exactly_at_their_seams(first: int, grow: float) -> None:
+def test_growing_cycles_begin_exactly_at_their_starts(first: int, grow: float) -> None:
     cycles = wd.Linear(start=1.0, end=0.0, steps=first).repeat(grow=grow)
-    seams = np.array([first * (grow**i - 1) / (grow - 1) for i in range(12)])
-    assert cycles(seams).tolist() == [1.0] * 12
-    assert (cycles(seams[1:] - 1) < 1.0).all() or first == 1
+    starts = np.array([first * (grow**i - 1) / (grow - 1) for i in range(12)])
+    assert cycles(starts).tolist() == [1.0] * 12
+    assert (cycles(starts[1:] - 1) < 1.0).all() or first == 1
 
 
 def test_repeats_shrink_in_height_and_end_where_the_last_cycle_does() -> None:
@@ -98,6 +98,6 @@ def test_a_decay_over_the_cycles_may_take_a_share_of_them() -> None:
         wd.Linear(steps=10).repeat(decay=wd.Linear())
 
 
-def test_a_cycle_that_is_rounded_to_nothing_says_so() -> None:
+def test_a_cycle_that_is_rounded_to_nothing_is_refused() -> None:
     with pytest.raises(wd.ScheduleError, match="a cycle of 0 steps"):
         wd.cosine_restarts(first="10%").over(wd.Run(total_steps=3))

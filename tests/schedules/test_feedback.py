@@ -17,7 +17,7 @@ from warmdown.schedules.feedback import feedbacks, observed, with_feedback_state
 LOSSES = st.lists(st.floats(0.01, 10.0).map(lambda loss: round(loss, 3)), min_size=1, max_size=60)
 
 
-def told(schedule: Any, losses: list[float], metric: str = "loss", every: int = 1) -> Any:
+def after_metrics(schedule: Any, losses: list[float], metric: str = "loss", every: int = 1) -> Any:
     for step, loss in enumerate(losses):
         schedule = observed(schedule, step * every, {metric: loss})
     return schedule
@@ -28,7 +28,7 @@ def levels(schedule: Any, steps: int) -> list[float]:
 
 
 def test_a_plateau_falls_after_its_patience_and_past_values_stay() -> None:
-    plateau = told(wd.Plateau(factor=0.5, patience=2), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
+    plateau = after_metrics(wd.Plateau(factor=0.5, patience=2), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
     assert levels(plateau, 6) == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]
     assert plateau(np.arange(6)).tolist() == levels(plateau, 6)
 
@@ -54,9 +54,9 @@ def test_a_plateau_falls_when_torchs_does(
 
 def test_a_relative_threshold_asks_for_a_share_of_a_negative_metric_too() -> None:
     falling = [-1.0, -1.05, -1.1, -1.16]  # each by less than a tenth
-    assert told(wd.Plateau(factor=0.5, patience=2, threshold=0.1), falling[:3])(9) == 1.0
+    assert after_metrics(wd.Plateau(factor=0.5, patience=2, threshold=0.1), falling[:3])(9) == 1.0
     worse = [-1.0, -0.95, -0.93, -0.92]  # torch calls the second an improvement
-    assert told(wd.Plateau(factor=0.5, patience=2, threshold=0.1), worse)(9) == 0.5
+    assert after_metrics(wd.Plateau(factor=0.5, patience=2, threshold=0.1), worse)(9) == 0.5
 
 
 def test_patience_may_be_a_length_of_the_run() -> None:
@@ -64,13 +64,13 @@ def test_patience_may_be_a_length_of_the_run() -> None:
     plateau = wd.Plateau(factor=0.5, patience="2ep").over(run)
     assert plateau.patience == "20steps"
     assert plateau.over(run) == plateau
-    falls_at = told(plateau, [1.0] * 9, every=5)
+    falls_at = after_metrics(plateau, [1.0] * 9, every=5)
     assert [falls_at(step) for step in (20, 24, 25, 40)] == [1.0, 1.0, 0.5, 0.5]
 
 
 def test_cooldown_may_be_a_length_of_the_run() -> None:
     plateau = wd.Plateau(factor=0.5, patience=0, cooldown="30").over(wd.Run(total_steps=100))
-    fallen = told(plateau, [1.0] * 10, every=10)
+    fallen = after_metrics(plateau, [1.0] * 10, every=10)
     assert [fallen(step) for step in (9, 10, 30, 40, 49, 50)] == [1.0, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
@@ -84,7 +84,7 @@ def test_a_plateau_whose_patience_is_open_must_be_measured_first() -> None:
 
 
 def test_a_plateau_never_falls_under_its_lowest() -> None:
-    assert told(wd.Plateau(factor=0.1, patience=0, low=0.05), [1.0] * 9)(99) == 0.05
+    assert after_metrics(wd.Plateau(factor=0.1, patience=0, low=0.05), [1.0] * 9)(99) == 0.05
 
 
 @pytest.mark.parametrize("metrics", [{}, {"accuracy": 0.3}, {"loss": float("nan")}])
@@ -94,12 +94,12 @@ def test_a_metric_that_is_missing_or_no_number_changes_nothing(metrics: dict[str
 
 
 def test_a_metric_of_infinity_is_worse_than_any_and_then_anything_is_better() -> None:
-    plateau = told(wd.Plateau(factor=0.5, patience=0), [float("inf"), 1.0, float("inf")])
+    plateau = after_metrics(wd.Plateau(factor=0.5, patience=0), [float("inf"), 1.0, float("inf")])
     assert levels(plateau, 3) == [1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"factor": 1.0}, r"Plateau\(factor=1.0\): a factor between 0 and 1"),
         ({"low": 2.0}, r"Plateau\(low=2.0\): the smallest factor"),
@@ -110,8 +110,8 @@ def test_a_metric_of_infinity_is_worse_than_any_and_then_anything_is_better() ->
         ({"patience": 1.5}, r"Plateau\(patience=1.5\)"),
     ],
 )
-def test_a_plateau_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -> None:
-    with pytest.raises(wd.ScheduleError, match=says):
+def test_a_plateau_that_cannot_be_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(wd.ScheduleError, match=message):
         wd.Plateau(**wrong)
 
 
@@ -141,18 +141,18 @@ def test_greedy_rises_and_falls_when_transformers_does(losses: list[float], pati
 
 def test_greedy_compares_the_mean_of_a_window() -> None:
     noisy = [3.0, 1.0, 2.8, 0.9, 2.6, 0.8, 2.4, 0.7, 2.2]
-    assert told(wd.Greedy(factor=0.5, patience=3, window=2, high=8.0), noisy)(99) > 1.0
-    assert told(wd.Greedy(factor=0.5, patience=3, window=1, high=8.0), noisy)(99) <= 1.0
+    assert after_metrics(wd.Greedy(factor=0.5, patience=3, window=2, high=8.0), noisy)(99) > 1.0
+    assert after_metrics(wd.Greedy(factor=0.5, patience=3, window=1, high=8.0), noisy)(99) <= 1.0
 
 
 def test_greedy_remembers_the_latest_levels_alone() -> None:
-    greedy = told(wd.Greedy(factor=0.5, patience=0), [1.0, 2.0] * 3000)
+    greedy = after_metrics(wd.Greedy(factor=0.5, patience=0), [1.0, 2.0] * 3000)
     assert len(greedy.state.levels) <= 1000
     assert greedy(10**6) == greedy.state.levels[-1]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
         ({"factor": 1.0}, "a factor between"),
         ({"low": 2.0}, "low <= 1 <= high"),
@@ -161,8 +161,8 @@ def test_greedy_remembers_the_latest_levels_alone() -> None:
         ({"patience": -1}, r"Greedy\(patience=-1\): a count of at least 0"),
     ],
 )
-def test_a_greedy_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -> None:
-    with pytest.raises(wd.ScheduleError, match=says):
+def test_a_greedy_that_cannot_be_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(wd.ScheduleError, match=message):
         wd.Greedy(**wrong)
 
 
@@ -171,13 +171,13 @@ FLAT = [1.0] * 30
 
 
 def test_after_a_warmup_the_warmup_is_not_heard() -> None:
-    whole = told(wd.Linear(start=0.0, end=1.0, steps=10) >> PLATEAU, FLAT[:13])
+    whole = after_metrics(wd.Linear(start=0.0, end=1.0, steps=10) >> PLATEAU, FLAT[:13])
     assert [whole(step) for step in (9, 10, 11, 12)] == [0.9, 1.0, 1.0, 0.5]
 
 
 def test_under_a_cosine_both_are_multiplied() -> None:
     cosine = wd.Cosine(steps=20)
-    whole = told(PLATEAU * cosine, FLAT[:3])
+    whole = after_metrics(PLATEAU * cosine, FLAT[:3])
     assert [whole(step) for step in (1, 2, 10)] == [cosine(1), cosine(2) / 2, cosine(10) / 2]
 
 
@@ -198,15 +198,15 @@ def test_under_a_cosine_both_are_multiplied() -> None:
 def test_wherever_it_stands_it_hears_from_its_own_beginning_on(
     wrapped: wd.Schedule, first_fall: int
 ) -> None:
-    whole = told(wrapped, FLAT[: first_fall + 1])
+    whole = after_metrics(wrapped, FLAT[: first_fall + 1])
     assert whole(first_fall) == pytest.approx(0.5)
     assert whole(first_fall - 1) == 1.0
 
 
 def test_what_was_taken_hears_no_more_after_its_end() -> None:
-    once = told(PLATEAU.take(3), FLAT)
+    once = after_metrics(PLATEAU.take(3), FLAT)
     assert next(feedbacks(once)).state.levels == (1.0, 0.5)
-    grafted = told(PLATEAU.graft(wd.Linear(start=1.0, end=1.0, steps=5), at=3), FLAT)
+    grafted = after_metrics(PLATEAU.graft(wd.Linear(start=1.0, end=1.0, steps=5), at=3), FLAT)
     assert next(feedbacks(grafted)).state.levels == (1.0, 0.5)
 
 
@@ -221,7 +221,7 @@ def test_in_cycles_it_is_refused_with_the_way_out(cyclic: wd.Schedule) -> None:
 def test_the_schedule_given_stays_as_it_was() -> None:
     whole = wd.Linear(start=0.0, end=1.0, steps=2) >> PLATEAU
     twin = copy.deepcopy(whole)
-    told(whole, FLAT)
+    after_metrics(whole, FLAT)
     assert whole == twin
 
 
@@ -229,7 +229,7 @@ def test_what_was_observed_is_no_part_of_the_plan_and_can_be_recalled() -> None:
     whole = (wd.Linear(start=0.0, end=1.0, steps=2) >> PLATEAU) * wd.Plateau(
         metric="other", patience=0
     )
-    heard = told(whole, FLAT)
+    heard = after_metrics(whole, FLAT)
     assert heard.to_dict() == whole.to_dict()
     assert repr(heard) == repr(whole)
     memories = [list(found.state) for found in feedbacks(heard)]
@@ -253,6 +253,6 @@ def test_a_memory_that_is_none_is_refused(damaged: Any) -> None:
 
 
 def test_its_levels_are_the_same_for_a_tensor() -> None:
-    heard = told(PLATEAU, FLAT[:9])
+    heard = after_metrics(PLATEAU, FLAT[:9])
     steps = torch.arange(12, dtype=torch.float64)
     assert heard(steps).tolist() == levels(heard, 12)

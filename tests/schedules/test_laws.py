@@ -37,7 +37,7 @@ def test_every_value_is_finite(schedule: wd.Schedule) -> None:
 
 
 @given(schedule=schedules(), far=st.integers(0, 10**9))
-def test_past_its_end_the_end_value_is_held_exactly(schedule: wd.Schedule, far: int) -> None:
+def test_past_its_end_the_end_value_stays_exactly(schedule: wd.Schedule, far: int) -> None:
     unshaken = not _has(schedule, wd.Noisy)
     if schedule.length is not None and unshaken:
         assert schedule(schedule.length + far) == schedule(schedule.length)
@@ -52,9 +52,9 @@ def test_before_its_start_the_first_value_holds(schedule: wd.Schedule) -> None:
 def test_a_chain_is_its_first_part_and_then_its_second(
     first: wd.Schedule, second: wd.Schedule, step: int
 ) -> None:
-    seam = first.length
-    assert seam is not None
-    expected = first(step) if step < seam else second(step - seam)
+    joint = first.length
+    assert joint is not None
+    expected = first(step) if step < joint else second(step - joint)
     assert (first >> second)(step) == pytest.approx(expected, rel=1e-12)
 
 

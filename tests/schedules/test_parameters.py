@@ -87,7 +87,7 @@ def test_every_type_has_its_widget(hint: Any, widget: str) -> None:
     assert type_of(hint).widget == widget
 
 
-def test_a_schema_says_what_a_union_takes() -> None:
+def test_a_schema_describes_what_a_union_takes() -> None:
     assert type_of(float | None).schema == {"anyOf": [{"$ref": "#/$defs/number"}, {"type": "null"}]}
     assert type_of(Duration).schema == {"$ref": "#/$defs/duration"}
     assert type_of(Literal["a", "b"]).schema == {"enum": ["a", "b"]}

@@ -90,6 +90,6 @@ def test_a_function_sees_whole_steps_as_ints() -> None:
     assert [type(step) for step in seen] == [int, int]
 
 
-def test_a_function_cannot_be_written_down_and_says_so() -> None:
+def test_a_function_is_refused_when_it_is_written_down() -> None:
     with pytest.raises(wd.ScheduleError, match="a function cannot be written down"):
         wd.Function(call=float).to_dict()

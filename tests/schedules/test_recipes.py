@@ -39,7 +39,7 @@ def test_a_recipe_is_an_expression_that_measures_on_any_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipes())
-def test_a_recipe_can_be_told_from_its_name(name: str) -> None:
+def test_a_recipe_is_found_by_its_name(name: str) -> None:
     assert (recipes()[name].__doc__ or "").startswith("Return ")
 
 

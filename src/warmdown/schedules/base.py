@@ -80,8 +80,8 @@ class Schedule(ABC):
 
     A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and
     has no other state than its fields. In one that wraps others, the methods below state how its
-    time and its value come from theirs: ``docs/own-schedule.md`` builds a curve, a wrapper and a feedback
-    schedule.
+    time and its value come from theirs: ``docs/own-schedule.md`` builds a curve, a wrapper and a
+    feedback schedule.
     """
 
     kind: ClassVar[str] = ""
@@ -134,7 +134,8 @@ class Schedule(ABC):
         return self.evaluate(steps, xp)
 
     def __repr__(self) -> str:
-        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in _data_fields(type(self)))
+        names = (field.name for field in _data_fields(type(self)))
+        shown = (f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,6 @@
 """The types that a parameter of a schedule or recipe may have, each once.
 
-A :class:`ParameterType` says how a value is validated, how it is read from a plan file, what JSON
+A :class:`ParameterType` is how a value is validated, how it is read from a plan file, what JSON
 Schema describes it, and which widget edits it. It is found by the resolved type hint, so that a
 person's own class needs no ``from __future__ import annotations``, and may have it::
 
@@ -11,8 +11,6 @@ person's own class needs no ``from __future__ import annotations``, and may have
 """
 
 from __future__ import annotations
-
-__all__ = ["Context", "Parameter", "ParameterType", "parameters_of", "type_of", "validate_fields"]
 
 import inspect
 import math
@@ -250,7 +248,7 @@ def type_of(hint: Any) -> ParameterType:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return _Choice(arguments)
-    if origin is Callable or origin is Callable[..., Any] or hint is Callable:
+    if Callable in (origin, hint):
         return _Callable()
     if origin in (tuple, list, Sequence, Iterable) and arguments:
         return _List(type_of(arguments[0]))
@@ -300,18 +298,14 @@ def parameters_of(target: Callable[..., Any]) -> Mapping[str, Parameter]:
     A field that ``repr`` leaves out is no parameter: the state of a plateau, what a caller allowed.
     """
     hints = _resolved_hints(target)
-    hidden = (
-        {field.name for field in fields(target) if not field.repr} if is_dataclass(target) else ()
-    )
-    return {
-        name: Parameter(
-            name,
-            type_of(hints.get(name, Any)),
-            MISSING if given.default is given.empty else given.default,
-        )
-        for name, given in inspect.signature(target).parameters.items()
-        if name not in hidden
-    }
+    own_fields = fields(target) if is_dataclass(target) else ()
+    hidden = {field.name for field in own_fields if not field.repr}
+    parameters = {}
+    for name, given in inspect.signature(target).parameters.items():
+        if name not in hidden:
+            default = MISSING if given.default is given.empty else given.default
+            parameters[name] = Parameter(name, type_of(hints.get(name, Any)), default)
+    return parameters
 
 
 def validate_fields(schedule: Any) -> None:
@@ -332,8 +326,11 @@ def validate_fields(schedule: Any) -> None:
 
 def label(owner: object, *names: str) -> str:
     """Return the opening words of an error: ``Cosine(k=-1)``."""
-    values = ((name, getattr(owner, name)) for name in names)
-    shown = (f"{name}={(repr(v) if isinstance(v, str) else str(v))[:60]}" for name, v in values)
+    shown = []
+    for name in names:
+        value = getattr(owner, name)
+        text = repr(value) if isinstance(value, str) else str(value)
+        shown.append(f"{name}={text[:60]}")
     return f"{type(owner).__name__}({', '.join(shown)})"
 
 

@@ -75,7 +75,7 @@ class Staircase(Schedule):
 
 
 class _AtSteps(Schedule):
-    """A schedule whose value changes at the steps ``at``; where that stands among its fields is its own."""
+    """A schedule whose value changes at the steps ``at``, a field of each subclass."""
 
     at: tuple[Duration, ...]
 

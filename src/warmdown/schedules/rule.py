@@ -55,20 +55,17 @@ class Scale:
 
     def over(self, run: Run) -> Scale:
         """Return the same with every open length measured on ``run``."""
-        return replace(
-            self,
-            of=self.of.over(run),
-            offset=None if self.offset is None else self.offset.over(run),
-        )
+        offset = None if self.offset is None else self.offset.over(run)
+        return replace(self, of=self.of.over(run), offset=offset)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data: the bare schedule when it says everything."""
-        if self.offset is None and self.low is None:
-            return self.of.to_dict()
+        """Return plain data: the bare schedule where there is nothing else."""
         data: dict[str, Any] = {"scale": self.of.to_dict()}
         if self.offset is not None:
             data["offset"] = self.offset.to_dict()
-        return data if self.low is None else {**data, "low": self.low}
+        if self.low is not None:
+            data["low"] = self.low
+        return data if len(data) > 1 else self.of.to_dict()
 
 
 @final
@@ -124,9 +121,8 @@ def rule_from_dict(data: Any) -> Rule:
     known = ("set",) if rule is Set else ("scale", "offset", "low")
     for key in data:
         if key not in known:
-            raise ScheduleError(
-                f"{rule.__name__}({str(key)[:60]}=…): no such entry. {nearest(str(key)[:60], known)}"
-            )
+            word = str(key)[:60]
+            raise ScheduleError(f"{rule.__name__}({word}=…): no such entry. {nearest(word, known)}")
     if "set" in data:
         return Set(Schedule.from_dict(data["set"]))
     offset = Schedule.from_dict(data["offset"]) if "offset" in data else None

@@ -91,7 +91,8 @@ class Clipped(Schedule):
 class Noisy(Schedule):
     r"""A schedule with seeded noise; the same step always has the same noise.
 
-    .. math:: v(t) = of(t)\,\bigl(1 + spread \cdot u_{\lfloor t / every \rfloor}\bigr),\; u \in [-1, 1)\ \text{uniform}
+    .. math:: v(t) = of(t)\,\bigl(1 + spread \cdot u_{\lfloor t / every \rfloor}\bigr),\;
+              u \in [-1, 1)\ \text{uniform}
 
     Args:
         of: The schedule.

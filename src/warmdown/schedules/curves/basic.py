@@ -24,7 +24,7 @@ from warmdown.schedules.parameters import require
 @final
 @schedule_class
 class Constant(Schedule):
-    """One number, held.
+    """One number for good.
 
     .. math:: v(t) = value
 
@@ -97,7 +97,8 @@ class Linear(Schedule):
 class Cosine(Schedule):
     r"""Half a cosine wave from ``start`` to ``end``, flat at both ends.
 
-    .. math:: v(t) = end + (start - end) \left[\tfrac12 (1 + \cos \pi (t / steps)^{k})\right]^{exponent},\; t \le steps
+    .. math:: v(t) = end + (start - end)
+              \left[\tfrac12 (1 + \cos \pi (t / steps)^{k})\right]^{exponent},\; t \le steps
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.
@@ -262,7 +263,8 @@ class Exponential(Schedule):
 class InverseProportional(Schedule):
     r"""A straight line of the reciprocal: steep at first, then gentle.
 
-    .. math:: v(t) = \left[\frac{1 - t / steps}{start} + \frac{t / steps}{end}\right]^{-1},\; t \le steps
+    .. math:: v(t) = \left[\frac{1 - t / steps}{start} + \frac{t / steps}{end}\right]^{-1},\;
+              t \le steps
 
     Args:
         start: Value at step 0, not zero, in the unit of the scheduled field.

@@ -62,7 +62,8 @@ class Rex(Schedule):
 class Tanh(Schedule):
     r"""A stretch of the hyperbolic tangent, scaled so that it meets ``start`` and ``end``.
 
-    .. math:: v(t) = end + (start - end)\,\frac{\tanh u - \tanh x}{\tanh u - \tanh l},\quad x = l + (u - l)\,t / steps
+    .. math:: v(t) = end + (start - end)\,\frac{\tanh u - \tanh x}{\tanh u - \tanh l},\quad
+              x = l + (u - l)\,t / steps
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.
@@ -121,7 +122,8 @@ class Tanh(Schedule):
 class Log(Schedule):
     r"""A straight line over the logarithm of the step: most of the way at once.
 
-    .. math:: v(t) = end + (start - end)\,\Bigl(1 - \frac{\ln(1 + t)}{\ln(1 + steps)}\Bigr),\; t \le steps
+    .. math:: v(t) = end + (start - end)\,\Bigl(1 - \frac{\ln(1 + t)}{\ln(1 + steps)}\Bigr),\;
+              t \le steps
 
     Args:
         start: Value at step 0, in the unit of the scheduled field.

@@ -137,7 +137,7 @@ def triangular(
 
     Reference: Smith 2015, https://arxiv.org/abs/1506.01186.
     """
-    return _triangle(low, high, up, down).repeat()
+    return Triangle(low=low, high=high, up=up, down=up if down is None else down).repeat()
 
 
 def triangular2(
@@ -149,7 +149,8 @@ def triangular2(
         >>> triangular2(low=0.0, up=2)([2, 6, 10])
         array([1.  , 0.5 , 0.25])
     """
-    return _triangle(0.0, high - low, up, down).repeat(decay=0.5) + low
+    cycle = Triangle(low=0.0, high=high - low, up=up, down=up if down is None else down)
+    return cycle.repeat(decay=0.5) + low
 
 
 def exp_range(
@@ -160,16 +161,14 @@ def exp_range(
     down: int | None = None,
     gamma: float = 0.9999,
 ) -> Schedule:
-    """Return the triangular cyclical rate whose height above ``low`` falls by ``gamma`` with each update.
+    """Return triangular cycles whose height above ``low`` falls by ``gamma`` with each update.
 
     Example:
         >>> exp_range(low=0.0, up=1, gamma=0.5)([1, 3])
         array([0.5  , 0.125])
     """
-    return (
-        _triangle(0.0, high - low, up, down).repeat() * ExponentialDecay(start=1.0, gamma=gamma)
-        + low
-    )
+    cycles = triangular(low=0.0, high=high - low, up=up, down=down)
+    return cycles * ExponentialDecay(start=1.0, gamma=gamma) + low
 
 
 def sawtooth(*, high: float = 1.0, low: float = 0.0, period: int = 1000) -> Schedule:
@@ -227,12 +226,5 @@ def _arc(
     up = curve(first, middle, warm).named("up")
     if not three_phase:
         return up >> curve(middle, last, "rest").named("down")
-    return (
-        up
-        >> curve(middle, first, warm).named("down")
-        >> curve(first, last, "rest").named("annihilate")
-    )
-
-
-def _triangle(low: float, high: float, up: int, down: int | None) -> Triangle:
-    return Triangle(low=low, high=high, up=up, down=up if down is None else down)
+    down = curve(middle, first, warm).named("down")
+    return up >> down >> curve(first, last, "rest").named("annihilate")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-__all__ = ["SHAPES", "Shape", "curve_of"]
-
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, TypeAlias
 
 from warmdown.errors import ScheduleError, nearest
@@ -30,18 +29,14 @@ Shape: TypeAlias = Literal[
     "half_life",
 ]
 
-SHAPES: Mapping[str, Callable[[float, float, Duration], Schedule]] = {
-    "linear": lambda start, end, steps: Linear(start=start, end=end, steps=steps),
-    "cosine": lambda start, end, steps: Cosine(start=start, end=end, steps=steps),
-    "1-sqrt": lambda start, end, steps: Sqrt(start=start, end=end, steps=steps),
-    "1-square": lambda start, end, steps: Polynomial(
-        start=start, end=end, steps=steps, power=1.0, k=2.0
-    ),
-    "power": lambda start, end, steps: Polynomial(start=start, end=end, steps=steps, power=2.0),
-    "exponential": lambda start, end, steps: Exponential(start=start, end=end, steps=steps),
-    "inverse_proportional": lambda start, end, steps: InverseProportional(
-        start=start, end=end, steps=steps
-    ),
+SHAPES: Mapping[str, Callable[..., Schedule]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "1-sqrt": Sqrt,
+    "1-square": partial(Polynomial, power=1.0, k=2.0),
+    "power": partial(Polynomial, power=2.0),
+    "exponential": Exponential,
+    "inverse_proportional": InverseProportional,
     # a half-life that just reaches the end: the exponential from 2 to 1, moved down to 1 and 0
     "half_life": lambda start, end, steps: (
         Exponential(start=2 * (start - end), end=start - end, steps=steps) + (2 * end - start)
@@ -57,4 +52,4 @@ def curve_of(shape: str) -> Callable[[float, float, Duration], Schedule]:
     """
     if shape not in SHAPES:
         raise ScheduleError(f"shape={shape!r}: no such curve. {nearest(shape, SHAPES)}")
-    return SHAPES[shape]
+    return lambda start, end, steps: SHAPES[shape](start=start, end=end, steps=steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["infinite", "knee", "power_law", "swa", "tri_stage", "wsd", "wsd_s"]
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from warmdown.errors import ScheduleError
 from warmdown.run import Duration
@@ -75,8 +76,8 @@ def wsd_s(
 
     Example:
         >>> from warmdown import Run
-        >>> plan = wsd_s(warmup=0, checkpoints=2, decay=0.5, shape="linear", end=0.0).over(Run(total_steps=8))
-        >>> plan([0, 2, 3, 4, 6, 7, 8])
+        >>> plan = wsd_s(warmup=0, checkpoints=2, decay=0.5, shape="linear", end=0.0)
+        >>> plan.over(Run(total_steps=8))([0, 2, 3, 4, 6, 7, 8])
         array([1. , 1. , 0.5, 1. , 1. , 0.5, 0. ])
 
     Reference: Wen et al. 2024, https://arxiv.org/abs/2410.05192.
@@ -91,13 +92,13 @@ def wsd_s(
     lengths = list(periods) or _doubling(checkpoints)
     wholes = [_stable_then(shape, _share(decay, length), end) for length in lengths]
     wholes[0] = with_warmup(wholes[0], warmup=warmup, start=start)
-    last = len(lengths) - 1
-    ends = [length if periods or number < last else "rest" for number, length in enumerate(lengths)]
-    return Chain(members=tuple(whole.take(end) for whole, end in zip(wholes, ends, strict=True)))
+    if not periods:
+        lengths[-1] = "rest"
+    return Chain(members=tuple(map(Schedule.take, wholes, lengths)))
 
 
 def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0) -> Schedule:
-    """Return the knee schedule: explore at the base value, then exploit along a straight line; a trapezoid.
+    """Return the knee schedule: explore at the base value, then exploit along a straight line.
 
     Example:
         >>> from warmdown import Run
@@ -137,13 +138,15 @@ def infinite(
     end: float = 0.05,
     shape: Shape = "cosine",
 ) -> Schedule:
-    """Return an infinite schedule: warmup, cooldown to a constant that can last for ever, and an anneal at the end.
+    """Return an infinite schedule: warmup, cooldown to a constant, and an anneal at the end.
+
+    The constant can last for ever.
 
     Args:
         warmup: Length of the warmup.
         cooldown: Length of the way down to ``constant``.
         anneal: Length of the exponential fall at the very end.
-        constant: Value that is held, as a share of the base value.
+        constant: Value between them, as a share of the base value.
         end: Last value, as a share of the base value, above zero.
         shape: Curve of the cooldown, as in :func:`wsd`.
 
@@ -156,11 +159,9 @@ def infinite(
     Reference: Ibrahim et al. 2024, https://arxiv.org/abs/2403.08763.
     """
     down = curve_of(shape)(1.0, constant, cooldown).named("cooldown")
-    held = Constant(value=constant).named("constant")
-    return with_warmup(
-        down >> held >> Exponential(start=constant, end=end, steps=anneal).named("anneal"),
-        warmup=warmup,
-    )
+    flat = Constant(value=constant).named("constant")
+    last = Exponential(start=constant, end=end, steps=anneal).named("anneal")
+    return with_warmup(down >> flat >> last, warmup=warmup)
 
 
 def power_law(
@@ -171,12 +172,12 @@ def power_law(
     decay: Duration = "10%",
     end: float = 0.01,
 ) -> Schedule:
-    """Return the power scheduler: warmup, a power law that does not know the run's length, and a short decay.
+    """Return the power scheduler: warmup, a power law without a length, and a short decay.
 
     Example:
         >>> from warmdown import Run
-        >>> plan = power_law(warmup=10, timescale=10, exponent=0.5, decay=10).over(Run(total_steps=60))
-        >>> plan([0, 10, 40])
+        >>> plan = power_law(warmup=10, timescale=10, exponent=0.5, decay=10)
+        >>> plan.over(Run(total_steps=60))([0, 10, 40])
         array([0. , 1. , 0.5])
 
     Reference: Shen et al. 2024, https://arxiv.org/abs/2408.13359.
@@ -192,19 +193,16 @@ def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%
     Args:
         anneal: Length of the way down.
         value: Constant, as a share of the base value.
-        after: How long the base value is held before.
+        after: How long the base value stays before.
 
     Example:
         >>> from warmdown import Run
         >>> swa(anneal=2, value=0.5, after=2).over(Run(total_steps=8))([0, 2, 4, 8])
         array([1. , 1. , 0.5, 0.5])
     """
-    held = Constant(value=1.0, steps=after).named("stable")
-    return (
-        held
-        >> Cosine(start=1.0, end=value, steps=anneal).named("anneal")
-        >> Constant(value=value).named("average")
-    )
+    flat = Constant(value=1.0, steps=after).named("stable")
+    down = Cosine(start=1.0, end=value, steps=anneal).named("anneal")
+    return flat >> down >> Constant(value=value).named("average")
 
 
 def _stable_then(shape: Shape, decay: Duration, end: float) -> Schedule:
@@ -214,7 +212,7 @@ def _stable_then(shape: Shape, decay: Duration, end: float) -> Schedule:
 def _doubling(checkpoints: int) -> list[Duration]:
     """Return the lengths of periods that end at 1/2ⁿ, …, 1/4, 1/2 and the whole of the run."""
     ends = [100 / 2**power for power in reversed(range(checkpoints))]
-    return [f"{end - before}%" for before, end in zip([0.0, *ends[:-1]], ends, strict=True)]
+    return [f"{end - before}%" for before, end in pairwise([0.0, *ends])]
 
 
 def _share(share: float, length: Duration) -> Duration:

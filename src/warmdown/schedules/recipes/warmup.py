@@ -113,13 +113,12 @@ def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Schedule:
         >>> flat_cosine(flat="50%").over(Run(total_steps=4))([0, 2, 3, 4])
         array([1. , 1. , 0.5, 0. ])
     """
-    return Constant(value=1.0, steps=flat).named("stable") >> Cosine(start=1.0, end=end).named(
-        "decay"
-    )
+    stable = Constant(value=1.0, steps=flat).named("stable")
+    return stable >> Cosine(start=1.0, end=end).named("decay")
 
 
 def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Schedule:
-    """Return a warmup to half the height of a cosine, then its lower half over the rest of the run.
+    """Return a warmup to half a cosine's height, then its lower half over the rest of the run.
 
     Example:
         >>> from warmdown import Run
@@ -150,7 +149,8 @@ def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> 
 def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Schedule:
     r"""Return the Transformer's schedule, to be used with a base value of 1.
 
-    .. math:: v(t) = factor \cdot d_{model}^{-1/2} \min\bigl((t + 1)^{-1/2},\; (t + 1)\,warmup^{-3/2}\bigr)
+    .. math:: v(t) = factor \cdot d_{model}^{-1/2}
+              \min\bigl((t + 1)^{-1/2},\; (t + 1)\,warmup^{-3/2}\bigr)
 
     Args:
         d_model: Width of the model.
@@ -177,7 +177,7 @@ def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Schedule:
 
 
 def slanted_triangular(*, cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
-    """Return the slanted triangle of ULMFiT: a short way up from ``1 / ratio``, a long way down to it.
+    """Return the slanted triangle of ULMFiT: a short way up from ``1 / ratio``, a long way down.
 
     Example:
         >>> from warmdown import Run
