@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CHECKS"]
-
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -17,7 +15,7 @@ from warmdown.schedules.feedback import feedbacks
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 
-_NEVER_NEGATIVE = (
+KNOWN_FIELDS = (
     "lr",
     "weight_decay",
     "momentum",
@@ -42,7 +40,7 @@ def negative(subject: Subject) -> Iterator[Finding]:
     """Find a value below zero in a field that has none."""
     steps, values = subject.samples
     low = int(np.argmin(values))
-    if values[low] < 0 and subject.target.name in _NEVER_NEGATIVE:
+    if values[low] < 0 and subject.target.name in KNOWN_FIELDS:
         yield subject.finding(
             "negative",
             f"is {number(values[low])} at update {count(steps[low])}: such a step goes uphill. "
@@ -235,18 +233,14 @@ def _is_cyclic(subject: Subject) -> bool:
 
 def _is_opaque(subject: Subject) -> bool:
     """Whether the text does not show that it rises: foreign code, a function, a sum of curves."""
-    for schedule, _ in pieces(subject.schedule):
-        if schedule.keeps_time and len(schedule.parts()) > 1:
-            return True
+    if any(part.keeps_time and len(part.parts()) > 1 for part, _ in pieces(subject.schedule)):
+        return True
     names = " ".join(phase.name.lower() for phase in subject.schedule.phases())
     is_named = any(word in names for word in _CYCLES)
-    leaves = _curves_in(subject)
-    is_foreign = any(leaf.is_preview for leaf in leaves) and not is_named
-    return is_foreign or any(_is_function(leaf) for leaf in leaves)
-
-
-def _is_function(leaf: Schedule) -> bool:
-    return not leaf.is_predictable and not leaf.is_preview
+    # a preview shows its rise by the names of its phases, a function by nothing
+    return any(
+        not is_named if leaf.is_preview else not leaf.is_predictable for leaf in _curves_in(subject)
+    )
 
 
 def _holds_early(subject: Subject) -> bool:

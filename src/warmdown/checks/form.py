@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CHECKS"]
-
 import math
 from collections.abc import Iterator
 from itertools import pairwise
@@ -40,8 +38,9 @@ def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
     """Yield each two parts that follow each other, and the step at which the later one begins."""
     places = list(zip(schedule.parts(), schedule.part_starts(), strict=True))
     for (before, start), (after, joint) in pairwise(places):
-        follows = start is not None and joint is not None and before.length == joint - start
-        if follows and joint is not None and before.length and after.length != 0:
+        if start is None or joint is None or after.length == 0:
+            continue
+        if before.length and before.length == joint - start:
             yield before, after, joint
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Subject", "leaf_at", "leaf_at_end", "pieces"]
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,12 +75,6 @@ class Subject:
         """Return the field's value; the factor where no base value is known."""
         base = self.run.lr if self.is_rate and self.run.lr is not None else 1.0
         return self.target.rule.value(step, base)
-
-    def first_unbounded(self) -> int | None:
-        """Return the first sampled step whose value is no finite number."""
-        steps, values = self.samples
-        bad = np.flatnonzero(~np.isfinite(values))
-        return int(steps[bad[0]]) if bad.size else None
 
     def zeros(self, *, from_end: bool = False) -> int:
         """Return how many updates at the beginning, or at the end, use exactly zero."""

@@ -19,17 +19,6 @@ from warmdown.plot.formatting import count
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 
-_KNOWN = (
-    "lr",
-    "weight_decay",
-    "momentum",
-    "betas[0]",
-    "betas[1]",
-    "eps",
-    "dampening",
-    "alpha",
-    "rho",
-)
 _OTHER_NAMES = {
     "learning_rate": "lr",
     "wd": "weight_decay",
@@ -63,7 +52,12 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
     """
     plan = plan if isinstance(plan, Plan) else Plan.of(lr=plan)
     run = plan.run if run is None else run if run.lr is not None else replace(run, lr=plan.run.lr)
-    found = [*_plan_findings(plan, run)]
+    found = [
+        *_end_of_the_clock(run),
+        *_unlikely_names(plan),
+        *_shadowed(plan.targets),
+        *_previews(plan),
+    ]
     for target in plan.targets:
         found += _target_findings(target, plan, run)
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
@@ -93,9 +87,9 @@ def _error(code: str, target: Target, message: str, step: int | None = None) -> 
 
 
 def _subject_findings(subject: Subject) -> Iterator[Finding]:
-    bad = subject.first_unbounded()
-    if bad is not None:
-        yield _not_finite(subject.target, bad)
+    steps, values = subject.samples
+    if not np.all(np.isfinite(values)):
+        yield _not_finite(subject.target, int(steps[np.argmin(np.isfinite(values))]))
         return
     for rule in (*form.CHECKS, *curve.CHECKS):
         yield from rule(subject)
@@ -118,13 +112,6 @@ def _unknown_length(target: Target) -> Finding:
     return _error("unknown-length", target, message)
 
 
-def _plan_findings(plan: Plan, run: Run) -> Iterator[Finding]:
-    yield from _end_of_the_clock(run)
-    yield from _unlikely_names(plan)
-    yield from _shadowed(plan.targets)
-    yield from _previews(plan)
-
-
 def _end_of_the_clock(run: Run) -> Iterator[Finding]:
     if run.clock != "updates" and run.length is None:
         yield Finding(
@@ -137,10 +124,10 @@ def _end_of_the_clock(run: Run) -> Iterator[Finding]:
 
 def _unlikely_names(plan: Plan) -> Iterator[Finding]:
     for name in dict.fromkeys(target.name for target in plan.targets):
-        meant = _OTHER_NAMES.get(name) or next(
-            iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.8)), name
-        )
-        if meant != name and name not in _KNOWN:
+        if name in curve.KNOWN_FIELDS:
+            continue
+        near = difflib.get_close_matches(name, curve.KNOWN_FIELDS, n=1, cutoff=0.8)
+        for meant in [_OTHER_NAMES[name]] if name in _OTHER_NAMES else near:
             yield Finding(
                 code="unlikely-name",
                 severity="warning",

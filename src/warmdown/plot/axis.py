@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Axis", "linear_ticks", "log_floor", "log_ticks", "place_names", "value_limits"]
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["POINTS", "ValueRow", "as_csv", "as_json", "as_table", "harmless", "rows"]
-
 import csv
 import io
 import json

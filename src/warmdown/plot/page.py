@@ -172,14 +172,10 @@ def svg_bytes(plan: Drawable, **how: Any) -> bytes:
     return svg(plan, **how).encode()
 
 
-def _html_bytes(plan: Drawable, **how: Any) -> bytes:
-    return html(plan, **how).encode()
-
-
-_WRITERS: Mapping[str, Callable[..., bytes]] = {
+_WRITERS: Mapping[str, Callable[..., bytes | str]] = {
     ".png": png_bytes,
-    ".svg": svg_bytes,
-    ".html": _html_bytes,
+    ".svg": svg,
+    ".html": html,
 }
 
 

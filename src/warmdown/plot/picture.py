@@ -4,8 +4,7 @@ from __future__ import annotations
 
 __all__ = ["figure"]
 
-from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -148,27 +147,21 @@ class _PanelDrawing:
         self.scene, self.panel = layout.scene, layout.panels[index]
         self.heights = self.panel.heights(is_cropped=self.scene.is_cropped)
         self.y = Axis.of(self.heights, log=log or self.panel.spans_decades)
-
-    @cached_property
-    def ranks(self) -> list[int]:
-        """Return the place of each line among those in the foreground; it has their colour."""
-        return list(
-            accumulate((not line.is_background for line in self.panel.lines[:-1]), initial=0)
-        )
-
-    def colour(self, index: int) -> str:
-        """Return the colour of a line."""
-        if self.panel.lines[index].is_background:
-            return self.theme.quiet
-        return self.theme.lines[self.ranks[index] % len(self.theme.lines)]
+        # lines in the foreground take the colours in turn
+        colours = cycle(theme.lines)
+        self.colours = [
+            theme.quiet if line.is_background else next(colours) for line in self.panel.lines
+        ]
 
     def draw(self) -> None:
         """Draw frame, phases, axes, lines, names and marks, from the back to the front."""
         self._frame()
         self._phases()
         self._y_axis()
+        rank = 0
         for index, line in enumerate(self.panel.lines):
-            self._line(line, index)
+            self._line(line, index, rank)
+            rank += not line.is_background
         self._end_labels()
         self._marks()
 
@@ -228,9 +221,9 @@ class _PanelDrawing:
     def _marks(self) -> None:
         """Draw a line at each mark; the first panel has their texts."""
         marks = sorted(self.scene.marks, key=lambda mark: mark.step)
-        widths = [0.1 + _CHARACTER * len(mark.text) for mark in marks]
-        places = [self.layout.place(mark.step) for mark in marks]
-        spans = list(zip(places, widths, strict=True))
+        spans = [
+            (self.layout.place(mark.step), 0.1 + _CHARACTER * len(mark.text)) for mark in marks
+        ]
         rows = place_names(spans, 4, self.layout.plot_width)
         dash: Any = (0, (2, 2))
         for mark, row in zip(marks, rows, strict=True):
@@ -257,27 +250,30 @@ class _PanelDrawing:
         axes.grid(axis="y", color=self.theme.grid, linewidth=0.8, zorder=1)
         axes.set_axisbelow(True)
 
-    def _line(self, line: Line, index: int) -> None:
-        axes, colour, values = self.axes, self.colour(index), line.values
-        rank = self.ranks[index]
+    def _line(self, line: Line, index: int, rank: int) -> None:
+        """Draw a line, the ``rank``-th in the foreground: from the seventh on, dashes differ."""
+        axes, colour, values = self.axes, self.colours[index], line.values
         if self.y.log:
             values = np.where(values > 0, values, np.nan)
-        style: dict[str, Any] = {
-            "color": colour,
-            "linewidth": 2.0,
-            "linestyle": DASHES[(rank + rank // len(DASHES)) % len(DASHES)],
-        }
-        if line.is_recorded or line.is_background:
-            style |= {"linewidth": 1.0, "linestyle": "-", "alpha": 0.9}
-        if _count_turns(values) > _MANY_TURNS:
-            style["linewidth"] = 0.8
-        if line.is_stepped:
-            style["drawstyle"] = "steps-post"
+        is_thin = line.is_recorded or line.is_background
+        width = 1.0 if is_thin else 2.0
+        dash: Any = "-" if is_thin else DASHES[(rank + rank // len(DASHES)) % len(DASHES)]
         if line.low is not None and line.high is not None:
-            band: Any = {"color": colour, "alpha": 0.15, "linewidth": 0, "zorder": 2}
-            axes.fill_between(line.steps, line.low, line.high, **band)
-        label, order = line.label, 3 + index / 100
-        axes.plot(line.steps, values, zorder=order, solid_capstyle="round", label=label, **style)
+            axes.fill_between(
+                line.steps, line.low, line.high, color=colour, alpha=0.15, linewidth=0, zorder=2
+            )
+        axes.plot(
+            line.steps,
+            values,
+            color=colour,
+            linewidth=0.8 if _count_turns(values) > _MANY_TURNS else width,
+            linestyle=dash,
+            alpha=0.9 if is_thin else None,
+            drawstyle="steps-post" if line.is_stepped else "default",
+            solid_capstyle="round",
+            label=line.label,
+            zorder=3 + index / 100,
+        )
         if not self.panel.phases and line.value is not None and line.phases:
             borders = np.asarray([float(phase.start) for phase in line.phases if phase.start])
             if 0 < borders.size <= 12:
@@ -286,18 +282,18 @@ class _PanelDrawing:
     def _end_labels(self) -> None:
         # the limits as drawn, with their margins
         drawn = Axis(*self.axes.get_ylim(), log=self.y.log)
-        lines = [index for index, heights in enumerate(self.heights) if heights.size]
-        shares = {}
-        for index in lines:
-            height = float(self.heights[index][-1])
-            shares[index] = float(drawn.share(max(height, self.y.low) if self.y.log else height))
-        lines.sort(key=lambda index: (shares[index], np.mean(self.heights[index])))
+        ends = []
+        for index, values in enumerate(self.heights):
+            if values.size:
+                last = max(values[-1], self.y.low) if self.y.log else values[-1]
+                ends.append((float(drawn.share(last)), np.mean(values), index))
+        ends.sort()
         rows = int(self.layout.plot_height / _LABEL)
-        named = lines[:: -(-len(lines) // rows) or 1]
-        heights = _spread([shares[index] for index in named], _LABEL / self.layout.plot_height)
-        for index, height in zip(named, heights, strict=True):
+        named = ends[:: -(-len(ends) // rows) or 1]
+        heights = _spread([share for share, _, _ in named], _LABEL / self.layout.plot_height)
+        for (_, _, index), height in zip(named, heights, strict=True):
             text = _end_label(self.panel.lines[index], self.panel)
-            colour = self.colour(index)
+            colour = self.colours[index]
             self._write(text, (1, height), "axes fraction", (6, 0), color=colour, va="center")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["POINTS", "Array", "Function", "sample", "thinned"]
-
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 

@@ -6,6 +6,7 @@ __all__ = ["sparkline", "terminal"]
 
 import shutil
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Unpack
 
 import numpy as np
@@ -109,9 +110,11 @@ class _TextPanel:
         self, panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
     ) -> None:
         self.panel, self.scene, self.columns, self.rows = panel, scene, columns, rows
-        self.colours = _COLOURS if colour else (None,)
         shown = tuple(line for line in panel.lines if not line.is_background)
         self.shown = shown or panel.lines
+        self.inks = [
+            ink if colour else None for ink, _ in zip(cycle(_COLOURS), self.shown, strict=False)
+        ]
         values = Panel(panel.unit, self.shown).heights(is_cropped=scene.is_cropped)
         self.y = Axis.of(values, log=log or panel.spans_decades)
 
@@ -134,15 +137,13 @@ class _TextPanel:
         right = 1 + 1 / (4 * self.columns)
         limits = {"xmin": 0, "xmax": right, "ymin": 0, "ymax": 1 + _HEADROOM}
         canvas = Canvas(self.columns, self.rows, mode="names", **limits)
-        for index, line in enumerate(self.shown):
-            points = self._points(line)
-            ink = self.colours[index % len(self.colours)]
-            for (x0, y0), (x1, y1) in zip(points, points[1:] or points, strict=False):
-                canvas.line(x0, y0, x1, y1, color=ink)
-        for index, line in enumerate(self.shown if len(self.shown) > 1 else ()):
-            points = self._points(line)
-            if points:
-                at = int((index + 0.5) / len(self.shown) * (len(points) - 1))
+        curves = [self._points(line) for line in self.shown]
+        for points, ink in zip(curves, self.inks, strict=True):
+            for start, end in zip(points, points[1:] or points, strict=False):
+                canvas.line(*start, *end, color=ink)
+        for index, points in enumerate(curves):
+            if points and len(curves) > 1:
+                at = int((index + 0.5) / len(curves) * (len(points) - 1))
                 canvas.text(*points[at], _letter(index))
         return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
 
@@ -176,12 +177,13 @@ class _TextPanel:
 
     def _phase_names(self) -> list[str]:
         """Return the names of the phases, each below its first step."""
-        phases = self.panel.phases
-        starts = [int(self.scene.axis.share(phase.start) * self.columns) for phase in phases]
-        spans = [(start, len(phase.name) + 2) for start, phase in zip(starts, phases, strict=True)]
+        phases, axis = self.panel.phases, self.scene.axis
+        spans = [
+            (int(axis.share(phase.start) * self.columns), len(phase.name) + 2) for phase in phases
+        ]
         lines = [[" "] * (self.columns + _GUTTER) for _ in range(2)]
         rows = place_names(spans, 2, self.columns + 1)
-        for phase, start, row in zip(phases, starts, rows, strict=True):
+        for phase, (start, _), row in zip(phases, spans, rows, strict=True):
             if row is not None:
                 name = f"│{phase.name}"
                 lines[0][start] = "│"
@@ -196,8 +198,7 @@ class _TextPanel:
 
         left = " " * (_GUTTER + 2)
         legend = []
-        for index, line in enumerate(self.shown):
-            ink = self.colours[index % len(self.colours)]
+        for index, (line, ink) in enumerate(zip(self.shown, self.inks, strict=True)):
             text = color(f"{_letter(index)} {line.label}", fg=ink, no_color=ink is None)
             legend.append(left + text)
         return legend

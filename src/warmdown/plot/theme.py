@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["DARK", "DASHES", "LIGHT", "Theme", "tint_of"]
-
 from dataclasses import dataclass
 
 

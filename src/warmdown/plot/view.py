@@ -229,24 +229,25 @@ def view(
     if isinstance(given, View):
         return given
     sources = {**_by_name(given), **({} if record is None else {"recorded": record})}
-    parts: list[View] = []
+    lines: list[Line] = []
+    marks: list[Mark] = []
+    notes: list[str] = []
+    clock = "updates"
     for name, source in sources.items():
         if isinstance(source, Record):
-            planned = {line.label.split("/")[0] for part in parts for line in part.lines}
-            parts.append(_record_view(source, "" if len(sources) == 1 else name, planned, points))
+            planned = {line.label.split("/")[0] for line in lines}
+            lines += _record_lines(
+                source, "" if len(sources) == 1 else name, planned, points, notes
+            )
+            marks += _record_marks(source)
         else:
-            plan, note = _resolved_plan(source, run)
+            plan = _resolved_plan(source, run, notes)
             bases = bases_in(record, plan) if record is not None and groups is None else groups
-            lines = tuple(_plan_lines(plan, name, bases, points))
-            parts.append(View(lines=lines, x=plan.run.clock, notes=(note,) if note else ()))
-    if not any(part.lines for part in parts):
+            lines += _plan_lines(plan, name, bases, points)
+            clock = plan.run.clock
+    if not lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
-    return View(
-        lines=tuple(chain.from_iterable(part.lines for part in parts)),
-        x=next((part.x for part in reversed(parts) if part.x), "updates"),
-        marks=tuple(chain.from_iterable(part.marks for part in parts)),
-        notes=tuple(dict.fromkeys(chain.from_iterable(part.notes for part in parts))),
-    )
+    return View(lines=tuple(lines), x=clock, marks=tuple(marks), notes=tuple(dict.fromkeys(notes)))
 
 
 def unit_of(name: str) -> str:
@@ -287,24 +288,24 @@ def _are_targets(given: Mapping[str, Any]) -> bool:
     return are_rules or not _UNITS.keys().isdisjoint(given)
 
 
-def _resolved_plan(plan: Plan, run: Run | None) -> tuple[Plan, str]:
-    """Return the plan with every length known, and what had to be assumed."""
+def _resolved_plan(plan: Plan, run: Run | None, notes: list[str]) -> Plan:
+    """Return the plan with every length known; what had to be assumed is added to the notes."""
     facts = plan.run if run is None else run
     if facts.lr is None:
         facts = replace(facts, lr=plan.run.lr)
     if facts.length is not None:
-        return plan.over(facts), ""
+        return plan.over(facts)
     try:
         resolved = plan.over(facts)
     except (ScheduleError, RunError):
         resolved = plan
     if resolved.length:
-        return replace(resolved, run=replace(facts, total_steps=resolved.length)), ""
+        return replace(resolved, run=replace(facts, total_steps=resolved.length))
     schedules = chain.from_iterable(target.rule.schedules() for target in plan.targets)
     longest = max(chain.from_iterable(map(_times_in, schedules)), default=0)
     assumed = max(_SHORTEST_RUN, 3 * longest)
-    note = f"Drawn over {count(assumed)} updates, because the run has no length yet."
-    return plan.over(replace(facts, total_steps=assumed)), note
+    notes.append(f"Drawn over {count(assumed)} updates, because the run has no length yet.")
+    return plan.over(replace(facts, total_steps=assumed))
 
 
 def _times_in(schedule: Schedule) -> Iterator[int]:
@@ -355,10 +356,11 @@ def _phases_within(target: Target, stop: int) -> tuple[Phase, ...]:
     return (*phases, Phase("held", last, stop)) if last < stop else tuple(phases)
 
 
-def _record_view(record: Record, name: str, planned: Iterable[str], points: int) -> View:
-    """Return every number that was recorded, and what happened."""
+def _record_lines(
+    record: Record, name: str, planned: Iterable[str], points: int, notes: list[str]
+) -> Iterator[Line]:
+    """Yield every number that was recorded; what is not finite is added to the notes."""
     phases = _recorded_phases(record)
-    lines, notes = [], []
     for target in record.targets():
         steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
         is_finite = np.abs(values) <= _LARGEST
@@ -374,10 +376,13 @@ def _record_view(record: Record, name: str, planned: Iterable[str], points: int)
         if name == "recorded":
             label = f"{target} (recorded)" if field_name in planned else target
         unit = _name(unit_of(field_name))
-        lines.append(Line(_name(label), unit, steps, values, phases, is_recorded=True))
+        yield Line(_name(label), unit, steps, values, phases, is_recorded=True)
+
+
+def _record_marks(record: Record) -> Iterable[Mark]:
+    """Return what happened, each event of a step once."""
     events = (row for row in record if row.reason and row.target != "phase")
-    marks = dict.fromkeys(Mark(row.step, _name(row.reason)) for row in events)
-    return View(lines=tuple(lines), x="", marks=tuple(marks), notes=tuple(notes))
+    return dict.fromkeys(Mark(row.step, _name(row.reason)) for row in events)
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
