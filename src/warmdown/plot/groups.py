@@ -18,19 +18,16 @@ Groups: TypeAlias = Mapping[str, "float | Mapping[str, float]"]
 def driven(plan: Plan, groups: Groups | None) -> Iterator[tuple[str, Target, float | None]]:
     """Yield label, target and base value of every number of a plan; ``None``: no base is known."""
     for name in dict.fromkeys(target.name for target in plan.targets):
-        followed = []
+        has_groups = False
         for place, (group, bases) in enumerate((groups or {}).items()):
             fields = bases if isinstance(bases, Mapping) else {"lr": float(bases)}
             if name in fields:
-                target = _first_fit(plan, name, group, place)
-                followed.append((f"{name}/{group}" if group else name, target, fields[name]))
-        if followed:
-            for label, target, base in followed:
-                if target is not None:
-                    yield label, target, base
-            continue
+                has_groups = True
+                fit = _first_fit(plan, name, group, place)
+                if fit is not None:
+                    yield f"{name}/{group}" if group else name, fit, fields[name]
         for target in plan.targets:
-            if target.name == name:
+            if target.name == name and not has_groups:
                 yield target.label, target, plan.run.lr if name == "lr" else None
 
 

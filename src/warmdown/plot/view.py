@@ -6,7 +6,8 @@ __all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict
 
@@ -388,9 +389,7 @@ def _record_marks(record: Record) -> Iterable[Mark]:
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
     """Return the phases that the rows called ``phase`` name, each up to the next."""
     named = [(row.step, row.reason) for row in record if row.target == "phase" and row.reason]
-    starts = [
-        row for row, before in zip(named, [(0, ""), *named], strict=False) if row[1] != before[1]
-    ]
+    starts = [next(rows) for _, rows in groupby(named, key=itemgetter(1))]
     end = max((row.step for row in record), default=0)
     return tuple(
         Phase(_name(name), start, stop)
