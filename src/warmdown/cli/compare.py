@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["command", "plans_of"]
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMANDS", "INTERRUPTED", "LazyGroup", "Unusable", "main"]
-
 import sys
 from collections.abc import Mapping
 from importlib import import_module

@@ -2,15 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "bases_of_options",
-    "is_file",
-    "plan_options",
-    "read_plan",
-    "run_options",
-    "run_of_options",
-]
-
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["add_cwd_to_path", "ends_by_ctrl_c", "resume_hint"]
-
 import os
 import signal
 import sys

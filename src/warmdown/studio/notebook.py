@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Shown", "studio"]
-
 import atexit
 from html import escape
 from importlib.util import find_spec

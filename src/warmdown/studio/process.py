@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Server", "start_server"]
-
 import re
 import subprocess
 import sys

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ServerConfig", "serve_page"]
-
 import asyncio
 import contextlib
 import logging

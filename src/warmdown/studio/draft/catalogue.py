@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "EXAMPLE_RUN",
-    "GalleryEntry",
-    "catalogue",
-    "example_data",
-    "example_schedule",
-    "path_of",
-    "path_of_situation",
-    "searched",
-]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -7,14 +7,13 @@ parameter may be called ``name``.
 
 from __future__ import annotations
 
-__all__ = ["add_group", "add_target", "get", "insert", "move", "put", "remove"]
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from warmdown.studio.draft.model import EVERY, Draft, Group, ScheduleDraft, TargetDraft
+from warmdown.plan import EVERY_GROUP
+from warmdown.studio.draft.model import Draft, Group, ScheduleDraft, TargetDraft
 
 _ROW = re.compile(r"([gtp])(\d+)")
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -79,7 +78,8 @@ def add_target(draft: Draft, target: TargetDraft) -> Draft:
     places = [
         at
         for at, other in enumerate(draft.targets)
-        if target.groups != EVERY and (other.field, other.groups) == (target.field, EVERY)
+        if target.groups != EVERY_GROUP
+        and (other.field, other.groups) == (target.field, EVERY_GROUP)
     ]
     return insert(draft, f"t{places[0] if places else len(draft.targets)}", target)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FormField", "Shape", "field_of", "known_shapes", "parsed_docstring", "shown"]
-
 import ast
 import inspect
 import re

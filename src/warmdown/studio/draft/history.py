@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["History"]
-
 from warmdown.studio.draft.model import Draft
 
 _REMEMBERED = 500

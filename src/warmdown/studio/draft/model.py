@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "EVERY",
-    "FOREIGN",
-    "Draft",
-    "Group",
-    "RunTexts",
-    "ScheduleDraft",
-    "TargetDraft",
-    "Typed",
-]
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, final
 
-from warmdown.plan import EVERY_GROUP as EVERY
+from warmdown.plan import EVERY_GROUP
 
 FOREIGN = "class"
 """The kind of a schedule that is a class of another library."""
@@ -86,7 +75,7 @@ class TargetDraft:
     """
 
     field: str = "lr"
-    groups: str = EVERY
+    groups: str = EVERY_GROUP
     meaning: Literal["scale", "set"] = "scale"
     warmup: str = ""
     phases: tuple[ScheduleDraft, ...] = ()
@@ -96,7 +85,7 @@ class TargetDraft:
     @property
     def label(self) -> str:
         """The name in pictures and lists: ``lr``, or ``lr/decoder.*``."""
-        return self.field if self.groups == EVERY else f"{self.field}/{self.groups}"
+        return self.field if self.groups == EVERY_GROUP else f"{self.field}/{self.groups}"
 
 
 @final

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["draft_of", "opened", "schedule_draft", "with_targets"]
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from warmdown.errors import SpecError, WarmdownError
-from warmdown.plan import Plan
+from warmdown.plan import EVERY_GROUP, Plan
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.planfile.text import from_json, from_yaml
 from warmdown.schedules import Schedule
 from warmdown.studio.draft.fields import known_shapes, shown
 from warmdown.studio.draft.model import (
-    EVERY,
     FOREIGN,
     Draft,
     Group,
@@ -116,7 +113,7 @@ def _draft(data: Any, groups: tuple[Group, ...]) -> Draft:
     for name, target in data.items():
         if name in _NOT_TARGETS:
             continue
-        by_group = {EVERY: target}
+        by_group = {EVERY_GROUP: target}
         if isinstance(target, Mapping) and "groups" in target and "kind" not in target:
             by_group = target["groups"]
         targets += [_target(str(name), str(group), rule) for group, rule in by_group.items()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["from_fragment", "from_plain", "to_fragment", "to_plain"]
-
 import base64
 import binascii
 import json

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Written",
-    "chain_data",
-    "number_of",
-    "run_data",
-    "schedule_data",
-    "value_of",
-    "written",
-]
-
 import ast
 import math
 import re
@@ -19,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from warmdown.plan import EVERY_GROUP
 from warmdown.studio.draft.fields import known_shapes
-from warmdown.studio.draft.model import EVERY, Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
+from warmdown.studio.draft.model import Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
 
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _LONGEST_LITERAL = 500
@@ -208,7 +199,7 @@ def _has_warmup(target: TargetDraft) -> bool:
 
 
 def _write_target(out: Written, target: TargetDraft, key: str, *, is_alone: bool) -> None:
-    is_direct = target.groups == EVERY and is_alone
+    is_direct = target.groups == EVERY_GROUP and is_alone
     path = target.field if is_direct else f"{target.field}.groups.{target.groups}"
     if path in out.keys:
         out.mistakes[f"{key}.groups"] = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PlanFiles"]
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NEEDS_YES", "describe_foreign", "needs_yes", "preview_foreign"]
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["build_design", "prepare"]
-
 import contextlib
 import json
 from pathlib import Path

@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ask_in_dialog",
-    "card",
-    "icon_button",
-    "log_button",
-    "marked",
-    "menu_item",
-    "plain_button",
-    "set_text",
-    "show_pressed",
-    "spark",
-    "tag",
-]
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar

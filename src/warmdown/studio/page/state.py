@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AppContext", "Candidate", "Studio"]
-
 import asyncio
 import re
 from collections.abc import Callable, Mapping

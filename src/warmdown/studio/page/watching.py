@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["build_runs"]
-
 import asyncio
 from collections.abc import Sequence
 from functools import partial

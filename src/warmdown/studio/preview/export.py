@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["plan_json", "plan_yaml", "drawn_rows", "groups_in"]
-
 import json
 from collections.abc import Iterator
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["describe_class", "look_at", "shape_from"]
-
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, replace

@@ -5,20 +5,6 @@ Both come from this process, or as plain data from the one in which foreign clas
 
 from __future__ import annotations
 
-__all__ = [
-    "POINTS",
-    "Bases",
-    "Preview",
-    "Summary",
-    "area_under",
-    "preview",
-    "row_texts",
-    "summarize",
-    "value_text",
-    "view_from_plain",
-    "view_to_plain",
-]
-
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, TypeAlias, final

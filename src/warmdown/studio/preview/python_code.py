@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["as_python"]
-
 from typing import Any
 
 from warmdown.errors import ScheduleError

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["findings_by_key", "spans"]
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["NoTorchCode", "as_torch"]
-
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import WarmdownError
-from warmdown.plan import Plan
+from warmdown.plan import EVERY_GROUP, Plan
 from warmdown.schedules import Scale, Schedule
 from warmdown.schedules.base import kind_of
-from warmdown.studio.draft.model import EVERY, Draft, ScheduleDraft
+from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.draft.writing import schedule_data
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -40,7 +38,7 @@ def as_torch(draft: Draft, plan: Plan | None) -> str:
             formula.
     """
     target = draft.targets[0]
-    if len(draft.targets) > 1 or target.field != "lr" or target.groups != EVERY:
+    if len(draft.targets) > 1 or target.field != "lr" or target.groups != EVERY_GROUP:
         raise NoTorchCode(
             "torch drives one number by one scheduler. Use the Python of warmdown for "
             "several targets."

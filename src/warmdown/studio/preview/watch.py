@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RunEvent", "RunFolder", "WatchedRun"]
-
 import contextlib
 import json
 import os

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["answer_the_page"]
-
 import ctypes
 import json
 import signal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Folder", "Opened", "Stamp", "StaleFile"]
-
 import contextlib
 import hashlib
 import os

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Refusal", "RequestGuard", "policy"]
-
 import asyncio
 import hmac
 import re

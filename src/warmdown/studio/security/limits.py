@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "LONGEST_TEXT",
-    "MOST_FOREIGN_STEPS",
-    "MOST_PHASES",
-    "MOST_SCHEDULES",
-]
-
 LONGEST_TEXT = 200_000
 """Characters of a plan, whether it comes as a file, a link or from the tab's memory."""
 MOST_SCHEDULES = 1_000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Ended", "Worker"]
-
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

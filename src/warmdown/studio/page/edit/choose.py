@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["choose", "open_gallery", "show_start"]
-
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias, final

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Editor"]
-
 from functools import partial
 from typing import final
 
 from nicegui import ui
 
+from warmdown.plan import EVERY_GROUP
 from warmdown.studio.draft.edits import add_target, remove
-from warmdown.studio.draft.model import EVERY, ScheduleDraft, TargetDraft
+from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.edit.phases import PhaseList
 from warmdown.studio.page.edit.run import GroupRows, RunFields
@@ -80,7 +79,7 @@ class Editor:
         with tabs.style("margin-bottom: 12px"):
             for number, target in enumerate(studio.draft.targets):
                 label = _FIELDS.get(target.field, target.field.replace("_", " "))
-                groups = "" if target.groups == EVERY else f" · {target.groups}"
+                groups = "" if target.groups == EVERY_GROUP else f" · {target.groups}"
                 marked(ui.tab(str(number), label=f"{label}{groups}"), f"track-{number}")
         tabs.set_value(str(studio.target))
         tabs.on_value_change(lambda event: self._show(int(str(event.value))))
@@ -94,7 +93,7 @@ class Editor:
                     help="A straight way up to the schedule's begin: updates, or 5%. Leave it "
                          "empty for none.",
                 )  # fmt: skip
-            if (target.field, target.groups, target.meaning) == ("lr", EVERY, "scale"):
+            if (target.field, target.groups, target.meaning) == ("lr", EVERY_GROUP, "scale"):
                 self.inputs.text(
                     f"{key}.low", "Never below", target.low, placeholder="no bound",
                     help="An absolute lower bound, the same for every group.",

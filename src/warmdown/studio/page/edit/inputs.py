@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Inputs", "resolved"]
-
 from functools import partial
 from typing import Any, final
 

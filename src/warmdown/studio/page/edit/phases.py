@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PhaseList"]
-
 from functools import partial
 from typing import Any, final
 

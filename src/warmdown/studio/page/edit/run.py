@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["GroupRows", "RunFields"]
-
 from functools import partial
 from typing import final
 

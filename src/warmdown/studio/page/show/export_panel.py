@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ExportPanel"]
-
 import asyncio
 import json
 from functools import partial

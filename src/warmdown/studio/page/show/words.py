@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["FindingsList", "SummaryText", "ValuesTable"]
-
 from typing import final
 
 from nicegui import ui
