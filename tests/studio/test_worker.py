@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.studio.hostile import HOSTILE
 
-from warmdown.studio.page.foreign_client import describe_foreign, needs_yes, preview_foreign
+from warmdown.planfile.classes import is_known
+from warmdown.studio.page.foreign_client import describe_foreign, preview_foreign
 from warmdown.studio.preview.preview import Preview, Summary, row_texts
 from warmdown.studio.security.worker import Ended, Worker
 
@@ -134,16 +135,16 @@ def test_an_argument_that_the_class_does_not_take_is_refused_by_name(lasting: La
 def test_a_class_outside_the_list_is_not_even_imported_without_a_yes(
     lasting: Lasting, path: str
 ) -> None:
-    assert needs_yes(path)
+    assert not is_known(path)
     assert "not imported" in lasting.describe(path)
     assert lasting.see({"lr": {"class_path": path}})[0].view.lines == ()
 
 
 def test_classes_of_known_libraries_need_no_yes() -> None:
-    assert not needs_yes("torch.optim.lr_scheduler.StepLR")
-    assert not needs_yes("transformers.get_cosine_schedule_with_warmup")
-    assert needs_yes("torch.optimx.Thing")
-    assert needs_yes("warmdownx.Thing")
+    assert is_known("torch.optim.lr_scheduler.StepLR")
+    assert is_known("transformers.get_cosine_schedule_with_warmup")
+    assert not is_known("torch.optimx.Thing")
+    assert not is_known("warmdownx.Thing")
 
 
 def test_what_a_class_prints_is_not_taken_for_an_answer(lasting: Lasting) -> None:

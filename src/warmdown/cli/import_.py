@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from warmdown.cli.options import is_file
+from warmdown.cli.options import is_file, named_values
 from warmdown.cli.say import say
 from warmdown.errors import SpecError
 from warmdown.run import Run
@@ -74,9 +74,9 @@ def command(
 def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
     from warmdown.planfile.text import from_yaml, parse, read_text
 
-    given = [_split(one) for one in params]
+    given = named_values("--param", params)
     if not is_file(source):
-        arguments = {name: from_yaml(value).data for name, value in given}
+        arguments = {name: from_yaml(value).data for name, value in given.items()}
         return {"class_path": source, "init_args": arguments}
     if given:
         raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
@@ -89,10 +89,3 @@ def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
             [f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."]
         )
     return data
-
-
-def _split(one: str) -> tuple[str, str]:
-    name, sign, value = one.partition("=")
-    if not sign or not name:
-        raise SpecError([f"--param {one}: write it NAME=VALUE, like gamma=0.5."])
-    return name, value

@@ -61,7 +61,7 @@ def run_of_options(more: tuple[str, ...], **facts: str | None) -> Run:
     from warmdown.planfile import run_from_dict
 
     given = {name: value for name, value in facts.items() if value is not None}
-    return run_from_dict({**given, **_named_values("--run", more)})
+    return run_from_dict({**given, **named_values("--run", more)})
 
 
 def read_plan(
@@ -86,7 +86,7 @@ def read_plan(
     from warmdown import planfile
     from warmdown.planfile.text import MAX_BYTES, decode
 
-    values = {path: _as_in_a_file(text) for path, text in _named_values("--param", params).items()}
+    values = {path: _as_in_a_file(text) for path, text in named_values("--param", params).items()}
     if is_file(given):
         return planfile.load(given, run=run, allow=allow, changes=values, loaders=loaders)
     if given == "-":
@@ -113,7 +113,7 @@ def bases_of_options(groups: tuple[str, ...]) -> dict[str, float] | None:
     """
     from warmdown.planfile import run_from_dict
 
-    rates = _named_values("--group", groups)
+    rates = named_values("--group", groups)
     return {name: run_from_dict({"lr": rate}).lr or 0.0 for name, rate in rates.items()} or None
 
 
@@ -122,7 +122,12 @@ def is_file(given: str) -> bool:
     return Path(given).suffix.lower() in _ENDINGS or Path(given).is_file()
 
 
-def _named_values(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+def named_values(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    """Return the values of an option that is given as ``NAME=VALUE``, by name.
+
+    Raises:
+        SpecError: One has no name, or no value.
+    """
     pairs = {}
     for text in texts:
         name, sign, value = text.partition("=")

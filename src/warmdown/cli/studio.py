@@ -104,10 +104,10 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
 
 def _refuse_classes(draft: Draft) -> None:
     """Refuse a link that names a class outside the known libraries: links come from elsewhere."""
-    from warmdown.studio.page.foreign_client import needs_yes
+    from warmdown.planfile.classes import is_known
 
     for path in draft.class_paths():
-        if path and needs_yes(path):
+        if path and not is_known(path):
             raise SpecError(
                 [
                     f"link: it names {path[:80]!r}, a class that is not of a known library. Links "

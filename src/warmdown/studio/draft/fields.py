@@ -184,5 +184,5 @@ def _shortest(value: float) -> str:
 
 
 def _without_markup(text: str) -> str:
-    text = re.sub(r":[a-z:]+:`~?([^`]*)`", r"\1", text[:4000])
-    return re.sub(r"\s+", " ", text.replace("``", "").replace("**", "")).strip()
+    text = re.sub(r":[a-z:]+:`~?([^`]*)`|\*\*(\w[^*]*)\*\*", r"\1\2", text[:4000])
+    return " ".join(text.replace("``", "").split())

@@ -91,13 +91,9 @@ def from_plain(data: Any) -> Draft:
         )
     except TypeError as error:  # a name that is no field, or one that is missing
         raise ValueError(str(error)) from None
-    if not draft.groups or not draft.targets or _is_large(draft):
+    if not draft.groups or not draft.targets or len([*draft.schedules()]) > MOST_SCHEDULES:
         raise ValueError("empty, or too large")
     return draft
-
-
-def _is_large(draft: Draft) -> bool:
-    return sum(1 for _ in draft.schedules()) > MOST_SCHEDULES
 
 
 def _to_plain(value: Any) -> Any:

@@ -11,9 +11,10 @@ from typing import final
 from nicegui import ui
 
 from warmdown.errors import SpecError
+from warmdown.planfile.classes import is_known
+from warmdown.planfile.text import is_json
 from warmdown.studio.draft.opening import opened
 from warmdown.studio.draft.stored import from_fragment, to_fragment
-from warmdown.studio.page.foreign_client import needs_yes
 from warmdown.studio.page.parts import ask_in_dialog, icon_button, marked, plain_button, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.export import plan_json, plan_yaml
@@ -88,7 +89,7 @@ class PlanFiles:
         except SpecError as error:
             _show_errors(*error.mistakes)
             return
-        if foreign := [path for path in draft.class_paths() if path and needs_yes(path)]:
+        if foreign := [path for path in draft.class_paths() if path and not is_known(path)]:
             _show_errors(
                 f"This link names a class that is not of a known library: {foreign[0][:80]}. Links "
                 f"may not do that; type the class here if you trust it."
@@ -100,14 +101,14 @@ class PlanFiles:
         dialog.close()
         try:
             file = self.folder.read(name)
-            draft = opened(file.text, is_json=_has_json_name(name))
+            draft = opened(file.text, is_json=is_json(name))
         except SpecError as error:
             _show_errors(*error.mistakes)
             return
         self.studio.begin(draft, name, file.stamp)
 
     def _write(self, name: str, expected: Stamp) -> None:
-        write = plan_json if _has_json_name(name) else plan_yaml
+        write = plan_json if is_json(name) else plan_yaml
         try:
             stamp = self.folder.write(name, write(self.studio.draft), expected)
         except StaleFile:
@@ -152,10 +153,6 @@ class PlanFiles:
                 icon_button("close", "Close", dialog.close, "close")
             yield dialog
         self.studio.focus(focus)
-
-
-def _has_json_name(name: str) -> bool:
-    return name.lower().endswith(".json")
 
 
 def _show_errors(*mistakes: str) -> None:

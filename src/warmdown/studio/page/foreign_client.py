@@ -7,7 +7,6 @@ from typing import Any
 
 from warmdown.importing.fence import LONGEST_LOOK
 from warmdown.importing.fence_worker import LONGEST_START
-from warmdown.planfile.classes import is_known
 from warmdown.studio.draft.fields import Shape
 from warmdown.studio.preview.foreign import shape_from
 from warmdown.studio.preview.preview import Bases, Preview, Summary, view_from_plain
@@ -15,11 +14,6 @@ from warmdown.studio.security.worker import Ended, Worker
 
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """The message at a class path until a person has decided."""
-
-
-def needs_yes(path: str) -> bool:
-    """Whether a class may only run after a person's yes on the page."""
-    return not is_known(path)
 
 
 async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +18,7 @@ from warmdown.studio.page.files import PlanFiles
 from warmdown.studio.page.parts import icon_button, marked, set_text, tag
 from warmdown.studio.page.show.chart import CurveChart
 from warmdown.studio.page.show.export_panel import ExportPanel
-from warmdown.studio.page.show.words import FindingsList, SummaryText, ValuesTable
+from warmdown.studio.page.show.words import build_findings, build_summary, build_values_table
 from warmdown.studio.page.state import AppContext, Studio
 
 _HERE = Path(__file__).parent
@@ -65,7 +66,7 @@ class DesignPage:
                 editor_place = tag("div")
                 with tag("div", classes="view", id="curve", tabindex="-1"):
                     CurveChart(studio)
-                    FindingsList(studio)
+                    build_findings(studio)
                     self._below()
             with editor_place:
                 Editor(studio)
@@ -114,16 +115,19 @@ class DesignPage:
             )
 
     def _below(self) -> None:
-        panels = {"table": ValuesTable, "words": SummaryText, "take": ExportPanel}
-        labels = {"table": "Table", "words": "In words", "take": "Take away"}
+        panels: dict[str, tuple[str, Callable[[Studio], object]]] = {
+            "table": ("Table", build_values_table),
+            "words": ("In words", build_summary),
+            "take": ("Take away", ExportPanel),
+        }
         with tag("section", classes="card below", aria_label="Values, words and texts"):
             with ui.tabs().props("dense align=left narrow-indicator no-caps") as tabs:
-                for name, label in labels.items():
+                for name, (label, _) in panels.items():
                     marked(ui.tab(name, label=label), f"tab-{name}")
             with ui.tab_panels(tabs, value="table").props("animated=false keep-alive"):
-                for name, panel in panels.items():
+                for name, (_, build) in panels.items():
                     with ui.tab_panel(name):
-                        panel(self.studio)
+                        build(self.studio)
 
     def _focus(self) -> None:
         ui.run_javascript(f"warmdown.focus({json.dumps(self.studio.focus_target)})")

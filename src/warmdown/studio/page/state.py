@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, final
 from nicegui import ui
 
 from warmdown.errors import RunError
+from warmdown.planfile.classes import is_known
 from warmdown.plot.view import View
 from warmdown.run import Run
 from warmdown.studio.draft.edits import put
@@ -22,7 +23,6 @@ from warmdown.studio.draft.writing import Written, number_of, written
 from warmdown.studio.page.foreign_client import (
     NEEDS_YES,
     describe_foreign,
-    needs_yes,
     preview_foreign,
 )
 from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
@@ -278,7 +278,7 @@ class Studio:
         """Describe a class; return what is wrong with its path, or nothing."""
         if not path:
             return "type where the class is, like torch.optim.lr_scheduler.MultiStepLR."
-        if needs_yes(path) and path not in self.trusted:
+        if not is_known(path) and path not in self.trusted:
             return NEEDS_YES
         described = await describe_foreign(self.app.worker, path, sorted(self.trusted))
         if isinstance(described, str):

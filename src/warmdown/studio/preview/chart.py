@@ -66,8 +66,6 @@ def options(
     panels = range(len(units))
     return {
         "animation": False,
-        "backgroundColor": "transparent",
-        "aria": {"enabled": False},
         "textStyle": {"fontFamily": "system-ui, Roboto, sans-serif"},
         "grid": [_panel_grid(panel, len(units)) for panel in panels],
         "xAxis": [
@@ -174,10 +172,8 @@ def _values_axis(panel: int, unit: str, theme: Theme, *, log: bool) -> Option:
         "name": unit,
         "nameTextStyle": name,
         "nameGap": 12,
-        "scale": False,
         "axisLabel": {"color": theme.quiet},
         "splitLine": {"lineStyle": {"color": theme.grid}},
-        "minorSplitLine": {"show": False},
     }
 
 
@@ -207,7 +203,7 @@ def _tooltip(theme: Theme) -> Option:
         "borderColor": theme.quiet,
         "textStyle": {"color": theme.ink},
         "confine": True,
-        "axisPointer": {"type": "line", "lineStyle": {"color": theme.quiet}},
+        "axisPointer": {"lineStyle": {"color": theme.quiet}},
     }
 
 

@@ -86,7 +86,7 @@ class Folder:
             SpecError: The name is no plan file of this folder, or the file is a link, too large, or
                 no text.
         """
-        content = self._bytes(_checked(name))
+        content = self._bytes(_plan_name(name))
         if content is None:
             raise SpecError(
                 [
@@ -106,7 +106,7 @@ class Folder:
         Raises:
             SpecError: The name is no plan file of this folder.
         """
-        return _stamp(self._bytes(_checked(name)))
+        return _stamp(self._bytes(_plan_name(name)))
 
     def write(self, name: str, text: str, expected: Stamp) -> Stamp:
         """Write a file whole or not at all, if it still holds what was ``expected``.
@@ -184,7 +184,7 @@ def _is_plan(name: str) -> bool:
     )
 
 
-def _checked(name: str) -> str:
+def _plan_name(name: str) -> str:
     if not _is_plan(name):
         raise SpecError(
             [

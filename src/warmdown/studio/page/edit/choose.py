@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, final
+from typing import TypeAlias
 
 from nicegui import ui
 
-from warmdown.studio.draft.catalogue import catalogue, path_of_situation, searched
+from warmdown.studio.draft.catalogue import path_of_situation, searched
 from warmdown.studio.draft.edits import insert, put
 from warmdown.studio.draft.model import FOREIGN, ScheduleDraft
 from warmdown.studio.draft.opening import with_targets
@@ -41,7 +41,7 @@ def show_start(studio: Studio) -> None:
                 _tile(preset.title, preset.why, path, act, f"preset-{number}")
     with tag("section", classes="card start", aria_labelledby="head-all"):
         tag("h2", "All schedules", id="head-all")
-        Gallery(partial(choose, studio))
+        _build_gallery(partial(choose, studio))
 
 
 def choose(studio: Studio, schedule: ScheduleDraft, number: int | None = None) -> None:
@@ -74,39 +74,19 @@ def open_gallery(studio: Studio, title: str, number: int | None = None) -> None:
         with tag("div", classes="line head"):
             tag("h2", title, "grow")
             icon_button("close", "Close", dialog.close)
-        Gallery(pick)
+        _build_gallery(pick)
 
 
-@final
-class Gallery:
-    """A searchable list of everything that can be chosen.
+def _build_gallery(pick: Pick) -> None:
+    """Build a searchable list of everything that can be chosen; ``pick`` is called with it."""
 
-    Args:
-        pick: Called with what was chosen.
-    """
-
-    def __init__(self, pick: Pick) -> None:
-        self.pick = pick
-        search = ui.input(
-            "Search",
-            placeholder="cosine, warmup, wsd …",
-            on_change=lambda event: self._show(event.value or ""),
-        )
-        search.props("outlined dense stack-label clearable type=search autocomplete=off").style(
-            "max-width: 420px"
-        )
-        marked(search, "search")
-        self.count = tag("div", classes="only-read", role="status")
-        self.list = tag("div")
-        self._show("")
-
-    def _show(self, words: str) -> None:
-        hits = searched(words) if words.strip() else catalogue()
-        self.list.clear()
-        with self.list:
+    def show(words: str = "") -> None:
+        hits = searched(words)
+        rows.clear()
+        with rows:
             with tag("ul", classes="tiles").style("margin-top: 12px"):
-                pick = partial(self.pick, ScheduleDraft(FOREIGN))
-                _tile(_CLASS, _CLASS_WHY, "", pick, "pick-class")
+                act = partial(pick, ScheduleDraft(FOREIGN))
+                _tile(_CLASS, _CLASS_WHY, "", act, "pick-class")
             for title, is_recipe in (("Recipes", True), ("Shapes", False)):
                 entries = [entry for entry in hits if entry.shape.is_recipe == is_recipe]
                 if not entries:
@@ -114,7 +94,7 @@ class Gallery:
                 tag("h3", title)
                 with tag("ul", classes="tiles"):
                     for entry in entries:
-                        shape, act = entry.shape, partial(self.pick, entry.example)
+                        shape, act = entry.shape, partial(pick, entry.example)
                         _tile(shape.label, shape.summary, entry.path, act, f"pick-{shape.kind}")
             if not hits:
                 tag(
@@ -123,7 +103,18 @@ class Gallery:
                     f"their path.",
                     "quiet",
                 )
-        set_text(self.count, f"{len(hits)} found")
+        set_text(found, f"{len(hits)} found")
+
+    search = ui.input(
+        "Search",
+        placeholder="cosine, warmup, wsd …",
+        on_change=lambda event: show(event.value or ""),
+    )
+    search.props("outlined dense stack-label clearable type=search autocomplete=off")
+    marked(search.style("max-width: 420px"), "search")
+    found = tag("div", classes="only-read", role="status")
+    rows = tag("div")
+    show()
 
 
 def _tile(name: str, why: str, path: str, act: Callable[[], None], mark: str) -> None:

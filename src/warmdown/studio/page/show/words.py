@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import TypeAlias
 
 from nicegui import ui
 
@@ -10,35 +10,30 @@ from warmdown.studio.page.parts import marked, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.preview import row_texts
 
+Row: TypeAlias = tuple[str, str, str]
+"""Severity, text, code."""
 _MOST = 12
 _ICONS = {"error": "error", "warning": "warning", "note": "info"}
 
 
-@final
-class FindingsList:
-    """What is wrong, and what is probably not meant.
+def build_findings(studio: Studio) -> None:
+    """Build the list of mistakes and findings."""
+    place = tag("div", classes="stack findings", role="status", aria_label="Findings")
+    shown: object = None
 
-    Args:
-        studio: The tab.
-    """
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-        self.list = tag("div", classes="stack findings", role="status", aria_label="Findings")
-        self.shown: object = None
-        studio.subscribe("summary", self.show)
-
-    def show(self) -> None:
-        """Show them, where they changed: a screen reader reads the list out again."""
-        studio = self.studio
-        findings = [] if studio.mistakes else self._findings()
-        notes = () if studio.mistakes else studio.preview.view.notes
-        rows = [*self._mistakes(), *findings]
-        if (now := (rows, notes, studio.is_asking)) == self.shown:
+    def show() -> None:
+        nonlocal shown
+        rows = _mistake_rows(studio)
+        notes: tuple[str, ...] = ()
+        if not studio.mistakes:
+            rows += _finding_rows(studio)
+            notes = studio.preview.view.notes
+        # a screen reader reads the list out again whenever it is built
+        if (now := (rows, notes, studio.is_asking)) == shown:
             return
-        self.shown = now
-        self.list.clear()
-        with self.list:
+        shown = now
+        place.clear()
+        with place:
             if studio.is_asking:
                 with tag("p", classes="line quiet small"):
                     ui.spinner(size="sm")
@@ -53,47 +48,41 @@ class FindingsList:
             for note in notes:
                 tag("p", note, "small quiet")
 
-    def _mistakes(self) -> list[tuple[str, str, str]]:
-        """Return the mistakes that stand beside no field, and how many do."""
-        mistakes = self.studio.mistakes
-        rows = [("error", what, "") for key, what in mistakes.items() if key.startswith("#")]
-        if beside := len(mistakes) - len(rows):
-            several = "One field needs" if beside == 1 else f"{beside} fields need"
-            text = f"{several} another value; the reason stands beside it."
-            return [*rows[:_MOST], ("error", text, "")]
-        return rows[:_MOST]
-
-    def _findings(self) -> list[tuple[str, str, str]]:
-        several = len(self.studio.draft.targets) > 1
-        rows: list[tuple[str, str, str]] = []
-        for finding in self.studio.summary.findings[:_MOST]:
-            where = f"{finding.target}: " if finding.target and several else ""
-            rows.append((finding.severity, f"{where}{finding.message}", finding.code))
-        return rows
+    studio.subscribe("summary", show)
 
 
-@final
-class ValuesTable:
-    """The table of values at the steps where they change.
+def _mistake_rows(studio: Studio) -> list[Row]:
+    """Return the mistakes that stand beside no field, and how many do."""
+    mistakes = studio.mistakes
+    rows = [("error", what, "") for key, what in mistakes.items() if key.startswith("#")]
+    beside = len(mistakes) - len(rows)
+    rows = rows[:_MOST]
+    if beside:
+        several = "One field needs" if beside == 1 else f"{beside} fields need"
+        text = f"{several} another value; the reason stands beside it."
+        rows.append(("error", text, ""))
+    return rows
 
-    Args:
-        studio: The tab.
-    """
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-        self.place = tag(
-            "div", classes="scroll", tabindex="0", role="region", aria_label="Table of values"
-        )
-        studio.subscribe("summary", self.show)
+def _finding_rows(studio: Studio) -> list[Row]:
+    several = len(studio.draft.targets) > 1
+    rows: list[Row] = []
+    for finding in studio.summary.findings[:_MOST]:
+        where = f"{finding.target}: " if finding.target and several else ""
+        rows.append((finding.severity, f"{where}{finding.message}", finding.code))
+    return rows
 
-    def show(self) -> None:
-        """Show it."""
-        summary, clock = self.studio.summary, self.studio.preview.view.x
-        self.place.clear()
+
+def build_values_table(studio: Studio) -> None:
+    """Build the table of values at the steps where they change."""
+    place = tag("div", classes="scroll", tabindex="0", role="region", aria_label="Table of values")
+
+    def show() -> None:
+        summary, clock = studio.summary, studio.preview.view.x
+        place.clear()
         if not summary.rows:
             return
-        with self.place, marked(tag("table", classes="values"), "values"):
+        with place, marked(tag("table", classes="values"), "values"):
             tag("caption", "Values at the steps where they change; + means from there on.")
             with tag("thead"), tag("tr"):
                 for label in (clock.removesuffix("s").capitalize(), *summary.labels):
@@ -107,23 +96,17 @@ class ValuesTable:
                             tag("td", value)
                         tag("td", what, "what")
 
+    studio.subscribe("summary", show)
 
-@final
-class SummaryText:
-    """The same in sentences.
 
-    Args:
-        studio: The tab.
-    """
+def build_summary(studio: Studio) -> None:
+    """Build the sentences that say the same as the table."""
+    place = tag("div", classes="words")
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-        self.place = tag("div", classes="words")
-        studio.subscribe("summary", self.show)
-
-    def show(self) -> None:
-        """Show them."""
-        self.place.clear()
-        with self.place:
-            for sentence in self.studio.summary.text.split("\n\n"):
+    def show() -> None:
+        place.clear()
+        with place:
+            for sentence in studio.summary.text.split("\n\n"):
                 tag("p", sentence)
+
+    studio.subscribe("summary", show)
