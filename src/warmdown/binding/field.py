@@ -13,11 +13,12 @@ __all__ = [
     "is_state_init_step",
     "optimizer_parameters",
     "proxy_optimizer",
+    "replace_floats",
     "unwrap",
 ]
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -176,6 +177,59 @@ class Field:
         for index, slot in zip(self.indices, self.slots, strict=True):
             if isinstance(slot.value, torch.Tensor):
                 Slot(every[index], slot.key, slot.element).put(slot.value)
+
+
+def replace_floats(
+    field: Field,
+    rows: Iterator[list[float]],
+    row: list[float],
+    step: int,
+    overwrite: Callable[[list[float]], bool],
+) -> Generator[list[float] | None, int, None]:
+    """Write one row after each step that is sent, and yield it; ``None`` where none is written.
+
+    A row is written while the groups hold the very floats of the one before it. It looks and
+    writes in one pass, and has all it needs in local variables: a method takes twice as long.
+
+    Args:
+        field: A field of floats that are no elements.
+        rows: The values of the steps after ``step``; a row of one number serves all groups.
+        row: The values of ``step``, which the groups hold.
+        step: The last step; what is sent must be the last step, too.
+        overwrite: Takes a row that does not follow what the groups hold, returns whether it wrote.
+    """
+    optimizer, groups, key = field.optimizer, field.groups, field.slots[0].key
+    known, count = groups_of(optimizer), len(groups)
+    written: list[float] | None = None
+    while True:
+        last = yield written
+        now = groups_of(optimizer)  # is_current, without a call: a tenth of a step
+        is_next = last == step and now is known and len(now) == count
+        written = next(rows, None) if is_next else None
+        if written is None:
+            continue
+        edited = None
+        if len(written) == 1:
+            value, old = written[0], row[0]
+            for group in groups:
+                if group[key] is not old:
+                    edited = group
+                    break
+                group[key] = value
+        else:
+            for group, value, old in zip(groups, written, row):  # noqa: B905  strict= costs a tenth
+                if group[key] is not old:
+                    edited = group
+                    break
+                group[key] = value
+        if edited is None or overwrite(written * count if len(written) == 1 else written):
+            row, step = written, step + 1
+            continue
+        written = None
+        for group, old in zip(groups, row * count, strict=False):
+            if group is edited:
+                break
+            group[key] = old
 
 
 def as_tensors(optimizer: Any, *names: str) -> None:

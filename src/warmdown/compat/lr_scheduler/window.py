@@ -4,14 +4,14 @@ from __future__ import annotations
 
 __all__ = ["Steps", "WriteNext", "blend", "for_all", "write_ahead", "write_nothing"]
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from warmdown.binding.field import groups_of
+from warmdown.binding.field import replace_floats
 from warmdown.compat.lr_scheduler.writer import RateWriter, Row
 
 Steps: TypeAlias = npt.NDArray[np.float64]
@@ -42,72 +42,31 @@ def write_ahead(
         step: The last step.
         overwrites: Whether an edited rate is overwritten.
     """
+
+    def overwrite(new: Row) -> bool:
+        may_write = overwrites and writer.fits()
+        if may_write:
+            writer.write(new)
+        return may_write
+
     if not writer.has_tensors:
         # Floats are known by identity, so those that are alike have to be one object.
         row = row[:1] * len(row) if row.count(row[0]) == len(row) else row
         writer.write(row)
-    write = _write_tensors if writer.has_tensors else _write_floats
-    window = write(writer, rows, row, step, overwrites)
-    next(window)
-    return window.send
+        window = replace_floats(writer.field, rows, row, step, overwrite)
+        next(window)
+        return window.send
 
-
-def _write_tensors(
-    writer: RateWriter, rows: Iterator[Row], left: Row, step: int, overwrites: bool
-) -> Generator[Row | None, int, None]:
-    written: Row | None = None
-    while True:
-        asked = yield written
-        is_next = asked == step and (writer.holds(left) or (overwrites and writer.fits()))
+    def write_next(last: int) -> Row | None:
+        nonlocal row, step
+        is_next = last == step and (writer.holds(row) or (overwrites and writer.fits()))
         written = next(rows, None) if is_next else None
         if written is not None:
-            left, step = for_all(written, left), step + 1
-            writer.write(left)
+            row, step = for_all(written, row), step + 1
+            writer.write(row)
+        return written
 
-
-def _write_floats(
-    writer: RateWriter, rows: Iterator[Row], left: Row, step: int, overwrites: bool
-) -> Generator[Row | None, int, None]:
-    """Look and write in one pass.
-
-    A generator has all it needs in local variables: a method takes twice as long, and this is what
-    a step does.
-    """
-    field, groups, count = writer.field, writer.field.groups, len(writer.field.groups)
-    optimizer, known = field.optimizer, groups_of(field.optimizer)
-    written: Row | None = None
-    while True:
-        asked = yield written
-        now = groups_of(optimizer)  # is_current, without a call: a tenth of a step
-        is_next = asked == step and now is known and len(now) == count
-        written = next(rows, None) if is_next else None
-        if written is None:
-            continue
-        edited = None
-        if len(written) == 1:
-            value, old = written[0], left[0]
-            for group in groups:
-                if group["lr"] is not old:
-                    edited = group
-                    break
-                group["lr"] = value
-        else:
-            for group, value, old in zip(groups, written, left):  # noqa: B905  # strict= costs a tenth
-                if group["lr"] is not old:
-                    edited = group
-                    break
-                group["lr"] = value
-        if edited is None:
-            left, step = written, step + 1
-        elif overwrites and writer.fits():
-            left, step = written, step + 1
-            writer.write(for_all(written, groups))
-        else:
-            written = None
-            for group, old in zip(groups, for_all(left, groups), strict=True):
-                if group is edited:
-                    break
-                group["lr"] = old
+    return write_next
 
 
 def for_all(row: Row, groups: Sequence[Any]) -> Row:
