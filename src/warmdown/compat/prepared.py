@@ -65,18 +65,15 @@ class _StepOncePerUpdate:
         if scheduler is None:
             return
         if made and made == self._stepped_at:
-            self._warn_once(type(scheduler).__name__)
+            if not self._has_warned:
+                self._has_warned = True
+                warnings.warn(
+                    f"{type(scheduler).__name__}: accelerate steps it once for each process; it "
+                    "counts once for each update. Give its lengths in updates, not multiplied by "
+                    "the number of processes.",
+                    UserWarning,
+                    stacklevel=3,
+                )
             return
         self._stepped_at = made
         type(scheduler).step(scheduler, *arguments, **named)
-
-    def _warn_once(self, who: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            warnings.warn(
-                f"{who}: accelerate steps it once for each process; it counts once for each "
-                f"update. Give its lengths "
-                "in updates, not multiplied by the number of processes.",
-                UserWarning,
-                stacklevel=4,
-            )

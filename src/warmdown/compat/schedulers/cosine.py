@@ -156,7 +156,12 @@ def cosine_rule(
         total_iterations > 0,
         "at least one update is needed",
     )
-    _require_cosine_fits(total_iterations, warmup_iterations, num_cooldown_iterations)
+    if decay < 0:
+        raise ScheduleError(
+            f"{who}: {warmup_iterations} updates of warmup and {num_cooldown_iterations} of "
+            f"cooldown do not fit into the {total_iterations} of the whole training, which "
+            "includes them. Shorten them, or raise total_num_epochs."
+        )
     shares = {"min_lr_ratio": lr_min_ratio, "warmup_starting_lr_ratio": warmup_lr_ratio}
     for name, rate in {"lr_min": lr_min, "warmup_starting_lr": warmup_lr_init, **shares}.items():
         require_argument(who, name, rate, rate is None or rate >= 0, "a rate is not negative")
@@ -186,12 +191,3 @@ def _cosine_phases(
         Cosine(start=full, end=low, steps=decay, k=k).named("decay"),
         Constant(value=low, steps=cooldown).named("cooldown"),
     )
-
-
-def _require_cosine_fits(total: int, warmup: int, cooldown: int) -> None:
-    if warmup + cooldown > total:
-        raise ScheduleError(
-            f"CosineLrScheduler: {warmup} updates of warmup and {cooldown} of cooldown do not fit "
-            f"into the {total} of "
-            "the whole training, which includes them. Shorten them, or raise total_num_epochs."
-        )

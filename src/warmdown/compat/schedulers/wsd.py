@@ -304,7 +304,12 @@ def periods_rule(
         "a rate is not negative",
     )
     periods = _periods(checkpoints, decay_phase_ratio)
-    _require_wsd_fits(warmup, periods[0])
+    first_decay = periods[0]["pre_decay_step"]
+    if warmup > first_decay:
+        raise ScheduleError(
+            f"{who}(num_warmup_steps={warmup}): the first decay begins at step {first_decay}. "
+            "Shorten the warmup, ask for fewer checkpoints, or lower decay_phase_ratio."
+        )
     phases: list[Schedule] = [Linear(start=0.0, end=1.0, steps=warmup).named("warmup")]
     for period in periods:
         begun = period["period_start"] or warmup
@@ -366,12 +371,3 @@ def _warmup(given: Any, total: int, num_checkpoints: int, ratio: float) -> int:
         return round(updates("WSDLrScheduler", "num_warmup_steps", given))
     first = _periods(estimate_checkpoint_steps(total, num_checkpoints), ratio)[0]
     return min(total // 10, max(first["pre_decay_step"], 0))
-
-
-def _require_wsd_fits(warmup: int, first: Mapping[str, int]) -> None:
-    if warmup > first["pre_decay_step"]:
-        raise ScheduleError(
-            f"WSDLrScheduler(num_warmup_steps={warmup}): the first decay begins at step "
-            f"{first['pre_decay_step']}. "
-            "Shorten the warmup, ask for fewer checkpoints, or lower decay_phase_ratio."
-        )
