@@ -129,7 +129,7 @@ class Checkpoints:
         return None, damages
 
 
-def find_checkpoint(path: Path, report: Callable[[str], object] = print) -> Path:
+def find_checkpoint(path: Path, report: Callable[[str], object]) -> Path:
     """Return the checkpoint that ``path`` means: itself, or the newest good one in it.
 
     Raises:

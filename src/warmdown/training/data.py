@@ -194,7 +194,11 @@ class StreamData:
 
 
 DataSource = MapData | StreamData
-"""Where the batches of an epoch come from."""
+"""Where the batches of an epoch come from.
+
+``items`` is how many items an epoch has over all processes, ``batches`` how many batches one
+process gets; both are ``None`` where the length is unknown.
+"""
 
 
 class _GlobalBatches:

@@ -105,4 +105,4 @@ def _torch_state() -> Any:
 
 def _whole_state() -> Any:
     options = _torch_state().StateDictOptions
-    return options(full_state_dict=True, cpu_offload=True, broadcast_from_rank0=False)
+    return options(full_state_dict=True, cpu_offload=True)

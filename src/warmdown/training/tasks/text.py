@@ -16,6 +16,7 @@ from warmdown.training.tasks.task import Task
 
 CONTEXT = 64
 """Bytes that the model sees at once."""
+_WIDTH = 32
 _TEST_SHARE = 0.1
 
 
@@ -98,31 +99,19 @@ class Passages(Dataset[Any]):
 
 
 class ByteModel(nn.Module):
-    """A transformer over bytes.
+    """A transformer of two blocks over bytes, each a vector of 32 numbers."""
 
-    Args:
-        width: Size of a byte's vector.
-        layers: Number of blocks.
-        heads: Heads of attention in a block.
-        context: Most bytes at once.
-    """
-
-    def __init__(
-        self, width: int = 32, layers: int = 2, heads: int = 2, context: int = CONTEXT
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.bytes = nn.Embedding(256, width)
-        self.places = nn.Embedding(context, width)
+        self.bytes = nn.Embedding(256, _WIDTH)
+        self.places = nn.Embedding(CONTEXT, _WIDTH)
         block = partial(nn.TransformerEncoderLayer, batch_first=True, norm_first=True)
-        blocks = (block(width, heads, 4 * width, 0.0, "gelu") for _ in range(layers))
+        blocks = (block(_WIDTH, 2, 4 * _WIDTH, 0.0, "gelu") for _ in range(2))
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(width)
-        self.guess = nn.Linear(width, 256)
-        self.register_buffer(
-            "hidden",
-            torch.triu(torch.ones(context, context, dtype=torch.bool), 1),
-            persistent=False,
-        )
+        self.norm = nn.LayerNorm(_WIDTH)
+        self.guess = nn.Linear(_WIDTH, 256)
+        hidden = torch.triu(torch.ones(CONTEXT, CONTEXT, dtype=torch.bool), 1)
+        self.register_buffer("hidden", hidden, persistent=False)
 
     def forward(self, bytes_: torch.Tensor) -> torch.Tensor:
         """Return the scores of every next byte."""
