@@ -23,6 +23,8 @@ Mode: TypeAlias = Literal["faithful", "corrected"]
 MODES = ("faithful", "corrected")
 
 _LIBRARIES = ("torch", "transformers", "timm", "pytorch_accelerated", "warmdown")
+_OF_FUNCTIONS = {"LambdaLR": of_functions, "MultiplicativeLR": multiplied}
+_OF_SCHEDULERS = {"SequentialLR": sequential, "ChainedScheduler": chained}
 _READERS = {**torch_readers.READERS, **timm_and_accelerated.READERS}
 
 
@@ -126,15 +128,10 @@ def _read_kind(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Import
     def part(inner: Any) -> Imported:
         return _read_kind(inner, SchedulerCopy(inner), total)
 
-    match name:
-        case "LambdaLR":
-            return of_functions(scheduler, copy, total)
-        case "MultiplicativeLR":
-            return multiplied(scheduler, copy, total)
-        case "SequentialLR":
-            return sequential(scheduler, copy, part)
-        case "ChainedScheduler":
-            return chained(scheduler, copy, part)
+    if name in _OF_FUNCTIONS:
+        return _OF_FUNCTIONS[name](scheduler, copy, total)
+    if name in _OF_SCHEDULERS:
+        return _OF_SCHEDULERS[name](scheduler, copy, part)
     if name not in _READERS:
         raise NotImportable(f"{name} is not known")
     imported = _READERS[name](scheduler, copy)

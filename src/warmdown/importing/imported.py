@@ -16,6 +16,7 @@ from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
 Ask: TypeAlias = Callable[[int], Sequence[float]]
 """Returns each group's rate for an update, from the original itself."""
 ByGroup: TypeAlias = Sequence[Rule]
+ByTarget: TypeAlias = Mapping[str, ByGroup]
 
 MAX_ROWS = 10_000
 """Values that a table may have; a plan is to be read by people."""
@@ -43,8 +44,8 @@ class Imported:
         remarks: What else a person should know.
     """
 
-    corrected: Mapping[str, ByGroup]
-    faithful: Mapping[str, ByGroup] | None = None
+    corrected: ByTarget
+    faithful: ByTarget | None = None
     reason: str = ""
     total: int | None = None
     steps: int | None = None
@@ -52,7 +53,7 @@ class Imported:
     remarks: tuple[str, ...] = ()
 
     @property
-    def original(self) -> Mapping[str, ByGroup]:
+    def original(self) -> ByTarget:
         """What the original does."""
         return self.corrected if self.faithful is None else self.faithful
 
@@ -64,7 +65,7 @@ def uniform(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: 
     return Imported({"lr": [corrected] * groups}, original, **facts)
 
 
-def to_plan(targets: Mapping[str, ByGroup], total: int | None) -> Plan:
+def to_plan(targets: ByTarget, total: int | None) -> Plan:
     """Return a plan of what was read; a rule that all groups share stands there once."""
     rules: dict[str, Any] = {}
     for name, of_group in targets.items():

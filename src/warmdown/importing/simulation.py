@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 from warnings import catch_warnings
 
 import torch
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from warmdown.binding import Field
 from warmdown.binding.field import proxy_optimizer, unwrap
 from warmdown.errors import BindingError, ScheduleError
-from warmdown.importing.imported import MAX_STEPS, NotImportable
+from warmdown.importing.imported import MAX_STEPS, Imported, NotImportable
 from warmdown.planfile.classes import argument_errors, find_class
 
 _TARGETS = {
@@ -176,6 +176,10 @@ class SchedulerCopy:
             )
         Field(self.optimizer, "lr").write(self.bases)
         _rewound(scheduler)[0]._initial_step()
+
+
+Reader: TypeAlias = Callable[[Any, SchedulerCopy], Imported]
+"""Reads a live scheduler by its attributes; the copy has its optimizer's numbers."""
 
 
 def _rewound(scheduler: Any) -> list[Any]:

@@ -10,11 +10,11 @@ from warmdown.compat.names.timm import RULES, Attributes, trunk
 from warmdown.compat.schedulers.cosine import cosine_rule
 from warmdown.compat.schedulers.wsd import checkpointed_wsd_rule, periods_rule
 from warmdown.importing.imported import Imported, NotImportable
-from warmdown.importing.simulation import SchedulerCopy
+from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
 
 
-def _timm(rule_of: Callable[[Attributes], Scale]) -> Callable[[Any, SchedulerCopy], Imported]:
+def _timm(rule_of: Callable[[Attributes], Scale]) -> Reader:
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
         scales = copy.read("lr_scale") or [1.0] * len(copy.bases)
 
@@ -65,7 +65,7 @@ def _rescaled(scale: Scale, factor: float) -> Scale:
 
 def _accelerated(
     meant: Callable[..., Scale], original: Callable[[Attributes, float], Rule], reason: str
-) -> Callable[[Any, SchedulerCopy], Imported]:
+) -> Reader:
     """Return the reader of schedulers whose documented rule is ``meant`` of their attributes."""
 
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
@@ -154,7 +154,7 @@ def _after(first: float, schedule: Any) -> Chain:
     return Chain.of(Constant(value=first, steps=1), schedule)
 
 
-READERS: Mapping[str, Callable[[Any, SchedulerCopy], Imported]] = {
+READERS: Mapping[str, Reader] = {
     "CosineLRScheduler": _timm(RULES["cosine"]),
     "TanhLRScheduler": _timm(RULES["tanh"]),
     "StepLRScheduler": _timm(RULES["step"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from warmdown.compat.names.shapes import lowered
 from warmdown.importing.imported import Imported, NotImportable, uniform
-from warmdown.importing.simulation import SchedulerCopy
+from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.schedules import (
     Chain,
     Constant,
@@ -28,8 +28,6 @@ from warmdown.schedules import (
     triangular,
     triangular2,
 )
-
-Reader = Callable[[Any, SchedulerCopy], Imported]
 
 _FINEST = 10**15
 
