@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["AllGather", "Clock", "all_gather", "clock_of", "mean_over_ranks"]
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -28,19 +26,18 @@ class Clock(ABC):
     def begin(self, position: float) -> None:  # noqa: B027  few clocks need it
         """Begin, or go on, from ``position``."""
 
+    def use(self, samples: float | None, tokens: float | None) -> None:  # noqa: B027  the same
+        """Add the data of the next update, or of a micro-batch or a skipped update before it."""
+
     @abstractmethod
-    def ahead(self, count: int, position: float, size: int) -> Array | None:
-        """Return ``position`` and the positions of at most ``size`` further updates.
+    def ahead(self, count: int, position: float, size: int) -> Array:
+        """Return ``position``, the next one, and as many after it as are known.
 
-        ``None`` where a position is known only after its update.
+        Args:
+            count: Updates counted so far.
+            position: Where the clock stands.
+            size: How many positions after ``position`` at most.
         """
-
-    def defer(self, samples: float | None, tokens: float | None) -> None:  # noqa: B027  the same
-        """Keep the data of a micro-batch or a skipped update for the next update."""
-
-    def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
-        """Return the position after one more update, where ``ahead`` returns none."""
-        return position + 1
 
 
 @final
@@ -58,46 +55,39 @@ class DataClock(Clock):
 
     def __init__(self, unit: str, per_step: float | None) -> None:
         self._unit, self._per_step = unit, per_step
-        self._deferred = 0.0
+        self._used: float | None = None
 
     def begin(self, position: float) -> None:
-        """Begin anywhere; deferred data are dropped."""
-        self._deferred = 0.0
+        """Begin anywhere; data that no update was counted for are dropped."""
+        self._used = None
 
-    def ahead(self, count: int, position: float, size: int) -> None:
-        """Return nothing: what an update uses is known when it was made."""
-
-    def defer(self, samples: float | None, tokens: float | None) -> None:
-        """Keep what a micro-batch used until its update is made."""
-        self._deferred += float(self._amount(samples, tokens) or 0)
-
-    def tick(self, position: float, samples: float | None, tokens: float | None) -> float:
-        """Add what the update used.
-
-        Raises:
-            BindingError: The amount is not known.
-        """
-        amount = self._amount(samples, tokens)
-        if amount is None and not self._deferred:
-            amount = self._per_step
-            if amount is None:
-                raise BindingError(
-                    f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
-                    f"update's are not known. Call step({self._unit}=…), or give "
-                    f"Run({self._unit}_per_step=…) where every update uses as many."
-                )
-        position += self._deferred + float(amount or 0)
-        self._deferred = 0.0
-        return position
-
-    def _amount(self, samples: float | None, tokens: float | None) -> float | None:
+    def use(self, samples: float | None, tokens: float | None) -> None:
+        """Add what an update or a micro-batch used."""
         amount = samples if self._unit == "samples" else tokens
-        if amount is not None and not amount >= 0:
+        if amount is None:
+            return
+        if not amount >= 0:
             raise BindingError(
                 f"Scheduler.step({self._unit}={amount}): data cannot be unused. Give a number from "
                 "0 on."
             )
-        return amount
+        self._used = (self._used or 0.0) + float(amount)
+
+    def ahead(self, count: int, position: float, size: int) -> Array:
+        """Add what the update used; no more is known before the next one was made.
+
+        Raises:
+            BindingError: The amount is not known.
+        """
+        used = self._per_step if self._used is None else self._used
+        if used is None:
+            raise BindingError(
+                f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
+                f"update's are not known. Call step({self._unit}=…), or give "
+                f"Run({self._unit}_per_step=…) where every update uses as many."
+            )
+        self._used = None
+        return np.asarray([position, position + used])
 
 
 @final

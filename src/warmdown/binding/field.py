@@ -2,21 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Attribute",
-    "Call",
-    "Field",
-    "Groups",
-    "as_tensors",
-    "groups_of",
-    "has_gradients",
-    "is_state_init_step",
-    "optimizer_parameters",
-    "proxy_optimizer",
-    "replace_floats",
-    "unwrap",
-]
-
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass

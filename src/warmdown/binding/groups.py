@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["layerwise_decay"]
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any

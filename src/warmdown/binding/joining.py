@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "OnChange", "PlanChange", "join_rules", "map_schedules"]
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property

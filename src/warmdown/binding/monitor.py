@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["UpdateMonitor"]
-
 import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Scheduler"]
-
 import atexit
 import sys
 import time
@@ -403,7 +401,7 @@ class Scheduler(LRScheduler):
                 f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an "
                 "update use seek(); give a metric by its name: observe(val_loss=…)."
             )
-        self.writer.clock.defer(samples, tokens)
+        self.writer.clock.use(samples, tokens)
         if not self.auto and self.monitor.should_count(self.optimizers):
             self.writer.count_every_step(True)
             self.step()

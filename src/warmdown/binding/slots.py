@@ -2,20 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "FloatSlots",
-    "FloatWrite",
-    "Group",
-    "Row",
-    "Slot",
-    "SlotBatch",
-    "TensorSlots",
-    "Window",
-    "Writer",
-    "group_slots",
-    "join_writers",
-]
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -206,7 +192,7 @@ def join_writers(writers: Iterable[Writer | FloatWrite]) -> Writer | None:
         else:
             joined.append(writer)
     if floats:
-        joined.append(_write_floats(floats))
+        joined.append(_write_curves(floats))
     if len(joined) < 2:
         return joined[0] if joined else None
 
@@ -221,7 +207,7 @@ def join_writers(writers: Iterable[Writer | FloatWrite]) -> Writer | None:
 # that are defaults of arguments faster still.
 
 
-def _write_floats(writes: Sequence[FloatWrite]) -> Writer:
+def _write_curves(writes: Sequence[FloatWrite]) -> Writer:
     if len(writes) == 1 and writes[0].element is None:
         return _write_shared(writes[0])
     # plain tuples: a named one is unpacked by an iterator, which costs 0.05 µs a field

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["VERSION", "Resumed", "checksum", "fingerprint_of", "resume", "write_state"]
-
 import json
 import math
 import sys

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["BoundGroup", "BoundTarget", "BoundTargets"]
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -71,11 +71,6 @@ class BoundTarget:
         """How many distinct values one step has."""
         return sum(len(bases) for _, bases in self._curves)
 
-    @property
-    def window_size(self) -> int:
-        """How many values the present window has."""
-        return self._planned.size
-
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by label; a group that is not named keeps its own."""
         self.groups = [
@@ -112,18 +107,15 @@ class BoundTarget:
         group = self.groups[index]
         return _value_at(timeline, position, group.follows, group.base)
 
-    def write(self, timeline: Timeline, position: float) -> None:
-        """Write the values at ``position``."""
+    def write(self, timeline: Timeline, position: float, *, only_changes: bool = False) -> None:
+        """Write the values at ``position``; or only if they are not those written last."""
+        before = self._planned[:, -1:]
         self._planned = self._values(timeline, np.asarray([position]))
+        if only_changes and (self._planned == before).all():
+            return
         row: list[float] = self._planned[:, 0].tolist()
         self.field.write([row[curve] for curve in self._which])
         self.mark_clean()
-
-    def write_if_changed(self, timeline: Timeline, position: float) -> None:
-        """Write the values at ``position``, unless they are those that were written last."""
-        values = self._values(timeline, np.asarray([position]))[:, 0]
-        if (values != self._planned[:, -1]).any():
-            self.write(timeline, position)
 
     def writers(self, timeline: Timeline, positions: Array) -> list[Writer | FloatWrite]:
         """Return what writes a position after the first; nothing where nothing moves."""
@@ -168,10 +160,10 @@ class BoundTarget:
         distinct = sorted(set(pairs))
         place = {pair: index for index, pair in enumerate(distinct)}
         self._which = [place[pair] for pair in pairs]
-        bases: dict[int, list[float]] = {}
-        for follows, base in distinct:
-            bases.setdefault(follows, []).append(base)
-        self._curves = [(follows, np.asarray(row)) for follows, row in bases.items()]
+        self._curves = [
+            (follows, np.asarray([base for _, base in curves]))
+            for follows, curves in groupby(distinct, itemgetter(0))
+        ]
 
     def _values(self, timeline: Timeline, positions: Array) -> Array:
         return np.concatenate(

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Decayed",
-    "PlanEvent",
-    "Extended",
-    "Rescaled",
-    "Switched",
-    "TargetTimeline",
-    "Timeline",
-    "decay_event",
-    "decay_stop",
-]
-
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ValueWriter"]
-
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -81,17 +79,13 @@ class ValueWriter:
     def next_window(self, samples: float | None, tokens: float | None) -> None:
         """Go on by one step, past the end of the window."""
         count, position = self.count, self.position
-        is_predictable = self.timeline.is_predictable
-        size = self._steps_ahead(position) if is_predictable else 1
+        size = self._steps_ahead(position) if self.timeline.is_predictable else 1
+        self.clock.use(samples, tokens)
         positions = self.clock.ahead(count, position, size)
-        if positions is None or not is_predictable:
-            if positions is None:
-                position = self.clock.tick(position, samples, tokens)
-            else:
-                position = float(positions[1])
+        if len(positions) == 2:
             for target in self.targets:
-                target.write_if_changed(self.timeline, position)
-            self._open(count + 1, np.asarray([position]))
+                target.write(self.timeline, float(positions[1]), only_changes=True)
+            self._open(count + 1, positions[1:])
             return
         writers = (target.writers(self.timeline, positions) for target in self.targets)
         self._open(count, positions, join_writers(chain.from_iterable(writers)))
