@@ -2,7 +2,7 @@
 
 A real browser types into the real page. The clock starts when the key's event is made and stops in
 the frame after ECharts has drawn; everything lies between: the browser, the websocket, Python's
-computation of every value, the drawing. On a machine that does other work too, give it the processor:
+computation of every value, the drawing. On a machine with other work, give it the processor:
 ``chrt -r 10 python -m benchmarks.studio`` (as root).
 """
 

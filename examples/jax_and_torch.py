@@ -1,4 +1,4 @@
-"""One schedule object drives an optax optimizer under jit and a torch optimizer, to the same weights."""
+"""One schedule object drives an optax optimizer under jit and a torch one, to the same weights."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""One trunk, three cooldowns, and a cosine run of each length: what a cooldown costs, and what it gives.
+"""One trunk, three cooldowns, a cosine run of each length: what a cooldown costs and gives.
 
 A small language model over the bytes of Python's documentation. ``python examples/wsd_branch.py
 600`` takes about a minute on one core; without a number, 40 updates show how it goes. More text, on

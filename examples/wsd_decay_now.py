@@ -1,4 +1,4 @@
-"""A trunk at a constant rate that decays when somebody says so; and the same trunk again, branched another way."""
+"""A trunk at a constant rate that decays on demand; and the same trunk, branched another way."""
 
 import copy
 

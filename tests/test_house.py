@@ -54,73 +54,12 @@ ALLOWED_PRIVATE: dict[str, str] = {
 }  # fmt: skip
 """Names of other libraries that begin with an underscore, each with the reason for its use."""
 
-NOT_YET: dict[str, set[str]] = {
-    "circle": {
-        "importing",
-    },
-    "private": {
-        "schedules",
-        "compat",
-    },
-    "twins": {
-        "checks",
-        "compat",
-        "experiments",
-        "expressions",
-        "importing",
-        "lint",
-        "placeholders",
-        "plan",
-        "planfile",
-        "plot",
-        "record",
-        "run",
-        "schedules",
-    },
-    "words": {
-        "compat",
-        "errors",
-        "experiments",
-        "expressions",
-        "importing",
-        "lint",
-        "placeholders",
-        "plan",
-        "planfile",
-        "run",
-        "schedules",
-    },
-    "columns": {
-        "compat",
-        "errors",
-        "experiments",
-        "expressions",
-        "importing",
-        "lint",
-        "placeholders",
-        "plan",
-        "planfile",
-        "printable",
-        "registry",
-        "run",
-        "schedules",
-    },
-}
-"""Rooms that do not hold a law yet, by law."""
-
-
-def rooms_under(law: str) -> list[object]:
-    """Return every room as a parameter; one that does not hold the law yet may break it."""
-    late = pytest.mark.xfail(strict=False)
-    rooms_late = NOT_YET.get(law, set())
-    return [pytest.param(room, marks=late if room in rooms_late else ()) for room in ROOMS]
-
 
 def test_every_file_is_in_a_room_and_every_room_is_there() -> None:
     assert {module.room for module in modules()} - {"__init__", "__main__"} == set(ROOMS)
 
 
-@pytest.mark.parametrize("room", rooms_under("order"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_rooms_before_it(room: str) -> None:
     below = ROOMS[: ROOMS.index(room) + 1]
     above = {
@@ -133,7 +72,7 @@ def test_a_room_imports_only_rooms_before_it(room: str) -> None:
     assert above == set()
 
 
-@pytest.mark.parametrize("room", rooms_under("circle"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_import_circle_is_in_a_room_not_even_for_types_or_in_functions(room: str) -> None:
     found = [circle for circle in circles() if any(in_room(room, module) for module in circle)]
     assert found == []
@@ -144,7 +83,7 @@ def in_room(room: str, module: str) -> bool:
     return module.split(".")[1] == room
 
 
-@pytest.mark.parametrize("room", rooms_under("private"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_object_uses_the_private_names_of_another(room: str) -> None:
     found = [
         f"{reach.file}:{reach.line} {reach.text}"
@@ -156,7 +95,7 @@ def test_no_object_uses_the_private_names_of_another(room: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("room", rooms_under("imported-private"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_file_imports_a_private_name_of_another(room: str) -> None:
     found = [
         f"{module.file}:{imported.line} {imported.name}"
@@ -168,7 +107,7 @@ def test_no_file_imports_a_private_name_of_another(room: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("room", rooms_under("twins"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_name_is_defined_at_the_top_of_two_files(room: str) -> None:
     files = {module.file for module in modules() if module.room == room}
     found = {name: where for name, where in twins().items() if not files.isdisjoint(where)}
@@ -179,7 +118,7 @@ def test_every_allowed_pair_of_names_is_there() -> None:
     assert set(ALLOWED_TWINS) - set(twins()) == set()
 
 
-@pytest.mark.parametrize("room", rooms_under("words"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_names_and_docstrings_use_the_words_of_the_field(room: str) -> None:
     found = [
         f"{module.file}:{line} {word}"
@@ -190,7 +129,7 @@ def test_names_and_docstrings_use_the_words_of_the_field(room: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("room", rooms_under("columns"))
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_line_is_longer_than_a_hundred_columns(room: str) -> None:
     found = [
         f"{module.file}:{number}"

@@ -59,7 +59,8 @@ def check_duration(duration: object) -> Duration:
             f"{duration!r}: not a duration; a bare float is refused, because 1 and 1.0 would mean "
             f"two things. {_FORMS}"
         )
-    count = int(duration.__index__())  # type: ignore[attr-defined]  # numpy and torch integers have it
+    # numpy and torch integers have it, too
+    count = int(duration.__index__())  # type: ignore[attr-defined]
     if not 0 <= count <= _LONGEST:
         raise RunError(f"{count}: a duration lies between 0 and {_LONGEST:.0e} updates. {_FORMS}")
     return count

@@ -101,7 +101,8 @@ class WorkerProcess:
         """Start the process where it is not running, and return it."""
         if self._process is None or self._process.poll() is not None:
             self.end()
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+            # it lives as long as the process
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115
             self._process = self.context.start(
                 "-c",
                 f"from warmdown.experiments.worker import worker_main; worker_main({os.getpid()})",

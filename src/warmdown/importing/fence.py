@@ -58,7 +58,7 @@ class Fence:
     """
 
     def __init__(
-        self, module: str = "warmdown.importing.fence_worker", folder: Path | None = None
+        self, module: str = "warmdown.importing.preview_worker", folder: Path | None = None
     ) -> None:
         self.module = module
         self.folder = folder

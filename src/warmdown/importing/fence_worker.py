@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -51,13 +50,6 @@ def serve(tasks: Callable[[], Mapping[str, Task]]) -> None:
         _send(answers, _run_task(known, json.loads(line)))
 
 
-def serve_previews() -> None:
-    """Answer what previews ask."""
-    from warmdown.importing.external import TASKS
-
-    serve(lambda: TASKS)
-
-
 def _warm_up() -> None:
     with contextlib.suppress(ImportError):
         import torch
@@ -100,11 +92,3 @@ def _run_task(tasks: Mapping[str, Task], question: Question) -> Answer:
     finally:
         if has_alarm:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
-
-
-if __name__ == "__main__":
-    # a question must find the module that all others import, not this second copy of it
-    from warmdown.importing import fence_worker
-
-    sys.path[:] = json.loads(sys.argv[1])
-    fence_worker.serve_previews()

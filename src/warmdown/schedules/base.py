@@ -379,7 +379,9 @@ class Schedule(ABC):
         if not hasattr(self, "steps"):
             return resolved
         steps = self._fit(self.requested_length(run), available)
-        return replace(resolved, steps=steps) if isinstance(self.steps, str) else resolved  # type: ignore[call-arg]
+        if not isinstance(self.steps, str):
+            return resolved
+        return replace(resolved, steps=steps)  # type: ignore[call-arg]
 
     def _fit(self, claim: int | None, available: int | None) -> int:
         if claim is None and available is None:

@@ -21,7 +21,7 @@ __all__ = [
 import math
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import Any, final
@@ -78,12 +78,14 @@ def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
         )
 
 
-def without_arguments(scheduler: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+def without_arguments(
+    scheduler: Any, names: Collection[str], state: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return a state's other entries; warn where its arguments are not the scheduler's."""
-    given, names = vars(scheduler), set(scheduler._arguments)
+    given = vars(scheduler)
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
-        for name in sorted(names & given.keys() & state.keys())
+        for name in sorted(given.keys() & state.keys() & set(names))
         if state[name] != given[name]
     ]
     if changed:

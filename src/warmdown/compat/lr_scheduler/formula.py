@@ -350,7 +350,7 @@ class FormulaLR(LRScheduler):
                 f"{who}.load_state_dict: it is of {saved} parameter groups, the optimizer has "
                 f"{known}."
             )
-        entries = without_arguments(self, state)
+        entries = without_arguments(self, self._arguments, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
         vars(self).update({**self._state_entries(entries), "base_lrs": base_lrs})
         self.invalidate()

@@ -109,7 +109,9 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         """What is worse than any metric."""
         return math.inf if self.mode == "min" else -math.inf
 
-    def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, metrics: SupportsFloat, epoch: int | None = None
+    ) -> None:
         """Take in a metric, and lower the rates if it has not improved for too long.
 
         Args:
@@ -191,7 +193,7 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         who = type(self).__name__
         require_entries(who, state_dict, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
         is_new = self._row is not None and self._bound_writer().holds(self._row)
-        entries = without_arguments(self, state_dict)
+        entries = without_arguments(self, self._arguments, state_dict)
         vars(self).update(self._state_entries(entries))
         self._assigned = self._written = None
         if "_last_lr" in state_dict:
