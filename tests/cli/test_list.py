@@ -12,6 +12,9 @@ from warmdown.cli.main import main
 from warmdown.planfile import shapes
 from warmdown.studio.draft.catalogue import example_data, example_schedule
 
+OURS = sorted(word for word, shape in shapes().items() if shape.__module__.startswith("warmdown."))
+"""Every shape and recipe but those that other tests define, which stay known to the process."""
+
 
 def listed(*words: str) -> Result:
     """Return what ``warmdown list`` did."""
@@ -20,9 +23,7 @@ def listed(*words: str) -> Result:
 
 def test_every_shape_and_recipe_has_one_line_with_a_sparkline() -> None:
     lines = listed().stdout.splitlines()
-    for name in (
-        word for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")
-    ):
+    for name in OURS:
         (line,) = [line for line in lines if line.startswith(f"  {name} ")]
         assert set(line.split()[1]) <= set("▁▂▃▄▅▆▇█")
         assert len(line.split()[1]) == 16
@@ -53,7 +54,7 @@ def test_json_tells_parameters_and_values() -> None:
     assert found["linear"]["values"][10] == 0.5
 
 
-@pytest.mark.parametrize("kind", sorted(shapes()))
+@pytest.mark.parametrize("kind", OURS)
 def test_every_example_is_measured_and_finite(kind: str) -> None:
     example = example_schedule(example_data(kind))
     assert isinstance(example, wd.Schedule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warmdown.errors import ScheduleError
-from warmdown.studio.draft.fields import known_shapes
+from warmdown.planfile import shapes
 from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.writing import written
 
@@ -82,13 +82,12 @@ def _schedule_code(data: dict[str, Any]) -> str:
         code = f"wd.External(class_path={path!r}, init_args={init_args!r})"
     else:
         kind = str(arguments.pop("kind"))
-        shape = known_shapes().get(kind)
+        shape = shapes().get(kind)
         if shape is None:
             raise ScheduleError(
                 f"{kind[:60]!r}: there is no such shape, so there is no code for it."
             )
-        word = kind if shape.is_recipe else kind.title().replace("_", "")
-        code = f"wd.{word}({_keywords(arguments)})"
+        code = f"wd.{shape.__name__}({_keywords(arguments)})"
     return f"{code}.named({name!r})" if name is not None else code
 
 
