@@ -192,7 +192,8 @@ def test_a_full_disk_is_found_before_the_data_is_read(
 @pytest.mark.slow
 def test_the_same_from_shells_of_their_own(here: Path) -> None:
     command = [sys.executable, "-m", "warmdown", *arguments()]
-    environment = {**os.environ, "PAUSES": "1"}
+    root = str(Path(__file__).parents[2])  # the task that pauses imports a part of the tests
+    environment = {**os.environ, "PAUSES": "1", "PYTHONPATH": root}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
         wait_until((here / f"paused-{first.pid}").exists, None)
         second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
