@@ -9,7 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 import warmdown as wd
+from warmdown.planfile import shapes
 from warmdown.schedules.recipes.shapes import SHAPES, curve_of
+
+OURS = sorted(word for word, shape in shapes().items() if shape.__module__.startswith("warmdown."))
+"""Every shape and recipe but those that other tests define, which stay known to the process."""
 
 heights = st.floats(0.001, 10.0)
 lengths = st.integers(1, 200)

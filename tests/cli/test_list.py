@@ -6,14 +6,11 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.strategies import OURS
 
 import warmdown as wd
 from warmdown.cli.main import main
-from warmdown.planfile import shapes
 from warmdown.studio.draft.catalogue import example_data, example_schedule
-
-OURS = sorted(word for word, shape in shapes().items() if shape.__module__.startswith("warmdown."))
-"""Every shape and recipe but those that other tests define, which stay known to the process."""
 
 
 def listed(*words: str) -> Result:

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import plans
+from tests.strategies import OURS, plans
 
 from warmdown import Plan
 from warmdown.errors import SpecError
-from warmdown.planfile import plan_from_dict, shapes
+from warmdown.planfile import plan_from_dict
 from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, searched
 from warmdown.studio.draft.edits import add_group, add_target, get, insert, move, put, remove
 from warmdown.studio.draft.history import History
@@ -22,9 +22,6 @@ from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment,
 from warmdown.studio.draft.writing import run_data, value_of, written
 from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.preview.preview import preview
-
-OURS = sorted(word for word, shape in shapes().items() if shape.__module__.startswith("warmdown."))
-"""Every shape and recipe but those that other tests define, which stay known to the process."""
 
 COSINE = ScheduleDraft("cosine", (("end", "0.1"),))
 MULTISTEP = ScheduleDraft(
