@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["sparkline", "terminal"]
 
 import shutil
-from collections.abc import Iterable
-from itertools import cycle
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Unpack
 
 import numpy as np
@@ -14,8 +14,9 @@ import numpy as np
 from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import x_ticks
-from warmdown.plot.view import Drawable, Line, Panel, View, ViewOptions, view
-from warmdown.schedules import Schedule
+from warmdown.plot.sampling import Array
+from warmdown.plot.view import Drawable, Panel, View, ViewOptions, view
+from warmdown.schedules import Phase, Schedule
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = (
@@ -30,6 +31,7 @@ _BLANK = " \u2800"
 """Characters without ink: the space, and braille without a dot."""
 _GUTTER = 10
 """Characters left of the axis."""
+_MARGIN = " " * (_GUTTER + 2)
 _HEADROOM = 0.04
 """Of the height, above the curve: plotille drops a line that lies exactly on the upper edge."""
 
@@ -69,12 +71,11 @@ def terminal(
     columns = max((width or min(shutil.get_terminal_size().columns, 100)) - _GUTTER - 2, 28)
     scene = view(plan, points=columns * 4, **options)
     rows = max(height or max(6, 15 - 3 * len(scene.panels)), 4)
-    texts = [scene.title] if scene.title else []
-    for panel in scene.panels:
-        drawing = _TextPanel(panel, scene, columns, rows, log=log, colour=colour)
-        texts.append("\n".join(drawing.lines()))
-    texts += ["\n".join(scene.notes)] if scene.notes else []
-    return "\n\n".join([*texts, scene.text] if scene.text else texts)
+    panels = [
+        _panel_text(panel, scene, columns, rows, log=log, colour=colour) for panel in scene.panels
+    ]
+    texts = (scene.title, *panels, "\n".join(scene.notes), scene.text)
+    return "\n\n".join(filter(None, texts))
 
 
 def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
@@ -103,106 +104,89 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
     return "".join(_BLOCKS[level] for level in np.rint(share * (len(_BLOCKS) - 1)).astype(int))
 
 
-class _TextPanel:
-    """One panel in characters; on a logarithmic axis heights are logarithms."""
+def _panel_text(
+    panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
+) -> str:
+    """Return a panel from its heading to its legend."""
+    from plotille import color
 
-    def __init__(
-        self, panel: Panel, scene: View, columns: int, rows: int, *, log: bool, colour: bool
-    ) -> None:
-        self.panel, self.scene, self.columns, self.rows = panel, scene, columns, rows
-        shown = tuple(line for line in panel.lines if not line.is_background)
-        self.shown = shown or panel.lines
-        self.inks = [
-            ink if colour else None for ink, _ in zip(cycle(_COLOURS), self.shown, strict=False)
-        ]
-        values = Panel(panel.unit, self.shown).heights(is_cropped=scene.is_cropped)
-        self.y = Axis.of(values, log=log or panel.spans_decades)
-
-    def lines(self) -> list[str]:
-        """Return the panel from its heading to its legend."""
-        unit = f"{self.panel.unit} (logarithmic)" if self.y.log else self.panel.unit
-        if self.scene.log_x:
-            heading = f"{unit} over {self.scene.x} (logarithmic)"
-        else:
-            heading = f"{unit} over {count(self.scene.stop)} {self.scene.x}"
-        margin = [f"{label:>{_GUTTER}} {'┤' if label else '│'}" for label in self._y_labels()]
-        curves = self._curves()
-        body = [left + right for left, right in zip(margin, curves, strict=True)]
-        return [heading, *body, *self._x_axis(), *self._phase_names(), *self._legend()]
-
-    def _curves(self) -> list[str]:
-        from plotille import Canvas
-
-        # half a dot more than the axis: plotille drops a point that lies exactly on the edge
-        right = 1 + 1 / (4 * self.columns)
-        limits = {"xmin": 0, "xmax": right, "ymin": 0, "ymax": 1 + _HEADROOM}
-        canvas = Canvas(self.columns, self.rows, mode="names", **limits)
-        curves = [self._points(line) for line in self.shown]
-        for points, ink in zip(curves, self.inks, strict=True):
-            for start, end in zip(points, points[1:] or points, strict=False):
-                canvas.line(*start, *end, color=ink)
-        for index, points in enumerate(curves):
-            if points and len(curves) > 1:
-                at = int((index + 0.5) / len(curves) * (len(points) - 1))
-                canvas.text(*points[at], _letter(index))
-        return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
-
-    def _points(self, line: Line) -> list[tuple[float, float]]:
-        """Return the points of a line that are finite, as the canvas has them."""
-        values = line.values
-        if self.y.log or self.scene.is_cropped:
-            values = np.clip(values, self.y.low, self.y.high)
+    shown = tuple(line for line in panel.lines if not line.is_background) or panel.lines
+    heights = Panel(panel.unit, shown).heights(is_cropped=scene.is_cropped)
+    y = Axis.of(heights, log=log or panel.spans_decades)
+    x = scene.axis
+    span = f"{scene.x} (logarithmic)" if x.log else f"{count(scene.stop)} {scene.x}"
+    heading = f"{panel.unit}{' (logarithmic)' if y.log else ''} over {span}"
+    # where each line passes, as shares of the axes
+    curves = []
+    for line in shown:
+        is_clipped = y.log or scene.is_cropped
+        values = np.clip(line.values, y.low, y.high) if is_clipped else line.values
         good = np.isfinite(values)
-        heights, places = self.y.share(values[good]), self.scene.axis.share(line.steps[good])
-        return list(zip(places.tolist(), heights.tolist(), strict=True))
-
-    def _y_labels(self) -> list[str]:
-        """Return the text left of each row, from the top."""
-        labels = [""] * self.rows
-        ends = (self.y.low, self.y.high)
-        for value in (*ends, *self.y.ticks(self.rows // 2 + 1)):  # a round number replaces an end
-            row = int(self.y.share(value) / (1 + _HEADROOM) * self.rows)
-            labels[self.rows - 1 - min(row, self.rows - 1)] = number(value)
-        return labels
-
-    def _x_axis(self) -> list[str]:
-        line, text = ["─"] * self.columns, [" "] * self.columns
-        for tick, label in zip(*x_ticks(self.scene, max(self.columns // 11, 2)), strict=True):
-            column = min(int(self.scene.axis.share(tick) * self.columns), self.columns - 1)
-            line[column] = "┬"
-            column = min(column, self.columns - len(label))
-            text[column : column + len(label)] = label
-        left = " " * (_GUTTER + 1)
-        return [f"{left}└{''.join(line)}", f"{left} {''.join(text).rstrip()}"]
-
-    def _phase_names(self) -> list[str]:
-        """Return the names of the phases, each below its first step."""
-        phases, axis = self.panel.phases, self.scene.axis
-        spans = [
-            (int(axis.share(phase.start) * self.columns), len(phase.name) + 2) for phase in phases
-        ]
-        lines = [[" "] * (self.columns + _GUTTER) for _ in range(2)]
-        rows = place_names(spans, 2, self.columns + 1)
-        for phase, (start, _), row in zip(phases, spans, rows, strict=True):
-            if row is not None:
-                name = f"│{phase.name}"
-                lines[0][start] = "│"
-                lines[row][start : start + len(name)] = name
-        texts = ["".join(line).rstrip() for line in lines]
-        return [f"{' ' * (_GUTTER + 2)}{text}" for text in texts if text]
-
-    def _legend(self) -> list[str]:
-        if len(self.shown) == 1:
-            return []
-        from plotille import color
-
-        left = " " * (_GUTTER + 2)
-        legend = []
-        for index, (line, ink) in enumerate(zip(self.shown, self.inks, strict=True)):
-            text = color(f"{_letter(index)} {line.label}", fg=ink, no_color=ink is None)
-            legend.append(left + text)
-        return legend
+        curves.append(np.column_stack([x.share(line.steps[good]), y.share(values[good])]))
+    letters = [chr(ord("a") + index % 26) for index in range(len(shown))]
+    inks = [_COLOURS[index % len(_COLOURS)] if colour else None for index in range(len(shown))]
+    drawn = _draw_curves(curves, letters, inks, columns, rows)
+    body = [
+        f"{label:>{_GUTTER}} {'┤' if label else '│'}{row}"
+        for label, row in zip(_y_labels(y, rows), drawn, strict=True)
+    ]
+    legend = [
+        f"{_MARGIN}{color(f'{letter} {line.label}', fg=ink, no_color=not colour)}"
+        for letter, line, ink in zip(letters, shown, inks, strict=True)
+    ]
+    below = [*_x_axis(scene, columns), *_phase_names(panel.phases, x, columns)]
+    return "\n".join([heading, *body, *below, *(legend if len(shown) > 1 else ())])
 
 
-def _letter(index: int) -> str:
-    return chr(ord("a") + index % 26)
+def _draw_curves(
+    curves: list[Array], letters: list[str], inks: list[str | None], columns: int, rows: int
+) -> list[str]:
+    from plotille import Canvas
+
+    # half a dot more than the axis: plotille drops a point that lies exactly on the edge
+    right = 1 + 1 / (4 * columns)
+    canvas = Canvas(columns, rows, xmin=0, xmax=right, ymin=0, ymax=1 + _HEADROOM, mode="names")
+    for points, ink in zip(curves, inks, strict=True):
+        for start, end in pairwise(points if len(points) > 1 else points.repeat(2, axis=0)):
+            canvas.line(*start, *end, color=ink)
+    for index, points in enumerate(curves):
+        if len(points) and len(curves) > 1:
+            place = int((index + 0.5) / len(curves) * (len(points) - 1))
+            canvas.text(*points[place], letters[index])
+    return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
+
+
+def _y_labels(y: Axis, rows: int) -> list[str]:
+    """Return the text left of each row, from the top."""
+    labels = [""] * rows
+    for value in (y.low, y.high, *y.ticks(rows // 2 + 1)):  # a round number replaces an end
+        row = int(y.share(value) / (1 + _HEADROOM) * rows)
+        labels[rows - 1 - min(row, rows - 1)] = number(value)
+    return labels
+
+
+def _x_axis(scene: View, columns: int) -> list[str]:
+    ticks, labels = x_ticks(scene, max(columns // 11, 2))
+    places = [min(int(scene.axis.share(tick) * columns), columns - 1) for tick in ticks]
+    line, names = "─" * columns, ""
+    for place, label in zip(places, labels, strict=True):
+        line = _put(line, place, "┬")
+        names = _put(names, min(place, columns - len(label)), label)
+    return [f"{_MARGIN[:-1]}└{line}", f"{_MARGIN}{names}"]
+
+
+def _phase_names(phases: Sequence[Phase], x: Axis, columns: int) -> list[str]:
+    """Return the names of the phases, each below its first step."""
+    spans = [(int(x.share(phase.start) * columns), len(phase.name) + 2) for phase in phases]
+    lines = ["", ""]
+    rows = place_names(spans, 2, columns + 1)
+    for phase, (start, _), row in zip(phases, spans, rows, strict=True):
+        if row is not None:
+            lines[0] = _put(lines[0], start, "│")
+            lines[row] = _put(lines[row], start, f"│{phase.name}")
+    return [f"{_MARGIN}{line}" for line in lines if line]
+
+
+def _put(line: str, start: int, text: str) -> str:
+    """Return a line with a text at its place, over what stood there."""
+    return line[:start].ljust(start) + text + line[start + len(text) :]
