@@ -1,31 +1,42 @@
-"""Engines: where runs are made, in this process's workers or on a cluster, through joblib."""
+"""Engines: where runs are made, in this process's workers or on a cluster, through joblib.
+
+Each run is made in a process of its own beside the engine's worker, so that it may die or hang
+without harm. Messages are lines of JSON: a run goes in; signs of life, evaluations and a result
+come out.
+"""
 
 from __future__ import annotations
 
+import atexit
+import json
 import logging
 import os
+import select
 import signal
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, TypeAlias, get_args
+from typing import IO, Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import MissingExtra, TrainingError, nearest
-from warmdown.experiments.perform import Report
-from warmdown.experiments.runs import Result, RunSpec, Store
-from warmdown.experiments.worker import WorkerContext, run_in_worker
+from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Store, data_variables
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
 ENGINES: tuple[str, ...] = get_args(Engine)
-RunProgress: TypeAlias = Callable[[Result, int, int], None]
-"""Takes each result, the number of results so far, and the number there will be."""
 
 _ATTEMPTS = 3
-_Call: TypeAlias = tuple[RunSpec, float, WorkerContext, Callable[[], Report] | None]
-
 _FINAL = ("finished", "diverged")
 """What would come out again. A run that failed, died or hung is repeated by the next call: its
 cause may be gone."""
+_LAST_WORDS = 600
+_SECONDS_TO_START = 120.0
+"""Least patience until the first message: a process that starts imports torch, and others may be
+busy beside it."""
 
 
 def run_all(
@@ -35,7 +46,7 @@ def run_all(
     engine: Engine = "loky",
     jobs: int | None = None,
     silence: float = 600.0,
-    progress: RunProgress = lambda result, done, total: None,
+    progress: Callable[[Result, int, int], None] = lambda result, done, total: None,
     reports: Mapping[str, Callable[[], Report]] | None = None,
 ) -> list[Result]:
     """Make every run that the store does not have, and return all results in order.
@@ -50,7 +61,7 @@ def run_all(
             ``ray``: a cluster.
         jobs: Runs at once; by default one a core.
         silence: Seconds without a sign of life after which a run counts as hung.
-        progress: Called with each result.
+        progress: Called with each result, the number of results so far, and their final number.
         reports: For the key of a run, what makes the function that its evaluations are reported to.
 
     Raises:
@@ -79,41 +90,38 @@ def run_all(
     return [results[spec.key] for spec in specs]
 
 
-def _perform_all(calls: dict[str, _Call], engine: Engine, jobs: int) -> Iterator[Result]:
+def _perform_all(calls: dict[str, Any], engine: Engine, jobs: int) -> Iterator[Result]:
     """Yield results as they come; when an engine's own worker breaks, the rest starts again."""
-    rest = dict(calls)
     # a worker that dies takes the whole pool of joblib with it
     for attempt in range(_ATTEMPTS):
-        if not rest:
+        if not calls:
             return
         try:
-            for data in _dispatch(list(rest.values()), engine, min(jobs, len(rest))):
-                result = Result.from_dict(data)
-                del rest[result.key]
+            for result in _dispatch(list(calls.values()), engine, min(jobs, len(calls))):
+                del calls[result.key]
                 yield result
         except Exception as error:
             if attempt == _ATTEMPTS - 1 or isinstance(error, MissingExtra):
                 raise
 
 
-def _dispatch(calls: list[_Call], engine: Engine, jobs: int) -> Iterator[dict[str, Any]]:
+def _dispatch(calls: list[Any], engine: Engine, jobs: int) -> Iterator[Result]:
     joblib = _import_extra("joblib", "compare", "joblib", "sweep")
     tasks = [joblib.delayed(run_in_worker)(*call) for call in calls]
-    if engine == "ray":
-        _import_extra("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
     backend = "sequential" if engine == "serial" else engine
-    cluster: AbstractContextManager[None] = (
-        _dask_client(jobs) if engine == "dask" else nullcontext()
-    )
-    with cluster, joblib.parallel_config(backend=backend):
+    with ExitStack() as opened:
+        if engine == "ray":
+            _import_extra("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
+        if engine == "dask":
+            opened.enter_context(_dask_client(jobs))
+        opened.enter_context(joblib.parallel_config(backend=backend, n_jobs=jobs))
         if engine == "ray":
             # its backend gives nothing back before all that it got is done: so many at a time
             for start in range(0, len(tasks), jobs):
-                parallel = joblib.Parallel(n_jobs=jobs, batch_size=1)
-                yield from parallel(tasks[start : start + jobs])
+                yield from joblib.Parallel(batch_size=1)(tasks[start : start + jobs])
             return
         parallel = joblib.Parallel(
-            n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
+            return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
         )
         # the pool is started here, and inherits the blocked signal
         with nullcontext() if engine == "serial" else _ignore_sigint():
@@ -156,3 +164,148 @@ def _import_extra(module: str, feature: str, library: str, extra: str) -> Any:
         return import_module(module)
     except ImportError:
         raise MissingExtra(feature, library, extra) from None
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """Where a run was asked for: wherever it is made, its task's module is looked for as there.
+
+    Args:
+        folder: The working directory.
+        paths: Where modules are looked for.
+        data: The variables by which data are named, with their values.
+    """
+
+    folder: str
+    paths: Sequence[str]
+    data: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> WorkerContext:
+        """Return this process, as it is now."""
+        folder = os.getcwd()
+        return cls(folder, [*(path or folder for path in sys.path), folder], data_variables())
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start Python in this place; this process's own module paths come after the context's.
+
+        Modules are looked for in the caller's order: a file of the working directory is not taken
+        for an installed library, unless it is there too.
+        """
+        paths = dict.fromkeys([*self.paths, *WorkerContext.here().paths])
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        return subprocess.Popen(
+            # -P: else Python would look into the working directory first
+            [sys.executable, "-P", *arguments],
+            # on a cluster the folder may lie elsewhere
+            cwd=self.folder if os.path.isdir(self.folder) else None,
+            env={**inherited, **self.data, "PYTHONPATH": os.pathsep.join(paths)},
+            **options,
+        )
+
+
+class WorkerProcess:
+    """A process of its own that makes runs; it starts with the first, and again after it ended.
+
+    Args:
+        silence: Seconds without a sign of life after which a run counts as hung.
+        context: Where the runs are asked for.
+    """
+
+    def __init__(self, silence: float, context: WorkerContext) -> None:
+        self.silence, self.context = silence, context
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def perform(self, spec: RunSpec, report: Report | None = None) -> Result:
+        """Make a run in the process; what goes wrong there is a result, not an error here."""
+        process = self.start()
+        assert process.stdin
+        assert process.stdout
+        patience = max(self.silence, _SECONDS_TO_START)
+        with ExitStack() as unfinished:
+            unfinished.callback(self.end)
+            _send_line(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
+            while select.select([process.stdout], [], [], patience)[0]:
+                # the first message ends the longer patience of a start
+                patience = self.silence
+                line = process.stdout.readline()
+                if not line:
+                    reason = f"its process ended with {process.wait()}: {_last_words(process)}"
+                    return Result(spec=spec, status="died", reason=reason.rstrip(": "))
+                message = json.loads(line)
+                if "result" in message:
+                    unfinished.pop_all()
+                    return Result.from_dict(message["result"])
+                if "step" in message and report is not None:
+                    goes_on = report(message["step"], message["metrics"])
+                    _send_line(process.stdin, {"goes_on": goes_on})
+        return Result(spec=spec, status="hung", reason=f"no sign of life for {patience:g} s")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the process where it is not running, and return it."""
+        if self._process is None or self._process.poll() is not None:
+            self.end()
+            errors = tempfile.TemporaryFile()  # noqa: SIM115
+            code = (
+                f"from warmdown.experiments.perform import worker_main; worker_main({os.getpid()})"
+            )
+            self._process = self.context.start(
+                "-c",
+                code,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
+                start_new_session=True,  # a Ctrl-C is the caller's to deal with
+            )
+            self._process.stderr = errors  # it is closed with the pipes
+        return self._process
+
+    def end(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            with self._process:  # waits for it, and closes its pipes
+                self._process.kill()
+        self._process = None
+
+
+def _send_line(pipe: IO[bytes], message: Mapping[str, Any]) -> None:
+    rest = memoryview(json.dumps(message).encode() + b"\n")
+    while rest:  # an unbuffered pipe may take a part
+        rest = rest[pipe.write(rest) :]
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    """Return the last line that a process wrote to its standard error."""
+    assert process.stderr
+    process.stderr.seek(0)
+    lines = process.stderr.read().decode(errors="replace").strip().splitlines()
+    return "".join(lines[-1:])[-_LAST_WORDS:]
+
+
+_of_thread = threading.local()
+"""The worker of each thread: a cluster's worker may make several runs at once."""
+
+
+def run_in_worker(
+    spec: RunSpec,
+    silence: float,
+    context: WorkerContext,
+    make_report: Callable[[], Report] | None = None,
+) -> Result:
+    """Make a run in a process beside this one; engines call it in their own workers."""
+    report = None if make_report is None else make_report()
+    return worker_of_thread(silence, context).perform(spec, report)
+
+
+def worker_of_thread(silence: float, context: WorkerContext) -> WorkerProcess:
+    """Return this thread's worker; one of another context or patience is ended first."""
+    current: WorkerProcess | None = getattr(_of_thread, "worker", None)
+    if current is not None:
+        if (current.silence, current.context) == (silence, context):
+            return current
+        current.end()
+    _of_thread.worker = made = WorkerProcess(silence, context)
+    # else the process would outlive a cluster's worker until it looks
+    atexit.register(made.end)
+    return made

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from time import monotonic
-from typing import Any, TypeAlias
+from time import monotonic, sleep
+from typing import Any
 
 import numpy as np
 import torch
 
 import warmdown
 from warmdown.errors import TrainingError, nearest
-from warmdown.experiments.data import VARIABLES, digest_of_named
-from warmdown.experiments.runs import Result, RunSpec, Status
+from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status, digest_of_named
 from warmdown.planfile import plan_from_dict
 from warmdown.training import TrainerCallback, run_task, task_of
 from warmdown.training.callback import StopTrainingError
 from warmdown.training.rng import restore, snapshot
-
-Report: TypeAlias = Callable[[int, Mapping[str, float]], bool]
-"""Takes the update and the metrics of each evaluation; returns whether the run goes on."""
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 _PROTECTED_SHARE = 0.5
@@ -44,11 +44,8 @@ def metrics_of(task: str) -> list[str]:
         made = task_of(task)
     finally:
         restore(before)
-    return [
-        *made.metrics,
-        *(["eval_loss"] if made.test is not None else []),
-        "train_loss",
-    ]
+    losses = ["train_loss"] if made.test is None else ["eval_loss", "train_loss"]
+    return [*made.metrics, *losses]
 
 
 def require_metric(label: str, task: str, metric: str) -> None:
@@ -79,9 +76,15 @@ def perform(
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
-    heartbeat = Heartbeat(alive, report)
+    heartbeat = _Heartbeat(alive, report)
     try:
-        _require_named_data(spec)
+        # a cluster may have other data than those that the run's key names
+        if digest_of_named(spec.task) != spec.data:
+            raise TrainingError(
+                f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names differ from "
+                "those where the run was asked for. Let every machine have the same, at the same "
+                "place."
+            )
         plan = plan_from_dict(spec.plan, allow=spec.allow)
         outcome = run_task(
             spec.task,
@@ -95,22 +98,21 @@ def perform(
         reason = f"{type(error).__name__}: {error}"
         return Result(spec=spec, status="failed", reason=reason, made_with=versions)
     status: Status = "diverged" if outcome.stopped else "finished"
-    curves = {name: outcome.record.curve(name) for name in outcome.record.targets()}
+    evaluations, curves = {}, {}
+    for name in outcome.record.targets():
+        steps, values = outcome.record.curve(name)
+        if name == "loss" or "/" in name:
+            curves[name] = _thinned(steps, values)
+        elif name not in ("phase", "samples_per_second"):
+            last = dict(zip(steps, values, strict=True))
+            evaluations[name.removesuffix("_epoch")] = list(last), list(last.values())
     return Result(
         spec=spec,
         status="pruned" if heartbeat.is_pruned else status,
         reason=outcome.stopped,
         metrics=outcome.metrics,
-        evaluations={
-            name.removesuffix("_epoch"): _last_of_each_step(*curve)
-            for name, curve in curves.items()
-            if "/" not in name and name not in ("loss", "phase", "samples_per_second")
-        },
-        curves={
-            name: _thinned(*curve)
-            for name, curve in curves.items()
-            if name == "loss" or "/" in name
-        },
+        evaluations=evaluations,
+        curves=curves,
         area=float(sum(outcome.record.curve("lr/0")[1])),
         updates=outcome.updates,
         seconds=outcome.seconds,
@@ -119,13 +121,44 @@ def perform(
     )
 
 
-class Heartbeat(TrainerCallback):
-    """A callback that gives signs of life, reports each evaluation, and ends a hopeless run.
+def worker_main(parent: int) -> None:
+    """Make the runs that come in; end when the caller, the process of that number, is gone."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    requests = map(json.loads, sys.stdin.buffer)
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a run prints must not get between the lines
+    # small models are slower on several threads, and runs share the cores
+    torch.set_num_threads(1)
 
-    Args:
-        alive: Called about once a second.
-        report: Takes the update and the metrics; returns whether the run goes on.
+    def send(**message: Any) -> None:
+        print(json.dumps(message), file=out, flush=True)
+
+    def report(step: int, metrics: Mapping[str, float]) -> bool:
+        send(step=step, metrics=metrics)
+        return bool(next(requests)["goes_on"])
+
+    def beat() -> None:
+        send(alive=True)
+
+    for request in requests:
+        beat()
+        spec = RunSpec.from_dict(request["spec"])
+        result = perform(spec, beat, report if request["asks"] else None)
+        send(result=result.to_dict())
+
+
+def _end_with(parent: int) -> None:
+    """End this process with its parent, even during a run.
+
+    The end of the input does not show it: a child of the caller may have inherited the other end.
     """
+    while os.getppid() == parent:
+        sleep(_SECONDS_BETWEEN_SIGNS)
+    os._exit(0)
+
+
+class _Heartbeat(TrainerCallback):
+    """Gives signs of life, reports each evaluation, and ends a hopeless run."""
 
     def __init__(self, alive: Callable[[], None], report: Report | None) -> None:
         self._alive, self._report = alive, report
@@ -134,11 +167,13 @@ class Heartbeat(TrainerCallback):
 
     def on_train_update_end(self, trainer: Any, **kwargs: Any) -> None:
         """Give a sign of life."""
-        self._beat()
+        if monotonic() - self._last_sign > _SECONDS_BETWEEN_SIGNS:
+            self._last_sign = monotonic()
+            self._alive()
 
     def on_eval_step_end(self, trainer: Any, batch: Any, batch_output: Any, **kwargs: Any) -> None:
         """Give a sign of life."""
-        self._beat()
+        self.on_train_update_end(trainer)
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Report the evaluation, and end the run when it is not worth going on."""
@@ -153,25 +188,6 @@ class Heartbeat(TrainerCallback):
         if not goes_on and updates >= _PROTECTED_SHARE * trainer.run_config.total_updates:
             self.is_pruned = True
             raise StopTrainingError("ended as hopeless")
-
-    def _beat(self) -> None:
-        if monotonic() - self._last_sign > _SECONDS_BETWEEN_SIGNS:
-            self._last_sign = monotonic()
-            self._alive()
-
-
-def _require_named_data(spec: RunSpec) -> None:
-    """Refuse to train on other data than the run's key names: a cluster may have others."""
-    if digest_of_named(spec.task) != spec.data:
-        raise TrainingError(
-            f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names differ from those "
-            "where the run was asked for. Let every machine have the same, at the same place."
-        )
-
-
-def _last_of_each_step(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:
-    last = dict(zip(steps, values, strict=True))
-    return list(last), list(last.values())
 
 
 def _thinned(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:

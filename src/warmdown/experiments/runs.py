@@ -1,30 +1,89 @@
 """A run, its result, and the folder in which results are stored.
 
-What a run is made of gives its key: the same run gives the same result, wherever it is made.
+What a run is made of gives its key: the same run gives the same result, wherever it is made. A run
+on data that a person names instead of a task's own is another run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from math import isfinite, nan
 from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from warmdown.experiments.data import digest_of_named
 from warmdown.experiments.files import write_file, write_json
 from warmdown.plan import Plan
 from warmdown.record import Record
 
 Status: TypeAlias = Literal["finished", "diverged", "pruned", "failed", "died", "hung"]
 Curves: TypeAlias = Mapping[str, tuple[list[int], list[float]]]
+Report: TypeAlias = Callable[[int, Mapping[str, float]], bool]
+"""Takes the update and the metrics of each evaluation; returns whether the run goes on."""
 
+VARIABLES = {
+    "WARMDOWN_TEXT": ("text", "**/*.txt"),
+    "WARMDOWN_FASHION_MNIST": ("fashion", "*-ubyte.gz"),
+}
+"""The variables that name data, each with its task and the files of a folder.
+
+A task from outside the package may build on any of them.
+"""
+
+_TASKS_OF_THE_PACKAGE = ("digits", "fashion", "text")
 _VERSION = 1
+
+
+def digest_of_text(text: str) -> str:
+    """Return sixteen hexadecimal digits that differ when the text does."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def data_variables() -> dict[str, str]:
+    """Return the variables that are set here; a worker process gets the same."""
+    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def digest_of_named(task: str) -> str:
+    """Return the digest of the data named for a task; empty when it has its own.
+
+    Two files differ by their content and by their names under the folder; the folder's own
+    place does not matter.
+
+    Example:
+        >>> digest_of_named("digits")
+        ''
+    """
+    contents = [
+        (name, *_contents(Path(place), VARIABLES[name][1]))
+        for name, place in data_variables().items()
+        if task == VARIABLES[name][0] or task not in _TASKS_OF_THE_PACKAGE
+    ]
+    return digest_of_text(repr(contents)) if contents else ""
+
+
+def _contents(place: Path, files: str) -> Iterator[tuple[str, str]]:
+    """Yield name and digest of each file; a missing file is the task's own error to raise."""
+    for file in sorted(place.glob(files)) if place.is_dir() else [place]:
+        if file.is_file():
+            name = "" if file == place else file.relative_to(place).as_posix()
+            # a large file is read once, not at every run
+            stat = file.stat()
+            yield name, _file_digest(file.absolute(), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(file: Path, changed_at: int, size: int) -> str:
+    del changed_at, size  # part of the cache's key: a file that was changed is read again
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @final
@@ -73,8 +132,7 @@ class RunSpec:
         """Sixteen hexadecimal digits that differ when the run does; they name its file."""
         content = {"version": _VERSION, **self.to_dict()}
         del content["allow"]  # where a class is found does not change what it gives
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_of_text(json.dumps(content, sort_keys=True, separators=(",", ":")))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -129,17 +187,15 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        facts = {
-            "key": self.key,
-            **asdict(self),
-            "spec": self.spec.to_dict(),
-        }
+        facts = {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
         facts["says"] = facts.pop("reason")
         return facts
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the result that :meth:`to_dict` described.
+
+        Each fact is used once as its type allows: else statistics and pictures would fail later.
 
         Raises:
             ValueError: It is not such data; also TypeError, KeyError and OverflowError.
@@ -150,25 +206,15 @@ class Result:
         for name in ("metrics", "evaluations", "curves", "made_with"):
             facts[name] = {key: _with_nan(value) for key, value in {**facts.get(name, {})}.items()}
         result = cls(**facts)
-        result._require_types()
-        return result
-
-    def _require_types(self) -> None:
-        """Use each fact once as its type allows: else statistics and pictures would fail later.
-
-        Raises:
-            ValueError: A fact has another type; also TypeError and OverflowError.
-        """
-        if self.status not in get_args(Status):
-            raise ValueError(f"status={self.status!r}: not one of a result")
-        "".join((self.reason, self.digest, *self.made_with.values()))
-        sum(
-            map(abs, (self.area, self.seconds, self.updates, *self.metrics.values())),
-            0.0,
-        )
-        for steps, _ in (*self.curves.values(), *self.evaluations.values()):
+        if result.status not in get_args(Status):
+            raise ValueError(f"status={result.status!r}: not one of a result")
+        "".join((result.reason, result.digest, *result.made_with.values()))
+        numbers = (result.area, result.seconds, result.updates, *result.metrics.values())
+        sum(map(abs, numbers), 0.0)
+        for steps, _ in (*result.curves.values(), *result.evaluations.values()):
             array("q", steps)
-        self.record()
+        result.record()
+        return result
 
     def record(self) -> Record:
         """Return the curves and evaluations as a record, for pictures."""
@@ -208,10 +254,7 @@ class Store:
         )
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         write_file(self.folder / f"{result.key}.jsonl", lines)
-        write_json(
-            self.folder / f"{result.key}.json",
-            result.to_dict(),
-        )
+        write_json(self.folder / f"{result.key}.json", result.to_dict())
 
     def __iter__(self) -> Iterator[Result]:
         paths = [] if self.folder is None else sorted(self.folder.glob("*.json"))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import MissingExtra, StateError, TrainingError
 from warmdown.experiments.comparison import higher_is_better
-from warmdown.experiments.data import digest_of_named
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
-from warmdown.experiments.perform import Report, metrics_of, require_metric
-from warmdown.experiments.runs import Result, RunSpec, Store
+from warmdown.experiments.perform import metrics_of, require_metric
+from warmdown.experiments.runs import (
+    Report,
+    Result,
+    RunSpec,
+    Store,
+    digest_of_named,
+    digest_of_text,
+)
 from warmdown.experiments.space import Space
 from warmdown.lock import Output, locked
 from warmdown.plan import Plan
@@ -173,32 +179,65 @@ def search(
     """
     if not isinstance(space, Space):
         space = Space.of(space) if isinstance(space, Mapping) else Space.load(space)
+    out = Path(out)
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if trials < 1 or not chosen:
         raise TrainingError(f"search(trials={trials!r}, seeds={seeds!r}): at least one of each.")
     # another search in the folder would end the trials that are at work in this one
-    with locked([Output(f"search(out='{out}')", Path(out), is_folder=True)]):
+    with locked([Output(f"search(out='{out}')", out, is_folder=True)]):
         # a space that makes no plan is refused before any run is made
         first = {path: spot.first for path, spot in space.spots.items()}
         plan_from_dict(space.filled(first), allow=allow)
         if metric is not None:
             require_metric("search", task, metric)
-        study = _StudyRun(
-            space=space,
-            task=task,
-            seeds=chosen,
-            out=Path(out),
-            jobs=jobs,
-            metric=metric or metrics_of(task)[0],
-            seed=seed,
-            prunes=prunes,
-            allow=tuple(allow),
-            settings={name: value for name, value in settings.items() if value is not None},
-            perform=partial(
-                run_all, store=Store(Path(out, "runs")), engine=engine, jobs=jobs, silence=silence
-            ),
+        metric = metric or metrics_of(task)[0]
+        name = _study_name(space, task, chosen, settings, metric, seed)
+        study = _open_study(out, name, metric)
+        make_runs = partial(
+            run_all, store=Store(out / "runs"), engine=engine, jobs=jobs, silence=silence
         )
-        return study.run(trials, progress)
+
+        def spec_of(values: Mapping[str, Any], seed: int) -> RunSpec:
+            plan = plan_from_dict(space.filled(values), allow=allow)
+            return RunSpec.of(plan, task, seed, settings, tuple(allow))
+
+        while (done := len(_done_trials(study))) < trials:
+            proposals = []
+            for number in range(done, min(done + jobs, trials)):
+                # seeded by its number, so that going on gives the same
+                study.sampler = _optuna().samplers.TPESampler(
+                    n_startup_trials=_RANDOM_TRIALS, seed=seed * 1_000_003 + number
+                )
+                proposal = study.ask()
+                proposals.append((proposal, space.ask(proposal)))
+            specs = [spec_of(values, chosen[0]) for _, values in proposals]
+            reports = {
+                spec.key: partial(pruning_report, out, name, proposal._trial_id, metric)
+                for spec, (proposal, _) in zip(specs, proposals, strict=True)
+                if prunes
+            }
+            results = make_runs(specs, reports=reports)
+            # the other seeds only confirm: a trial that was pruned or failed needs none
+            others = [
+                [spec_of(values, other) for other in chosen[1:] if result.status == "finished"]
+                for (_, values), result in zip(proposals, results, strict=True)
+            ]
+            confirming = iter(make_runs([spec for row in others for spec in row]))
+            for (proposal, values), result, row in zip(proposals, results, others, strict=True):
+                runs = [result, *islice(confirming, len(row))]
+                trial = _tell(study, proposal, values, runs, metric)
+                progress(trial, len(_done_trials(study)), trials)
+        every = tuple(_done_trials(study))
+        ranked = _ranked(every, metric)
+        if not ranked:
+            states = ", ".join(dict.fromkeys(trial.state for trial in every))
+            raise TrainingError(
+                f"search({task!r}): no trial finished ({states}). Look at the runs in {out}."
+            )
+        plan = plan_from_dict(space.filled(ranked[0].values), allow=allow)
+        found = Search(plan, ranked[0], every, metric, space)
+        write_json(out / "search.json", found.to_dict())
+        return found
 
 
 def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> Report:
@@ -212,9 +251,7 @@ def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> R
         number: Number of the trial in the journal's storage.
         metric: What is searched for.
     """
-    optuna = _optuna()
-    study = optuna.load_study(study_name=study_name, storage=_storage(folder), pruner=_pruner())
-    trial = optuna.trial.Trial(study, number)
+    trial = _optuna().trial.Trial(_stored_study(folder, study_name, metric), number)
 
     def report(step: int, metrics: Mapping[str, float]) -> bool:
         value = metrics.get(metric)
@@ -226,149 +263,70 @@ def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> R
     return report
 
 
-_Proposal: TypeAlias = tuple[Any, dict[str, Any]]
-"""An optuna trial, and the values that it proposes by their path."""
+def _study_name(
+    space: Space,
+    task: str,
+    seeds: list[int],
+    settings: Mapping[str, Any],
+    metric: str,
+    seed: int,
+) -> str:
+    """Return a name that differs when the search does."""
+    content = {
+        "space": space.data,
+        "task": task,
+        "seeds": seeds,
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        "metric": metric,
+        "seed": seed,
+    }
+    if data := digest_of_named(task):
+        content["data"] = data
+    return digest_of_text(json.dumps(content, sort_keys=True, default=str))
 
 
-@dataclass(kw_only=True)
-class _StudyRun:
-    """A search at work: an optuna study and the runs of its trials."""
+def _open_study(folder: Path, name: str, metric: str) -> Any:
+    """Return the study of a search, without the trials that a call left when it was broken off."""
+    optuna = _optuna()
+    study = _stored_study(folder, name, metric)
+    states = optuna.trial.TrialState
+    for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+        study.tell(trial.number, state=states.FAIL)
+    before = _done_trials(study)
+    if before and all(trial.state in _NOT_JUDGED for trial in before):
+        # then the cause lay beside the plan, and may be gone
+        optuna.delete_study(study_name=name, storage=_storage(folder))
+        study = _stored_study(folder, name, metric)
+    return study
 
-    space: Space
-    task: str
-    seeds: list[int]
-    out: Path
-    jobs: int
-    metric: str
-    seed: int
-    prunes: bool
-    allow: tuple[str, ...]
-    settings: dict[str, Any]
-    perform: Callable[..., list[Result]]
-    study: Any = field(init=False)
 
-    def run(self, trials: int, progress: SearchProgress) -> Search:
-        self._open_study()
-        if (before := self._done()) and all(trial.state in _NOT_JUDGED for trial in before):
-            # then the cause lay beside the plan, and may be gone
-            _optuna().delete_study(
-                study_name=self._name,
-                storage=_storage(self.out),
-            )
-            self._open_study()
-        while (done := len(self._done())) < trials:
-            proposals = [
-                self._propose(done + index) for index in range(min(self.jobs, trials - done))
-            ]
-            for trial in self._try(proposals):
-                progress(trial, len(self._done()), trials)
-        return self._result()
+def _tell(
+    study: Any, proposal: Any, values: Mapping[str, Any], results: list[Result], metric: str
+) -> Trial:
+    """Write the result of a trial to the journal."""
+    # the first that went wrong
+    state = next((one.status for one in results if one.status != "finished"), "finished")
+    numbers = [result.metrics.get(metric, math.nan) for result in results]
+    mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
+    runs = {str(result.spec.seed): result.key for result in results}
+    trial = Trial(proposal.number, values, state, mean, runs)
+    proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
+    # optuna learns from the reports of a pruned trial, not from a score
+    if state == "pruned":
+        study.tell(proposal, state=_optuna().trial.TrialState.PRUNED)
+    else:
+        worst = -_WORST_SCORE if higher_is_better(metric) else _WORST_SCORE
+        study.tell(proposal, worst if math.isnan(mean) else mean)
+    return trial
 
-    def _try(self, proposals: list[_Proposal]) -> list[Trial]:
-        """Make the first seed of every trial, then the others of those that finished it."""
-        plans = [
-            plan_from_dict(self.space.filled(values), allow=self.allow) for _, values in proposals
-        ]
-        specs = [self._spec(plan, self.seeds[0]) for plan in plans]
-        reports = {
-            spec.key: partial(pruning_report, self.out, self._name, trial._trial_id, self.metric)
-            for spec, (trial, _) in zip(specs, proposals, strict=True)
-            if self.prunes
-        }
-        results = [[result] for result in self.perform(specs, reports=reports)]
-        # the other seeds only confirm: a trial that was pruned or failed needs none
-        more = [
-            (index, self._spec(plans[index], seed))
-            for index, (first,) in enumerate(results)
-            if first.status == "finished"
-            for seed in self.seeds[1:]
-        ]
-        others = self.perform([spec for _, spec in more])
-        for (index, _), result in zip(more, others, strict=True):
-            results[index].append(result)
-        return [self._tell(*each, row) for each, row in zip(proposals, results, strict=True)]
 
-    def _spec(self, plan: Plan, seed: int) -> RunSpec:
-        return RunSpec.of(plan, self.task, seed, self.settings, self.allow)
-
-    def _tell(self, proposal: Any, values: dict[str, Any], results: list[Result]) -> Trial:
-        """Write the result of a trial to the journal."""
-        # the first that went wrong
-        state = next((one.status for one in results if one.status != "finished"), "finished")
-        numbers = [result.metrics.get(self.metric, math.nan) for result in results]
-        mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
-        runs = {str(result.spec.seed): result.key for result in results}
-        trial = Trial(proposal.number, values, state, mean, runs)
-        proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
-        # optuna learns from the reports of a pruned trial, not from a score
-        if state == "pruned":
-            self.study.tell(proposal, state=_optuna().trial.TrialState.PRUNED)
-        else:
-            worst = -_WORST_SCORE if higher_is_better(self.metric) else _WORST_SCORE
-            self.study.tell(proposal, worst if math.isnan(mean) else mean)
-        return trial
-
-    def _propose(self, number: int) -> _Proposal:
-        """Return the next trial; it is seeded by its number, so that going on gives the same."""
-        self.study.sampler = _optuna().samplers.TPESampler(
-            n_startup_trials=_RANDOM_TRIALS, seed=self.seed * 1_000_003 + number, multivariate=False
-        )
-        trial = self.study.ask()
-        return trial, self.space.ask(trial)
-
-    def _done(self) -> list[Trial]:
-        states = _optuna().trial.TrialState
-        return [
-            Trial.from_dict(trial.user_attrs[_ATTRIBUTE])
-            for trial in self.study.get_trials(states=(states.COMPLETE, states.PRUNED))
-            if _ATTRIBUTE in trial.user_attrs
-        ]
-
-    def _result(self) -> Search:
-        trials = tuple(self._done())
-        ranked = _ranked(trials, self.metric)
-        if not ranked:
-            states = ", ".join(dict.fromkeys(trial.state for trial in trials))
-            raise TrainingError(
-                f"search({self.task!r}): no trial finished ({states}). Look at the runs in "
-                f"{self.out}."
-            )
-        plan = plan_from_dict(
-            self.space.filled(ranked[0].values),
-            allow=self.allow,
-        )
-        found = Search(plan, ranked[0], trials, self.metric, self.space)
-        write_json(self.out / "search.json", found.to_dict())
-        return found
-
-    def _open_study(self) -> None:
-        optuna = _optuna()
-        self.study = optuna.create_study(
-            storage=_storage(self.out),
-            study_name=self._name,
-            direction="maximize" if higher_is_better(self.metric) else "minimize",
-            pruner=_pruner(),
-            load_if_exists=True,
-        )
-        states = optuna.trial.TrialState
-        for trial in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            self.study.tell(trial.number, state=states.FAIL)  # a call that was broken off left it
-
-    @property
-    def _name(self) -> str:
-        """A name that differs when the search does."""
-        content = {
-            "space": self.space.data,
-            "task": self.task,
-            "seeds": self.seeds,
-            "settings": self.settings,
-            "metric": self.metric,
-            "seed": self.seed,
-        }
-        if data := digest_of_named(self.task):
-            content["data"] = data
-        text = json.dumps(content, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _done_trials(study: Any) -> list[Trial]:
+    states = _optuna().trial.TrialState
+    return [
+        Trial.from_dict(trial.user_attrs[_ATTRIBUTE])
+        for trial in study.get_trials(states=(states.COMPLETE, states.PRUNED))
+        if _ATTRIBUTE in trial.user_attrs
+    ]
 
 
 def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
@@ -390,8 +348,16 @@ def _storage(folder: Path) -> Any:
         ) from None
 
 
-def _pruner() -> Any:
-    return _optuna().pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
+def _stored_study(folder: Path, name: str, metric: str) -> Any:
+    """Return the study of this name in the journal of a folder; it is made when there is none."""
+    optuna = _optuna()
+    return optuna.create_study(
+        storage=_storage(folder),
+        study_name=name,
+        direction="maximize" if higher_is_better(metric) else "minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        load_if_exists=True,
+    )
 
 
 def _optuna() -> Any:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
+
+import yaml
 
 from warmdown.errors import SpecError
-from warmdown.experiments.fill_template import fill_template, plain_text
 from warmdown.planfile.overrides import with_overrides
-from warmdown.planfile.text import bounded, describe, is_json, join_path, parse, read_text
+from warmdown.planfile.text import (
+    bounded,
+    describe,
+    from_json,
+    from_yaml,
+    is_json,
+    join_path,
+    parse,
+    read_text,
+)
+from warmdown.planfile.writing import to_yaml
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(
@@ -24,8 +37,6 @@ _LONGEST_AMOUNT = 60
 _MOST_SPOTS = 50
 _DIGITS = 4
 """Significant digits of a proposed number: more of them are noise."""
-
-Spot: TypeAlias = "Range | Choice"
 
 
 @final
@@ -52,31 +63,20 @@ class Range:
     @property
     def first(self) -> Any:
         """A value of it, as it stands in a plan: the lower end."""
-        if self.unit:
-            return f"{self.low:g}{self.unit}"
-        return int(self.low) if self.is_whole else self.low
+        return self._in_plan(self.low)
 
     def ask(self, trial: Any, name: str) -> Any:
         """Return the value that an optuna trial proposes, as it stands in a plan."""
         if self.is_whole:
             step = int(self.step or 1)
-            return trial.suggest_int(
-                name,
-                int(self.low),
-                int(self.high),
-                step=step,
-                log=self.log,
-            )
-        value = self._rounded(
-            trial.suggest_float(
-                name,
-                self.low,
-                self.high,
-                step=self.step,
-                log=self.log,
-            )
-        )
-        return f"{value:.12g}{self.unit}" if self.unit else value
+            return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
+        value = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+        return self._in_plan(self._rounded(value))
+
+    def _in_plan(self, value: float) -> Any:
+        if self.unit:
+            return f"{value:.12g}{self.unit}"
+        return int(value) if self.is_whole else value
 
     def _rounded(self, value: float) -> float:
         """Return the value in a few digits, so that what is written is what was tried.
@@ -85,16 +85,10 @@ class Range:
         """
         if self.step is not None:
             return float(f"{value:.12g}")  # 0.30000000000000004
-        finest = min(
-            abs(value) or math.inf,
-            self.high - self.low,
-        )
         # digits are counted from the smaller of the value and the range
+        finest = min(abs(value) or math.inf, self.high - self.low)
         places = _DIGITS - 1 - math.floor(math.log10(finest))
-        return min(
-            max(round(value, places), self.low),
-            self.high,
-        )
+        return min(max(round(value, places), self.low), self.high)
 
 
 @final
@@ -127,7 +121,7 @@ class Space:
     """
 
     data: Mapping[str, Any]
-    spots: Mapping[str, Spot] = field(default_factory=dict)
+    spots: Mapping[str, Range | Choice] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     is_json: bool = False
 
@@ -139,10 +133,7 @@ class Space:
             SpecError: It can not be read, or has no range.
         """
         text = read_text(Path(path))
-        space = cls.of(
-            parse(path, text).data,
-            name=str(path),
-        )
+        space = cls.of(parse(path, text).data, name=str(path))
         return replace(space, text=text, is_json=is_json(path))
 
     @classmethod
@@ -157,11 +148,11 @@ class Space:
             >>> Space.of({"lr": {"kind": "cosine", "end": {"low": 0, "high": 0.2}}}).spots
             {'lr.end': Range(low=0.0, high=0.2, unit='', log=False, step=None, is_whole=False)}
         """
-        spots: dict[str, Spot] = {}
-        mistakes: list[str] = []
-        for path, make, part in _open_spots(bounded(data), ""):
+        spots: dict[str, Range | Choice] = {}
+        mistakes = []
+        for path, part in _open_spots(bounded(data), ""):
             try:
-                spots[path] = make(part)
+                spots[path] = _read_choice(part) if "choices" in part else _read_range(part)
             except ValueError as error:
                 mistakes.append(f"{path}: {error}")
         if not spots and not mistakes:
@@ -187,27 +178,44 @@ class Space:
         return filled
 
     def written(self, values: Mapping[str, Any], *, as_json: bool = False) -> str:
-        """Return the filled plan as text: the person's own file where it is of that format."""
+        """Return the filled plan as text: the person's own file where it is of that format.
+
+        Its comments and layout are unchanged.
+
+        Example:
+            >>> from warmdown.experiments.space import Space
+            >>> text = "lr: {kind: cosine, end: {low: 0, high: 0.2}}  # how far down"
+            >>> _ = Path("space.yaml").write_text(text)
+            >>> Space.load("space.yaml").written({"lr.end": 0.05})
+            'lr: {kind: cosine, end: 0.05}  # how far down'
+        """
         filled = self.filled(values)
         if self.text and self.is_json == as_json:
-            return fill_template(self.text, filled, values, as_json=as_json)
-        return plain_text(filled, as_json=as_json)
+            text = self.text
+            # YAML does not read tabs in JSON, for one
+            with suppress(yaml.YAMLError, SpecError):
+                node = yaml.compose(text, Loader=yaml.SafeLoader)
+                # from the back, so that earlier places stay
+                for start, stop, word in sorted(_cuts(node, "", values, as_json), reverse=True):
+                    text = text[:start] + word + text[stop:]
+                if (from_json if as_json else from_yaml)(text).data == filled:
+                    return text
+        if as_json:
+            return json.dumps(filled, indent=2, ensure_ascii=False) + "\n"
+        return to_yaml(filled)
 
 
-def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Callable[[Any], Spot], Any]]:
-    """Yield the path of each spot, the function that reads it, and its data."""
+def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each range and choice with its path."""
     if isinstance(data, list):
         for index, part in enumerate(data):
             yield from _open_spots(part, f"{path}[{index}]")
-    elif not isinstance(data, Mapping):
-        return
-    elif {"low", "high"} <= data.keys() <= _RANGE:
-        yield path, _read_range, data
-    elif data.keys() == {"choices"}:
-        yield path, _read_choice, data
-    else:
-        for key, part in data.items():
-            yield from _open_spots(part, join_path(path, key))
+    elif isinstance(data, Mapping):
+        if {"low", "high"} <= data.keys() <= _RANGE or data.keys() == {"choices"}:
+            yield path, data
+        else:
+            for key, part in data.items():
+                yield from _open_spots(part, join_path(path, key))
 
 
 def _read_range(data: Mapping[str, Any]) -> Range:
@@ -246,3 +254,40 @@ def _read_amount(given: Any) -> tuple[float, str]:
             "ends."
         )
     return float(match[1]), match[2]
+
+
+def _cuts(
+    node: Any, path: str, values: Mapping[str, Any], as_json: bool
+) -> Iterator[tuple[int, int, str]]:
+    """Yield start and stop of each range in a node's text, and what replaces it."""
+    if path in values:
+        yield node.start_mark.index, _end_index(node), _scalar_text(values[path], as_json)
+    elif isinstance(node, yaml.MappingNode):
+        for key, part in node.value:
+            inner = join_path(path, key.value)
+            if inner in values:
+                # from the key on: a range in lines of its own begins on the next line
+                text = f": {_scalar_text(values[inner], as_json)}"
+                yield key.end_mark.index, _end_index(part), text
+            else:
+                yield from _cuts(part, inner, values, as_json)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, part in enumerate(node.value):
+            yield from _cuts(part, f"{path}[{index}]", values, as_json)
+
+
+def _end_index(node: Any) -> int:
+    """Return the end of a node's last word: YAML counts the gap behind a block to it."""
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
+        return int(node.end_mark.index)
+    last = node.value[-1]
+    return _end_index(last[1] if isinstance(last, tuple) else last)
+
+
+def _scalar_text(value: Any, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(value, ensure_ascii=False)
+    text = yaml.safe_dump(
+        value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -88,16 +88,13 @@ class Evidence:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Evidence:
         """Return the evidence of one setting of the file."""
-        facts = dict(data)
         methods = []
-        for method in facts.pop("methods"):
+        for method in data["methods"]:
             values = {int(seed): value for seed, value in method["values"].items()}
             methods.append(Method(**{**method, "values": values}))
-        return cls(
-            description=facts.pop("says"),
-            methods=tuple(methods),
-            **facts,
-        )
+        facts = {**data, "methods": tuple(methods)}
+        facts["description"] = facts.pop("says")
+        return cls(**facts)
 
     @cached_property
     def ranked(self) -> list[Method]:
@@ -105,13 +102,9 @@ class Evidence:
         good = [
             method
             for method in self.methods
-            if method.share == 1.0 and len(method.values) == method.runs and method.runs
+            if method.share == 1.0 and 0 < len(method.values) == method.runs
         ]
-        return sorted(
-            good,
-            key=lambda method: method.interval.value,
-            reverse=self.higher_is_better,
-        )
+        return sorted(good, key=lambda method: method.interval.value, reverse=self.higher_is_better)
 
     def gap(self, method: Method, other: Method) -> Interval:
         """Return by how much a method is better than another, above 0 when it is."""
@@ -121,10 +114,7 @@ class Evidence:
     @property
     def constant(self) -> Method | None:
         """The constant rate, tuned as the others."""
-        return next(
-            (method for method in self.methods if method.name == "constant"),
-            None,
-        )
+        return next((method for method in self.methods if method.name == "constant"), None)
 
     @property
     def equal_to_best(self) -> list[Method]:
@@ -138,7 +128,7 @@ class Evidence:
             for method in self.ranked
             if method is best or not self.gap(best, method).excludes_zero
         ]
-        if constant is None or constant in equal or constant not in self.ranked:
+        if constant in equal or constant not in self.ranked:
             return equal
         return [method for method in equal if method is best or self.gap(method, constant).low > 0]
 
@@ -219,21 +209,37 @@ def suggest(
         raise TrainingError(
             "suggest: no evidence is stored. Make it: python -m benchmarks.evidence; then compare."
         )
-    kind = kind or _kind_of_task(task)
+    if not kind:
+        if task is None:
+            raise TrainingError(
+                "suggest(): describe the situation: task='fashion', or kind='images' and updates=…."
+            )
+        if task not in _KINDS:
+            raise TrainingError(
+                f"suggest(task={task!r}): no evidence about it. {nearest(task, _KINDS)} Or give "
+                "kind and updates."
+            )
+        kind = _KINDS[task]
     fitting = [setting for setting in every if setting.kind == kind]
     if not fitting:
         kinds = sorted({setting.kind for setting in every})
         raise TrainingError(f"suggest(kind={kind!r}): no evidence about it. {nearest(kind, kinds)}")
-    length = _length_in_updates(updates, budget, seconds_per_update)
+    if updates is not None and updates < 1:
+        raise TrainingError(f"suggest(updates={updates}): at least 1.")
+    length = updates
+    if length is None and budget is not None:
+        if seconds_per_update is None:
+            raise TrainingError(
+                f"suggest(budget={budget!r}): how many updates is that? Give seconds_per_update, "
+                "or updates."
+            )
+        length = Run(seconds_per_step=seconds_per_update).measure(budget)
     setting = fitting[0] if length is None else _nearest_setting(fitting, length)
     if not setting.ranked:
         raise TrainingError(
             f"suggest: in the evidence about {setting.kind}, no method finished every run."
         )
-    chosen = min(
-        setting.equal_to_best,
-        key=lambda method: method.complexity,
-    )
+    chosen = min(setting.equal_to_best, key=lambda method: method.complexity)
     run: dict[str, Any] = {}
     if chosen.rate is not None:
         run["lr"] = float(f"{chosen.rate:.3g}")
@@ -250,40 +256,9 @@ def suggest(
     )
 
 
-def _kind_of_task(task: str | None) -> str:
-    if task is None:
-        raise TrainingError(
-            "suggest(): describe the situation: task='fashion', or kind='images' and updates=…."
-        )
-    if task not in _KINDS:
-        raise TrainingError(
-            f"suggest(task={task!r}): no evidence about it. {nearest(task, _KINDS)} Or give kind "
-            "and updates."
-        )
-    return _KINDS[task]
-
-
-def _length_in_updates(
-    updates: int | None, budget: str | None, seconds: float | None
-) -> int | None:
-    if updates is not None and updates < 1:
-        raise TrainingError(f"suggest(updates={updates}): at least 1.")
-    if updates is not None or budget is None:
-        return updates
-    if seconds is None:
-        raise TrainingError(
-            f"suggest(budget={budget!r}): how many updates is that? Give seconds_per_update, or "
-            "updates."
-        )
-    return Run(seconds_per_step=seconds).measure(budget)
-
-
 def _nearest_setting(fitting: Sequence[Evidence], length: int) -> Evidence:
     # in decades: half and double are equally far
-    setting = min(
-        fitting,
-        key=lambda one: abs(math.log(one.updates / length)),
-    )
+    setting = min(fitting, key=lambda one: abs(math.log(one.updates / length)))
     if not 1 / _REACH <= length / setting.updates <= _REACH:
         known = ", ".join(f"{one.updates:,}" for one in fitting)
         raise TrainingError(

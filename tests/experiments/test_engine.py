@@ -12,11 +12,11 @@ from threading import Thread
 
 import pytest
 
-from warmdown.experiments.worker import WorkerContext, worker_of_thread
+from warmdown.experiments.engine import WorkerContext, worker_of_thread
 
 CALLER = """
 import os, signal
-from warmdown.experiments.worker import WorkerContext, WorkerProcess
+from warmdown.experiments.engine import WorkerContext, WorkerProcess
 
 worker = WorkerProcess(60.0, WorkerContext.here())
 child = worker.start().pid
@@ -67,7 +67,7 @@ def test_a_file_of_the_working_directory_is_not_taken_for_an_installed_library(
 
 
 def test_a_folder_that_is_not_on_this_machine_is_left_out(tmp_path: Path) -> None:
-    far = WorkerContext(str(tmp_path / "none"), (str(tmp_path / "none"), *sys.path))
+    far = WorkerContext(str(tmp_path / "none"), [str(tmp_path / "none"), *sys.path], {})
     with far.start("-c", "import os; print(os.getcwd())", stdout=subprocess.PIPE) as process:
         assert process.communicate()[0].decode().strip() == os.getcwd()
 
