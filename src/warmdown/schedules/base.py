@@ -28,7 +28,7 @@ import numpy as np
 from warmdown.errors import ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
 from warmdown.run import Duration, Run
-from warmdown.schedules.parameters import validate_fields
+from warmdown.schedules.parameters import require, validate_fields
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -94,6 +94,8 @@ class Schedule(ABC):
     """Whether it is constant between leaps that are meant."""
     is_cyclic: ClassVar[bool] = False
     """Whether it is meant to rise again after a fall."""
+    positive: ClassVar[tuple[str, ...]] = ()
+    """The fields that have to be above zero."""
     is_preview: ClassVar[bool] = False
     """Whether it can only be looked at, and drives no run."""
 
@@ -156,6 +158,15 @@ class Schedule(ABC):
             return _longest(part.length for part in self.moving_parts())
         steps = getattr(self, "steps", None)
         return steps if isinstance(steps, int) else None
+
+    @property
+    def open_length(self) -> str | None:
+        """The duration that is the whole length and is not measured yet, or ``None``."""
+        if self.keeps_time:
+            moving = self.moving_parts()
+            return moving[0].open_length if len(moving) == 1 else None
+        steps = getattr(self, "steps", None)
+        return steps if isinstance(steps, str) else None
 
     @property
     def is_resolved(self) -> bool:
@@ -414,6 +425,8 @@ class Schedule(ABC):
     def __post_init__(self) -> None:
         """Refuse what cannot be a schedule, and give every number its own type."""
         validate_fields(self)
+        for name in self.positive:
+            require(self, getattr(self, name) > 0, "a number above 0 is needed.", name)
 
 
 def kind_of(schedule: type[Schedule]) -> str:

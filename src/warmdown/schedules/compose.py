@@ -28,7 +28,6 @@ from warmdown.schedules.base import (
 )
 from warmdown.schedules.curves.basic import Constant
 from warmdown.schedules.parameters import require
-from warmdown.schedules.time import Delayed, Skipped
 
 
 class _Composition(Schedule):
@@ -251,7 +250,7 @@ def _rounded(
     claims = [member.requested_length(run) or 0 for member in members]
     if available is None or sum(claims) <= available:
         return members
-    texts = [_one_length(member) for member in members]
+    texts = [member.open_length for member in members]
     exact = [
         Fraction(claim) if text is None else run.exactly(text) or Fraction(0)
         for text, claim in zip(texts, claims, strict=True)
@@ -265,21 +264,10 @@ def _rounded(
     )
 
 
-def _one_length(member: Schedule) -> str | None:
-    """Return the text that is the member's whole length, or ``None``."""
-    if member.keeps_time:
-        moving = member.moving_parts()
-        return _one_length(moving[0]) if len(moving) == 1 else None
-    if isinstance(member, Delayed | Skipped):
-        return None  # their steps are no length
-    steps = getattr(member, "steps", None)
-    return steps if isinstance(steps, str) else None
-
-
 def _lasting(member: Schedule, steps: int) -> Schedule:
     """Return the member with ``steps`` in place of its one length."""
-    if _one_length(member) == getattr(member, "steps", None):
+    if hasattr(member, "steps"):
         return replace(member, steps=steps)  # type: ignore[call-arg]
     return member.with_parts(
-        lambda part: part if _one_length(part) in (None, "rest") else _lasting(part, steps)
+        lambda part: part if part.open_length in (None, "rest") else _lasting(part, steps)
     )

@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.schedules.base import Namespace, Schedule, Steps, Values
-from warmdown.schedules.parameters import require
+from warmdown.run import Duration
+from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
 
 Share = Callable[[Values, Values], Values]
 
 
+@schedule_class
+class Curve(Schedule):
+    """A move from ``start`` to ``end`` in a number of steps; from there on ``end`` holds."""
+
+    start: float = 1.0
+    end: float = 0.0
+    steps: Duration = "rest"
+
+
 def interpolate(
-    curve: Any,
+    curve: Curve,
     step: Steps,
     xp: Namespace,
     *,
@@ -28,7 +37,7 @@ def interpolate(
     the larger end is the one computed, so that a small value keeps all its digits; both ends are
     exact.
     """
-    elapsed, remaining = progress(step, curve.steps, xp, k)
+    elapsed, remaining = progress(step, curve.length or 0, xp, k)
     if abs(curve.start) >= abs(curve.end) or end_weight is None:
         weight = start_weight(elapsed, remaining)
         return curve.end * (1 - weight) + curve.start * weight
@@ -72,9 +81,3 @@ def pick(values: Sequence[float], at: Sequence[Any], step: Steps, xp: Namespace)
 def clip_start(step: Steps, xp: Namespace) -> Steps:
     """Return the steps, those before step 0 as step 0."""
     return xp.clip(step, 0, None)
-
-
-def require_positive(curve: Schedule, *names: str) -> None:
-    """Refuse a schedule whose named fields are not above zero."""
-    for name in names:
-        require(curve, getattr(curve, name) > 0, "a number above 0 is needed.", name)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -355,20 +354,13 @@ def _types_of_fields(kind: type) -> Mapping[str, ParameterType]:
 
 
 def _resolved_hints(target: Any) -> Mapping[str, Any]:
-    """Return the type hints; one that names what only a function knows is taken for any type."""
-    try:
-        return get_type_hints(target)
-    except NameError:
-        pass
-    hints: dict[str, Any] = {}
-    for owner in reversed(getattr(target, "__mro__", (target,))):
-        scope = vars(sys.modules.get(owner.__module__, types))
-        for name, hint in getattr(owner, "__annotations__", {}).items():
-            try:
-                hints |= get_type_hints(types.SimpleNamespace(__annotations__={name: hint}), scope)
-            except (NameError, TypeError):  # unknown here, or a ClassVar
-                hints[name] = Any
-    return hints
+    """Return the type hints; a name that only a function knows stands for any type."""
+    unknown: dict[str, Any] = {}
+    while True:
+        try:
+            return get_type_hints(target, localns=unknown or None)
+        except NameError as error:
+            unknown[str(error.name)] = Any
 
 
 def _is_schedule(value: object) -> bool:

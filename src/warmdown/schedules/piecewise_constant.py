@@ -20,7 +20,7 @@ from warmdown.schedules.base import (
     duration_in_updates,
     schedule_class,
 )
-from warmdown.schedules.interpolate import clip_start, pick, require_positive
+from warmdown.schedules.interpolate import clip_start, pick
 from warmdown.schedules.parameters import require
 
 
@@ -49,10 +49,10 @@ class Staircase(Schedule):
     every: Duration = 30
 
     is_stepwise = True
+    positive = ("gamma",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "gamma")
         require(self, self.every != 0, "a stair needs at least 1 step.", "every")
 
     @property

@@ -105,6 +105,9 @@ class _Shifted(_OtherClock):
     shift: ClassVar[int]
     """1 for a later beginning, -1 for an earlier one."""
 
+    open_length = None
+    """None: its steps are no length."""
+
     @property
     def length(self) -> int | None:
         """The length of what is shifted, and the shift."""

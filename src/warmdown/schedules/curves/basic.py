@@ -17,7 +17,7 @@ from typing import Self, final
 
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
-from warmdown.schedules.interpolate import interpolate, power, progress, require_positive
+from warmdown.schedules.interpolate import Curve, interpolate, power, progress
 from warmdown.schedules.parameters import require
 
 
@@ -62,7 +62,7 @@ class Constant(Schedule):
 
 @final
 @schedule_class
-class Linear(Schedule):
+class Linear(Curve):
     r"""A straight line from ``start`` to ``end``.
 
     .. math:: v(t) = end + (start - end)\,(1 - t / steps),\; t \le steps
@@ -78,10 +78,6 @@ class Linear(Schedule):
         (0.0, 0.25, 1.0)
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return interpolate(
             self,
@@ -94,7 +90,7 @@ class Linear(Schedule):
 
 @final
 @schedule_class
-class Cosine(Schedule):
+class Cosine(Curve):
     r"""Half a cosine wave from ``start`` to ``end``, flat at both ends.
 
     .. math:: v(t) = end + (start - end)
@@ -121,38 +117,30 @@ class Cosine(Schedule):
         Zhang & Li 2020, https://arxiv.org/abs/2004.05909, for ``k``.
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
     k: float = 1.0
     exponent: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "k", "exponent")
+    positive = ("k", "exponent")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         def wave(share: Values) -> Values:
             # not 1 + cos, which loses its digits at the tail
             return xp.sin(share * (math.pi / 2)) ** 2
 
-        if self.exponent != 1:
-            return interpolate(
-                self, step, xp, start_weight=lambda _, left: wave(left) ** self.exponent, k=self.k
-            )
+        # the wave and its mirror image add up to one, their powers do not
         return interpolate(
             self,
             step,
             xp,
-            start_weight=lambda _, left: wave(left),
-            end_weight=lambda elapsed, _: wave(elapsed),
+            start_weight=lambda _, left: wave(left) ** self.exponent,
+            end_weight=(lambda elapsed, _: wave(elapsed)) if self.exponent == 1 else None,
             k=self.k,
         )
 
 
 @final
 @schedule_class
-class Polynomial(Schedule):
+class Polynomial(Curve):
     r"""A power of the way still to go, from ``start`` to ``end``.
 
     .. math:: v(t) = end + (start - end)\,\bigl(1 - (t / steps)^{k}\bigr)^{power},\; t \le steps
@@ -172,15 +160,10 @@ class Polynomial(Schedule):
         array([1.    , 0.5625, 0.25  , 0.0625, 0.    ])
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
     power: float = 2.0
     k: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "power", "k")
+    positive = ("power", "k")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return interpolate(
@@ -190,7 +173,7 @@ class Polynomial(Schedule):
 
 @final
 @schedule_class
-class Sqrt(Schedule):
+class Sqrt(Curve):
     r"""The 1-sqrt decay: a quick first fall, then ever straighter.
 
     .. math:: v(t) = end + (start - end)\,\bigl(1 - \sqrt{t / steps}\bigr),\; t \le steps
@@ -207,10 +190,6 @@ class Sqrt(Schedule):
     Reference: Hägele et al. 2024, https://arxiv.org/abs/2405.18392.
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return interpolate(
             self,
@@ -224,7 +203,7 @@ class Sqrt(Schedule):
 
 @final
 @schedule_class
-class Exponential(Schedule):
+class Exponential(Curve):
     r"""The same factor every step, from ``start`` to ``end``.
 
     .. math:: v(t) = start \,(end / start)^{t / steps},\; t \le steps
@@ -243,9 +222,7 @@ class Exponential(Schedule):
         (0.01, 1.0)
     """
 
-    start: float = 1.0
     end: float = 0.01
-    steps: Duration = "rest"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -260,7 +237,7 @@ class Exponential(Schedule):
 
 @final
 @schedule_class
-class InverseProportional(Schedule):
+class InverseProportional(Curve):
     r"""A straight line of the reciprocal: steep at first, then gentle.
 
     .. math:: v(t) = \left[\frac{1 - t / steps}{start} + \frac{t / steps}{end}\right]^{-1},\;
@@ -281,9 +258,7 @@ class InverseProportional(Schedule):
     Reference: Wen et al. 2024, https://arxiv.org/abs/2410.05192, the decay of WSD-S.
     """
 
-    start: float = 1.0
     end: float = 0.1
-    steps: Duration = "rest"
 
     def __post_init__(self) -> None:
         super().__post_init__()

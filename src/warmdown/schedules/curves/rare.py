@@ -9,13 +9,13 @@ from typing import final
 
 from warmdown.run import Duration
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
-from warmdown.schedules.interpolate import interpolate, progress, require_positive
+from warmdown.schedules.interpolate import Curve, interpolate, progress
 from warmdown.schedules.parameters import require
 
 
 @final
 @schedule_class
-class Rex(Schedule):
+class Rex(Curve):
     r"""Reflected exponential: high for long, then a steep end.
 
     .. math:: v(t) = end + (start - end)\,\frac{1 - t / steps}{1 - d\,t / steps},\; t \le steps
@@ -36,9 +36,6 @@ class Rex(Schedule):
     Reference: Chen, Wolfe & Kyrillidis 2021, https://arxiv.org/abs/2107.04197.
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
     d: float = 0.5
 
     def __post_init__(self) -> None:
@@ -59,7 +56,7 @@ class Rex(Schedule):
 
 @final
 @schedule_class
-class Tanh(Schedule):
+class Tanh(Curve):
     r"""A stretch of the hyperbolic tangent, scaled so that it meets ``start`` and ``end``.
 
     .. math:: v(t) = end + (start - end)\,\frac{\tanh u - \tanh x}{\tanh u - \tanh l},\quad
@@ -83,9 +80,6 @@ class Tanh(Schedule):
     Reference: Hsueh, Li & Wu 2018, https://arxiv.org/abs/1806.01593.
     """
 
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
     lower: float = -6.0
     upper: float = 4.0
 
@@ -119,7 +113,7 @@ class Tanh(Schedule):
 
 @final
 @schedule_class
-class Log(Schedule):
+class Log(Curve):
     r"""A straight line over the logarithm of the step: most of the way at once.
 
     .. math:: v(t) = end + (start - end)\,\Bigl(1 - \frac{\ln(1 + t)}{\ln(1 + steps)}\Bigr),\;
@@ -134,10 +128,6 @@ class Log(Schedule):
         >>> Log(start=0.0, end=1.0, steps=3)([0, 1, 3])
         array([0. , 0.5, 1. ])
     """
-
-    start: float = 1.0
-    end: float = 0.0
-    steps: Duration = "rest"
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         length = max(self.length or 0, 1)  # of no length, the shares say that it is at its end
@@ -222,10 +212,11 @@ class ExpHyperbolic(Schedule):
     steps: Duration = "rest"
     upper: float = 1.0
 
+    positive = ("start", "infimum")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_upper(self)
-        require_positive(self, "start", "infimum")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.start * (self.infimum / self.start) ** _hyperbolic_drop(

@@ -7,7 +7,7 @@ __all__ = ["ExponentialDecay", "InverseSqrt", "InverseTime", "Power"]
 from typing import final
 
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
-from warmdown.schedules.interpolate import clip_start, power, require_positive
+from warmdown.schedules.interpolate import clip_start, power
 from warmdown.schedules.parameters import require
 
 
@@ -35,9 +35,7 @@ class ExponentialDecay(Schedule):
     gamma: float = 0.9
     every: int = 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "gamma", "every")
+    positive = ("gamma", "every")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.start * power(self.gamma, clip_start(step, xp), self.every, xp)
@@ -67,9 +65,10 @@ class InverseTime(Schedule):
     rate: float = 1.0
     every: int = 1
 
+    positive = ("every",)
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_positive(self, "every")
         reason = "the divisor would reach zero. Give a rate of at least 0."
         require(self, self.rate >= 0, reason, "rate")
 
@@ -104,9 +103,7 @@ class Power(Schedule):
     timescale: int = 1000
     exponent: float = 0.5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "timescale", "exponent")
+    positive = ("timescale", "exponent")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return (
@@ -139,9 +136,7 @@ class InverseSqrt(Schedule):
     start: float = 1.0
     timescale: int = 1000
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(self, "timescale")
+    positive = ("timescale",)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.start * xp.sqrt(self.timescale / (self.timescale + clip_start(step, xp)))
