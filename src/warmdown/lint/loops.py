@@ -25,9 +25,10 @@ def loop_of(node: ast.For | ast.AsyncFor | ast.While, names: Names) -> Loop:
     loaders = loaders_in(union(names[dotted(part)] for part in parts))
     loop = Loop(node, _kind_of_loop(node, has_loader=bool(loaders)), loaders=loaders)
     for part in parts:
-        if isinstance(part, ast.Call) and last_name(part.func) in _RANGES and part.args:
-            _measure_range(loop, part.args, names)
-            break
+        match part:
+            case ast.Call(func=func, args=[_, *_]) if last_name(func) in _RANGES:
+                _measure_range(loop, part.args, names)
+                break
     return loop
 
 
@@ -55,7 +56,7 @@ def _measure_range(loop: Loop, arguments: list[ast.expr], names: Names) -> None:
     loop.bound = stop
     if start.number is not None and stop.number is not None and len(arguments) < 3:
         loop.count = stop.number - start.number
-    match arguments:
-        case [_, ast.BinOp(left=inner, op=ast.Add(), right=ast.Constant(value=1)), *_]:
+    match ends:
+        case [_, ast.BinOp(left=inner, op=ast.Add(), right=ast.Constant(value=1))]:
             if start.number == 1:
                 loop.bound = measure(inner, names)

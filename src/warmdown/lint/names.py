@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections import ChainMap
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from warmdown.lint.patterns import LOADER, OPTIMIZER
 from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values, dotted
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class ImportedName:
 class FunctionDefined:
     """A function of the file, with the names around it."""
 
-    node: ast.FunctionDef | ast.AsyncFunctionDef
+    node: Function
     names: Names
 
 
@@ -46,19 +50,15 @@ class Names:
     def __init__(
         self, around: Names | None = None, attributes: dict[str, Values] | None = None
     ) -> None:
-        self.around = around
-        if attributes is None:
-            attributes = {} if around is None else around.attributes
-        self.attributes: dict[str, Values] = attributes
-        self.local: dict[str, Values] = {}
+        self.local: ChainMap[str, Values] = around.local.new_child() if around else ChainMap()
+        if around is not None and attributes is None:
+            attributes = around.attributes
+        self.attributes: dict[str, Values] = {} if attributes is None else attributes
 
     def __getitem__(self, name: str) -> Values:
         """Return what a name may be; the empty set where it is not bound."""
-        if name.startswith("self."):
-            return self.attributes.get(name, frozenset())
-        if name in self.local:
-            return self.local[name]
-        return frozenset() if self.around is None else self.around[name]
+        scope = self.attributes if name.startswith("self.") else self.local
+        return scope.get(name, frozenset())
 
     def put(self, name: str, values: Values, *, may_not_happen: bool = False) -> None:
         """Assign to a name; it may also be what it was where the assignment may not happen."""
@@ -68,7 +68,7 @@ class Names:
         else:
             self.local[name] = values | self[name] if may_not_happen else values
         # after `a = …`, what was known of `a.b` is about another object
-        for longer in [key for key in self.local if key.startswith(f"{name}.")]:
+        for longer in [key for key in self.local.maps[0] if key.startswith(f"{name}.")]:
             del self.local[longer]
 
     def path_of(self, node: ast.expr) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
+from copy import copy
+from itertools import count
 
-from warmdown.lint.calls import ANYTHING, CallReader
+from warmdown.lint.lengths import TRANSPARENT, measure
 from warmdown.lint.loops import loop_of
 from warmdown.lint.names import (
+    Function,
     FunctionDefined,
     ImportedName,
     Names,
@@ -16,86 +21,126 @@ from warmdown.lint.names import (
     infer_by_name,
     names_in,
 )
-from warmdown.lint.script import NOTHING, Condition, Loop, ScriptModel, Values, dotted, union
+from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULERS, SIGNATURES, TRAINS
+from warmdown.lint.script import (
+    NOTHING,
+    UNKNOWN,
+    Around,
+    Condition,
+    Kind,
+    Loader,
+    Loop,
+    Optimizer,
+    SchedulerCreated,
+    ScriptEvent,
+    ScriptModel,
+    Values,
+    arguments_of,
+    dotted,
+    last_name,
+    union,
+)
 
 _DEEPEST_CALL = 5
 _MOST_STATEMENTS = 40_000
 """Statements that are read at most, with those of calls; the rest is not checked."""
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_ANYTHING: Values = frozenset({UNKNOWN})
+_ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
+_MEASURED = {"epochs", "steps_per_epoch", *LENGTHS.values()}
+_NUMERIC = {"len", *TRANSPARENT}
 
 
 def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
     """Return what happens in a file; ``lines`` is its text, which fixes that move code need."""
     model = ScriptModel(tree, list(lines), names_in(tree))
-    _StatementReader(model).read()
+    reader = _Reader(model)
+    reader.block(tree.body)
+    # first in, first out: a class comes before the functions defined in its methods
+    while reader.roots:
+        function, called_as = reader.roots.popleft()
+        # a function that the file does not call is one of whose arguments nothing is known
+        if called_as not in reader.called_here:
+            reader.root += 1
+            # whoever calls it from another file may step what it returns
+            reader.mark_escaped(reader.run(function, {}))
     return model
 
 
-class _StatementReader(CallReader):
-    """Reads statements; the calls in them are read by :class:`CallReader`."""
+class _Reader:
+    """Reads statements, evaluates expressions as far as needed, and adds what happens."""
 
     def __init__(self, model: ScriptModel) -> None:
-        super().__init__(model)
-        self.called_here = called_names(model.tree)
-        self.statements_left = _MOST_STATEMENTS
-        self.running: list[_Function] = []
-        self.frame = 0
+        self.model = model
+        self.names = Names()
+        self.context: Around = ()
+        self.outside: Around = ()
+        self.root = 0
+        self.running: tuple[Function, ...] = ()
         self.returned: list[Values] = []
-        self.roots: list[tuple[_Function, Names, str]] = []
+        self.roots: deque[tuple[FunctionDefined, str]] = deque()
+        self.statements = count()
+        self.called_here = called_names(model.tree)
 
-    def read(self) -> None:
-        """Read the module, then every function that the file does not call itself."""
-        self.block(self.model.tree.body)
-        # first in, first out: a class comes before the functions defined in its methods
-        while self.roots:
-            node, around, called_as = self.roots.pop(0)
-            if called_as not in self.called_here:
-                self.root += 1
-                self.read_root(node, around)
-
-    def read_root(self, node: _Function, around: Names) -> None:
-        """Read a function of whose arguments nothing is known."""
-        self.names = Names(around)
-        for parameter in _parameters_of(node):
-            self.names.put(parameter, ANYTHING)
-        self.running = [node]
-        self.block(node.body)
-        # whoever calls this function from another file may step what it returns
-        self.mark_escaped(union(self.returned))
-        self.returned, self.running = [], []
-
-    def block(self, statements: Sequence[ast.stmt], around: Loop | Condition | None = None) -> None:
+    def block(self, statements: Sequence[ast.stmt], *around: Loop | Condition) -> None:
         """Read statements, with a loop or branch around them."""
-        if around is not None:
-            self.context.append(around)
+        before = self.context
+        self.context += around
         for statement in statements:
             # calls are read again at each call site: without a limit, n calls of n calls never end
-            self.statements_left -= 1
-            if self.statements_left > 0:
+            if next(self.statements) < _MOST_STATEMENTS:
                 self.statement(statement)
-        if around is not None:
-            self.context.pop()
+        self.context = before
+
+    def run(self, function: FunctionDefined, arguments: Mapping[str, Values]) -> Values:
+        """Read the body of a function, and return what it may return."""
+        node = function.node
+        inner = copy(self)
+        inner.names, inner.returned = Names(function.names), []
+        # a branch around the call is no branch inside the function
+        inner.outside, inner.running = self.context, (*self.running, node)
+        for name in _parameters_of(node):
+            inner.names.put(name, _ANYTHING)
+        for name, values in arguments.items():
+            inner.names.put(name, values)
+        inner.block(node.body)
+        return union(inner.returned)
 
     def statement(self, node: ast.stmt) -> None:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self.define(node)
+                function = FunctionDefined(node, self.names)
+                self.names.put(node.name, frozenset({function}))
+                # a closure that is only passed on may step what it names, at any time
+                if self.running and node.name not in self.called_here:
+                    self.mark_names_escaped(node)
+                self.roots.append((function, node.name))
             case ast.ClassDef():
                 self.define_class(node)
             case ast.Import() | ast.ImportFrom():
                 _bind_imports(node, self.names)
             case ast.Assign(targets=targets, value=value):
-                self.assign(targets, value)
+                values = self.value(value)
+                for target in targets:
+                    self.bind(target, values)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
-                self.assign([target], value)
+                self.bind(target, self.value(value))
             case ast.AugAssign(target=target, value=value):
                 self.value(value)
-                self.bind(target, ANYTHING)
-            case ast.For() | ast.AsyncFor() | ast.While():
-                self.loop(node)
-            case ast.If():
-                self.branch(node)
+                self.bind(target, _ANYTHING)
+            case ast.For(iter=value) | ast.AsyncFor(iter=value) | ast.While(test=value):
+                self.value(value)
+                loop = loop_of(node, self.names)
+                if not isinstance(node, ast.While):
+                    self.bind(node.target, _ANYTHING)
+                self.block(node.body, loop)
+                self.block(node.orelse)
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                self.block(node.body)
+            case ast.If(test=test):
+                self.value(test)
+                # both branches get the words: `else` is decided by the same names
+                for branch in (node.body, node.orelse):
+                    self.block(branch, Condition(names_in(test)))
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
                 for item in items:
                     values = self.value(item.context_expr)
@@ -104,18 +149,16 @@ class _StatementReader(CallReader):
                 self.block(body)
             case ast.Try() | ast.TryStar():
                 self.block(node.body)
-                for handler in node.handlers:
-                    self.block(handler.body, Condition())
-                self.block(node.orelse, Condition())
+                for branch in (*(handler.body for handler in node.handlers), node.orelse):
+                    self.block(branch, Condition())
                 self.block(node.finalbody)
             case ast.Match(subject=subject, cases=cases):
                 self.value(subject)
                 for case in cases:
                     self.block(case.body, Condition(names_in(subject)))
             case ast.Return(value=returned):
-                self.returned.append(
-                    frozenset({NOTHING}) if returned is None else self.value(returned)
-                )
+                nothing = frozenset({NOTHING})
+                self.returned.append(self.value(returned) if returned else nothing)
             case ast.Expr(value=value):
                 self.value(value)
             # a scheduler in an exception may be stepped by its handler
@@ -124,34 +167,24 @@ class _StatementReader(CallReader):
                     if isinstance(part, ast.expr):
                         self.mark_escaped(self.value(part))
 
-    def define(self, node: _Function) -> None:
-        self.names.put(node.name, frozenset({FunctionDefined(node, self.names)}))
-        # a closure that is only passed on may step what it names, at any time
-        if self.running and node.name not in self.called_here:
-            self.mark_names_escaped(node)
-        self.roots.append((node, self.names, node.name))
-
     def define_class(self, node: ast.ClassDef) -> None:
-        self.names.put(node.name, ANYTHING)
+        self.names.put(node.name, _ANYTHING)
         inside = Names(self.names, attributes={})
-        methods = [part for part in node.body if isinstance(part, _Function)]
-        for method in methods:
-            inside.attributes[f"self.{method.name}"] = frozenset({FunctionDefined(method, inside)})
+        methods = [part for part in node.body if isinstance(part, Function)]
         # what __init__ sets is known to the other methods
         for method in sorted(methods, key=lambda method: method.name != "__init__"):
-            self.roots.append((method, inside, f"self.{method.name}"))
-
-    def assign(self, targets: list[ast.expr], value: ast.expr) -> None:
-        values = self.value(value)
-        for target in targets:
-            self.bind(target, values)
+            function, name = FunctionDefined(method, inside), f"self.{method.name}"
+            inside.attributes[name] = frozenset({function})
+            self.roots.append((function, name))
 
     def bind(self, target: ast.expr, values: Values) -> None:
         if isinstance(target, ast.Tuple | ast.List):
-            parts = _parts_of(values, len(target.elts))
-            if parts is None:
-                self.mark_escaped(values)
-                parts = [ANYTHING] * len(target.elts)
+            parts: Sequence[Values] = [_ANYTHING] * len(target.elts)
+            match list(values):
+                case [TupleValue(known)] if len(known) == len(parts):
+                    parts = known
+                case _:
+                    self.mark_escaped(values)
             for element, part in zip(target.elts, parts, strict=True):
                 self.bind(element, part)
             return
@@ -160,71 +193,192 @@ class _StatementReader(CallReader):
             self.mark_escaped(values)  # an attribute may be stepped from anywhere
         if name:
             # what is in a branch of its own function may not happen
-            may_not_happen = any(
-                isinstance(around, Condition) for around in self.context[self.frame :]
-            )
-            values = infer_by_name(name, values)
-            self.names.put(name, values, may_not_happen=may_not_happen)
+            inside = self.context[len(self.outside) :]
+            may_not_happen = any(isinstance(around, Condition) for around in inside)
+            self.names.put(name, infer_by_name(name, values), may_not_happen=may_not_happen)
 
-    def loop(self, node: ast.For | ast.AsyncFor | ast.While) -> None:
-        self.value(node.test if isinstance(node, ast.While) else node.iter)
-        loop = loop_of(node, self.names)
-        if not isinstance(node, ast.While):
-            self.bind(node.target, ANYTHING)
-        self.block(node.body, loop)
-        self.block(node.orelse)
+    def value(self, node: ast.expr) -> Values:
+        """Return what an expression may be; add what its calls do."""
+        match node:
+            case ast.Name() | ast.Attribute():
+                values = self.names[dotted(node)]
+                if not values and isinstance(node, ast.Attribute):
+                    self.value(node.value)
+                return values or _ANYTHING
+            case ast.Call():
+                return self.call(node)
+            case ast.Tuple(elts=parts):
+                return frozenset({TupleValue(tuple(map(self.value, parts)))})
+            case ast.Constant(value=None):
+                return frozenset({NOTHING})
+            # either branch may be taken, so it may be both
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                self.value(test)
+                return self.value(body) | self.value(orelse)
+            case (
+                ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp()
+            ):
+                self.mark_names_escaped(node)
+                return _ANYTHING
+            case ast.Await(value=inner) | ast.NamedExpr(value=inner):
+                return self.value(inner)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                values = self.value(child)
+                if not isinstance(node, ast.Compare):  # `scheduler is None` passes nothing on
+                    self.mark_escaped(values)
+        is_number = isinstance(node, ast.Constant | ast.BinOp)
+        return frozenset({measure(node, self.names)}) if is_number else _ANYTHING
 
-    def branch(self, node: ast.If) -> None:
-        self.value(node.test)
-        if isinstance(node.test, ast.Compare) and dotted(node.test.left) == "__name__":
-            self.block(node.body)
-            return
-        # both branches get the words: `else` is decided by the same names
-        words = names_in(node.test)
-        self.block(node.body, Condition(words))
-        self.block(node.orelse, Condition(words))
+    def call(self, node: ast.Call) -> Values:
+        """Return what a call may return."""
+        path = self.names.path_of(node.func)
+        # by the full name: a class of the same name from elsewhere is not known
+        if path in SCHEDULERS:
+            return self.create(node, path)
+        if isinstance(node.func, ast.Attribute):
+            result = self.method(node, node.func)
+            if result is not None:
+                return result
+        arguments = list(map(self.value, node.args))
+        values = self.names[dotted(node.func)]
+        functions = [value for value in values if isinstance(value, FunctionDefined)]
+        # a set has no order that is the same in every run
+        for function in sorted(functions, key=lambda function: function.node.lineno):
+            result = self.follow(function, node, arguments)
+            if result is not None:
+                return result
+        return self.unknown_call(node, path, arguments)
 
     def follow(
         self, function: FunctionDefined, call: ast.Call, arguments: Sequence[Values]
     ) -> Values | None:
         """Read the body of a called function; ``None`` when it can not be followed."""
-        node = function.node
-        has_open_arguments = any(isinstance(arg, ast.Starred) for arg in call.args) or any(
+        node, given = function.node, function.node.args
+        is_open = any(isinstance(argument, ast.Starred) for argument in call.args) or any(
             keyword.arg is None for keyword in call.keywords
         )
-        if node in self.running or len(self.running) >= _DEEPEST_CALL or has_open_arguments:
+        if node in self.running or len(self.running) >= _DEEPEST_CALL or is_open:
             return None
-        keywords = {keyword.arg or "": self.value(keyword.value) for keyword in call.keywords}
-        before = self.names, self.frame, self.returned
-        # a branch around the call is no branch inside the function
-        self.names, self.frame, self.returned = Names(function.names), len(self.context), []
-        self.running.append(node)
-        self.pass_arguments(node, arguments, keywords)
-        self.block(node.body)
-        self.running.pop()
-        result = union(self.returned)
-        self.names, self.frame, self.returned = before
-        return result or frozenset({NOTHING})
-
-    def pass_arguments(
-        self, node: _Function, arguments: Sequence[Values], keywords: Mapping[str, Values]
-    ) -> None:
-        """Set the parameters of a function to the arguments of a call, or to their defaults."""
-        given = node.args
         # the last positional parameters have the defaults
         positional = [*given.posonlyargs, *given.args][::-1]
         defaults = [
             *zip(positional, given.defaults[::-1], strict=False),
             *zip(given.kwonlyargs, given.kw_defaults, strict=True),
         ]
-        parameters = _parameters_of(node)
-        values = dict.fromkeys(parameters, ANYTHING)
-        for parameter, default in defaults:
-            if default is not None:
-                values[parameter.arg] = self.value(default)
-        values.update(zip(parameters[parameters[:1] == ["self"] :], arguments, strict=False))
-        for name, value in {**values, **keywords}.items():
-            self.names.put(name, value)
+        names = _parameters_of(node)
+        keywords = {keyword.arg or "": self.value(keyword.value) for keyword in call.keywords}
+        outer = copy(self)
+        outer.names = function.names
+        values = {one.arg: outer.value(default) for one, default in defaults if default is not None}
+        values.update(zip(names[names[:1] == ["self"] :], arguments, strict=False))
+        values |= keywords
+        return self.run(function, values) or frozenset({NOTHING})
+
+    def create(self, node: ast.Call, path: str) -> Values:
+        """Add a scheduler that is created."""
+        name = path.rpartition(".")[-1]
+        arguments = _arguments_by_name(node, name)
+        values = {key: self.value(argument) for key, argument in arguments.items()}
+        # a scheduler inside another one is stepped by that one
+        for key in values.keys() - {"optimizer"}:
+            self.mark_escaped(values[key])
+        optimizer = arguments.get("optimizer")
+        optimizers: Values = frozenset()
+        # an optimizer whose name is not yet bound is created later
+        is_bound = not isinstance(optimizer, ast.Name) or self.names[optimizer.id]
+        if optimizer is not None and is_bound:
+            optimizers = _optimizers_in(values["optimizer"]) or _ANYTHING
+        scheduler = SchedulerCreated(
+            name=name,
+            library=SCHEDULERS[path],
+            call=node,
+            arguments=arguments,
+            lengths={
+                key: measure(argument, self.names)
+                for key, argument in arguments.items()
+                if key in _MEASURED
+            },
+            optimizers=optimizers,
+            when=len(self.model.events),
+            context=self.context,
+            root=self.root,
+        )
+        self.model.schedulers.append(scheduler)
+        return frozenset({scheduler})
+
+    def method(self, node: ast.Call, func: ast.Attribute) -> Values | None:
+        """Read a method that matters; ``None`` for any other."""
+        owner, name = self.value(func.value), func.attr
+        if any(isinstance(value, SchedulerCreated) for value in owner):
+            if name not in ("step", "get_lr"):
+                return None
+            for argument in arguments_of(node):
+                self.mark_escaped(self.value(argument))
+            return self.add("step" if name == "step" else "get_lr", owner, node)
+        if name.startswith("prepare") and _ACCELERATOR.search(dotted(func.value)):
+            return self.prepare(node)
+        if name == "step" and (optimizers := self.stepped(node, func, owner)):
+            return self.add("update", optimizers, node)
+        return None
+
+    def stepped(self, node: ast.Call, func: ast.Attribute, owner: Values) -> Values:
+        """Return the optimizer of ``optimizer.step()`` or ``scaler.step(optimizer)``."""
+        if optimizers := _optimizers_in(owner):
+            return optimizers
+        # an optimizer from elsewhere is known by its name alone
+        if OPTIMIZER.search(last_name(func.value)):
+            return _ANYTHING
+        is_named = any(OPTIMIZER.search(dotted(argument)) for argument in node.args)
+        optimizers = _optimizers_in(union(map(self.value, node.args)))
+        return optimizers or (_ANYTHING if is_named else frozenset())
+
+    def prepare(self, node: ast.Call) -> Values:
+        """Mark what accelerate takes over; it returns the same things in the same order."""
+        parts = [
+            frozenset(map(_prepared, infer_by_name(dotted(arg), self.value(arg))))
+            for arg in node.args
+        ]
+        return parts[0] if len(parts) == 1 else frozenset({TupleValue(tuple(parts))})
+
+    def unknown_call(self, node: ast.Call, path: str, arguments: list[Values]) -> Values:
+        """Read a call that leads out of the file."""
+        arguments += [self.value(keyword.value) for keyword in node.keywords]
+        for values in arguments:
+            self.mark_escaped(values)
+        optimizers = _optimizers_in(union(arguments))
+        name = last_name(node.func)
+        # torch_xla has a function of that name
+        if name == "optimizer_step" and node.args:
+            self.add("update", optimizers or _ANYTHING, node)
+        elif TRAINS.search(name) and not _is_mode_switch(node):
+            self.add("train", optimizers or _ANYTHING, node)
+        elif optimizers:
+            self.add("passed_to", optimizers, node)
+        if name.endswith("DataLoader"):
+            return frozenset({Loader()})
+        if path.startswith("torch.optim.") and name[:1].isupper():
+            return frozenset({Optimizer()})
+        return frozenset({measure(node, self.names)}) if name in _NUMERIC else _ANYTHING
+
+    def add(self, kind: Kind, things: Values, call: ast.Call) -> Values:
+        """Add an event to the model, and return what its call returns."""
+        when = len(self.model.events)
+        self.model.events.append(ScriptEvent(kind, things, call, self.context, when, self.root))
+        return _ANYTHING
+
+    def mark_escaped(self, values: Values) -> None:
+        """Mark schedulers that went where they cannot be followed: they may be stepped there."""
+        for value in values:
+            if isinstance(value, SchedulerCreated):
+                value.has_escaped = True
+            elif isinstance(value, TupleValue):
+                self.mark_escaped(union(value.parts))
+
+    def mark_names_escaped(self, node: ast.AST) -> None:
+        """Mark every scheduler that a piece of code names."""
+        for part in ast.walk(node):
+            self.mark_escaped(self.names[dotted(part)])
 
 
 def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
@@ -234,25 +388,34 @@ def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
             path = f"{'.' * node.level}{node.module or ''}.{alias.name}"
         elif alias.asname is None:
             path = alias.name.partition(".")[0]  # `import a.b` binds `a`
-        if alias.name != "*":
-            bound = alias.asname or path.rpartition(".")[-1]
-            names.put(bound, frozenset({ImportedName(path)}))
+        names.put(alias.asname or path.rpartition(".")[-1], frozenset({ImportedName(path)}))
 
 
-def _parameters_of(node: _Function) -> list[str]:
-    given = node.args
-    parameters = [
-        *given.posonlyargs,
-        *given.args,
-        *given.kwonlyargs,
-        given.vararg,
-        given.kwarg,
-    ]
-    return [parameter.arg for parameter in parameters if parameter]
+def _parameters_of(node: Function) -> list[str]:
+    return [part.arg for part in ast.iter_child_nodes(node.args) if isinstance(part, ast.arg)]
 
 
-def _parts_of(values: Values, count: int) -> Sequence[Values] | None:
-    match list(values):
-        case [TupleValue(parts)] if len(parts) == count:
-            return parts
-    return None
+def _arguments_by_name(node: ast.Call, name: str) -> dict[str, ast.expr]:
+    order = SIGNATURES.get(name, ("optimizer",))
+    unnamed = (f"#{index}" for index in range(len(node.args)))
+    arguments = dict(zip((*order, *unnamed), node.args, strict=False))
+    return arguments | {keyword.arg or "**": keyword.value for keyword in node.keywords}
+
+
+def _optimizers_in(values: Values) -> Values:
+    return frozenset(value for value in values if isinstance(value, Optimizer))
+
+
+def _is_mode_switch(node: ast.Call) -> bool:
+    """Return whether it is ``model.train()`` or ``model.train(True)``, which trains nothing."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="train" | "training"), args=args, keywords=[]):
+            return all(isinstance(arg, ast.Constant) for arg in args)
+    return False
+
+
+def _prepared(thing: object) -> object:
+    """Return what accelerate returns: the same scheduler, a loader with this process's share."""
+    if isinstance(thing, SchedulerCreated):
+        thing.is_prepared = True
+    return Loader(is_share=True) if isinstance(thing, Loader) else thing

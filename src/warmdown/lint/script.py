@@ -11,8 +11,8 @@ from warmdown.lint.patterns import LOADER, matches
 
 Values: TypeAlias = frozenset[object]
 """What an expression may be: schedulers, optimizers, loaders, lengths, ``UNKNOWN`` …"""
-Kind: TypeAlias = Literal["create", "step", "update", "train", "passed_to", "get_lr"]
-"""Created; ``scheduler.step()``; ``optimizer.step()``; a call that probably trains; a call that is
+Kind: TypeAlias = Literal["step", "update", "train", "passed_to", "get_lr"]
+"""``scheduler.step()``; ``optimizer.step()``; a call that probably trains; a call that is
 given the optimizer; ``scheduler.get_lr()``."""
 Around: TypeAlias = "tuple[Loop | Condition, ...]"
 
@@ -130,7 +130,7 @@ class SchedulerCreated:
         arguments: The call's arguments by name, as far as the signature is known.
         lengths: The arguments that are numbers.
         optimizers: What its optimizer may be; empty when it was never seen to be created.
-        when: The moment.
+        when: The number of events before it.
         context: Loops and conditions around it.
         root: The function that was being read, when no other calls it.
         has_escaped: Whether it went where it cannot be followed.

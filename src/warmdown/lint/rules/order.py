@@ -53,7 +53,7 @@ def _early_outside(model: ScriptModel, event: ScriptEvent) -> Iterator[Mistake]:
     created = max(one.when for one in event.schedulers)
     # a function that was read on its own runs at a time that is not known
     is_used = any(
-        other.root == event.root and created < other.when < event.when for other in others
+        other.root == event.root and created <= other.when < event.when for other in others
     )
     is_trained = any(update.loops and update.when > event.when for update in updates)
     if is_trained and not is_used:
@@ -164,7 +164,7 @@ def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
             if update.things & scheduler.optimizers
         ]
         if any(
-            update.loops and update.when > scheduler.when and update.root == scheduler.root
+            update.loops and update.when >= scheduler.when and update.root == scheduler.root
             for update in updates
         ):
             yield (
