@@ -162,7 +162,7 @@ def _draw_panel(
     named = sorted(ends)[:: ceil(len(ends) / int(high / _LABEL)) or 1]
     places = _spread([end[0] for end, _, _ in named], _LABEL / high)
     for place, (_, text, colour) in zip(places, named, strict=True):
-        _write(axes, text, (1, place), "axes fraction", (6, 0), color=colour, va="center")
+        _annotate(axes, text, (1, place), "axes fraction", (6, 0), color=colour, va="center")
 
 
 def _draw_axes(axes: Axes, scene: View, y: Axis, theme: Theme, most_ticks: int) -> None:
@@ -239,7 +239,9 @@ def _draw_phases(
             top = bottom + 0.11 / high
             stem = axes.vlines(start, 1, top, color=theme.quiet, linewidth=0.7, transform=above)
             stem.set_clip_on(False)
-            _write(axes, phase.name, (start, bottom), above, (3, 0), color=theme.quiet, va="bottom")
+            _annotate(
+                axes, phase.name, (start, bottom), above, (3, 0), color=theme.quiet, va="bottom"
+            )
 
 
 def _name_marks(axes: Axes, scene: View, theme: Theme, wide: float) -> None:
@@ -249,10 +251,10 @@ def _name_marks(axes: Axes, scene: View, theme: Theme, wide: float) -> None:
     for (step, text), row in zip(marks, rows, strict=True):
         if row is not None:
             shift = 3, -2 - 11 * row
-            _write(axes, text, (step, 1), where, shift, color=theme.quiet, fontsize=8, va="top")
+            _annotate(axes, text, (step, 1), where, shift, color=theme.quiet, fontsize=8, va="top")
 
 
-def _write(
+def _annotate(
     axes: Axes,
     text: str,
     at: tuple[float, float],
