@@ -222,7 +222,7 @@ def _import_path(name: str, path: str) -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
-        if missing.split(".")[0] == "torch" and not _is_importable("torch"):
+        if missing.split(".")[0] == "torch" and sys.modules.get("torch") is None:
             reason = str(MissingExtra(path, "torch", "torch"))
         elif name.startswith(missing):
             reason = (
@@ -233,14 +233,6 @@ def _import_path(name: str, path: str) -> Any:
     except Exception as error:  # whatever a foreign module does when it is imported
         reason = f"{path!r}: its module cannot be imported: {type(error).__name__}: {error}."
     raise ScheduleError(reason)
-
-
-def _is_importable(library: str) -> bool:
-    try:
-        import_module(library)
-    except ImportError:
-        return False
-    return True
 
 
 def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:

@@ -307,14 +307,10 @@ class Schedule(ABC):
     def __mul__(self, other: Schedule | float) -> Schedule:
         return _composed("Product", self, other)
 
-    def __rmul__(self, other: float) -> Schedule:
-        return _composed("Product", self, other)
-
     def __add__(self, other: Schedule | float) -> Schedule:
         return _composed("Sum", self, other)
 
-    def __radd__(self, other: float) -> Schedule:
-        return _composed("Sum", self, other)
+    __rmul__, __radd__ = __mul__, __add__
 
     def scale(self, factor: float) -> Schedule:
         """Return this schedule times ``factor``."""

@@ -25,9 +25,6 @@ import numpy as np
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, check_duration
 
-_NOTED = object()
-"""What stands for a value whose mistake the context has noted."""
-
 
 class Context(Protocol):
     """What reading needs of a plan file."""
@@ -71,8 +68,8 @@ class ParameterType:
     def read(self, context: Context, path: str, data: Any) -> Any:
         """Return the value that plain data mean; note a mistake and return ``None`` without one."""
         value = self._from_data(context, path, data)
-        if value is _NOTED:
-            return None
+        if value is None and data is not None:
+            return None  # the context has noted why
         try:
             return self.validate(value)
         except ScheduleError as error:
@@ -95,10 +92,7 @@ class _Number(ParameterType):
         return number
 
     def _from_data(self, context: Context, path: str, data: Any) -> Any:
-        if not isinstance(data, str):
-            return data
-        value = context.evaluate(path, data)
-        return _NOTED if value is None else value
+        return context.evaluate(path, data) if isinstance(data, str) else data
 
 
 class _Count(_Number):
@@ -109,7 +103,7 @@ class _Count(_Number):
 
     def _from_data(self, context: Context, path: str, data: Any) -> Any:
         value = super()._from_data(context, path, data)
-        if value is _NOTED or not isinstance(data, str):
+        if value is None or not isinstance(data, str):
             return value
         # what comes out of arithmetic is rounded, halves up; what was written is not
         is_whole = context.is_arithmetic(data) or value == math.floor(value)
@@ -168,9 +162,8 @@ class _ScheduleType(ParameterType):
             raise ScheduleError("a schedule is needed. Constant(value=…) holds one number.")
         return value
 
-    def _from_data(self, context: Context, path: str, data: Any) -> Any:
-        schedule = context.read_schedule(path, data)
-        return _NOTED if schedule is None else schedule
+    def read(self, context: Context, path: str, data: Any) -> Any:
+        return context.read_schedule(path, data)
 
 
 class _Callable(ParameterType):

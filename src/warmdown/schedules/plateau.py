@@ -74,33 +74,22 @@ class Plateau(Feedback):
     def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:
         """Return the state after ``value`` was measured at ``step``; the best is compared first."""
         after = _compared(self, state, step, value)
-        if self._is_cooling_down(after.cooldown_left, step):
-            left = (
-                after.cooldown_left - 1 if isinstance(self.cooldown, int) else after.cooldown_left
-            )
+        # observations are counted down to 0, a duration has the step at which it is over
+        is_counted = isinstance(self.cooldown, int)
+        if after.cooldown_left > (0 if is_counted else step):
+            left = after.cooldown_left - is_counted
             return after._replace(num_bad=0, since=step, cooldown_left=left)
-        if not self._is_patience_over(after.num_bad, step - after.since):
+        waited = after.num_bad if isinstance(self.patience, int) else step - after.since
+        if after.num_bad == 0 or waited <= _number(self.patience):
             return after
         fallen = after.moved(max(after.levels[-1] * self.factor, self.low), step)
-        return fallen._replace(num_bad=0, since=step, cooldown_left=self._new_cooldown(step))
+        cooldown = _number(self.cooldown) + (0.0 if is_counted else step)
+        return fallen._replace(num_bad=0, since=step, cooldown_left=cooldown)
 
     def restarted_state(self) -> FeedbackState:
         """Return the state for a clock that starts again; a cooldown until a step is over then."""
         state = super().restarted_state()
         return state if isinstance(self.cooldown, int) else state._replace(cooldown_left=0.0)
-
-    def _is_cooling_down(self, left: float, step: float) -> bool:
-        return left > 0 if isinstance(self.cooldown, int) else step < left
-
-    def _is_patience_over(self, observations: int, steps: float) -> bool:
-        if isinstance(self.patience, int):
-            return observations > self.patience
-        return observations > 0 and steps > _number(self.patience)
-
-    def _new_cooldown(self, step: float) -> float:
-        if isinstance(self.cooldown, int):
-            return float(self.cooldown)
-        return step + _number(self.cooldown)
 
     def resolve(self, run: Run, available: int | None) -> Self:
         return replace(
@@ -191,10 +180,10 @@ def _compared(
 
 
 def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
-    margin = owner.threshold * (abs(best) if owner.threshold_mode == "rel" else 1.0)
-    if math.isinf(best):
-        margin = 0.0  # no share of infinity is asked for
-    return value < best - margin if owner.mode == "min" else value > best + margin
+    if owner.mode == "max":
+        value, best = -value, -best
+    is_share = owner.threshold_mode == "rel" and not math.isinf(best)
+    return value < best - owner.threshold * (abs(best) if is_share else 1.0)
 
 
 def _wait_on_clock(owner: Plateau, name: str, run: Run) -> Duration:
@@ -215,7 +204,9 @@ def _is_measured(wait: Duration) -> bool:
     return isinstance(wait, int) or _MEASURED.fullmatch(wait) is not None
 
 
-def _number(wait: str) -> int:
+def _number(wait: Duration) -> int:
+    if isinstance(wait, int):
+        return wait
     match = _MEASURED.fullmatch(wait)
     if match is None:
         raise ScheduleError(

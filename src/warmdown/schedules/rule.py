@@ -123,10 +123,10 @@ def rule_from_dict(data: Any) -> Rule:
         if key not in known:
             word = str(key)[:60]
             raise ScheduleError(f"{rule.__name__}({word}=…): no such entry. {nearest(word, known)}")
-    if "set" in data:
-        return Set(Schedule.from_dict(data["set"]))
-    offset = Schedule.from_dict(data["offset"]) if "offset" in data else None
-    return Scale(Schedule.from_dict(data["scale"]), offset=offset, low=data.get("low"))
+    parts: dict[str, Any] = dict(data)
+    for key in parts.keys() - {"low"}:
+        parts[key] = Schedule.from_dict(parts[key])
+    return rule(parts.pop(known[0]), **parts)
 
 
 def _at_least(value: Values, low: float) -> Values:
