@@ -74,22 +74,24 @@ def from_plain(data: Any) -> Draft:
         ValueError: It is none of ours.
         SpecError: It is of another version.
     """
-    version = _of_type(int, _of_type(dict, data).get("version"))
-    if version != _VERSION:
+    if not isinstance(data, dict) or not isinstance(data.get("version"), int):
+        raise ValueError("no draft")
+    if data["version"] != _VERSION:
         raise SpecError(
             [
-                f"link(version={version}): this warmdown reads version {_VERSION}. Open it with "
-                f"the one that made it, or ask for the plan as a file."
+                f"link(version={data['version']}): this warmdown reads version {_VERSION}. Open it "
+                f"with the one that made it, or ask for the plan as a file."
             ]
         )
+    words = {name: data[name] for name in ("after_end", "count") if name in data}
     try:
         draft = Draft(
             run=RunTexts(**_texts(data.get("run", {}))),
-            groups=tuple(_read_group(group) for group in _short_list(data.get("groups"))),
-            targets=tuple(_read_target(target) for target in _short_list(data.get("tracks"))),
-            **_texts({name: data[name] for name in ("after_end", "count") if name in data}),
+            groups=tuple(_read_group(**group) for group in _rows(data["groups"])),
+            targets=tuple(_read_target(**target) for target in _rows(data["tracks"])),
+            **_texts(words),
         )
-    except TypeError as error:  # a name that is no field, or one that is missing
+    except (TypeError, KeyError, AttributeError) as error:  # of another shape than ours
         raise ValueError(str(error)) from None
     if not draft.groups or not draft.targets or len([*draft.schedules()]) > MOST_SCHEDULES:
         raise ValueError("empty, or too large")
@@ -106,58 +108,45 @@ def _to_plain(value: Any) -> Any:
     return {**data, "path": value.path, "steps": value.steps} if value.is_foreign else data
 
 
-def _read_group(data: Any) -> Group:
-    bases = _texts(_of_type(dict, data).get("bases"))
-    return Group(_read_text(data.get("name")), tuple(bases.items()))
+def _read_group(name: Any, bases: Any) -> Group:
+    return Group(_text(name), tuple(_texts(bases).items()))
 
 
-def _read_target(data: Any) -> TargetDraft:
-    fields = dict(_of_type(dict, data))
-    phases = _short_list(fields.pop("phases", None))
-    offset = fields.pop("offset", None)
-    if fields.get("meaning") not in ("scale", "set") or not fields.keys() >= {"field", "groups"}:
+def _read_target(meaning: Any, phases: Any, offset: Any = None, **texts: Any) -> TargetDraft:
+    if meaning not in ("scale", "set") or not texts.keys() >= {"field", "groups"}:
         raise ValueError("tracks")
     return TargetDraft(
-        **_texts(fields),  # type: ignore[arg-type]  # the meaning is one of its two words
-        phases=tuple(_read_schedule(phase) for phase in phases),
-        offset=_read_schedule(offset) if offset else None,
+        **_texts(texts),
+        meaning=meaning,
+        phases=tuple(_read_schedule(0, **phase) for phase in _rows(phases)),
+        offset=_read_schedule(0, **offset) if offset else None,
     )
 
 
-def _read_schedule(data: Any, depth: int = 0) -> ScheduleDraft:
+def _read_schedule(depth: int, given: Any, **texts: Any) -> ScheduleDraft:
     if depth == _DEEPEST:
         raise ValueError("too deep")
-    texts = dict(_of_type(dict, data))
-    given = _of_type(dict, texts.pop("given", None))
-    arguments = tuple((name, _read_argument(value, depth + 1)) for name, value in given.items())
-    return ScheduleDraft(**_texts(texts), arguments=arguments)
+    arguments = [(_text(name), _read_argument(depth + 1, value)) for name, value in given.items()]
+    return ScheduleDraft(**_texts(texts), arguments=tuple(arguments))
 
 
-def _read_argument(value: Any, depth: int) -> Typed:
+def _read_argument(depth: int, value: Any) -> Typed:
     if isinstance(value, list):
-        return tuple(_read_schedule(one, depth) for one in _short_list(value))
-    return _read_schedule(value, depth) if isinstance(value, dict) else _read_text(value)
+        return tuple(_read_schedule(depth, **one) for one in _rows(value))
+    return _read_schedule(depth, **value) if isinstance(value, dict) else _text(value)
 
 
-def _short_list(data: Any) -> list[Any]:
-    rows: list[Any] = _of_type(list, data)
-    if len(rows) > MOST_PHASES:
-        raise ValueError("too many rows")
-    return rows
+def _rows(data: Any) -> list[Any]:
+    if not isinstance(data, list) or len(data) > MOST_PHASES:
+        raise ValueError("no rows, or too many")
+    return data
 
 
-def _texts(data: Any) -> dict[str, str]:
-    return {_read_text(name): _read_text(text) for name, text in _of_type(dict, data).items()}
+def _texts(data: Any) -> dict[str, Any]:
+    return {_text(name): _text(value) for name, value in data.items()}
 
 
-def _read_text(value: Any) -> str:
-    text: str = _of_type(str, value)
-    if len(text) > _LONGEST_FIELD:
-        raise ValueError("too long a text")
-    return text
-
-
-def _of_type(kind: type, value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"not {kind.__name__}: {value!r:.60}")
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
+        raise ValueError("no text, or too long a one")
     return value

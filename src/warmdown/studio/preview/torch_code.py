@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, final
+import math
+from collections.abc import Mapping
+from typing import Any, final
 
 from warmdown.errors import WarmdownError
 from warmdown.plan import EVERY_GROUP, Plan
@@ -12,9 +13,24 @@ from warmdown.schedules.base import kind_of
 from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.draft.writing import schedule_data
 
-Fields: TypeAlias = Mapping[str, Any]
-"""The fields of a schedule, by name."""
-
+_FORMULAS = {
+    "constant": "{value!r}",
+    "linear": "{end!r} + {fall!r} * (1 - {progress})",
+    "cosine": "{end!r} + {fall!r} * (1 + math.cos(math.pi * {progress})) / 2",
+    "polynomial": "{end!r} + {fall!r} * (1 - {progress}) ** {power!r}",
+    "sqrt": "{end!r} + {fall!r} * (1 - math.sqrt({progress}))",
+    "exponential": "{start!r} * ({ratio!r}) ** {progress}",
+    "rex": "{end!r} + {fall!r} * (1 - {progress}) / (1 - {d!r} * {progress})",
+    "exponential_decay": "{start!r} * {gamma!r} ** (step / {every})",
+    "inverse_time": "{start!r} / (1 + {rate!r} * step / {every})",
+    "inverse_sqrt": "{start!r} * math.sqrt({timescale} / ({timescale} + step))",
+    "power": "{start!r} * ({timescale} / ({timescale} + step)) ** {exponent!r}",
+    "staircase": "{start!r} * {gamma!r} ** (step // {every})",
+    "milestones": "{start!r} * {gamma!r} ** sum(step >= mark for mark in {at!r})",
+}
+"""The value at a step, by the kind of the schedule, with its fields in braces."""
+_USUAL = {"cosine": {"k": 1.0, "exponent": 1.0}, "polynomial": {"k": 1.0}}
+"""Fields that a formula leaves out: it is right where they have these values."""
 _HEAD = """import math
 
 from torch.optim.lr_scheduler import LambdaLR
@@ -86,50 +102,24 @@ def _return(member: Schedule) -> str:
         raise NoTorchCode(
             f"{kind} has no short formula in plain Python. Use the Python of warmdown."
         )
+    fields = vars(inner)
+    usual = _USUAL.get(kind, {})
+    if any(fields[name] != value for name, value in usual.items()):
+        names, values = ", ".join(usual), ", ".join(map(str, usual.values()))
+        raise NoTorchCode(f"{names} other than {values} is longer than it is worth.")
     # a phase may be called anything: in a comment it must stay one line
     phase = member.phases()[0].name[:60]
     name = "".join(letter if letter.isprintable() else " " for letter in phase)
-    return f"    return {formula(vars(inner))}  # {name}"
+    return f"    return {formula.format(**fields, **_derived(fields))}  # {name}"
 
 
-def _from_start(v: Fields, left: str) -> str:
-    """Return the interpolation from start to end, with the share of the way that is left."""
-    return f"{v['end']!r} + {v['start'] - v['end']!r} * {left}"
-
-
-def _progress(v: Fields) -> str:
-    return f"min(step / {v['steps']}, 1.0)" if v["steps"] else "1.0"
-
-
-def _usual(v: Fields, left: str, **usual: float) -> str:
-    """Return the interpolation, where all other fields have their usual values."""
-    if any(v[name] != value for name, value in usual.items()):
-        names, values = ", ".join(usual), ", ".join(map(str, usual.values()))
-        raise NoTorchCode(f"{names} other than {values} is longer than it is worth.")
-    return _from_start(v, left)
-
-
-def _timescale_share(v: Fields) -> str:
-    """Return the share of the timescale in the time since its beginning."""
-    return f"({v['timescale']} / ({v['timescale']} + step))"
-
-
-_FORMULAS: Mapping[str, Callable[[Fields], str]] = {
-    "constant": lambda v: repr(v["value"]),
-    "linear": lambda v: _from_start(v, f"(1 - {_progress(v)})"),
-    "cosine": lambda v: _usual(
-        v, f"(1 + math.cos(math.pi * {_progress(v)})) / 2", k=1.0, exponent=1.0
-    ),
-    "polynomial": lambda v: _usual(v, f"(1 - {_progress(v)}) ** {v['power']!r}", k=1.0),
-    "sqrt": lambda v: _from_start(v, f"(1 - math.sqrt({_progress(v)}))"),
-    "exponential": lambda v: f"{v['start']!r} * ({v['end'] / v['start']!r}) ** {_progress(v)}",
-    "rex": lambda v: _from_start(v, f"(1 - {_progress(v)}) / (1 - {v['d']!r} * {_progress(v)})"),
-    "exponential_decay": lambda v: f"{v['start']!r} * {v['gamma']!r} ** (step / {v['every']})",
-    "inverse_time": lambda v: f"{v['start']!r} / (1 + {v['rate']!r} * step / {v['every']})",
-    "inverse_sqrt": lambda v: f"{v['start']!r} * math.sqrt{_timescale_share(v)}",
-    "power": lambda v: f"{v['start']!r} * {_timescale_share(v)} ** {v['exponent']!r}",
-    "staircase": lambda v: f"{v['start']!r} * {v['gamma']!r} ** (step // {v['every']})",
-    "milestones": lambda v: (
-        f"{v['start']!r} * {v['gamma']!r} ** sum(step >= mark for mark in {list(v['at'])!r})"
-    ),
-}
+def _derived(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what formulas use besides the fields, as far as the schedule has an end."""
+    if "end" not in fields:
+        return {}
+    start, end, steps = fields["start"], fields["end"], fields["steps"]
+    return {
+        "progress": f"min(step / {steps}, 1.0)" if steps else "1.0",
+        "fall": start - end,
+        "ratio": end / start if start else math.inf,
+    }
