@@ -21,6 +21,7 @@ from torch.optim.swa_utils import SWALR
 
 import warmdown as wd
 from warmdown.cli.main import main
+from warmdown.compat import lr_scheduler as names
 from warmdown.compat import schedulers as ours
 from warmdown.errors import ScheduleError
 from warmdown.importing import differences, from_settings, from_torch
@@ -423,6 +424,19 @@ def test_corrected_the_accelerated_schedulers_are_as_documented_from_the_first_u
 )
 def test_our_own_drop_ins_become_their_numbers(make: Callable[[Any], Any]) -> None:
     assert_same(make(sgd(1.0, 0.1)), 60, [1.0, 0.1])
+
+
+@pytest.mark.parametrize("three_phase", [False, True])
+def test_our_own_one_cycle_becomes_its_numbers_with_the_momentum(three_phase: bool) -> None:
+    bases = [0.1, 0.2]
+
+    def make() -> Any:
+        optimizer = sgd(*bases, momentum=0.9)
+        return names.OneCycleLR(optimizer, bases, total_steps=20, three_phase=three_phase)
+
+    plan = assert_same(make(), 20, bases)
+    momenta = planned(plan, 20, bases, "momentum")
+    np.testing.assert_allclose(momenta, used(make(), 20, "momentum"))
 
 
 # -- what it is given, what it says

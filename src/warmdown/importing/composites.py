@@ -1,27 +1,46 @@
-"""Schedulers made of schedulers or of functions: read by parts, checked against the original."""
+"""A scheduler read by its kind; one made of others or of functions by its parts."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
+from warmdown.importing import timm_and_accelerated
+from warmdown.importing import torch as torch_readers
+from warmdown.importing.difference import rates_of
 from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
-from warmdown.importing.simulation import SchedulerCopy
+from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.importing.transformers import import_lambda
-from warmdown.importing.verification import rates_of
 from warmdown.schedules import Chain, Constant, Product, Scale, Schedule
 
-Read = Callable[[Any], Imported]
-
+_LIBRARIES = ("torch", "transformers", "timm", "pytorch_accelerated", "warmdown")
 _OPEN_LENGTH = 1000
 """Steps that are compared of a part that never ends."""
 
 
-def of_functions(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
+def read_by_kind(scheduler: Any, copy: SchedulerCopy) -> Imported:
+    """Return what the reader of a scheduler's class reads.
+
+    Raises:
+        NotImportable: There is no reader for the class, or for these arguments of it.
+    """
+    kind = type(scheduler)
+    if kind.__module__.split(".")[0] not in _LIBRARIES:
+        raise NotImportable(f"{kind.__name__} is a class of one's own")
+    if kind.__name__ not in _READERS:
+        raise NotImportable(f"{kind.__name__} is not known")
+    imported = _READERS[kind.__name__](scheduler, copy)
+    if kind.__module__.startswith("warmdown.compat.lr_scheduler"):
+        # our drop-in does what torch's documents
+        return Imported(imported.corrected, total=imported.total, steps=imported.steps)
+    return imported
+
+
+def _of_functions(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read ``LambdaLR``: schedules and transformers' functions by kind, others by values."""
     functions = scheduler.lr_lambdas
 
@@ -34,27 +53,28 @@ def of_functions(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Impo
         imported = import_lambda(functions[0], copy.bases, ask)
         if imported is not None:
             return imported
-    rows = [ask(step) for step in range(_known_end("LambdaLR", total) + 1)]
-    return Imported({"lr": tabulate(rows, copy.bases)}, total=total)
+    rows = [ask(step) for step in range(_known_end("LambdaLR", copy) + 1)]
+    return Imported({"lr": tabulate(rows, copy.bases)}, total=copy.total)
 
 
-def multiplied(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
+def _multiplied(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read ``MultiplicativeLR``: the product of its functions so far."""
-    steps = range(1, _known_end("MultiplicativeLR", total) + 1)
+    steps = range(1, _known_end("MultiplicativeLR", copy) + 1)
     columns = [
-        list(accumulate((float(call(step)) for step in steps), operator.mul, initial=base))
+        accumulate((float(call(step)) for step in steps), operator.mul, initial=base)
         for base, call in zip(copy.bases, scheduler.lr_lambdas, strict=True)
     ]
-    return Imported({"lr": tabulate(list(zip(*columns, strict=True)), copy.bases)}, total=total)
+    rows = list(zip(*columns, strict=True))
+    return Imported({"lr": tabulate(rows, copy.bases)}, total=copy.total)
 
 
-def _known_end(who: str, total: int | None) -> int:
-    if total is None:
+def _known_end(who: str, copy: SchedulerCopy) -> int:
+    if copy.total is None:
         raise NotImportable(f"{who} is a function without an end")
-    return total
+    return copy.total
 
 
-def sequential(scheduler: Any, copy: SchedulerCopy, read: Read) -> Imported:
+def _sequential(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read ``SequentialLR``: each part for its stretch, its clock beginning where it joins."""
     joints = [0, *scheduler._milestones]
     lengths = [after - before for before, after in pairwise(joints)]
@@ -62,24 +82,22 @@ def sequential(scheduler: Any, copy: SchedulerCopy, read: Read) -> Imported:
         raise NotImportable("milestones that do not rise")
 
     def joined(schedules: Sequence[Schedule]) -> Schedule:
-        cut = [schedule.take(length) for schedule, length in zip(schedules, lengths, strict=False)]
+        cut = map(Schedule.take, schedules, lengths)
         return Chain.of(*cut, schedules[-1])
 
     def in_turn(scales: Sequence[Scale]) -> Scale:
-        offsets = [scale.offset or Constant(value=0.0) for scale in scales]
         has_offset = any(scale.offset for scale in scales)
-        return Scale(
-            joined([scale.of for scale in scales]),
-            offset=joined(offsets) if has_offset else None,
-        )
+        offsets = [scale.offset or Constant(value=0.0) for scale in scales]
+        offset = joined(offsets) if has_offset else None
+        return Scale(joined([scale.of for scale in scales]), offset=offset)
 
-    parts = [read(part) for part in scheduler._schedulers]
+    parts = _parts(scheduler, copy)
     steps = joints[-1] + (parts[-1].steps or _OPEN_LENGTH)
     why = "torch's SequentialLR begins its parts otherwise than they begin alone"
     return _combined(copy, parts, in_turn, steps, why)
 
 
-def chained(scheduler: Any, copy: SchedulerCopy, read: Read) -> Imported:
+def _chained(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read ``ChainedScheduler``: its parts multiplied."""
 
     def at_once(scales: Sequence[Scale]) -> Scale:
@@ -87,13 +105,18 @@ def chained(scheduler: Any, copy: SchedulerCopy, read: Read) -> Imported:
             raise NotImportable("a part with a floor of its own")
         return Scale(Product(factors=tuple(scale.of for scale in scales)))
 
-    parts = [read(part) for part in scheduler._schedulers]
+    parts = _parts(scheduler, copy)
     steps = max(part.steps or _OPEN_LENGTH for part in parts)
     why = (
         "torch's parts carry on from each other's rounding and floors, so that they do not "
         "multiply exactly"
     )
     return _combined(copy, parts, at_once, steps, why)
+
+
+def _parts(scheduler: Any, copy: SchedulerCopy) -> list[Imported]:
+    schedulers = scheduler._schedulers
+    return [read_by_kind(part, SchedulerCopy(part, copy.total)) for part in schedulers]
 
 
 def _combined(
@@ -127,3 +150,13 @@ def _plain_scales(targets: Any) -> Sequence[Scale]:
             raise NotImportable("a part that sets rates of its own")
     scales: Sequence[Scale] = targets["lr"]
     return scales
+
+
+_READERS: Mapping[str, Reader] = {
+    **torch_readers.READERS,
+    **timm_and_accelerated.READERS,
+    "LambdaLR": _of_functions,
+    "MultiplicativeLR": _multiplied,
+    "SequentialLR": _sequential,
+    "ChainedScheduler": _chained,
+}

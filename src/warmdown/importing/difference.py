@@ -1,19 +1,24 @@
-"""Where a scheduler does not do what it documents."""
+"""What was read of a scheduler beside the original, and beside what it documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from warmdown.importing.imported import Imported
-from warmdown.schedules import Rule
+from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
+from warmdown.importing.simulation import SchedulerCopy
+from warmdown.schedules import Chain, Constant, Rule, Scale, Schedule
 
 _LENGTHS = 2
 """How many lengths of a schedule are searched for differences."""
-_MOST_STEPS = 4096
+_MOST_COMPARED = 4096
+_MOST_ASKED = 20_000
+"""Up to so many steps each one is asked; of more, so many."""
+_FEW = 8
+"""So many single steps are corrected; more make a table."""
 
 
 @dataclass(frozen=True)
@@ -47,34 +52,94 @@ class Difference:
         )
 
 
-def find_differences(
-    imported: Imported, bases: Sequence[float], total: int | None
-) -> Iterator[Difference]:
+def find_differences(imported: Imported, copy: SchedulerCopy) -> Iterator[Difference]:
     """Yield each stretch on which the faithful and the corrected rules part."""
-    end = max(total or 0, (imported.steps or 0) * (1 if total else _LENGTHS), 1)
-    steps = np.unique(np.linspace(0, end, min(end + 1, _MOST_STEPS)).astype(int))
+    length = imported.steps or 0
+    end = max(copy.total, length) if copy.total else max(length * _LENGTHS, 1)
+    steps = _sample(end, _MOST_COMPARED)
     for name, originals in (imported.faithful or {}).items():
-        found: set[tuple[int, int]] = set()
-        groups = zip(originals, imported.corrected[name], bases, strict=True)
-        for group, (original, corrected, base) in enumerate(groups):
-            label = name if group == 0 else f"{name}/{group}"
-            for one in _of_group(label, original, corrected, base, steps, imported.reason):
+        actual = rates_of(originals, copy.bases, steps).T
+        meant = rates_of(imported.corrected[name], copy.bases, steps).T
+        apart = np.abs(actual - meant)
+        tolerance = 1e-9 * np.abs(meant).max(axis=1, keepdims=True)
+        # each stretch of truth begins and ends where the padded array changes
+        edges = np.diff(np.pad(apart > tolerance, ((0, 0), (1, 1))).astype(int))
+        found = set()
+        for group, changes in enumerate(edges):
+            first, after = (np.flatnonzero(changes == sign) for sign in (1, -1))
+            for stretch in map(slice, first, after):
+                where = steps[stretch]
+                bounds = int(where[0]), int(where[-1])
                 # what all groups share stands there once
-                if (one.first, one.last) not in found:
-                    found.add((one.first, one.last))
-                    yield one
+                if bounds in found:
+                    continue
+                found.add(bounds)
+                at = stretch.start + apart[group, stretch].argmax()
+                values = float(actual[group, at]), float(meant[group, at])
+                label = f"{name}/{group}" if group else name
+                yield Difference(label, *bounds, int(steps[at]), *values, imported.reason)
 
 
-def _of_group(
-    label: str, original: Rule, corrected: Rule, base: float, steps: Any, reason: str
-) -> Iterator[Difference]:
-    actual = np.asarray(original.value(steps, base))
-    meant = np.asarray(corrected.value(steps, base))
-    apart = np.abs(actual - meant)
-    differs = apart > 1e-9 * max(float(np.abs(meant).max()), 1e-300)
-    # each stretch of truth begins and ends where the padded array changes
-    edges = np.flatnonzero(np.diff(np.pad(differs, 1).astype(int))).tolist()
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
-        at = first + int(apart[first:after].argmax())
-        where = (int(steps[first]), int(steps[after - 1]), int(steps[at]))
-        yield Difference(label, *where, float(actual[at]), float(meant[at]), reason)
+def check_against_original(imported: Imported, copy: SchedulerCopy) -> Imported:
+    """Return what was read, its faithful part corrected where the original answers otherwise.
+
+    Args:
+        imported: What was read off the attributes.
+        copy: The copy of the scheduler, with each group's base rate.
+
+    Raises:
+        NotImportable: It answers otherwise everywhere, and no end is known up to which it could be
+            written down.
+    """
+    ask = imported.ask
+    if ask is None:
+        return imported
+    end = copy.total or imported.steps or 1000
+    steps = _sample(end, _MOST_ASKED)
+    rules = imported.original["lr"]
+    answers = np.array([ask(int(step)) for step in steps])
+    tolerance = 1e-9 * np.abs(answers) + 1e-12 * np.abs(np.array(copy.bases))
+    differs = (np.abs(answers - rates_of(rules, copy.bases, steps)) > tolerance).any(axis=1)
+    wrong = steps[differs].tolist()
+    if not wrong:
+        return imported
+    if len(wrong) <= _FEW and len(steps) == end + 1:
+        reason = "a rounded quotient falls on the wrong side of a joint"
+        groups = zip(rules, copy.bases, answers[differs].T, strict=True)
+        rates: ByGroup = [_corrected(rule, base, wrong, values) for rule, base, values in groups]
+    elif copy.total is None and imported.total is None:
+        raise NotImportable("its values are not those of its attributes")
+    else:
+        reason = "the original does otherwise than its arguments say"
+        rates = tabulate([list(ask(step)) for step in range(end + 1)], copy.bases)
+    faithful = {**imported.original, "lr": rates}
+    return replace(imported, faithful=faithful, reason=imported.reason or reason)
+
+
+def rates_of(rules: ByGroup, bases: Sequence[float], steps: Any) -> Any:
+    """Return the rate of each group, one row a step."""
+    groups = zip(rules, bases, strict=True)
+    return np.array([np.asarray(rule.value(steps, base)) for rule, base in groups]).T
+
+
+def _sample(end: int, most: int) -> Any:
+    """Return the steps from 0 to ``end``, or ``most`` of them."""
+    return np.unique(np.linspace(0, end, min(end + 1, most)).astype(int))
+
+
+def _corrected(rule: Rule, base: float, steps: Sequence[int], rates: Any) -> Rule:
+    if not isinstance(rule, Scale) or not base:
+        raise NotImportable("single values of its own")
+    of = _with_values(rule.of, steps, (rates / base).tolist())
+    offset = rule.offset and _with_values(rule.offset, steps, [0.0] * len(steps))
+    return Scale(of, offset=offset, low=rule.low)
+
+
+def _with_values(schedule: Schedule, steps: Sequence[int], values: Sequence[float]) -> Schedule:
+    """Return a schedule with other values at single steps."""
+    parts: list[Schedule] = []
+    begun = 0
+    for step, value in zip(steps, values, strict=True):
+        parts += [schedule.skip(begun).take(step - begun), Constant(value=value, steps=1)]
+        begun = step + 1
+    return Chain(members=(*parts, schedule.skip(begun)))

@@ -10,22 +10,14 @@ from typing import Any, Literal, TypeAlias
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from warmdown.errors import ScheduleError, WarmdownError
-from warmdown.importing import timm_and_accelerated
-from warmdown.importing import torch as torch_readers
-from warmdown.importing.composites import chained, multiplied, of_functions, sequential
-from warmdown.importing.difference import Difference, find_differences
+from warmdown.importing.composites import read_by_kind
+from warmdown.importing.difference import Difference, check_against_original, find_differences
 from warmdown.importing.imported import Imported, NotImportable, tabulate, to_plan
 from warmdown.importing.simulation import SchedulerCopy, live_scheduler
-from warmdown.importing.verification import check_against_original
 from warmdown.plan import Plan
 
 Mode: TypeAlias = Literal["faithful", "corrected"]
 MODES = ("faithful", "corrected")
-
-_LIBRARIES = ("torch", "transformers", "timm", "pytorch_accelerated", "warmdown")
-_OF_FUNCTIONS = {"LambdaLR": of_functions, "MultiplicativeLR": multiplied}
-_OF_SCHEDULERS = {"SequentialLR": sequential, "ChainedScheduler": chained}
-_READERS = {**torch_readers.READERS, **timm_and_accelerated.READERS}
 
 
 def from_torch(
@@ -67,10 +59,10 @@ def from_torch(
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan
         return plan
-    copy = SchedulerCopy(live)
-    imported = _read_scheduler(live, copy, total_steps)
+    copy = SchedulerCopy(live, total_steps)
+    imported = _read_scheduler(live, copy)
     if report:
-        for line in _report_lines(live, imported, copy.bases, total_steps):
+        for line in _report_lines(live, imported, copy):
             report(line)
     targets = imported.original if mode == "faithful" else imported.corrected
     return to_plan(targets, total_steps or imported.total)
@@ -81,15 +73,12 @@ def differences(
 ) -> tuple[Difference, ...]:
     """Return where a scheduler parts from its documentation; arguments as of :func:`from_torch`."""
     live = live_scheduler(scheduler, lr)
-    copy = SchedulerCopy(live)
-    imported = _read_scheduler(live, copy, total_steps)
-    return tuple(find_differences(imported, copy.bases, total_steps))
+    copy = SchedulerCopy(live, total_steps)
+    return tuple(find_differences(_read_scheduler(live, copy), copy))
 
 
-def _report_lines(
-    scheduler: Any, imported: Imported, bases: Sequence[float], total: int | None
-) -> Iterator[str]:
-    yield from map(str, find_differences(imported, bases, total))
+def _report_lines(scheduler: Any, imported: Imported, copy: SchedulerCopy) -> Iterator[str]:
+    yield from map(str, find_differences(imported, copy))
     who = type(scheduler).__name__
     yield from (f"{who}: {remark}." for remark in imported.remarks)
     count = getattr(scheduler, "last_epoch", 0)
@@ -97,13 +86,13 @@ def _report_lines(
         yield f"{who}: it stands at update {count}. Go there with scheduler.seek({count})."
 
 
-def _read_scheduler(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
+def _read_scheduler(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read a scheduler by its kind where that is known, else by walking it."""
     who = type(scheduler).__name__
     try:
-        return check_against_original(_read_kind(scheduler, copy, total), copy.bases, total)
+        return check_against_original(read_by_kind(scheduler, copy), copy)
     except (NotImportable, ScheduleError) as error:
-        end = total or getattr(scheduler, "total_steps", None)
+        end = copy.total or getattr(scheduler, "total_steps", None)
         if end is None:
             raise ScheduleError(
                 f"from_torch({who}): {error}: it can only be walked. Give total_steps=…."
@@ -118,32 +107,9 @@ def _read_scheduler(scheduler: Any, copy: SchedulerCopy, total: int | None) -> I
     return _walk_whole(scheduler, end)
 
 
-def _read_kind(scheduler: Any, copy: SchedulerCopy, total: int | None) -> Imported:
-    kinds = type(scheduler).__mro__
-    kind = next((kind for kind in kinds if kind.__module__.split(".")[0] in _LIBRARIES), object)
-    name = kind.__name__
-    if kind is not type(scheduler):
-        raise NotImportable(f"{type(scheduler).__name__} is a class of one's own")
-
-    def part(inner: Any) -> Imported:
-        return _read_kind(inner, SchedulerCopy(inner), total)
-
-    if name in _OF_FUNCTIONS:
-        return _OF_FUNCTIONS[name](scheduler, copy, total)
-    if name in _OF_SCHEDULERS:
-        return _OF_SCHEDULERS[name](scheduler, copy, part)
-    if name not in _READERS:
-        raise NotImportable(f"{name} is not known")
-    imported = _READERS[name](scheduler, copy)
-    if kind.__module__.startswith("warmdown.compat.lr_scheduler"):
-        # our drop-in does what torch's documents
-        return Imported(imported.corrected, total=imported.total, steps=imported.steps)
-    return imported
-
-
 def _walk_whole(scheduler: Any, steps: int) -> Imported:
     try:
-        copy = SchedulerCopy(scheduler)
+        copy = SchedulerCopy(scheduler, steps)
         values = copy.walk(steps)
     except NotImportable as error:
         raise ScheduleError(f"from_torch: {error}.") from error

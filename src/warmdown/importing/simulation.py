@@ -112,12 +112,14 @@ class SchedulerCopy:
 
     Args:
         scheduler: The original; it is left alone.
+        total: Updates in the run, if given.
 
     Raises:
         NotImportable: It cannot be copied.
     """
 
-    def __init__(self, scheduler: Any) -> None:
+    def __init__(self, scheduler: Any, total: int | None) -> None:
+        self.total = total
         original = scheduler.optimizer
         self.optimizer = proxy_optimizer(original)
         self.bases = self.read("initial_lr") or self.read("lr")

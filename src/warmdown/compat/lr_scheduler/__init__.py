@@ -2,9 +2,7 @@
 
 from warmdown.compat.lr_scheduler.base import *
 from warmdown.compat.lr_scheduler.composed import *
+from warmdown.compat.lr_scheduler.curves import *
 from warmdown.compat.lr_scheduler.cycles import *
 from warmdown.compat.lr_scheduler.functions import *
 from warmdown.compat.lr_scheduler.plateau import *
-from warmdown.compat.lr_scheduler.restarts import *
-from warmdown.compat.lr_scheduler.slopes import *
-from warmdown.compat.lr_scheduler.stairs import *

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CyclicLR", "OneCycleLR"]
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -30,6 +30,7 @@ from warmdown.compat.lr_scheduler.window import Steps, WriteNext, write_nothing
 from warmdown.compat.lr_scheduler.writer import RateWriter, Row
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import (
+    Chain,
     Constant,
     Cosine,
     Function,
@@ -197,7 +198,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         )
-        self._shape()  # refuses before the optimizer is touched
+        self.unit_curve()  # refuses before the optimizer is touched
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -232,7 +233,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
             return shares
         return shares * self._height()(steps)  # type: ignore[no-any-return]
 
-    def _shape(self) -> Curve:
+    def unit_curve(self) -> Curve:
         up, down = self.step_sizes
         ticks, rise, fall = in_ticks("CyclicLR", step_size_up=up, step_size_down=down)
         cycle = Triangle(low=0.0, high=1.0, up=rise, down=fall)
@@ -371,7 +372,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
 
     def _store_in_groups(self) -> None:
         field, points = self._bound_writer().field, self._points([])
-        for key, row in zip(("initial_lr", "max_lr", "min_lr"), points, strict=True):
+        for key, row in zip(_ONE_CYCLE_POINTS, points, strict=True):
             field.set_entry(key, row)
 
     def _points(self, bases: list[float]) -> list[list[float]]:
@@ -380,32 +381,56 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         first = [rate / self.div_factor for rate in highest]
         return [first, highest, [rate / self.final_div_factor for rate in first]]
 
+    def phase_ends(self) -> list[Fraction]:
+        """Return the steps at which a phase ends; they may lie between two updates."""
+        up = as_fraction(self.pct_start, self.total_steps) * self.total_steps - 1
+        last = Fraction(self.total_steps - 1)
+        return [up, 2 * up, last] if self.three_phase else [up, last]
+
     def _weights(self, steps: Steps) -> list[Steps]:
-        at, legs = self._legs(steps)
-        rises = [rise(at) for rise, _ in legs]
-        falls = [fall(at) for _, fall in legs]
-        first = falls[0] if len(legs) == 2 else falls[0] + rises[1] * falls[2]
-        return [first, rises[0] * falls[1], rises[-1]]
+        ends = self.phase_ends()
+        corners = ONE_CYCLE_CORNERS[len(ends)]
+        weights = []
+        for point in _ONE_CYCLE_POINTS:
+            heights = [float(corner == point) for corner in corners]
+            curve, ticks = curve_through(heights, ends, self._anneal_func_type)
+            weights.append(curve(np.minimum(steps, self.total_steps - 1) * ticks))
+        return weights
 
     def _at(self, steps: Steps) -> Steps:
         return self._weights(steps)[1]
 
-    def _legs(self, steps: Steps) -> tuple[Steps, list[tuple[Schedule, Schedule]]]:
-        """Return the steps in ticks, and each leg twice: as it rises to 1, and as it falls to 0."""
-        last = self.total_steps - 1
-        up = as_fraction(self.pct_start, self.total_steps) * self.total_steps - 1
-        ends = [Fraction(0), up, *([2 * up] if self.three_phase else []), Fraction(last)]
-        ticks = math.lcm(*(end.denominator for end in ends))
-        whole = [int(end * ticks) for end in ends]
-        # a last leg that begins at the end stays at its beginning
-        whole[-1] = max(whole[-1], whole[-2] + 1)
-        legs = [(self._leg(a, b, 0.0, 1.0), self._leg(a, b, 1.0, 0.0)) for a, b in pairwise(whole)]
-        return np.minimum(steps, last) * ticks, legs
 
-    def _leg(self, begin: int, end: int, start: float, stop: float) -> Schedule:
-        kind: type[Cosine | Linear] = Cosine if self._anneal_func_type == "cos" else Linear
-        leg = kind(start=start, end=stop, steps=max(end - begin, 0))
-        return leg.delay(begin) if begin >= 0 else leg.skip(-begin)
+_ONE_CYCLE_POINTS = ("initial_lr", "max_lr", "min_lr")
+ONE_CYCLE_CORNERS = {
+    2: _ONE_CYCLE_POINTS,
+    3: ("initial_lr", "max_lr", "initial_lr", "min_lr"),
+}
+"""Of so many phases, the rates that they lead from and to."""
+
+
+def curve_through(corners: Sequence[float], ends: Sequence[Fraction], anneal: str) -> Curve:
+    """Return the curve from each corner to the next, which it reaches at each of ``ends``.
+
+    A phase that would end before it begins is left out.
+
+    Args:
+        corners: The value at step 0, and that at each end.
+        ends: Steps, also between two updates; before step 0 the curve is under way already.
+        anneal: ``"cos"`` or ``"linear"``.
+    """
+    kind: type[Cosine | Linear] = Cosine if anneal == "cos" else Linear
+    ticks = math.lcm(*(end.denominator for end in ends))
+    marks = [0, *(int(end * ticks) for end in ends)]
+    phases = zip(pairwise(corners), pairwise(marks), strict=True)
+    moves: list[Schedule] = [
+        kind(start=first, end=last, steps=end - begin)
+        for (first, last), (begin, end) in phases
+        if end > begin
+    ]
+    whole = Chain.of(*moves or [Constant(value=corners[-2])])
+    begun = min(marks)
+    return whole.skip(-begun) if begun else whole, ticks
 
 
 def _cycle_length(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:

@@ -97,7 +97,7 @@ class FormulaLR(LRScheduler):
         **arguments: object,
     ) -> None:
         vars(self).update(arguments)
-        self._curve = self._shape()  # refuses before the optimizer is touched
+        self._curve = self.unit_curve()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
     def step(self, epoch: int | None = None) -> None:
@@ -138,7 +138,7 @@ class FormulaLR(LRScheduler):
         self._computed = self._closed_row()
         return self._bound_writer().typed(self._computed)
 
-    def _shape(self) -> Curve:
+    def unit_curve(self) -> Curve:
         """Return the unit curve: a constant where a scheduler has none."""
         return Constant(), 1
 
@@ -255,7 +255,7 @@ class FormulaLR(LRScheduler):
     def curve(self) -> Curve:
         """The unit curve, of the arguments as they are now."""
         if self._curve is None:
-            self._curve = self._shape()
+            self._curve = self.unit_curve()
         return self._curve
 
     def _at(self, steps: Steps) -> Steps:
