@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.evidence.choice import JudgedSetting, Method, suggestion_of
 from benchmarks.evidence.methods import METHODS, PATIENCES, SHARES, TIMES, Setting
 from benchmarks.evidence.pipeline import RESULTS, stored_runs
 
@@ -40,25 +41,27 @@ def facts(setting: Setting, results: Path = RESULTS) -> dict[str, Any]:
     """Return what ``warmdown suggest`` needs of one setting."""
     runs = stored_runs(setting.name, results)
     comparison = Comparison.of(runs, task=setting.name)
-    return {
-        "name": setting.name,
-        "kind": setting.kind,
-        "says": setting.description,
-        "updates": max(result.updates for row in runs.values() for result in row.values()),
-        "metric": comparison.metric,
-        "higher_is_better": comparison.higher_is_better,
-        "methods": [
-            {
-                "name": name,
-                "plan": next(iter(row.values())).spec.plan,
-                "values": comparison.values(name),
-                "runs": len(row),
-                "share": METHODS[name][1],
-            }
-            for name, row in runs.items()
-            if name in METHODS
-        ],
-    }
+    methods = [
+        Method(
+            name,
+            plan=next(iter(row.values())).spec.plan,
+            values=comparison.values(name),
+            runs=len(row),
+            share=METHODS[name][1],
+        )
+        for name, row in runs.items()
+        if name in METHODS
+    ]
+    judged = JudgedSetting(
+        setting.name,
+        setting.kind,
+        setting.description,
+        updates=max(result.updates for row in runs.values() for result in row.values()),
+        metric=comparison.metric,
+        higher_is_better=comparison.higher_is_better,
+        methods=tuple(methods),
+    )
+    return suggestion_of(judged)
 
 
 def claims(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
@@ -145,8 +148,8 @@ def _among(comparison: Comparison, names: list[str], *claimed: str) -> list[str]
 
 def _better(comparison: Comparison, name: str, other: str) -> Interval:
     """Return by how much a method is better than another, above 0 when it is."""
-    gap = paired(comparison.values(name), comparison.values(other))
-    return gap if comparison.higher_is_better else -gap
+    larger, smaller = (name, other) if comparison.higher_is_better else (other, name)
+    return paired(comparison.values(larger), comparison.values(smaller))
 
 
 def _verdict(gap: Interval, better: str = _DOES) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.evidence.choice import JudgedSetting, Method, suggestion_of
 from click.testing import CliRunner
 
 import warmdown.experiments.suggest as room
@@ -20,31 +21,42 @@ from warmdown.run import Run
 NOISE = (0.001, -0.001, 0.002, -0.002, 0.0, 0.001)
 
 
-def evidence_of(**means: float) -> list[Evidence]:
-    """Return evidence in which methods have these means, seeds all alike but for a little noise."""
+def judged(**means: float) -> JudgedSetting:
+    """Return runs in which methods have these means, seeds all alike but for a little noise."""
     plans: dict[str, Any] = {
         "constant": {"lr": {"kind": "constant", "value": 1.0}},
         "cosine": {"lr": {"kind": "warmup_cosine", "warmup": "5%"}},
         "one-cycle": {"targets": {"kind": "one_cycle"}},
     }
     methods = [
-        {
-            "name": name,
-            "plan": {"run": {"epochs": 30, "lr": 0.1}, **plans[name]},
-            "values": {str(seed): mean + more * (1 + len(name)) for seed, more in enumerate(NOISE)},
-            "runs": len(NOISE),
-            "share": 1.0,
-        }
+        Method(
+            name,
+            plan={"run": {"epochs": 30, "lr": 0.1}, **plans[name]},
+            values={seed: mean + more * (1 + len(name)) for seed, more in enumerate(NOISE)},
+            runs=len(NOISE),
+            share=1.0,
+        )
         for name, mean in ((key.replace("_", "-"), value) for key, value in means.items())
     ]
-    facts = {
-        "name": "small",
-        "kind": "images",
-        "says": "small pictures",
-        "updates": 2000,
-        "metric": "accuracy",
-    }
-    return [Evidence.from_dict({**facts, "higher_is_better": True, "methods": methods})]
+    return JudgedSetting(
+        "small",
+        "images",
+        "small pictures",
+        updates=2000,
+        metric="accuracy",
+        higher_is_better=True,
+        methods=tuple(methods),
+    )
+
+
+def known(setting: JudgedSetting) -> list[Evidence]:
+    """Return the evidence that comes of judged runs, as it is stored."""
+    return [Evidence(**json.loads(json.dumps(suggestion_of(setting))))]
+
+
+def evidence_of(**means: float) -> list[Evidence]:
+    """Return evidence in which methods have these means."""
+    return known(judged(**means))
 
 
 def test_the_best_method_is_suggested_with_its_reasons_and_every_row() -> None:
@@ -68,25 +80,25 @@ def test_of_methods_that_the_seeds_do_not_tell_apart_the_simpler_is_suggested() 
 def test_a_simpler_method_that_the_seeds_do_not_tell_from_a_worse_constant_is_not_suggested() -> (
     None
 ):
-    (one,) = evidence_of(constant=0.80, cosine=0.83, one_cycle=0.84)
+    one = judged(constant=0.80, cosine=0.83, one_cycle=0.84)
     cosine = one.methods[1]
     values = {seed: value + (0.08 if seed % 2 else -0.08) for seed, value in cosine.values.items()}
     unsure = replace(one, methods=(one.methods[0], replace(cosine, values=values), one.methods[2]))
-    assert suggest(kind="images", known=[one]).method == "one-cycle"
-    assert suggest(kind="images", known=[unsure]).method == "one-cycle"
+    assert suggest(kind="images", known=known(one)).method == "one-cycle"
+    assert suggest(kind="images", known=known(unsure)).method == "one-cycle"
     assert (
-        suggest(kind="images", known=[replace(unsure, methods=unsure.methods[1:])]).method
+        suggest(kind="images", known=known(replace(unsure, methods=unsure.methods[1:]))).method
         == "cosine"
     )
 
 
 def test_a_method_of_which_a_run_failed_is_not_suggested() -> None:
-    (one,) = evidence_of(constant=0.8, one_cycle=0.9)
+    one = judged(constant=0.8, one_cycle=0.9)
     methods = [
         replace(method, runs=method.runs + (method.name != "constant")) for method in one.methods
     ]
     broken = replace(one, methods=tuple(methods))
-    assert suggest(task="digits", known=[broken]).method == "constant"
+    assert suggest(task="digits", known=known(broken)).method == "constant"
 
 
 def test_a_budget_in_time_becomes_the_plans_own() -> None:
@@ -132,7 +144,7 @@ def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_n
     for one in every:
         found = suggest(kind=one.kind, updates=one.updates)
         assert found.plan.over().length == one.updates
-        assert found.method in {method.name for method in one.ranked}
+        assert found.method in {name for name, _ in one.rows}
         with pytest.raises(TrainingError, match="too far from it"):
             suggest(kind=one.kind, updates=100 * one.updates)
     with pytest.raises(TrainingError, match=r"no evidence about it\. .*images"):

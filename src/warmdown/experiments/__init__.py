@@ -3,15 +3,15 @@
 from typing import Any
 
 from warmdown.errors import warn_renamed
-from warmdown.experiments.compare import compare as compare
 from warmdown.experiments.comparison import Comparison as Comparison
 from warmdown.experiments.comparison import PlanStatistics as PlanStatistics
-from warmdown.experiments.comparison import higher_is_better as higher_is_better
+from warmdown.experiments.comparison import compare as compare
 from warmdown.experiments.find import RangeTest as RangeTest
 from warmdown.experiments.find import find_rate as find_rate
 from warmdown.experiments.search import Search as Search
 from warmdown.experiments.search import Trial as Trial
 from warmdown.experiments.search import search as search
+from warmdown.experiments.statistics import higher_is_better as higher_is_better
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,12 @@
-"""The comparison of plans over seeds: statistics, table, pictures and page."""
+"""Compare plans: train the same task under each of them, over several seeds.
+
+The comparison has statistics, a table, pictures and a page.
+"""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from os import PathLike
@@ -14,26 +16,110 @@ from typing import Any, final
 import numpy as np
 
 from warmdown.errors import TrainingError, nearest
+from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import save_result, write_file
-from warmdown.experiments.runs import Result
-from warmdown.experiments.statistics import Interval, bootstrap, mean_or_nan, mean_ranks, paired
+from warmdown.experiments.perform import require_metric
+from warmdown.experiments.runs import Result, RunSpec, Store
+from warmdown.experiments.statistics import (
+    Interval,
+    bootstrap,
+    higher_is_better,
+    mean_or_nan,
+    mean_ranks,
+    paired,
+)
+from warmdown.files import require_writable
+from warmdown.plan import Plan
 from warmdown.plot import Line, View, count, number
 from warmdown.printable import printable
+from warmdown.schedules import Scale, Schedule, Set
 
-_HIGHER = re.compile(r"acc|auc|f1|score|bleu|precision|recall|reward|iou", re.IGNORECASE)
+_SETTINGS = ("epochs", "max_steps", "batch_size", "accumulate")
 _LOSSES = ("train_loss", "eval_loss")
 _POINTS = 200
 
 
-def higher_is_better(metric: str) -> bool:
-    """Return whether more of a metric is better, by its name.
+def compare(
+    plans: Mapping[str, Plan | Schedule | Scale | Set],
+    task: str = "digits",
+    *,
+    seeds: int | Sequence[int] = 8,
+    out: str | PathLike[str] | None = None,
+    engine: Engine = "loky",
+    jobs: int | None = None,
+    silence: float = 600.0,
+    metric: str | None = None,
+    goal: float | None = None,
+    baseline: str | None = None,
+    progress: Callable[[str, Result, int, int], None] = lambda name, result, done, total: None,
+    allow: Sequence[str] = (),
+    **settings: Any,
+) -> Comparison:
+    """Train a task under every plan and seed, and compare the results.
 
-    Example:
-        >>> from warmdown.experiments import higher_is_better
-        >>> higher_is_better("accuracy"), higher_is_better("eval_loss")
-        (True, False)
+    Args:
+        plans: By name; the first is what the others are compared with.
+        task: ``digits``, ``fashion``, ``text``, or ``module:function``.
+        seeds: How many, or which.
+        out: Folder of results: a second call makes only what is missing. ``None`` stores nothing.
+        engine: ``serial``, ``loky`` (processes), ``dask``, ``ray``.
+        jobs: Runs at once.
+        silence: Seconds without a sign of life after which a run counts as hung.
+        metric: What is compared; by default the task's own first metric, else the loss of the
+            evaluation.
+        goal: Value of the metric whose first reaching is timed; by default what the baseline
+            reaches in the mean.
+        baseline: The plan that others are compared with.
+        progress: Called with a plan's name, its new result, the number of results so far, and
+            their final number.
+        allow: Modules from which plans may take classes.
+        settings: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
+
+    Raises:
+        TrainingError: There is nothing to compare, or no run finished.
+        ScheduleError: A plan does not fit into its run.
     """
-    return bool(_HIGHER.search(metric))
+    named = {
+        name: plan if isinstance(plan, Plan) else Plan.of(lr=plan) for name, plan in plans.items()
+    }
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise TrainingError(f"compare(seeds={seeds!r}): at least one, and each once.")
+    if not plans:
+        raise TrainingError(
+            "compare(plans={}): there is nothing to compare. Give at least one plan."
+        )
+    if baseline is not None and baseline not in plans:
+        raise TrainingError(
+            f"compare(baseline={baseline!r}): no such plan. {nearest(baseline, plans)}"
+        )
+    for name in settings:
+        if name not in _SETTINGS:
+            raise TrainingError(
+                f"compare({name}=…): a run takes no such setting. {nearest(name, _SETTINGS)}"
+            )
+    if metric is not None:
+        require_metric("compare", task, metric)
+    if out is not None:
+        require_writable(Path(out), f"compare(out='{out}')")
+    specs = {
+        (name, seed): RunSpec.of(plan, task, seed, settings, tuple(allow))
+        for name, plan in named.items()
+        for seed in chosen
+    }
+    names = {spec.key: name for (name, _), spec in specs.items()}
+    results = run_all(
+        list(specs.values()),
+        Store(out),
+        engine=engine,
+        jobs=jobs,
+        silence=silence,
+        progress=lambda result, done, total: progress(names[result.key], result, done, total),
+    )
+    by_plan: dict[str, dict[int, Result]] = {name: {} for name in named}
+    for (name, seed), result in zip(specs, results, strict=True):
+        by_plan[name][seed] = result
+    return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
 
 
 @final
@@ -120,12 +206,8 @@ class Comparison:
             )
         known = dict.fromkeys(name for result in runs for name in result.metrics)
         # the task's own first metric, else the loss of the evaluation, else that of the training
-        order = [
-            *(name for name in known if name not in _LOSSES),
-            "eval_loss",
-            "train_loss",
-        ]
-        metric = metric or next((name for name in order if name in known), "train_loss")
+        own = [name for name in known if name not in _LOSSES]
+        metric = metric or next(iter(own or sorted(known)), "train_loss")
         if metric not in known:
             raise TrainingError(
                 f"compare(metric={metric!r}): no run has it. {nearest(metric, known)}"
@@ -149,7 +231,25 @@ class Comparison:
         """Return the statistics of each plan, in the given order."""
         values = {name: self.values(name) for name in self.results}
         ranks = mean_ranks(values, higher_is_better=self.higher_is_better)
-        return [self._row(name, values, ranks[name]) for name in self.results]
+        rows = []
+        for name, runs in self.results.items():
+            done = [result for result in runs.values() if result.status == "finished"]
+            to_goal = bootstrap(map(self._updates_to_goal, done), of=np.median)
+            row = PlanStatistics(
+                name=name,
+                metric=bootstrap(values[name].values()),
+                difference=paired(values[name], values[self.baseline]),
+                rank=ranks[name],
+                to_goal=to_goal,
+                reached=to_goal.count,
+                area=mean_or_nan([result.area for result in done]),
+                seconds=mean_or_nan([result.seconds for result in done]),
+                updates=mean_or_nan([result.updates for result in done]),
+                finished=len(done),
+                runs=len(runs),
+            )
+            rows.append(row)
+        return rows
 
     @property
     def failures(self) -> list[tuple[str, Result]]:
@@ -198,7 +298,22 @@ class Comparison:
         """Return the table's heads and rows."""
         heads = ["plan", "finished", self.metric, "difference", "rank", "to goal"]
         heads += ["area under lr", "updates", "seconds"]
-        return heads, [self._cells(row) for row in self.rows()]
+        cells = []
+        for row in self.rows():
+            means = (row.area, row.updates, row.seconds)
+            to_goal = count(row.to_goal.value) if row.reached else "never"
+            cells.append(
+                [
+                    row.name,
+                    f"{row.finished}/{row.runs}",
+                    str(row.metric),
+                    "" if row.name == self.baseline else row.difference.text(sign=True),
+                    f"{row.rank:.2f}",
+                    f"{to_goal} ({row.reached}/{row.runs})",
+                    *("–" if math.isnan(mean) else number(mean, 4) for mean in means),
+                ]
+            )
+        return heads, cells
 
     def markdown(self) -> str:
         """Return the table as Markdown, with its notes."""
@@ -235,47 +350,12 @@ class Comparison:
         write_file(path, self.markdown())
         return path
 
-    def _row(
-        self, name: str, values: Mapping[str, Mapping[int, float]], rank: float
-    ) -> PlanStatistics:
-        runs = self.results[name].values()
-        done = [result for result in runs if result.status == "finished"]
-        to_goal = bootstrap(map(self._updates_to_goal, done), of=np.median)
-        return PlanStatistics(
-            name=name,
-            metric=bootstrap(values[name].values()),
-            difference=paired(values[name], values[self.baseline]),
-            rank=rank,
-            to_goal=to_goal,
-            reached=to_goal.count,
-            area=mean_or_nan([result.area for result in done]),
-            seconds=mean_or_nan([result.seconds for result in done]),
-            updates=mean_or_nan([result.updates for result in done]),
-            finished=len(done),
-            runs=len(runs),
-        )
-
     def _updates_to_goal(self, result: Result) -> float:
         """Return the updates after which an evaluation first reached the goal, else NaN."""
         for step, value in zip(*result.evaluations.get(self.metric, ([], [])), strict=True):
             if value >= self.goal if self.higher_is_better else value <= self.goal:
                 return step + 1.0
         return math.nan
-
-    def _cells(self, row: PlanStatistics) -> list[str]:
-        to_goal = count(row.to_goal.value) if row.reached else "never"
-        return [
-            row.name,
-            f"{row.finished}/{row.runs}",
-            str(row.metric),
-            "" if row.name == self.baseline else row.difference.text(sign=True),
-            f"{row.rank:.2f}",
-            f"{to_goal} ({row.reached}/{row.runs})",
-            *(
-                "–" if math.isnan(fact) else number(fact, 4)
-                for fact in (row.area, row.updates, row.seconds)
-            ),
-        ]
 
     def _notes(self) -> list[str]:
         goal = f" The goal is {self.metric} {self.goal:.4g}."
@@ -316,10 +396,7 @@ def _mean_line(
 
 def _in_markdown(text: str) -> str:
     """Return a text that stays in its cell and is no markup."""
-    return escape(printable(text, as_line=True), quote=False).replace(
-        "|",
-        "\\|",
-    )
+    return escape(printable(text, as_line=True), quote=False).replace("|", "\\|")
 
 
 def _counted(number_of: int, noun: str) -> str:

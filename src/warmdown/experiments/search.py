@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from warmdown.errors import MissingExtra, StateError, TrainingError
-from warmdown.experiments.comparison import higher_is_better
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.perform import metrics_of, require_metric
@@ -27,6 +26,7 @@ from warmdown.experiments.runs import (
     digest_of_text,
 )
 from warmdown.experiments.space import Space
+from warmdown.experiments.statistics import higher_is_better
 from warmdown.lock import Output, locked
 from warmdown.plan import Plan
 from warmdown.planfile import plan_from_dict

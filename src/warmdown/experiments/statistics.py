@@ -6,6 +6,7 @@ A run that did not finish is counted, not hidden.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -15,8 +16,20 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_HIGHER = re.compile(r"acc|auc|f1|score|bleu|precision|recall|reward|iou", re.IGNORECASE)
 _DRAWS = 10_000
 _FEWEST_VALUES = 3
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether more of a metric is better, by its name.
+
+    Example:
+        >>> from warmdown.experiments import higher_is_better
+        >>> higher_is_better("accuracy"), higher_is_better("eval_loss")
+        (True, False)
+    """
+    return bool(_HIGHER.search(metric))
 
 
 @final
@@ -40,14 +53,6 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of zero."""
         return self.low > 0 or self.high < 0
-
-    def __neg__(self) -> Interval:
-        return Interval(
-            -self.value,
-            -self.high,
-            -self.low,
-            self.count,
-        )
 
     def __str__(self) -> str:
         return self.text()
