@@ -36,31 +36,25 @@ _SHORT = 0.01
 _CYCLES = ("cyclic", "restart", "onecycle")
 
 
-def negative(subject: Subject) -> Iterator[Finding]:
-    """Find a value below zero in a field that has none."""
-    steps, values = subject.samples
-    low = int(np.argmin(values))
-    if values[low] < 0 and subject.target.name in KNOWN_FIELDS:
+def impossible_value(subject: Subject) -> Iterator[Finding]:
+    """Find a value below zero in a field that has none, and a momentum of 1 or more."""
+    step, low = subject.extreme(np.argmin)
+    if low < 0 and subject.target.name in KNOWN_FIELDS:
         yield subject.finding(
             "negative",
-            f"is {number(values[low])} at update {count(steps[low])}: such a step goes uphill. "
+            f"is {number(low)} at update {count(step)}: such a step goes uphill. "
             "Bound it with low, or change the curve that crosses zero.",
-            step=steps[low],
-            value=float(values[low]),
+            step=step,
+            value=low,
         )
-
-
-def out_of_range(subject: Subject) -> Iterator[Finding]:
-    """Find a momentum of 1 or more."""
-    steps, values = subject.samples
-    high = int(np.argmax(values))
-    if values[high] >= 1 and subject.target.name in _BELOW_ONE and subject.factor() is None:
+    step, high = subject.extreme(np.argmax)
+    if high >= 1 and subject.target.name in _BELOW_ONE and subject.factor() is None:
         yield subject.finding(
             "out-of-range",
-            f"is {number(values[high])} at update {count(steps[high])}: it must stay below 1. "
-            f"Lower its highest value.",
-            step=steps[high],
-            value=float(values[high]),
+            f"is {number(high)} at update {count(step)}: it must stay below 1. "
+            "Lower its highest value.",
+            step=step,
+            value=high,
         )
 
 
@@ -69,18 +63,17 @@ def base_value(subject: Subject) -> Iterator[Finding]:
     factor = subject.factor()
     if factor is None or factor == 0:
         return
+    text = number(factor)
     if factor > _MUCH:
         yield subject.finding(
             "far-above-base",
-            f"reaches {number(factor)} times the base value. For the value itself, write "
-            f"{{set: …}}.",
+            f"reaches {text} times the base value. For the value itself, write {{set: …}}.",
             factor=factor,
         )
     if factor < _LITTLE and (subject.run.lr or 0.0) < 0.5:
         yield subject.finding(
             "far-below-base",
-            f"its largest factor is {number(factor)}, and a schedule multiplies the base value. If "
-            f"{number(factor)} is "
+            f"its largest factor is {text}, and a schedule multiplies the base value. If {text} is "
             "the value itself, write {set: …}; with a base learning rate of 1, say so: run: {lr: "
             "1}.",
             factor=factor,
@@ -90,12 +83,12 @@ def base_value(subject: Subject) -> Iterator[Finding]:
 def never_moves(subject: Subject) -> Iterator[Finding]:
     """Find a curve that is a flat line."""
     if subject.span == 0 and subject.stop > 1 and not _is_meant_to_stand(subject):
+        value = float(subject.samples[1][0])
         yield subject.finding(
             "never-moves",
-            f"stays at {number(subject.samples[1][0])} for all {count(subject.stop)} updates, "
-            f"although a curve is "
+            f"stays at {number(value)} for all {count(subject.stop)} updates, although a curve is "
             "written. Change its ends or lengths, or write a constant.",
-            value=float(subject.samples[1][0]),
+            value=value,
         )
 
 
@@ -206,8 +199,7 @@ def never_reaches_end(subject: Subject) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    negative,
-    out_of_range,
+    impossible_value,
     base_value,
     never_moves,
     zero_updates,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,19 +79,23 @@ class Subject:
 
     def zeros(self, *, from_end: bool = False) -> int:
         """Return how many updates at the beginning, or at the end, use exactly zero."""
-        # doubling and halving: a few calls even for a billion updates
-        known, beyond = 0, 1
-        while beyond <= self.stop and self._is_zero(beyond, from_end):
-            known, beyond = beyond, beyond * 2
-        beyond = min(beyond, self.stop + 1)
-        while beyond - known > 1:
-            middle = (known + beyond) // 2
-            known, beyond = (middle, beyond) if self._is_zero(middle, from_end) else (known, middle)
-        return known
 
-    def _is_zero(self, many: int, from_end: bool) -> bool:
-        """Whether the last of so many updates, counted from one end, uses zero."""
-        return float(self.value(self.stop - many if from_end else many - 1)) == 0
+        def is_other(many: int) -> bool:
+            return self.value(self.stop - many if from_end else many - 1) != 0
+
+        # doubling and halving: a few calls even for a billion updates
+        beyond = 1
+        while beyond <= self.stop and not is_other(beyond):
+            beyond *= 2
+        known = beyond // 2
+        unknown = range(known + 1, min(beyond, self.stop + 1))
+        return known + bisect_left(unknown, True, key=is_other)
+
+    def extreme(self, place_of: Callable[[Array], Any]) -> tuple[int, float]:
+        """Return the step that ``argmin`` or ``argmax`` finds, and the value there."""
+        steps, values = self.samples
+        place = place_of(values)
+        return int(steps[place]), float(values[place])
 
     def factor(self) -> float | None:
         """Return the largest factor on the base value, or ``None`` where there is no factor."""
