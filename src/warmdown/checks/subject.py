@@ -81,7 +81,7 @@ class Subject:
         """Return how many updates at the beginning, or at the end, use exactly zero."""
 
         def is_other(many: int) -> bool:
-            return self.value(self.stop - many if from_end else many - 1) != 0
+            return bool(self.value(self.stop - many if from_end else many - 1) != 0)
 
         # doubling and halving: a few calls even for a billion updates
         beyond = 1

@@ -12,29 +12,21 @@ from warmdown.lint.script import ScriptModel
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
-    """Return the text with the edits made, the last first; one that overlaps another is left out.
-
-    It is made in the next round, when its place is known again.
-    """
+    """Return the text with edits made that do not overlap, the last first."""
     newline = "\r\n" if "\r\n" in text else "\n"
     # places count bytes
     content = text.encode()
     starts = list(accumulate((len(line.encode()) for line in lines_of(text)), initial=0))
-    free = len(content)
-    for edit in sorted(set(edits), key=lambda edit: (edit.start, edit.end), reverse=True):
+    for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         start, stop = (
             starts[min(place.line, len(starts)) - 1] + place.column
             for place in (edit.start, edit.end)
         )
-        # overlaps an edit that is made already
-        if stop > free:
-            continue
         new = edit.text.replace("\n", newline)
         # new lines after a last line without an end
         if start == len(content) and not text.endswith("\n"):
             new = newline + new
         content = content[:start] + new.encode() + content[stop:]
-        free = start
     return content.decode()
 
 

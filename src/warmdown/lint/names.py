@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import ChainMap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from warmdown.lint.patterns import LOADER, OPTIMIZER
@@ -39,21 +39,17 @@ class TupleValue:
     parts: tuple[Values, ...]
 
 
+@dataclass(eq=False)
 class Names:
     """The names of one function, then those around it; methods of a class share ``self.…``.
 
     Args:
-        around: The names of the enclosing function or module.
+        local: What the names may be, those of the function first.
         attributes: What the attributes of ``self`` may be.
     """
 
-    def __init__(
-        self, around: Names | None = None, attributes: dict[str, Values] | None = None
-    ) -> None:
-        self.local: ChainMap[str, Values] = around.local.new_child() if around else ChainMap()
-        if around is not None and attributes is None:
-            attributes = around.attributes
-        self.attributes: dict[str, Values] = {} if attributes is None else attributes
+    local: ChainMap[str, Values] = field(default_factory=ChainMap)
+    attributes: dict[str, Values] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Values:
         """Return what a name may be; the empty set where it is not bound."""

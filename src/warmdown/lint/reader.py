@@ -95,7 +95,9 @@ class _Reader:
         """Read the body of a function, and return what it may return."""
         node = function.node
         inner = copy(self)
-        inner.names, inner.returned = Names(function.names), []
+        around = function.names
+        inner.names = Names(around.local.new_child(), around.attributes)
+        inner.returned = []
         # a branch around the call is no branch inside the function
         inner.outside, inner.running = self.context, (*self.running, node)
         for name in _parameters_of(node):
@@ -169,7 +171,7 @@ class _Reader:
 
     def define_class(self, node: ast.ClassDef) -> None:
         self.names.put(node.name, _ANYTHING)
-        inside = Names(self.names, attributes={})
+        inside = Names(self.names.local.new_child())
         methods = [part for part in node.body if isinstance(part, Function)]
         # what __init__ sets is known to the other methods
         for method in sorted(methods, key=lambda method: method.name != "__init__"):

@@ -111,6 +111,10 @@ class Loop:
         """Whether a ``break`` or ``return`` is in it."""
         return any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(self.node))
 
+    def runs_for(self, length: Length | None) -> bool:
+        """Whether a length is the number of its turns, by the text."""
+        return length is not None and self.bound is not None and length.text == self.bound.text
+
 
 @dataclass(eq=False)
 class Condition:
@@ -187,6 +191,11 @@ class ScriptEvent:
         return loop is not None and loop.kind == "epoch" and not self.conditions_in(loop)
 
     @property
+    def is_per_batch(self) -> bool:
+        """Whether the innermost loop around it runs over batches."""
+        return self.loop is not None and self.loop.kind == "batch"
+
+    @property
     def schedulers(self) -> frozenset[SchedulerCreated]:
         """The schedulers it may happen to."""
         return frozenset(thing for thing in self.things if isinstance(thing, SchedulerCreated))
@@ -211,7 +220,7 @@ class ScriptEvent:
         inside = self.context if loop is None else self.context[self.context.index(loop) + 1 :]
         return tuple(around for around in inside if isinstance(around, Condition))
 
-    def is_deeper_than(self, loop: Loop) -> bool:
+    def is_deeper_than(self, loop: Loop | None) -> bool:
         """Whether it is in a loop inside ``loop``."""
         return loop in self.loops and self.loop is not loop
 

@@ -7,7 +7,7 @@ from math import prod
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.patterns import EPOCH, LENGTHS, matches
-from warmdown.lint.script import Condition, Length, SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.script import Condition, Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
 _AFTER_END = {
     "CosineAnnealingLR": "the rate rises again after step {length}",
@@ -44,14 +44,10 @@ def _planned_length(scheduler: SchedulerCreated) -> float | None:
 
 def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float | None:
     """Return how often a scheduler is stepped, when that is certain."""
-    counts = []
-    for around in event.context:
-        if around in scheduler.context:
-            continue
-        if isinstance(around, Condition) or around.may_end_early:
-            return None
-        counts.append(around.count)
-    return _product(counts) if counts else None
+    inner = [around for around in event.context if around not in scheduler.context]
+    if not inner or any(isinstance(one, Condition) or one.may_end_early for one in inner):
+        return None
+    return _product([loop.count for loop in inner if isinstance(loop, Loop)])
 
 
 def _product(factors: list[float | None]) -> float | None:
@@ -87,14 +83,13 @@ def _mismatch_of_updates(
     model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated, length: Length
 ) -> str | None:
     """Return what is wrong where gradients are accumulated: updates are not batches."""
-    loop, line = event.loop, event.call.lineno
+    line = event.call.lineno
     updates = [
-        update for update in model.updates_for(scheduler, opaque=False) if update.loop is loop
+        update for update in model.updates_for(scheduler, opaque=False) if update.loop is event.loop
     ]
-    skips_batches = all(_skips_batches(update) for update in updates)
-    if loop is None or loop.kind != "batch" or not updates or not skips_batches:
+    if not event.is_per_batch or not updates or not all(map(_skips_batches, updates)):
         return None
-    if length.is_divided and not event.conditions_in(loop):
+    if length.is_divided and not event.conditions_in(event.loop):
         return (
             f"its length counts updates, but line {line} steps it for every batch, also while "
             "gradients accumulate: it ends too early. Step it where the optimizer is stepped."
@@ -116,11 +111,9 @@ def _skips_batches(event: ScriptEvent) -> bool:
 def _is_per_batch_of_epochs(event: ScriptEvent, length: Length) -> bool:
     """Return whether a length in turns of the epoch loop is stepped in a batch loop inside it."""
     epochs = [loop for loop in event.loops if loop.kind == "epoch"]
-    if not epochs or event.loop is None or event.loop.kind != "batch":
+    if not epochs or not event.is_per_batch or not epochs[-1].runs_for(length):
         return False
-    bound = epochs[-1].bound
-    is_bound = bound is not None and length.text == bound.text
-    return is_bound and matches(EPOCH, length.words) and not event.conditions_in(epochs[-1])
+    return matches(EPOCH, length.words) and not event.conditions_in(epochs[-1])
 
 
 def _is_per_epoch_of_updates(
@@ -136,8 +129,8 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
     if model.words & _PROCESS_WORDS:
         return
     for event in model.of("step"):
-        scheduler, loop = event.scheduler, event.loop
-        if scheduler is None or loop is None or not scheduler.is_prepared:
+        scheduler = event.scheduler
+        if scheduler is None or not scheduler.is_prepared:
             continue
         loaders = (loader for length in scheduler.lengths.values() for loader in length.loaders)
         if _is_per_epoch_of_updates(model, event, scheduler):
@@ -146,7 +139,7 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
                 "a scheduler that accelerate has prepared steps once per process: per epoch, it "
                 "runs ahead by the number of processes. Leave it out of prepare().",
             )
-        elif loop.kind == "batch" and any(loader.is_share for loader in loaders):
+        elif event.is_per_batch and any(loader.is_share for loader in loaders):
             yield (
                 scheduler.call,
                 f"{scheduler.name}: its length counts the batches of one process, but prepared by "

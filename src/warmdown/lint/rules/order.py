@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import permutations
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
-from warmdown.lint.script import Loop, SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel
 
 _PER_BATCH = {"OneCycleLR", "CyclicLR"}
 _JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
@@ -16,53 +17,45 @@ _JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
 def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
     """WDL001: the schedule moves before the optimizer has used its first value."""
     for event in model.of("step"):
-        is_plateau = any(one.name == "ReduceLROnPlateau" for one in event.schedulers)
-        if not event.is_sure or event.arguments or is_plateau:
+        loop, schedulers = event.loop, event.schedulers
+        is_plateau = any(one.name == "ReduceLROnPlateau" for one in schedulers)
+        if not event.is_sure or event.arguments or is_plateau or event.conditions_in(loop):
             continue
-        if event.loop is None:
-            yield from _early_outside(model, event)
-        else:
-            yield from _early_inside(model, event, event.loop)
-
-
-def _early_inside(model: ScriptModel, event: ScriptEvent, loop: Loop) -> Iterator[Mistake]:
-    updates = [update for update in model.updates_for(*event.schedulers) if loop in update.loops]
-    # a function that is given the optimizer may update it
-    others = (*updates, *model.of("passed_to"))
-    is_first = not any(loop in other.loops and other.when < event.when for other in others)
-    is_new = any(one.when > event.when or loop in one.context for one in event.schedulers)
-    if not updates or not is_first or is_new or event.conditions_in(loop):
-        return
-    first = min(updates, key=lambda update: update.when)
-    yield (
-        event.call,
-        f"scheduler.step() comes before the update on line {first.call.lineno}, so the first value "
-        "of the schedule is never used. Step the scheduler after the optimizer.",
-        *_swap(model, event, first),
-    )
-
-
-def _early_outside(model: ScriptModel, event: ScriptEvent) -> Iterator[Mistake]:
-    is_same_root = all(one.root == event.root for one in event.schedulers)
-    if event.conditions_in(None) or not is_same_root:
-        return
-    updates = [
-        update for update in model.updates_for(*event.schedulers) if update.root == event.root
-    ]
-    others = (*updates, *model.of("passed_to"))
-    created = max(one.when for one in event.schedulers)
-    # a function that was read on its own runs at a time that is not known
-    is_used = any(
-        other.root == event.root and created <= other.when < event.when for other in others
-    )
-    is_trained = any(update.loops and update.when > event.when for update in updates)
-    if is_trained and not is_used:
-        yield (
-            event.call,
-            "scheduler.step() is called before training starts, so the first value of the schedule "
-            "is never used. Remove this call.",
-            *drop(model, event.call),
+        # a function that was read on its own runs at a time that is not known
+        is_elsewhere = loop is None and any(one.root != event.root for one in schedulers)
+        if is_elsewhere or any(loop in one.context for one in schedulers):
+            continue
+        updates = [update for update in model.updates_for(*schedulers) if _is_near(event, update)]
+        # a function that is given the optimizer may update it
+        others = (*updates, *model.of("passed_to"))
+        created = max(one.when for one in schedulers)
+        is_used = any(
+            _is_near(event, other) and created <= other.when < event.when for other in others
         )
+        later = [update for update in updates if update.loops and update.when > event.when]
+        if is_used or not later:
+            continue
+        first = min(later, key=lambda update: update.when)
+        if loop is None:
+            yield (
+                event.call,
+                "scheduler.step() is called before training starts, so the first value of the "
+                "schedule is never used. Remove this call.",
+                *drop(model, event.call),
+            )
+        else:
+            yield (
+                event.call,
+                f"scheduler.step() comes before the update on line {first.call.lineno}, so the "
+                "first value of the schedule is never used. Step the scheduler after the "
+                "optimizer.",
+                *_swap(model, event, first),
+            )
+
+
+def _is_near(event: ScriptEvent, other: ScriptEvent) -> bool:
+    """Return whether another event is in the event's loop, or in its function where it has none."""
+    return other.root == event.root if event.loop is None else event.loop in other.loops
 
 
 def _swap(model: ScriptModel, event: ScriptEvent, first: ScriptEvent) -> list[Edit]:
@@ -86,8 +79,8 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
         names = {one.name for one in schedulers}
         if not event.is_sure or loop is None or not event.is_per_epoch or names - _PER_BATCH:
             continue
-        # then one step a turn is what was planned
-        if any(_counts_turns_of(one, loop) for one in schedulers):
+        # a length in turns of this loop: one step a turn is what was planned
+        if any(loop.runs_for(one.lengths.get("total_steps")) for one in schedulers):
             continue
         inner = [update for update in model.updates_for(*schedulers) if update.is_deeper_than(loop)]
         if inner or any(map(_counts_batches, schedulers)):
@@ -108,12 +101,6 @@ def _counts_batches(scheduler: SchedulerCreated) -> bool:
     return total is not None and total.counts_batches
 
 
-def _counts_turns_of(scheduler: SchedulerCreated, loop: Loop) -> bool:
-    """Return whether its length is the number of turns of this loop: a step a turn is right."""
-    total = scheduler.lengths.get("total_steps")
-    return total is not None and loop.bound is not None and total.text == loop.bound.text
-
-
 def _into_the_batch_loop(
     model: ScriptModel, event: ScriptEvent, inner: list[ScriptEvent]
 ) -> list[Edit]:
@@ -131,26 +118,17 @@ def _into_the_batch_loop(
 def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
     """WDL011: one scheduler is stepped in the batch loop and in the epoch loop around it."""
     for scheduler in model.schedulers:
-        steps = [event for event in model.steps_of(scheduler) if event.is_sure and event.loop]
-        for event in steps:
-            inner = next(
-                (other for other in steps if _is_in_batch_loop_of(event, other)),
-                None,
-            )
-            if not event.is_per_epoch or inner is None or event.call.args or inner.call.args:
-                continue
-            yield (
-                event.call,
-                f"this scheduler is also stepped for every batch, on line {inner.call.lineno}: the "
-                "schedule runs one step ahead after each epoch. Keep one of the two.",
-            )
-
-
-def _is_in_batch_loop_of(event: ScriptEvent, other: ScriptEvent) -> bool:
-    """Return whether the other event is in a batch loop inside the event's loop."""
-    if event.loop is None or other.loop is None:
-        return False
-    return other.loop.kind == "batch" and other.is_deeper_than(event.loop)
+        steps = [
+            event for event in model.steps_of(scheduler) if event.is_sure and not event.call.args
+        ]
+        for event, inner in permutations(steps, 2):
+            is_inner = inner.is_per_batch and inner.is_deeper_than(event.loop)
+            if event.is_per_epoch and is_inner:
+                yield (
+                    event.call,
+                    f"this scheduler is also stepped for every batch, on line {inner.call.lineno}: "
+                    "the schedule runs one step ahead after each epoch. Keep one of the two.",
+                )
 
 
 def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
@@ -161,12 +139,9 @@ def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
         updates = [
             update
             for update in model.updates_for(scheduler, opaque=False)
-            if update.things & scheduler.optimizers
+            if update.loops and update.when >= scheduler.when and update.root == scheduler.root
         ]
-        if any(
-            update.loops and update.when >= scheduler.when and update.root == scheduler.root
-            for update in updates
-        ):
+        if any(update.things & scheduler.optimizers for update in updates):
             yield (
                 scheduler.call,
                 f"{scheduler.name} is made and never stepped: the learning rate will not move. "
