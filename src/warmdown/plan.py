@@ -15,6 +15,7 @@ from warmdown.errors import RunError, ScheduleError
 from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
+from warmdown.schedules.base import PlainData
 from warmdown.schedules.rule import rule_from_dict
 
 AfterEnd: TypeAlias = Literal["hold", "raise"]
@@ -146,10 +147,10 @@ class Plan:
         settled = (Target(t.name, t.groups, t.rule.over(run)) for t in self.targets)
         return replace(self, targets=tuple(settled), run=run)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return the plan as plain data, in the shape of the YAML file."""
-        data: dict[str, Any] = {}
-        by_group: dict[str, dict[str, Any]] = {}
+        data: PlainData = {}
+        by_group: dict[str, PlainData] = {}
         if facts := self.run.to_dict():
             data["run"] = facts
         for target in self.targets:

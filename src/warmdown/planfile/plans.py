@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["from_dict", "load", "loads", "merge_run_facts", "plan_from_dict", "run_from_dict"]
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,7 @@ from warmdown.planfile.text import (
     read_text,
 )
 from warmdown.run import Run
-from warmdown.schedules import Rule, Scale, Schedule, Set
+from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.parameters import type_of
 
 TARGETS = "targets"
@@ -230,59 +230,55 @@ def _read_run(reader: ScheduleReader, data: Any, given: Run | None) -> None:
     reader.facts = dict.fromkeys(PLACEHOLDERS, 1)
 
 
-def _read_targets(reader: ScheduleReader, name: str, data: Any) -> list[Target]:
+def _read_targets(reader: ScheduleReader, name: str, data: Any) -> Iterator[Target]:
     if isinstance(data, Mapping) and "groups" in data and "kind" not in data:
-        return _group_targets(reader, name, data)
-    if name != TARGETS:
-        rule = _read_rule(reader, name, data)
-        return [] if rule is None else [Target(name, EVERY_GROUP, rule)]
-    several = reader.read_whole(name, data)
-    if isinstance(several, Mapping):
-        return [Target(field, EVERY_GROUP, rule) for field, rule in several.items()]
-    return [] if several is None else [Target(name, EVERY_GROUP, Scale(several))]
+        yield from _group_targets(reader, name, data)
+    elif name != TARGETS:
+        if rule := _read_rule(reader, name, data):
+            yield Target(name, EVERY_GROUP, rule)
+    elif several := reader.read_whole(name, data):
+        rules = several if isinstance(several, Mapping) else {name: Scale(several)}
+        for field, rule in rules.items():
+            yield Target(field, EVERY_GROUP, rule)
 
 
-def _group_targets(reader: ScheduleReader, name: str, data: PlainMapping) -> list[Target]:
+def _group_targets(reader: ScheduleReader, name: str, data: PlainMapping) -> Iterator[Target]:
     what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
     _refuse_beside(reader, name, data, "groups", what)
     groups, where = data["groups"], join_path(name, "groups")
     if not isinstance(groups, Mapping) or not groups:
-        what = f"patterns are needed, like {{head: …}}, not {describe(groups)}."
-        reader.error(where, what)
-        return []
-    targets = []
+        reader.error(where, f"patterns are needed, like {{head: …}}, not {describe(groups)}.")
+        return
     for key, entry in groups.items():
         path, pattern = join_path(where, key), str(key)
         if len(pattern) > LONGEST_PATTERN:
-            what = f"longer than {LONGEST_PATTERN} characters. Shorten it with a *."
-            reader.error(path, what)
-        elif (rule := _read_rule(reader, path, entry)) is not None:
-            targets.append(Target(name, pattern, rule))
-    return targets
+            reader.error(path, f"longer than {LONGEST_PATTERN} characters. Shorten it with a *.")
+        elif rule := _read_rule(reader, path, entry):
+            yield Target(name, pattern, rule)
 
 
-def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Rule | None:
+def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
+    """Return the rule, or nothing after a mistake."""
     if isinstance(data, Mapping) and "set" in data:
         what = "stands beside set, which says everything. Leave it out."
         _refuse_beside(reader, path, data, "set", what)
         value = reader.read_schedule(join_path(path, "set"), data["set"])
-        return None if value is None else Set(value)
+        return value and Set(value)
     if isinstance(data, Mapping) and "kind" not in data and data.keys() & _OF_A_SCALE:
         return _read_scale(reader, path, data)
     if _is_bare_number(data):
         text = f"{data!s:.40}"
-        reader.error(
+        return reader.error(
             path,
             f"{text} alone could mean two things. {{set: {text}}} is the value itself, {{scale: "
             f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
-        return None
     result = reader.read_whole(path, data)
     if isinstance(result, Mapping):
         drives = " and ".join(result)
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
-        result = reader.error(path, what)
-    return None if result is None else Scale(result)
+        return reader.error(path, what)
+    return result and Scale(result)
 
 
 def _refuse_beside(
@@ -299,12 +295,11 @@ def _is_bare_number(data: Any) -> bool:
     return isinstance(data, int | float) and not isinstance(data, bool)
 
 
-def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Scale | None:
+def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Any:
     reader.refuse_keys(path, data, list(_OF_A_SCALE), "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
-        reader.error(path, what)
-        return None
+        return reader.error(path, what)
     of, offset, low = (
         type_of(hint).read(reader, join_path(path, key), data.get(key))
         for key, hint in _OF_A_SCALE.items()

@@ -34,6 +34,12 @@ Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
 Values: TypeAlias = Any
 """An array of the same kind, shape and device as the steps it was made from."""
+PartSteps: TypeAlias = tuple[float | None, ...]
+"""For each part the step on its own clock; ``None`` where it is not active."""
+PartStarts: TypeAlias = tuple[int | None, ...]
+"""For each part the step at which its clock begins; ``None`` where that is no one step."""
+PlainData: TypeAlias = dict[str, Any]
+"""What JSON and YAML can hold, by name."""
 Namespace: TypeAlias = Any
 """The functions of that library: ``numpy``, ``array_api_compat.torch``, ``jax.numpy``."""
 
@@ -203,14 +209,14 @@ class Schedule(ABC):
         """
         return self.keeps_time and all(part.is_flat(first, last) for part in self.parts())
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return for each of :meth:`parts` the step on its own clock at ``step`` of this one.
 
         ``None`` stands for a part that is not active then.
         """
         return (step,) * len(self.parts())
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return the step at which the clock of each of :meth:`parts` begins.
 
         ``None`` stands for a part whose clock has no one beginning, or runs faster or slower.
@@ -255,19 +261,19 @@ class Schedule(ABC):
 
     def with_parts(self, change: Callable[[Schedule], Schedule]) -> Self:
         """Return a copy in which each of :meth:`parts` went through ``change``."""
-        changed: dict[str, Any] = {}
+        changed: PlainData = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if parts := tuple(map(change, _schedules_in(value))):
                 changed[field.name] = parts if isinstance(value, tuple) else parts[0]
         return replace(self, **changed) if changed else self
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data that :meth:`from_dict` turns back into an equal schedule.
 
         A field that ``repr`` leaves out is no data.
         """
-        data: dict[str, Any] = {"kind": kind_of(type(self))}
+        data: PlainData = {"kind": kind_of(type(self))}
         for field in _data_fields(type(self)):
             value = getattr(self, field.name)
             if value != field.default:
@@ -423,6 +429,10 @@ class Schedule(ABC):
         validate_fields(self)
         for name in self.positive:
             require(self, getattr(self, name) > 0, "a number above 0 is needed.", name)
+        self.check_fields()
+
+    def check_fields(self) -> None:  # noqa: B027  # most have nothing more to refuse
+        """Refuse fields that are each of their type, and together no schedule."""
 
 
 def kind_of(schedule: type[Schedule]) -> str:

@@ -19,6 +19,8 @@ from warmdown.errors import ScheduleError
 from warmdown.run import Run
 from warmdown.schedules.base import (
     Namespace,
+    PartStarts,
+    PartSteps,
     Phase,
     Schedule,
     Steps,
@@ -69,8 +71,7 @@ class Chain(_Composition):
 
     members: tuple[Schedule, ...]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, bool(self.members), "at least one schedule is needed.", "members")
 
     @property
@@ -107,12 +108,12 @@ class Chain(_Composition):
         is_inside = self.at(last)[0] == index
         return is_inside and self.members[index].is_flat(first - start, last - start)
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return the active member's own step, and ``None`` for the others."""
         active, start = self.at(step)
         return tuple(step - start if i == active else None for i in range(len(self.members)))
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return the step at which each member begins."""
         return tuple(self._starts)
 

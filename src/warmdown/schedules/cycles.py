@@ -13,6 +13,8 @@ import numpy as np
 from warmdown.run import Run
 from warmdown.schedules.base import (
     Namespace,
+    PartStarts,
+    PartSteps,
     Phase,
     Schedule,
     Steps,
@@ -57,8 +59,7 @@ class Triangle(Schedule):
     up: int = 1
     down: int = 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         is_long = min(self.up, self.down) >= 0 < self.up + self.down
         require(self, is_long, "at least one side needs a step.", "up", "down")
 
@@ -111,8 +112,7 @@ class Repeat(Schedule):
     decay: float | Schedule = 1.0
     grow: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         has_cycles = self.times is None or self.times >= 1
         require(self, has_cycles, "at least one cycle is needed, or None for no end.", "times")
         reason = "1 to 1000 is needed; cycles that shrink would end at once."
@@ -145,12 +145,12 @@ class Repeat(Schedule):
         starts = [math.ceil(self._start(number)) for number in range(self.times + 1)]
         return tuple(Phase(f"cycle {i + 1}", starts[i], starts[i + 1]) for i in range(self.times))
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return the step inside the cycle, and the cycle's number for a schedule's decay."""
         within, cycle = self._place(np.float64(step), np)
         return float(within), *[float(cycle)] * (len(self.parts()) - 1)
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return ``None``: the clock begins again and again."""
         return (None,) * len(self.parts())
 
@@ -234,8 +234,7 @@ class Chebyshev(Schedule):
     high: float = 1.0
     order: int = 3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, 0 < self.low <= self.high, "0 < low <= high is needed.", "low", "high")
         require(self, 0 <= self.order <= 30, "an order from 0 to 30 is needed.", "order")
 

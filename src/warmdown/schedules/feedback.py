@@ -110,8 +110,7 @@ class Feedback(Schedule):
     metric: str = "loss"
     state: FeedbackState = field(default=START, repr=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, bool(self.metric.strip()), "a metric's name is needed.", "metric")
 
     @abstractmethod

@@ -14,6 +14,7 @@ from warmdown.errors import ScheduleError
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import (
     Namespace,
+    PlainData,
     Schedule,
     Steps,
     Values,
@@ -51,8 +52,7 @@ class Staircase(Schedule):
     is_stepwise = True
     positive = ("gamma",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, self.every != 0, "a stair needs at least 1 step.", "every")
 
     @property
@@ -131,8 +131,7 @@ class Milestones(_AtSteps):
     gamma: float = 0.1
     at: tuple[Duration, ...] = ()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, self.gamma >= 0, "a factor of at least 0 is needed.", "gamma")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -166,8 +165,7 @@ class PiecewiseConstant(_AtSteps):
 
     kind = "table"  # as files and fingerprints have it
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         if len(self.values) != len(self.at) + 1:
             raise ScheduleError(
                 f"PiecewiseConstant: {len(self.values)} values, {len(self.at)} steps do not match. "
@@ -209,7 +207,7 @@ class Function(Schedule):
         whole: Iterator[Any] = (int(at) if at == int(at) else float(at) for at in np.ravel(step))
         return np.asarray([float(self.call(at)) for at in whole]).reshape(np.shape(step))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Refuse: code is no data."""
         raise ScheduleError(
             f"{self!r}: a function cannot be written down. Subclass Schedule, or use a named shape."

@@ -60,8 +60,8 @@ class Plateau(Feedback):
     cooldown: Duration = 0
     low: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
+        super().check_fields()
         _require_common(self)
         reason = "the smallest factor lies between 0 and 1."
         require(self, 0 <= self.low <= 1, reason, "low")
@@ -144,8 +144,8 @@ class Greedy(Feedback):
     low: float = 0.01
     high: float = 10.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
+        super().check_fields()
         _require_common(self)
         is_inside = 0 <= self.low <= 1 <= self.high
         require(self, is_inside, "0 <= low <= 1 <= high is needed.", "low", "high")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, final
 
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
-from warmdown.schedules.base import Schedule, Steps, Values, namespace
+from warmdown.schedules.base import PlainData, Schedule, Steps, Values, namespace
 from warmdown.schedules.parameters import validate_fields
 
 Rule: TypeAlias = "Scale | Set"
@@ -58,9 +58,9 @@ class Scale:
         offset = None if self.offset is None else self.offset.over(run)
         return replace(self, of=self.of.over(run), offset=offset)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data: the bare schedule where there is nothing else."""
-        data: dict[str, Any] = {"scale": self.of.to_dict()}
+        data: PlainData = {"scale": self.of.to_dict()}
         if self.offset is not None:
             data["offset"] = self.offset.to_dict()
         if self.low is not None:
@@ -100,7 +100,7 @@ class Set:
         """Return the same with every open length measured on ``run``."""
         return Set(self.of.over(run))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         return {"set": self.of.to_dict()}
 
@@ -123,9 +123,9 @@ def rule_from_dict(data: Any) -> Rule:
         if key not in known:
             word = str(key)[:60]
             raise ScheduleError(f"{rule.__name__}({word}=…): no such entry. {nearest(word, known)}")
-    parts: dict[str, Any] = dict(data)
-    for key in parts.keys() - {"low"}:
-        parts[key] = Schedule.from_dict(parts[key])
+    parts: PlainData = {
+        key: part if key == "low" else Schedule.from_dict(part) for key, part in data.items()
+    }
     return rule(parts.pop(known[0]), **parts)
 
 

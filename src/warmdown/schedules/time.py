@@ -14,6 +14,8 @@ from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Run
 from warmdown.schedules.base import (
     Namespace,
+    PartStarts,
+    PartSteps,
     Phase,
     Schedule,
     Steps,
@@ -63,8 +65,7 @@ class Stretched(_OtherClock):
 
     steps: Duration = "rest"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         reason = "what never ends has no length to change. Use .take(steps) first."
         require(self, not is_endless(self.of), reason, "of")
 
@@ -79,11 +80,11 @@ class Stretched(_OtherClock):
 
         return tuple(Phase(p.name, place(p.start), place(p.stop or 0)) for p in self.of.phases())
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return the step of what is stretched."""
         return (float(self.inner_step(np.float64(step), np)),)
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return ``None``: the clock runs at another speed."""
         return (None,)
 
@@ -113,12 +114,12 @@ class _Shifted(_OtherClock):
         """The length of what is shifted, and the shift."""
         return self._with_shift(self.of.length, self.part_starts()[0] or 0)
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return the step of what is shifted, ``None`` before it begins."""
         own = step - (self.part_starts()[0] or 0)
         return (own if own >= 0 else None,)
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return the shift: where the clock of what is shifted begins."""
         return (self.shift * self.steps if isinstance(self.steps, int) else None,)
 
@@ -222,7 +223,7 @@ class Truncated(_OtherClock):
             if p.start < self.length
         )
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return ``None`` past the end of what is taken."""
         is_past = isinstance(self.steps, int) and step >= self.steps
         return (None if is_past else step,)
@@ -274,13 +275,13 @@ class Grafted(Schedule):
         tail = (phase.moved(_count(self.at)) for phase in self.tail.phases())
         return *self.of.take(self.at).phases(), *tail
 
-    def part_steps(self, step: float) -> tuple[float | None, ...]:
+    def part_steps(self, step: float) -> PartSteps:
         """Return the trunk's step up to the graft, then the tail's."""
         if isinstance(self.at, int) and step >= self.at:
             return None, step - self.at
         return step, None
 
-    def part_starts(self) -> tuple[int | None, ...]:
+    def part_starts(self) -> PartStarts:
         """Return 0 for the trunk, and the step of the graft for the tail."""
         return 0, self.at if isinstance(self.at, int) else None
 

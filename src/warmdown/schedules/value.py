@@ -4,9 +4,17 @@ from __future__ import annotations
 
 __all__ = ["Clipped", "Named", "Noisy"]
 
-from typing import Any, final
+from typing import final
 
-from warmdown.schedules.base import Namespace, Phase, Schedule, Steps, Values, schedule_class
+from warmdown.schedules.base import (
+    Namespace,
+    Phase,
+    PlainData,
+    Schedule,
+    Steps,
+    Values,
+    schedule_class,
+)
 from warmdown.schedules.interpolate import clip_start
 from warmdown.schedules.parameters import require
 
@@ -42,7 +50,7 @@ class Named(Schedule):
         """Return the one phase."""
         return (Phase(self.name, 0, self.length),)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return the data of what is named, with the name beside it."""
         return {**self.of.to_dict(), "name": self.name}
 
@@ -77,8 +85,7 @@ class Clipped(Schedule):
 
     keeps_time = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         is_crossed = self.low is not None and self.high is not None and self.low > self.high
         require(self, not is_crossed, "the bounds are crossed. Swap them.", "low", "high")
 
@@ -128,8 +135,7 @@ class Noisy(Schedule):
         """Noise is never flat."""
         return False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         is_share = 0 <= self.spread <= 1
         require(self, is_share, "a share of the value from 0 to 1 is needed.", "spread")
         is_known = 0 <= self.seed <= 1_000_000 and self.every >= 1

@@ -224,8 +224,7 @@ class Exponential(Curve):
 
     end: float = 0.01
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         _require_one_sign(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -260,8 +259,7 @@ class InverseProportional(Curve):
 
     end: float = 0.1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         _require_one_sign(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:

@@ -38,8 +38,7 @@ class Rex(Curve):
 
     d: float = 0.5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         require(self, self.d < 1, "the bend must be below 1. The paper's curve is d=0.5.", "d")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -83,8 +82,7 @@ class Tanh(Curve):
     lower: float = -6.0
     upper: float = 4.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         reason = "-300 <= lower < upper <= 300 is needed, like -6 and 4."
         require(self, -300 <= self.lower < self.upper <= 300, reason, "lower", "upper")
 
@@ -174,8 +172,7 @@ class Hyperbolic(Schedule):
     steps: Duration = "rest"
     upper: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         _require_upper(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
@@ -214,8 +211,7 @@ class ExpHyperbolic(Schedule):
 
     positive = ("start", "infimum")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         _require_upper(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:

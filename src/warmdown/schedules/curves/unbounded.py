@@ -67,8 +67,7 @@ class InverseTime(Schedule):
 
     positive = ("every",)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_fields(self) -> None:
         reason = "the divisor would reach zero. Give a rate of at least 0."
         require(self, self.rate >= 0, reason, "rate")
 
