@@ -14,7 +14,7 @@ from tests.training import small
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from warmdown.training import Trainer, TrainerCallback, digest_of_weights, sharded
+from warmdown.training import Trainer, TrainerCallback, digest_of_weights, state
 
 
 class Die(TrainerCallback):
@@ -56,14 +56,14 @@ def main(work: str, folder: Path, after: int) -> None:
     kind: type[Trainer] = Trainer
     model = small.network
     if work.startswith("shard"):
-        sharded.is_sharded = lambda trainer: True
+        state.is_sharded = lambda trainer: True
         kind, model = Sharded, small.perceptron
     trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5, kind=kind, model=model)
     resumed = {"resume_from": folder / "checkpoints"} if "resume" in work else {}
     small.train(trainer, train_dataset=small.Plain(), per_device_batch_size=2, **resumed)
     (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
     answer = {
-        "digest": digest_of_weights(sharded.model_state(trainer)),
+        "digest": digest_of_weights(state.model_state(trainer)),
         "updates": trainer.progress.updates,
         "rates": values.rates,
         "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),

@@ -3,7 +3,6 @@
 from typing import Any
 
 from warmdown.errors import warn_renamed
-from warmdown.training.branch import *
 from warmdown.training.callback import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
@@ -11,7 +10,8 @@ from warmdown.training.curves import *
 from warmdown.training.history import *
 from warmdown.training.planning import *
 from warmdown.training.progress import *
-from warmdown.training.tasks import *
+from warmdown.training.tasks.run import *
+from warmdown.training.tasks.task import *
 from warmdown.training.trainer import *
 from warmdown.training.weights import *
 

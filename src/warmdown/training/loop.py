@@ -1,34 +1,183 @@
-"""The loop over epochs, updates and batches: the trainer's steps and the callbacks' hooks."""
+"""A run from its start to its end: epochs, updates, batches, and whatever ends it early."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import islice
+from types import FrameType
 from typing import Any
 
 import torch
 
 from warmdown.binding import Scheduler
+from warmdown.binding.timeline import decay_stop
+from warmdown.errors import TrainingError
+from warmdown.lock import locked
 from warmdown.training.callback import StopTrainingError
 from warmdown.training.data import BatchWindow
 from warmdown.training.planning import observe_metrics
+from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
-from warmdown.training.stop_conditions import is_full, is_last_epoch, is_over, report_moved_end
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_WORDS_OF_LOST_PROCESSES = ("connection", "peer", "gloo", "nccl", "process group", "timed out")
 
 
-def run_training(trainer: TrainingSteps) -> None:
+@contextmanager
+def outputs_locked(trainer: TrainingSteps) -> Iterator[None]:
+    """Lock what callbacks write and open the checkpoints, on the first process for all."""
+    with ExitStack() as locks:
+
+        def open_outputs() -> None:
+            locks.enter_context(locked(trainer.callback_handler.outputs()))
+            if trainer.checkpoints is not None:
+                trainer.checkpoints.open()
+
+        trainer.run_state.first_process_decides(open_outputs)
+        yield
+
+
+def train_to_end(trainer: TrainingSteps) -> None:
+    """Train; whatever ends the run early leaves a state to go on from, where there are checkpoints.
+
+    Raises:
+        TrainingError: A callback failed, or another process is gone; the message names the
+            checkpoint to go on from.
+    """
+    try:
+        with outputs_locked(trainer):
+            _train_interruptibly(trainer)
+    finally:
+        trainer.base_values.end(trainer.optimizer)
+        trainer.run_state.close()
+
+
+def _train_interruptibly(trainer: TrainingSteps) -> None:
+    try:
+        with Interruption(trainer):
+            _run_training(trainer)
+    except TrainingError as error:
+        raise TrainingError(f"{error} {_save_last_state(trainer)}") from error.__cause__
+    except Exception as error:
+        if trainer.run_config.is_distributed and _is_of_lost_process(error):
+            rank = trainer.run_state.accelerator.process_index
+            raise TrainingError(
+                f"process {rank}: another process is gone, and this one cannot go on alone: "
+                f"{str(error).splitlines()[0]} {_last_checkpoint(trainer)}"
+            ) from error
+        error.add_note(_save_last_state(trainer))
+        raise
+    finally:
+        trainer.call_event("on_run_left")
+
+
+def _save_last_state(trainer: TrainingSteps) -> str:
+    """Save the state where it can be gone on with; return a sentence that names what there is."""
+    if trainer.checkpoints is None:
+        return "No checkpoints were kept; add SaveTrainingStateCallback to be able to go on."
+    if trainer.run_config.is_distributed or not trainer.run_state.is_between_batches:
+        return _last_checkpoint(trainer)
+    try:
+        path = save_numbered(trainer)
+    except Exception:  # the error that is being reported came first
+        return _last_checkpoint(trainer)
+    return f"The state after update {trainer.progress.updates} is saved in {path}."
+
+
+def _last_checkpoint(trainer: TrainingSteps) -> str:
+    checkpoints = trainer.checkpoints.all() if trainer.checkpoints is not None else []
+    if not checkpoints:
+        return "There is no checkpoint yet."
+    return f"The last checkpoint is {checkpoints[-1]}: resume from there."
+
+
+def _is_of_lost_process(error: Exception) -> bool:
+    message = str(error).lower()
+    is_named = any(word in message for word in _WORDS_OF_LOST_PROCESSES)
+    return isinstance(error, RuntimeError) and is_named
+
+
+class Interruption:
+    """Catches SIGTERM and Ctrl-C while a run that keeps checkpoints is at work.
+
+    A second Ctrl-C ends the run at once. Several processes agree on the update after which they
+    stop: a signal that one of them caught before an update is known to all after the next.
+
+    Args:
+        trainer: The trainer; without checkpoints signals are left alone.
+    """
+
+    def __init__(self, trainer: TrainingSteps) -> None:
+        self._trainer = trainer
+        self._run = trainer.run_state
+        self._handlers: dict[int, Any] = {}
+        self._group: Any = None
+        self._exchange: Any = None
+        self._highest = torch.zeros(1, dtype=torch.int32)
+
+    def __enter__(self) -> None:
+        if self._trainer.checkpoints is None:
+            return
+        self._run.stop_signal = None
+        self._run.after_update = self._stop_if_asked
+        if self._run.config.is_distributed:
+            self._group = torch.distributed.new_group(backend="gloo")
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._catch) for number in _SIGNALS}
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._exchange is not None and exception[0] is None:
+            self._exchange.wait()
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self._run.stop_signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._run.stop_signal = number
+
+    def _stop_if_asked(self) -> None:
+        number = self._run.stop_signal if self._group is None else self._agreed_signal()
+        if number is None:
+            return
+        path = save_numbered(self._trainer)
+        name, updates = signal.Signals(number).name, self._run.progress.updates
+        self._trainer.print(
+            f"{name}: stopped after update {updates}; everything is saved in {path}. Resume to go "
+            f"on."
+        )
+        self._trainer.call_event("on_training_run_end")
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    def _agreed_signal(self) -> int | None:
+        """Return what any process caught before this update; send what this one caught since."""
+        known = 0
+        if self._exchange is not None:
+            self._exchange.wait()
+            known = int(self._highest.item())
+        self._highest.fill_(self._run.stop_signal or 0)
+        # asynchronous: the answer travels while the next update is at work
+        self._exchange = torch.distributed.all_reduce(
+            self._highest, op=torch.distributed.ReduceOp.MAX, group=self._group, async_op=True
+        )
+        return known or None
+
+
+def _run_training(trainer: TrainingSteps) -> None:
     """Train until the epochs, the updates or a callback end it."""
     trainer.training_run_start()
     trainer.call_event("on_training_run_start")
     try:
-        while not is_over(trainer):
+        while not _is_over(trainer):
             _run_epoch(trainer)
     except StopTrainingError as stop:
         trainer.stopped_by = str(stop)
         trainer.print(stop)
         trainer.call_event("on_stop_training_error", error=stop)
-    report_moved_end(trainer)
+    _report_moved_end(trainer)
     trainer.training_run_end()
     trainer.call_event("on_training_run_end")
     progress, scheduler = trainer.progress, trainer.scheduler
@@ -78,7 +227,7 @@ def _run_epoch(trainer: TrainingSteps) -> None:
     run.restore_random()
     for window in _windows(trainer):
         _run_window(trainer, window)
-        if is_full(trainer):
+        if _is_full(trainer):
             break
     trainer.add_loss_metric("train_loss_epoch", run.train_loss)
     trainer.train_epoch_end()
@@ -89,7 +238,7 @@ def _run_epoch(trainer: TrainingSteps) -> None:
         observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
     if run.is_epoch_used_up():
         progress.next_epoch()
-    progress.finished = is_last_epoch(trainer)
+    progress.finished = _is_last_epoch(trainer)
     trainer.training_run_epoch_end()
     trainer.call_event("on_training_run_epoch_end")
 
@@ -98,7 +247,7 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
     run = trainer.run_state
     source, progress = run.train_source, run.progress
     assert source is not None
-    if is_full(trainer):
+    if _is_full(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
         left = progress.window_size - progress.window_done
@@ -155,3 +304,42 @@ def _update(trainer: TrainingSteps) -> bool:
     trainer.optimizer_zero_grad()
     progress.window_done = 0
     return not was_skipped
+
+
+def _is_over(trainer: TrainingSteps) -> bool:
+    """Return whether nothing is left to do, the last evaluation included."""
+    run = trainer.run_state
+    if _decay_stop(trainer) is not None or run.config.max_num_train_steps is not None:
+        return run.progress.finished and _is_full(trainer)
+    return run.progress.epoch >= run.config.num_epochs
+
+
+def _is_full(trainer: TrainingSteps) -> bool:
+    """Return whether no update is to be made any more, though the data would give some."""
+    stop = _decay_stop(trainer)
+    if stop is not None:
+        return bool(trainer.scheduler.position >= stop)
+    most = trainer.run_config.max_num_train_steps
+    return most is not None and trainer.progress.updates >= most
+
+
+def _is_last_epoch(trainer: TrainingSteps) -> bool:
+    """Return whether the epoch that was just trained is the last."""
+    epochs_are_over = trainer.progress.epoch >= trainer.run_config.num_epochs
+    return _is_full(trainer) or (_decay_stop(trainer) is None and epochs_are_over)
+
+
+def _decay_stop(trainer: TrainingSteps) -> float | None:
+    """Return where ``decay_now`` ends the run, by the scheduler's clock."""
+    scheduler = trainer.scheduler
+    return decay_stop(scheduler.events) if isinstance(scheduler, Scheduler) else None
+
+
+def _report_moved_end(trainer: TrainingSteps) -> None:
+    """Print that a decay ended the run at another update than was planned."""
+    planned, made = trainer.run_config.total_updates, trainer.progress.updates
+    if _decay_stop(trainer) is not None and _is_full(trainer) and planned != made:
+        trainer.print(
+            f"The decay that decay_now began has ended, and the run with it: {made} updates, "
+            f"{planned} were planned."
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["DeferredPlan"]
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from warmdown.binding import Field, Scheduler
+from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
-from warmdown.errors import BindingError, SpecError, TrainingError, nearest
+from warmdown.errors import SpecError, TrainingError, nearest
 from warmdown.expressions import Facts, resolve
 from warmdown.plan import Plan
 from warmdown.planfile.plans import load, plan_from_dict, run_from_dict
@@ -24,9 +23,6 @@ from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.feedback import feedbacks
 from warmdown.training.progress import TrainerRunConfig
-
-Rows = dict[str, list[float]]
-"""The values of each group, by the name of the field."""
 
 
 @dataclass(frozen=True)
@@ -40,33 +36,6 @@ class DeferredPlan:
 
     read: Callable[[Run, Facts], Plan]
     run: Run = field(default_factory=Run)
-
-
-class BaseValues:
-    """The optimizer's values before a run: the next run starts from the same base values."""
-
-    def __init__(self) -> None:
-        self._before: Rows = {}
-        self._after: Rows = {}
-
-    def begin(self, optimizer: Any) -> None:
-        """Undo what the last run left, except where the values were set since; store the values."""
-        current = self._read(optimizer)
-        for name, row in self._before.items():
-            if current.get(name) == self._after.get(name):
-                Field(optimizer, name).write(row)
-        self._before = self._read(optimizer)
-
-    def end(self, optimizer: Any) -> None:
-        """Store what a run leaves."""
-        self._after = self._read(optimizer)
-
-    def _read(self, optimizer: Any) -> Rows:
-        rows = {}
-        for name in ("lr", "weight_decay"):
-            with suppress(BindingError):  # not every optimizer has it
-                rows[name] = Field(optimizer, name).read()
-        return rows
 
 
 def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, TypeVar
 
 import torch
@@ -92,6 +93,24 @@ class RunState:
         source = self.train_source
         is_empty = source is not None and source.left(self.progress.used) == 0
         return is_empty or self.is_at_train_limit()
+
+    def updates_left(self, progress: Progress) -> int | None:
+        """Return how many updates follow after ``progress``, ``None`` where it is unknown."""
+        config, source = self.config, self.train_source
+        per_epoch = config.num_update_steps_per_epoch
+        left = None if source is None else source.left(progress.used)
+        if per_epoch is None or left is None:
+            return None
+        if progress.epoch >= config.num_epochs:
+            return 0
+        if self.train_limit is not None:
+            left = min(left, max(0, self.train_limit - progress.batch))
+        begun = 0
+        if progress.window_done:
+            begun = min(left, progress.window_size - progress.window_done)
+        size = config.gradient_accumulation_steps
+        here = (progress.window_done > 0) + ceil((left - begun) / size)
+        return here + per_epoch * (config.num_epochs - progress.epoch - 1)
 
     def first_process_decides(self, decide: Callable[[], T]) -> T:
         """Return on all processes what the first one decides, or raise its error.

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, IterableDataset
 
-from warmdown.binding.field import unwrap
+from warmdown.binding.field import Field, unwrap
+from warmdown.errors import BindingError
 from warmdown.printable import printable
 from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import LossTracker, RunHistory
-from warmdown.training.planning import BaseValues, scheduler_for
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.run_state import RunState
 from warmdown.training.types import Data, Settings
 
 _PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
 """Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
+
+
+Rows = dict[str, list[float]]
+"""The values of each group, by the name of the field."""
+
+
+class BaseValues:
+    """The optimizer's values before a run: the next run starts from the same base values."""
+
+    def __init__(self) -> None:
+        self._before: Rows = {}
+        self._after: Rows = {}
+
+    def begin(self, optimizer: Any) -> None:
+        """Undo what the last run left, except where the values were set since; store the values."""
+        current = self._read(optimizer)
+        for name, row in self._before.items():
+            if current.get(name) == self._after.get(name):
+                Field(optimizer, name).write(row)
+        self._before = self._read(optimizer)
+
+    def end(self, optimizer: Any) -> None:
+        """Store what a run leaves."""
+        self._after = self._read(optimizer)
+
+    def _read(self, optimizer: Any) -> Rows:
+        rows = {}
+        for name in ("lr", "weight_decay"):
+            with suppress(BindingError):  # not every optimizer has it
+                rows[name] = Field(optimizer, name).read()
+        return rows
 
 
 class TrainingSteps:
@@ -30,6 +62,7 @@ class TrainingSteps:
     loss_func: Callable[..., torch.Tensor] | None
     optimizer: Any
     scheduler: Any = None
+    create_scheduler: Callable[[], Any]
     create_scheduler_fn: Any = None
     train_dataset: Any = None
     eval_dataset: Any = None
@@ -64,12 +97,6 @@ class TrainingSteps:
     def get_default_eval_dl_kwargs(self, batch_size: int) -> Data:
         """Return what the evaluation's loader is made with."""
         return TrainingSteps.get_default_train_dl_kwargs(self, batch_size) | {"shuffle": False}
-
-    def create_scheduler(self) -> Any:
-        """Return what steps once an update, or ``None``."""
-        if self.create_scheduler_fn is None:
-            return None
-        return scheduler_for(self.create_scheduler_fn, self.optimizer, self.run_config)
 
     def training_run_start(self) -> None:
         """Begin a training."""

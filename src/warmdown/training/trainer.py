@@ -1,12 +1,13 @@
-"""The trainer: what a person calls to train, evaluate, save and go on."""
+"""The trainer: what a person calls to train, evaluate, save, branch and go on."""
 
 from __future__ import annotations
 
-__all__ = ["Trainer"]
+__all__ = ["DEFAULT_CALLBACKS", "Branch", "Trainer", "branch_cooldowns"]
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,68 @@ import torch
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
 from warmdown.errors import MissingExtra, TrainingError
-from warmdown.training.branch import branch_cooldowns
+from warmdown.record import Record
+from warmdown.run import Duration
+from warmdown.schedules import Schedule
+from warmdown.schedules.recipes.shapes import curve_of
 from warmdown.training.callback import CallbackHandler, TrainerCallback
-from warmdown.training.callbacks.defaults import DEFAULT_CALLBACKS
+from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
+from warmdown.training.callbacks.monitor import RecordCallback
+from warmdown.training.callbacks.progress import (
+    LogMetricsCallback,
+    PrintProgressCallback,
+    ProgressBarCallback,
+)
+from warmdown.training.callbacks.stopping import TerminateOnNaNCallback
 from warmdown.training.data import DataSource, Rank, data_source
 from warmdown.training.history import InMemoryRunHistory, RunHistory
-from warmdown.training.interruption import outputs_locked, train_to_end
-from warmdown.training.loop import evaluate_once, run_evaluation
-from warmdown.training.planning import BaseValues
+from warmdown.training.loop import evaluate_once, outputs_locked, run_evaluation, train_to_end
+from warmdown.training.planning import scheduler_for
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
-from warmdown.training.sharded import (
+from warmdown.training.state import (
+    load_state,
     load_weights,
     model_state,
     optimizer_state,
     require_same_shapes,
+    save_state,
 )
-from warmdown.training.state import load_state, save_state
-from warmdown.training.steps import TrainingSteps
+from warmdown.training.steps import BaseValues, TrainingSteps
 from warmdown.training.types import Data, FilePath, Settings
-from warmdown.training.weights import read_portable, write_portable
+from warmdown.training.weights import digest_of_weights, read_portable, write_portable
+
+DEFAULT_CALLBACKS = (
+    MoveModulesToDeviceCallback,
+    TerminateOnNaNCallback,
+    PrintProgressCallback,
+    ProgressBarCallback,
+    LogMetricsCallback,
+)
+"""The callbacks of a trainer that was given none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A cooldown that was trained from a trunk.
+
+    Args:
+        length: The length that was asked for.
+        start: Update at which it left the trunk.
+        stop: Update at which it ended.
+        metrics: The last value of every metric.
+        record: What was written down from ``start`` on.
+        digest: SHA-256 of its weights.
+        path: File with its weights, or ``None``.
+    """
+
+    length: Duration
+    start: int
+    stop: int
+    metrics: dict[str, float]
+    record: Record
+    digest: str
+    path: Path | None
 
 
 class Trainer(TrainingSteps):
@@ -187,6 +230,12 @@ class Trainer(TrainingSteps):
                 self.load_training_state(resume_from, on_change=on_change)
             train_to_end(self)
 
+    def create_scheduler(self) -> Any:
+        """Return what steps once an update, or ``None``."""
+        if self.create_scheduler_fn is None:
+            return None
+        return scheduler_for(self.create_scheduler_fn, self.optimizer, self.run_config)
+
     def extend(self, total_updates: int) -> None:
         """Go on with a finished run until it has made ``total_updates``, its plan made longer.
 
@@ -209,7 +258,52 @@ class Trainer(TrainingSteps):
         run.config = replace(run.config, max_num_train_steps=total_updates)
         train_to_end(self)
 
-    branch_cooldowns = branch_cooldowns
+    def branch_cooldowns(
+        self,
+        from_checkpoint: FilePath,
+        lengths: Sequence[Duration],
+        curve: Schedule | str | None = None,
+        out_dir: FilePath | None = None,
+        callbacks: Iterable[TrainerCallback] = (),
+    ) -> list[Branch]:
+        """Train a cooldown of each length from one checkpoint, and return to that checkpoint.
+
+        Args:
+            from_checkpoint: The trunk: a checkpoint, or a folder of them.
+            lengths: Length of each cooldown: updates, or a share of the trunk's planned run.
+            curve: A schedule from 1 to 0, or a shape's name such as ``"1-sqrt"``; a straight line
+                by default.
+            out_dir: Where each branch leaves record and weights, or ``None``.
+            callbacks: Callbacks of the branches; the trainer's own belong to the trunk and are left
+                out.
+
+        Raises:
+            TrainingError: The trainer has not trained, or has no plan.
+        """
+        if self.run_state.train_source is None:
+            raise TrainingError(
+                "branch_cooldowns: the trainer has not trained yet. Call train(…) for the trunk "
+                "first."
+            )
+        if not isinstance(self.scheduler, Scheduler):
+            raise TrainingError(
+                "branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…)."
+            )
+        trunk, trunk_config = Path(from_checkpoint), self.run_config
+        trunk_callbacks, checkpoints = self.callback_handler, self.checkpoints
+        self.checkpoints = None
+        branches = []
+        try:
+            for length in lengths:
+                branches.append(_branch(self, trunk, length, curve, out_dir, callbacks))
+                self.run_state.config = trunk_config
+        finally:
+            self.run_state.config = trunk_config
+            self.callback_handler = trunk_callbacks
+            self.checkpoints = checkpoints
+            _return_to(self, trunk)
+            self.run_state.restore_random()
+        return branches
 
     def evaluate(
         self,
@@ -250,7 +344,6 @@ class Trainer(TrainingSteps):
                 "evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…)."
             )
         evaluate_once(self, is_intermediate=True, **kwargs)
-        self.model.train()
 
     def save_training_state(self, output_dir: FilePath) -> Path:
         """Write all that the run needs to go on into a folder of its own; all processes call it."""
@@ -365,3 +458,61 @@ class Trainer(TrainingSteps):
 def _usable_batches(source: DataSource | None, limit: int | None) -> int | None:
     counts = (None if source is None else source.batches, limit)
     return min((count for count in counts if count is not None), default=None)
+
+
+branch_cooldowns = Trainer.branch_cooldowns
+
+
+def _branch(
+    trainer: Trainer,
+    trunk: Path,
+    length: Duration,
+    curve: Schedule | str | None,
+    out_dir: FilePath | None,
+    callbacks: Iterable[TrainerCallback],
+) -> Branch:
+    folder = None if out_dir is None else Path(out_dir) / f"cooldown-{_file_name(length)}"
+    recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+    trainer.callback_handler = CallbackHandler([TerminateOnNaNCallback(), recorder, *callbacks])
+    with outputs_locked(trainer):
+        if recorder.path is not None and trainer.is_main:
+            recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
+        _return_to(trainer, trunk)
+        start = trainer.progress.updates
+        stop = start + _start_decay(trainer.scheduler, length, curve)
+        trainer.run_state.config = replace(trainer.run_config, max_num_train_steps=stop)
+        train_to_end(trainer)
+    weights = model_state(trainer)
+    file = None if folder is None else folder / "weights.safetensors"
+    if file is not None and trainer.is_main:
+        write_portable(file, {"model_state_dict": weights})
+    return Branch(
+        length=length,
+        start=start,
+        stop=trainer.progress.updates,
+        metrics=trainer.run_history.latest_metrics(),
+        record=recorder.record,
+        digest=digest_of_weights(weights),
+        path=file,
+    )
+
+
+def _return_to(trainer: Trainer, trunk: Path) -> None:
+    trainer.replace_scheduler()  # without the events of another branch
+    load_state(trainer, trunk, "error", is_quiet=True)
+
+
+def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str | None) -> int:
+    """Begin a decay of the rate; return how many updates it takes."""
+    updates = scheduler.run.measure(length, who="branch_cooldowns")
+    if not updates:
+        raise TrainingError(
+            f"branch_cooldowns(lengths=[{length!r}, …]): a cooldown has at least one update."
+        )
+    shape = curve_of(curve)(1.0, 0.0, updates) if isinstance(curve, str) else curve
+    scheduler.decay_now(over=updates, curve=shape)
+    return int(updates)
+
+
+def _file_name(length: Duration) -> str:
+    return re.sub(r"\W+", "pct" if str(length).endswith("%") else "-", str(length))

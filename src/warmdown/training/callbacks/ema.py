@@ -13,8 +13,7 @@ import torch
 from warmdown.errors import TrainingError
 from warmdown.lock import Output
 from warmdown.training.callback import TrainerCallback, outputs_at
-from warmdown.training.callbacks.best_metric import BestMetric
-from warmdown.training.loop import evaluate_once
+from warmdown.training.history import BestMetric
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath
 from warmdown.training.weights import write_portable
@@ -80,9 +79,7 @@ class ModelEmaCallback(TrainerCallback):
         for kept, current in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(current)
 
-    def on_eval_epoch_end(
-        self, trainer: TrainingSteps, is_intermediate: bool = False, **kwargs: Any
-    ) -> None:
+    def on_eval_epoch_end(self, trainer: Any, is_intermediate: bool = False, **kwargs: Any) -> None:
         """Evaluate the average too."""
         history = trainer.run_history
         # its own evaluation comes by here, too: with a prefix
@@ -94,7 +91,7 @@ class ModelEmaCallback(TrainerCallback):
         trainer.model = self.model
         history.set_metric_name_prefix("ema_model_")
         try:
-            evaluate_once(trainer, is_intermediate=True)
+            trainer.evaluate_now()
         finally:
             trainer.model = model
             history.set_metric_name_prefix("")

@@ -1,24 +1,24 @@
-"""What a run did, written down: a record of every update, and the trackers of accelerate."""
+"""What a run did: a record, trackers, the plan against what was used."""
 
 from __future__ import annotations
 
-__all__ = ["RecordCallback", "TrackerCallback"]
+__all__ = ["LRMonitorCallback", "RecordCallback", "TrackerCallback"]
 
+from math import isclose
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
 
+from warmdown import plot
+from warmdown.binding import Field, Scheduler
 from warmdown.lock import Output
-from warmdown.record import Record
+from warmdown.record import Record, Row
+from warmdown.schedules import Phase
 from warmdown.training.callback import TrainerCallback, outputs_at, require_counts
-from warmdown.training.callbacks.record_helpers import (
-    PhaseTracker,
-    Speed,
-    completes_update,
-    values_in_use,
-)
 from warmdown.training.history import Loss, RunHistory
+from warmdown.training.run_state import RunState
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath
 
@@ -186,3 +186,151 @@ class TrackerCallback(TrainerCallback):
         for tracker in accelerator.trackers:
             tracker.finish()
         accelerator.trackers = []
+
+
+class LRMonitorCallback(TrainerCallback):
+    """Reads from the optimizer what each update uses, compares it with the plan, and draws both.
+
+    A number that the scheduler did not write (a second scheduler did, or a line of a subclass) is
+    reported at once, the first time for each group; ``differences`` keeps every such update, with
+    the value that was planned. The picture shows the plan as it was given, so that an event such as
+    ``decay_now`` is seen as the place where what was used leaves it.
+
+    Args:
+        picture: A ``.png``, ``.svg`` or ``.html`` file, drawn when the run ends, or ``None``.
+        every: Updates between two looks.
+        tolerance: Largest relative difference that is none; a rate in a float32 tensor is off by
+            6e-8.
+
+    Example:
+        >>> from warmdown.training import LRMonitorCallback
+        >>> monitor = LRMonitorCallback("run/lr.png")
+        >>> monitor.differences
+        []
+    """
+
+    def __init__(
+        self, picture: FilePath | None = None, every: int = 1, tolerance: float = 1e-6
+    ) -> None:
+        require_counts(self, every=every)
+        self.picture = None if picture is None else Path(picture)
+        self.every = every
+        self.tolerance = tolerance
+        self.used = Record()
+        self.differences: list[Row] = []
+
+    def outputs(self) -> list[Output]:
+        """Return the picture."""
+        return outputs_at(self, self.picture)
+
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Begin, or drop what lies after the update that the run goes on from."""
+        updates = trainer.progress.updates
+        self.used.rewind(updates)
+        self.differences = [row for row in self.differences if row.step < updates]
+
+    def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Compare what the update is going to use."""
+        if not completes_update(trainer.run_state, self.every):
+            return
+        update, scheduler = trainer.progress.updates, trainer.scheduler
+        for label, used in values_in_use(trainer).items():
+            self.used.add(update, label, used)
+            if not isinstance(scheduler, Scheduler):
+                continue
+            target, _, group = label.rpartition("/")
+            planned = scheduler.value(scheduler.position, target or label, group if target else 0)
+            if isclose(planned, used, rel_tol=self.tolerance):
+                continue
+            if all(row.target != label for row in self.differences):
+                trainer.print(
+                    f"Update {update} uses {label} = {plot.number(used)}, and the plan says "
+                    f"{plot.number(planned)}: something else has written it. Let the plan drive "
+                    f"it, or leave it out."
+                )
+            self.differences.append(Row(update, label, planned))
+
+    def on_run_left(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Print how often they differed, and draw both."""
+        if self.differences:
+            steps = {row.step for row in self.differences}
+            trainer.print(
+                f"Not as planned: {len(steps)} updates, from {min(steps)} to {max(steps)}."
+            )
+        if self.picture is None or not len(self.used) or not trainer.is_main:
+            return
+        self.picture.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(trainer.scheduler, Scheduler):
+            plan = trainer.scheduler.plan
+            plot.save(plan, self.picture, record=self.used, title="planned and used")
+        else:
+            plot.save(self.used, self.picture, title="used")
+
+
+def completes_update(run: RunState, every: int) -> bool:
+    """Return whether the batch that begins completes an update of those that are written down."""
+    progress = run.progress
+    return progress.updates % every == 0 and progress.window_done == progress.window_size - 1
+
+
+def values_in_use(trainer: TrainingSteps) -> dict[str, float]:
+    """Return the numbers that the next update uses, by ``target/group``."""
+    if isinstance(trainer.scheduler, Scheduler):
+        return trainer.scheduler.values()
+    return {f"lr/{group}": rate for group, rate in enumerate(Field(trainer.optimizer, "lr").read())}
+
+
+_NO_PHASE = Phase("", 0, 0)
+
+
+class PhaseTracker:
+    """The phase of each update, looked up only where one ends or an event has changed the plan.
+
+    It does not keep the scheduler: two that live would both write.
+
+    Args:
+        last_name: The phase of the update before.
+    """
+
+    def __init__(self, last_name: str = "") -> None:
+        self._last_name = last_name
+        self._events: Any = None
+        self._phases: tuple[Phase, ...] = ()
+        self._phase = _NO_PHASE
+
+    def begun_at(self, scheduler: Any, update: int) -> str | None:
+        """Return the name of the phase where another one begins than that of the last update."""
+        if not isinstance(scheduler, Scheduler):
+            return None
+        if scheduler.events != self._events:
+            self._events = scheduler.events
+            self._phases = scheduler.phases
+            self._phase = _NO_PHASE
+        if not _contains(self._phase, update):
+            past_the_end = Phase("held", update, None)
+            phases = (phase for phase in self._phases if _contains(phase, update))
+            self._phase = next(phases, past_the_end)
+        if self._phase.name == self._last_name:
+            return None
+        self._last_name = self._phase.name
+        return self._last_name
+
+
+def _contains(phase: Phase, update: int) -> bool:
+    return phase.start <= update and (phase.stop is None or update < phase.stop)
+
+
+class Speed:
+    """How many samples a second were used since it was last read."""
+
+    def __init__(self, run: RunState) -> None:
+        self._seconds = perf_counter()
+        self._updates = run.progress.updates
+
+    def read(self, run: RunState) -> dict[str, float]:
+        """Return it as a metric, or nothing where no sample was used."""
+        updates = run.progress.updates - self._updates
+        seconds = perf_counter() - self._seconds
+        self.__init__(run)  # type: ignore[misc]
+        size = run.config.train_total_batch_size
+        return {"samples_per_second": updates * size / seconds} if updates and size else {}

@@ -15,8 +15,8 @@ from warmdown.lock import Output
 from warmdown.plan import Plan
 from warmdown.planfile.writing import dumps, write_text
 from warmdown.training.callback import TrainerCallback, outputs_at, require_counts
-from warmdown.training.callbacks.best_metric import BestMetric
 from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.history import BestMetric
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath

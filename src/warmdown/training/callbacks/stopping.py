@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from warmdown.training.callback import StopTrainingError, TrainerCallback, require_counts
-from warmdown.training.callbacks.best_metric import BestMetric
+from warmdown.training.history import BestMetric
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data
 
