@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from warmdown.errors import MissingExtra, ScheduleError, nearest
 from warmdown.schedules import Function, Schedule
+from warmdown.schedules.parameters import Arguments, Shape
 from warmdown.schedules.recipes import recipes
 
 _TIMM = (
@@ -86,7 +87,7 @@ _WORD = re.compile(r"[A-Za-z][\w-]*")
 _LONGEST = 200
 
 
-def find_class(class_path: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+def find_class(class_path: str, allow: Sequence[str] = ()) -> Shape:
     """Import a scheduler class (or a function that makes one) by its dotted path.
 
     Args:
@@ -133,15 +134,10 @@ def is_known(class_path: str) -> bool:
         >>> is_known("torch.optim.lr_scheduler.StepLR"), is_known("timm.models.resume_checkpoint")
         (True, False)
     """
-    if class_path.rpartition(".")[0] in KNOWN:
-        return True
-    points = _entry_points()
-    return class_path in points or class_path in points.values()
+    return _known_path(class_path) is not None
 
 
-def argument_errors(
-    found: Callable[..., Any], who: str, arguments: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
+def argument_errors(found: Shape, who: str, arguments: Arguments) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""
     parameters = inspect.signature(found).parameters.values()
     accepted = {one.name: one for one in parameters if one.kind in _BY_NAME}
@@ -167,18 +163,25 @@ def _allowed_path(class_path: str, allow: Sequence[str]) -> str:
             f"{class_path[:60]!r}: not a dotted path. Write it like "
             "'torch.optim.lr_scheduler.StepLR'."
         )
-    is_listed = class_path.rpartition(".")[0] in KNOWN
-    if is_listed or ("." in class_path and _is_covered(class_path, allow)):
+    if "." in class_path and _is_covered(class_path, allow):
         return class_path
-    points = _entry_points()
-    if class_path in points or class_path in points.values():
-        return points.get(class_path, class_path)
+    if path := _known_path(class_path):
+        return path
     raise ScheduleError(
         f"{class_path!r}: not imported, because a file could run anything this way. Allowed are "
         "the scheduler modules of torch, transformers, timm, pytorch-accelerated and warmdown, "
         f"such as torch.optim.lr_scheduler.StepLR; allow=[{class_path!r}] or --allow {class_path} "
         "allows it by name."
     )
+
+
+def _known_path(class_path: str) -> str | None:
+    """Return the path that any plan may name so, itself or by an entry point."""
+    if class_path.rpartition(".")[0] in KNOWN:
+        return class_path
+    points = _entry_points()
+    itself = class_path if class_path in points.values() else None
+    return points.get(class_path, itself)
 
 
 def _entry_points() -> dict[str, str]:
@@ -235,7 +238,7 @@ def _import_path(name: str, path: str) -> Any:
     raise ScheduleError(reason)
 
 
-def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:
+def _attribute(module: Any, name: str, path: str) -> Shape:
     found = getattr(module, name, None)
     if inspect.isclass(found) or inspect.isfunction(found):
         return found
@@ -248,7 +251,7 @@ def _attribute(module: Any, name: str, path: str) -> Callable[..., Any]:
     raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
 
 
-def _is_scheduler(found: Callable[..., Any]) -> bool:
+def _is_scheduler(found: Shape) -> bool:
     """Whether it is derived from a scheduler that is known, or is a function that is listed."""
     home = found.__module__
     if not inspect.isclass(found):

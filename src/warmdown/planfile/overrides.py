@@ -55,20 +55,22 @@ def _with(data: Any, path: str, value: Any) -> Any:
             raise LookupError(
                 f"leads to {path[:40]!r} of a list of {len(copy)}. Write [0] for its first element."
             )
-        key, rest, inner = int(match[1]), path[match.end() :], copy[int(match[1])]
+        key, written = int(match[1]), match[0]
     elif data is None or isinstance(data, Mapping):
         copy = dict(data or {})
         key = _key_of(copy, path)
-        rest, inner = path[len(str(key)) :], copy.get(key)
+        written = str(key)
+        copy.setdefault(key)
     else:
         raise LookupError(f"leads into {describe(data)}, which has no parts. Shorten the path.")
-    copy[key] = _with(inner, rest.removeprefix("."), value)
+    rest = path.removeprefix(written).removeprefix(".")
+    copy[key] = _with(copy[key], rest, value)
     return copy
 
 
 def _key_of(data: Mapping[Any, Any], path: str) -> Any:
     """Return the key at the start of a path: the longest known (``betas[0]``), or a new one."""
-    fits = [key for key in data if path == str(key) or path.startswith((f"{key}.", f"{key}["))]
+    fits = [key for key in data if f"{path}.".startswith((f"{key}.", f"{key}["))]
     if fits:
         return max(fits, key=lambda key: len(str(key)))
     match = _KEY.match(path)

@@ -26,7 +26,7 @@ from warmdown.planfile.text import (
 )
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
-from warmdown.schedules.parameters import type_of
+from warmdown.schedules.parameters import Arguments, type_of
 
 TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
@@ -114,7 +114,7 @@ def load(
     *,
     run: Run | None = None,
     allow: Sequence[str] = (),
-    changes: Mapping[str, Any] = MappingProxyType({}),
+    changes: Arguments = MappingProxyType({}),
     loaders: Facts = _NO_FACTS,
 ) -> Plan:
     """Return the plan in a file: JSON when it ends in ``.json``, else YAML.
@@ -176,7 +176,7 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
     return reader.run
 
 
-def merge_run_facts(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_run_facts(own: Arguments, given: Arguments) -> dict[str, Any]:
     """Return facts of a run: those ``given``, and of its ``own`` what does not contradict them.
 
     Example:

@@ -17,7 +17,7 @@ from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
 from warmdown.schedules.base import KIND_SYNONYMS, kind_of, kinds, schedule_classes
-from warmdown.schedules.parameters import parameters_of, type_of
+from warmdown.schedules.parameters import Arguments, Shape, parameters_of, type_of
 from warmdown.schedules.recipes import recipes
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
@@ -25,7 +25,7 @@ _LONGEST_REASON = 400
 _MOST_MISTAKES = 100
 
 
-def shapes() -> Mapping[str, Callable[..., Any]]:
+def shapes() -> Mapping[str, Shape]:
     """Return everything that can stand as ``kind`` in a text, by its word: shapes, and recipes.
 
     Example:
@@ -38,7 +38,7 @@ def shapes() -> Mapping[str, Callable[..., Any]]:
 # A chain of a thousand phases asks for the shapes a thousand times; a class of one's own that is
 # defined later is another key.
 @lru_cache(maxsize=4)
-def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Callable[..., Any]]:
+def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Shape]:
     own = {kind_of(kind): kind for kind in classes if not kind.__module__.startswith("warmdown.")}
     every: dict[str, Any] = {**own, **recipes(), **kinds()}
     return {
@@ -49,7 +49,7 @@ def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Callable[..., A
     }
 
 
-def drives_several(shape: Callable[..., Any]) -> bool:
+def drives_several(shape: Shape) -> bool:
     """Whether a recipe makes targets for several fields, and not one schedule.
 
     Example:
@@ -151,7 +151,7 @@ class ScheduleReader:
         return data if number is None else number
 
     def read_arguments(
-        self, path: str, who: str, target: Callable[..., Any], given: Mapping[str, Any]
+        self, path: str, who: str, target: Shape, given: Arguments
     ) -> dict[str, Any] | None:
         """Return arguments of a shape, recipe or run by their types."""
         before = len(self.mistakes)
@@ -240,9 +240,7 @@ class ScheduleReader:
         except ScheduleError as error:
             return self.error(where, str(error))
 
-    def _check_arguments(
-        self, path: str, found: Any, who: str, arguments: Mapping[str, Any]
-    ) -> None:
+    def _check_arguments(self, path: str, found: Any, who: str, arguments: Arguments) -> None:
         """Check arguments against the signature, and those of the schedulers among them too."""
         for name, why in argument_errors(found, who, arguments):
             self.error(join_path(path, name) if name else path, why)
@@ -303,7 +301,7 @@ class ScheduleReader:
             return 0
 
 
-def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Arguments]]:
     """Yield the outermost mappings with a class path in the values of ``data``, by path."""
     inside = data.items() if isinstance(data, Mapping) else enumerate(data)
     for key, value in inside:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from warmdown.plan import AFTER_END, COUNTS
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
-from warmdown.schedules.parameters import parameters_of
+from warmdown.schedules.parameters import Arguments, Shape, parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
@@ -167,7 +167,7 @@ def _class() -> JsonSchema:
     return _object(properties, ["class_path"])
 
 
-def _by_kind(words: Mapping[str, Any]) -> JsonSchema:
+def _by_kind(words: Arguments) -> JsonSchema:
     """Return the schema of a mapping with a kind: the kind decides what else may stand there."""
     chosen = [
         {"if": {"properties": {"kind": {"const": word}}}, "then": {"$ref": f"#/$defs/kind.{word}"}}
@@ -177,14 +177,14 @@ def _by_kind(words: Mapping[str, Any]) -> JsonSchema:
     return {"type": "object", "properties": {"kind": kind}, "required": ["kind"], "allOf": chosen}
 
 
-def _kind(word: str, shape: Callable[..., Any]) -> JsonSchema:
+def _kind(word: str, shape: Shape) -> JsonSchema:
     beside: JsonSchema = {"kind": {"const": word}}
     if not drives_several(shape):
         beside["name"] = {"type": ["string", "number"], "description": "What the phase is called."}
     return _mapping_of(shape, beside)
 
 
-def _mapping_of(target: Callable[..., Any], beside: JsonSchema) -> JsonSchema:
+def _mapping_of(target: Shape, beside: JsonSchema) -> JsonSchema:
     from docstring_parser import parse
 
     text, parameters = inspect.getdoc(target) or "", parameters_of(target)

@@ -68,6 +68,10 @@ class Phase:
         return Phase(self.name, self.start + by, None if self.stop is None else self.stop + by)
 
 
+Phases: TypeAlias = tuple[Phase, ...]
+"""Named stretches, in order."""
+
+
 @dataclass_transform(
     kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,)
 )
@@ -241,7 +245,7 @@ class Schedule(ABC):
         """
         return self.resolve(run, run.length)
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the named stretches, in order; a stretch without a name has its direction's."""
         if self.keeps_time:
             moving = self.moving_parts() or self.parts()

@@ -21,7 +21,7 @@ from warmdown.schedules.base import (
     Namespace,
     PartStarts,
     PartSteps,
-    Phase,
+    Phases,
     Schedule,
     Steps,
     Values,
@@ -86,7 +86,7 @@ class Chain(_Composition):
         ended = all(member.length is not None for member in self.members[:-1])
         return ended and all(member.is_resolved for member in self.members)
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the members' phases, each moved to its place."""
         placed = zip(self.members, self._starts, strict=True)
         moved = (phase.moved(origin) for member, origin in placed for phase in member.phases())

@@ -16,6 +16,7 @@ from warmdown.schedules.base import (
     PartStarts,
     PartSteps,
     Phase,
+    Phases,
     Schedule,
     Steps,
     Values,
@@ -68,7 +69,7 @@ class Triangle(Schedule):
         """Steps of both sides."""
         return self.up + self.down
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the way up and the way down."""
         return Phase("up", 0, self.up), Phase("down", self.up, self.length)
 
@@ -138,7 +139,7 @@ class Repeat(Schedule):
         length: int = math.ceil(self._start(self.times))
         return length
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return one phase a cycle, as long as they can be counted."""
         if self.times is None or self.length is None or self.times > _MANY_CYCLES:
             return (Phase("cycles", 0, self.length),)

@@ -14,6 +14,7 @@ from warmdown.errors import ScheduleError, warn_renamed
 from warmdown.schedules.base import (
     Namespace,
     Phase,
+    Phases,
     Schedule,
     Steps,
     Values,
@@ -164,7 +165,7 @@ class Feedback(Schedule):
         warn_renamed(f"{type(self).__name__}.recall", "with_state")
         return self.with_state(memory)
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the one phase, which has the schedule's name and no end."""
         return (Phase(kind_of(type(self)).replace("_", " "), 0, None),)
 

@@ -18,12 +18,26 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, check_duration
+
+Arguments: TypeAlias = Mapping[str, Any]
+"""Values by the names of what they are given to."""
+Shape: TypeAlias = Callable[..., Any]
+"""A class of schedules, a recipe, or another's class: what arguments make a schedule of."""
 
 
 class Context(Protocol):
@@ -54,7 +68,7 @@ class ParameterType:
     choices: tuple[Any, ...] = ()
     """The values of a choice."""
 
-    def __init__(self, widget: str = "value", schema: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, widget: str = "value", schema: Arguments | None = None) -> None:
         self.widget, self.schema = widget, schema or {}
 
     def validate(self, value: Any) -> Any:
@@ -284,7 +298,7 @@ class Parameter:
 
 
 @lru_cache(maxsize=256)
-def parameters_of(target: Callable[..., Any]) -> Mapping[str, Parameter]:
+def parameters_of(target: Shape) -> Mapping[str, Parameter]:
     """Return what a schedule class or recipe takes, by name.
 
     A field that ``repr`` leaves out is no parameter: the state of a plateau, what a caller allowed.

@@ -17,6 +17,7 @@ from warmdown.schedules.base import (
     PartStarts,
     PartSteps,
     Phase,
+    Phases,
     Schedule,
     Steps,
     Values,
@@ -69,7 +70,7 @@ class Stretched(_OtherClock):
         reason = "what never ends has no length to change. Use .take(steps) first."
         require(self, not is_endless(self.of), reason, "of")
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the phases of what is stretched, each moved to its new place."""
         inner, outer = self.of.length, self.length
         if not inner or outer is None:
@@ -156,7 +157,7 @@ class Delayed(_Shifted):
 
     shift = 1
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return a phase ``wait``, then the delayed ones."""
         wait = _count(self.steps)
         return Phase("wait", 0, wait), *(phase.moved(wait) for phase in self.of.phases())
@@ -213,7 +214,7 @@ class Truncated(_OtherClock):
 
     kind = "taken"  # as files and fingerprints have it
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the phases of what is taken, as far as it is."""
         if self.length is None:
             return self.of.phases()
@@ -270,7 +271,7 @@ class Grafted(Schedule):
         """Whether trunk, tail and the step between them are."""
         return not isinstance(self.at, str) and super().is_resolved
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the trunk's phases up to the graft, then the tail's."""
         tail = (phase.moved(_count(self.at)) for phase in self.tail.phases())
         return *self.of.take(self.at).phases(), *tail

@@ -9,6 +9,7 @@ from typing import final
 from warmdown.schedules.base import (
     Namespace,
     Phase,
+    Phases,
     PlainData,
     Schedule,
     Steps,
@@ -46,7 +47,7 @@ class Named(Schedule):
         if isinstance(self.of, Named):  # the outer name is the one that counts
             object.__setattr__(self, "of", self.of.of)
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> Phases:
         """Return the one phase."""
         return (Phase(self.name, 0, self.length),)
 
