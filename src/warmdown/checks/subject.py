@@ -12,7 +12,7 @@ import numpy as np
 
 from warmdown.checks.finding import Finding, Severity
 from warmdown.plan import Target
-from warmdown.plot.sampling import Array, sample
+from warmdown.plot.sampling import Array, sample, values_at
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule
 
@@ -58,9 +58,8 @@ class Subject:
         # of a long run also a short beginning, such as a warmup of ten steps, and its end
         near = np.unique(np.rint(np.geomspace(1, last, _NEAR)))
         more = np.concatenate([near, last - near])
-        more_values = np.broadcast_to(self.value(more), more.shape)
         every, first = np.unique(np.concatenate([steps, more]), return_index=True)
-        return every, np.concatenate([values, more_values])[first]
+        return every, np.concatenate([values, values_at(self.value, more)])[first]
 
     @cached_property
     def height(self) -> float:

@@ -48,6 +48,7 @@ class Axis:
     def share(self, values: Any) -> Any:
         """Return how far along the axis values are, from 0 to 1."""
         if self.log:
+            # a quotient first: the logarithms of two close values would be equal
             return np.log(np.asarray(values) / self.low) / np.log(self.high / self.low)
         return (np.asarray(values) - self.low) / (self.high - self.low)
 
@@ -68,7 +69,7 @@ def value_limits(values: Iterable[Array]) -> tuple[float, float]:
     together = np.concatenate([line[np.isfinite(line)] for line in values])
     if together.size == 0:
         return 0.0, 1.0
-    low, high = float(np.min(together)), float(np.max(together))
+    low, high = float(together.min()), float(together.max())
     largest = max(abs(low), abs(high))
     if largest < _NOTHING:
         return -1.0, 1.0
@@ -113,7 +114,7 @@ def log_floor(values: Iterable[Array]) -> float | None:
     positive = np.concatenate([line[line > _NOTHING] for line in values])
     if positive.size == 0:
         return None
-    return float(max(np.min(positive), np.max(positive) * 10.0**-_DECADES))
+    return float(max(positive.min(), positive.max() * 10.0**-_DECADES))
 
 
 def place_names(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:

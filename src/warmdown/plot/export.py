@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 
 from warmdown.plan import Plan
 from warmdown.plot import Groups, number, view
+from warmdown.plot.sampling import values_at
 
 POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
@@ -52,14 +54,10 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
     for line in view(plan, groups=groups).lines:
         if line.value is None:
             continue
-        steps = np.unique(
-            np.rint(np.linspace(0, max(line.stop - 1, 0), min(points, max(line.stop, 1))))
-        )
-        values = np.broadcast_to(np.asarray(line.value(steps), dtype=np.float64), steps.shape)
-        yield from (
-            ValueRow(int(step), line.label, float(value))
-            for step, value in zip(steps.tolist(), values.tolist(), strict=True)
-        )
+        many = max(line.stop, 1)
+        steps = np.unique(np.rint(np.linspace(0, many - 1, min(points, many))))
+        values = values_at(line.value, steps)
+        yield from map(ValueRow, steps.astype(int).tolist(), repeat(line.label), values.tolist())
 
 
 def as_csv(found: Iterable[ValueRow]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["figure"]
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from math import ceil
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -94,34 +93,30 @@ def draw_view(
     high = min(max(usual, _LABEL * most_lines), _TALLEST)
     phases = [[(phase.start, phase.name) for phase in panel.phases] for panel in panels]
     rows = [_rows_of(names, scene.axis, wide, rows=3, edge=wide + right) for names in phases]
-    heads = [max((row + 1 for row in found if row is not None), default=0) for found in rows]
-    # from the upper edge of the paper to the horizontal axis of each panel
-    depths = list(
-        accumulate((0.66 + _ROW * head + high for head in heads), initial=0.08 if title else -0.24)
-    )
-    height = depths[-1] + _BOTTOM + 0.17 * len(scene.notes)
+    names = _ROW * max((row + 1 for found in rows for row in found if row is not None), default=0)
+    top = 0.42 + names + (0.32 if title else 0.0)
+    gap = 0.66 + names
+    foot = _BOTTOM + 0.17 * len(scene.notes)
+    height = top + (high + gap) * len(panels) - gap + foot
     picture = Figure(figsize=(width, height), dpi=150, facecolor=theme.paper)
     FigureCanvasAgg(picture)  # a figure with its own canvas needs no pyplot and its global state
     left = _LEFT / width
-    for panel, found, head, depth in zip(panels, rows, heads, depths[1:], strict=True):
-        axes = picture.add_axes((left, 1 - depth / height, wide / width, high / height))
+    picture.subplots(len(panels))
+    picture.subplots_adjust(
+        left, foot / height, 1 - right / width, 1 - top / height, hspace=gap / high
+    )
+    for axes, panel, found in zip(picture.axes, panels, rows, strict=True):
         _draw_panel(axes, panel, scene, theme, high, log=log)
         _draw_phases(axes, panel.phases, found, scene.stop, theme, high)
-        axes.set_title(
-            panel.unit,
-            loc="left",
-            color=theme.ink,
-            fontsize=10,
-            weight="bold",
-            pad=6 + 72 * _ROW * head,
-        )
+        title_font = {"color": theme.ink, "size": 10, "weight": "bold"}
+        axes.set_title(panel.unit, title_font, loc="left", pad=6 + 72 * names)
         for mark in scene.marks:
             axes.axvline(mark.step, color=theme.quiet, linewidth=0.8, linestyle=_DASH, zorder=2)
     _name_marks(picture.axes[0], scene, theme, wide)
     picture.axes[-1].set_xlabel(scene.x, color=theme.quiet, fontsize=9)
     if title:
-        top = 1 - 0.12 / height
-        picture.text(left, top, title, va="top", color=theme.ink, fontsize=12, weight="bold")
+        above = 1 - 0.12 / height
+        picture.text(left, above, title, va="top", color=theme.ink, fontsize=12, weight="bold")
     for row, note in enumerate(scene.notes):
         low = (0.06 + 0.15 * row) / height
         picture.text(left, low, note, color=theme.quiet, fontsize=8)

@@ -37,14 +37,14 @@ def sample(
     """
     if stop < points:
         steps = np.arange(stop + 1.0)
-        return steps, _values_at(value, steps)
+        return steps, values_at(value, steps)
     grid = _even_steps(stop, borders, points - points // _PROBES)
     steps = np.union1d(grid, _scattered(stop, points // _PROBES))
-    values = _values_at(value, steps)
+    values = values_at(value, steps)
     if not _is_restless(steps, values, np.isin(steps, grid)):
         return steps, values
     close = _close_steps(stop, borders)
-    return thinned(close, _values_at(value, close), points)
+    return thinned(close, values_at(value, close), points)
 
 
 def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, Array]:
@@ -80,7 +80,7 @@ def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) ->
     """Return whether a value between the points of the grid is far from the straight line."""
     probes = ~at_grid
     expected = np.interp(steps[probes], steps[at_grid], values[at_grid])
-    return bool(np.any(np.abs(values[probes] - expected) > 0.02 * np.ptp(values)))
+    return bool((np.abs(values[probes] - expected) > 0.02 * np.ptp(values)).any())
 
 
 def _scattered(stop: int, points: int) -> Array:
@@ -90,5 +90,6 @@ def _scattered(stop: int, points: int) -> Array:
     return np.floor((number + number * _GOLDEN % 1.0) * (stop / points))
 
 
-def _values_at(value: Function, steps: Array) -> Array:
+def values_at(value: Function, steps: Array) -> Array:
+    """Return the values at some steps, also of a function that returns one number for all."""
     return np.broadcast_to(np.asarray(value(steps), dtype=np.float64), steps.shape)

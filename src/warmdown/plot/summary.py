@@ -100,8 +100,8 @@ def table_of(scene: View, extra: Iterable[int] = ()) -> list[Moment]:
 def value_at(line: Line, step: int) -> float:
     """Return a line's exact value, or for a recorded one the value last written."""
     if line.value is not None:
-        return float(np.asarray(line.value(np.asarray([float(step)])))[0])
-    before = int(np.searchsorted(line.steps, step, side="right")) - 1
+        return float(line.value(np.asarray(float(step))))
+    before = np.searchsorted(line.steps, step, side="right") - 1
     return float(line.values[before]) if before >= 0 else float("nan")
 
 
@@ -112,19 +112,18 @@ def _sentences(line: Line, scene: View) -> Iterator[str]:
         yield from _difference(line, scene)
         return
     yield f"{line.label} {_direction(line, unit)}"
-    if np.ptp(line.values) > 0:
-        if line.stop >= 1:
-            last = line.stop - 1
-            yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
-        yield from _phase_sentence(line)
+    moves = np.ptp(line.values) > 0
+    last = line.stop - 1
+    if moves and last >= 0:
+        yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
+    yield from _phase_sentence(line)
+    if moves:
         yield from _mean_sentence(line)
-    else:
-        yield from _phase_sentence(line)
 
 
 def _direction(line: Line, unit: str) -> str:
     values = line.values
-    first, last, low, high = values[0], values[-1], np.min(values), np.max(values)
+    first, last, low, high = values[0], values[-1], values.min(), values.max()
     if low == high:
         return f"stays at {number(first)} for all {count(line.stop)} {unit}s."
     turns = []
@@ -135,12 +134,12 @@ def _direction(line: Line, unit: str) -> str:
     end = _point(line, -1, unit)
     if turns:
         return f"starts at {number(first)}, {', '.join(turns)} and ends at {end}."
-    reached = _point(line, int(np.argmax(values == last)), unit)
+    reached = _point(line, (values == last).argmax(), unit)
     stays = f", and stays there to the end ({unit} {count(line.stop)})" if reached != end else ""
     return f"{'rises' if last > first else 'falls'} from {number(first)} to {reached}{stays}."
 
 
-def _point(line: Line, index: int, unit: str) -> str:
+def _point(line: Line, index: int | np.intp, unit: str) -> str:
     return f"{number(line.values[index])} ({unit} {count(line.steps[index])})"
 
 
@@ -176,11 +175,12 @@ def _mean_sentence(line: Line) -> Iterator[str]:
 
 
 def _recorded(line: Line, unit: str) -> str:
-    low, high = int(np.argmin(line.values)), int(np.argmax(line.values))
+    steps, values = line.steps, line.values
+    low, high = values.argmin(), values.argmax()
     return (
         f"{line.label} went from {_point(line, 0, unit)} to {_point(line, -1, unit)}; "
-        f"lowest {number(line.values[low])} at {count(line.steps[low])}, "
-        f"highest {number(line.values[high])} at {count(line.steps[high])}."
+        f"lowest {number(values[low])} at {count(steps[low])}, "
+        f"highest {number(values[high])} at {count(steps[high])}."
     )
 
 
@@ -192,8 +192,8 @@ def _difference(line: Line, scene: View) -> Iterator[str]:
     if plan is None:
         return
     gaps = np.abs(np.asarray(plan(line.steps)) - line.values)
-    worst = int(np.argmax(gaps))
-    if gaps[worst] <= 1e-12 * float(np.max(np.abs(line.values))):
+    worst = gaps.argmax()
+    if gaps[worst] <= 1e-12 * np.abs(line.values).max():
         yield "It followed the plan."
     else:
         place = count(line.steps[worst])
@@ -211,10 +211,11 @@ def _line_events(line: Line) -> Iterator[tuple[int, str]]:
         yield phase.start, f"{phase.name} begins"
     for step in _changes(line, line.value):
         yield step, "changes"
-    if np.max(values) > max(values[0], values[-1]):
-        yield int(line.steps[np.argmax(values)]), "peak"
-    if np.min(values) < min(values[0], values[-1]):
-        yield int(line.steps[np.argmin(values)]), "lowest"
+    ends = values[0], values[-1]
+    if values.max() > max(ends):
+        yield int(line.steps[values.argmax()]), "peak"
+    if values.min() < min(ends):
+        yield int(line.steps[values.argmin()]), "lowest"
     yield max(line.stop - 1, 0), "last update"
     yield line.stop, "end"
 
@@ -227,6 +228,6 @@ def _changes(line: Line, value: Function) -> list[int]:
     low, high = line.steps[before], line.steps[before + 1]
     while np.any(high - low > 1):  # each stretch is halved until two neighbours differ
         middle = np.floor((low + high) / 2)
-        is_same = np.asarray(value(middle)) == line.values[before]
+        is_same = value(middle) == line.values[before]
         low, high = np.where(is_same, middle, low), np.where(is_same, high, middle)
-    return [int(step) for step in high]
+    return list(map(int, high))

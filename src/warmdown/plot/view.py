@@ -6,7 +6,7 @@ __all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict
@@ -119,8 +119,10 @@ class Panel:
     def spans_decades(self) -> bool:
         """Whether it is a recorded loss that falls below a thirtieth: its axis is logarithmic."""
         recorded = [line.values for line in self.lines if line.is_recorded]
-        values = np.concatenate(recorded or [np.zeros(1)])
-        return self.unit == "loss" and bool(0 < np.min(values) < np.max(values) / 30)
+        if self.unit != "loss" or not recorded:
+            return False
+        values = np.concatenate(recorded)
+        return bool(0 < values.min() < values.max() / 30)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -136,12 +138,13 @@ class Panel:
         the loss of a range test does when training diverges.
         """
         heights = [line.values[np.isfinite(line.values)] for line in self.lines]
-        if not is_cropped:
+        known = [values for values in heights if values.size]
+        if not is_cropped or not known:
             return heights
-        low = min((float(np.min(each)) for each in heights if each.size), default=0.0)
-        first = max((float(each[0]) for each in heights if each.size), default=0.0)
+        low = min(values.min() for values in known)
+        first = max(values[0] for values in known)
         top = low + 1.6 * (first - low) if first > low else np.inf
-        return [np.minimum(each, top) for each in heights]
+        return [np.minimum(values, top) for values in heights]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -178,10 +181,10 @@ class View:
     @property
     def panels(self) -> tuple[Panel, ...]:
         """Return one panel for each unit."""
-        units = dict.fromkeys(line.unit for line in self.lines)
-        return tuple(
-            Panel(unit, tuple(line for line in self.lines if line.unit == unit)) for unit in units
-        )
+        lines: dict[str, tuple[Line, ...]] = {}
+        for line in self.lines:
+            lines[line.unit] = (*lines.get(line.unit, ()), line)
+        return tuple(map(Panel, lines.keys(), lines.values()))
 
     @property
     def stop(self) -> int:
@@ -191,11 +194,11 @@ class View:
     @property
     def axis(self) -> Axis:
         """Return the horizontal axis."""
-        first = min(float(line.steps[0]) for line in self.lines)
         last = max(float(line.steps[-1]) for line in self.lines)
-        if self.log_x:
-            return Axis(first, last if last > first else 10 * first, log=True)
-        return Axis(0.0, last if last > 0 else 1.0)
+        if not self.log_x:
+            return Axis(0.0, last if last > 0 else 1.0)
+        first = min(float(line.steps[0]) for line in self.lines)
+        return Axis(first, last if last > first else 10 * first, log=True)
 
 
 class ViewOptions(TypedDict, total=False):
@@ -237,14 +240,18 @@ def view(
     for name, source in sources.items():
         if isinstance(source, Record):
             planned = {line.label.split("/")[0] for line in lines}
-            lines += _record_lines(
-                source, "" if len(sources) == 1 else name, planned, points, notes
-            )
-            marks += _record_marks(source)
+            prefix = "" if len(sources) == 1 else name
+            lines += _record_lines(source, prefix, planned, points, notes)
+            events = (row for row in source if row.reason and row.target != "phase")
+            # each event of a step once
+            marks += dict.fromkeys(Mark(row.step, _name(row.reason)) for row in events)
         else:
             plan = _resolved_plan(source, run, notes)
             bases = bases_in(record, plan) if record is not None and groups is None else groups
-            lines += _plan_lines(plan, name, bases, points)
+            for label, target, base in driven(plan, bases):
+                if name:
+                    label = f"{name}: {label}" if len(plan.targets) > 1 else name
+                lines.append(_planned_line(label, target, base, plan.length or 0, points))
             clock = plan.run.clock
     if not lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
@@ -283,9 +290,10 @@ def _as_plan(given: Any) -> Plan:
 
 def _are_targets(given: Mapping[str, Any]) -> bool:
     """Whether the names are fields of an optimizer, and not names of candidates to compare."""
-    if any(isinstance(value, Plan | Record) for value in given.values()):
+    values = given.values()
+    if any(isinstance(value, Plan | Record) for value in values):
         return False
-    are_rules = any(isinstance(value, Scale | Set | Mapping) for value in given.values())
+    are_rules = any(isinstance(value, Scale | Set | Mapping) for value in values)
     return are_rules or not _UNITS.keys().isdisjoint(given)
 
 
@@ -302,9 +310,13 @@ def _resolved_plan(plan: Plan, run: Run | None, notes: list[str]) -> Plan:
         resolved = plan
     if resolved.length:
         return replace(resolved, run=replace(facts, total_steps=resolved.length))
-    schedules = chain.from_iterable(target.rule.schedules() for target in plan.targets)
-    longest = max(chain.from_iterable(map(_times_in, schedules)), default=0)
-    assumed = max(_SHORTEST_RUN, 3 * longest)
+    times = (
+        time
+        for target in plan.targets
+        for schedule in target.rule.schedules()
+        for time in _times_in(schedule)
+    )
+    assumed = max(_SHORTEST_RUN, 3 * max(times, default=0))
     notes.append(f"Drawn over {count(assumed)} updates, because the run has no length yet.")
     return plan.over(replace(facts, total_steps=assumed))
 
@@ -318,13 +330,6 @@ def _times_in(schedule: Schedule) -> Iterator[int]:
                 yield time
     for part in schedule.parts():
         yield from _times_in(part)
-
-
-def _plan_lines(plan: Plan, name: str, bases: Groups | None, points: int) -> Iterator[Line]:
-    for label, target, base in driven(plan, bases):
-        if name:
-            label = f"{name}: {label}" if len(plan.targets) > 1 else name
-        yield _planned_line(label, target, base, plan.length or 0, points)
 
 
 def _planned_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
@@ -363,27 +368,23 @@ def _record_lines(
     """Yield every number that was recorded; what is not finite is added to the notes."""
     phases = _recorded_phases(record)
     for target in record.targets():
-        steps, values = (np.asarray(column, dtype=np.float64) for column in record.curve(target))
+        steps, values = np.asarray(record.curve(target), dtype=np.float64)
         is_finite = np.abs(values) <= _LARGEST
-        lost = int(np.count_nonzero(~is_finite))
-        if lost:
-            first = count(steps[int(np.argmin(is_finite))])
+        if not is_finite.all():
+            first = count(steps[is_finite.argmin()])
+            lost = np.count_nonzero(~is_finite)
             notes.append(f"{_name(target)}: not finite {lost} times, first at {first}.")
-        if target == "phase" or lost == values.size:
+        if target == "phase" or not is_finite.any():
             continue
-        order = np.argsort(steps[is_finite], kind="stable")
-        steps, values = thinned(steps[is_finite][order], values[is_finite][order], points)
-        label, field_name = f"{name}: {target}" if name else target, target.split("/")[0]
+        steps, values = steps[is_finite], values[is_finite]
+        order = np.argsort(steps, kind="stable")
+        steps, values = thinned(steps[order], values[order], points)
+        field_name = target.split("/")[0]
+        label = f"{name}: {target}" if name else target
         if name == "recorded":
             label = f"{target} (recorded)" if field_name in planned else target
         unit = _name(unit_of(field_name))
         yield Line(_name(label), unit, steps, values, phases, is_recorded=True)
-
-
-def _record_marks(record: Record) -> Iterable[Mark]:
-    """Return what happened, each event of a step once."""
-    events = (row for row in record if row.reason and row.target != "phase")
-    return dict.fromkeys(Mark(row.step, _name(row.reason)) for row in events)
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:
