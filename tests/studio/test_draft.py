@@ -19,7 +19,7 @@ from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, Schedul
 from warmdown.studio.draft.opening import draft_of, opened, schedule_draft, with_targets
 from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain
-from warmdown.studio.draft.writing import run_data, value_of, written
+from warmdown.studio.draft.writing import value_of, written
 from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.preview.preview import preview
 
@@ -124,7 +124,7 @@ def test_epochs_and_batches_come_to_updates() -> None:
     run = RunTexts(
         epochs="20", batches="2,000", accumulation="4", processes="2", batch_size="8", tokens="512"
     )
-    assert run_data(run) == {
+    assert written(Draft(run=run)).data["run"] == {
         "epochs": 20, "steps_per_epoch": 500, "samples_per_step": 64, "tokens_per_step": 32768
     }  # fmt: skip
 

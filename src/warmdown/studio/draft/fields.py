@@ -84,6 +84,13 @@ def known_shapes() -> Mapping[str, Shape]:
     return {word: _shape_of(word, known) for word, known in planfile.shapes().items()}
 
 
+def widget_of(kind: str, parameter: str) -> str:
+    """Return the widget of a parameter; that of any value where no signature names it."""
+    shape = known_shapes().get(kind)
+    field = shape.field(parameter) if shape else None
+    return field.kind if field else "value"
+
+
 def field_of(name: str, annotation: Any, default: Any = MISSING, help: str = "") -> FormField:
     """Return the field of a parameter with an annotation, which may be a text.
 

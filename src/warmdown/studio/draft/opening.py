@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from warmdown.errors import SpecError, WarmdownError
-from warmdown.plan import EVERY_GROUP, Plan
+from warmdown.plan import EVERY_GROUP
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.planfile.text import from_json, from_yaml
-from warmdown.schedules import Schedule
-from warmdown.studio.draft.fields import known_shapes, shown
+from warmdown.run import Run
+from warmdown.studio.draft.fields import known_shapes, shown, widget_of
 from warmdown.studio.draft.model import (
     FOREIGN,
     Draft,
@@ -21,13 +21,12 @@ from warmdown.studio.draft.model import (
     TargetDraft,
     Typed,
 )
-from warmdown.studio.draft.writing import number_of, schedule_data, written
+from warmdown.studio.draft.writing import WARMUP, schedule_data, written
 from warmdown.studio.preview.export import groups_in
 from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
 _NOT_TARGETS = ("run", "after_end", "count")
 _LARGEST_WHOLE = 1e15
-_WARMUP = {"kind": "linear", "start": 0.0, "end": 1.0, "name": "warmup"}
 
 
 def opened(text: str, *, is_json: bool = False) -> Draft:
@@ -53,18 +52,18 @@ def draft_of(data: Any, groups: tuple[Group, ...] = ()) -> Draft:
     Raises:
         SpecError: It is no plan, or larger than the page can show.
     """
-    plan = _plan_without_classes(data)
-    if sum(1 for target in plan.targets for _ in _inner(target.rule.schedules())) > MOST_SCHEDULES:
-        raise _too_large(f"more than {MOST_SCHEDULES:,} schedules")
+    plan = plan_from_dict(_without_classes(data))
     try:
-        draft = _draft(data, groups)
-        if _plan_without_classes(written(draft).data) == plan:
+        draft = _draft(data, plan.run, groups)
+        again = plan_from_dict(_without_classes(written(draft).data))
+        # base rates belong to the groups here
+        if replace(again, run=replace(again.run, lr=plan.run.lr)) == plan:
             return draft
     except (ValueError, KeyError, TypeError, AttributeError, WarmdownError):
         pass  # it is written in a way that the page has no field for: then its plain form is shown
     if _without_classes(data) != data:
         raise SpecError(["this way of writing cannot be shown on the page. Use 'warmdown show'."])
-    return _draft(plan_from_dict(data).to_dict(), groups)
+    return _draft(plan.to_dict(), plan.run, groups)
 
 
 def with_targets(draft: Draft, recipe: ScheduleDraft) -> Draft:
@@ -75,7 +74,7 @@ def with_targets(draft: Draft, recipe: ScheduleDraft) -> Draft:
         ['lr', 'momentum']
     """
     plan = plan_from_dict({"targets": schedule_data(recipe)})
-    made = {target.label: target for target in _draft(plan.to_dict(), ()).targets}
+    made = {target.label: target for target in _draft(plan.to_dict(), plan.run).targets}
     kept = {
         target.label: target for target in draft.targets if target.phases or target.label in made
     }
@@ -89,26 +88,20 @@ def schedule_draft(data: Any) -> ScheduleDraft:
     if isinstance(data, list | tuple):
         return ScheduleDraft("chain", (("members", tuple(schedule_draft(one) for one in data)),))
     if not isinstance(data, Mapping):
-        return ScheduleDraft("constant", (("value", _number_text(data)),))
+        return ScheduleDraft("constant", (("value", shown(data)),))
     if "class_path" in data:
         return _class_draft(data)
     arguments = {str(name): value for name, value in data.items()}
-    kind, name = arguments.pop("kind"), str(arguments.pop("name", ""))
+    kind, name = str(arguments.pop("kind")), str(arguments.pop("name", ""))
     if kind == "named":
         return replace(schedule_draft(arguments["of"]), name=name)
-    shape = known_shapes()[kind]
-    typed = []
-    for parameter, value in arguments.items():
-        field = shape.field(parameter)
-        typed.append((parameter, _typed(field.kind if field else "value", value)))
-    return ScheduleDraft(str(kind), tuple(typed), name)
+    typed = [(key, _typed(widget_of(kind, key), value)) for key, value in arguments.items()]
+    return ScheduleDraft(kind, tuple(typed), name)
 
 
-def _draft(data: Any, groups: tuple[Group, ...]) -> Draft:
+def _draft(data: Any, run: Run, groups: tuple[Group, ...] = ()) -> Draft:
     if not isinstance(data, Mapping) or data.keys() & {"kind", "class_path"}:
         data = {"lr": data}
-    run = dict(data.get("run") or {})
-    base = _number_text(run.pop("lr", None))
     targets: list[TargetDraft] = []
     for name, target in data.items():
         if name in _NOT_TARGETS:
@@ -119,46 +112,49 @@ def _draft(data: Any, groups: tuple[Group, ...]) -> Draft:
         targets += [_target(str(name), str(group), rule) for group, rule in by_group.items()]
     if max([len(targets), *(len(target.phases) for target in targets)]) > MOST_PHASES:
         raise _too_large(f"more than {MOST_PHASES} phases")
-    return Draft(
+    draft = Draft(
         run=_run_texts(run),
-        groups=groups or (Group("", (("lr", base),)),),
+        groups=groups or (Group("", (("lr", shown(run.lr)),)),),
         targets=tuple(targets),
         **{name: str(data[name]) for name in ("after_end", "count") if name in data},
     )
+    if len([*draft.schedules()]) > MOST_SCHEDULES:
+        raise _too_large(f"more than {MOST_SCHEDULES:,} schedules")
+    return draft
 
 
-def _run_texts(facts: dict[str, Any]) -> RunTexts:
-    texts = {
-        name: _number_text(facts.get(name))
-        for name in ("total_steps", "epochs", "seconds_per_step")
+def _run_texts(run: Run) -> RunTexts:
+    tokens, samples = run.tokens_per_step, run.samples_per_step
+    derived = (run.epochs or 0) * (run.steps_per_epoch or 0)
+    numbers = {
+        "total_steps": None if run.total_steps == derived else run.total_steps,
+        "epochs": run.epochs,
+        "batches": run.steps_per_epoch,
+        "batch_size": samples,
+        "tokens": None if tokens is None else tokens / (samples or 1),
+        "seconds_per_step": run.seconds_per_step,
     }
-    for name in ("budget", "clock"):
-        texts[name] = str(facts.get(name) or "")
-    samples, tokens = (
-        _number_of_data(facts.get(f"{name}_per_step")) for name in ("samples", "tokens")
-    )
-    texts["batches"] = _number_text(facts.get("steps_per_epoch"))
-    texts["batch_size"] = _number_text(samples)
-    texts["tokens"] = _number_text(None if tokens is None else tokens / (samples or 1))
-    return RunTexts(**texts)
+    texts = {name: _number_text(number) for name, number in numbers.items()}
+    clock = "" if run.clock == "updates" else run.clock
+    return RunTexts(**texts, budget=run.budget or "", clock=clock)
 
 
 def _target(name: str, groups: str, data: Any) -> TargetDraft:
-    is_mapping = isinstance(data, Mapping) and "kind" not in data
-    if is_mapping and "set" in data:
+    is_rule = isinstance(data, Mapping) and "kind" not in data
+    if is_rule and "set" in data:
         return TargetDraft(name, groups, "set", phases=_phase_drafts(data["set"]))
-    rule = data if is_mapping and "scale" in data else {"scale": data}
+    rule = data if is_rule and "scale" in data else {"scale": data}
     offset = rule.get("offset")
     warmup, members = "", _chain_members(rule["scale"])
     first = members[0] if len(members) > 1 else None
-    if isinstance(first, Mapping) and {**first, "steps": 0} == {**_WARMUP, "steps": 0}:
+    if isinstance(first, Mapping) and {**first, "steps": 0} == WARMUP:
         warmup, members = shown(first["steps"]), members[1:]  # it has a field of its own
     return TargetDraft(
         name,
         groups,
         warmup=warmup,
         phases=_phase_drafts(members),
-        low=_number_text(rule.get("low")),
+        low=shown(rule.get("low")),
         offset=None if offset is None else schedule_draft(offset),
     )
 
@@ -212,21 +208,10 @@ def _untyped_text(value: Any) -> str:
     return shown(value)
 
 
-def _number_text(value: Any) -> str:
-    number = _number_of_data(value)
-    is_whole = isinstance(number, float) and number.is_integer() and abs(number) < _LARGEST_WHOLE
-    return shown(int(number) if is_whole else number)
-
-
-def _number_of_data(value: Any) -> Any:
-    """Return a number that stands in a file as text, such as ``1e-4``, as one."""
-    return number_of(value) if isinstance(value, str) else value
-
-
-def _plan_without_classes(data: Any) -> Plan:
-    """Return the plan without its base rate, which the groups have here; nothing is imported."""
-    plan = plan_from_dict(_without_classes(data))
-    return replace(plan, run=replace(plan.run, lr=None))
+def _number_text(number: float | None) -> str:
+    if number is not None and not number % 1 and number < _LARGEST_WHOLE:
+        number = int(number)
+    return shown(number)
 
 
 def _without_classes(data: Any) -> Any:
@@ -239,12 +224,6 @@ def _without_classes(data: Any) -> Any:
         name = {"name": data["name"]} if "name" in data else {}
         return {"kind": "constant", "steps": data.get("steps", "rest"), **name}
     return {key: _without_classes(value) for key, value in data.items()}
-
-
-def _inner(schedules: Iterable[Schedule]) -> Iterator[Schedule]:
-    for schedule in schedules:
-        yield schedule
-        yield from _inner(schedule.parts())
 
 
 def _too_large(what: str) -> SpecError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from warmdown.plan import EVERY_GROUP
-from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.fields import widget_of
 from warmdown.studio.draft.model import Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
 
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _LONGEST_LITERAL = 500
 _LARGEST = 1e15
+WARMUP = {"kind": "linear", "start": 0.0, "end": 1.0, "steps": 0, "name": "warmup"}
+"""The phase that the field of the warmup stands for, but for its length."""
 
 
 @final
@@ -35,11 +38,7 @@ class Written:
 
     def key_of(self, path: str) -> str:
         """Return the key of the field at a path, or of the nearest part around it, or nothing."""
-        around = [
-            known
-            for known in self.keys
-            if path == known or path.startswith((f"{known}.", f"{known}["))
-        ]
+        around = [known for known in self.keys if f"{path}.".startswith((f"{known}.", f"{known}["))]
         if not around:
             return ""
         best = max(around, key=len)
@@ -56,7 +55,7 @@ def written(draft: Draft) -> Written:
         {'kind': 'cosine', 'end': 0.1}
     """
     out = Written()
-    run = run_data(draft.run, out.mistakes)
+    run = _run_data(draft.run, out.mistakes)
     _add_base_rate(run, draft, out.mistakes)
     if run:
         out.data["run"] = run
@@ -72,62 +71,27 @@ def written(draft: Draft) -> Written:
     return out
 
 
-def run_data(run: RunTexts, mistakes: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the facts about the run that follow from what was typed.
-
-    Example:
-        >>> run_data(RunTexts(epochs="3", batches="100", accumulation="8", batch_size="4"))
-        {'epochs': 3, 'steps_per_epoch': 13, 'samples_per_step': 32}
-    """
-    wrong = mistakes if mistakes is not None else {}
-    counts = {
-        name: _whole_count(name, run, wrong)
-        for name in ("total_steps", "epochs", "batches", "accumulation", "processes")
-    }
-    accumulation = counts["accumulation"] or 1
-    per_update = accumulation * (counts["processes"] or 1)
-    batches = counts["batches"]
-    batch_size, tokens = (_positive_number(name, run, wrong) for name in ("batch_size", "tokens"))
-    facts = {
-        "total_steps": counts["total_steps"],
-        "epochs": counts["epochs"],
-        "steps_per_epoch": batches and math.ceil(batches / accumulation),
-        "samples_per_step": batch_size and batch_size * per_update,
-        "tokens_per_step": tokens and tokens * (batch_size or 1) * per_update,
-        "seconds_per_step": number_of(run.seconds_per_step),
-        "budget": run.budget.strip() or None,
-        "clock": run.clock if run.clock not in ("", "updates") else None,
-    }
-    return {name: fact for name, fact in facts.items() if fact is not None}
-
-
 def chain_data(target: TargetDraft) -> Any:
     """Return the phases of a target as plain data: one schedule, or a list."""
     members = [schedule_data(phase) for phase in target.phases]
     if _has_warmup(target):
-        steps = value_of("duration", target.warmup)
-        warmup = {"kind": "linear", "start": 0.0, "end": 1.0, "steps": steps, "name": "warmup"}
-        members.insert(0, warmup)
+        members.insert(0, {**WARMUP, "steps": number_of(target.warmup)})
     return members[0] if len(members) == 1 else members
 
 
 def schedule_data(schedule: ScheduleDraft) -> dict[str, Any]:
     """Return a schedule as plain data."""
-    shape = None if schedule.is_foreign else known_shapes().get(schedule.kind)
-    arguments = {}
-    for name, value in schedule.arguments:
-        known = shape.field(name) if shape else None
-        argument = _argument_data(known.kind if known else "value", value)
-        if argument is not None:
-            arguments[name] = argument
+    arguments = _given(
+        {
+            name: _argument_data(widget_of(schedule.kind, name), value)
+            for name, value in schedule.arguments
+        }
+    )
+    data = {"kind": schedule.kind, **arguments}
     if schedule.is_foreign:
-        data: dict[str, Any] = {"class_path": schedule.path.strip()}
-        if arguments:
-            data["init_args"] = arguments
-        if schedule.steps.strip():
-            data["steps"] = value_of("duration", schedule.steps)
-    else:
-        data = {"kind": schedule.kind, **arguments}
+        steps = number_of(schedule.steps)
+        facts = {"class_path": schedule.path.strip(), "init_args": arguments or None}
+        data = _given({**facts, "steps": steps})
     if schedule.name.strip():
         data["name"] = schedule.name.strip()
     return data
@@ -151,34 +115,50 @@ def value_of(kind: str, text: str) -> Any:
 def number_of(text: str) -> Any:
     """Return a number, ``None`` for nothing, and for anything else the text itself."""
     plain = text.strip()
-    if not plain:
-        return None
     if re.fullmatch(r"[+-]?\d{1,30}", plain):
         return int(plain)
     try:
         return float(plain) if len(plain) <= 60 and "_" not in plain else plain
     except ValueError:
-        return plain
+        return plain or None
 
 
-def _whole_count(name: str, run: RunTexts, mistakes: dict[str, str]) -> int | None:
-    plain = re.sub(r"[,_\s]", "", getattr(run, name))
-    if not plain:
+def _run_data(run: RunTexts, mistakes: dict[str, str]) -> dict[str, Any]:
+    """Return the facts about the run that follow from what was typed."""
+
+    def typed(name: str, *, is_whole: bool = True) -> Any:
+        number = number_of(re.sub(r"[,_\s]", "", getattr(run, name)))
+        if number is None:
+            return None
+        if isinstance(number, int | float) and 0 < number <= _LARGEST:
+            if not number % 1:
+                return int(number)
+            if not is_whole:  # an average
+                return number
+        needed = "A whole number of at least 1" if is_whole else "A number above 0"
+        mistakes[f"run.{name}"] = f"{needed} is needed."
         return None
-    number = number_of(plain)
-    if isinstance(number, int | float) and 1 <= number <= _LARGEST and not number % 1:
-        return int(number)
-    mistakes[f"run.{name}"] = "A whole number of at least 1 is needed."
-    return None
+
+    accumulation = typed("accumulation") or 1
+    per_update = accumulation * (typed("processes") or 1)
+    batches, batch_size = typed("batches"), typed("batch_size", is_whole=False)
+    tokens = typed("tokens", is_whole=False)
+    facts = {
+        "total_steps": typed("total_steps"),
+        "epochs": typed("epochs"),
+        "steps_per_epoch": batches and math.ceil(batches / accumulation),
+        "samples_per_step": batch_size and batch_size * per_update,
+        "tokens_per_step": tokens and tokens * (batch_size or 1) * per_update,
+        "seconds_per_step": number_of(run.seconds_per_step),
+        "budget": run.budget.strip() or None,
+        "clock": run.clock if run.clock not in ("", "updates") else None,
+    }
+    return _given(facts)
 
 
-def _positive_number(name: str, run: RunTexts, mistakes: dict[str, str]) -> float | None:
-    """Return a number above zero; an average need not be whole."""
-    number = number_of(getattr(run, name).replace(",", ""))
-    if number is None or (isinstance(number, int | float) and 0 < number <= _LARGEST):
-        return number
-    mistakes[f"run.{name}"] = "A number above 0 is needed."
-    return None
+def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that have a value."""
+    return {name: value for name, value in entries.items() if value is not None}
 
 
 def _add_base_rate(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> None:
@@ -207,26 +187,24 @@ def _write_target(out: Written, target: TargetDraft, key: str, *, is_alone: bool
         )
         return
     rule, inside = chain_data(target), ""
+    offset = target.offset and schedule_data(target.offset)
+    bounds = _given({"offset": offset, "low": number_of(target.low)})
     if target.meaning == "set":
         rule, inside = {"set": rule}, ".set"
-    elif target.low.strip() or target.offset:
-        rule, inside = {"scale": rule}, ".scale"
-        if target.offset:
-            rule["offset"] = schedule_data(target.offset)
-        if target.low.strip():
-            rule["low"] = value_of("number", target.low)
+    elif bounds:
+        rule, inside = {"scale": rule, **bounds}, ".scale"
     if is_direct:
         out.data[target.field] = rule
     else:
         out.data.setdefault(target.field, {"groups": {}})["groups"][target.groups] = rule
     out.keys[path] = key
-    out.keys[f"{path}.offset"] = f"{key}.offset"
     members = [f"{key}.p{number}" for number in range(len(target.phases))]
     if _has_warmup(target):
         members.insert(0, f"{key}.warmup")
         out.keys[f"{path}{inside}[0].steps"] = f"{key}.warmup"
     for at, member in enumerate(members):
-        out.keys[f"{path}{inside}[{at}]" if len(members) > 1 else f"{path}{inside}"] = member
+        place = f"[{at}]" if len(members) > 1 else ""
+        out.keys[f"{path}{inside}{place}"] = member
 
 
 def _argument_data(kind: str, value: Typed) -> Any:
@@ -253,30 +231,17 @@ def _untyped(text: str) -> Any:
 
 
 def _literal_or_text(text: str) -> Any:
-    if len(text) > _LONGEST_LITERAL:
-        return text
     try:
-        return _listed_as_in_a_file(ast.literal_eval(text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        # as in a file: tuples are lists, and names are texts
+        value = ast.literal_eval(text) if len(text) <= _LONGEST_LITERAL else text
+        return json.loads(json.dumps(value))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
-
-
-def _listed_as_in_a_file(value: Any) -> Any:
-    """Return tuples as lists, and names as texts."""
-    if isinstance(value, list | tuple):
-        return [_listed_as_in_a_file(element) for element in value]
-    if isinstance(value, dict):
-        return {str(name): _listed_as_in_a_file(element) for name, element in value.items()}
-    return value
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    "number": number_of,
-    "count": number_of,
-    "duration": number_of,
-    "numbers": _numbers_of,
-    "counts": _numbers_of,
-    "durations": _numbers_of,
+    **dict.fromkeys(("number", "count", "duration"), number_of),
+    **dict.fromkeys(("numbers", "counts", "durations"), _numbers_of),
     "flag": lambda text: _FLAGS.get(text.lower(), text),
     "value": _untyped,
 }
