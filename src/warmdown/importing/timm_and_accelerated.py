@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmdown.compat.names.timm import RULES, Attributes, trunk
 from warmdown.compat.schedulers.cosine import cosine_rule
-from warmdown.compat.schedulers.wsd import checkpointed_wsd_rule, periods_rule
+from warmdown.compat.schedulers.planned import call_by_name
+from warmdown.compat.schedulers.wsd import wsd_rule
 from warmdown.importing.imported import Imported, NotImportable
 from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
@@ -83,7 +83,7 @@ def _accelerated(
             right = scheduler.rule
             faithful: list[Rule] = [_later(right)] * len(firsts)
         else:
-            right = _called(meant, attributes)
+            right = call_by_name(meant, attributes)
             rates = zip(firsts, copy.bases, strict=True)
             faithful = [original(attributes, first / base) for first, base in rates]
         why = (
@@ -108,11 +108,6 @@ def _first_rates(scheduler: Any, copy: SchedulerCopy, is_ours: bool) -> list[flo
         return [float(value) for value in scheduler.get_updated_values(0)]
     absolute = scheduler.warmup_lr_init if getattr(scheduler, "warmup_iterations", 0) else None
     return copy.bases if absolute is None else [absolute] * len(copy.bases)
-
-
-def _called(function: Callable[..., Any], given: Attributes) -> Any:
-    """Return what a function makes of those of the attributes that it takes."""
-    return function(**{name: given[name] for name in inspect.signature(function).parameters})
 
 
 def _later(rule: Scale) -> Scale:
@@ -143,10 +138,7 @@ def _original_cosine(given: Attributes, first: float) -> Rule:
 
 def _original_wsd(given: Attributes, first: float) -> Rule:
     """Return the periods between its real checkpoints, after one update at the full rate."""
-    warmup = 0 if given["is_continuation_from_checkpoint"] else given["num_warmup_steps"]
-    rule = _called(
-        periods_rule, {**given, "checkpoints": given["checkpoint_steps"], "warmup": warmup}
-    )
+    rule = call_by_name(wsd_rule, {**given, "checkpoints": given["checkpoint_steps"]})
     return Scale(_after(first, rule.of), offset=rule.offset and _after(0.0, rule.offset))
 
 
@@ -167,7 +159,7 @@ READERS: Mapping[str, Reader] = {
         "its cosine ends as early as its warmup is long, and a starting ratio overshoots",
     ),
     "WSDLrScheduler": _accelerated(
-        checkpointed_wsd_rule,
+        wsd_rule,
         _original_wsd,
         "its checkpoints are not where it documents them, and its first update skips the warmup",
     ),

@@ -229,19 +229,17 @@ def values_per_group(owner: SchedulerBase, values: Any, groups: int) -> list[flo
         return values
     what = f"{type(owner).__name__}.get_updated_values"
     single = isinstance(values, Number) or getattr(values, "ndim", None) == 0
-    if isinstance(values, str) or not (single or hasattr(values, "__iter__")):
+    try:
+        row = [float(values)] * groups if single else [float(value) for value in values]
+    except (TypeError, ValueError):
+        row = None
+    if row is None or isinstance(values, str):
         raise BindingError(
-            f"{what}: {values!r} is no number. Return one, one for each group, or None."
+            f"{what}: {values!r:.80} is no number. Return one, one for each group, or None."
         )
-    row = [values] * groups if single else list(values)
     if len(row) != groups:
         raise BindingError(
             f"{what}: {len(row)} values for {groups} groups. Return one number, or one for each "
             f"parameter group."
         )
-    try:
-        return [float(value) for value in row]
-    except (TypeError, ValueError):
-        raise BindingError(
-            f"{what}: not every one of {row!r:.80} is a number. Return numbers."
-        ) from None
+    return row

@@ -8,7 +8,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
-from warmdown.compat.schedulers.planned import PlannedScheduler, require_argument, updates
+from warmdown.compat.schedulers.planned import (
+    PlannedScheduler,
+    call_by_name,
+    require_argument,
+    updates,
+)
 from warmdown.errors import ScheduleError
 from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Scale, Schedule
@@ -90,7 +95,7 @@ class CosineLrScheduler(PlannedScheduler):
         self.warmup_lr_ratio = warmup_starting_lr_ratio
         self.k_decay = k_decay
         self.num_cooldown_iterations = round(cooldown * in_epoch)
-        self._make(vars(self))  # refuses before the optimizer is touched
+        self._rule = self._make({})  # refuses before the optimizer is touched
         super().__init__(optimizer)
         self._begin()
 
@@ -132,7 +137,7 @@ class CosineLrScheduler(PlannedScheduler):
         )
 
     def _make(self, arguments: Mapping[str, Any]) -> Scale:
-        return cosine_rule(**{name: arguments[name] for name in self._arguments})
+        return call_by_name(cosine_rule, {**vars(self), **arguments})
 
 
 def cosine_rule(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["PlannedScheduler", "require_argument", "updates"]
-
+import inspect
 import math
 import weakref
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from warmdown.compat.schedulers.base import StatefulSchedulerBase, require_count
 from warmdown.errors import ScheduleError, StateError, WarmdownError
 from warmdown.expressions import Placeholder
 from warmdown.schedules import Scale
+
+T = TypeVar("T")
 
 _WINDOW = 1024
 """Updates whose values are computed at once: a call costs the same for one and for as many."""
@@ -39,11 +40,10 @@ class PlannedScheduler(StatefulSchedulerBase):
 
     @abstractmethod
     def _make(self, arguments: Mapping[str, Any]) -> Scale:
-        """Return the rule that ``arguments`` describe, or raise."""
+        """Return the rule that ``arguments`` and the attributes describe, or raise."""
 
     def _begin(self) -> None:
-        """Make the rule, and write its first value now and whenever the optimizer was loaded."""
-        self._rule = self._make(vars(self))
+        """Write the rule's first value now and whenever the optimizer was loaded."""
         self._write_current()
         self._write_after_loading()
 
@@ -122,6 +122,12 @@ class PlannedScheduler(StatefulSchedulerBase):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._write_after_loading()
+
+
+def call_by_name(function: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """Return what a function makes of those of the values that it takes."""
+    names = inspect.signature(function).parameters.keys() & given.keys()
+    return function(**{name: given[name] for name in names})
 
 
 def updates(who: str, name: str, given: Any, *, least: float = 0) -> float:

@@ -9,7 +9,12 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Self
 
-from warmdown.compat.schedulers.planned import PlannedScheduler, require_argument, updates
+from warmdown.compat.schedulers.planned import (
+    PlannedScheduler,
+    call_by_name,
+    require_argument,
+    updates,
+)
 from warmdown.errors import ScheduleError
 from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, InverseProportional, Linear, Scale, Schedule, Sqrt
@@ -99,7 +104,7 @@ class WSDLrScheduler(PlannedScheduler):
         self.num_warmup_steps = _warmup(
             num_warmup_steps, self.total_steps, num_checkpoints, decay_phase_ratio
         )
-        self._make(vars(self))  # refuses before the optimizer is touched
+        self._rule = self._make({})  # refuses before the optimizer is touched
         super().__init__(optimizer)
         self._require_a_rising_warmup()
         self._begin()
@@ -192,22 +197,11 @@ class WSDLrScheduler(PlannedScheduler):
             return
         self._require_state(state_dict, ("base_lr_values",))
         bases = list(state_dict["base_lr_values"])
-        self._resume(
-            {
-                "base_lr_values": bases
-                if len(bases) == len(self.base_lr_values)
-                else self.base_lr_values
-            },
-            -1,
-        )
+        is_alike = len(bases) == len(self.base_lr_values)
+        self._resume({"base_lr_values": bases if is_alike else self.base_lr_values}, -1)
 
     def _make(self, arguments: Mapping[str, Any]) -> Scale:
-        mine = {
-            name: arguments.get(name, vars(self).get(name))
-            for name in self._arguments
-            if name != "base_lr_values"
-        }
-        return checkpointed_wsd_rule(**mine)
+        return call_by_name(wsd_rule, {**vars(self), **arguments})
 
     def _require_a_rising_warmup(self) -> None:
         highest = max(self.base_lr_values, default=self.warmup_starting_lr)
@@ -249,7 +243,7 @@ def estimate_checkpoint_steps(total_steps: int, num_checkpoints: int = 3) -> lis
     return [total >> halvings for halvings in reversed(range(count))]
 
 
-def checkpointed_wsd_rule(
+def wsd_rule(
     *,
     total_steps: int,
     num_warmup_steps: int,
@@ -259,28 +253,13 @@ def checkpointed_wsd_rule(
     use_inverse_sqrt_decay: bool,
     num_checkpoints: int,
     is_continuation_from_checkpoint: bool,
+    checkpoints: Sequence[int] = (),
 ) -> Scale:
-    """Return :class:`WSDLrScheduler`'s schedule; the names are those of its state."""
-    return periods_rule(
-        checkpoints=estimate_checkpoint_steps(total_steps, num_checkpoints),
-        warmup=0 if is_continuation_from_checkpoint else num_warmup_steps,
-        decay_phase_ratio=decay_phase_ratio,
-        lr_min=lr_min,
-        warmup_starting_lr=warmup_starting_lr,
-        use_inverse_sqrt_decay=use_inverse_sqrt_decay,
-    )
+    """Return :class:`WSDLrScheduler`'s schedule; the names are those of its state.
 
-
-def periods_rule(
-    *,
-    checkpoints: Sequence[int],
-    warmup: int,
-    decay_phase_ratio: float,
-    lr_min: float,
-    warmup_starting_lr: float,
-    use_inverse_sqrt_decay: bool,
-) -> Scale:
-    """Return a warmup, and then a stable phase and a decay before each of the given checkpoints."""
+    It is a warmup, and then a stable phase and a decay before each of the checkpoints: those given,
+    or those that halve the run.
+    """
     who = "WSDLrScheduler"
     require_argument(
         who,
@@ -303,6 +282,8 @@ def periods_rule(
         warmup_starting_lr >= 0,
         "a rate is not negative",
     )
+    warmup = 0 if is_continuation_from_checkpoint else num_warmup_steps
+    checkpoints = checkpoints or estimate_checkpoint_steps(total_steps, num_checkpoints)
     periods = _periods(checkpoints, decay_phase_ratio)
     first_decay = periods[0]["pre_decay_step"]
     if warmup > first_decay:
