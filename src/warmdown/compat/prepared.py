@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["PREPARED", "Prepared", "Updates"]
-
 import warnings
 import weakref
 from typing import Any

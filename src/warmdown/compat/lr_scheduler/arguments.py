@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "Argument",
-    "NoBase",
-    "NotAnOptimizer",
-    "as_fraction",
-    "attributes_of",
-    "floats",
-    "in_ticks",
-    "is_count",
-    "per_group",
-    "require_entries",
-    "require_optimizer",
-    "warn_of_verbose",
-    "without_arguments",
-]
-
 import math
 import types
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import Any, final
@@ -78,14 +62,13 @@ def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
         )
 
 
-def without_arguments(
-    scheduler: Any, names: Collection[str], state: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return a state's other entries; warn where its arguments are not the scheduler's."""
-    given = vars(scheduler)
+def warn_of_other_arguments(
+    scheduler: Any, given: Mapping[str, Any], state: Mapping[str, Any]
+) -> None:
+    """Warn where a state has other arguments than those given, with which the scheduler goes on."""
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
-        for name in sorted(given.keys() & state.keys() & set(names))
+        for name in sorted(given.keys() & state.keys())
         if state[name] != given[name]
     ]
     if changed:
@@ -95,7 +78,6 @@ def without_arguments(
             UserWarning,
             stacklevel=4,
         )
-    return {key: value for key, value in state.items() if key not in names}
 
 
 def per_group(who: str, name: str, value: Any, count: int) -> list[Any]:

@@ -58,7 +58,7 @@ class ComposedLR(LRScheduler):
         self._schedulers = schedulers
 
     def _initial_step(self) -> None:
-        begin(self)
+        go_to(self, 0)
 
     def _update_lr(self, epoch: int | None = None) -> None:
         if epoch is None:
@@ -307,40 +307,36 @@ def active_part(sequence: Any, at: int) -> tuple[int, int]:
     return turn, at - sequence._milestones[turn - 1] if turn else at
 
 
-def begin(scheduler: Any) -> None:
-    """Make a scheduler's first step, from the current rates."""
-    parts = getattr(scheduler, "_schedulers", None)
-    if parts is None:
-        scheduler.last_epoch = -1
-        scheduler._initial_step()
-        return
-    if hasattr(scheduler, "_milestones"):
-        scheduler.last_epoch = 0
-        parts = [parts[active_part(scheduler, 0)[0]]]
-    for part in parts:
-        go_to(part, 0)
-    if not isinstance(scheduler, ComposedLR):
-        scheduler._last_lr = parts[-1].get_last_lr()
-
-
 def go_to(scheduler: Any, at: int) -> None:
     """Bring a scheduler to its step ``at``, from the current rates."""
+    parts = getattr(scheduler, "_schedulers", None)
     if isinstance(scheduler, torch_sched.ReduceLROnPlateau):
         scheduler.last_epoch, scheduler._last_lr = at, RateWriter(scheduler.optimizer).copies()
-    elif at == 0 or not knows_every_step(scheduler):
-        begin(scheduler)
+    elif at > 0 and not knows_every_step(scheduler):
+        go_to(scheduler, 0)
         quietly_repeat(scheduler, at)
+    elif parts is not None:
+        _go_to_parts(scheduler, parts, at)
+    elif at == 0:
+        scheduler.last_epoch = -1
+        scheduler._initial_step()
     elif isinstance(scheduler, FormulaLR) and scheduler.carries_edits:
         scheduler.join(at)
-    elif not hasattr(scheduler, "_schedulers"):
+    else:
         scheduler._update_lr(at)
-    elif hasattr(scheduler, "_milestones"):
+
+
+def _go_to_parts(scheduler: Any, parts: Sequence[Any], at: int) -> None:
+    if hasattr(scheduler, "_milestones"):
         scheduler.last_epoch = at
         turn, local = active_part(scheduler, at)
-        (enter if turn else go_to)(scheduler._schedulers[turn], local)
+        (enter if turn and at else go_to)(parts[turn], local)
+        parts = parts[turn : turn + 1]
     else:
-        for part in scheduler._schedulers:
+        for part in parts:
             go_to(part, at)
+    if not isinstance(scheduler, ComposedLR):
+        scheduler._last_lr = parts[-1].get_last_lr()
 
 
 def enter(scheduler: Any, at: int) -> None:

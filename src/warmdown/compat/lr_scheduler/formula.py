@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Curve", "FormulaLR", "power_curve"]
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -15,7 +13,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     Argument,
     floats,
     require_entries,
-    without_arguments,
+    warn_of_other_arguments,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.window import (
@@ -199,10 +197,10 @@ class FormulaLR(LRScheduler):
             return self._closed_row()
         if self._is_initial:
             return self._first_row()
-        edited = self._edited_row()
-        if edited is not None:
+        row = self._edited_row()
+        if row is not None:
             self._bases = None
-            return self._carried(edited)
+            return self._carried(row)
         row = self._row or []
         if self._bases is None:
             self._bases = self._bases_under(row, self.last_epoch - 1)
@@ -350,31 +348,31 @@ class FormulaLR(LRScheduler):
                 f"{who}.load_state_dict: it is of {saved} parameter groups, the optimizer has "
                 f"{known}."
             )
-        entries = without_arguments(self, self._arguments, state)
+        given = {name: vars(self)[name] for name in self._arguments if name in vars(self)}
+        warn_of_other_arguments(self, given, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
-        vars(self).update({**self._state_entries(entries), "base_lrs": base_lrs})
+        vars(self).update({**self._state_entries(state), "base_lrs": base_lrs})
         self.invalidate()
         self._assigned = None
         self._written = floats(state["_last_lr"]) if "_last_lr" in state else None
-        bases = self._saved_bases(state) if self.carries_edits else None
+        bases = state.get("_bases")
+        if self.carries_edits and bases is None:
+            bases = self._written_bases()
+        vars(self).update(given)
         self.invalidate()
         self._bases = bases
 
-    def _saved_bases(self, state: Mapping[str, Any]) -> list[float] | None:
-        """Return what was scaled when the state was saved, by the curve of its own arguments."""
-        if self._row is None or state.get("_bases") is not None:
-            return state.get("_bases")
-        given = {name: vars(self)[name] for name in self._arguments}
+    def _written_bases(self) -> list[float] | None:
+        """Return what the curve scales, by the rates that were written last."""
+        if self._row is None:
+            return None
         try:
-            vars(self).update({name: state.get(name, value) for name, value in given.items()})
             bases = self._base_floats()
             if _are_near(self._row, self._row_of(bases, self.last_epoch)):
                 return bases
             return self._bases_under(self._row, self.last_epoch)
-        except ScheduleError:
+        except ScheduleError:  # other arguments were saved, and they make no curve
             return None
-        finally:
-            vars(self).update(given)
 
 
 def _are_near(row: Sequence[float], other: Sequence[float]) -> bool:

@@ -141,7 +141,7 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
     def _closed_row(self) -> Row:
         return self._next_row()
 
-    def _saved_bases(self, state: Mapping[str, Any]) -> None:
+    def _written_bases(self) -> None:
         return None
 
     def _rows_ahead(self) -> Iterator[Row]:

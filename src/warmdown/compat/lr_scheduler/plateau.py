@@ -16,8 +16,8 @@ from warmdown.compat.lr_scheduler.arguments import (
     per_group,
     require_entries,
     require_optimizer,
+    warn_of_other_arguments,
     warn_of_verbose,
-    without_arguments,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.errors import ScheduleError, TrainingError
@@ -193,8 +193,9 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         who = type(self).__name__
         require_entries(who, state_dict, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
         is_new = self._row is not None and self._bound_writer().holds(self._row)
-        entries = without_arguments(self, self._arguments, state_dict)
-        vars(self).update(self._state_entries(entries))
+        given = {name: vars(self)[name] for name in self._arguments}
+        warn_of_other_arguments(self, given, state_dict)
+        vars(self).update({**self._state_entries(state_dict), **given})
         self._assigned = self._written = None
         if "_last_lr" in state_dict:
             self._assigned = list(state_dict["_last_lr"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Steps", "WriteNext", "blend", "for_all", "write_ahead", "write_nothing"]
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RateWriter", "Row"]
-
 from typing import Any, TypeAlias
 
 import torch
