@@ -4,18 +4,32 @@ from __future__ import annotations
 
 __all__ = ["from_settings"]
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from warmdown.errors import ScheduleError
+from torch.optim.lr_scheduler import LambdaLR, SequentialLR
+
+from warmdown.compat.names import onetrainer_schedule
+from warmdown.compat.names.onetrainer import name_of, warmup_of
+from warmdown.errors import RunError, ScheduleError
+from warmdown.expressions import Facts, evaluate, has_placeholder
 from warmdown.importing.entry import Mode, from_torch
 from warmdown.importing.imported import number_of_setting
-from warmdown.importing.onetrainer import of_onetrainer
+from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
+from warmdown.planfile.text import describe
+from warmdown.run import Run
+from warmdown.schedules import Linear
+
+Settings = Mapping[str, Any]
+
+_LONGEST_LITERAL = 4_000
+"""Characters of a parameter, such as milestones; Python's parser needs memory for what is deep."""
 
 
 def from_settings(
-    settings: Mapping[str, Any],
+    settings: Settings,
     *,
     mode: Mode = "faithful",
     total_steps: int | None = None,
@@ -55,7 +69,7 @@ def from_settings(
         config = _transformers_config(settings, total)
         return from_torch(config, total_steps=total_steps, lr=rate, **options)
     if "learning_rate_scheduler" in settings:
-        return of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
+        return _of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
     raise ScheduleError(
         f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type "
         "(transformers) or learning_rate_scheduler (OneTrainer) is needed."
@@ -71,7 +85,7 @@ def _known(total_steps: int | None) -> int:
     return total_steps
 
 
-def _transformers_config(settings: Mapping[str, Any], total: int) -> dict[str, Any]:
+def _transformers_config(settings: Settings, total: int) -> dict[str, Any]:
     steps = number_of_setting(settings, "warmup_steps", 0)
     warmup = steps or number_of_setting(settings, "warmup_ratio", 0)
     arguments = {
@@ -82,3 +96,95 @@ def _transformers_config(settings: Mapping[str, Any], total: int) -> dict[str, A
         "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
     }
     return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}
+
+
+def _of_onetrainer(
+    settings: Settings,
+    *,
+    mode: Mode,
+    total_steps: int,
+    lr: float | None,
+    report: Callable[[str], object] | None,
+    allow: Sequence[str],
+) -> Plan:
+    """Return the plan of OneTrainer's configuration: one of its names, or a class path."""
+    accumulated = int(number_of_setting(settings, "gradient_accumulation_steps", 1)) or 1
+    given = number_of_setting(settings, "learning_rate_warmup_steps", 0)
+    # up to 1 it is a share of the run; above that OneTrainer counts micro-batches
+    steps = warmup_of(given if given <= 1 else int(given / accumulated), total_steps)
+    if name_of(settings["learning_rate_scheduler"]) != "CUSTOM":
+        schedule = onetrainer_schedule(
+            settings["learning_rate_scheduler"],
+            total_steps=total_steps,
+            warmup=steps / total_steps if steps == 1 else steps,  # there 1 is the whole run
+            cycles=number_of_setting(settings, "learning_rate_cycles", 1.0),
+            min_factor=number_of_setting(settings, "learning_rate_min_factor", 0.0),
+        )
+        return Plan.of(lr=schedule, run=Run(total_steps=total_steps))
+
+    rate = lr if lr is not None else number_of_setting(settings, "learning_rate", 0) or None
+    epochs = number_of_setting(settings, "epochs", 0) or None
+    per_epoch = total_steps / epochs if epochs else None
+    if per_epoch and mode == "faithful":
+        per_epoch *= accumulated
+    facts = {
+        "LR": rate,
+        "EPOCHS": epochs,
+        "STEPS_PER_EPOCH": int(per_epoch) if per_epoch and per_epoch % 1 == 0 else per_epoch,
+        "TOTAL_STEPS": total_steps,
+        "SCHEDULER_STEPS": total_steps - steps,
+    }
+    path, parameters = settings.get("custom_learning_rate_scheduler"), _parameters(settings)
+    if not isinstance(path, str) or "." not in path:
+        raise ScheduleError(
+            f"custom_learning_rate_scheduler={describe(path)}: the class of a CUSTOM scheduler is "
+            "needed, as <module>.<class>."
+        )
+    init_args = {name: _parameter_value(name, value, facts) for name, value in parameters.items()}
+    config = {"class_path": path, "init_args": init_args}
+    counts = any("%STEPS_PER_EPOCH%" in str(value).upper() for value in parameters.values())
+    if report and accumulated > 1 and counts:
+        report(
+            "lr: OneTrainer's %STEPS_PER_EPOCH% counts micro-batches, its other lengths updates; "
+            "corrected, it counts updates too."
+        )
+
+    def make(optimizer: Any) -> Any:
+        scheduler = build_scheduler(config, optimizer, allow)
+        if not steps:
+            return scheduler
+        rise = LambdaLR(optimizer, Linear(start=0.0, end=1.0, steps=steps))
+        return SequentialLR(optimizer, [rise, scheduler], [steps])
+
+    return from_torch(make, mode=mode, total_steps=total_steps, lr=rate, report=report)
+
+
+def _parameters(settings: Settings) -> dict[str, Any]:
+    given = settings.get("scheduler_params") or []
+    if not isinstance(given, list) or not all(
+        isinstance(entry, Mapping) and {"key", "value"} <= {*entry} for entry in given
+    ):
+        raise ScheduleError(
+            f"scheduler_params={given!r:.60}: a list of {{key: …, value: …}} is needed."
+        )
+    named = {str(entry["key"]).strip(): entry["value"] for entry in given}
+    named.pop("", None)  # an empty line of OneTrainer's window
+    return named
+
+
+def _parameter_value(name: str, given: Any, facts: Facts) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        if has_placeholder(given):
+            return evaluate(given, facts)
+        if len(given.strip()) > _LONGEST_LITERAL:
+            raise ValueError
+        return ast.literal_eval(given.strip())
+    except RunError as error:
+        raise ScheduleError(f"scheduler_params({name}): {error}") from None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise ScheduleError(
+            f"scheduler_params({name[:60]}={describe(given)}): a number, a list, a placeholder "
+            "such as %TOTAL_STEPS%, or a text in quotes is needed."
+        ) from None

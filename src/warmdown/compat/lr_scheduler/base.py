@@ -13,8 +13,7 @@ from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import has_gradients
 from warmdown.compat.lr_scheduler.arguments import NoBase, require_optimizer, warn_of_verbose
-from warmdown.compat.lr_scheduler.window import for_all
-from warmdown.compat.lr_scheduler.writer import RateWriter, Row, copied
+from warmdown.compat.lr_scheduler.window import RateWriter, Row, copied, for_all
 from warmdown.compat.prepared import PREPARED, Prepared, Updates
 from warmdown.errors import BindingError
 

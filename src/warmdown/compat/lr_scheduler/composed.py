@@ -23,8 +23,13 @@ from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.curves import SWALR
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.compat.lr_scheduler.functions import MultiplicativeLR
-from warmdown.compat.lr_scheduler.window import WriteNext, blend, write_ahead, write_nothing
-from warmdown.compat.lr_scheduler.writer import RateWriter
+from warmdown.compat.lr_scheduler.window import (
+    RateWriter,
+    WriteNext,
+    blend,
+    write_ahead,
+    write_nothing,
+)
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 

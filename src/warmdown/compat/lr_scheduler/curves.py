@@ -30,8 +30,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
-from warmdown.compat.lr_scheduler.window import Steps
-from warmdown.compat.lr_scheduler.writer import Row
+from warmdown.compat.lr_scheduler.window import Row, Steps
 from warmdown.errors import ScheduleError
 from warmdown.schedules import (
     Constant,

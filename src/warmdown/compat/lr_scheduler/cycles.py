@@ -26,8 +26,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
-from warmdown.compat.lr_scheduler.window import Steps, WriteNext, write_nothing
-from warmdown.compat.lr_scheduler.writer import RateWriter, Row
+from warmdown.compat.lr_scheduler.window import RateWriter, Row, Steps, WriteNext, write_nothing
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import (
     Chain,

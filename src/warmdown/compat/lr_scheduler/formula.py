@@ -17,6 +17,7 @@ from warmdown.compat.lr_scheduler.arguments import (
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.window import (
+    Row,
     Steps,
     WriteNext,
     blend,
@@ -24,7 +25,6 @@ from warmdown.compat.lr_scheduler.window import (
     write_ahead,
     write_nothing,
 )
-from warmdown.compat.lr_scheduler.writer import Row
 from warmdown.errors import ScheduleError, StateError
 from warmdown.schedules import Constant, ExponentialDecay, Milestones, Schedule
 
@@ -53,9 +53,9 @@ class FormulaLR(LRScheduler):
 
     _arguments: ClassVar[tuple[str, ...]] = ()
     """Arguments of the constructor that stay attributes."""
-    carries_edits: ClassVar[bool] = True
+    carries_edits = True
     """Whether an edited rate is carried on, not overwritten."""
-    _is_ours: ClassVar[bool] = True
+    _is_ours = True
     """Whether ``get_lr`` is not overridden, so that rates may be computed ahead."""
 
     _write_next: WriteNext = staticmethod(write_nothing)

@@ -13,8 +13,7 @@ from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.compat.lr_scheduler.arguments import attributes_of, per_group, require_optimizer
 from warmdown.compat.lr_scheduler.formula import FormulaLR
-from warmdown.compat.lr_scheduler.window import for_all
-from warmdown.compat.lr_scheduler.writer import Row
+from warmdown.compat.lr_scheduler.window import Row, for_all
 from warmdown.errors import ScheduleError
 
 Factor: TypeAlias = Callable[[int], float]

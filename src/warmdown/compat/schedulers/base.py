@@ -91,7 +91,7 @@ class SchedulerBase(ABC):
         others = {"optimizer", *self._NOT_COPIED}
         return {name: value for name, value in attributes.items() if name not in others}
 
-    def _require_state(self, state: Mapping[str, Any]) -> None:
+    def _require_state(self, state: Mapping[str, Any], names: Iterable[str] = ()) -> None:
         who = type(self).__name__
         if not isinstance(state, Mapping):
             raise StateError(
@@ -103,6 +103,11 @@ class SchedulerBase(ABC):
                 f"{who}.load_state_dict: the state schedules {field!r}, this scheduler "
                 f"{self.param_group_field!r}. "
                 "Load the state that belongs to it."
+            )
+        if missing := [name for name in names if name not in state]:
+            raise StateError(
+                f"{who}.load_state_dict: the state lacks {', '.join(missing)}. Load a state that "
+                f"a {who} has saved."
             )
 
     def _write(self, values: float | Iterable[float]) -> None:

@@ -6,7 +6,7 @@ import inspect
 import math
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -86,15 +86,6 @@ class PlannedScheduler(StatefulSchedulerBase):
         self._require_state(state_dict, self._arguments)
         arguments = {name: state_dict[name] for name in self._arguments}
         self._resume(arguments, require_count(self, state_dict, "num_updates"))
-
-    def _require_state(self, state: Mapping[str, Any], names: Iterable[str] = ()) -> None:
-        super()._require_state(state)
-        if missing := [name for name in names if name not in state]:
-            who = type(self).__name__
-            raise StateError(
-                f"{who}.load_state_dict: the state lacks {', '.join(missing)}. Load a state that "
-                f"a {who} has saved."
-            )
 
     def _resume(self, arguments: Mapping[str, Any], count: int) -> None:
         try:
