@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.registry import provided
-from warmdown.run import Run
+from warmdown.run import Length, Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.rule import rule_from_dict
@@ -129,7 +129,7 @@ class Plan:
         return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Length of the run in clock units, or the longest target's; ``None`` when nothing ends."""
         if self.run.length is not None:
             return self.run.length

@@ -14,6 +14,9 @@ from warmdown.errors import RunError
 Duration: TypeAlias = int | str
 """``500`` updates, or a text with its unit: ``"5%"``, ``"10ep"``, ``"2e9tok"``, ``"1h30m"``."""
 
+Length: TypeAlias = int | None
+"""Units of the clock; ``None`` where there is no end, or none is known yet."""
+
 Clock: TypeAlias = Literal["updates", "samples", "tokens", "seconds"]
 CLOCKS: tuple[str, ...] = get_args(Clock)
 
@@ -121,13 +124,13 @@ class Run:
         self._agree_on_total()
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Length of the whole run in units of its clock, or ``None`` when it is not known."""
         name = "total_steps" if self.budget is None else "budget"
         fact: Duration | None = getattr(self, name)
         return None if fact is None else self.measure(fact, who=f"Run({name})")
 
-    def measure(self, duration: Duration, *, who: str = "Run") -> int | None:
+    def measure(self, duration: Duration, *, who: str = "Run") -> Length:
         """Turn a duration into whole clock units (updates, unless the run has another clock).
 
         Args:

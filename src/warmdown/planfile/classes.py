@@ -13,7 +13,7 @@ from typing import Any
 
 from warmdown.errors import MissingExtra, ScheduleError, nearest
 from warmdown.schedules import Function, Schedule
-from warmdown.schedules.parameters import Arguments, Shape
+from warmdown.schedules.parameters import Arguments, Maker
 from warmdown.schedules.recipes import recipes
 
 _TIMM = (
@@ -87,7 +87,7 @@ _WORD = re.compile(r"[A-Za-z][\w-]*")
 _LONGEST = 200
 
 
-def find_class(class_path: str, allow: Sequence[str] = ()) -> Shape:
+def find_class(class_path: str, allow: Sequence[str] = ()) -> Maker:
     """Import a scheduler class (or a function that makes one) by its dotted path.
 
     Args:
@@ -137,7 +137,7 @@ def is_known(class_path: str) -> bool:
     return _known_path(class_path) is not None
 
 
-def argument_errors(found: Shape, who: str, arguments: Arguments) -> Iterator[tuple[str, str]]:
+def argument_errors(found: Maker, who: str, arguments: Arguments) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""
     parameters = inspect.signature(found).parameters.values()
     accepted = {one.name: one for one in parameters if one.kind in _BY_NAME}
@@ -238,7 +238,7 @@ def _import_path(name: str, path: str) -> Any:
     raise ScheduleError(reason)
 
 
-def _attribute(module: Any, name: str, path: str) -> Shape:
+def _attribute(module: Any, name: str, path: str) -> Maker:
     found = getattr(module, name, None)
     if inspect.isclass(found) or inspect.isfunction(found):
         return found
@@ -251,7 +251,7 @@ def _attribute(module: Any, name: str, path: str) -> Shape:
     raise ScheduleError(f"{path!r}: there is no such class. {nearest(name, known)}")
 
 
-def _is_scheduler(found: Shape) -> bool:
+def _is_scheduler(found: Maker) -> bool:
     """Whether it is derived from a scheduler that is known, or is a function that is listed."""
     home = found.__module__
     if not inspect.isclass(found):

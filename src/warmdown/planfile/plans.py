@@ -26,6 +26,7 @@ from warmdown.planfile.text import (
 )
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
+from warmdown.schedules.base import PlainData
 from warmdown.schedules.parameters import Arguments, type_of
 
 TARGETS = "targets"
@@ -176,7 +177,7 @@ def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
     return reader.run
 
 
-def merge_run_facts(own: Arguments, given: Arguments) -> dict[str, Any]:
+def merge_run_facts(own: Arguments, given: Arguments) -> PlainData:
     """Return facts of a run: those ``given``, and of its ``own`` what does not contradict them.
 
     Example:
@@ -212,7 +213,7 @@ def _at_the_top(data: Any) -> PlainMapping:
 
 
 def _read_run(reader: ScheduleReader, data: Any, given: Run | None) -> None:
-    facts: dict[str, Any] | None = {}
+    facts: PlainData | None = {}
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
         facts = reader.read_arguments("run", "a run", Run, named)

@@ -16,8 +16,8 @@ from warmdown.planfile.text import PlainMapping, describe, join_path
 from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
-from warmdown.schedules.base import KIND_SYNONYMS, kind_of, kinds, schedule_classes
-from warmdown.schedules.parameters import Arguments, Shape, parameters_of, type_of
+from warmdown.schedules.base import KIND_SYNONYMS, PlainData, kind_of, kinds, schedule_classes
+from warmdown.schedules.parameters import Arguments, Maker, parameters_of, type_of
 from warmdown.schedules.recipes import recipes
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
@@ -25,7 +25,7 @@ _LONGEST_REASON = 400
 _MOST_MISTAKES = 100
 
 
-def shapes() -> Mapping[str, Shape]:
+def shapes() -> Mapping[str, Maker]:
     """Return everything that can stand as ``kind`` in a text, by its word: shapes, and recipes.
 
     Example:
@@ -38,9 +38,9 @@ def shapes() -> Mapping[str, Shape]:
 # A chain of a thousand phases asks for the shapes a thousand times; a class of one's own that is
 # defined later is another key.
 @lru_cache(maxsize=4)
-def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Shape]:
+def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Maker]:
     own = {kind_of(kind): kind for kind in classes if not kind.__module__.startswith("warmdown.")}
-    every: dict[str, Any] = {**own, **recipes(), **kinds()}
+    every: PlainData = {**own, **recipes(), **kinds()}
     return {
         word: kind
         for word, kind in every.items()
@@ -49,7 +49,7 @@ def _shapes(classes: tuple[type[Schedule], ...]) -> Mapping[str, Shape]:
     }
 
 
-def drives_several(shape: Shape) -> bool:
+def drives_several(shape: Maker) -> bool:
     """Whether a recipe makes targets for several fields, and not one schedule.
 
     Example:
@@ -151,8 +151,8 @@ class ScheduleReader:
         return data if number is None else number
 
     def read_arguments(
-        self, path: str, who: str, target: Shape, given: Arguments
-    ) -> dict[str, Any] | None:
+        self, path: str, who: str, target: Maker, given: Arguments
+    ) -> PlainData | None:
         """Return arguments of a shape, recipe or run by their types."""
         before = len(self.mistakes)
         known = parameters_of(target)
@@ -251,9 +251,7 @@ class ScheduleReader:
                 here = join_path(where, "init_args")
                 self._check_arguments(here, other, inner["class_path"], given)
 
-    def _call(
-        self, path: str, inside: str, shape: Any, given: dict[str, Any], name: Any = None
-    ) -> Any:
+    def _call(self, path: str, inside: str, shape: Any, given: PlainData, name: Any = None) -> Any:
         """Return what a shape or recipe makes of its arguments."""
         arguments = self.read_arguments(inside, shape.__name__, shape, given)
         return None if arguments is None else self._make(path, lambda: shape(**arguments), name)

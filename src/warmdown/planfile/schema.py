@@ -12,7 +12,7 @@ from warmdown.plan import AFTER_END, COUNTS
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
-from warmdown.schedules.parameters import Arguments, Shape, parameters_of
+from warmdown.schedules.parameters import Arguments, Maker, parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
@@ -177,14 +177,14 @@ def _by_kind(words: Arguments) -> JsonSchema:
     return {"type": "object", "properties": {"kind": kind}, "required": ["kind"], "allOf": chosen}
 
 
-def _kind(word: str, shape: Shape) -> JsonSchema:
+def _kind(word: str, shape: Maker) -> JsonSchema:
     beside: JsonSchema = {"kind": {"const": word}}
     if not drives_several(shape):
         beside["name"] = {"type": ["string", "number"], "description": "What the phase is called."}
     return _mapping_of(shape, beside)
 
 
-def _mapping_of(target: Shape, beside: JsonSchema) -> JsonSchema:
+def _mapping_of(target: Maker, beside: JsonSchema) -> JsonSchema:
     from docstring_parser import parse
 
     text, parameters = inspect.getdoc(target) or "", parameters_of(target)

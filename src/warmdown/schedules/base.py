@@ -27,7 +27,7 @@ import numpy as np
 
 from warmdown.errors import ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Length, Run
 from warmdown.schedules.parameters import require, validate_fields
 
 Steps: TypeAlias = Any
@@ -162,7 +162,7 @@ class Schedule(ABC):
         return tuple(getattr(self, field.name) for field in fields(self) if field.compare)
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Updates until the value rests for good; ``None`` without an end or a known length."""
         if self.keeps_time:
             return _longest(part.length for part in self.moving_parts())
@@ -383,14 +383,14 @@ class Schedule(ABC):
         """``is_resolved``, worked out once: a value does not change."""
         return self.is_resolved
 
-    def requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> Length:
         """Return the length that this schedule asks for, or ``None`` when it takes what is left."""
         if self.keeps_time:
             return _longest(part.requested_length(run) for part in self.moving_parts())
         steps = getattr(self, "steps", None)
         return self.length if steps is None else duration_in_updates(self, steps, run)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         """Return a copy whose lengths are numbers; ``available`` clock units are left for it."""
         resolved = self.with_parts(lambda part: part.resolve(run, available))
         if not hasattr(self, "steps"):
@@ -400,7 +400,7 @@ class Schedule(ABC):
             return resolved
         return replace(resolved, steps=steps)  # type: ignore[call-arg]
 
-    def _fit(self, claim: int | None, available: int | None) -> int:
+    def _fit(self, claim: Length, available: Length) -> int:
         if claim is None and available is None:
             raise ScheduleError(
                 f"{self!r}: 'rest' of what? Give the run a length: Run(total_steps=…)."
@@ -535,7 +535,7 @@ def _has_open_length(schedule: Schedule) -> bool:
     return is_open or any(map(_has_open_length, schedule.parts()))
 
 
-def duration_in_updates(owner: Schedule, duration: Duration, run: Run) -> int | None:
+def duration_in_updates(owner: Schedule, duration: Duration, run: Run) -> Length:
     """Return a length in the run's own clock, ``None`` for the rest; an int is one already."""
     return duration if isinstance(duration, int) else run.measure(duration, who=repr(owner))
 
@@ -555,7 +555,7 @@ def _plain(value: Any) -> Any:
     return [_plain(element) for element in value] if isinstance(value, tuple) else value
 
 
-def _longest(lengths: Iterable[int | None]) -> int | None:
+def _longest(lengths: Iterable[Length]) -> Length:
     known = list(lengths)
     return None if None in known else max(known, default=None)  # type: ignore[type-var]
 

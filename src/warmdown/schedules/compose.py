@@ -16,7 +16,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from warmdown.errors import ScheduleError
-from warmdown.run import Run
+from warmdown.run import Length, Run
 from warmdown.schedules.base import (
     Namespace,
     PartStarts,
@@ -75,7 +75,7 @@ class Chain(_Composition):
         require(self, bool(self.members), "at least one schedule is needed.", "members")
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Steps of all members, or ``None`` when the last has no end."""
         lengths = [member.length for member in self.members]
         return None if None in lengths else sum(length or 0 for length in lengths)
@@ -152,11 +152,11 @@ class Chain(_Composition):
             mine = [which == index for index in range(len(starts))]
         return zip(self.members, starts, mine, strict=True)
 
-    def requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> Length:
         claims = [member.requested_length(run) for member in self.members]
         return None if None in claims else sum(claim or 0 for claim in claims)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         *others, last = self.members
         # a part without an end takes the rest, when other parts follow it
         ended = [other.take("rest") if is_endless(other) else other for other in others]
@@ -241,9 +241,7 @@ class Sum(_Composition):
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))
 
 
-def _rounded(
-    members: tuple[Schedule, ...], run: Run, available: int | None
-) -> tuple[Schedule, ...]:
+def _rounded(members: tuple[Schedule, ...], run: Run, available: Length) -> tuple[Schedule, ...]:
     """Round starts and not lengths, where lengths that were each rounded up would not fit.
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.

@@ -10,7 +10,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from warmdown.run import Run
+from warmdown.run import Length, Run
 from warmdown.schedules.base import (
     Namespace,
     PartStarts,
@@ -132,7 +132,7 @@ class Repeat(Schedule):
         return self.of.length is not None and super().is_resolved
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Steps of all cycles, or ``None`` when they never end."""
         if self.times is None or self.of.length is None:
             return None
@@ -184,14 +184,14 @@ class Repeat(Schedule):
         first = self.of.length if first is None else first
         return first * cycle if self.grow == 1 else first * (self.grow**cycle - 1) / (self.grow - 1)
 
-    def requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> Length:
         claim = self.of.requested_length(run)
         if claim is None or self.times is None:
             return None
         length: int = math.ceil(self._start(self.times, claim))
         return length
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         is_open = self.of.requested_length(run) is None
         if self.times is not None and available is not None and is_open:
             available = available * 10**6 // math.ceil(self._start(self.times, 10**6))

@@ -36,7 +36,7 @@ from warmdown.run import Duration, check_duration
 
 Arguments: TypeAlias = Mapping[str, Any]
 """Values by the names of what they are given to."""
-Shape: TypeAlias = Callable[..., Any]
+Maker: TypeAlias = Callable[..., Any]
 """A class of schedules, a recipe, or another's class: what arguments make a schedule of."""
 
 
@@ -298,7 +298,7 @@ class Parameter:
 
 
 @lru_cache(maxsize=256)
-def parameters_of(target: Shape) -> Mapping[str, Parameter]:
+def parameters_of(target: Maker) -> Mapping[str, Parameter]:
     """Return what a schedule class or recipe takes, by name.
 
     A field that ``repr`` leaves out is no parameter: the state of a plateau, what a caller allowed.

@@ -11,7 +11,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from warmdown.errors import ScheduleError
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import (
     Namespace,
     PlainData,
@@ -63,7 +63,7 @@ class Staircase(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.start * self.gamma ** xp.floor(clip_start(step, xp) / self.every)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         if self.is_resolved:
             return self
         every = run.measure(self.every, who=repr(self))
@@ -87,7 +87,7 @@ class _AtSteps(Schedule):
         return len(self.marks()) == len(self.at)
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """The last step at which the value changes."""
         return max(self.marks(), default=0) if self.is_resolved else None
 
@@ -95,7 +95,7 @@ class _AtSteps(Schedule):
         """Return the steps at which the value changes."""
         return tuple(mark for mark in self.at if isinstance(mark, int))
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         if self.is_resolved:
             return self
         at = tuple(duration_in_updates(self, mark, run) for mark in self.at)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal, Self, TypeAlias, final
 
 from warmdown.errors import ScheduleError
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import schedule_class
 from warmdown.schedules.feedback import Feedback, FeedbackState
 from warmdown.schedules.parameters import require
@@ -91,7 +91,7 @@ class Plateau(Feedback):
         state = super().restarted_state()
         return state if isinstance(self.cooldown, int) else state._replace(cooldown_left=0.0)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         return replace(
             self,
             patience=_wait_on_clock(self, "patience", run),

@@ -11,7 +11,7 @@ from typing import ClassVar, Self, final
 import numpy as np
 
 from warmdown.errors import RunError, ScheduleError
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import (
     Namespace,
     PartStarts,
@@ -89,7 +89,7 @@ class Stretched(_OtherClock):
         """Return ``None``: the clock runs at another speed."""
         return (None,)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         """Resolve both lengths: what is stretched is as long as it is, if it has a length."""
         steps = self._fit(self.requested_length(run), available)
         return replace(self, of=_resolved(self.of, run, available), steps=steps)
@@ -111,7 +111,7 @@ class _Shifted(_OtherClock):
     """None: its steps are no length."""
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """The length of what is shifted, and the shift."""
         return self._with_shift(self.of.length, self.part_starts()[0] or 0)
 
@@ -124,17 +124,17 @@ class _Shifted(_OtherClock):
         """Return the shift: where the clock of what is shifted begins."""
         return (self.shift * self.steps if isinstance(self.steps, int) else None,)
 
-    def requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> Length:
         shift = self.shift * _exact_length(self, self.steps, run)
         return self._with_shift(self.of.requested_length(run), shift)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         steps = _exact_length(self, self.steps, run)
         left = None if available is None else available - self.shift * steps
         return replace(self, of=self.of.resolve(run, left), steps=steps)
 
     @staticmethod
-    def _with_shift(length: int | None, shift: int) -> int | None:
+    def _with_shift(length: Length, shift: int) -> Length:
         return None if length is None else max(length + shift, 0)
 
 
@@ -165,7 +165,7 @@ class Delayed(_Shifted):
     def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         return clip_start(step - self.steps, xp)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         self._fit(_exact_length(self, self.steps, run), available)
         return super().resolve(run, available)
 
@@ -232,7 +232,7 @@ class Truncated(_OtherClock):
     def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         return xp.clip(step, 0, self.steps)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         """Resolve what is taken in its own length: a ``"rest"`` in it is the rest of that."""
         steps = self._fit(self.requested_length(run), available)
         return replace(self, of=_resolved(self.of, run, steps), steps=steps)
@@ -261,7 +261,7 @@ class Grafted(Schedule):
     at: Duration = "rest"
 
     @property
-    def length(self) -> int | None:
+    def length(self) -> Length:
         """Steps up to the graft, and the tail's."""
         tail = self.tail.length
         return None if tail is None or isinstance(self.at, str) else self.at + tail
@@ -294,13 +294,13 @@ class Grafted(Schedule):
             reached * self.tail.evaluate(clip_start(step - self.at, xp), xp),
         )
 
-    def requested_length(self, run: Run) -> int | None:
+    def requested_length(self, run: Run) -> Length:
         tail = self.tail.requested_length(run)
         if tail is None or self.at == "rest":
             return None
         return tail + _exact_length(self, self.at, run)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         at = duration_in_updates(self, self.at, run)
         if at is None:
             claim = self.tail.requested_length(run)
@@ -316,7 +316,7 @@ class Grafted(Schedule):
         )
 
 
-def _resolved(schedule: Schedule, run: Run, available: int | None) -> Schedule:
+def _resolved(schedule: Schedule, run: Run, available: Length) -> Schedule:
     """Return ``schedule`` resolved; one without an open length may be longer than available."""
     return schedule if schedule.is_resolved else schedule.resolve(run, available)
 

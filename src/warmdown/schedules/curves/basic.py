@@ -15,7 +15,7 @@ __all__ = [
 import math
 from typing import Self, final
 
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
 from warmdown.schedules.interpolate import Curve, interpolate, power, progress
 from warmdown.schedules.parameters import require
@@ -55,7 +55,7 @@ class Constant(Schedule):
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return xp.full_like(xp.asarray(step), self.value)
 
-    def resolve(self, run: Run, available: int | None) -> Self:
+    def resolve(self, run: Run, available: Length) -> Self:
         is_measured = isinstance(self.steps, int) or (available is None and self.steps == "rest")
         return self if is_measured else super().resolve(run, available)
 
