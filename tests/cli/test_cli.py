@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -27,9 +26,7 @@ def test_every_command_is_listed_without_being_loaded() -> None:
         assert entry.help.split()[0] in help_text
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in COMMANDS if find_spec(f"warmdown.cli.{COMMANDS[n].where.split(':')[0]}")]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_that_is_there_has_help(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
@@ -53,9 +50,9 @@ def test_an_unknown_option_is_a_usage_error() -> None:
 
 GROUP = LazyGroup(
     entries={
-        "absent": Entry("absent:command", "Not there."),
-        "broken": Entry("broken_by_a_library:command", "Needs a library.", "train"),
-        "show": Entry("show:command", "There."),
+        "absent": Entry("Not there."),
+        "broken": Entry("Needs a library.", "train"),
+        "show": Entry("There."),
     }
 )
 
@@ -73,7 +70,7 @@ def test_a_command_that_is_not_part_of_an_installation_says_so() -> None:
 def test_a_command_whose_library_is_missing_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "broken_by_a_library.py").write_text("import not_installed_at_all")
+    (tmp_path / "broken.py").write_text("import not_installed_at_all")
     import warmdown.cli as commands
 
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
@@ -106,7 +103,7 @@ def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
 
     group = LazyGroup(entries={})
     group.get_command = lambda ctx, name: command  # type: ignore[method-assign,assignment]
-    group.entries = {"x": Entry("x:x", "")}
+    group.entries = {"x": Entry("")}
     assert isinstance(CliRunner().invoke(group, ["x"]).exception, ZeroDivisionError)
 
 

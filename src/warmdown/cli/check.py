@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from warmdown.cli.options import plan_options, read_plan, run_of_options, run_options
+from warmdown.cli.options import json_option, read_plan_for_run, run_options
 from warmdown.cli.say import say
 
 if TYPE_CHECKING:
@@ -18,19 +18,10 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 @click.command("check")
-@plan_options
 @run_options
-@click.option("--json", "as_json", is_flag=True, help="Findings as JSON.")
+@json_option
 @click.option("--explain", is_flag=True, help="What each code means, beside the finding.")
-def command(
-    given: str,
-    params: tuple[str, ...],
-    allow: tuple[str, ...],
-    more: tuple[str, ...],
-    as_json: bool,
-    explain: bool,
-    **facts: str | None,
-) -> None:
+def command(as_json: bool, explain: bool, **asked: Any) -> None:
     """Check a plan file, a shape or a recipe; each finding has a code, the numbers and the way out.
 
     The exit code is 0 when it is clean, 1 when there are warnings, 2 when it cannot be used. Notes
@@ -38,7 +29,7 @@ def command(
     """
     from warmdown.checks import CODES, check
 
-    findings = check(read_plan(given, params, run_of_options(more, **facts), allow))
+    findings = check(read_plan_for_run(**asked))
     code = exit_code(findings)
     if as_json:
         say(json.dumps([finding.to_dict() for finding in findings], indent=2))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
-from warmdown.cli.options import read_plan
-from warmdown.cli.say import say
+from warmdown.cli.options import PATH, Texts, json_option, options, read_plan, task_option
+from warmdown.cli.say import say, say_result
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c, resume_hint
 from warmdown.errors import SpecError
 from warmdown.files import require_writable_file
@@ -19,95 +19,61 @@ from warmdown.planfile.writing import writing_to
 from warmdown.run import Run
 
 if TYPE_CHECKING:
-    from warmdown.experiments import Comparison
     from warmdown.experiments.runs import Result
 
 _PICTURES = (".html", ".png", ".svg", ".md", ".json")
 
 
-def experiment_options(function: Any) -> Any:
-    """Add the options that every command has that makes runs."""
-    for option in reversed(
-        [
-            click.option(
-                "--task",
-                default="digits",
-                help="digits, fashion, text, module:function.",
-            ),
-            click.option("--engine", default="loky", help="serial, loky, dask or ray."),
-            click.option("--jobs", type=int, help="Runs at once; one a core when left out."),
-            click.option(
-                "--silence",
-                default=600.0,
-                help="Seconds until a run hangs.",
-            ),
-            click.option("--epochs", type=int, help="Passes over the data."),
-            click.option("--max-steps", type=int, help="Updates of a run."),
-            click.option("--batch-size", type=int, help="Samples in a batch."),
-            click.option("--accumulate", type=int, help="Batches that make an update."),
-            click.option(
-                "--metric", help="What is compared; the task's own first metric when left out."
-            ),
-            click.option(
-                "--allow", multiple=True, help="A module that plans may take classes from."
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
+experiment_options = options(
+    task_option,
+    option("--engine", default="loky", help="serial, loky, dask or ray."),
+    option("--jobs", type=int, help="Runs at once; one a core when left out."),
+    option("--silence", default=600.0, help="Seconds until a run hangs."),
+    option("--epochs", type=int, help="Passes over the data."),
+    option("--max-steps", type=int, help="Updates of a run."),
+    option("--batch-size", type=int, help="Samples in a batch."),
+    option("--accumulate", type=int, help="Batches that make an update."),
+    option("--metric", help="What is compared; the task's own first metric when left out."),
+    option("--allow", multiple=True, help="A module that plans may take classes from."),
+)
+"""What every command takes that makes runs."""
 
 
 @click.command(name="compare")
 @click.argument("plans", nargs=-1, required=True)
 @experiment_options
-@click.option("--seeds", default=8, help="How many seeds.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of results; a second call makes what is missing.",
-)
-@click.option("--goal", type=float, help="Value of the metric whose first reaching is timed.")
-@click.option("--baseline", help="The plan that others are compared with; the first when left out.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    help="Write a report: .html, .png, .svg, .md, .json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def command(
-    plans: tuple[str, ...], report: Path | None, as_json: bool, allow: tuple[str, ...], **how: Any
-) -> None:
+@option("--seeds", default=8, help="How many seeds.")
+@option("--out", type=PATH, help="Folder of results; a second call makes what is missing.")
+@option("--goal", type=float, help="Value of the metric whose first reaching is timed.")
+@option("--baseline", help="The plan that others are compared with; the first when left out.")
+@option("--report", type=PATH, help="Write a report: .html, .png, .svg, .md, .json.")
+@json_option
+def command(plans: Texts, report: Path | None, as_json: bool, allow: Texts, **how: Any) -> None:
     """Train a task under several plans and seeds, and compare what comes of it.
 
     PLANS are files, or names of shapes and recipes such as constant or warmup_cosine.
     """
-    if report is not None and report.suffix not in _PICTURES:
-        raise click.UsageError(f"--report {report}: no kind of report. Use {', '.join(_PICTURES)}.")
+    from warmdown.experiments import compare
+
     if report is not None:
+        if report.suffix not in _PICTURES:
+            kinds = ", ".join(_PICTURES)
+            raise click.UsageError(f"--report {report}: no kind of report. Use {kinds}.")
         require_writable_file(report, f"compare(--report {report})")
-    with ends_by_ctrl_c(_interrupt_hint(how["out"])):
-        comparison = _run_comparison(plans_of(plans, allow), allow=allow, **how)
-    say(json.dumps(comparison.to_dict(), indent=1) if as_json else comparison.summary())
+    hint = "Nothing was kept: with --out FOLDER the same command goes on where it was."
+    if how["out"] is not None:
+        hint = resume_hint(how["out"])
+    with ends_by_ctrl_c(hint):
+        add_cwd_to_path()
+        comparison = compare(plans_of(plans, allow), progress=say_progress, allow=allow, **how)
+    say_result(comparison, as_json)
     if report is not None:
         with writing_to(report):
             comparison.save(report)
         say(f"Written to {report}.", err=True)
 
 
-def _run_comparison(plans: dict[str, Plan], **how: Any) -> Comparison:
-    from warmdown.experiments import compare
-
-    add_cwd_to_path()
-    return compare(plans, progress=say_progress, **how)
-
-
-def _interrupt_hint(out: Path | None) -> str:
-    if out is None:
-        return "Nothing was kept: with --out FOLDER the same command goes on where it was."
-    return resume_hint(out)
-
-
-def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]:
+def plans_of(named: Iterable[str], allow: Texts = ()) -> dict[str, Plan]:
     """Return plans by name: a file's is its stem, a shape's its own.
 
     Raises:
@@ -123,7 +89,7 @@ def plans_of(named: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Plan]
                     f"another name."
                 ]
             )
-        plans[name] = read_plan(text, (), Run(), tuple(allow))
+        plans[name] = read_plan(text, (), allow, Run())
     return plans
 
 
@@ -131,11 +97,10 @@ def say_progress(name: str, result: Result, done: int, total: int) -> None:
     """Print one result on one line."""
     outcome = f"{result.status}: {result.reason}"
     if result.status == "finished":
-        metrics = [
+        outcome = ", ".join(
             f"{metric} {value:.4g}"
             for metric, value in result.metrics.items()
             if not metric.startswith("train")
-        ]
-        outcome = ", ".join(metrics)
+        )
     run = f"{name}, seed {result.spec.seed}"
     say(f"[{done}/{total}] {run}: {outcome} ({result.seconds:.1f} s)", err=True)

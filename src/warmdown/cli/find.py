@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import option
 
+from warmdown.cli.options import PATH, json_option, task_option
 from warmdown.cli.say import say
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 from warmdown.errors import ScheduleError
@@ -16,43 +18,28 @@ from warmdown.planfile.writing import writing_to
 
 
 @click.command(name="find")
-@click.option("--task", default="digits", help="digits, fashion, text, or module:function.")
-@click.option("--target", default="lr", help="What is swept: lr, weight_decay, momentum …")
-@click.option("--start", default=1e-5, help="First value.")
-@click.option("--end", default=10.0, help="Last value.")
-@click.option("--steps", default=100, help="Updates from the first to the last.")
-@click.option("--shape", default="exponential", help="exponential or linear.")
-@click.option(
-    "--repeats",
-    default=3,
-    help="Passes, each with other random numbers.",
-)
-@click.option(
-    "--smoothing",
-    default=0.03,
-    help="Width of the smoothing, of the sweep.",
-)
-@click.option(
-    "--stop-at",
-    default=4.0,
-    help="How far the loss may rise; inf: any.",
-)
-@click.option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
-@click.option("--accumulate", default=1, help="Batches that make an update.")
-@click.option("--seed", default=0, help="Seeds weights, order and intervals.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Write a picture too: .png, .svg, .html, or .json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@task_option
+@option("--target", default="lr", help="What is swept: lr, weight_decay, momentum …")
+@option("--start", default=1e-5, help="First value.")
+@option("--end", default=10.0, help="Last value.")
+@option("--steps", default=100, help="Updates from the first to the last.")
+@option("--shape", default="exponential", help="exponential or linear.")
+@option("--repeats", default=3, help="Passes, each with other random numbers.")
+@option("--smoothing", default=0.03, help="Width of the smoothing, of the sweep.")
+@option("--stop-at", default=4.0, help="How far the loss may rise; inf: any.")
+@option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
+@option("--accumulate", default=1, help="Batches that make an update.")
+@option("--seed", default=0, help="Seeds weights, order and intervals.")
+@option("--out", type=PATH, help="Write a picture too: .png, .svg, .html, or .json.")
+@json_option
 def command(out: Path | None, as_json: bool, **how: Any) -> None:
     """Sweep a rate over a task's first updates and read good rates off the loss."""
-    if out is not None and out.suffix not in (".png", ".svg", ".html", ".json"):
-        raise ScheduleError(
-            f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or .json."
-        )
     if out is not None:
+        if out.suffix not in (".png", ".svg", ".html", ".json"):
+            raise ScheduleError(
+                f"warmdown find(--out {out}): not a kind of picture. Use .png, .svg, .html or "
+                f".json."
+            )
         require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):
         test = _test(**how)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import option
 
-from warmdown.cli.options import is_file, named_values
+from warmdown.cli.options import Texts, is_file, named_values
 from warmdown.cli.say import say
 from warmdown.errors import SpecError
 from warmdown.run import Run
@@ -16,34 +17,28 @@ from warmdown.run import Run
 
 @click.command("import")
 @click.argument("source")
-@click.option(
+@option(
     "--param",
     "-p",
     multiple=True,
     metavar="NAME=VALUE",
     help="An argument of the class; may come again.",
 )
-@click.option("--mode", type=click.Choice(["faithful", "corrected"]), default="faithful",
-              help="Bug for bug, or as documented.")  # fmt: skip
-@click.option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
-@click.option("--lr", type=float, help="Base learning rate.")
-@click.option(
-    "--allow", multiple=True, help="A module that classes may be taken from; may come again."
+@option(
+    "--mode",
+    type=click.Choice(["faithful", "corrected"]),
+    default="faithful",
+    help="Bug for bug, or as documented.",
 )
-@click.option(
+@option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
+@option("--lr", type=float, help="Base learning rate.")
+@option("--allow", multiple=True, help="A module that classes may be taken from; may come again.")
+@option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the plan to a file (.yaml, .json).",
 )
-def command(
-    source: str,
-    param: tuple[str, ...],
-    mode: Any,
-    total_steps: int | None,
-    lr: float | None,
-    allow: tuple[str, ...],
-    out: Path | None,
-) -> None:
+def command(source: str, param: Texts, lr: float | None, out: Path | None, **how: Any) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
     SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file
@@ -60,18 +55,11 @@ def command(
     settings = _settings(source, param)
     if lr is not None:
         Run(lr=lr)  # refuses what is no rate
-    plan = from_settings(
-        settings,
-        mode=mode,
-        total_steps=total_steps,
-        lr=lr,
-        report=lambda line: say(f"# {line}", err=True),
-        allow=allow,
-    )
+    plan = from_settings(settings, lr=lr, report=lambda line: say(f"# {line}", err=True), **how)
     say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
 
 
-def _settings(source: str, params: tuple[str, ...]) -> Mapping[str, Any]:
+def _settings(source: str, params: Texts) -> Mapping[str, Any]:
     from warmdown.planfile.text import from_yaml, parse, read_text
 
     given = named_values("--param", params)

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from click import option
 
+from warmdown.cli.options import PATH, json_option
 from warmdown.cli.say import say
 from warmdown.errors import SpecError, nearest
 from warmdown.lint import RULES, Finding, fix_text, lint_file, lint_text, page_of, python_files
@@ -17,12 +19,12 @@ _STDIN = Path("-")
 
 
 @click.command(name="lint")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--fix", is_flag=True, help="Make the fixes that are safe, in place.")
-@click.option("--select", metavar="CODES", default="", help="Ask these rules only: WDL001,WDL004.")
-@click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--rules", "list_rules", is_flag=True, help="List the rules and stop.")
+@click.argument("paths", nargs=-1, type=PATH)
+@option("--fix", is_flag=True, help="Make the fixes that are safe, in place.")
+@option("--select", metavar="CODES", default="", help="Ask these rules only: WDL001,WDL004.")
+@option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
+@json_option
+@option("--rules", "list_rules", is_flag=True, help="List the rules and stop.")
 def command(
     paths: tuple[Path, ...], fix: bool, select: str, ignore: str, as_json: bool, list_rules: bool
 ) -> None:

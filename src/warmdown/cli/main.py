@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from keyword import iskeyword
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,33 +16,29 @@ from warmdown.printable import printable
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and what is said about it before it is loaded.
+    """What is said about a command before it is loaded.
 
     Args:
-        where: ``module:function`` under ``warmdown.cli``.
         help: One line for ``warmdown --help``.
         extra: The extra whose libraries it needs, if any.
     """
 
-    where: str
     help: str
     extra: str = ""
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "list": Entry("list:command", "Every shape and recipe: one line and a sparkline."),
-    "show": Entry("show:command", "A plan or shape as a curve, a table or a picture."),
-    "check": Entry("check:command", "What is wrong with a plan, before it runs."),
-    "train": Entry("train:command", "Train the demo model under a plan.", "train"),
-    "studio": Entry("studio:command", "Design a plan on a page in the browser.", "studio"),
-    "find": Entry("find:command", "Find a learning rate by a range test.", "train"),
-    "compare": Entry(
-        "compare:command", "Train under several plans and compare the results.", "train"
-    ),
-    "search": Entry("search:command", "Search the numbers of a plan.", "sweep"),
-    "suggest": Entry("suggest:command", "Suggest a plan for a run."),
-    "lint": Entry("lint:command", "Find scheduler mistakes in Python code.", "lint"),
-    "import": Entry("import_:command", "Turn another library's configuration into a plan."),
+    "list": Entry("Every shape and recipe: one line and a sparkline."),
+    "show": Entry("A plan or shape as a curve, a table or a picture."),
+    "check": Entry("What is wrong with a plan, before it runs."),
+    "train": Entry("Train the demo model under a plan.", "train"),
+    "studio": Entry("Design a plan on a page in the browser.", "studio"),
+    "find": Entry("Find a learning rate by a range test.", "train"),
+    "compare": Entry("Train under several plans and compare the results.", "train"),
+    "search": Entry("Search the numbers of a plan.", "sweep"),
+    "suggest": Entry("Suggest a plan for a run."),
+    "lint": Entry("Find scheduler mistakes in Python code.", "lint"),
+    "import": Entry("Turn another library's configuration into a plan."),
 }
 
 
@@ -111,29 +108,21 @@ def main() -> None:
     """Schedules for everything that a training run turns: see, check and run them."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal without braille shows question marks, not a traceback
+            # a terminal without braille shows question marks, not a traceback
+            stream.reconfigure(errors="replace")
 
 
 def _load(name: str, entry: Entry) -> click.Command:
-    module, function = entry.where.split(":")
-    path = f"warmdown.cli.{module}"
+    path = f"warmdown.cli.{name}_" if iskeyword(name) else f"warmdown.cli.{name}"
     try:
-        command: click.Command = getattr(import_module(path), function)
+        command: click.Command = import_module(path).command
     except ModuleNotFoundError as error:
-        _say_what_is_missing(name, entry, path, error)
+        missing = error.name or "a library"
+        if missing == path:
+            raise Unusable(
+                f"warmdown {name}: this command is not part of warmdown {__version__}. Upgrade it."
+            ) from error
+        if missing.startswith("warmdown") or not entry.extra:  # a bug of ours: keep its traceback
+            raise
+        raise Unusable(str(MissingExtra(f"warmdown {name}", missing, entry.extra))) from error
     return command
-
-
-def _say_what_is_missing(
-    name: str, entry: Entry, path: str, error: ModuleNotFoundError
-) -> NoReturn:
-    missing = error.name or "a library"
-    if missing == path:
-        raise Unusable(
-            f"warmdown {name}: this command is not part of warmdown {__version__}. Upgrade it."
-        ) from error
-    if missing.startswith("warmdown") or not entry.extra:  # a bug of ours: keep its traceback
-        raise error
-    raise Unusable(str(MissingExtra(f"warmdown {name}", missing, entry.extra))) from error

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import click
+from click import Path as PathType
+from click import argument, option
 
 from warmdown.errors import SpecError, nearest
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from warmdown.plan import Plan
     from warmdown.run import Run
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Any], Any]
+Texts: TypeAlias = tuple[str, ...]
+"""The values of an option that may come again."""
 
 _FACTS = {
     "total_steps": "Optimizer updates in the whole run.",
@@ -27,48 +30,59 @@ _FACTS = {
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
-def run_options(command: Command) -> Command:
-    """Let a command take facts about the run."""
-    for name, help in reversed(_FACTS.items()):
-        option = click.option(f"--{name.replace('_', '-')}", name, metavar="N", help=help)
-        command = option(command)
-    return click.option(
-        "--run",
-        "more",
-        multiple=True,
-        metavar="FACT=VALUE",
-        help="Another fact: tokens_per_step=2e6.",
-    )(command)
+PATH = PathType(path_type=Path)
+json_option = option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+task_option = option("--task", default="digits", help="digits, fashion, text, module:function.")
 
 
-def plan_options(command: Command) -> Command:
-    """Let a command take a plan, its parameters, and what may be imported for it."""
-    command = click.option(
-        "--allow", multiple=True, metavar="MODULE", help="Allow class paths from this module."
-    )(command)
-    command = click.option(
-        "--param", "params", multiple=True, metavar="PATH=VALUE", help="Give a parameter a value."
-    )(command)
-    return click.argument("given", metavar="NAME_OR_FILE")(command)
+def options(*each: Decorator) -> Decorator:
+    """Return one decorator for several options, which help lists in their order."""
+
+    def add(command: Any) -> Any:
+        for decorator in reversed(each):
+            command = decorator(command)
+        return command
+
+    return add
 
 
-def run_of_options(more: tuple[str, ...], **facts: str | None) -> Run:
-    """Return the run of the options.
+plan_options = options(
+    argument("given", metavar="NAME_OR_FILE"),
+    option("--param", "params", multiple=True, metavar="PATH=VALUE",
+           help="Give a parameter a value."),
+    option("--allow", multiple=True, metavar="MODULE", help="Allow class paths from this module."),
+)  # fmt: skip
+"""A plan, its parameters, and what may be imported for it."""
+run_options = options(
+    plan_options,
+    option("--run", "more", multiple=True, metavar="FACT=VALUE",
+           help="Another fact: tokens_per_step=2e6."),
+    *(option(f"--{name.replace('_', '-')}", metavar="N", help=text)
+      for name, text in _FACTS.items()),
+)  # fmt: skip
+"""A plan, and facts about its run."""
+
+
+def read_plan_for_run(
+    given: str, params: Texts, allow: Texts, more: Texts, **facts: str | None
+) -> Plan:
+    """Return the plan and run of the options.
 
     Raises:
-        SpecError: A fact is none.
+        SpecError: There is none, or it is none.
     """
     from warmdown.planfile import run_from_dict
 
-    given = {name: value for name, value in facts.items() if value is not None}
-    return run_from_dict({**given, **named_values("--run", more)})
+    known = {name: value for name, value in facts.items() if value is not None}
+    run = run_from_dict({**known, **named_values("--run", more)})
+    return read_plan(given, params, allow, run)
 
 
 def read_plan(
     given: str,
-    params: tuple[str, ...],
+    params: Texts,
+    allow: Texts,
     run: Run,
-    allow: tuple[str, ...],
     loaders: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Plan:
     """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class.
@@ -76,8 +90,8 @@ def read_plan(
     Args:
         given: The file, or the name.
         params: Values that go before its own, as ``path=value``.
-        run: Facts that go before its own.
         allow: Modules from which class paths may be imported, besides the known ones.
+        run: Facts that go before its own.
         loaders: What a trainer knows of its data, by placeholder.
 
     Raises:
@@ -105,7 +119,7 @@ def read_plan(
     return planfile.plan_from_dict(changed, run=run, allow=allow, loaders=loaders)
 
 
-def bases_of_options(groups: tuple[str, ...]) -> dict[str, float] | None:
+def bases_of_options(groups: Texts) -> dict[str, float] | None:
     """Return the base rate of each parameter group, or ``None``.
 
     Raises:
@@ -122,7 +136,7 @@ def is_file(given: str) -> bool:
     return Path(given).suffix.lower() in _ENDINGS or Path(given).is_file()
 
 
-def named_values(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+def named_values(option: str, texts: Texts) -> dict[str, str]:
     """Return the values of an option that is given as ``NAME=VALUE``, by name.
 
     Raises:

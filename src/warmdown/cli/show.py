@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
-from warmdown.cli.options import (
-    bases_of_options,
-    plan_options,
-    read_plan,
-    run_of_options,
-    run_options,
-)
-from warmdown.cli.say import say
+from warmdown.cli.options import Texts, bases_of_options, read_plan_for_run, run_options
+from warmdown.cli.say import aligned, say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
@@ -32,47 +27,43 @@ _ROWS_OF_A_TABLE = 21
 
 
 @click.command("show")
-@plan_options
 @run_options
-@click.option("--log", is_flag=True, help="Draw values on a logarithmic axis.")
-@click.option(
+@option("--log", is_flag=True, help="Draw values on a logarithmic axis.")
+@option(
     "--format",
     "form",
     type=click.Choice(("table", "csv", "json")),
     help="Rows of step, target, value; no picture.",
 )
-@click.option(
+@option(
     "--group",
     "groups",
     multiple=True,
     metavar="NAME=LR",
     help="Show a parameter group with its own rate.",
 )
-@click.option(
+@option(
     "--points",
     type=click.IntRange(2, 10_000_000),
     metavar="N",
     help="Rows of each target, at most.",
 )
-@click.option(
+@option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a file: .png .svg .html (a picture), .csv .json (rows), .yaml (the plan).",
 )
-@click.option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
+@option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
 def command(
     given: str,
-    params: tuple[str, ...],
-    allow: tuple[str, ...],
-    more: tuple[str, ...],
     log: bool,
     form: str | None,
-    groups: tuple[str, ...],
+    groups: Texts,
     points: int | None,
     out: Path | None,
     width: int | None,
-    **facts: str | None,
-) -> None:
+    **asked: Any,
+) -> None:  # fmt: skip
     """Show a plan file, a shape or a recipe (see 'warmdown list'), or a class by its path.
 
     \b
@@ -80,7 +71,7 @@ def command(
     warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
     warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
     """  # noqa: D301  # click reads the backspace
-    plan = read_plan(given, params, run_of_options(more, **facts), allow)
+    plan = read_plan_for_run(given, **asked)
     bases = bases_of_options(groups)
     if out is not None:
         _write(plan, out, points=points, log=log, title=given, groups=bases)
@@ -110,13 +101,7 @@ def _key_values(moments: list[Moment]) -> str:
     rows = [["step", "", *labels]]
     for at in moments:
         rows.append([count(at.step), at.what, *map(number, at.values.values())])
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [f"{cell:>{width}}" for cell, width in zip(row, wide, strict=True)]
-        cells[1] = f"{row[1]:<{wide[1]}}"
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return aligned(rows, left=(1,))
 
 
 def _as_numbers(plan: Plan, form: str, points: int | None, groups: Groups | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click import option
 
 from warmdown.cli.say import say
 from warmdown.errors import SpecError
@@ -20,21 +21,21 @@ if TYPE_CHECKING:
 
 @click.command("studio")
 @click.argument("given", metavar="[FILE]", required=False)
-@click.option(
+@option(
     "--port",
     type=click.IntRange(0, 65_535),
     metavar="N",
     default=8421,
     help="0 takes any free one.",
 )
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option(
+@option("--no-browser", is_flag=True, help="Only print the address.")
+@option(
     "--watch",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
     help="Show the runs recorded under DIR, as they go.",
 )
-@click.option(
+@option(
     "--framed",
     is_flag=True,
     hidden=True,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 )
 def command(
     given: str | None, port: int, no_browser: bool, watch: Path | None, framed: bool
-) -> None:
+) -> None:  # fmt: skip
     """Design a plan on a page in the browser.
 
     Without FILE the page starts with situations to choose from.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["command"]
-
 import os
 import sys
 from functools import partial
@@ -13,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
-from warmdown.cli.options import plan_options, read_plan
-from warmdown.cli.say import say
+from warmdown.cli.options import Texts, plan_options, read_plan, task_option
+from warmdown.cli.say import aligned, say
 from warmdown.cli.signals import add_cwd_to_path
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
@@ -23,8 +22,6 @@ from warmdown.record import Record
 from warmdown.run import Run
 
 if TYPE_CHECKING:
-    from warmdown.expressions import Facts
-    from warmdown.plan import Plan
     from warmdown.training import DeferredPlan, Outcome
 
 _ANY = (
@@ -32,59 +29,45 @@ _ANY = (
     {"TRAIN_DATALOADER_LEN": 1000, "EVAL_DATALOADER_LEN": 1000},
 )
 """A run in which every placeholder has a number, to find what else is wrong in a plan."""
+_COUNT = click.IntRange(1)
 _POLICIES = ("error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask")
-
-
-def _options(command: Any) -> Any:
-    """Add the options of a run."""
-    folder = click.Path(file_okay=False, path_type=Path)
-    count = click.IntRange(1)
-    for option in reversed(
-        [
-            click.option("--against", metavar="NAME_OR_FILE",
-                         help="Train under this plan too, and draw both."),
-            click.option("--task", default="digits",
-                         help="digits, fashion, text, module:function."),
-            click.option("--out", type=folder,
-                         help="Folder for all that is written; runs/<plan> when left out."),
-            click.option("--resume", is_flag=True,
-                         help="Resume from the newest good checkpoint in the folder."),
-            click.option("--checkpoint-every", type=count, metavar="N",
-                         help="Updates between two checkpoints."),
-            click.option("--keep", type=count, default=3, help="Checkpoints that are kept."),
-            click.option("--seed", type=click.IntRange(0), default=0, help="Of all randomness."),
-            click.option("--epochs", type=count, metavar="N", help="Passes over the data."),
-            click.option("--max-steps", type=count, metavar="N", help="Updates to make."),
-            click.option("--lr", type=float, help="Base learning rate."),
-            click.option("--batch-size", type=count, metavar="N",
-                         help="Samples in a batch of one process."),
-            click.option("--accumulate", type=count, default=1,
-                         help="Batches that make an update."),
-            click.option("--track", multiple=True,
-                         help="A tracker: tensorboard (the default), wandb …, or none."),
-            click.option("--on-change", type=click.Choice(_POLICIES), default=_POLICIES[0],
-                         help="Policy when the checkpoint was made under another plan; ask is the "
-                              "former name of error."),
-            click.option("--threads", type=count, default=1,
-                         help="Threads of torch on the CPU."),
-        ]
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 @click.command("train")
 @plan_options
-@_options
+@option("--against", metavar="NAME_OR_FILE", help="Train under this plan too, and draw both.")
+@task_option
+@option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for all that is written; runs/<plan> when left out.",
+)
+@option("--resume", is_flag=True, help="Resume from the newest good checkpoint in the folder.")
+@option("--checkpoint-every", type=_COUNT, metavar="N", help="Updates between two checkpoints.")
+@option("--keep", type=_COUNT, default=3, help="Checkpoints that are kept.")
+@option("--seed", type=click.IntRange(0), default=0, help="Of all randomness.")
+@option("--epochs", type=_COUNT, metavar="N", help="Passes over the data.")
+@option("--max-steps", type=_COUNT, metavar="N", help="Updates to make.")
+@option("--lr", type=float, help="Base learning rate.")
+@option("--batch-size", type=_COUNT, metavar="N", help="Samples in a batch of one process.")
+@option("--accumulate", type=_COUNT, default=1, help="Batches that make an update.")
+@option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none.")
+@option(
+    "--on-change",
+    type=click.Choice(_POLICIES),
+    default=_POLICIES[0],
+    help="Policy when the checkpoint was made under another plan; ask is the former name of error.",
+)
+@option("--threads", type=_COUNT, default=1, help="Threads of torch on the CPU.")
 def command(
     given: str,
-    params: tuple[str, ...],
-    allow: tuple[str, ...],
+    params: Texts,
+    allow: Texts,
     against: str | None,
     out: Path | None,
     threads: int,
     **options: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
 
     The same plan, task and seed give the same weights; the digest that is printed tells whether
@@ -113,9 +96,7 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _plans(
-    asked: list[tuple[str, tuple[str, ...]]], allow: tuple[str, ...]
-) -> dict[str, DeferredPlan]:
+def _plans(asked: list[tuple[str, Texts]], allow: Texts) -> dict[str, DeferredPlan]:
     """Return each plan by its name: a file's is its stem."""
     from warmdown.training import DeferredPlan
     from warmdown.training.planning import run_in
@@ -128,17 +109,11 @@ def _plans(
             raise TrainingError(
                 f"train(--against {given}): both plans are called {name!r}. Rename one."
             )
-        read = partial(_read_late, given, params, allow)
+        read = partial(read_plan, given, params, allow)
         plans[name] = DeferredPlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known
             plans[name].read(*_ANY)  # mistakes come first
     return plans
-
-
-def _read_late(
-    given: str, params: tuple[str, ...], allow: tuple[str, ...], run: Run, loaders: Facts
-) -> Plan:
-    return read_plan(given, params, run, allow, loaders)
 
 
 def _set_aside(folder: Path) -> None:
@@ -146,35 +121,29 @@ def _set_aside(folder: Path) -> None:
     if not any(folder.glob("**/record.jsonl")):
         return
     require_unlocked(folder, f"train(--out {folder})")
-    number = next(
-        number for number in count(1) if not folder.with_name(f"{folder.name}.{number}").exists()
-    )
-    aside = folder.with_name(f"{folder.name}.{number}")
+    numbered = (folder.with_name(f"{folder.name}.{number}") for number in count(1))
+    aside = next(path for path in numbered if not path.exists())
     aside.mkdir()
     # not the folder itself: its lock stays where it is, and Windows moves none in which a file is
     # open
-    for part in [part for part in folder.iterdir() if not part.name.startswith(".lock")]:
+    for part in set(folder.iterdir()) - set(folder.glob(".lock*")):
         part.rename(aside / part.name)
     say(f"The run that was in {folder} is now in {aside}. --resume would have resumed it.")
 
 
 def _train(
-    name: str,
-    plan: DeferredPlan,
-    folder: Path,
-    *,
-    task: str,
-    track: tuple[str, ...],
-    **options: Any,
+    name: str, plan: DeferredPlan, folder: Path, *, task: str, track: Texts, **options: Any
 ) -> Outcome:
     from warmdown.cli.header import HeaderCallback
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
     is_terminal = sys.stdout.isatty()
     progress = ProgressBarCallback(f"{name:10}") if is_terminal else LogMetricsCallback(at_most=5)
-    trackers = [] if track == ("none",) else list(track)
+    trackers = list(track)
     if not track and find_spec("tensorboard"):
         trackers = ["tensorboard"]
+    elif track == ("none",):
+        trackers = []
     callbacks = [HeaderCallback(name), progress]
     return run_task(task, plan, out=folder, track=trackers, callbacks=callbacks, **options)
 
@@ -182,7 +151,6 @@ def _train(
 def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
     """Show what came out: a picture in the terminal, a table, and where the rest lies."""
     from warmdown import plot
-    from warmdown.training import curves
 
     metrics = {
         name
@@ -190,22 +158,16 @@ def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
         for name in run.record.targets()
         if "/" not in name and name != "loss"
     }
-    drawn = _one_or_many({name: curves(run.record, metrics) for name, run in runs.items()})
     say()
-    say(plot.terminal(drawn, colour=True), coloured=True)
+    say(plot.terminal(_drawn(runs, metrics), colour=True), coloured=True)
     say()
-    say("\n".join(_as_table(runs)))
+    say(_as_table(runs))
     say()
     for name, run in runs.items():
         early = f"  {run.stopped}" if run.stopped else ""
         say(f"weights of {name}: SHA-256 {run.digest}{early}")
-    drawn = _one_or_many({name: curves(run.record) for name, run in runs.items()})
-    _draw(drawn, folder / ("compare" if len(runs) > 1 else "picture"), " against ".join(runs))
-
-
-def _draw(drawn: Any, file: Path, title: str) -> None:
-    from warmdown import plot
-
+    drawn, title = _drawn(runs), " against ".join(runs)
+    file = folder / ("compare" if len(runs) > 1 else "picture")
     try:
         pictures = [
             str(plot.save(drawn, file.with_suffix(ending), title=title))
@@ -217,11 +179,15 @@ def _draw(drawn: Any, file: Path, title: str) -> None:
     say(f"pictures: {', '.join(pictures)}")
 
 
-def _one_or_many(records: dict[str, Record]) -> Any:
+def _drawn(runs: dict[str, Outcome], *metrics: set[str]) -> Any:
+    """Return the curves of one run, or those of each by its name."""
+    from warmdown.training import curves
+
+    records = {name: curves(run.record, *metrics) for name, run in runs.items()}
     return records if len(records) > 1 else next(iter(records.values()))
 
 
-def _as_table(runs: dict[str, Outcome]) -> list[str]:
+def _as_table(runs: dict[str, Outcome]) -> str:
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     heads = [name.replace("eval_", "test ").replace("_", " ") for name in metrics]
     rows = [["", "rate", *heads, "updates", "seconds"]]
@@ -230,11 +196,7 @@ def _as_table(runs: dict[str, Outcome]) -> list[str]:
             f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics
         ]
         rows.append([name, _blocks_of(run.record), *values, str(run.updates), f"{run.seconds:.1f}"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, left=range(len(rows[0])))
 
 
 def _blocks_of(record: Record) -> str:
