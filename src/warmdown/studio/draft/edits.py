@@ -15,21 +15,16 @@ from typing import Any
 from warmdown.plan import EVERY_GROUP
 from warmdown.studio.draft.model import Draft, Group, ScheduleDraft, TargetDraft
 
-_ROW = re.compile(r"([gtp])(\d+)")
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_ROWS = {"g": "groups", "t": "targets", "p": "phases"}
 
 
 def get(draft: Draft, key: str) -> Any:
     """Return what stands at a key, or ``None``."""
     node: Any = draft
     for step in _way_to(key):
-        if isinstance(step, int):
-            node = node[step] if step < len(node) else None
-        else:
-            node = _member(node, step)
         if node is None:
-            break
+            return None
+        node = _member(node, step)
     return node
 
 
@@ -86,18 +81,16 @@ def add_target(draft: Draft, target: TargetDraft) -> Draft:
 
 def _way_to(key: str) -> list[Any]:
     """Return the way to a key: names of members, and numbers of rows."""
-    steps: list[Any] = []
-    while match := _ROW.match(key):
-        steps += [_ROWS[match[1]], int(match[2])]
-        key = key[match.end() :].removeprefix(".")
-        if match[1] == "g":
-            return [*steps, key] if key else steps  # a field may be called betas[1]
-        if match[1] == "p":
-            break
-    return steps + [int(number) if number else name for name, number in _STEP.findall(key)]
+    if group := re.fullmatch(r"g(\d+)\.?(.*)", key):  # its field may be called betas[1]
+        return ["groups", int(group[1]), *filter(None, [group[2]])]
+    key = re.sub(r"^t(\d+)", r"targets[\1]", key)
+    key = re.sub(r"^(targets\[\d+\])\.p(\d+)", r"\1.phases[\2]", key)
+    return [int(number) if number else name for name, number in _STEP.findall(key)]
 
 
-def _member(node: Any, name: str) -> Any:
+def _member(node: Any, name: Any) -> Any:
+    if isinstance(name, int):
+        return node[name] if name < len(node) else None
     if isinstance(node, ScheduleDraft) and not name.startswith("@"):
         return node.get(name)
     if isinstance(node, Group) and name != "name":

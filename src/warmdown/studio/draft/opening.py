@@ -198,9 +198,7 @@ def _typed(kind: str, value: Any) -> Typed:
 
 def _untyped_text(value: Any) -> str:
     """Return a value as a text that means the same in a field of unknown type."""
-    if value is None:
-        return "None"
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, Mapping):
         return repr(value)
     if isinstance(value, list | tuple):
         is_plain = len(value) > 1 and not any(isinstance(one, list | str) for one in value)

@@ -118,24 +118,19 @@ def _phase_areas(line: Line, theme: Theme) -> list[list[Option]]:
     """Return a shaded area for each phase, with its name where there is room for it."""
     if len(line.phases) > _MOST_PHASES:
         return []
-    phases = [
-        (phase.name, phase.start, line.stop if phase.stop is None else phase.stop)
-        for phase in line.phases
-    ]
-    end = max((stop for _, _, stop in phases), default=1)
     areas: list[list[Option]] = []
-    for number, (name, start, stop) in enumerate(phases):
+    for number, phase in enumerate(line.phases):
+        stop = line.stop if phase.stop is None else phase.stop
         label = {
-            "show": len(name) * _LETTER <= (stop - start) / max(end, 1),
+            "show": len(phase.name) * _LETTER <= (stop - phase.start) / max(line.stop, 1),
             "position": "insideTop",
             "color": theme.quiet,
             "fontSize": 11,
             "distance": 4,
         }
-        tint = {"color": tint_of(name, number, theme)}
-        areas.append(
-            [{"name": name, "xAxis": start, "itemStyle": tint, "label": label}, {"xAxis": stop}]
-        )
+        tint = {"color": tint_of(phase.name, number, theme)}
+        begin = {"name": phase.name, "xAxis": phase.start, "itemStyle": tint, "label": label}
+        areas.append([begin, {"xAxis": stop}])
     return areas
 
 

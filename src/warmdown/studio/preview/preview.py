@@ -16,6 +16,7 @@ from warmdown.errors import SpecError, WarmdownError
 from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.formatting import number
+from warmdown.plot.sampling import Array
 from warmdown.plot.summary import summary_of, table_of
 from warmdown.plot.view import Line, View, view
 from warmdown.schedules import Phase
@@ -95,10 +96,10 @@ def preview(data: Mapping[str, Any], bases: Bases) -> Preview:
 def summarize(seen: View, *plans: Plan) -> Summary:
     """Return the same in words and numbers, and the findings of the plans that it shows."""
     labels = tuple(line.label for line in seen.lines)
-    rows = []
-    for moment in table_of(seen):
-        values = tuple(moment.values[label] for label in labels)
-        rows.append((moment.step, moment.what, values))
+    rows = [
+        (moment.step, moment.what, tuple(moment.values[label] for label in labels))
+        for moment in table_of(seen)
+    ]
     findings = dict.fromkeys(finding for plan in plans for finding in check(plan))
     return Summary(summary_of(seen), labels, tuple(rows), tuple(findings))
 
@@ -116,13 +117,11 @@ def row_texts(summary: Summary) -> list[tuple[str, ...]]:
     rows = list(summary.rows)
     while len(rows) > 1 and rows[-1][2] == rows[-2][2]:
         rows.pop()
-    steps = [f"{step:,}" for step, _, _ in rows]
+    texts = [(f"{step:,}", *map(value_text, values), what) for step, what, values in rows]
     if len(rows) < len(summary.rows):
-        steps[-1] += "+"
-    return [
-        (step, *map(value_text, values), what)
-        for step, (_, what, values) in zip(steps, rows, strict=True)
-    ]
+        step, *others = texts[-1]
+        texts[-1] = (f"{step}+", *others)
+    return texts
 
 
 def value_text(value: float) -> str:
@@ -146,13 +145,13 @@ def area_under(line: Line) -> float:
 def view_to_plain(seen: View) -> dict[str, Any]:
     """Return a view as plain data."""
     lines = [
-        {
-            "label": line.label,
-            "unit": line.unit,
-            "steps": line.steps.tolist(),
-            "values": line.values.tolist(),
-            "phases": [astuple(phase) for phase in line.phases],
-        }
+        (
+            line.label,
+            line.unit,
+            line.steps.tolist(),
+            line.values.tolist(),
+            [astuple(phase) for phase in line.phases],
+        )
         for line in seen.lines
     ]
     return {"lines": lines, "clock": seen.x, "notes": seen.notes}
@@ -160,12 +159,12 @@ def view_to_plain(seen: View) -> dict[str, Any]:
 
 def view_from_plain(data: Mapping[str, Any]) -> View:
     """Return the view of plain data that :func:`view_to_plain` gave."""
-    lines = tuple(_line_from_plain(**line) for line in data["lines"])
-    return View(lines=lines, x=str(data["clock"]), notes=tuple(data["notes"]))
+    lines = [
+        Line(label, unit, _points(steps), _points(values), tuple(Phase(*phase) for phase in phases))
+        for label, unit, steps, values, phases in data["lines"]
+    ]
+    return View(lines=tuple(lines), x=str(data["clock"]), notes=tuple(data["notes"]))
 
 
-def _line_from_plain(
-    label: str, unit: str, steps: list[float], values: list[float], phases: Any
-) -> Line:
-    points = [np.asarray(numbers, dtype=np.float64) for numbers in (steps, values)]
-    return Line(label, unit, points[0], points[1], tuple(Phase(*phase) for phase in phases))
+def _points(numbers: list[float]) -> Array:
+    return np.asarray(numbers, dtype=np.float64)

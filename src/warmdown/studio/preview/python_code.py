@@ -25,22 +25,16 @@ def as_python(draft: Draft) -> str:
         scheduler = wd.Scheduler(optimizer, plan)
         <BLANKLINE>
     """
-    data = dict(written(draft).data)
-    arguments = {}
+    data = written(draft).data
+    codes = {name: _target_code(value) for name, value in data.items() if name != "run"}
+    lines = ["import warmdown as wd", "", "plan = wd.Plan.of("]
     if "run" in data:
-        arguments["run"] = f"wd.Run({_keywords(data.pop('run'))})"
-    for name in ("after_end", "count"):
-        if name in data:
-            arguments[name] = repr(data.pop(name))
-    targets = {name: _target_code(target) for name, target in data.items()}
-    if all(name.isidentifier() for name in targets):
-        arguments |= targets
-        targets = {}
-    lines = [f"    {name}={code}," for name, code in arguments.items()]
-    if targets:  # betas[0] is no name
-        lines.append(f"    **{_mapping(targets)},")
-    head = ["import warmdown as wd", "", "plan = wd.Plan.of("]
-    return "\n".join([*head, *lines, ")", "scheduler = wd.Scheduler(optimizer, plan)", ""])
+        lines.append(f"    run=wd.Run({_keywords(data['run'])}),")
+    if all(name.isidentifier() for name in codes):
+        lines += [f"    {name}={code}," for name, code in codes.items()]
+    else:  # betas[0] is no name
+        lines.append(f"    **{_mapping(codes)},")
+    return "\n".join([*lines, ")", "scheduler = wd.Scheduler(optimizer, plan)", ""])
 
 
 def _mapping(codes: dict[str, str]) -> str:
@@ -48,23 +42,18 @@ def _mapping(codes: dict[str, str]) -> str:
 
 
 def _target_code(data: Any) -> str:
-    if isinstance(data, dict):
-        if "groups" in data:
-            return _mapping({name: _target_code(one) for name, one in data["groups"].items()})
-        if "set" in data:
-            return f"wd.Set({_chain_code(data['set'])})"
-        if "scale" in data:
-            more = "".join(
-                f", {name}={_code(data[name])}" for name in ("offset", "low") if name in data
-            )
-            return f"wd.Scale({_chain_code(data['scale'])}{more})"
-    return _chain_code(data)
+    if not isinstance(data, dict) or data.keys() & {"kind", "class_path"}:
+        return _chain_code(data)
+    if "groups" in data:
+        return _mapping({name: _target_code(one) for name, one in data["groups"].items()})
+    (rule, chain), *bounds = data.items()
+    arguments = [_chain_code(chain), *(f"{name}={_code(bound)}" for name, bound in bounds)]
+    return f"wd.{rule.title()}({', '.join(arguments)})"
 
 
 def _chain_code(data: Any) -> str:
-    if isinstance(data, list):
-        return " >> ".join(_code(member) for member in data)
-    return _code(data)
+    members = data if isinstance(data, list) else [data]
+    return " >> ".join(map(_code, members))
 
 
 def _code(data: Any) -> str:

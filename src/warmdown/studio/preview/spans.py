@@ -71,37 +71,30 @@ def findings_by_key(findings: Sequence[Finding], draft: Draft, plan: Plan) -> di
 def _field_key_of(finding: Finding, draft: Draft, plan: Plan) -> str:
     if finding.code == "unknown-length":
         return "run.total_steps"
-    targets = [
-        number
-        for number, target in enumerate(draft.targets)
-        if target.label == finding.target and target.phases
-    ]
-    if not targets:
-        return ""
-    target = draft.targets[targets[0]]
-    key = f"t{targets[0]}"
+    for number, target in enumerate(draft.targets):
+        if target.label == finding.target and target.phases:
+            return _key_in_target(finding, target, f"t{number}", plan)
+    return ""
+
+
+def _key_in_target(finding: Finding, target: TargetDraft, key: str, plan: Plan) -> str:
     if finding.code == "shadowed":
         return f"{key}.groups"
     fields = _FIELDS.get(finding.code, ())
     number = _phase_of(finding, target, plan)
     if number is None:
         return f"{key}.warmup" if fields else ""
-    shape = known_shapes().get(target.phases[number].kind)
-    known = [name for name in fields if shape and shape.field(name)]
-    return f"{key}.p{number}.{known[0]}" if known else ""
+    shape = known_shapes()[target.phases[number].kind]
+    return next((f"{key}.p{number}.{name}" for name in fields if shape.field(name)), "")
 
 
 def _phase_of(finding: Finding, target: TargetDraft, plan: Plan) -> int | None:
     """Return the phase that a finding is about, or ``None`` for the warmup before them."""
-    first = None if target.warmup.strip() else 0
     if finding.code in _AT_THE_END:
         return len(target.phases) - 1
-    if finding.code in _AT_THE_START:
-        return first
-    step = finding.step or 0
-    inside = [
-        number
-        for number, (start, stop) in spans(target, plan).items()
-        if start <= step < max(stop, start + 1)
-    ]
-    return inside[-1] if inside else first
+    if finding.code not in _AT_THE_START:
+        step = finding.step or 0
+        for number, (start, stop) in reversed(spans(target, plan).items()):
+            if start <= step < max(stop, start + 1):
+                return number
+    return None if target.warmup.strip() else 0

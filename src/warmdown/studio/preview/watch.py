@@ -7,9 +7,11 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from time import time
-from typing import Any, NamedTuple, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 
@@ -17,9 +19,9 @@ from warmdown.errors import WarmdownError
 from warmdown.plan import Plan
 from warmdown.planfile.plans import load
 from warmdown.plot.groups import bases_in
-from warmdown.plot.sampling import thinned
+from warmdown.plot.sampling import Array, thinned
 from warmdown.plot.view import Line, unit_of, view
-from warmdown.record import Record
+from warmdown.record import Record, Row
 from warmdown.studio.preview.preview import POINTS
 
 Points: TypeAlias = list[tuple[float, float]]
@@ -42,20 +44,6 @@ _STILL = 15.0
 """Seconds without a new row after which a run counts as stopped."""
 
 
-class RunEvent(NamedTuple):
-    """A row that has a reason: a phase, an event, a warning.
-
-    Args:
-        step: When.
-        target: Of the row.
-        reason: What.
-    """
-
-    step: int
-    target: str
-    reason: str
-
-
 @final
 @dataclass
 class WatchedRun:
@@ -68,8 +56,8 @@ class WatchedRun:
 
     name: str
     path: Path
-    last: dict[str, tuple[int, float]] = field(default_factory=dict)
-    events: list[RunEvent] = field(default_factory=list)
+    last: dict[str, tuple[float, float]] = field(default_factory=dict)
+    events: list[Row] = field(default_factory=list)
     phase: str = ""
     step: int = 0
     unread: int = 0
@@ -110,14 +98,10 @@ class WatchedRun:
 
     def lines(self) -> tuple[Line, ...]:
         """Return what was recorded."""
-        lines = []
-        for target, points in self._values.items():
-            array = np.asarray(points, dtype=np.float64)
-            array = array[np.argsort(array[:, 0], kind="stable")]
-            steps, values = thinned(array[:, 0], array[:, 1], POINTS)
-            unit = unit_of(target.split("/")[0])
-            lines.append(Line(target, unit, steps, values, is_recorded=True))
-        return tuple(lines)
+        return tuple(
+            Line(target, unit_of(target.split("/")[0]), *_fewer(points, POINTS), is_recorded=True)
+            for target, points in self._values.items()
+        )
 
     def planned_lines(self, fallback: Plan | None) -> tuple[Line, ...]:
         """Return what was planned, at the base values that fit the record.
@@ -130,8 +114,8 @@ class WatchedRun:
             return ()
         record = Record()
         for target, points in self._values.items():
-            for step, value in _fewer(points):
-                record.add(int(step), target, value)
+            for step, value in zip(*_fewer(points, POINTS), strict=True):
+                record.add(int(step), target, float(value))
         try:
             plan = plan.over()
             return view(plan, groups=bases_in(record, plan) or None, points=POINTS).lines
@@ -141,26 +125,24 @@ class WatchedRun:
     def _add(self, line: bytes) -> bool:
         """Add a row; return whether it could be read."""
         try:
-            if len(line) > _LONGEST_LINE:
-                return False
-            row = json.loads(line)
-            step, value = int(row["step"]), float(row["value"])
-            target, reason = str(row["target"]), str(row.get("reason", ""))
+            entries = json.loads(line) if len(line) <= _LONGEST_LINE else {}
+            step, value = int(entries["step"]), float(entries["value"])
+            row = Row(step, str(entries["target"]), value, str(entries.get("reason", "")))
         except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             return False
         if not 0 <= step <= _LAST_STEP:
             return False
         self.step = max(self.step, step)
-        if target == "phase":
-            self.phase = reason
-        elif len(self._values) < _MOST_TARGETS or target in self._values:
-            points = self._values.setdefault(target, [])
+        if row.target == "phase":
+            self.phase = row.reason
+        elif len(self._values) < _MOST_TARGETS or row.target in self._values:
+            points = self._values.setdefault(row.target, [])
+            self.last[row.target] = (step, value)
             points.append((step, value))
-            self.last[target] = (step, value)
             if len(points) > _MOST_POINTS:
-                self._values[target] = _fewer(points)
-        if reason:
-            self.events = [*self.events, RunEvent(step, target, reason)][-_MOST_EVENTS:]
+                points[:] = zip(*_fewer(points, _MOST_POINTS // 2), strict=True)
+        if row.reason:
+            self.events = [*self.events, row][-_MOST_EVENTS:]
         return True
 
     def _plan(self) -> Plan | None:
@@ -187,14 +169,12 @@ class RunFolder:
     def read_on(self) -> bool:
         """Find new records and read on in all; return whether anything is new."""
         before = self.runs
-        self.runs = {
-            path: before.get(path) or WatchedRun(self._name(path), path) for path in self._records()
-        }
+        paths = islice(self._records(), _MOST_RUNS)
+        self.runs = {path: before.get(path) or WatchedRun(self._name(path), path) for path in paths}
         news = [run.read_on() for run in self.runs.values()]
         return any(news) or self.runs.keys() != before.keys()
 
     def _records(self) -> Iterator[Path]:
-        count = 0
         for folder, folders, files in os.walk(self.path):
             if len(Path(folder).relative_to(self.path).parts) >= _DEEPEST:
                 folders.clear()
@@ -202,9 +182,6 @@ class RunFolder:
             for name in sorted(files):
                 path = Path(folder) / name
                 if name.endswith(_ENDING) and not path.is_symlink() and path.is_file():
-                    count += 1
-                    if count > _MOST_RUNS:
-                        return
                     yield path
 
     def _name(self, path: Path) -> str:
@@ -213,8 +190,7 @@ class RunFolder:
         return str(inside.parent if is_usual else inside.with_suffix(""))
 
 
-def _fewer(points: Points) -> Points:
-    """Return fewer points, with the lowest and the highest of each stretch."""
-    array: Any = np.asarray(points, dtype=np.float64)
-    steps, values = thinned(array[:, 0], array[:, 1], _MOST_POINTS // 2)
-    return list(zip(steps.tolist(), values.tolist(), strict=True))
+def _fewer(points: Points, most: int) -> tuple[Array, Array]:
+    """Return fewer points in their order, with the lowest and the highest of each stretch."""
+    steps, values = np.asarray(sorted(points, key=itemgetter(0)), dtype=np.float64).T
+    return thinned(steps, values, most)
