@@ -125,7 +125,7 @@ def long_warmup(subject: Subject) -> Iterator[Finding]:
     """Find a way up that takes more than half of the run."""
     steps, values = subject.samples
     # 0.999: a plateau begins at its first value, not where rounding puts the largest
-    top = int(np.argmax(values >= 0.999 * np.max(values)))
+    top = (values >= 0.999 * values.max()).argmax()
     share = steps[top] / subject.stop
     if not subject.is_rate or not 0.5 < share < 0.99 or _is_cyclic(subject):
         return
@@ -145,9 +145,9 @@ def rises_again(subject: Subject) -> Iterator[Finding]:
     if not subject.is_rate or not _is_opaque(subject) or _is_cyclic(subject):
         return
     steps, values = subject.samples
-    later = values[int(np.argmax(values)) :]
+    later = values[values.argmax() :]
     climbs = later - np.minimum.accumulate(later)
-    top = int(np.argmax(climbs))
+    top = climbs.argmax()
     if climbs[top] > _NOTICEABLE * subject.height:
         at = steps[values.size - later.size + top]
         yield subject.finding(

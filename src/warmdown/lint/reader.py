@@ -240,7 +240,7 @@ class _Reader:
             return self.create(node, path)
         if isinstance(node.func, ast.Attribute):
             result = self.method(node, node.func)
-            if result is not None:
+            if result:
                 return result
         arguments = list(map(self.value, node.args))
         values = self.names[dotted(node.func)]
@@ -248,7 +248,7 @@ class _Reader:
         # a set has no order that is the same in every run
         for function in sorted(functions, key=lambda function: function.node.lineno):
             result = self.follow(function, node, arguments)
-            if result is not None:
+            if result:
                 return result
         return self.unknown_call(node, path, arguments)
 

@@ -31,9 +31,9 @@ def dotted(node: ast.AST) -> str:
     """Return ``a.b.c`` for a chain of attributes, and an empty text for what is none."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
-        names.append(node.attr)
+        names.insert(0, node.attr)
         node = node.value
-    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else ""
+    return ".".join([node.id, *names]) if isinstance(node, ast.Name) else ""
 
 
 def last_name(node: ast.AST) -> str:

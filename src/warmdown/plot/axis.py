@@ -42,7 +42,7 @@ class Axis:
         floor = log_floor(values) if log else None
         if floor is None:
             return cls(*value_limits(values))
-        high = max(float(np.max(line)) for line in values if line.size)
+        high = float(np.concatenate(values).max())
         return cls(floor if floor < high else high / 10, high, log=True)
 
     def share(self, values: Any) -> Any:
@@ -139,12 +139,10 @@ def place_names(names: Sequence[tuple[float, float]], rows: int, edge: float) ->
     """
     found = _stacked(names, rows, edge)
     every = 1
-    while None in found and every < len(names):
+    while None in found[::every] and every < len(names):
         every += max(1, every // 4)
-        kept = iter(_stacked(names[::every], 1, edge))
-        found = [next(kept) if index % every == 0 else None for index in range(len(names))]
-        if None not in found[::every]:
-            break
+        found = [None] * len(names)
+        found[::every] = _stacked(names[::every], 1, edge)
     return found
 
 

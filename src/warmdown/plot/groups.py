@@ -44,9 +44,9 @@ def bases_in(record: Record, plan: Plan) -> Groups:
         name, _, group = label.partition("/")
         target = _first_fit(plan, name, group, groups.index(group))
         if target is not None and isinstance(target.rule, Scale):
-            steps, values = (np.asarray(column) for column in record.curve(label))
-            factors = np.asarray(target.rule.of(steps))
-            top = int(np.argmax(np.abs(factors)))
+            steps, values = np.asarray(record.curve(label), dtype=np.float64)
+            factors = target.rule.of(steps)
+            top = np.abs(factors).argmax()
             if factors[top]:
                 found.setdefault(group, {})[name] = float(values[top] / factors[top])
     return found

@@ -125,7 +125,7 @@ def notebook(given: Plan | Schedule | View) -> str | None:
     except (MissingExtra, ScheduleError, RunError):
         return None
     text = scene.text if isinstance(given, View) else repr(given)
-    element = document[document.index("<svg ") :]
+    element = _element_of(document)
     return f'<div style="max-width: 48rem">{element}<pre>{markup(text)}</pre></div>'
 
 
@@ -134,13 +134,15 @@ def svg_of(
 ) -> str:
     """Return the SVG document of a view, with a title and a description for screen readers."""
     document = document_of(draw_view(scene, log=log, theme=theme, title=title, width=width))
-    document = re.sub(r"<!DOCTYPE[^>]*>\n?", "", document, count=1)
+    declaration, _, _ = document.partition("<!DOCTYPE")
+    tag, _, content = _element_of(document).partition(">")
     title = markup(title or _title(scene))
     texts = f"<title>{title}</title>\n <desc>{markup(summary_of(scene))}</desc>"
-    tag = re.search(r"<svg [^>]*>", document, flags=re.DOTALL)
-    assert tag is not None
-    element = tag[0][:-1] + f' role="img" aria-label="{title}">\n {texts}'
-    return document[: tag.start()] + element + document[tag.end() :]
+    return f'{declaration}{tag} role="img" aria-label="{title}">\n {texts}{content}'
+
+
+def _element_of(document: str) -> str:
+    return document[document.index("<svg ") :]
 
 
 def document_of(picture: Figure) -> str:
@@ -181,9 +183,8 @@ _WRITERS: Mapping[str, Callable[..., bytes | str]] = {
 
 def _inline(document: str) -> str:
     """Return the SVG element alone, as wide as its place, with the reader's colour scheme."""
-    element = document[document.index("<svg ") :]
     # without a size of its own it is as wide as its place
-    element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", element, count=1)
+    element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", _element_of(document), count=1)
     return element.replace("</title>", f"</title>\n <style>{_dark_rules()}</style>", 1)
 
 
@@ -269,18 +270,12 @@ def _tables(scene: View) -> str:
 
 
 def _phase_table(scene: View) -> str:
-    rows = [
-        [
-            line.label,
-            phase.name,
-            count(phase.start),
-            count(phase.stop or scene.stop),
-            number(value_at(line, phase.start)),
-            number(value_at(line, phase.stop or line.stop)),
-        ]
-        for line in scene.lines
-        for phase in line.phases[:MANY_PHASES]
-    ]
+    rows = []
+    for line in scene.lines:
+        for phase in line.phases[:MANY_PHASES]:
+            ends = phase.start, phase.stop or line.stop
+            values = (number(value_at(line, end)) for end in ends)
+            rows.append([line.label, phase.name, *map(count, ends), *values])
     if not rows:
         return "<p>No phase has a name.</p>"
     caption = f"Named stretches, in {scene.x}; the last of each is the one before “to”."
@@ -307,9 +302,9 @@ def _point_table(panel: Panel, x: str) -> str:
     rows = []
     for line in panel.lines:
         for index in np.unique(np.linspace(0, line.steps.size - 1, 12).astype(int)):
-            cells = [number(float(line.steps[index])), number(float(line.values[index]))]
+            point = line.steps[index], line.values[index]
             edges = [edge[index] for edge in (line.low, line.high) if edge is not None]
-            rows.append([line.label, *cells, " … ".join(number(float(edge)) for edge in edges)])
+            rows.append([line.label, *map(number, point), " … ".join(map(number, edges))])
     heads = ["curve", x, panel.unit, "band"]
     return html_table(f"Points of {panel.unit}", heads, rows, numbers_from=1)
 

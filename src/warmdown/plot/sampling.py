@@ -43,7 +43,10 @@ def sample(
     values = values_at(value, steps)
     if not _is_restless(steps, values, np.isin(steps, grid)):
         return steps, values
-    close = _close_steps(stop, borders)
+    if stop < _CLOSE_LOOK:
+        close = np.arange(stop + 1.0)
+    else:
+        close = np.union1d(_scattered(stop, _CLOSE_LOOK), _even_steps(stop, borders, POINTS))
     return thinned(close, values_at(value, close), points)
 
 
@@ -63,17 +66,9 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
 
 
 def _even_steps(stop: int, borders: Iterable[int], points: int) -> Array:
-    marks = np.array(
-        [mark + side for mark in (*borders, stop) for side in (-1, 0)], dtype=np.float64
-    )
-    inside = marks[(marks >= 0) & (marks <= stop)]
-    return np.unique(np.concatenate([np.rint(np.linspace(0, stop, points)), inside]))
-
-
-def _close_steps(stop: int, borders: Iterable[int]) -> Array:
-    if stop < _CLOSE_LOOK:
-        return np.arange(stop + 1.0)
-    return np.union1d(_scattered(stop, _CLOSE_LOOK), _even_steps(stop, borders, POINTS))
+    marks = np.array([*borders, stop], dtype=np.float64)
+    steps = np.concatenate([np.rint(np.linspace(0, stop, points)), marks, marks - 1])
+    return np.unique(steps[(steps >= 0) & (steps <= stop)])
 
 
 def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) -> bool:

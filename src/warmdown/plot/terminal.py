@@ -99,9 +99,9 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
     if values.size == 0:
         return ""
     values = np.interp(np.linspace(0, steps[-1], width), steps, values)
-    low, high = float(np.min(values)), float(np.max(values))
-    share = np.full_like(values, 0.5) if high == low else (values - low) / (high - low)
-    return "".join(_BLOCKS[level] for level in np.rint(share * (len(_BLOCKS) - 1)).astype(int))
+    span = np.ptp(values)
+    share = (values - values.min()) / span if span else np.full_like(values, 0.5)
+    return "".join(_BLOCKS[level] for level in np.rint(7 * share).astype(int))
 
 
 def _panel_text(
