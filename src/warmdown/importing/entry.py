@@ -17,6 +17,7 @@ from warmdown.importing.simulation import SchedulerCopy, live_scheduler
 from warmdown.plan import Plan
 
 Mode: TypeAlias = Literal["faithful", "corrected"]
+Report: TypeAlias = Callable[[str], object] | None
 MODES = ("faithful", "corrected")
 
 
@@ -26,7 +27,7 @@ def from_torch(
     mode: Mode = "faithful",
     total_steps: int | None = None,
     lr: float | None = None,
-    report: Callable[[str], object] | None = print,
+    report: Report = print,
     allow: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of another library's scheduler, and report its undocumented behaviour.

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["from_settings"]
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR, SequentialLR
@@ -14,7 +14,7 @@ from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
-from warmdown.importing.entry import Mode, from_torch
+from warmdown.importing.entry import Mode, Report, from_torch
 from warmdown.importing.imported import number_of_setting
 from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
@@ -34,7 +34,7 @@ def from_settings(
     mode: Mode = "faithful",
     total_steps: int | None = None,
     lr: float | None = None,
-    report: Callable[[str], object] | None = print,
+    report: Report = print,
     allow: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of a class path, of transformers' arguments, or of OneTrainer's settings.
@@ -104,7 +104,7 @@ def _of_onetrainer(
     mode: Mode,
     total_steps: int,
     lr: float | None,
-    report: Callable[[str], object] | None,
+    report: Report,
     allow: Sequence[str],
 ) -> Plan:
     """Return the plan of OneTrainer's configuration: one of its names, or a class path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
 from typing import Any, final
@@ -13,6 +13,7 @@ from typing import Any, final
 import torch
 from torch.optim import Optimizer
 
+from warmdown.compat import State, StateDict
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 _PLAIN = 10**6
@@ -48,7 +49,7 @@ class Argument:
         scheduler.invalidate()
 
 
-def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
+def require_entries(who: str, state: State, *entries: str) -> None:
     """Raise unless ``state`` has every entry.
 
     Raises:
@@ -62,9 +63,7 @@ def require_entries(who: str, state: Mapping[str, Any], *entries: str) -> None:
         )
 
 
-def warn_of_other_arguments(
-    scheduler: Any, given: Mapping[str, Any], state: Mapping[str, Any]
-) -> None:
+def warn_of_other_arguments(scheduler: Any, given: State, state: State) -> None:
     """Warn where a state has other arguments than those given, with which the scheduler goes on."""
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
@@ -177,7 +176,7 @@ def floats(values: Iterable[Any]) -> list[float]:
     return [float(value) for value in values]
 
 
-def attributes_of(function: Any) -> dict[str, Any] | None:
+def attributes_of(function: Any) -> StateDict | None:
     """Return the attributes that a state keeps of a function that is an object."""
     if isinstance(function, types.FunctionType):
         return None

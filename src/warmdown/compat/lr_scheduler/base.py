@@ -5,13 +5,12 @@ from __future__ import annotations
 __all__ = ["LRScheduler", "_LRScheduler"]
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import has_gradients
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import NoBase, require_optimizer, warn_of_verbose
 from warmdown.compat.lr_scheduler.window import RateWriter, Row, copied, for_all
 from warmdown.compat.prepared import PREPARED, Prepared, Updates
@@ -48,7 +47,7 @@ class LRScheduler(torch_sched.LRScheduler):
     _writer: RateWriter | None = None
     _written: Row | None = None
     """The rates written last; one number serves all groups."""
-    _assigned: list[Any] | None = None
+    _assigned: Row | None = None
     """What a subclass has assigned as ``_last_lr`` since."""
     _updates: Updates | None = None
     _is_early: bool = False
@@ -74,7 +73,7 @@ class LRScheduler(torch_sched.LRScheduler):
         self._updates = Updates.of(optimizer)
         self._initial_step()
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> Row:
         """Return the rate of each group at step ``self.last_epoch``."""
         raise NotImplementedError(f"{type(self).__name__}.get_lr(): override it to give the rates.")
 
@@ -89,7 +88,7 @@ class LRScheduler(torch_sched.LRScheduler):
         self._step_count += 1
         self._update_lr(epoch)
 
-    def get_last_lr(self) -> list[Any]:
+    def get_last_lr(self) -> Row:
         """Return the rates written last, copies of the kind that each group holds."""
         return self._last_lr
 
@@ -108,11 +107,11 @@ class LRScheduler(torch_sched.LRScheduler):
             when = "" if epoch is None else f"Epoch {epoch}: "
             print(f"{when}group {group} has learning rate {lr:.4e}.")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
         return {**self._state_entries(vars(self)), "_last_lr": self._last_lr}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state.
 
         Args:
@@ -121,10 +120,10 @@ class LRScheduler(torch_sched.LRScheduler):
         vars(self).update(self._state_entries(state_dict))
         self._last_lr = state_dict.get("_last_lr", self._last_lr)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> StateDict:
         return {key: value for key, value in vars(self).items() if key not in self._NOT_COPIED}
 
-    def _state_entries(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def _state_entries(self, attributes: State) -> StateDict:
         return {key: value for key, value in attributes.items() if key not in self._NOT_STATE}
 
     def _initial_step(self) -> None:
@@ -160,13 +159,13 @@ class LRScheduler(torch_sched.LRScheduler):
         return for_all(self._written, groups)
 
     @property
-    def _last_lr(self) -> list[Any]:
+    def _last_lr(self) -> Row:
         if self._assigned is not None:
             return self._assigned
         return self._bound_writer().typed(self._row or [])
 
     @_last_lr.setter
-    def _last_lr(self, rates: list[Any]) -> None:
+    def _last_lr(self, rates: Row) -> None:
         self._assigned = rates
 
     def _bound_writer(self) -> RateWriter:
@@ -188,7 +187,7 @@ class LRScheduler(torch_sched.LRScheduler):
         writer.write(row)
         self._written, self._assigned = row, None
 
-    def _first_rates(self, last_epoch: int) -> list[Any]:
+    def _first_rates(self, last_epoch: int) -> Row:
         """Return what each group began with, which the group keeps as ``initial_lr``."""
         field = self._bound_writer().field
         if last_epoch == -1:

@@ -7,12 +7,13 @@ __all__ = ["ChainedScheduler", "SequentialLR"]
 import math
 import warnings
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NotAnOptimizer,
     floats,
@@ -25,6 +26,7 @@ from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.compat.lr_scheduler.functions import MultiplicativeLR
 from warmdown.compat.lr_scheduler.window import (
     RateWriter,
+    Row,
     WriteNext,
     blend,
     write_ahead,
@@ -42,7 +44,7 @@ class ComposedLR(LRScheduler):
     _NOT_COPIED = LRScheduler._NOT_COPIED | {"_curves", "_write_next"}
     _NOT_STATE = LRScheduler._NOT_STATE | {"_curves", "_write_next"}
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> Row:
         """Return what was written last: the others compute."""
         return self.get_last_lr()
 
@@ -71,12 +73,12 @@ class ComposedLR(LRScheduler):
         else:
             enter(self, epoch)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state: the position, and each scheduler's own."""
         parts = [scheduler.state_dict() for scheduler in self._schedulers]
         return {**super().state_dict(), "_schedulers": parts}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state; the arguments stay those of this scheduler.
 
         Args:
@@ -98,7 +100,7 @@ class ComposedLR(LRScheduler):
         if self._resume(state_dict) and is_new and "_last_lr" in state_dict:
             writer.write(floats(state_dict["_last_lr"]))
 
-    def _resume(self, state: Mapping[str, Any]) -> bool:
+    def _resume(self, state: State) -> bool:
         """Restore the position; return whether the saved rates are still those of that position."""
         return True
 
@@ -175,16 +177,16 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
             step(scheduler, metrics)
 
     @property
-    def base_lrs(self) -> list[Any]:  # type: ignore[override]
+    def base_lrs(self) -> Row:  # type: ignore[override]
         """The rate that each group began with."""
         return self._bound_writer().field.get_entry("initial_lr")
 
     @property  # type: ignore[misc]
-    def _last_lr(self) -> list[Any]:  # type: ignore[override]
+    def _last_lr(self) -> Row:  # type: ignore[override]
         turn, _ = active_part(self, self.last_epoch)
         return self._schedulers[turn].get_last_lr()  # type: ignore[no-any-return]
 
-    def _resume(self, state: Mapping[str, Any]) -> bool:
+    def _resume(self, state: State) -> bool:
         others = {"_schedulers", "_milestones", "_last_lr"}
         vars(self).update({key: value for key, value in state.items() if key not in others})
         turn, local = active_part(self, self.last_epoch)
@@ -278,12 +280,12 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
         return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
 
     @property
-    def base_lrs(self) -> list[Any]:  # type: ignore[override]
+    def base_lrs(self) -> Row:  # type: ignore[override]
         """The rate that each group began with."""
         return self._schedulers[0].base_lrs  # type: ignore[no-any-return]
 
     @property  # type: ignore[misc]
-    def _last_lr(self) -> list[Any]:  # type: ignore[override]
+    def _last_lr(self) -> Row:  # type: ignore[override]
         return self._schedulers[-1].get_last_lr()  # type: ignore[no-any-return]
 
 

@@ -16,12 +16,13 @@ __all__ = [
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 from torch.optim import Optimizer, swa_utils
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
     in_ticks,
@@ -30,7 +31,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
-from warmdown.compat.lr_scheduler.window import Row, Steps
+from warmdown.compat.lr_scheduler.window import Rates, Row, Steps
 from warmdown.errors import ScheduleError
 from warmdown.schedules import (
     Constant,
@@ -349,7 +350,7 @@ class CosineAnnealingLR(FormulaLR, torch_sched.CosineAnnealingLR):
         ticks, length = in_ticks("CosineAnnealingLR", T_max=self.T_max)
         return Cosine(steps=length), ticks
 
-    def _floors(self) -> list[float] | None:
+    def _floors(self) -> Rates | None:
         return None if self.eta_min == 0 else [float(self.eta_min)] * self._count_groups()
 
 
@@ -383,7 +384,7 @@ class SWALR(FormulaLR, swa_utils.SWALR):
 
     _arguments = ("anneal_epochs", "_anneal_strategy", "swa_lrs")
 
-    swa_lrs: list[Any]
+    swa_lrs: Row
 
     _NOT_STATE = FormulaLR._NOT_STATE | {"anneal_func"}
 
@@ -421,7 +422,7 @@ class SWALR(FormulaLR, swa_utils.SWALR):
         kind: type[Schedule] = Cosine if self._anneal_strategy == "cos" else Linear
         return kind(steps=self.anneal_epochs), 1  # type: ignore[call-arg]
 
-    def _floors(self) -> list[float]:
+    def _floors(self) -> Rates:
         return floats(self.swa_lrs)
 
     def _carried(self, current: Row) -> Row:
@@ -531,16 +532,16 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     def unit_curve(self) -> Curve:
         return Cosine(steps=self.T_0).repeat(grow=self.T_mult), 1
 
-    def _floors(self) -> list[float]:
+    def _floors(self) -> Rates:
         return [float(self.eta_min)] * self._count_groups()
 
     def _at(self, steps: Steps) -> Steps:
         return super()._at(steps + self._fraction)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
         return {**super().state_dict(), "T_cur": self.T_cur, "T_i": self.T_i}
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
+    def _restore(self, state: State) -> None:
         super()._restore(state)
         self._fraction = float(state.get("T_cur", 0)) % 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CyclicLR", "OneCycleLR"]
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -16,6 +16,7 @@ from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import unwrap
 from warmdown.binding.slots import Window, join_writers
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     as_fraction,
     attributes_of,
@@ -26,7 +27,14 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
-from warmdown.compat.lr_scheduler.window import RateWriter, Row, Steps, WriteNext, write_nothing
+from warmdown.compat.lr_scheduler.window import (
+    Rates,
+    RateWriter,
+    Row,
+    Steps,
+    WriteNext,
+    write_nothing,
+)
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.schedules import (
     Chain,
@@ -168,8 +176,8 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
     def __init__(
         self,
         optimizer: Optimizer,
-        base_lr: float | list[float],
-        max_lr: float | list[float],
+        base_lr: float | Rates,
+        max_lr: float | Rates,
         step_size_up: int = 2000,
         step_size_down: int | None = None,
         mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
@@ -217,13 +225,13 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
             return self._scale_fn_custom(x)
         return self._height()(x - 1 if self.scale_mode == "cycle" else x)
 
-    def _first_rates(self, last_epoch: int) -> list[Any]:
+    def _first_rates(self, last_epoch: int) -> Row:
         if last_epoch == -1:
             self._bound_writer().write(floats(self._lows))
         super()._first_rates(last_epoch)
         return self._lows
 
-    def _points(self, bases: list[float]) -> list[list[float]]:
+    def _points(self, bases: Rates) -> list[Rates]:
         return [floats(self.max_lrs), bases]
 
     def _at(self, steps: Steps) -> Steps:
@@ -252,7 +260,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         # a function of the caller's is not called ahead of its step
         return None if self._scale_fn_custom is not None else super()._rows_ahead()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state; of ``scale_fn`` only the attributes, if it is an object."""
         custom = self._scale_fn_custom
         return {
@@ -262,7 +270,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
             "step_ratio": self.step_ratio,
         }
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
+    def _restore(self, state: State) -> None:
         super()._restore(state)
         attributes = state.get("_scale_fn_custom")
         if self._scale_fn_custom is not None and attributes:
@@ -324,15 +332,15 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float | list[float],
+        max_lr: float | Rates,
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
+        base_momentum: float | Rates = 0.85,
+        max_momentum: float | Rates = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,
@@ -374,7 +382,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         for key, row in zip(_ONE_CYCLE_POINTS, points, strict=True):
             field.set_entry(key, row)
 
-    def _points(self, bases: list[float]) -> list[list[float]]:
+    def _points(self, bases: Rates) -> list[Rates]:
         """Return the first, the highest and the last rate of each group."""
         highest = floats(self.max_lrs)
         first = [rate / self.div_factor for rate in highest]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from torch.optim import Optimizer
 
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     Argument,
     floats,
@@ -17,6 +18,7 @@ from warmdown.compat.lr_scheduler.arguments import (
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
 from warmdown.compat.lr_scheduler.window import (
+    Rates,
     Row,
     Steps,
     WriteNext,
@@ -62,7 +64,7 @@ class FormulaLR(LRScheduler):
     """Writes the row of the next step, while it is known ahead."""
     _known_base_lrs: Sequence[Any] = ()
     """The base rates that the rows ahead were computed from."""
-    _bases: list[float] | None = None
+    _bases: Rates | None = None
     """What the curve scales: the base rates, or what they would be for rates that were edited."""
     _computed: Row | None = None
     """What ``get_lr`` of this library returned; a subclass may have changed it since."""
@@ -119,7 +121,7 @@ class FormulaLR(LRScheduler):
         if self._is_ours and self._step_count > 2:
             self._write_next = self._open_window()
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> Row:
         """Return the rate of each group at step ``last_epoch``.
 
         Inside ``step()`` an edited rate is carried on.
@@ -130,7 +132,7 @@ class FormulaLR(LRScheduler):
         self._computed = self._next_row()
         return writer.typed(self._computed)
 
-    def _get_closed_form_lr(self) -> list[Any]:
+    def _get_closed_form_lr(self) -> Row:
         if not self.carries_edits:
             return self.get_lr()
         self._computed = self._closed_row()
@@ -140,7 +142,7 @@ class FormulaLR(LRScheduler):
         """Return the unit curve: a constant where a scheduler has none."""
         return Constant(), 1
 
-    def _floors(self) -> list[float] | None:
+    def _floors(self) -> Rates | None:
         """Return the rate that each group falls to, or ``None``: all fall to zero."""
         return None
 
@@ -149,12 +151,12 @@ class FormulaLR(LRScheduler):
         shares = self._at(steps)
         return [shares, 1 - shares]
 
-    def _points(self, bases: list[float]) -> list[list[float]]:
+    def _points(self, bases: Rates) -> list[Rates]:
         """Return the points: one number for each group."""
         floors = self._floors()
         return [bases] if floors is None else [bases, floors]
 
-    def _row_of(self, bases: list[float] | None, step: float) -> list[float]:
+    def _row_of(self, bases: Rates | None, step: float) -> Rates:
         weights = self._weights(np.array([step], dtype=np.float64))
         points = self._points(self._base_floats() if bases is None else bases)
         return for_all(next(blend(weights, points)), points[0])
@@ -208,7 +210,7 @@ class FormulaLR(LRScheduler):
             return self._carried(row)
         return self._row_of(self._bases, self.last_epoch)
 
-    def _first_row(self) -> list[float]:
+    def _first_row(self) -> Rates:
         """Return the first rates: the curve's, or those that are there already, when it goes on.
 
         An optimizer that was not restored holds its base rates, and gets the curve's.
@@ -224,7 +226,7 @@ class FormulaLR(LRScheduler):
         self._bases = bases
         return known[-1]
 
-    def _edited_row(self) -> list[float] | None:
+    def _edited_row(self) -> Rates | None:
         """Return what the groups hold if it is not what was written last, else ``None``."""
         writer = self._bound_writer()
         row = self._row if self._is_ours else self._computed
@@ -241,11 +243,11 @@ class FormulaLR(LRScheduler):
             return self._row_of(self._base_floats(), self.last_epoch)
         return self._moved(current, now / before)
 
-    def _bases_under(self, row: Row, step: float) -> list[float] | None:
+    def _bases_under(self, row: Row, step: float) -> Rates | None:
         share = self._share(step)
         return None if share == 0 else self._moved(row, 1 / share)
 
-    def _moved(self, row: Row, factor: float) -> list[float]:
+    def _moved(self, row: Row, factor: float) -> Rates:
         floors = self._floors() or [0.0] * len(row)
         return [floor + (rate - floor) * factor for rate, floor in zip(row, floors, strict=True)]
 
@@ -307,21 +309,21 @@ class FormulaLR(LRScheduler):
         self._bases = self._curve = None
         self._shares, self._write_next = (), write_nothing
 
-    def _base_floats(self) -> list[float]:
+    def _base_floats(self) -> Rates:
         """Return each group's base rate; a group added later begins with its own."""
         joined = self._count_groups() - len(self.base_lrs)
         if joined > 0:
             self.base_lrs = [*self.base_lrs, *self._bound_writer().field.store_initial()[-joined:]]
         return floats(self.base_lrs)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
         state = super().state_dict()
         if self._bases in (None, floats(self.base_lrs)):
             state.pop("_bases", None)
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state; the arguments stay those given, with a warning if they differ.
 
         An optimizer that was not restored gets the saved rates at once; one that was is left as it
@@ -338,7 +340,7 @@ class FormulaLR(LRScheduler):
         if is_new and self._row is not None:
             self._write(self._row)
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
+    def _restore(self, state: State) -> None:
         """Restore what ``state`` holds, writing nothing."""
         who = type(self).__name__
         require_entries(who, state, "last_epoch", "base_lrs")
@@ -362,7 +364,7 @@ class FormulaLR(LRScheduler):
         self.invalidate()
         self._bases = bases
 
-    def _written_bases(self) -> list[float] | None:
+    def _written_bases(self) -> Rates | None:
         """Return what the curve scales, by the rates that were written last."""
         if self._row is None:
             return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 __all__ = ["LambdaLR", "MultiplicativeLR"]
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import attributes_of, per_group, require_optimizer
 from warmdown.compat.lr_scheduler.formula import FormulaLR
-from warmdown.compat.lr_scheduler.window import Row, for_all
+from warmdown.compat.lr_scheduler.window import Rates, Row, for_all
 from warmdown.errors import ScheduleError
 
 Factor: TypeAlias = Callable[[int], float]
@@ -46,22 +47,22 @@ class FunctionLR(FormulaLR):
                 )
         super().__init__(optimizer, last_epoch, verbose)
 
-    def _base_floats(self) -> list[float]:
+    def _base_floats(self) -> Rates:
         joined = self._count_groups() - len(self.lr_lambdas)
         if joined > 0 and _are_one(self.lr_lambdas):
             self.lr_lambdas = [*self.lr_lambdas, *self.lr_lambdas[:1] * joined]
         return super()._base_floats()
 
-    def _row_of(self, bases: list[float] | None, step: float) -> list[float]:
+    def _row_of(self, bases: Rates | None, step: float) -> Rates:
         row = self._base_floats() if bases is None else bases
         return for_all(next(_scale_row(row, self.lr_lambdas, int(step))), row)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the state; of functions only those that are objects, by their attributes."""
         functions = [attributes_of(function) for function in self.lr_lambdas]
         return {**super().state_dict(), "lr_lambdas": functions}
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
+    def _restore(self, state: State) -> None:
         functions = self.lr_lambdas
         super()._restore({**state, "lr_lambdas": functions})
         for function, attributes in zip(functions, state.get("lr_lambdas", ()), strict=False):
@@ -126,7 +127,7 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
 
     is_factor = False
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> Row:
         """Return the rate of each group at ``last_epoch``; outside ``step()``, the current one."""
         within = self._get_lr_called_within_step
         return self._bound_writer().typed(self._next_row() if within else self._current_row())
@@ -154,7 +155,7 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
 
 def _scale_row(
     row: Row, functions: list[Factor], step: int, *, is_cumulative: bool = False
-) -> Iterator[list[float]]:
+) -> Iterator[Rates]:
     """Yield the rates times the factors from ``step`` on; no function is called early.
 
     Args:

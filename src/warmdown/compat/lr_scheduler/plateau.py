@@ -5,12 +5,12 @@ from __future__ import annotations
 __all__ = ["ReduceLROnPlateau"]
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, SupportsFloat
+from typing import Literal, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.compat import State
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
     per_group,
@@ -20,6 +20,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     warn_of_verbose,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler
+from warmdown.compat.lr_scheduler.window import Rates, Row
 from warmdown.errors import ScheduleError, TrainingError
 from warmdown.schedules import Plateau
 
@@ -76,7 +77,7 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         threshold: float = 1e-4,
         threshold_mode: Literal["rel", "abs"] = "rel",
         cooldown: int = 0,
-        min_lr: list[float] | float = 0,
+        min_lr: Rates | float = 0,
         eps: float = 1e-8,
         verbose: object = None,
     ) -> None:
@@ -134,7 +135,7 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
             self._reduce_lr(self.last_epoch)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 
-    def get_lr(self) -> list[Any]:
+    def get_lr(self) -> Row:
         """Return the current rates: a plateau has none of its own."""
         return self.get_last_lr()
 
@@ -171,14 +172,14 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         self.min_lrs = [self.default_min_lr] * groups
 
     @property
-    def _last_lr(self) -> list[Any]:
+    def _last_lr(self) -> Row:
         return self._bound_writer().copies() if self._assigned is None else self._assigned
 
     @_last_lr.setter
-    def _last_lr(self, rates: list[Any]) -> None:
+    def _last_lr(self, rates: Row) -> None:
         self._assigned = rates
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state; the arguments stay those given, with a warning if they differ.
 
         An optimizer that was not restored gets the saved rates at once; one that was is left as it

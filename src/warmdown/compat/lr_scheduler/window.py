@@ -15,6 +15,8 @@ from warmdown.binding.field import replace_floats
 
 Row: TypeAlias = list[Any]
 """One value for each parameter group."""
+Rates: TypeAlias = list[float]
+"""One rate for each parameter group."""
 Steps: TypeAlias = npt.NDArray[np.float64]
 WriteNext: TypeAlias = Callable[[int], Row | None]
 """Takes the last step; writes and returns the row of the next one, or returns ``None``."""
@@ -75,7 +77,7 @@ def for_all(row: Row, groups: Sequence[Any]) -> Row:
     return row * len(groups) if len(row) == 1 else row
 
 
-def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Iterator[list[float]]:
+def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Iterator[Rates]:
     r"""Return the points' weighted sum at each step, in every group.
 
     .. math:: rate_i(t) = \sum_j points_{ji} \cdot weights_j(t)
@@ -93,7 +95,7 @@ def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Iterat
     return chain.from_iterable(_weigh_block(block, points) for block in blocks)
 
 
-def _weigh_block(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> list[list[float]]:
+def _weigh_block(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> list[Rates]:
     pairs = zip(weights, points, strict=False)
     terms = [np.multiply.outer(weight, point) for weight, point in pairs]
     return sum(terms[1:], start=terms[0]).tolist()  # type: ignore[no-any-return]
@@ -138,15 +140,15 @@ class RateWriter:
             map(_is_same_kind, self.field.raw_values(), self._bound)
         )
 
-    def read(self) -> list[float]:
+    def read(self) -> Rates:
         """Return what the groups hold; a device is waited for."""
         return self.field.read()
 
-    def copies(self) -> list[Any]:
+    def copies(self) -> Row:
         """Return copies of what the groups hold; no device is waited for."""
         return [copied(value) for value in self.field.raw_values()]
 
-    def typed(self, row: Row) -> list[Any]:
+    def typed(self, row: Row) -> Row:
         """Return the row's values, each of the kind that its group holds: a float, or a tensor."""
         pairs = zip(self._bound, row, strict=False)
         return [
@@ -156,7 +158,7 @@ class RateWriter:
             for bound, value in pairs
         ]
 
-    def rounded(self, row: Row) -> list[float]:
+    def rounded(self, row: Row) -> Rates:
         """Return the row as the groups can hold it: a tensor may have fewer digits."""
         return [float(value) for value in self.typed(row)]
 
@@ -166,7 +168,7 @@ def copied(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _versions(values: list[Any]) -> list[object]:
+def _versions(values: Row) -> list[object]:
     return [value._version if isinstance(value, torch.Tensor) else value for value in values]
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding import Field
+from warmdown.compat import State, StateDict
 from warmdown.compat.prepared import PREPARED, Prepared
 from warmdown.errors import BindingError, StateError
 
@@ -74,11 +75,11 @@ class SchedulerBase(ABC):
         if values is not None:
             self._write(values)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return every attribute except the optimizer, which is saved separately."""
         return self._state_entries(vars(self))
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Set the attributes that ``state_dict`` holds.
 
         Raises:
@@ -87,11 +88,11 @@ class SchedulerBase(ABC):
         self._require_state(state_dict)
         vars(self).update(self._state_entries(state_dict))
 
-    def _state_entries(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def _state_entries(self, attributes: State) -> StateDict:
         others = {"optimizer", *self._NOT_COPIED}
         return {name: value for name, value in attributes.items() if name not in others}
 
-    def _require_state(self, state: Mapping[str, Any], names: Iterable[str] = ()) -> None:
+    def _require_state(self, state: State, names: Iterable[str] = ()) -> None:
         who = type(self).__name__
         if not isinstance(state, Mapping):
             raise StateError(
@@ -121,10 +122,10 @@ class SchedulerBase(ABC):
         known, now = len(self.base_lr_values), self._field.store_initial()
         self.base_lr_values = now if len(now) < known else [*self.base_lr_values, *now[known:]]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> StateDict:
         return {name: value for name, value in vars(self).items() if name not in self._NOT_COPIED}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: StateDict) -> None:
         vars(self).update(state)
         self._field = Field(self.optimizer, self.param_group_field)
 
@@ -176,7 +177,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         self._num_updates += 1
         self.step_update(self._num_updates)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Set the attributes that ``state_dict`` holds, the count among them.
 
         Raises:
@@ -214,7 +215,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         return self.get_last_lr()
 
 
-def require_count(owner: object, state: Mapping[str, Any], name: str) -> int:
+def require_count(owner: object, state: State, name: str) -> int:
     """Return a state's counter, or refuse the state."""
     count = state.get(name)
     if isinstance(count, bool) or not isinstance(count, int) or count < -1:

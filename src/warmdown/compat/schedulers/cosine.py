@@ -4,10 +4,11 @@ from __future__ import annotations
 
 __all__ = ["CosineLrScheduler"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
+from warmdown.compat import State
 from warmdown.compat.schedulers.planned import (
     PlannedScheduler,
     call_by_name,
@@ -136,7 +137,7 @@ class CosineLrScheduler(PlannedScheduler):
             num_cooldown_epochs=num_cooldown_epochs,
         )
 
-    def _make(self, arguments: Mapping[str, Any]) -> Scale:
+    def _make(self, arguments: State) -> Scale:
         return call_by_name(cosine_rule, {**vars(self), **arguments})
 
 

@@ -6,12 +6,13 @@ import inspect
 import math
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from warmdown.binding.field import unwrap
+from warmdown.compat import State, StateDict
 from warmdown.compat.schedulers.base import StatefulSchedulerBase, require_count
 from warmdown.errors import ScheduleError, StateError, WarmdownError
 from warmdown.expressions import Placeholder
@@ -39,7 +40,7 @@ class PlannedScheduler(StatefulSchedulerBase):
     _NOT_COPIED = StatefulSchedulerBase._NOT_COPIED | {"_finalizer", "_rows", "_rows_from"}
 
     @abstractmethod
-    def _make(self, arguments: Mapping[str, Any]) -> Scale:
+    def _make(self, arguments: State) -> Scale:
         """Return the rule that ``arguments`` and the attributes describe, or raise."""
 
     def _begin(self) -> None:
@@ -72,12 +73,12 @@ class PlannedScheduler(StatefulSchedulerBase):
             super()._bind_new_groups()
             self._rows = ()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """Return the arguments and the count."""
         arguments = {name: getattr(self, name) for name in self._arguments}
         return {**arguments, "num_updates": self._num_updates}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Go to where ``state_dict`` was saved, with its arguments, and write the value at once.
 
         Raises:
@@ -87,7 +88,7 @@ class PlannedScheduler(StatefulSchedulerBase):
         arguments = {name: state_dict[name] for name in self._arguments}
         self._resume(arguments, require_count(self, state_dict, "num_updates"))
 
-    def _resume(self, arguments: Mapping[str, Any], count: int) -> None:
+    def _resume(self, arguments: State, count: int) -> None:
         try:
             rule = self._make(arguments)
         except (WarmdownError, TypeError) as error:
@@ -110,12 +111,12 @@ class PlannedScheduler(StatefulSchedulerBase):
         hook = unwrap(self.optimizer).register_load_state_dict_post_hook(write_again)
         self._finalizer = weakref.finalize(self, hook.remove)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: StateDict) -> None:
         super().__setstate__(state)
         self._write_after_loading()
 
 
-def call_by_name(function: Callable[..., T], given: Mapping[str, Any]) -> T:
+def call_by_name(function: Callable[..., T], given: State) -> T:
     """Return what a function makes of those of the values that it takes."""
     names = inspect.signature(function).parameters.keys() & given.keys()
     return function(**{name: given[name] for name in names})

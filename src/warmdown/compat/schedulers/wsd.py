@@ -4,11 +4,12 @@ from __future__ import annotations
 
 __all__ = ["WSDLrScheduler", "estimate_checkpoint_steps"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, Self
 
+from warmdown.compat import State
 from warmdown.compat.schedulers.planned import (
     PlannedScheduler,
     call_by_name,
@@ -186,7 +187,7 @@ class WSDLrScheduler(PlannedScheduler):
         """Return the number of optimizer updates completed."""
         return self._num_updates + 1
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: State) -> None:
         """Resume what was saved; or, as a continuation, begin with the base rates that were saved.
 
         Raises:
@@ -200,7 +201,7 @@ class WSDLrScheduler(PlannedScheduler):
         is_alike = len(bases) == len(self.base_lr_values)
         self._resume({"base_lr_values": bases if is_alike else self.base_lr_values}, -1)
 
-    def _make(self, arguments: Mapping[str, Any]) -> Scale:
+    def _make(self, arguments: State) -> Scale:
         return call_by_name(wsd_rule, {**vars(self), **arguments})
 
     def _require_a_rising_warmup(self) -> None:
