@@ -51,9 +51,7 @@ def test_each_picture_is_there_and_shows_what_the_schedule_does_now(
     document = (DOCS / "gallery" / entry.picture).read_text(encoding="utf-8")
     told = re.search(r"<desc>(.*?)</desc>", document, flags=re.DOTALL)
     assert told is not None
-    assert unescape(told[1]) == plot.summary_of(plot.view(entry.plan(), points=500)), (
-        "run `make docs`"
-    )
+    assert unescape(told[1]) == plot.summary(plot.view(entry.plan(), points=500)), "run `make docs`"
 
 
 def test_the_page_is_what_its_generator_writes() -> None:

@@ -31,7 +31,16 @@ def jump(subject: Subject) -> Iterator[Finding]:
             is_large = abs(right - left) > _LEAP * max(peak, abs(right))
             is_return = left < right <= peak * (1 + _ALMOST)  # a restart, the next period
             if is_large and not is_return and not _are_steps(before, after):
-                yield _leap(subject, None if begin is None else begin + joint, left, right)
+                step = None if begin is None else begin + joint
+                where = "" if step is None else f"at update {count(step)}, "
+                yield subject.finding(
+                    "jump",
+                    f"leaps from {number(left)} to {number(right)} {where}between two phases. Let "
+                    "the later one start where the earlier one ends.",
+                    step=step,
+                    left=left,
+                    right=right,
+                )
 
 
 def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
@@ -42,18 +51,6 @@ def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
             continue
         if before.length and before.length == joint - start:
             yield before, after, joint
-
-
-def _leap(subject: Subject, step: int | None, left: float, right: float) -> Finding:
-    where = "between two phases" if step is None else f"at update {count(step)}, between two phases"
-    return subject.finding(
-        "jump",
-        f"leaps from {number(left)} to {number(right)} {where}. Let the later one start where the "
-        f"earlier one ends.",
-        step=step,
-        left=left,
-        right=right,
-    )
 
 
 def _are_steps(before: Schedule, after: Schedule) -> bool:

@@ -6,6 +6,7 @@ import ast
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import nan
 
 from warmdown.lint.names import Names
 from warmdown.lint.patterns import ACCUMULATION, matches
@@ -34,9 +35,9 @@ def measure(node: ast.expr, names: Names, depth: int = 0) -> Length:
     children, kind = ast.iter_child_nodes(node), type(node).__name__
     match node:
         case ast.Constant(value=value):
-            number = value if isinstance(value, int | float) else None
+            number = value if isinstance(value, int | float) else nan
             # `True` is no number here, though Python counts with it
-            return Length(repr(value)[:80], None if isinstance(value, bool) else number)
+            return Length(repr(value)[:80], nan if isinstance(value, bool) else number)
         case ast.Call(func=func, args=args):
             children, kind = iter(args), last_name(func)
         case ast.BinOp(op=sign):
@@ -65,15 +66,13 @@ def _measure_name(name: str, names: Names) -> Length:
 
 
 def _calculate(length: Length, sign: ast.operator, left: Length, right: Length) -> Length:
-    """Return the length of an operation, with its number where both sides have one."""
+    """Return the length of an operation with its number: NaN where a side has none."""
     if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
         length = replace(length, is_divided=True)
-    if left.number is None or right.number is None or type(sign) not in _OPERATORS:
-        return length
-    # division by zero, or a power that is too large
+    # another operator, division by zero, or a product that is too large
     try:
         return replace(length, number=_OPERATORS[type(sign)](left.number, right.number))
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, KeyError):
         return length
 
 

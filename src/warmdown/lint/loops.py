@@ -54,7 +54,7 @@ def _measure_range(loop: Loop, arguments: list[ast.expr], names: Names) -> None:
     ends = [ast.Constant(0), *arguments] if len(arguments) == 1 else arguments[:2]
     start, stop = (measure(end, names) for end in ends)
     loop.bound = stop
-    if start.number is not None and stop.number is not None and len(arguments) < 3:
+    if len(arguments) < 3:
         loop.count = stop.number - start.number
     match ends:
         case [_, ast.BinOp(left=inner, op=ast.Add(), right=ast.Constant(value=1))]:

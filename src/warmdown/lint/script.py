@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import nan
 from typing import Literal, TypeAlias
 
 from warmdown.lint.patterns import LOADER, matches
@@ -69,14 +70,14 @@ class Length:
 
     Args:
         text: The expression, with the names replaced by what was assigned to them.
-        number: Its value, when it is a plain number.
+        number: Its value, when it is a plain number; NaN, which no comparison finds, when not.
         words: Every name on the way to it.
         loaders: The data loaders whose ``len`` is in it.
         is_divided: Whether it was divided by the number of accumulated batches.
     """
 
     text: str
-    number: float | None = None
+    number: float = field(default=nan, compare=False)
     words: frozenset[str] = frozenset()
     loaders: frozenset[Loader] = frozenset()
     is_divided: bool = False
@@ -96,14 +97,14 @@ class Loop:
         node: The statement.
         kind: ``epoch``, ``batch`` or ``other``.
         bound: The stop of its ``range``.
-        count: How often it runs, when that is a plain number.
+        count: How often it runs, when that is a plain number, or NaN.
         loaders: The data loaders that it iterates over.
     """
 
     node: ast.For | ast.AsyncFor | ast.While
     kind: Literal["epoch", "batch", "other"]
-    bound: Length | None = None
-    count: float | None = None
+    bound: Length = Length("")
+    count: float = nan
     loaders: frozenset[Loader] = frozenset()
 
     @property
@@ -113,7 +114,7 @@ class Loop:
 
     def runs_for(self, length: Length | None) -> bool:
         """Whether a length is the number of its turns, by the text."""
-        return length is not None and self.bound is not None and length.text == self.bound.text
+        return length is not None and length.text == self.bound.text
 
 
 @dataclass(eq=False)

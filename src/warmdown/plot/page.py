@@ -18,7 +18,7 @@ from warmdown.files import write_whole
 from warmdown.plan import Plan
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import draw_view, figure
-from warmdown.plot.summary import summary_of, table_of, value_at
+from warmdown.plot.summary import summary, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT, Theme
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
 from warmdown.printable import markup
@@ -137,7 +137,7 @@ def svg_of(
     declaration, _, _ = document.partition("<!DOCTYPE")
     tag, _, content = _element_of(document).partition(">")
     title = markup(title or _title(scene))
-    texts = f"<title>{title}</title>\n <desc>{markup(summary_of(scene))}</desc>"
+    texts = f"<title>{title}</title>\n <desc>{markup(summary(scene))}</desc>"
     return f'{declaration}{tag} role="img" aria-label="{title}">\n {texts}{content}'
 
 
@@ -225,7 +225,7 @@ def _page(scene: View, title: str, *, log: bool) -> str:
     if scene.text:
         words = f"<pre>{markup(scene.text)}</pre>"
     else:
-        paragraphs = summary_of(scene).split("\n\n")
+        paragraphs = summary(scene).split("\n\n")
         words = "\n".join(f"<p>{markup(text)}</p>" for text in paragraphs)
     return f"""<!doctype html>
 <html lang="en">

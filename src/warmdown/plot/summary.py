@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Moment", "summary", "summary_of", "table", "table_of"]
+__all__ = ["Moment", "summary", "table", "table_of"]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,7 +52,11 @@ def summary(plan: Drawable, **options: Unpack[ViewOptions]) -> str:
         Phases: warmup (0 to 50), decay (50 to 1,000)
         Mean 1.642e-4, area under the curve 0.1642.
     """
-    return summary_of(view(plan, **options))
+    scene = view(plan, **options)
+    if scene.text:
+        return scene.text
+    paragraphs = [" ".join(_sentences(line, scene)) for line in scene.lines]
+    return "\n\n".join([*paragraphs, *scene.notes])
 
 
 def table(plan: Drawable, **options: Unpack[ViewOptions]) -> list[Moment]:
@@ -72,14 +76,6 @@ def table(plan: Drawable, **options: Unpack[ViewOptions]) -> list[Moment]:
         100 {'lr/unet': 2.5e-05, 'lr/embedding': 0.00025}
     """
     return table_of(view(plan, **options))
-
-
-def summary_of(scene: View) -> str:
-    """Return :func:`summary` of a view."""
-    if scene.text:
-        return scene.text
-    paragraphs = [" ".join(_sentences(line, scene)) for line in scene.lines]
-    return "\n\n".join([*paragraphs, *scene.notes])
 
 
 def table_of(scene: View, extra: Iterable[int] = ()) -> list[Moment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import nan, prod
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.patterns import EPOCH, LENGTHS, matches
@@ -25,7 +25,7 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
             continue
         length, count = _planned_length(scheduler), _count_of_steps(event, scheduler)
         # the last step after the last update is never used
-        if length is not None and count is not None and count - 1 > length:
+        if count - 1 > length:
             after = _AFTER_END[scheduler.name].format(length=f"{length:g}")
             yield (
                 scheduler.call,
@@ -34,33 +34,29 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
-def _planned_length(scheduler: SchedulerCreated) -> float | None:
+def _planned_length(scheduler: SchedulerCreated) -> float:
     lengths = scheduler.lengths
-    if (total := lengths.get(LENGTHS[scheduler.name])) is not None:
+    total = lengths.get(LENGTHS[scheduler.name])
+    if total is not None:
         return total.number
     factors = [lengths[name].number for name in ("epochs", "steps_per_epoch") if name in lengths]
-    return _product(factors) if len(factors) == 2 else None
+    return prod(factors) if len(factors) == 2 else nan
 
 
-def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float | None:
-    """Return how often a scheduler is stepped, when that is certain."""
+def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float:
+    """Return how often a scheduler is stepped; NaN when that is not certain."""
     inner = [around for around in event.context if around not in scheduler.context]
     if not inner or any(isinstance(one, Condition) or one.may_end_early for one in inner):
-        return None
-    return _product([loop.count for loop in inner if isinstance(loop, Loop)])
-
-
-def _product(factors: list[float | None]) -> float | None:
-    known = [factor for factor in factors if factor is not None]
-    return prod(known) if len(known) == len(factors) else None
+        return nan
+    return prod(loop.count for loop in inner if isinstance(loop, Loop))
 
 
 def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     """WDL008: the length counts epochs, batches or updates, and the steps count another of them."""
     for event, scheduler in _plain_steps(model):
-        name = LENGTHS.get(scheduler.name)
-        length = None if name is None else scheduler.lengths.get(name)
-        if length is None or event.loop is None:
+        name = LENGTHS.get(scheduler.name, "")
+        length = scheduler.lengths.get(name)
+        if not length or not event.loop:
             continue
         what, line = None, event.call.lineno
         if length.counts_batches:
@@ -75,7 +71,7 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
                 f"{name} counts epochs, but line {line} steps it for every batch. Multiply it by "
                 "the batches per epoch."
             )
-        if what is not None:
+        if what:
             yield scheduler.call, f"{scheduler.name}: {what}"
 
 

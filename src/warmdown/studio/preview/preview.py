@@ -17,7 +17,7 @@ from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.formatting import number
 from warmdown.plot.sampling import Array
-from warmdown.plot.summary import summary_of, table_of
+from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import Line, View, view
 from warmdown.schedules import Phase
 
@@ -101,7 +101,7 @@ def summarize(seen: View, *plans: Plan) -> Summary:
         for moment in table_of(seen)
     ]
     findings = dict.fromkeys(finding for plan in plans for finding in check(plan))
-    return Summary(summary_of(seen), labels, tuple(rows), tuple(findings))
+    return Summary(summary(seen), labels, tuple(rows), tuple(findings))
 
 
 def row_texts(summary: Summary) -> list[tuple[str, ...]]:
