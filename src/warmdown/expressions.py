@@ -132,19 +132,16 @@ def evaluate(text: str, facts: Facts) -> float:
         raise RunError(f"{text[:40]!r}…: longer than {_LONGEST} characters. {_FORMS}")
     if _NUMBER.fullmatch(text):
         return _finite(float(text), text)
-    values: dict[str, float] = {}
 
-    def variable(placeholder: re.Match[str]) -> str:
-        name = f"_{len(values)}"
-        values[name] = _fact(placeholder[1].upper(), text, facts)
-        # without parentheses 2%LR% would be the number 2_0
-        return f"({name})"
+    def written_out(placeholder: re.Match[str]) -> str:
+        # without parentheses 2%EPOCHS% would be the number 210
+        return f"({_fact(placeholder[1].upper(), text, facts)})"
 
-    expression = _PLACEHOLDER.sub(variable, text)
+    expression = _PLACEHOLDER.sub(written_out, text)
     if not text or not _ARITHMETIC.fullmatch(expression):
         raise RunError(f"{text!r}: not a number. {_FORMS}")
     try:
-        parsed = _operations(ast.parse(expression, mode="eval").body, values)
+        parsed = _operations(ast.parse(expression, mode="eval").body)
     except (SyntaxError, MemoryError):
         raise RunError(f"{text!r}: not arithmetic. {_FORMS}") from None
     return _finite(_compute(parsed, facts, repr(text)), text)
@@ -164,21 +161,17 @@ def _fact(name: str, text: str, facts: Facts) -> float:
     raise RunError(f"{text!r} needs the run's {fact}, which is not known. Give run: {{{fact}: …}}.")
 
 
-def _operations(node: ast.expr, values: Mapping[str, float]) -> Placeholder | float:
+def _operations(node: ast.expr) -> Placeholder | float:
     """Return the operations of a parsed text."""
     match node:
         case ast.Constant(value=int() | float() as number):
             return number
-        case ast.Name(id=name) if name in values:
-            return values[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _Operation("*", -1, _operations(operand, values))
+            return _Operation("*", -1, _operations(operand))
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _operations(operand, values)
+            return _operations(operand)
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _SIGNS:
-            return _Operation(
-                _SIGNS[type(sign)], _operations(left, values), _operations(right, values)
-            )
+            return _Operation(_SIGNS[type(sign)], _operations(left), _operations(right))
     raise SyntaxError
 
 

@@ -215,8 +215,7 @@ def _at_the_top(data: Any) -> PlainMapping:
 def _read_run(reader: ScheduleReader, data: Any, given: Run | None) -> None:
     facts: PlainData | None = {}
     if isinstance(data, Mapping):
-        named = {str(key): value for key, value in data.items()}
-        facts = reader.read_arguments("run", "a run", Run, named)
+        facts = reader.read_arguments("run", "a run", Run, data)
     elif data is not None:
         reason = f"facts are needed, like {{total_steps: 10000}}, not {describe(data)}."
         facts = reader.error("run", reason)

@@ -151,10 +151,11 @@ class ScheduleReader:
         return data if number is None else number
 
     def read_arguments(
-        self, path: str, who: str, target: Maker, given: Arguments
+        self, path: str, who: str, target: Maker, given: PlainMapping
     ) -> PlainData | None:
         """Return arguments of a shape, recipe or run by their types."""
         before = len(self.mistakes)
+        given = {str(key): value for key, value in given.items()}
         known = parameters_of(target)
         self.refuse_keys(path, given, list(known), f"{who} has no KEY.")
         for name, parameter in known.items():
@@ -197,8 +198,8 @@ class ScheduleReader:
         return None if value is None else Constant(value=value)
 
     def _of_kind(self, path: str, data: PlainMapping) -> Any:
-        given = {str(key): value for key, value in data.items()}
-        kind, known = given.pop("kind", None), shapes()
+        given, known = dict(data), shapes()
+        kind = given.pop("kind", None)
         if kind is None:
             what = f"{describe(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see"
             return self.error(path, f"{what} 'warmdown list'.")
@@ -217,11 +218,11 @@ class ScheduleReader:
         found = self._find(path, data)
         if found is None:
             return None
-        name, arguments = data.get("name"), {str(key): value for key, value in init_args.items()}
+        name = data.get("name")
         if found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule)):
-            return self._call(path, inside, found, arguments, name)
+            return self._call(path, inside, found, init_args, name)
         before = len(self.mistakes)
-        arguments = self.read_plain(inside, arguments)
+        arguments = self.read_plain(inside, init_args)
         self._check_arguments(inside, found, data["class_path"], arguments)
         preview = provided("class_preview")
         given = {key: data[key] for key in ("class_path", "steps", "base") if key in data}
@@ -251,7 +252,9 @@ class ScheduleReader:
                 here = join_path(where, "init_args")
                 self._check_arguments(here, other, inner["class_path"], given)
 
-    def _call(self, path: str, inside: str, shape: Any, given: PlainData, name: Any = None) -> Any:
+    def _call(
+        self, path: str, inside: str, shape: Any, given: PlainMapping, name: Any = None
+    ) -> Any:
         """Return what a shape or recipe makes of its arguments."""
         arguments = self.read_arguments(inside, shape.__name__, shape, given)
         return None if arguments is None else self._make(path, lambda: shape(**arguments), name)

@@ -421,11 +421,8 @@ class Schedule(ABC):
         return "stable" if first == last else "warmup" if first < last else "decay"
 
     def _in_blocks(self, steps: Steps) -> Values:
-        flat = steps.reshape(-1)
-        values = np.empty_like(flat)
-        for start in range(0, flat.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            values[block] = self.evaluate(flat[block], np)
+        blocks = np.split(steps.reshape(-1), range(_BLOCK, steps.size, _BLOCK))
+        values = np.concatenate([self.evaluate(block, np) for block in blocks])
         return values.reshape(steps.shape)
 
     def __post_init__(self) -> None:

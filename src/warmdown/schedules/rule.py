@@ -55,7 +55,7 @@ class Scale:
 
     def over(self, run: Run) -> Scale:
         """Return the same with every open length measured on ``run``."""
-        offset = None if self.offset is None else self.offset.over(run)
+        offset = self.offset and self.offset.over(run)
         return replace(self, of=self.of.over(run), offset=offset)
 
     def to_dict(self) -> PlainData:
