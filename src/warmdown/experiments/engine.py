@@ -106,12 +106,12 @@ def _perform_all(calls: dict[str, Any], engine: Engine, jobs: int) -> Iterator[R
 
 
 def _dispatch(calls: list[Any], engine: Engine, jobs: int) -> Iterator[Result]:
-    joblib = _import_extra("joblib", "compare", "joblib", "sweep")
+    joblib = import_extra("joblib", "compare", "joblib", "sweep")
     tasks = [joblib.delayed(run_in_worker)(*call) for call in calls]
     backend = "sequential" if engine == "serial" else engine
     with ExitStack() as opened:
         if engine == "ray":
-            _import_extra("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
+            import_extra("ray.util.joblib", "engine='ray'", "ray", "cluster").register_ray()
         if engine == "dask":
             opened.enter_context(_dask_client(jobs))
         opened.enter_context(joblib.parallel_config(backend=backend, n_jobs=jobs))
@@ -132,7 +132,7 @@ def _dispatch(calls: list[Any], engine: Engine, jobs: int) -> Iterator[Result]:
 @contextmanager
 def _dask_client(jobs: int) -> Iterator[None]:
     """Use the caller's cluster when there is one, else one of this machine for the time being."""
-    distributed = _import_extra("distributed", "engine='dask'", "dask.distributed", "cluster")
+    distributed = import_extra("distributed", "engine='dask'", "dask.distributed", "cluster")
     try:
         distributed.get_client()
     except ValueError:
@@ -159,7 +159,12 @@ def _ignore_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _import_extra(module: str, feature: str, library: str, extra: str) -> Any:
+def import_extra(module: str, feature: str, library: str, extra: str) -> Any:
+    """Return a module of an optional library.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
     try:
         return import_module(module)
     except ImportError:

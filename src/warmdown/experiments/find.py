@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -17,7 +16,7 @@ from warmdown.binding.field import Field
 from warmdown.binding.slots import Slot
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments.files import save_result
-from warmdown.experiments.restore_state import restoring, stateful_names
+from warmdown.experiments.restore_state import Snapshot, stateful_names
 from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
 from warmdown.experiments.sweep import Sweep, trainer_sweep
 from warmdown.plot import Line, Mark, View, number
@@ -67,12 +66,7 @@ class RangeTest:
                 "a smaller start, or raise stop_at."
             )
         losses = np.stack([row[:length] for row in self.losses])
-        return LossCurve(
-            self.values[:length],
-            losses,
-            self.smoothing,
-            has_ended=any(self.ended),
-        )
+        return LossCurve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
 
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
@@ -241,31 +235,22 @@ def find_rate(
     ratios = [value / base if base else 1.0 for value in bases]
     rows = [[float(value * ratio) for ratio in ratios] for value in values]
     losses, ended = [], []
-    with restoring(field, [*things, *restore]) as before:
+    before = Snapshot(field, [*things, *restore])
+    try:
         for repeat in range(repeats):
             if repeat:
                 before.restore()
                 before.reseed(derive_seed(seed, repeat))
-            sweep = Sweep(
-                Field(field.optimizer, target),
-                rows,
-                stop_at,
-            )
+            sweep = Sweep(field, rows, stop_at)
             try:
                 run(sweep)
             finally:
                 sweep.close()
             losses.append(np.array(sweep.losses))
             ended.append(sweep.ended)
-    test = RangeTest(
-        target,
-        base,
-        values,
-        tuple(losses),
-        tuple(ended),
-        smoothing,
-        {},
-    )
+    finally:
+        before.restore()
+    test = RangeTest(target, base, values, tuple(losses), tuple(ended), smoothing, {})
     return replace(test, suggestions=suggestions(test.curve, seed))
 
 
@@ -305,18 +290,13 @@ def _require_arguments_of_step(optimizer: Any, data: Any, training: Mapping[str,
 
 
 def _sweep_steps(train_step: TrainStep, data: Any, sweep: Sweep) -> None:
-    for batch in cycle([()]) if data is None else _repeated_batches(data):
-        if not sweep.observe(train_step(*batch)):
-            return
-
-
-def _repeated_batches(data: Any) -> Iterator[tuple[Any]]:
-    """Yield batches as arguments, from the start again when they end."""
+    """Make updates until the sweep ends; batches come from the start again when they end."""
     while True:
         is_empty = True
-        for batch in data:
+        for batch in [None] if data is None else data:
             is_empty = False
-            yield (batch,)
+            if not sweep.observe(train_step() if data is None else train_step(batch)):
+                return
         if is_empty:
             raise TrainingError(
                 "find_rate(data=…): there is no batch in it, or it was used up. Give a loader or a "

@@ -21,7 +21,7 @@ from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status
 from warmdown.planfile import plan_from_dict
 from warmdown.training import TrainerCallback, run_task, task_of
 from warmdown.training.callback import StopTrainingError
-from warmdown.training.rng import restore, snapshot
+from warmdown.training.rng import seeded
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 _PROTECTED_SHARE = 0.5
@@ -29,36 +29,29 @@ _PROTECTED_SHARE = 0.5
 _POINTS = 300
 
 
-def metrics_of(task: str) -> list[str]:
-    """Return the metrics of a task's runs, the task's own first metric first.
+def require_metric(label: str, task: str, metric: str | None) -> str:
+    """Return a metric of a task's runs, its own first one by default, before any run is made.
 
     The caller's random numbers stay as they are.
 
-    Example:
-        >>> metrics_of("digits")
-        ['accuracy', 'eval_loss', 'train_loss']
-    """
-    # building a task draws random numbers
-    before = snapshot()
-    try:
-        made = task_of(task)
-    finally:
-        restore(before)
-    losses = ["train_loss"] if made.test is None else ["eval_loss", "train_loss"]
-    return [*made.metrics, *losses]
-
-
-def require_metric(label: str, task: str, metric: str) -> None:
-    """Refuse a metric that no run has, before any run is made.
-
     Raises:
         TrainingError: The task does not give it.
+
+    Example:
+        >>> require_metric("search", "digits", None)
+        'accuracy'
     """
-    known = metrics_of(task)
+    # building a task draws random numbers
+    with seeded(0):
+        made = task_of(task)
+    losses = ["train_loss"] if made.test is None else ["eval_loss", "train_loss"]
+    known = [*made.metrics, *losses]
+    metric = metric or known[0]
     if metric not in known:
         raise TrainingError(
             f"{label}(metric={metric!r}): no run of {task!r} has it. {nearest(metric, known)}"
         )
+    return metric
 
 
 def perform(

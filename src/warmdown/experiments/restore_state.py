@@ -107,16 +107,6 @@ class Snapshot:
         self._undo.append(undo)
 
 
-@contextmanager
-def restoring(field: Field, things: Iterable[Any]) -> Iterator[Snapshot]:
-    """Restore everything after the block, whatever happens in it."""
-    before = Snapshot(field, things)
-    try:
-        yield before
-    finally:
-        before.restore()
-
-
 def stateful_names(function: Callable[..., Any]) -> list[Any]:
     """Return the stateful objects that a function names, so that a person need not list them.
 
@@ -176,10 +166,7 @@ def _delayed_sigint() -> Iterator[None]:
         yield
         return
     received: list[int] = []
-    before = signal.signal(
-        signal.SIGINT,
-        lambda number, _: received.append(number),
-    )
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:

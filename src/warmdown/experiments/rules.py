@@ -137,23 +137,13 @@ def suggestions(curve: LossCurve, seed: int = 0) -> dict[str, Suggestion]:
 def _suggestion(name: str, curve: LossCurve, others: list[LossCurve]) -> Suggestion:
     rule, aim = RULES[name]
     value = _apply_rule(rule, curve)
+    values = [rate for other in others if not isinstance(rate := _apply_rule(rule, other), str)]
+    if not isinstance(value, str) and len(values) <= len(others) / 2:
+        value = "most resampled curves give no rate: the noise is too large."
     if isinstance(value, str):
         return Suggestion(name, None, None, None, value)
-    values = [rate for other in others if not isinstance(rate := _apply_rule(rule, other), str)]
-    if len(values) <= len(others) / 2:
-        reason = "most resampled curves give no rate: the noise is too large."
-        return Suggestion(name, None, None, None, reason)
-    low, high = np.quantile(
-        values,
-        [0.05, 0.95],
-    )
-    return Suggestion(
-        name,
-        value,
-        float(low),
-        float(high),
-        aim,
-    )
+    low, high = np.quantile(values, [0.05, 0.95]).tolist()
+    return Suggestion(name, value, low, high, aim)
 
 
 def _apply_rule(rule: Callable[[LossCurve], Reading], curve: LossCurve) -> Reading:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, final
 from warmdown.errors import MissingExtra, StateError, TrainingError
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import write_json
-from warmdown.experiments.perform import metrics_of, require_metric
+from warmdown.experiments.perform import require_metric
 from warmdown.experiments.runs import (
     Report,
     Result,
@@ -188,10 +188,19 @@ def search(
         # a space that makes no plan is refused before any run is made
         first = {path: spot.first for path, spot in space.spots.items()}
         plan_from_dict(space.filled(first), allow=allow)
-        if metric is not None:
-            require_metric("search", task, metric)
-        metric = metric or metrics_of(task)[0]
-        name = _study_name(space, task, chosen, settings, metric, seed)
+        metric = require_metric("search", task, metric)
+        content = {
+            "space": space.data,
+            "task": task,
+            "seeds": chosen,
+            "settings": {key: value for key, value in settings.items() if value is not None},
+            "metric": metric,
+            "seed": seed,
+        }
+        if data := digest_of_named(task):
+            content["data"] = data
+        # another search has another study in the same journal
+        name = digest_of_text(json.dumps(content, sort_keys=True, default=str))
         study = _open_study(out, name, metric)
         make_runs = partial(
             run_all, store=Store(out / "runs"), engine=engine, jobs=jobs, silence=silence
@@ -222,7 +231,7 @@ def search(
                 [spec_of(values, other) for other in chosen[1:] if result.status == "finished"]
                 for (_, values), result in zip(proposals, results, strict=True)
             ]
-            confirming = iter(make_runs([spec for row in others for spec in row]))
+            confirming = iter(make_runs(list(chain.from_iterable(others))))
             for (proposal, values), result, row in zip(proposals, results, others, strict=True):
                 runs = [result, *islice(confirming, len(row))]
                 trial = _tell(study, proposal, values, runs, metric)
@@ -261,28 +270,6 @@ def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> R
         return not trial.should_prune()
 
     return report
-
-
-def _study_name(
-    space: Space,
-    task: str,
-    seeds: list[int],
-    settings: Mapping[str, Any],
-    metric: str,
-    seed: int,
-) -> str:
-    """Return a name that differs when the search does."""
-    content = {
-        "space": space.data,
-        "task": task,
-        "seeds": seeds,
-        "settings": {name: value for name, value in settings.items() if value is not None},
-        "metric": metric,
-        "seed": seed,
-    }
-    if data := digest_of_named(task):
-        content["data"] = data
-    return digest_of_text(json.dumps(content, sort_keys=True, default=str))
 
 
 def _open_study(folder: Path, name: str, metric: str) -> Any:

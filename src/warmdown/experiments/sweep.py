@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
+import numpy as np
 import torch
 
 from warmdown.binding.field import Field
@@ -22,7 +23,6 @@ _KEPT_SHARE = 0.9
 """Share of the past in the running mean that shows divergence."""
 _EARLIEST_END = 5
 """Updates before a loss can count as diverged: the running mean needs some."""
-_NOT_FINITE = "the loss was not finite"
 
 
 class Sweep:
@@ -36,17 +36,16 @@ class Sweep:
     """
 
     def __init__(self, field: Field, rows: Sequence[Sequence[float]], stop_at: float) -> None:
-        self.rows, self.stop_at = rows, stop_at
         self.losses: list[float] = []
         self.ended = ""
+        self._rows, self._stop_at = rows, stop_at
         self._optimizer, self._name = field.optimizer, field.name
         self._pending: list[float] = []
         self._updates = 0
-        self._mean = self._first = self._lowest = math.nan
         # some optimizers of other libraries have no hooks: then each call counts as an update
         register = getattr(self._optimizer, "register_step_pre_hook", None)
         self._hook = register(self._count_update) if register else None
-        self._write()
+        self._current_field().write(rows[0])
 
     def observe(self, loss: Any) -> bool:
         """Take the loss of one batch; return whether the sweep goes on."""
@@ -58,69 +57,54 @@ class Sweep:
                 f"find_rate: {self._updates} updates were made in one call. Make one update, or a "
                 "part of one, in each."
             )
-        if self._updates == 1:
-            return self._next()
-        if len(self._pending) >= _MOST_CALLS:
+        if not self._updates and len(self._pending) >= _MOST_CALLS:
             raise TrainingError(
                 f"find_rate: {_MOST_CALLS} calls made no update of this optimizer. Let train_step "
                 "call optimizer.step(), and give the optimizer that it steps."
             )
-        return math.isfinite(self._pending[-1]) or self._end(_NOT_FINITE)
+        if not math.isfinite(self._pending[-1]):
+            self.ended = "the loss was not finite"
+        elif self._updates:
+            self.losses.append(sum(self._pending) / len(self._pending))
+            self._pending, self._updates = [], 0
+            if self._has_diverged():
+                self.ended = "the loss diverged"
+            elif len(self.losses) < len(self._rows):
+                self._current_field().write(self._rows[len(self.losses)])
+        return not self.ended and len(self.losses) < len(self._rows)
 
     def close(self) -> None:
         """Remove the hook from the optimizer."""
         if self._hook is not None:
             self._hook.remove()
 
-    def _next(self) -> bool:
-        loss = sum(self._pending) / len(self._pending)
-        self._pending, self._updates = [], 0
-        if not math.isfinite(loss):
-            return self._end(_NOT_FINITE)
-        self.losses.append(loss)
-        if self._has_diverged(loss):
-            return self._end("the loss diverged")
-        if len(self.losses) == len(self.rows):
-            return self._end("")
-        self._write()
-        return True
-
-    def _write(self) -> None:
-        self._current_field().write(self.rows[len(self.losses)])
-
     def _current_field(self) -> Field:
         """Return the field as it is now: a trainer may have replaced the optimizer's groups."""
         return Field(self._optimizer, self._name)
-
-    def _end(self, why: str) -> bool:
-        self.ended = why
-        return False
 
     def _count_update(self, *_: Any) -> None:
         found_inf = getattr(self._optimizer, "found_inf", None)
         if isinstance(found_inf, torch.Tensor) and found_inf:
             return  # a fused optimizer leaves this update out, as the scaler asks it to
-        planned = list(self.rows[len(self.losses)])
+        planned = list(self._rows[len(self.losses)])
         current = self._current_field().read()
-        if not all(map(_is_close, planned, current)):
+        if not np.allclose(current, planned, rtol=1e-5, atol=0):
             raise TrainingError(
                 f"find_rate: the update used {self._name}={current}, where {planned} was to be "
                 "tried: something else writes it. Leave scheduler.step() out of train_step."
             )
         self._updates += 1
 
-    def _has_diverged(self, loss: float) -> bool:
-        if len(self.losses) == 1:
-            self._mean = self._first = self._lowest = loss
-        self._mean = _KEPT_SHARE * self._mean + (1 - _KEPT_SHARE) * loss
-        self._lowest = min(self._lowest, self._mean)
-        fall = max(
-            self._first - self._lowest,
-            abs(self._lowest),
-            1e-12,
-        )
-        is_high = self._mean > self._lowest + (self.stop_at - 1) * fall
-        return is_high and len(self.losses) > _EARLIEST_END
+    def _has_diverged(self) -> bool:
+        means = list(accumulate(self.losses, _running_mean))
+        lowest = min(means)
+        fall = max(self.losses[0] - lowest, abs(lowest), 1e-12)
+        is_high = means[-1] > lowest + (self._stop_at - 1) * fall
+        return is_high and len(means) > _EARLIEST_END
+
+
+def _running_mean(mean: float, loss: float) -> float:
+    return _KEPT_SHARE * mean + (1 - _KEPT_SHARE) * loss
 
 
 def trainer_sweep(
@@ -168,10 +152,6 @@ class _SweepCallback(TrainerCallback):
         """Take the loss of a batch."""
         if not self._sweep.observe(batch_output["loss"].detach()):
             raise StopTrainingError("the range test is through")
-
-
-def _is_close(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=1e-5)
 
 
 def _as_float(loss: Any) -> float:
