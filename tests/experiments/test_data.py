@@ -101,10 +101,10 @@ def test_a_process_that_works_for_another_is_given_the_others_data(
 ) -> None:
     monkeypatch.setenv("WARMDOWN_TEXT", "/here")
     here = WorkerContext.here()
-    first = worker_of_thread(60.0, here)
+    first = worker_of_thread(here)
     monkeypatch.setenv("WARMDOWN_TEXT", "/there")  # of a worker that was started before
     monkeypatch.setenv("WARMDOWN_FASHION_MNIST", "/there")
     code = f"import os; print(*[os.environ.get(name) for name in {list(VARIABLES)}])"
     with here.start("-c", code, stdout=subprocess.PIPE) as process:
         assert process.communicate()[0].split() == [b"/here", b"None"]
-    assert worker_of_thread(60.0, WorkerContext.here()) is not first
+    assert worker_of_thread(WorkerContext.here()) is not first

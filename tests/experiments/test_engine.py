@@ -18,7 +18,7 @@ CALLER = """
 import os, signal
 from warmdown.experiments.engine import WorkerContext, WorkerProcess
 
-worker = WorkerProcess(60.0, WorkerContext.here())
+worker = WorkerProcess(WorkerContext.here())
 child = worker.start().pid
 if (heir := os.fork()) == 0:
     signal.pause()  # it inherited all that is open, and lives on
@@ -42,11 +42,11 @@ def test_a_module_is_found_where_the_caller_looks_now(
         (tmp_path / str(place)).mkdir()
         (tmp_path / str(place) / "a_place.py").write_text(f"NUMBER = {place}")
     monkeypatch.syspath_prepend(str(tmp_path / "1"))
-    first = worker_of_thread(60.0, WorkerContext.here())
+    first = worker_of_thread(WorkerContext.here())
     assert found() == 1
     monkeypatch.syspath_prepend(str(tmp_path / "2"))
     assert found() == 2
-    assert worker_of_thread(60.0, WorkerContext.here()) is not first
+    assert worker_of_thread(WorkerContext.here()) is not first
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path / "1")
     assert found() == 1
@@ -90,9 +90,9 @@ def test_the_process_ends_with_its_caller_though_a_child_of_the_caller_holds_its
 def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:
     helpers = []
     for _ in range(2):
-        thread = Thread(target=lambda: helpers.append(worker_of_thread(60.0, WorkerContext.here())))
+        thread = Thread(target=lambda: helpers.append(worker_of_thread(WorkerContext.here())))
         thread.start()
         thread.join()
-    here = worker_of_thread(60.0, WorkerContext.here())
+    here = worker_of_thread(WorkerContext.here())
     assert len({id(helper) for helper in [*helpers, here]}) == 3
-    assert worker_of_thread(60.0, WorkerContext.here()) is here
+    assert worker_of_thread(WorkerContext.here()) is here

@@ -10,7 +10,7 @@ import pytest
 
 from warmdown.experiments import Comparison
 from warmdown.experiments.runs import Result, RunSpec
-from warmdown.experiments.suggest import EVIDENCE, Evidence, suggest
+from warmdown.experiments.suggest import EVIDENCE, suggest
 
 pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]
@@ -62,8 +62,8 @@ def test_the_whole_pipeline_runs_and_a_second_time_makes_nothing(tmp_path: Path)
     page = report("tiny", tmp_path / "results")
     for claim in ("91.2 %", "30-50 %", "max_lr 10x", "step_size a third", "patience 5-10"):
         assert claim in page
-    one = Evidence(**json.loads(json.dumps(facts(setting, tmp_path / "results"))))
-    assert suggest(kind="images", updates=one.updates, known=[one]).plan.run.total_steps == 12
+    one = json.loads(json.dumps(facts(setting, tmp_path / "results")))
+    assert suggest(kind="images", updates=one["updates"], known=[one]).plan.run.total_steps == 12
     largest = max(path.stat().st_size for path in (tmp_path / "results").rglob("*.json"))
     assert largest < 8_000
     said.clear()

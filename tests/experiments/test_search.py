@@ -250,9 +250,7 @@ def test_a_search_in_which_every_trial_failed_begins_again_when_the_cause_is_gon
     with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
         search(SPACE, "repaired_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     (tasks / "repaired_tasks.py").write_text(TASK)
-    worker_of_thread(
-        60.0, WorkerContext.here()
-    ).end()  # a process keeps the module that it has imported
+    worker_of_thread(WorkerContext.here()).end()  # a process keeps the module that it has imported
     result = search(SPACE, "repaired_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     assert [trial.state for trial in result.trials] == ["finished", "finished"]
 

@@ -51,7 +51,7 @@ def judged(**means: float) -> JudgedSetting:
 
 def known(setting: JudgedSetting) -> list[Evidence]:
     """Return the evidence that comes of judged runs, as it is stored."""
-    return [Evidence(**json.loads(json.dumps(suggestion_of(setting))))]
+    return [json.loads(json.dumps(suggestion_of(setting)))]
 
 
 def evidence_of(**means: float) -> list[Evidence]:
@@ -140,13 +140,13 @@ def test_the_evidence_that_comes_along_suggests_plans_and_refuses_what_it_does_n
     None
 ):
     every = evidence()
-    assert {one.kind for one in every} == {"images", "text"}
+    assert {one["kind"] for one in every} == {"images", "text"}
     for one in every:
-        found = suggest(kind=one.kind, updates=one.updates)
-        assert found.plan.over().length == one.updates
-        assert found.method in {name for name, _ in one.rows}
+        found = suggest(kind=one["kind"], updates=one["updates"])
+        assert found.plan.over().length == one["updates"]
+        assert found.method in {name for name, _ in one["rows"]}
         with pytest.raises(TrainingError, match="too far from it"):
-            suggest(kind=one.kind, updates=100 * one.updates)
+            suggest(kind=one["kind"], updates=100 * one["updates"])
     with pytest.raises(TrainingError, match=r"no evidence about it\. .*images"):
         suggest(kind="audio")
 

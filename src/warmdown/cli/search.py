@@ -46,5 +46,4 @@ def command(
 
 def _print_trial(trial: Trial, done: int, total: int) -> None:
     outcome = f"{trial.metric:.4g}" if trial.state == "finished" else trial.state
-    values = ", ".join(f"{path} {value}" for path, value in trial.values.items())
-    say(f"[{done}/{total}] {outcome}: {values}", err=True)
+    say(f"[{done}/{total}] {outcome}: {trial}", err=True)

@@ -103,7 +103,7 @@ def compare(
     if out is not None:
         require_writable(Path(out), f"compare(out='{out}')")
     specs = {
-        (name, seed): RunSpec.of(plan, task, seed, settings, tuple(allow))
+        (name, seed): RunSpec.of(plan, task, seed, settings, allow)
         for name, plan in named.items()
         for seed in chosen
     }
@@ -263,7 +263,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        facts = {name: fact for name, fact in vars(self).items() if name != "results"}
+        facts = dict(vars(self))
+        del facts["results"]
         return {
             **facts,
             "plans": [row.to_dict() for row in self.rows()],
@@ -335,7 +336,7 @@ class Comparison:
             for name, row in self.results.items()
         ]
         return View(
-            lines=tuple(line for line in lines if line),
+            lines=tuple(filter(None, lines)),
             is_cropped=True,
             title=f"Comparison on {self.task}",
             text=self.summary(),
@@ -375,19 +376,19 @@ def _mean_line(
     name: str, results: Iterable[Result], kind: str, target: str, unit: str
 ) -> Line | None:
     """Return the mean curve of the runs that finished, with its 95 % band."""
-    every = [
-        np.array(getattr(result, kind).get(target, ([], [])), dtype=float)
-        for result in results
-        if result.status == "finished"
-    ]
-    finite = [curve[:, np.isfinite(curve[1])] for curve in every]
-    curves = [curve for curve in finite if curve.size]
+    curves = []
+    for result in results:
+        curve = np.array(getattr(result, kind).get(target, ([], [])), dtype=float)
+        finite = curve[:, np.isfinite(curve[1])]
+        if result.status == "finished" and finite.size:
+            curves.append(finite)
     if not curves:
         return None
     steps = curves[0][0]
     stop = min(other[-1] for other, _ in curves)
-    is_short = len(steps) <= _POINTS
-    across = steps[steps <= stop] if is_short else np.linspace(steps[0], stop, _POINTS)
+    across = steps[steps <= stop]
+    if len(steps) > _POINTS:
+        across = np.linspace(steps[0], stop, _POINTS)
     # seeds evaluate at their own steps: on common steps they can be averaged
     rows = np.stack([np.interp(across, *curve) for curve in curves])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
@@ -400,4 +401,4 @@ def _in_markdown(text: str) -> str:
 
 
 def _counted(number_of: int, noun: str) -> str:
-    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"

@@ -27,7 +27,7 @@ from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Store, data_variables
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
-ENGINES: tuple[str, ...] = get_args(Engine)
+ENGINES = get_args(Engine)
 
 _ATTEMPTS = 3
 _FINAL = ("finished", "diverged")
@@ -78,7 +78,7 @@ def run_all(
     results = {key: one for key, one in stored.items() if one is not None and one.status in _FINAL}
     here = WorkerContext.here()
     calls = {
-        spec.key: (spec, silence, here, (reports or {}).get(spec.key))
+        spec.key: (spec, silence, here, (reports or {}).get(spec.key, _no_report))
         for spec in specs
         if spec.key not in results
     }
@@ -88,6 +88,10 @@ def run_all(
         results[result.key] = result
         progress(result, len(results), len(stored))
     return [results[spec.key] for spec in specs]
+
+
+def _no_report() -> Report:
+    return lambda step, metrics: True
 
 
 def _perform_all(calls: dict[str, Any], engine: Engine, jobs: int) -> Iterator[Result]:
@@ -213,35 +217,39 @@ class WorkerProcess:
     """A process of its own that makes runs; it starts with the first, and again after it ended.
 
     Args:
-        silence: Seconds without a sign of life after which a run counts as hung.
         context: Where the runs are asked for.
     """
 
-    def __init__(self, silence: float, context: WorkerContext) -> None:
-        self.silence, self.context = silence, context
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
         self._process: subprocess.Popen[bytes] | None = None
 
-    def perform(self, spec: RunSpec, report: Report | None = None) -> Result:
+    def perform(self, spec: RunSpec, silence: float, report: Report) -> Result:
         """Make a run in the process; what goes wrong there is a result, not an error here."""
         process = self.start()
         assert process.stdin
         assert process.stdout
-        patience = max(self.silence, _SECONDS_TO_START)
+        assert process.stderr
+        patience = max(silence, _SECONDS_TO_START)
         with ExitStack() as unfinished:
             unfinished.callback(self.end)
-            _send_line(process.stdin, {"spec": spec.to_dict(), "asks": report is not None})
+            _send_line(process.stdin, spec.to_dict())
             while select.select([process.stdout], [], [], patience)[0]:
                 # the first message ends the longer patience of a start
-                patience = self.silence
+                patience = silence
                 line = process.stdout.readline()
                 if not line:
-                    reason = f"its process ended with {process.wait()}: {_last_words(process)}"
+                    code = process.wait()
+                    process.stderr.seek(0)
+                    errors = process.stderr.read().decode(errors="replace").strip().splitlines()
+                    last_words = "".join(errors[-1:])[-_LAST_WORDS:]
+                    reason = f"its process ended with {code}: {last_words}"
                     return Result(spec=spec, status="died", reason=reason.rstrip(": "))
                 message = json.loads(line)
                 if "result" in message:
                     unfinished.pop_all()
                     return Result.from_dict(message["result"])
-                if "step" in message and report is not None:
+                if "step" in message:
                     goes_on = report(message["step"], message["metrics"])
                     _send_line(process.stdin, {"goes_on": goes_on})
         return Result(spec=spec, status="hung", reason=f"no sign of life for {patience:g} s")
@@ -280,14 +288,6 @@ def _send_line(pipe: IO[bytes], message: Mapping[str, Any]) -> None:
         rest = rest[pipe.write(rest) :]
 
 
-def _last_words(process: subprocess.Popen[bytes]) -> str:
-    """Return the last line that a process wrote to its standard error."""
-    assert process.stderr
-    process.stderr.seek(0)
-    lines = process.stderr.read().decode(errors="replace").strip().splitlines()
-    return "".join(lines[-1:])[-_LAST_WORDS:]
-
-
 _of_thread = threading.local()
 """The worker of each thread: a cluster's worker may make several runs at once."""
 
@@ -296,21 +296,20 @@ def run_in_worker(
     spec: RunSpec,
     silence: float,
     context: WorkerContext,
-    make_report: Callable[[], Report] | None = None,
+    make_report: Callable[[], Report],
 ) -> Result:
     """Make a run in a process beside this one; engines call it in their own workers."""
-    report = None if make_report is None else make_report()
-    return worker_of_thread(silence, context).perform(spec, report)
+    return worker_of_thread(context).perform(spec, silence, make_report())
 
 
-def worker_of_thread(silence: float, context: WorkerContext) -> WorkerProcess:
-    """Return this thread's worker; one of another context or patience is ended first."""
+def worker_of_thread(context: WorkerContext) -> WorkerProcess:
+    """Return this thread's worker; one of another context is ended first."""
     current: WorkerProcess | None = getattr(_of_thread, "worker", None)
     if current is not None:
-        if (current.silence, current.context) == (silence, context):
+        if current.context == context:
             return current
         current.end()
-    _of_thread.worker = made = WorkerProcess(silence, context)
+    _of_thread.worker = made = WorkerProcess(context)
     # else the process would outlive a cluster's worker until it looks
     atexit.register(made.end)
     return made

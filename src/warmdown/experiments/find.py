@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate, count
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
+import torch
 
 from warmdown import plot
 from warmdown.binding.field import Field
@@ -18,18 +21,22 @@ from warmdown.errors import BindingError, ScheduleError, TrainingError
 from warmdown.experiments.files import save_result
 from warmdown.experiments.restore_state import Snapshot, stateful_names
 from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
-from warmdown.experiments.sweep import Sweep, trainer_sweep
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules import range_test
 from warmdown.schedules.recipes.shapes import Shape
+from warmdown.training.callback import CallbackHandler, StopTrainingError, TrainerCallback
+from warmdown.training.history import InMemoryRunHistory
 from warmdown.training.rng import derive_seed
-
-TrainStep: TypeAlias = Callable[..., Any]
-Pass: TypeAlias = Callable[[Sweep], None]
-"""Makes updates until the sweep ends."""
+from warmdown.training.trainer import Trainer
 
 _FEWEST_UPDATES = 10
+_MOST_CALLS = 1000
+"""Calls without an update after which there will be none."""
+_KEPT_SHARE = 0.9
+"""Share of the past in the running mean that shows divergence."""
+_EARLIEST_END = 5
+"""Updates before a loss can count as diverged: the running mean needs some."""
 _AXIS_LABELS = {"lr": "learning rate", "weight_decay": "weight decay"}
 
 
@@ -89,7 +96,7 @@ class RangeTest:
     def summary(self) -> str:
         """Return what was done and every rule's suggestion, as text."""
         reached = self.curve.values
-        first, last = number(float(reached[0])), number(float(reached[-1]))
+        first, last = number(reached[0]), number(reached[-1])
         passes = "1 pass" if len(self.losses) == 1 else f"{len(self.losses)} passes"
         ends = sorted(set(self.ended) - {""})
         early = f"; ended early: {', '.join(ends)}" if ends else ""
@@ -139,7 +146,7 @@ class RangeTest:
 
 
 def find_rate(
-    train_step: TrainStep | Any,
+    train_step: Any,
     optimizer: Any = None,
     data: Any = None,
     *,
@@ -217,11 +224,10 @@ def find_rate(
         )
     if not stop_at > 1:
         raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
-    trainer: Any = train_step
-    if hasattr(trainer, "calculate_train_batch_loss"):
-        field = Field(trainer.optimizer, target)
-        things = [trainer.model]
-        run: Pass = trainer_sweep(trainer, data, steps, training)
+    if hasattr(train_step, "calculate_train_batch_loss"):
+        field = Field(train_step.optimizer, target)
+        things = [train_step.model]
+        run: Callable[[_Sweep], None] = _trainer_sweep(train_step, data, steps, training)
     else:
         _require_arguments_of_step(optimizer, data, training)
         field = Field(optimizer, target)
@@ -229,11 +235,17 @@ def find_rate(
         if data is not None:
             things.append(data)
         run = partial(_sweep_steps, train_step, data)
-    _require_possible(field, end)
+    # such a share of 1 or more makes an optimizer's mean grow without end
+    if end >= 1 and any(map(_is_share_of_the_past, field.slots)):
+        raise ScheduleError(
+            f"find_rate(target={target!r}, end={end!r}): {target} of "
+            f"{type(field.optimizer).__name__} is the share of the past that is kept, and lies "
+            "below 1. End below it, such as end=0.999 (--end 0.999)."
+        )
     bases = field.read()
     base = max(bases, key=abs)
     ratios = [value / base if base else 1.0 for value in bases]
-    rows = [[float(value * ratio) for ratio in ratios] for value in values]
+    rows = np.outer(values, ratios).tolist()
     losses, ended = [], []
     before = Snapshot(field, [*things, *restore])
     try:
@@ -241,7 +253,7 @@ def find_rate(
             if repeat:
                 before.restore()
                 before.reseed(derive_seed(seed, repeat))
-            sweep = Sweep(field, rows, stop_at)
+            sweep = _Sweep(field, rows, stop_at)
             try:
                 run(sweep)
             finally:
@@ -289,7 +301,7 @@ def _require_arguments_of_step(optimizer: Any, data: Any, training: Mapping[str,
         )
 
 
-def _sweep_steps(train_step: TrainStep, data: Any, sweep: Sweep) -> None:
+def _sweep_steps(train_step: Callable[..., Any], data: Any, sweep: _Sweep) -> None:
     """Make updates until the sweep ends; batches come from the start again when they end."""
     while True:
         is_empty = True
@@ -304,20 +316,6 @@ def _sweep_steps(train_step: TrainStep, data: Any, sweep: Sweep) -> None:
             )
 
 
-def _require_possible(field: Field, end: float) -> None:
-    """Refuse a share of the past of 1 or more: it makes an optimizer's mean grow without end.
-
-    Raises:
-        ScheduleError: The sweep would reach 1.
-    """
-    if end >= 1 and any(map(_is_share_of_the_past, field.slots)):
-        raise ScheduleError(
-            f"find_rate(target={field.name!r}, end={end!r}): {field.name} of "
-            f"{type(field.optimizer).__name__} is the share of the past that is kept, and lies "
-            "below 1. End below it, such as end=0.999 (--end 0.999)."
-        )
-
-
 def _is_share_of_the_past(slot: Slot) -> bool:
     if slot.key == "alpha":  # of RMSprop; ASGD has a power of this name
         return "centered" in slot.group
@@ -330,3 +328,142 @@ def _suggestion_line(suggestion: Suggestion) -> str:
     interval = f"({number(suggestion.low, 2)} … {number(suggestion.high, 2)})"
     value = number(suggestion.value, 3)
     return f"  {suggestion.rule:<11} {value:<9} {interval:<22} {suggestion.reason}"
+
+
+class _Sweep:
+    """Writes a value, waits for the update, pairs it with the loss, goes on to the next value.
+
+    Args:
+        field: What is swept.
+        rows: One value for each group, for every update.
+        stop_at: The sweep ends when the running mean of the loss lies this many times its own fall
+            above its lowest.
+    """
+
+    def __init__(self, field: Field, rows: Sequence[list[float]], stop_at: float) -> None:
+        self.losses: list[float] = []
+        self.ended = ""
+        self._rows, self._stop_at = rows, stop_at
+        self._optimizer, self._name = field.optimizer, field.name
+        self._pending: list[float] = []
+        self._updates = 0
+        # some optimizers of other libraries have no hooks: then each call counts as an update
+        register = getattr(self._optimizer, "register_step_pre_hook", None)
+        self._hook = register(self._count_update) if register else None
+        self._current_field().write(rows[0])
+
+    def observe(self, loss: Any) -> bool:
+        """Take the loss of one batch; return whether the sweep goes on."""
+        self._pending.append(_as_float(loss))
+        if self._hook is None:
+            self._count_update()
+        if self._updates > 1:
+            raise TrainingError(
+                f"find_rate: {self._updates} updates were made in one call. Make one update, or a "
+                "part of one, in each."
+            )
+        if not self._updates and len(self._pending) >= _MOST_CALLS:
+            raise TrainingError(
+                f"find_rate: {_MOST_CALLS} calls made no update of this optimizer. Let train_step "
+                "call optimizer.step(), and give the optimizer that it steps."
+            )
+        if not math.isfinite(self._pending[-1]):
+            self.ended = "the loss was not finite"
+        elif self._updates:
+            self.losses.append(sum(self._pending) / len(self._pending))
+            self._pending, self._updates = [], 0
+            if self._has_diverged():
+                self.ended = "the loss diverged"
+            elif len(self.losses) < len(self._rows):
+                self._current_field().write(self._rows[len(self.losses)])
+        return not self.ended and len(self.losses) < len(self._rows)
+
+    def close(self) -> None:
+        """Remove the hook from the optimizer."""
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _current_field(self) -> Field:
+        """Return the field as it is now: a trainer may have replaced the optimizer's groups."""
+        return Field(self._optimizer, self._name)
+
+    def _count_update(self, *_: Any) -> None:
+        found_inf = getattr(self._optimizer, "found_inf", None)
+        if isinstance(found_inf, torch.Tensor) and found_inf:
+            return  # a fused optimizer leaves this update out, as the scaler asks it to
+        planned = self._rows[len(self.losses)]
+        current = self._current_field().read()
+        if not np.allclose(current, planned, rtol=1e-5, atol=0):
+            raise TrainingError(
+                f"find_rate: the update used {self._name}={current}, where {planned} was to be "
+                "tried: something else writes it. Leave scheduler.step() out of train_step."
+            )
+        self._updates += 1
+
+    def _has_diverged(self) -> bool:
+        means = list(accumulate(self.losses, _smoothed_loss))
+        lowest = min(means)
+        fall = max(self.losses[0] - lowest, abs(lowest), 1e-12)
+        is_high = means[-1] > lowest + (self._stop_at - 1) * fall
+        return is_high and len(means) > _EARLIEST_END
+
+
+def _smoothed_loss(mean: float, loss: float) -> float:
+    return _KEPT_SHARE * mean + (1 - _KEPT_SHARE) * loss
+
+
+def _trainer_sweep(
+    trainer: Trainer, data: Any, steps: int, training: Mapping[str, Any]
+) -> Callable[[_Sweep], None]:
+    """Return a function that makes one pass of a sweep and leaves the trainer as it was.
+
+    The trainer's own loop, batches, accumulation and precision are used.
+    """
+    if data is None:
+        raise TrainingError(
+            "find_rate(trainer, data=None): give the training data: "
+            "find_rate(trainer, data=dataset)."
+        )
+    passes = count()
+
+    def run(sweep: _Sweep) -> None:
+        before = dict(vars(trainer))
+        if repeat := next(passes):
+            trainer.seed = derive_seed(trainer.seed, repeat)
+        trainer.run_history = InMemoryRunHistory()
+        trainer.callback_handler = CallbackHandler([_SweepCallback(sweep)])
+        trainer.checkpoints = None
+        # a sweep is no training that a person follows
+        trainer.print = lambda *words, **options: None  # type: ignore[method-assign]
+        try:
+            trainer.train(data, 1_000_000, max_num_train_steps=steps, **training)
+        finally:
+            # also what training has added to the trainer
+            vars(trainer).clear()
+            vars(trainer).update(before)
+
+    return run
+
+
+class _SweepCallback(TrainerCallback):
+    """Gives each batch's loss to the sweep, and ends the training with it."""
+
+    def __init__(self, sweep: _Sweep) -> None:
+        self._sweep = sweep
+
+    def on_train_step_end(
+        self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+    ) -> None:
+        """Take the loss of a batch."""
+        if not self._sweep.observe(batch_output["loss"].detach()):
+            raise StopTrainingError("the range test is through")
+
+
+def _as_float(loss: Any) -> float:
+    try:
+        return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+    except (TypeError, ValueError, RuntimeError):
+        raise TrainingError(
+            f"find_rate: train_step returned {type(loss).__name__}. Return the batch's loss: a "
+            "number, or a tensor of one element."
+        ) from None

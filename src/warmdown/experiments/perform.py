@@ -55,7 +55,9 @@ def require_metric(label: str, task: str, metric: str | None) -> str:
 
 
 def perform(
-    spec: RunSpec, alive: Callable[[], None] = lambda: None, report: Report | None = None
+    spec: RunSpec,
+    alive: Callable[[], None] = lambda: None,
+    report: Report = lambda step, metrics: True,
 ) -> Result:
     """Make a run; the same spec gives the same result.
 
@@ -78,10 +80,9 @@ def perform(
                 "those where the run was asked for. Let every machine have the same, at the same "
                 "place."
             )
-        plan = plan_from_dict(spec.plan, allow=spec.allow)
         outcome = run_task(
             spec.task,
-            plan,
+            plan_from_dict(spec.plan, allow=spec.allow),
             seed=spec.seed,
             callbacks=[heartbeat],
             **spec.settings,
@@ -135,8 +136,7 @@ def worker_main(parent: int) -> None:
 
     for request in requests:
         beat()
-        spec = RunSpec.from_dict(request["spec"])
-        result = perform(spec, beat, report if request["asks"] else None)
+        result = perform(RunSpec.from_dict(request), beat, report)
         send(result=result.to_dict())
 
 
@@ -153,7 +153,7 @@ def _end_with(parent: int) -> None:
 class _Heartbeat(TrainerCallback):
     """Gives signs of life, reports each evaluation, and ends a hopeless run."""
 
-    def __init__(self, alive: Callable[[], None], report: Report | None) -> None:
+    def __init__(self, alive: Callable[[], None], report: Report) -> None:
         self._alive, self._report = alive, report
         self._last_sign = monotonic()
         self.is_pruned = False
@@ -170,8 +170,6 @@ class _Heartbeat(TrainerCallback):
 
     def on_eval_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
         """Report the evaluation, and end the run when it is not worth going on."""
-        if self._report is None:
-            return
         history, updates = trainer.run_history, trainer.progress.updates
         metrics = {
             name.removesuffix("_epoch"): history.get_latest_metric(name)

@@ -50,7 +50,12 @@ class Snapshot:
         generators = _generators_of(thing)
         self._generators += generators
         if isinstance(thing, torch.nn.Module):
-            self._add_module(thing)
+            for part in thing.modules():
+                self._undo.append(partial(setattr, part, "training", part.training))
+            for buffer in thing.buffers():
+                self._add_tensor(buffer)
+            for parameter in thing.parameters():
+                self._add_parameter(parameter)
         elif isinstance(thing, torch.Generator | DataLoader) and not hasattr(thing, "state_dict"):
             self._undo += [
                 partial(generator.set_state, generator.get_state()) for generator in generators
@@ -58,14 +63,6 @@ class Snapshot:
         else:
             state = copy.deepcopy(thing.state_dict())
             self._undo.append(lambda: thing.load_state_dict(copy.deepcopy(state)))
-
-    def _add_module(self, module: torch.nn.Module) -> None:
-        for part in module.modules():
-            self._undo.append(partial(setattr, part, "training", part.training))
-        for buffer in module.buffers():
-            self._add_tensor(buffer)
-        for parameter in module.parameters():
-            self._add_parameter(parameter)
 
     def _add_parameter(self, parameter: torch.Tensor) -> None:
         gradient = parameter.grad

@@ -65,21 +65,15 @@ class LossCurve:
     def __init__(self, values: Array, losses: Array, smoothing: float, *, has_ended: bool) -> None:
         self.values, self.losses, self.has_ended = values, losses, has_ended
         place = np.log(values) if values[0] > 0 else values
-        self._level, self._slope = _operators(
-            place,
-            smoothing,
-        )
+        self._level, self._slope = _operators(place, smoothing)
         # three times narrower: residuals from it contain noise, not bends
-        self._close, _ = _operators(
-            place,
-            smoothing / 3,
-        )
+        self._close, _ = _operators(place, smoothing / 3)
         mean = losses.mean(axis=0)
         self.mean, self.fall = self._level @ mean, self._slope @ mean
         # the standard deviation of the noise up to the lowest point: behind it, bursts are no noise
-        stop = max(self.lowest + 1, min(10, len(mean)))
-        spread = float(np.sqrt(np.mean(self._noise_in(mean)[:stop] ** 2)))
-        self.noise = spread * float(np.sqrt(np.max(np.sum(self._level**2, axis=1))))
+        stop = max(self.lowest + 1, 10)
+        spread = np.sqrt(np.mean(self._noise_in(mean)[:stop] ** 2))
+        self.noise = spread * np.sqrt(np.max(np.sum(self._level**2, axis=1)))
         self._doubt = _SLOPE_DOUBT * spread * np.sqrt(np.sum(self._slope**2, axis=1))
 
     @property
@@ -131,19 +125,19 @@ def suggestions(curve: LossCurve, seed: int = 0) -> dict[str, Suggestion]:
     # a seed of its own: the same curve gives the same interval
     draws = np.random.default_rng(seed)
     others = [curve.resampled(draws) for _ in range(_DRAWS)]
-    return {name: _suggestion(name, curve, others) for name in RULES}
-
-
-def _suggestion(name: str, curve: LossCurve, others: list[LossCurve]) -> Suggestion:
-    rule, aim = RULES[name]
-    value = _apply_rule(rule, curve)
-    values = [rate for other in others if not isinstance(rate := _apply_rule(rule, other), str)]
-    if not isinstance(value, str) and len(values) <= len(others) / 2:
-        value = "most resampled curves give no rate: the noise is too large."
-    if isinstance(value, str):
-        return Suggestion(name, None, None, None, value)
-    low, high = np.quantile(values, [0.05, 0.95]).tolist()
-    return Suggestion(name, value, low, high, aim)
+    found = {}
+    for name, (rule, aim) in RULES.items():
+        value = _apply_rule(rule, curve)
+        readings = [_apply_rule(rule, other) for other in others]
+        values = [rate for rate in readings if not isinstance(rate, str)]
+        if not isinstance(value, str) and len(values) <= _DRAWS / 2:
+            value = "most resampled curves give no rate: the noise is too large."
+        if isinstance(value, str):
+            found[name] = Suggestion(name, None, None, None, value)
+        else:
+            low, high = np.quantile(values, [0.05, 0.95]).tolist()
+            found[name] = Suggestion(name, value, low, high, aim)
+    return found
 
 
 def _apply_rule(rule: Callable[[LossCurve], Reading], curve: LossCurve) -> Reading:
@@ -201,13 +195,8 @@ RULES: Mapping[str, tuple[Callable[[LossCurve], Reading], str]] = {
 
 def _operators(place: Array, smoothing: float) -> tuple[Array, Array]:
     """Return the matrices that turn losses into level and slope of a local straight line."""
-    width = 1.0
-    if len(place) > 1:
-        widest_gap = float(np.max(np.diff(place)))
-        width = max(
-            max(smoothing, 1e-9) * (place[-1] - place[0]),
-            0.6 * widest_gap,
-        )
+    # at least neighbours take part, however little is smoothed
+    width = max(smoothing * (place[-1] - place[0]), 0.6 * np.max(np.diff(place)))
     away = place[None, :] - place[:, None]
     weight = np.exp(-0.5 * (away / width) ** 2)
     moments = [np.sum(weight * away**power, axis=1, keepdims=True) for power in range(3)]

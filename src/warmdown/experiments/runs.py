@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from math import isfinite, nan
@@ -115,7 +115,7 @@ class RunSpec:
         task: str,
         seed: int,
         settings: Mapping[str, Any],
-        allow: tuple[str, ...] = (),
+        allow: Sequence[str] = (),
     ) -> Self:
         """Return the run of a plan; settings that are ``None`` are left to the task."""
         return cls(
@@ -123,7 +123,7 @@ class RunSpec:
             task=task,
             seed=seed,
             settings={name: fact for name, fact in sorted(settings.items()) if fact is not None},
-            allow=allow,
+            allow=tuple(allow),
             data=digest_of_named(task),
         )
 

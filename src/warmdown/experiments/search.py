@@ -11,10 +11,10 @@ from functools import partial
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
-from warmdown.errors import MissingExtra, StateError, TrainingError
-from warmdown.experiments.engine import Engine, run_all
+from warmdown.errors import StateError, TrainingError
+from warmdown.experiments.engine import Engine, import_extra, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.perform import require_metric
 from warmdown.experiments.runs import (
@@ -33,9 +33,6 @@ from warmdown.planfile import plan_from_dict
 from warmdown.planfile.text import is_json
 from warmdown.planfile.writing import write_text
 
-SearchProgress: TypeAlias = Callable[["Trial", int, int], None]
-"""Takes each trial that is done, the number of them so far, and their final number."""
-
 _WORST_SCORE = 1e9
 """Score of a trial that did not finish: worse than any other."""
 _NOT_JUDGED = ("failed", "died", "hung")
@@ -43,7 +40,6 @@ _NOT_JUDGED = ("failed", "died", "hung")
 _RANDOM_TRIALS = 5
 """Trials before the first that uses the others' results: a search of a dozen must learn, too."""
 _SHOWN_TRIALS = 5
-_JOURNAL = "journal.log"
 _ATTRIBUTE = "told"
 """The journal's key of a trial's facts."""
 
@@ -149,7 +145,7 @@ def search(
     metric: str | None = None,
     seed: int = 0,
     prunes: bool = True,
-    progress: SearchProgress = lambda trial, done, total: None,
+    progress: Callable[[Trial, int, int], None] = lambda trial, done, total: None,
     allow: Sequence[str] = (),
     **settings: Any,
 ) -> Search:
@@ -167,7 +163,8 @@ def search(
         metric: What is searched for; the task's own first metric when left out.
         seed: Seed of the proposals.
         prunes: Whether trials that fall behind are ended.
-        progress: Called with each trial.
+        progress: Called with each trial that is done, the number of them so far, and their final
+            number.
         allow: Modules from which plans may take classes.
         settings: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
 
@@ -208,7 +205,7 @@ def search(
 
         def spec_of(values: Mapping[str, Any], seed: int) -> RunSpec:
             plan = plan_from_dict(space.filled(values), allow=allow)
-            return RunSpec.of(plan, task, seed, settings, tuple(allow))
+            return RunSpec.of(plan, task, seed, settings, allow)
 
         while (done := len(_done_trials(study))) < trials:
             proposals = []
@@ -323,12 +320,9 @@ def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
 
 
 def _storage(folder: Path) -> Any:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    journal = folder / _JOURNAL
+    storages, journal = _optuna().storages, folder / "journal.log"
     try:
-        return JournalStorage(JournalFileBackend(str(journal)))
+        return storages.JournalStorage(storages.journal.JournalFileBackend(str(journal)))
     except (ValueError, KeyError) as error:
         raise StateError(
             f"{journal}: not a journal of a search: {error}. Give another folder."
@@ -348,9 +342,6 @@ def _stored_study(folder: Path, name: str, metric: str) -> Any:
 
 
 def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise MissingExtra("search", "optuna", "sweep") from None
+    optuna = import_extra("optuna", "search", "optuna", "sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -152,7 +152,7 @@ class Space:
         mistakes = []
         for path, part in _open_spots(bounded(data), ""):
             try:
-                spots[path] = _read_choice(part) if "choices" in part else _read_range(part)
+                spots[path] = _read_spot(part)
             except ValueError as error:
                 mistakes.append(f"{path}: {error}")
         if not spots and not mistakes:
@@ -218,7 +218,12 @@ def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield from _open_spots(part, join_path(path, key))
 
 
-def _read_range(data: Mapping[str, Any]) -> Range:
+def _read_spot(data: Mapping[str, Any]) -> Range | Choice:
+    if "choices" in data:
+        options = data["choices"]
+        if not isinstance(options, list) or not options:
+            raise ValueError("choices: a list of at least one is needed.")
+        return Choice(tuple(options))
     (low, unit), (high, other) = _read_amount(data["low"]), _read_amount(data["high"])
     if unit != other:
         raise ValueError(
@@ -238,15 +243,8 @@ def _read_range(data: Mapping[str, Any]) -> Range:
     return Range(low, high, unit, log, distance, is_whole)
 
 
-def _read_choice(data: Mapping[str, Any]) -> Choice:
-    options = data["choices"]
-    if not isinstance(options, list) or not options:
-        raise ValueError("choices: a list of at least one is needed.")
-    return Choice(tuple(options))
-
-
 def _read_amount(given: Any) -> tuple[float, str]:
-    text = "" if isinstance(given, bool) else str(given).strip()
+    text = str(given).strip()
     match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST_AMOUNT else None
     if match is None or not math.isfinite(float(match[1])):
         raise ValueError(

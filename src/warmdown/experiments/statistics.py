@@ -54,9 +54,6 @@ class Interval:
         """Whether the interval lies on one side of zero."""
         return self.low > 0 or self.high < 0
 
-    def __str__(self) -> str:
-        return self.text()
-
     def text(self, *, sign: bool = False) -> str:
         """Return ``0.915 (0.905 … 0.925)``; a difference carries its sign."""
         if math.isnan(self.value):
@@ -65,6 +62,8 @@ class Interval:
         if math.isnan(self.low):
             return f"{self.value:{form}}"
         return f"{self.value:{form}} ({self.low:{form}} … {self.high:{form}})"
+
+    __str__ = text
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data; ``None`` stands for NaN."""
@@ -91,8 +90,8 @@ def bootstrap(values: Iterable[float], of: Callable[..., Any] = np.mean, seed: i
     if good.size < _FEWEST_VALUES:
         return Interval(value, math.nan, math.nan, good.size)
     drawn = np.random.default_rng(seed).integers(0, good.size, (_DRAWS, good.size))
-    low, high = np.quantile(of(good[drawn], axis=-1), [0.025, 0.975])
-    return Interval(value, float(low), float(high), good.size)
+    low, high = np.quantile(of(good[drawn], axis=-1), [0.025, 0.975]).tolist()
+    return Interval(value, low, high, good.size)
 
 
 def paired(values: Mapping[int, float], others: Mapping[int, float]) -> Interval:
@@ -109,12 +108,8 @@ def mean_ranks(
     """
     seeds = sorted({seed for row in values.values() for seed in row})
     sign = 1 if higher_is_better else -1
-    scores = np.array(
-        [
-            [sign * row[seed] if seed in row else -math.inf for seed in seeds]
-            for row in values.values()
-        ]
-    )
+    worst = -sign * math.inf
+    scores = sign * np.array([[row.get(seed, worst) for seed in seeds] for row in values.values()])
     better = (scores[None] > scores[:, None]).sum(axis=1)
     equal = (scores[None] == scores[:, None]).sum(axis=1)
     ranks = better + (equal + 1) / 2

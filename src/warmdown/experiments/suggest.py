@@ -7,12 +7,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from warmdown.errors import TrainingError, nearest
 from warmdown.plan import Plan
 from warmdown.planfile import dumps, plan_from_dict
 from warmdown.run import Run
+
+Evidence: TypeAlias = Mapping[str, Any]
+"""What the runs of one setting suggest.
+
+``name``, ``kind`` (``images`` or ``text``) and ``description`` of the setting, ``updates`` of a run
+of full length; the ``method`` to start from, its ``plan`` with the base rate that tuning chose, the
+``reasons`` as sentences, and ``rows``: every method with its interval.
+"""
 
 EVIDENCE = Path(__file__).with_name("evidence.json")
 """The evidence that comes with the package: what the runs of ``docs/evidence.md`` suggest."""
@@ -20,32 +28,6 @@ EVIDENCE = Path(__file__).with_name("evidence.json")
 _REACH = 4.0
 """Evidence of a run holds for runs up to so many times longer or shorter."""
 _KINDS = {"fashion": "images", "digits": "images", "text": "text"}
-
-
-@final
-@dataclass(frozen=True)
-class Evidence:
-    """What the runs of one setting suggest.
-
-    Args:
-        name: The setting.
-        kind: ``images`` or ``text``.
-        description: Data, model, optimizer, in words.
-        updates: Updates of a run of full length.
-        method: The method to start from.
-        plan: Its plan, as data, with the base rate that tuning chose.
-        reasons: Why this one, as sentences.
-        rows: Every method with its interval.
-    """
-
-    name: str
-    kind: str
-    description: str
-    updates: int
-    method: str
-    plan: Mapping[str, Any]
-    reasons: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @final
@@ -92,8 +74,8 @@ class Suggested:
 
 def evidence() -> list[Evidence]:
     """Return the evidence that comes with the package."""
-    settings = json.loads(EVIDENCE.read_text(encoding="utf-8"))["settings"]
-    return [Evidence(**setting) for setting in settings]
+    settings: list[Evidence] = json.loads(EVIDENCE.read_text(encoding="utf-8"))["settings"]
+    return settings
 
 
 def suggest(
@@ -135,9 +117,9 @@ def suggest(
                 "kind and updates."
             )
         kind = _KINDS[task]
-    fitting = [setting for setting in every if setting.kind == kind]
+    fitting = [setting for setting in every if setting["kind"] == kind]
     if not fitting:
-        kinds = sorted({setting.kind for setting in every})
+        kinds = sorted({setting["kind"] for setting in every})
         raise TrainingError(f"suggest(kind={kind!r}): no evidence about it. {nearest(kind, kinds)}")
     if updates is not None and updates < 1:
         raise TrainingError(f"suggest(updates={updates}): at least 1.")
@@ -149,25 +131,23 @@ def suggest(
                 "or updates."
             )
         length = Run(seconds_per_step=seconds_per_update).measure(budget)
-    setting = fitting[0] if length is None else _nearest_setting(fitting, length)
-    run = dict(setting.plan["run"])
+    setting = fitting[0]
+    if length is not None:
+        # in decades: half and double are equally far
+        distances = [abs(math.log(one["updates"] / length)) for one in fitting]
+        setting = fitting[distances.index(min(distances))]
+        if min(distances) > math.log(_REACH):
+            lengths = ", ".join(f"{one['updates']:,}" for one in fitting)
+            raise TrainingError(
+                f"suggest(updates={length:,}): the evidence is about runs of {lengths} updates, "
+                "too far from it. Compare a few plans on your own task: warmdown compare constant "
+                "warmup_cosine wsd one_cycle --task module:function."
+            )
+    run = dict(setting["plan"]["run"])
     if budget is not None:
         run |= {"budget": budget, "seconds_per_step": seconds_per_update}
     elif length is not None:
         run["total_steps"] = length
-    plan = plan_from_dict({**setting.plan, "run": run})
-    source = f"{setting.name}: {setting.description}"
-    return Suggested(plan, setting.method, setting.reasons, setting.rows, source)
-
-
-def _nearest_setting(fitting: Sequence[Evidence], length: int) -> Evidence:
-    # in decades: half and double are equally far
-    setting = min(fitting, key=lambda one: abs(math.log(one.updates / length)))
-    if not 1 / _REACH <= length / setting.updates <= _REACH:
-        known = ", ".join(f"{one.updates:,}" for one in fitting)
-        raise TrainingError(
-            f"suggest(updates={length:,}): the evidence is about runs of {known} updates, too far "
-            "from it. Compare a few plans on your own task: warmdown compare constant "
-            "warmup_cosine wsd one_cycle --task module:function."
-        )
-    return setting
+    plan = plan_from_dict({**setting["plan"], "run": run})
+    source = f"{setting['name']}: {setting['description']}"
+    return Suggested(plan, setting["method"], setting["reasons"], setting["rows"], source)
