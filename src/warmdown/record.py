@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
+from sys import intern
 from time import monotonic
 from typing import Any
 
@@ -108,12 +109,11 @@ class Record:
 
     def targets(self) -> list[str]:
         """Return the targets there are rows of, in order of appearance."""
-        return list(self._names)
+        return list(dict.fromkeys(self._targets))
 
     def curve(self, target: str) -> tuple[list[int], list[float]]:
         """Return the steps and the values of one target."""
-        wanted = self._place.get(target)
-        places = [at for at, name in enumerate(self._targets) if name == wanted]
+        places = [at for at, name in enumerate(self._targets) if name == target]
         return [self._steps[at] for at in places], [self._values[at] for at in places]
 
     def __iter__(self) -> Iterator[Row]:
@@ -162,28 +162,22 @@ class Record:
     def _append(self, step: int, target: str, value: float, reason: str = "") -> None:
         # both may overflow, and then nothing is appended
         (count,), number = array("q", [int(step)]), float(value)
-        if target not in self._place:
-            self._place[target] = len(self._names)
-            self._names.append(target)
+        # interned, a name is one object for all its rows
+        name = intern(target)
         if reason:
             self._reasons[len(self._steps)] = reason
         self._steps.append(count)
         self._values.append(number)
-        self._targets.append(self._place[target])
+        self._targets.append(name)
 
     def _row(self, at: int) -> Row:
-        return Row(
-            self._steps[at],
-            self._names[self._targets[at]],
-            self._values[at],
-            self._reasons.get(at, ""),
-        )
+        reason = self._reasons.get(at, "")
+        return Row(self._steps[at], self._targets[at], self._values[at], reason)
 
     def _clear(self) -> None:
         # arrays: objects of Row would take ten times the memory in a run of a million updates
-        self._steps, self._targets, self._values = array("q"), array("l"), array("d")
-        self._names: list[str] = []
-        self._place: dict[str, int] = {}
+        self._steps, self._values = array("q"), array("d")
+        self._targets: list[str] = []
         self._reasons: dict[int, str] = {}
         self._written = 0
 
