@@ -81,7 +81,7 @@ def _pictures(
 @lru_cache
 def _part(name: str, start: int, count: int) -> TensorDataset:
     """Return a part of the pictures; one process reads it once."""
-    images, labels = fashion._pairs(name).tensors
+    images, labels = fashion._image_pairs(name).tensors
     return TensorDataset(
         images[start : start + count].clone(), labels[start : start + count].clone()
     )
@@ -92,8 +92,8 @@ def _bytes(evaluate_from: int) -> Task:
     return Task(
         model=text.ByteModel(),
         loss=text.next_byte_loss,
-        train=text.Passages(content[:_LEARN_BYTES]),
-        test=text.Passages(content[evaluate_from : evaluate_from + _EVALUATE_BYTES]),
+        train=text.passages(content[:_LEARN_BYTES]),
+        test=text.passages(content[evaluate_from : evaluate_from + _EVALUATE_BYTES]),
         metrics={"bits_per_byte": _bits},
         optimizer=partial(_adam, decay=0.01),
         lr=3e-3,

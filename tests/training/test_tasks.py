@@ -14,7 +14,7 @@ from tests.training import small
 import warmdown as wd
 from warmdown import Record, TrainingError, training
 from warmdown.training import curves, run_task, task_of
-from warmdown.training.tasks.text import Passages, documentation
+from warmdown.training.tasks.text import documentation, passages
 
 
 def test_digits_are_what_they_should_be() -> None:
@@ -71,9 +71,9 @@ def test_text_is_guessed_better_after_some_updates() -> None:
 
 
 def test_passages_lie_side_by_side_and_the_target_is_one_byte_on() -> None:
-    passages = Passages(b"abcdefghij", context=3)
-    assert len(passages) == 3
-    assert [bytes(part.tolist()) for part in passages[1]] == [b"def", b"efg"]
+    pairs = passages(b"abcdefghij", context=3)
+    assert len(pairs) == 3
+    assert [bytes(part.tolist()) for part in pairs[1]] == [b"def", b"efg"]
 
 
 def test_text_comes_from_where_it_is_asked_for(

@@ -92,6 +92,29 @@ class TrainerCallback:
         """A checkpoint is about to be written."""
 
 
+CallbackOrClass = TrainerCallback | type[TrainerCallback]
+"""A callback, or a class of one that needs no arguments."""
+
+
+class OutputCallback(TrainerCallback):
+    """A callback that writes one file or folder.
+
+    Attributes:
+        path: The file or the folder, or ``None`` where it writes nothing.
+        writes_folder: Whether it is a folder.
+    """
+
+    path: Path | None
+    writes_folder = False
+
+    def outputs(self) -> Iterable[Output]:
+        """Return the file or the folder."""
+        if self.path is None:
+            return ()
+        label = f"{type(self).__name__}('{self.path}')"
+        return [Output(label, self.path, self.writes_folder)]
+
+
 class CallbackHandler:
     """The callbacks of a trainer, in the order in which they are called.
 
@@ -99,17 +122,17 @@ class CallbackHandler:
         callbacks: Instances, or classes that need no arguments.
     """
 
-    def __init__(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]) -> None:
+    def __init__(self, callbacks: Iterable[CallbackOrClass]) -> None:
         self.callbacks: list[TrainerCallback] = []
         self._hooks: dict[str, list[Callable[..., Any]]] = {}
         self.add_callbacks(callbacks)
 
-    def add_callbacks(self, callbacks: Iterable[TrainerCallback | type[TrainerCallback]]) -> None:
+    def add_callbacks(self, callbacks: Iterable[CallbackOrClass]) -> None:
         """Append several."""
         for callback in callbacks:
             self.add_callback(callback)
 
-    def add_callback(self, callback: TrainerCallback | type[TrainerCallback]) -> None:
+    def add_callback(self, callback: CallbackOrClass) -> None:
         """Append one.
 
         Raises:
@@ -121,7 +144,7 @@ class CallbackHandler:
                 f"Trainer(callbacks=…): this {type(added).__name__} is there twice. Leave one out."
             )
         self.callbacks.append(added)
-        self._hooks.clear()
+        self._hooks.clear()  # they were looked up without this one
 
     def outputs(self) -> list[Output]:
         """Return what all of them write."""
@@ -153,8 +176,7 @@ class CallbackHandler:
                 failures.append(_attribute_failure(failure, hook, event))
         if failures:
             # a failure comes before a callback's wish to stop
-            failures.sort(key=lambda failure: isinstance(failure, StopTrainingError))
-            raise failures[0]
+            raise min(failures, key=lambda failure: isinstance(failure, StopTrainingError))
 
     def __iter__(self) -> Iterator[TrainerCallback]:
         return iter(self.callbacks)
@@ -168,11 +190,6 @@ def _attribute_failure(failure: Exception, hook: Any, event: str) -> Exception:
     error = TrainingError(f"{owner}.{event}: {type(failure).__name__}: {failure}")
     error.__cause__ = failure
     return error
-
-
-def outputs_at(callback: TrainerCallback, path: Path | None) -> list[Output]:
-    """Return the one file that a callback writes, or nothing."""
-    return [] if path is None else [Output(f"{type(callback).__name__}('{path}')", path)]
 
 
 def require_counts(callback: TrainerCallback, **counts: int | None) -> None:

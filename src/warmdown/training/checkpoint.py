@@ -179,6 +179,7 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
         raise
     if old is not None:
         _remove_folder(old)
+    # the rename itself lies in the folder above
     _flush(path.parent)
 
 
@@ -240,13 +241,12 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
         digest = manifest.pop("sha256")
         version = manifest.get("format")
         files = {name: (size, sha256) for name, (size, sha256) in manifest["files"].items()}
-        is_intact = digest == _digest_of_manifest(manifest) and all(map(_is_file_name, files))
+        if digest != _digest_of_manifest(manifest) or not all(map(_is_file_name, files)):
+            raise ValueError
     except FileNotFoundError:
         raise StateError(f"{path}: no checkpoint, for it has no {_MANIFEST}. {_WAY_OUT}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        is_intact = False
-    if not is_intact:
-        raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}")
+        raise StateError(f"{path}: {_MANIFEST} is damaged. {_WAY_OUT}") from None
     if version != _FORMAT:
         raise UnknownFormat(
             f"{path}: written in format {version}, and this version reads {_FORMAT}. "

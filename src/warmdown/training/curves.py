@@ -36,18 +36,17 @@ def curves(
     """
     shown = Record()
     for target in record.targets():
-        if target not in leave_out:
-            steps, values = record.curve(target)
-            smooth = _running_mean(values, _width(len(values))) if target == "loss" else values
-            for step, value in zip(steps, smooth, strict=True):
-                shown.add(step, _NAMES.get(target, target), value)
+        if target in leave_out:
+            continue
+        steps, values = record.curve(target)
+        if target == "loss":
+            values = _running_mean(values)
+        for step, value in zip(steps, values, strict=True):
+            shown.add(step, _NAMES.get(target, target), value)
     return shown
 
 
-def _running_mean(values: list[float], width: int) -> list[float]:
+def _running_mean(values: list[float]) -> list[float]:
+    # over so many updates that the trend is seen through the noise
+    width = max(1, len(values) // 50, min(20, len(values) // 5))
     return list(accumulate(values, lambda mean, value: mean + (value - mean) / width))
-
-
-def _width(count: int) -> int:
-    """Return over how many updates the mean runs: enough to see the trend through the noise."""
-    return max(1, count // 50, min(20, count // 5))

@@ -111,11 +111,10 @@ class MapData:
         sampler = self._sampler
         sampler.epoch, sampler.used = epoch, used
         left = sampler.count(used)
-        ends = (sampler.end(used, number) for number in range(left))
         self._loader = self._loader or self._reordered_loader()
         self._batches = iter(self._loader) if left else iter(())
         # the last end comes first: the loader is not asked for one batch more
-        pairs = zip(self._batches, ends, strict=False)
+        pairs = zip(self._batches, sampler.ends(used), strict=False)
         for start in range(0, left, size):
             count = min(size, left - start)
             yield BatchWindow(count, islice(pairs, count))
@@ -230,19 +229,20 @@ class _GlobalBatches:
         is_dropped = rest == 0 or self.drop_last or rest < self._world
         return full if is_dropped else full + 1
 
-    def end(self, used: int, number: int) -> int:
-        """Return the items used up after the global batch ``number``, counted from ``used``."""
-        is_last = number == self.count(used) - 1
-        return self.total if is_last and not self.drop_last else used + (number + 1) * self._step
+    def ends(self, used: int) -> Iterator[int]:
+        """Yield the items used up after each global batch that follows after ``used``."""
+        count = self.count(used)
+        for number in range(1, count + 1):
+            takes_rest = number == count and not self.drop_last
+            yield self.total if takes_rest else used + number * self._step
 
     def __len__(self) -> int:
         return self.count(self.used)
 
     def __iter__(self) -> Iterator[_Batch]:
-        epoch, used, order = self.epoch, self.used, self._order(self.epoch)
-        for number in range(self.count(used)):
-            start = used + number * self._step
-            length = self.end(used, number) - start
+        epoch, start, order = self.epoch, self.used, self._order(self.epoch)
+        for end in self.ends(start):
+            length = end - start
             low = start + length * self._rank // self._world
             high = start + length * (self._rank + 1) // self._world
             part = order[low:high]
@@ -251,6 +251,7 @@ class _GlobalBatches:
             batch = _Batch(chain.from_iterable(part) if self._has_ready_batches else part)
             batch.seeds = (self.seed, epoch, start, self._rank)
             yield batch
+            start = end
 
     def _order(self, epoch: int) -> Any:
         """Return every item of the epoch, the same on every process."""
@@ -285,10 +286,8 @@ class _SeededDataset(torch.utils.data.Dataset[Any]):
 
     def __getitems__(self, items: _Batch) -> list[Any]:
         seed_everything(derive_seed(*items.seeds))
-        if getattr(self.dataset, "__getitems__", None):
-            fetched: list[Any] = self.dataset.__getitems__(items)
-            return fetched
-        return [self.dataset[item] for item in items]
+        fetch: Any = getattr(self.dataset, "__getitems__", None)
+        return fetch(items) if fetch else [self.dataset[item] for item in items]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "dataset":

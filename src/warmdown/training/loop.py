@@ -124,7 +124,9 @@ class Interruption:
         self._run.stop_signal = None
         self._run.after_update = self._stop_if_asked
         if self._run.config.is_distributed:
+            # a group of its own, on the CPU: the exchange of gradients does not wait for it
             self._group = torch.distributed.new_group(backend="gloo")
+        # Python lets the main thread alone set handlers
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._catch) for number in _SIGNALS}
 
@@ -185,15 +187,6 @@ def _run_training(trainer: TrainingSteps) -> None:
         scheduler.finish()
 
 
-def run_evaluation(trainer: TrainingSteps) -> None:
-    """Evaluate once, outside of a training."""
-    trainer.evaluation_run_start()
-    trainer.call_event("on_evaluation_run_start")
-    evaluate_once(trainer)
-    trainer.evaluation_run_end()
-    trainer.call_event("on_evaluation_run_end")
-
-
 def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
     """Run through the evaluation data."""
     run = trainer.run_state
@@ -227,7 +220,7 @@ def _run_epoch(trainer: TrainingSteps) -> None:
     run.restore_random()
     for window in _windows(trainer):
         _run_window(trainer, window)
-        if _is_full(trainer):
+        if _is_complete(trainer):
             break
     trainer.add_loss_metric("train_loss_epoch", run.train_loss)
     trainer.train_epoch_end()
@@ -236,9 +229,11 @@ def _run_epoch(trainer: TrainingSteps) -> None:
         evaluate_once(trainer)
     else:
         observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
-    if run.is_epoch_used_up():
-        progress.next_epoch()
-    progress.finished = _is_last_epoch(trainer)
+    assert run.train_source is not None
+    if run.train_source.left(progress.used) == 0 or run.is_at_train_limit():
+        progress.epoch += 1
+        progress.used = progress.batch = 0
+    progress.finished = _is_complete(trainer)
     trainer.training_run_epoch_end()
     trainer.call_event("on_training_run_epoch_end")
 
@@ -247,7 +242,7 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
     run = trainer.run_state
     source, progress = run.train_source, run.progress
     assert source is not None
-    if _is_full(trainer):
+    if _is_complete(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
         left = progress.window_size - progress.window_done
@@ -271,6 +266,7 @@ def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
         batch = run.to_device(raw)
         is_last = progress.window_done == size - 1
         run.is_between_batches = False
+        # gradients are exchanged once an update, with its last batch
         with nullcontext() if is_last else run.accelerator.no_sync(trainer.model):
             output = trainer.calculate_train_batch_loss(batch)
             trainer.backward_step(output["loss"] if size == 1 else output["loss"] / size)
@@ -294,6 +290,7 @@ def _update(trainer: TrainingSteps) -> bool:
     run.clip_gradients(trainer.model)
     trainer.optimizer_step()
     accelerator = run.accelerator
+    # a scaler skips an update whose gradients overflowed: then nothing was trained
     was_skipped = accelerator.scaler is not None and accelerator.optimizer_step_was_skipped
     if was_skipped:
         progress.skipped += 1
@@ -309,24 +306,18 @@ def _update(trainer: TrainingSteps) -> bool:
 def _is_over(trainer: TrainingSteps) -> bool:
     """Return whether nothing is left to do, the last evaluation included."""
     run = trainer.run_state
-    if _decay_stop(trainer) is not None or run.config.max_num_train_steps is not None:
-        return run.progress.finished and _is_full(trainer)
-    return run.progress.epoch >= run.config.num_epochs
+    has_limit = run.config.max_num_train_steps is not None or _decay_stop(trainer) is not None
+    return _is_complete(trainer) and (run.progress.finished or not has_limit)
 
 
-def _is_full(trainer: TrainingSteps) -> bool:
+def _is_complete(trainer: TrainingSteps) -> bool:
     """Return whether no update is to be made any more, though the data would give some."""
-    stop = _decay_stop(trainer)
-    if stop is not None:
+    config, progress = trainer.run_config, trainer.progress
+    if (stop := _decay_stop(trainer)) is not None:
         return bool(trainer.scheduler.position >= stop)
-    most = trainer.run_config.max_num_train_steps
-    return most is not None and trainer.progress.updates >= most
-
-
-def _is_last_epoch(trainer: TrainingSteps) -> bool:
-    """Return whether the epoch that was just trained is the last."""
-    epochs_are_over = trainer.progress.epoch >= trainer.run_config.num_epochs
-    return _is_full(trainer) or (_decay_stop(trainer) is None and epochs_are_over)
+    if config.max_num_train_steps is not None:
+        return progress.updates >= config.max_num_train_steps
+    return progress.epoch >= config.num_epochs
 
 
 def _decay_stop(trainer: TrainingSteps) -> float | None:
@@ -338,7 +329,7 @@ def _decay_stop(trainer: TrainingSteps) -> float | None:
 def _report_moved_end(trainer: TrainingSteps) -> None:
     """Print that a decay ended the run at another update than was planned."""
     planned, made = trainer.run_config.total_updates, trainer.progress.updates
-    if _decay_stop(trainer) is not None and _is_full(trainer) and planned != made:
+    if _decay_stop(trainer) is not None and _is_complete(trainer) and planned != made:
         trainer.print(
             f"The decay that decay_now began has ended, and the run with it: {made} updates, "
             f"{planned} were planned."

@@ -44,7 +44,13 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     Raises:
         TrainingError: ``given`` is neither.
     """
-    numbers = _placeholder_numbers(config)
+    numbers: Facts = {
+        "NUM_EPOCHS": config.num_epochs,
+        "NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
+        "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
+        "TRAIN_DATALOADER_LEN": config.train_batches_per_epoch,
+        "EVAL_DATALOADER_LEN": config.eval_batches,
+    }
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
         return Scheduler(optimizer, plan=plan, run=_with_real_numbers(plan.run, config))
@@ -95,16 +101,6 @@ def _with_real_numbers(given: Run, config: TrainerRunConfig) -> Run:
         steps_per_epoch=per_epoch,
         samples_per_step=config.train_total_batch_size or given.samples_per_step,
     )
-
-
-def _placeholder_numbers(config: TrainerRunConfig) -> dict[str, float | None]:
-    return {
-        "NUM_EPOCHS": config.num_epochs,
-        "NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
-        "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
-        "TRAIN_DATALOADER_LEN": config.train_batches_per_epoch,
-        "EVAL_DATALOADER_LEN": config.eval_batches,
-    }
 
 
 def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:

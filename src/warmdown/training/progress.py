@@ -141,8 +141,3 @@ class Progress:
     window_size: int = 0
     finished: bool = False
     more: int = 0
-
-    def next_epoch(self) -> None:
-        """Stand before the first batch of the next epoch."""
-        self.epoch += 1
-        self.used = self.batch = 0

@@ -30,6 +30,7 @@ def snapshot() -> Data:
     # people's datasets draw from NumPy's global generator
     numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002
     name, keys, *position = numpy_state
+    # plain data and tensors alone: a checkpoint is read with weights_only
     version, numbers, waiting = random.getstate()
     state = {
         "python": [version, torch.tensor(numbers), waiting],

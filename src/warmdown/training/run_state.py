@@ -88,12 +88,6 @@ class RunState:
         """Return whether the epoch has used as many batches as it may."""
         return self.train_limit is not None and self.progress.batch >= self.train_limit
 
-    def is_epoch_used_up(self) -> bool:
-        """Return whether no batch of the epoch is left."""
-        source = self.train_source
-        is_empty = source is not None and source.left(self.progress.used) == 0
-        return is_empty or self.is_at_train_limit()
-
     def updates_left(self, progress: Progress) -> int | None:
         """Return how many updates follow after ``progress``, ``None`` where it is unknown."""
         config, source = self.config, self.train_source

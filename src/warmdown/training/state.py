@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -53,8 +53,8 @@ def load_state(
         StateError: It is damaged, or of another model, optimizer or plan.
         TrainingError: There is none, or the data is not the same.
     """
-    saved = _read_checkpoint(trainer, path)
-    here, there = _run_facts(trainer), saved.facts["run"]
+    path, saved = _read_checkpoint(trainer, path)
+    here, there = _run_facts(trainer), saved["run"]
     differences = list(_changed_numbers(here, there))
     if here["items"] != there["items"]:
         raise TrainingError(
@@ -62,24 +62,24 @@ def load_state(
             f"the checkpoint was made. Give the same data, or begin a new run from the weights: "
             f"trainer.load_checkpoint(…)."
         )
-    progress = Progress(**saved.facts["progress"])
+    progress = Progress(**saved["progress"])
     _resize_plan(trainer, here["total_batch_size"] == there["total_batch_size"], progress)
     if on_change in ("error", "ask"):
         on_change = "fit" if differences else ""
     # before the weights: a plan that is refused must not leave half of a checkpoint behind
-    _load_scheduler(trainer, saved.scheduler, on_change)
-    load_weights(trainer, saved.weights, saved.optimizer)
-    run, history = trainer.run_state, saved.facts["history"]
+    _load_scheduler(trainer, saved["scheduler"], on_change)
+    load_weights(trainer, saved["weights"], saved["optimizer"])
+    run, history = trainer.run_state, saved["history"]
     run.progress = progress
-    run.train_loss.load_state_dict(saved.facts["loss"])
-    trainer.seed = saved.facts["seed"]
+    run.train_loss.load_state_dict(saved["loss"])
+    trainer.seed = saved["seed"]
     if run.train_source is not None:
         run.train_source.reseed(trainer.seed)
     if history is not None and hasattr(trainer.run_history, "load_state_dict"):
         trainer.run_history.load_state_dict(history)
-    _load_extras(trainer, saved.extras)
+    _load_extras(trainer, saved)
     if not is_quiet:
-        for line in (f"Resumed from {saved.path} at update {progress.updates}.", *differences):
+        for line in (f"Resumed from {path} at update {progress.updates}.", *differences):
             trainer.print(line)
 
 
@@ -90,9 +90,9 @@ def begin_from(trainer: TrainingSteps, path: Path) -> Any:
         StateError: It is damaged, or of another model or optimizer.
         TrainingError: There is none.
     """
-    saved = _read_checkpoint(trainer, path)
-    load_weights(trainer, saved.weights, saved.optimizer)
-    return saved.scheduler
+    _, saved = _read_checkpoint(trainer, path)
+    load_weights(trainer, saved["weights"], saved["optimizer"])
+    return saved["scheduler"]
 
 
 def _save(trainer: TrainingSteps, write: Callable[[dict[str, Writer]], object]) -> None:
@@ -168,19 +168,8 @@ def _is_json(state: Any) -> bool:
         return False
 
 
-class _Saved(NamedTuple):
-    """A checkpoint that was read as a whole."""
-
-    path: Path
-    facts: Data
-    extras: Data
-    weights: Data
-    optimizer: Data
-    scheduler: Any
-
-
-def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
-    """Read a checkpoint, and refuse one of another model or optimizer."""
+def _read_checkpoint(trainer: TrainingSteps, path: Path) -> tuple[Path, Data]:
+    """Return a checkpoint's path and content; refuse one of another model or optimizer."""
     first_process_decides = trainer.run_state.first_process_decides
     path = first_process_decides(lambda: find_checkpoint(path, trainer.print))
     facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
@@ -197,7 +186,8 @@ def _read_checkpoint(trainer: TrainingSteps, path: Path) -> _Saved:
     optimizer = read_pickled(path / "optimizer.pt")
     require_same_shapes(trainer, weights, optimizer)
     scheduler = facts["scheduler"] or extras["scheduler"]
-    return _Saved(path, facts, extras, weights, optimizer, scheduler)
+    large = {"scheduler": scheduler, "weights": weights, "optimizer": optimizer}
+    return path, {**extras, **facts, **large}
 
 
 def _changed_numbers(here: Data, there: Data) -> Iterator[str]:
@@ -245,9 +235,9 @@ def _load_scheduler(trainer: TrainingSteps, state: Any, on_change: str) -> None:
     scheduler.load_state_dict(state)
 
 
-def _load_extras(trainer: TrainingSteps, extras: Data) -> None:
-    run, states = trainer.run_state, extras["callbacks"]
-    rank, random = run.accelerator.process_index, extras["random"]
+def _load_extras(trainer: TrainingSteps, saved: Data) -> None:
+    run, states = trainer.run_state, saved["callbacks"]
+    rank, random = run.accelerator.process_index, saved["random"]
     if rank < len(random):
         run.random = random[rank]
     else:  # a process that the saved run did not have
@@ -256,10 +246,10 @@ def _load_extras(trainer: TrainingSteps, extras: Data) -> None:
     for key, callback in _stateful(trainer):
         if key in states:
             callback.load_state_dict(states[key])
-    if run.accelerator.scaler is not None and extras["scaler"] is not None:
-        run.accelerator.scaler.load_state_dict(extras["scaler"])
+    if run.accelerator.scaler is not None and saved["scaler"] is not None:
+        run.accelerator.scaler.load_state_dict(saved["scaler"])
     parameters = dict(trainer.get_model(keep_torch_compile=False).named_parameters())
-    for name, gradient in extras["gradients"].items():
+    for name, gradient in saved["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)
 
 
@@ -276,7 +266,7 @@ def _stateful(trainer: TrainingSteps) -> Iterator[tuple[str, Any]]:
 def model_state(trainer: TrainingSteps) -> Data:
     """Return the whole state of the model; of a sharded one on the first process alone."""
     if is_sharded(trainer):
-        return dict(_torch_state().get_model_state_dict(trainer.model, options=_whole_state()))
+        return dict(_call_on_whole_state("get_model_state_dict", trainer.model))
     return trainer.get_model(keep_torch_compile=False).state_dict()
 
 
@@ -284,8 +274,7 @@ def optimizer_state(trainer: TrainingSteps) -> Data:
     """Return the whole state of the optimizer; of a sharded one on the first process alone."""
     optimizer = unwrap(trainer.optimizer)
     if is_sharded(trainer):
-        get_state = _torch_state().get_optimizer_state_dict
-        return dict(get_state(trainer.model, optimizer, options=_whole_state()))
+        return dict(_call_on_whole_state("get_optimizer_state_dict", trainer.model, optimizer))
     return dict(optimizer.state_dict())
 
 
@@ -330,14 +319,13 @@ def load_weights(trainer: TrainingSteps, weights: Data, groups: Data | None) -> 
     """Load the whole states of model and optimizer, after :func:`require_same_shapes`."""
     model, optimizer = trainer.model, unwrap(trainer.optimizer)
     if is_sharded(trainer):
-        _torch_state().set_model_state_dict(model, weights, options=_whole_state())
+        _call_on_whole_state("set_model_state_dict", model, weights)
     else:
         trainer.get_model(keep_torch_compile=False).load_state_dict(weights)
     if groups is None:
         return
     if _is_by_name(groups):  # saved from pieces: torch loads them, in pieces or whole
-        set_state = _torch_state().set_optimizer_state_dict
-        set_state(model, optimizer, optim_state_dict=groups, options=_whole_state())
+        _call_on_whole_state("set_optimizer_state_dict", model, optimizer, groups)
     else:
         optimizer.load_state_dict(groups)
 
@@ -360,12 +348,10 @@ def _tensor_shapes(weights: Data) -> dict[str, list[int]]:
     return {name: list(getattr(value, "shape", ())) for name, value in weights.items()}
 
 
-def _torch_state() -> Any:
-    import torch.distributed.checkpoint.state_dict as torch_state
+def _call_on_whole_state(function: str, *args: Any) -> Any:
+    """Call a function of torch that gathers the whole state from pieces, or shares it out."""
+    # here, not above: the import takes seconds, and only sharded runs need it
+    from torch.distributed.checkpoint import state_dict as functions
 
-    return torch_state
-
-
-def _whole_state() -> Any:
-    options = _torch_state().StateDictOptions
-    return options(full_state_dict=True, cpu_offload=True)
+    options = functions.StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return getattr(functions, function)(*args, options=options)

@@ -178,8 +178,7 @@ class TrainingSteps:
     @property
     def device(self) -> torch.device:
         """Where the model works."""
-        device: torch.device = self.run_state.accelerator.device
-        return device
+        return self.run_state.accelerator.device  # type: ignore[no-any-return]
 
     @property
     def is_main(self) -> bool:
@@ -194,16 +193,16 @@ class TrainingSteps:
     def get_model(self, keep_torch_compile: bool = True) -> torch.nn.Module:
         """Return the model without what the distribution put around it."""
         unwrap = self.run_state.accelerator.unwrap_model
-        model: torch.nn.Module = unwrap(self.model, keep_torch_compile=keep_torch_compile)
-        return model
+        return unwrap(  # type: ignore[no-any-return]
+            self.model, keep_torch_compile=keep_torch_compile
+        )
 
     def gather(self, tensor: torch.Tensor, padding_value: float | None = None) -> torch.Tensor:
         """Return the tensors of all processes in a row; uneven ones are filled up first."""
         accelerator = self.run_state.accelerator
         if padding_value is not None:
             tensor = accelerator.pad_across_processes(tensor, pad_index=int(padding_value))
-        gathered: torch.Tensor = accelerator.gather(tensor)
-        return gathered
+        return accelerator.gather(tensor)  # type: ignore[no-any-return]
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print, once for all processes of a machine."""
@@ -218,6 +217,7 @@ class TrainingSteps:
         total, count = tracker.total, tracker.count
         if self.run_config.is_distributed:
             sums = [float(total), float(count)]
+            # one exchange for both; float64 keeps the count whole
             here = torch.tensor(sums, dtype=torch.float64, device=self.device)
             total, count = self.run_state.accelerator.reduce(here, "sum").tolist()
         if count:
@@ -235,6 +235,7 @@ class TrainingSteps:
         elif kwargs.get("sampler") is not None:
             kwargs["shuffle"] = False
         elif kwargs.get("batch_sampler") is not None:
+            # DataLoader refuses them beside a batch sampler
             for name in ("batch_size", "shuffle", "sampler", "drop_last"):
                 kwargs.pop(name, None)
         return DataLoader(dataset, **kwargs)

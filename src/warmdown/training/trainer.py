@@ -20,7 +20,7 @@ from warmdown.record import Record
 from warmdown.run import Duration
 from warmdown.schedules import Schedule
 from warmdown.schedules.recipes.shapes import curve_of
-from warmdown.training.callback import CallbackHandler, TrainerCallback
+from warmdown.training.callback import CallbackHandler, CallbackOrClass, TrainerCallback
 from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
 from warmdown.training.callbacks.monitor import RecordCallback
 from warmdown.training.callbacks.progress import (
@@ -31,7 +31,7 @@ from warmdown.training.callbacks.progress import (
 from warmdown.training.callbacks.stopping import TerminateOnNaNCallback
 from warmdown.training.data import DataSource, Rank, data_source
 from warmdown.training.history import InMemoryRunHistory, RunHistory
-from warmdown.training.loop import evaluate_once, outputs_locked, run_evaluation, train_to_end
+from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
 from warmdown.training.planning import scheduler_for
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
@@ -118,7 +118,7 @@ class Trainer(TrainingSteps):
         model: torch.nn.Module,
         loss_func: Callable[..., torch.Tensor] | None,
         optimizer: torch.optim.Optimizer,
-        callbacks: Iterable[TrainerCallback | type[TrainerCallback]] = DEFAULT_CALLBACKS,
+        callbacks: Iterable[CallbackOrClass] = DEFAULT_CALLBACKS,
         run_history: RunHistory | None = None,
         *,
         seed: int | None = None,
@@ -221,10 +221,12 @@ class Trainer(TrainingSteps):
             )
         )
         self._prepare()
+        # before a scheduler writes: an earlier run must not leave its last rate as the base
         self.base_values.begin(self.optimizer)
         self.scheduler = self.create_scheduler()
         plan_in_use = getattr(self.scheduler, "plan", None)
         run.counts_attempts = getattr(plan_in_use, "count", "") == "attempts"
+        # before a checkpoint is read: another process may be writing the next one
         with outputs_locked(self):
             if resume_from is not None:
                 self.load_training_state(resume_from, on_change=on_change)
@@ -295,8 +297,33 @@ class Trainer(TrainingSteps):
         branches = []
         try:
             for length in lengths:
-                branches.append(_branch(self, trunk, length, curve, out_dir, callbacks))
+                folder = None if out_dir is None else Path(out_dir) / _folder_name(length)
+                recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+                followers = [TerminateOnNaNCallback(), recorder, *callbacks]
+                self.callback_handler = CallbackHandler(followers)
                 self.run_state.config = trunk_config
+                with outputs_locked(self):
+                    if recorder.path is not None and self.is_main:
+                        recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
+                    _return_to(self, trunk)
+                    start = self.progress.updates
+                    stop = start + _start_decay(self.scheduler, length, curve)
+                    self.run_state.config = replace(self.run_config, max_num_train_steps=stop)
+                    train_to_end(self)
+                weights = model_state(self)
+                file = None if folder is None else folder / "weights.safetensors"
+                if file is not None and self.is_main:
+                    write_portable(file, {"model_state_dict": weights})
+                branch = Branch(
+                    length=length,
+                    start=start,
+                    stop=self.progress.updates,
+                    metrics=self.run_history.latest_metrics(),
+                    record=recorder.record,
+                    digest=digest_of_weights(weights),
+                    path=file,
+                )
+                branches.append(branch)
         finally:
             self.run_state.config = trunk_config
             self.callback_handler = trunk_callbacks
@@ -332,7 +359,11 @@ class Trainer(TrainingSteps):
         self.run_state.config = self._create_run_config(1, per_device_batch_size)
         self._prepare()
         try:
-            run_evaluation(self)
+            self.evaluation_run_start()
+            self.call_event("on_evaluation_run_start")
+            evaluate_once(self)
+            self.evaluation_run_end()
+            self.call_event("on_evaluation_run_end")
         finally:
             self.run_state.close()
         return self.run_history
@@ -395,7 +426,7 @@ class Trainer(TrainingSteps):
         content = read_portable(Path(checkpoint_path))
         weights = content["model_state_dict"]
         groups = content.get("optimizer_state_dict") if load_optimizer else None
-        require_same_shapes(self, weights, groups)
+        require_same_shapes(self, weights, groups)  # before anything is loaded
         if load_scheduler and self.scheduler is not None and "scheduler_state_dict" in content:
             self.scheduler.load_state_dict(content["scheduler_state_dict"])
         load_weights(self, weights, groups)
@@ -463,40 +494,6 @@ def _usable_batches(source: DataSource | None, limit: int | None) -> int | None:
 branch_cooldowns = Trainer.branch_cooldowns
 
 
-def _branch(
-    trainer: Trainer,
-    trunk: Path,
-    length: Duration,
-    curve: Schedule | str | None,
-    out_dir: FilePath | None,
-    callbacks: Iterable[TrainerCallback],
-) -> Branch:
-    folder = None if out_dir is None else Path(out_dir) / f"cooldown-{_file_name(length)}"
-    recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-    trainer.callback_handler = CallbackHandler([TerminateOnNaNCallback(), recorder, *callbacks])
-    with outputs_locked(trainer):
-        if recorder.path is not None and trainer.is_main:
-            recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
-        _return_to(trainer, trunk)
-        start = trainer.progress.updates
-        stop = start + _start_decay(trainer.scheduler, length, curve)
-        trainer.run_state.config = replace(trainer.run_config, max_num_train_steps=stop)
-        train_to_end(trainer)
-    weights = model_state(trainer)
-    file = None if folder is None else folder / "weights.safetensors"
-    if file is not None and trainer.is_main:
-        write_portable(file, {"model_state_dict": weights})
-    return Branch(
-        length=length,
-        start=start,
-        stop=trainer.progress.updates,
-        metrics=trainer.run_history.latest_metrics(),
-        record=recorder.record,
-        digest=digest_of_weights(weights),
-        path=file,
-    )
-
-
 def _return_to(trainer: Trainer, trunk: Path) -> None:
     trainer.replace_scheduler()  # without the events of another branch
     load_state(trainer, trunk, "error", is_quiet=True)
@@ -514,5 +511,5 @@ def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str |
     return int(updates)
 
 
-def _file_name(length: Duration) -> str:
-    return re.sub(r"\W+", "pct" if str(length).endswith("%") else "-", str(length))
+def _folder_name(length: Duration) -> str:
+    return "cooldown-" + re.sub(r"\W+", "pct" if str(length).endswith("%") else "-", str(length))

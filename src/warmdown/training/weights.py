@@ -115,6 +115,7 @@ def digest_of_weights(weights: Weights | torch.nn.Module) -> str:
         if hasattr(tensor, "full_tensor"):  # in pieces on many processes: all of them call this
             tensor = tensor.full_tensor()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        # as bytes: NumPy has no bfloat16
         flat = tensor.cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -13,10 +13,9 @@ import torch
 
 from warmdown import plot
 from warmdown.binding import Field, Scheduler
-from warmdown.lock import Output
 from warmdown.record import Record, Row
 from warmdown.schedules import Phase
-from warmdown.training.callback import TrainerCallback, outputs_at, require_counts
+from warmdown.training.callback import OutputCallback, TrainerCallback, require_counts
 from warmdown.training.history import Loss, RunHistory
 from warmdown.training.run_state import RunState
 from warmdown.training.steps import TrainingSteps
@@ -25,7 +24,7 @@ from warmdown.training.types import Data, FilePath
 _LOSSES_WAITING = 50
 
 
-class RecordCallback(TrainerCallback):
+class RecordCallback(OutputCallback):
     """Writes down what every update used and what came out: rates, phase, loss, metrics, speed.
 
     The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same
@@ -42,10 +41,6 @@ class RecordCallback(TrainerCallback):
         self.every = every
         self.record = Record()
         self._is_writer = False
-
-    def outputs(self) -> list[Output]:
-        """Return the record."""
-        return outputs_at(self, self.path)
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Open the record, where the run begins or goes on."""
@@ -75,6 +70,7 @@ class RecordCallback(TrainerCallback):
         for target, value in self._used.items():
             self.record.add(update, target, value)
         self._losses.append((update, trainer.window_loss))
+        # to read a loss is to wait for the device: there they wait, and are read together
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
             self._write_losses()
         phase = self._phases.begun_at(trainer.scheduler, update)
@@ -188,7 +184,7 @@ class TrackerCallback(TrainerCallback):
         accelerator.trackers = []
 
 
-class LRMonitorCallback(TrainerCallback):
+class LRMonitorCallback(OutputCallback):
     """Reads from the optimizer what each update uses, compares it with the plan, and draws both.
 
     A number that the scheduler did not write (a second scheduler did, or a line of a subclass) is
@@ -213,15 +209,11 @@ class LRMonitorCallback(TrainerCallback):
         self, picture: FilePath | None = None, every: int = 1, tolerance: float = 1e-6
     ) -> None:
         require_counts(self, every=every)
-        self.picture = None if picture is None else Path(picture)
+        self.path = self.picture = None if picture is None else Path(picture)
         self.every = every
         self.tolerance = tolerance
         self.used = Record()
         self.differences: list[Row] = []
-
-    def outputs(self) -> list[Output]:
-        """Return the picture."""
-        return outputs_at(self, self.picture)
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Begin, or drop what lies after the update that the run goes on from."""
@@ -280,9 +272,6 @@ def values_in_use(trainer: TrainingSteps) -> dict[str, float]:
     return {f"lr/{group}": rate for group, rate in enumerate(Field(trainer.optimizer, "lr").read())}
 
 
-_NO_PHASE = Phase("", 0, 0)
-
-
 class PhaseTracker:
     """The phase of each update, looked up only where one ends or an event has changed the plan.
 
@@ -292,24 +281,20 @@ class PhaseTracker:
         last_name: The phase of the update before.
     """
 
+    _phase: Phase
+
     def __init__(self, last_name: str = "") -> None:
         self._last_name = last_name
         self._events: Any = None
-        self._phases: tuple[Phase, ...] = ()
-        self._phase = _NO_PHASE
 
     def begun_at(self, scheduler: Any, update: int) -> str | None:
         """Return the name of the phase where another one begins than that of the last update."""
         if not isinstance(scheduler, Scheduler):
             return None
-        if scheduler.events != self._events:
+        if scheduler.events != self._events or not _contains(self._phase, update):
             self._events = scheduler.events
-            self._phases = scheduler.phases
-            self._phase = _NO_PHASE
-        if not _contains(self._phase, update):
-            past_the_end = Phase("held", update, None)
-            phases = (phase for phase in self._phases if _contains(phase, update))
-            self._phase = next(phases, past_the_end)
+            phases = (phase for phase in scheduler.phases if _contains(phase, update))
+            self._phase = next(phases, Phase("held", update, None))  # past the end
         if self._phase.name == self._last_name:
             return None
         self._last_name = self._phase.name

@@ -1,23 +1,26 @@
-"""What a run leaves: all that is needed to go on, the best weights, and the plan it followed."""
+"""What a run leaves: all that is needed to go on, the best weights, its plan, its trunk."""
 
 from __future__ import annotations
 
-__all__ = ["SaveBestModelCallback", "SavePlanCallback", "SaveTrainingStateCallback"]
+__all__ = [
+    "SaveBestModelCallback", "SavePlanCallback", "SaveTrainingStateCallback",
+    "WSDCheckpointCallback", "decays_of",
+]  # fmt: skip
 
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmdown.binding import Scheduler
-from warmdown.errors import ScheduleError
+from warmdown.errors import ScheduleError, TrainingError
 from warmdown.lock import Output
 from warmdown.plan import Plan
 from warmdown.planfile.writing import dumps, write_text
-from warmdown.training.callback import TrainerCallback, outputs_at, require_counts
+from warmdown.training.callback import OutputCallback, TrainerCallback, require_counts
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import BestMetric
-from warmdown.training.state import save_numbered
+from warmdown.training.state import begin_from, save_numbered
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath
 
@@ -80,7 +83,7 @@ class SaveTrainingStateCallback(TrainerCallback):
             save_numbered(trainer)
 
 
-class SaveBestModelCallback(TrainerCallback):
+class SaveBestModelCallback(OutputCallback):
     """Keeps the weights of the epoch whose metric was best in one portable file.
 
     Args:
@@ -109,10 +112,6 @@ class SaveBestModelCallback(TrainerCallback):
         self.load_at_end = load_saved_checkpoint
         self.parts = {"save_optimizer": save_optimizer, "save_scheduler": save_scheduler}
 
-    def outputs(self) -> list[Output]:
-        """Return the file."""
-        return outputs_at(self, self.path)
-
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Begin without a best value, unless the run goes on from a checkpoint."""
         if self.reset_on_train and trainer.progress.updates == 0:
@@ -139,7 +138,7 @@ class SaveBestModelCallback(TrainerCallback):
         self.best.score = state["best"]
 
 
-class SavePlanCallback(TrainerCallback):
+class SavePlanCallback(OutputCallback):
     """Writes down the plan that a run follows, with the run's real numbers, beside the record.
 
     ``warmdown studio --watch`` draws the record against it. A file of that name that no run
@@ -149,12 +148,10 @@ class SavePlanCallback(TrainerCallback):
         path: The file, ``plan.yaml`` beside the record.
     """
 
+    path: Path
+
     def __init__(self, path: FilePath = "plan.yaml") -> None:
         self.path = Path(path)
-
-    def outputs(self) -> list[Output]:
-        """Return the file."""
-        return outputs_at(self, self.path)
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Write it; other libraries' schedulers have none."""
@@ -190,3 +187,114 @@ def _plan_with_base_rate(scheduler: Scheduler) -> Plan:
     """Return the plan with the base rate that it scales, where all groups have the same."""
     plan, rates = scheduler.plan, set(scheduler.base_lrs)
     return replace(plan, run=replace(plan.run, lr=rates.pop())) if len(rates) == 1 else plan
+
+
+_DOWN = ("decay", "cooldown", "anneal", "exploit")
+
+
+class Decay(NamedTuple):
+    """One decay of a run.
+
+    Args:
+        start: First update that decays.
+        stop: First update after it.
+    """
+
+    start: int
+    stop: int
+
+
+class WSDCheckpointCallback(OutputCallback):
+    """Keeps the trunk: everything before each decay, and the model after it.
+
+    It writes ``checkpoint_<updates>_pre_decay/`` (a checkpoint as any other) and
+    ``checkpoint_<updates>_post_decay.pt`` (portable weights).
+
+    A decay that ``decay_now`` begins is kept in the same way; stand behind the callback that calls
+    it, in the list.
+
+    A run begins from one of them by ``initial_checkpoint``: weights and optimizer are loaded,
+    the schedule and the data begin at their start. From before a decay that is WSD, from after it
+    WSD-S.
+
+    Args:
+        save_dir: The folder.
+        save_optimizer: Whether the optimizer's state goes into the file after a decay.
+        save_scheduler: Whether the scheduler's state goes into the file after a decay.
+        initial_checkpoint: What to begin from, or ``None``.
+    """
+
+    path: Path
+    writes_folder = True
+
+    def __init__(
+        self,
+        save_dir: FilePath = "checkpoints",
+        save_optimizer: bool = True,
+        save_scheduler: bool = True,
+        initial_checkpoint: FilePath | None = None,
+    ) -> None:
+        self.path = Path(save_dir)
+        self.parts = {"save_optimizer": save_optimizer, "save_scheduler": save_scheduler}
+        self.initial = None if initial_checkpoint is None else Path(initial_checkpoint)
+
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Find the decays, and load what the run begins from."""
+        self._find_decays(trainer.scheduler)
+        if not self.decays:
+            raise TrainingError(
+                "WSDCheckpointCallback: the schedule has no decay that it could save before. Give "
+                "a plan such as wsd(), or leave the callback out."
+            )
+        if self.initial is not None and trainer.progress.updates == 0:
+            _begin(trainer, self.initial)
+        self._save(trainer)
+
+    def on_train_update_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Save where a decay begins or ends."""
+        if getattr(trainer.scheduler, "events", ()) != self._events:  # decay_now may have begun one
+            self._find_decays(trainer.scheduler)
+        self._save(trainer)
+
+    def _find_decays(self, scheduler: Any) -> None:
+        self._events = getattr(scheduler, "events", ())
+        self.decays = decays_of(scheduler)
+
+    def _save(self, trainer: Any) -> None:
+        made = trainer.progress.updates
+        if any(decay.start == made for decay in self.decays):
+            trainer.save_training_state(self.path / f"checkpoint_{made}_pre_decay")
+        if any(decay.stop == made for decay in self.decays):
+            path = self.path / f"checkpoint_{made}_post_decay.pt"
+            trainer.save_checkpoint(path, {"updates": made}, save_per_node=False, **self.parts)
+
+
+def _begin(trainer: Any, path: Path) -> None:
+    """Load weights and optimizer; leave the schedule at its start."""
+    if path.is_dir():
+        saved = begin_from(trainer, path)
+    elif path.is_file():
+        content = trainer.load_checkpoint(path, load_scheduler=False)
+        saved = content.get("scheduler_state_dict")
+    else:
+        raise TrainingError(f"WSDCheckpointCallback(initial_checkpoint='{path}'): it is not there.")
+    scheduler = trainer.scheduler
+    if isinstance(scheduler, Scheduler):
+        scheduler.seek(0)
+    elif saved is not None and getattr(scheduler, "is_continuation_from_checkpoint", False):
+        scheduler.load_state_dict(saved)
+
+
+def decays_of(scheduler: Any) -> list[Decay]:
+    """Return every decay of a scheduler: a plan's phases of that name, or its own report."""
+    if hasattr(scheduler, "get_decay_info"):
+        periods = scheduler.get_decay_info()
+        return [Decay(period["pre_decay_step"], period["period_end"]) for period in periods]
+    if not isinstance(scheduler, Scheduler):
+        return []
+    decays = []
+    for phase in scheduler.phases:
+        stop = scheduler.plan.length if phase.stop is None else phase.stop
+        if phase.name.startswith(_DOWN) and stop is not None and stop > phase.start:
+            decays.append(Decay(phase.start, stop))
+    return decays

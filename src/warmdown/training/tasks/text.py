@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 
 from warmdown.errors import TrainingError
 from warmdown.training.tasks.task import Task
@@ -27,8 +26,8 @@ def text_task() -> Task:
     return Task(
         model=ByteModel(),
         loss=next_byte_loss,
-        train=Passages(text[:learn]),
-        test=Passages(text[learn:]),
+        train=passages(text[:learn]),
+        test=passages(text[learn:]),
         metrics={
             "bits_per_byte": lambda outputs, bytes_: (
                 next_byte_loss(outputs, bytes_) / torch.log(torch.tensor(2.0))
@@ -77,25 +76,16 @@ def next_byte_loss(outputs: torch.Tensor, bytes_: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(outputs.flatten(0, 1), bytes_.flatten())
 
 
-class Passages(Dataset[Any]):
-    """Passages that lie side by side in a text; the target is the passage one byte on.
+def passages(text: bytes, context: int = CONTEXT) -> TensorDataset:
+    """Return passages that lie side by side in a text; the target is the passage one byte on.
 
     Args:
         text: The bytes.
         context: Bytes in a passage.
     """
-
-    def __init__(self, text: bytes, context: int = CONTEXT) -> None:
-        self.bytes = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
-        self.context = context
-
-    def __len__(self) -> int:
-        return (len(self.bytes) - 1) // self.context
-
-    def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
-        start = item * self.context
-        passage = self.bytes[start : start + self.context + 1]
-        return passage[:-1], passage[1:]
+    numbers = torch.frombuffer(bytearray(text), dtype=torch.uint8).long()
+    end = (len(numbers) - 1) // context * context
+    return TensorDataset(numbers[:end].view(-1, context), numbers[1 : end + 1].view(-1, context))
 
 
 class ByteModel(nn.Module):
