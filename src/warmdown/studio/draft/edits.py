@@ -70,13 +70,13 @@ def add_target(draft: Draft, target: TargetDraft) -> Draft:
 
     The first target that fits a group counts.
     """
-    places = [
+    places = (
         at
         for at, other in enumerate(draft.targets)
         if target.groups != EVERY_GROUP
         and (other.field, other.groups) == (target.field, EVERY_GROUP)
-    ]
-    return insert(draft, f"t{places[0] if places else len(draft.targets)}", target)
+    )
+    return insert(draft, f"t{next(places, len(draft.targets))}", target)
 
 
 def _way_to(key: str) -> list[Any]:

@@ -26,7 +26,6 @@ from warmdown.studio.preview.export import groups_in
 from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
 _NOT_TARGETS = ("run", "after_end", "count")
-_LARGEST_WHOLE = 1e15
 
 
 def opened(text: str, *, is_json: bool = False) -> Draft:
@@ -86,17 +85,26 @@ def schedule_draft(data: Any) -> ScheduleDraft:
     if isinstance(data, str) and data in known_shapes():
         return ScheduleDraft(data)
     if isinstance(data, list | tuple):
-        return ScheduleDraft("chain", (("members", tuple(schedule_draft(one) for one in data)),))
+        return ScheduleDraft("chain", (("members", tuple(map(schedule_draft, data))),))
     if not isinstance(data, Mapping):
         return ScheduleDraft("constant", (("value", shown(data)),))
-    if "class_path" in data:
-        return _class_draft(data)
-    arguments = {str(name): value for name, value in data.items()}
-    kind, name = str(arguments.pop("kind")), str(arguments.pop("name", ""))
+    given = {str(key): value for key, value in data.items()}
+    name = str(given.pop("name", ""))
+    if "class_path" in given:
+        return _class_draft(name, **given)
+    kind = str(given.pop("kind"))
     if kind == "named":
-        return replace(schedule_draft(arguments["of"]), name=name)
-    typed = [(key, _typed(widget_of(kind, key), value)) for key, value in arguments.items()]
+        return replace(schedule_draft(given["of"]), name=name)
+    typed = [(key, _typed(widget_of(kind, key), value)) for key, value in given.items()]
     return ScheduleDraft(kind, tuple(typed), name)
+
+
+def _class_draft(
+    name: str, class_path: str, init_args: Mapping[str, Any] | None = None, steps: Any = None
+) -> ScheduleDraft:
+    typed = [(str(key), _typed("value", value)) for key, value in (init_args or {}).items()]
+    length = "" if steps == "rest" else shown(steps)
+    return ScheduleDraft(FOREIGN, tuple(typed), name, str(class_path), length)
 
 
 def _draft(data: Any, run: Run, groups: tuple[Group, ...] = ()) -> Draft:
@@ -134,82 +142,50 @@ def _run_texts(run: Run) -> RunTexts:
         "tokens": None if tokens is None else tokens / (samples or 1),
         "seconds_per_step": run.seconds_per_step,
     }
-    texts = {name: _number_text(number) for name, number in numbers.items()}
+    texts = {
+        name: shown(int(number) if number and not number % 1 else number)
+        for name, number in numbers.items()
+    }
     clock = "" if run.clock == "updates" else run.clock
     return RunTexts(**texts, budget=run.budget or "", clock=clock)
 
 
 def _target(name: str, groups: str, data: Any) -> TargetDraft:
-    is_rule = isinstance(data, Mapping) and "kind" not in data
-    if is_rule and "set" in data:
-        return TargetDraft(name, groups, "set", phases=_phase_drafts(data["set"]))
-    rule = data if is_rule and "scale" in data else {"scale": data}
-    offset = rule.get("offset")
-    warmup, members = "", _chain_members(rule["scale"])
-    first = members[0] if len(members) > 1 else None
-    if isinstance(first, Mapping) and {**first, "steps": 0} == WARMUP:
-        warmup, members = shown(first["steps"]), members[1:]  # it has a field of its own
+    is_rule = isinstance(data, Mapping) and not data.keys() & {"kind", "class_path"}
+    rule = data if is_rule else {"scale": data}
+    if "set" in rule:
+        return TargetDraft(name, groups, "set", phases=_phase_drafts(rule["set"]))
+    offset, phases = rule.get("offset"), _phase_drafts(rule["scale"])
+    warmup = schedule_draft({**WARMUP, "steps": phases[0].get("steps")})
+    has_warmup = len(phases) > 1 and phases[0] == warmup
     return TargetDraft(
         name,
         groups,
-        warmup=warmup,
-        phases=_phase_drafts(members),
+        warmup=str(warmup.get("steps")) if has_warmup else "",
+        phases=phases[1:] if has_warmup else phases,
         low=shown(rule.get("low")),
         offset=None if offset is None else schedule_draft(offset),
     )
 
 
 def _phase_drafts(data: Any) -> tuple[ScheduleDraft, ...]:
-    return tuple(schedule_draft(one) for one in _chain_members(data))
-
-
-def _chain_members(data: Any) -> list[Any]:
     """Return the phases of a chain, as a list or by its kind; anything else is one phase."""
     if isinstance(data, Mapping) and data.get("kind") == "chain" and "name" not in data:
         data = data["members"]
-    return list(data) if isinstance(data, list | tuple) else [data]
-
-
-def _class_draft(data: Mapping[str, Any]) -> ScheduleDraft:
-    if data.keys() - {"class_path", "init_args", "steps", "name"}:
-        raise SpecError(
-            [
-                "class_path: beside it the page shows only init_args, steps and name. "
-                "Leave the rest out."
-            ]
-        )
-    arguments = data.get("init_args") or {}
-    return ScheduleDraft(
-        FOREIGN,
-        tuple((str(name), _untyped_text(value)) for name, value in arguments.items()),
-        str(data.get("name", "")),
-        str(data["class_path"]),
-        "" if data.get("steps") in (None, "rest") else shown(data["steps"]),
-    )
+    return tuple(map(schedule_draft, data if isinstance(data, list | tuple) else [data]))
 
 
 def _typed(kind: str, value: Any) -> Typed:
     if kind == "schedules":
-        return tuple(schedule_draft(one) for one in value)
-    if kind == "schedule" or isinstance(value, Mapping):
+        return tuple(map(schedule_draft, value))
+    if kind == "schedule":
         return schedule_draft(value)
-    return shown(value) if isinstance(value, list | tuple) else _untyped_text(value)
-
-
-def _untyped_text(value: Any) -> str:
-    """Return a value as a text that means the same in a field of unknown type."""
     if value is None or isinstance(value, Mapping):
         return repr(value)
-    if isinstance(value, list | tuple):
+    if kind == "value" and isinstance(value, list | tuple):
         is_plain = len(value) > 1 and not any(isinstance(one, list | str) for one in value)
         return shown(value) if is_plain else repr(list(value))
     return shown(value)
-
-
-def _number_text(number: float | None) -> str:
-    if number is not None and not number % 1 and number < _LARGEST_WHOLE:
-        number = int(number)
-    return shown(number)
 
 
 def _without_classes(data: Any) -> Any:

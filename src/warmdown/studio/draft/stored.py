@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import zlib
-from dataclasses import asdict
 from typing import Any
 
 from warmdown.errors import SpecError
@@ -56,7 +55,7 @@ def to_plain(draft: Draft) -> dict[str, Any]:
     """Return the draft as plain data."""
     return {
         "version": _VERSION,
-        "run": {name: text for name, text in asdict(draft.run).items() if text},
+        "run": {name: text for name, text in vars(draft.run).items() if text},
         "groups": [{"name": group.name, "bases": dict(group.bases)} for group in draft.groups],
         "tracks": [
             {name: _to_plain(value) for name, value in vars(target).items()}

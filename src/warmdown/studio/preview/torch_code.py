@@ -8,7 +8,7 @@ from typing import Any, final
 
 from warmdown.errors import WarmdownError
 from warmdown.plan import EVERY_GROUP, Plan
-from warmdown.schedules import Scale, Schedule
+from warmdown.schedules import Schedule
 from warmdown.schedules.base import kind_of
 from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.draft.writing import schedule_data
@@ -66,8 +66,7 @@ def as_torch(draft: Draft, plan: Plan | None) -> str:
             "a class of another library after a warmup takes torch's SequentialLR, which loses its "
             "place on resume."
         )
-    rule = plan.over().targets[0].rule
-    if not isinstance(rule, Scale) or rule.offset is not None or rule.low is not None:
+    if target.meaning == "set" or target.offset or target.low.strip():
         raise NoTorchCode(
             "LambdaLR multiplies the base rate and does nothing else. Use the Python of warmdown."
         )
@@ -75,7 +74,8 @@ def as_torch(draft: Draft, plan: Plan | None) -> str:
         raise NoTorchCode(
             f"torch counts updates, not {plan.run.clock}. Use the Python of warmdown."
         )
-    members = rule.of.parts() if kind_of(type(rule.of)) == "chain" else (rule.of,)
+    schedule = plan.over().targets[0].rule.schedules()[0]
+    members = schedule.parts() if kind_of(type(schedule)) == "chain" else (schedule,)
     lines: list[str] = []
     for member in members[:-1]:
         lines += [f"    if step < {member.length}:", f"    {_return(member)}"]
