@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from warmdown.binding.field import Field
 from warmdown.binding.scheduler import Scheduler
-from warmdown.binding.slots import TensorSlots
+from warmdown.binding.slots import SlotBatch, TensorSlots
 from warmdown.binding.targets import BoundTarget
 from warmdown.binding.timeline import Timeline
 from warmdown.errors import BindingError, warn_renamed
@@ -133,7 +133,7 @@ class Captured:
 
     def _device_tables(self) -> Iterator[_DeviceTable]:
         for target in self._writer.targets:
-            batches = target.field.batches if isinstance(target.field, Field) else [None]
+            batches: Sequence[SlotBatch | None] = target.field.batches or [None]
             for batch in batches:
                 if isinstance(batch, TensorSlots) and batch.vector is not None:
                     yield _DeviceTable(target, batch, batch.vector, self.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -30,7 +31,44 @@ groups_of: Callable[[Any], Any] = attrgetter("param_groups")
 """Returns an optimizer's groups; at every step it costs half of what a method does."""
 
 
-class Field:
+class Number(ABC):
+    """A number that a scheduler drives: by default one that lies outside of optimizers."""
+
+    optimizer: Any = None
+    groups: Sequence[Group] = ({},)
+    """Where it is; outside of optimizers one place stands for a group."""
+    slots: Sequence[Slot] = ()
+    batches: Sequence[SlotBatch] = ()
+
+    @abstractmethod
+    def read(self) -> list[float]:
+        """Return the present value in each group."""
+
+    @abstractmethod
+    def write(self, row: Row) -> None:
+        """Write one value for each group."""
+
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
+        """Return a function that writes one step of the window; none where nothing moves."""
+        values = window.floats(window.which[0])
+
+        def write(index: int) -> None:
+            if (value := values[index]) is not None:
+                self.write([value])
+
+        return [] if values.count(None) == len(values) else [write]
+
+    def initials(self) -> list[float | None]:
+        """Return the base value that each group keeps, or ``None``."""
+        return [None]
+
+    @property
+    def is_of_tensors(self) -> bool:
+        """Whether any group has a tensor."""
+        return any(isinstance(batch, TensorSlots) for batch in self.batches)
+
+
+class Field(Number):
     """One number of an optimizer, in each of its parameter groups.
 
     A float is replaced; a 0-d tensor is filled in place and stays the object it is, so that a
@@ -67,14 +105,14 @@ class Field:
         groups: Iterable[int] | None = None,
         *,
         curves: Sequence[object] | None = None,
-        instead_of: Field | None = None,
+        instead_of: Number | None = None,
     ) -> None:
         self.optimizer = unwrap(optimizer)
         self.name = name
         every = self._seen = self.optimizer.param_groups
         self._count = len(every)
         self.indices = list(range(len(every)) if groups is None else groups)
-        self.groups: list[Group] = [every[index] for index in self.indices]
+        self.groups = [every[index] for index in self.indices]
         self.slots = [
             _slot(f"group {index} of {type(self.optimizer).__name__}", name, every[index])
             for index in self.indices
@@ -82,8 +120,8 @@ class Field:
         places = {(slot.key, slot.element) for slot in self.slots}
         key, element = places.pop() if len(places) == 1 else (None, None)
         self._key = key if element is None else None
-        released: Sequence[SlotBatch] = instead_of.batches if instead_of else ()
-        self.batches: list[SlotBatch] = group_slots(self.slots, curves or self.indices, released)
+        released = instead_of.batches if instead_of else ()
+        self.batches = group_slots(self.slots, curves or self.indices, released)
 
     def read(self) -> list[float]:
         """Return the number in each group; tensors on a device are waited for, once."""
@@ -150,11 +188,6 @@ class Field:
         """Whether the optimizer has the groups of before; loading or adding makes others."""
         now = self.optimizer.param_groups
         return now is self._seen and len(now) == self._count
-
-    @property
-    def is_of_tensors(self) -> bool:
-        """Whether any group has a tensor."""
-        return any(isinstance(batch, TensorSlots) for batch in self.batches)
 
     def restore_tensors(self) -> None:
         """Put the very tensors of the old groups into the groups that loading has made."""
@@ -257,7 +290,7 @@ def _as_tensor(value: Any, group: Group) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Attribute:
+class Attribute(Number):
     """A number on any object: ``Attribute(model, "kl_weight")``.
 
     Args:
@@ -298,12 +331,8 @@ class Attribute:
         else:
             setattr(self.of, self.name, row[0])
 
-    def writers(self, window: Window) -> list[Writer | FloatWrite]:
-        """Return a function that writes one step of the window; none where nothing moves."""
-        return _row_writers(self.write, window)
 
-
-class Call:
+class Call(Number):
     """A number that a function takes: ``Call(sampler.set_batch_size)``.
 
     Args:
@@ -328,20 +357,6 @@ class Call:
         """Call the function with a value."""
         self._value = float(row[0])
         self._take(self._value)
-
-    def writers(self, window: Window) -> list[Writer | FloatWrite]:
-        """Return a function that writes one step of the window; none where nothing moves."""
-        return _row_writers(self.write, window)
-
-
-def _row_writers(write_row: Callable[[Row], None], window: Window) -> list[Writer | FloatWrite]:
-    values = window.floats(window.which[0])
-
-    def write(index: int) -> None:
-        if (value := values[index]) is not None:
-            write_row([value])
-
-    return [] if values.count(None) == len(values) else [write]
 
 
 def unwrap(optimizer: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, TypeAlias, get_args
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
 from warmdown.schedules import Linear, Rule, Schedule, Set
-from warmdown.schedules.feedback import Feedback, feedbacks, with_feedback_states
+from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, with_feedback_states
 
 OnChange: TypeAlias = Literal[
     "error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask"
@@ -27,33 +27,36 @@ _NUM_SAMPLES = 100_000
 
 
 @dataclass(frozen=True)
-class PlanChange:
-    """A step at which one plan takes over from another; their lengths may be open."""
+class RuleChange:
+    """A step at which what a target follows is taken over by another plan.
+
+    Args:
+        at: The step.
+        before: The plan until then, its lengths perhaps open.
+        after: The plan that takes over, likewise.
+        target: The target in it.
+        old: What the target followed.
+        new: What it follows in the new plan alone, every length measured.
+    """
 
     at: int
     before: Plan
     after: Plan
-
-    @cached_property
-    def run_factor(self) -> float | None:
-        """How much longer the rest of the run is on the new plan; ``None`` if none is left."""
-        before, after = self.before.over().run.length, self.after.over().run.length
-        if before is None or after is None or min(before, after) <= self.at:
-            return None
-        return (after - self.at) / (before - self.at)
+    target: Target
+    old: Rule
+    new: Rule
 
 
-def join_rules(
-    change: PlanChange, how: str, old: Rule, open_target: Target, target: Target
-) -> Rule:
-    """Return what a target follows after a change of plans.
+def run_factor(at: int, before: Plan, after: Plan) -> float | None:
+    """Return how much longer the rest of the run is on the new plan; ``None`` if none is left."""
+    old, new = before.over().run.length, after.over().run.length
+    if old is None or new is None or min(old, new) <= at:
+        return None
+    return (new - at) / (old - at)
 
-    Args:
-        change: Where, and from which plan to which.
-        how: The policy.
-        old: What the target followed before.
-        open_target: The target in the new plan, its lengths perhaps open.
-        target: The same with every length measured.
+
+def join_rules(change: RuleChange, how: str) -> Rule:
+    """Return what a target follows after a change of plans, by a policy.
 
     Raises:
         StateError: The policy cannot join the two.
@@ -61,20 +64,24 @@ def join_rules(
     if how not in _JOIN_POLICIES:
         ways = ", ".join(_JOIN_POLICIES)
         raise StateError(f"on_change={how!r}: no plan is joined so. Use one of {ways}.")
-    if how not in ("rescale", "fit", "given") and type(old) is not type(target.rule):
+    if how not in ("rescale", "fit", "given") and type(change.old) is not type(change.new):
+        name = f"{change.target.name}/{change.target.groups}"
         raise StateError(
-            f"on_change={how!r}: {target.name}/{target.groups} scales in one plan and is set in "
-            "the other. Use 'given'."
+            f"on_change={how!r}: {name} scales in one plan and is set in the other. Use 'given'."
         )
-    return _with_feedback_state(old, _JOIN_POLICIES[how](change, old, open_target, target), how)
+    return _with_feedback_state(change.old, _JOIN_POLICIES[how](change), how)
 
 
 def map_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
     """Return ``rule`` in which every schedule went through ``change``."""
-    if isinstance(rule, Set):
-        return Set(change(rule.of))
-    offset = None if rule.offset is None else change(rule.offset)
-    return replace(rule, of=change(rule.of), offset=offset)
+    names = ("of", "offset")
+    changed: dict[str, Any] = dict(zip(names, map(change, rule.schedules()), strict=False))
+    return replace(rule, **changed)
+
+
+def feedbacks_in(rule: Rule) -> list[Feedback]:
+    """Return every feedback schedule of a rule, always in the same order."""
+    return [found for schedule in rule.schedules() for found in feedbacks(schedule)]
 
 
 def _with_feedback_state(old: Rule, new: Rule, how: str) -> Rule:
@@ -83,29 +90,24 @@ def _with_feedback_state(old: Rule, new: Rule, how: str) -> Rule:
     What continues from the value reached has its falls in that value: they do not happen again.
     What warms up again starts without a state.
     """
-    if how == "rewarm":
+    before, after = feedbacks_in(old), feedbacks_in(new)
+    is_alike = len(before) == len(after) and all(map(Feedback.follows_like, before, after))
+    if how == "rewarm" or not is_alike:
         return new
-    before, after = (
-        [found for schedule in rule.schedules() for found in feedbacks(schedule)]
-        for rule in (old, new)
-    )
-    if len(before) != len(after) or not all(map(Feedback.follows_like, before, after)):
-        return new
-    states = iter(
-        [
-            found.restarted_state() if how == "continue" else found.state.at_last_level()
-            for found in before
-        ]
-    )
-    return map_schedules(new, lambda schedule: with_feedback_states(schedule, states))
+    states = [
+        found.restarted_state() if how == "continue" else found.state.at_last_level()
+        for found in before
+    ]
+    return with_states(new, states)
 
 
-def _join_by_new_plan(change: PlanChange, old: Rule, open_target: Target, target: Target) -> Rule:
-    """Take the new plan as it is."""
-    return target.rule
+def with_states(rule: Rule, states: Iterable[FeedbackState]) -> Rule:
+    """Return ``rule`` with the state of each of its feedback schedules."""
+    left = iter(states)
+    return map_schedules(rule, lambda schedule: with_feedback_states(schedule, left))
 
 
-def _join_by_stretching(change: PlanChange, old: Rule, open_target: Target, target: Target) -> Rule:
+def _join_by_stretching(change: RuleChange) -> Rule:
     """Keep the old shape, over the new run's length."""
     before, after = change.before.over().length, change.after.over().length
     if not before or not after:
@@ -113,7 +115,7 @@ def _join_by_stretching(change: PlanChange, old: Rule, open_target: Target, targ
             "on_change='rescale': both plans need a length. Give Run(total_steps=…), or use "
             "'given'."
         )
-    return map_schedules(old, lambda schedule: _stretched(schedule, after / before))
+    return map_schedules(change.old, lambda schedule: _stretched(schedule, after / before))
 
 
 def _stretched(schedule: Schedule, factor: float) -> Schedule:
@@ -130,12 +132,12 @@ def _stretched(schedule: Schedule, factor: float) -> Schedule:
     return schedule
 
 
-def _join_by_fitting(change: PlanChange, old: Rule, open_target: Target, target: Target) -> Rule:
+def _join_by_fitting(change: RuleChange) -> Rule:
     """Stretch the rest of the old curve over the rest of the new run.
 
     No value jumps, and none is left out.
     """
-    factor = change.run_factor
+    factor = run_factor(change.at, change.before, change.after)
     if factor is None:
         raise StateError(
             "on_change='fit': both runs need a length, with some of it left. Use 'given'."
@@ -147,43 +149,43 @@ def _join_by_fitting(change: PlanChange, old: Rule, open_target: Target, target:
         steps = max(1, round((schedule.length - change.at) * factor))
         return schedule.skip(change.at).stretch(steps).delay(change.at)
 
-    return map_schedules(old, fit)
+    return map_schedules(change.old, fit)
 
 
-def _join_by_continuing(change: PlanChange, old: Rule, open_target: Target, target: Target) -> Rule:
+def _join_by_continuing(change: RuleChange) -> Rule:
     """Start the new curve at its peak, scaled to the value reached, over the rest of the run.
 
     Nothing can be scaled to 0: from there the new curve's own warmup leads up, where it has one.
     """
-    reached = old.of(change.at)
-    curve, peak = _over_rest(change, open_target)
+    reached = change.old.of(change.at)
+    curve, peak = _over_rest(change)
     length = curve.length
     if reached != curve(0):
         if reached == 0 or curve(peak) == 0:
             raise StateError(
-                f"on_change='continue': {target.label} has reached {reached:g}, the new curve "
-                f"starts at {curve(peak):g}; no factor but 0 joins them. Use 'given', or give the "
-                "new plan a warmup."
+                f"on_change='continue': {change.target.label} has reached {reached:g}, the new "
+                f"curve starts at {curve(peak):g}; no factor but 0 joins them. Use 'given', or "
+                "give the new plan a warmup."
             )
         factor = reached / curve(peak)
         if peak:
             curve = curve.skip(peak).stretch(length) if length else curve.skip(peak)
         curve = curve.multiplied(factor)
-    return _with_offset_of(old, target.rule, curve.delay(change.at), change.at, length)
+    return _with_old_offset(change, curve, length)
 
 
-def _join_by_rewarming(change: PlanChange, old: Rule, open_target: Target, target: Target) -> Rule:
+def _join_by_rewarming(change: RuleChange) -> Rule:
     """Start the new plan over the rest of the run; its warmup begins at the value reached."""
-    reached = old.of(change.at)
-    curve, peak = _over_rest(change, open_target)
+    reached = change.old.of(change.at)
+    curve, peak = _over_rest(change)
     if peak:
         warmup = curve.take(peak).clip(low=reached, high=max(reached, curve(peak)))
         curve = warmup >> curve.skip(peak)
-    return _with_offset_of(old, target.rule, curve.delay(change.at), change.at, curve.length)
+    return _with_old_offset(change, curve, curve.length)
 
 
-_JOIN_POLICIES: dict[str, Callable[[PlanChange, Rule, Target, Target], Rule]] = {
-    "given": _join_by_new_plan,
+_JOIN_POLICIES: dict[str, Callable[[RuleChange], Rule]] = {
+    "given": attrgetter("new"),
     "rescale": _join_by_stretching,
     "fit": _join_by_fitting,
     "continue": _join_by_continuing,
@@ -191,14 +193,14 @@ _JOIN_POLICIES: dict[str, Callable[[PlanChange, Rule, Target, Target], Rule]] = 
 }
 
 
-def _over_rest(change: PlanChange, open_target: Target) -> tuple[Schedule, int]:
+def _over_rest(change: RuleChange) -> tuple[Schedule, int]:
     """Return the new curve over the rest of the run, and the step of its peak."""
     run = change.after.run
     rest = None if run.length is None else max(run.length - change.at, 0)
-    curve = open_target.rule.of.over(run)
+    curve = change.target.rule.of.over(run)
     if rest:
         try:
-            curve = open_target.rule.of.over(lasting(run, rest))
+            curve = change.target.rule.of.over(lasting(run, rest))
         except (ScheduleError, RunError):  # lengths in numbers, made for the whole run
             curve = curve.stretch(rest) if curve.length else curve
     steps = np.unique(np.linspace(0, curve.length or rest or 0, _NUM_SAMPLES).round())
@@ -210,12 +212,14 @@ def lasting(run: Run, steps: int) -> Run:
     return replace(run, total_steps=None, epochs=None, budget=f"{steps}{_UNITS[run.clock]}")
 
 
-def _with_offset_of(old: Rule, new: Rule, curve: Schedule, at: int, length: int | None) -> Rule:
-    """Put ``curve`` into the new rule; a line leads from the old rule's offset over to its own."""
-    if isinstance(new, Set) or isinstance(old, Set):
-        return replace(new, of=curve)
-    before, after = (rule.offset(at) if rule.offset else 0.0 for rule in (old, new))
+def _with_old_offset(change: RuleChange, curve: Schedule, length: int | None) -> Rule:
+    """Return the new rule with ``curve``; a line leads from the old rule's offset to its own."""
+    old, new, at = change.old, change.new, change.at
+    joined = replace(new, of=curve.delay(at))
+    if isinstance(joined, Set) or isinstance(old, Set):
+        return joined
+    before, after = (rule.offset(at) if rule.offset else 0.0 for rule in (old, joined))
     if before == after:
-        return replace(new, of=curve)
+        return joined
     bridge = Linear(start=before - after, end=0.0, steps=length or 0).delay(at)
-    return replace(new, of=curve, offset=bridge if new.offset is None else new.offset + bridge)
+    return replace(joined, offset=joined.offset + bridge if joined.offset else bridge)

@@ -16,10 +16,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
 from warmdown.binding.joining import OnChange
 from warmdown.binding.monitor import UpdateMonitor
-from warmdown.binding.state import resume, write_state
-from warmdown.binding.targets import BoundTargets
+from warmdown.binding.state import read_state, write_state
+from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
-from warmdown.binding.writer import ValueWriter
 from warmdown.errors import (
     BindingError,
     ForeignWrite,
@@ -106,11 +105,10 @@ class Scheduler(LRScheduler):
 
     def _bind(self, timeline: Timeline) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None
-        targets = BoundTargets(self.optimizers, self._objects, timeline)
         clock = clock_of(timeline.plan.run, self._timer, self._all_gather)
-        self.writer = ValueWriter(timeline, targets, clock)
+        self.writer = ValueWriter(self.optimizers, self._objects, timeline, clock)
         self.monitor = UpdateMonitor(
-            targets.groups.optimizers,
+            self.writer.groups.optimizers,
             count=self._get_count,
             before_update=self._before_update,
             after_update=self._after_update,
@@ -179,8 +177,8 @@ class Scheduler(LRScheduler):
             raise ScheduleError(
                 f"Scheduler.seek({count!r}): an update has a whole number from 0 on."
             )
-        targets, timeline = self.writer.targets, self.writer.timeline
-        targets.set_bases(targets.infer_bases(timeline, float(count), {}))
+        writer = self.writer
+        writer.set_bases(writer.infer_bases(writer.timeline, float(count), {}))
         self._go(int(count), float(count))
 
     @property
@@ -226,16 +224,15 @@ class Scheduler(LRScheduler):
         Raises:
             BindingError: No such number is driven.
         """
-        bound, index = self.writer.targets.find(target, group)
-        return bound.value(self.writer.timeline, float(step), index)
+        return self.writer.find(target, group).value(self.writer.timeline, float(step))
 
     def values(self) -> dict[str, float]:
         """Return the present values, by ``target/group``."""
-        return self.writer.targets.read()
+        return self.writer.read()
 
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
         """Return the present learning rate of each group."""
-        return list(self.writer.targets.read("lr").values())
+        return list(self.writer.read("lr").values())
 
     @property
     def base_lrs(self) -> list[float]:  # type: ignore[override]
@@ -352,25 +349,22 @@ class Scheduler(LRScheduler):
             StateError: The state is damaged or of another plan; nothing has changed then.
         """
         self._rebind(None)
-        writer = self.writer
-        saved = resume(state, writer.timeline, writer.targets, on_change or self.on_change)
-        writer.targets.bind(saved.timeline)
-        writer.targets.set_bases(saved.bases)
-        writer.timeline = saved.timeline
+        saved = read_state(state, self.writer, on_change or self.on_change)
+        self.writer.bind(saved.timeline)
+        self.writer.set_bases(saved.bases)
         self._go(saved.count, saved.position)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("optimizers", "auto", "strict", "on_change", "_objects", "_timer", "_all_gather")
         writer = self.writer
-        bases = writer.targets.bases(writer.timeline)
-        bound = (writer.timeline, bases, writer.count, writer.position)
+        bound = (writer.timeline, writer.bases(), writer.count, writer.position)
         return {**{name: getattr(self, name) for name in kept}, "bound": bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         timeline, bases, count, position = state.pop("bound")
         self.__dict__.update(state)
         self._bind(timeline)
-        self.writer.targets.set_bases(bases)
+        self.writer.set_bases(bases)
         self._go(count, position)
 
     def _go(self, count: int, position: float) -> None:
@@ -433,10 +427,10 @@ class Scheduler(LRScheduler):
             if writer.count == monitor.early.count + 1:
                 writer.seek(monitor.early.count, monitor.early.position)
                 monitor.warnings.warn_once(StepBeforeUpdate)
-        if not writer.targets.groups.is_current(index):
-            self._rebind_groups()
+        if not writer.groups.is_current(index):
+            writer.rebind()
         elif differing := next(writer.external_writes(turn), None):
-            self._rebind_groups()
+            writer.rebind()
             label, value, planned = differing
             # a tensor's number is not read: that would wait for its device
             shown = "something else" if isinstance(value, Tensor) else f"{value:g}"
@@ -455,16 +449,8 @@ class Scheduler(LRScheduler):
 
     def _rebind(self, loaded: Any) -> None:
         """Bind the present groups; ``loaded`` is an optimizer that has loaded a state."""
-        writer = self.writer
-        if loaded is not None:
-            writer.targets.rebind_after_load(loaded, writer.timeline)
-            writer.follow(writer.timeline)
-        elif not writer.targets.groups.are_current:
-            self._rebind_groups()
-
-    def _rebind_groups(self) -> None:
-        self.writer.targets.rebind_groups(self.writer.timeline)
-        self.writer.follow(self.writer.timeline)
+        if loaded is not None or not self.writer.groups.are_current:
+            self.writer.rebind(loaded)
 
 
 def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:

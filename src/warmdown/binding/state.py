@@ -6,14 +6,22 @@ import json
 import math
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from warmdown.binding.joining import POLICIES, OnChange
-from warmdown.binding.targets import BoundTargets
-from warmdown.binding.timeline import Decayed, Extended, PlanEvent, Rescaled, Switched, Timeline
-from warmdown.binding.writer import ValueWriter
+from warmdown.binding.targets import ValueWriter
+from warmdown.binding.timeline import (
+    Decayed,
+    Extended,
+    PlanEvent,
+    Rescaled,
+    Switched,
+    Timeline,
+    first_plan,
+)
 from warmdown.errors import StateError, WarmdownError, nearest
 from warmdown.plan import Plan, fingerprint_of_data
 from warmdown.schedules import Schedule
@@ -27,38 +35,32 @@ _SYNONYMS = {"fingerprint": "print", "feedback": "seen"}
 _WHO = "Scheduler.load_state_dict"
 
 
-@dataclass(frozen=True)
-class Resumed:
+@dataclass
+class SavedState:
     """Where a saved run goes on.
 
     Args:
-        timeline: The plan underway.
+        fingerprint: Of its plan.
+        plan: Its plan; ``None`` where that is not known.
+        timeline: That plan underway, or the given one where it is not known.
         bases: Base values by label; a group that is not named keeps its own.
         count: Updates counted.
-        position: Where the clock stood.
+        clock: Where the clock stood; ``None`` where it counts updates.
     """
 
-    timeline: Timeline
-    bases: Mapping[str, float]
-    count: int
-    position: float
-
-
-@dataclass(frozen=True)
-class _SavedState:
-    """The content of a state; its timeline is ``None`` where the saved plan is not known."""
-
     fingerprint: str
+    plan: Plan | None
+    timeline: Timeline
+    bases: dict[str, float]
     count: int
     clock: float | None
-    bases: Mapping[str, float]
-    plan: Plan | None
-    timeline: Timeline | None
 
-    def position(self, timeline: Timeline) -> float:
-        """Return where the clock of a timeline stood."""
-        counts_updates = self.clock is None or timeline.plan.run.clock == "updates"
-        return float(self.count) if counts_updates else float(self.clock or 0)
+    @property
+    def position(self) -> float:
+        """Where the timeline's clock stood."""
+        if self.clock is None or self.timeline.plan.run.clock == "updates":
+            return float(self.count)
+        return self.clock
 
 
 def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:
@@ -76,18 +78,16 @@ def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:
     if states := timeline.feedback_states():
         state["seen"] = [feedback.to_list() for feedback in states]
     if with_plan:
-        state["plan"] = _plan_data(timeline.given)
-        state["bases"] = writer.targets.bases(timeline)
+        state |= {"plan": _plan_data(timeline.given), "bases": writer.bases()}
     return {**state, "check": checksum(state)}
 
 
-def resume(state: Any, timeline: Timeline, targets: BoundTargets, policy: OnChange) -> Resumed:
+def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
     """Return where a saved run goes on; nothing is changed.
 
     Args:
         state: What ``write_state`` returned.
-        timeline: The plan underway now.
-        targets: What is bound.
+        writer: The plan underway now, and what is bound.
         policy: What happens when the plans or base values differ.
 
     Raises:
@@ -96,36 +96,30 @@ def resume(state: Any, timeline: Timeline, targets: BoundTargets, policy: OnChan
     policy = "error" if policy == "ask" else policy
     if policy not in POLICIES:
         raise StateError(f"{_WHO}(on_change={policy!r}): use one of {', '.join(POLICIES)}.")
-    given = timeline.given
-    saved = _read_state(_checked_entries(state), given, policy)
-    found = saved.timeline or Timeline(given)
-    inferred = targets.infer_bases(found, saved.position(found), saved.bases)
-    present = targets.bases(timeline) | inferred
+    given = writer.timeline.given
+    saved = _content(_checked_entries(state), given, policy)
+    inferred = writer.infer_bases(saved.timeline, saved.position, saved.bases)
+    present = writer.bases() | inferred
     differing = {
         label: (base, present[label])
         for label, base in saved.bases.items()
         if label in present and not math.isclose(base, present[label], rel_tol=1e-6)
     }
-    is_same = saved.timeline is not None and fingerprint_of(given) in (
-        fingerprint_of(found.given),
-        fingerprint_of(found.active),
-    )
+    known = (fingerprint_of(plan) for plan in (saved.timeline.given, saved.timeline.active))
+    is_same = saved.plan is not None and fingerprint_of(given) in known
     if policy == "error" and (differing or not is_same):
         raise StateError(_refusal(saved, given, differing))
     if not is_same:
-        found = _joined_timeline(saved, given, policy)
-    bases = inferred
-    if policy != "given":
-        bases |= {label: before for label, (before, _) in differing.items()}
-    return Resumed(found, bases, saved.count, saved.position(found))
+        saved.timeline = _joined_timeline(saved, given, policy)
+    kept = {} if policy == "given" else {label: saved.bases[label] for label in differing}
+    saved.bases = inferred | kept
+    return saved
 
 
 def fingerprint_of(plan: Plan) -> str:
     """Return the plan's fingerprint; empty for one with a function, which cannot be compared."""
-    try:
-        return plan.fingerprint
-    except WarmdownError:
-        return ""
+    data = _plan_data(plan)
+    return "" if data is None else fingerprint_of_data(data)
 
 
 def checksum(state: Mapping[str, Any]) -> int | None:
@@ -173,7 +167,7 @@ def _checked_entries(state: Any) -> dict[str, Any]:
     return renamed
 
 
-def _read_state(state: Mapping[str, Any], given: Plan, policy: OnChange) -> _SavedState:
+def _content(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedState:
     """Return the content of a state; every failure on the way is the state's."""
     try:
         return _parsed(state, given, policy)
@@ -190,27 +184,25 @@ def _read_state(state: Mapping[str, Any], given: Plan, policy: OnChange) -> _Sav
         raise StateError(f"{_WHO}: the state cannot be read: {error}") from error
 
 
-def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> _SavedState:
+def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedState:
     count, fingerprint = _require_count("count", state["count"]), str(state["print"])
     bases = {
         str(label): _require_number(f"bases.{label}", base)
         for label, base in state.get("bases", {}).items()
     }
-    feedback = [FeedbackState.from_list(row) for row in state.get("seen", ())]
+    feedback = _feedback(state.get("seen", ()))
     data = state.get("plan")
     if data is not None and fingerprint_of_data(data) != fingerprint:
         raise StateError(
             f"{_WHO}(plan=…): its fingerprint is not the state's {fingerprint!r}; one was edited."
         )
-    if fingerprint == fingerprint_of(given):
-        plan: Plan | None = given  # its classes need not be known by name
-    else:
+    plan: Plan | None = given  # its classes need not be known by name
+    if fingerprint != fingerprint_of(given):
         plan = None if data is None else _plan_of(data, policy)
     events = _events(state.get("events", ()), plan or Plan(targets=()))
-    timeline = None
+    timeline = Timeline(given)
     if plan is not None:
-        switches = [event for event in events if isinstance(event, Switched)]
-        timeline = Timeline(switches[0].before if switches else plan).after(*events)
+        timeline = Timeline(first_plan(events, plan)).after(*events)
         if len(feedback) != len(timeline.feedbacks()):
             raise StateError(
                 f"{_WHO}(seen=…): {len(feedback)} metrics' histories for "
@@ -219,7 +211,7 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> _SavedSt
             )
         timeline.restore_feedback(feedback)
     clock = _require_number("clock", state["clock"]) if "clock" in state else None
-    return _SavedState(fingerprint, count, clock, bases, plan, timeline)
+    return SavedState(fingerprint, plan, timeline, bases, count, clock)
 
 
 def _plan_of(data: Any, policy: OnChange) -> Plan | None:
@@ -232,22 +224,22 @@ def _plan_of(data: Any, policy: OnChange) -> Plan | None:
         raise StateError(f"{_WHO}(plan=…): {error} Or use on_change='given'.") from error
 
 
-def _joined_timeline(saved: _SavedState, given: Plan, policy: OnChange) -> Timeline:
-    if saved.timeline is None and policy == "given":
-        return Timeline(given)
-    if saved.timeline is None or saved.plan is None:
+def _joined_timeline(saved: SavedState, given: Plan, policy: OnChange) -> Timeline:
+    if saved.plan is None:
+        if policy == "given":
+            return saved.timeline
         raise StateError(
             f"{_WHO}(on_change={policy!r}): the state was saved without its plan. Save it with "
             "state_dict(plan=True), or use 'given'."
         )
     if policy == "saved":
         return saved.timeline
-    at, how = int(saved.position(saved.timeline)), policy
     states = tuple(saved.timeline.feedback_states())
-    return saved.timeline.after(Switched(at, saved.plan, given, how, states))
+    event = Switched(int(saved.position), saved.plan, given, policy, states)
+    return saved.timeline.after(event)
 
 
-def _refusal(saved: _SavedState, given: Plan, bases: Mapping[str, tuple[float, float]]) -> str:
+def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, float]]) -> str:
     """Return the whole difference, and the ways to go on."""
     if saved.plan is None:
         lines = [
@@ -301,25 +293,23 @@ def _events(rows: Sequence[Mapping[str, Any]], after: Plan) -> list[PlanEvent]:
     events: list[PlanEvent] = []
     for row in reversed(rows):
         event = _event(row, after)
-        events.append(event)
+        events.insert(0, event)
         if isinstance(event, Switched):
             after = event.before
-    return events[::-1]
+    return events
 
 
 def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
-    at, kind = _require_count("at", row["at"]), row["event"]
-    states = row.get("seen", row.get("feedback", ()))
-    feedback = tuple(map(FeedbackState.from_list, states))
-    if kind == "rescale":
-        return Rescaled(at, _require_number("factor", row["factor"]), str(row["target"]))
-    if kind == "decay":
-        return Decayed(at, Schedule.from_dict(row["curve"]), str(row["target"]))
-    if kind == "extend" and row["how"] in POLICIES:
-        return Extended(at, _require_count("total_steps", row["total_steps"]), row["how"], feedback)
-    if kind == "switch" and row["how"] in POLICIES:
-        return Switched(at, Plan.from_dict(row["before"]), after, row["how"], feedback)
-    raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
+    kind = _EVENTS.get(row["event"])
+    if kind is None or row.get("how", "given") not in POLICIES:
+        raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
+    entries = {"feedback": row.get("seen", ()), **row, "after": after}
+    values = {field.name: entries[field.name] for field in fields(kind)}
+    return kind(**{name: _READERS[name](value) for name, value in values.items()})
+
+
+def _feedback(rows: Any) -> tuple[FeedbackState, ...]:
+    return tuple(map(FeedbackState.from_list, rows))
 
 
 def _require_count(name: str, value: Any) -> int:
@@ -335,3 +325,20 @@ def _require_number(name: str, value: Any) -> float:
     if not is_number or not abs(value) <= sys.float_info.max:
         raise StateError(f"{_WHO}({name}={value!r:.40}): a finite number is needed.")
     return float(value)
+
+
+_EVENTS: dict[str, type[PlanEvent]] = {
+    event.kind: event for event in (Rescaled, Decayed, Extended, Switched)
+}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "at": partial(_require_count, "at"),
+    "factor": partial(_require_number, "factor"),
+    "target": str,
+    "curve": Schedule.from_dict,
+    "total_steps": partial(_require_count, "total_steps"),
+    "how": str,
+    "before": Plan.from_dict,
+    "after": lambda plan: plan,
+    "feedback": _feedback,
+}
+"""How each field of an event is read."""

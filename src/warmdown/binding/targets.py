@@ -1,23 +1,26 @@
-"""Which number of which group follows which target of the plan, from which base value."""
+"""Which number of which group follows which target of the plan, and the values of steps ahead."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
-from warmdown.binding.field import Attribute, Call, Field, Groups
-from warmdown.binding.slots import FloatWrite, Group, Window, Writer
+from warmdown.binding.clock import Clock
+from warmdown.binding.field import Call, Field, Groups, Number
+from warmdown.binding.slots import FloatWrite, Group, Window, Writer, join_writers
 from warmdown.binding.timeline import Array, Timeline
 from warmdown.errors import BindingError, nearest
 from warmdown.plan import EVERY_GROUP, Target
 from warmdown.schedules import Scale
 
+_SHORTEST, _LONGEST, _CELLS = 32, 4_096, 65_536
+"""Steps of the first window and of the longest, and most values in one, whatever the groups."""
 _CLOSE = 1e-6
 """Relative difference within which a value is the one that a plan gives; a float32 has 7 digits."""
 
@@ -42,6 +45,11 @@ class BoundGroup(NamedTuple):
     found: float
     initial: float | None
 
+    def value(self, timeline: Timeline, position: float) -> float:
+        """Return what it uses when the clock stands at ``position``."""
+        values = timeline.targets[self.follows].values
+        return float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
+
 
 class BoundTarget:
     """One field of one optimizer, or of a plain object, and what each of its groups follows.
@@ -52,12 +60,10 @@ class BoundTarget:
         groups: What is known of each group: at least its label, and what it follows.
     """
 
-    def __init__(self, name: str, field: Field | Attribute | Call, groups: Sequence[Facts]) -> None:
+    def __init__(self, name: str, field: Number, groups: Sequence[Facts]) -> None:
         self.name, self.field = name, field
         self.groups: list[BoundGroup] = []
-        values = field.read()
-        initials = field.initials() if isinstance(field, Field) else [None]
-        for facts, value, initial in zip(groups, values, initials, strict=True):
+        for facts, value, initial in zip(groups, field.read(), field.initials(), strict=True):
             # what an earlier schedule has brought to 0 is no base
             base = initial if value == 0 and initial else value
             found = {"base": base, "found": value, "initial": initial}
@@ -66,11 +72,6 @@ class BoundTarget:
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
 
-    @property
-    def num_curves(self) -> int:
-        """How many distinct values one step has."""
-        return sum(len(bases) for _, bases in self._curves)
-
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by label; a group that is not named keeps its own."""
         self.groups = [
@@ -78,34 +79,11 @@ class BoundTarget:
         ]
         self._index_curves()
 
-    def infer_bases(
-        self, timeline: Timeline, position: float, saved: Mapping[str, float]
-    ) -> dict[str, float]:
-        """Return the base values that explain what was found when this was bound.
-
-        An optimizer that was loaded before its scheduler was made has decayed values. Where a base
-        (kept by the group, or saved with the scheduler) gives just that value at ``position``, it
-        is the base.
-        """
-        inferred: dict[str, float] = {}
-        for group in self.groups:
-            for base in (group.initial, saved.get(group.label)):
-                if base is not None:
-                    value = _value_at(timeline, position, group.follows, base)
-                    if math.isclose(value, group.found, rel_tol=_CLOSE):
-                        inferred[group.label] = base
-        return inferred
-
     def store_bases(self, timeline: Timeline) -> None:
         """Keep the base values that are scaled where torch and others look for them."""
         rules = (timeline.targets[group.follows].rule for group in self.groups)
         if isinstance(self.field, Field) and all(isinstance(rule, Scale) for rule in rules):
             self.field.set_initial([group.base for group in self.groups])
-
-    def value(self, timeline: Timeline, position: float, index: int) -> float:
-        """Return what one group uses when the clock stands at ``position``."""
-        group = self.groups[index]
-        return _value_at(timeline, position, group.follows, group.base)
 
     def write(self, timeline: Timeline, position: float, *, only_changes: bool = False) -> None:
         """Write the values at ``position``; or only if they are not those written last."""
@@ -137,7 +115,7 @@ class BoundTarget:
             step: Index in the present window.
             index: Which group.
         """
-        if not isinstance(self.field, Field):
+        if not self.field.slots:
             return None
         value = self.field.slots[index].value
         is_tensor = isinstance(value, torch.Tensor)
@@ -148,17 +126,20 @@ class BoundTarget:
 
     def mark_clean(self) -> None:
         """Take the tensors as they are now for written by the scheduler."""
-        if isinstance(self.field, Field) and self.field.is_of_tensors:
+        if self.field.is_of_tensors:
+            values = (slot.value for slot in self.field.slots)
             self._versions = [
                 (id(value), value._version) if isinstance(value, torch.Tensor) else None
-                for value in self.field.raw_values()
+                for value in values
             ]
 
     def _index_curves(self) -> None:
         """Find the distinct curves, so that each is computed once for all groups that follow it."""
         pairs = [(group.follows, group.base) for group in self.groups]
         distinct = sorted(set(pairs))
-        place = {pair: index for index, pair in enumerate(distinct)}
+        self.num_curves = len(distinct)
+        """How many distinct values one step has."""
+        place = dict(zip(distinct, range(self.num_curves), strict=True))
         self._which = [place[pair] for pair in pairs]
         self._curves = [
             (follows, np.asarray([base for _, base in curves]))
@@ -171,32 +152,108 @@ class BoundTarget:
         )
 
 
-def _value_at(timeline: Timeline, position: float, follows: int, base: float) -> float:
-    return float(timeline.targets[follows].values(np.asarray([position]), np.asarray([base]))[0, 0])
+class ValueWriter:
+    """Writes what a timeline asks of all that it drives: steps ahead, walked by an index.
 
-
-class BoundTargets:
-    """Everything that one scheduler drives.
+    One array call fills a window, so that a step computes nothing.
 
     Args:
         optimizers: Torch optimizers, or what wraps them.
         objects: Plain objects by target name.
         timeline: The plan underway.
+        clock: What the timeline is a function of.
 
     Raises:
         BindingError: A target names a field or a group that is not there.
     """
 
-    def __init__(
-        self, optimizers: Iterable[Any], objects: Mapping[str, Any], timeline: Timeline
-    ) -> None:
-        self._objects = objects
-        self.groups = Groups(optimizers)
-        self._targets: list[BoundTarget] = []
-        self.bind(timeline)
+    # an attribute in a slot is read 3 ns faster, and a step reads or writes six of them
+    __slots__ = (
+        "_first_count",
+        "_objects",
+        "_positions",
+        "_size",
+        "clock",
+        "counts_every_step",
+        "groups",
+        "index",
+        "last",
+        "targets",
+        "timeline",
+        "update_seen",
+        "write",
+    )
 
-    def __iter__(self) -> Iterator[BoundTarget]:
-        return iter(self._targets)
+    def __init__(
+        self,
+        optimizers: Iterable[Any],
+        objects: Mapping[str, Any],
+        timeline: Timeline,
+        clock: Clock,
+    ) -> None:
+        self._objects, self.clock = objects, clock
+        self.groups = Groups(optimizers)
+        self.targets: list[BoundTarget] = []
+        self.update_seen = self.counts_every_step = False
+        """Whether an update was made since the last step; and whether that is taken for granted."""
+        self.bind(timeline)
+        self.seek(0, 0.0)
+
+    @property
+    def count(self) -> int:
+        """Updates counted so far."""
+        return self._first_count + self.index
+
+    @property
+    def position(self) -> float:
+        """Where the clock stands."""
+        return float(self._positions[self.index])
+
+    def count_every_step(self, always: bool) -> None:
+        """Count every ``step()``, or only those preceded by an observed update."""
+        self.update_seen = self.counts_every_step = always
+
+    def seek(self, count: int, position: float) -> None:
+        """Write the values at ``position``; the next window begins there."""
+        for target in self.targets:
+            target.write(self.timeline, position)
+            target.store_bases(self.timeline)
+        self.clock.begin(position)
+        self._open(count, np.asarray([position]))
+        self._size = _SHORTEST
+
+    def follow(self, timeline: Timeline) -> None:
+        """Follow another timeline from here on."""
+        self.timeline = timeline
+        self.seek(self.count, self.position)
+
+    def next_window(self, samples: float | None, tokens: float | None) -> None:
+        """Go on by one step, past the end of the window."""
+        count, position = self.count, self.position
+        size = self._steps_ahead(position) if self.timeline.is_predictable else 1
+        self.clock.use(samples, tokens)
+        positions = self.clock.ahead(count, position, size)
+        if len(positions) == 2:
+            for target in self.targets:
+                target.write(self.timeline, float(positions[1]), only_changes=True)
+            self._open(count + 1, positions[1:])
+            return
+        writers = (target.writers(self.timeline, positions) for target in self.targets)
+        self._open(count, positions, join_writers(chain.from_iterable(writers)))
+        self.index = 1
+        if self.write is not None:
+            self.write(1)
+
+    def external_writes(self, turn: int) -> Iterator[tuple[str, Any, float]]:
+        """Yield label, value and planned value where these differ.
+
+        Each target's first group is looked at, and one other by turns: that costs the same however
+        many groups there are.
+        """
+        for target in self.targets:
+            for index in {0, turn % len(target.groups)}:
+                if differing := target.external_write(self.index, index):
+                    yield (target.groups[index].label, *differing)
 
     def bind(self, timeline: Timeline) -> None:
         """Bind what the plan names; what was bound before keeps its base value."""
@@ -208,165 +265,183 @@ class BoundTargets:
                     f"Scheduler({target.name}={{{target.groups!r}: …}}): no parameter group has "
                     f"this name or index. {nearest(target.groups, names)}"
                 )
-        known = {
-            group.label: {"base": group.base, "found": group.found, "initial": group.initial}
-            for target in self
-            for group in target.groups
-        }
+        known = self._known()
+        for facts in known.values():
+            del facts["follows"]
         bound = self._bound(timeline, known)
+        found = {target.name for target in bound}
         for target in timeline.plan.targets:
-            if not any(one.name == target.name for one in bound):
+            if target.name not in found:
                 raise BindingError(
                     f"Scheduler({target.name}=…): no optimizer has it. A plain object is bound: "
                     f"bind={{{target.name!r}: Attribute(…)}}."
                 )
-        self._targets = bound
+        self.targets, self.timeline = bound, timeline
 
-    def rebind_groups(self, timeline: Timeline) -> None:
-        """Bind the present groups; those known keep their base value and their target."""
-        known = self._known()
-        self.groups = Groups(self.groups.optimizers)
-        self._targets = self._bound(timeline, known)
+    def rebind(self, loaded: Any = None) -> None:
+        """Bind the present groups; those known keep their base value and their target.
 
-    def rebind_after_load(self, optimizer: Any, timeline: Timeline) -> None:
-        """Bind the groups that loading a state has made; their tensors are those of before."""
+        Args:
+            loaded: An optimizer that has loaded a state: it has made new groups, and their tensors
+                are those of before.
+        """
         known, before = self._known(), self.groups.every
-        for target in self:
-            if isinstance(target.field, Field) and target.field.optimizer is optimizer:
+        for target in self.targets:
+            if isinstance(target.field, Field) and target.field.optimizer is loaded:
                 target.field.restore_tensors()
         self.groups = Groups(self.groups.optimizers)
-        pairs = zip(before, self.groups.every, strict=True)
-        renamed = {id(old): id(new) for (_, _, old), (_, _, new) in pairs}
-        loaded = {
-            (name, renamed.get(owner, owner)): {"follows": facts["follows"], "base": facts["base"]}
-            for (name, owner), facts in known.items()
-        }
-        self._targets = self._bound(timeline, loaded)
+        if loaded is not None:
+            pairs = zip(before, self.groups.every, strict=True)
+            renamed = {id(old): id(new) for (_, _, old), (_, _, new) in pairs}
+            known = {
+                (name, renamed.get(owner, owner)): {key: facts[key] for key in ("follows", "base")}
+                for (name, owner), facts in known.items()
+            }
+        self.targets = self._bound(self.timeline, known)
+        self.seek(self.count, self.position)
 
-    def find(self, name: str, group: int | str) -> tuple[BoundTarget, int]:
-        """Return a target, and the group's index in it.
+    def find(self, name: str, group: int | str) -> BoundGroup:
+        """Return what is bound of a group.
 
         Raises:
             BindingError: No such number is driven.
         """
-        places = [
-            (target, index)
-            for target in self._targets
-            if target.name == name
-            for index in range(len(target.groups))
-        ]
-        if isinstance(group, int) and 0 <= group < len(places):
-            return places[group]
+        groups = [one for target in self.targets if target.name == name for one in target.groups]
+        if isinstance(group, int) and 0 <= group < len(groups):
+            return groups[group]
         label = f"{name}/{group}"
-        for target, index in places:
-            if target.groups[index].label == label:
-                return target, index
-        known = [one.label for target in self._targets for one in target.groups]
+        for one in groups:
+            if one.label == label:
+                return one
+        known = [one.label for target in self.targets for one in target.groups]
         raise BindingError(
             f"Scheduler({label!r}): no such number is driven. {nearest(label, known)}"
         )
 
-    def bases(self, timeline: Timeline) -> dict[str, float]:
+    def bases(self) -> dict[str, float]:
         """Return the base values that are scaled, by label."""
         return {
             group.label: group.base
-            for target in self._targets
+            for target in self.targets
             for group in target.groups
-            if isinstance(timeline.targets[group.follows].rule, Scale)
+            if isinstance(self.timeline.targets[group.follows].rule, Scale)
         }
 
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by label; a group that is not named keeps its own."""
-        for target in self._targets:
+        for target in self.targets:
             target.set_bases(bases)
 
     def infer_bases(
         self, timeline: Timeline, position: float, saved: Mapping[str, float]
     ) -> dict[str, float]:
-        """Return the base values that explain what was found when the targets were bound."""
+        """Return the base values that explain what was found when the targets were bound.
+
+        An optimizer that was loaded before its scheduler was made has decayed values. Where a base
+        (kept by the group, or saved with the scheduler) gives just that value at ``position``, it
+        is the base.
+        """
         names = {target.name for target in timeline.plan.targets}
+        groups = (group for one in self.targets if one.name in names for group in one.groups)
         inferred: dict[str, float] = {}
-        for target in self._targets:
-            if target.name in names:
-                inferred |= target.infer_bases(timeline, position, saved)
+        for group in groups:
+            for base in (group.initial, saved.get(group.label)):
+                if base is not None:
+                    value = group._replace(base=base).value(timeline, position)
+                    if math.isclose(value, group.found, rel_tol=_CLOSE):
+                        inferred[group.label] = base
         return inferred
 
     def read(self, name: str | None = None) -> dict[str, float]:
         """Return the present values by label, of one target or of all."""
         values: dict[str, float] = {}
-        for target in self._targets:
+        for target in self.targets:
             if name in (None, target.name):
                 labels = (group.label for group in target.groups)
                 values.update(zip(labels, target.field.read(), strict=True))
         return values
 
-    def _known(self) -> dict[Any, Facts]:
+    def _open(self, count: int, positions: Array, write: Writer | None = None) -> None:
+        self._positions, self._first_count, self.write = positions, count, write
+        self.index, self.last = 0, len(positions) - 1
+
+    def _steps_ahead(self, position: float) -> int:
+        """Return the length of the next window, which ends where the plan does."""
+        cells = _CELLS // max(sum(target.num_curves for target in self.targets), 1)
+        self._size = size = min(self._size * 2, _LONGEST)
+        if size > cells:  # where nothing moves, a window has no values, however many groups
+            steps = np.arange(position, position + size + 1)
+            if not all(target.is_flat(steps) for target in self.timeline.targets):
+                size = max(cells, 1)
+        end = self.timeline.end
+        counts_updates = self.timeline.plan.run.clock == "updates"
+        if counts_updates and end is not None and position < end:
+            size = max(min(size, int(end - position)), 1)
+        return size
+
+    def _known(self) -> dict[tuple[str, int], Facts]:
         """Return what is bound, by field and the group's identity."""
-        known: dict[Any, Facts] = {}
-        for target in self:
-            field = target.field
-            owners = [id(group) for group in field.groups] if isinstance(field, Field) else [0]
+        known: dict[tuple[str, int], Facts] = {}
+        for target in self.targets:
+            owners = map(id, target.field.groups)
             for owner, group in zip(owners, target.groups, strict=True):
                 known[target.name, owner] = group._asdict()
         return known
 
-    def _bound(self, timeline: Timeline, known: Mapping[Any, Facts]) -> list[BoundTarget]:
+    def _bound(
+        self, timeline: Timeline, known: Mapping[tuple[str, int], Facts]
+    ) -> list[BoundTarget]:
         """Return the plan's targets, bound; what is known of a group goes in."""
         bound: list[BoundTarget] = []
-        targets = timeline.plan.targets
-        for name in dict.fromkeys(target.name for target in targets):
+        by_name: dict[str, dict[int, Target]] = {}
+        for index, target in enumerate(timeline.plan.targets):
+            by_name.setdefault(target.name, {})[index] = target
+        for name, targets in by_name.items():
             if name in self._objects:
-                target = self._objects[name]
-                field = target if hasattr(target, "writers") else Call(target)
-                first = next(index for index, one in enumerate(targets) if one.name == name)
-                facts = known.get((name, 0)) or known.get(name, {})
-                bound.append(BoundTarget(name, field, [{"follows": first, **facts, "label": name}]))
-            else:
-                for optimizer in self.groups.optimizers:
-                    bound += self._bound_on(optimizer, name, targets, known)
+                number = self._objects[name]
+                field = number if isinstance(number, Number) else Call(number)
+                facts = known.get((name, id(field.groups[0])), {})
+                facts = {"follows": min(targets), **facts, "label": name}
+                bound.append(BoundTarget(name, field, [facts]))
+                continue
+            for optimizer in self.groups.optimizers:
+                bound += self._bound_on(optimizer, name, targets, known)
         return bound
 
     def _bound_on(
-        self, optimizer: Any, name: str, targets: Sequence[Target], known: Mapping[Any, Facts]
+        self,
+        optimizer: Any,
+        name: str,
+        targets: Mapping[int, Target],
+        known: Mapping[tuple[str, int], Facts],
     ) -> Iterator[BoundTarget]:
         """Yield one field of one optimizer, unless no group of it follows a target."""
-        before = [target for target in self if target.name == name]
-        indices: list[int] = []
-        groups: list[Facts] = []
+        before = [target for target in self.targets if target.name == name]
+        driven: dict[int, Facts] = {}
         for place, (owner, index, entries) in enumerate(self.groups.every):
             is_driven = len(self.groups.optimizers) == 1 or Field.fits(name, entries)
             if owner is not optimizer or not is_driven:
                 continue
-            label = f"{name}/{self.groups.names[place]}"
-            facts = known.get((name, id(entries))) or known.get(label)
+            group = self.groups.names[place]
+            fitting = (follows for follows, target in targets.items() if target.fits(group, place))
+            facts = known.get((name, id(entries)))
             if facts is None:
                 facts = _base_shared(entries, before)
-            follows = facts.get("follows", self._first_fit(name, targets, place))
-            if follows is not None:
-                indices.append(index)
-                groups.append({**facts, "follows": follows, "label": label})
-        if groups:
-            curves = [(facts["follows"], facts.get("base")) for facts in groups]
-            fields = [target.field for target in before if isinstance(target.field, Field)]
-            old = next((field for field in fields if field.optimizer is optimizer), None)
-            field = Field(optimizer, name, indices, curves=curves, instead_of=old)
-            yield BoundTarget(name, field, groups)
-
-    def _first_fit(self, name: str, targets: Sequence[Target], place: int) -> int | None:
-        """Return the index of the first target of a field that fits a group."""
-        label = self.groups.names[place]
-        for index, target in enumerate(targets):
-            if target.name == name and target.fits(label, place):
-                return index
-        return None
+            facts = {"follows": next(fitting, None), **facts, "label": f"{name}/{group}"}
+            if facts["follows"] is not None:
+                driven[index] = facts
+        if driven:
+            curves = [(facts["follows"], facts.get("base")) for facts in driven.values()]
+            fields = (one.field for one in before if one.field.optimizer is optimizer)
+            field = Field(optimizer, name, driven, curves=curves, instead_of=next(fields, None))
+            yield BoundTarget(name, field, list(driven.values()))
 
 
 def _base_shared(group: Group, targets: Sequence[BoundTarget]) -> Facts:
     """Return the base of a known group with the same tensor: torch gives its default to both."""
     tensors = [id(entry) for entry in group.values() if isinstance(entry, torch.Tensor)]
     for target in targets:
-        if isinstance(target.field, Field):
-            for value, known in zip(target.field.raw_values(), target.groups, strict=True):
-                if id(value) in tensors:
-                    return {"base": known.base}
+        for slot, known in zip(target.field.slots, target.groups, strict=True):
+            if id(slot.value) in tensors:
+                return {"base": known.base}
     return {}

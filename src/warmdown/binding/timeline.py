@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias, final
+from operator import attrgetter
+from typing import Any, ClassVar, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
 from warmdown.binding.joining import (
     OnChange,
-    PlanChange,
+    RuleChange,
+    feedbacks_in,
     join_rules,
     lasting,
     map_schedules,
+    run_factor,
+    with_states,
 )
 from warmdown.errors import ScheduleError, StateError
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import Linear, Phase, Rule, Schedule
-from warmdown.schedules.feedback import (
-    Feedback,
-    FeedbackState,
-    feedbacks,
-    observed,
-    with_feedback_states,
-)
+from warmdown.schedules.feedback import Feedback, FeedbackState, observed
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -57,12 +56,13 @@ class TargetTimeline:
     def values(self, steps: Array, bases: Array) -> Array:
         """Return the value for each base (rows) at each of the rising steps (columns)."""
         values = np.empty((len(bases), len(steps)))
-        inner = np.searchsorted(steps, [start for start, _ in self.segments[1:]])
-        cuts = [0, *inner.tolist(), len(steps)]
-        for (first, stop), (_, rule) in zip(pairwise(cuts), self.segments, strict=True):
+        column: Any = bases[:, None]  # an array in place of one base
+        stop = len(steps)
+        for start, rule in reversed(self.segments):
+            first = int(np.searchsorted(steps[:stop], start)) if start else 0
             if first < stop:
-                column: Any = bases[:, None]  # an array in place of one base
                 values[:, first:stop] = rule.value(steps[first:stop], column)
+            stop = first
         return values
 
     def is_flat(self, steps: Array) -> bool:
@@ -80,10 +80,6 @@ class TargetTimeline:
                 if first < last:
                     yield Phase(phase.name, int(first), None if last == np.inf else int(last))
 
-    def feedbacks(self) -> list[Feedback]:
-        """Return every feedback schedule, always in the same order."""
-        return _feedbacks_in(self.rule)
-
     def observe(self, step: float, metrics: Mapping[str, float]) -> None:
         """Give the feedback schedules that are active at ``step`` the metrics of that step."""
         start, rule = self.segments[-1]
@@ -92,14 +88,9 @@ class TargetTimeline:
 
     def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
         """Restore every feedback schedule's state in all segments since the plan change."""
-
-        def restored(rule: Rule) -> Rule:
-            left = iter(states)
-            return map_schedules(rule, lambda schedule: with_feedback_states(schedule, left))
-
         self.segments = tuple(
-            (start, restored(rule))
-            if start >= self.joined_at and len(_feedbacks_in(rule)) == len(states)
+            (start, with_states(rule, states))
+            if start >= self.joined_at and len(feedbacks_in(rule)) == len(states)
             else (start, rule)
             for start, rule in self.segments
         )
@@ -130,10 +121,8 @@ class Timeline:
     def after(self, *events: PlanEvent) -> Timeline:
         """Return the timeline on which the events have happened too; this one stays as it is."""
         if self.events and any(event.at < self.events[-1].at for event in events):
-            switches = (event for event in self.events if isinstance(event, Switched))
-            first = next((switch.before for switch in switches), self.given)
-            ordered = sorted([*self.events, *events], key=lambda event: event.at)
-            timeline = Timeline(first).after(*ordered)
+            ordered = sorted([*self.events, *events], key=attrgetter("at"))
+            timeline = Timeline(first_plan(self.events, self.given)).after(*ordered)
             timeline.restore_feedback(self.feedback_states())
             return timeline
         timeline = copy(self)
@@ -156,7 +145,7 @@ class Timeline:
 
     def feedbacks(self) -> list[Feedback]:
         """Return every feedback schedule, always in the same order."""
-        return [found for target in self.targets for found in target.feedbacks()]
+        return [found for target in self.targets for found in feedbacks_in(target.rule)]
 
     def feedback_states(self) -> list[FeedbackState]:
         """Return what each feedback schedule has observed."""
@@ -174,29 +163,43 @@ class Timeline:
             return
         left = iter(states)
         for target in self.targets:
-            target.restore_feedback([next(left) for _ in target.feedbacks()])
+            target.restore_feedback([next(left) for _ in feedbacks_in(target.rule)])
 
 
-class PlanEvent(Protocol):
-    """Something that happened to a running plan."""
+@dataclass(frozen=True)
+class PlanEvent(ABC):
+    """Something that happened to a running plan.
 
-    @property
-    def at(self) -> float:
-        """The clock when it happened: the first step that it changes."""
+    Args:
+        at: The clock when it happened: the first step that it changes.
+    """
 
+    kind: ClassVar[str]
+    at: int
+
+    @abstractmethod
     def apply(self, timeline: Timeline) -> None:
         """Change a timeline that is not in use yet."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
+        data: dict[str, Any] = {"event": self.kind}
+        for name, value in vars(self).items():
+            if name == "feedback":
+                if value:
+                    data["seen"] = [state.to_list() for state in value]
+            # the plan after a switch is the next one's ``before``, or the state's own
+            elif name != "after":
+                data[name] = value.to_dict() if isinstance(value, Plan | Schedule) else value
+        return data
 
 
 @final
 @dataclass(frozen=True)
-class Rescaled:
+class Rescaled(PlanEvent):
     """From ``at`` on every value of a field is multiplied by ``factor``."""
 
-    at: int
+    kind = "rescale"
     factor: float
     target: str
 
@@ -206,17 +209,13 @@ class Rescaled:
             rule = map_schedules(target.rule, lambda schedule: schedule.multiplied(self.factor))
             target.switch_at(self.at, rule)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {"event": "rescale", "at": self.at, "factor": self.factor, "target": self.target}
-
 
 @final
 @dataclass(frozen=True)
-class Decayed:
+class Decayed(PlanEvent):
     """From ``at`` on ``curve`` scales the value reached; the run ends with it."""
 
-    at: int
+    kind = "decay"
     curve: Schedule
     target: str
 
@@ -232,18 +231,13 @@ class Decayed:
         """The first step after it."""
         return self.at + (self.curve.length or 0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        curve = self.curve.to_dict()
-        return {"event": "decay", "at": self.at, "curve": curve, "target": self.target}
-
 
 @final
 @dataclass(frozen=True)
-class Extended:
+class Extended(PlanEvent):
     """From ``at`` on the run is ``total_steps`` long; joined by the policy ``how``."""
 
-    at: int
+    kind = "extend"
     total_steps: int
     how: OnChange
     feedback: tuple[FeedbackState, ...] = ()
@@ -260,21 +254,15 @@ class Extended:
                 repeated = []
             elif not isinstance(event, Extended):
                 repeated.append(event)
-        change = PlanChange(self.at, timeline.active, longer)
-        _join(timeline, change, self.how, Timeline(longer).after(*repeated))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        data = {"event": "extend", "at": self.at, "total_steps": self.total_steps, "how": self.how}
-        return data | _feedback_data(self.feedback)
+        _join(timeline, self.at, self.how, longer, Timeline(longer).after(*repeated))
 
 
 @final
 @dataclass(frozen=True)
-class Switched:
+class Switched(PlanEvent):
     """From ``at`` on another plan holds, joined by the policy ``how``."""
 
-    at: int
+    kind = "switch"
     before: Plan
     after: Plan
     how: OnChange
@@ -285,22 +273,21 @@ class Switched:
         """Join the plans."""
         timeline.restore_feedback(self.feedback)
         end = decay_stop([*timeline.events, self])
-        change = PlanChange(self.at, timeline.active, self.after)
-        _join(timeline, change, self.how, Timeline(self.after))
+        _join(timeline, self.at, self.how, self.after, Timeline(self.after))
         timeline.given = self.after
         timeline.end = timeline.end if end is None else end
 
     def moved(self, stop: int) -> int | None:
         """Return the new end of a decay under way; ``None`` where the new plan takes its place."""
-        factor = PlanChange(self.at, self.before, self.after).run_factor
+        factor = run_factor(self.at, self.before, self.after)
         if self.how != "fit" or stop <= self.at or factor is None:
             return None
         return self.at + round((stop - self.at) * factor)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data; the plan after it is the next one's ``before``, or the state's own."""
-        data = {"event": "switch", "at": self.at, "before": self.before.to_dict(), "how": self.how}
-        return data | _feedback_data(self.feedback)
+
+def first_plan(events: Sequence[PlanEvent], given: Plan) -> Plan:
+    """Return the plan before all events; ``given`` is the one after them."""
+    return next((event.before for event in events if isinstance(event, Switched)), given)
 
 
 def decay_event(at: int, run: Run, over: int | str, curve: Schedule | None, target: str) -> Decayed:
@@ -337,40 +324,33 @@ def decay_stop(events: Sequence[PlanEvent]) -> int | None:
     return max(stops.values(), default=None)
 
 
-def _join(timeline: Timeline, change: PlanChange, how: OnChange, follower: Timeline) -> None:
+def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Timeline) -> None:
     """Turn a timeline into the one that follows; a target that is new has no past."""
-    past = {
-        (target.name, target.groups): followed
-        for target, followed in zip(timeline.plan.targets, timeline.targets, strict=True)
-    }
-    keys = {(target.name, target.groups) for target in follower.plan.targets}
-    if how != "given" and keys != past.keys():
-        differing = ", ".join(sorted("/".join(key) for key in keys ^ past.keys()))
+    old, new = timeline.plan, follower.plan
+    past = dict(zip(_keys(old), timeline.targets, strict=True))
+    differing = past.keys() ^ set(_keys(new))
+    if how != "given" and differing:
+        names = ", ".join(sorted(map("/".join, differing)))
         raise StateError(
-            f"on_change={how!r}: only one plan drives {differing}. Use 'given' or 'saved'."
+            f"on_change={how!r}: only one plan drives {names}. Use 'given' or 'saved'."
         )
-    for index, target in enumerate(follower.plan.targets):
-        if followed := past.get((target.name, target.groups)):
-            old, new = followed.rule, replace(target, rule=follower.targets[index].rule)
-            rule = join_rules(change, how, old, change.after.targets[index], new)
-            followed.switch_at(change.at, rule)
-            followed.joined_at = change.at
+    for index, key in enumerate(_keys(new)):
+        if followed := past.get(key):
+            rules = followed.rule, follower.targets[index].rule
+            change = RuleChange(at, timeline.active, after, after.targets[index], *rules)
+            followed.switch_at(at, join_rules(change, how))
+            followed.joined_at = at
             follower.targets[index] = followed
-    before, after = timeline.plan.run.length, follower.plan.run.length
-    if how == "rescale" and timeline.end is not None and before and after:
-        timeline.end = round(timeline.end * after / before)  # a decay is stretched with the plan
+    if how == "rescale" and timeline.end is not None and old.run.length and new.run.length:
+        # a decay is stretched with the plan
+        timeline.end = round(timeline.end * new.run.length / old.run.length)
     else:
-        timeline.end = follower.end if how == "given" else after
-    timeline.active, timeline.plan = change.after, follower.plan
-    timeline.targets = follower.targets
+        timeline.end = follower.end if how == "given" else new.run.length
+    timeline.active, timeline.plan, timeline.targets = after, new, follower.targets
 
 
-def _feedback_data(states: Sequence[FeedbackState]) -> dict[str, Any]:
-    return {"seen": [state.to_list() for state in states]} if states else {}
-
-
-def _feedbacks_in(rule: Rule) -> list[Feedback]:
-    return [found for schedule in rule.schedules() for found in feedbacks(schedule)]
+def _keys(plan: Plan) -> list[tuple[str, str]]:
+    return [(target.name, target.groups) for target in plan.targets]
 
 
 def _is_flat(schedule: Schedule, steps: Array) -> bool:
