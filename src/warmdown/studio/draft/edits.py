@@ -102,9 +102,9 @@ def _edited(node: Any, steps: Sequence[Any], change: Callable[[Any], Any]) -> An
     if not steps:
         return change(node)
     step, *rest = steps
-    if isinstance(step, int):
-        return (*node[:step], _edited(node[step], rest, change), *node[step + 1 :])
     value = _edited(_member(node, step), rest, change)
+    if isinstance(step, int):
+        return (*node[:step], value, *node[step + 1 :])
     if isinstance(node, ScheduleDraft) and not step.startswith("@"):
         return node.with_argument(step, value)
     if isinstance(node, Group) and step != "name":

@@ -73,17 +73,15 @@ def from_plain(data: Any) -> Draft:
         ValueError: It is none of ours.
         SpecError: It is of another version.
     """
-    if not isinstance(data, dict) or not isinstance(data.get("version"), int):
-        raise ValueError("no draft")
-    if data["version"] != _VERSION:
-        raise SpecError(
-            [
-                f"link(version={data['version']}): this warmdown reads version {_VERSION}. Open it "
-                f"with the one that made it, or ask for the plan as a file."
-            ]
-        )
-    words = {name: data[name] for name in ("after_end", "count") if name in data}
     try:
+        if data["version"] != _VERSION:
+            raise SpecError(
+                [
+                    f"link(version={data['version']!r:.20}): this warmdown reads version "
+                    f"{_VERSION}. Open it with the one that made it, or ask for the plan as a file."
+                ]
+            )
+        words = {name: data[name] for name in ("after_end", "count") if name in data}
         draft = Draft(
             run=RunTexts(**_texts(data.get("run", {}))),
             groups=tuple(_read_group(**group) for group in _rows(data["groups"])),

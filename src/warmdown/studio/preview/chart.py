@@ -52,14 +52,15 @@ def options(
     series, shaded = [], set()
     for number, (layer, line) in enumerate(pairs):
         # the phases of a panel are those of its first line that has any
+        panel = units.index(line.unit)
         areas = [] if line.unit in shaded else _phase_areas(line, theme)
         if line.phases:
             shaded.add(line.unit)
         series.append(
             {
                 **_series(layer, line, number, theme, log=log),
-                "xAxisIndex": units.index(line.unit),
-                "yAxisIndex": units.index(line.unit),
+                "xAxisIndex": panel,
+                "yAxisIndex": panel,
                 "markArea": {"silent": True, "data": areas},
             }
         )

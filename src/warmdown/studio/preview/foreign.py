@@ -29,7 +29,8 @@ def describe_class(question: Mapping[str, Any]) -> dict[str, Any]:
 
     path = str(question["path"])
     described = find_class(path, tuple(question.get("allow", ())))
-    summary, helps = parsed_docstring(described)
+    summary, documented = parsed_docstring(described)
+    helps = {**documented, "last_epoch": _LAST_EPOCH}
     parameters = list(inspect.signature(described).parameters.values())[:_MOST_FIELDS]
     fields = [
         _field_of_class(parameter, helps.get(parameter.name, ""))
@@ -77,14 +78,10 @@ def look_at(question: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _field_of_class(parameter: inspect.Parameter, help: str) -> FormField:
-    annotation: Any = parameter.annotation
+    annotation = "" if parameter.annotation is parameter.empty else parameter.annotation
     default = parameter.default
-    if annotation is parameter.empty:
-        annotation = Any
     if default is parameter.empty:
         default = MISSING
     elif not isinstance(default, _PLAIN):
         default = str(default)[:80]
-    if parameter.name == "last_epoch":
-        help = _LAST_EPOCH
     return field_of(parameter.name, annotation, default, help)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from warmdown.checks import Finding
@@ -13,21 +13,21 @@ from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.model import Draft, TargetDraft
 from warmdown.studio.draft.writing import chain_data
 
-_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "jump": ("start", "value", "low"),
-    "zero-first-update": ("start",),
-    "zero-updates": ("end",),
-    "negative": ("end", "start"),
-    "never-reaches-end": ("end", "steps"),
-    "holds-early": ("steps",),
-    "long-warmup": ("steps", "warmup"),
-    "empty-phase": ("steps",),
-    "does-not-fit": ("steps", "warmup"),
-    "mark-beyond-end": ("at",),
-    "far-above-base": ("start", "end", "value"),
-    "far-below-base": ("start", "value"),
-    "out-of-range": ("start", "end", "value"),
-    "cycle-cut-off": ("times", "of"),
+_FIELDS = {
+    "jump": "start value low",
+    "zero-first-update": "start",
+    "zero-updates": "end",
+    "negative": "end start",
+    "never-reaches-end": "end steps",
+    "holds-early": "steps",
+    "long-warmup": "steps warmup",
+    "empty-phase": "steps",
+    "does-not-fit": "steps warmup",
+    "mark-beyond-end": "at",
+    "far-above-base": "start end value",
+    "far-below-base": "start value",
+    "out-of-range": "start end value",
+    "cycle-cut-off": "times of",
 }
 """The fields that a finding may be about, the likeliest first."""
 _AT_THE_START = ("zero-first-update", "long-warmup")
@@ -80,7 +80,7 @@ def _field_key_of(finding: Finding, draft: Draft, plan: Plan) -> str:
 def _key_in_target(finding: Finding, target: TargetDraft, key: str, plan: Plan) -> str:
     if finding.code == "shadowed":
         return f"{key}.groups"
-    fields = _FIELDS.get(finding.code, ())
+    fields = _FIELDS.get(finding.code, "").split()
     number = _phase_of(finding, target, plan)
     if number is None:
         return f"{key}.warmup" if fields else ""
