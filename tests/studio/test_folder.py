@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from warmdown.errors import SpecError
-from warmdown.studio.security.folder import LARGEST_FILE, Folder, StaleFile, Stamp
+from warmdown.studio.security.folder import LARGEST_FILE, Folder, StaleFile
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_only_plain_names_of_plan_files_are_taken(folder: Folder, name: str) -> 
     with pytest.raises(SpecError, match="not a name"):
         folder.read(name)
     with pytest.raises(SpecError, match="not a name"):
-        folder.write(name, "x", Stamp(None))
+        folder.write(name, "x", None)
     assert (folder.path.parent / "secret.yaml").read_text() == "secret"
 
 
@@ -43,7 +43,7 @@ def test_a_link_is_neither_listed_nor_read_nor_written_through(folder: Folder) -
     with pytest.raises(SpecError, match="link"):
         folder.read("link.yaml")
     with pytest.raises(SpecError, match="link"):
-        folder.write("link.yaml", "x", Stamp(None))
+        folder.write("link.yaml", "x", None)
     assert (folder.path.parent / "secret.yaml").read_text() == "secret"
 
 
@@ -68,26 +68,26 @@ def test_what_is_too_large_or_no_text_is_refused(folder: Folder) -> None:
 
 
 def test_a_folder_that_was_moved_stays_the_one_it_was(folder: Folder) -> None:
-    folder.write("a.yaml", "1", Stamp(None))
+    folder.write("a.yaml", "1", None)
     folder.path.rename(folder.path.with_name("elsewhere"))
     folder.path.symlink_to("/etc")
     assert folder.names() == ["a.yaml"]
 
 
 def test_a_file_is_written_whole_and_leaves_nothing_beside_it(folder: Folder) -> None:
-    stamp = folder.write("a.yaml", "lr: cosine\n", Stamp(None))
+    stamp = folder.write("a.yaml", "lr: cosine\n", None)
     assert folder.read("a.yaml").text == "lr: cosine\n"
     folder.write("a.yaml", "lr: linear\n", stamp)
     assert [path.name for path in folder.path.iterdir()] == ["a.yaml"]
 
 
 def test_a_file_that_changed_on_disk_is_not_overwritten(folder: Folder) -> None:
-    stamp = folder.write("a.yaml", "mine", Stamp(None))
+    stamp = folder.write("a.yaml", "mine", None)
     (folder.path / "a.yaml").write_text("theirs")
     with pytest.raises(StaleFile, match="changed on disk"):
         folder.write("a.yaml", "mine again", stamp)
     with pytest.raises(StaleFile):
-        folder.write("a.yaml", "new", Stamp(None))
+        folder.write("a.yaml", "new", None)
     assert folder.read("a.yaml").text == "theirs"
     folder.write("a.yaml", "mine again", folder.stamp("a.yaml"))
     assert folder.read("a.yaml").text == "mine again"
@@ -96,7 +96,7 @@ def test_a_file_that_changed_on_disk_is_not_overwritten(folder: Folder) -> None:
 def test_a_write_that_fails_leaves_the_old_file(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stamp = folder.write("a.yaml", "old", Stamp(None))
+    stamp = folder.write("a.yaml", "old", None)
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -109,7 +109,7 @@ def test_a_write_that_fails_leaves_the_old_file(
 
 
 def test_a_file_keeps_its_rights_when_it_is_written(folder: Folder) -> None:
-    stamp = folder.write("a.yaml", "1", Stamp(None))
+    stamp = folder.write("a.yaml", "1", None)
     (folder.path / "a.yaml").chmod(0o600)
     folder.write("a.yaml", "2", stamp)
     assert (folder.path / "a.yaml").stat().st_mode & 0o777 == 0o600

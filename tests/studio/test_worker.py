@@ -14,7 +14,7 @@ import pytest
 from tests.studio.hostile import HOSTILE
 
 from warmdown.planfile.classes import is_known
-from warmdown.studio.page.foreign_client import describe_foreign, preview_foreign
+from warmdown.studio.page.state import describe_foreign, preview_foreign
 from warmdown.studio.preview.preview import Preview, Summary, row_texts
 from warmdown.studio.security.worker import Ended, Worker
 
@@ -165,7 +165,7 @@ def test_a_constructor_that_leaves_by_an_exception_is_told(lasting: Lasting) -> 
 def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
     lasting: Lasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("warmdown.studio.page.foreign_client.LONGEST_LOOK", 1.0)
+    monkeypatch.setattr("warmdown.studio.page.state.LONGEST_LOOK", 1.0)
     lasting.ask(lasting.worker.start())
     process, began = lasting.worker.fence._process, monotonic()
     scene, _ = lasting.see(plan_with("HangsHard"), {}, "hostile_parts")
@@ -185,9 +185,7 @@ def test_a_constructor_that_sleeps_allocates_or_exits_takes_only_its_process_wit
 ) -> None:
     lasting.ask(lasting.worker.start())
     # a busy machine takes its time to hand out memory
-    monkeypatch.setattr(
-        "warmdown.studio.page.foreign_client.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0
-    )
+    monkeypatch.setattr("warmdown.studio.page.state.LONGEST_LOOK", 1.0 if name == "Hangs" else 60.0)
     scene, _ = lasting.see(plan_with(name), {}, "hostile_parts")
     assert any(told in mistake for mistake in scene.mistakes), scene.mistakes
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)

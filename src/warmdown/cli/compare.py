@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from warmdown.cli.options import PATH, Texts, json_option, options, read_plan, task_option
+from warmdown.cli.options import PATH, Texts, json_option, option_group, read_plan, task_option
 from warmdown.cli.say import say, say_result
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c, resume_hint
 from warmdown.errors import SpecError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PICTURES = (".html", ".png", ".svg", ".md", ".json")
 
 
-experiment_options = options(
+experiment_options = option_group(
     task_option,
     option("--engine", default="loky", help="serial, loky, dask or ray."),
     option("--jobs", type=int, help="Runs at once; one a core when left out."),

@@ -25,12 +25,9 @@ class HeaderCallback(TrainerCallback):
 
     def on_training_run_start(self, trainer: Trainer, **kwargs: Any) -> None:
         """Print them."""
-        task, total = getattr(trainer, "task", None), trainer.run_config.total_updates
-        trainer.print(
-            f"\n{self.name}: {task.description}"
-            if task is not None and task.description
-            else f"\n{self.name}"
-        )
+        description = getattr(getattr(trainer, "task", None), "description", "")
+        total = trainer.run_config.total_updates
+        trainer.print(f"\n{self.name}: {description}" if description else f"\n{self.name}")
         if isinstance(trainer.scheduler, Scheduler) and total:
             trainer.print(f"  {_rate_line(trainer.scheduler, total)}")
 
@@ -40,15 +37,10 @@ def _rate_line(scheduler: Scheduler, total: int) -> str:
     if "lr" not in {target.name for target in scheduler.plan.targets}:
         return "the rate is not scheduled"
     values = [scheduler.value(step) for step in steps.tolist()]
-    highest = max(
-        [
-            *values,
-            *(scheduler.value(phase.start) for phase in scheduler.phases if phase.start < total),
-        ]
-    )
+    begun = [phase for phase in scheduler.phases if phase.start < total]
+    highest = max([*values, *(scheduler.value(phase.start) for phase in begun)])
     phases = ", ".join(
         f"{phase.name} {phase.start}–{total if phase.stop is None else min(phase.stop, total)}"
-        for phase in scheduler.phases
-        if phase.start < total
+        for phase in begun
     )
     return f"{sparkline(values, width=_WIDTH)}  {phases}; highest rate {number(highest)}"

@@ -35,7 +35,7 @@ json_option = option("--json", "as_json", is_flag=True, help="Print the result a
 task_option = option("--task", default="digits", help="digits, fashion, text, module:function.")
 
 
-def options(*each: Decorator) -> Decorator:
+def option_group(*each: Decorator) -> Decorator:
     """Return one decorator for several options, which help lists in their order."""
 
     def add(command: Any) -> Any:
@@ -46,14 +46,14 @@ def options(*each: Decorator) -> Decorator:
     return add
 
 
-plan_options = options(
+plan_options = option_group(
     argument("given", metavar="NAME_OR_FILE"),
     option("--param", "params", multiple=True, metavar="PATH=VALUE",
            help="Give a parameter a value."),
     option("--allow", multiple=True, metavar="MODULE", help="Allow class paths from this module."),
 )  # fmt: skip
 """A plan, its parameters, and what may be imported for it."""
-run_options = options(
+run_options = option_group(
     plan_options,
     option("--run", "more", multiple=True, metavar="FACT=VALUE",
            help="Another fact: tokens_per_step=2e6."),

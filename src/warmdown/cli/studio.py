@@ -72,11 +72,9 @@ def command(
     try:
         serve_page(start)
     except OSError as error:
+        reason = os.strerror(error.errno or 0)  # its own text repeats the address
         raise SpecError(
-            [
-                f"--port {port}: {error.strerror}. Give another one, or --port 0 for any that is "
-                f"free."
-            ]
+            [f"--port {port}: {reason}. Give another one, or --port 0 for any that is free."]
         ) from None
 
 

@@ -9,7 +9,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -45,13 +45,13 @@ class ServerConfig:
     """
 
     folder: Path
-    draft: Draft = field(default_factory=Draft)
-    file: str = ""
-    port: int = 8421
-    watch: Path | None = None
-    browser: bool = True
-    is_framed: bool = False
-    announce: Callable[[str], None] = print
+    draft: Draft
+    file: str
+    port: int
+    watch: Path | None
+    browser: bool
+    is_framed: bool
+    announce: Callable[[str], None]
 
 
 def serve_page(start: ServerConfig) -> None:
@@ -72,7 +72,7 @@ def serve_page(start: ServerConfig) -> None:
     from warmdown.studio.page.watching import build_runs
     from warmdown.studio.security.guard import RequestGuard
 
-    listening = _listen(start.port)
+    listening = socket.create_server((_LOOPBACK, start.port))
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
     app = AppContext(
         Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch
@@ -160,18 +160,6 @@ async def _warm_up_page(app: AppContext, start: ServerConfig) -> None:
         # without torch there is no such process, and each question says so
         with contextlib.suppress(Exception):
             await app.worker.start()
-
-
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((_LOOPBACK, port))
-        listening.listen(128)  # from here on who comes waits, and is not turned away
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 _FAVICON = (

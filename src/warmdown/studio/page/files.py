@@ -67,7 +67,7 @@ class PlanFiles:
                 plain = (name.value or "").strip()
                 # a file of that name was not opened here: it is asked about before it is
                 # overwritten
-                self._write(plain, self.studio.stamp if plain == self.studio.file else Stamp(None))
+                self._write(plain, self.studio.stamp if plain == self.studio.file else None)
 
             name.on("keydown.enter", write)
             with tag("div", classes="line"):

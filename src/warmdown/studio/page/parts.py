@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -111,3 +111,27 @@ def spark(path: str) -> Element:
     with svg:
         tag("path", d=path)
     return svg
+
+
+def table_place() -> Element:
+    """Return an empty place for a table, which the keyboard can scroll."""
+    return tag("div", classes="scroll", tabindex="0", role="region", aria_label="Table of values")
+
+
+def build_table(
+    mark: str, heads: Iterable[str], rows: Iterable[Iterable[str]], wide: str, caption: str = ""
+) -> None:
+    """Build a table; the first text of a row names it, and the column ``wide`` holds words."""
+    columns = [(head, "what" if head == wide else "") for head in heads]
+    with marked(tag("table", classes="values"), mark):
+        if caption:
+            tag("caption", caption)
+        with tag("thead"), tag("tr"):
+            for head, classes in columns:
+                tag("th", head, classes, scope="col")
+        with tag("tbody"):
+            for first, *others in rows:
+                with tag("tr"):
+                    tag("th", first, columns[0][1], scope="row")
+                    for text, (_, classes) in zip(others, columns[1:], strict=True):
+                        tag("td", text, classes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
@@ -12,6 +13,8 @@ from typing import Any, Literal, TypeAlias, final
 from nicegui import ui
 
 from warmdown.errors import RunError
+from warmdown.importing.fence import LONGEST_LOOK
+from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.planfile.classes import is_known
 from warmdown.plot.view import View
 from warmdown.run import Run
@@ -20,21 +23,26 @@ from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.model import Draft, ScheduleDraft, Typed
 from warmdown.studio.draft.writing import Written, number_of, written
-from warmdown.studio.page.foreign_client import (
-    NEEDS_YES,
-    describe_foreign,
-    preview_foreign,
+from warmdown.studio.preview.foreign import shape_from
+from warmdown.studio.preview.preview import (
+    Bases,
+    Preview,
+    Summary,
+    preview,
+    summarize,
+    view_from_plain,
 )
-from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
 from warmdown.studio.preview.spans import findings_by_key
 from warmdown.studio.security.folder import Folder, Stamp
-from warmdown.studio.security.worker import Worker
+from warmdown.studio.security.worker import Ended, Worker
 
 Event: TypeAlias = Literal["draft", "typed", "view", "summary", "file", "theme", "kept", "focus"]
 """After a key only the curve listens, to ``typed``: any other change makes the browser build the
 page again, which takes longer than to draw. The rest follows with ``summary``."""
 
 _ARGUMENT = re.compile(r"\w+\((\w+)=")
+NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
+"""The message at a class path until a person has decided."""
 _PAUSE = 0.25
 """Seconds after the last key until tables, findings and texts follow the curve."""
 
@@ -93,7 +101,7 @@ class Studio:
         self.dark = False
         self.kept: list[Candidate] = []
         self.file = app.file
-        self.stamp = app.folder.stamp(app.file) if app.file else Stamp(None)
+        self.stamp = app.folder.stamp(app.file) if app.file else None
         self.saved = app.start
         self.trusted: set[str] = set()
         self.classes: dict[str, Shape] = {}
@@ -104,7 +112,7 @@ class Studio:
         self.written = Written()
         self.is_asking = False
         self.focus_target = ""
-        self._subscribers: dict[Event, list[Callable[[], Any]]] = {}
+        self._subscribers: dict[Event, list[Callable[[], Any]]] = defaultdict(list)
         self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._edits = 0
@@ -128,7 +136,7 @@ class Studio:
             return self.classes.get(schedule.path)
         return known_shapes().get(schedule.kind)
 
-    def bases(self) -> Mapping[str, Mapping[str, float]]:
+    def bases(self) -> Bases:
         """Return the base values of each group that has any."""
         bases: dict[str, dict[str, float]] = {}
         for number, group in enumerate(self.draft.groups):
@@ -153,20 +161,20 @@ class Studio:
         self.history.edit(draft)
         self.refresh()
 
-    def begin(self, draft: Draft, file: str = "", stamp: Stamp | None = None) -> None:
+    def begin(self, draft: Draft, file: str = "", stamp: Stamp = None) -> None:
         """Show another plan; undo brings back the one before."""
-        self.file, self.stamp = file, stamp or Stamp(None)
+        self.file, self.stamp = file, stamp
         self.saved = draft
         self.target = self.open_phase = 0
         self.change(draft)
         self.emit("file")
         self.focus("preset-0" if draft.is_empty else "phase-0")  # what was pressed is gone
 
-    def resume(self, draft: Draft, file: str, digest: str | None) -> None:
+    def resume(self, draft: Draft, file: str, stamp: Stamp) -> None:
         """Go on with what a tab had before it was loaded again."""
         if not draft.is_empty:
             self.history = History(draft)
-            self.file, self.stamp = file, Stamp(digest)
+            self.file, self.stamp = file, stamp
 
     def saved_as(self, file: str, stamp: Stamp) -> None:
         """Remember that the file holds what is typed."""
@@ -207,12 +215,12 @@ class Studio:
 
     def subscribe(self, event: Event, callback: Callable[[], Any]) -> None:
         """Call back whenever something happened."""
-        self._subscribers.setdefault(event, []).append(callback)
+        self._subscribers[event].append(callback)
 
     def emit(self, event: Event) -> None:
         """Call everyone who subscribed."""
         with self.client:  # what was clicked may be gone by now, and its place with it
-            for callback in self._subscribers.get(event, []):
+            for callback in self._subscribers[event]:
                 callback()
 
     def refresh(self) -> None:
@@ -326,3 +334,31 @@ def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:
         else:
             by_key[f"#{number}"] = mistake
     return by_key
+
+
+async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:
+    """Return the parameters of a class, or what is wrong with its path."""
+    question = {"task": "describe", "path": path, "allow": list(allow)}
+    try:
+        answer = await worker.ask(question, seconds=LONGEST_START)
+    except Ended as error:
+        return f"{path}: {error}"
+    return shape_from(answer["shape"]) if "shape" in answer else _mistakes_in(answer)[0]
+
+
+async def preview_foreign(
+    worker: Worker, data: Mapping[str, Any], bases: Bases, allow: Sequence[str]
+) -> tuple[Preview, Summary]:
+    """Return the preview and the summary of a plan with foreign classes in it."""
+    question = {"task": "look", "data": data, "bases": bases, "allow": list(allow)}
+    try:
+        answer = await worker.ask(question, seconds=LONGEST_LOOK)
+    except Ended as error:
+        return Preview(mistakes=(f"The class was stopped: {error}",)), Summary()
+    if "view" not in answer:
+        return Preview(mistakes=_mistakes_in(answer)), Summary()
+    return Preview(view_from_plain(answer["view"])), Summary.from_plain(answer["summary"])
+
+
+def _mistakes_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, answer.get("mistakes", ()))) or ("it gave no answer.",)

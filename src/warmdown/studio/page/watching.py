@@ -13,7 +13,15 @@ from warmdown.plot.formatting import count
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import Line
 from warmdown.studio.draft.writing import written
-from warmdown.studio.page.parts import card, icon_button, log_button, marked, tag
+from warmdown.studio.page.parts import (
+    build_table,
+    card,
+    icon_button,
+    log_button,
+    marked,
+    table_place,
+    tag,
+)
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.preview.chart import Layer
@@ -66,10 +74,7 @@ class RunsPage:
                         log_button(self._show_log)
                     self.plot = PlotElement()
                 with card("Latest values", "latest"):
-                    self.latest = tag(
-                        "div", classes="scroll", tabindex="0", role="region",
-                        aria_label="Table of values",
-                    )  # fmt: skip
+                    self.latest = table_place()
 
     async def read_on(self) -> None:
         """Read on, and show what is new."""
@@ -150,19 +155,16 @@ class RunsPage:
         self.latest.clear()
         if not targets:
             return
-        with self.latest, marked(tag("table", classes="values"), "latest"):
-            with tag("thead"), tag("tr"):
-                tag("th", "Run", "what", scope="col")
-                for label in ("Update", *targets):
-                    tag("th", label, scope="col")
-            with tag("tbody"):
-                for run in runs:
-                    with tag("tr"):
-                        tag("th", run.name, "what", scope="row")
-                        tag("td", count(run.step))
-                        for target in targets:
-                            last = run.last.get(target)
-                            tag("td", value_text(last[1]) if last else "–")
+        rows = [
+            [
+                run.name,
+                count(run.step),
+                *(value_text(run.last[name][1]) if name in run.last else "–" for name in targets),
+            ]
+            for run in runs
+        ]
+        with self.latest:
+            build_table("latest", ["Run", "Update", *targets], rows, "Run")
 
     def _show_events(self, runs: Sequence[WatchedRun]) -> None:
         rows = [(event, run.name) for run in runs for event in run.events]

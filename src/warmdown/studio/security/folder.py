@@ -10,7 +10,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 from warmdown.errors import SpecError
 
@@ -26,16 +26,8 @@ class StaleFile(SpecError):
     """A file that changed on disk since it was opened here."""
 
 
-@final
-@dataclass(frozen=True)
-class Stamp:
-    """Content of a file when it was read or written here; ``None`` for a file that was not there.
-
-    Args:
-        digest: Of its content.
-    """
-
-    digest: str | None
+Stamp: TypeAlias = str | None
+"""Digest of a file's content when it was read or written here; ``None`` where there was none."""
 
 
 @final
@@ -44,12 +36,10 @@ class Opened:
     """A file that was read.
 
     Args:
-        name: Its name in the folder.
         text: Its content.
         stamp: To tell later whether it changed.
     """
 
-    name: str
     text: str
     stamp: Stamp
 
@@ -98,7 +88,7 @@ class Folder:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
             raise SpecError([f"{name}: not UTF-8 text. Save it as UTF-8."]) from None
-        return Opened(name, text, _stamp(content))
+        return Opened(text, _stamp(content))
 
     def stamp(self, name: str) -> Stamp:
         """Return what the file holds now.
@@ -196,4 +186,4 @@ def _plan_name(name: str) -> str:
 
 
 def _stamp(content: bytes | None) -> Stamp:
-    return Stamp(None if content is None else hashlib.sha256(content).hexdigest())
+    return None if content is None else hashlib.sha256(content).hexdigest()

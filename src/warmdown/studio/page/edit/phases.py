@@ -15,7 +15,6 @@ from warmdown.studio.draft.model import ScheduleDraft
 from warmdown.studio.draft.opening import schedule_draft
 from warmdown.studio.page.edit.choose import open_gallery
 from warmdown.studio.page.edit.inputs import Inputs
-from warmdown.studio.page.foreign_client import NEEDS_YES
 from warmdown.studio.page.parts import (
     icon_button,
     marked,
@@ -25,7 +24,7 @@ from warmdown.studio.page.parts import (
     spark,
     tag,
 )
-from warmdown.studio.page.state import Studio
+from warmdown.studio.page.state import NEEDS_YES, Studio
 from warmdown.studio.preview.spans import spans
 
 CLASSES = [

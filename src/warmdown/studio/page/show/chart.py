@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import final
+from typing import Any
 
 import numpy as np
 
 from warmdown.plot.formatting import count, number
+from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import Studio
@@ -17,93 +18,40 @@ from warmdown.studio.preview.preview import area_under, value_text
 _MOST_FACTS = 6
 
 
-@final
-class CurveChart:
-    """The picture with its tools.
+def build_curve(studio: Studio) -> None:
+    """Build the picture with its tools."""
+    at: int | None = None
 
-    Args:
-        studio: The tab.
-    """
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-        self.at: int | None = None
-        with tag("section", classes="card curve", aria_labelledby="head-curve"):
-            with tag("div", classes="pinned"):
-                with tag("div", classes="head line"):
-                    tag("h2", "Curve", "grow", id="head-curve")
-                    log_button(self._show_log)
-                    zoom_in, zoom_out = partial(self._zoom, 0.125), partial(self._zoom, 1.0)
-                    icon_button("zoom_in", "Zoom in around the cursor", zoom_in, "zoom-in")
-                    icon_button("zoom_out_map", "Show the whole run", zoom_out, "zoom-out")
-                    plain_button("Keep", studio.keep, icon="bookmark_add", mark="keep")
-                self.plot = PlotElement()
-            with tag("div", classes="under stack"):
-                self._reading()
-                self.facts = tag("dl", classes="facts")
-                self.kept = tag("ul", classes="chips", aria_label="Kept for comparison")
-        studio.subscribe("view", self.draw)
-        studio.subscribe("typed", self.draw)
-        studio.subscribe("theme", self.draw)
-        studio.subscribe("kept", self._show_kept)
-        studio.subscribe("summary", self._show_summary)
-
-    def draw(self) -> None:
+    def draw() -> None:
         """Draw the curves, and behind them those that were kept."""
-        studio, seen = self.studio, self.studio.preview.view
-        kept = [Layer(one.view.lines, one.name, is_faint=True) for one in studio.kept]
+        seen = studio.preview.view
+        faint = [Layer(one.view.lines, one.name, is_faint=True) for one in studio.kept]
         stop = max([studio.preview.stop, *(one.view.stop for one in studio.kept)])
-        self.plot.draw(
-            [Layer(seen.lines), *kept], stop, log=studio.log, dark=studio.dark, clock=seen.x
-        )
+        layers = [Layer(seen.lines), *faint]
+        plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=seen.x)
 
-    def _reading(self) -> None:
-        """Build the slider that reads the curve by keyboard and by touch."""
-        with tag("div", classes="reading"):
-            # the browser's own slider: the framework's cannot be focused where its role is
-            self.cursor = tag(
-                "input", type="range", min="0", max="1", value="0",
-                aria_label="Step to read the values at",
-            )  # fmt: skip
-            self.cursor.on(
-                "input",
-                lambda event: self._read(int(event.args)),
-                js_handler="(event) => emit(event.target.value)",
-            )
-            marked(self.cursor, "cursor")
-            self.readout = tag("p", "Move along to read the values", "small quiet", role="status")
+    def show_log(is_log: bool) -> None:
+        studio.log = is_log
+        draw()
 
-    def _show_log(self, is_log: bool) -> None:
-        self.studio.log = is_log
-        self.draw()
+    def zoom(share: float) -> None:
+        stop, middle = studio.preview.stop, at or 0
+        plot.zoom(max(middle - stop * share, 0.0), min(middle + stop * share, float(stop)))
 
-    def _zoom(self, share: float) -> None:
-        stop, at = self.studio.preview.stop, self.at or 0
-        self.plot.zoom(max(at - stop * share, 0.0), min(at + stop * share, float(stop)))
+    def read(event: Any) -> None:
+        nonlocal at
+        at = int(event.args)
+        set_text(readout, _reading_at(studio.preview.view, at))
+        plot.point(at)
 
-    def _read(self, step: int) -> None:
-        self.at = step
-        self._show_reading(step)
-        self.plot.point(step)
-
-    def _show_reading(self, step: int) -> None:
-        seen = self.studio.preview.view
-        texts = [
-            f"{line.label} {value_text(float(np.interp(step, line.steps, line.values)))}"
-            for line in seen.lines[:_MOST_FACTS]
-        ]
-        unit = seen.x.removesuffix("s").capitalize()
-        set_text(self.readout, f"{unit} {count(step)}: {', '.join(texts)}" if texts else "")
-
-    def _show_summary(self) -> None:
-        seen = self.studio.preview.view
-        self.plot.name(self.studio.summary.text or "No curve yet.")
-        stop = self.studio.preview.stop
-        self.cursor.props["max"] = str(max(stop, 1))
-        if self.at is not None:
-            self._show_reading(min(self.at, stop))
-        self.facts.clear()
-        with self.facts:
+    def show_summary() -> None:
+        seen, stop = studio.preview.view, studio.preview.stop
+        plot.name(studio.summary.text or "No curve yet.")
+        cursor.props["max"] = str(max(stop, 1))
+        if at is not None:
+            set_text(readout, _reading_at(seen, min(at, stop)))
+        facts.clear()
+        with facts:
             for line in seen.lines[:_MOST_FACTS]:
                 first, last = value_text(line.values[0]), value_text(line.values[-1])
                 top = value_text(float(np.max(line.values)))
@@ -111,18 +59,53 @@ class CurveChart:
                 _show_fact(line.label, " → ".join(way))
                 _show_fact(f"area under {line.label}", number(area_under(line)))
 
-    def _show_kept(self) -> None:
-        studio = self.studio
-        self.kept.clear()
-        with self.kept:
-            for number_of_kept, candidate in enumerate(studio.kept):
-                name, mark = candidate.name, f"back-{number_of_kept}"
+    def show_kept() -> None:
+        kept.clear()
+        with kept:
+            for place, candidate in enumerate(studio.kept):
+                name, back = candidate.name, partial(studio.change, candidate.draft)
                 with tag("li", classes="chip"):
                     tag("span", name)
-                    back = partial(studio.change, candidate.draft)
-                    icon_button("replay", f"Go back to {name}", back, mark)
+                    icon_button("replay", f"Go back to {name}", back, f"back-{place}")
                     icon_button("close", f"Forget {name}", partial(studio.drop, candidate))
-        self.draw()
+        draw()
+
+    with tag("section", classes="card curve", aria_labelledby="head-curve"):
+        with tag("div", classes="pinned"):
+            with tag("div", classes="head line"):
+                tag("h2", "Curve", "grow", id="head-curve")
+                log_button(show_log)
+                zoom_in, zoom_out = partial(zoom, 0.125), partial(zoom, 1.0)
+                icon_button("zoom_in", "Zoom in around the cursor", zoom_in, "zoom-in")
+                icon_button("zoom_out_map", "Show the whole run", zoom_out, "zoom-out")
+                plain_button("Keep", studio.keep, icon="bookmark_add", mark="keep")
+            plot = PlotElement()
+        with tag("div", classes="under stack"):
+            with tag("div", classes="reading"):
+                # the browser's own slider: the framework's cannot be focused where its role is
+                cursor = tag(
+                    "input", type="range", min="0", max="1", value="0",
+                    aria_label="Step to read the values at",
+                )  # fmt: skip
+                cursor.on("input", read, js_handler="(event) => emit(event.target.value)")
+                marked(cursor, "cursor")
+                readout = tag("p", "Move along to read the values", "small quiet", role="status")
+            facts = tag("dl", classes="facts")
+            kept = tag("ul", classes="chips", aria_label="Kept for comparison")
+    for event in ("view", "typed", "theme"):
+        studio.subscribe(event, draw)
+    studio.subscribe("kept", show_kept)
+    studio.subscribe("summary", show_summary)
+
+
+def _reading_at(view: View, step: int) -> str:
+    """Return the values of the lines at a step, as a sentence."""
+    texts = [
+        f"{line.label} {value_text(float(np.interp(step, line.steps, line.values)))}"
+        for line in view.lines[:_MOST_FACTS]
+    ]
+    unit = view.x.removesuffix("s").capitalize()
+    return f"{unit} {count(step)}: {', '.join(texts)}" if texts else ""
 
 
 def _show_fact(name: str, value: str) -> None:

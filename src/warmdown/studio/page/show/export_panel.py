@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import final
 
 from nicegui import ui
 
@@ -27,82 +26,72 @@ _FORMS = {
 _PICTURES = {"png": ("image/png", png_bytes), "svg": ("image/svg+xml", svg_bytes)}
 
 
-@final
-class ExportPanel:
-    """The plan in every form.
+def build_export_panel(studio: Studio) -> None:
+    """Build the plan in every form."""
+    chosen = "YAML"
 
-    Args:
-        studio: The tab.
-    """
-
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
-        self.form = "YAML"
-        with tag("div", classes="stack"):
-            with tag("div", classes="line", role="group", aria_label="Form of the text"):
-                self.buttons = {
-                    form: plain_button(form, partial(self._choose, form), mark=f"form-{form}")
-                    for form in _FORMS
-                }
-            self.text = tag(
-                "pre", "", "text", tabindex="0", role="region", aria_label="The plan as text"
-            )
-            marked(self.text, "text")
-            with tag("div", classes="line"):
-                plain_button("Copy", self._copy, icon="content_copy", mark="copy")
-                plain_button("Download", self._download, icon="download", mark="download")
-                plain_button("CSV", self._csv, icon="table_view", mark="csv")
-                for kind, icon in (("png", "image"), ("svg", "polyline")):
-                    plain_button(kind.upper(), partial(self._picture, kind), icon=icon, mark=kind)
-            tag("p", "CSV holds the values, PNG and SVG the picture.", "small quiet")
-        studio.subscribe("summary", self.show)
-        show_pressed(self.buttons[self.form], True)
-
-    def show(self) -> None:
-        """Show the text of what is typed now."""
-        set_text(self.text, self._as_text())
-
-    def _choose(self, form: str) -> None:
-        self.form = form
-        for name, button in self.buttons.items():
-            show_pressed(button, name == form)
-        self.show()
-
-    def _as_text(self) -> str:
-        draft = self.studio.draft
+    def as_text() -> str:
+        draft, write = studio.draft, _FORMS[chosen][2]
         if draft.is_empty:
             return "# nothing is chosen yet\n"
-        write = _FORMS[self.form][2]
         try:
-            return write(draft) if write else as_torch(draft, self.studio.preview.plan)
+            return write(draft) if write else as_torch(draft, studio.preview.plan)
         except WarmdownError as error:
             return f"# {error}\n"
 
-    async def _copy(self) -> None:
-        if await ui.run_javascript(f"warmdown.copy({json.dumps(self._as_text())})"):
+    def show() -> None:
+        set_text(text, as_text())
+
+    def choose(form: str) -> None:
+        nonlocal chosen
+        chosen = form
+        for name, button in buttons.items():
+            show_pressed(button, name == form)
+        show()
+
+    async def copy() -> None:
+        if await ui.run_javascript(f"warmdown.copy({json.dumps(as_text())})"):
             ui.notify("Copied.")
         else:
             ui.notify("The browser did not let it be copied. Select the text instead.")
 
-    def _download(self) -> None:
-        ending, kind, _ = _FORMS[self.form]
-        ui.download(self._as_text().encode(), f"plan.{ending}", kind)
+    def download() -> None:
+        ending, kind, _ = _FORMS[chosen]
+        ui.download(as_text().encode(), f"plan.{ending}", kind)
 
-    def _csv(self) -> None:
-        text = as_csv(drawn_rows(self.studio.preview.view))
-        ui.download(text.encode(), "plan.csv", "text/csv")
+    def download_csv() -> None:
+        rows = as_csv(drawn_rows(studio.preview.view))
+        ui.download(rows.encode(), "plan.csv", "text/csv")
 
-    async def _picture(self, kind: str) -> None:
-        studio = self.studio
-        if not studio.preview.view.lines:
-            ui.notify("There is no curve yet.")
-            return
-        media_type, draw = _PICTURES[kind]
-        try:
-            content = await asyncio.to_thread(
-                draw, studio.preview.view, dark=studio.dark, log=studio.log
-            )
-        except WarmdownError as error:
-            ui.notify(str(error), type="warning")
-            return
-        ui.download(content, f"plan.{kind}", media_type)
+    with tag("div", classes="stack"):
+        with tag("div", classes="line", role="group", aria_label="Form of the text"):
+            buttons = {
+                form: plain_button(form, partial(choose, form), mark=f"form-{form}")
+                for form in _FORMS
+            }
+        text = tag("pre", "", "text", tabindex="0", role="region", aria_label="The plan as text")
+        marked(text, "text")
+        with tag("div", classes="line"):
+            plain_button("Copy", copy, icon="content_copy", mark="copy")
+            plain_button("Download", download, icon="download", mark="download")
+            plain_button("CSV", download_csv, icon="table_view", mark="csv")
+            for kind, icon in (("png", "image"), ("svg", "polyline")):
+                act = partial(_download_picture, studio, kind)
+                plain_button(kind.upper(), act, icon=icon, mark=kind)
+        tag("p", "CSV holds the values, PNG and SVG the picture.", "small quiet")
+    studio.subscribe("summary", show)
+    show_pressed(buttons[chosen], True)
+
+
+async def _download_picture(studio: Studio, kind: str) -> None:
+    view = studio.preview.view
+    if not view.lines:
+        ui.notify("There is no curve yet.")
+        return
+    media_type, draw = _PICTURES[kind]
+    try:
+        content = await asyncio.to_thread(draw, view, dark=studio.dark, log=studio.log)
+    except WarmdownError as error:
+        ui.notify(str(error), type="warning")
+        return
+    ui.download(content, f"plan.{kind}", media_type)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from nicegui import ui
 
-from warmdown.studio.page.parts import marked, tag
+from warmdown.studio.page.parts import build_table, table_place, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.preview import row_texts
 
@@ -75,26 +75,17 @@ def _finding_rows(studio: Studio) -> list[Row]:
 
 def build_values_table(studio: Studio) -> None:
     """Build the table of values at the steps where they change."""
-    place = tag("div", classes="scroll", tabindex="0", role="region", aria_label="Table of values")
+    place = table_place()
 
     def show() -> None:
         summary, clock = studio.summary, studio.preview.view.x
         place.clear()
         if not summary.rows:
             return
-        with place, marked(tag("table", classes="values"), "values"):
-            tag("caption", "Values at the steps where they change; + means from there on.")
-            with tag("thead"), tag("tr"):
-                for label in (clock.removesuffix("s").capitalize(), *summary.labels):
-                    tag("th", label, scope="col")
-                tag("th", "What happens", "what", scope="col")
-            with tag("tbody"):
-                for step, *values, what in row_texts(summary):
-                    with tag("tr"):
-                        tag("th", step, scope="row")
-                        for value in values:
-                            tag("td", value)
-                        tag("td", what, "what")
+        heads = [clock.removesuffix("s").capitalize(), *summary.labels, "What happens"]
+        caption = "Values at the steps where they change; + means from there on."
+        with place:
+            build_table("values", heads, row_texts(summary), heads[-1], caption)
 
     studio.subscribe("summary", show)
 
