@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from warmdown.cli.options import json_option, read_plan_for_run, run_options
 from warmdown.cli.say import say
-
-if TYPE_CHECKING:
-    from warmdown.checks import Finding
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -30,7 +27,8 @@ def command(as_json: bool, explain: bool, **asked: Any) -> None:
     from warmdown.checks import CODES, check
 
     findings = check(read_plan_for_run(**asked))
-    code = exit_code(findings)
+    severities = {finding.severity for finding in findings}
+    code = 2 if "error" in severities else 1 if "warning" in severities else 0
     if as_json:
         say(json.dumps([finding.to_dict() for finding in findings], indent=2))
         sys.exit(code)
@@ -42,9 +40,3 @@ def command(as_json: bool, explain: bool, **asked: Any) -> None:
     if code == 0:
         say(click.style("clean", fg="green") + ": nothing is wrong with it.", coloured=True)
     sys.exit(code)
-
-
-def exit_code(findings: tuple[Finding, ...]) -> int:
-    """Return 0 where nothing is wrong, 1 where something is, 2 where the plan cannot be used."""
-    severities = {finding.severity for finding in findings}
-    return 2 if "error" in severities else 1 if "warning" in severities else 0

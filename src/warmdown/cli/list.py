@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from warmdown.cli.options import Texts, json_option
 from warmdown.cli.say import say
 
 if TYPE_CHECKING:
@@ -20,14 +21,9 @@ _WIDTH = 16
 
 
 @click.command("list")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Names, parameters, and the values of an example, as JSON.",
-)
+@json_option
 @click.argument("words", nargs=-1)
-def command(as_json: bool, words: tuple[str, ...]) -> None:
+def command(as_json: bool, words: Texts) -> None:
     """List every shape and recipe, or those with WORDS: its name, a sparkline, what it is."""
     from warmdown import planfile
 

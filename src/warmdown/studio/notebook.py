@@ -6,7 +6,7 @@ import atexit
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from warmdown.errors import SpecError
 from warmdown.plan import Plan
@@ -16,11 +16,9 @@ from warmdown.studio.draft.opening import draft_of
 from warmdown.studio.draft.stored import to_fragment
 from warmdown.studio.process import Server, start_server
 
-_HEIGHT = 820
-
 
 def studio(
-    plan: Plan | Schedule | None = None, *, folder: str | Path = ".", height: int = _HEIGHT
+    plan: Plan | Schedule | None = None, *, folder: str | Path = ".", height: int = 820
 ) -> Shown:
     """Show the studio in a notebook's cell, with a plan to change.
 
@@ -90,7 +88,9 @@ class Shown:
         self._server = None
 
     def _repr_html_(self) -> str:
-        picture = self._picture()
+        picture = "<p>warmdown studio: the page is not there. Run the cell again.</p>"
+        if self.plan is not None:
+            picture = self.plan._repr_html_() or f"<pre>{escape(repr(self.plan))}</pre>"
         if not self.address:
             return picture
         # an object is empty where its page cannot be had, later or on another machine: then one
@@ -102,12 +102,6 @@ class Shown:
             f'aria-label="warmdown studio" style="{above}">'
         )
         return f'<div style="{place}">{picture}{page}</object></div>'
-
-    def _picture(self) -> str:
-        if self.plan is None:
-            return "<p>warmdown studio: the page is not there. Run the cell again.</p>"
-        picture: Any = self.plan._repr_html_()
-        return str(picture) if picture else f"<pre>{escape(repr(self.plan))}</pre>"
 
     def __repr__(self) -> str:
         return f"Shown({self.address or 'not shown'})"

@@ -338,9 +338,10 @@ def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:
 
 async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:
     """Return the parameters of a class, or what is wrong with its path."""
-    question = {"task": "describe", "path": path, "allow": list(allow)}
     try:
-        answer = await worker.ask(question, seconds=LONGEST_START)
+        answer = await worker.ask(
+            {"task": "describe", "path": path, "allow": allow}, seconds=LONGEST_START
+        )
     except Ended as error:
         return f"{path}: {error}"
     return shape_from(answer["shape"]) if "shape" in answer else _mistakes_in(answer)[0]
@@ -350,7 +351,7 @@ async def preview_foreign(
     worker: Worker, data: Mapping[str, Any], bases: Bases, allow: Sequence[str]
 ) -> tuple[Preview, Summary]:
     """Return the preview and the summary of a plan with foreign classes in it."""
-    question = {"task": "look", "data": data, "bases": bases, "allow": list(allow)}
+    question = {"task": "look", "data": data, "bases": bases, "allow": allow}
     try:
         answer = await worker.ask(question, seconds=LONGEST_LOOK)
     except Ended as error:

@@ -12,7 +12,7 @@ from warmdown.plan import EVERY_GROUP
 from warmdown.studio.draft.edits import add_target, remove
 from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
 from warmdown.studio.page.edit.inputs import Inputs
-from warmdown.studio.page.edit.phases import PhaseList
+from warmdown.studio.page.edit.phases import build_phases
 from warmdown.studio.page.edit.run import build_groups, build_run
 from warmdown.studio.page.parts import card, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
@@ -30,7 +30,6 @@ _MEANINGS = {"scale": "multiplies the base value", "set": "is the value itself"}
 def build_editor(studio: Studio) -> None:
     """Build everything that is typed."""
     inputs = Inputs(studio)
-    phases = PhaseList(studio, inputs)
     side = tag("div", classes="side")
     shown: list[Callable[[], None]] = []
 
@@ -39,9 +38,9 @@ def build_editor(studio: Studio) -> None:
         side.clear()
         inputs.clear()
         with side:
-            _build_schedule(studio, inputs, phases)
+            show_phases = _build_schedule(studio, inputs)
             build_groups(studio, inputs)
-            shown[:] = [phases.show, build_run(studio, inputs)]
+            shown[:] = [show_phases, build_run(studio, inputs)]
         inputs.show()
 
     def follow() -> None:
@@ -55,7 +54,8 @@ def build_editor(studio: Studio) -> None:
     studio.subscribe("summary", follow)
 
 
-def _build_schedule(studio: Studio, inputs: Inputs, phases: PhaseList) -> None:
+def _build_schedule(studio: Studio, inputs: Inputs) -> Callable[[], None]:
+    """Build the phases of a target; return what shows when each one is."""
     targets = studio.draft.targets
     with card("Schedule", "schedule") as head:
         with head:
@@ -64,7 +64,7 @@ def _build_schedule(studio: Studio, inputs: Inputs, phases: PhaseList) -> None:
             _build_tabs(studio)
         with tag("div", classes="stack"):
             _build_fields(studio, inputs, targets[studio.target])
-            phases.build()
+            return build_phases(studio, inputs)
 
 
 def _build_tabs(studio: Studio) -> None:
