@@ -22,6 +22,8 @@ from warmdown.run import Run
 Facts: TypeAlias = Mapping[str, float | None]
 """What is known, by placeholder; ``None`` where it is not."""
 
+_Binary: TypeAlias = Callable[[Any, Any], Any]
+
 PLACEHOLDERS: Mapping[str, str] = {
     "LR": "lr",
     "EPOCHS": "epochs",
@@ -179,7 +181,7 @@ class Placeholder:
     """A number that is not known yet; ``+ - * / //`` with another number give a further one."""
 
     @staticmethod
-    def _both_ways(sign: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    def _both_ways(sign: str) -> tuple[_Binary, _Binary]:
         def operation(left: Any, right: Any) -> Any:
             if not isinstance(right, _OPERANDS) or not isinstance(left, _OPERANDS):
                 return NotImplemented
@@ -310,7 +312,7 @@ def _trainer_fact(wanted: TrainerPlaceholderValues, facts: Facts) -> float:
     return number
 
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+_OPERATORS: Mapping[str, _Binary] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,

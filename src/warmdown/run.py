@@ -180,12 +180,8 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts that were given, as plain data."""
-        facts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {
-            name: fact
-            for name, fact in facts.items()
-            if fact is not None and (name, fact) != ("clock", "updates")
-        }
+        facts = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: fact for field, fact in facts if fact != field.default}
 
     def _updates_in(self, unit: str, label: str) -> Fraction:
         if unit == "updates":

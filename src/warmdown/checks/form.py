@@ -27,10 +27,13 @@ def jump(subject: Subject) -> Iterator[Finding]:
         peak = 0.0
         for before, after, joint in _joints(schedule):
             left, right = before(before.length or 0), schedule(joint)
-            peak = max(peak, _height(before), abs(left))
+            heights = np.abs(before(np.linspace(0, before.length or 0, _SAMPLES)))
+            peak = max(peak, float(heights.max()), abs(left))
             is_large = abs(right - left) > _LEAP * max(peak, abs(right))
             is_return = left < right <= peak * (1 + _ALMOST)  # a restart, the next period
-            if is_large and not is_return and not _are_steps(before, after):
+            # constant between leaps, as stairs are
+            are_steps = leaf_at_end(before)[0].is_stepwise and leaf_at(after, 0)[0].is_stepwise
+            if is_large and not is_return and not are_steps:
                 step = None if begin is None else begin + joint
                 where = "" if step is None else f"at update {count(step)}, "
                 yield subject.finding(
@@ -51,15 +54,6 @@ def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
             continue
         if before.length and before.length == joint - start:
             yield before, after, joint
-
-
-def _are_steps(before: Schedule, after: Schedule) -> bool:
-    """Whether both phases are constant between leaps, as stairs are."""
-    return leaf_at_end(before)[0].is_stepwise and leaf_at(after, 0)[0].is_stepwise
-
-
-def _height(phase: Schedule) -> float:
-    return float(np.max(np.abs(phase(np.linspace(0, phase.length or 0, _SAMPLES)))))
 
 
 def empty_phase(subject: Subject) -> Iterator[Finding]:

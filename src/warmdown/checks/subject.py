@@ -64,7 +64,7 @@ class Subject:
     @cached_property
     def height(self) -> float:
         """The largest value, sign left out."""
-        return float(np.max(np.abs(self.samples[1])))
+        return float(np.abs(self.samples[1]).max())
 
     @cached_property
     def span(self) -> float:
@@ -100,7 +100,7 @@ class Subject:
         """Return the largest factor on the base value, or ``None`` where there is no factor."""
         if not isinstance(self.target.rule, Scale) or self.target.rule.offset is not None:
             return None
-        return float(np.max(np.abs(np.asarray(self.schedule(self.samples[0])))))
+        return float(np.abs(self.schedule(self.samples[0])).max())
 
     def finding(
         self,

@@ -72,7 +72,13 @@ def _target_findings(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
             return
         subject = Subject(measured, target.rule.of, run, stop)
         with np.errstate(all="ignore"):  # what is not finite is one finding
-            yield from _subject_findings(subject)
+            steps, values = subject.samples
+            is_finite = np.isfinite(values)
+            if is_finite.all():
+                for rule in (*form.CHECKS, *curve.CHECKS):
+                    yield from rule(subject)
+            else:
+                yield _not_finite(target, int(steps[is_finite.argmin()]))
     except ScheduleError as error:
         is_open = run.length is None
         yield _unknown_length(target) if is_open else _error("does-not-fit", target, str(error))
@@ -84,15 +90,6 @@ def _target_findings(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
 
 def _error(code: str, target: Target, message: str, step: int | None = None) -> Finding:
     return Finding(code=code, severity="error", message=message, target=target.label, step=step)
-
-
-def _subject_findings(subject: Subject) -> Iterator[Finding]:
-    steps, values = subject.samples
-    if not np.all(np.isfinite(values)):
-        yield _not_finite(subject.target, int(steps[np.argmin(np.isfinite(values))]))
-        return
-    for rule in (*form.CHECKS, *curve.CHECKS):
-        yield from rule(subject)
 
 
 def _not_finite(target: Target, step: int | None) -> Finding:

@@ -38,11 +38,10 @@ def lines_of(text: str) -> list[str]:
 def drop(model: ScriptModel, call: ast.Call) -> list[Edit]:
     """Remove a statement that is nothing but the call and has its lines for itself."""
     statement = model.statement_of(call)
-    is_alone = len(model.block_of(statement)) == 1
+    has_others = len(model.block_of(statement)) > 1
     is_call = isinstance(statement, ast.Expr) and statement.value is call
-    if is_alone or not is_call or not _owns_its_lines(model, statement):
-        return []
-    return [_without_lines(statement)]
+    is_free = has_others and is_call and _owns_its_lines(model, statement)
+    return [_without_lines(statement)] if is_free else []
 
 
 def move_after(model: ScriptModel, statement: ast.stmt, target: ast.stmt) -> list[Edit]:

@@ -98,11 +98,8 @@ def names_in(node: ast.AST) -> frozenset[str]:
 
 
 def called_names(tree: ast.Module) -> frozenset[str]:
-    """Return the names of functions and of own methods that the file calls itself."""
-    names = {dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    return frozenset(
-        name for name in names if name and ("." not in name or name.startswith("self."))
-    )
+    """Return the names of what the file calls itself."""
+    return frozenset(dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def infer_by_name(name: str, values: Values) -> Values:

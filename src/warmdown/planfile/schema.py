@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from warmdown.plan import AFTER_END, COUNTS
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
-from warmdown.schedules.parameters import Arguments, Maker, parameters_of
+from warmdown.schedules.parameters import Maker, parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
@@ -74,8 +74,8 @@ def _definitions() -> JsonSchema:
     ours = {
         word: shape for word, shape in shapes().items() if shape.__module__.startswith("warmdown.")
     }
-    single = {word: shape for word, shape in ours.items() if not drives_several(shape)}
-    several = {word: shape for word, shape in ours.items() if drives_several(shape)}
+    several = [word for word, shape in ours.items() if drives_several(shape)]
+    single = ours.keys() - several
     return {
         **_number_definitions(),
         "run": _mapping_of(Run, {}),
@@ -167,7 +167,7 @@ def _class() -> JsonSchema:
     return _object(properties, ["class_path"])
 
 
-def _by_kind(words: Arguments) -> JsonSchema:
+def _by_kind(words: Iterable[str]) -> JsonSchema:
     """Return the schema of a mapping with a kind: the kind decides what else may stand there."""
     chosen = [
         {"if": {"properties": {"kind": {"const": word}}}, "then": {"$ref": f"#/$defs/kind.{word}"}}

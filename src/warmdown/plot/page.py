@@ -254,7 +254,9 @@ def _title(scene: View) -> str:
     if scene.title:
         return scene.title
     labels = list(dict.fromkeys(line.label for line in scene.lines))
-    shown = ", ".join(labels[:4]) + (" …" if len(labels) > 4 else "")
+    shown = ", ".join(labels[:4])
+    if len(labels) > 4:
+        shown += " …"
     return f"{shown} over {count(scene.stop)} {scene.x}"
 
 

@@ -152,11 +152,11 @@ def _draw_panel(
         rank += not line.is_background
         if finite.size:
             last = max(finite[-1], y.low) if y.log else finite[-1]
-            end = float(drawn.share(last)), np.mean(finite), index
-            ends.append((end, _end_label(line, panel), colour))
+            share = float(drawn.share(last))
+            ends.append((share, finite.mean(), index, _end_label(line, panel), colour))
     named = sorted(ends)[:: ceil(len(ends) / int(high / _LABEL)) or 1]
-    places = _spread([end[0] for end, _, _ in named], _LABEL / high)
-    for place, (_, text, colour) in zip(places, named, strict=True):
+    places = _spread([share for share, *_ in named], _LABEL / high)
+    for place, (*_, text, colour) in zip(places, named, strict=True):
         _annotate(axes, text, (1, place), "axes fraction", (6, 0), color=colour, va="center")
 
 
@@ -277,7 +277,7 @@ def _count_turns(values: Any) -> int:
 
 def _end_label(line: Line, panel: Panel) -> str:
     """Return what stands at the right end of a line: its last value, and its name among others."""
-    end = number(float(line.values[-1]), 3)
+    end = number(line.values[-1], 3)
     if len(panel.lines) == 1 and not line.is_recorded:
         return end
     is_long = len(line.label) > _LONGEST_LABEL

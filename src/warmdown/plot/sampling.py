@@ -41,7 +41,10 @@ def sample(
     grid = _even_steps(stop, borders, points - points // _PROBES)
     steps = np.union1d(grid, _scattered(stop, points // _PROBES))
     values = values_at(value, steps)
-    if not _is_restless(steps, values, np.isin(steps, grid)):
+    at_grid = np.isin(steps, grid)
+    straight = np.interp(steps, grid, values[at_grid])
+    # no value between the points of the grid is far from the straight line
+    if (np.abs(values - straight) <= 0.02 * np.ptp(values)).all():
         return steps, values
     if stop < _CLOSE_LOOK:
         close = np.arange(stop + 1.0)
@@ -69,13 +72,6 @@ def _even_steps(stop: int, borders: Iterable[int], points: int) -> Array:
     marks = np.array([*borders, stop], dtype=np.float64)
     steps = np.concatenate([np.rint(np.linspace(0, stop, points)), marks, marks - 1])
     return np.unique(steps[(steps >= 0) & (steps <= stop)])
-
-
-def _is_restless(steps: Array, values: Array, at_grid: npt.NDArray[np.bool_]) -> bool:
-    """Return whether a value between the points of the grid is far from the straight line."""
-    probes = ~at_grid
-    expected = np.interp(steps[probes], steps[at_grid], values[at_grid])
-    return bool((np.abs(values[probes] - expected) > 0.02 * np.ptp(values)).any())
 
 
 def _scattered(stop: int, points: int) -> Array:

@@ -112,9 +112,19 @@ def _sentences(line: Line, scene: View) -> Iterator[str]:
     last = line.stop - 1
     if moves and last >= 0:
         yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
-    yield from _phase_sentence(line)
-    if moves:
-        yield from _mean_sentence(line)
+    phases = [
+        f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})"
+        for phase in line.phases
+    ]
+    if len(phases) > _SHOWN_PHASES:
+        phases[3:-1] = [f"{len(phases) - 4} more"]
+    if len(phases) > 1:
+        yield f"Phases: {', '.join(phases)}."
+    if moves and line.value is not None:
+        # the sum over all updates from a sample: trapezoids, and half a step at the ends
+        steps, values = sample(line.value, last, [phase.start for phase in line.phases])
+        area = np.trapezoid(values, steps) + (values[0] + values[-1]) / 2
+        yield f"Mean {number(area / line.stop)}, area under the curve {number(area)}."
 
 
 def _direction(line: Line, unit: str) -> str:
@@ -149,25 +159,6 @@ def _extreme(line: Line, value: float, unit: str) -> str:
     if last - first == places.size - 1:
         return f"{number(value)} ({unit}s {begin} to {count(line.steps[last])})"
     return f"{number(value)} (first at {unit} {begin})"
-
-
-def _phase_sentence(line: Line) -> Iterator[str]:
-    texts = [
-        f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})"
-        for phase in line.phases
-    ]
-    if len(texts) > _SHOWN_PHASES:
-        texts[3:-1] = [f"{len(texts) - 4} more"]
-    if len(texts) > 1:
-        yield f"Phases: {', '.join(texts)}."
-
-
-def _mean_sentence(line: Line) -> Iterator[str]:
-    if line.value is not None:
-        # the sum over all updates from a sample: trapezoids, and half a step at the ends
-        steps, values = sample(line.value, line.stop - 1, [phase.start for phase in line.phases])
-        area = float(np.trapezoid(values, steps) + (values[0] + values[-1]) / 2)
-        yield f"Mean {number(area / line.stop)}, area under the curve {number(area)}."
 
 
 def _recorded(line: Line, unit: str) -> str:

@@ -232,7 +232,9 @@ def view(
     """
     if isinstance(given, View):
         return given
-    sources = {**_by_name(given), **({} if record is None else {"recorded": record})}
+    sources = _by_name(given)
+    if record is not None:
+        sources["recorded"] = record
     lines: list[Line] = []
     marks: list[Mark] = []
     notes: list[str] = []
@@ -265,20 +267,15 @@ def unit_of(name: str) -> str:
 
 def _by_name(given: Any) -> dict[str, Plan | Record]:
     """Return plans and records by the name they have in the picture; one alone needs none."""
-    if isinstance(given, Record):
-        return {"": given}
     if not isinstance(given, Mapping):
-        return {"": _as_plan(given)}
+        return {"": _as_source(given)}
     if _are_targets(given):
         return {"": Plan.of(**given)}
-    return {
-        str(name): source if isinstance(source, Record) else _as_plan(source)
-        for name, source in given.items()
-    }
+    return {str(name): _as_source(source) for name, source in given.items()}
 
 
-def _as_plan(given: Any) -> Plan:
-    if isinstance(given, Plan):
+def _as_source(given: Any) -> Plan | Record:
+    if isinstance(given, Plan | Record):
         return given
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)

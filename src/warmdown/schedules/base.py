@@ -252,12 +252,12 @@ class Schedule(ABC):
             return max((part.phases() for part in moving), key=len)
         return (Phase(self._direction(), 0, self.length),)
 
-    def parts(self) -> tuple[Schedule, ...]:
+    def parts(self) -> Schedules:
         """Return the schedules that this one is made of."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(part for value in values for part in _schedules_in(value))
 
-    def moving_parts(self) -> tuple[Schedule, ...]:
+    def moving_parts(self) -> Schedules:
         """Return the parts whose length counts; a constant's counts where nothing else moves."""
         parts = self.parts()
         moving = tuple(part for part in parts if not part.is_constant)
@@ -434,6 +434,10 @@ class Schedule(ABC):
 
     def check_fields(self) -> None:  # noqa: B027  # most have nothing more to refuse
         """Refuse fields that are each of their type, and together no schedule."""
+
+
+Schedules: TypeAlias = tuple[Schedule, ...]
+"""Parts, in their order."""
 
 
 def kind_of(schedule: type[Schedule]) -> str:

@@ -23,6 +23,7 @@ from warmdown.schedules.base import (
     PartSteps,
     Phases,
     Schedule,
+    Schedules,
     Steps,
     Values,
     is_endless,
@@ -69,7 +70,7 @@ class Chain(_Composition):
         array([0. , 0.5, 1. , 0.5, 0. ])
     """
 
-    members: tuple[Schedule, ...]
+    members: Schedules
 
     def check_fields(self) -> None:
         require(self, bool(self.members), "at least one schedule is needed.", "members")
@@ -199,7 +200,7 @@ class Product(_Composition):
         0.05
     """
 
-    factors: tuple[Schedule, ...]
+    factors: Schedules
 
     keeps_time = True
 
@@ -233,7 +234,7 @@ class Sum(_Composition):
         0.1
     """
 
-    terms: tuple[Schedule, ...]
+    terms: Schedules
 
     keeps_time = True
 
@@ -241,7 +242,7 @@ class Sum(_Composition):
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))
 
 
-def _rounded(members: tuple[Schedule, ...], run: Run, available: Length) -> tuple[Schedule, ...]:
+def _rounded(members: Schedules, run: Run, available: Length) -> Schedules:
     """Round starts and not lengths, where lengths that were each rounded up would not fit.
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.

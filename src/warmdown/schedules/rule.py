@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, final
 
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
-from warmdown.schedules.base import PlainData, Schedule, Steps, Values, namespace
+from warmdown.schedules.base import PlainData, Schedule, Schedules, Steps, Values, namespace
 from warmdown.schedules.parameters import validate_fields
 
 Rule: TypeAlias = "Scale | Set"
@@ -49,7 +49,7 @@ class Scale:
             value = value + self.offset(step)
         return value if self.low is None else _at_least(value, self.low)
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def schedules(self) -> Schedules:
         """Return the schedules in it."""
         return (self.of,) if self.offset is None else (self.of, self.offset)
 
@@ -92,7 +92,7 @@ class Set:
         del base
         return self.of(step)
 
-    def schedules(self) -> tuple[Schedule, ...]:
+    def schedules(self) -> Schedules:
         """Return the schedules in it."""
         return (self.of,)
 

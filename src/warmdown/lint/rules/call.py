@@ -72,10 +72,7 @@ def get_lr(model: ScriptModel) -> Iterator[Mistake]:
     for event in model.of("get_lr"):
         if event.is_sure and not event.call.args:
             end = Position.end(event.call.func)
-            start = Position(
-                end.line,
-                end.column - len("get_lr"),
-            )
+            start = end._replace(column=end.column - len("get_lr"))
             yield (
                 event.call,
                 "get_lr() is the formula from one step to the next, and wrong when called from "

@@ -8,7 +8,7 @@ from itertools import permutations
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
-from warmdown.lint.script import SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.script import Length, SchedulerCreated, ScriptEvent, ScriptModel
 
 _PER_BATCH = {"OneCycleLR", "CyclicLR"}
 _JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
@@ -77,7 +77,7 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
     for event in model.of("step"):
         loop, schedulers = event.loop, event.schedulers
         names = {one.name for one in schedulers}
-        if not event.is_sure or loop is None or not event.is_per_epoch or names - _PER_BATCH:
+        if not loop or not event.is_sure or not event.is_per_epoch or names - _PER_BATCH:
             continue
         # a length in turns of this loop: one step a turn is what was planned
         if any(loop.runs_for(one.lengths.get("total_steps")) for one in schedulers):
@@ -95,10 +95,9 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
 
 def _counts_batches(scheduler: SchedulerCreated) -> bool:
     per_epoch = scheduler.lengths.get("steps_per_epoch")
-    total = scheduler.lengths.get("total_steps")
-    if per_epoch is not None and per_epoch.number != 1:
+    if per_epoch and per_epoch.number != 1:
         return True
-    return total is not None and total.counts_batches
+    return scheduler.lengths.get("total_steps", Length("")).counts_batches
 
 
 def _into_the_batch_loop(

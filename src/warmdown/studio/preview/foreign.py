@@ -11,7 +11,7 @@ from warmdown.errors import SpecError, WarmdownError
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.view import view
 from warmdown.studio.draft.fields import FormField, Shape, field_of, parsed_docstring
-from warmdown.studio.preview.preview import POINTS, summarize, view_to_plain
+from warmdown.studio.preview.preview import POINTS, mistakes_of, summarize, view_to_plain
 from warmdown.studio.security.limits import MOST_FOREIGN_STEPS
 
 _MOST_FIELDS = 60
@@ -67,10 +67,8 @@ def look_at(question: Mapping[str, Any]) -> dict[str, Any]:
             plans.append(replace(plan, run=replace(plan.run, lr=base.get("lr", plan.run.lr))))
             groups = {name: base} if base else None
             views.append(view(plans[-1], groups=groups, points=POINTS))
-    except SpecError as error:
-        return {"mistakes": error.mistakes}
     except WarmdownError as error:
-        return {"mistakes": [str(error)]}
+        return {"mistakes": mistakes_of(error)}
     lines = tuple(line for seen in views for line in seen.lines)
     notes = dict.fromkeys(note for seen in views for note in seen.notes)
     joined = replace(views[0], lines=lines, notes=tuple(notes))

@@ -6,7 +6,7 @@ Both come from this process, or as plain data from the one in which foreign clas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -70,7 +70,7 @@ class Summary:
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**vars(self), "findings": [finding.to_dict() for finding in self.findings]}
+        return asdict(self)
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> Summary:
@@ -87,10 +87,13 @@ def preview(data: Mapping[str, Any], bases: Bases) -> Preview:
     try:
         plan = plan_from_dict(data)
         return Preview(view(plan, groups=bases or None, points=POINTS), plan)
-    except SpecError as error:
-        return Preview(mistakes=error.mistakes)
     except WarmdownError as error:
-        return Preview(mistakes=(str(error),))
+        return Preview(mistakes=mistakes_of(error))
+
+
+def mistakes_of(error: WarmdownError) -> tuple[str, ...]:
+    """Return each mistake that an error names."""
+    return error.mistakes if isinstance(error, SpecError) else (str(error),)
 
 
 def summarize(seen: View, *plans: Plan) -> Summary:

@@ -15,7 +15,7 @@ from warmdown import plot
 from warmdown.binding import Field, Scheduler
 from warmdown.record import Record, Row
 from warmdown.schedules import Phase
-from warmdown.training.callback import OutputCallback, TrainerCallback, require_counts
+from warmdown.training.callback import OutputCallback, require_counts
 from warmdown.training.history import Loss, RunHistory
 from warmdown.training.run_state import RunState
 from warmdown.training.steps import TrainingSteps
@@ -24,7 +24,57 @@ from warmdown.training.types import Data, FilePath
 _LOSSES_WAITING = 50
 
 
-class RecordCallback(OutputCallback):
+class _UpdateReader(OutputCallback):
+    """Reads what updates use, the phases that they begin, and how fast they are.
+
+    It does not keep the scheduler: two that live would both write.
+
+    Args:
+        every: Updates between two readings of what is used.
+    """
+
+    path: Path | None = None
+    _is_writer = True
+    _phase: Phase
+
+    def __init__(self, every: int) -> None:
+        require_counts(self, every=every)
+        self.every = every
+
+    def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Read what the update is going to use: a metric or an event may have changed it."""
+        if self._is_writer and _completes_update(trainer.run_state, self.every):
+            self._used = _values_in_use(trainer)
+
+    def _begin_reading(self, run: RunState, last_phase: str = "") -> None:
+        self._last_phase = last_phase
+        self._events: Any = None
+        self._read_at = (run.progress.updates, perf_counter())
+
+    def _begun_phase(self, scheduler: Any, update: int) -> str | None:
+        """Return the name of the phase where another one begins than that of the last update."""
+        if not isinstance(scheduler, Scheduler):
+            return None
+        # looked up only where one ends or an event has changed the plan
+        if scheduler.events != self._events or not _contains(self._phase, update):
+            self._events = scheduler.events
+            phases = (phase for phase in scheduler.phases if _contains(phase, update))
+            self._phase = next(phases, Phase("held", update, None))  # past the end
+        if self._phase.name == self._last_phase:
+            return None
+        self._last_phase = self._phase.name
+        return self._last_phase
+
+    def _read_speed(self, run: RunState) -> dict[str, float]:
+        """Return samples a second since the last reading as a metric, or nothing without any."""
+        before, began = self._read_at
+        self._read_at = (run.progress.updates, perf_counter())
+        updates, seconds = self._read_at[0] - before, self._read_at[1] - began
+        size = run.config.train_total_batch_size
+        return {"samples_per_second": updates * size / seconds} if updates and size else {}
+
+
+class RecordCallback(_UpdateReader):
     """Writes down what every update used and what came out: rates, phase, loss, metrics, speed.
 
     The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same
@@ -36,9 +86,8 @@ class RecordCallback(OutputCallback):
     """
 
     def __init__(self, path: FilePath | None = None, every: int = 1) -> None:
-        require_counts(self, every=every)
+        super().__init__(every)
         self.path = None if path is None else Path(path)
-        self.every = every
         self.record = Record()
         self._is_writer = False
 
@@ -53,15 +102,9 @@ class RecordCallback(OutputCallback):
         else:
             self.record.rewind(trainer.progress.updates)
         phases = (row.reason for row in reversed(self.record.rows) if row.target == "phase")
-        self._phases = PhaseTracker(next(phases, ""))
+        self._begin_reading(trainer.run_state, next(phases, ""))
         self._losses: list[tuple[int, Loss]] = []
-        self._speed = Speed(trainer.run_state)
         self._written = {name: len(values) for name, values in _metrics(trainer.run_history)}
-
-    def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
-        """Read what the update is going to use: a metric or an event may have changed it."""
-        if self._is_writer and completes_update(trainer.run_state, self.every):
-            self._used = values_in_use(trainer)
 
     def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
         """Write down what the update used, its loss, and the phase where another one begins."""
@@ -73,7 +116,7 @@ class RecordCallback(OutputCallback):
         # to read a loss is to wait for the device: there they wait, and are read together
         if isinstance(self._losses[0][1], float) or len(self._losses) >= _LOSSES_WAITING:
             self._write_losses()
-        phase = self._phases.begun_at(trainer.scheduler, update)
+        phase = self._begun_phase(trainer.scheduler, update)
         if phase is not None:
             self.record.add(update, "phase", update, phase)
 
@@ -92,7 +135,7 @@ class RecordCallback(OutputCallback):
         """Write down the metrics of the epoch, and how fast it was."""
         self.on_eval_epoch_end(trainer)
         if self._is_writer:
-            for name, speed in self._speed.read(trainer.run_state).items():
+            for name, speed in self._read_speed(trainer.run_state).items():
                 self.record.add(trainer.progress.updates - 1, name, speed)
             self.record.flush()
 
@@ -121,7 +164,7 @@ def _metrics(history: RunHistory) -> list[tuple[str, list[float]]]:
     return [(name, history.get_metric_values(name)) for name in history.get_metric_names()]
 
 
-class TrackerCallback(TrainerCallback):
+class TrackerCallback(_UpdateReader):
     """Sends rates, phase, loss, metrics and speed to the trackers of ``Trainer(log_with=…)``.
 
     Args:
@@ -138,10 +181,9 @@ class TrackerCallback(TrainerCallback):
         every: int = 10,
         init_kwargs: Data | None = None,
     ) -> None:
-        require_counts(self, every=every)
+        super().__init__(every)
         self.project_name = project_name
         self.config = config or {}
-        self.every = every
         self.init_kwargs = init_kwargs or {}
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
@@ -153,17 +195,11 @@ class TrackerCallback(TrainerCallback):
         init_kwargs = {**purge, **self.init_kwargs}
         self._accelerator = trainer.run_state.accelerator
         self._accelerator.init_trackers(self.project_name, config=config, init_kwargs=init_kwargs)
-        self._phases = PhaseTracker()
-        self._speed = Speed(trainer.run_state)
-
-    def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
-        """Read what the update is going to use."""
-        if completes_update(trainer.run_state, self.every):
-            self._used = values_in_use(trainer)
+        self._begin_reading(trainer.run_state)
 
     def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
         """Send what the update used, and the phase where another one begins."""
-        phase = self._phases.begun_at(trainer.scheduler, update)
+        phase = self._begun_phase(trainer.scheduler, update)
         if phase is not None:
             self._accelerator.log({"phase": phase}, step=update)
         if update % self.every == 0:
@@ -171,7 +207,7 @@ class TrackerCallback(TrainerCallback):
 
     def on_training_run_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Send the metrics of the epoch, and how fast it was."""
-        metrics = trainer.run_history.latest_metrics() | self._speed.read(trainer.run_state)
+        metrics = trainer.run_history.latest_metrics() | self._read_speed(trainer.run_state)
         self._accelerator.log(metrics, step=trainer.progress.updates - 1)
 
     def on_run_left(self, trainer: TrainingSteps, **kwargs: Any) -> None:
@@ -223,10 +259,10 @@ class LRMonitorCallback(OutputCallback):
 
     def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Compare what the update is going to use."""
-        if not completes_update(trainer.run_state, self.every):
+        if not _completes_update(trainer.run_state, self.every):
             return
         update, scheduler = trainer.progress.updates, trainer.scheduler
-        for label, used in values_in_use(trainer).items():
+        for label, used in _values_in_use(trainer).items():
             self.used.add(update, label, used)
             if not isinstance(scheduler, Scheduler):
                 continue
@@ -259,63 +295,18 @@ class LRMonitorCallback(OutputCallback):
             plot.save(self.used, self.picture, title="used")
 
 
-def completes_update(run: RunState, every: int) -> bool:
+def _completes_update(run: RunState, every: int) -> bool:
     """Return whether the batch that begins completes an update of those that are written down."""
     progress = run.progress
     return progress.updates % every == 0 and progress.window_done == progress.window_size - 1
 
 
-def values_in_use(trainer: TrainingSteps) -> dict[str, float]:
+def _values_in_use(trainer: TrainingSteps) -> dict[str, float]:
     """Return the numbers that the next update uses, by ``target/group``."""
     if isinstance(trainer.scheduler, Scheduler):
         return trainer.scheduler.values()
     return {f"lr/{group}": rate for group, rate in enumerate(Field(trainer.optimizer, "lr").read())}
 
 
-class PhaseTracker:
-    """The phase of each update, looked up only where one ends or an event has changed the plan.
-
-    It does not keep the scheduler: two that live would both write.
-
-    Args:
-        last_name: The phase of the update before.
-    """
-
-    _phase: Phase
-
-    def __init__(self, last_name: str = "") -> None:
-        self._last_name = last_name
-        self._events: Any = None
-
-    def begun_at(self, scheduler: Any, update: int) -> str | None:
-        """Return the name of the phase where another one begins than that of the last update."""
-        if not isinstance(scheduler, Scheduler):
-            return None
-        if scheduler.events != self._events or not _contains(self._phase, update):
-            self._events = scheduler.events
-            phases = (phase for phase in scheduler.phases if _contains(phase, update))
-            self._phase = next(phases, Phase("held", update, None))  # past the end
-        if self._phase.name == self._last_name:
-            return None
-        self._last_name = self._phase.name
-        return self._last_name
-
-
 def _contains(phase: Phase, update: int) -> bool:
     return phase.start <= update and (phase.stop is None or update < phase.stop)
-
-
-class Speed:
-    """How many samples a second were used since it was last read."""
-
-    def __init__(self, run: RunState) -> None:
-        self._seconds = perf_counter()
-        self._updates = run.progress.updates
-
-    def read(self, run: RunState) -> dict[str, float]:
-        """Return it as a metric, or nothing where no sample was used."""
-        updates = run.progress.updates - self._updates
-        seconds = perf_counter() - self._seconds
-        self.__init__(run)  # type: ignore[misc]
-        size = run.config.train_total_batch_size
-        return {"samples_per_second": updates * size / seconds} if updates and size else {}
