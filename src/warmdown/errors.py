@@ -25,6 +25,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── MetricForgotten     a schedule waits for a metric that is never observed
     ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
+    ├── LengthMismatch      data gave more or less than its length promised
     ├── PastEnd             the run goes on past its planned end
     └── StoppedEarly        the run ended before its planned end
 
@@ -36,6 +37,7 @@ from __future__ import annotations
 __all__ = [
     "BindingError",
     "ForeignWrite",
+    "LengthMismatch",
     "MetricForgotten",
     "MetricUnusable",
     "MetricUnused",
@@ -193,6 +195,12 @@ class MetricUnusable(WarmdownWarning):
     """A metric that a schedule waits for was NaN."""
 
     code = "metric-unusable"
+
+
+class LengthMismatch(WarmdownWarning):
+    """A pass over the data gave more or less than its length promised."""
+
+    code = "length-mismatch"
 
 
 class PastEnd(WarmdownWarning):

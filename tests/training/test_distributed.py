@@ -134,6 +134,22 @@ def test_a_process_that_dies_leaves_a_state_and_a_clear_message(
 
 
 @pytest.mark.slow
+def test_processes_end_an_epoch_with_the_first_whose_stream_ends(tmp_path: Path) -> None:
+    """One reads 20 batches in a pass, the other 14: both train on 7 each."""
+    done = together("uneven", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = answers(tmp_path)
+    assert first == second
+    assert first["updates"] == 3 * 7
+    for path in Checkpoints(tmp_path / "checkpoints").all()[2:]:
+        shutil.rmtree(path)
+    done = together("uneven-resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "at update 10" in done.stdout
+    assert answers(tmp_path)[0]["digest"] == first["digest"]
+
+
+@pytest.mark.slow
 def test_weights_in_pieces_are_saved_whole_and_go_on_bit_for_bit(tmp_path: Path) -> None:
     done = together("shard", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

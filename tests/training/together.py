@@ -6,14 +6,17 @@ import json
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from tests.training import small
+from tests.training.test_streams import Shards
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from warmdown import LengthMismatch
 from warmdown.training import Trainer, TrainerCallback, digest_of_weights, state
 
 
@@ -60,7 +63,11 @@ def main(work: str, folder: Path, after: int) -> None:
         kind, model = Sharded, small.perceptron
     trainer = small.make(folder, [Values(), *extra.get(work, [])], every=5, kind=kind, model=model)
     resumed = {"resume_from": folder / "checkpoints"} if "resume" in work else {}
-    small.train(trainer, train_dataset=small.Plain(), per_device_batch_size=2, **resumed)
+    data: Any = small.Plain()
+    if work.startswith("uneven"):
+        warnings.simplefilter("ignore", LengthMismatch)
+        data = Shards(40 - 12 * rank, promised=60)
+    small.train(trainer, train_dataset=data, per_device_batch_size=2, **resumed)
     (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
     answer = {
         "digest": digest_of_weights(state.model_state(trainer)),

@@ -12,6 +12,7 @@ import torch
 import warmdown
 from warmdown.errors import (
     ForeignWrite,
+    LengthMismatch,
     MetricForgotten,
     MetricUnusable,
     MetricUnused,
@@ -71,6 +72,10 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
     MetricUnusable: (
         "Scheduler.observe({metric}={value}): this is no measurement, and is passed over. Look at "
         "what made it."
+    ),
+    LengthMismatch: (
+        "{data}: a pass ended after {given} batches, and its length promised {promised}. {effect} "
+        "Let __len__ of the data return what there is."
     ),
     PastEnd: (
         "Scheduler.step(): an update was made past the planned end, {end} {unit}; the last value "

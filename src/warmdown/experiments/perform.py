@@ -21,7 +21,7 @@ from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status
 from warmdown.planfile import plan_from_dict
 from warmdown.training import TrainerCallback, run_task, task_of
 from warmdown.training.callback import StopTrainingError
-from warmdown.training.rng import seeded
+from warmdown.training.rng import OwnNumbers
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 _PROTECTED_SHARE = 0.5
@@ -42,7 +42,7 @@ def require_metric(label: str, task: str, metric: str | None) -> str:
         'accuracy'
     """
     # building a task draws random numbers
-    with seeded(0):
+    with OwnNumbers(0):
         made = task_of(task)
     losses = ["train_loss"] if made.test is None else ["eval_loss", "train_loss"]
     known = [*made.metrics, *losses]

@@ -16,7 +16,7 @@ from torch.utils.data import (
 )
 
 from warmdown.errors import TrainingError
-from warmdown.training.rng import derive_seed, seed_everything, seeded
+from warmdown.training.rng import OwnNumbers, derive_seed, seed_everything
 
 _KEPT = (
     "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn",
@@ -89,7 +89,7 @@ class MapData:
         self._loader: DataLoader[Any] | None = None
         self._batches: Iterator[Any] = iter(())
         self.items = self._sampler.total
-        self.batches = self._sampler.count(0)
+        self.batches = self.left(0)
         if self.batches == 0:
             raise TrainingError(
                 f"data(items={self.items}, processes={rank.world}, "
@@ -103,18 +103,18 @@ class MapData:
         self._sampler.seed = seed
 
     def left(self, used: int) -> int:
-        """Return how many batches follow after ``used`` items."""
-        return self._sampler.count(used)
+        """Return how many batches follow after ``used`` items, by the sampler's length."""
+        return self._sampler.count(used, self.items)
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
         """Yield the windows that follow after ``used`` items."""
         sampler = self._sampler
-        sampler.epoch, sampler.used = epoch, used
-        left = sampler.count(used)
+        sampler.begin(epoch, used)
+        left = len(sampler)
         self._loader = self._loader or self._reordered_loader()
         self._batches = iter(self._loader) if left else iter(())
         # the last end comes first: the loader is not asked for one batch more
-        pairs = zip(self._batches, sampler.ends(used), strict=False)
+        pairs = zip(self._batches, sampler.ends(), strict=False)
         for start in range(0, left, size):
             count = min(size, left - start)
             yield BatchWindow(count, islice(pairs, count))
@@ -154,6 +154,7 @@ class StreamData:
         self._loader = loader
         self._seed = seed
         self._rank, self._world = rank
+        self._group: Any = None
         try:
             self.batches: int | None = len(loader) // self._world  # type: ignore[arg-type]
         except TypeError:  # a loader over data without a length has __len__ and raises
@@ -165,14 +166,27 @@ class StreamData:
         self._seed = seed
 
     def left(self, used: int) -> int | None:
-        """Return how many batches follow after ``used``, ``None`` without a length."""
-        return None if self.items is None else max(0, self.items - used) // self._world
+        """Return how many batches follow after ``used`` by the length, ``None`` without one.
+
+        Less than 0 where more were used than it promised.
+        """
+        return None if self.items is None else (self.items - used) // self._world
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
-        """Yield the windows that follow after ``used`` batches, each read as a whole."""
+        """Yield the windows that follow after ``used`` batches, each read as a whole.
+
+        They end with the first process that has none left, so that all make the same updates.
+
+        Raises:
+            TrainingError: There are not ``used`` batches any more.
+        """
         batches = self._own_batches(epoch, used)
-        while window := list(islice(batches, size)):
-            yield BatchWindow(len(window), window)
+        while True:
+            window = list(islice(batches, size))
+            count = self._least(len(window))
+            if count == 0:
+                return
+            yield BatchWindow(count, window[:count])
 
     def close(self) -> None:
         """Leave the loader alone: it belongs to the caller."""
@@ -182,14 +196,33 @@ class StreamData:
         for shuffled in (self._loader, getattr(self._loader, "dataset", None)):
             if hasattr(shuffled, "set_epoch"):
                 shuffled.set_epoch(epoch)
-        # afterwards the random numbers are restored, as if nothing had been read
-        with seeded(derive_seed(self._seed, epoch)):
+        # what the stream draws depends on its seed alone, so that reading it again gives the same
+        numbers = OwnNumbers(derive_seed(self._seed, epoch))
+        with numbers:
             batches = iter(self._loader)
-            for _ in islice(batches, used):
-                pass
-        while len(turn := list(islice(batches, self._world))) == self._world:
+            skipped = sum(1 for _ in islice(batches, used))
+        if skipped < used:
+            raise TrainingError(
+                f"resume: the training data ended after {skipped} batches, and the checkpoint was "
+                f"made after {used} of the epoch. Give the same data, from its start."
+            )
+        while True:
+            with numbers:
+                turn = list(islice(batches, self._world))
+            if len(turn) < self._world:
+                return
             used += self._world
             yield turn[self._rank], used
+
+    def _least(self, count: int) -> int:
+        """Return the smallest of what each process counts."""
+        if self._world == 1 or not torch.distributed.is_initialized():
+            return count
+        if self._group is None:  # on the CPU: the device is not waited for
+            self._group = torch.distributed.new_group(backend="gloo")
+        least = torch.tensor(count)
+        torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN, self._group)
+        return int(least)
 
 
 DataSource = MapData | StreamData
@@ -200,12 +233,17 @@ process gets; both are ``None`` where the length is unknown.
 """
 
 
+def usable_batches(source: DataSource | None, limit: int | None) -> int | None:
+    """Return how many batches a pass is to use, by length and limit; ``None`` without both."""
+    counts = (None if source is None else source.batches, limit)
+    return min((count for count in counts if count is not None), default=None)
+
+
 class _GlobalBatches:
     """A batch sampler: this process's part of each global batch of an epoch's order."""
 
     def __init__(self, loader: DataLoader[Any], seed: int, rank: Rank) -> None:
         self.seed = seed
-        self.epoch = self.used = 0
         self._has_ready_batches = loader.batch_size is None
         sampler: Any = loader.batch_sampler if self._has_ready_batches else loader.sampler
         parts = (sampler, getattr(sampler, "sampler", None))
@@ -219,29 +257,34 @@ class _GlobalBatches:
         self.drop_last = bool(loader.drop_last) or self._has_ready_batches
         self._rank, self._world = rank
         self._step = self.size * self._world
-        has_length = hasattr(self._sampler, "__len__")
-        self.total: int = len(self._sampler) if has_length else len(self._order(0))
+        # more than it promises is not read: it may be endless
+        self._most = len(sampler) if hasattr(sampler, "__len__") else None
+        self.total: int = len(self._draw(0)) if self._most is None else self._most
 
-    def count(self, used: int) -> int:
-        """Return how many global batches there are after ``used`` items."""
-        full, rest = divmod(max(0, self.total - used), self._step)
+    def begin(self, epoch: int, used: int) -> None:
+        """Draw the order of an epoch; what is yielded then follows after ``used`` items."""
+        self._epoch, self._used, self._order = epoch, used, self._draw(epoch)
+
+    def count(self, used: int, total: int) -> int:
+        """Return how many global batches there are of ``total`` items after ``used``."""
+        full, rest = divmod(max(0, total - used), self._step)
         # too few to share join the batch before
         is_dropped = rest == 0 or self.drop_last or rest < self._world
         return full if is_dropped else full + 1
 
-    def ends(self, used: int) -> Iterator[int]:
-        """Yield the items used up after each global batch that follows after ``used``."""
-        count = self.count(used)
+    def ends(self) -> Iterator[int]:
+        """Yield the items used up after each global batch."""
+        count = len(self)
         for number in range(1, count + 1):
             takes_rest = number == count and not self.drop_last
-            yield self.total if takes_rest else used + number * self._step
+            yield len(self._order) if takes_rest else self._used + number * self._step
 
     def __len__(self) -> int:
-        return self.count(self.used)
+        return self.count(self._used, len(self._order))
 
     def __iter__(self) -> Iterator[_Batch]:
-        epoch, start, order = self.epoch, self.used, self._order(self.epoch)
-        for end in self.ends(start):
+        epoch, start, order = self._epoch, self._used, self._order
+        for end in self.ends():
             length = end - start
             low = start + length * self._rank // self._world
             high = start + length * (self._rank + 1) // self._world
@@ -253,7 +296,7 @@ class _GlobalBatches:
             yield batch
             start = end
 
-    def _order(self, epoch: int) -> Any:
+    def _draw(self, epoch: int) -> Any:
         """Return every item of the epoch, the same on every process."""
         sampler, seed = self._sampler, derive_seed(self.seed, epoch)
         if type(sampler) is SequentialSampler:
@@ -268,8 +311,8 @@ class _GlobalBatches:
             sampler.set_epoch(epoch)
         if isinstance(generator := getattr(sampler, "generator", None), torch.Generator):
             generator.manual_seed(seed)
-        with seeded(seed):
-            return list(sampler)
+        with OwnNumbers(seed):
+            return list(islice(sampler, self._most))
 
 
 class _Batch(list[Any]):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import islice
+from math import ceil
 from types import FrameType
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 
 from warmdown.binding import Scheduler
 from warmdown.binding.timeline import decay_stop
-from warmdown.errors import TrainingError
+from warmdown.errors import LengthMismatch, TrainingError
 from warmdown.lock import locked
 from warmdown.training.callback import StopTrainingError
-from warmdown.training.data import BatchWindow
+from warmdown.training.data import BatchWindow, usable_batches
 from warmdown.training.planning import observe_metrics
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
@@ -194,6 +195,7 @@ def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
     trainer.eval_epoch_start()
     trainer.call_event("on_eval_epoch_start", **kwargs)
     windows = run.eval_source.windows(0, 0, 1)
+    step = 0
     with torch.no_grad():
         for step, window in enumerate(islice(windows, run.eval_limit), start=1):
             trainer.call_event("on_eval_step_start", step=step)
@@ -202,6 +204,8 @@ def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
                 output = trainer.calculate_eval_batch_loss(batch)
                 run.eval_loss.update(output["loss"], output.get("batch_size", 1))
                 trainer.call_event("on_eval_step_end", batch=batch, batch_output=output, step=step)
+    promised = usable_batches(run.eval_source, run.eval_limit)
+    _check_length(trainer, "eval_dataset", step, promised, "The means are over what there was.")
     trainer.add_loss_metric("eval_loss_epoch", run.eval_loss)
     trainer.eval_epoch_end()
     if not trainer.run_history.metric_name_prefix:
@@ -218,10 +222,14 @@ def _run_epoch(trainer: TrainingSteps) -> None:
     trainer.train_epoch_start()
     trainer.call_event("on_train_epoch_start")
     run.restore_random()
+    is_exhausted = not _is_complete(trainer)
     for window in _windows(trainer):
         _run_window(trainer, window)
         if _is_complete(trainer):
+            is_exhausted = False
             break
+    if is_exhausted:
+        _check_epoch(trainer)
     trainer.add_loss_metric("train_loss_epoch", run.train_loss)
     trainer.train_epoch_end()
     trainer.call_event("on_train_epoch_end")
@@ -229,13 +237,51 @@ def _run_epoch(trainer: TrainingSteps) -> None:
         evaluate_once(trainer)
     else:
         observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
-    assert run.train_source is not None
-    if run.train_source.left(progress.used) == 0 or run.is_at_train_limit():
+    if is_exhausted or run.batches_left(progress) == 0:
         progress.epoch += 1
         progress.used = progress.batch = 0
     progress.finished = _is_complete(trainer)
     trainer.training_run_epoch_end()
     trainer.call_event("on_training_run_epoch_end")
+
+
+def _check_epoch(trainer: TrainingSteps) -> None:
+    """Compare a pass over all of the training data with what the run was planned on."""
+    config, progress = trainer.run_config, trainer.progress
+    left, promised = trainer.run_state.batches_left(progress), config.train_batches_per_epoch
+    given = progress.batch if left is None or promised is None else promised - left
+    updates = progress.updates + progress.skipped
+    updates += ceil(given / config.gradient_accumulation_steps) * (
+        config.num_epochs - progress.epoch - 1
+    )
+    effect = f"The run goes on until it has made {config.total_updates} updates."
+    if config.max_num_train_steps is None:
+        effect = (
+            f"The plan was made for {config.total_updates} updates, and the run ends with its "
+            f"{config.num_epochs} epochs, after about {updates}: max_num_train_steps={updates} "
+            f"plans for that."
+        )
+    _check_length(trainer, "train_dataset", given, promised, effect)
+
+
+def _check_length(
+    trainer: TrainingSteps, data: str, given: int, promised: int | None, effect: str
+) -> None:
+    """Warn of a pass that was shorter or longer than promised.
+
+    Raises:
+        TrainingError: There was no batch at all.
+    """
+    name = f"{data}={type(getattr(trainer, data)).__name__}"
+    if not given:
+        raise TrainingError(
+            f"train({name}): epoch {trainer.progress.epoch + 1} has not one batch. Give data that "
+            f"is not empty, and that can be read again in each epoch (a generator cannot)."
+        )
+    if given != (promised or given) and trainer.is_main:
+        trainer.run_state.warnings[data].warn_once(
+            LengthMismatch, data=name, given=given, promised=promised, effect=effect
+        )
 
 
 def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,31 +25,40 @@ def derive_seed(*words: int) -> int:
 
 def snapshot() -> Data:
     """Return the state of every generator of this process as plain data and tensors."""
-    # people's datasets draw from NumPy's global generator
-    numpy_state: Any = np.random.get_state(legacy=True)  # noqa: NPY002
-    name, keys, *position = numpy_state
+    (version, numbers, waiting), (name, keys, *position), torch_state, devices = _states()
     # plain data and tensors alone: a checkpoint is read with weights_only
-    version, numbers, waiting = random.getstate()
     state = {
         "python": [version, torch.tensor(numbers), waiting],
         # torch's readers know no unsigned integers of 32 bits
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *position],
-        "torch": torch.get_rng_state(),
+        "torch": torch_state,
     }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
+    return state | ({"cuda": devices} if devices else {})
 
 
 def restore(state: Data) -> None:
     """Restore what :func:`snapshot` returned; devices that are not here are left out."""
     version, numbers, waiting = state["python"]
-    random.setstate((version, tuple(numbers.tolist()), waiting))
     name, keys, *position = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *position))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    for device, cuda in enumerate(state.get("cuda", [])[: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(cuda, device)
+    python, numpy = (version, tuple(numbers.tolist()), waiting), keys.numpy().astype(np.uint32)
+    _set_states(python, (name, numpy, *position), state["torch"], state.get("cuda", []))
+
+
+def _states() -> tuple[Any, Any, torch.Tensor, list[torch.Tensor]]:
+    # people's datasets draw from NumPy's global generator
+    numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return random.getstate(), numpy, torch.get_rng_state(), devices
+
+
+def _set_states(
+    python: Any, numpy: Any, torch_state: torch.Tensor, devices: list[torch.Tensor]
+) -> None:
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.set_rng_state(torch_state)
+    for device, state in enumerate(devices[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, device)
 
 
 def seed_everything(seed: int) -> None:
@@ -61,12 +68,26 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from ``seed`` inside the block, and restore the generators after it."""
-    before = snapshot()
-    seed_everything(seed)
-    try:
-        yield
-    finally:
-        restore(before)
+class OwnNumbers:
+    """Random numbers of its own in each ``with`` block; outside the generators are untouched.
+
+    A block goes on where the one before it ended.
+
+    Args:
+        seed: What the first block draws from.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._own: Any = None
+
+    def __enter__(self) -> None:
+        self._outside = _states()
+        if self._own is None:
+            seed_everything(self._seed)
+        else:
+            _set_states(*self._own)
+
+    def __exit__(self, *exception: object) -> None:
+        self._own = _states()
+        _set_states(*self._outside)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, TypeVar
 
 import torch
 
+from warmdown.binding.misuse import Warnings
 from warmdown.errors import StateError, TrainingError
 from warmdown.training.data import DataSource
 from warmdown.training.history import LossTracker
@@ -43,6 +46,7 @@ class RunState:
         saved_at: Where the newest checkpoint was saved.
         stop_signal: The signal that asked the run to stop.
         after_update: Called after each update; it ends the run that was asked to stop.
+        warnings: Of the data to train on and to evaluate on, each given once.
     """
 
     accelerator: Any
@@ -60,6 +64,9 @@ class RunState:
     saved_at: Progress | None = None
     stop_signal: int | None = None
     after_update: Callable[[], None] = do_nothing
+    warnings: dict[str, Warnings] = field(
+        default_factory=lambda: defaultdict(partial(Warnings, strict=False))
+    )
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device of the run."""
@@ -88,18 +95,23 @@ class RunState:
         """Return whether the epoch has used as many batches as it may."""
         return self.train_limit is not None and self.progress.batch >= self.train_limit
 
+    def batches_left(self, progress: Progress) -> int | None:
+        """Return how many batches of the epoch follow by its length, ``None`` without one."""
+        left = None if self.train_source is None else self.train_source.left(progress.used)
+        if self.train_limit is None:
+            return left
+        limit = max(0, self.train_limit - progress.batch)
+        return limit if left is None else min(left, limit)
+
     def updates_left(self, progress: Progress) -> int | None:
         """Return how many updates follow after ``progress``, ``None`` where it is unknown."""
-        config, source = self.config, self.train_source
-        per_epoch = config.num_update_steps_per_epoch
-        left = None if source is None else source.left(progress.used)
+        config = self.config
+        per_epoch, left = config.num_update_steps_per_epoch, self.batches_left(progress)
         if per_epoch is None or left is None:
             return None
         if progress.epoch >= config.num_epochs:
             return 0
-        if self.train_limit is not None:
-            left = min(left, max(0, self.train_limit - progress.batch))
-        begun = 0
+        begun, left = 0, max(0, left)
         if progress.window_done:
             begun = min(left, progress.window_size - progress.window_done)
         size = config.gradient_accumulation_steps

@@ -29,7 +29,7 @@ from warmdown.training.callbacks.progress import (
     ProgressBarCallback,
 )
 from warmdown.training.callbacks.stopping import TerminateOnNaNCallback
-from warmdown.training.data import DataSource, Rank, data_source
+from warmdown.training.data import DataSource, Rank, data_source, usable_batches
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
 from warmdown.training.planning import scheduler_for
@@ -476,19 +476,14 @@ class Trainer(TrainingSteps):
             num_epochs=num_epochs,
             train_per_device_batch_size=batch_size,
             eval_per_device_batch_size=batch_size,
-            train_batches_per_epoch=_usable_batches(run.train_source, run.train_limit),
-            eval_batches=_usable_batches(run.eval_source, run.eval_limit),
+            train_batches_per_epoch=usable_batches(run.train_source, run.train_limit),
+            eval_batches=usable_batches(run.eval_source, run.eval_limit),
             num_processes=accelerator.num_processes,
             mixed_precision=accelerator.mixed_precision,
             is_local_process_zero=accelerator.is_local_main_process,
             is_world_process_zero=accelerator.is_main_process,
             **limits,
         )
-
-
-def _usable_batches(source: DataSource | None, limit: int | None) -> int | None:
-    counts = (None if source is None else source.batches, limit)
-    return min((count for count in counts if count is not None), default=None)
 
 
 branch_cooldowns = Trainer.branch_cooldowns
