@@ -33,11 +33,6 @@ TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
 _OPTIONS: Mapping[str, Any] = {"after_end": AfterEnd, "count": Count}
 _OF_A_PLAN = ("run", *_OPTIONS)
-_OF_A_SCALE: Mapping[str, Any] = {
-    "scale": Schedule,
-    "offset": Schedule | None,
-    "low": float | None,
-}
 _NO_FACTS: Facts = MappingProxyType({})
 
 
@@ -264,7 +259,11 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
         _refuse_beside(reader, path, data, "set", what)
         value = reader.read_schedule(join_path(path, "set"), data["set"])
         return value and Set(value)
-    if isinstance(data, Mapping) and "kind" not in data and data.keys() & _OF_A_SCALE:
+    if (
+        isinstance(data, Mapping)
+        and "kind" not in data
+        and data.keys() & {"scale", "offset", "low"}
+    ):
         return _read_scale(reader, path, data)
     if _is_bare_number(data):
         text = f"{data!s:.40}"
@@ -296,15 +295,17 @@ def _is_bare_number(data: Any) -> bool:
 
 
 def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Any:
-    reader.refuse_keys(path, data, list(_OF_A_SCALE), "a scale has no KEY.")
     if "scale" not in data:
         what = "has no scale. Give the factor: scale: {kind: cosine}, or scale: 1."
-        return reader.error(path, what)
-    of, offset, low = (
-        type_of(hint).read(reader, join_path(path, key), data.get(key))
-        for key, hint in _OF_A_SCALE.items()
-    )
-    return None if of is None else Scale(of, offset, low)
+        reader.error(path, what)
+        data = {"scale": 1, **data}  # the rest is still read for its mistakes
+    read = reader.read_arguments(path, "a scale", _scale, data)
+    return read and _scale(**read)
+
+
+def _scale(scale: Schedule, offset: Schedule | None = None, low: float | None = None) -> Scale:
+    """Return the rule; a file's word for its first part is another than Python's."""
+    return Scale(scale, offset, low)
 
 
 def _located(file: str, mistake: str, lines: Mapping[str, int]) -> str:

@@ -181,15 +181,15 @@ class ScheduleReader:
         match data:
             case {"class_path": _}:
                 return self._of_class(path, data)
+            case {"kind": kind, **given} if kind is not None:
+                return self._of_kind(path, join_path(path, "kind"), kind, given)
             case Mapping():
-                return self._of_kind(path, data)
+                what = f"{describe(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see"
+                return self.error(path, f"{what} 'warmdown list'.")
             case list() | tuple():
                 return self._chain(path, data)
-            case str() if (word := KIND_SYNONYMS.get(data, data)) in shapes():
-                return self._call(path, path, shapes()[word], {})
-            case str() if data.isidentifier():
-                what = f"there is no shape {data[:40]!r}. {nearest(data[:60], shapes())}"
-                return self.error(path, what)
+            case str() if data in shapes() or data.isidentifier():
+                return self._of_kind(path, path, data, {})
             case None:
                 return self.error(
                     path, "nothing stands here. Give a schedule, like {kind: cosine}."
@@ -197,16 +197,12 @@ class ScheduleReader:
         value = type_of(float).read(self, path, data)
         return None if value is None else Constant(value=value)
 
-    def _of_kind(self, path: str, data: PlainMapping) -> Any:
-        given, known = dict(data), shapes()
-        kind = given.pop("kind", None)
-        if kind is None:
-            what = f"{describe(data)} has no 'kind'. Name a shape: {{kind: cosine}}; see"
-            return self.error(path, f"{what} 'warmdown list'.")
-        word = KIND_SYNONYMS.get(kind, kind) if isinstance(kind, str) else ""
-        if word not in known:
+    def _of_kind(self, path: str, where: str, kind: Any, given: PlainData) -> Any:
+        """Return what a word that stands at ``where`` makes of what is given beside it."""
+        word, known = KIND_SYNONYMS.get(str(kind), kind), shapes()
+        if not isinstance(kind, str) or word not in known:
             what = f"there is no shape {describe(kind)}. {nearest(str(kind)[:60], known)}"
-            return self.error(join_path(path, "kind"), what)
+            return self.error(where, what)
         name = None if word == "named" else given.pop("name", None)
         return self._call(path, path, known[word], given, name)
 
