@@ -52,7 +52,7 @@ def train_to_end(trainer: TrainingSteps) -> None:
         with outputs_locked(trainer):
             _train_interruptibly(trainer)
     finally:
-        trainer.base_values.end(trainer.optimizer)
+        trainer.base_values.end(trainer)
         trainer.run_state.close()
 
 

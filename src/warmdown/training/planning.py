@@ -38,11 +38,17 @@ class DeferredPlan:
     run: Run = field(default_factory=Run)
 
 
-def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
+def scheduler_for(
+    given: Any,
+    optimizer: Any,
+    config: TrainerRunConfig,
+    *,
+    bind: Mapping[str, Any] | None = None,
+) -> Any:
     """Return what steps once an update: a plan's Scheduler, or what a factory returns.
 
     Raises:
-        TrainingError: ``given`` is neither.
+        TrainingError: ``given`` is neither, or objects are bound without a plan.
     """
     numbers: Facts = {
         "NUM_EPOCHS": config.num_epochs,
@@ -53,7 +59,13 @@ def scheduler_for(given: Any, optimizer: Any, config: TrainerRunConfig) -> Any:
     }
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
-        return Scheduler(optimizer, plan=plan, run=_with_real_numbers(plan.run, config))
+        run = _with_real_numbers(plan.run, config)
+        return Scheduler(optimizer, plan=plan, run=run, bind=bind)
+    if bind:
+        raise TrainingError(
+            f"train(bind={{{', '.join(map(repr, bind))}: …}}): there is no plan that drives it. "
+            f"Give plan=…; a function that makes a scheduler binds by itself: Scheduler(…, bind=…)."
+        )
     factory: Callable[[Any], Any] = resolve(given, numbers)
     if not callable(factory):
         raise TrainingError(

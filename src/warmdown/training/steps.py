@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, IterableDataset
 
-from warmdown.binding.field import Field, unwrap
+from warmdown.binding.field import Attribute, Field, Number, unwrap
 from warmdown.errors import BindingError
 from warmdown.printable import printable
 from warmdown.training.callback import CallbackHandler
@@ -24,35 +24,39 @@ _PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
 """Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
 
 
-Rows = dict[str, list[float]]
-"""The values of each group, by the name of the field."""
-
-
 class BaseValues:
-    """The optimizer's values before a run: the next run starts from the same base values."""
+    """The values before a run: the next run starts from the same base values."""
 
     def __init__(self) -> None:
-        self._before: Rows = {}
-        self._after: Rows = {}
+        self._numbers: dict[Any, Number] = {}
+        self._before: dict[Any, list[float]] = {}
+        self._after: dict[Any, list[float]] = {}
 
-    def begin(self, optimizer: Any) -> None:
+    def begin(self, trainer: TrainingSteps) -> None:
         """Undo what the last run left, except where the values were set since; store the values."""
-        current = self._read(optimizer)
-        for name, row in self._before.items():
-            if current.get(name) == self._after.get(name):
-                Field(optimizer, name).write(row)
-        self._before = self._read(optimizer)
+        numbers = self._read_numbers(trainer)
+        for key, number in numbers.items():
+            if key in self._before and number.read() == self._after.get(key):
+                number.write(self._before[key])
+        self._before = {key: number.read() for key, number in numbers.items()}
 
-    def end(self, optimizer: Any) -> None:
+    def end(self, trainer: TrainingSteps) -> None:
         """Store what a run leaves."""
-        self._after = self._read(optimizer)
+        numbers = self._read_numbers(trainer)
+        self._after = {key: number.read() for key, number in numbers.items()}
 
-    def _read(self, optimizer: Any) -> Rows:
-        rows = {}
+    def _read_numbers(self, trainer: TrainingSteps) -> dict[Any, Number]:
+        """Return the optimizer's fields, and the attributes that are bound."""
+        numbers: dict[Any, Number] = {}
         for name in ("lr", "weight_decay"):
             with suppress(BindingError):  # not every optimizer has it
-                rows[name] = Field(optimizer, name).read()
-        return rows
+                numbers[name] = Field(trainer.optimizer, name)
+        for bound in (trainer.bind or {}).values():
+            for number in bound if isinstance(bound, list | tuple) else [bound]:
+                if isinstance(number, Attribute):
+                    numbers[id(number.of), number.name] = number
+        self._numbers |= numbers  # an object that is alive keeps its id
+        return numbers
 
 
 class TrainingSteps:
@@ -64,6 +68,7 @@ class TrainingSteps:
     scheduler: Any = None
     create_scheduler: Callable[[], Any]
     create_scheduler_fn: Any = None
+    bind: Mapping[str, Any] | None = None
     train_dataset: Any = None
     eval_dataset: Any = None
     collate_fn: Any = None

@@ -6,7 +6,7 @@ __all__ = ["DEFAULT_CALLBACKS", "Branch", "Trainer", "branch_cooldowns"]
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,7 @@ class Trainer(TrainingSteps):
         plan: Any = None,
         gradient_clip_norm: float | None = None,
         on_change: str = "error",
+        bind: Mapping[str, Any] | None = None,
     ) -> None:
         """Train the model.
 
@@ -184,6 +185,9 @@ class Trainer(TrainingSteps):
             on_change: What happens when a checkpoint was made under another plan: ``"error"`` (it
                 shows the difference; ``"fit"`` where only the size of batches changed), or a policy
                 of the scheduler's.
+            bind: What the plan drives beside the optimizer, by target name, as for
+                :class:`~warmdown.Scheduler`: ``{"drop": Attribute(model[1], "p")}``. Resumes and
+                cooldowns drive it too.
 
         Raises:
             TrainingError: The run cannot start, or a callback failed; the message names the
@@ -204,6 +208,7 @@ class Trainer(TrainingSteps):
         self.eval_dataset = eval_dataset
         self.collate_fn = collate_fn
         self.create_scheduler_fn = plan if create_scheduler_fn is None else create_scheduler_fn
+        self.bind = bind
         run, size = self.run_state, per_device_batch_size
         run.train_source = self._source(self.create_train_dataloader(size, train_dataloader_kwargs))
         if eval_dataset is not None:
@@ -222,7 +227,7 @@ class Trainer(TrainingSteps):
         )
         self._prepare()
         # before a scheduler writes: an earlier run must not leave its last rate as the base
-        self.base_values.begin(self.optimizer)
+        self.base_values.begin(self)
         self.scheduler = self.create_scheduler()
         plan_in_use = getattr(self.scheduler, "plan", None)
         run.counts_attempts = getattr(plan_in_use, "count", "") == "attempts"
@@ -234,9 +239,11 @@ class Trainer(TrainingSteps):
 
     def create_scheduler(self) -> Any:
         """Return what steps once an update, or ``None``."""
-        if self.create_scheduler_fn is None:
+        if self.create_scheduler_fn is None and not self.bind:
             return None
-        return scheduler_for(self.create_scheduler_fn, self.optimizer, self.run_config)
+        return scheduler_for(
+            self.create_scheduler_fn, self.optimizer, self.run_config, bind=self.bind
+        )
 
     def extend(self, total_updates: int) -> None:
         """Go on with a finished run until it has made ``total_updates``, its plan made longer.

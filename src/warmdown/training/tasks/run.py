@@ -137,6 +137,7 @@ def run_task(
         plan=plan,
         resume_from=resume_from,
         on_change=on_change,
+        bind=None if plan is None else task.bind,
     )
     seconds = perf_counter() - began
     metrics = trainer.run_history.latest_metrics()

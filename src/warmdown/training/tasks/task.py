@@ -33,6 +33,8 @@ class Task:
         train: Data of pairs (input, target).
         test: The same, to evaluate on, or ``None``.
         metrics: More to measure in each evaluation, by name.
+        bind: What a plan may drive beside the optimizer, by target name, as for
+            :meth:`Trainer.train`.
         optimizer: Makes the optimizer of the model and a learning rate.
         lr: Base learning rate.
         epochs: Passes over the data.
@@ -45,6 +47,7 @@ class Task:
     train: Any
     test: Any = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    bind: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Callable[[torch.nn.Module, float], torch.optim.Optimizer] = momentum_sgd
     lr: float = 0.1
     epochs: int = 10
