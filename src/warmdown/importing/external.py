@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from warmdown.errors import MissingExtra, ScheduleError
-from warmdown.expressions import parse_number
 from warmdown.importing.fence import LONGEST_LOOK, ask
 from warmdown.importing.fence_worker import LONGEST_START, Answer, Question, is_here
 from warmdown.importing.imported import MAX_STEPS
 from warmdown.planfile.classes import find_class
+from warmdown.planfile.text import bounded
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule, Steps, Values
 from warmdown.schedules.base import Namespace
@@ -65,7 +65,7 @@ class External(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "init_args", _with_numbers(self.init_args))
+        object.__setattr__(self, "init_args", bounded(self.init_args))
         object.__setattr__(self, "allow", tuple(self.allow))
         if isinstance(self.steps, int) and self.steps > MAX_STEPS:
             raise ScheduleError(
@@ -95,7 +95,7 @@ class External(Schedule):
         """Return the data, as Lightning writes it."""
         data: dict[str, Any] = {"class_path": self.class_path}
         if self.init_args:
-            data["init_args"] = _with_numbers(self.init_args)
+            data["init_args"] = bounded(self.init_args)
         if self.steps != "rest":
             data["steps"] = self.steps
         return data if self.base is None else {**data, "base": self.base}
@@ -166,13 +166,3 @@ def _walk_class(question: Question) -> Answer:
 
 TASKS = {"import": _import_class, "walk": _walk_class}
 """What the process behind the fence answers."""
-
-
-def _with_numbers(data: Any) -> Any:
-    """Return a copy as plain data, in which ``"1e-4"`` is a number: a file may write it so."""
-    if isinstance(data, Mapping):
-        return {str(key): _with_numbers(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_with_numbers(one) for one in data]
-    number = parse_number(data) if isinstance(data, str) else None
-    return data if number is None else number

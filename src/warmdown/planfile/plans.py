@@ -239,7 +239,9 @@ def _read_targets(reader: ScheduleReader, name: str, data: Any) -> Iterator[Targ
 
 def _group_targets(reader: ScheduleReader, name: str, data: PlainMapping) -> Iterator[Target]:
     what = "stands beside groups. For all other groups, write it as groups: {'*': …}."
-    _refuse_beside(reader, name, data, "groups", what)
+    for key in data:
+        if key != "groups":
+            reader.error(join_path(name, key), what)
     groups, where = data["groups"], join_path(name, "groups")
     if not isinstance(groups, Mapping) or not groups:
         reader.error(where, f"patterns are needed, like {{head: …}}, not {describe(groups)}.")
@@ -256,7 +258,9 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
     """Return the rule, or nothing after a mistake."""
     if isinstance(data, Mapping) and "set" in data:
         what = "stands beside set, which says everything. Leave it out."
-        _refuse_beside(reader, path, data, "set", what)
+        for key in data:
+            if key != "set":
+                reader.error(join_path(path, key), what)
         value = reader.read_schedule(join_path(path, "set"), data["set"])
         return value and Set(value)
     if (
@@ -278,14 +282,6 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
         return reader.error(path, what)
     return result and Scale(result)
-
-
-def _refuse_beside(
-    reader: ScheduleReader, path: str, data: PlainMapping, only: str, what: str
-) -> None:
-    for key in data:
-        if key != only:
-            reader.error(join_path(path, key), what)
 
 
 def _is_bare_number(data: Any) -> bool:

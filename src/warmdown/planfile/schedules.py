@@ -197,7 +197,7 @@ class ScheduleReader:
         value = type_of(float).read(self, path, data)
         return None if value is None else Constant(value=value)
 
-    def _of_kind(self, path: str, where: str, kind: Any, given: PlainData) -> Any:
+    def _of_kind(self, path: str, where: str, kind: Any, given: dict[Any, Any]) -> Any:
         """Return what a word that stands at ``where`` makes of what is given beside it."""
         word, known = KIND_SYNONYMS.get(str(kind), kind), shapes()
         if not isinstance(kind, str) or word not in known:
