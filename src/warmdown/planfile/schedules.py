@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, get_origin, get_type_hints
@@ -124,10 +124,16 @@ class ScheduleReader:
         """Return data whose type is not declared; a text that is a number becomes one."""
         match data:
             case Mapping():
-                return {
+                plain = {
                     str(key): self.read_plain(join_path(path, key), value)
                     for key, value in data.items()
                 }
+                if "class_path" in plain:  # a scheduler among the arguments of another
+                    found, given = self._find(path, plain), plain.get("init_args")
+                    inside = join_path(path, "init_args")
+                    given = given if isinstance(given, Mapping) else {}
+                    self._check_arguments(inside, found, plain["class_path"], given)
+                return plain
             case list() | tuple():
                 return [
                     self.read_plain(f"{path}[{index}]", value) for index, value in enumerate(data)
@@ -237,16 +243,10 @@ class ScheduleReader:
         except ScheduleError as error:
             return self.error(where, str(error))
 
-    def _check_arguments(self, path: str, found: Any, who: str, arguments: Arguments) -> None:
-        """Check arguments against the signature, and those of the schedulers among them too."""
-        for name, why in argument_errors(found, who, arguments):
-            self.error(join_path(path, name) if name else path, why)
-        for where, inner in _schedulers_in(path, arguments):
-            if (other := self._find(where, inner)) is not None:
-                given = inner.get("init_args")
-                given = given if isinstance(given, Mapping) else {}
-                here = join_path(where, "init_args")
-                self._check_arguments(here, other, inner["class_path"], given)
+    def _check_arguments(self, path: str, found: Any, who: str, given: Arguments) -> None:
+        if found is not None:
+            for name, why in argument_errors(found, who, given):
+                self.error(join_path(path, name) if name else path, why)
 
     def _call(
         self, path: str, inside: str, shape: Any, given: PlainMapping, name: Any = None
@@ -296,14 +296,3 @@ class ScheduleReader:
             return 0 if phase is None else phase.over(self.run).length or 0
         except (ScheduleError, RunError):
             return 0
-
-
-def _schedulers_in(path: str, data: Any) -> Iterator[tuple[str, Arguments]]:
-    """Yield the outermost mappings with a class path in the values of ``data``, by path."""
-    inside = data.items() if isinstance(data, Mapping) else enumerate(data)
-    for key, value in inside:
-        here = join_path(path, key) if isinstance(data, Mapping) else f"{path}[{key}]"
-        if isinstance(value, Mapping) and "class_path" in value:
-            yield here, value
-        elif isinstance(value, Mapping | list):
-            yield from _schedulers_in(here, value)
