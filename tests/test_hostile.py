@@ -17,7 +17,7 @@ from warmdown import plot
 from warmdown.binding.state import checksum
 from warmdown.errors import ScheduleError, SpecError, WarmdownError
 from warmdown.experiments.space import Space
-from warmdown.expressions import evaluate, has_placeholder, is_number, parse_number
+from warmdown.expressions import evaluate, has_placeholder, is_number
 from warmdown.importing import from_settings
 from warmdown.lint import lint_text
 from warmdown.plan import Target
@@ -82,7 +82,6 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "check_duration": check_duration,
     "has_placeholder": has_placeholder,
     "is_number": is_number,
-    "number_in": parse_number,
     "reckon": partial(evaluate, facts={}),
     "a path": lambda text: with_overrides({"a": {"a": 1}}, {text: 1}),
     "a path into a list": lambda text: with_overrides([[1]], {f"[0]{text}": 1}),

@@ -93,16 +93,6 @@ def is_number(text: str) -> bool:
     return _is_literal(text) or is_arithmetic(text)
 
 
-def parse_number(text: str) -> float | None:
-    """Return the number that is written out in a text; without point and exponent it is an int."""
-    plain = text.strip()
-    if not _is_literal(plain):
-        return None
-    if plain.lstrip("+-").replace("_", "").isdecimal():
-        return int(plain)
-    return _finite(float(plain), text)
-
-
 def _is_literal(text: str) -> bool:
     plain = text.strip()
     return len(plain) <= _LONGEST and _NUMBER.fullmatch(plain) is not None

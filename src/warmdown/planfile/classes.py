@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from warmdown.errors import MissingExtra, ScheduleError, nearest
 from warmdown.schedules import Function, Schedule
-from warmdown.schedules.parameters import Arguments, Maker
+from warmdown.schedules.parameters import Maker
 from warmdown.schedules.recipes import recipes
 
 _TIMM = (
@@ -137,18 +137,18 @@ def is_known(class_path: str) -> bool:
     return _known_path(class_path) is not None
 
 
-def argument_errors(found: Maker, who: str, arguments: Arguments) -> Iterator[tuple[str, str]]:
+def argument_errors(found: Maker, who: str, given: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that a scheduler cannot be called with, and why."""
     parameters = inspect.signature(found).parameters.values()
     accepted = {one.name: one for one in parameters if one.kind in _BY_NAME}
     is_open = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
-    for name in arguments:
+    for name in given:
         if name == "optimizer":
             yield name, "the optimizer is not given in a file. Leave it out."
         elif name not in accepted and not is_open:
             yield name, f"{who} has no {name!r}. {nearest(name, accepted.keys() - {'optimizer'})}"
     for name, parameter in accepted.items():
-        if parameter.default is parameter.empty and name not in (*arguments, "optimizer"):
+        if parameter.default is parameter.empty and name not in (*given, "optimizer"):
             yield "", f"{who} needs {name!r}. Give it."
 
 

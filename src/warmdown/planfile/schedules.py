@@ -10,14 +10,14 @@ from functools import lru_cache
 from typing import Any, get_origin, get_type_hints
 
 from warmdown.errors import RunError, ScheduleError, SpecError, nearest
-from warmdown.expressions import Facts, evaluate, is_arithmetic, is_number, parse_number
+from warmdown.expressions import Facts, evaluate, is_arithmetic, is_number
 from warmdown.planfile.classes import argument_errors, find_class
 from warmdown.planfile.text import PlainMapping, describe, join_path
 from warmdown.registry import provided
 from warmdown.run import Run
 from warmdown.schedules import Chain, Constant, Function, Named, Schedule
 from warmdown.schedules.base import KIND_SYNONYMS, PlainData, kind_of, kinds, schedule_classes
-from warmdown.schedules.parameters import Arguments, Maker, parameters_of, type_of
+from warmdown.schedules.parameters import Maker, parameters_of, type_of
 from warmdown.schedules.recipes import recipes
 
 _CLASS_KEYS = ("class_path", "init_args", "steps", "base", "name")
@@ -131,8 +131,8 @@ class ScheduleReader:
                 if "class_path" in plain:  # a scheduler among the arguments of another
                     found, given = self._find(path, plain), plain.get("init_args")
                     inside = join_path(path, "init_args")
-                    given = given if isinstance(given, Mapping) else {}
-                    self._check_arguments(inside, found, plain["class_path"], given)
+                    names = list(given) if isinstance(given, Mapping) else []
+                    self._check_arguments(inside, found, plain["class_path"], names)
                 return plain
             case list() | tuple():
                 return [
@@ -147,14 +147,12 @@ class ScheduleReader:
         return self.error(path, f"plain data is needed, not {describe(data)}.")
 
     def _number_or_text(self, path: str, data: str) -> Any:
-        if is_arithmetic(data):
-            value = self.evaluate(path, data)
-            return int(value) if value is not None and value == math.floor(value) else value
-        try:
-            number = parse_number(data)
-        except RunError as error:
-            return self.error(path, str(error))
-        return data if number is None else number
+        if not is_number(data):
+            return data
+        value = self.evaluate(path, data)
+        # a class that counts takes no 1e3 as a float; beyond 2**53 a float means no certain count
+        is_whole = value is not None and abs(value) < 2**53 and value == math.floor(value)
+        return int(value) if is_whole else value
 
     def read_arguments(
         self, path: str, who: str, target: Maker, given: PlainMapping
@@ -224,15 +222,13 @@ class ScheduleReader:
         if found in recipes().values() or (inspect.isclass(found) and issubclass(found, Schedule)):
             return self._call(path, inside, found, init_args, name)
         before = len(self.mistakes)
-        arguments = self.read_plain(inside, init_args)
-        self._check_arguments(inside, found, data["class_path"], arguments)
+        self._check_arguments(inside, found, data["class_path"], list(map(str, init_args)))
         preview = provided("class_preview")
         given = {key: data[key] for key in ("class_path", "steps", "base") if key in data}
-        read = self.read_arguments(path, "a class", preview, given)
+        read = self.read_arguments(path, "a class", preview, {**given, "init_args": init_args})
         if read is None or len(self.mistakes) > before:
             return None
-        read |= {"init_args": arguments, "allow": self.allow}
-        return self._make(path, lambda: preview(**read), name)
+        return self._make(path, lambda: preview(**read, allow=self.allow), name)
 
     def _find(self, path: str, data: PlainMapping) -> Any:
         class_path, where = data["class_path"], join_path(path, "class_path")
@@ -243,9 +239,9 @@ class ScheduleReader:
         except ScheduleError as error:
             return self.error(where, str(error))
 
-    def _check_arguments(self, path: str, found: Any, who: str, given: Arguments) -> None:
+    def _check_arguments(self, path: str, found: Any, who: str, names: Sequence[str]) -> None:
         if found is not None:
-            for name, why in argument_errors(found, who, given):
+            for name, why in argument_errors(found, who, names):
                 self.error(join_path(path, name) if name else path, why)
 
     def _call(
