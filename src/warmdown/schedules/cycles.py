@@ -75,9 +75,12 @@ class Triangle(Schedule):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         at = xp.clip(step, 0, self.length)
-        rising, falling = at / max(self.up, 1), (self.length - at) / max(self.down, 1)
-        share = xp.where(at < self.up, rising, falling if self.down else 1.0)
-        return self.low * (1 - share) + self.high * share
+        rises, up, down = at < self.up, max(self.up, 1), max(self.down, 1)
+        if abs(self.high) >= abs(self.low):
+            share = xp.where(rises, at / up, (self.length - at) / down if self.down else 1.0)
+            return self.low * (1 - share) + self.high * share
+        rest = xp.where(rises, (self.up - at) / up, (at - self.up) / down)
+        return self.low * rest + self.high * (1 - rest)
 
 
 @final

@@ -28,17 +28,17 @@ def interpolate(
     xp: Namespace,
     *,
     start_weight: Share,
-    end_weight: Share | None = None,
+    end_weight: Share,
     k: float = 1.0,
 ) -> Values:
     """Return the values between ``curve.start`` and ``curve.end``.
 
-    The weights are functions of the elapsed and the remaining share of the length. The weight of
-    the larger end is the one computed, so that a small value keeps all its digits; both ends are
-    exact.
+    The weights are functions of the elapsed and the remaining share of the length, and add up to
+    one. The weight of the larger end is the one computed, so that a small value keeps all its
+    digits; both ends are exact.
     """
     elapsed, remaining = progress(step, curve.length or 0, xp, k)
-    if abs(curve.start) >= abs(curve.end) or end_weight is None:
+    if abs(curve.start) >= abs(curve.end):
         weight = start_weight(elapsed, remaining)
         return curve.end * (1 - weight) + curve.start * weight
     weight = end_weight(elapsed, remaining)
@@ -53,11 +53,17 @@ def progress(step: Steps, steps: int, xp: Namespace, k: float = 1.0) -> tuple[Va
     if steps == 0:
         return xp.ones_like(step), xp.zeros_like(step)
     at = xp.clip(step, 0, steps)
-    elapsed, remaining = at / steps, (steps - at) / steps
+    return raised(at / steps, (steps - at) / steps, k, xp)
+
+
+def raised(share: Values, rest: Values, k: float, xp: Namespace) -> tuple[Values, Values]:
+    """Return ``share ** k`` and ``1 - share ** k``, where ``rest`` is ``1 - share``."""
     if k == 1:
-        return elapsed, remaining
-    inside = xp.where(remaining < 1, remaining, 0.5)
-    return elapsed**k, xp.where(remaining < 1, -xp.expm1(k * xp.log1p(-inside)), 1.0)
+        return share, rest
+    is_far = share < 0.5  # where the logarithm is that of the share, and not of the rest
+    far, near = xp.where(is_far & (share > 0), share, 1.0), xp.where(is_far, 0.0, rest)
+    logarithm = xp.log(far) + xp.log1p(-near)  # one of the two is 0
+    return share**k, xp.where(share > 0, -xp.expm1(k * logarithm), 1.0)
 
 
 def power(base: float, step: Steps, every: int, xp: Namespace) -> Values:

@@ -17,7 +17,7 @@ from typing import Self, final
 
 from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import Namespace, Schedule, Steps, Values, schedule_class
-from warmdown.schedules.interpolate import Curve, interpolate, power, progress
+from warmdown.schedules.interpolate import Curve, interpolate, power, progress, raised
 from warmdown.schedules.parameters import require
 
 
@@ -123,17 +123,17 @@ class Cosine(Curve):
     positive = ("k", "exponent")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        def wave(share: Values) -> Values:
+        def weights(elapsed: Values, remaining: Values) -> tuple[Values, Values]:
             # not 1 + cos, which loses its digits at the tail
-            return xp.sin(share * (math.pi / 2)) ** 2
+            wave, mirrored = (xp.sin(share * (math.pi / 2)) ** 2 for share in (remaining, elapsed))
+            return raised(wave, mirrored, self.exponent, xp)
 
-        # the wave and its mirror image add up to one, their powers do not
         return interpolate(
             self,
             step,
             xp,
-            start_weight=lambda _, left: wave(left) ** self.exponent,
-            end_weight=(lambda elapsed, _: wave(elapsed)) if self.exponent == 1 else None,
+            start_weight=lambda elapsed, remaining: weights(elapsed, remaining)[0],
+            end_weight=lambda elapsed, remaining: weights(elapsed, remaining)[1],
             k=self.k,
         )
 
@@ -167,7 +167,12 @@ class Polynomial(Curve):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return interpolate(
-            self, step, xp, start_weight=lambda _, remaining: remaining**self.power, k=self.k
+            self,
+            step,
+            xp,
+            start_weight=lambda _, remaining: remaining**self.power,
+            end_weight=lambda elapsed, remaining: raised(remaining, elapsed, self.power, xp)[1],
+            k=self.k,
         )
 
 
@@ -264,7 +269,9 @@ class InverseProportional(Curve):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         elapsed, remaining = progress(step, self.length or 0, xp)
-        value = self.start * self.end / (self.end * remaining + self.start * elapsed)
+        scale = 2.0 ** (math.frexp(self.start)[1] - 1)  # changes no digit, and nothing overflows
+        start, end = self.start / scale, self.end / scale
+        value = start * end / (end * remaining + start * elapsed) * scale
         return xp.where(remaining <= 0, self.end, value)
 
 
@@ -273,4 +280,5 @@ def _require_one_sign(curve: Exponential | InverseProportional) -> None:
         "both must be of one sign and not zero, because the curve multiplies. Use Linear or Cosine "
         "to reach zero."
     )
-    require(curve, curve.start * curve.end > 0, reason, "start", "end")
+    is_of_one_sign = min(curve.start, curve.end) > 0 or max(curve.start, curve.end) < 0
+    require(curve, is_of_one_sign, reason, "start", "end")

@@ -87,26 +87,44 @@ class Tanh(Curve):
         require(self, -300 <= self.lower < self.upper <= 300, reason, "lower", "upper")
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        def weights(elapsed: Values, remaining: Values) -> tuple[Values, Values]:
-            # tanh a - tanh b = sinh(a - b) / (cosh a cosh b): nothing cancels
-            span = self.upper - self.lower
-            at = self.lower * remaining + self.upper * elapsed
-            whole = xp.cosh(at) * math.sinh(span)
-            of_end = xp.sinh(span * elapsed) * math.cosh(self.upper) / whole
-            of_start = xp.sinh(span * remaining) * math.cosh(self.lower) / whole
+        elapsed, remaining = progress(step, self.length or 0, xp)
+        whole = 1 + xp.exp(-2 * xp.abs(self.lower * remaining + self.upper * elapsed))
+        of_end = _tanh_share(elapsed, remaining, self.lower, self.upper, xp) / whole
+        of_start = _tanh_share(remaining, elapsed, -self.upper, -self.lower, xp) / whole
+        if abs(self.start) >= abs(self.end):
             # the smaller weight has the smaller error
-            is_early = of_end < of_start
-            return xp.where(is_early, 1 - of_end, of_start), xp.where(
-                is_early, of_end, 1 - of_start
-            )
+            weight = xp.where(of_end < of_start, 1 - of_end, of_start)
+            return _between(self.end, self.start, weight, xp)
+        weight = xp.where(of_end < of_start, of_end, 1 - of_start)
+        return _between(self.start, self.end, weight, xp)
 
-        return interpolate(
-            self,
-            step,
-            xp,
-            start_weight=lambda elapsed, remaining: weights(elapsed, remaining)[0],
-            end_weight=lambda elapsed, remaining: weights(elapsed, remaining)[1],
-        )
+
+def _between(small: float, large: float, weight: Values, xp: Namespace) -> Values:
+    """Return the values of one way for a weight of one way, also in their last digit."""
+    if small * large < 0:
+        return small * (1 - weight) + large * weight
+    way = large - small
+    if abs(small + way) > abs(large):
+        way = math.nextafter(way, 0.0)
+    return xp.where(weight >= 1, large, small + way * weight)
+
+
+def _tanh_share(
+    elapsed: Values, remaining: Values, lower: float, upper: float, xp: Namespace
+) -> Values:
+    r"""Return :math:`(1 + e^{-2|x|}) (\tanh x - \tanh lower) / (\tanh upper - \tanh lower)`.
+
+    The difference of two is :math:`\sinh(a - b) / (\cosh a \cosh b)`, here without their powers of
+    e: nothing cancels, and nothing overflows.
+    """
+    span = upper - lower
+    if upper <= 0:
+        height = xp.exp(-2 * span * remaining)
+    else:
+        below = min(lower, 0.0)
+        height = math.exp(2 * below) * xp.exp(2 * xp.clip(span * elapsed, None, -below))
+    way = math.expm1(-2 * span) / (1 + math.exp(-2 * abs(upper)))
+    return height * xp.expm1(-2 * span * elapsed) / way
 
 
 @final
@@ -176,8 +194,8 @@ class Hyperbolic(Schedule):
         _require_upper(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        drop = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
-        return self.infimum * drop + self.start * (1 - drop)
+        drop, left = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
+        return self.infimum * drop + self.start * left
 
 
 @final
@@ -215,19 +233,23 @@ class ExpHyperbolic(Schedule):
         _require_upper(self)
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        return self.start * (self.infimum / self.start) ** _hyperbolic_drop(
-            step, self.length or 0, self.upper, xp
+        drop, left = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
+        ratio = self.infimum / self.start
+        # from the nearer of the two, so that little is lost in the power
+        return xp.where(
+            drop < left,
+            self.start * ratio ** xp.clip(drop, 0, 0.5),
+            self.infimum * ratio ** -xp.clip(left, 0, 0.5),
         )
 
 
-def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> Values:
-    """Return ``f(0) - f(t)`` of the hyperbola, without the cancellation."""
-    if steps == 0:
-        return xp.ones_like(step) * math.sqrt(2 / upper - 1 / upper**2)
+def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> tuple[Values, Values]:
+    """Return ``f(0) - f(t)`` of the hyperbola and what it lacks to one, without cancellation."""
     elapsed, remaining = progress(step, steps, xp)
-    first = math.sqrt((2 - 1 / upper) / upper)
-    here = xp.sqrt(remaining / upper * (2 - (1 + elapsed) / upper))
-    return elapsed * (2 * upper - elapsed) / (upper**2 * (first + here))
+    first = math.sqrt(2 * upper - 1) / upper
+    here = xp.sqrt(remaining * (2 * (upper - 1) + remaining)) / upper
+    drop = elapsed * (2 * upper - elapsed) / (upper**2 * (first + here))
+    return drop, ((upper - 1) / upper) ** 2 / (1 + first) + here
 
 
 def _require_upper(curve: Hyperbolic | ExpHyperbolic) -> None:
