@@ -62,10 +62,7 @@ def command(
 
     if framed:
         _end_with_standard_input()
-    folder, file, draft = _what_to_show(given)
-    # a notebook passes a plan of its own process; any other link comes from elsewhere
-    if given and "#plan=" in given and not framed:
-        _refuse_classes(draft)
+    folder, file, draft = _what_to_show(given, framed)
     start = ServerConfig(
         folder, draft, file, port, watch, not no_browser, framed, announce=_print_address
     )
@@ -78,18 +75,20 @@ def command(
         ) from None
 
 
-def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
+def _what_to_show(given: str | None, framed: bool) -> tuple[Path, str, Draft]:
     """Return the folder, the file's name in it, and the draft to begin with."""
     from warmdown.planfile.text import is_json
     from warmdown.studio.draft.model import Draft
     from warmdown.studio.draft.opening import opened
-    from warmdown.studio.draft.stored import from_fragment
+    from warmdown.studio.draft.stored import from_fragment, from_link
     from warmdown.studio.security.folder import Folder
 
     if given is None:
         return Path.cwd(), "", Draft()
     if "#plan=" in given:
-        return Path.cwd(), "", from_fragment(given.partition("#")[2])
+        # a notebook passes a plan of its own process; any other link comes from elsewhere
+        read = from_fragment if framed else from_link
+        return Path.cwd(), "", read(given.partition("#")[2])
     path = Path(given)
     if not path.parent.is_dir():
         raise SpecError([f"{given}: there is no folder {path.parent}. Check the path."])
@@ -99,20 +98,6 @@ def _what_to_show(given: str | None) -> tuple[Path, str, Draft]:
     finally:
         folder.close()
     return path.parent, path.name, opened(file.text, is_json=is_json(path))
-
-
-def _refuse_classes(draft: Draft) -> None:
-    """Refuse a link that names a class outside the known libraries: links come from elsewhere."""
-    from warmdown.planfile.classes import is_known
-
-    for path in draft.class_paths():
-        if path and not is_known(path):
-            raise SpecError(
-                [
-                    f"link: it names {path[:80]!r}, a class that is not of a known library. Links "
-                    f"may not do that; type the class on the page if you trust it."
-                ]
-            )
 
 
 def _end_with_standard_input() -> None:

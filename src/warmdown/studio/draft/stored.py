@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 from warmdown.errors import SpecError
+from warmdown.planfile.classes import is_known
 from warmdown.studio.draft.model import Draft, Group, RunTexts, ScheduleDraft, TargetDraft, Typed
 from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
@@ -49,6 +50,24 @@ def from_fragment(fragment: str) -> Draft:
         raise
     except (ValueError, binascii.Error, zlib.error, RecursionError):
         raise SpecError(["link: damaged, or cut short. Ask for a new one."]) from None
+
+
+def from_link(fragment: str) -> Draft:
+    """Return the draft of a link that comes from elsewhere.
+
+    Raises:
+        SpecError: It holds no draft, or names a class outside the known libraries.
+    """
+    draft = from_fragment(fragment)
+    for path in draft.class_paths():
+        if path and not is_known(path):
+            raise SpecError(
+                [
+                    f"link: it names {path[:80]!r}, a class that is not of a known library. Links "
+                    f"may not do that; type the class on the page if you trust it."
+                ]
+            )
+    return draft
 
 
 def to_plain(draft: Draft) -> dict[str, Any]:

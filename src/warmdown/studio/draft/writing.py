@@ -30,11 +30,13 @@ class Written:
         data: In the shape of the YAML file.
         keys: Key of a part of the draft by its path in the data: ``{"lr[1]": "t0.p1"}``.
         mistakes: What cannot even be written, by the key of its field.
+        bases: Base values of each group that has any, by field.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     mistakes: dict[str, str] = field(default_factory=dict)
+    bases: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def key_of(self, path: str) -> str:
         """Return the key of the field at a path, or of the nearest part around it, or nothing."""
@@ -56,7 +58,7 @@ def written(draft: Draft) -> Written:
     """
     out = Written()
     run = _run_data(draft.run, out.mistakes)
-    _add_base_rate(run, draft, out.mistakes)
+    _add_bases(out, run, draft)
     if run:
         out.data["run"] = run
         out.keys["run"] = "run"
@@ -161,16 +163,19 @@ def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _add_base_rate(run: dict[str, Any], draft: Draft, mistakes: dict[str, str]) -> None:
-    """Add the first group's rate, which pictures and placeholders use; check all of them."""
+def _add_bases(out: Written, run: dict[str, Any], draft: Draft) -> None:
+    """Add each group's base values; the first rate is the run's, which placeholders use."""
     for number, group in enumerate(draft.groups):
+        group_name = group.name.strip() or (f"group {number}" if len(draft.groups) > 1 else "")
         for name, text in group.bases:
             value = number_of(text)
             if value is None:
                 continue
             if not isinstance(value, int | float) or not 0 <= value < math.inf:
-                mistakes[f"g{number}.{name}"] = "A number of at least 0 is needed, like 1e-4."
-            elif name == "lr":
+                out.mistakes[f"g{number}.{name}"] = "A number of at least 0 is needed, like 1e-4."
+                continue
+            out.bases.setdefault(group_name, {})[name] = float(value)
+            if name == "lr":
                 run.setdefault("lr", float(value))
 
 

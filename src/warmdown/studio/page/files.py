@@ -11,11 +11,17 @@ from typing import final
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.planfile.classes import is_known
 from warmdown.planfile.text import is_json
 from warmdown.studio.draft.opening import opened
-from warmdown.studio.draft.stored import from_fragment, to_fragment
-from warmdown.studio.page.parts import ask_in_dialog, icon_button, marked, plain_button, tag
+from warmdown.studio.draft.stored import from_link, to_fragment
+from warmdown.studio.page.parts import (
+    ask_in_dialog,
+    copy_to_clipboard,
+    icon_button,
+    marked,
+    plain_button,
+    tag,
+)
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.security.folder import StaleFile, Stamp
@@ -77,48 +83,31 @@ class PlanFiles:
     async def link(self) -> None:
         """Copy a link that carries the plan where no server sees it."""
         fragment = json.dumps(f"#{to_fragment(self.studio.draft)}")
-        if await ui.run_javascript(f"warmdown.copy(location.origin + '/' + {fragment})"):
-            ui.notify("Link copied: it carries the plan itself.")
-        else:
-            ui.notify("The browser did not let it be copied.")
+        address = f"location.origin + '/' + {fragment}"
+        await copy_to_clipboard(address, "Link copied: it carries the plan itself.")
 
     def follow(self, fragment: str) -> None:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
-        try:
-            draft = from_fragment(fragment)
-        except SpecError as error:
-            _show_errors(*error.mistakes)
-            return
-        if foreign := [path for path in draft.class_paths() if path and not is_known(path)]:
-            _show_errors(
-                f"This link names a class that is not of a known library: {foreign[0][:80]}. Links "
-                f"may not do that; type the class here if you trust it."
-            )
-            return
-        self.studio.begin(draft)
+        with _mistakes_shown():
+            self.studio.begin(from_link(fragment))
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
-        try:
+        with _mistakes_shown():
             file = self.folder.read(name)
             draft = opened(file.text, is_json=is_json(name))
-        except SpecError as error:
-            _show_errors(*error.mistakes)
-            return
-        self.studio.begin(draft, name, file.stamp)
+            self.studio.begin(draft, name, file.stamp)
 
     def _write(self, name: str, expected: Stamp) -> None:
         write = plan_json if is_json(name) else plan_yaml
-        try:
-            stamp = self.folder.write(name, write(self.studio.draft), expected)
-        except StaleFile:
-            self._ask_to_overwrite(name)
-            return
-        except SpecError as error:
-            _show_errors(*error.mistakes)
-            return
-        self.studio.saved_as(name, stamp)
-        ui.notify(f"Saved {name}.", type="positive")
+        with _mistakes_shown():
+            try:
+                stamp = self.folder.write(name, write(self.studio.draft), expected)
+            except StaleFile:
+                self._ask_to_overwrite(name)
+                return
+            self.studio.saved_as(name, stamp)
+            ui.notify(f"Saved {name}.", type="positive")
 
     def _ask_to_overwrite(self, name: str) -> None:
         """Ask before a file is overwritten that is not the one opened here."""
@@ -155,6 +144,11 @@ class PlanFiles:
         self.studio.focus(focus)
 
 
-def _show_errors(*mistakes: str) -> None:
-    text = "\n".join(mistakes[:5])
-    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+@contextmanager
+def _mistakes_shown() -> Iterator[None]:
+    """Show what is wrong with a file or a link; the page stays as it is."""
+    try:
+        yield
+    except SpecError as error:
+        text = "\n".join(error.mistakes[:5])
+        ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")

@@ -103,6 +103,12 @@ def ask_in_dialog(client: Any, title: str) -> Iterator[ui.dialog]:
     dialog.open()
 
 
+async def copy_to_clipboard(expression: str, done: str, way_out: str = "") -> None:
+    """Copy the text of an expression of the browser's, and notify whether that was allowed."""
+    is_copied = await ui.run_javascript(f"warmdown.copy({expression})")
+    ui.notify(done if is_copied else f"The browser did not let it be copied.{way_out}")
+
+
 def spark(path: str) -> Element:
     """Return a small picture of a curve; ``path`` is made from numbers alone."""
     svg = tag(

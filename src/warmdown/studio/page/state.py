@@ -22,10 +22,9 @@ from warmdown.studio.draft.edits import put
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.model import Draft, ScheduleDraft, Typed
-from warmdown.studio.draft.writing import Written, number_of, written
+from warmdown.studio.draft.writing import Written, written
 from warmdown.studio.preview.foreign import shape_from
 from warmdown.studio.preview.preview import (
-    Bases,
     Preview,
     Summary,
     preview,
@@ -136,17 +135,6 @@ class Studio:
             return self.classes.get(schedule.path)
         return known_shapes().get(schedule.kind)
 
-    def bases(self) -> Bases:
-        """Return the base values of each group that has any."""
-        bases: dict[str, dict[str, float]] = {}
-        for number, group in enumerate(self.draft.groups):
-            name = group.name.strip() or ("" if len(self.draft.groups) == 1 else f"group {number}")
-            for field_name, text in group.bases:
-                value = number_of(text)
-                if isinstance(value, int | float):
-                    bases.setdefault(name, {})[field_name] = float(value)
-        return bases
-
     def type(self, key: str, value: Typed) -> None:
         """Take what was typed into the field of a key."""
         self.history.edit(put(self.draft, key, value), burst=key)
@@ -232,7 +220,7 @@ class Studio:
         self.written = written(self.draft)
         self._edits += 1
         if not self.draft.class_paths():
-            self._take(preview(self.written.data, self.bases()))
+            self._take(preview(self.written.data, self.written.bases))
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_until_answered())
         self.emit(event)
@@ -275,7 +263,7 @@ class Studio:
             self._take(Preview(), self._at_classes(wrong))
         else:
             seen, self.summary = await preview_foreign(
-                self.app.worker, self.written.data, self.bases(), sorted(self.trusted)
+                self.app.worker, self.written, sorted(self.trusted)
             )
             self._take(seen)
         if len(unknown) > len(wrong):
@@ -348,10 +336,10 @@ async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> S
 
 
 async def preview_foreign(
-    worker: Worker, data: Mapping[str, Any], bases: Bases, allow: Sequence[str]
+    worker: Worker, plan: Written, allow: Sequence[str]
 ) -> tuple[Preview, Summary]:
     """Return the preview and the summary of a plan with foreign classes in it."""
-    question = {"task": "look", "data": data, "bases": bases, "allow": allow}
+    question = {"task": "look", "data": plan.data, "bases": plan.bases, "allow": allow}
     try:
         answer = await worker.ask(question, seconds=LONGEST_LOOK)
     except Ended as error:

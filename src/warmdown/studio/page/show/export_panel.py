@@ -11,7 +11,14 @@ from nicegui import ui
 from warmdown.errors import WarmdownError
 from warmdown.plot.export import as_csv
 from warmdown.plot.page import png_bytes, svg_bytes
-from warmdown.studio.page.parts import marked, plain_button, set_text, show_pressed, tag
+from warmdown.studio.page.parts import (
+    copy_to_clipboard,
+    marked,
+    plain_button,
+    set_text,
+    show_pressed,
+    tag,
+)
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.export import drawn_rows, plan_json, plan_yaml
 from warmdown.studio.preview.python_code import as_python
@@ -50,10 +57,8 @@ def build_export_panel(studio: Studio) -> None:
         show()
 
     async def copy() -> None:
-        if await ui.run_javascript(f"warmdown.copy({json.dumps(as_text())})"):
-            ui.notify("Copied.")
-        else:
-            ui.notify("The browser did not let it be copied. Select the text instead.")
+        text_code = json.dumps(as_text())
+        await copy_to_clipboard(text_code, "Copied.", " Select the text instead.")
 
     def download() -> None:
         ending, kind, _ = _FORMS[chosen]
