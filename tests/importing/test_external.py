@@ -182,8 +182,8 @@ def test_arguments_are_checked_when_the_text_is_read() -> None:
     assert [mistake.split(": ")[0] for mistake in caught.value.mistakes] == [
         "lr.init_args.step_sice",
         "lr.init_args",
-        "wd.init_args.milestones[0]",
         "wd.init_args.schedulers[0].init_args.total_iter",
+        "wd.init_args.milestones[0]",
     ]
 
 

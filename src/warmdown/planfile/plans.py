@@ -269,7 +269,7 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
         and data.keys() & {"scale", "offset", "low"}
     ):
         return _read_scale(reader, path, data)
-    if _is_bare_number(data):
+    if isinstance(data, int | float | str) and is_number(str(data)):
         text = f"{data!s:.40}"
         return reader.error(
             path,
@@ -282,12 +282,6 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
         return reader.error(path, what)
     return result and Scale(result)
-
-
-def _is_bare_number(data: Any) -> bool:
-    if isinstance(data, str):
-        return is_number(data)
-    return isinstance(data, int | float) and not isinstance(data, bool)
 
 
 def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Any:
