@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import warmdown as wd
@@ -29,8 +30,14 @@ def test_phases_longer_than_the_run_show_the_numbers() -> None:
 
 
 def test_only_one_phase_can_take_the_rest() -> None:
-    with pytest.raises(wd.ScheduleError, match=r"2 phases take the rest of the run\. Only one can"):
-        (wd.Linear() >> wd.Cosine()).over(RUN)
+    with pytest.raises(wd.ScheduleError) as refused:
+        (wd.Staircase(every="10%").named("stairs") >> wd.Cosine()).over(RUN)
+    assert str(refused.value) == (
+        "Chain: 2 of its phases take the rest of the run: Staircase (no end of its own), Cosine "
+        "(steps='rest'). Only one can. Give the others a length, like Staircase(…).take('50%')."
+    )
+    plan = (wd.Staircase(every="10%").take("50%") >> wd.Cosine()).over(RUN)
+    assert [plan(step) for step in (0, 499, 500, 1000)] == pytest.approx([1.0, 1e-4, 1.0, 0.0])
 
 
 def test_what_never_ends_takes_the_rest_when_something_follows() -> None:
@@ -38,6 +45,38 @@ def test_what_never_ends_takes_the_rest_when_something_follows() -> None:
     assert plan(899) == pytest.approx((100 / 999) ** 0.5)
     assert plan(900) == 1.0
     assert plan.length == 1000
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        wd.Staircase(gamma=0.5, every="10%"),
+        wd.Staircase(gamma=0.5, every="2ep").delay("5%"),
+        wd.Staircase(gamma=0.5, every="10%") * wd.Linear(start=0.5, end=1.0, steps="5%"),
+        wd.InverseSqrt().skip("5%").clip(low=0.1),
+        wd.Linear(steps="5%").repeat(),
+        wd.Linear(start=0.0, end=1.0, steps=5) >> wd.Staircase(gamma=0.5, every="10%"),
+        wd.Plateau(patience="2ep").named("follow"),
+        wd.Function(call=lambda step: 1 / (1 + step)),
+    ],
+)
+def test_what_never_ends_takes_the_rest_whatever_in_it_waits_for_the_run(
+    endless: wd.Schedule,
+) -> None:
+    run = wd.Run(total_steps=1000, steps_per_epoch=50)
+    plan = (endless >> wd.Linear(steps="10%")).over(run)
+    steps = np.arange(900)
+    assert plan.length == 1000
+    assert plan(steps).tolist() == endless.over(run)(steps).tolist()
+    assert plan([900, 1000]).tolist() == [1.0, 0.0]
+    with pytest.raises(wd.WarmdownError, match=r"Run\((total_steps|steps_per_epoch)"):
+        (endless >> wd.Linear(steps=10)).over(wd.Run())
+
+
+def test_milestones_in_shares_are_as_long_as_those_in_steps() -> None:
+    shares = wd.Milestones(at=("10%", "20%")) >> wd.Cosine()
+    steps = wd.Milestones(at=(100, 200)) >> wd.Cosine()
+    assert shares.over(RUN) == steps.over(RUN)
 
 
 def test_a_chain_inside_a_chain_keeps_its_own_rest() -> None:

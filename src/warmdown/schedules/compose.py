@@ -158,16 +158,15 @@ class Chain(_Composition):
         return None if None in claims else sum(claim or 0 for claim in claims)
 
     def resolve(self, run: Run, available: Length) -> Self:
-        *others, last = self.members
-        # a part without an end takes the rest, when other parts follow it
-        ended = [other.take("rest") if is_endless(other) else other for other in others]
-        members = _rounded((*ended, last), run, available)
+        members = _rounded(self.members, run, available)
         claims = [member.requested_length(run) for member in members]
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
+            takers = [m for m, claim in zip(members, claims, strict=True) if claim is None]
             raise ScheduleError(
-                f"{self!r}: {open_ends} phases take the rest of the run. Only one can; give the "
-                f"others a length."
+                f"Chain: {open_ends} of its phases take the rest of the run: "
+                f"{', '.join(map(_openness, takers))}. Only one can. Give the others a length, "
+                f"like {_inner_name(takers[0])}(…).take('50%')."
             )
         if available is not None and fixed > available:
             needs = " + ".join(str(claim) for claim in claims if claim is not None)
@@ -177,11 +176,15 @@ class Chain(_Composition):
                 "Shorten a phase, give shares like '5%', or lengthen the run."
             )
         left = None if available is None else available - fixed
-        settled = (
+        *others, last = (
             member.resolve(run, left if claim is None else claim)
             for member, claim in zip(members, claims, strict=True)
         )
-        return replace(self, members=tuple(settled))
+        # a part without an end takes the rest, when other parts follow it
+        ended = (
+            part.take("rest").resolve(run, left) if is_endless(part) else part for part in others
+        )
+        return replace(self, members=(*ended, last))
 
 
 @final
@@ -240,6 +243,18 @@ class Sum(_Composition):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))
+
+
+def _openness(member: Schedule) -> str:
+    why = "steps='rest'" if member.open_length == "rest" else "no end of its own"
+    return f"{_inner_name(member)} ({why})"
+
+
+def _inner_name(member: Schedule) -> str:
+    """Return the class that a person thinks of: not that of a name or a bound around it."""
+    while member.keeps_time and len(member.parts()) == 1:
+        (member,) = member.parts()
+    return type(member).__name__
 
 
 def _rounded(members: Schedules, run: Run, available: Length) -> Schedules:

@@ -95,6 +95,9 @@ class _AtSteps(Schedule):
         """Return the steps at which the value changes."""
         return tuple(mark for mark in self.at if isinstance(mark, int))
 
+    def requested_length(self, run: Run) -> Length:
+        return self.resolve(run, None).length
+
     def resolve(self, run: Run, available: Length) -> Self:
         if self.is_resolved:
             return self
