@@ -32,7 +32,7 @@ class FunctionLR(FormulaLR):
     def __init__(
         self,
         optimizer: Optimizer,
-        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        lr_lambda: Factor | list[Factor],
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:

@@ -7,8 +7,8 @@ __all__ = ["ONETRAINER_NAMES", "onetrainer_schedule"]
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warmdown.compat.names.shapes import after_warmup, hard_restarts, waves
-from warmdown.errors import ScheduleError, nearest
+from warmdown.compat.names.shapes import after_warmup, hard_restarts, look_up, waves
+from warmdown.errors import ScheduleError
 from warmdown.schedules import Constant, Cosine, Linear, Rex, Scale, Schedule
 
 
@@ -35,17 +35,13 @@ def onetrainer_schedule(
         >>> [round(rex(step), 4) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.5, 1.0, 0.9091, 0.0]
     """
-    name = name_of(name)
-    if name not in _NAMED:
-        raise ScheduleError(
-            f"name={name[:60]!r}: {_ELSEWHERE.get(name) or nearest(name[:60], ONETRAINER_NAMES)}"
-        )
+    make = look_up("name", name_of(name), _NAMED, _ELSEWHERE)
     if not 0 <= min_factor <= 1:
         raise ScheduleError(
             f"min_factor={min_factor}: a share of the base value from 0 to 1 is needed."
         )
     steps = warmup_of(warmup, total_steps)
-    schedule = _NAMED[name](total_steps - steps, min_factor, cycles)
+    schedule = make(total_steps - steps, min_factor, cycles)
     return after_warmup(Scale(schedule), steps=steps).of
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeVar
 
-from warmdown.errors import ScheduleError
+from warmdown.errors import ScheduleError, nearest
 from warmdown.schedules import Constant, Cosine, Linear, Scale, Schedule
+
+T = TypeVar("T")
 
 
 def waves(halves: float, end: float, steps: int) -> Schedule:
@@ -60,6 +64,20 @@ def after_warmup(
         return Scale(rising, low=scale.low)
     offset = Linear(start=first, end=last[1], steps=steps) >> (scale.offset or Constant(value=0.0))
     return Scale(rising, offset=offset, low=scale.low)
+
+
+def look_up(
+    label: str, name: str, table: Mapping[str, T], elsewhere: Mapping[str, str] | None = None
+) -> T:
+    """Return the entry of a table by its name.
+
+    Raises:
+        ScheduleError: It has no such name; ``elsewhere`` holds what to do for some others.
+    """
+    if name in table:
+        return table[name]
+    way_out = (elsewhere or {}).get(name) or f"no such curve. {nearest(name[:60], table)}"
+    raise ScheduleError(f"{label}={name[:60]!r}: {way_out}")
 
 
 def lowered(curve: Schedule, low: float) -> Scale:

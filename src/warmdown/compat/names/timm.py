@@ -7,8 +7,8 @@ __all__ = ["TIMM_NAMES", "timm_schedule"]
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from warmdown.compat.names.shapes import after_warmup, skipped
-from warmdown.errors import ScheduleError, nearest
+from warmdown.compat.names.shapes import after_warmup, look_up, skipped
+from warmdown.errors import ScheduleError
 from warmdown.schedules import (
     Constant,
     Cosine,
@@ -83,10 +83,7 @@ def timm_schedule(
         >>> [round(schedule.value(epoch, base=1.0), 6) for epoch in (0, 1, 2, 7, 12)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    if sched not in RULES:
-        raise ScheduleError(
-            f"sched={sched!r}: {_ELSEWHERE.get(sched) or nearest(sched, TIMM_NAMES)}"
-        )
+    rule_of = look_up("sched", sched, RULES, _ELSEWHERE)
     if updates_per_epoch < 1:
         raise ScheduleError(
             f"updates_per_epoch={updates_per_epoch}: at least 1 is needed; 1 makes a step an epoch."
@@ -114,7 +111,7 @@ def timm_schedule(
         "cycle_limit": cycle_limit,
         "k_decay": k_decay,
     }
-    return RULES[sched](given)
+    return rule_of(given)
 
 
 def _curves(given: Attributes, curve: Callable[..., Schedule], **form: float) -> Scale:
@@ -174,8 +171,7 @@ def _with_timm_warmup(given: Attributes, scale: Scale, *, meets_curve: bool = Fa
 
 def trunk(given: Attributes, stable: Schedule, shape: str) -> Scale:
     """Return a trunk that comes down to the lowest rate at its end, always after its warmup."""
-    if shape not in _DECAYS:
-        raise ScheduleError(f"decay_fn={shape!r}: no such curve. {nearest(shape, _DECAYS)}")
+    curve_of = look_up("decay_fn", shape, _DECAYS)
     warmup, low = given["warmup_t"], given["lr_min"]
     steps = given["t_initial"] - (0 if given["warmup_prefix"] else warmup)
     decay = given["decay_t"]
@@ -186,7 +182,7 @@ def trunk(given: Attributes, stable: Schedule, shape: str) -> Scale:
             "warmup."
         )
     flat = Constant(value=1.0, steps=steps - decay).named("stable")
-    fall = flat >> _DECAYS[shape](decay, given).named("decay")
+    fall = flat >> curve_of(decay, given).named("decay")
     is_flat = isinstance(stable, Constant)
     offset = fall * -low + low if low else None
     lowest = low if low and not is_flat else None

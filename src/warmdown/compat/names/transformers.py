@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from warmdown.compat.names.shapes import after_warmup, hard_restarts, lowered, skipped, waves
+from warmdown.compat.names.shapes import (
+    after_warmup,
+    hard_restarts,
+    look_up,
+    lowered,
+    skipped,
+    waves,
+)
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules import (
@@ -101,11 +108,7 @@ def transformers_schedule(
         >>> [round(schedule.value(step, base=1.0), 6) for step in (0, 5, 10)]
         [1.0, 0.55, 0.1]
     """
-    if name not in _NAMED:
-        raise ScheduleError(
-            f"name={name!r}: {_ELSEWHERE.get(name) or nearest(name, TRANSFORMERS_NAMES)}"
-        )
-    make = _NAMED[name]
+    make = look_up("name", name, _NAMED, _ELSEWHERE)
     steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     wanted = inspect.signature(make).parameters
     if unknown := [key for key in specific if key not in wanted]:
@@ -218,12 +221,8 @@ def _warmup_stable_decay(
         raise ScheduleError("warmup_stable_decay: give num_training_steps or num_stable_steps.")
     if num_stable_steps is None:
         num_stable_steps = _rest(num_training_steps or 0, num_warmup_steps + num_decay_steps)
-    for argument, name in (("warmup_type", warmup_type), ("decay_type", decay_type)):
-        if name not in _CURVES:
-            raise ScheduleError(
-                f"warmup_stable_decay({argument}={name!r}): no such curve. {nearest(name, _CURVES)}"
-            )
-    rise, fall = _CURVES[warmup_type][0], _CURVES[decay_type][1]
+    rise = look_up("warmup_stable_decay: warmup_type", warmup_type, _RISES)
+    fall = look_up("warmup_stable_decay: decay_type", decay_type, _FALLS)
     return Scale(
         Chain.of(
             rise(start=min_lr_ratio, end=1.0, steps=num_warmup_steps).named("warmup"),
@@ -234,15 +233,16 @@ def _warmup_stable_decay(
     )
 
 
-_CURVES: Mapping[str, tuple[Callable[..., Schedule], Callable[[float, int, float], Schedule]]] = {
-    "linear": (Linear, lambda last, steps, _: Linear(start=1.0, end=last, steps=steps)),
-    "cosine": (Cosine, lambda last, steps, halves: waves(halves, last, steps)),
-    "1-sqrt": (
-        partial(Polynomial, power=0.5),
-        lambda last, steps, _: Sqrt(start=1.0, end=last, steps=steps),
-    ),
+_RISES: Mapping[str, Any] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "1-sqrt": partial(Polynomial, power=0.5),
 }
-"""Of each word the curve that rises, and the one that falls."""
+_FALLS: Mapping[str, Callable[[float, int, float], Schedule]] = {
+    "linear": lambda last, steps, _: Linear(start=1.0, end=last, steps=steps),
+    "cosine": lambda last, steps, halves: waves(halves, last, steps),
+    "1-sqrt": lambda last, steps, _: Sqrt(start=1.0, end=last, steps=steps),
+}
 _NAMED: Mapping[str, Callable[..., Scale]] = {
     "linear": _linear_decay,
     "cosine": _cosine,

@@ -7,7 +7,7 @@ __all__ = ["WSDLrScheduler", "estimate_checkpoint_steps"]
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from warmdown.compat import State
 from warmdown.compat.schedulers.planned import (
@@ -22,6 +22,9 @@ from warmdown.schedules import Chain, Constant, InverseProportional, Linear, Sca
 
 _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS
 _UPDATES: Any = TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
+
+Period: TypeAlias = dict[str, int]
+"""What :meth:`WSDLrScheduler.get_phase_info` returns."""
 
 
 class WSDLrScheduler(PlannedScheduler):
@@ -168,18 +171,18 @@ class WSDLrScheduler(PlannedScheduler):
         """Return the steps at which a decay ends."""
         return self.checkpoint_steps
 
-    def get_decay_info(self) -> list[dict[str, int]]:
+    def get_decay_info(self) -> list[Period]:
         """Return ``period_start``, ``period_end``, ``decay_steps``, ``pre_decay_step`` of each."""
         return _periods(self.checkpoint_steps, self.decay_phase_ratio)
 
-    def get_phase_info(self, num_updates: int) -> dict[str, int]:
+    def get_phase_info(self, num_updates: int) -> Period:
         """Return the period of ``num_updates``, its end included, as :meth:`get_decay_info`."""
         periods = self.get_decay_info()
         return next(
             (period for period in periods if num_updates <= period["period_end"]), periods[-1]
         )
 
-    def get_current_phase_info(self) -> dict[str, int]:
+    def get_current_phase_info(self) -> Period:
         """Return the period that the training is in."""
         return self.get_phase_info(self.get_current_step())
 
@@ -316,7 +319,7 @@ def _decay(steps: int, end: float, use_inverse_sqrt_decay: bool) -> list[Schedul
     return [(Constant(value=1.0, steps=1) >> Constant(value=0.0, steps=steps - 1)).named("decay")]
 
 
-def _periods(checkpoints: Sequence[int], ratio: float) -> list[dict[str, int]]:
+def _periods(checkpoints: Sequence[int], ratio: float) -> list[Period]:
     periods = []
     for start, end in pairwise([0, *checkpoints]):
         decay = int((end - start) * ratio)
