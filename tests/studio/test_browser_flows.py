@@ -163,7 +163,7 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(
         finally:
             first.close()
         tab.wait_for_selector("#popup[aria-hidden=false]", state="attached")
-        second = serve(tmp_path, "--port", str(first.port))
+        second = serve(tmp_path, "--port", first.origin.rpartition(":")[2])
         try:
             open_tab(
                 context, second

@@ -39,9 +39,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started.close()
 
 
+def token_of(server: Server) -> str:
+    """Return the token of this launch."""
+    return server.address.partition("token=")[2]
+
+
+def port_of(server: Server) -> int:
+    """Return the port on which the page is served."""
+    return int(server.origin.rpartition(":")[2])
+
+
 def said(server: Server, request: bytes) -> bytes:
     """Return the answer to raw bytes, as far as it comes before the connection ends or rests."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as wire:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as wire:
         wire.sendall(request)
         answer = b""
         while b"\r\n\r\n" not in answer and (more := wire.recv(65_536)):
@@ -57,7 +67,8 @@ def status(server: Server, path: str = "/", *, method: str = "GET", **headers: s
 
 def request_of(server: Server, path: str, method: str = "GET", **headers: str) -> bytes:
     """Return a request; a header given as nothing is left out."""
-    usual = {"Host": f"127.0.0.1:{server.port}", "Cookie": f"warmdown-{server.port}={server.token}"}
+    port = port_of(server)
+    usual = {"Host": f"127.0.0.1:{port}", "Cookie": f"warmdown-{port}={token_of(server)}"}
     given = {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}}
     lines = [
         f"{method} {path} HTTP/1.1",
@@ -107,7 +118,7 @@ def test_a_websocket_that_names_no_origin_is_refused(server: Server) -> None:
 
 @pytest.mark.parametrize("token", ["", "wrong", "*", "a" * 5000])
 def test_without_the_token_nothing_is_told(server: Server, token: str) -> None:
-    cookie = f"warmdown-{server.port}={token}" if token else ""
+    cookie = f"warmdown-{port_of(server)}={token}" if token else ""
     assert status(server, Cookie=cookie) == 403
     assert knock(server, Cookie=cookie) == 403
     assert status(server, f"/~{token}/", Cookie="") in (403, 414)
@@ -117,8 +128,8 @@ def test_without_the_token_nothing_is_told(server: Server, token: str) -> None:
 def test_only_this_machine_is_listened_to(server: Server) -> None:
     inodes = Path(f"/proc/{server.process.pid}/net/tcp").read_text()
     local = [row.split()[1] for row in inodes.splitlines()[1:] if row.split()[3] == "0A"]
-    assert f"0100007F:{server.port:04X}" in local
-    assert f"00000000:{server.port:04X}" not in local
+    assert f"0100007F:{port_of(server):04X}" in local
+    assert f"00000000:{port_of(server):04X}" not in local
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
@@ -149,7 +160,7 @@ def test_what_is_too_long_is_refused_and_others_are_still_answered(server: Serve
 
 
 def test_who_asks_slowly_or_never_keeps_nobody_waiting(server: Server) -> None:
-    waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
+    waiting = [socket.create_connection(("127.0.0.1", port_of(server))) for _ in range(50)]
     for wire in waiting:
         wire.sendall(b"GET / HTTP/1.1\r\nHost: 127")
     begun = time.monotonic()
@@ -184,7 +195,7 @@ def ended(wire: socket.socket) -> bool:
 
 def opened_websocket(server: Server) -> socket.socket:
     """Return a websocket that was let in."""
-    wire = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    wire = socket.create_connection(("127.0.0.1", port_of(server)), timeout=20)
     headers = {
         "Origin": server.origin, "Connection": "Upgrade", "Upgrade": "websocket",
         "Sec_WebSocket_Version": "13",
@@ -201,7 +212,7 @@ def opened_websocket(server: Server) -> socket.socket:
 def test_the_policy_lets_the_page_load_nothing_from_elsewhere_and_run_no_script_but_its_own(
     server: Server,
 ) -> None:
-    cookie = {"Cookie": f"warmdown-{server.port}={server.token}"}
+    cookie = {"Cookie": f"warmdown-{port_of(server)}={token_of(server)}"}
     with urllib.request.urlopen(
         urllib.request.Request(server.origin + "/", headers=cookie)
     ) as answer:
@@ -236,7 +247,7 @@ def test_a_signal_ends_the_page_at_once_although_a_tab_is_open(tmp_path: Path, n
             assert started.process.wait(timeout=20) == 0
             wire.settimeout(1)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", started.port))
+            socket.create_connection(("127.0.0.1", port_of(started)))
     finally:
         started.close()
 

@@ -33,16 +33,6 @@ class Server:
         """The address without path and token."""
         return self.address.partition("/?")[0]
 
-    @property
-    def token(self) -> str:
-        """The token of this launch."""
-        return self.address.partition("token=")[2]
-
-    @property
-    def port(self) -> int:
-        """Its port."""
-        return int(self.origin.rpartition(":")[2])
-
     def close(self) -> None:
         """End the page, and what it started."""
         self.process.kill()

@@ -17,7 +17,6 @@ from warmdown.studio.draft.stored import from_link, to_fragment
 from warmdown.studio.page.parts import (
     ask_in_dialog,
     copy_to_clipboard,
-    icon_button,
     marked,
     plain_button,
     tag,
@@ -133,13 +132,7 @@ class PlanFiles:
 
     @contextmanager
     def _dialog(self, title: str, focus: str) -> Iterator[ui.dialog]:
-        with (
-            ask_in_dialog(self.studio.client, title) as dialog,
-            ui.card().classes("ask stack"),
-        ):
-            with tag("div", classes="line"):
-                tag("h2", title, "grow")
-                icon_button("close", "Close", dialog.close, "close")
+        with ask_in_dialog(self.studio.client, title, "ask stack") as dialog:
             yield dialog
         self.studio.focus(focus)
 

@@ -92,13 +92,16 @@ def marked(element: AnyElement, mark: str) -> AnyElement:
 
 
 @contextmanager
-def ask_in_dialog(client: Any, title: str) -> Iterator[ui.dialog]:
-    """Open a dialog with a title; it is deleted when it is closed."""
+def ask_in_dialog(client: Any, title: str, classes: str) -> Iterator[ui.dialog]:
+    """Open a dialog: a card with a title and a way out; it is deleted when it is closed."""
     with client:  # and not in the dialog that asks for it, which takes its parts with it
         dialog = ui.dialog()
     dialog.props["aria-label"] = title
     dialog.on("hide", dialog.delete)
-    with dialog:
+    with dialog, ui.card().classes(classes):
+        with tag("div", classes="line head"):
+            tag("h2", title, "grow")
+            icon_button("close", "Close", dialog.close, "close")
         yield dialog
     dialog.open()
 

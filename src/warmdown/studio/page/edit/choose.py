@@ -13,7 +13,7 @@ from warmdown.studio.draft.edits import insert, put
 from warmdown.studio.draft.model import FOREIGN, ScheduleDraft
 from warmdown.studio.draft.opening import with_targets
 from warmdown.studio.draft.presets import PRESETS
-from warmdown.studio.page.parts import ask_in_dialog, icon_button, marked, set_text, spark, tag
+from warmdown.studio.page.parts import ask_in_dialog, marked, set_text, spark, tag
 from warmdown.studio.page.state import Studio
 
 Pick: TypeAlias = Callable[[ScheduleDraft], None]
@@ -69,11 +69,8 @@ def open_gallery(studio: Studio, title: str, number: int | None = None) -> None:
         dialog.close()
         choose(studio, schedule, number)
 
-    with ask_in_dialog(studio.client, title) as dialog, ui.card().classes("chooser"):
+    with ask_in_dialog(studio.client, title, "chooser") as dialog:
         dialog.props("maximized")
-        with tag("div", classes="line head"):
-            tag("h2", title, "grow")
-            icon_button("close", "Close", dialog.close)
         _build_gallery(pick)
 
 
