@@ -105,17 +105,41 @@ def test_a_plan_in_epochs_that_is_stepped_per_update_is_reported_with_the_ratio_
         train(optimizer, scheduler, 300)
 
 
-@pytest.mark.parametrize("group", [0, 1, 2])
-def test_an_external_write_is_reported_and_the_plan_restored(group: int) -> None:
-    optimizer = sgd(1.0, 0.5, 0.25)
+@pytest.mark.parametrize("group", [0, 1, 37, 69])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_an_external_write_is_restored_before_the_update_uses_it_in_any_group(
+    group: int, tensor: bool
+) -> None:
+    rates = [1.0 - index / 100 for index in range(70)]
+    optimizer = sgd(*rates)
+    if tensor:
+        for entries in optimizer.param_groups:
+            entries["lr"] = torch.tensor(entries["lr"])
     scheduler = wd.Scheduler(optimizer, lr=LINE)
     train(optimizer, scheduler, 10)
-    optimizer.param_groups[group]["lr"] = 7.0
-    with warns(wd.ForeignWrite, "was set to 7 outside the scheduler (planned: "):
-        repeat(
-            lambda: update(optimizer), 3
-        )  # the first group is looked at before each update, the others in turn
-    assert optimizer.param_groups[group]["lr"] == scheduler.value(10, group=group)
+    entries = optimizer.param_groups[group]
+    parameter = entries["params"][0]
+    if tensor:
+        entries["lr"].fill_(7.0)
+    else:
+        entries["lr"] = 7.0
+    before = parameter.detach().clone()
+    with warns(wd.ForeignWrite, f"Scheduler(lr/{group}): lr/{group} was set to "):
+        update(optimizer)
+    planned = scheduler.value(10, group=group)
+    assert float(entries["lr"]) == pytest.approx(planned)
+    assert torch.allclose(parameter, before - planned * parameter.grad)
+
+
+def test_an_external_write_of_an_element_is_restored_in_any_group() -> None:
+    groups = [{"params": [torch.nn.Parameter(torch.ones(2))]} for _ in range(4)]
+    optimizer = torch.optim.Adam(groups, lr=0.1)
+    scheduler = wd.Scheduler(optimizer, momentum=wd.Set(wd.Linear(start=0.8, end=0.9, steps=10)))
+    train(optimizer, scheduler, 3)
+    optimizer.param_groups[2]["betas"] = (0.5, 0.999)
+    with warns(wd.ForeignWrite, "momentum/2 was set to 0.5"):
+        update(optimizer)
+    assert optimizer.param_groups[2]["betas"] == (scheduler.value(3, "momentum", 2), 0.999)
 
 
 def test_an_external_write_in_a_constant_phase_is_reported_and_the_plan_restored() -> None:
@@ -226,6 +250,42 @@ def test_finishing_before_the_planned_end_is_reported_and_after_saving_not() -> 
     scheduler.finish()
     train(optimizer, scheduler, 6)
     scheduler.finish()
+
+
+@pytest.mark.parametrize(
+    ("updates", "total"), [(2, None), (10, 100), (20, 20), (100, 100)], ids=str
+)
+def test_a_run_that_never_stepped_is_reported_so_as_it_ends(
+    updates: int, total: int | None
+) -> None:
+    optimizer = sgd()
+    plan = wd.Cosine() if total else wd.Linear(start=0.0, end=1.0, steps=5)
+    scheduler = wd.Scheduler(optimizer, lr=plan, run=wd.Run(total_steps=total))
+    repeat(lambda: update(optimizer), updates)
+    scheduler.state_dict()
+    with warns(wd.StepForgotten, f"not called for {updates} updates"):
+        scheduler.finish()
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_that_stepped_once_per_epoch_is_reported_so_as_it_ends(epochs: int) -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=8 * epochs))
+    for _ in range(epochs):
+        repeat(lambda: update(optimizer), 8)
+        scheduler.step()
+    scheduler.state_dict()
+    with warns(wd.StepPerEpoch, "every 8 updates, and the plan counts updates. Call it after"):
+        scheduler.finish()
+
+
+def test_an_epoch_of_the_length_that_the_run_names_is_enough_to_report_a_step_per_epoch() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=wd.Run(total_steps=1000, steps_per_epoch=8))
+    repeat(lambda: update(optimizer), 8)
+    scheduler.step()
+    with warns(wd.StepPerEpoch, '{"scheduler": …, "interval": "step"}'):
+        update(optimizer)
 
 
 SCRIPT = """
@@ -402,6 +462,20 @@ def test_an_update_that_a_distributed_checkpoint_makes_for_the_states_sake_is_no
     optimizer.zero_grad()
     state_dict.get_state_dict(layer, optimizer)
     assert scheduler.count == 3
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_updates_with_gradients_of_zero_at_a_rate_of_zero_are_updates(auto: bool) -> None:
+    optimizer = sgd(momentum=0.9)
+    plan = wd.Constant(value=0.0, steps=4) >> wd.Linear(start=0.0, end=1.0, steps=4)
+    scheduler = wd.Scheduler(optimizer, lr=plan, auto=auto)
+    for step in range(8):
+        for entry in optimizer.param_groups[0]["params"]:
+            entry.grad = torch.zeros_like(entry)
+        assert optimizer.param_groups[0]["lr"] == plan(step)
+        optimizer.step(closure=None)
+        scheduler.step()
+    assert scheduler.count == 8
 
 
 def test_micro_batches_with_manual_gradients_are_not_counted_before_the_first_update() -> None:

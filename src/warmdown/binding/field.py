@@ -404,25 +404,6 @@ def has_gradients(optimizer: Any) -> bool:
     return any(parameter.grad is not None for parameter in optimizer_parameters(optimizer))
 
 
-def is_state_init_step(optimizer: Optimizer) -> bool:
-    """Tell whether an update is about to be made for the state alone.
-
-    So torch's distributed checkpoints prepare an optimizer for saving and loading: it has no state
-    yet, and all its rates and gradients are 0.
-    """
-    if optimizer.state or not all(map(_has_rate_zero, optimizer.param_groups)):
-        return False
-    gradients = [one.grad for one in optimizer_parameters(optimizer) if one.grad is not None]
-    shards = [one.to_local() if hasattr(one, "to_local") else one for one in gradients]
-    return any(shard.numel() for shard in shards) and not any(bool(shard.any()) for shard in shards)
-
-
-def _has_rate_zero(group: Group) -> bool:
-    rate = group.get("lr", 0.0)
-    is_on_device = isinstance(rate, torch.Tensor) and rate.device.type != "cpu"
-    return not is_on_device and rate == 0  # no device is waited for
-
-
 class Groups:
     """The groups of some optimizers as they were when this was made.
 

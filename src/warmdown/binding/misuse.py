@@ -44,8 +44,9 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
     ),
     StepPerEpoch: (
         "Scheduler.step(): called once for every {ratio} updates, and the plan counts updates. "
-        "Call it after each optimizer.step(), or give auto=True. If a step of this plan is meant "
-        "to last that long: count_by='attempts'."
+        "Call it after each optimizer.step(), or give auto=True; Lightning does so for "
+        '{{"scheduler": …, "interval": "step"}}. If a step of this plan is meant to last that '
+        "long: count_by='attempts'."
     ),
     StepPerUpdate: (
         "Scheduler.step(): called {updates} times, {ratio:.3g} times what the plan has ({end}). If "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from warmdown.binding.field import has_gradients, is_state_init_step, optimizer_parameters
+from warmdown.binding.field import has_gradients, optimizer_parameters
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import (
     MetricForgotten,
@@ -43,7 +44,7 @@ class UpdateMonitor:
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
         count: Returns the updates counted so far.
-        before_update: Called with an optimizer's index, and the updates that it has made.
+        before_update: Called with an optimizer's index.
         after_update: Called when an update counts.
         rebind: Called with ``None`` before an optimizer loads a state, and with it afterwards.
         auto: Whether updates are counted without ``step()``: once for all optimizers.
@@ -56,7 +57,7 @@ class UpdateMonitor:
         optimizers: Sequence[Any],
         *,
         count: Callable[[], int],
-        before_update: Callable[[int, int], None],
+        before_update: Callable[[int], None],
         after_update: Callable[[], None],
         rebind: Callable[[Any], None],
         auto: bool,
@@ -163,8 +164,18 @@ class UpdateMonitor:
             self.warnings.warn_once(PastEnd, end=end, unit=self.run.clock)
 
     def check_finish(self, count: int, position: float, end: int | None) -> None:
-        """Warn that the run stopped before its plan's end; one that was saved there will go on."""
-        if end is not None and position < end and self.saved_at != count:
+        """Warn that updates were not counted, or that the run stopped before its plan's end.
+
+        One that was saved there will go on.
+        """
+        made = [hooks.updates - hooks.first for hooks in self.hooks]
+        counted = count - self.early.count
+        is_counting = self.auto or self.counts_always
+        if not is_counting and not counted and max(made) > 1:
+            self.warnings.warn_once(StepForgotten, updates=max(made))
+        elif not is_counting and counted and min(made) > max(2 * counted - 1, counted + 1):
+            self.warnings.warn_once(StepPerEpoch, ratio=round(min(made) / counted))
+        elif end is not None and position < end and self.saved_at != count:
             self.warnings.warn_once(StoppedEarly, position=position, end=end, unit=self.run.clock)
 
     def check_gaps(self, count: int, hooks: _OptimizerHooks) -> None:
@@ -177,9 +188,10 @@ class UpdateMonitor:
             return
         if hooks.count is not None:
             before, hooks.gap = hooks.gap, hooks.missed + 1
-            # at the second stretch in a row of as many updates for one step
-            is_steady = hooks.gap > 1 and abs(hooks.gap - before) <= hooks.gap // 10
-            if is_steady and all(each.gap > 1 for each in self.hooks):
+            # at the second stretch in a row of as many updates for one step, or a known epoch
+            is_steady = abs(hooks.gap - before) <= hooks.gap // 10
+            is_epoch = hooks.gap == self.run.steps_per_epoch
+            if (is_steady or is_epoch) and all(each.gap > 1 for each in self.hooks):
                 self.warnings.warn_once(StepPerEpoch, ratio=hooks.gap)
         hooks.count, hooks.missed = count, 0
 
@@ -190,6 +202,7 @@ class _OptimizerHooks:
     def __init__(self, monitor: UpdateMonitor, index: int, optimizer: Any) -> None:
         self._monitor, self._index = monitor, index
         self.updates = 0
+        self.count: int | None = None
         self.in_round = self._is_for_state = False
         self.worked = _autograd_sequence_number()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run
@@ -204,7 +217,7 @@ class _OptimizerHooks:
 
     def restart(self) -> None:
         """Forget how steps and updates alternated so far."""
-        self.count: int | None = None
+        self.first, self.count = self.updates, None
         self.missed = self.gap = 0
 
     def remove(self) -> None:
@@ -213,7 +226,7 @@ class _OptimizerHooks:
             handle.remove()
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._is_for_state = not _is_capturing() and is_state_init_step(optimizer)
+        self._is_for_state = _is_state_init_step(optimizer, len(args) + len(kwargs))
         if self._is_for_state:
             return
         monitor = self._monitor
@@ -224,7 +237,7 @@ class _OptimizerHooks:
             monitor.tick()
         if monitor.updates == 1 and (count := monitor.count()):
             monitor.early.check_order(count(), monitor.warnings)
-        call(self._index, self.updates)
+        call(self._index)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         monitor = self._monitor
@@ -310,6 +323,21 @@ class _EarlySteps:
         self._gradient = _no_tensor if one.grad is None else weakref.ref(one.grad)
         self._num_changes = self._num_changes + 1 if has_changed and is_renewed else 0
         return self._num_changes >= 3 or (self._calls >= _MANY and not has_any)
+
+
+def _is_state_init_step(optimizer: Any, num_arguments: int) -> bool:
+    """Tell whether an update is about to be made for the state alone.
+
+    So torch's distributed checkpoints prepare an optimizer that has no state for saving and
+    loading: they give it gradients of 0, rates of 0, and the closure ``None``. Numbers like these
+    may also be a real update's, so the caller decides.
+    """
+    if optimizer.state or num_arguments < 2:
+        return False
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_name != "_init_optim_state":
+        frame = frame.f_back
+    return frame.f_code.co_name == "_init_optim_state"
 
 
 def _was_skipped(optimizer: Any) -> bool:

@@ -418,7 +418,7 @@ class Scheduler(LRScheduler):
     def _get_count(self) -> int:
         return self.writer.count
 
-    def _before_update(self, index: int, turn: int) -> None:
+    def _before_update(self, index: int) -> None:
         """Look at an optimizer that is about to make an update: its groups, and their values."""
         writer, monitor = self.writer, self.monitor
         if writer.counts_every_step and not monitor.counts_always:
@@ -429,7 +429,7 @@ class Scheduler(LRScheduler):
                 monitor.warnings.warn_once(StepBeforeUpdate)
         if not writer.groups.is_current(index):
             writer.rebind()
-        elif differing := next(writer.external_writes(turn), None):
+        elif differing := writer.external_write(writer.groups.optimizers[index]):
             writer.rebind()
             label, value, planned = differing
             # a tensor's number is not read: that would wait for its device

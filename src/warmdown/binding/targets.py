@@ -108,21 +108,27 @@ class BoundTarget:
         """Return the values of some groups (rows) at some positions (columns)."""
         return self._values(timeline, positions)[[self._which[index] for index in members]]
 
-    def external_write(self, step: int, index: int) -> tuple[Any, float] | None:
-        """Return a group's value and the planned one where these differ, without a device.
+    def external_write(self, optimizer: Any, step: int) -> tuple[str, Any, float] | None:
+        """Return label, value and planned value of a group where these differ, without a device.
 
         Args:
+            optimizer: Whose groups are looked at.
             step: Index in the present window.
-            index: Which group.
         """
-        if not self.field.slots:
+        field = self.field
+        if not isinstance(field, Field) or field.optimizer is not optimizer:
             return None
-        value = self.field.slots[index].value
-        is_tensor = isinstance(value, torch.Tensor)
-        if is_tensor and self._versions[index] == (id(value), value._version):
-            return None
-        planned = float(self._planned[self._which[index], step])
-        return None if value == planned and not is_tensor else (value, planned)
+        values, row = field.raw_values(), self._planned[:, step].tolist()
+        for index, (value, curve) in enumerate(zip(values, self._which)):  # noqa: B905  a tenth
+            if type(value) is float and value == row[curve]:
+                continue
+            if isinstance(value, torch.Tensor):
+                is_planned = self._versions[index : index + 1] == [(id(value), value._version)]
+            else:
+                is_planned = value == row[curve]
+            if not is_planned:
+                return self.groups[index].label, value, row[curve]
+        return None
 
     def mark_clean(self) -> None:
         """Take the tensors as they are now for written by the scheduler."""
@@ -244,16 +250,10 @@ class ValueWriter:
         if self.write is not None:
             self.write(1)
 
-    def external_writes(self, turn: int) -> Iterator[tuple[str, Any, float]]:
-        """Yield label, value and planned value where these differ.
-
-        Each target's first group is looked at, and one other by turns: that costs the same however
-        many groups there are.
-        """
-        for target in self.targets:
-            for index in {0, turn % len(target.groups)}:
-                if differing := target.external_write(self.index, index):
-                    yield (target.groups[index].label, *differing)
+    def external_write(self, optimizer: Any) -> tuple[str, Any, float] | None:
+        """Return label, value and planned value of a changed number of an optimizer, if any."""
+        found = (target.external_write(optimizer, self.index) for target in self.targets)
+        return next(filter(None, found), None)
 
     def bind(self, timeline: Timeline) -> None:
         """Bind what the plan names; what was bound before keeps its base value."""
