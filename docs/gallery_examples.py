@@ -285,6 +285,13 @@ def Plateau() -> wd.Schedule:
     return plateau
 
 
+def newbob() -> wd.Schedule:
+    rate = wd.newbob(metric="val_loss", threshold=0.1)
+    for step in range(50, 1000, 50):
+        rate = rate.observe(step, {"val_loss": 0.85 ** (step / 50) + 0.3})
+    return rate
+
+
 def Greedy() -> wd.Schedule:
     greedy = wd.Greedy(metric="loss", factor=0.8, patience=1, high=2.0)
     for step in range(50, 1000, 50):

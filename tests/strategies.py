@@ -67,6 +67,8 @@ def endless() -> st.SearchStrategy[wd.Schedule]:
         st.builds(
             wd.Plateau, metric=st.sampled_from(["loss", "accuracy"]), factor=st.floats(0.1, 0.9)
         ),
+        st.builds(wd.newbob, metric=st.just("loss"), patience=st.integers(0, 3)),
+        st.builds(wd.Plateau, factor=st.floats(1.1, 3.0), high=st.floats(1.0, 10.0)),
         st.builds(wd.Greedy, metric=st.just("loss")),
         st.builds(wd.Chebyshev, low=st.just(0.0005), high=heights, order=st.integers(0, 6)),
         st.builds(

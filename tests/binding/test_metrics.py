@@ -56,6 +56,27 @@ def test_patience_survives_a_resume_at_any_epoch() -> None:
         assert epochs(optimizer, scheduler, losses[stop:]) == unbroken[stop:]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        wd.newbob(metric="val_loss", patience=1, threshold=0.1),
+        wd.Plateau(metric="val_loss", factor=2.0, patience=1, high=6.0),
+    ],
+)
+def test_newbob_and_a_plateau_that_grows_go_on_at_any_epoch(rule: wd.Schedule) -> None:
+    losses = [1.0, 0.99, 0.5, 0.49, 0.48, 0.2, 0.3, 0.3, 0.3]
+    whole = sgd()
+    unbroken = epochs(whole, wd.Scheduler(whole, lr=rule), losses)
+    assert len(set(unbroken)) > 2
+    for stop in range(1, len(losses)):
+        first, second = sgd(), sgd()
+        before = wd.Scheduler(first, lr=rule)
+        epochs(first, before, losses[:stop])
+        after = wd.Scheduler(second, lr=rule)
+        after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+        assert epochs(second, after, losses[stop:]) == unbroken[stop:]
+
+
 def test_each_group_has_its_own_smallest_rate() -> None:
     optimizer = sgd(1.0, 0.1)
     falls = wd.Plateau(metric="val_loss", factor=0.1, patience=0)

@@ -52,6 +52,38 @@ def test_a_plateau_falls_when_torchs_does(
         assert ours(step) == pytest.approx(optimizer.param_groups[0]["lr"])
 
 
+@pytest.mark.parametrize("patience", [0, 1, 2])
+@given(losses=st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0, 2.0]), max_size=40))
+def test_newbob_anneals_by_what_the_last_value_was_improved(
+    patience: int, losses: list[float]
+) -> None:
+    rate, left, last = 1.0, patience, None
+    schedule: Any = wd.newbob(threshold=0.25, patience=patience)
+    for step, loss in enumerate(losses):
+        if last is not None and ((last - loss) / last if last else 0.0) < 0.25:
+            rate, left = (rate / 2, patience) if left == 0 else (rate, left - 1)
+        last = loss
+        schedule = schedule.observe(step, {"loss": loss})
+        assert schedule(step) == rate
+
+
+def test_newbob_of_a_metric_that_should_grow_and_of_one_that_is_infinite() -> None:
+    grown = after_metrics(wd.newbob(mode="max", threshold=0.1), [0.5, 0.6, 0.62, 0.5])
+    assert levels(grown, 4) == [1.0, 1.0, 0.5, 0.25]
+    infinity = float("inf")
+    assert levels(after_metrics(wd.newbob(), [infinity, 1.0, infinity, infinity]), 4) == [
+        1.0, 1.0, 0.5, 0.25,
+    ]  # fmt: skip
+
+
+def test_a_plateau_may_grow_up_to_a_bound() -> None:
+    growing = wd.Plateau(factor=2.0, patience=0, high=5.0)
+    assert levels(after_metrics(growing, [1.0, 1.0, 1.0, 1.0, 1.0]), 5) == [1.0, 2.0, 4.0, 5.0, 5.0]
+    falling_loss = [1.0, 0.8, 0.6, 0.7]  # a loss that falls does not improve where it should grow
+    ramp = wd.Plateau(mode="max", compare="last", factor=1.5, patience=0, high=8.0)
+    assert levels(after_metrics(ramp, falling_loss), 4) == [1.0, 1.5, 2.25, 2.25]
+
+
 def test_a_relative_threshold_asks_for_a_share_of_a_negative_metric_too() -> None:
     falling = [-1.0, -1.05, -1.1, -1.16]  # each by less than a tenth
     assert after_metrics(wd.Plateau(factor=0.5, patience=2, threshold=0.1), falling[:3])(9) == 1.0
@@ -102,6 +134,10 @@ def test_a_metric_of_infinity_is_worse_than_any_and_then_anything_is_better() ->
     ("wrong", "message"),
     [
         ({"factor": 1.0}, r"Plateau\(factor=1.0\): a factor between 0 and 1"),
+        ({"factor": 0.0}, r"Plateau\(factor=0.0\): a factor between 0 and 1"),
+        ({"factor": 2.0}, r"Plateau\(factor=2.0\): it would grow without a bound.*high=8.0"),
+        ({"factor": 2.0, "high": 0.5}, r"Plateau\(high=0.5\): the largest factor"),
+        ({"compare": "first"}, r"Plateau\(compare='first'\): one of best, last is needed"),
         ({"low": 2.0}, r"Plateau\(low=2.0\): the smallest factor"),
         ({"mode": "least"}, r"Plateau\(mode='least'\): one of min, max is needed"),
         ({"threshold_mode": "x"}, r"Plateau\(threshold_mode='x'\): one of rel, abs is needed"),

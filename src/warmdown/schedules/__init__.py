@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from warmdown.schedules.piecewise_constant import *
     from warmdown.schedules.plateau import *
     from warmdown.schedules.recipes.cyclic import *
+    from warmdown.schedules.recipes.metric import *
     from warmdown.schedules.recipes.stable import *
     from warmdown.schedules.recipes.warmup import *
     from warmdown.schedules.rule import *
@@ -40,6 +41,7 @@ _FILES = {
         "cosine_restarts", "cosine_waves", "exp_range", "one_cycle", "piecewise", "range_test",
         "sawtooth", "triangular", "triangular2",
     ),
+    "recipes.metric": ("newbob",),
     "recipes.warmup": (
         "flat_cosine", "half_cosine", "noam", "slanted_triangular", "warmup_constant",
         "warmup_cosine", "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex",

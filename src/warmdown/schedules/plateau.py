@@ -1,4 +1,4 @@
-"""Rules that follow a metric: a factor that falls on a plateau, and one that moves both ways."""
+"""Rules that follow a metric: a factor that moves on a plateau, and one that moves both ways."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from warmdown.schedules.parameters import require
 
 Mode: TypeAlias = Literal["min", "max"]
 Threshold: TypeAlias = Literal["rel", "abs"]
+Compare: TypeAlias = Literal["best", "last"]
 
 _MEASURED = re.compile(r"(\d+)(?:steps|samples|tok|s)")
 _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
@@ -25,20 +26,27 @@ _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": 
 @final
 @schedule_class
 class Plateau(Feedback):
-    r"""A factor that falls when a metric stops improving.
+    r"""A factor that falls, or grows, when a metric stops improving.
 
-    .. math:: v(t) = \max(low,\, factor^{n(t)}),\; n(t) = \text{plateaus seen up to } t
+    .. math:: v(t) = \min\bigl(high,\, \max(low,\, factor^{n(t)})\bigr),\;
+              n(t) = \text{plateaus seen up to } t
 
     Args:
         metric: Name of the metric: ``scheduler.observe(val_loss=…)``.
         mode: Whether ``"min"`` or ``"max"`` is better.
-        factor: What the value is multiplied by at each plateau, between 0 and 1.
+        factor: What the value is multiplied by at each plateau, above 0: below 1 it falls, above 1
+            it grows up to ``high``.
         patience: Observations without improvement that are tolerated, or a duration such as
             ``"2ep"``.
         threshold: Smallest change that is an improvement.
-        threshold_mode: Whether it is a share of the best (``"rel"``) or absolute (``"abs"``).
-        cooldown: Observations, or a duration, after a fall in which nothing counts.
+        threshold_mode: Whether it is a share of what is compared with (``"rel"``) or absolute
+            (``"abs"``).
+        cooldown: Observations, or a duration, after a plateau in which nothing counts.
         low: Smallest factor. A smallest rate for each group is ``Scale(Plateau(…), low=1e-6)``.
+        compare: What an observation has to improve on: the ``"best"`` so far, where an improvement
+            starts the patience again; or the ``"last"`` one, where the small improvements since the
+            last plateau are counted, in a row or not.
+        high: Largest factor, at least 1; needed where the factor grows.
         state: What was observed so far.
 
     Raises:
@@ -59,12 +67,20 @@ class Plateau(Feedback):
     threshold_mode: Threshold = "rel"
     cooldown: Duration = 0
     low: float = 0.0
+    compare: Compare = "best"
+    high: float | None = None
 
     def check_fields(self) -> None:
         super().check_fields()
-        _require_common(self)
+        reason = "a factor between 0 and 1 is needed to fall, or one above 1 to grow."
+        require(self, self.factor > 0 and self.factor != 1, reason, "factor")
+        reason = "it would grow without a bound. Give the largest factor: high=8.0."
+        require(self, self.factor < 1 or self.high is not None, reason, "factor")
+        require(self, self.threshold >= 0, "a number of at least 0 is needed.", "threshold")
         reason = "the smallest factor lies between 0 and 1."
         require(self, 0 <= self.low <= 1, reason, "low")
+        reason = "the largest factor is at least 1."
+        require(self, self.high is None or self.high >= 1, reason, "high")
 
     @property
     def is_resolved(self) -> bool:
@@ -72,8 +88,13 @@ class Plateau(Feedback):
         return _is_measured(self.patience) and _is_measured(self.cooldown)
 
     def update_state(self, state: FeedbackState, step: float, value: float) -> FeedbackState:
-        """Return the state after ``value`` was measured at ``step``; the best is compared first."""
-        after = _compared(self, state, step, value)
+        """Return the state after ``value`` was measured at ``step``; it is compared first."""
+        if self.compare == "best" or state.best is None:
+            after = _compared(self, state, step, value)
+        elif _has_gained(self, value, state.best):
+            after = state._replace(best=value, since=step)
+        else:
+            after = state._replace(best=value, num_bad=state.num_bad + 1)
         # observations are counted down to 0, a duration has the step at which it is over
         is_counted = isinstance(self.cooldown, int)
         if after.cooldown_left > (0 if is_counted else step):
@@ -82,9 +103,14 @@ class Plateau(Feedback):
         waited = after.num_bad if isinstance(self.patience, int) else step - after.since
         if after.num_bad == 0 or waited <= _number(self.patience):
             return after
-        fallen = after.moved(max(after.levels[-1] * self.factor, self.low), step)
+        level = max(after.levels[-1] * self.factor, self.low)
+        moved = after.moved(level if self.high is None else min(level, self.high), step)
         cooldown = _number(self.cooldown) + (0.0 if is_counted else step)
-        return fallen._replace(num_bad=0, since=step, cooldown_left=cooldown)
+        return moved._replace(num_bad=0, since=step, cooldown_left=cooldown)
+
+    def follows_like(self, other: Feedback) -> bool:
+        """Whether a state of ``other`` can be taken over: it compares with the same, too."""
+        return super().follows_like(other) and self.compare == getattr(other, "compare", None)
 
     def restarted_state(self) -> FeedbackState:
         """Return the state for a clock that starts again; a cooldown until a step is over then."""
@@ -146,7 +172,8 @@ class Greedy(Feedback):
 
     def check_fields(self) -> None:
         super().check_fields()
-        _require_common(self)
+        require(self, 0 < self.factor < 1, "a factor between 0 and 1 is needed.", "factor")
+        require(self, self.threshold >= 0, "a number of at least 0 is needed.", "threshold")
         is_inside = 0 <= self.low <= 1 <= self.high
         require(self, is_inside, "0 <= low <= 1 <= high is needed.", "low", "high")
         for name, least in (("patience", 0), ("cooldown", 0), ("pause", 0), ("window", 1)):
@@ -186,6 +213,16 @@ def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
     return value < best - owner.threshold * (abs(best) if is_share else 1.0)
 
 
+def _has_gained(owner: Plateau, value: float, last: float) -> bool:
+    """Whether the improvement on the last value reaches the threshold; on 0 none is a share."""
+    if owner.mode == "max":
+        value, last = -value, -last
+    gain = last - value
+    if owner.threshold_mode == "rel" and not math.isinf(gain):
+        gain = gain / abs(last) if last else 0.0
+    return gain >= owner.threshold
+
+
 def _wait_on_clock(owner: Plateau, name: str, run: Run) -> Duration:
     """Return observations as they are, and a duration in the run's own clock, with its unit."""
     wait = getattr(owner, name)
@@ -213,8 +250,3 @@ def _number(wait: Duration) -> int:
             f"Plateau: {wait!r} is not measured yet. Call .over(Run(steps_per_epoch=…)) first."
         )
     return int(match[1])
-
-
-def _require_common(owner: Plateau | Greedy) -> None:
-    require(owner, 0 < owner.factor < 1, "a factor between 0 and 1 is needed.", "factor")
-    require(owner, owner.threshold >= 0, "a number of at least 0 is needed.", "threshold")
