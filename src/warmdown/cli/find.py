@@ -66,7 +66,7 @@ def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: 
     return find_rate(
         trainer,
         data=made.train,
-        per_device_batch_size=batch_size or made.batch_size,
+        per_device_batch_size=made.size_of_batch(batch_size),
         gradient_accumulation_steps=accumulate,
         seed=seed,
         **how,

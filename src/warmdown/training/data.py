@@ -49,7 +49,7 @@ def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
     """Return the batches of ``loader``, shared out to processes, with a position.
 
     Args:
-        loader: A plain ``DataLoader``: its dataset, sampler and workers are kept, its order comes
+        loader: A ``DataLoader``: its dataset, sampler and workers are kept, its order comes
             from ``seed``. Anything else that yields batches is read from its start and skipped
             through.
         seed: Seed of the order; the number of the epoch is mixed in.
@@ -58,6 +58,16 @@ def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
     Raises:
         TrainingError: The loader already shares itself out, or has less than one item a process.
     """
+    if hasattr(loader, "base_dataloader"):
+        raise TrainingError(
+            "data(loader): accelerate has prepared it; the trainer prepares the data itself, and "
+            "each process would get a part of its part. Give the loader as it was before."
+        )
+    if any(isinstance(part, DistributedSampler) for part in _parts(loader)):
+        raise TrainingError(
+            "data(sampler=DistributedSampler): the trainer shares the data out itself, and it "
+            "would be shared twice. Give the sampler for one process, or shuffle=True."
+        )
     if (
         isinstance(loader, DataLoader)
         and type(loader).__iter__ is DataLoader.__iter__
@@ -192,12 +202,14 @@ class StreamData:
         """Leave the loader alone: it belongs to the caller."""
 
     def _own_batches(self, epoch: int, used: int) -> Iterator[tuple[Any, int]]:
-        shuffled: Any
-        for shuffled in (self._loader, getattr(self._loader, "dataset", None)):
-            if hasattr(shuffled, "set_epoch"):
-                shuffled.set_epoch(epoch)
         # what the stream draws depends on its seed alone, so that reading it again gives the same
-        numbers = OwnNumbers(derive_seed(self._seed, epoch))
+        seed = derive_seed(self._seed, epoch)
+        for part in _parts(self._loader):
+            _seed_part(part, epoch, seed)
+        if getattr(self._loader, "persistent_workers", False):
+            # workers that live on would draw on from the epoch before
+            self._loader._iterator = None  # type: ignore[attr-defined]
+        numbers = OwnNumbers(seed)
         with numbers:
             batches = iter(self._loader)
             skipped = sum(1 for _ in islice(batches, used))
@@ -239,19 +251,35 @@ def usable_batches(source: DataSource | None, limit: int | None) -> int | None:
     return min((count for count in counts if count is not None), default=None)
 
 
+def samples_in_batch(loader: Any) -> int | None:
+    """Return how many samples a batch of a loader holds, ``None`` where it does not say."""
+    sizes = (getattr(part, "batch_size", None) for part in _parts(loader))
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def _parts(loader: Any) -> list[Any]:
+    """Return a loader, and what in it decides on the order of the data."""
+    sampler, batches = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
+    inner = getattr(batches, "sampler", None)
+    return [batches, inner, sampler, loader, getattr(loader, "dataset", None)]
+
+
+def _seed_part(part: Any, epoch: int, seed: int) -> None:
+    """Let what decides on an order draw it from the epoch and a seed."""
+    if hasattr(part, "set_epoch"):
+        part.set_epoch(epoch)
+    if isinstance(generator := getattr(part, "generator", None), torch.Generator):
+        generator.manual_seed(seed)
+
+
 class _GlobalBatches:
     """A batch sampler: this process's part of each global batch of an epoch's order."""
 
     def __init__(self, loader: DataLoader[Any], seed: int, rank: Rank) -> None:
         self.seed = seed
+        *self._samplers, _, _ = _parts(loader)
         self._has_ready_batches = loader.batch_size is None
         sampler: Any = loader.batch_sampler if self._has_ready_batches else loader.sampler
-        parts = (sampler, getattr(sampler, "sampler", None))
-        if any(isinstance(part, DistributedSampler) for part in parts):
-            raise TrainingError(
-                "data(sampler=DistributedSampler): the trainer shares the data out itself, and it "
-                "would be shared twice. Give the sampler for one process, or shuffle=True."
-            )
         self._sampler: Any = sampler
         self.size = loader.batch_size or 1
         self.drop_last = bool(loader.drop_last) or self._has_ready_batches
@@ -307,10 +335,8 @@ class _GlobalBatches:
             and sampler.num_samples == len(sampler.data_source)
         ):
             return torch.randperm(len(sampler), generator=torch.Generator().manual_seed(seed))
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
-        if isinstance(generator := getattr(sampler, "generator", None), torch.Generator):
-            generator.manual_seed(seed)
+        for part in self._samplers:
+            _seed_part(part, epoch, seed)
         with OwnNumbers(seed):
             return list(islice(sampler, self._most))
 

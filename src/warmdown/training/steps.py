@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import Attribute, Field, Number, unwrap
-from warmdown.errors import BindingError
+from warmdown.errors import BindingError, TrainingError
 from warmdown.printable import printable
 from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
@@ -234,10 +234,18 @@ class TrainingSteps:
         self.scheduler = self.create_scheduler()
 
     def _loader(self, dataset: Any, defaults: Data, given: Settings | None) -> DataLoader[Any]:
-        kwargs = {**defaults, "collate_fn": self.collate_fn, **(given or {})}
+        if isinstance(dataset, DataLoader):
+            return dataset
+        if not isinstance(dataset, IterableDataset) and not hasattr(dataset, "__getitem__"):
+            raise TrainingError(
+                f"data({type(dataset).__name__}): no DataLoader, and it has no item of a number. "
+                f"Samples to be read in a row: an IterableDataset; batches: DataLoader(an "
+                f"IterableDataset, batch_size=None), or return them from create_train_dataloader."
+            )
         if isinstance(dataset, IterableDataset):
-            kwargs.pop("shuffle", None)
-        elif kwargs.get("sampler") is not None:
+            defaults = {name: value for name, value in defaults.items() if name != "shuffle"}
+        kwargs = {**defaults, "collate_fn": self.collate_fn, **(given or {})}
+        if kwargs.get("sampler") is not None:
             kwargs["shuffle"] = False
         elif kwargs.get("batch_sampler") is not None:
             # DataLoader refuses them beside a batch sampler

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
@@ -29,7 +30,13 @@ from warmdown.training.callbacks.progress import (
     ProgressBarCallback,
 )
 from warmdown.training.callbacks.stopping import TerminateOnNaNCallback
-from warmdown.training.data import DataSource, Rank, data_source, usable_batches
+from warmdown.training.data import (
+    DataSource,
+    Rank,
+    data_source,
+    samples_in_batch,
+    usable_batches,
+)
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
 from warmdown.training.planning import scheduler_for
@@ -46,6 +53,9 @@ from warmdown.training.state import (
 from warmdown.training.steps import BaseValues, TrainingSteps
 from warmdown.training.types import Data, FilePath, Settings
 from warmdown.training.weights import digest_of_weights, read_portable, write_portable
+
+_BATCH_SIZE = 8
+"""Samples in a batch where nothing is said."""
 
 DEFAULT_CALLBACKS = (
     MoveModulesToDeviceCallback,
@@ -147,7 +157,7 @@ class Trainer(TrainingSteps):
         train_dataset: Any,
         num_epochs: int,
         eval_dataset: Any = None,
-        per_device_batch_size: int = 8,
+        per_device_batch_size: int | None = None,
         max_num_train_steps: int | None = None,
         gradient_accumulation_steps: int = 1,
         gradient_clip_value: float | None = None,
@@ -166,10 +176,12 @@ class Trainer(TrainingSteps):
         """Train the model.
 
         Args:
-            train_dataset: What to train on.
+            train_dataset: What to train on: a dataset, a list of samples, or a ``DataLoader``,
+                which keeps its batches, sampler and workers.
             num_epochs: Passes over it.
-            eval_dataset: What to evaluate on after each epoch.
-            per_device_batch_size: Samples in a batch of one process.
+            eval_dataset: What to evaluate on after each epoch, likewise.
+            per_device_batch_size: Samples in a batch of one process; by default those of a loader,
+                else 8.
             max_num_train_steps: Updates to make; it overrides ``num_epochs``.
             gradient_accumulation_steps: Batches of one process that make an update.
             gradient_clip_value: Largest absolute value of a gradient's element.
@@ -209,16 +221,31 @@ class Trainer(TrainingSteps):
         self.collate_fn = collate_fn
         self.create_scheduler_fn = plan if create_scheduler_fn is None else create_scheduler_fn
         self.bind = bind
-        run, size = self.run_state, per_device_batch_size
-        run.train_source = self._source(self.create_train_dataloader(size, train_dataloader_kwargs))
+        run = self.run_state
+        _require_no_settings(
+            "train(train_dataset",
+            train_dataset,
+            per_device_batch_size=per_device_batch_size,
+            train_dataloader_kwargs=train_dataloader_kwargs,
+            collate_fn=collate_fn,
+        )
+        kwargs = {"eval_dataloader_kwargs": eval_dataloader_kwargs}
+        _require_no_settings("train(eval_dataset", eval_dataset, **kwargs)
+        size = _size_for(train_dataset, per_device_batch_size)
+        loader = self.create_train_dataloader(size, train_dataloader_kwargs)
+        run.train_source = self._source(loader)
+        size = eval_size = samples_in_batch(loader) or size
         if eval_dataset is not None:
-            evaluation = self.create_eval_dataloader(size, eval_dataloader_kwargs)
-            run.eval_source = self._source(evaluation)
+            eval_size = _size_for(eval_dataset, size)
+            loader = self.create_eval_dataloader(eval_size, eval_dataloader_kwargs)
+            run.eval_source = self._source(loader)
+            eval_size = samples_in_batch(loader) or eval_size
         self.call_event("on_run_setup")
         run.config = with_epochs(
             self._create_run_config(
                 num_epochs,
-                per_device_batch_size,
+                size,
+                eval_size,
                 max_num_train_steps=max_num_train_steps,
                 gradient_accumulation_steps=gradient_accumulation_steps,
                 gradient_clip_value=gradient_clip_value,
@@ -342,15 +369,16 @@ class Trainer(TrainingSteps):
     def evaluate(
         self,
         dataset: Any = None,
-        per_device_batch_size: int = 8,
+        per_device_batch_size: int | None = None,
         dataloader_kwargs: Settings | None = None,
         collate_fn: Callable[..., Any] | None = None,
     ) -> RunHistory:
         """Evaluate the model once; return the history with the metrics.
 
         Args:
-            dataset: What to evaluate on.
-            per_device_batch_size: Samples in a batch of one process.
+            dataset: What to evaluate on, as for :meth:`train`.
+            per_device_batch_size: Samples in a batch of one process; by default those of a loader,
+                else 8.
             dataloader_kwargs: For the loader, over the defaults.
             collate_fn: Makes a batch of samples.
         """
@@ -360,10 +388,19 @@ class Trainer(TrainingSteps):
             raise TrainingError(
                 "evaluate(dataset=None): there is nothing to evaluate on. Give a dataset."
             )
-        loader = self.create_eval_dataloader(per_device_batch_size, dataloader_kwargs)
+        _require_no_settings(
+            "evaluate(dataset",
+            self.eval_dataset,
+            per_device_batch_size=per_device_batch_size,
+            dataloader_kwargs=dataloader_kwargs,
+            collate_fn=collate_fn,
+        )
+        size = _size_for(self.eval_dataset, per_device_batch_size)
+        loader = self.create_eval_dataloader(size, dataloader_kwargs)
+        size = samples_in_batch(loader) or size
         self.run_state.eval_source = self._source(loader)
         self.call_event("on_run_setup")
-        self.run_state.config = self._create_run_config(1, per_device_batch_size)
+        self.run_state.config = self._create_run_config(1, size, size)
         self._prepare()
         try:
             self.evaluation_run_start()
@@ -476,13 +513,13 @@ class Trainer(TrainingSteps):
         return data_source(loader, seed=self.seed, rank=rank)
 
     def _create_run_config(
-        self, num_epochs: int, batch_size: int, **limits: Any
+        self, num_epochs: int, train_size: int | None, eval_size: int | None, **limits: Any
     ) -> TrainerRunConfig:
         run, accelerator = self.run_state, self._accelerator
         return TrainerRunConfig(
             num_epochs=num_epochs,
-            train_per_device_batch_size=batch_size,
-            eval_per_device_batch_size=batch_size,
+            train_per_device_batch_size=train_size,
+            eval_per_device_batch_size=eval_size,
             train_batches_per_epoch=usable_batches(run.train_source, run.train_limit),
             eval_batches=usable_batches(run.eval_source, run.eval_limit),
             num_processes=accelerator.num_processes,
@@ -491,6 +528,32 @@ class Trainer(TrainingSteps):
             is_world_process_zero=accelerator.is_main_process,
             **limits,
         )
+
+
+def _size_for(data: Any, given: int | None) -> Any:
+    """Return how many samples a batch is to have; it may be ``None`` for a loader."""
+    return given if given is not None or isinstance(data, DataLoader) else _BATCH_SIZE
+
+
+def _require_no_settings(who: str, data: Any, **settings: Any) -> None:
+    """Refuse settings of a loader where a loader is given that has others.
+
+    Raises:
+        TrainingError: The message names the setting.
+    """
+    if not isinstance(data, DataLoader):
+        return
+    its_own = {
+        "per_device_batch_size": samples_in_batch(data) or settings.get("per_device_batch_size"),
+        "collate_fn": data.collate_fn,
+    }
+    for name, value in settings.items():
+        if value and value != its_own.get(name):
+            raise TrainingError(
+                f"{who}=DataLoader, {name}={value!r:.60}): the loader makes its batches itself "
+                f"(batch_size={data.batch_size}, collate_fn={data.collate_fn.__qualname__}). Leave "
+                f"{name} out, or give the loader's dataset."
+            )
 
 
 branch_cooldowns = Trainer.branch_cooldowns

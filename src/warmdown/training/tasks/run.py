@@ -131,7 +131,7 @@ def run_task(
         task.train,
         epochs or task.epochs,
         task.test,
-        per_device_batch_size=batch_size or task.batch_size,
+        per_device_batch_size=task.size_of_batch(batch_size),
         max_num_train_steps=max_steps or (None if epochs else run.total_steps),
         gradient_accumulation_steps=accumulate,
         plan=plan,

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from warmdown.errors import TrainingError, nearest, warn_renamed
 
@@ -53,6 +54,10 @@ class Task:
     epochs: int = 10
     batch_size: int = 32
     description: str = ""
+
+    def size_of_batch(self, given: int | None) -> int | None:
+        """Return how many samples a batch has, ``None`` where a loader decides."""
+        return given or (None if isinstance(self.train, DataLoader) else self.batch_size)
 
 
 def _with_old_name(init: Callable[..., None]) -> Callable[..., None]:
