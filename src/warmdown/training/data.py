@@ -63,7 +63,7 @@ def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
             "data(loader): accelerate has prepared it; the trainer prepares the data itself, and "
             "each process would get a part of its part. Give the loader as it was before."
         )
-    if any(isinstance(part, DistributedSampler) for part in _parts(loader)):
+    if any(isinstance(part, DistributedSampler) for part in _order_parts(loader)):
         raise TrainingError(
             "data(sampler=DistributedSampler): the trainer shares the data out itself, and it "
             "would be shared twice. Give the sampler for one process, or shuffle=True."
@@ -204,11 +204,11 @@ class StreamData:
     def _own_batches(self, epoch: int, used: int) -> Iterator[tuple[Any, int]]:
         # what the stream draws depends on its seed alone, so that reading it again gives the same
         seed = derive_seed(self._seed, epoch)
-        for part in _parts(self._loader):
+        for part in _order_parts(self._loader):
             _seed_part(part, epoch, seed)
         if getattr(self._loader, "persistent_workers", False):
             # workers that live on would draw on from the epoch before
-            self._loader._iterator = None  # type: ignore[attr-defined]
+            vars(self._loader).update(_iterator=None)
         numbers = OwnNumbers(seed)
         with numbers:
             batches = iter(self._loader)
@@ -253,11 +253,11 @@ def usable_batches(source: DataSource | None, limit: int | None) -> int | None:
 
 def samples_in_batch(loader: Any) -> int | None:
     """Return how many samples a batch of a loader holds, ``None`` where it does not say."""
-    sizes = (getattr(part, "batch_size", None) for part in _parts(loader))
+    sizes = (getattr(part, "batch_size", None) for part in _order_parts(loader))
     return next((size for size in sizes if isinstance(size, int)), None)
 
 
-def _parts(loader: Any) -> list[Any]:
+def _order_parts(loader: Any) -> list[Any]:
     """Return a loader, and what in it decides on the order of the data."""
     sampler, batches = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
     inner = getattr(batches, "sampler", None)
@@ -277,7 +277,7 @@ class _GlobalBatches:
 
     def __init__(self, loader: DataLoader[Any], seed: int, rank: Rank) -> None:
         self.seed = seed
-        *self._samplers, _, _ = _parts(loader)
+        *self._samplers, _, _ = _order_parts(loader)
         self._has_ready_batches = loader.batch_size is None
         sampler: Any = loader.batch_sampler if self._has_ready_batches else loader.sampler
         self._sampler: Any = sampler
