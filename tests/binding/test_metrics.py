@@ -64,7 +64,7 @@ def test_patience_survives_a_resume_at_any_epoch() -> None:
     ],
 )
 def test_newbob_and_a_plateau_that_grows_go_on_at_any_epoch(rule: wd.Schedule) -> None:
-    losses = [1.0, 0.99, 0.5, 0.49, 0.48, 0.2, 0.3, 0.3, 0.3]
+    losses = [1.0, 0.99, 0.5, 0.49, 0.48, 0.2, 0.3, 0.3, 0.3, 0.3]
     whole = sgd()
     unbroken = epochs(whole, wd.Scheduler(whole, lr=rule), losses)
     assert len(set(unbroken)) > 2
