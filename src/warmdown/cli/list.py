@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from warmdown.cli.options import Texts, json_option
 from warmdown.cli.say import say
+from warmdown.schedules.base import PlainData
 
 if TYPE_CHECKING:
     from warmdown.schedules import Schedule
@@ -69,7 +70,7 @@ def _as_lines(found: list[Shape]) -> str:
     return "\n\n".join("\n".join([title, *rows]) for title, rows in lines.items() if rows)
 
 
-def _shape_data(shape: Shape) -> dict[str, Any]:
+def _shape_data(shape: Shape) -> PlainData:
     from warmdown import planfile
     from warmdown.schedules.parameters import parameters_of
 

@@ -33,6 +33,7 @@ from warmdown.plan import Plan
 from warmdown.plot import Line, View, count, number
 from warmdown.printable import printable
 from warmdown.schedules import Scale, Schedule, Set
+from warmdown.schedules.base import PlainData
 
 _SETTINGS = ("epochs", "max_steps", "batch_size", "accumulate")
 _LOSSES = ("train_loss", "eval_loss")
@@ -153,7 +154,7 @@ class PlanStatistics:
     finished: int
     runs: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         return {
             name: fact.to_dict() if isinstance(fact, Interval) else fact
@@ -261,7 +262,7 @@ class Comparison:
             if result.status != "finished"
         ]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         facts = dict(vars(self))
         del facts["results"]

@@ -25,6 +25,7 @@ from typing import IO, Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Store, data_variables
+from warmdown.schedules.base import PlainData
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
 ENGINES = get_args(Engine)
@@ -94,7 +95,7 @@ def _no_report() -> Report:
     return lambda step, metrics: True
 
 
-def _perform_all(calls: dict[str, Any], engine: Engine, jobs: int) -> Iterator[Result]:
+def _perform_all(calls: PlainData, engine: Engine, jobs: int) -> Iterator[Result]:
     """Yield results as they come; when an engine's own worker breaks, the rest starts again."""
     # a worker that dies takes the whole pool of joblib with it
     for attempt in range(_ATTEMPTS):
@@ -282,7 +283,7 @@ class WorkerProcess:
         self._process = None
 
 
-def _send_line(pipe: IO[bytes], message: Mapping[str, Any]) -> None:
+def _send_line(pipe: IO[bytes], message: PlainData) -> None:
     rest = memoryview(json.dumps(message).encode() + b"\n")
     while rest:  # an unbuffered pipe may take a part
         rest = rest[pipe.write(rest) :]

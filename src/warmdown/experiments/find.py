@@ -24,6 +24,7 @@ from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules import range_test
+from warmdown.schedules.base import PlainData
 from warmdown.schedules.recipes.shapes import Shape
 from warmdown.training.callback import CallbackHandler, StopTrainingError, TrainerCallback
 from warmdown.training.history import InMemoryRunHistory
@@ -83,7 +84,7 @@ class RangeTest:
             )
         return self.suggestions[rule].value
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return everything as plain data."""
         return {
             **vars(self),
@@ -281,7 +282,7 @@ def _sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
     return np.asarray(sweep(np.arange(steps)))
 
 
-def _require_arguments_of_step(optimizer: Any, data: Any, training: Mapping[str, Any]) -> None:
+def _require_arguments_of_step(optimizer: Any, data: Any, training: PlainData) -> None:
     """Refuse what makes no sweep by ``train_step``.
 
     Raises:
@@ -413,7 +414,7 @@ def _smoothed_loss(mean: float, loss: float) -> float:
 
 
 def _trainer_sweep(
-    trainer: Trainer, data: Any, steps: int, training: Mapping[str, Any]
+    trainer: Trainer, data: Any, steps: int, training: PlainData
 ) -> Callable[[_Sweep], None]:
     """Return a function that makes one pass of a sweep and leaves the trainer as it was.
 

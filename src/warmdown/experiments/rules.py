@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
+
+from warmdown.schedules.base import PlainData
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Reading: TypeAlias = float | str
@@ -45,7 +47,7 @@ class Suggestion:
     high: float | None
     reason: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         facts = dict(vars(self))
         facts["says"] = facts.pop("reason")

@@ -32,6 +32,7 @@ from warmdown.plan import Plan
 from warmdown.planfile import plan_from_dict
 from warmdown.planfile.text import is_json
 from warmdown.planfile.writing import write_text
+from warmdown.schedules.base import PlainData
 
 _WORST_SCORE = 1e9
 """Score of a trial that did not finish: worse than any other."""
@@ -58,7 +59,7 @@ class Trial:
     """
 
     number: int
-    values: Mapping[str, Any]
+    values: PlainData
     state: str
     metric: float
     runs: Mapping[str, str]
@@ -66,7 +67,7 @@ class Trial:
     def __str__(self) -> str:
         return ", ".join(f"{path} {value}" for path, value in self.values.items())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data; ``None`` stands for NaN."""
         return {
             **vars(self),
@@ -74,7 +75,7 @@ class Trial:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Trial:
+    def from_dict(cls, data: PlainData) -> Trial:
         """Return the trial that :meth:`to_dict` described."""
         return cls(**{**data, "metric": math.nan if data["metric"] is None else data["metric"]})
 
@@ -98,7 +99,7 @@ class Search:
     metric: str
     space: Space
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data: the evidence."""
         return {
             "metric": self.metric,
@@ -203,7 +204,7 @@ def search(
             run_all, store=Store(out / "runs"), engine=engine, jobs=jobs, silence=silence
         )
 
-        def spec_of(values: Mapping[str, Any], seed: int) -> RunSpec:
+        def spec_of(values: PlainData, seed: int) -> RunSpec:
             plan = plan_from_dict(space.filled(values), allow=allow)
             return RunSpec.of(plan, task, seed, settings, allow)
 
@@ -285,7 +286,7 @@ def _open_study(folder: Path, name: str, metric: str) -> Any:
 
 
 def _tell(
-    study: Any, proposal: Any, values: Mapping[str, Any], results: list[Result], metric: str
+    study: Any, proposal: Any, values: PlainData, results: list[Result], metric: str
 ) -> Trial:
     """Write the result of a trial to the journal."""
     # the first that went wrong

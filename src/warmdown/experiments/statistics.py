@@ -14,6 +14,8 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+from warmdown.schedules.base import PlainData
+
 Array = npt.NDArray[np.float64]
 
 _HIGHER = re.compile(r"acc|auc|f1|score|bleu|precision|recall|reward|iou", re.IGNORECASE)
@@ -65,7 +67,7 @@ class Interval:
 
     __str__ = text
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data; ``None`` stands for NaN."""
         return {name: None if math.isnan(fact) else fact for name, fact in vars(self).items()}
 

@@ -13,6 +13,7 @@ from warmdown.errors import TrainingError, nearest
 from warmdown.plan import Plan
 from warmdown.planfile import dumps, plan_from_dict
 from warmdown.run import Run
+from warmdown.schedules.base import PlainData
 
 Evidence: TypeAlias = Mapping[str, Any]
 """What the runs of one setting suggest.
@@ -62,7 +63,7 @@ class Suggested:
             ]
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         return {
             "plan": self.plan.to_dict(),

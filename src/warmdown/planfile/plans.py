@@ -31,7 +31,7 @@ from warmdown.schedules.parameters import Arguments, type_of
 
 TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
-_OPTIONS: Mapping[str, Any] = {"after_end": AfterEnd, "count": Count}
+_OPTIONS: PlainData = {"after_end": AfterEnd, "count": Count}
 _OF_A_PLAN = ("run", *_OPTIONS)
 _NO_FACTS: Facts = MappingProxyType({})
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from warmdown.errors import SpecError
+from warmdown.schedules.base import PlainData
 
 PlainMapping: TypeAlias = Mapping[Any, Any]
 """A mapping of a text, before its keys are read."""
@@ -104,7 +105,7 @@ def from_json(text: str) -> Text:
     text = decode(text.encode("utf-8", "surrogatepass"))
     repeated: list[str] = []
 
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def mapping(pairs: list[tuple[str, Any]]) -> PlainData:
         counts = Counter(key for key, _ in pairs)
         repeated.extend(key for key, count in counts.items() if count > 1)
         return dict(pairs)

@@ -23,6 +23,7 @@ from warmdown.plot.theme import DARK, LIGHT, Theme
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
 from warmdown.printable import markup
 from warmdown.schedules import Schedule
+from warmdown.schedules.base import PlainData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +156,7 @@ def document_of(picture: Figure) -> str:
         "svg.hashsalt": "warmdown",
         "font.family": ["DejaVu Sans"],
     }
-    dates: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    dates: PlainData = {"Date": None, "Creator": None, "Format": None, "Type": None}
     document = io.StringIO()
     with _SETTINGS_LOCK, matplotlib.rc_context(settings):
         picture.savefig(document, format="svg", metadata=dates)

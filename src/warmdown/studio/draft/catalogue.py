@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from warmdown import planfile
 from warmdown.errors import WarmdownError
 from warmdown.run import Run
 from warmdown.schedules import Schedule
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.model import ScheduleDraft
 from warmdown.studio.draft.opening import schedule_draft
@@ -101,18 +102,18 @@ def searched(words: str) -> Sequence[GalleryEntry]:
     return sorted(hits, key=lambda entry: not all(word in entry.shape.label for word in wanted))
 
 
-def example_data(kind: str) -> dict[str, Any]:
+def example_data(kind: str) -> PlainData:
     """Return a schedule of a kind that shows what it does, as plain data."""
     return {"kind": kind, **_examples().get(kind, {})}
 
 
 @cache
-def _examples() -> dict[str, dict[str, Any]]:
-    examples: dict[str, dict[str, Any]] = planfile.from_yaml(_EXAMPLES).data
+def _examples() -> dict[str, PlainData]:
+    examples: dict[str, PlainData] = planfile.from_yaml(_EXAMPLES).data
     return examples
 
 
-def example_schedule(data: Mapping[str, Any]) -> Schedule:
+def example_schedule(data: PlainData) -> Schedule:
     """Return the schedule of plain data, resolved for 1,000 updates.
 
     Raises:

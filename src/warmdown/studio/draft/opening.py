@@ -11,6 +11,7 @@ from warmdown.plan import EVERY_GROUP
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.planfile.text import from_json, from_yaml
 from warmdown.run import Run
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import known_shapes, shown, widget_of
 from warmdown.studio.draft.model import (
     FOREIGN,
@@ -100,7 +101,7 @@ def schedule_draft(data: Any) -> ScheduleDraft:
 
 
 def _class_draft(
-    name: str, class_path: str, init_args: Mapping[str, Any] | None = None, steps: Any = None
+    name: str, class_path: str, init_args: PlainData | None = None, steps: Any = None
 ) -> ScheduleDraft:
     typed = [(str(key), _typed("value", value)) for key, value in (init_args or {}).items()]
     length = "" if steps == "rest" else shown(steps)

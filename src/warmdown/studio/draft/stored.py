@@ -10,6 +10,7 @@ from typing import Any
 
 from warmdown.errors import SpecError
 from warmdown.planfile.classes import is_known
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.model import Draft, Group, RunTexts, ScheduleDraft, TargetDraft, Typed
 from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
@@ -70,7 +71,7 @@ def from_link(fragment: str) -> Draft:
     return draft
 
 
-def to_plain(draft: Draft) -> dict[str, Any]:
+def to_plain(draft: Draft) -> PlainData:
     """Return the draft as plain data."""
     return {
         "version": _VERSION,
@@ -158,7 +159,7 @@ def _rows(data: Any) -> list[Any]:
     return data
 
 
-def _texts(data: Any) -> dict[str, Any]:
+def _texts(data: Any) -> PlainData:
     return {_text(name): _text(value) for name, value in data.items()}
 
 

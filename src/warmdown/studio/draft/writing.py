@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from warmdown.plan import EVERY_GROUP
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import widget_of
 from warmdown.studio.draft.model import Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
 
@@ -33,7 +34,7 @@ class Written:
         bases: Base values of each group that has any, by field.
     """
 
-    data: dict[str, Any] = field(default_factory=dict)
+    data: PlainData = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     mistakes: dict[str, str] = field(default_factory=dict)
     bases: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def chain_data(target: TargetDraft) -> Any:
     return members[0] if len(members) == 1 else members
 
 
-def schedule_data(schedule: ScheduleDraft) -> dict[str, Any]:
+def schedule_data(schedule: ScheduleDraft) -> PlainData:
     """Return a schedule as plain data."""
     arguments = _given(
         {
@@ -125,7 +126,7 @@ def number_of(text: str) -> Any:
         return plain or None
 
 
-def _run_data(run: RunTexts, mistakes: dict[str, str]) -> dict[str, Any]:
+def _run_data(run: RunTexts, mistakes: dict[str, str]) -> PlainData:
     """Return the facts about the run that follow from what was typed."""
 
     def typed(name: str, *, is_whole: bool = True) -> Any:
@@ -158,12 +159,12 @@ def _run_data(run: RunTexts, mistakes: dict[str, str]) -> dict[str, Any]:
     return _given(facts)
 
 
-def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
+def _given(entries: PlainData) -> PlainData:
     """Return the entries that have a value."""
     return {name: value for name, value in entries.items() if value is not None}
 
 
-def _add_bases(out: Written, run: dict[str, Any], draft: Draft) -> None:
+def _add_bases(out: Written, run: PlainData, draft: Draft) -> None:
     """Add each group's base values; the first rate is the run's, which placeholders use."""
     for number, group in enumerate(draft.groups):
         group_name = group.name.strip() or (f"group {number}" if len(draft.groups) > 1 else "")

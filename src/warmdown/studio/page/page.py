@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.stored import from_plain, to_plain
 from warmdown.studio.page.edit.choose import show_start
@@ -52,13 +53,13 @@ async def build_design(app: AppContext) -> None:
     act = partial(_press, studio, files)
     ui.context.client.layout.on("keydown", act, js_handler=_KEYS)
     await ui.context.client.connected()
-    found: dict[str, Any] = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
+    found: PlainData = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
     show_theme(bool(found.get("dark")))
     _take_up(studio, files, found)
     studio.refresh()
 
 
-def _take_up(studio: Studio, files: PlanFiles, found: Mapping[str, Any]) -> None:
+def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
     """Take up a link, or what this tab had before it was reloaded, or the file of the start."""
     if found.get("link"):
         files.follow(str(found["link"]))

@@ -18,6 +18,7 @@ from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.planfile.classes import is_known
 from warmdown.plot.view import View
 from warmdown.run import Run
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.edits import put
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
@@ -349,5 +350,5 @@ async def preview_foreign(
     return Preview(view_from_plain(answer["view"])), Summary.from_plain(answer["summary"])
 
 
-def _mistakes_in(answer: Mapping[str, Any]) -> tuple[str, ...]:
+def _mistakes_in(answer: PlainData) -> tuple[str, ...]:
     return tuple(map(str, answer.get("mistakes", ()))) or ("it gave no answer.",)

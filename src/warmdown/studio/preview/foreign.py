@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import MISSING, asdict, replace
-from typing import Any
 
 from warmdown.errors import SpecError, WarmdownError
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.view import view
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import FormField, Shape, field_of, parsed_docstring
 from warmdown.studio.preview.preview import POINTS, mistakes_of, summarize, view_to_plain
 from warmdown.studio.security.limits import MOST_FOREIGN_STEPS
@@ -23,7 +22,7 @@ _NOT_NAMED = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _PLAIN = (str, bool, int, float, list, tuple, type(None))
 
 
-def describe_class(question: Mapping[str, Any]) -> dict[str, Any]:
+def describe_class(question: PlainData) -> PlainData:
     """Return the parameters of the class at ``path``, from its signature and docstring."""
     from warmdown.planfile.classes import find_class
 
@@ -41,7 +40,7 @@ def describe_class(question: Mapping[str, Any]) -> dict[str, Any]:
     return {"shape": asdict(Shape(path, summary, tuple(fields), takes_more=takes_more))}
 
 
-def shape_from(data: Mapping[str, Any]) -> Shape:
+def shape_from(data: PlainData) -> Shape:
     """Return the shape of plain data that :func:`describe_class` gave."""
     fields = tuple(
         FormField(**{**field, "choices": tuple(field["choices"])}) for field in data["fields"]
@@ -49,7 +48,7 @@ def shape_from(data: Mapping[str, Any]) -> Shape:
     return Shape(**{**data, "fields": fields})
 
 
-def look_at(question: Mapping[str, Any]) -> dict[str, Any]:
+def look_at(question: PlainData) -> PlainData:
     """Return the view and the summary of the plan in ``data``, for groups with the ``bases``."""
     try:
         plan = plan_from_dict(question["data"], allow=tuple(question.get("allow", ())))

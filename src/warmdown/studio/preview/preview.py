@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from warmdown.plot.sampling import Array
 from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import Line, View, view
 from warmdown.schedules import Phase
+from warmdown.schedules.base import PlainData
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
 """Base values of each parameter group, by field."""
@@ -68,19 +69,19 @@ class Summary:
     rows: tuple[tuple[int, str, tuple[float, ...]], ...] = ()
     findings: tuple[Finding, ...] = ()
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> PlainData:
         """Return plain data."""
         return asdict(self)
 
     @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> Summary:
+    def from_plain(cls, data: PlainData) -> Summary:
         """Return the summary of plain data that :meth:`to_plain` gave."""
         rows = tuple((int(step), str(what), tuple(values)) for step, what, values in data["rows"])
         findings = tuple(Finding(**finding) for finding in data["findings"])
         return cls(str(data["text"]), tuple(data["labels"]), rows, findings)
 
 
-def preview(data: Mapping[str, Any], bases: Bases) -> Preview:
+def preview(data: PlainData, bases: Bases) -> Preview:
     """Return what is seen of a plan in the shape of the file."""
     if not data.keys() - _NOT_TARGETS:
         return Preview()
@@ -145,7 +146,7 @@ def area_under(line: Line) -> float:
     return float(np.trapezoid(line.values, line.steps))
 
 
-def view_to_plain(seen: View) -> dict[str, Any]:
+def view_to_plain(seen: View) -> PlainData:
     """Return a view as plain data."""
     lines = [
         (
@@ -160,7 +161,7 @@ def view_to_plain(seen: View) -> dict[str, Any]:
     return {"lines": lines, "clock": seen.x, "notes": seen.notes}
 
 
-def view_from_plain(data: Mapping[str, Any]) -> View:
+def view_from_plain(data: PlainData) -> View:
     """Return the view of plain data that :func:`view_to_plain` gave."""
     lines = [
         Line(label, unit, _points(steps), _points(values), tuple(Phase(*phase) for phase in phases))

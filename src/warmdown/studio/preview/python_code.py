@@ -6,6 +6,7 @@ from typing import Any
 
 from warmdown.errors import ScheduleError
 from warmdown.planfile import shapes
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.model import Draft
 from warmdown.studio.draft.writing import written
 
@@ -63,7 +64,7 @@ def _code(data: Any) -> str:
     return _schedule_code(data) if isinstance(data, dict) else repr(data)
 
 
-def _schedule_code(data: dict[str, Any]) -> str:
+def _schedule_code(data: PlainData) -> str:
     arguments = dict(data)
     name = arguments.pop("name", None)
     if "class_path" in arguments:
@@ -80,7 +81,7 @@ def _schedule_code(data: dict[str, Any]) -> str:
     return f"{code}.named({name!r})" if name is not None else code
 
 
-def _keywords(arguments: dict[str, Any]) -> str:
+def _keywords(arguments: PlainData) -> str:
     """Return keyword arguments; a text that is no name could become other code."""
     wrong = [name for name in arguments if not name.isidentifier()]
     if wrong:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 from warmdown.errors import WarmdownError
 from warmdown.plan import EVERY_GROUP, Plan
 from warmdown.schedules import Schedule
-from warmdown.schedules.base import kind_of
+from warmdown.schedules.base import PlainData, kind_of
 from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.draft.writing import schedule_data
 
@@ -113,7 +112,7 @@ def _return(member: Schedule) -> str:
     return f"    return {formula.format(**fields, **_derived(fields))}  # {name}"
 
 
-def _derived(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _derived(fields: PlainData) -> PlainData:
     """Return what formulas use besides the fields, as far as the schedule has an end."""
     if "end" not in fields:
         return {}

@@ -11,6 +11,7 @@ from warmdown.errors import WarmdownError
 from warmdown.expressions import evaluate, has_placeholder, run_facts
 from warmdown.plot.formatting import count, number
 from warmdown.run import Run
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.edits import remove
 from warmdown.studio.draft.fields import FormField, known_shapes
 from warmdown.studio.draft.model import ScheduleDraft, Typed
@@ -38,7 +39,7 @@ class Inputs:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.by_key: dict[str, Any] = {}
+        self.by_key: PlainData = {}
         self._helps: dict[str, str] = {}
         self._shown: dict[str, tuple[str, str, str]] = {}
 
