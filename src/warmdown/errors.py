@@ -25,7 +25,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── MetricForgotten     a schedule waits for a metric that is never observed
     ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
-    ├── LengthMismatch      data gave more or less than its length promised
+    ├── LengthMismatch      data has more or less than its length promised
     ├── PastEnd             the run goes on past its planned end
     └── StoppedEarly        the run ended before its planned end
 
@@ -198,7 +198,7 @@ class MetricUnusable(WarmdownWarning):
 
 
 class LengthMismatch(WarmdownWarning):
-    """A pass over the data gave more or less than its length promised."""
+    """A pass over the data has more or less than its length promised."""
 
     code = "length-mismatch"
 

@@ -135,7 +135,7 @@ def test_a_process_that_dies_leaves_a_state_and_a_clear_message(
 
 @pytest.mark.slow
 def test_processes_end_an_epoch_with_the_first_whose_stream_ends(tmp_path: Path) -> None:
-    """One reads 20 batches in a pass, the other 14: both train on 7 each."""
+    """One reads 20 batches in a pass, the other 14: both train on 7 each, by one plan."""
     done = together("uneven", tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = answers(tmp_path)

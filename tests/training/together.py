@@ -66,7 +66,7 @@ def main(work: str, folder: Path, after: int) -> None:
     data: Any = small.Plain()
     if work.startswith("uneven"):
         warnings.simplefilter("ignore", LengthMismatch)
-        data = Shards(40 - 12 * rank, promised=60)
+        data = Shards(40 - 12 * rank, promised=60 - 4 * rank)
     small.train(trainer, train_dataset=data, per_device_batch_size=2, **resumed)
     (values,) = (one for one in trainer.callback_handler if isinstance(one, Values))
     answer = {

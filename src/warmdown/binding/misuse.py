@@ -75,8 +75,8 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
         "what made it."
     ),
     LengthMismatch: (
-        "{data}: a pass ended after {given} batches, and its length promised {promised}. {effect} "
-        "Let __len__ of the data return what there is."
+        "{data}: a pass {seen} batches, and its length promised {promised}. {effect} Let __len__ "
+        "of the data return what there is."
     ),
     PastEnd: (
         "Scheduler.step(): an update was made past the planned end, {end} {unit}; the last value "

@@ -108,6 +108,11 @@ class MapData:
                 f"drop_last=False."
             )
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the order goes on after the sampler's length."""
+        return self._sampler.has_more
+
     def reseed(self, seed: int) -> None:
         """Let the order follow another seed."""
         self._sampler.seed = seed
@@ -165,10 +170,14 @@ class StreamData:
         self._seed = seed
         self._rank, self._world = rank
         self._group: Any = None
+        self.has_more = False
         try:
-            self.batches: int | None = len(loader) // self._world  # type: ignore[arg-type]
+            length = len(loader) // self._world  # type: ignore[arg-type]
         except TypeError:  # a loader over data without a length has __len__ and raises
-            self.batches = None
+            length = -1
+        # each process plans on the same length
+        least = self._least(length)
+        self.batches = None if least < 0 else least
         self.items = None if self.batches is None else self.batches * self._world
 
     def reseed(self, seed: int) -> None:
@@ -176,27 +185,27 @@ class StreamData:
         self._seed = seed
 
     def left(self, used: int) -> int | None:
-        """Return how many batches follow after ``used`` by the length, ``None`` without one.
-
-        Less than 0 where more were used than it promised.
-        """
-        return None if self.items is None else (self.items - used) // self._world
+        """Return how many batches follow after ``used`` by the length, ``None`` without one."""
+        return None if self.items is None else max(0, self.items - used) // self._world
 
     def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
         """Yield the windows that follow after ``used`` batches, each read as a whole.
 
-        They end with the first process that has none left, so that all make the same updates.
+        They end with the length, for a stream may be endless, and with the first process that has
+        none left, so that all make the same updates.
 
         Raises:
             TrainingError: There are not ``used`` batches any more.
         """
-        batches = self._own_batches(epoch, used)
+        batches, left = self._own_batches(epoch, used), self.left(used)
         while True:
-            window = list(islice(batches, size))
+            window = list(islice(batches, size if left is None else min(size, left)))
             count = self._least(len(window))
             if count == 0:
-                return
+                break
+            left = left and left - count
             yield BatchWindow(count, window[:count])
+        self.has_more = left == 0 and next(batches, None) is not None
 
     def close(self) -> None:
         """Leave the loader alone: it belongs to the caller."""
@@ -241,7 +250,8 @@ DataSource = MapData | StreamData
 """Where the batches of an epoch come from.
 
 ``items`` is how many items an epoch has over all processes, ``batches`` how many batches one
-process gets; both are ``None`` where the length is unknown.
+process gets; both are ``None`` where the length is unknown. ``has_more`` is whether the last pass
+could have gone on after that.
 """
 
 
@@ -285,7 +295,7 @@ class _GlobalBatches:
         self.drop_last = bool(loader.drop_last) or self._has_ready_batches
         self._rank, self._world = rank
         self._step = self.size * self._world
-        # more than it promises is not read: it may be endless
+        self.has_more = False
         self._most = len(sampler) if hasattr(sampler, "__len__") else None
         self.total: int = len(self._draw(0)) if self._most is None else self._most
 
@@ -338,7 +348,10 @@ class _GlobalBatches:
         for part in self._samplers:
             _seed_part(part, epoch, seed)
         with OwnNumbers(seed):
-            return list(islice(sampler, self._most))
+            # what promises too little may be endless
+            order = list(islice(sampler, self._most and self._most + 1))
+        self.has_more = self._most is not None and len(order) > self._most
+        return order[: self._most]
 
 
 class _Batch(list[Any]):

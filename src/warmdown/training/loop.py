@@ -267,7 +267,7 @@ def _check_epoch(trainer: TrainingSteps) -> None:
 def _check_length(
     trainer: TrainingSteps, data: str, given: int, promised: int | None, effect: str
 ) -> None:
-    """Warn of a pass that was shorter or longer than promised.
+    """Warn of a pass that was shorter than promised, or could have been longer.
 
     Raises:
         TrainingError: There was no batch at all.
@@ -278,9 +278,15 @@ def _check_length(
             f"train({name}): epoch {trainer.progress.epoch + 1} has not one batch. Give data that "
             f"is not empty, and that can be read again in each epoch (a generator cannot)."
         )
-    if given != (promised or given) and trainer.is_main:
-        trainer.run_state.warnings[data].warn_once(
-            LengthMismatch, data=name, given=given, promised=promised, effect=effect
+    run = trainer.run_state
+    source = run.train_source if data == "train_dataset" else run.eval_source
+    has_more = source is not None and source.has_more
+    if has_more:
+        effect = "What comes after them is not used."
+    if trainer.is_main and (has_more or given != (promised or given)):
+        seen = f"{'has more than' if has_more else 'ended after'} {given}"
+        run.warnings[data].warn_once(
+            LengthMismatch, data=name, seen=seen, promised=promised, effect=effect
         )
 
 
@@ -292,7 +298,7 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
         left = progress.window_size - progress.window_done
-        yield next(source.windows(progress.epoch, progress.used, left))
+        yield from islice(source.windows(progress.epoch, progress.used, left), 1)
     size = run.config.gradient_accumulation_steps
     for window in source.windows(progress.epoch, progress.used, size):
         if run.is_at_train_limit():

@@ -111,7 +111,7 @@ class RunState:
             return None
         if progress.epoch >= config.num_epochs:
             return 0
-        begun, left = 0, max(0, left)
+        begun = 0
         if progress.window_done:
             begun = min(left, progress.window_size - progress.window_done)
         size = config.gradient_accumulation_steps
