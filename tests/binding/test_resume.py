@@ -386,6 +386,16 @@ def test_another_base_value_is_another_plan() -> None:
     assert scheduler.base_lrs == [0.1, 0.05]
 
 
+def test_a_plan_that_drives_one_more_field_is_refused_or_wins() -> None:
+    decay = wd.Cosine(start=1.0, end=0.0)
+    one = wd.Scheduler(sgd(0.1, weight_decay=0.01), weight_decay=decay, run=RUN)
+    two = wd.Scheduler(sgd(0.1, weight_decay=0.01), lr=decay, weight_decay=decay, run=RUN)
+    with pytest.raises(wd.StateError, match=r"lr\.kind: absent \(saved\), cosine \(given\)"):
+        two.load_state_dict(one.state_dict())
+    two.load_state_dict(one.state_dict(), on_change="given")
+    assert two.values() == {"lr/0": 0.1, "weight_decay/0": 0.01}
+
+
 def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
     other = wd.Plan.of(lr=wd.Cosine(), run=RUN)
     for policy in ("rescale", "continue", "rewarm"):

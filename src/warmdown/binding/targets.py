@@ -341,13 +341,16 @@ class ValueWriter:
         (kept by the group, or saved with the scheduler) gives just that value at ``position``, it
         is the base.
         """
-        names = {target.name for target in timeline.plan.targets}
-        groups = (group for one in self.targets if one.name in names for group in one.groups)
+        there = {(one.name, one.groups): at for at, one in enumerate(timeline.plan.targets)}
         inferred: dict[str, float] = {}
-        for group in groups:
+        for group in (group for target in self.targets for group in target.groups):
+            target = self.timeline.plan.targets[group.follows]
+            follows = there.get((target.name, target.groups))
+            if follows is None:  # the other plan does not drive it
+                continue
             for base in (group.initial, saved.get(group.label)):
                 if base is not None:
-                    value = group._replace(base=base).value(timeline, position)
+                    value = group._replace(base=base, follows=follows).value(timeline, position)
                     if math.isclose(value, group.found, rel_tol=_CLOSE):
                         inferred[group.label] = base
         return inferred
