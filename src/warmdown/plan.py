@@ -6,9 +6,11 @@ __all__ = ["AFTER_END", "COUNTS", "AfterEnd", "Count", "Plan", "Target"]
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import RunError, ScheduleError
@@ -147,6 +149,14 @@ class Plan:
         settled = (Target(t.name, t.groups, t.rule.over(run)) for t in self.targets)
         return replace(self, targets=tuple(settled), run=run)
 
+    @property
+    def patterns(self) -> dict[str, list[str]]:
+        """The patterns for groups by field, in their order: for a group the first counts."""
+        patterns: dict[str, list[str]] = {}
+        for target in self.targets:
+            patterns.setdefault(target.name, []).append(target.groups)
+        return patterns
+
     def to_dict(self) -> PlainData:
         """Return the plan as plain data, in the shape of the YAML file."""
         data: PlainData = {}
@@ -201,10 +211,59 @@ class Plan:
         return fingerprint_of_data(self.to_dict())
 
 
-def fingerprint_of_data(data: Mapping[str, Any]) -> str:
-    """Return the fingerprint of the plan that ``to_dict`` wrote, without building it."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+def fingerprint_of_data(data: Mapping[str, Any], *, with_order: bool = True) -> str:
+    """Return the fingerprint of the plan that ``to_dict`` wrote, without building it.
+
+    Args:
+        data: The plan as plain data.
+        with_order: Whether the order of a field's patterns counts where a group may fit several.
+            It did not until 0.2.
+    """
+    patterns = {name: list(_by_group(entry)) for name, entry in data.items()}
+    order = unusual_order(patterns) if with_order else {}
+    text = json.dumps([data, order] if order else data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unusual_order(patterns: Mapping[str, Iterable[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return each field's pairs of patterns in an unusual order that a group may both fit.
+
+    Usual are names, then indices, then patterns, ``"*"`` last, each by the alphabet.
+
+    Example:
+        >>> unusual_order({"lr": ["*", "head", "body"]})
+        {'lr': [('*', 'body'), ('*', 'head')]}
+    """
+    order = {
+        name: sorted(
+            pair
+            for pair in combinations(some, 2)
+            if _usual_rank(pair[0]) > _usual_rank(pair[1]) and _may_overlap(*pair)
+        )
+        for name, some in patterns.items()
+    }
+    return {name: pairs for name, pairs in order.items() if pairs}
+
+
+def _usual_rank(pattern: str) -> tuple[Any, ...]:
+    return pattern == EVERY_GROUP, _fixed_start(pattern) != pattern, pattern.isdigit(), pattern
+
+
+def _may_overlap(first: str, second: str) -> bool:
+    """Whether a group may fit both patterns; one that has a name has an index, too."""
+    start, other = _fixed_start(first), _fixed_start(second)
+    if first.isdigit() != second.isdigit():
+        return True
+    if start == first and other == second:
+        return first == second
+    if start == first or other == second:
+        return fnmatchcase(first, second) or fnmatchcase(second, first)
+    return start.startswith(other) or other.startswith(start)
+
+
+def _fixed_start(pattern: str) -> str:
+    """Return a pattern's characters up to the first that stands for others."""
+    return re.split(r"[*?[]", pattern, maxsplit=1)[0]
 
 
 def _by_group(entry: Any) -> Mapping[str, Any]:

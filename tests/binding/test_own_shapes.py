@@ -117,9 +117,9 @@ def test_a_state_under_the_given_plan_is_not_rebuilt_from_its_data(
 def test_a_saved_plan_whose_class_is_not_loaded_names_the_way_out_that_works() -> None:
     _, scheduler = made(SHAPES["curve"])
     scheduler.seek(40)
-    text = json.dumps(scheduler.state_dict()).replace("own_parabola", "own_hyperbola")
-    state = json.loads(text)
-    state["print"] = fingerprint_of_data(state["plan"])
+    state = scheduler.state_dict()
+    state["plan"] = state["plan"].replace("own_parabola", "own_hyperbola")
+    state["print"] = fingerprint_of_data(json.loads(state["plan"]))
     state["check"] = checksum(state)
     _, given = made(wd.Cosine())
     with pytest.raises(wd.StateError, match=r"own_hyperbola.*on_change='given'"):

@@ -69,11 +69,29 @@ def test_a_state_goes_on_as_it_would_have_gone_on(name: str, form: str) -> None:
     scheduler, timer = parts.scheduler_of(wd.load(FOLDER / "plans" / wanted["plan"]), strict=False)
     scheduler.load_state_dict(wanted[form])
     assert (scheduler.count, scheduler.position) == (wanted["count"], wanted["position"])
-    assert scheduler.state_dict(plan=form == "full") == wanted[form]
+    assert content(scheduler.state_dict(plan=form == "full")) == content(wanted[form])
     assert_same(parts.values_at(scheduler), wanted["at"])
     updates = max(map(len, wanted["next"].values()))
     used = parts.live(scheduler, timer, updates)
     assert_same({label: [row[label] for row in used] for label in wanted["next"]}, wanted["next"])
+
+
+def content(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what a state says: today a whole one always has the same keys, most of them a text,
+    and what schedules observed is kept by the name of their target.
+    """
+    written = ("events", "seen", "plan", "bases")
+    read = {
+        key: json.loads(value) if key in written and isinstance(value, str) else value
+        for key, value in state.items()
+        if value != ""
+    }
+    for entry in (read, *(read.get("events") or ())):
+        if entry.get("seen"):
+            rows = [row[2:] if isinstance(row[0], str) else [row] for row in entry["seen"]]
+            entry["seen"] = [one for row in rows for one in row]
+    left_out = ("version", "check")
+    return {key: value for key, value in read.items() if value is not None and key not in left_out}
 
 
 @pytest.mark.parametrize("name", sorted(parts.DROP_INS))

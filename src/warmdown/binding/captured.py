@@ -197,7 +197,7 @@ class _DeviceTable:
 def _stop_of(timeline: Timeline) -> int:
     """Return the update from which on nothing moves, or one that is never reached."""
     stops = [0]
-    for target in timeline.targets:
+    for target in timeline.lines.values():
         for schedule in target.rule.schedules():
             if not schedule.is_constant:
                 length = schedule.length if schedule.holds_end else None

@@ -26,6 +26,12 @@ class Clock(ABC):
     def begin(self, position: float) -> None:  # noqa: B027  few clocks need it
         """Begin, or go on, from ``position``."""
 
+    def owed(self, position: float) -> float | None:  # noqa: B027  the same
+        """Return what was used after ``position`` and no update was counted for; usually none."""
+
+    def owe(self, amount: float | None) -> None:  # noqa: B027  the same
+        """Add what another run owed."""
+
     def use(self, samples: float | None, tokens: float | None) -> None:  # noqa: B027  the same
         """Add the data of the next update, or of a micro-batch or a skipped update before it."""
 
@@ -60,6 +66,14 @@ class DataClock(Clock):
     def begin(self, position: float) -> None:
         """Begin anywhere; data that no update was counted for are dropped."""
         self._used = None
+
+    def owed(self, position: float) -> float | None:
+        """Return the data of micro-batches and skipped updates."""
+        return self._used
+
+    def owe(self, amount: float | None) -> None:
+        """Take over the data of micro-batches and skipped updates."""
+        self._used = amount
 
     def use(self, samples: float | None, tokens: float | None) -> None:
         """Add what an update or a micro-batch used."""
@@ -108,6 +122,14 @@ class TimeClock(Clock):
         """Go on from ``position``; the time since then does not count."""
         self._started = self._timer() - position
         self._last = None
+
+    def owed(self, position: float) -> float | None:
+        """Return the time since ``position``."""
+        return max(self._timer() - self._started - position, 0.0) or None
+
+    def owe(self, amount: float | None) -> None:
+        """Count more time since the beginning."""
+        self._started -= amount or 0.0
 
     def ahead(self, count: int, position: float, size: int) -> Array:
         """Read the time of the next update, and return where those after it are expected."""

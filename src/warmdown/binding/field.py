@@ -420,11 +420,21 @@ class Groups:
             for optimizer in self.optimizers
             for index, group in enumerate(optimizer.param_groups)
         ]
-        given = [str(group.get("name", place)) for place, (_, _, group) in enumerate(self.every)]
-        self.names = [
-            name if given.count(name) == 1 else str(place) for place, name in enumerate(given)
-        ]
+        self.names = _keys([group for _, _, group in self.every])
         """Each group's ``name``; its index where it has none, or one that another has too."""
+        self.keys = [
+            f"{number}:{key}" if number else key
+            for number, optimizer in enumerate(self.optimizers)
+            for key in _keys(optimizer.param_groups)
+        ]
+        """The same for states: by index in its own optimizer, which a group of another one added
+        later does not change."""
+
+    def key_of(self, label: str) -> str:
+        """Return the key of what has a label: ``lr/2`` may be the first of the second optimizer."""
+        name, _, group = label.partition("/")
+        keys = dict(zip(self.names, self.keys, strict=True))
+        return f"{name}/{keys.get(group, group)}" if group else label
 
     def is_current(self, place: int) -> bool:
         """Tell whether an optimizer has these groups, by the first, the last and their number."""
@@ -435,6 +445,11 @@ class Groups:
     def are_current(self) -> bool:
         """Whether every optimizer has these groups."""
         return all(map(self.is_current, range(len(self.optimizers))))
+
+
+def _keys(groups: Sequence[Group]) -> list[str]:
+    given = [str(group.get("name", index)) for index, group in enumerate(groups)]
+    return [key if given.count(key) == 1 else str(index) for index, key in enumerate(given)]
 
 
 def _mark(groups: Sequence[Group]) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def join_rules(change: RuleChange, how: str) -> Rule:
     if how not in _JOIN_POLICIES:
         ways = ", ".join(_JOIN_POLICIES)
         raise StateError(f"on_change={how!r}: no plan is joined so. Use one of {ways}.")
-    if how not in ("rescale", "fit", "given") and type(change.old) is not type(change.new):
+    if how in ("continue", "rewarm") and type(change.old) is not type(change.new):
         name = f"{change.target.name}/{change.target.groups}"
         raise StateError(
             f"on_change={how!r}: {name} scales in one plan and is set in the other. Use 'given'."

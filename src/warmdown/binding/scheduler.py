@@ -200,7 +200,7 @@ class Scheduler(LRScheduler):
     def phases(self) -> tuple[Phase, ...]:
         """The named stretches of the rate, or of the first target where no rate is driven."""
         timeline = self.writer.timeline
-        targets = timeline.targets_named("lr") or timeline.targets[:1]
+        targets = timeline.targets_named("lr") or list(timeline.lines.values())[:1]
         return tuple(targets[0].phases()) if targets else ()
 
     @property
@@ -313,7 +313,7 @@ class Scheduler(LRScheduler):
                 f"{self.run.budget!r}. Save the state, and load it into a scheduler with another "
                 "budget."
             )
-        states = tuple(self.writer.timeline.feedback_states())
+        states = self.writer.timeline.feedback_states()
         self._apply_event(Extended(int(self.position), total_steps, on_change, states))
 
     def finish(self) -> None:
@@ -328,6 +328,7 @@ class Scheduler(LRScheduler):
                 else the plan's fingerprint alone, in less than 100 bytes.
         """
         self.monitor.saved_at = self.count
+        self._rebind(None)
         return write_state(self.writer, with_plan=plan)
 
     def load_state_dict(self, state: Mapping[str, Any], on_change: OnChange | None = None) -> None:
@@ -352,23 +353,26 @@ class Scheduler(LRScheduler):
         saved = read_state(state, self.writer, on_change or self.on_change)
         self.writer.bind(saved.timeline)
         self.writer.set_bases(saved.bases)
-        self._go(saved.count, saved.position)
+        self._go(saved.count, saved.position, saved.owed)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("optimizers", "auto", "strict", "on_change", "_objects", "_timer", "_all_gather")
-        writer = self.writer
-        bound = (writer.timeline, writer.bases(), writer.count, writer.position)
+        self._rebind(None)
+        writer, position = self.writer, self.position
+        owed = writer.clock.owed(position)
+        bound = (writer.timeline, writer.bases(), writer.count, position, owed)
         return {**{name: getattr(self, name) for name in kept}, "bound": bound}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        timeline, bases, count, position = state.pop("bound")
+        timeline, bases, count, position, owed = state.pop("bound")
         self.__dict__.update(state)
         self._bind(timeline)
         self.writer.set_bases(bases)
-        self._go(count, position)
+        self._go(count, position, owed)
 
-    def _go(self, count: int, position: float) -> None:
+    def _go(self, count: int, position: float, owed: float | None = None) -> None:
         self.writer.seek(count, position)
+        self.writer.clock.owe(owed)
         self._restart()
 
     def _restart(self) -> None:

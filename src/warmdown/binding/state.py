@@ -14,25 +14,35 @@ from typing import Any
 from warmdown.binding.joining import POLICIES, OnChange
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import (
+    UNNAMED,
     Decayed,
     Extended,
+    FeedbackStates,
+    Line,
     PlanEvent,
     Rescaled,
     Switched,
     Timeline,
+    feedback_rows,
     first_plan,
 )
 from warmdown.errors import StateError, WarmdownError, nearest
-from warmdown.plan import Plan, fingerprint_of_data
+from warmdown.plan import Plan, fingerprint_of_data, unusual_order
 from warmdown.schedules import Schedule
 from warmdown.schedules.feedback import FeedbackState
 
-VERSION = 1
+VERSION = 2
+"""1 is that of a state without its plan, which has only the entries that say something."""
 _NEEDED = ("version", "count", "print", "check")
-_KEYS = (*_NEEDED, "clock", "events", "seen", "plan", "bases")
+_TEXTS = ("events", "seen", "plan", "bases")
+"""Entries that are one text in a whole state: however much there is to say, its keys are the same,
+so that torch.distributed.checkpoint can load one into another, and the order in them is kept."""
+_KEYS = (*_NEEDED, "clock", "owed", *_TEXTS)
 _SYNONYMS = {"fingerprint": "print", "feedback": "seen"}
-"""Read as well; what is written stays as it is, so that version 0.1.0 reads it."""
+"""Read as well; what is written stays as it is."""
 _WHO = "Scheduler.load_state_dict"
+_MOST = 10**15
+"""Updates that a state may count."""
 
 
 @dataclass
@@ -43,9 +53,10 @@ class SavedState:
         fingerprint: Of its plan.
         plan: Its plan; ``None`` where that is not known.
         timeline: That plan underway, or the given one where it is not known.
-        bases: Base values by label; a group that is not named keeps its own.
+        bases: Base values by key; a group that is not named keeps its own.
         count: Updates counted.
         clock: Where the clock stood; ``None`` where it counts updates.
+        owed: What the clock owed.
     """
 
     fingerprint: str
@@ -54,6 +65,7 @@ class SavedState:
     bases: dict[str, float]
     count: int
     clock: float | None
+    owed: float | None
 
     @property
     def position(self) -> float:
@@ -66,19 +78,23 @@ class SavedState:
 def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:
     """Return plain data; with the plan it is whole, without it as small as it can be."""
     timeline = writer.timeline
-    state: dict[str, Any] = {
-        "version": VERSION,
+    state = {
+        "version": VERSION if with_plan else 1,
         "count": writer.count,
         "print": fingerprint_of(timeline.given),
     }
-    if timeline.plan.run.clock != "updates":
-        state["clock"] = writer.position
-    if timeline.events:
-        state["events"] = [event.to_dict() for event in timeline.events]
-    if states := timeline.feedback_states():
-        state["seen"] = [feedback.to_list() for feedback in states]
+    counts_updates = timeline.plan.run.clock == "updates"
+    rest: dict[str, Any] = {
+        "clock": None if counts_updates else writer.position,
+        "owed": writer.clock.owed(writer.position),
+        "events": [event.to_dict() for event in timeline.events] or None,
+        "seen": feedback_rows(timeline.feedback_states()) or None,
+    }
     if with_plan:
-        state |= {"plan": _plan_data(timeline.given), "bases": writer.bases()}
+        rest |= {"plan": _plan_data(timeline.given), "bases": writer.bases()}
+        state |= rest | {key: _text(rest[key]) for key in _TEXTS}
+    else:
+        state |= {key: value for key, value in rest.items() if value is not None}
     return {**state, "check": checksum(state)}
 
 
@@ -97,13 +113,16 @@ def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
     if policy not in POLICIES:
         raise StateError(f"{_WHO}(on_change={policy!r}): use one of {', '.join(POLICIES)}.")
     given = writer.timeline.given
-    saved = _content(_checked_entries(state), given, policy)
+    entries = _checked_entries(state)
+    saved = _content(entries, given, policy)
+    if entries["version"] == 1:
+        saved.bases = {writer.groups.key_of(label): base for label, base in saved.bases.items()}
     inferred = writer.infer_bases(saved.timeline, saved.position, saved.bases)
     present = writer.bases() | inferred
     differing = {
-        label: (base, present[label])
-        for label, base in saved.bases.items()
-        if label in present and not math.isclose(base, present[label], rel_tol=1e-6)
+        key: (base, present[key])
+        for key, base in saved.bases.items()
+        if key in present and not math.isclose(base, present[key], rel_tol=1e-6)
     }
     known = (fingerprint_of(plan) for plan in (saved.timeline.given, saved.timeline.active))
     is_same = saved.plan is not None and fingerprint_of(given) in known
@@ -111,8 +130,9 @@ def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
         raise StateError(_refusal(saved, given, differing))
     if not is_same:
         saved.timeline = _joined_timeline(saved, given, policy)
-    kept = {} if policy == "given" else {label: saved.bases[label] for label in differing}
-    saved.bases = inferred | kept
+    unchanged = present.keys() - differing.keys()
+    kept = {key: base for key, base in saved.bases.items() if key not in unchanged}
+    saved.bases = inferred | ({} if policy == "given" else kept)
     return saved
 
 
@@ -134,6 +154,10 @@ def checksum(state: Mapping[str, Any]) -> int | None:
         return None
 
 
+def _text(data: Any) -> str:
+    return "" if data is None else json.dumps(data, separators=(",", ":"))
+
+
 def _checked_entries(state: Any) -> dict[str, Any]:
     """Return a state that is whole, under the names that are written."""
     if not isinstance(state, Mapping):
@@ -141,10 +165,10 @@ def _checked_entries(state: Any) -> dict[str, Any]:
             f"{_WHO}({type(state).__name__}): no state of a Scheduler. Give what state_dict() "
             "returned."
         )
-    if state.get("version", VERSION) != VERSION:  # first: another version may have other entries
+    if state.get("version", VERSION) not in range(1, VERSION + 1):  # first: others have other keys
         raise StateError(
-            f"{_WHO}(version={state['version']!r}): this warmdown reads version {VERSION}. Use the "
-            "one that saved it."
+            f"{_WHO}(version={state['version']!r}): this warmdown reads version 1 and {VERSION}. "
+            "Use the one that saved it."
         )
     renamed = {_SYNONYMS.get(str(key), str(key)): value for key, value in state.items()}
     if missing := [key for key in _NEEDED if key not in renamed]:
@@ -173,45 +197,54 @@ def _content(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSt
         return _parsed(state, given, policy)
     except StateError:
         raise
-    except (
-        WarmdownError,
-        TypeError,
-        LookupError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:
+    except Exception as error:
         raise StateError(f"{_WHO}: the state cannot be read: {error}") from error
 
 
 def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedState:
+    texts = {key: state[key] for key in _TEXTS if state.get(key)}
+    if state["version"] == VERSION:
+        texts = {key: json.loads(text) for key, text in texts.items()}
     count, fingerprint = _require_count("count", state["count"]), str(state["print"])
     bases = {
-        str(label): _require_number(f"bases.{label}", base)
-        for label, base in state.get("bases", {}).items()
+        str(key): _require_number(f"bases.{key}", base)
+        for key, base in texts.get("bases", {}).items()
     }
-    feedback = _feedback(state.get("seen", ()))
-    data = state.get("plan")
-    if data is not None and fingerprint_of_data(data) != fingerprint:
-        raise StateError(
-            f"{_WHO}(plan=…): its fingerprint is not the state's {fingerprint!r}; one was edited."
-        )
+    data = texts.get("plan")
+    fingerprint = _fingerprint(fingerprint, data, given)
     plan: Plan | None = given  # its classes need not be known by name
     if fingerprint != fingerprint_of(given):
         plan = None if data is None else _plan_of(data, policy)
-    events = _events(state.get("events", ()), plan or Plan(targets=()))
+    events = _events(texts.get("events", ()), plan or Plan(targets=()))
     timeline = Timeline(given)
     if plan is not None:
         timeline = Timeline(first_plan(events, plan)).after(*events)
-        if len(feedback) != len(timeline.feedbacks()):
+        feedback = timeline.named(_feedback(texts.get("seen")))
+        if feedback.keys() != timeline.feedback_states().keys():
             raise StateError(
-                f"{_WHO}(seen=…): {len(feedback)} metrics' histories for "
-                f"{len(timeline.feedbacks())} schedules that follow one. The state is of another "
-                "plan."
+                f"{_WHO}(seen=…): not the metrics' histories of this plan. The state is of another."
             )
         timeline.restore_feedback(feedback)
-    clock = _require_number("clock", state["clock"]) if "clock" in state else None
-    return SavedState(fingerprint, plan, timeline, bases, count, clock)
+    numbers = (
+        None if state.get(key) is None else _require_number(key, state[key])
+        for key in ("clock", "owed")
+    )
+    return SavedState(fingerprint, plan, timeline, bases, count, *numbers)
+
+
+def _fingerprint(saved: str, data: Any, given: Plan) -> str:
+    """Return the fingerprint of the saved plan as it is today.
+
+    That of an earlier state did not know the order of groups' patterns.
+    """
+    known = data if data is not None else _plan_data(given)
+    if known is not None and saved == fingerprint_of_data(known, with_order=False):
+        return fingerprint_of_data(known)
+    if data is not None and saved != fingerprint_of_data(data):
+        raise StateError(
+            f"{_WHO}(plan=…): its fingerprint is not the state's {saved!r}; one was edited."
+        )
+    return saved
 
 
 def _plan_of(data: Any, policy: OnChange) -> Plan | None:
@@ -234,7 +267,7 @@ def _joined_timeline(saved: SavedState, given: Plan, policy: OnChange) -> Timeli
         )
     if policy == "saved":
         return saved.timeline
-    states = tuple(saved.timeline.feedback_states())
+    states = saved.timeline.feedback_states()
     event = Switched(int(saved.position), saved.plan, given, policy, states)
     return saved.timeline.after(event)
 
@@ -246,15 +279,15 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
             f"plan {saved.fingerprint} (saved without its text), {fingerprint_of(given)} (given)"
         ]
     else:
-        before, after = (dict(_leaves(_plan_data(plan) or {})) for plan in (saved.plan, given))
+        before, after = (dict(_leaves(_shown(plan))) for plan in (saved.plan, given))
         lines = [
             f"{path}: {before.get(path, 'absent')} (saved), {after.get(path, 'absent')} (given)"
             for path in before | after
             if before.get(path) != after.get(path)
         ]
     lines += [
-        f"base value of {label}: {before} (saved), {now} (given)"
-        for label, (before, now) in bases.items()
+        f"base value of {key}: {before} (saved), {now} (given)"
+        for key, (before, now) in bases.items()
     ]
     ways = ", ".join(repr(policy) for policy in POLICIES if policy != "error")
     return "\n  ".join(
@@ -264,6 +297,11 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
             f"Choose how to go on: on_change={ways}.",
         ]
     )
+
+
+def _shown(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain data, with the order of patterns that a group may both fit."""
+    return {**(_plan_data(plan) or {}), "first fits": unusual_order(plan.patterns)}
 
 
 def _leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -308,14 +346,20 @@ def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
     return kind(**{name: _READERS[name](value) for name, value in values.items()})
 
 
-def _feedback(rows: Any) -> tuple[FeedbackState, ...]:
-    return tuple(map(FeedbackState.from_list, rows))
+def _feedback(rows: Any) -> FeedbackStates:
+    """Return what feedback schedules observed, by line; states of old name none."""
+    if rows and not isinstance(rows[0][0], str):
+        rows = [[*UNNAMED, *rows]]
+    return {
+        Line(str(name), str(groups)): [FeedbackState.from_list(one) for one in states]
+        for name, groups, *states in rows or ()
+    }
 
 
 def _require_count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
         raise StateError(
-            f"{_WHO}({name}={value!r}): a count of updates is a whole number from 0 on."
+            f"{_WHO}({name}={value!r:.40}): a count of updates is a whole number from 0 on."
         )
     return value
 

@@ -14,9 +14,9 @@ import torch
 from warmdown.binding.clock import Clock
 from warmdown.binding.field import Call, Field, Groups, Number
 from warmdown.binding.slots import FloatWrite, Group, Window, Writer, join_writers
-from warmdown.binding.timeline import Array, Timeline
+from warmdown.binding.timeline import Array, Line, Timeline
 from warmdown.errors import BindingError, nearest
-from warmdown.plan import EVERY_GROUP, Target
+from warmdown.plan import EVERY_GROUP
 from warmdown.schedules import Scale
 
 _SHORTEST, _LONGEST, _CELLS = 32, 4_096, 65_536
@@ -33,21 +33,25 @@ class BoundGroup(NamedTuple):
 
     Args:
         label: Its name: ``lr/decoder``.
-        follows: Index of the plan's target that it follows.
+        key: The same in a state, where another optimizer's groups do not change it.
+        place: Its index among all groups; ``None`` outside of optimizers.
+        follows: The line of the plan that it follows.
         base: What a scale multiplies.
         found: What was there when it was bound first.
         initial: The base value that the group kept then, if any.
     """
 
     label: str
-    follows: int
+    key: str
+    place: int | None
+    follows: Line
     base: float
     found: float
     initial: float | None
 
     def value(self, timeline: Timeline, position: float) -> float:
         """Return what it uses when the clock stands at ``position``."""
-        values = timeline.targets[self.follows].values
+        values = timeline.lines[self.follows].values
         return float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
 
 
@@ -73,15 +77,15 @@ class BoundTarget:
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
 
     def set_bases(self, bases: Mapping[str, float]) -> None:
-        """Set base values by label; a group that is not named keeps its own."""
+        """Set base values by key; a group that is not named keeps its own."""
         self.groups = [
-            group._replace(base=bases.get(group.label, group.base)) for group in self.groups
+            group._replace(base=bases.get(group.key, group.base)) for group in self.groups
         ]
         self._index_curves()
 
     def store_bases(self, timeline: Timeline) -> None:
         """Keep the base values that are scaled where torch and others look for them."""
-        rules = (timeline.targets[group.follows].rule for group in self.groups)
+        rules = (timeline.lines[group.follows].rule for group in self.groups)
         if isinstance(self.field, Field) and all(isinstance(rule, Scale) for rule in rules):
             self.field.set_initial([group.base for group in self.groups])
 
@@ -97,7 +101,7 @@ class BoundTarget:
 
     def writers(self, timeline: Timeline, positions: Array) -> list[Writer | FloatWrite]:
         """Return what writes a position after the first; nothing where nothing moves."""
-        if all(timeline.targets[follows].is_flat(positions) for follows, _ in self._curves):
+        if all(timeline.lines[follows].is_flat(positions) for follows, _ in self._curves):
             last = self._planned[:, -1:]
             self._planned = np.broadcast_to(last, (len(last), len(positions)))
             return []
@@ -154,7 +158,7 @@ class BoundTarget:
 
     def _values(self, timeline: Timeline, positions: Array) -> Array:
         return np.concatenate(
-            [timeline.targets[follows].values(positions, bases) for follows, bases in self._curves]
+            [timeline.lines[follows].values(positions, bases) for follows, bases in self._curves]
         )
 
 
@@ -220,18 +224,14 @@ class ValueWriter:
         self.update_seen = self.counts_every_step = always
 
     def seek(self, count: int, position: float) -> None:
-        """Write the values at ``position``; the next window begins there."""
-        for target in self.targets:
-            target.write(self.timeline, position)
-            target.store_bases(self.timeline)
+        """Go to ``position``, and write its values."""
         self.clock.begin(position)
-        self._open(count, np.asarray([position]))
-        self._size = _SHORTEST
+        self._write_at(count, position)
 
     def follow(self, timeline: Timeline) -> None:
         """Follow another timeline from here on."""
         self.timeline = timeline
-        self.seek(self.count, self.position)
+        self._write_at(self.count, self.position)
 
     def next_window(self, samples: float | None, tokens: float | None) -> None:
         """Go on by one step, past the end of the window."""
@@ -298,7 +298,7 @@ class ValueWriter:
                 for (name, owner), facts in known.items()
             }
         self.targets = self._bound(self.timeline, known)
-        self.seek(self.count, self.position)
+        self._write_at(self.count, self.position)
 
     def find(self, name: str, group: int | str) -> BoundGroup:
         """Return what is bound of a group.
@@ -319,16 +319,16 @@ class ValueWriter:
         )
 
     def bases(self) -> dict[str, float]:
-        """Return the base values that are scaled, by label."""
+        """Return the base values that are scaled, by key."""
         return {
-            group.label: group.base
+            group.key: group.base
             for target in self.targets
             for group in target.groups
-            if isinstance(self.timeline.targets[group.follows].rule, Scale)
+            if isinstance(self.timeline.lines[group.follows].rule, Scale)
         }
 
     def set_bases(self, bases: Mapping[str, float]) -> None:
-        """Set base values by label; a group that is not named keeps its own."""
+        """Set base values by key; a group that is not named keeps its own."""
         for target in self.targets:
             target.set_bases(bases)
 
@@ -341,18 +341,18 @@ class ValueWriter:
         (kept by the group, or saved with the scheduler) gives just that value at ``position``, it
         is the base.
         """
-        there = {(one.name, one.groups): at for at, one in enumerate(timeline.plan.targets)}
         inferred: dict[str, float] = {}
-        for group in (group for target in self.targets for group in target.groups):
-            target = self.timeline.plan.targets[group.follows]
-            follows = there.get((target.name, target.groups))
-            if follows is None:  # the other plan does not drive it
-                continue
-            for base in (group.initial, saved.get(group.label)):
-                if base is not None:
-                    value = group._replace(base=base, follows=follows).value(timeline, position)
-                    if math.isclose(value, group.found, rel_tol=_CLOSE):
-                        inferred[group.label] = base
+        for target in self.targets:
+            for group in target.groups:
+                name = group.label.partition("/")[2]
+                follows = timeline.line_of(target.name, name, group.place)
+                if follows is None:  # the other plan does not drive it
+                    continue
+                for base in (group.initial, saved.get(group.key)):
+                    if base is not None:
+                        value = group._replace(base=base, follows=follows).value(timeline, position)
+                        if math.isclose(value, group.found, rel_tol=_CLOSE):
+                            inferred[group.key] = base
         return inferred
 
     def read(self, name: str | None = None) -> dict[str, float]:
@@ -364,6 +364,14 @@ class ValueWriter:
                 values.update(zip(labels, target.field.read(), strict=True))
         return values
 
+    def _write_at(self, count: int, position: float) -> None:
+        """Write the values at ``position``; the next window begins there, and the clock goes on."""
+        for target in self.targets:
+            target.write(self.timeline, position)
+            target.store_bases(self.timeline)
+        self._open(count, np.asarray([position]))
+        self._size = _SHORTEST
+
     def _open(self, count: int, positions: Array, write: Writer | None = None) -> None:
         self._positions, self._first_count, self.write = positions, count, write
         self.index, self.last = 0, len(positions) - 1
@@ -374,7 +382,7 @@ class ValueWriter:
         self._size = size = min(self._size * 2, _LONGEST)
         if size > cells:  # where nothing moves, a window has no values, however many groups
             steps = np.arange(position, position + size + 1)
-            if not all(target.is_flat(steps) for target in self.timeline.targets):
+            if not all(target.is_flat(steps) for target in self.timeline.lines.values()):
                 size = max(cells, 1)
         end = self.timeline.end
         counts_updates = self.timeline.plan.run.clock == "updates"
@@ -396,26 +404,24 @@ class ValueWriter:
     ) -> list[BoundTarget]:
         """Return the plan's targets, bound; what is known of a group goes in."""
         bound: list[BoundTarget] = []
-        by_name: dict[str, dict[int, Target]] = {}
-        for index, target in enumerate(timeline.plan.targets):
-            by_name.setdefault(target.name, {})[index] = target
-        for name, targets in by_name.items():
+        for name in timeline.plan.patterns:
             if name in self._objects:
                 number = self._objects[name]
                 field = number if isinstance(number, Number) else Call(number)
                 facts = known.get((name, id(field.groups[0])), {})
-                facts = {"follows": min(targets), **facts, "label": name}
-                bound.append(BoundTarget(name, field, [facts]))
+                follows = next(line for line in timeline.lines if line.name == name)
+                label = {"label": name, "key": name, "place": None}
+                bound.append(BoundTarget(name, field, [{"follows": follows, **facts, **label}]))
                 continue
             for optimizer in self.groups.optimizers:
-                bound += self._bound_on(optimizer, name, targets, known)
+                bound += self._bound_on(optimizer, name, timeline, known)
         return bound
 
     def _bound_on(
         self,
         optimizer: Any,
         name: str,
-        targets: Mapping[int, Target],
+        timeline: Timeline,
         known: Mapping[tuple[str, int], Facts],
     ) -> Iterator[BoundTarget]:
         """Yield one field of one optimizer, unless no group of it follows a target."""
@@ -426,13 +432,14 @@ class ValueWriter:
             if owner is not optimizer or not is_driven:
                 continue
             group = self.groups.names[place]
-            fitting = (follows for follows, target in targets.items() if target.fits(group, place))
             facts = known.get((name, id(entries)))
             if facts is None:
                 facts = _base_shared(entries, before)
-            facts = {"follows": next(fitting, None), **facts, "label": f"{name}/{group}"}
-            if facts["follows"] is not None:
-                driven[index] = facts
+            follows = facts.get("follows") or timeline.line_of(name, group, place)
+            if follows is not None:
+                key = f"{name}/{self.groups.keys[place]}"
+                label = {"label": f"{name}/{group}", "key": key, "place": place}
+                driven[index] = {**facts, **label, "follows": follows}
         if driven:
             curves = [(facts["follows"], facts.get("base")) for facts in driven.values()]
             fields = (one.field for one in before if one.field.optimizer is optimizer)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, ClassVar, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +24,26 @@ from warmdown.binding.joining import (
     with_states,
 )
 from warmdown.errors import ScheduleError, StateError
-from warmdown.plan import Plan
+from warmdown.plan import Plan, Target, unusual_order
 from warmdown.run import Run
 from warmdown.schedules import Linear, Phase, Rule, Schedule
 from warmdown.schedules.feedback import Feedback, FeedbackState, observed
 
 Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class Line(NamedTuple):
+    """The name of what groups follow: a target of a plan, by its field and its pattern."""
+
+    name: str
+    groups: str
+
+
+UNNAMED = Line("", "")
+"""Stands for all lines, one after the other: once a state named none."""
+
+FeedbackStates: TypeAlias = Mapping[Line, Sequence[FeedbackState]]
+"""What the feedback schedules of each line have observed, in their order in it."""
 
 
 class TargetTimeline:
@@ -115,7 +129,9 @@ class Timeline:
         self.plan = given.over()
         """The active plan with every length measured."""
         self.end = self.plan.run.length
-        self.targets = [TargetTimeline(target.rule) for target in self.plan.targets]
+        self.lines = {
+            line: TargetTimeline(target.rule) for line, target in _targets_of(self.plan).items()
+        }
         self.events: tuple[PlanEvent, ...] = ()
 
     def after(self, *events: PlanEvent) -> Timeline:
@@ -126,7 +142,7 @@ class Timeline:
             timeline.restore_feedback(self.feedback_states())
             return timeline
         timeline = copy(self)
-        timeline.targets = [copy(target) for target in self.targets]
+        timeline.lines = {line: copy(target) for line, target in self.lines.items()}
         for event in events:
             event.apply(timeline)
             timeline.events = (*timeline.events, event)
@@ -135,35 +151,49 @@ class Timeline:
     @property
     def is_predictable(self) -> bool:
         """Whether values may be computed before their step; a person's own function is not."""
-        rules = (target.rule for target in self.targets)
+        rules = (target.rule for target in self.lines.values())
         return all(schedule.is_predictable for rule in rules for schedule in rule.schedules())
 
     def targets_named(self, name: str) -> list[TargetTimeline]:
         """Return every target that drives the field ``name``."""
-        pairs = zip(self.targets, self.plan.targets, strict=True)
-        return [timeline for timeline, target in pairs if target.name == name]
+        return [target for line, target in self.lines.items() if line.name == name]
+
+    def line_of(self, name: str, group: str, place: int | None) -> Line | None:
+        """Return what a group's field follows, by the group's name or place; ``None``: nothing."""
+        fitting = (one for one in self.plan.targets if one.name == name and one.fits(group, place))
+        target = next(fitting, None)
+        return target and Line(name, target.groups)
 
     def feedbacks(self) -> list[Feedback]:
         """Return every feedback schedule, always in the same order."""
-        return [found for target in self.targets for found in feedbacks_in(target.rule)]
+        return [found for target in self.lines.values() for found in feedbacks_in(target.rule)]
 
-    def feedback_states(self) -> list[FeedbackState]:
+    def feedback_states(self) -> FeedbackStates:
         """Return what each feedback schedule has observed."""
-        return [found.state for found in self.feedbacks()]
+        found = {line: feedbacks_in(target.rule) for line, target in self.lines.items()}
+        return {line: [one.state for one in some] for line, some in found.items() if some}
 
     def observe(self, step: float, metrics: Mapping[str, float]) -> None:
         """Give the feedback schedules that are active at ``step`` the metrics of that step."""
-        for target in self.targets:
+        for target in self.lines.values():
             target.observe(step, metrics)
         self.restore_feedback(self.feedback_states())
 
-    def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
+    def restore_feedback(self, states: FeedbackStates) -> None:
         """Restore every feedback schedule's state in all segments since the plan change."""
-        if not states or len(states) != len(self.feedbacks()):
-            return
-        left = iter(states)
-        for target in self.targets:
-            target.restore_feedback([next(left) for _ in feedbacks_in(target.rule)])
+        for line, some in self.named(states).items():
+            if line in self.lines:
+                self.lines[line].restore_feedback(some)
+
+    def named(self, states: FeedbackStates) -> FeedbackStates:
+        """Return the same by line, where the order alone tells them apart."""
+        if UNNAMED not in states:
+            return states
+        left = list(states[UNNAMED])
+        if len(left) != len(self.feedbacks()):
+            return {}
+        found = self.feedback_states()
+        return {line: [left.pop(0) for _ in found[line]] for line in found}
 
 
 @dataclass(frozen=True)
@@ -187,7 +217,7 @@ class PlanEvent(ABC):
         for name, value in vars(self).items():
             if name == "feedback":
                 if value:
-                    data["seen"] = [state.to_list() for state in value]
+                    data["seen"] = feedback_rows(value)
             # the plan after a switch is the next one's ``before``, or the state's own
             elif name != "after":
                 data[name] = value.to_dict() if isinstance(value, Plan | Schedule) else value
@@ -240,7 +270,7 @@ class Extended(PlanEvent):
     kind = "extend"
     total_steps: int
     how: OnChange
-    feedback: tuple[FeedbackState, ...] = ()
+    feedback: FeedbackStates = field(default_factory=dict)
     """What each feedback schedule had observed then; the value that is joined depends on it."""
 
     def apply(self, timeline: Timeline) -> None:
@@ -266,7 +296,7 @@ class Switched(PlanEvent):
     before: Plan
     after: Plan
     how: OnChange
-    feedback: tuple[FeedbackState, ...] = ()
+    feedback: FeedbackStates = field(default_factory=dict)
     """What each feedback schedule had observed then."""
 
     def apply(self, timeline: Timeline) -> None:
@@ -283,6 +313,11 @@ class Switched(PlanEvent):
         if self.how != "fit" or stop <= self.at or factor is None:
             return None
         return self.at + round((stop - self.at) * factor)
+
+
+def feedback_rows(states: FeedbackStates) -> list[list[Any]]:
+    """Return plain data: a row for each line, its name and then the state of each schedule."""
+    return [[*line, *(state.to_list() for state in some)] for line, some in states.items()]
 
 
 def first_plan(events: Sequence[PlanEvent], given: Plan) -> Plan:
@@ -327,30 +362,42 @@ def decay_stop(events: Sequence[PlanEvent]) -> int | None:
 def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Timeline) -> None:
     """Turn a timeline into the one that follows; a target that is new has no past."""
     old, new = timeline.plan, follower.plan
-    past = dict(zip(_keys(old), timeline.targets, strict=True))
-    differing = past.keys() ^ set(_keys(new))
-    if how != "given" and differing:
-        names = ", ".join(sorted(map("/".join, differing)))
-        raise StateError(
-            f"on_change={how!r}: only one plan drives {names}. Use 'given' or 'saved'."
-        )
-    for index, key in enumerate(_keys(new)):
-        if followed := past.get(key):
-            rules = followed.rule, follower.targets[index].rule
-            change = RuleChange(at, timeline.active, after, after.targets[index], *rules)
+    if how != "given" and (differing := _differing(old, new)):
+        raise StateError(f"on_change={how!r}: {differing} Use 'given' or 'saved'.")
+    targets = _targets_of(after)
+    for line, followed in timeline.lines.items():
+        if line in targets:
+            rules = followed.rule, follower.lines[line].rule
+            change = RuleChange(at, timeline.active, after, targets[line], *rules)
             followed.switch_at(at, join_rules(change, how))
             followed.joined_at = at
-            follower.targets[index] = followed
+            follower.lines[line] = followed
     if how == "rescale" and timeline.end is not None and old.run.length and new.run.length:
         # a decay is stretched with the plan
         timeline.end = round(timeline.end * new.run.length / old.run.length)
     else:
         timeline.end = follower.end if how == "given" else new.run.length
-    timeline.active, timeline.plan, timeline.targets = after, new, follower.targets
+    timeline.active, timeline.plan, timeline.lines = after, new, follower.lines
 
 
-def _keys(plan: Plan) -> list[tuple[str, str]]:
-    return [(target.name, target.groups) for target in plan.targets]
+def _targets_of(plan: Plan) -> dict[Line, Target]:
+    """Return the targets by name; of two with one name the first counts."""
+    targets: dict[Line, Target] = {}
+    for target in plan.targets:
+        targets.setdefault(Line(target.name, target.groups), target)
+    return targets
+
+
+def _differing(old: Plan, new: Plan) -> str:
+    """Return which groups' fields do not follow the same lines in both plans, as a sentence."""
+    lines = _targets_of(old).keys() ^ _targets_of(new).keys()
+    if lines:
+        return f"only one plan drives {', '.join(sorted(map('/'.join, lines)))}."
+    if unusual_order(old.patterns) == unusual_order(new.patterns):
+        return ""
+    return (
+        "a group that fits several patterns follows the first, and the plans order them otherwise."
+    )
 
 
 def _is_flat(schedule: Schedule, steps: Array) -> bool:

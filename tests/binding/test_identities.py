@@ -1,0 +1,185 @@
+"""What a state says of a target, a group or a schedule is found by its name, not its place."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import warmdown as wd
+
+RUN = wd.Run(total_steps=100)
+DOWN = wd.Linear(start=1.0, end=0.0)
+HALF = wd.Constant(value=0.5)
+
+
+def optimizer_of(*rates: float, names: tuple[str, ...] = ()) -> torch.optim.SGD:
+    groups: list[dict[str, Any]] = [
+        {"params": [torch.nn.Parameter(torch.ones(1))], "lr": rate, "weight_decay": 0.01}
+        for rate in rates
+    ]
+    for group, name in zip(groups, names, strict=False):
+        group["name"] = name
+    return torch.optim.SGD(groups)
+
+
+def head_and_body() -> torch.optim.SGD:
+    return optimizer_of(0.1, 0.2, names=("head", "body"))
+
+
+def again(scheduler: wd.Scheduler, other: wd.Scheduler, policy: Any = None) -> wd.Scheduler:
+    other.load_state_dict(json.loads(json.dumps(scheduler.state_dict(), sort_keys=True)), policy)
+    return other
+
+
+@pytest.mark.parametrize("policy", ["given", "saved"])
+@pytest.mark.parametrize("order", ["optimizer first", "optimizer last", "scheduler alone"])
+@pytest.mark.parametrize(
+    ("saved", "given"),
+    [
+        ({"lr": DOWN}, {"lr": {"head": HALF, "*": DOWN}}),
+        ({"lr": {"head": HALF, "*": DOWN}}, {"lr": DOWN}),
+        ({"lr": DOWN}, {"weight_decay": HALF, "lr": DOWN}),
+        ({"weight_decay": HALF, "lr": DOWN}, {"lr": DOWN}),
+        ({"lr": {"head": DOWN}}, {"lr": {"body": HALF, "head": DOWN}}),
+    ],
+)
+def test_a_target_that_is_added_removed_or_moved_leaves_the_others_values_right(
+    saved: Any, given: Any, order: str, policy: Any
+) -> None:
+    first = head_and_body()
+    trunk = wd.Scheduler(first, wd.Plan.of(**saved, run=RUN))
+    trunk.seek(30)
+    states = copy.deepcopy(first.state_dict()), trunk.state_dict()
+    optimizer = head_and_body()
+    if order == "optimizer first":
+        optimizer.load_state_dict(states[0])
+    resumed = wd.Scheduler(optimizer, wd.Plan.of(**given, run=RUN))
+    resumed.load_state_dict(states[1], policy)
+    if order == "optimizer last":
+        optimizer.load_state_dict(states[0])
+    oracle = wd.Scheduler(
+        head_and_body(), wd.Plan.of(**(given if policy == "given" else saved), run=RUN)
+    )
+    for step in (30, 60):
+        oracle.seek(step)
+        resumed.seek(step)
+        assert resumed.values() == pytest.approx(oracle.values(), rel=1e-9)
+
+
+def test_the_order_of_patterns_that_a_group_fits_both_is_part_of_a_plan() -> None:
+    one = wd.Plan.of(lr={"head": HALF, "*": DOWN}, run=RUN)
+    other = wd.Plan.of(lr={"*": DOWN, "head": HALF}, run=RUN)
+    assert one.fingerprint != other.fingerprint
+    trunk = wd.Scheduler(head_and_body(), one)
+    trunk.seek(30)
+    for policy in (None, "continue", "rescale"):
+        with pytest.raises(wd.StateError, match="first"):
+            again(trunk, wd.Scheduler(head_and_body(), other), policy)
+    resumed = again(trunk, wd.Scheduler(head_and_body(), other), "given")
+    assert resumed.values() == pytest.approx({"lr/head": 0.07, "lr/body": 0.14})
+
+
+@pytest.mark.parametrize(("first", "second"), [("head", "body"), ("enc.*", "dec.*"), ("0", "1")])
+def test_the_order_of_patterns_that_no_group_fits_both_is_not(first: str, second: str) -> None:
+    one, other = (
+        wd.Plan.of(lr=dict(rules))
+        for rules in ([(first, HALF), (second, DOWN)], [(second, DOWN), (first, HALF)])
+    )
+    assert one.fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize("form", [True, False])
+def test_each_plateau_keeps_its_own_memory_when_targets_are_given_in_another_order(
+    form: bool,
+) -> None:
+    lr = DOWN * wd.Plateau(metric="loss", patience=0, factor=0.5)
+    decay = DOWN * wd.Plateau(metric="loss", patience=9, factor=0.5)
+    trunk = wd.Scheduler(head_and_body(), lr=lr, weight_decay=decay, run=RUN)
+    for step in (10, 20, 30):
+        trunk.seek(step)
+        trunk.observe(loss=1.0)
+    moved = wd.Scheduler(head_and_body(), weight_decay=decay, lr=lr, run=RUN)
+    moved.load_state_dict(trunk.state_dict(plan=form))
+    assert moved.values() == trunk.values()
+    trunk.extend(200, "continue")
+    again_moved = wd.Scheduler(head_and_body(), weight_decay=decay, lr=lr, run=RUN)
+    again_moved.load_state_dict(trunk.state_dict(plan=form))
+    assert again_moved.values() == trunk.values()
+
+
+def test_a_group_of_one_optimizer_does_not_move_the_bases_of_the_next() -> None:
+    def pair() -> list[torch.optim.SGD]:
+        return [optimizer_of(0.1), optimizer_of(0.4)]
+
+    trunk = wd.Scheduler(pair(), lr=DOWN, run=RUN)
+    trunk.seek(30)
+    optimizers = pair()
+    optimizers[0].add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3})
+    resumed = again(trunk, wd.Scheduler(optimizers, lr=DOWN, run=RUN))
+    assert resumed.base_lrs == [0.1, 0.3, 0.4]
+
+
+@pytest.mark.parametrize("way", ["copy", "save"])
+def test_a_group_that_was_just_added_is_copied_and_saved_with_the_others(way: str) -> None:
+    optimizers = [optimizer_of(0.1), optimizer_of(0.4)]
+    scheduler = wd.Scheduler(optimizers, lr=DOWN, run=RUN)
+    scheduler.seek(50)
+    group = {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3}
+    optimizers[0].add_param_group(group)
+    if way == "copy":
+        twin = copy.deepcopy((optimizers, scheduler))[1]
+    else:
+        others = [optimizer_of(0.1, 0.3), optimizer_of(0.4)]
+        twin = again(scheduler, wd.Scheduler(others, lr=DOWN, run=RUN))
+    assert twin.values() == pytest.approx({"lr/0": 0.05, "lr/1": 0.15, "lr/2": 0.2})
+
+
+def test_a_whole_state_has_the_same_keys_whatever_happened() -> None:
+    plateau = DOWN * wd.Plateau(metric="loss", patience=0)
+    scheduler = wd.Scheduler(head_and_body(), lr=plateau, run=RUN)
+    keys = scheduler.state_dict().keys()
+    scheduler.seek(10)
+    scheduler.observe(loss=1.0)
+    scheduler.rescale(0.5)
+    scheduler.decay_now(20)
+    scheduler.extend(300)
+    state = scheduler.state_dict()
+    assert state.keys() == keys
+    assert not any(isinstance(value, dict | list | tuple) for value in state.values())
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_a_distributed_checkpoint_is_loaded_in_place_after_events(tmp_path: Path) -> None:
+    checkpoint = pytest.importorskip("torch.distributed.checkpoint")
+    trunk = wd.Scheduler(head_and_body(), lr=DOWN, run=RUN)
+    trunk.seek(30)
+    trunk.rescale(0.5)
+    trunk.extend(200, "continue")
+    trunk.decay_now(50)
+    saved = {"scheduler": trunk.state_dict()}
+    checkpoint.save(saved, checkpoint_id=tmp_path, no_dist=True)
+    resumed = wd.Scheduler(head_and_body(), lr=DOWN, run=RUN)
+    state = {"scheduler": resumed.state_dict()}
+    checkpoint.load(state, checkpoint_id=tmp_path, no_dist=True)
+    resumed.load_state_dict(state["scheduler"])
+    assert [resumed.value(step) for step in range(90)] == [trunk.value(s) for s in range(90)]
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_a_distributed_checkpoint_of_another_plan_meets_its_policy(tmp_path: Path) -> None:
+    checkpoint = pytest.importorskip("torch.distributed.checkpoint")
+    trunk = wd.Scheduler(head_and_body(), lr={"head": HALF, "*": DOWN}, run=RUN)
+    trunk.seek(30)
+    checkpoint.save(trunk.state_dict(), checkpoint_id=tmp_path, no_dist=True)
+    resumed = wd.Scheduler(head_and_body(), lr=wd.Cosine(end=0.1), run=RUN)
+    state = resumed.state_dict()
+    checkpoint.load(state, checkpoint_id=tmp_path, no_dist=True)
+    with pytest.raises(wd.StateError, match=r"of another plan:\n  lr\.groups\.head"):
+        resumed.load_state_dict(state)
+    resumed.load_state_dict(state, "saved")
+    assert resumed.values() == trunk.values()
