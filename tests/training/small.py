@@ -81,6 +81,8 @@ def make(
     every: int | None = None,
     seed: int = 0,
     kind: type[Trainer] = Trainer,
+    lr: float = 0.02,
+    weight_decay: float = 0.01,
     **kwargs: Any,
 ) -> Trainer:
     """Return a trainer with weights from ``seed``; a folder keeps checkpoints and a record."""
@@ -88,7 +90,7 @@ def make(
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     made = model()
-    optimizer = torch.optim.AdamW(made.parameters(), lr=0.02)
+    optimizer = torch.optim.AdamW(made.parameters(), lr=lr, weight_decay=weight_decay)
     kept: list[TrainerCallback] = []
     if folder is not None:
         kept = [

@@ -15,8 +15,9 @@ import torch
 
 import warmdown
 from warmdown.binding import Scheduler
-from warmdown.binding.field import unwrap
+from warmdown.binding.field import Field, unwrap
 from warmdown.errors import StateError, TrainingError
+from warmdown.schedules import Set
 from warmdown.training.checkpoint import Writer, find_checkpoint, write_folder
 from warmdown.training.progress import Progress
 from warmdown.training.rng import derive_seed, seed_everything, snapshot
@@ -64,11 +65,25 @@ def load_state(
         )
     progress = Progress(**saved["progress"])
     _resize_plan(trainer, here["total_batch_size"] == there["total_batch_size"], progress)
-    if on_change in ("error", "ask"):
+    is_asked = on_change in ("error", "ask")
+    if is_asked:
         on_change = "fit" if differences else ""
+    given = _changed_values(trainer, saved.get("given", {}), on_change)
+    is_free = trainer.scheduler is None or isinstance(trainer.scheduler, Scheduler)
+    if given and (is_asked or (on_change == "given" and not is_free)):
+        lines = (f"{name}: {old} (saved), {new} (given)" for name, (old, new) in given.items())
+        way_out = "'given' for the new values, " if is_free else ""
+        raise StateError(
+            f"resume: the optimizer is made with other values than when the checkpoint was made: "
+            f"{'; '.join(lines)}. Make it as before, or name how to go on: on_change={way_out}"
+            f"'saved' for the saved ones."
+        )
     # before the weights: a plan that is refused must not leave half of a checkpoint behind
     _load_scheduler(trainer, saved["scheduler"], on_change)
     load_weights(trainer, saved["weights"], saved["optimizer"])
+    if on_change == "given":
+        for name, (_, row) in given.items():
+            Field(trainer.optimizer, name).write(row)
     run, history = trainer.run_state, saved["history"]
     run.progress = progress
     run.train_loss.load_state_dict(saved["loss"])
@@ -112,6 +127,7 @@ def _save(trainer: TrainingSteps, write: Callable[[dict[str, Writer]], object]) 
         "progress": asdict(run.progress),
         "run": _run_facts(trainer),
         "seed": trainer.seed,
+        "given": trainer.base_values.given(),
         "loss": run.train_loss.state_dict(),
         "history": _state_dict_of(trainer.run_history),
         "scheduler": scheduler if is_readable else None,
@@ -200,6 +216,22 @@ def _changed_numbers(here: Data, there: Data) -> Iterator[str]:
             f"{there['total_batch_size']}; an epoch has {here['updates_per_epoch']} updates, it "
             f"had {there['updates_per_epoch']}."
         )
+
+
+def _changed_values(
+    trainer: TrainingSteps, saved: Data, on_change: str
+) -> dict[str, tuple[list[float], list[float]]]:
+    """Return what the optimizer was made with before and is made with now, where that differs.
+
+    What the plan drives is compared by the scheduler, except where its curve is fitted anew; a
+    value that the plan sets depends on neither.
+    """
+    now = trainer.base_values.given()
+    if isinstance(trainer.scheduler, Scheduler):
+        for target in trainer.scheduler.plan.targets:
+            if on_change != "fit" or isinstance(target.rule, Set):
+                now.pop(target.name, None)
+    return {name: (saved[name], row) for name, row in now.items() if saved.get(name, row) != row}
 
 
 def _resize_plan(trainer: TrainingSteps, has_same_size: bool, progress: Progress) -> None:

@@ -40,6 +40,10 @@ class BaseValues:
                 number.write(self._before[key])
         self._before = {key: number.read() for key, number in numbers.items()}
 
+    def given(self) -> dict[str, list[float]]:
+        """Return what the optimizer was made with, or set to since; each group's, by field."""
+        return {name: row for name, row in self._before.items() if isinstance(name, str)}
+
     def end(self, trainer: TrainingSteps) -> None:
         """Store what a run leaves."""
         numbers = self._read_numbers(trainer)

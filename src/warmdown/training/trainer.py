@@ -194,9 +194,10 @@ class Trainer(TrainingSteps):
             resume_from: A checkpoint, or a folder of them: its newest good one.
             plan: A plan, a schedule for the learning rate, the path of a plan's file, or its data.
             gradient_clip_norm: Largest norm of all gradients together.
-            on_change: What happens when a checkpoint was made under another plan: ``"error"`` (it
-                shows the difference; ``"fit"`` where only the size of batches changed), or a policy
-                of the scheduler's.
+            on_change: What happens when a checkpoint was made under another plan, or by an
+                optimizer made with another rate or weight decay: ``"error"`` (it shows the
+                difference; ``"fit"`` where only the size of batches changed), or a policy of the
+                scheduler's.
             bind: What the plan drives beside the optimizer, by target name, as for
                 :class:`~warmdown.Scheduler`: ``{"drop": Attribute(model[1], "p")}``. Resumes and
                 cooldowns drive it too.
