@@ -58,7 +58,7 @@ def test_a_new_rate_beside_batches_of_another_size_is_asked_about_too(tmp_path: 
     stop(tmp_path)
     with pytest.raises(StateError, match=r"lr: \[0\.02\] \(saved\), \[0\.04\] \(given\)"):
         resume(tmp_path, lr=0.04, per_device_batch_size=8)
-    fixed = {"plan": wd.Set(wd.Linear(start=0.02, end=0.0))}
+    fixed: dict[str, Any] = {"plan": wd.Set(wd.Linear(start=0.02, end=0.0))}
     stop(tmp_path / "set", **fixed)
     trainer, _ = resume(tmp_path / "set", lr=0.04, per_device_batch_size=8, **fixed)
     assert trainer.progress.finished

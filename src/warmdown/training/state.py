@@ -223,7 +223,7 @@ def _changed_values(
 ) -> dict[str, tuple[list[float], list[float]]]:
     """Return what the optimizer was made with before and is made with now, where that differs.
 
-    What the plan drives is compared by the scheduler, except where its curve is fitted anew; a
+    What the plan drives is compared by the scheduler, except where its curve is fitted again; a
     value that the plan sets depends on neither.
     """
     now = trainer.base_values.given()
