@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_evaluation_has_a_loader_of_its_own_or_batches_of_the_same_size() -> Non
     ],
 )
 def test_a_setting_that_a_loader_has_decided_is_refused(told: dict[str, Any], name: str) -> None:
-    loader = DataLoader(small.Plain(), 13)
+    loader = DataLoader(small.Plain(), 13, collate_fn=partial(default_collate))
     with pytest.raises(TrainingError, match=rf"train_dataset=DataLoader, {name}.*batch_size=13"):
         fit(loader, **told)
     trainer, _ = fit(loader, per_device_batch_size=13, collate_fn=loader.collate_fn)

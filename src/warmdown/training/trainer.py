@@ -552,7 +552,7 @@ def _require_no_settings(who: str, data: Any, **settings: Any) -> None:
         if value and value != its_own.get(name):
             raise TrainingError(
                 f"{who}=DataLoader, {name}={value!r:.60}): the loader makes its batches itself "
-                f"(batch_size={data.batch_size}, collate_fn={data.collate_fn.__qualname__}). Leave "
+                f"(batch_size={data.batch_size}, collate_fn={data.collate_fn!r:.60}). Leave "
                 f"{name} out, or give the loader's dataset."
             )
 
