@@ -36,7 +36,7 @@ _ROOMS = {
         "MetricUnused", "MissingExtra", "OptimizerUnused", "PastEnd", "RunError", "ScheduleError",
         "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
         "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError",
-        "WarmdownError", "WarmdownWarning",
+        "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),

@@ -21,6 +21,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── StepPerUpdate       … far more often than the plan has steps
     ├── SchedulerLost       it was to count by itself, and nothing refers to it
     ├── OptimizerUnused     the optimizer is not the one that makes the updates
+    ├── UpdatesUnseen       the optimizer's updates run no hooks
     ├── ForeignWrite        something else writes the same field
     ├── MetricForgotten     a schedule waits for a metric that is never observed
     ├── MetricUnused        a metric was observed that no schedule waits for
@@ -56,6 +57,7 @@ __all__ = [
     "StepTwice",
     "StoppedEarly",
     "TrainingError",
+    "UpdatesUnseen",
     "WarmdownError",
     "WarmdownWarning",
     "nearest",
@@ -171,6 +173,12 @@ class OptimizerUnused(WarmdownWarning):
     """Parameters change, but not by the optimizer that the scheduler is bound to."""
 
     code = "optimizer-unused"
+
+
+class UpdatesUnseen(WarmdownWarning):
+    """Parameters change, and the optimizer runs no hooks that show its updates."""
+
+    code = "updates-unseen"
 
 
 class ForeignWrite(WarmdownWarning):

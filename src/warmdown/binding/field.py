@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -375,6 +376,27 @@ def unwrap(optimizer: Any) -> Any:
             f"Field({type(optimizer).__name__}): it has no param_groups. Give a torch optimizer."
         )
     return optimizer
+
+
+def hooked_optimizers(optimizer: Any, seen: set[int] | None = None) -> list[list[Optimizer]]:
+    """Return each optimizer whose ``step()`` runs hooks, followed by those that it may call.
+
+    A wrapper of its own kind (Lookahead) runs none, but calls an inner optimizer that does; so does
+    a method beside ``step()`` (the second step of SAM).
+    """
+    seen = {id(optimizer)} if seen is None else seen
+    parameters = set(map(id, optimizer_parameters(optimizer)))
+    inside: list[list[Optimizer]] = []
+    for value in list(getattr(optimizer, "__dict__", {}).values()):
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, Optimizer) and id(one) not in seen:
+                seen.add(id(one))
+                if not parameters.isdisjoint(map(id, optimizer_parameters(one))):
+                    inside += hooked_optimizers(one, seen)
+    is_hooked = isinstance(optimizer, Optimizer) and getattr(type(optimizer).step, "hooked", False)
+    if is_hooked and hasattr(optimizer, "_optimizer_step_post_hooks"):
+        return [[optimizer, *chain.from_iterable(inside)]]
+    return inside
 
 
 def proxy_optimizer(optimizer: Any) -> Optimizer:

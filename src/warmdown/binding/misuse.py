@@ -25,6 +25,7 @@ from warmdown.errors import (
     StepPerUpdate,
     StepTwice,
     StoppedEarly,
+    UpdatesUnseen,
     WarmdownWarning,
 )
 
@@ -58,7 +59,13 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
     ),
     OptimizerUnused: (
         "Scheduler({optimizer}): training goes on, and this optimizer has made no update. Bind the "
-        "one whose step() is called; where the optimizer was rebuilt, rebuild the scheduler too."
+        "one whose step() is called; where the optimizer was rebuilt, rebuild the scheduler too. "
+        "If it is to begin later, its schedule begins with it."
+    ),
+    UpdatesUnseen: (
+        "Scheduler({optimizer}): none of its updates can be seen: its step() runs no hooks, or "
+        "another optimizer changes its parameters; {meanwhile}. Bind the optimizer that makes the "
+        "updates; or give count_by='attempts' without auto, and call step() after each update."
     ),
     ForeignWrite: (
         "Scheduler({label}): {label} was set to {value} outside the scheduler (planned: "

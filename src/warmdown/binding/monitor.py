@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from warmdown.binding.field import has_gradients, optimizer_parameters
+from warmdown.binding.field import has_gradients, hooked_optimizers, optimizer_parameters
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import (
     MetricForgotten,
@@ -26,6 +26,8 @@ from warmdown.errors import (
     StepPerUpdate,
     StepTwice,
     StoppedEarly,
+    UpdatesUnseen,
+    WarmdownWarning,
     nearest,
 )
 from warmdown.run import Run
@@ -34,12 +36,14 @@ _MANY = 100
 """Updates without a step, or steps without an update, that are no accident."""
 _VERY_MANY = 100_000
 """Updates without a metric, where the run's facts do not give the length of an epoch."""
+_HOOKED = Optimizer.profile_hook_step(print).__code__
+"""What torch wraps around every ``step()`` that runs hooks; a compiled part adds to its name."""
 
 
 class UpdateMonitor:
     """Observes updates and steps; it keeps neither the scheduler nor an optimizer alive.
 
-    It reaches the scheduler by four methods, referenced weakly.
+    It reaches the scheduler by five methods, referenced weakly.
 
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
@@ -47,6 +51,7 @@ class UpdateMonitor:
         before_update: Called with an optimizer's index.
         after_update: Called when an update counts.
         rebind: Called with ``None`` before an optimizer loads a state, and with it afterwards.
+        stop_early: Called when steps without an update are to be counted no more.
         auto: Whether updates are counted without ``step()``: once for all optimizers.
         counts_always: Whether every ``step()`` counts, whatever was seen.
         strict: Whether warnings are raised.
@@ -60,6 +65,7 @@ class UpdateMonitor:
         before_update: Callable[[int], None],
         after_update: Callable[[], None],
         rebind: Callable[[Any], None],
+        stop_early: Callable[[], None],
         auto: bool,
         counts_always: bool,
         strict: bool,
@@ -72,29 +78,38 @@ class UpdateMonitor:
             weakref.WeakMethod(after_update),
             weakref.WeakMethod(rebind),
         )
+        self.stop_early = weakref.WeakMethod(stop_early)
         self.warnings = Warnings(strict=strict)
         self.auto = auto
         self.updates = 0
         """Updates seen, of the optimizer that has made most."""
         self.hooks = [
-            _OptimizerHooks(self, index, optimizer)
+            _OptimizerHooks(self, index, hooked)
             for index, optimizer in enumerate(optimizers)
-            if isinstance(optimizer, Optimizer) and hasattr(optimizer, "_optimizer_step_post_hooks")
+            for hooked in hooked_optimizers(optimizer)
         ]
         self.counts_always = counts_always or not self.hooks
         self.saved_at = -1
         self._has_metric = False
         self._doubled = -1
+        self._handles: list[Any] = []
+        if auto and self.hooks:
+            self._watch_parameter(optimizers)
+        elif auto and optimizers:
+            self._warn_unseen(optimizers)
 
     def restart(self, count: int, position: float, run: Run) -> None:
         """Forget how steps and updates alternated; the scheduler was put where it is."""
         self.early = _EarlySteps(count, position)
+        if not self.auto:
+            self.forget_early()
         self.run = run
         for hooks in self.hooks:
             hooks.restart()
 
     def release(self) -> None:
         """Remove the hooks; an automatic scheduler that never counted leaves them to warn."""
+        self.forget_early()
         if self.updates or not self.auto:
             for hooks in self.hooks:
                 hooks.remove()
@@ -103,18 +118,79 @@ class UpdateMonitor:
         """Tell whether steps count that no update came before.
 
         Such a step belongs to a skipped update, to a micro-batch, to a loop that only draws the
-        curve, or is a mistake.
+        curve, to one that trains other optimizers first, or is a mistake.
         """
         if not self.updates:
-            return self.early.should_count(list(optimizers), self.warnings)
-        self.early.was_disturbed = True
+            return self._should_count_early(list(optimizers))
+        self.early.uncounted += 1
         now = _autograd_sequence_number()
-        if all(now == hooks.worked for hooks in self.hooks if hooks.updates):
+        if all(
+            now == hooks.worked and hooks.is_by_autograd for hooks in self.hooks if hooks.updates
+        ):
             # nothing was computed between two steps, at two updates in a row
             if self._doubled == self.updates - 1:
                 self.warnings.warn_once(StepTwice)
             self._doubled = self.updates
         return False
+
+    def _should_count_early(self, optimizers: Sequence[Any]) -> bool:
+        early = self.early
+        if not early.calls:
+            self._watch_others()
+        has_any = any(map(has_gradients, optimizers))
+        is_idle = early.is_idle(optimizers, has_any=has_any)
+        if early.is_drawing and is_idle:
+            return True
+        if early.is_drawing and (stop := self.stop_early()):
+            stop()
+        kind = early.misuse(optimizers, has_any=has_any)
+        if kind is UpdatesUnseen:
+            self._warn_unseen(optimizers)
+            self.count_always()
+        elif kind:
+            self.warnings.warn_once(kind, optimizer=type(optimizers[0]).__name__)
+        return kind is not None and not early.others
+
+    def _warn_unseen(self, optimizers: Sequence[Any]) -> None:
+        meanwhile = "the values stand still" if self.auto else "every step() counts from now on"
+        name = type(optimizers[0]).__name__
+        self.warnings.warn_once(UpdatesUnseen, optimizer=name, meanwhile=meanwhile)
+
+    def _watch_others(self) -> None:
+        """Observe the updates of all optimizers, until the first of these is seen."""
+        note = weakref.WeakMethod(self._note_other)
+
+        def after(optimizer: Any, args: Any, kwargs: Any) -> None:
+            # in a compiled update it is nothing at all, and breaks no graph
+            if not torch.compiler.is_compiling() and (call := note()):
+                call()
+
+        self._handles.append(register_optimizer_step_post_hook(after))
+
+    def _note_other(self) -> None:
+        self.early.others += 1
+        if self.early.is_drawing and (stop := self.stop_early()):
+            stop()
+
+    def _watch_parameter(self, optimizers: Sequence[Any]) -> None:
+        """Look at each gradient of a parameter whether it changed, until an update is seen."""
+        parameters = (one for each in optimizers for one in optimizer_parameters(each))
+        one: Any = next((one for one in parameters if one.requires_grad and one.is_leaf), None)
+        if one is None:
+            return
+        monitor, versions = weakref.ref(self), {one._version}
+
+        def check(parameter: torch.Tensor) -> None:
+            versions.add(parameter._version)
+            if len(versions) > 3 and (it := monitor()) and not it.updates:
+                it._warn_unseen(optimizers)
+
+        self._handles.append(one.register_post_accumulate_grad_hook(check))
+
+    def forget_early(self) -> None:
+        """Observe no more what the first update ends."""
+        while self._handles:
+            self._handles.pop().remove()
 
     def tick(self) -> None:
         """Count once for all optimizers: each has made its update, or one starts another first."""
@@ -122,6 +198,11 @@ class UpdateMonitor:
             hooks.in_round = False
         if call := self.after_update():
             call()
+
+    def end_round(self) -> None:
+        """Count the updates that other optimizers have not followed; they may rest."""
+        if any(hooks.in_round for hooks in self.hooks):
+            self.tick()
 
     def count_always(self) -> None:
         """Count every step from now on: replays of a captured update run no hook."""
@@ -199,21 +280,24 @@ class UpdateMonitor:
 class _OptimizerHooks:
     """The hooks on one optimizer; nothing is patched, and the optimizer is not kept alive."""
 
-    def __init__(self, monitor: UpdateMonitor, index: int, optimizer: Any) -> None:
+    def __init__(self, monitor: UpdateMonitor, index: int, optimizers: Sequence[Any]) -> None:
         self._monitor, self._index = monitor, index
-        self.updates = 0
+        self.updates = self._depth = 0
         self.count: int | None = None
-        self.in_round = self._is_for_state = False
+        self.in_round = self._is_for_state = self.is_by_autograd = False
         self.worked = _autograd_sequence_number()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run
         # no more
         uncompiled: Any = torch.compiler.disable
         self._handles = [
-            optimizer.register_step_pre_hook(uncompiled(self._before)),
-            optimizer.register_step_post_hook(uncompiled(self._after)),
-            optimizer.register_load_state_dict_pre_hook(self._before_load),
-            optimizer.register_load_state_dict_post_hook(self._after_load),
+            optimizers[0].register_load_state_dict_pre_hook(self._before_load),
+            optimizers[0].register_load_state_dict_post_hook(self._after_load),
         ]
+        for optimizer in optimizers:
+            self._handles += [
+                optimizer.register_step_pre_hook(uncompiled(self._before)),
+                optimizer.register_step_post_hook(uncompiled(self._after)),
+            ]
 
     def restart(self) -> None:
         """Forget how steps and updates alternated so far."""
@@ -226,6 +310,10 @@ class _OptimizerHooks:
             handle.remove()
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        # an error within an update leaves it open
+        self._depth = self._depth + 1 if self._depth and _is_within_update() else 1
+        if self._depth > 1:
+            return
         self._is_for_state = _is_state_init_step(optimizer, len(args) + len(kwargs))
         if self._is_for_state:
             return
@@ -235,11 +323,18 @@ class _OptimizerHooks:
             return
         if self.in_round:
             monitor.tick()
-        if monitor.updates == 1 and (count := monitor.count()):
+        if not monitor.updates:
+            monitor.forget_early()
+            monitor.early.note_update()
+        elif monitor.updates == 1 and (count := monitor.count()):
             monitor.early.check_order(count(), monitor.warnings)
         call(self._index)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if self._depth > 1 and _is_within_update():
+            self._depth -= 1
+            return
+        self._depth = 0
         monitor = self._monitor
         if _is_capturing():  # first: while a graph is captured, nothing may be read from the device
             monitor.count_always()
@@ -249,7 +344,8 @@ class _OptimizerHooks:
         if self._is_for_state or _was_skipped(optimizer):
             return
         self.updates += 1
-        self.worked = _autograd_sequence_number()
+        before, self.worked = self.worked, _autograd_sequence_number()
+        self.is_by_autograd = self.worked != before
         monitor.updates = max(monitor.updates, self.updates)
         if monitor.auto:
             self.in_round = True
@@ -279,50 +375,56 @@ class _EarlySteps:
 
     def __init__(self, count: int, position: float) -> None:
         self.count, self.position = count, position
-        self.was_disturbed = False
+        self.calls = self.others = 0
+        """Steps, and updates that other optimizers have made since the first of them."""
+        self.is_drawing = self.was_slip = False
+        """Whether nothing was computed with these steps; whether there was one alone."""
+        self.drawn = self.uncounted = 0
+        """Such steps, where they were many; steps without an update between the first two."""
         self._worked = _autograd_sequence_number()
-        self._calls = 0
         self._were_finite = False
         self._num_changes = 0
         self._version: int | None = None
         self._gradient: Callable[[], Any] = _no_tensor
 
-    def should_count(self, optimizers: Sequence[Any], warnings: Warnings) -> bool:
-        """Count steps with which nothing is computed; else wait for an update."""
-        self._calls += 1
-        has_any = any(map(has_gradients, optimizers))
-        if self._calls == 1:
-            # gradients may also be made by hand, and lie there for an update to come
-            if _autograd_sequence_number() == self._worked and not has_any:
-                return True
-            self._were_finite = has_any and all(map(_has_finite_gradients, optimizers))
-        if self._is_another_training(optimizers, has_any=has_any):
-            warnings.warn_once(OptimizerUnused, optimizer=type(optimizers[0]).__name__)
-            return True
-        return False
+    def is_idle(self, optimizers: Sequence[Any], *, has_any: bool) -> bool:
+        """Tell whether nothing was computed since the step before.
 
-    def check_order(self, count: int, warnings: Warnings) -> None:
-        """Warn at the second update of a loop whose first step came before its first update."""
-        in_turn = self._calls == 1 and not self.was_disturbed and count == self.count + 1
-        if in_turn and self._were_finite:
-            warnings.warn_once(StepBeforeUpdate)
-
-    def _is_another_training(self, optimizers: Sequence[Any], *, has_any: bool) -> bool:
-        """Tell whether parameters change without gradients for an update to come.
-
-        Or whether there are no gradients, after many steps.
+        Gradients may also be made without autograd, and lie there for an update to come.
         """
+        before, self._worked = self._worked, _autograd_sequence_number()
+        self.calls += 1
+        is_idle = before == self._worked and not has_any
+        if self.calls == 1:
+            self.is_drawing = is_idle
+            self._were_finite = has_any and all(map(_has_finite_gradients, optimizers))
+        return is_idle
+
+    def misuse(self, optimizers: Sequence[Any], *, has_any: bool) -> type[WarmdownWarning] | None:
+        """Return what it means that a step was called, and no update was made."""
         parameters = (one for each in optimizers for one in optimizer_parameters(each))
         one = next((one for one in parameters if one.requires_grad), None)
         if one is None:
-            return False
+            return None
         has_changed = self._version is not None and one._version != self._version
         # compared by reference: an id may come again for a new gradient
         is_renewed = one.grad is None or self._gradient() is not one.grad
         self._version = one._version
         self._gradient = _no_tensor if one.grad is None else weakref.ref(one.grad)
         self._num_changes = self._num_changes + 1 if has_changed and is_renewed else 0
-        return self._num_changes >= 3 or (self._calls >= _MANY and not has_any)
+        if self._num_changes >= 3:
+            return OptimizerUnused if self.others else UpdatesUnseen
+        return OptimizerUnused if self.calls >= _MANY and not has_any else None
+
+    def note_update(self) -> None:
+        """Note whether anything was computed between the one step and the first update."""
+        is_next = self.calls == 1 and self._worked == _autograd_sequence_number()
+        self.was_slip |= is_next and self._were_finite
+
+    def check_order(self, count: int, warnings: Warnings) -> None:
+        """Warn at the second update of a loop whose first step came before its first update."""
+        if self.was_slip and not self.uncounted and count == self.count + 1:
+            warnings.warn_once(StepBeforeUpdate)
 
 
 def _is_state_init_step(optimizer: Any, num_arguments: int) -> bool:
@@ -338,6 +440,16 @@ def _is_state_init_step(optimizer: Any, num_arguments: int) -> bool:
     while frame.f_back is not None and frame.f_code.co_name != "_init_optim_state":
         frame = frame.f_back
     return frame.f_code.co_name == "_init_optim_state"
+
+
+def _is_within_update() -> bool:
+    """Tell whether the optimizer that runs a hook now was called by another, or by itself."""
+    frame, calls = sys._getframe(1), 0
+    while frame.f_back is not None and calls < 2:
+        frame = frame.f_back
+        code = frame.f_code
+        calls += code.co_filename == _HOOKED.co_filename and _HOOKED.co_name in code.co_name
+    return calls > 1
 
 
 def _was_skipped(optimizer: Any) -> bool:

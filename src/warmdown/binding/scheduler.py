@@ -24,7 +24,6 @@ from warmdown.errors import (
     ForeignWrite,
     RunError,
     ScheduleError,
-    StepBeforeUpdate,
     WarmdownWarning,
     nearest,
     warn_renamed,
@@ -113,6 +112,7 @@ class Scheduler(LRScheduler):
             before_update=self._before_update,
             after_update=self._after_update,
             rebind=self._rebind,
+            stop_early=self._stop_early,
             auto=self.auto,
             counts_always=timeline.plan.count == "attempts",
             strict=self.strict,
@@ -318,6 +318,7 @@ class Scheduler(LRScheduler):
 
     def finish(self) -> None:
         """Declare training over; a warning shows how far it came if the plan is not over."""
+        self.monitor.end_round()
         self.monitor.check_finish(self.count, self.position, self.writer.timeline.end)
 
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:
@@ -327,6 +328,7 @@ class Scheduler(LRScheduler):
             plan: Whether the plan and the base values go in, so that a difference can be shown;
                 else the plan's fingerprint alone, in less than 100 bytes.
         """
+        self.monitor.end_round()
         self.monitor.saved_at = self.count
         self._rebind(None)
         return write_state(self.writer, with_plan=plan)
@@ -399,10 +401,17 @@ class Scheduler(LRScheduler):
                 f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an "
                 "update use seek(); give a metric by its name: observe(val_loss=…)."
             )
-        self.writer.clock.use(samples, tokens)
-        if not self.auto and self.monitor.should_count(self.optimizers):
-            self.writer.count_every_step(True)
+        writer, monitor = self.writer, self.monitor
+        writer.clock.use(samples, tokens)
+        if self.auto:
+            return
+        if monitor.should_count(self.optimizers):
+            # the first is a slip where something is computed before the next
+            writer.counts_every_step = monitor.early.calls > 1
+            writer.update_seen = True
             self.step()
+        elif monitor.early.others and not monitor.updates:
+            writer.clock.begin(writer.position)  # other optimizers used these data
 
     def _metrics(self) -> list[str]:
         return [schedule.metric for schedule in self.writer.timeline.feedbacks()]
@@ -425,12 +434,17 @@ class Scheduler(LRScheduler):
     def _before_update(self, index: int) -> None:
         """Look at an optimizer that is about to make an update: its groups, and their values."""
         writer, monitor = self.writer, self.monitor
-        if writer.counts_every_step and not monitor.counts_always:
-            # the first real update: one step before it was a slip, many were a way to get somewhere
-            writer.count_every_step(False)
-            if writer.count == monitor.early.count + 1:
-                writer.seek(monitor.early.count, monitor.early.position)
-                monitor.warnings.warn_once(StepBeforeUpdate)
+        early = monitor.early
+        if (early.is_drawing or writer.counts_every_step) and not monitor.counts_always:
+            self._stop_early()
+        elif early.drawn and monitor.updates == 1:
+            if early.uncounted == early.drawn and not monitor.hooks[0].is_by_autograd:
+                # as many micro-batches were there before the first update, without autograd
+                count, drawn = writer.count - early.drawn, early.drawn
+                is_counted = self.run.clock == "updates"
+                writer.seek(count, writer.position - drawn * is_counted)
+                early.count -= drawn
+            early.drawn = 0
         if not writer.groups.is_current(index):
             writer.rebind()
         elif differing := writer.external_write(writer.groups.optimizers[index]):
@@ -439,6 +453,21 @@ class Scheduler(LRScheduler):
             # a tensor's number is not read: that would wait for its device
             shown = "something else" if isinstance(value, Tensor) else f"{value:g}"
             monitor.warnings.warn_once(ForeignWrite, label=label, value=shown, planned=planned)
+
+    def _stop_early(self) -> None:
+        """Count no more steps without an update.
+
+        One was a slip; many with which nothing was computed were a way to get somewhere.
+        """
+        writer, early = self.writer, self.monitor.early
+        drawn = writer.count - early.count if early.is_drawing else 0
+        early.is_drawing = False
+        early.was_slip = drawn == early.calls == 1 and not early.others
+        writer.count_every_step(False)
+        if drawn > 1:
+            early.count, early.position, early.drawn = writer.count, writer.position, drawn
+        else:
+            writer.seek(early.count, early.position)
 
     def _after_update(self) -> None:
         writer = self.writer
