@@ -172,8 +172,8 @@ def test_a_schedulers_state_of_another_version_is_not_asked_for_the_entries_of_t
     scheduler = wd.Scheduler(
         torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1), lr=wd.Cosine(steps=4)
     )
-    with pytest.raises(StateError, match=r"version=2\): this warmdown reads version 1"):
-        scheduler.load_state_dict({"version": 2, "fingerprint": "x"})
+    with pytest.raises(StateError, match=r"version=3\): this warmdown reads version 1 and 2"):
+        scheduler.load_state_dict({"version": 3, "fingerprint": "x"})
 
 
 @pytest.mark.parametrize("told", [["show", "-"], ["check", "-"]])
