@@ -242,6 +242,27 @@ def test_evaluate_returns_the_metrics_of_the_data_as_a_whole() -> None:
     assert trainer.model.training
 
 
+def test_an_evaluation_between_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    told: dict[str, Any] = {
+        "gradient_accumulation_steps": 3,
+        "gradient_clip_norm": 0.1,
+        "plan": wd.Constant() * wd.Plateau(metric="val_loss", patience=1),
+    }
+    digests, metrics = [], []
+    for is_evaluated in (False, True):
+        trainer = small.make(tmp_path / str(is_evaluated))
+        small.train(trainer, **told)
+        if is_evaluated:
+            trainer.evaluate(small.Plain(5), per_device_batch_size=2)
+            trainer.evaluate(small.Plain(5), per_device_batch_size=2)
+        history = trainer.run_history.get_metric_values("eval_loss_epoch")
+        trainer.extend(25)
+        digests.append(digest_of_weights(trainer.get_model()))
+        metrics.append(trainer.run_history.get_metric_values("eval_loss_epoch")[len(history) :])
+    assert digests[0] == digests[1]
+    assert metrics[0] == metrics[1]
+
+
 def test_training_twice_with_one_trainer_starts_the_schedule_anew() -> None:
     trainer = small.make(callbacks=[RecordCallback()], model=small.linear)
     small.train(trainer, num_epochs=1, plan=wd.Linear(start=1.0, end=0.5, steps="rest"))

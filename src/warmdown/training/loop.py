@@ -188,8 +188,8 @@ def _run_training(trainer: TrainingSteps) -> None:
         scheduler.finish()
 
 
-def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
-    """Run through the evaluation data."""
+def evaluate_once(trainer: TrainingSteps, *, is_observed: bool = True, **kwargs: Any) -> None:
+    """Run through the evaluation data; the schedule may observe the metrics."""
     run = trainer.run_state
     assert run.eval_source is not None
     trainer.eval_epoch_start()
@@ -208,7 +208,7 @@ def evaluate_once(trainer: TrainingSteps, **kwargs: Any) -> None:
     _check_length(trainer, "eval_dataset", step, promised, "The means are over what there was.")
     trainer.add_loss_metric("eval_loss_epoch", run.eval_loss)
     trainer.eval_epoch_end()
-    if not trainer.run_history.metric_name_prefix:
+    if is_observed and not trainer.run_history.metric_name_prefix:
         observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
     trainer.call_event("on_eval_epoch_end", **kwargs)
 

@@ -376,6 +376,8 @@ class Trainer(TrainingSteps):
     ) -> RunHistory:
         """Evaluate the model once; return the history with the metrics.
 
+        A run that was trained goes on as if this had not been: its schedule observes nothing.
+
         Args:
             dataset: What to evaluate on, as for :meth:`train`.
             per_device_batch_size: Samples in a batch of one process; by default those of a loader,
@@ -399,18 +401,22 @@ class Trainer(TrainingSteps):
         size = _size_for(self.eval_dataset, per_device_batch_size)
         loader = self.create_eval_dataloader(size, dataloader_kwargs)
         size = samples_in_batch(loader) or size
-        self.run_state.eval_source = self._source(loader)
-        self.call_event("on_run_setup")
-        self.run_state.config = self._create_run_config(1, size, size)
-        self._prepare()
+        run = self.run_state
+        before = run.config, run.eval_source
+        run.eval_source = source = self._source(loader)
         try:
+            self.call_event("on_run_setup")
+            run.config = self._create_run_config(1, size, size)
+            self._prepare()
             self.evaluation_run_start()
             self.call_event("on_evaluation_run_start")
-            evaluate_once(self)
+            evaluate_once(self, is_observed=False)
             self.evaluation_run_end()
             self.call_event("on_evaluation_run_end")
         finally:
-            self.run_state.close()
+            source.close()
+            if run.train_source is not None:  # that run may go on
+                run.config, run.eval_source = before
         return self.run_history
 
     def evaluate_now(self, **kwargs: Any) -> None:
