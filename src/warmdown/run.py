@@ -36,12 +36,13 @@ _LONGEST = 10**15
 _LONGEST_TEXT = 200
 """Characters of a duration; no pattern is tried on more."""
 _FORMS = "Write an int for updates, or '5%', '10ep', '2e9tok', '8192samples', '1h30m', 'rest'."
-_PER_UPDATE = {
+PER_UPDATE = {
     "epochs": "steps_per_epoch",
     "samples": "samples_per_step",
     "tokens": "tokens_per_step",
     "seconds": "seconds_per_step",
 }
+"""The fact that tells how much of a unit one update takes."""
 
 
 def check_duration(duration: object) -> Duration:
@@ -186,7 +187,7 @@ class Run:
     def _updates_in(self, unit: str, label: str) -> Fraction:
         if unit == "updates":
             return Fraction(1)
-        name = _PER_UPDATE[unit]
+        name = PER_UPDATE[unit]
         fact = getattr(self, name)
         if fact is None:
             raise RunError(f"{label} needs to know {name}. Give Run({name}=…).")

@@ -183,3 +183,108 @@ def test_a_distributed_checkpoint_of_another_plan_meets_its_policy(tmp_path: Pat
         resumed.load_state_dict(state)
     resumed.load_state_dict(state, "saved")
     assert resumed.values() == trunk.values()
+
+
+@pytest.mark.parametrize("way", ["event", "group", "copy", "save", "compact"])
+def test_tokens_of_micro_batches_are_counted_with_their_update(way: str) -> None:
+    run = wd.Run(clock="tokens", budget="1000tok")
+    optimizer = optimizer_of(0.1)
+    scheduler = wd.Scheduler(optimizer, lr=DOWN, run=run)
+    optimizer.step()
+    scheduler.step(tokens=10)
+    scheduler.step(tokens=15)  # no update came before it
+    scheduler.step(tokens=15)
+    if way == "event":
+        scheduler.rescale(1.0)
+    elif way == "group":
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.3})
+    elif way == "copy":
+        optimizer, scheduler = copy.deepcopy((optimizer, scheduler))
+    else:
+        state = scheduler.state_dict(plan=way == "save")
+        optimizer = optimizer_of(0.1)
+        scheduler = wd.Scheduler(optimizer, lr=DOWN, run=run)
+        scheduler.load_state_dict(state)
+    optimizer.step()
+    scheduler.step(tokens=10)
+    assert scheduler.position == 50.0
+
+
+def test_the_state_without_its_plan_is_small_where_no_data_is_owed() -> None:
+    scheduler = wd.Scheduler(optimizer_of(0.1), lr=DOWN, run=RUN)
+    scheduler.seek(99)
+    assert len(json.dumps(scheduler.state_dict(plan=False))) < 100
+    assert scheduler.state_dict(plan=False).keys() == {"version", "count", "print", "check"}
+
+
+class Timer:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("way", ["observe", "rescale", "copy", "save"])
+def test_a_budget_of_seconds_is_used_up_whatever_happens_between_steps(way: str) -> None:
+    timer, run = Timer(), wd.Run(clock="seconds", budget="1000s")
+    plan = wd.Plan.of(lr=DOWN * wd.Plateau(metric="loss", patience=999), run=run)
+    optimizer = optimizer_of(0.1)
+    scheduler = wd.Scheduler(optimizer, plan, timer=timer)
+    for update in range(100):
+        timer.now += 5.0
+        optimizer.step()
+        scheduler.step()
+        timer.now += 5.0
+        if way == "observe":
+            scheduler.observe(loss=1.0)
+        elif way == "rescale" and not update % 9:
+            scheduler.rescale(1.0)
+        elif way == "copy" and not update % 9:
+            optimizer, scheduler = copy.deepcopy((optimizer, scheduler))
+            scheduler._timer = timer = scheduler.writer.clock._timer  # type: ignore[attr-defined]
+        elif way == "save" and not update % 9:
+            state = scheduler.state_dict()
+            timer.now += 333.0  # does not count
+            optimizer = optimizer_of(0.1)
+            scheduler = wd.Scheduler(optimizer, plan, timer=timer)
+            scheduler.load_state_dict(state)
+    assert scheduler.position == pytest.approx(995.0, abs=6)
+
+
+@pytest.mark.parametrize(("saved", "given"), [("tokens", "updates"), ("updates", "tokens")])
+def test_a_plan_on_another_clock_wins_or_is_refused(saved: str, given: str) -> None:
+    runs = {"updates": RUN, "tokens": wd.Run(clock="tokens", budget="1000tok", tokens_per_step=10)}
+    optimizer = optimizer_of(0.1)
+    trunk = wd.Scheduler(optimizer, lr=DOWN, run=runs[saved])
+    for _ in range(30):
+        optimizer.step()
+        trunk.step()
+
+    def other() -> wd.Scheduler:
+        return wd.Scheduler(optimizer_of(0.1), lr=DOWN, run=runs[given])
+
+    for form in (True, False):
+        resumed = other()
+        resumed.load_state_dict(trunk.state_dict(plan=form), "given")
+        assert resumed.values() == pytest.approx({"lr/0": 0.07})
+    resumed = again(trunk, other(), "saved")
+    assert resumed.values() == pytest.approx({"lr/0": 0.07})
+    resumed.optimizer.step()
+    resumed.step()
+    assert resumed.values() == pytest.approx({"lr/0": 0.069})
+    with pytest.raises(wd.StateError, match="counts"):
+        again(trunk, other(), "continue")
+
+
+def test_a_refused_state_leaves_everything_as_it_was() -> None:
+    trunk = wd.Scheduler(optimizer_of(0.1, names=("old",)), lr={"old": DOWN}, run=RUN)
+    trunk.seek(30)
+    optimizer = optimizer_of(0.1, names=("new",))
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=RUN)
+    scheduler.seek(20)
+    before = str((scheduler.state_dict(), optimizer.param_groups))
+    for policy in ("error", "saved", "continue", "rescale", "fit", "rewarm"):
+        with pytest.raises(wd.StateError):
+            again(trunk, scheduler, policy)
+        assert str((scheduler.state_dict(), optimizer.param_groups)) == before
+    again(trunk, scheduler, "given")

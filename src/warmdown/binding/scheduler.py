@@ -24,6 +24,7 @@ from warmdown.errors import (
     ForeignWrite,
     RunError,
     ScheduleError,
+    StateError,
     WarmdownWarning,
     nearest,
     warn_renamed,
@@ -353,7 +354,13 @@ class Scheduler(LRScheduler):
         """
         self._rebind(None)
         saved = read_state(state, self.writer, on_change or self.on_change)
-        self.writer.bind(saved.timeline)
+        try:
+            self.writer.bind(saved.timeline)
+        except BindingError as error:
+            raise StateError(f"Scheduler.load_state_dict: {error} Or use 'given'.") from error
+        plan = saved.timeline.plan
+        self.writer.clock = clock_of(plan.run, self._timer, self._all_gather)
+        self.monitor.counts_always = plan.count == "attempts"
         self.writer.set_bases(saved.bases)
         self._go(saved.count, saved.position, saved.owed)
 

@@ -7,9 +7,11 @@ import math
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from warmdown.binding.joining import POLICIES, OnChange
 from warmdown.binding.targets import ValueWriter
@@ -18,16 +20,17 @@ from warmdown.binding.timeline import (
     Decayed,
     Extended,
     FeedbackStates,
-    Line,
     PlanEvent,
     Rescaled,
     Switched,
+    TargetName,
     Timeline,
     feedback_rows,
     first_plan,
 )
 from warmdown.errors import StateError, WarmdownError, nearest
 from warmdown.plan import Plan, fingerprint_of_data, unusual_order
+from warmdown.run import PER_UPDATE
 from warmdown.schedules import Schedule
 from warmdown.schedules.feedback import FeedbackState
 
@@ -55,7 +58,7 @@ class SavedState:
         timeline: That plan underway, or the given one where it is not known.
         bases: Base values by key; a group that is not named keeps its own.
         count: Updates counted.
-        clock: Where the clock stood; ``None`` where it counts updates.
+        position: Where the timeline's clock stood.
         owed: What the clock owed.
     """
 
@@ -64,15 +67,8 @@ class SavedState:
     timeline: Timeline
     bases: dict[str, float]
     count: int
-    clock: float | None
+    position: float
     owed: float | None
-
-    @property
-    def position(self) -> float:
-        """Where the timeline's clock stood."""
-        if self.clock is None or self.timeline.plan.run.clock == "updates":
-            return float(self.count)
-        return self.clock
 
 
 def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:
@@ -92,7 +88,7 @@ def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:
     }
     if with_plan:
         rest |= {"plan": _plan_data(timeline.given), "bases": writer.bases()}
-        state |= rest | {key: _text(rest[key]) for key in _TEXTS}
+        state |= rest | {key: _as_text(rest[key]) for key in _TEXTS}
     else:
         state |= {key: value for key, value in rest.items() if value is not None}
     return {**state, "check": checksum(state)}
@@ -129,10 +125,11 @@ def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
     if policy == "error" and (differing or not is_same):
         raise StateError(_refusal(saved, given, differing))
     if not is_same:
-        saved.timeline = _joined_timeline(saved, given, policy)
+        saved = _joined(saved, given, policy)
     unchanged = present.keys() - differing.keys()
     kept = {key: base for key, base in saved.bases.items() if key not in unchanged}
     saved.bases = inferred | ({} if policy == "given" else kept)
+    _require_values(saved, present | saved.bases)
     return saved
 
 
@@ -154,7 +151,7 @@ def checksum(state: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _text(data: Any) -> str:
+def _as_text(data: Any) -> str:
     return "" if data is None else json.dumps(data, separators=(",", ":"))
 
 
@@ -225,11 +222,36 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSta
                 f"{_WHO}(seen=…): not the metrics' histories of this plan. The state is of another."
             )
         timeline.restore_feedback(feedback)
-    numbers = (
-        None if state.get(key) is None else _require_number(key, state[key])
+    clock, owed = (
+        None if state.get(key) is None else _require_amount(key, state[key])
         for key in ("clock", "owed")
     )
-    return SavedState(fingerprint, plan, timeline, bases, count, *numbers)
+    unit: str = "updates" if clock is None else timeline.plan.run.clock
+    if plan is None and clock is not None and unit == "updates":
+        unit = "something else"
+    if plan is not None and unit != timeline.plan.run.clock:
+        raise StateError(
+            f"{_WHO}(clock=None): the plan counts {timeline.plan.run.clock}; the state was edited."
+        )
+    position = float(count) if clock is None else clock
+    saved = SavedState(fingerprint, plan, timeline, bases, count, position, owed)
+    return saved if plan is not None else _on_clock_of(given, saved, unit)
+
+
+def _on_clock_of(given: Plan, saved: SavedState, unit: str) -> SavedState:
+    """Return the same under the given plan alone, where it counts something else than ``unit``."""
+    run = given.run
+    if run.clock == unit:
+        return saved
+    per_update = 1.0 if run.clock == "updates" else getattr(run, PER_UPDATE[run.clock])
+    if per_update is None:
+        raise StateError(
+            f"{_WHO}: the state counts {unit}, the given plan {run.clock}; how many the "
+            f"{saved.count} updates used is not known. Give Run({PER_UPDATE[run.clock]}=…), or use "
+            "on_change='saved'."
+        )
+    position = saved.count * per_update
+    return replace(saved, timeline=Timeline(given), position=position, owed=None)
 
 
 def _fingerprint(saved: str, data: Any, given: Plan) -> str:
@@ -257,19 +279,42 @@ def _plan_of(data: Any, policy: OnChange) -> Plan | None:
         raise StateError(f"{_WHO}(plan=…): {error} Or use on_change='given'.") from error
 
 
-def _joined_timeline(saved: SavedState, given: Plan, policy: OnChange) -> Timeline:
+def _joined(saved: SavedState, given: Plan, policy: OnChange) -> SavedState:
+    """Return where the run goes on under another plan than the saved one."""
+    if policy == "saved" and saved.plan is not None:
+        return saved
     if saved.plan is None:
         if policy == "given":
-            return saved.timeline
+            return saved
         raise StateError(
             f"{_WHO}(on_change={policy!r}): the state was saved without its plan. Save it with "
             "state_dict(plan=True), or use 'given'."
         )
-    if policy == "saved":
-        return saved.timeline
+    if (unit := saved.timeline.plan.run.clock) != given.run.clock:
+        if policy == "given":
+            return _on_clock_of(given, saved, unit)
+        raise StateError(
+            f"{_WHO}(on_change={policy!r}): the saved plan counts {unit}, the given one "
+            f"{given.run.clock}. Use 'given' or 'saved'."
+        )
     states = saved.timeline.feedback_states()
     event = Switched(int(saved.position), saved.plan, given, policy, states)
-    return saved.timeline.after(event)
+    return replace(saved, timeline=saved.timeline.after(event))
+
+
+def _require_values(saved: SavedState, bases: Mapping[str, float]) -> None:
+    """Refuse a state whose values cannot be computed, before anything is written."""
+    at, rows = np.asarray([saved.position]), np.asarray([*bases.values(), 1.0])
+    for name, target in saved.timeline.lines.items():
+        try:
+            with np.errstate(all="ignore"):
+                is_finite = target.is_resolved and np.isfinite(target.values(at, rows)).all()
+        except Exception as error:
+            raise StateError(f"{_WHO}({'/'.join(name)}): no value: {error}") from error
+        if not is_finite:
+            raise StateError(
+                f"{_WHO}({'/'.join(name)}): it has no finite value at {saved.position:g}."
+            )
 
 
 def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, float]]) -> str:
@@ -351,7 +396,7 @@ def _feedback(rows: Any) -> FeedbackStates:
     if rows and not isinstance(rows[0][0], str):
         rows = [[*UNNAMED, *rows]]
     return {
-        Line(str(name), str(groups)): [FeedbackState.from_list(one) for one in states]
+        TargetName(str(name), str(groups)): [FeedbackState.from_list(one) for one in states]
         for name, groups, *states in rows or ()
     }
 
@@ -371,12 +416,18 @@ def _require_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def _require_amount(name: str, value: Any) -> float:
+    if (amount := _require_number(name, value)) < 0:
+        raise StateError(f"{_WHO}({name}={amount}): a number from 0 on is needed.")
+    return amount
+
+
 _EVENTS: dict[str, type[PlanEvent]] = {
     event.kind: event for event in (Rescaled, Decayed, Extended, Switched)
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "at": partial(_require_count, "at"),
-    "factor": partial(_require_number, "factor"),
+    "factor": partial(_require_amount, "factor"),
     "target": str,
     "curve": Schedule.from_dict,
     "total_steps": partial(_require_count, "total_steps"),

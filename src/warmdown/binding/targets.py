@@ -14,7 +14,7 @@ import torch
 from warmdown.binding.clock import Clock
 from warmdown.binding.field import Call, Field, Groups, Number
 from warmdown.binding.slots import FloatWrite, Group, Window, Writer, join_writers
-from warmdown.binding.timeline import Array, Line, Timeline
+from warmdown.binding.timeline import Array, TargetName, Timeline
 from warmdown.errors import BindingError, nearest
 from warmdown.plan import EVERY_GROUP
 from warmdown.schedules import Scale
@@ -44,7 +44,7 @@ class BoundGroup(NamedTuple):
     label: str
     key: str
     place: int | None
-    follows: Line
+    follows: TargetName
     base: float
     found: float
     initial: float | None
@@ -268,14 +268,19 @@ class ValueWriter:
         known = self._known()
         for facts in known.values():
             del facts["follows"]
-        bound = self._bound(timeline, known)
-        found = {target.name for target in bound}
-        for target in timeline.plan.targets:
-            if target.name not in found:
-                raise BindingError(
-                    f"Scheduler({target.name}=…): no optimizer has it. A plain object is bound: "
-                    f"bind={{{target.name!r}: Attribute(…)}}."
-                )
+        try:
+            bound = self._bound(timeline, known)
+            found = {target.name for target in bound}
+            for target in timeline.plan.targets:
+                if target.name not in found:
+                    raise BindingError(
+                        f"Scheduler({target.name}=…): no optimizer has it. A plain object is "
+                        f"bound: bind={{{target.name!r}: Attribute(…)}}."
+                    )
+        except BindingError:
+            if self.targets:  # tensors may have been moved already
+                self.targets = self._bound(self.timeline, self._known())
+            raise
         self.targets, self.timeline = bound, timeline
 
     def rebind(self, loaded: Any = None) -> None:

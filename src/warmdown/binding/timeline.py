@@ -32,17 +32,17 @@ from warmdown.schedules.feedback import Feedback, FeedbackState, observed
 Array: TypeAlias = npt.NDArray[np.float64]
 
 
-class Line(NamedTuple):
+class TargetName(NamedTuple):
     """The name of what groups follow: a target of a plan, by its field and its pattern."""
 
     name: str
     groups: str
 
 
-UNNAMED = Line("", "")
+UNNAMED = TargetName("", "")
 """Stands for all lines, one after the other: once a state named none."""
 
-FeedbackStates: TypeAlias = Mapping[Line, Sequence[FeedbackState]]
+FeedbackStates: TypeAlias = Mapping[TargetName, Sequence[FeedbackState]]
 """What the feedback schedules of each line have observed, in their order in it."""
 
 
@@ -66,6 +66,12 @@ class TargetTimeline:
     def switch_at(self, step: float, rule: Rule) -> None:
         """Follow ``rule`` from a step on; what was before stays as it was."""
         self.segments = (*(one for one in self.segments if one[0] < step), (step, rule))
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every length is a number, in the past too."""
+        rules = (rule for _, rule in self.segments)
+        return all(schedule.is_resolved for rule in rules for schedule in rule.schedules())
 
     def values(self, steps: Array, bases: Array) -> Array:
         """Return the value for each base (rows) at each of the rising steps (columns)."""
@@ -158,11 +164,11 @@ class Timeline:
         """Return every target that drives the field ``name``."""
         return [target for line, target in self.lines.items() if line.name == name]
 
-    def line_of(self, name: str, group: str, place: int | None) -> Line | None:
+    def line_of(self, name: str, group: str, place: int | None) -> TargetName | None:
         """Return what a group's field follows, by the group's name or place; ``None``: nothing."""
         fitting = (one for one in self.plan.targets if one.name == name and one.fits(group, place))
         target = next(fitting, None)
-        return target and Line(name, target.groups)
+        return target and TargetName(name, target.groups)
 
     def feedbacks(self) -> list[Feedback]:
         """Return every feedback schedule, always in the same order."""
@@ -380,11 +386,11 @@ def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Tim
     timeline.active, timeline.plan, timeline.lines = after, new, follower.lines
 
 
-def _targets_of(plan: Plan) -> dict[Line, Target]:
+def _targets_of(plan: Plan) -> dict[TargetName, Target]:
     """Return the targets by name; of two with one name the first counts."""
-    targets: dict[Line, Target] = {}
+    targets: dict[TargetName, Target] = {}
     for target in plan.targets:
-        targets.setdefault(Line(target.name, target.groups), target)
+        targets.setdefault(TargetName(target.name, target.groups), target)
     return targets
 
 
