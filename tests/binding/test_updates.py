@@ -110,6 +110,17 @@ def test_one_that_begins_late_does_not_use_the_data_of_the_others() -> None:
     assert (scheduler.count, scheduler.position) == (3, 30)
 
 
+def test_a_loop_without_training_draws_the_curve_though_gradients_lie_there() -> None:
+    optimizer = sgd()
+    train(optimizer, wd.Scheduler(optimizer, lr=wd.Constant(value=1.0)), 3)
+    scheduler = wd.Scheduler(optimizer, lr=WARMUP)
+    drawn = []
+    for _ in range(40):
+        drawn += scheduler.get_last_lr()
+        scheduler.step()
+    assert drawn == curve(WARMUP, 40)
+
+
 @pytest.mark.parametrize("steps", [1, 40])
 def test_an_optimizer_that_takes_over_anothers_parameters_begins_at_its_first_value(
     steps: int,

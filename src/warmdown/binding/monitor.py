@@ -98,9 +98,10 @@ class UpdateMonitor:
         elif auto and optimizers:
             self._warn_unseen(optimizers)
 
-    def restart(self, count: int, position: float, run: Run) -> None:
+    def restart(self, count: int, position: float, run: Run, optimizers: Sequence[Any]) -> None:
         """Forget how steps and updates alternated; the scheduler was put where it is."""
         self.early = _EarlySteps(count, position)
+        self.early.note_gradients(optimizers)
         if not self.auto:
             self.forget_early()
         self.run = run
@@ -138,7 +139,7 @@ class UpdateMonitor:
         if not early.calls:
             self._watch_others()
         has_any = any(map(has_gradients, optimizers))
-        is_idle = early.is_idle(optimizers, has_any=has_any)
+        is_idle = early.is_idle(optimizers)
         if early.is_drawing and is_idle:
             return True
         if early.is_drawing and (stop := self.stop_early()):
@@ -386,19 +387,32 @@ class _EarlySteps:
         self._num_changes = 0
         self._version: int | None = None
         self._gradient: Callable[[], Any] = _no_tensor
+        self._noted: tuple[Callable[[], Any], int] = _no_tensor, 0
 
-    def is_idle(self, optimizers: Sequence[Any], *, has_any: bool) -> bool:
+    def is_idle(self, optimizers: Sequence[Any]) -> bool:
         """Tell whether nothing was computed since the step before.
 
         Gradients may also be made without autograd, and lie there for an update to come.
         """
         before, self._worked = self._worked, _autograd_sequence_number()
         self.calls += 1
-        is_idle = before == self._worked and not has_any
+        is_idle = self.note_gradients(optimizers) and before == self._worked
         if self.calls == 1:
             self.is_drawing = is_idle
+            has_any = self._noted[0]() is not None
             self._were_finite = has_any and all(map(_has_finite_gradients, optimizers))
         return is_idle
+
+    def note_gradients(self, optimizers: Sequence[Any]) -> bool:
+        """Note the first gradient there is, and tell whether it is that of before, untouched."""
+        parameters = (one for each in optimizers for one in optimizer_parameters(each))
+        gradient = next((one.grad for one in parameters if one.grad is not None), None)
+        known, version = self._noted
+        if gradient is None:
+            self._noted = _no_tensor, 0
+        else:
+            self._noted = weakref.ref(gradient), gradient._version
+        return known() is gradient and version == self._noted[1]
 
     def misuse(self, optimizers: Sequence[Any], *, has_any: bool) -> type[WarmdownWarning] | None:
         """Return what it means that a step was called, and no update was made."""

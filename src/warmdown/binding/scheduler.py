@@ -387,7 +387,7 @@ class Scheduler(LRScheduler):
     def _restart(self) -> None:
         """Forget how steps and updates alternated until here."""
         self.writer.count_every_step(self.monitor.counts_always and not self.auto)
-        self.monitor.restart(self.count, self.position, self.run)
+        self.monitor.restart(self.count, self.position, self.run, self.optimizers)
 
     def _refill(self, samples: float | None, tokens: float | None) -> None:
         """Count an update past the window; what is seldom is looked at here, not at every step."""
