@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 
-from warmdown.checks.finding import Finding
+from warmdown.checks.finding import Findings
 from warmdown.checks.subject import Subject, leaf_at_end, pieces
 from warmdown.plot.formatting import count, number
 from warmdown.schedules import Schedule
 from warmdown.schedules.feedback import feedbacks
 
-Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
+Check: TypeAlias = Callable[[Subject], Findings]
 
 KNOWN_FIELDS = (
     "lr",
@@ -36,7 +36,7 @@ _SHORT = 0.01
 _CYCLES = ("cyclic", "restart", "onecycle")
 
 
-def impossible_value(subject: Subject) -> Iterator[Finding]:
+def impossible_value(subject: Subject) -> Findings:
     """Find a value below zero in a field that has none, and a momentum of 1 or more."""
     step, low = subject.extreme(np.argmin)
     if low < 0 and subject.target.name in KNOWN_FIELDS:
@@ -58,7 +58,7 @@ def impossible_value(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def base_value(subject: Subject) -> Iterator[Finding]:
+def base_value(subject: Subject) -> Findings:
     """Find factors that were probably meant as values, and values meant as factors."""
     factor = subject.factor()
     if factor is None or factor == 0:
@@ -80,7 +80,7 @@ def base_value(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def never_moves(subject: Subject) -> Iterator[Finding]:
+def never_moves(subject: Subject) -> Findings:
     """Find a curve that is a flat line."""
     if subject.span == 0 and subject.stop > 1 and not _is_meant_to_stand(subject):
         value = float(subject.samples[1][0])
@@ -92,7 +92,7 @@ def never_moves(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def zero_updates(subject: Subject) -> Iterator[Finding]:
+def zero_updates(subject: Subject) -> Findings:
     """Find updates that change nothing, at the beginning or at the end."""
     if not subject.is_rate or subject.height == 0:
         return
@@ -121,7 +121,7 @@ def zero_updates(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def long_warmup(subject: Subject) -> Iterator[Finding]:
+def long_warmup(subject: Subject) -> Findings:
     """Find a way up that takes more than half of the run."""
     steps, values = subject.samples
     # 0.999: a plateau begins at its first value, not where rounding puts the largest
@@ -140,7 +140,7 @@ def long_warmup(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def rises_again(subject: Subject) -> Iterator[Finding]:
+def rises_again(subject: Subject) -> Findings:
     """Find a rise after the peak that no text of the plan shows."""
     if not subject.is_rate or not _is_opaque(subject) or _is_cyclic(subject):
         return
@@ -160,7 +160,7 @@ def rises_again(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def holds_early(subject: Subject) -> Iterator[Finding]:
+def holds_early(subject: Subject) -> Findings:
     """Find a decay that is over before the run is."""
     if not _holds_early(subject):
         return
@@ -179,7 +179,7 @@ def holds_early(subject: Subject) -> Iterator[Finding]:
     )
 
 
-def never_reaches_end(subject: Subject) -> Iterator[Finding]:
+def never_reaches_end(subject: Subject) -> Findings:
     """Find an end value that the last update is still far from."""
     leaf, _ = leaf_at_end(subject.schedule)
     if subject.schedule.length != subject.stop or leaf.is_stepwise:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["CODES", "Finding", "Severity"]
+__all__ = ["CODES", "Finding", "Findings", "Severity"]
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, final
 
@@ -75,3 +75,7 @@ class Finding:
             "message": self.message,
         }
         return {**data, "step": self.step, "numbers": dict(self.numbers)}
+
+
+Findings: TypeAlias = Iterator[Finding]
+"""What one check finds."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from warmdown.checks.curve import Check
-from warmdown.checks.finding import Finding
+from warmdown.checks.finding import Findings
 from warmdown.checks.subject import Subject, leaf_at, leaf_at_end, pieces
 from warmdown.plot.formatting import count, number
 from warmdown.schedules import Schedule
@@ -21,7 +21,7 @@ _SAMPLES = 33
 """Values of a phase that are computed for its height."""
 
 
-def jump(subject: Subject) -> Iterator[Finding]:
+def jump(subject: Subject) -> Findings:
     """Find joints of two phases where the value leaps, if the leap is hardly meant."""
     for schedule, begin in pieces(subject.schedule):
         peak = 0.0
@@ -56,7 +56,7 @@ def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
             yield before, after, joint
 
 
-def empty_phase(subject: Subject) -> Iterator[Finding]:
+def empty_phase(subject: Subject) -> Findings:
     """Find phases that were given a share or the rest, and got no update."""
     for given, measured in _phases_of(subject.given, subject.schedule):
         length = _requested(given)
@@ -100,7 +100,7 @@ def _requested(schedule: Schedule) -> str | None:
     return steps if isinstance(steps, str) else None
 
 
-def cycle_cut_off(subject: Subject) -> Iterator[Finding]:
+def cycle_cut_off(subject: Subject) -> Findings:
     """Find an endless repetition that the end of the run cuts in the middle."""
     for schedule, begin in pieces(subject.schedule):
         is_endless_cycle = schedule.length is None and None in schedule.part_starts()
@@ -133,7 +133,7 @@ def _cycle_at(schedule: Schedule, step: int) -> tuple[float, float]:
     return step - at / pace, (schedule.parts()[0].length or 0) / pace
 
 
-def mark_beyond_end(subject: Subject) -> Iterator[Finding]:
+def mark_beyond_end(subject: Subject) -> Findings:
     """Find milestones that the run never meets."""
     for schedule, begin in pieces(subject.schedule):
         if begin is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 __all__ = ["check"]
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from warmdown.checks import curve, form
-from warmdown.checks.finding import Finding
+from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
@@ -63,7 +63,7 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
 
 
-def _target_findings(target: Target, plan: Plan, run: Run) -> Iterator[Finding]:
+def _target_findings(target: Target, plan: Plan, run: Run) -> Findings:
     try:
         measured = replace(target, rule=target.rule.over(run))
         stop = run.length or _length_of(plan, run)
@@ -109,7 +109,7 @@ def _unknown_length(target: Target) -> Finding:
     return _error("unknown-length", target, message)
 
 
-def _end_of_the_clock(run: Run) -> Iterator[Finding]:
+def _end_of_the_clock(run: Run) -> Findings:
     if run.clock != "updates" and run.length is None:
         yield Finding(
             code="no-end",
@@ -119,7 +119,7 @@ def _end_of_the_clock(run: Run) -> Iterator[Finding]:
         )
 
 
-def _unlikely_names(plan: Plan) -> Iterator[Finding]:
+def _unlikely_names(plan: Plan) -> Findings:
     for name in dict.fromkeys(target.name for target in plan.targets):
         if name in curve.KNOWN_FIELDS:
             continue
@@ -133,7 +133,7 @@ def _unlikely_names(plan: Plan) -> Iterator[Finding]:
             )
 
 
-def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
+def _shadowed(targets: Iterable[Target]) -> Findings:
     earlier: list[Target] = []
     for target in targets:
         over = next((e for e in earlier if e.name == target.name and e.fits(target.groups)), None)
@@ -149,7 +149,7 @@ def _shadowed(targets: Iterable[Target]) -> Iterator[Finding]:
         earlier.append(target)
 
 
-def _previews(plan: Plan) -> Iterator[Finding]:
+def _previews(plan: Plan) -> Findings:
     for target in plan.targets:
         parts = [part for whole in target.rule.schedules() for part, _ in pieces(whole)]
         paths = [getattr(part, "class_path", "") for part in parts if part.is_preview]
