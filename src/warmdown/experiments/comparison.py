@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
@@ -34,6 +33,7 @@ from warmdown.plot import Line, View, count, number
 from warmdown.printable import printable
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
+from warmdown.training.types import FilePath
 
 _SETTINGS = ("epochs", "max_steps", "batch_size", "accumulate")
 _LOSSES = ("train_loss", "eval_loss")
@@ -45,7 +45,7 @@ def compare(
     task: str = "digits",
     *,
     seeds: int | Sequence[int] = 8,
-    out: str | PathLike[str] | None = None,
+    out: FilePath | None = None,
     engine: Engine = "loky",
     jobs: int | None = None,
     silence: float = 600.0,
@@ -344,7 +344,7 @@ class Comparison:
             tables={"Plans": self.table()},
         )
 
-    def save(self, path: str | PathLike[str]) -> Path:
+    def save(self, path: FilePath) -> Path:
         """Write ``.html``, ``.png`` or ``.svg`` (pictures), ``.md`` (the table) or ``.json``."""
         path = Path(path)
         if path.suffix != ".md":

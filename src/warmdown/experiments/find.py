@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, count
-from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
@@ -30,6 +29,7 @@ from warmdown.training.callback import CallbackHandler, StopTrainingError, Train
 from warmdown.training.history import InMemoryRunHistory
 from warmdown.training.rng import derive_seed
 from warmdown.training.trainer import Trainer
+from warmdown.training.types import FilePath
 
 _FEWEST_UPDATES = 10
 _MOST_CALLS = 1000
@@ -138,7 +138,7 @@ class RangeTest:
         """Return the picture for a terminal."""
         return plot.terminal(self.chart(), height=14)
 
-    def save(self, path: str | PathLike[str]) -> Path:
+    def save(self, path: FilePath) -> Path:
         """Write the picture as ``.png``, ``.svg`` or ``.html``, or everything as ``.json``."""
         return save_result(path, self.chart(), self.to_dict())
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from warmdown.binding.field import Field
 from warmdown.training.rng import restore, seed_everything, snapshot
+from warmdown.training.types import Data
 
 
 class Snapshot:
@@ -143,7 +144,7 @@ def _generators_of(thing: Any) -> list[torch.Generator]:
     return [thing] if isinstance(thing, torch.Generator) else []
 
 
-def _copied(mapping: dict[Any, Any]) -> dict[Any, Any]:
+def _copied(mapping: Data) -> Data:
     """Return a copy of a mapping; tensors and parameters stay in their place in memory."""
     return {
         key: value if key == "params" or isinstance(value, torch.Tensor) else copy.deepcopy(value)
@@ -151,7 +152,7 @@ def _copied(mapping: dict[Any, Any]) -> dict[Any, Any]:
     }
 
 
-def _restore_mapping(mapping: dict[Any, Any], content: dict[Any, Any]) -> None:
+def _restore_mapping(mapping: Data, content: Data) -> None:
     mapping.clear()
     mapping.update(_copied(content))
 

@@ -22,6 +22,7 @@ from typing import Any, Literal, Self, TypeAlias, final, get_args
 from warmdown.experiments.files import write_file, write_json
 from warmdown.plan import Plan
 from warmdown.record import Record
+from warmdown.schedules.base import PlainData
 
 Status: TypeAlias = Literal["finished", "diverged", "pruned", "failed", "died", "hung"]
 Curves: TypeAlias = Mapping[str, tuple[list[int], list[float]]]
@@ -101,10 +102,10 @@ class RunSpec:
         data: Digest of data that a person named instead of the task's own; empty when they did not.
     """
 
-    plan: Mapping[str, Any]
+    plan: PlainData
     task: str
     seed: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: PlainData = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     data: str = ""
 
@@ -114,7 +115,7 @@ class RunSpec:
         plan: Plan,
         task: str,
         seed: int,
-        settings: Mapping[str, Any],
+        settings: PlainData,
         allow: Sequence[str] = (),
     ) -> Self:
         """Return the run of a plan; settings that are ``None`` are left to the task."""
@@ -134,7 +135,7 @@ class RunSpec:
         del content["allow"]  # where a class is found does not change what it gives
         return digest_of_text(json.dumps(content, sort_keys=True, separators=(",", ":")))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         facts = {**asdict(self), "allow": list(self.allow)}
         if not self.data:
@@ -142,7 +143,7 @@ class RunSpec:
         return facts
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: PlainData) -> Self:
         """Return the run that :meth:`to_dict` described; its key shows whether it is that run."""
         return cls(**{**data, "allow": tuple(data.get("allow", ()))})
 
@@ -185,14 +186,14 @@ class Result:
         """The key of its run."""
         return self.spec.key
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return plain data."""
         facts = {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
         facts["says"] = facts.pop("reason")
         return facts
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: PlainData) -> Self:
         """Return the result that :meth:`to_dict` described.
 
         Each fact is used once as its type allows: else statistics and pictures would fail later.

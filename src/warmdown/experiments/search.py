@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from os import PathLike
 from pathlib import Path
 from typing import Any, final
 
@@ -33,6 +32,7 @@ from warmdown.planfile import plan_from_dict
 from warmdown.planfile.text import is_json
 from warmdown.planfile.writing import write_text
 from warmdown.schedules.base import PlainData
+from warmdown.training.types import FilePath
 
 _WORST_SCORE = 1e9
 """Score of a trial that did not finish: worse than any other."""
@@ -108,7 +108,7 @@ class Search:
             "trials": [trial.to_dict() for trial in self.trials],
         }
 
-    def save(self, path: str | PathLike[str]) -> Path:
+    def save(self, path: FilePath) -> Path:
         """Write the plan that won as a plan file: the space's own, with its numbers filled in."""
         path = Path(path)
         write_text(
@@ -134,12 +134,12 @@ class Search:
 
 
 def search(
-    space: Space | Mapping[str, Any] | str | PathLike[str],
+    space: Space | Mapping[str, Any] | FilePath,
     task: str = "digits",
     *,
     trials: int = 20,
     seeds: int | Sequence[int] = 1,
-    out: str | PathLike[str],
+    out: FilePath,
     engine: Engine = "loky",
     jobs: int = 1,
     silence: float = 600.0,

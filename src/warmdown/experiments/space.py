@@ -27,6 +27,7 @@ from warmdown.planfile.text import (
     read_text,
 )
 from warmdown.planfile.writing import to_yaml
+from warmdown.schedules.base import PlainData
 
 _RANGE = {"low", "high", "log", "step"}
 _AMOUNT = re.compile(
@@ -120,7 +121,7 @@ class Space:
         is_json: Whether that is JSON.
     """
 
-    data: Mapping[str, Any]
+    data: PlainData
     spots: Mapping[str, Range | Choice] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     is_json: bool = False
@@ -168,16 +169,16 @@ class Space:
             raise SpecError([f"{name}: {mistake}" for mistake in mistakes])
         return cls(data, spots)
 
-    def ask(self, trial: Any) -> dict[str, Any]:
+    def ask(self, trial: Any) -> PlainData:
         """Return the value that a trial proposes for each spot, by its path."""
         return {path: spot.ask(trial, path) for path, spot in self.spots.items()}
 
-    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def filled(self, values: PlainData) -> PlainData:
         """Return the plan's data with values in place of its spots."""
-        filled: dict[str, Any] = with_overrides(self.data, values)
+        filled: PlainData = with_overrides(self.data, values)
         return filled
 
-    def written(self, values: Mapping[str, Any], *, as_json: bool = False) -> str:
+    def written(self, values: PlainData, *, as_json: bool = False) -> str:
         """Return the filled plan as text: the person's own file where it is of that format.
 
         Its comments and layout are unchanged.
@@ -205,12 +206,12 @@ class Space:
         return to_yaml(filled)
 
 
-def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _open_spots(data: Any, path: str) -> Iterator[tuple[str, PlainData]]:
     """Yield each range and choice with its path."""
     if isinstance(data, list):
         for index, part in enumerate(data):
             yield from _open_spots(part, f"{path}[{index}]")
-    elif isinstance(data, Mapping):
+    elif isinstance(data, dict):
         if {"low", "high"} <= data.keys() <= _RANGE or data.keys() == {"choices"}:
             yield path, data
         else:
@@ -218,7 +219,7 @@ def _open_spots(data: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]
                 yield from _open_spots(part, join_path(path, key))
 
 
-def _read_spot(data: Mapping[str, Any]) -> Range | Choice:
+def _read_spot(data: PlainData) -> Range | Choice:
     if "choices" in data:
         options = data["choices"]
         if not isinstance(options, list) or not options:
@@ -254,9 +255,7 @@ def _read_amount(given: Any) -> tuple[float, str]:
     return float(match[1]), match[2]
 
 
-def _cuts(
-    node: Any, path: str, values: Mapping[str, Any], as_json: bool
-) -> Iterator[tuple[int, int, str]]:
+def _cuts(node: Any, path: str, values: PlainData, as_json: bool) -> Iterator[tuple[int, int, str]]:
     """Yield start and stop of each range in a node's text, and what replaces it."""
     if path in values:
         yield node.start_mark.index, _end_index(node), _scalar_text(values[path], as_json)
