@@ -8,6 +8,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +24,7 @@ from warmdown.plot.export import as_csv
 from warmdown.plot.page import png_bytes, svg_bytes
 from warmdown.plot.view import Line, View
 from warmdown.schedules import Phase
+from warmdown.studio.draft.decoding import decoded
 from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
 from warmdown.studio.draft.opening import draft_of
@@ -36,7 +38,6 @@ from warmdown.studio.preview.preview import (
     area_under,
     preview,
     summarize,
-    view_from_plain,
     view_to_plain,
 )
 from warmdown.studio.preview.python_code import as_python
@@ -115,14 +116,14 @@ def test_what_is_seen_comes_over_from_another_process_unchanged() -> None:
     )
     assert scene.plan is not None
     told = summarize(scene.view, scene.plan)
-    plain = json.loads(json.dumps([view_to_plain(scene.view), told.to_plain()]))
-    again = view_from_plain(plain[0])
+    plain = json.loads(json.dumps([view_to_plain(scene.view), asdict(told)]))
+    again = decoded(View, plain[0])
     drawn, drawn_again = (
         options([Layer(seen.lines)], 1, log=False, dark=False) for seen in (scene.view, again)
     )
     assert drawn_again == drawn
     assert (again.notes, again.x) == (scene.view.notes, scene.view.x)
-    assert Summary.from_plain(plain[1]) == told
+    assert decoded(Summary, plain[1]) == told
 
 
 def warned(draft: Draft) -> dict[str, str]:
@@ -222,7 +223,7 @@ def test_phases_are_shaded_once_for_each_panel() -> None:
 def test_a_picture_is_made_of_what_is_seen(kind: str, begin: bytes) -> None:
     seen = preview(written(draft_with(ScheduleDraft("cosine"))).data, BASES).view
     draw = {"png": png_bytes, "svg": svg_bytes}[kind]
-    assert draw(view_from_plain(view_to_plain(seen)), dark=True, log=False).startswith(begin)
+    assert draw(decoded(View, view_to_plain(seen)), dark=True, log=False).startswith(begin)
 
 
 def test_values_are_taken_away_as_columns_and_never_as_formulas() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, final
 
 from warmdown.plan import EVERY_GROUP
@@ -28,7 +28,7 @@ class ScheduleDraft:
     """
 
     kind: str
-    arguments: tuple[tuple[str, Typed], ...] = ()
+    arguments: tuple[tuple[str, Typed], ...] = field(default=(), metadata={"stored": "given"})
     name: str = ""
     path: str = ""
     steps: str = ""
@@ -151,7 +151,9 @@ class Draft:
 
     run: RunTexts = RunTexts()
     groups: tuple[Group, ...] = (Group(),)
-    targets: tuple[TargetDraft, ...] = (TargetDraft(),)
+    targets: tuple[TargetDraft, ...] = field(
+        default=(TargetDraft(),), metadata={"stored": "tracks"}
+    )
     after_end: str = "hold"
     count: str = "updates"
 

@@ -11,13 +11,16 @@ from typing import Any
 from warmdown.errors import SpecError
 from warmdown.planfile.classes import is_known
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.model import Draft, Group, RunTexts, ScheduleDraft, TargetDraft, Typed
+from warmdown.studio.draft.decoding import decoded
+from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHEDULES
 
 _VERSION = 1
+_KEYS = ("run", "groups", "tracks", "after_end", "count")
 _PREFIX = "plan="
 _LONGEST_FIELD = 2_000
-_DEEPEST = 20
+_DEEPEST = 60
+"""Levels of plain data; a schedule in another one is two or three."""
 
 
 def to_fragment(draft: Draft) -> str:
@@ -101,14 +104,11 @@ def from_plain(data: Any) -> Draft:
                     f"{_VERSION}. Open it with the one that made it, or ask for the plan as a file."
                 ]
             )
-        words = {name: data[name] for name in ("after_end", "count") if name in data}
-        draft = Draft(
-            run=RunTexts(**_texts(data.get("run", {}))),
-            groups=tuple(_read_group(**group) for group in _rows(data["groups"])),
-            targets=tuple(_read_target(**target) for target in _rows(data["tracks"])),
-            **_texts(words),
-        )
-    except (TypeError, KeyError, AttributeError) as error:  # of another shape than ours
+        _require_bounded(data)
+        # a key that is not a draft's own is left out: a newer page may write more
+        known = {name: data[name] for name in _KEYS if name in data}
+        draft: Draft = decoded(Draft, {"run": {}, "after_end": "hold", "count": "updates", **known})
+    except (TypeError, KeyError) as error:  # of another shape than ours
         raise ValueError(str(error)) from None
     if not draft.groups or not draft.targets or len([*draft.schedules()]) > MOST_SCHEDULES:
         raise ValueError("empty, or too large")
@@ -125,45 +125,10 @@ def _to_plain(value: Any) -> Any:
     return {**data, "path": value.path, "steps": value.steps} if value.is_foreign else data
 
 
-def _read_group(name: Any, bases: Any) -> Group:
-    return Group(_text(name), tuple(_texts(bases).items()))
-
-
-def _read_target(meaning: Any, phases: Any, offset: Any = None, **texts: Any) -> TargetDraft:
-    if meaning not in ("scale", "set") or not texts.keys() >= {"field", "groups"}:
-        raise ValueError("tracks")
-    return TargetDraft(
-        **_texts(texts),
-        meaning=meaning,
-        phases=tuple(_read_schedule(0, **phase) for phase in _rows(phases)),
-        offset=_read_schedule(0, **offset) if offset else None,
-    )
-
-
-def _read_schedule(depth: int, given: Any, **texts: Any) -> ScheduleDraft:
-    if depth == _DEEPEST:
-        raise ValueError("too deep")
-    arguments = [(_text(name), _read_argument(depth + 1, value)) for name, value in given.items()]
-    return ScheduleDraft(**_texts(texts), arguments=tuple(arguments))
-
-
-def _read_argument(depth: int, value: Any) -> Typed:
-    if isinstance(value, list):
-        return tuple(_read_schedule(depth, **one) for one in _rows(value))
-    return _read_schedule(depth, **value) if isinstance(value, dict) else _text(value)
-
-
-def _rows(data: Any) -> list[Any]:
-    if not isinstance(data, list) or len(data) > MOST_PHASES:
-        raise ValueError("no rows, or too many")
-    return data
-
-
-def _texts(data: Any) -> PlainData:
-    return {_text(name): _text(value) for name, value in data.items()}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_FIELD:
-        raise ValueError("no text, or too long a one")
-    return value
+def _require_bounded(data: Any, depth: int = 0) -> None:
+    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    is_long = isinstance(data, str) and len(data) > _LONGEST_FIELD
+    if is_long or len(parts) > MOST_PHASES or depth > _DEEPEST:
+        raise ValueError("too large, or too deep")
+    for part in parts:
+        _require_bounded(part, depth + 1)

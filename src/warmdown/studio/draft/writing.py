@@ -8,12 +8,15 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from warmdown.plan import EVERY_GROUP
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import widget_of
 from warmdown.studio.draft.model import Draft, RunTexts, ScheduleDraft, TargetDraft, Typed
+
+ByKey: TypeAlias = dict[str, str]
+"""A text about parts of the draft, by their keys."""
 
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _LONGEST_LITERAL = 500
@@ -35,8 +38,8 @@ class Written:
     """
 
     data: PlainData = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
-    mistakes: dict[str, str] = field(default_factory=dict)
+    keys: ByKey = field(default_factory=dict)
+    mistakes: ByKey = field(default_factory=dict)
     bases: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def key_of(self, path: str) -> str:
@@ -126,7 +129,7 @@ def number_of(text: str) -> Any:
         return plain or None
 
 
-def _run_data(run: RunTexts, mistakes: dict[str, str]) -> PlainData:
+def _run_data(run: RunTexts, mistakes: ByKey) -> PlainData:
     """Return the facts about the run that follow from what was typed."""
 
     def typed(name: str, *, is_whole: bool = True) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
 
 AnyElement = TypeVar("AnyElement", bound=Element)
+Act: TypeAlias = Callable[[], Any]
+"""What a press, an event or a change of the draft calls."""
 
 
 def tag(name: str, text: str = "", classes: str = "", **attributes: str) -> Element:
@@ -38,7 +40,7 @@ def card(title: str, mark: str) -> Iterator[Element]:
         yield head
 
 
-def icon_button(icon: str, name: str, act: Callable[[], Any], mark: str = "") -> ui.button:
+def icon_button(icon: str, name: str, act: Act, mark: str = "") -> ui.button:
     """Return a button that shows an icon; its name is what it does."""
     button = ui.button(icon=icon, on_click=act, color=None).props("flat dense").classes("icon")
     button.props["aria-label"] = name
@@ -47,9 +49,7 @@ def icon_button(icon: str, name: str, act: Callable[[], Any], mark: str = "") ->
     return marked(button, mark)
 
 
-def plain_button(
-    text: str, act: Callable[[], Any], icon: str | None = None, mark: str = ""
-) -> ui.button:
+def plain_button(text: str, act: Act, icon: str | None = None, mark: str = "") -> ui.button:
     """Return a button with a text."""
     button = ui.button(text, icon=icon, on_click=act, color=None)
     button.props("flat dense no-caps").classes("edge").style("padding: 4px 10px")
@@ -76,7 +76,7 @@ def show_pressed(button: ui.button, is_pressed: bool) -> None:
     button.classes(add="main") if is_pressed else button.classes(remove="main")
 
 
-def menu_item(text: str, act: Callable[[], Any], mark: str = "") -> ui.menu_item:
+def menu_item(text: str, act: Act, mark: str = "") -> ui.menu_item:
     """Return an item of a menu."""
     item = ui.menu_item(text, act)
     item.props["role"] = "menuitem"  # the framework's own role belongs to lists

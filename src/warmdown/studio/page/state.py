@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 from nicegui import ui
 
@@ -19,19 +19,14 @@ from warmdown.planfile.classes import is_known
 from warmdown.plot.view import View
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.edits import put
+from warmdown.studio.draft.decoding import decoded
+from warmdown.studio.draft.edits import put, remove
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
-from warmdown.studio.draft.model import Draft, ScheduleDraft, Typed
-from warmdown.studio.draft.writing import Written, written
-from warmdown.studio.preview.foreign import shape_from
-from warmdown.studio.preview.preview import (
-    Preview,
-    Summary,
-    preview,
-    summarize,
-    view_from_plain,
-)
+from warmdown.studio.draft.model import Draft, ScheduleDraft, TargetDraft, Typed
+from warmdown.studio.draft.writing import ByKey, Written, written
+from warmdown.studio.page.parts import Act
+from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
 from warmdown.studio.preview.spans import findings_by_key
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Ended, Worker
@@ -107,12 +102,12 @@ class Studio:
         self.classes: dict[str, Shape] = {}
         self.preview = Preview()
         self.summary = Summary()
-        self.mistakes: dict[str, str] = {}
-        self.warnings: dict[str, str] = {}
+        self.mistakes: ByKey = {}
+        self.warnings: ByKey = {}
         self.written = Written()
         self.is_asking = False
         self.focus_target = ""
-        self._subscribers: dict[Event, list[Callable[[], Any]]] = defaultdict(list)
+        self._subscribers: dict[Event, list[Act]] = defaultdict(list)
         self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._edits = 0
@@ -121,6 +116,11 @@ class Studio:
     def draft(self) -> Draft:
         """What is typed."""
         return self.history.now
+
+    @property
+    def shown_target(self) -> TargetDraft:
+        """The target whose phases are shown."""
+        return self.draft.targets[self.target]
 
     @property
     def run(self) -> Run | None:
@@ -144,6 +144,10 @@ class Studio:
     def put(self, key: str, value: Typed) -> None:
         """Take another schedule, or other rows, at a key."""
         self.change(put(self.draft, key, value))
+
+    def remove(self, key: str) -> None:
+        """Remove the row at a key."""
+        self.change(remove(self.draft, key))
 
     def change(self, draft: Draft) -> None:
         """Go on to a draft with other rows, phases or targets."""
@@ -202,7 +206,7 @@ class Studio:
         self.trusted.add(path)
         self.refresh()
 
-    def subscribe(self, event: Event, callback: Callable[[], Any]) -> None:
+    def subscribe(self, event: Event, callback: Act) -> None:
         """Call back whenever something happened."""
         self._subscribers[event].append(callback)
 
@@ -283,7 +287,7 @@ class Studio:
         self.classes[path] = described
         return ""
 
-    def _at_classes(self, wrong: Mapping[str, str]) -> dict[str, str]:
+    def _at_classes(self, wrong: Mapping[str, str]) -> ByKey:
         """Return what is wrong with class paths, by the key of the phase where each stands."""
         return {
             f"t{number}.p{at}.@path": wrong[inner.path]
@@ -310,9 +314,9 @@ class Studio:
         self.emit("summary")
 
 
-def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> dict[str, str]:
+def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> ByKey:
     """Return each mistake by the key of its field; one without a field has a number as its key."""
-    by_key: dict[str, str] = {}
+    by_key: ByKey = {}
     for number, mistake in enumerate(mistakes):
         path, colon, what = mistake.partition(": ")
         key = out.key_of(path) if colon else ""
@@ -333,7 +337,10 @@ async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> S
         )
     except Ended as error:
         return f"{path}: {error}"
-    return shape_from(answer["shape"]) if "shape" in answer else _mistakes_in(answer)[0]
+    if "shape" not in answer:
+        return _mistakes_in(answer)[0]
+    shape: Shape = decoded(Shape, answer["shape"])
+    return shape
 
 
 async def preview_foreign(
@@ -347,7 +354,7 @@ async def preview_foreign(
         return Preview(mistakes=(f"The class was stopped: {error}",)), Summary()
     if "view" not in answer:
         return Preview(mistakes=_mistakes_in(answer)), Summary()
-    return Preview(view_from_plain(answer["view"])), Summary.from_plain(answer["summary"])
+    return Preview(decoded(View, answer["view"])), decoded(Summary, answer["summary"])
 
 
 def _mistakes_in(answer: PlainData) -> tuple[str, ...]:

@@ -40,14 +40,6 @@ def describe_class(question: PlainData) -> PlainData:
     return {"shape": asdict(Shape(path, summary, tuple(fields), takes_more=takes_more))}
 
 
-def shape_from(data: PlainData) -> Shape:
-    """Return the shape of plain data that :func:`describe_class` gave."""
-    fields = tuple(
-        FormField(**{**field, "choices": tuple(field["choices"])}) for field in data["fields"]
-    )
-    return Shape(**{**data, "fields": fields})
-
-
 def look_at(question: PlainData) -> PlainData:
     """Return the view and the summary of the plan in ``data``, for groups with the ``bases``."""
     try:
@@ -71,7 +63,7 @@ def look_at(question: PlainData) -> PlainData:
     lines = tuple(line for seen in views for line in seen.lines)
     notes = dict.fromkeys(note for seen in views for note in seen.notes)
     joined = replace(views[0], lines=lines, notes=tuple(notes))
-    return {"view": view_to_plain(joined), "summary": summarize(joined, *plans).to_plain()}
+    return {"view": view_to_plain(joined), "summary": asdict(summarize(joined, *plans))}
 
 
 def _field_of_class(parameter: inspect.Parameter, help: str) -> FormField:

@@ -6,7 +6,7 @@ Both come from this process, or as plain data from the one in which foreign clas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias, final
 
 import numpy as np
@@ -16,10 +16,8 @@ from warmdown.errors import SpecError, WarmdownError
 from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.formatting import number
-from warmdown.plot.sampling import Array
 from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import Line, View, view
-from warmdown.schedules import Phase
 from warmdown.schedules.base import PlainData
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -68,17 +66,6 @@ class Summary:
     labels: tuple[str, ...] = ()
     rows: tuple[tuple[int, str, tuple[float, ...]], ...] = ()
     findings: tuple[Finding, ...] = ()
-
-    def to_plain(self) -> PlainData:
-        """Return plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, data: PlainData) -> Summary:
-        """Return the summary of plain data that :meth:`to_plain` gave."""
-        rows = tuple((int(step), str(what), tuple(values)) for step, what, values in data["rows"])
-        findings = tuple(Finding(**finding) for finding in data["findings"])
-        return cls(str(data["text"]), tuple(data["labels"]), rows, findings)
 
 
 def preview(data: PlainData, bases: Bases) -> Preview:
@@ -147,28 +134,15 @@ def area_under(line: Line) -> float:
 
 
 def view_to_plain(seen: View) -> PlainData:
-    """Return a view as plain data."""
+    """Return a view as plain data, without what only this process can compute."""
     lines = [
-        (
-            line.label,
-            line.unit,
-            line.steps.tolist(),
-            line.values.tolist(),
-            [astuple(phase) for phase in line.phases],
-        )
+        {
+            "label": line.label,
+            "unit": line.unit,
+            "steps": line.steps.tolist(),
+            "values": line.values.tolist(),
+            "phases": list(map(asdict, line.phases)),
+        }
         for line in seen.lines
     ]
-    return {"lines": lines, "clock": seen.x, "notes": seen.notes}
-
-
-def view_from_plain(data: PlainData) -> View:
-    """Return the view of plain data that :func:`view_to_plain` gave."""
-    lines = [
-        Line(label, unit, _points(steps), _points(values), tuple(Phase(*phase) for phase in phases))
-        for label, unit, steps, values, phases in data["lines"]
-    ]
-    return View(lines=tuple(lines), x=str(data["clock"]), notes=tuple(data["notes"]))
-
-
-def _points(numbers: list[float]) -> Array:
-    return np.asarray(numbers, dtype=np.float64)
+    return {"lines": lines, "x": seen.x, "notes": seen.notes}

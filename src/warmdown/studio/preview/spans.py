@@ -11,7 +11,7 @@ from warmdown.plan import Plan
 from warmdown.planfile.plans import from_dict
 from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.model import Draft, TargetDraft
-from warmdown.studio.draft.writing import chain_data
+from warmdown.studio.draft.writing import ByKey, chain_data
 
 _FIELDS = {
     "jump": "start value low",
@@ -59,9 +59,9 @@ def spans(target: TargetDraft, plan: Plan) -> dict[int, tuple[int, int]]:
     }
 
 
-def findings_by_key(findings: Sequence[Finding], draft: Draft, plan: Plan) -> dict[str, str]:
+def findings_by_key(findings: Sequence[Finding], draft: Draft, plan: Plan) -> ByKey:
     """Return the message beside each field, by its key, of the findings that are about one."""
-    by_key: dict[str, str] = {}
+    by_key: ByKey = {}
     for finding in findings:
         if finding.severity != "note" and (key := _field_key_of(finding, draft, plan)):
             by_key.setdefault(key, finding.message)

@@ -13,7 +13,7 @@ from warmdown.studio.draft.edits import insert, put
 from warmdown.studio.draft.model import FOREIGN, ScheduleDraft
 from warmdown.studio.draft.opening import with_targets
 from warmdown.studio.draft.presets import PRESETS
-from warmdown.studio.page.parts import ask_in_dialog, marked, set_text, spark, tag
+from warmdown.studio.page.parts import Act, ask_in_dialog, marked, set_text, spark, tag
 from warmdown.studio.page.state import Studio
 
 Pick: TypeAlias = Callable[[ScheduleDraft], None]
@@ -54,7 +54,7 @@ def choose(studio: Studio, schedule: ScheduleDraft, number: int | None = None) -
         studio.change(with_targets(studio.draft, schedule))
         studio.focus("phase-0")
         return
-    phases = studio.draft.targets[studio.target].phases
+    phases = studio.shown_target.phases
     studio.open_phase = len(phases) if number is None else number
     key = f"t{studio.target}.p{studio.open_phase}"
     edit = insert if number is None else put
@@ -114,7 +114,7 @@ def _build_gallery(pick: Pick) -> None:
     show()
 
 
-def _tile(name: str, why: str, path: str, act: Callable[[], None], mark: str) -> None:
+def _tile(name: str, why: str, path: str, act: Act, mark: str) -> None:
     with tag("li", classes="tile"):
         button = ui.button(on_click=act, color=None).props("flat no-caps")
         with marked(button, mark):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from nicegui import ui
 
 from warmdown.plan import EVERY_GROUP
-from warmdown.studio.draft.edits import add_target, remove
+from warmdown.studio.draft.edits import add_target
 from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.edit.phases import build_phases
 from warmdown.studio.page.edit.run import build_groups, build_run
-from warmdown.studio.page.parts import card, marked, menu_item, tag
+from warmdown.studio.page.parts import Act, card, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
 
 _FIELDS = {
@@ -31,7 +30,7 @@ def build_editor(studio: Studio) -> None:
     """Build everything that is typed."""
     inputs = Inputs(studio)
     side = tag("div", classes="side")
-    shown: list[Callable[[], None]] = []
+    shown: list[Act] = []
 
     def build() -> None:
         """Build everything again, after more than a text has changed."""
@@ -54,16 +53,15 @@ def build_editor(studio: Studio) -> None:
     studio.subscribe("summary", follow)
 
 
-def _build_schedule(studio: Studio, inputs: Inputs) -> Callable[[], None]:
+def _build_schedule(studio: Studio, inputs: Inputs) -> Act:
     """Build the phases of a target; return what shows when each one is."""
-    targets = studio.draft.targets
     with card("Schedule", "schedule") as head:
         with head:
             _build_menu(studio)
-        if len(targets) > 1:
+        if len(studio.draft.targets) > 1:
             _build_tabs(studio)
         with tag("div", classes="stack"):
-            _build_fields(studio, inputs, targets[studio.target])
+            _build_fields(studio, inputs, studio.shown_target)
             return build_phases(studio, inputs)
 
 
@@ -109,9 +107,6 @@ def _build_fields(studio: Studio, inputs: Inputs, target: TargetDraft) -> None:
 
 
 def _build_menu(studio: Studio) -> None:
-    def take_out() -> None:
-        studio.change(remove(studio.draft, f"t{studio.target}"))
-
     button = ui.button("Add target", icon="add", color=None).props("flat dense no-caps")
     with marked(button, "add-track"), ui.menu():
         for field, words in _FIELDS.items():
@@ -119,6 +114,7 @@ def _build_menu(studio: Studio) -> None:
             menu_item(name, partial(_add, studio, field), f"add-{field}")
         if len(studio.draft.targets) > 1:
             ui.separator()
+            take_out = partial(studio.remove, f"t{studio.target}")
             menu_item("Remove the target that is shown", take_out, "remove-track")
 
 

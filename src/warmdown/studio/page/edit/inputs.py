@@ -12,7 +12,6 @@ from warmdown.expressions import evaluate, has_placeholder, run_facts
 from warmdown.plot.formatting import count, number
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.edits import remove
 from warmdown.studio.draft.fields import FormField, known_shapes
 from warmdown.studio.draft.model import ScheduleDraft, Typed
 from warmdown.studio.page.parts import icon_button, marked, menu_item, tag
@@ -192,15 +191,12 @@ class Inputs:
                 row_key, label = f"{key}[{number_of_row}]", f"{field.label} {number_of_row + 1}"
                 with tag("div", classes="line"):
                     self._kind(row_key, label, row)
-                    icon_button("close", f"Remove {label}", partial(self._remove, row_key))
+                    icon_button("close", f"Remove {label}", partial(self.studio.remove, row_key))
                 with tag("div", classes="inner"):
                     self.schedule(row_key, row)
             add = partial(self.studio.put, key, (*rows, ScheduleDraft("cosine")))
             more = ui.button(f"Add to {field.label}", icon="add", on_click=add, color=None)
             more.props("flat dense no-caps")
-
-    def _remove(self, key: str) -> None:
-        self.studio.change(remove(self.studio.draft, key))
 
     def _kind(self, key: str, label: str, schedule: ScheduleDraft) -> None:
         options = {} if schedule.kind else {"": "choose …"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from nicegui import ui
@@ -11,12 +10,13 @@ from nicegui.elements.mixins.sortable_element import SortableElement
 
 from warmdown.plot.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
-from warmdown.studio.draft.edits import get, insert, move, remove
+from warmdown.studio.draft.edits import get, insert, move
 from warmdown.studio.draft.model import ScheduleDraft
 from warmdown.studio.draft.opening import schedule_draft
 from warmdown.studio.page.edit.choose import open_gallery
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.parts import (
+    Act,
     icon_button,
     marked,
     menu_item,
@@ -41,14 +41,14 @@ CLASSES = [
 """Paths that are offered while one is typed; any other can be typed as well."""
 
 
-def build_phases(studio: Studio, inputs: Inputs) -> Callable[[], None]:
+def build_phases(studio: Studio, inputs: Inputs) -> Act:
     """Build the phases of the target that is shown; return what shows when each one is.
 
     That asks for a yes, too, where a class needs one.
     """
-    phases = studio.draft.targets[studio.target].phases
+    phases = studio.shown_target.phases
     times: list[Element] = []
-    ask: Callable[[], None] | None = None
+    ask: Act | None = None
     with SortableElement("ol").classes("phases") as rows:
         rows.props["aria-label"] = "Phases, in order"
         for number, phase in enumerate(phases):
@@ -75,7 +75,7 @@ def build_phases(studio: Studio, inputs: Inputs) -> Callable[[], None]:
 
     def show() -> None:
         plan = studio.preview.plan
-        stretches = spans(studio.draft.targets[studio.target], plan) if plan else {}
+        stretches = spans(studio.shown_target, plan) if plan else {}
         for number, element in enumerate(times):
             set_text(element, " – ".join(map(count, stretches.get(number, ()))))
         if ask is not None:
@@ -104,7 +104,7 @@ def _build_title(studio: Studio, number: int, phase: ScheduleDraft) -> Element:
 
 
 def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
-    last = len(studio.draft.targets[studio.target].phases) - 1
+    last = len(studio.shown_target.phases) - 1
     name, key = _phase_name(studio, phase), f"t{studio.target}.p{number}"
     if last:
         earlier, later = (partial(_move, studio, number, number + by) for by in (-1, 1))
@@ -118,7 +118,7 @@ def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
         studio.change(insert(studio.draft, copy, get(studio.draft, key)))
 
     def take_out() -> None:
-        studio.change(remove(studio.draft, key))
+        studio.remove(key)
         studio.focus(f"phase-{max(number - 1, 0)}")
 
     other = partial(open_gallery, studio, "Choose another schedule", number)
@@ -129,9 +129,7 @@ def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
         menu_item("Remove", take_out, f"remove-{number}")
 
 
-def _build_body(
-    studio: Studio, inputs: Inputs, number: int, phase: ScheduleDraft
-) -> Callable[[], None] | None:
+def _build_body(studio: Studio, inputs: Inputs, number: int, phase: ScheduleDraft) -> Act | None:
     """Build the fields of a phase; return what asks for a yes, where it is a class."""
     key = f"t{studio.target}.p{number}"
     if phase.is_foreign:
@@ -148,14 +146,14 @@ def _build_body(
     inputs.schedule(key, phase)
     if shape and shape.takes_more:
         _build_more(studio, key)
-    if len(studio.draft.targets[studio.target].phases) > 1 or phase.name:
+    if len(studio.shown_target.phases) > 1 or phase.name:
         inputs.text(
             f"{key}.@name", "Name of the phase", phase.name, placeholder="read off its direction"
         )
     return ask
 
 
-def _build_place_to_ask(studio: Studio, key: str) -> Callable[[], None]:
+def _build_place_to_ask(studio: Studio, key: str) -> Act:
     """Build an empty place; return what asks for a yes in it, while the class needs one."""
     place, asked = tag("div", classes="stack"), ""
 
@@ -202,7 +200,7 @@ def _build_more(studio: Studio, key: str) -> None:
 
 
 def _move(studio: Studio, number: int, to: int) -> None:
-    last = len(studio.draft.targets[studio.target].phases) - 1
+    last = len(studio.shown_target.phases) - 1
     to = min(max(to, 0), last)
     if studio.open_phase == number:
         studio.open_phase = to

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nicegui import ui
 
 from warmdown.plot.formatting import count, number
 from warmdown.run import CLOCKS
-from warmdown.studio.draft.edits import add_group, remove
+from warmdown.studio.draft.edits import add_group
 from warmdown.studio.draft.model import RunTexts
 from warmdown.studio.page.edit.inputs import Inputs
-from warmdown.studio.page.parts import card, icon_button, plain_button, set_text, tag
+from warmdown.studio.page.parts import Act, card, icon_button, plain_button, set_text, tag
 from warmdown.studio.page.state import Studio
 
 _USUAL = (
@@ -32,7 +30,7 @@ _MORE = (
 )
 
 
-def build_run(studio: Studio, inputs: Inputs) -> Callable[[], None]:
+def build_run(studio: Studio, inputs: Inputs) -> Act:
     """Build the fields of the run; return what shows the total, and how it comes about."""
     run = studio.draft.run
     with card("Run", "run"), tag("div", classes="stack"):
@@ -104,7 +102,7 @@ def _build_group(studio: Studio, inputs: Inputs, at: int) -> None:
     scaled = [target.field for target in draft.targets if target.meaning == "scale"]
 
     def take_out() -> None:
-        studio.change(remove(studio.draft, f"g{at}"))
+        studio.remove(f"g{at}")
         studio.focus("add-group")
 
     with tag("div", classes="group many" if has_others else "group", role="group", aria_label=name):
