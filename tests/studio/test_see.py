@@ -375,3 +375,13 @@ def test_what_a_link_gives_as_a_groups_base_stays_in_the_files_comment(end: str)
     draft = Draft(groups=(Group(f"a{evil}" + "a" * 200, (("lr", f"0.1{evil}"), (evil, "1"))),))
     assert len(plan_yaml(draft).splitlines()) == 2
     assert from_yaml(plan_yaml(draft)).data == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"text": 5}, {"labels": "lr"}, {"rows": [[1, "start"]]}, {"findings": [{}]}, {"more": ""}],
+)
+def test_what_another_process_gives_is_refused_where_it_is_of_another_type(change: Any) -> None:
+    assert decoded(Summary, asdict(Summary())) == Summary()
+    with pytest.raises((ValueError, KeyError)):
+        decoded(Summary, {**asdict(Summary()), **change})
