@@ -288,3 +288,63 @@ def test_a_refused_state_leaves_everything_as_it_was() -> None:
             again(trunk, scheduler, policy)
         assert str((scheduler.state_dict(), optimizer.param_groups)) == before
     again(trunk, scheduler, "given")
+
+
+FALLING = wd.Cosine() * wd.Plateau(metric="loss", patience=0, factor=0.5)
+
+
+@pytest.mark.parametrize("how", ["fit", "rescale"])
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_plateau_that_decays_is_joined_and_observed_on(how: Any, rescaled: bool) -> None:
+    trunk = wd.Scheduler(optimizer_of(0.1), lr=FALLING, run=RUN)
+    for step in (10, 20):
+        trunk.seek(step)
+        trunk.observe(loss=1.0)
+    trunk.decay_now(40)
+    if rescaled:
+        trunk.rescale(0.5)
+    trunk.seek(30)
+    other = wd.Scheduler(optimizer_of(0.1), lr=FALLING, run=wd.Run(total_steps=200))
+    resumed = again(trunk, other, how)
+    if how == "fit":  # 30 of 40 steps are left of the decay, 170 of 200 of the run
+        assert resumed.value(30) == pytest.approx(trunk.value(30))
+        assert resumed.value(30 + round(15 * 170 / 70)) == pytest.approx(trunk.value(45), rel=0.02)
+    else:
+        assert resumed.value(90) == pytest.approx(trunk.value(45))
+    resumed.seek(60)
+    resumed.observe(loss=2.0)
+
+
+def test_decays_one_after_the_other_do_not_pile_up() -> None:
+    scheduler = wd.Scheduler(optimizer_of(0.1), lr=DOWN, run=wd.Run(total_steps=10_000))
+    expected = 0.1 * (1 - 100 / 10_000)
+    for step in range(100, 700, 2):
+        scheduler.seek(step)
+        scheduler.decay_now(100)
+        scheduler.rescale(1.1)
+        scheduler.seek(step + 1)
+        scheduler.rescale(1 / 1.1)
+        expected *= 0.98
+    scheduler.seek(700)
+    assert scheduler.values()["lr/0"] == pytest.approx(expected)
+    past = 0.1 * 0.99 * 0.98 * 0.99 * 1.1  # in the middle of the second decay
+    assert scheduler.value(102) == pytest.approx(0.1 * 0.99 * 0.98 * 1.1)
+    assert scheduler.value(103) == pytest.approx(past / 1.1)
+
+
+@pytest.mark.parametrize("given", [wd.Constant(), wd.Cosine(end=0.1).clip(low=0.2)])
+def test_an_offset_is_led_to_the_new_plans_without_a_jump(given: wd.Schedule) -> None:
+    rule = wd.Scale(DOWN, offset=wd.Linear(start=0.01, end=0.02))
+    trunk = wd.Scheduler(head_and_body(), lr=rule, run=RUN)
+    trunk.seek(30)
+    resumed = again(
+        trunk, wd.Scheduler(head_and_body(), lr=given, run=wd.Run(total_steps=200)), "continue"
+    )
+    assert resumed.values() == pytest.approx(trunk.values())
+
+
+def test_a_lowest_value_that_the_new_plan_lacks_is_no_value_to_continue_from() -> None:
+    trunk = wd.Scheduler(head_and_body(), lr=wd.Scale(DOWN, low=0.05), run=RUN)
+    trunk.seek(90)
+    with pytest.raises(wd.StateError, match=r"low=0\.05"):
+        again(trunk, wd.Scheduler(head_and_body(), lr=wd.Cosine(), run=RUN), "continue")

@@ -12,7 +12,7 @@ import numpy as np
 from warmdown.errors import RunError, ScheduleError, StateError
 from warmdown.plan import Plan, Target
 from warmdown.run import Run
-from warmdown.schedules import Linear, Rule, Schedule, Set
+from warmdown.schedules import Constant, Grafted, Linear, Rule, Scale, Schedule, Set
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, with_feedback_states
 
 OnChange: TypeAlias = Literal[
@@ -69,6 +69,13 @@ def join_rules(change: RuleChange, how: str) -> Rule:
         raise StateError(
             f"on_change={how!r}: {name} scales in one plan and is set in the other. Use 'given'."
         )
+    lows = [rule.low for rule in (change.old, change.new) if isinstance(rule, Scale)]
+    if how in ("continue", "rewarm") and lows and lows[0] is not None and lows[0] != lows[-1]:
+        raise StateError(
+            f"on_change={how!r}: {change.target.label} may be at its lowest value, "
+            f"{lows[0]:g}, which the new plan does not have. Give it low={lows[0]:g}, or use "
+            "'given'."
+        )
     return _with_feedback_state(change.old, _JOIN_POLICIES[how](change), how)
 
 
@@ -119,17 +126,25 @@ def _join_by_stretching(change: RuleChange) -> Rule:
 
 
 def _stretched(schedule: Schedule, factor: float) -> Schedule:
-    """Stretch a schedule; where a metric leaves it without a length, those parts that have one."""
-    if schedule.length:
+    """Stretch a schedule; where a part follows a metric, those parts that have a length."""
+    if schedule.length and not any(feedbacks(schedule)):
         return schedule.stretch(round(schedule.length * factor))
     if schedule.is_stretched_by_parts:
         return schedule.with_parts(lambda part: _stretched(part, factor))
+    if isinstance(schedule, Grafted) and isinstance(schedule.at, int):
+        stretched = schedule.with_parts(lambda part: _stretched(part, factor))
+        return replace(stretched, at=round(schedule.at * factor))
+    _refuse_metric_inside(schedule, "rescale")
+    return schedule
+
+
+def _refuse_metric_inside(schedule: Schedule, how: str) -> None:
+    """Refuse to move a part that follows a metric: its clock must begin and go as it did."""
     if any(found is not schedule for found in feedbacks(schedule)):
         raise StateError(
-            f"on_change='rescale': {schedule!r:.80} has no length, and a part of it follows a "
-            "metric. Use 'given' or 'continue'."
+            f"on_change={how!r}: {schedule!r:.80} has no length of its own, and a part of it "
+            "follows a metric. Use 'given' or 'continue'."
         )
-    return schedule
 
 
 def _join_by_fitting(change: RuleChange) -> Rule:
@@ -142,14 +157,30 @@ def _join_by_fitting(change: RuleChange) -> Rule:
         raise StateError(
             "on_change='fit': both runs need a length, with some of it left. Use 'given'."
         )
+    rest = factor
+    return map_schedules(change.old, lambda schedule: _fitted(schedule, change.at, rest))
 
-    def fit(schedule: Schedule) -> Schedule:
-        if schedule.length is None or schedule.length <= change.at:
-            return schedule
-        steps = max(1, round((schedule.length - change.at) * factor))
-        return schedule.skip(change.at).stretch(steps).delay(change.at)
 
-    return map_schedules(change.old, fit)
+def _fitted(schedule: Schedule, at: float, factor: float) -> Schedule:
+    """Stretch what is left of a schedule at a step."""
+    if schedule.length is None or schedule.length <= at:
+        return schedule
+    if not any(feedbacks(schedule)):
+        steps = max(1, round((schedule.length - at) * factor))
+        return schedule.skip(int(at)).stretch(steps).delay(int(at))
+    is_grafted = isinstance(schedule, Grafted)
+    if not schedule.is_stretched_by_parts and not is_grafted:
+        _refuse_metric_inside(schedule, "fit")
+    starts = iter(schedule.part_starts())
+
+    def fit(part: Schedule) -> Schedule:
+        own = at - (next(starts) or 0)
+        return _fitted(part, own, factor) if own > 0 else _stretched(part, factor)
+
+    fitted = schedule.with_parts(fit)
+    if isinstance(fitted, Grafted) and isinstance(fitted.at, int) and fitted.at > at:
+        fitted = replace(fitted, at=int(at + round((fitted.at - at) * factor)))
+    return fitted
 
 
 def _join_by_continuing(change: RuleChange) -> Rule:
@@ -221,5 +252,7 @@ def _with_old_offset(change: RuleChange, curve: Schedule, length: int | None) ->
     before, after = (rule.offset(at) if rule.offset else 0.0 for rule in (old, joined))
     if before == after:
         return joined
-    bridge = Linear(start=before - after, end=0.0, steps=length or 0).delay(at)
+    bridge: Schedule = Constant(value=before - after)  # where nothing ends, for good
+    if length:
+        bridge = Linear(start=before - after, end=0.0, steps=length).delay(at)
     return replace(joined, offset=joined.offset + bridge if joined.offset else bridge)

@@ -299,7 +299,10 @@ def _joined(saved: SavedState, given: Plan, policy: OnChange) -> SavedState:
         )
     states = saved.timeline.feedback_states()
     event = Switched(int(saved.position), saved.plan, given, policy, states)
-    return replace(saved, timeline=saved.timeline.after(event))
+    try:
+        return replace(saved, timeline=saved.timeline.after(event))
+    except WarmdownError as error:
+        raise StateError(f"{_WHO}: {error}") from error
 
 
 def _require_values(saved: SavedState, bases: Mapping[str, float]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import prod
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, TypeAlias, final
 
@@ -26,8 +27,8 @@ from warmdown.binding.joining import (
 from warmdown.errors import ScheduleError, StateError
 from warmdown.plan import Plan, Target, unusual_order
 from warmdown.run import Run
-from warmdown.schedules import Linear, Phase, Rule, Schedule
-from warmdown.schedules.feedback import Feedback, FeedbackState, observed
+from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Schedule
+from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, observed
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -258,8 +259,8 @@ class Decayed(PlanEvent):
     def apply(self, timeline: Timeline) -> None:
         """Graft the curve onto the field's targets, and move the run's end."""
         for target in timeline.targets_named(self.target):
-            grafted = target.rule.of.graft(self.curve, at=self.at)
-            target.switch_at(self.at, replace(target.rule, of=grafted))
+            decaying = _decaying(target.rule.of, self.curve, self.at)
+            target.switch_at(self.at, replace(target.rule, of=decaying))
         timeline.end = decay_stop([*timeline.events, self])
 
     @property
@@ -348,6 +349,22 @@ def decay_event(at: int, run: Run, over: int | str, curve: Schedule | None, targ
     if not curve.is_resolved:
         curve = curve.over(lasting(run, steps))
     return Decayed(at, curve if curve.length == steps else curve.stretch(steps), target)
+
+
+def _decaying(schedule: Schedule, curve: Schedule, at: int) -> Schedule:
+    """Return ``schedule`` with ``curve`` on the value that it has reached at a step.
+
+    Of a decay that is under way only the value reached stays, so that decays do not pile up.
+    """
+    factors = schedule.factors if isinstance(schedule, Product) else (schedule,)
+    before, *others = factors
+    is_rescaled = all(isinstance(other, Constant) for other in others)
+    if isinstance(before, Grafted) and is_rescaled and not any(feedbacks(before.tail)):
+        start = before.at if isinstance(before.at, int) else at
+        if start <= at:
+            reached = prod(other(0) for other in others) * before.tail(at - start)
+            return before.of.graft(curve.multiplied(reached).delay(at - start), at=start)
+    return schedule.graft(curve, at=at)
 
 
 def decay_stop(events: Sequence[PlanEvent]) -> int | None:

@@ -287,12 +287,12 @@ class Grafted(Schedule):
         return 0, self.at if isinstance(self.at, int) else None
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        reached = self.of.evaluate(xp.full_like(xp.asarray(step), self.at), xp)
-        return xp.where(
-            xp.asarray(step) < self.at,
-            self.of.evaluate(step, xp),
-            reached * self.tail.evaluate(clip_start(step - self.at, xp), xp),
-        )
+        step = xp.asarray(step)
+        is_past = step >= self.at
+        # the trunk once: a graft on a graft on a graft would double its cost each time
+        reached = self.of.evaluate(xp.where(is_past, xp.full_like(step, self.at), step), xp)
+        tail = self.tail.evaluate(clip_start(step - self.at, xp), xp)
+        return xp.where(is_past, reached * tail, reached)
 
     def requested_length(self, run: Run) -> Length:
         tail = self.tail.requested_length(run)
