@@ -32,11 +32,11 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "warmdown.errors": (
-        "BindingError", "ForeignWrite", "LengthMismatch", "MetricForgotten", "MetricUnusable",
-        "MetricUnused", "MissingExtra", "OptimizerUnused", "PastEnd", "RunError", "ScheduleError",
-        "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
-        "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError",
-        "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
+        "BaseDiffers", "BindingError", "ForeignWrite", "LengthMismatch", "MetricForgotten",
+        "MetricUnusable", "MetricUnused", "MissingExtra", "OptimizerUnused", "PastEnd", "RunError",
+        "ScheduleError", "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate",
+        "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly",
+        "TrainingError", "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),

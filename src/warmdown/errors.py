@@ -22,6 +22,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── SchedulerLost       it was to count by itself, and nothing refers to it
     ├── OptimizerUnused     the optimizer is not the one that makes the updates
     ├── UpdatesUnseen       the optimizer's updates run no hooks
+    ├── BaseDiffers         something else than the last schedule has set the value
     ├── ForeignWrite        something else writes the same field
     ├── MetricForgotten     a schedule waits for a metric that is never observed
     ├── MetricUnused        a metric was observed that no schedule waits for
@@ -36,6 +37,7 @@ Every message reads ``who(field=value): what is wrong. The way out.``
 from __future__ import annotations
 
 __all__ = [
+    "BaseDiffers",
     "BindingError",
     "ForeignWrite",
     "LengthMismatch",
@@ -179,6 +181,12 @@ class UpdatesUnseen(WarmdownWarning):
     """Parameters change, and the optimizer runs no hooks that show its updates."""
 
     code = "updates-unseen"
+
+
+class BaseDiffers(WarmdownWarning):
+    """A group has neither its base value nor what a schedule wrote there last."""
+
+    code = "base-differs"
 
 
 class ForeignWrite(WarmdownWarning):

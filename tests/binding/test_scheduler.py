@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.binding.loops import curve, each_rate, model, sgd, train
+from tests.binding.loops import curve, each_rate, model, sgd, train, warns
 from tests.strategies import schedules
 
 import warmdown as wd
@@ -175,7 +175,10 @@ def test_a_rate_that_was_set_by_others_is_the_base_of_a_new_scheduler() -> None:
     train(optimizer, first, 3)
     del first
     optimizer.param_groups[0]["lr"] = 0.125  # torch would go back to its initial_lr
-    assert wd.Scheduler(optimizer, lr=wd.Constant()).base_lrs == [0.125]
+    with warns(wd.BaseDiffers, "lr/0): it holds 0.125, and a schedule wrote 0.35 there"):
+        second = wd.Scheduler(optimizer, lr=wd.Constant())
+    assert second.base_lrs == [0.125]
+    assert optimizer.param_groups[0]["initial_lr"] == 0.125
 
 
 def test_it_tells_count_phase_values_and_plan() -> None:

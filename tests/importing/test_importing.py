@@ -356,16 +356,21 @@ def test_a_scheduler_of_timm_becomes_its_numbers(name: str, prefix: bool, in_epo
     assert_same(scheduler, total + 5, [1.0, 0.1])
 
 
-def test_timms_noise_and_layer_scales_come_along_as_data() -> None:
+def test_timms_noise_comes_along_as_data_and_layer_scales_with_the_groups() -> None:
     scheduler, _ = timm_scheduler().create_scheduler_v2(sgd(1.0), num_epochs=30, noise=0.5)
     assert_same(scheduler, 31, [1.0], total_steps=30)
     optimizer = sgd(1.0, 1.0)
     for group, scale in zip(optimizer.param_groups, (1.0, 0.5), strict=True):
         group["lr_scale"] = scale
     scheduler, _ = timm_scheduler().create_scheduler_v2(optimizer, num_epochs=30, min_lr=0.01)
-    np.testing.assert_allclose(
-        planned(quiet(scheduler), 31, [1.0, 1.0])[1:], used(scheduler, 31)[1:], rtol=1e-9
-    )
+    plan, expected = quiet(scheduler), used(scheduler, 31)[1:]
+    np.testing.assert_allclose(planned(plan, 31, [1.0, 1.0])[1:] * [1.0, 0.5], expected, rtol=1e-9)
+    optimizer = sgd(1.0, 1.0)
+    optimizer.param_groups[1]["lr_scale"] = 0.5
+    bound = wd.Scheduler(optimizer, plan)
+    for index in (0, 1):
+        values = np.array([bound.value(step, group=index) for step in range(1, 31)])
+        np.testing.assert_allclose(values, expected[:, index], rtol=1e-9)
 
 
 accelerated = st.fixed_dictionaries(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim import Optimizer
@@ -32,10 +32,31 @@ groups_of: Callable[[Any], Any] = attrgetter("param_groups")
 """Returns an optimizer's groups; at every step it costs half of what a method does."""
 
 
+class Marks(NamedTuple):
+    """What a group keeps about one of its numbers.
+
+    Args:
+        value: The number.
+        initial: The base value that is kept beside it.
+        written: What a scheduler that has ended, or was saved, wrote last.
+        default: What the optimizer was made with, where the group has been trained.
+        factor: What its values are multiplied by: timm's ``lr_scale``.
+        is_shared: Whether a scheduler of torch has been made for the optimizer, and may write too.
+    """
+
+    value: float
+    initial: float | None = None
+    written: float | None = None
+    default: float | None = None
+    factor: float = 1.0
+    is_shared: bool = False
+
+
 class Number(ABC):
     """A number that a scheduler drives: by default one that lies outside of optimizers."""
 
     optimizer: Any = None
+    indices: Sequence[int] = ()
     groups: Sequence[Group] = ({},)
     """Where it is; outside of optimizers one place stands for a group."""
     slots: Sequence[Slot] = ()
@@ -59,9 +80,10 @@ class Number(ABC):
 
         return [] if values.count(None) == len(values) else [write]
 
-    def initials(self) -> list[float | None]:
-        """Return the base value that each group keeps, or ``None``."""
-        return [None]
+    def marks(self) -> Iterator[Marks]:
+        """Yield what each group keeps about its value."""
+        for value in self.read():
+            yield Marks(value)
 
     @property
     def is_of_tensors(self) -> bool:
@@ -156,14 +178,35 @@ class Field(Number):
         """
         for slot in self.slots:
             value = slot.value
+            slot.group.pop(slot.written, None)
             kept = value.detach().clone() if isinstance(value, torch.Tensor) else value
             slot.group.setdefault(slot.initial, kept)
         return [float(slot.group[slot.initial]) for slot in self.slots]
 
-    def initials(self) -> list[float | None]:
-        """Return the base value that each group keeps, or ``None``."""
-        kept = [slot.group.get(slot.initial) for slot in self.slots]
-        return [None if value is None else float(value) for value in kept]
+    def marks(self) -> Iterator[Marks]:
+        """Yield what each group keeps about its value; what was written last is taken out."""
+        state = getattr(self.optimizer, "state", {})
+        defaults = getattr(self.optimizer, "defaults", {})
+        for slot, value in zip(self.slots, self.read(), strict=True):
+            kept, written = slot.group.get(slot.initial), slot.group.pop(slot.written, None)
+            default: Any = None
+            if any(parameter in state for parameter in slot.group["params"]):
+                has_default = defaults.get(slot.key) is not None
+                default = Slot(defaults, slot.key, slot.element).value if has_default else value
+            yield Marks(
+                value,
+                initial=None if kept is None else float(kept),
+                written=None if written is None else float(written),
+                default=None if default is None else float(default),
+                factor=float(slot.group.get("lr_scale", 1.0)) if slot.key == "lr" else 1.0,
+                is_shared=hasattr(getattr(self.optimizer, "step", None), "_wrapped_by_lr_sched"),
+            )
+
+    def mark_saved(self, row: Row, saved: Sequence[Group]) -> None:
+        """Put what was written last into the groups of a state that the optimizer has made."""
+        copies = dict(zip(map(id, groups_of(self.optimizer)), saved, strict=True))
+        for slot, value in zip(self.slots, row, strict=True):
+            copies.get(id(slot.group), {})[slot.written] = value
 
     def set_initial(self, row: Row) -> None:
         """Keep one base value for each group where torch and others look for it."""
@@ -488,7 +531,11 @@ def _slot(owner: str, name: str, group: Group) -> Slot:
     match = _ELEMENT.fullmatch("betas[0]" if is_beta else name)
     key, element = (match[1], int(match[2])) if match else (name, None)
     if key not in group:
-        known = sorted(key for key in group if key != "params" and not key.startswith("initial_"))
+        known = sorted(
+            key
+            for key in group
+            if key != "params" and not key.startswith(("initial_", "scheduled_"))
+        )
         way_out = nearest(key, known)
         if key.startswith("beta") and "betas" in group:
             way_out = "One of its betas is 'betas[0]' or 'betas[1]'."

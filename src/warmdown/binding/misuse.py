@@ -11,6 +11,7 @@ import torch
 
 import warmdown
 from warmdown.errors import (
+    BaseDiffers,
     ForeignWrite,
     LengthMismatch,
     MetricForgotten,
@@ -71,6 +72,10 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
         "Scheduler({label}): {label} was set to {value} outside the scheduler (planned: "
         "{planned:g}) and has been restored. Remove the other scheduler, or change this one by "
         "rescale(factor)."
+    ),
+    BaseDiffers: (
+        "Scheduler({label}): it holds {value:g}, and {before}; {base:g} is its base value now. "
+        "{way_out}"
     ),
     MetricForgotten: (
         "Scheduler: the plan follows {metrics}, and in {updates} updates it was not observed. Call "

@@ -52,6 +52,7 @@ class UpdateMonitor:
         after_update: Called when an update counts.
         rebind: Called with ``None`` before an optimizer loads a state, and with it afterwards.
         stop_early: Called when steps without an update are to be counted no more.
+        leave_marks: Called with an optimizer and the state that it gives to be saved.
         auto: Whether updates are counted without ``step()``: once for all optimizers.
         counts_always: Whether every ``step()`` counts, whatever was seen.
         strict: Whether warnings are raised.
@@ -66,6 +67,7 @@ class UpdateMonitor:
         after_update: Callable[[], None],
         rebind: Callable[[Any], None],
         stop_early: Callable[[], None],
+        leave_marks: Callable[[Any, Any], None],
         auto: bool,
         counts_always: bool,
         strict: bool,
@@ -79,6 +81,7 @@ class UpdateMonitor:
             weakref.WeakMethod(rebind),
         )
         self.stop_early = weakref.WeakMethod(stop_early)
+        self.leave_marks = weakref.WeakMethod(leave_marks)
         self.warnings = Warnings(strict=strict)
         self.auto = auto
         self.updates = 0
@@ -291,6 +294,7 @@ class _OptimizerHooks:
         # no more
         uncompiled: Any = torch.compiler.disable
         self._handles = [
+            optimizers[0].register_state_dict_post_hook(self._after_save),
             optimizers[0].register_load_state_dict_pre_hook(self._before_load),
             optimizers[0].register_load_state_dict_post_hook(self._after_load),
         ]
@@ -356,6 +360,10 @@ class _OptimizerHooks:
             call()
             if not monitor.counts_always and (count := monitor.count()):
                 monitor.check_gaps(count(), self)
+
+    def _after_save(self, optimizer: Any, state: Any) -> None:
+        if call := self._monitor.leave_marks():
+            call(optimizer, state)
 
     def _before_load(self, optimizer: Any, state: Any) -> None:
         if call := self._monitor.rebind():

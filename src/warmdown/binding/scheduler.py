@@ -20,6 +20,7 @@ from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
 from warmdown.errors import (
+    BaseDiffers,
     BindingError,
     ForeignWrite,
     RunError,
@@ -102,6 +103,7 @@ class Scheduler(LRScheduler):
         self._objects, self._timer, self._all_gather = dict(bind or {}), timer, all_gather
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
         self._bind(Timeline(plan))
+        self._warn_of_bases(only_changed=True)
 
     def _bind(self, timeline: Timeline) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None
@@ -114,6 +116,7 @@ class Scheduler(LRScheduler):
             after_update=self._after_update,
             rebind=self._rebind,
             stop_early=self._stop_early,
+            leave_marks=self._leave_marks,
             auto=self.auto,
             counts_always=timeline.plan.count == "attempts",
             strict=self.strict,
@@ -400,6 +403,8 @@ class Scheduler(LRScheduler):
                 )
             self.monitor.check_end(writer.count, writer.position, end)
         self.monitor.check_missing_metrics(self._metrics(), writer.count)
+        if writer.unsettled:
+            self._warn_of_bases()
         writer.next_window(samples, tokens)
 
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
@@ -419,6 +424,28 @@ class Scheduler(LRScheduler):
             self.step()
         elif monitor.early.others and not monitor.updates:
             writer.clock.begin(writer.position)  # other optimizers used these data
+
+    def _warn_of_bases(self, *, only_changed: bool = False) -> None:
+        """Warn where a group holds neither its base value nor what was written there last.
+
+        Args:
+            only_changed: Leave out what a load or a ``seek`` may yet explain.
+        """
+        for group in list(self.writer.doubts()):
+            facts = {"label": group.label, "value": group.found, "base": group.base}
+            if group.written is not None:
+                before = (
+                    f"a schedule wrote {group.written:g} there, from the base {group.initial:g}"
+                )
+                way_out = "To go on from that base, leave what was written as it is."
+            elif only_changed:
+                continue
+            else:
+                before = f"the group keeps {group.initial:g} as its base"
+                way_out = "If the value was set by hand, set that entry ('initial_lr') too."
+            self.monitor.warnings.warn_once(BaseDiffers, **facts, before=before, way_out=way_out)
+        if not only_changed:
+            self.writer.unsettled = False
 
     def _metrics(self) -> list[str]:
         return [schedule.metric for schedule in self.writer.timeline.feedbacks()]
@@ -486,6 +513,10 @@ class Scheduler(LRScheduler):
                 writer.write(writer.index)
         else:
             self._refill(None, None)
+
+    def _leave_marks(self, optimizer: Any, state: Any) -> None:
+        if self.count:
+            self.writer.leave_marks(optimizer, state["param_groups"])
 
     def _rebind(self, loaded: Any) -> None:
         """Bind the present groups; ``loaded`` is an optimizer that has loaded a state."""

@@ -32,8 +32,12 @@ class Slot(NamedTuple):
     @property
     def initial(self) -> str:
         """The key under which torch and others look for the base value."""
-        key = f"initial_{self.key}"
-        return key if self.element is None else f"{key}[{self.element}]"
+        return self._key("initial")
+
+    @property
+    def written(self) -> str:
+        """The key under which a scheduler that ends, or is saved, leaves what it wrote last."""
+        return self._key("scheduled")
 
     @property
     def value(self) -> Any:
@@ -46,6 +50,16 @@ class Slot(NamedTuple):
         if self.element is not None:
             value = _replaced(self.group[self.key], self.element, value)
         self.group[self.key] = value
+
+    def rounded(self, number: float) -> float:
+        """Return a number as it is here once it is written: a tensor may have fewer digits."""
+        value = self.value
+        is_tensor = isinstance(value, torch.Tensor)
+        return torch.tensor(number, dtype=value.dtype).item() if is_tensor else number
+
+    def _key(self, what: str) -> str:
+        key = f"{what}_{self.key}"
+        return key if self.element is None else f"{key}[{self.element}]"
 
 
 class Window(NamedTuple):

@@ -128,7 +128,8 @@ def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
         saved = _joined(saved, given, policy)
     unchanged = present.keys() - differing.keys()
     kept = {key: base for key, base in saved.bases.items() if key not in unchanged}
-    saved.bases = inferred | ({} if policy == "given" else kept)
+    agreed = {key: present[key] for key in saved.bases if key in present}
+    saved.bases = inferred | agreed | ({} if policy == "given" else kept)
     _require_values(saved, present | saved.bases)
     return saved
 

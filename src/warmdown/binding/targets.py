@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
 from warmdown.binding.clock import Clock
-from warmdown.binding.field import Call, Field, Groups, Number
-from warmdown.binding.slots import FloatWrite, Group, Window, Writer, join_writers
+from warmdown.binding.field import Call, Field, Groups, Marks, Number
+from warmdown.binding.finetuning import is_unfrozen_by_lightning
+from warmdown.binding.slots import FloatWrite, Group, Slot, Window, Writer, join_writers
 from warmdown.binding.timeline import Array, TargetName, Timeline
-from warmdown.errors import BindingError, nearest
+from warmdown.errors import BindingError, StateError, nearest
 from warmdown.plan import EVERY_GROUP
 from warmdown.schedules import Scale
 
@@ -26,6 +28,8 @@ _CLOSE = 1e-6
 
 Facts: TypeAlias = dict[str, Any]
 """Fields of a ``BoundGroup`` that are known from before."""
+Written: TypeAlias = dict[tuple[int, str], list[float]]
+"""What was written last, by the slot's place: the group's identity, and the number's name there."""
 
 
 class BoundGroup(NamedTuple):
@@ -36,9 +40,12 @@ class BoundGroup(NamedTuple):
         key: The same in a state, where another optimizer's groups do not change it.
         place: Its index among all groups; ``None`` outside of optimizers.
         follows: The line of the plan that it follows.
-        base: What a scale multiplies.
+        base: What a scale multiplies: what a person gave, never what a schedule wrote.
         found: What was there when it was bound first.
-        initial: The base value that the group kept then, if any.
+        initial: The base value that the group kept then, or what its optimizer was made with.
+        written: What a schedule had written before a person set another value.
+        is_given: Whether the base is known to be what a person gave.
+        factor: What every value is multiplied by: timm's ``lr_scale``.
     """
 
     label: str
@@ -48,11 +55,53 @@ class BoundGroup(NamedTuple):
     base: float
     found: float
     initial: float | None
+    written: float | None
+    is_given: bool
+    factor: float
 
     def value(self, timeline: Timeline, position: float) -> float:
         """Return what it uses when the clock stands at ``position``."""
         values = timeline.lines[self.follows].values
-        return float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
+        return self.factor * float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
+
+    def uses(self, base: float, timeline: Timeline, position: float) -> bool:
+        """Tell whether a base value gives what was found, when the clock stands at ``position``."""
+        value = self._replace(base=base).value(timeline, position)
+        return math.isclose(value, self.found, rel_tol=_CLOSE)
+
+    def base_behind(self, timeline: Timeline, position: float) -> float | None:
+        """Return the base value that gives what was found at ``position``, if just one does."""
+        low, high = (self._replace(base=one).value(timeline, position) for one in (0.0, 1.0))
+        base = (self.found - low) / (high - low) if high > low else -1.0
+        return base if base >= 0 and self.uses(base, timeline, position) else None
+
+
+def _facts_of(marks: Marks, written: Sequence[float]) -> Facts:
+    """Return the base value that a group's marks speak for, and whether that is certain.
+
+    Args:
+        marks: What the group keeps.
+        written: What schedulers wrote there last, as far as that is known.
+    """
+    value, initial, changed, is_given = marks.value, marks.initial, None, True
+    base = value
+    if initial is None:
+        initial = marks.default
+        is_given = initial in (None, value)
+    elif any(math.isclose(value, one, rel_tol=_CLOSE) for one in written):
+        base = initial
+    elif written and value != initial and not marks.is_shared:
+        changed = written[-1]
+    elif value != initial:
+        base, is_given = initial, False
+    return {
+        "base": base,
+        "found": value,
+        "initial": initial,
+        "written": changed,
+        "is_given": is_given,
+        "factor": marks.factor,
+    }
 
 
 class BoundTarget:
@@ -62,16 +111,21 @@ class BoundTarget:
         name: The target: ``lr``, ``betas[0]``, a bound name.
         field: Where it is written.
         groups: What is known of each group: at least its label, and what it follows.
+        written: What other schedulers that drive the same slots wrote last, by slot.
     """
 
-    def __init__(self, name: str, field: Number, groups: Sequence[Facts]) -> None:
+    def __init__(
+        self, name: str, field: Number, groups: Sequence[Facts], written: Written | None = None
+    ) -> None:
         self.name, self.field = name, field
         self.groups: list[BoundGroup] = []
-        for facts, value, initial in zip(groups, field.read(), field.initials(), strict=True):
-            # what an earlier schedule has brought to 0 is no base
-            base = initial if value == 0 and initial else value
-            found = {"base": base, "found": value, "initial": initial}
-            self.groups.append(BoundGroup(**{**found, **facts}))
+        for index, (facts, marks) in enumerate(zip(groups, field.marks(), strict=True)):
+            last = [] if marks.written is None else [marks.written]
+            slot = field.slots[index] if field.slots else None
+            if slot and written:
+                last += written.get(_place(slot), [])
+            last = [slot.rounded(one) for one in last] if slot else last
+            self.groups.append(BoundGroup(**{**_facts_of(marks, last), **facts}))
         self._versions: list[Any] = []
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
@@ -79,15 +133,53 @@ class BoundTarget:
     def set_bases(self, bases: Mapping[str, float]) -> None:
         """Set base values by key; a group that is not named keeps its own."""
         self.groups = [
-            group._replace(base=bases.get(group.key, group.base)) for group in self.groups
+            group._replace(base=bases[group.key], is_given=True, written=None)
+            if group.key in bases
+            else group
+            for group in self.groups
         ]
         self._index_curves()
 
-    def store_bases(self, timeline: Timeline) -> None:
-        """Keep the base values that are scaled where torch and others look for them."""
+    def join_unfrozen(
+        self, known: Container[tuple[str, int]], timeline: Timeline, count: int, position: float
+    ) -> None:
+        """Let groups that Lightning has added go on from the value that they came with.
+
+        Args:
+            known: The groups that were bound before.
+            timeline: What is followed.
+            count: Updates counted.
+            position: Where the clock stands.
+        """
+        for place, (slot, group) in enumerate(zip(self.field.slots, self.groups, strict=True)):
+            index = self.field.indices[place]
+            is_new = (self.name, id(slot.group)) not in known and group.initial is None
+            if is_new and is_unfrozen_by_lightning(self.field.optimizer, index):
+                base = group.base_behind(timeline, position) or group.base
+                # a run that is resumed has the group before it knows where it is
+                self.groups[place] = group._replace(base=base, is_given=count > 0)
+        self._index_curves()
+
+    def store_bases(self, timeline: Timeline, *, is_running: bool) -> None:
+        """Keep the base values where torch and others look for them.
+
+        Args:
+            timeline: What is followed.
+            is_running: Whether an update was counted. Before, only values that are scaled are kept:
+                an older checkpoint, which torch reads by the entries of the groups, has no others.
+        """
         rules = (timeline.lines[group.follows].rule for group in self.groups)
-        if isinstance(self.field, Field) and all(isinstance(rule, Scale) for rule in rules):
+        is_kept = is_running or all(isinstance(rule, Scale) for rule in rules)
+        if isinstance(self.field, Field) and is_kept:
             self.field.set_initial([group.base for group in self.groups])
+
+    def last_written(self, index: int) -> Iterator[tuple[Slot, float]]:
+        """Yield each slot and what was written there at one step of the present window.
+
+        A plain object has no slots.
+        """
+        for slot, curve in zip(self.field.slots, self._which, strict=False):
+            yield slot, float(self._planned[curve, index])
 
     def write(self, timeline: Timeline, position: float, *, only_changes: bool = False) -> None:
         """Write the values at ``position``; or only if they are not those written last."""
@@ -145,20 +237,23 @@ class BoundTarget:
 
     def _index_curves(self) -> None:
         """Find the distinct curves, so that each is computed once for all groups that follow it."""
-        pairs = [(group.follows, group.base) for group in self.groups]
+        pairs = [(group.follows, group.base, group.factor) for group in self.groups]
         distinct = sorted(set(pairs))
         self.num_curves = len(distinct)
         """How many distinct values one step has."""
         place = dict(zip(distinct, range(self.num_curves), strict=True))
         self._which = [place[pair] for pair in pairs]
         self._curves = [
-            (follows, np.asarray([base for _, base in curves]))
+            (follows, np.asarray([numbers for _, *numbers in curves]))
             for follows, curves in groupby(distinct, itemgetter(0))
         ]
 
     def _values(self, timeline: Timeline, positions: Array) -> Array:
         return np.concatenate(
-            [timeline.lines[follows].values(positions, bases) for follows, bases in self._curves]
+            [
+                timeline.lines[follows].values(positions, numbers[:, 0]) * numbers[:, 1:]
+                for follows, numbers in self._curves
+            ]
         )
 
 
@@ -179,6 +274,7 @@ class ValueWriter:
 
     # an attribute in a slot is read 3 ns faster, and a step reads or writes six of them
     __slots__ = (
+        "__weakref__",
         "_first_count",
         "_objects",
         "_positions",
@@ -190,9 +286,12 @@ class ValueWriter:
         "last",
         "targets",
         "timeline",
+        "unsettled",
         "update_seen",
         "write",
     )
+    alive: ClassVar[weakref.WeakSet[ValueWriter]] = weakref.WeakSet()
+    """Every writer that there is."""
 
     def __init__(
         self,
@@ -202,12 +301,23 @@ class ValueWriter:
         clock: Clock,
     ) -> None:
         self._objects, self.clock = objects, clock
-        self.groups = Groups(optimizers)
         self.targets: list[BoundTarget] = []
+        self.groups = Groups(optimizers)
+        self.unsettled = False
+        """Whether a group's base value is in doubt, and that was not said yet."""
         self.update_seen = self.counts_every_step = False
         """Whether an update was made since the last step; and whether that is taken for granted."""
         self.bind(timeline)
         self.seek(0, 0.0)
+        self.alive.add(self)
+
+    def __del__(self) -> None:
+        """Leave in every group what was written last, unless another writer drives it now."""
+        others = self._written_by_others() if self.targets else {}
+        for target in self.targets:
+            for slot, value in target.last_written(self.index):
+                if _place(slot) not in others:
+                    slot.group[slot.written] = value
 
     @property
     def count(self) -> int:
@@ -236,6 +346,9 @@ class ValueWriter:
     def next_window(self, samples: float | None, tokens: float | None) -> None:
         """Go on by one step, past the end of the window."""
         count, position = self.count, self.position
+        if count == 0:
+            for target in self.targets:
+                target.store_bases(self.timeline, is_running=True)
         size = self._steps_ahead(position) if self.timeline.is_predictable else 1
         self.clock.use(samples, tokens)
         positions = self.clock.ahead(count, position, size)
@@ -254,6 +367,13 @@ class ValueWriter:
         """Return label, value and planned value of a changed number of an optimizer, if any."""
         found = (target.external_write(optimizer, self.index) for target in self.targets)
         return next(filter(None, found), None)
+
+    def leave_marks(self, optimizer: Any, groups: Sequence[Group]) -> None:
+        """Put what was written last into an optimizer's groups as they are saved."""
+        for target in self.targets:
+            if isinstance(target.field, Field) and target.field.optimizer is optimizer:
+                row = [value for _, value in target.last_written(self.index)]
+                target.field.mark_saved(row, groups)
 
     def bind(self, timeline: Timeline) -> None:
         """Bind what the plan names; what was bound before keeps its base value."""
@@ -282,6 +402,7 @@ class ValueWriter:
                 self.targets = self._bound(self.timeline, self._known())
             raise
         self.targets, self.timeline = bound, timeline
+        self.unsettled = any(True for _ in self.doubts())
 
     def rebind(self, loaded: Any = None) -> None:
         """Bind the present groups; those known keep their base value and their target.
@@ -298,11 +419,18 @@ class ValueWriter:
         if loaded is not None:
             pairs = zip(before, self.groups.every, strict=True)
             renamed = {id(old): id(new) for (_, _, old), (_, _, new) in pairs}
+            # what the loaded groups keep counts only where no person has given a base value
             known = {
-                (name, renamed.get(owner, owner)): {key: facts[key] for key in ("follows", "base")}
+                (name, renamed.get(owner, owner)): facts
+                if facts["is_given"]
+                else {"follows": facts["follows"]}
                 for (name, owner), facts in known.items()
             }
         self.targets = self._bound(self.timeline, known)
+        for target in self.targets:
+            if isinstance(target.field, Field):
+                target.join_unfrozen(known, self.timeline, self.count, self.position)
+        self.unsettled = any(True for _ in self.doubts())
         self._write_at(self.count, self.position)
 
     def find(self, name: str, group: int | str) -> BoundGroup:
@@ -336,28 +464,58 @@ class ValueWriter:
         """Set base values by key; a group that is not named keeps its own."""
         for target in self.targets:
             target.set_bases(bases)
+        self.unsettled = any(True for _ in self.doubts())
+
+    def doubts(self) -> Iterator[BoundGroup]:
+        """Yield the groups that hold neither their base value nor what was written there last."""
+        for target in self.targets:
+            for group in target.groups:
+                is_scaled = isinstance(self.timeline.lines[group.follows].rule, Scale)
+                is_unknown = not group.is_given and group.found not in (0.0, group.base)
+                if is_scaled and (is_unknown or group.written is not None):
+                    yield group
 
     def infer_bases(
         self, timeline: Timeline, position: float, saved: Mapping[str, float]
     ) -> dict[str, float]:
         """Return the base values that explain what was found when the targets were bound.
 
-        An optimizer that was loaded before its scheduler was made has decayed values. Where a base
-        (kept by the group, or saved with the scheduler) gives just that value at ``position``, it
-        is the base.
+        An optimizer that was loaded before its scheduler was made has decayed values. Where no
+        person is known to have given the base, it is the one (kept by the group, saved with the
+        scheduler, or the default of the optimizer) that gives just that value at ``position``.
+
+        Raises:
+            StateError: The value may as well be the base as what it has decayed to.
         """
         inferred: dict[str, float] = {}
-        for target in self.targets:
+        for target in self.targets if self.count == 0 else ():
+            doubtful: list[BoundGroup] = []
             for group in target.groups:
                 name = group.label.partition("/")[2]
                 follows = timeline.line_of(target.name, name, group.place)
-                if follows is None:  # the other plan does not drive it
-                    continue
+                if follows is not None and not group.is_given:  # the other plan drives it as well
+                    doubtful.append(group._replace(follows=follows))
+            for group in doubtful:
                 for base in (group.initial, saved.get(group.key)):
-                    if base is not None:
-                        value = group._replace(base=base, follows=follows).value(timeline, position)
-                        if math.isclose(value, group.found, rel_tol=_CLOSE):
-                            inferred[group.key] = base
+                    if base is not None and group.uses(base, timeline, position):
+                        inferred[group.key] = base
+                if group.base != group.found and group.key in saved:
+                    inferred.setdefault(group.key, saved[group.key])
+            is_decayed = any(group.key in inferred for group in doubtful)
+            for group in doubtful:
+                is_known = group.key in inferred or group.key in saved
+                if is_known or not position or group.uses(group.base, timeline, position):
+                    continue
+                base = group.base_behind(timeline, position) if is_decayed else None
+                if base is not None:
+                    inferred[group.key] = base
+                elif group.base == group.found:
+                    raise StateError(
+                        f"Scheduler({group.label}={group.found:g}): the optimizer was trained "
+                        "before, and nothing in it tells whether that is a base value or what one "
+                        f"has become at {position:g}. Make the scheduler before the optimizer is "
+                        "loaded, or set each group's 'initial_lr' and make it again."
+                    )
         return inferred
 
     def read(self, name: str | None = None) -> dict[str, float]:
@@ -373,7 +531,7 @@ class ValueWriter:
         """Write the values at ``position``; the next window begins there, and the clock goes on."""
         for target in self.targets:
             target.write(self.timeline, position)
-            target.store_bases(self.timeline)
+            target.store_bases(self.timeline, is_running=count > 0)
         self._open(count, np.asarray([position]))
         self._size = _SHORTEST
 
@@ -394,6 +552,17 @@ class ValueWriter:
         if counts_updates and end is not None and position < end:
             size = max(min(size, int(end - position)), 1)
         return size
+
+    def _written_by_others(self) -> Written:
+        """Return what other living writers wrote last into groups of the same optimizers."""
+        mine = set(map(id, self.groups.optimizers))
+        written: Written = {}
+        for other in self.alive:
+            if other is not self and not mine.isdisjoint(map(id, other.groups.optimizers)):
+                for target in other.targets:
+                    for slot, value in target.last_written(other.index):
+                        written.setdefault(_place(slot), []).append(value)
+        return written
 
     def _known(self) -> dict[tuple[str, int], Facts]:
         """Return what is bound, by field and the group's identity."""
@@ -432,6 +601,7 @@ class ValueWriter:
         """Yield one field of one optimizer, unless no group of it follows a target."""
         before = [target for target in self.targets if target.name == name]
         driven: dict[int, Facts] = {}
+        curves: list[object] = []
         for place, (owner, index, entries) in enumerate(self.groups.every):
             is_driven = len(self.groups.optimizers) == 1 or Field.fits(name, entries)
             if owner is not optimizer or not is_driven:
@@ -445,11 +615,16 @@ class ValueWriter:
                 key = f"{name}/{self.groups.keys[place]}"
                 label = {"label": f"{name}/{group}", "key": key, "place": place}
                 driven[index] = {**facts, **label, "follows": follows}
+                curves.append((follows, facts.get("base"), entries.get("lr_scale")))
         if driven:
-            curves = [(facts["follows"], facts.get("base")) for facts in driven.values()]
             fields = (one.field for one in before if one.field.optimizer is optimizer)
             field = Field(optimizer, name, driven, curves=curves, instead_of=next(fields, None))
-            yield BoundTarget(name, field, list(driven.values()))
+            others = self._written_by_others()
+            yield BoundTarget(name, field, list(driven.values()), others)
+
+
+def _place(slot: Slot) -> tuple[int, str]:
+    return id(slot.group), slot.initial
 
 
 def _base_shared(group: Group, targets: Sequence[BoundTarget]) -> Facts:

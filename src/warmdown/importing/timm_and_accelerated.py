@@ -16,11 +16,9 @@ from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Sca
 
 def _timm(rule_of: Callable[[Attributes], Scale]) -> Reader:
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
-        scales = copy.read("lr_scale") or [1.0] * len(copy.bases)
-
         def ask(step: int) -> list[float]:
-            values = scheduler._add_noise(scheduler._get_lr(step), step)
-            return [value * scale for value, scale in zip(values, scales, strict=True)]
+            # without the groups' lr_scale, by which a Scheduler multiplies too
+            return list(scheduler._add_noise(scheduler._get_lr(step), step))
 
         in_epochs = ("it counts epochs: one step of the plan is an epoch",)
         total = getattr(scheduler, "get_cycle_length", lambda: None)()
@@ -28,7 +26,7 @@ def _timm(rule_of: Callable[[Attributes], Scale]) -> Reader:
             raise NotImportable("noise")
         whole = rule_of(_timm_attributes(scheduler))
         return Imported(
-            {"lr": [_rescaled(whole, scale) for scale in scales]},
+            {"lr": [whole] * len(copy.bases)},
             total=total,
             steps=total,
             ask=ask,
@@ -54,13 +52,6 @@ def _timm_wsd(given: Attributes) -> Scale:
         power = Power(start=1.0, timescale=timescale, exponent=exponent)
         return trunk(given, power, given["decay_fn"])
     return RULES["rsqrt" if given["stable_fn"] == "rsqrt" else "wsd"](given)
-
-
-def _rescaled(scale: Scale, factor: float) -> Scale:
-    if factor == 1:
-        return scale
-    offset = scale.offset and scale.offset * factor
-    return Scale(scale.of * factor, offset=offset, low=scale.low and scale.low * factor)
 
 
 def _accelerated(
