@@ -267,6 +267,15 @@ def test_a_run_that_never_stepped_is_reported_so_as_it_ends(
         scheduler.finish()
 
 
+def test_a_run_that_stepped_too_seldom_is_reported_so_as_it_ends() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=24))
+    train(optimizer, scheduler, 16)
+    repeat(lambda: update(optimizer), 8)
+    with warns(wd.StepForgotten, "not called for 8 updates"):
+        scheduler.finish()
+
+
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_run_that_stepped_once_per_epoch_is_reported_so_as_it_ends(epochs: int) -> None:
     optimizer = sgd()

@@ -285,6 +285,17 @@ def test_an_automatic_scheduler_of_what_runs_no_hooks_at_all_is_reported_at_once
         wd.Scheduler(Own(), lr=WARMUP, auto=True)
 
 
+def test_steps_count_for_what_has_groups_of_numbers_alone() -> None:
+    class Own:
+        def __init__(self) -> None:
+            self.param_groups = [{"lr": 1.0}]
+
+    optimizer = Own()
+    scheduler = wd.Scheduler(optimizer, lr=WARMUP)
+    repeat(scheduler.step, 3)
+    assert optimizer.param_groups == [{"lr": WARMUP(3), "initial_lr": 1.0}]
+
+
 def test_steps_count_where_updates_run_no_hooks() -> None:
     optimizer = Alone([torch.nn.Parameter(torch.ones(2))], lr=1e-3)
     scheduler = wd.Scheduler(optimizer, lr=WARMUP)

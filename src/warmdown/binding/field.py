@@ -190,7 +190,7 @@ class Field(Number):
         for slot, value in zip(self.slots, self.read(), strict=True):
             kept, written = slot.group.get(slot.initial), slot.group.pop(slot.written, None)
             default: Any = None
-            if any(parameter in state for parameter in slot.group["params"]):
+            if any(parameter in state for parameter in slot.group.get("params", ())):
                 has_default = defaults.get(slot.key) is not None
                 default = Slot(defaults, slot.key, slot.element).value if has_default else value
             yield Marks(
@@ -428,12 +428,12 @@ def hooked_optimizers(optimizer: Any, seen: set[int] | None = None) -> list[list
     a method beside ``step()`` (the second step of SAM).
     """
     seen = {id(optimizer)} if seen is None else seen
-    parameters = set(map(id, optimizer_parameters(optimizer)))
     inside: list[list[Optimizer]] = []
     for value in list(getattr(optimizer, "__dict__", {}).values()):
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, Optimizer) and id(one) not in seen:
                 seen.add(id(one))
+                parameters = set(map(id, optimizer_parameters(optimizer)))
                 if not parameters.isdisjoint(map(id, optimizer_parameters(one))):
                     inside += hooked_optimizers(one, seen)
     is_hooked = isinstance(optimizer, Optimizer) and getattr(type(optimizer).step, "hooked", False)

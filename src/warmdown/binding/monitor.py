@@ -104,9 +104,10 @@ class UpdateMonitor:
     def restart(self, count: int, position: float, run: Run, optimizers: Sequence[Any]) -> None:
         """Forget how steps and updates alternated; the scheduler was put where it is."""
         self.early = _EarlySteps(count, position)
-        self.early.note_gradients(optimizers)
         if not self.auto:
             self.forget_early()
+            if not self.counts_always:
+                self.early.note_gradients(optimizers)
         self.run = run
         for hooks in self.hooks:
             hooks.restart()
@@ -253,14 +254,19 @@ class UpdateMonitor:
 
         One that was saved there will go on.
         """
-        made = [hooks.updates - hooks.first for hooks in self.hooks]
         counted = count - self.early.count
-        is_counting = self.auto or self.counts_always
-        if not is_counting and not counted and max(made) > 1:
+        made = [hooks.updates - hooks.first for hooks in self.hooks]
+        if self.auto or self.counts_always:
+            made = [counted]
+        missing = min(made) - counted
+        is_short = end is not None and position < end
+        if not counted and max(made) > 1:
             self.warnings.warn_once(StepForgotten, updates=max(made))
-        elif not is_counting and counted and min(made) > max(2 * counted - 1, counted + 1):
+        elif missing > 1 and missing >= counted:
             self.warnings.warn_once(StepPerEpoch, ratio=round(min(made) / counted))
-        elif end is not None and position < end and self.saved_at != count:
+        elif missing > 1 and is_short:
+            self.warnings.warn_once(StepForgotten, updates=missing)
+        elif is_short and self.saved_at != count:
             self.warnings.warn_once(StoppedEarly, position=position, end=end, unit=self.run.clock)
 
     def check_gaps(self, count: int, hooks: _OptimizerHooks) -> None:
