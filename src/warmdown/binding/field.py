@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Real
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 
@@ -22,11 +24,15 @@ from warmdown.binding.slots import (
     TensorSlots,
     Window,
     Writer,
+    as_before,
     group_slots,
 )
 from warmdown.errors import BindingError, nearest
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
+
+_REAL = ("lr", "weight_decay", "momentum", "betas", "dampening", "eps", "alpha", "rho")
+"""Entries of a group that are real numbers also where one was given as an int: ``lr=1``."""
 
 groups_of: Callable[[Any], Any] = attrgetter("param_groups")
 """Returns an optimizer's groups; at every step it costs half of what a method does."""
@@ -57,8 +63,8 @@ class Number(ABC):
 
     optimizer: Any = None
     indices: Sequence[int] = ()
-    groups: Sequence[Group] = ({},)
-    """Where it is; outside of optimizers one place stands for a group."""
+    groups: Sequence[Group] = ()
+    """The parameter groups it lies in; outside of optimizers there are none."""
     slots: Sequence[Slot] = ()
     batches: Sequence[SlotBatch] = ()
 
@@ -84,6 +90,15 @@ class Number(ABC):
         """Yield what each group keeps about its value."""
         for value in self.read():
             yield Marks(value)
+
+    def are_whole(self) -> list[bool]:
+        """Tell for each group whether it has a whole number there, which is to stay one."""
+        return [False]
+
+    @property
+    def owners(self) -> Sequence[Any]:
+        """What it is bound to: its groups, or itself."""
+        return self.groups or (self,)
 
     @property
     def is_of_tensors(self) -> bool:
@@ -207,6 +222,10 @@ class Field(Number):
         copies = dict(zip(map(id, groups_of(self.optimizer)), saved, strict=True))
         for slot, value in zip(self.slots, row, strict=True):
             copies.get(id(slot.group), {})[slot.written] = value
+
+    def are_whole(self) -> list[bool]:
+        """Tell for each group whether it has a whole number there."""
+        return [slot.is_whole for slot in self.slots]
 
     def set_initial(self, row: Row) -> None:
         """Keep one base value for each group where torch and others look for it."""
@@ -337,12 +356,16 @@ def _as_tensor(value: Any, group: Group) -> torch.Tensor:
 class Attribute(Number):
     """A number on any object: ``Attribute(model, "kl_weight")``.
 
+    An int stays an int, of its own type: values are rounded to it. Only where a plan keeps within
+    -1 and 1 and has fractions there, which no count does, an int such as ``Dropout(0).p`` becomes
+    a float. A tensor is filled in place.
+
     Args:
         of: The object.
         name: Its attribute.
 
     Raises:
-        BindingError: The object does not have it.
+        BindingError: The object does not have it, or no number there.
 
     Example:
         >>> import torch
@@ -362,25 +385,37 @@ class Attribute(Number):
                 f"Attribute({self.name!r}): {type(self.of).__name__} has no such attribute. "
                 f"{nearest(self.name, known)}"
             )
+        value = getattr(self.of, self.name)
+        if not _is_number(value):
+            raise BindingError(
+                f"Attribute({self.name!r}): {type(self.of).__name__} holds {value!r:.40}, which is "
+                "no number. Give it one first, or bind a function that takes the number."
+            )
 
     def read(self) -> list[float]:
         """Return the attribute's value."""
         return [float(getattr(self.of, self.name))]
 
+    def are_whole(self) -> list[bool]:
+        """Tell whether the attribute is a whole number."""
+        return [_is_whole(getattr(self.of, self.name))]
+
     def write(self, row: Row) -> None:
-        """Set the attribute; a tensor is filled in place."""
+        """Set the attribute; a tensor or an array is filled in place."""
         value = getattr(self.of, self.name)
-        if isinstance(value, torch.Tensor):
-            value.detach().fill_(row[0])
+        if isinstance(value, torch.Tensor | np.ndarray):
+            fill = value.detach().fill_ if isinstance(value, torch.Tensor) else value.fill
+            fill(row[0])
         else:
-            setattr(self.of, self.name, row[0])
+            setattr(self.of, self.name, as_before(value, row[0]))
 
 
 class Call(Number):
     """A number that a function takes: ``Call(sampler.set_batch_size)``.
 
     Args:
-        take: Called with each new value, a float.
+        take: Called with each new value, always a float: a function that needs a whole number
+            rounds it, since ``int`` cuts 3.9999999 off to 3.
         base: What a scale multiplies.
 
     Example:
@@ -456,6 +491,37 @@ def proxy_optimizer(optimizer: Any) -> Optimizer:
 
 def _plain_value(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and value.dtype != torch.bool and not value.is_complex()
+    array = np.asarray(value)
+    return array.ndim == 0 and array.dtype.kind in "iuf"
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point()
+    return np.asarray(value).dtype.kind in "iu"
+
+
+def bound_numbers(name: str, given: Any) -> list[Number]:
+    """Return what ``bind`` gives for a target: a number, a function that takes it, or a list.
+
+    Raises:
+        BindingError: It is none of these.
+    """
+    numbers = [
+        Call(one) if callable(one) and not isinstance(one, Number) else one
+        for one in (given if isinstance(given, list | tuple) else [given])
+    ]
+    if not numbers or not all(isinstance(one, Number) and not one.groups for one in numbers):
+        raise BindingError(
+            f"Scheduler(bind={{{name!r}: {given!r:.60}}}): nothing there takes a number. Give an "
+            "Attribute(object, name), a function of one number, or a list of at least one of them."
+        )
+    return numbers
 
 
 def optimizer_parameters(optimizer: Any) -> Iterator[torch.Tensor]:
@@ -550,9 +616,9 @@ def _slot(owner: str, name: str, group: Group) -> Slot:
         )
     value = slot.value
     is_tensor = isinstance(value, torch.Tensor) and value.numel() == 1
-    if not is_tensor and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if not is_tensor and (isinstance(value, bool) or not isinstance(value, Real)):
         way_out = f" Name one element: '{key}[0]'." if isinstance(value, tuple | list) else ""
         raise BindingError(
             f"Field({name!r}): {owner} holds {value!r}, which is no number.{way_out}"
         )
-    return slot
+    return slot._replace(is_whole=_is_whole(value) and (is_tensor or key not in _REAL))

@@ -51,8 +51,8 @@ class Scheduler(LRScheduler):
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
         strict: Raise where a warning would be given.
         on_change: What happens when a saved state is of another plan; see ``load_state_dict``.
-        bind: Plain objects by target name: ``{"kl": Attribute(model, "kl_weight")}``, or a function
-            of one number.
+        bind: Plain objects by target name: ``{"kl": Attribute(model, "kl_weight")}``, a function of
+            one number, or a list of both.
         timer: Seconds from any beginning, for plans over time.
         all_gather: Gives all processes what each of them has; torch.distributed's by default.
         targets: A schedule, ``Scale``, ``Set``, or a mapping from group to one of them, for each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -23,11 +24,13 @@ class Slot(NamedTuple):
         group: The parameter group.
         key: Its key.
         element: Index of the element, or ``None``.
+        is_whole: Whether it is a whole number, which is to stay one.
     """
 
     group: Group
     key: str
     element: int | None
+    is_whole: bool = False
 
     @property
     def initial(self) -> str:
@@ -114,13 +117,14 @@ def group_slots(
     for index in _unshared(slots, curves):
         slot, value = slots[index], slots[index].value
         is_tensor = isinstance(value, torch.Tensor)
-        kind = (value.device, value.dtype) if is_tensor else (slot.key, slot.element)
+        place = (slot.key, slot.element, slot.is_whole)
+        kind = (value.device, value.dtype) if is_tensor else place
         kinds.setdefault(kind, []).append(index)
     free = {batch.memory for batch in released if isinstance(batch, TensorSlots)}
     return [
         TensorSlots(slots, members, free)
         if isinstance(kind[0], torch.device)
-        else FloatSlots(slots, members)
+        else (IntSlots if kind[2] else FloatSlots)(slots, members)
         for kind, members in kinds.items()
     ]
 
@@ -191,6 +195,36 @@ class FloatSlots:
             FloatWrite(shared, self._key, self._element, window.floats(row))
             for row, shared in members.items()
         ]
+
+
+class IntSlots:
+    """Whole numbers, such as a number of iterations: few, and seldom moved."""
+
+    def __init__(self, slots: Sequence[Slot], members: list[int]) -> None:
+        self.members = members
+        self._slots = [slots[index] for index in members]
+
+    def write(self, row: Row) -> None:
+        """Write one value for each group of the field."""
+        for index, slot in zip(self.members, self._slots, strict=True):
+            slot.put(as_before(slot.value, row[index]))
+
+    def writers(self, window: Window) -> list[Writer | FloatWrite]:
+        """Return a function that writes one step of the window; none where nothing moves."""
+        changes = window.changes(sorted({window.which[index] for index in self.members}))
+        rows = window.curves[window.which].T.tolist()
+
+        def write(index: int) -> None:
+            if changes[index]:
+                self.write(rows[index])
+
+        return [write] if changes.any() else []
+
+
+def as_before(before: Any, value: float) -> Any:
+    """Return a value in the type of the whole number that it replaces, if it is whole as well."""
+    kind: Any = type(before)
+    return kind(value) if isinstance(before, Integral) and value.is_integer() else value
 
 
 def join_writers(writers: Iterable[Writer | FloatWrite]) -> Writer | None:

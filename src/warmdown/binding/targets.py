@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from warmdown.binding.clock import Clock
-from warmdown.binding.field import Call, Field, Groups, Marks, Number
+from warmdown.binding.field import Field, Groups, Marks, Number, bound_numbers
 from warmdown.binding.finetuning import is_unfrozen_by_lightning
 from warmdown.binding.slots import FloatWrite, Group, Slot, Window, Writer, join_writers
 from warmdown.binding.timeline import Array, TargetName, Timeline
@@ -41,6 +41,7 @@ class BoundGroup(NamedTuple):
         place: Its index among all groups; ``None`` outside of optimizers.
         follows: The line of the plan that it follows.
         base: What a scale multiplies: what a person gave, never what a schedule wrote.
+        is_whole: Whether values are rounded, for a whole number was there.
         found: What was there when it was bound first.
         initial: The base value that the group kept then, or what its optimizer was made with.
         written: What a schedule had written before a person set another value.
@@ -53,6 +54,7 @@ class BoundGroup(NamedTuple):
     place: int | None
     follows: TargetName
     base: float
+    is_whole: bool
     found: float
     initial: float | None
     written: float | None
@@ -62,7 +64,8 @@ class BoundGroup(NamedTuple):
     def value(self, timeline: Timeline, position: float) -> float:
         """Return what it uses when the clock stands at ``position``."""
         values = timeline.lines[self.follows].values
-        return self.factor * float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
+        value = self.factor * float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
+        return float(np.rint(value)) if self.is_whole else value
 
     def uses(self, base: float, timeline: Timeline, position: float) -> bool:
         """Tell whether a base value gives what was found, when the clock stands at ``position``."""
@@ -111,11 +114,17 @@ class BoundTarget:
         name: The target: ``lr``, ``betas[0]``, a bound name.
         field: Where it is written.
         groups: What is known of each group: at least its label, and what it follows.
+        timeline: The plan underway.
         written: What other schedulers that drive the same slots wrote last, by slot.
     """
 
     def __init__(
-        self, name: str, field: Number, groups: Sequence[Facts], written: Written | None = None
+        self,
+        name: str,
+        field: Number,
+        groups: Sequence[Facts],
+        timeline: Timeline,
+        written: Written | None = None,
     ) -> None:
         self.name, self.field = name, field
         self.groups: list[BoundGroup] = []
@@ -125,7 +134,10 @@ class BoundTarget:
             if slot and written:
                 last += written.get(_place(slot), [])
             last = [slot.rounded(one) for one in last] if slot else last
-            self.groups.append(BoundGroup(**{**_facts_of(marks, last), **facts}))
+            known = {"is_whole": False, **_facts_of(marks, last), **facts}
+            if "is_whole" not in facts and field.are_whole()[index]:
+                known["is_whole"] = not _has_fractions_only(BoundGroup(**known), timeline)
+            self.groups.append(BoundGroup(**known))
         self._versions: list[Any] = []
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
@@ -237,24 +249,28 @@ class BoundTarget:
 
     def _index_curves(self) -> None:
         """Find the distinct curves, so that each is computed once for all groups that follow it."""
-        pairs = [(group.follows, group.base, group.factor) for group in self.groups]
+        pairs = [(group.follows, group.base, group.factor, group.is_whole) for group in self.groups]
         distinct = sorted(set(pairs))
         self.num_curves = len(distinct)
         """How many distinct values one step has."""
         place = dict(zip(distinct, range(self.num_curves), strict=True))
         self._which = [place[pair] for pair in pairs]
         self._curves = [
-            (follows, np.asarray([numbers for _, *numbers in curves]))
+            (follows, np.asarray([numbers for _, *numbers, _ in curves]))
             for follows, curves in groupby(distinct, itemgetter(0))
         ]
+        self._whole = [row for row, (*_, is_whole) in enumerate(distinct) if is_whole]
 
     def _values(self, timeline: Timeline, positions: Array) -> Array:
-        return np.concatenate(
+        values = np.concatenate(
             [
                 timeline.lines[follows].values(positions, numbers[:, 0]) * numbers[:, 1:]
                 for follows, numbers in self._curves
             ]
         )
+        if self._whole:
+            values[self._whole] = np.rint(values[self._whole])
+        return values
 
 
 class ValueWriter:
@@ -264,7 +280,7 @@ class ValueWriter:
 
     Args:
         optimizers: Torch optimizers, or what wraps them.
-        objects: Plain objects by target name.
+        objects: Plain objects by target name, one or a list.
         timeline: The plan underway.
         clock: What the timeline is a function of.
 
@@ -276,6 +292,7 @@ class ValueWriter:
     __slots__ = (
         "__weakref__",
         "_first_count",
+        "_listed",
         "_objects",
         "_positions",
         "_size",
@@ -300,8 +317,10 @@ class ValueWriter:
         timeline: Timeline,
         clock: Clock,
     ) -> None:
-        self._objects, self.clock = objects, clock
         self.targets: list[BoundTarget] = []
+        self._objects = {name: bound_numbers(name, given) for name, given in objects.items()}
+        self._listed = {name for name, given in objects.items() if isinstance(given, list | tuple)}
+        self.clock = clock
         self.groups = Groups(optimizers)
         self.unsettled = False
         """Whether a group's base value is in doubt, and that was not said yet."""
@@ -379,11 +398,14 @@ class ValueWriter:
         """Bind what the plan names; what was bound before keeps its base value."""
         names = self.groups.names
         for target in timeline.plan.targets:
-            fits = any(target.fits(name, place) for place, name in enumerate(names))
-            if not fits and target.groups != EVERY_GROUP and target.name not in self._objects:
+            known_names = names
+            if (numbers := self._objects.get(target.name)) is not None:
+                known_names = [str(place) for place in range(len(numbers))]
+            fits = any(target.fits(name, place) for place, name in enumerate(known_names))
+            if not fits and target.groups != EVERY_GROUP:
                 raise BindingError(
                     f"Scheduler({target.name}={{{target.groups!r}: …}}): no parameter group has "
-                    f"this name or index. {nearest(target.groups, names)}"
+                    f"this name or index. {nearest(target.groups, known_names)}"
                 )
         known = self._known()
         for facts in known.values():
@@ -423,7 +445,7 @@ class ValueWriter:
             known = {
                 (name, renamed.get(owner, owner)): facts
                 if facts["is_given"]
-                else {"follows": facts["follows"]}
+                else {key: facts[key] for key in ("follows", "is_whole")}
                 for (name, owner), facts in known.items()
             }
         self.targets = self._bound(self.timeline, known)
@@ -568,9 +590,8 @@ class ValueWriter:
         """Return what is bound, by field and the group's identity."""
         known: dict[tuple[str, int], Facts] = {}
         for target in self.targets:
-            owners = map(id, target.field.groups)
-            for owner, group in zip(owners, target.groups, strict=True):
-                known[target.name, owner] = group._asdict()
+            for owner, group in zip(target.field.owners, target.groups, strict=True):
+                known[target.name, id(owner)] = group._asdict()
         return known
 
     def _bound(
@@ -580,16 +601,23 @@ class ValueWriter:
         bound: list[BoundTarget] = []
         for name in timeline.plan.patterns:
             if name in self._objects:
-                number = self._objects[name]
-                field = number if isinstance(number, Number) else Call(number)
-                facts = known.get((name, id(field.groups[0])), {})
-                follows = next(line for line in timeline.lines if line.name == name)
-                label = {"label": name, "key": name, "place": None}
-                bound.append(BoundTarget(name, field, [{"follows": follows, **facts, **label}]))
+                bound += self._bound_objects(name, timeline, known)
                 continue
             for optimizer in self.groups.optimizers:
                 bound += self._bound_on(optimizer, name, timeline, known)
         return bound
+
+    def _bound_objects(
+        self, name: str, timeline: Timeline, known: Mapping[tuple[str, int], Facts]
+    ) -> Iterator[BoundTarget]:
+        """Yield what is no optimizer: one number, or each one of a list."""
+        for place, number in enumerate(self._objects[name]):
+            facts = known.get((name, id(number)), {})
+            follows = facts.get("follows") or timeline.line_of(name, str(place), place)
+            if follows is not None:
+                label = f"{name}/{place}" if name in self._listed else name
+                labels = {"label": label, "key": label, "place": None, "follows": follows}
+                yield BoundTarget(name, number, [{**facts, **labels}], timeline)
 
     def _bound_on(
         self,
@@ -620,7 +648,14 @@ class ValueWriter:
             fields = (one.field for one in before if one.field.optimizer is optimizer)
             field = Field(optimizer, name, driven, curves=curves, instead_of=next(fields, None))
             others = self._written_by_others()
-            yield BoundTarget(name, field, list(driven.values()), others)
+            yield BoundTarget(name, field, list(driven.values()), timeline, others)
+
+
+def _has_fractions_only(group: BoundGroup, timeline: Timeline) -> bool:
+    """Tell whether a plan keeps within -1 and 1 and has fractions there: it is of no count."""
+    steps = np.linspace(0.0, timeline.end or _LONGEST, _LONGEST).round()
+    values = timeline.lines[group.follows].values(steps, np.asarray([group.base]))
+    return bool((abs(values) <= 1).all() and (values % 1 != 0).any())
 
 
 def _place(slot: Slot) -> tuple[int, str]:
