@@ -10,8 +10,8 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.04, be
 
 plan = wd.Plan.of(
     lr=wd.warmup_cosine(warmup="10%"),  # a bare schedule scales what the optimizer was given
-    weight_decay=wd.Set(wd.Cosine(start=0.04, end=0.4)),  # Set says the value itself
-    **{"betas[1]": wd.Set(wd.Linear(start=0.95, end=0.999))},
+    weight_decay=wd.Cosine(start=1.0, end=10.0),  # of each group's own: biases at 0 stay at 0
+    **{"betas[1]": wd.Set(wd.Linear(start=0.95, end=0.999))},  # Set says the value itself
     run=wd.Run(total_steps=100, lr=1e-3),
 )
 print(plot.terminal(plan, width=80))

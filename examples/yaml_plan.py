@@ -12,7 +12,7 @@ run: {epochs: 10, steps_per_epoch: 20, lr: 1e-3}
 lr:
   - {kind: linear, start: 0.0, end: 1.0, steps: 1ep, name: warmup}
   - {kind: cosine, end: 0.1}
-weight_decay: {set: {kind: constant, value: 0.05}}
+weight_decay: {kind: cosine, start: 1.0, end: 2.0}
 """)
 
 plan = wd.load("plan.yaml")

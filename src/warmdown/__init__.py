@@ -32,11 +32,12 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "warmdown.errors": (
-        "BaseDiffers", "BindingError", "ForeignWrite", "LengthMismatch", "MetricForgotten",
-        "MetricUnusable", "MetricUnused", "MissingExtra", "OptimizerUnused", "PastEnd", "RunError",
-        "ScheduleError", "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate",
-        "StepForgotten", "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly",
-        "TrainingError", "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
+        "BaseDiffers", "BindingError", "FactorsAsValues", "FarBelowBase", "ForeignWrite",
+        "LengthMismatch", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
+        "NegativeValue", "OptimizerUnused", "OutOfRange", "PastEnd", "RunError", "ScheduleError",
+        "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
+        "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError",
+        "UpdatesUnseen", "WarmdownError", "WarmdownWarning", "ZeroBase", "ZeroOverwritten",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),

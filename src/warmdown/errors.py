@@ -24,6 +24,12 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── UpdatesUnseen       the optimizer's updates run no hooks
     ├── BaseDiffers         something else than the last schedule has set the value
     ├── ForeignWrite        something else writes the same field
+    ├── ZeroBase            a base value of 0 is scaled
+    ├── ZeroOverwritten     a group that had 0 gets the value that is set for all
+    ├── FarBelowBase        a factor is so small that it was probably meant as the value
+    ├── FactorsAsValues     a rate peaks at exactly 1: factors were probably set as values
+    ├── NegativeValue       a rate or another number falls below zero
+    ├── OutOfRange          a momentum or beta reaches 1
     ├── MetricForgotten     a schedule waits for a metric that is never observed
     ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
@@ -39,13 +45,17 @@ from __future__ import annotations
 __all__ = [
     "BaseDiffers",
     "BindingError",
+    "FactorsAsValues",
+    "FarBelowBase",
     "ForeignWrite",
     "LengthMismatch",
     "MetricForgotten",
     "MetricUnusable",
     "MetricUnused",
     "MissingExtra",
+    "NegativeValue",
     "OptimizerUnused",
+    "OutOfRange",
     "PastEnd",
     "RunError",
     "ScheduleError",
@@ -62,6 +72,8 @@ __all__ = [
     "UpdatesUnseen",
     "WarmdownError",
     "WarmdownWarning",
+    "ZeroBase",
+    "ZeroOverwritten",
     "nearest",
 ]
 
@@ -193,6 +205,42 @@ class ForeignWrite(WarmdownWarning):
     """A driven field was written from outside."""
 
     code = "foreign-write"
+
+
+class ZeroBase(WarmdownWarning):
+    """A schedule scales a base value of 0."""
+
+    code = "zero-base"
+
+
+class ZeroOverwritten(WarmdownWarning):
+    """A value that is set for all groups reaches groups that had 0."""
+
+    code = "zero-overwritten"
+
+
+class FarBelowBase(WarmdownWarning):
+    """A factor stays so small that it was probably meant as the value itself."""
+
+    code = "far-below-base"
+
+
+class FactorsAsValues(WarmdownWarning):
+    """A rate that is set peaks at exactly 1, as factors do."""
+
+    code = "factors-as-values"
+
+
+class NegativeValue(WarmdownWarning):
+    """A rate, weight decay, momentum or beta falls below zero."""
+
+    code = "negative"
+
+
+class OutOfRange(WarmdownWarning):
+    """A momentum or beta reaches 1."""
+
+    code = "out-of-range"
 
 
 class MetricForgotten(WarmdownWarning):

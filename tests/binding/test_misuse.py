@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import re
 import subprocess
@@ -381,6 +382,89 @@ def test_strict_raises_what_would_be_said() -> None:
         scheduler.step()
     with pytest.raises(wd.MetricUnused):
         scheduler.observe(loss=1.0)
+
+
+def adamw(*decays: float, lr: float = 1e-3, **more: Any) -> torch.optim.Optimizer:
+    """Return an optimizer with a group for each weight decay: ``matrices`` and ``biases``."""
+    names = ("matrices", "biases", "norms")
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(2))], "weight_decay": decay, "name": name}
+        for name, decay in zip(names, decays or (0.01,), strict=False)
+    ]
+    return torch.optim.AdamW(groups, lr=lr, **more)
+
+
+RUN = wd.Run(total_steps=1000)
+RAISED = wd.Set(wd.Cosine(start=0.04, end=0.4))
+PLAIN = torch.nn.Linear(1, 1)
+PLAIN.kl = 0.0  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "optimizer", "targets"),
+    [
+        (wd.ZeroBase, "Scheduler(lr/matrices): its base value is 0", adamw(lr=0.0),
+         {"lr": wd.noam(d_model=512, warmup=10)}),
+        (wd.ZeroBase, "Scheduler(lr/1, lr/2): its base value is 0", sgd(0.1, 0.0, 0.0),
+         {"lr": wd.Cosine()}),
+        (wd.ZeroBase, "weight_decay/matrices, weight_decay/biases", adamw(0.0, 0.0),
+         {"weight_decay": wd.Cosine(start=1.0, end=2.0)}),
+        (wd.ZeroBase, "Scheduler(kl): its base value is 0", adamw(),
+         {"kl": wd.Linear(start=0.0, end=1.0), "bind": {"kl": wd.Attribute(PLAIN, "kl")}}),
+        (wd.ZeroOverwritten, "weight_decay/biases, weight_decay/norms): had 0, and is given up to "
+         "0.4", adamw(0.04, 0.0, 0.0), {"weight_decay": RAISED}),
+        (wd.FarBelowBase, "its largest factor is 2.997e-4, and a schedule multiplies the base "
+         "value (at most 8.991e-8 here)", adamw(lr=3e-4), {"lr": wd.Linear(start=0.0, end=3e-4)}),
+        (wd.FactorsAsValues, "peaks at a rate of 1", adamw(), {"lr": wd.Set(wd.warmup_cosine())}),
+        (wd.FactorsAsValues, "peaks at a rate of 1", adamw(), {"lr": wd.Set(wd.Plateau())}),
+        (wd.NegativeValue, "is -0.1 at update 4: such a step goes uphill", sgd(0.1),
+         {"lr": wd.Linear(start=1.0, end=-1.0, steps=4), "run": None}),
+        (wd.NegativeValue, "Scheduler(weight_decay/matrices): is -0.0998 at update 999", adamw(),
+         {"weight_decay": wd.Set(wd.Linear(start=0.1, end=-0.1))}),
+        (wd.NegativeValue, "Scheduler(lr/0): is -0.009998 at update 999", sgd(1.0, 0.1),
+         {"lr": {"0": wd.Cosine() + -0.01, "*": wd.Cosine()}}),
+        (wd.OutOfRange, "Scheduler(momentum/matrices): is 1.08 at update 999", adamw(),
+         {"momentum": wd.Linear(start=1.0, end=1.2)}),
+        (wd.OutOfRange, "is 1 at update 0", adamw(),
+         {"betas[1]": wd.Set(wd.Linear(start=1.0, end=0.9))}),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_hardly_meant_is_reported_when_the_scheduler_is_made(
+    kind: type[wd.WarmdownWarning], words: str, optimizer: Any, targets: Any
+) -> None:
+    with pytest.raises(kind):
+        wd.Scheduler(copy.deepcopy(optimizer), strict=True, **{"run": RUN, **targets})
+    with warns(kind, words):
+        wd.Scheduler(optimizer, **{"run": RUN, **targets})
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "targets"),
+    [
+        (adamw(lr=1.0), {"lr": wd.noam(d_model=512, warmup=10)}),
+        (adamw(lr=1e-3), {"lr": wd.noam(d_model=512, warmup=10), "run": wd.Run(lr=1.0)}),
+        (adamw(lr=0.0), {"lr": wd.Set(wd.noam(d_model=512, warmup=10))}),
+        (adamw(lr=0.0), {"lr": wd.Scale(wd.Cosine(), offset=wd.Constant(value=1e-4))}),
+        (adamw(0.04, 0.0), {"weight_decay": wd.Cosine(start=1.0, end=10.0)}),
+        (adamw(0.0, 0.0), {"weight_decay": wd.Constant()}),
+        (adamw(0.0, 0.0), {"weight_decay": RAISED}),
+        (adamw(0.04, 0.0), {"weight_decay": {"matrices": RAISED}}),
+        (adamw(0.04, 0.0), {"weight_decay": wd.Set(wd.Constant(value=0.0))}),
+        ([sgd(0.1), adamw()], {"weight_decay": RAISED}),
+        (adamw(), {"lr": wd.Set(wd.range_test(start=1e-6, end=1.0))}),
+        (adamw(), {"lr": wd.range_test(start=1e-6, end=100.0)}),
+        (sgd(1.0), {"lr": wd.Set(wd.warmup_cosine())}),
+        (sgd(0.1), {"lr": wd.Set(wd.Cosine(start=5.0))}),
+        (sgd(10.0), {"lr": wd.warmup_cosine()}),
+        (adamw(), {"lr": wd.Set(wd.Constant(value=1.0))}),
+        (adamw(0.01, 0.01), {"lr": {"biases": wd.Constant(value=0.01), "*": wd.Cosine()}}),
+        (adamw(), {"t": wd.Set(wd.Cosine(start=1.0, end=-1.0)), "bind": {"t": lambda value: None}}),
+        (adamw(), {"lr": wd.Function(call=lambda step: -1.0)}),
+        (adamw(), {"betas[0]": wd.Set(wd.Linear(start=0.95, end=1.0))}),
+    ],
+)
+def test_what_may_well_be_meant_is_no_finding(optimizer: Any, targets: Any) -> None:
+    wd.Scheduler(optimizer, **{"run": RUN, **targets})
 
 
 def test_every_warning_has_a_code_of_its_own_and_a_section_that_names_it() -> None:

@@ -11,7 +11,7 @@ from tests.binding.loops import each_rate, sgd
 
 import warmdown as wd
 
-MOMENTUM = wd.Set(wd.Linear(start=1.0, end=0.0, steps=100))
+MOMENTUM = wd.Set(wd.Linear(start=0.9, end=0.1, steps=100))
 SHAPES = [
     wd.Cosine(steps=400),
     wd.Staircase(gamma=0.5, every=7),

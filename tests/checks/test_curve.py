@@ -53,6 +53,24 @@ def test_a_value_written_as_a_factor_is_found_and_the_other_way_round() -> None:
     assert codes(wd.noam(d_model=512, warmup=100), wd.Run(total_steps=1000, lr=1.0)) == []
 
 
+def test_factors_that_are_set_as_a_rate_are_found() -> None:
+    found = only({"lr": wd.Set(wd.warmup_cosine())}, "factors-as-values", wd.Run(total_steps=1000))
+    assert (found.step, found.numbers) == (50, {"value": 1.0})
+    assert "leave out Set ({set: …})" in found.message
+    assert codes({"lr": wd.Set(wd.warmup_cosine(start=0.01))}, wd.Run(total_steps=9000, lr=1)) == []
+    assert codes({"lr": wd.Set(wd.range_test(start=1e-6, end=1.0))}) == []
+    assert codes({"temperature": wd.Set(wd.Cosine())}) == []
+    assert codes({"lr": wd.Set(wd.Cosine(start=2.0))}) == []
+
+
+def test_a_base_rate_of_zero_that_is_scaled_is_found() -> None:
+    nothing = wd.Run(total_steps=1000, lr=0.0)
+    assert codes(wd.Cosine(), nothing) == ["zero-base"]
+    assert codes({"lr": wd.Set(wd.Cosine(start=0.1))}, nothing) == []
+    lowest = only({"lr": wd.Scale(wd.Cosine(), low=1e-5)}, "zero-base", nothing)
+    assert "stays at 1e-5" in lowest.message
+
+
 @pytest.mark.parametrize(
     "flat",
     [

@@ -10,14 +10,20 @@ from typing import Any
 import torch
 
 import warmdown
+from warmdown.binding.targets import ValueWriter
+from warmdown.binding.timeline import TargetName
 from warmdown.errors import (
     BaseDiffers,
+    FactorsAsValues,
+    FarBelowBase,
     ForeignWrite,
     LengthMismatch,
     MetricForgotten,
     MetricUnusable,
     MetricUnused,
+    NegativeValue,
     OptimizerUnused,
+    OutOfRange,
     PastEnd,
     SchedulerLost,
     StepBeforeUpdate,
@@ -28,7 +34,20 @@ from warmdown.errors import (
     StoppedEarly,
     UpdatesUnseen,
     WarmdownWarning,
+    ZeroBase,
+    ZeroOverwritten,
 )
+from warmdown.plan import Target
+
+_VALUE_WARNINGS = (
+    ZeroBase,
+    ZeroOverwritten,
+    FarBelowBase,
+    FactorsAsValues,
+    NegativeValue,
+    OutOfRange,
+)
+"""Warnings of what a check finds, by the code of the finding."""
 
 _MESSAGES: dict[type[WarmdownWarning], str] = {
     StepBeforeUpdate: (
@@ -77,6 +96,7 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
         "Scheduler({label}): it holds {value:g}, and {before}; {base:g} is its base value now. "
         "{way_out}"
     ),
+    **dict.fromkeys(_VALUE_WARNINGS, "Scheduler({target}): {message}"),
     MetricForgotten: (
         "Scheduler: the plan follows {metrics}, and in {updates} updates it was not observed. Call "
         "observe({first}=…) after each evaluation."
@@ -131,3 +151,20 @@ def _level_of_the_caller() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def warn_of_values(writer: ValueWriter, warnings: Warnings) -> None:
+    """Warn of what the plan's values are to the groups that are bound, before any update."""
+    from warmdown.checks import check_values  # loads pictures and words, which a step never needs
+
+    timeline, kinds = writer.timeline, {kind.code: kind for kind in _VALUE_WARNINGS}
+    met: list[tuple[Target, dict[str, float]]] = []
+    for bound in writer.targets:
+        by_line: dict[TargetName, dict[str, float]] = {}
+        for group in bound.groups:
+            by_line.setdefault(group.follows, {})[group.label] = group.base
+        met += (
+            (Target(*line, timeline.lines[line].rule), bases) for line, bases in by_line.items()
+        )
+    for finding in check_values(timeline.plan, met):
+        warnings.warn_once(kinds[finding.code], target=finding.target, message=finding.message)

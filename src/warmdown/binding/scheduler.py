@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
 from warmdown.binding.joining import OnChange
+from warmdown.binding.misuse import warn_of_values
 from warmdown.binding.monitor import UpdateMonitor
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
@@ -104,6 +105,7 @@ class Scheduler(LRScheduler):
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
         self._bind(Timeline(plan))
         self._warn_of_bases(only_changed=True)
+        warn_of_values(self.writer, self.monitor.warnings)
 
     def _bind(self, timeline: Timeline) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None

@@ -10,7 +10,7 @@ import numpy as np
 from warmdown.checks.finding import Findings
 from warmdown.checks.subject import Subject, leaf_at_end, pieces
 from warmdown.plot.formatting import count, number
-from warmdown.schedules import Schedule
+from warmdown.schedules import Schedule, Set
 from warmdown.schedules.feedback import feedbacks
 
 Check: TypeAlias = Callable[[Subject], Findings]
@@ -29,6 +29,12 @@ KNOWN_FIELDS = (
 _BELOW_ONE = ("momentum", "betas[0]", "betas[1]", "alpha", "rho")
 _MUCH = 10.0
 _LITTLE = 0.05
+_LIKE_A_FACTOR = 0.5
+"""A base value from here on may be the unit of a schedule that has absolute values, like Noam's."""
+_LITTLE_RATE = 0.1
+"""A base rate below this is no sign that the rate is meant to reach 1."""
+_EXACT = 1e-3
+_ROUNDING = 1e-12
 _NOTICEABLE = 0.05
 """Share of the height that a person would see in a picture."""
 _SHORT = 0.01
@@ -39,7 +45,7 @@ _CYCLES = ("cyclic", "restart", "onecycle")
 def impossible_value(subject: Subject) -> Findings:
     """Find a value below zero in a field that has none, and a momentum of 1 or more."""
     step, low = subject.extreme(np.argmin)
-    if low < 0 and subject.target.name in KNOWN_FIELDS:
+    if low < -_ROUNDING * subject.height and subject.target.name in KNOWN_FIELDS:
         yield subject.finding(
             "negative",
             f"is {number(low)} at update {count(step)}: such a step goes uphill. "
@@ -48,7 +54,8 @@ def impossible_value(subject: Subject) -> Findings:
             value=low,
         )
     step, high = subject.extreme(np.argmax)
-    if high >= 1 and subject.target.name in _BELOW_ONE and subject.factor() is None:
+    is_value = subject.base is not None or subject.factor() is None
+    if high >= 1 and subject.target.name in _BELOW_ONE and is_value:
         yield subject.finding(
             "out-of-range",
             f"is {number(high)} at update {count(step)}: it must stay below 1. "
@@ -58,10 +65,27 @@ def impossible_value(subject: Subject) -> Findings:
         )
 
 
-def base_value(subject: Subject) -> Findings:
-    """Find factors that were probably meant as values, and values meant as factors."""
+def zero_base(subject: Subject) -> Findings:
+    """Find a curve that multiplies a base of zero."""
     factor = subject.factor()
-    if factor is None or factor == 0:
+    if subject.base != 0 or not factor:
+        return
+    if not subject.is_rate and np.ptp(subject.schedule(subject.samples[0])) == 0:
+        return  # one number times nothing is hardly written as a curve
+    last = float(subject.value(subject.stop))
+    yield subject.finding(
+        "zero-base",
+        f"its base value is 0, so that a schedule that scales it stays at {number(last)} from "
+        f"the first update to the last; its largest factor is {number(factor)}. Give the base "
+        "value, or make the schedule the value itself: Set(…), in a file {set: …}.",
+        factor=factor,
+    )
+
+
+def base_value(subject: Subject) -> Findings:
+    """Find factors that were probably meant as values."""
+    factor = subject.factor()
+    if not factor or subject.base == 0:
         return
     text = number(factor)
     if factor > _MUCH:
@@ -70,19 +94,41 @@ def base_value(subject: Subject) -> Findings:
             f"reaches {text} times the base value. For the value itself, write {{set: …}}.",
             factor=factor,
         )
-    if factor < _LITTLE and (subject.run.lr or 0.0) < 0.5:
+    if factor < _LITTLE and _known_rate(subject) < _LIKE_A_FACTOR:
+        peak = "" if subject.base is None else f" (at most {number(subject.height)} here)"
         yield subject.finding(
             "far-below-base",
-            f"its largest factor is {text}, and a schedule multiplies the base value. If {text} is "
-            "the value itself, write {set: …}; with a base learning rate of 1, say so: run: {lr: "
-            "1}.",
+            f"its largest factor is {text}, and a schedule multiplies the base value{peak}. If "
+            f"{text} is the value itself, write {{set: …}}, in Python Set(…); with a base "
+            "learning rate of 1, say so: run: {lr: 1}.",
             factor=factor,
+        )
+
+
+def factors_as_values(subject: Subject) -> Findings:
+    """Find a rate that was probably meant as factors: its peak is exactly 1."""
+    has_factors = subject.is_rate and isinstance(subject.target.rule, Set)
+    if not has_factors or abs(subject.height - 1) > _EXACT or subject.climbs_to_end:
+        return
+    is_moving = subject.span > 0 or any(True for _ in feedbacks(subject.schedule))
+    if is_moving and _known_rate(subject) < _LITTLE_RATE:
+        beside = "" if subject.base is None else f", and the base value is {number(subject.base)}"
+        yield subject.finding(
+            "factors-as-values",
+            f"peaks at a rate of {number(subject.height)}: the curve is set as the value itself"
+            f"{beside}. If its numbers are factors, leave out Set ({{set: …}}), and the base value "
+            "is scaled; if the rate is to be 1, say so: run: {lr: 1}.",
+            step=subject.extreme(np.argmax)[0],
+            value=subject.height,
         )
 
 
 def never_moves(subject: Subject) -> Findings:
     """Find a curve that is a flat line."""
-    if subject.span == 0 and subject.stop > 1 and not _is_meant_to_stand(subject):
+    is_scaled_zero = subject.base == 0 and subject.factor() is not None  # a finding of its own
+    if is_scaled_zero or _is_meant_to_stand(subject):
+        return
+    if subject.span == 0 and subject.stop > 1:
         value = float(subject.samples[1][0])
         yield subject.finding(
             "never-moves",
@@ -198,9 +244,12 @@ def never_reaches_end(subject: Subject) -> Findings:
         )
 
 
+LIMIT_CHECKS: tuple[Check, ...] = (impossible_value, zero_base)
+"""Checks of what no value may be, whichever group has it."""
+VALUE_CHECKS: tuple[Check, ...] = (*LIMIT_CHECKS, base_value, factors_as_values)
+"""Checks that the base values of live objects sharpen: a scheduler makes these, too."""
 CHECKS: tuple[Check, ...] = (
-    impossible_value,
-    base_value,
+    *VALUE_CHECKS,
     never_moves,
     zero_updates,
     long_warmup,
@@ -208,6 +257,11 @@ CHECKS: tuple[Check, ...] = (
     holds_early,
     never_reaches_end,
 )
+
+
+def _known_rate(subject: Subject) -> float:
+    """Return the base value, or the base rate that the run states; 0 where neither is known."""
+    return max(subject.base or 0.0, subject.run.lr or 0.0)
 
 
 def _is_meant_to_stand(subject: Subject) -> bool:

@@ -17,6 +17,7 @@ CODES: Mapping[str, str] = {
     "cycle-cut-off": "The run ends in the middle of a cycle.",
     "does-not-fit": "The phases are longer than the run.",
     "empty-phase": "A phase has no update.",
+    "factors-as-values": "A rate peaks at exactly 1, as factors do.",
     "far-above-base": "A factor is above ten times the base value.",
     "far-below-base": "A factor stays so small that it was probably meant as the value itself.",
     "holds-early": "The decay ends, and the run goes on at its last value.",
@@ -35,6 +36,7 @@ CODES: Mapping[str, str] = {
     "shadowed": "An earlier pattern takes every group of this one.",
     "unknown-length": "The run has no length.",
     "unlikely-name": "The target's name is close to a known field, but is not one.",
+    "zero-base": "A schedule scales a base value of 0.",
     "zero-first-update": "The first update uses zero.",
     "zero-updates": "Several updates use zero.",
 }
@@ -47,7 +49,7 @@ class Finding:
     """One thing that a plan should not be run with, or that is good to know before.
 
     Args:
-        code: Which check found it; one of ``CODES``.
+        code: Which check found it; one of ``CODES``, or that of a warning.
         severity: ``error``, ``warning`` or ``note``.
         message: What is wrong, with the numbers, and the way out.
         target: ``lr``, ``lr/decoder.*``; empty where it is about the whole plan.

@@ -31,12 +31,14 @@ class Subject:
         given: The schedule as it was given, lengths open.
         run: The run.
         stop: Clock units in the run: updates, unless it has another clock.
+        base: Base value of the field, or ``None`` where it is not known.
     """
 
     target: Target
     given: Schedule
     run: Run
     stop: int
+    base: float | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -73,8 +75,13 @@ class Subject:
 
     def value(self, step: Any) -> Any:
         """Return the field's value; the factor where no base value is known."""
-        base = self.run.lr if self.is_rate and self.run.lr is not None else 1.0
-        return self.target.rule.value(step, base)
+        return self.target.rule.value(step, 1.0 if self.base is None else self.base)
+
+    @cached_property
+    def climbs_to_end(self) -> bool:
+        """Whether it only rises, up to the end: a sweep, such as a range test."""
+        values = self.samples[1]
+        return bool((np.diff(values) >= 0).all() and values[0] < values[-1])
 
     def zeros(self, *, from_end: bool = False) -> int:
         """Return how many updates at the beginning, or at the end, use exactly zero."""

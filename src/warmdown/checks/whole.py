@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["check"]
+__all__ = ["check", "check_values"]
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +15,9 @@ from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
-from warmdown.plot.formatting import count
+from warmdown.plot.formatting import count, number
 from warmdown.run import Run
-from warmdown.schedules import Schedule
+from warmdown.schedules import Schedule, Set
 
 _OTHER_NAMES = {
     "learning_rate": "lr",
@@ -26,6 +26,9 @@ _OTHER_NAMES = {
     "beta2": "betas[1]",
     "betas": "betas[0]",
 }
+_VERY_LONG = 1_000_000
+"""Updates that are looked at where nothing ends."""
+_FEW = 5
 _ORDER = ("error", "warning", "note")
 
 
@@ -70,7 +73,8 @@ def _target_findings(target: Target, plan: Plan, run: Run) -> Findings:
         if stop is None:
             yield _unknown_length(target)
             return
-        subject = Subject(measured, target.rule.of, run, stop)
+        base = run.lr if target.name == "lr" else None
+        subject = Subject(measured, target.rule.of, run, stop, base)
         with np.errstate(all="ignore"):  # what is not finite is one finding
             steps, values = subject.samples
             is_finite = np.isfinite(values)
@@ -86,6 +90,80 @@ def _target_findings(target: Target, plan: Plan, run: Run) -> Findings:
         yield _not_finite(target, None)
     except RunError as error:
         yield _error("not-measurable", target, str(error))
+
+
+def check_values(
+    plan: Plan, met: Sequence[tuple[Target, Mapping[str, float]]]
+) -> tuple[Finding, ...]:
+    """Return the findings about the values of a plan that is about to drive live objects.
+
+    A function is left out, because it is called at its own step alone, and so is a value that is
+    not finite. What one group has on purpose is no finding: of a field other than the rate a base
+    of 0 beside others, of any field a small factor beside others.
+
+    Args:
+        plan: The plan, its lengths measured.
+        met: Its targets with the base values of the groups that follow them, by name: for each
+            optimizer apart.
+
+    Example:
+        >>> from warmdown import Linear, Run
+        >>> plan = Plan.of(lr=Linear(start=0.0, end=3e-4), run=Run(total_steps=100)).over()
+        >>> [finding.code for finding in check_values(plan, [(plan.targets[0], {"lr/0": 3e-4})])]
+        ['far-below-base']
+    """
+    found = [
+        (target, finding)
+        for target, bases in met
+        if all(schedule.is_predictable for schedule in target.rule.schedules())
+        for finding in _value_findings(target, plan, bases)
+    ]
+    small = {target for target, finding in found if finding.code == "far-below-base"}
+    known: dict[str, Finding] = {}
+    for target, finding in found:
+        beside = [(other, bases) for other, bases in met if other.name == target.name]
+        is_meant = {
+            "far-above-base": True,  # of a sweep, or of a base that stands for 1
+            "far-below-base": target.name not in curve.KNOWN_FIELDS
+            or any(other not in small for other, _ in beside),
+            "zero-base": target.name != "lr" and any(any(bases.values()) for _, bases in beside),
+        }
+        if not is_meant.get(finding.code, False):
+            known.setdefault(finding.code, finding)
+    return tuple(known.values())
+
+
+def _value_findings(target: Target, plan: Plan, bases: Mapping[str, float]) -> Findings:
+    # a run without a length holds the last value, which belongs to the step after the last
+    stop = plan.run.length or (plan.length or _VERY_LONG) + 1
+    # the value is linear in the base: no extreme is inside
+    for base in dict.fromkeys((max(bases.values()), min(bases.values()))):
+        subject = Subject(target, target.rule.of, plan.run, stop, base)
+        names = [name for name, value in bases.items() if value == base]
+        shown = ", ".join(names[:_FEW]) + (" …" if len(names) > _FEW else "")
+        is_highest = base == max(bases.values())
+        rules = curve.VALUE_CHECKS if is_highest else (*curve.LIMIT_CHECKS, _zero_overwritten)
+        try:
+            with np.errstate(all="ignore"):
+                if np.isfinite(subject.samples[1]).all():
+                    for rule in rules:
+                        yield from (replace(finding, target=shown) for finding in rule(subject))
+        except ArithmeticError:
+            continue
+
+
+def _zero_overwritten(subject: Subject) -> Findings:
+    """Find a value that is set by a pattern, and reaches a group that had 0 beside others."""
+    target = subject.target
+    is_for_all = isinstance(target.rule, Set) and any(sign in target.groups for sign in "*?[")
+    if subject.base == 0 and is_for_all and subject.height > 0:
+        yield subject.finding(
+            "zero-overwritten",
+            f"had 0, and is given up to {number(subject.height)} like the other groups; biases and "
+            "norms often have none on purpose. Without Set each group's own value is scaled, and 0 "
+            f"stays 0; or name the groups that are meant: {target.name}={{'…': Set(…)}}.",
+            value=subject.height,
+        )
 
 
 def _error(code: str, target: Target, message: str, step: int | None = None) -> Finding:
