@@ -117,6 +117,18 @@ def test_an_older_scheduler_that_goes_leaves_nothing_where_another_drives() -> N
         assert wd.Scheduler(copy.deepcopy(optimizer), lr=LINE).base_lrs == [0.5]
 
 
+def test_a_scheduler_that_could_not_be_made_leaves_no_trace_of_a_value() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+
+    def refuse(value: float) -> None:
+        raise OSError
+
+    with pytest.raises(OSError):
+        wd.Scheduler(optimizer, kl=wd.Cosine(steps=4), lr=wd.Cosine(steps=4), bind={"kl": refuse})
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    assert wd.Scheduler(optimizer, lr=wd.Cosine(steps=4)).base_lrs == [0.1]
+
+
 def test_schedulers_of_different_fields_of_one_optimizer_do_not_meet() -> None:
     optimizer = adam(0.5)
     rates = wd.Scheduler(optimizer, lr=LINE)

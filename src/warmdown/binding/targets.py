@@ -318,6 +318,7 @@ class ValueWriter:
         clock: Clock,
     ) -> None:
         self.targets: list[BoundTarget] = []
+        self.index = 0
         self._objects = {name: bound_numbers(name, given) for name, given in objects.items()}
         self._listed = {name for name, given in objects.items() if isinstance(given, list | tuple)}
         self.clock = clock
@@ -335,7 +336,7 @@ class ValueWriter:
         others = self._written_by_others() if self.targets else {}
         for target in self.targets:
             for slot, value in target.last_written(self.index):
-                if _place(slot) not in others:
+                if _place(slot) not in others and not math.isnan(value):  # nothing was written yet
                     slot.group[slot.written] = value
 
     @property
