@@ -117,6 +117,29 @@ def test_a_function_is_driven() -> None:
     assert seen == pytest.approx([step / 39 for step in range(40)])
 
 
+def test_a_list_of_objects_is_driven_again_from_where_it_began(tmp_path: Path) -> None:
+    trainer = small.make(tmp_path, every=13)
+    blocks = [SimpleNamespace(p=0.4, size=8), SimpleNamespace(p=0.2, size=4)]
+    told: dict[str, Any] = {
+        "plan": wd.Plan.of(lr=wd.Cosine(), p=wd.Linear(), size=wd.Linear(start=1.0, end=0.5)),
+        "bind": {
+            "p": [wd.Attribute(block, "p") for block in blocks],
+            "size": [wd.Attribute(block, "size") for block in blocks],
+        },
+    }
+    small.train(trainer, **told)
+    assert [(block.p, block.size) for block in blocks] == [(0.0, 4), (0.0, 2)]
+    halfway = tmp_path / "checkpoints" / "update-00000026"
+    small.train(trainer, **told, max_num_train_steps=39, resume_from=halfway, on_change="given")
+    assert [(block.p, block.size) for block in blocks] == [(0.0, 4), (0.0, 2)]
+    small.train(trainer, **told)
+    assert [(block.p, block.size) for block in blocks] == [(0.0, 4), (0.0, 2)]
+    trainer.load_training_state(tmp_path / "checkpoints" / "update-00000013")
+    assert [block.p for block in blocks] == pytest.approx([0.4 * 26 / 39, 0.2 * 26 / 39])
+    assert [block.size for block in blocks] == [7, 3]
+    assert all(isinstance(block.size, int) for block in blocks)
+
+
 @pytest.mark.parametrize("plan", [None, lambda optimizer: None], ids=["none", "factory"])
 def test_objects_without_a_plan_are_refused(plan: Any) -> None:
     trainer, told = bound()
