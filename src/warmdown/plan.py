@@ -65,7 +65,7 @@ class Target:
 
     def fits(self, group: str, place: int | None = None) -> bool:
         """Tell whether a group is meant, by its name or by its place among the groups, from 0."""
-        return self.groups in (group, str(place)) or fnmatchcase(group, self.groups)
+        return fits_pattern(self.groups, group, place)
 
 
 @final
@@ -209,6 +209,11 @@ class Plan:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""
         return fingerprint_of_data(self.to_dict())
+
+
+def fits_pattern(pattern: str, group: str, place: int | None = None) -> bool:
+    """Tell whether a pattern means a group, by its name or by its place among the groups."""
+    return pattern in (group, str(place)) or fnmatchcase(group, pattern)
 
 
 def fingerprint_of_data(data: Mapping[str, Any], *, with_order: bool = True) -> str:

@@ -88,7 +88,7 @@ def content(state: dict[str, Any]) -> dict[str, Any]:
     }
     for entry in (read, *(read.get("events") or ())):
         if entry.get("seen"):
-            rows = [row[2:] if isinstance(row[0], str) else [row] for row in entry["seen"]]
+            rows = [row[3:] if isinstance(row[0], str) else [row] for row in entry["seen"]]
             entry["seen"] = [one for row in rows for one in row]
     left_out = ("version", "check")
     return {key: value for key, value in read.items() if value is not None and key not in left_out}

@@ -158,10 +158,10 @@ def _join_by_fitting(change: RuleChange) -> Rule:
             "on_change='fit': both runs need a length, with some of it left. Use 'given'."
         )
     rest = factor
-    return map_schedules(change.old, lambda schedule: _fitted(schedule, change.at, rest))
+    return map_schedules(change.old, lambda schedule: _fit_rest(schedule, change.at, rest))
 
 
-def _fitted(schedule: Schedule, at: float, factor: float) -> Schedule:
+def _fit_rest(schedule: Schedule, at: float, factor: float) -> Schedule:
     """Stretch what is left of a schedule at a step."""
     if schedule.length is None or schedule.length <= at:
         return schedule
@@ -175,7 +175,7 @@ def _fitted(schedule: Schedule, at: float, factor: float) -> Schedule:
 
     def fit(part: Schedule) -> Schedule:
         own = at - (next(starts) or 0)
-        return _fitted(part, own, factor) if own > 0 else _stretched(part, factor)
+        return _fit_rest(part, own, factor) if own > 0 else _stretched(part, factor)
 
     fitted = schedule.with_parts(fit)
     if isinstance(fitted, Grafted) and isinstance(fitted.at, int) and fitted.at > at:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
+from warmdown.binding.field import unwrap
 from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import warn_of_values
 from warmdown.binding.monitor import UpdateMonitor
@@ -266,40 +267,59 @@ class Scheduler(LRScheduler):
         writer.follow(writer.timeline)
 
     def decay_now(
-        self, over: Duration = "rest", curve: Schedule | None = None, target: str = "lr"
+        self,
+        over: Duration = "rest",
+        curve: Schedule | None = None,
+        target: str = "lr",
+        *,
+        group: int | str | None = None,
+        optimizer: Any = None,
     ) -> None:
         """Begin the last decay, whatever the plan; the run and a trainer end with it.
 
-        Where several fields decay, the run ends with the last of them.
+        Where several fields or groups decay, the run ends with the last of them.
 
         Args:
             over: Its length.
             curve: What scales the value reached; a straight line from 1 to 0 by default. It is
                 given that length.
             target: The field that decays.
+            group: Only this group of it, by name or index, or those that fit a pattern.
+            optimizer: Only the groups of this optimizer, or of the one with this index.
 
         Raises:
             ScheduleError: It would have no length.
+            BindingError: There is no such field or group.
         """
-        self._require_target(target)
-        self._apply_event(decay_event(int(self.position), self.run, over, curve, target))
+        groups = self._require_groups(target, group, optimizer)
+        self._apply_event(decay_event(int(self.position), self.run, over, curve, target, groups))
 
-    def rescale(self, factor: float, target: str = "lr") -> None:
+    def rescale(
+        self,
+        factor: float,
+        target: str = "lr",
+        *,
+        group: int | str | None = None,
+        optimizer: Any = None,
+    ) -> None:
         """Multiply every value from now on.
 
         Args:
             factor: A finite number, not negative.
             target: The field.
+            group: Only this group of it, by name or index, or those that fit a pattern.
+            optimizer: Only the groups of this optimizer, or of the one with this index.
 
         Raises:
             ScheduleError: The factor is none.
+            BindingError: There is no such field or group.
         """
         if not 0 <= factor < float("inf"):
             raise ScheduleError(
                 f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed."
             )
-        self._require_target(target)
-        self._apply_event(Rescaled(int(self.position), float(factor), target))
+        groups = self._require_groups(target, group, optimizer)
+        self._apply_event(Rescaled(int(self.position), float(factor), target, groups))
 
     def extend(self, total_steps: int, on_change: OnChange = "given") -> None:
         """Make the run longer, or shorter.
@@ -455,12 +475,17 @@ class Scheduler(LRScheduler):
     def _apply_event(self, event: PlanEvent) -> None:
         self.writer.follow(self.writer.timeline.after(event))
 
-    def _require_target(self, name: str) -> None:
+    def _require_groups(self, name: str, group: Any, optimizer: Any) -> tuple[str, ...]:
+        """Return the keys of the groups that are meant; none where all of them are."""
         if not self.writer.timeline.targets_named(name):
             known = sorted({target.name for target in self.writer.targets})
             raise BindingError(
                 f"Scheduler(target={name!r}): nothing drives it. {nearest(name, known)}"
             )
+        self._rebind(None)
+        if optimizer is not None and not isinstance(optimizer, int):
+            optimizer = unwrap(optimizer)
+        return self.writer.keys_of(name, group, optimizer)
 
     # what the monitor calls
 

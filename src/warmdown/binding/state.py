@@ -390,7 +390,7 @@ def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
     kind = _EVENTS.get(row["event"])
     if kind is None or row.get("how", "given") not in POLICIES:
         raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
-    entries = {"feedback": row.get("seen", ()), **row, "after": after}
+    entries = {"feedback": row.get("seen", ()), "groups": (), **row, "after": after}
     values = {field.name: entries[field.name] for field in fields(kind)}
     return kind(**{name: _READERS[name](value) for name, value in values.items()})
 
@@ -400,8 +400,8 @@ def _feedback(rows: Any) -> FeedbackStates:
     if rows and not isinstance(rows[0][0], str):
         rows = [[*UNNAMED, *rows]]
     return {
-        TargetName(str(name), str(groups)): [FeedbackState.from_list(one) for one in states]
-        for name, groups, *states in rows or ()
+        TargetName(*map(str, row[:3])): [FeedbackState.from_list(one) for one in row[3:]]
+        for row in rows or ()
     }
 
 
@@ -433,6 +433,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "at": partial(_require_count, "at"),
     "factor": partial(_require_amount, "factor"),
     "target": str,
+    "groups": lambda keys: tuple(map(str, keys)),
     "curve": Schedule.from_dict,
     "total_steps": partial(_require_count, "total_steps"),
     "how": str,

@@ -18,7 +18,7 @@ from warmdown.binding.finetuning import is_unfrozen_by_lightning
 from warmdown.binding.slots import FloatWrite, Group, Slot, Window, Writer, join_writers
 from warmdown.binding.timeline import Array, TargetName, Timeline
 from warmdown.errors import BindingError, StateError, nearest
-from warmdown.plan import EVERY_GROUP
+from warmdown.plan import EVERY_GROUP, fits_pattern
 from warmdown.schedules import Scale
 
 _SHORTEST, _LONGEST, _CELLS = 32, 4_096, 65_536
@@ -151,6 +151,19 @@ class BoundTarget:
             for group in self.groups
         ]
         self._index_curves()
+
+    def follow_own(self, timeline: Timeline) -> bool:
+        """Follow what happened to single groups; ``False`` if two share a tensor and must part."""
+        groups = [
+            group._replace(follows=timeline.own_line(group.follows, group.key.partition("/")[2]))
+            for group in self.groups
+        ]
+        if groups != self.groups:
+            self.groups = groups
+            self._index_curves()
+        tensors = zip((slot.value for slot in self.field.slots), self._which, strict=False)
+        curves = {(id(one), curve) for one, curve in tensors if isinstance(one, torch.Tensor)}
+        return len(curves) == len({tensor for tensor, _ in curves})
 
     def join_unfrozen(
         self, known: Container[tuple[str, int]], timeline: Timeline, count: int, position: float
@@ -361,6 +374,8 @@ class ValueWriter:
     def follow(self, timeline: Timeline) -> None:
         """Follow another timeline from here on."""
         self.timeline = timeline
+        if not all(target.follow_own(timeline) for target in self.targets):
+            self.targets = self._bound(timeline, self._known())
         self._write_at(self.count, self.position)
 
     def next_window(self, samples: float | None, tokens: float | None) -> None:
@@ -474,6 +489,41 @@ class ValueWriter:
             f"Scheduler({label!r}): no such number is driven. {nearest(label, known)}"
         )
 
+    def keys_of(self, name: str, group: int | str | None, optimizer: Any) -> tuple[str, ...]:
+        """Return the keys of some groups of a field; none where all are meant.
+
+        Args:
+            name: The field.
+            group: The group's name, its index, or a pattern.
+            optimizer: Whose groups, or its index; ``None`` for every optimizer's.
+
+        Raises:
+            BindingError: There is no such group.
+        """
+        if group is None and optimizer is None:
+            return ()
+        if isinstance(optimizer, int) and 0 <= optimizer < len(self.groups.optimizers):
+            optimizer = self.groups.optimizers[optimizer]
+        targets = [target for target in self.targets if target.name == name]
+        groups = [
+            one
+            for target in targets
+            for one in target.groups
+            if one.place is not None and optimizer in (None, target.field.optimizer)
+        ]
+        known = [one.label.partition("/")[2] for one in groups]
+        if isinstance(group, int):
+            groups = groups[group : group + 1] if group >= 0 else []
+        elif group is not None:
+            fitting = zip(groups, known, strict=True)
+            groups = [one for one, own in fitting if fits_pattern(group, own, one.place)]
+        if not groups:
+            raise BindingError(
+                f"Scheduler(target={name!r}, group={group!r}): it is driven in no such group. "
+                f"{nearest(str(group), known)}"
+            )
+        return tuple(one.key.partition("/")[2] for one in groups)
+
     def bases(self) -> dict[str, float]:
         """Return the base values that are scaled, by key."""
         return {
@@ -515,7 +565,8 @@ class ValueWriter:
             doubtful: list[BoundGroup] = []
             for group in target.groups:
                 name = group.label.partition("/")[2]
-                follows = timeline.line_of(target.name, name, group.place)
+                key = group.key.partition("/")[2]
+                follows = timeline.line_of(target.name, name, group.place, key)
                 if follows is not None and not group.is_given:  # the other plan drives it as well
                     doubtful.append(group._replace(follows=follows))
             for group in doubtful:
@@ -639,10 +690,11 @@ class ValueWriter:
             facts = known.get((name, id(entries)))
             if facts is None:
                 facts = _base_shared(entries, before)
-            follows = facts.get("follows") or timeline.line_of(name, group, place)
+            key = self.groups.keys[place]
+            follows = facts.get("follows") or timeline.line_of(name, group, place, key)
             if follows is not None:
-                key = f"{name}/{self.groups.keys[place]}"
-                label = {"label": f"{name}/{group}", "key": key, "place": place}
+                follows = timeline.own_line(follows, key)
+                label = {"label": f"{name}/{group}", "key": f"{name}/{key}", "place": place}
                 driven[index] = {**facts, **label, "follows": follows}
                 curves.append((follows, facts.get("base"), entries.get("lr_scale")))
         if driven:

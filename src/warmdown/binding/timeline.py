@@ -34,10 +34,14 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 
 class TargetName(NamedTuple):
-    """The name of what groups follow: a target of a plan, by its field and its pattern."""
+    """The name of what groups follow: a target of a plan, by its field and its pattern.
+
+    ``group`` is the key of the one group to which something happened alone.
+    """
 
     name: str
     groups: str
+    group: str = ""
 
 
 UNNAMED = TargetName("", "")
@@ -165,11 +169,34 @@ class Timeline:
         """Return every target that drives the field ``name``."""
         return [target for line, target in self.lines.items() if line.name == name]
 
-    def line_of(self, name: str, group: str, place: int | None) -> TargetName | None:
+    def targets_of_event(self, name: str, groups: Sequence[str]) -> list[TargetTimeline]:
+        """Return what a field's targets follow; for some groups alone, what only they follow.
+
+        Raises:
+            ScheduleError: Nothing drives the field.
+        """
+        shared = [line for line in self.lines if line.name == name and not line.group]
+        if not shared:
+            raise ScheduleError(f"Timeline(target={name!r}): nothing drives it.")
+        for line in shared:
+            for group in groups:
+                self.lines.setdefault(line._replace(group=group), copy(self.lines[line]))
+        return [
+            target
+            for line, target in self.lines.items()
+            if line.name == name and (not groups or line.group in groups)
+        ]
+
+    def line_of(self, name: str, group: str, place: int | None, key: str) -> TargetName | None:
         """Return what a group's field follows, by the group's name or place; ``None``: nothing."""
         fitting = (one for one in self.plan.targets if one.name == name and one.fits(group, place))
         target = next(fitting, None)
-        return target and TargetName(name, target.groups)
+        return target and self.own_line(TargetName(name, target.groups), key)
+
+    def own_line(self, line: TargetName, key: str) -> TargetName:
+        """Return what a group of the line follows alone, or the line."""
+        own, shared = line._replace(group=key), line._replace(group="")
+        return own if own in self.lines else shared
 
     def feedbacks(self) -> list[Feedback]:
         """Return every feedback schedule, always in the same order."""
@@ -226,7 +253,7 @@ class PlanEvent(ABC):
                 if value:
                     data["seen"] = feedback_rows(value)
             # the plan after a switch is the next one's ``before``, or the state's own
-            elif name != "after":
+            elif name != "after" and value != ():
                 data[name] = value.to_dict() if isinstance(value, Plan | Schedule) else value
         return data
 
@@ -239,10 +266,12 @@ class Rescaled(PlanEvent):
     kind = "rescale"
     factor: float
     target: str
+    groups: tuple[str, ...] = ()
+    """Keys of the groups; empty for all of them."""
 
     def apply(self, timeline: Timeline) -> None:
         """Multiply what the field's targets follow."""
-        for target in timeline.targets_named(self.target):
+        for target in timeline.targets_of_event(self.target, self.groups):
             rule = map_schedules(target.rule, lambda schedule: schedule.multiplied(self.factor))
             target.switch_at(self.at, rule)
 
@@ -255,10 +284,12 @@ class Decayed(PlanEvent):
     kind = "decay"
     curve: Schedule
     target: str
+    groups: tuple[str, ...] = ()
+    """Keys of the groups; empty for all of them."""
 
     def apply(self, timeline: Timeline) -> None:
         """Graft the curve onto the field's targets, and move the run's end."""
-        for target in timeline.targets_named(self.target):
+        for target in timeline.targets_of_event(self.target, self.groups):
             decaying = _decaying(target.rule.of, self.curve, self.at)
             target.switch_at(self.at, replace(target.rule, of=decaying))
         timeline.end = decay_stop([*timeline.events, self])
@@ -332,7 +363,14 @@ def first_plan(events: Sequence[PlanEvent], given: Plan) -> Plan:
     return next((event.before for event in events if isinstance(event, Switched)), given)
 
 
-def decay_event(at: int, run: Run, over: int | str, curve: Schedule | None, target: str) -> Decayed:
+def decay_event(
+    at: int,
+    run: Run,
+    over: int | str,
+    curve: Schedule | None,
+    target: str,
+    groups: tuple[str, ...] = (),
+) -> Decayed:
     """Return the event of a decay that begins at a step; lengths are measured on the run.
 
     Raises:
@@ -348,7 +386,7 @@ def decay_event(at: int, run: Run, over: int | str, curve: Schedule | None, targ
     curve = Linear(start=1.0, end=0.0) if curve is None else curve
     if not curve.is_resolved:
         curve = curve.over(lasting(run, steps))
-    return Decayed(at, curve if curve.length == steps else curve.stretch(steps), target)
+    return Decayed(at, curve if curve.length == steps else curve.stretch(steps), target, groups)
 
 
 def _decaying(schedule: Schedule, curve: Schedule, at: int) -> Schedule:
@@ -369,11 +407,13 @@ def _decaying(schedule: Schedule, curve: Schedule, at: int) -> Schedule:
 
 def decay_stop(events: Sequence[PlanEvent]) -> int | None:
     """Return where decays end the run; ``None`` where there is none, or a new length came later."""
-    stops: dict[str, int] = {}
+    stops: dict[tuple[str, str], int] = {}
     for event in events:
         if isinstance(event, Decayed):
             # a second decay of the same field takes the place of the first
-            stops[event.target] = event.stop
+            if not event.groups:
+                stops = {one: stop for one, stop in stops.items() if one[0] != event.target}
+            stops |= {(event.target, group): event.stop for group in event.groups or ("",)}
         elif isinstance(event, Switched):
             moved = {target: event.moved(stop) for target, stop in stops.items()}
             stops = {target: stop for target, stop in moved.items() if stop is not None}
@@ -388,19 +428,23 @@ def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Tim
     if how != "given" and (differing := _differing(old, new)):
         raise StateError(f"on_change={how!r}: {differing} Use 'given' or 'saved'.")
     targets = _targets_of(after)
-    for line, followed in timeline.lines.items():
-        if line in targets:
-            rules = followed.rule, follower.lines[line].rule
-            change = RuleChange(at, timeline.active, after, targets[line], *rules)
+    joined: dict[TargetName, TargetTimeline] = {}
+    for line in {**timeline.lines, **follower.lines}:
+        shared = line._replace(group="")
+        if shared in targets and shared in timeline.lines:
+            followed = copy(timeline.lines.get(line, timeline.lines[shared]))
+            rules = followed.rule, follower.lines.get(line, follower.lines[shared]).rule
+            change = RuleChange(at, timeline.active, after, targets[shared], *rules)
             followed.switch_at(at, join_rules(change, how))
             followed.joined_at = at
-            follower.lines[line] = followed
+            joined[line] = followed
     if how == "rescale" and timeline.end is not None and old.run.length and new.run.length:
         # a decay is stretched with the plan
         timeline.end = round(timeline.end * new.run.length / old.run.length)
     else:
         timeline.end = follower.end if how == "given" else new.run.length
-    timeline.active, timeline.plan, timeline.lines = after, new, follower.lines
+    timeline.active, timeline.plan = after, new
+    timeline.lines = follower.lines | joined
 
 
 def _targets_of(plan: Plan) -> dict[TargetName, Target]:
