@@ -114,3 +114,15 @@ def test_a_group_that_is_not_there_is_refused() -> None:
     with pytest.raises(wd.BindingError, match="no such group"):
         scheduler.decay_now(10, optimizer=head_and_body())
     assert scheduler.events == ()
+
+
+def test_one_of_several_objects_of_one_name_is_rescaled() -> None:
+    drops = [torch.nn.Dropout(0.0) for _ in range(2)]
+    bind = {"drop": [wd.Attribute(drop, "p") for drop in drops]}
+    scheduler = wd.Scheduler(
+        optimizer_of(0.1), lr=DOWN, drop=wd.Set(wd.Constant(value=0.4)), bind=bind, run=RUN
+    )
+    scheduler.rescale(0.5, "drop", group=1)
+    assert [drop.p for drop in drops] == [0.4, 0.2]
+    scheduler.rescale(0.5, "drop")
+    assert [drop.p for drop in drops] == [0.2, 0.1]

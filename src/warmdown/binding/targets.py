@@ -509,7 +509,7 @@ class ValueWriter:
             one
             for target in targets
             for one in target.groups
-            if one.place is not None and optimizer in (None, target.field.optimizer)
+            if "/" in one.key and optimizer in (None, target.field.optimizer)
         ]
         known = [one.label.partition("/")[2] for one in groups]
         if isinstance(group, int):
@@ -665,8 +665,10 @@ class ValueWriter:
         """Yield what is no optimizer: one number, or each one of a list."""
         for place, number in enumerate(self._objects[name]):
             facts = known.get((name, id(number)), {})
-            follows = facts.get("follows") or timeline.line_of(name, str(place), place)
+            key = str(place) if name in self._listed else ""
+            follows = facts.get("follows") or timeline.line_of(name, str(place), place, key)
             if follows is not None:
+                follows = timeline.own_line(follows, key)
                 label = f"{name}/{place}" if name in self._listed else name
                 labels = {"label": label, "key": label, "place": None, "follows": follows}
                 yield BoundTarget(name, number, [{**facts, **labels}], timeline)
