@@ -164,7 +164,8 @@ def warn_of_values(writer: ValueWriter, warnings: Warnings) -> None:
         for group in bound.groups:
             by_line.setdefault(group.follows, {})[group.label] = group.base
         met += (
-            (Target(*line, timeline.lines[line].rule), bases) for line, bases in by_line.items()
+            (Target(line.name, line.groups, timeline.lines[line].rule), bases)
+            for line, bases in by_line.items()
         )
     for finding in check_values(timeline.plan, met):
         warnings.warn_once(kinds[finding.code], target=finding.target, message=finding.message)
