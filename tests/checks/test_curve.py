@@ -53,6 +53,12 @@ def test_a_value_written_as_a_factor_is_found_and_the_other_way_round() -> None:
     assert codes(wd.noam(d_model=512, warmup=100), wd.Run(total_steps=1000, lr=1.0)) == []
 
 
+def test_stairs_that_are_multiplied_by_a_warmup_do_not_end_early() -> None:
+    warmup = wd.Linear(start=0.001, end=1.0, steps=100)
+    assert codes(warmup * wd.Milestones(gamma=0.1, at=(700, 900))) == []
+    assert codes(warmup * wd.Cosine(steps=700)) == ["holds-early"]
+
+
 def test_factors_that_are_set_as_a_rate_are_found() -> None:
     found = only({"lr": wd.Set(wd.warmup_cosine())}, "factors-as-values", wd.Run(total_steps=1000))
     assert (found.step, found.numbers) == (50, {"value": 1.0})

@@ -294,6 +294,9 @@ def _holds_early(subject: Subject) -> bool:
     if end is None or not _SHORT * subject.stop < subject.stop - end < subject.stop:
         return False
     leaf, step = leaf_at_end(subject.schedule)
+    # of several that are active at the end, the one that moves to the end decides
+    longest = [part for part in leaf.moving_parts() if part.length == end]
+    leaf, step = leaf_at_end(longest[0]) if len(longest) == 1 and leaf.keeps_time else (leaf, step)
     is_cut_off = leaf.length is None or step < leaf.length - 1
     if leaf.is_stepwise or is_cut_off:
         return False
