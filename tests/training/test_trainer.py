@@ -242,6 +242,29 @@ def test_evaluate_returns_the_metrics_of_the_data_as_a_whole() -> None:
     assert trainer.model.training
 
 
+def test_a_run_after_another_librarys_scheduler_has_the_base_that_was_given() -> None:
+    trainer = small.make(callbacks=[RecordCallback()], model=small.linear)
+    one_cycle = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=60)
+    small.train(trainer, plan=None, create_scheduler_fn=one_cycle)
+    small.train(trainer, num_epochs=1, plan=wd.Constant())
+    assert rates(trainer)[-13:] == [0.02] * 13
+    small.train(trainer, plan=None, create_scheduler_fn=one_cycle)
+    assert rates(trainer)[-39:] == pytest.approx(rates(trainer)[:39])
+
+
+def test_a_run_may_add_a_group_and_another_one_follow() -> None:
+    class Unfreeze(TrainerCallback):
+        def on_train_update_end(self, trainer: Any, update: int = 0, **kwargs: Any) -> None:
+            if update == 5 and len(trainer.optimizer.param_groups) == 1:
+                group = {"params": [nn.Parameter(torch.zeros(1))], "lr": 0.01}
+                trainer.optimizer.optimizer.add_param_group(group)
+
+    trainer = small.make(callbacks=[RecordCallback(), Unfreeze()], model=small.linear)
+    small.train(trainer, num_epochs=1, plan=wd.Linear(start=1.0, end=0.5))
+    small.train(trainer, num_epochs=1, plan=wd.Constant())
+    assert trainer.scheduler.values() == {"lr/0": 0.02, "lr/1": 0.01}
+
+
 def test_an_evaluation_between_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     told: dict[str, Any] = {
         "gradient_accumulation_steps": 3,

@@ -31,14 +31,29 @@ class BaseValues:
         self._numbers: dict[Any, Number] = {}
         self._before: dict[Any, list[float]] = {}
         self._after: dict[Any, list[float]] = {}
+        self._marks: dict[Any, list[Data]] = {}
 
     def begin(self, trainer: TrainingSteps) -> None:
         """Undo what the last run left, except where the values were set since; store the values."""
         numbers = self._read_numbers(trainer)
         for key, number in numbers.items():
-            if key in self._before and number.read() == self._after.get(key):
-                number.write(self._before[key])
+            before, now = self._before.get(key, []), number.read()
+            # a group that was added in the run has no value from before
+            if now == self._after.get(key) and len(before) == len(now):
+                number.write(before)
+                for slot, marks in zip(number.slots, self._marks[key], strict=True):
+                    slot.group.update(marks)
+                    for name in (name for name, mark in marks.items() if mark is None):
+                        del slot.group[name]
         self._before = {key: number.read() for key, number in numbers.items()}
+        # what schedulers keep beside a value tells the next one what its base is
+        self._marks = {
+            key: [
+                {name: slot.group.get(name) for name in (slot.initial, slot.written)}
+                for slot in number.slots
+            ]
+            for key, number in numbers.items()
+        }
 
     def given(self) -> dict[str, list[float]]:
         """Return what the optimizer was made with, or set to since; each group's, by field."""
