@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "warmdown.errors": (
+        "AmountMismatch",
         "BaseDiffers", "BindingError", "FactorsAsValues", "FarBelowBase", "ForeignWrite",
         "LengthMismatch", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
         "NegativeValue", "OptimizerUnused", "OutOfRange", "PastEnd", "RunError", "ScheduleError",

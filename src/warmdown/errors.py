@@ -34,6 +34,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
     ├── LengthMismatch      data has more or less than its length promised
+    ├── AmountMismatch      updates use another amount of data than the run says
     ├── PastEnd             the run goes on past its planned end
     └── StoppedEarly        the run ended before its planned end
 
@@ -43,6 +44,7 @@ Every message reads ``who(field=value): what is wrong. The way out.``
 from __future__ import annotations
 
 __all__ = [
+    "AmountMismatch",
     "BaseDiffers",
     "BindingError",
     "FactorsAsValues",
@@ -265,6 +267,12 @@ class LengthMismatch(WarmdownWarning):
     """A pass over the data has more or less than its length promised."""
 
     code = "length-mismatch"
+
+
+class AmountMismatch(WarmdownWarning):
+    """Updates use another amount of data than the run says."""
+
+    code = "amount-mismatch"
 
 
 class PastEnd(WarmdownWarning):

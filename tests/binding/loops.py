@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +71,15 @@ def warns(kind: type[wd.WarmdownWarning], words: str) -> Iterator[None]:
 def repeat(action: Callable[[], object], times: int) -> None:
     for _ in range(times):
         action()
+
+
+def torchrun(script: str, folder: Path, processes: int) -> None:
+    """Run a script beside this file on some processes; it writes into a folder."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    path = str(Path(__file__).with_name(script))
+    subprocess.run(
+        [*command, f"--nproc-per-node={processes}", path, str(folder)],
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.binding.loops import backward, sgd
+from tests.binding.loops import backward, sgd, warns
 
 import warmdown as wd
 from warmdown.binding.clock import mean_over_ranks
+from warmdown.errors import AmountMismatch
 
 TOKENS = wd.Run(budget="10000tok", clock="tokens")
 LINE = wd.Linear(start=1.0, end=0.0)
@@ -206,3 +207,109 @@ def test_data_do_not_move_a_clock_of_updates() -> None:
     update(optimizer)
     scheduler.step(samples=32, tokens=4096)
     assert scheduler.position == scheduler.count == 1
+
+
+def test_an_automatic_clock_takes_what_is_given_after_an_update_for_that_update() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=TOKENS, auto=True)
+    seen = 0
+    for tokens in [100] * 5 + [400] * 5:
+        update(optimizer)
+        scheduler.step(tokens=tokens)
+        seen += tokens
+        assert scheduler.position == seen
+        assert optimizer.param_groups[0]["lr"] == LINE.over(TOKENS)(seen)
+    assert scheduler.count == 10
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_automatic_clock_takes_what_is_given_before_an_update_for_that_update(
+    first: bool,
+) -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=TOKENS, auto=True)
+    for count in range(1, 6):
+        if first:
+            scheduler.step(tokens=100)
+        optimizer.zero_grad()
+        backward(optimizer)
+        if not first:
+            scheduler.step(tokens=100)
+        optimizer.step()
+        assert (scheduler.count, scheduler.position) == (count, 100 * count)
+
+
+def test_an_automatic_clock_adds_the_micro_batches_around_an_update() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=TOKENS, auto=True)
+    for micro_batch in range(8):
+        backward(optimizer)
+        if micro_batch % 4 == 3:
+            optimizer.step()
+            optimizer.zero_grad()
+        scheduler.step(tokens=25)
+        assert scheduler.count == (micro_batch + 1) // 4
+        assert scheduler.position == 100 * scheduler.count
+
+
+def test_an_automatic_clock_uses_the_runs_amount_until_another_is_given() -> None:
+    optimizer = sgd()
+    run = wd.Run(total_steps=10, samples_per_step=32, clock="samples")
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=run, auto=True)
+    update(optimizer)
+    assert (scheduler.count, scheduler.position) == (1, 32)
+    update(optimizer)
+    scheduler.step(samples=8)
+    assert (scheduler.count, scheduler.position) == (2, 40)
+    assert scheduler.get_last_lr() == [0.875]
+    update(optimizer)
+    assert (scheduler.count, scheduler.position) == (3, 72)
+
+
+def test_an_automatic_clock_that_is_given_nothing_says_so_at_the_second_update() -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=TOKENS, auto=True)
+    update(optimizer)
+    with pytest.raises(wd.BindingError, match=r"step\(tokens=None\)"):
+        update(optimizer)
+    assert scheduler.count == 1
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_an_update_of_no_data_is_counted_and_moves_nothing(auto: bool) -> None:
+    optimizer = sgd()
+    run = wd.Run(total_steps=10, samples_per_step=32, clock="samples")
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=run, auto=auto)
+    update(optimizer)
+    scheduler.step(samples=0)
+    assert (scheduler.count, scheduler.position) == (1, 0)
+    with pytest.raises(wd.BindingError, match=r"samples=inf\)"):
+        scheduler.step(samples=float("inf"))
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_amounts_other_than_the_runs_are_reported_once_with_both_numbers(auto: bool) -> None:
+    optimizer = sgd()
+    run = wd.Run(total_steps=20, samples_per_step=16, clock="samples")
+    scheduler = wd.Scheduler(optimizer, lr=LINE, run=run, auto=auto)
+    for samples in (16, 8, 16, 16, 8, 16):  # the rest of an epoch
+        update(optimizer)
+        scheduler.step(samples=samples)
+    with warns(AmountMismatch, "step(samples=8): Run(samples_per_step=16)"):
+        for _ in range(5):
+            update(optimizer)
+            scheduler.step(samples=8)
+
+
+def test_micro_batches_that_add_up_to_the_runs_amount_are_right() -> None:
+    optimizer = sgd()
+    run = wd.Run(total_steps=20, samples_per_step=16, clock="samples")
+    for auto in (True, False):
+        scheduler = wd.Scheduler(optimizer, lr=LINE, run=run, auto=auto, strict=True)
+        for micro_batch in range(8):
+            backward(optimizer)
+            if micro_batch % 2:
+                optimizer.step()
+            scheduler.step(samples=8)
+        assert scheduler.position == 64
+        del scheduler

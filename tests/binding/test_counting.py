@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from tests.binding.loops import backward, curve, model, sgd, train
+from tests.binding.loops import backward, curve, model, sgd, torchrun, train
 
 import warmdown as wd
 
@@ -205,17 +203,7 @@ def test_a_prepared_optimizer_is_driven_like_the_one_inside() -> None:
 
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_processes_never_multiply_the_clock(tmp_path: Path, processes: int) -> None:
-    script = Path(__file__).with_name("processes.py")
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-    ]
-    subprocess.run(
-        [*torchrun, str(script), str(tmp_path)], check=True, capture_output=True, timeout=240
-    )
+    torchrun("processes.py", tmp_path, processes)
     logs = sorted(tmp_path.glob("*.txt"))
     assert len(logs) == 2 * processes  # plain DDP, and accelerate
     expected = curve(COSINE.over(wd.Run(total_steps=100)), 100)

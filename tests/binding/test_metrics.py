@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from tests.binding.loops import each_rate, sgd, train
+from tests.binding.loops import each_rate, sgd, torchrun, train
 
 import warmdown as wd
 
@@ -136,3 +139,53 @@ def test_a_state_with_another_number_of_histories_is_refused() -> None:
     mixed = {**state, "seen": other["seen"]}
     with pytest.raises(wd.StateError):
         scheduler.load_state_dict(mixed)
+
+
+@pytest.mark.parametrize(
+    "kind", [float, np.float32, torch.tensor, lambda loss: torch.tensor([loss])]
+)
+def test_a_framework_gives_the_one_metric_as_the_first_argument_of_step(kind: Any) -> None:
+    optimizer = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=PLATEAU)
+    for loss in (1.0, 1.0, 1.0):
+        train(optimizer, scheduler, 5)
+        scheduler.step(kind(loss))
+    assert scheduler.count == 15
+    assert scheduler.get_last_lr() == [0.5]
+
+
+@pytest.mark.parametrize("epoch", [1, True, torch.tensor(1), np.int64(1), "1"])
+def test_an_epoch_is_no_metric(epoch: Any) -> None:
+    scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
+    with pytest.raises(wd.BindingError, match=r"takes no epoch.*it follows val_loss"):
+        scheduler.step(epoch)
+
+
+def test_a_metric_is_taken_by_place_only_where_the_plan_follows_just_one() -> None:
+    both = PLATEAU * wd.Plateau(metric="accuracy", mode="max")
+    with pytest.raises(wd.BindingError, match="it follows accuracy, val_loss"):
+        wd.Scheduler(sgd(), lr=both).step(1.0)  # type: ignore[arg-type]
+    with pytest.raises(wd.BindingError, match="it follows none"):
+        wd.Scheduler(sgd(), lr=wd.Linear(steps=9)).step(1.0)  # type: ignore[arg-type]
+
+
+def test_a_process_that_measured_nothing_takes_part() -> None:
+    scheduler = wd.Scheduler(sgd(), PLAN, all_gather=lambda own: [own, {"val_loss": 3.0}])
+    scheduler.observe()
+    alone = wd.Scheduler(sgd(), PLAN)
+    alone.observe()
+    assert [one.metric for one in alone.writer.timeline.feedbacks()] == ["val_loss"]
+
+
+@pytest.mark.slow
+def test_processes_agree_on_a_metric_and_one_alone_is_told_to_call_it_on_all(
+    tmp_path: Path,
+) -> None:
+    torchrun("observers.py", tmp_path, 2)
+    (first, error), (second, none) = (
+        (tmp_path / f"{rank}.txt").read_text().split("\n") for rank in range(2)
+    )
+    assert first == second == "[1.0, 0.5, 0.5, 0.5]"
+    assert "at update 0, process 1 did not call it" in error
+    assert "Call it on every process" in error
+    assert not none

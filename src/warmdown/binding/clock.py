@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias, final
 
 import numpy as np
@@ -23,6 +25,11 @@ AllGather: TypeAlias = Callable[[Any], list[Any]]
 class Clock(ABC):
     """Where a run is, from what it did."""
 
+    differing: Mapping[str, Any] | None = None
+    """What updates use and what the run says, where these differ at two updates in a row."""
+    needs_amount = False
+    """Whether an update was counted whose data are still to be given."""
+
     def begin(self, position: float) -> None:  # noqa: B027  few clocks need it
         """Begin, or go on, from ``position``."""
 
@@ -34,6 +41,10 @@ class Clock(ABC):
 
     def use(self, samples: float | None, tokens: float | None) -> None:  # noqa: B027  the same
         """Add the data of the next update, or of a micro-batch or a skipped update before it."""
+
+    def correct(self, samples: float | None, tokens: float | None) -> float:
+        """Add the data of the update counted last; return how far that moves the clock."""
+        return 0.0
 
     @abstractmethod
     def ahead(self, count: int, position: float, size: int) -> Array:
@@ -57,15 +68,25 @@ class UpdateClock(Clock):
 
 @final
 class DataClock(Clock):
-    """Adds up samples or tokens, of all processes together."""
+    """Adds up samples or tokens, of all processes together.
 
-    def __init__(self, unit: str, per_step: float | None) -> None:
-        self._unit, self._per_step = unit, per_step
+    Args:
+        unit: Which of the two.
+        per_step: What an update uses for which nothing is given.
+        counts_early: Whether an update is counted before its data are given.
+    """
+
+    def __init__(self, unit: str, per_step: float | None, *, counts_early: bool) -> None:
+        self._unit, self._per_step, self._counts_early = unit, per_step, counts_early
         self._used: float | None = None
+        self._last: float | None = None
+        """What was given for the update counted last."""
+        self._num_differing = 0
 
     def begin(self, position: float) -> None:
         """Begin anywhere; data that no update was counted for are dropped."""
-        self._used = None
+        self._used = self._last = None
+        self.needs_amount = False
 
     def owed(self, position: float) -> float | None:
         """Return the data of micro-batches and skipped updates."""
@@ -77,15 +98,19 @@ class DataClock(Clock):
 
     def use(self, samples: float | None, tokens: float | None) -> None:
         """Add what an update or a micro-batch used."""
-        amount = samples if self._unit == "samples" else tokens
+        amount = self._amount(samples, tokens)
+        if amount is not None:
+            self._used = (self._used or 0.0) + amount
+
+    def correct(self, samples: float | None, tokens: float | None) -> float:
+        """Put what is given in the place of what an update was counted with."""
+        amount = self._amount(samples, tokens)
         if amount is None:
-            return
-        if not amount >= 0:
-            raise BindingError(
-                f"Scheduler.step({self._unit}={amount}): data cannot be unused. Give a number from "
-                "0 on."
-            )
-        self._used = (self._used or 0.0) + float(amount)
+            return 0.0
+        counted = self._per_step or 0.0 if self._last is None else self._last
+        self._last = (self._last or 0.0) + amount
+        self.needs_amount = False
+        return self._last - counted
 
     def ahead(self, count: int, position: float, size: int) -> Array:
         """Add what the update used; no more is known before the next one was made.
@@ -94,14 +119,31 @@ class DataClock(Clock):
             BindingError: The amount is not known.
         """
         used = self._per_step if self._used is None else self._used
-        if used is None:
+        if self.needs_amount or (used is None and not self._counts_early):
             raise BindingError(
                 f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
                 f"update's are not known. Call step({self._unit}=…), or give "
                 f"Run({self._unit}_per_step=…) where every update uses as many."
             )
-        self._used = None
-        return np.asarray([position, position + used])
+        self._compare(self._last if self._counts_early else self._used)
+        self._last, self._used, self.needs_amount = self._used, None, used is None
+        return np.asarray([position, position + (used or 0.0)])
+
+    def _amount(self, samples: float | None, tokens: float | None) -> float | None:
+        amount = samples if self._unit == "samples" else tokens
+        if amount is not None and not 0 <= amount < math.inf:
+            raise BindingError(
+                f"Scheduler.step({self._unit}={amount}): data cannot be unused, nor without end. "
+                "Give a number from 0 on."
+            )
+        return None if amount is None else float(amount)
+
+    def _compare(self, given: float | None) -> None:
+        """Note what an update was given where the run says otherwise: one may be a rest."""
+        is_other = given is not None and self._per_step is not None and given != self._per_step
+        self._num_differing = self._num_differing + 1 if is_other else 0
+        if self._num_differing > 1:
+            self.differing = {"unit": self._unit, "given": given, "expected": self._per_step}
 
 
 @final
@@ -143,15 +185,14 @@ class TimeClock(Clock):
         return np.concatenate(([position], now + pace * np.arange(reach)))
 
 
-def clock_of(run: Run, timer: Timer, gather: AllGather) -> Clock:
+def clock_of(run: Run, timer: Timer, gather: AllGather, *, counts_early: bool) -> Clock:
     """Return the clock of a run."""
     if run.clock == "seconds":
         return TimeClock(timer, gather, run.length)
     if run.clock == "updates":
         return UpdateClock()
-    return DataClock(
-        run.clock, run.samples_per_step if run.clock == "samples" else run.tokens_per_step
-    )
+    per_step = run.samples_per_step if run.clock == "samples" else run.tokens_per_step
+    return DataClock(run.clock, per_step, counts_early=counts_early)
 
 
 def all_gather(own: Any) -> list[Any]:
@@ -168,6 +209,44 @@ def all_gather(own: Any) -> list[Any]:
     gathered: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(gathered, own)
     return gathered
+
+
+_TURNS = itertools.count()
+_PATIENCE = timedelta(seconds=60)
+
+
+def await_ranks(count: int, *, has_metrics: bool) -> None:
+    """Wait until every process is here, so that one alone does not wait for ever.
+
+    A process without metrics waits as long as the group allows, in the gathering itself: the one
+    that evaluates may need long.
+
+    Args:
+        count: The update that all of them have come to.
+        has_metrics: Whether this process has something to give.
+
+    Raises:
+        BindingError: Another process did not come within a minute.
+    """
+    distributed = torch.distributed
+    is_alone = not (distributed.is_available() and distributed.is_initialized())
+    if is_alone or distributed.get_world_size() == 1:
+        return
+    groups: Any = distributed.distributed_c10d
+    store, turn = groups._get_default_store(), next(_TURNS)
+    keys = [f"warmdown/{turn}/{count}/{rank}" for rank in range(distributed.get_world_size())]
+    store.set(keys[distributed.get_rank()], "")
+    if not has_metrics:
+        return
+    try:
+        store.wait(keys, _PATIENCE)
+    except RuntimeError as error:
+        missing = [str(rank) for rank, key in enumerate(keys) if not store.check([key])]
+        raise BindingError(
+            f"Scheduler.observe(): at update {count}, process {', '.join(missing)} did not call it "
+            f"within {_PATIENCE.seconds} seconds. Call it on every process, with observe() where "
+            "one has measured nothing; where others may come later, put a barrier before it."
+        ) from error
 
 
 def mean_over_ranks(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import warmdown
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import TargetName
 from warmdown.errors import (
+    AmountMismatch,
     BaseDiffers,
     FactorsAsValues,
     FarBelowBase,
@@ -109,6 +110,12 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
     LengthMismatch: (
         "{data}: a pass {seen} batches, and its length promised {promised}. {effect} Let __len__ "
         "of the data return what there is."
+    ),
+    AmountMismatch: (
+        "Scheduler.step({unit}={given:g}): Run({unit}_per_step={expected:g}) says that an update "
+        "uses {expected:g}. The plan's lengths in updates and epochs are measured with that, and "
+        "are {given:g} / {expected:g} as many {unit} as the run uses. Give Run the number that "
+        "step() gives; where it changes, give the plan's lengths in {unit}."
     ),
     PastEnd: (
         "Scheduler.step(): an update was made past the planned end, {end} {unit}; the last value "

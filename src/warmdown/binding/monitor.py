@@ -109,6 +109,7 @@ class UpdateMonitor:
             if not self.counts_always:
                 self.early.note_gradients(optimizers)
         self.run = run
+        self._restarted, self._gives_first = _autograd_sequence_number(), False
         for hooks in self.hooks:
             hooks.restart()
 
@@ -118,6 +119,18 @@ class UpdateMonitor:
         if self.updates or not self.auto:
             for hooks in self.hooks:
                 hooks.remove()
+
+    def follows_update(self) -> bool:
+        """Tell whether an automatic scheduler is given the data of the update made last.
+
+        So it is where nothing was computed since; unless the loop gives them before the forward
+        pass, from its first batch on.
+        """
+        now = _autograd_sequence_number()
+        made = [hooks for hooks in self.hooks if hooks.updates > hooks.first]
+        if not made:
+            self._gives_first = self._gives_first or now == self._restarted
+        return not self._gives_first and any(now == hooks.worked for hooks in made)
 
     def should_count(self, optimizers: Iterable[Any]) -> bool:
         """Tell whether steps count that no update came before.

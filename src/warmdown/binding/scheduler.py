@@ -8,12 +8,20 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from warmdown.binding.clock import AllGather, all_gather, clock_of, mean_over_ranks
+from warmdown.binding.clock import (
+    AllGather,
+    Clock,
+    all_gather,
+    await_ranks,
+    clock_of,
+    mean_over_ranks,
+)
 from warmdown.binding.field import unwrap
 from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import warn_of_values
@@ -22,6 +30,7 @@ from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
 from warmdown.errors import (
+    AmountMismatch,
     BaseDiffers,
     BindingError,
     ForeignWrite,
@@ -47,7 +56,8 @@ class Scheduler(LRScheduler):
         optimizer: An optimizer, or several, that the targets name fields of.
         plan: A finished plan, instead of targets.
         run: Facts about the run, for open lengths such as ``"5%"``.
-        auto: Count the optimizer's own updates; ``step()`` then only gives the data that they used.
+        auto: Count the optimizer's own updates; ``step()`` then only gives the data that they used:
+            right after an update those of that update, else those of the next one.
         count_by: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()``
             counts.
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
@@ -110,7 +120,7 @@ class Scheduler(LRScheduler):
 
     def _bind(self, timeline: Timeline) -> None:
         self.optimizer: Any = self.optimizers[0] if self.optimizers else None
-        clock = clock_of(timeline.plan.run, self._timer, self._all_gather)
+        clock = self._clock_of(timeline.plan.run)
         self.writer = ValueWriter(self.optimizers, self._objects, timeline, clock)
         self.monitor = UpdateMonitor(
             self.writer.groups.optimizers,
@@ -138,12 +148,15 @@ class Scheduler(LRScheduler):
         are not whole yet.
 
         Args:
-            epoch: Never taken; a number in its place is a mistake, and is refused.
-            samples: Samples that the update used, over all processes, where the clock counts them.
+            epoch: Never taken: an epoch in its place is refused. A float is the metric that the
+                plan follows, if it follows one, and nothing is counted then: so frameworks call it
+                that monitor a metric.
+            samples: Samples that the update used, over all processes, where the clock counts them;
+                with 0 an update is counted, and the clock stands.
             tokens: Tokens that it used, likewise.
 
         Raises:
-            BindingError: A metric or an epoch was given.
+            BindingError: An epoch was given, or a metric where the plan does not follow just one.
             ScheduleError: The plan has ended, and was to raise then.
         """
         writer = self.writer
@@ -255,13 +268,21 @@ class Scheduler(LRScheduler):
     def observe(self, **metrics: float) -> None:
         """Give what was measured after the last update to the schedules that follow it.
 
-        Call it on every process, or on none: they agree on the mean.
+        Call it on every process, or on none: they agree on the mean of those that measured. One
+        that measured nothing calls ``observe()``.
 
         Args:
             metrics: Numbers by name.
+
+        Raises:
+            BindingError: Another process did not call it within a minute.
         """
         writer = self.writer
+        if self._all_gather is all_gather:
+            await_ranks(writer.count, has_metrics=bool(metrics))
         means = mean_over_ranks(self._all_gather(metrics))
+        if not means:
+            return
         self.monitor.check_metrics(self._metrics(), means)
         writer.timeline.observe(writer.position, means)
         writer.follow(writer.timeline)
@@ -384,7 +405,7 @@ class Scheduler(LRScheduler):
         except BindingError as error:
             raise StateError(f"Scheduler.load_state_dict: {error} Or use 'given'.") from error
         plan = saved.timeline.plan
-        self.writer.clock = clock_of(plan.run, self._timer, self._all_gather)
+        self.writer.clock = self._clock_of(plan.run)
         self.monitor.counts_always = plan.count == "attempts"
         self.writer.set_bases(saved.bases)
         self._go(saved.count, saved.position, saved.owed)
@@ -409,6 +430,9 @@ class Scheduler(LRScheduler):
         self.writer.clock.owe(owed)
         self._restart()
 
+    def _clock_of(self, run: Run) -> Clock:
+        return clock_of(run, self._timer, self._all_gather, counts_early=self.auto)
+
     def _restart(self) -> None:
         """Forget how steps and updates alternated until here."""
         self.writer.count_every_step(self.monitor.counts_always and not self.auto)
@@ -428,17 +452,28 @@ class Scheduler(LRScheduler):
         if writer.unsettled:
             self._warn_of_bases()
         writer.next_window(samples, tokens)
+        if writer.clock.differing:
+            self.monitor.warnings.warn_once(AmountMismatch, **writer.clock.differing)
 
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
+        writer, monitor = self.writer, self.monitor
         if epoch is not None:
+            names = sorted(set(self._metrics()))
+            if len(names) == 1 and _is_metric(epoch):
+                self.observe(**{names[0]: float(epoch)})
+                return
             raise BindingError(
-                f"Scheduler.step({epoch!r}): a step takes no epoch and no metric. To go to an "
+                f"Scheduler.step({epoch!r}): a step takes no epoch, and a metric only where the "
+                f"plan follows just one; it follows {', '.join(names) or 'none'}. To go to an "
                 "update use seek(); give a metric by its name: observe(val_loss=…)."
             )
-        writer, monitor = self.writer, self.monitor
-        writer.clock.use(samples, tokens)
         if self.auto:
+            if writer.clock.needs_amount or monitor.follows_update():
+                writer.move(writer.clock.correct(samples, tokens))
+            else:
+                writer.clock.use(samples, tokens)
             return
+        writer.clock.use(samples, tokens)
         if monitor.should_count(self.optimizers):
             # the first is a slip where something is computed before the next
             writer.counts_every_step = monitor.early.calls > 1
@@ -568,6 +603,13 @@ def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **fact
         "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make "
         "one: Plan.of(lr=…)."
     )
+
+
+def _is_metric(value: Any) -> bool:
+    """Tell a measured number from an epoch."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and value.is_floating_point()
+    return isinstance(value, Real) and not isinstance(value, Integral)
 
 
 _ALIVE: weakref.WeakSet[Scheduler] = weakref.WeakSet()

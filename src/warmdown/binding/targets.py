@@ -371,6 +371,11 @@ class ValueWriter:
         self.clock.begin(position)
         self._write_at(count, position)
 
+    def move(self, amount: float) -> None:
+        """Move the clock, without counting."""
+        if amount:
+            self._write_at(self.count, self.position + amount)
+
     def follow(self, timeline: Timeline) -> None:
         """Follow another timeline from here on."""
         self.timeline = timeline
