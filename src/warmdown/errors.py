@@ -34,7 +34,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── MetricUnused        a metric was observed that no schedule waits for
     ├── MetricUnusable      a metric was NaN
     ├── LengthMismatch      data has more or less than its length promised
-    ├── AmountMismatch      updates use another amount of data than the run says
+    ├── AmountMismatch      updates use another amount of data than the run gives
     ├── PastEnd             the run goes on past its planned end
     └── StoppedEarly        the run ended before its planned end
 
@@ -270,7 +270,7 @@ class LengthMismatch(WarmdownWarning):
 
 
 class AmountMismatch(WarmdownWarning):
-    """Updates use another amount of data than the run says."""
+    """Updates use another amount of data than the run gives."""
 
     code = "amount-mismatch"
 

@@ -277,3 +277,32 @@ def test_one_cycle_moves_the_rate_and_the_momentum_against_it() -> None:
     assert max(rates) == pytest.approx(0.1)
     assert rates.index(max(rates)) == betas.index(min(betas))
     assert optimizer.param_groups[0]["betas"][1] == 0.999
+
+
+class OwnFactor(torch.optim.SGD):
+    """Multiplies what is driven by a number of its own, as those that estimate their rate do."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            group["d"] = group.get("d", 0.125) * 2
+            driven, group["lr"] = group["lr"], group["lr"] * group["d"]
+        result = super().step(closure)
+        for group in self.param_groups:
+            group["lr"] = driven
+        return result
+
+
+def test_an_optimizers_own_factor_of_the_rate_is_left_alone() -> None:
+    optimizer = OwnFactor([parameter()], lr=1)
+    scheduler = wd.Scheduler(optimizer, lr=LINE, strict=True)
+    used = train(optimizer, scheduler, 3)
+    assert used == [LINE(step) for step in range(3)]
+    assert optimizer.param_groups[0]["d"] == 1.0
+    assert scheduler.count == 3
+
+
+def test_an_optimizer_that_chooses_its_own_rate_is_refused_with_the_way_out() -> None:
+    optimizer = torch.optim.SGD([parameter()], lr=1.0)
+    optimizer.param_groups[0]["lr"] = None
+    with pytest.raises(wd.BindingError, match=r"holds None.*relative_step=False"):
+        wd.Scheduler(optimizer, lr=LINE)

@@ -26,7 +26,7 @@ class Clock(ABC):
     """Where a run is, from what it did."""
 
     differing: Mapping[str, Any] | None = None
-    """What updates use and what the run says, where these differ at two updates in a row."""
+    """What updates use and what the run gives, where these differ at two updates in a row."""
     needs_amount = False
     """Whether an update was counted whose data are still to be given."""
 
@@ -139,7 +139,7 @@ class DataClock(Clock):
         return None if amount is None else float(amount)
 
     def _compare(self, given: float | None) -> None:
-        """Note what an update was given where the run says otherwise: one may be a rest."""
+        """Note what an update was given where the run has another number: one may be a rest."""
         is_other = given is not None and self._per_step is not None and given != self._per_step
         self._num_differing = self._num_differing + 1 if is_other else 0
         if self._num_differing > 1:
@@ -232,8 +232,10 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
     is_alone = not (distributed.is_available() and distributed.is_initialized())
     if is_alone or distributed.get_world_size() == 1:
         return
-    groups: Any = distributed.distributed_c10d
-    store, turn = groups._get_default_store(), next(_TURNS)
+    from torch.distributed.distributed_c10d import _get_default_store
+
+    store: Any = _get_default_store()
+    turn = next(_TURNS)
     keys = [f"warmdown/{turn}/{count}/{rank}" for rank in range(distributed.get_world_size())]
     store.set(keys[distributed.get_rank()], "")
     if not has_metrics:

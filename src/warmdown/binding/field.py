@@ -618,6 +618,11 @@ def _slot(owner: str, name: str, group: Group) -> Slot:
     is_tensor = isinstance(value, torch.Tensor) and value.numel() == 1
     if not is_tensor and (isinstance(value, bool) or not isinstance(value, Real)):
         way_out = f" Name one element: '{key}[0]'." if isinstance(value, tuple | list) else ""
+        if value is None:
+            way_out = (
+                " Make the optimizer with a number there. One that chooses its own rate is made "
+                "not to: Adafactor(lr=…, relative_step=False, warmup_init=False)."
+            )
         raise BindingError(
             f"Field({name!r}): {owner} holds {value!r}, which is no number.{way_out}"
         )
