@@ -364,8 +364,8 @@ def test_a_metric_that_is_no_number_is_reported_and_passed_over() -> None:
     assert scheduler.get_last_lr() == [1.0]
 
 
-def test_a_metric_given_to_step_is_refused_with_the_way_out() -> None:
-    scheduler = wd.Scheduler(sgd(), lr=PLATEAU)
+def test_a_metric_given_to_step_that_no_schedule_follows_is_refused_with_the_way_out() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=LINE)
     with pytest.raises(wd.BindingError, match=r"step\(0.3\).*observe\(val_loss=…\)"):
         scheduler.step(0.3)  # type: ignore[arg-type]
 
