@@ -164,9 +164,9 @@ def test_an_epoch_is_no_metric(epoch: Any) -> None:
 def test_a_metric_is_taken_by_place_only_where_the_plan_follows_just_one() -> None:
     both = PLATEAU * wd.Plateau(metric="accuracy", mode="max")
     with pytest.raises(wd.BindingError, match="it follows accuracy, val_loss"):
-        wd.Scheduler(sgd(), lr=both).step(1.0)  # type: ignore[arg-type]
+        wd.Scheduler(sgd(), lr=both).step(1.0)
     with pytest.raises(wd.BindingError, match="it follows none"):
-        wd.Scheduler(sgd(), lr=wd.Linear(steps=9)).step(1.0)  # type: ignore[arg-type]
+        wd.Scheduler(sgd(), lr=wd.Linear(steps=9)).step(1.0)
 
 
 def test_a_process_that_measured_nothing_takes_part() -> None:

@@ -367,7 +367,7 @@ def test_a_metric_that_is_no_number_is_reported_and_passed_over() -> None:
 def test_a_metric_given_to_step_that_no_schedule_follows_is_refused_with_the_way_out() -> None:
     scheduler = wd.Scheduler(sgd(), lr=LINE)
     with pytest.raises(wd.BindingError, match=r"step\(0.3\).*observe\(val_loss=…\)"):
-        scheduler.step(0.3)  # type: ignore[arg-type]
+        scheduler.step(0.3)
 
 
 def test_strict_raises_what_would_be_said() -> None:

@@ -140,7 +140,10 @@ class Scheduler(LRScheduler):
 
     # the two are not keyword-only: that alone would make each call a third slower
     def step(
-        self, epoch: int | None = None, samples: float | None = None, tokens: float | None = None
+        self,
+        epoch: float | Tensor | None = None,
+        samples: float | None = None,
+        tokens: float | None = None,
     ) -> None:
         """Count an update that was made, and write the values that the next one uses.
 
