@@ -348,3 +348,11 @@ def test_a_lowest_value_that_the_new_plan_lacks_is_no_value_to_continue_from() -
     trunk.seek(90)
     with pytest.raises(wd.StateError, match=r"low=0\.05"):
         again(trunk, wd.Scheduler(head_and_body(), lr=wd.Cosine(), run=RUN), "continue")
+
+
+def test_runs_of_plans_that_order_their_patterns_otherwise_have_names_of_their_own() -> None:
+    from warmdown.experiments.runs import RunSpec
+
+    plans = [{"head": HALF, "*": DOWN}, {"*": DOWN, "head": HALF}]
+    keys = {RunSpec.of(wd.Plan.of(lr=dict(rules), run=RUN), "digits", 0, {}).key for rules in plans}
+    assert len(keys) == 2

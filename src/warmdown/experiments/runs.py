@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.experiments.files import write_file, write_json
-from warmdown.plan import Plan
+from warmdown.plan import Plan, fingerprint_of_data
 from warmdown.record import Record
 from warmdown.schedules.base import PlainData
 
@@ -133,6 +133,9 @@ class RunSpec:
         """Sixteen hexadecimal digits that differ when the run does; they name its file."""
         content = {"version": _VERSION, **self.to_dict()}
         del content["allow"]  # where a class is found does not change what it gives
+        fingerprint = fingerprint_of_data(self.plan)
+        if fingerprint != fingerprint_of_data(self.plan, with_order=False):
+            content["fingerprint"] = fingerprint  # sorted keys lose the order of group patterns
         return digest_of_text(json.dumps(content, sort_keys=True, separators=(",", ":")))
 
     def to_dict(self) -> PlainData:
