@@ -235,6 +235,7 @@ def test_an_automatic_clock_takes_what_is_given_before_an_update_for_that_update
         backward(optimizer)
         if not first:
             scheduler.step(tokens=100)
+        assert scheduler.position == 100 * (count - 1)  # what this update uses
         optimizer.step()
         assert (scheduler.count, scheduler.position) == (count, 100 * count)
 
