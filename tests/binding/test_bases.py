@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +129,45 @@ def test_a_scheduler_that_could_not_be_made_leaves_no_trace_of_a_value() -> None
         wd.Scheduler(optimizer, kl=wd.Cosine(steps=4), lr=wd.Cosine(steps=4), bind={"kl": refuse})
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert wd.Scheduler(optimizer, lr=wd.Cosine(steps=4)).base_lrs == [0.1]
+
+
+class _Model:
+    kl = 0.5
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+@pytest.mark.parametrize("is_scaled_first", [True, False])
+def test_a_value_that_a_schedule_wrote_on_an_object_is_no_base(
+    is_alive: bool, is_scaled_first: bool
+) -> None:
+    model, kept = _Model(), []
+    for turn in range(3):
+        curve = wd.Linear(start=1.0, end=0.0, steps=4)
+        rule = wd.Scale(curve) if turn or is_scaled_first else wd.Set(curve)
+        scheduler = wd.Scheduler((), kl=rule, bind={"kl": wd.Attribute(model, "kl")})
+        assert model.kl == (0.5 if isinstance(rule, wd.Scale) else 1.0)
+        scheduler.seek(2)
+        assert model.kl == (0.25 if isinstance(rule, wd.Scale) else 0.5)
+        kept.append(scheduler)
+        if not is_alive:
+            kept.clear()
+    model.kl = 4.0
+    with pytest.warns(wd.BaseDiffers, match="4"):
+        wd.Scheduler((), kl=wd.Cosine(steps=4), bind={"kl": wd.Attribute(model, "kl")})
+    call = wd.Call(lambda value: None, base=8.0)
+    for _ in range(2):
+        scheduler = wd.Scheduler((), kl=wd.Linear(steps=4), bind={"kl": call})
+        scheduler.seek(2)
+        assert call.read() == [4.0]
+
+
+def test_an_object_that_was_driven_is_not_kept_alive() -> None:
+    model = _Model()
+    wd.Scheduler((), kl=wd.Cosine(steps=4), bind={"kl": wd.Attribute(model, "kl")})
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
 
 
 def test_schedulers_of_different_fields_of_one_optimizer_do_not_meet() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -90,6 +92,9 @@ class Number(ABC):
         """Yield what each group keeps about its value."""
         for value in self.read():
             yield Marks(value)
+
+    def set_initial(self, row: Row) -> None:  # noqa: B027  a function has its base from the start
+        """Keep one base value for each group, for schedulers made later."""
 
     def are_whole(self) -> list[bool]:
         """Tell for each group whether it has a whole number there, which is to stay one."""
@@ -377,6 +382,9 @@ class Attribute(Number):
 
     of: Any
     name: str
+    _kept: ClassVar[dict[tuple[int, str], list[Any]]] = {}
+    """Of each attribute that is driven: a weak reference to its object, its base value, and what
+    was written last."""
 
     def __post_init__(self) -> None:
         if not hasattr(self.of, self.name):
@@ -396,6 +404,18 @@ class Attribute(Number):
         """Return the attribute's value."""
         return [float(getattr(self.of, self.name))]
 
+    def marks(self) -> Iterator[Marks]:
+        """Yield the value, and the base that an earlier scheduler has brought it from."""
+        _, initial, written = self._kept.get((id(self.of), self.name), (None, None, None))
+        yield Marks(self.read()[0], initial=initial, written=written)
+
+    def set_initial(self, row: Row) -> None:
+        """Keep the base value, where the object can be known again."""
+        kept, key = self._kept, (id(self.of), self.name)
+        with suppress(TypeError):  # to some kinds of objects there is no weak reference
+            owner = weakref.ref(self.of, lambda _: kept.pop(key, None))
+            kept[key] = [owner, row[0], *self.read()]
+
     def are_whole(self) -> list[bool]:
         """Tell whether the attribute is a whole number."""
         return [_is_whole(getattr(self.of, self.name))]
@@ -408,6 +428,8 @@ class Attribute(Number):
             fill(row[0])
         else:
             setattr(self.of, self.name, as_before(value, row[0]))
+        if kept := self._kept.get((id(self.of), self.name)):
+            kept[2:] = self.read()
 
 
 class Call(Number):
@@ -426,7 +448,11 @@ class Call(Number):
     """
 
     def __init__(self, take: Callable[[float], object], base: float = 1.0) -> None:
-        self._take, self._value = take, float(base)
+        self._take, self._value, self._base = take, float(base), float(base)
+
+    def marks(self) -> Iterator[Marks]:
+        """Yield the value, and the base that it was made with."""
+        yield Marks(self._value, initial=self._base, written=self._value)
 
     def read(self) -> list[float]:
         """Return the value of the last call."""

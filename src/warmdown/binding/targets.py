@@ -195,7 +195,7 @@ class BoundTarget:
         """
         rules = (timeline.lines[group.follows].rule for group in self.groups)
         is_kept = is_running or all(isinstance(rule, Scale) for rule in rules)
-        if isinstance(self.field, Field) and is_kept:
+        if is_kept or not self.field.groups:
             self.field.set_initial([group.base for group in self.groups])
 
     def last_written(self, index: int) -> Iterator[tuple[Slot, float]]:
