@@ -62,6 +62,8 @@ def test_a_plan_file_has_the_fingerprint_and_the_values_that_it_had(name: str) -
     assert_same(values, wanted["values"])
 
 
+# the lives of the files give fewer data with each update than their plans say
+@pytest.mark.filterwarnings("ignore::warmdown.errors.AmountMismatch")
 @pytest.mark.parametrize("form", ["full", "compact"])
 @pytest.mark.parametrize("name", sorted(path.stem for path in (FOLDER / "states").iterdir()))
 def test_a_state_goes_on_as_it_would_have_gone_on(name: str, form: str) -> None:
