@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmdown.compat.names.timm import RULES, Attributes, trunk
-from warmdown.compat.schedulers.cosine import cosine_rule
+from warmdown.compat.schedulers.cosine import cosine_rule, rate_or_share
 from warmdown.compat.schedulers.planned import call_by_name
 from warmdown.compat.schedulers.wsd import wsd_rule
 from warmdown.importing.imported import Imported, NotImportable
@@ -118,10 +118,9 @@ def _original_cosine(given: Attributes, first: float) -> Rule:
             Constant(value=low),
         )
 
-    ratio, start_ratio = given["lr_min_ratio"], given["warmup_lr_ratio"]
-    low, ratio = (given["lr_min"], 0.0) if ratio is None else (0.0, ratio)
-    begin, begin_ratio = (start, 0.0) if start_ratio is None else (0.0, start_ratio)
-    factor = curve(begin_ratio, begin_ratio + 1.0, 1.0, ratio)
+    low, low_ratio = rate_or_share(given["lr_min"], given["lr_min_ratio"])
+    begin, begin_ratio = rate_or_share(start, given["warmup_lr_ratio"])
+    factor = curve(begin_ratio, begin_ratio + 1.0, 1.0, low_ratio)
     added = curve(begin, begin - start, 0.0, low)
     left = (0.0, start) if warmup else (first, 0.0)  # what the constructor writes
     return Scale(_after(left[0], factor), offset=_after(left[1], added))

@@ -201,16 +201,20 @@ class Greedy(Feedback):
 def _compared(
     owner: Plateau | Greedy, state: FeedbackState, step: float, value: float
 ) -> FeedbackState:
-    if state.best is None or _is_better(owner, value, state.best):
+    form = owner.mode, owner.threshold, owner.threshold_mode
+    if state.best is None or is_better(value, state.best, *form):
         return state._replace(best=value, num_bad=0, num_good=state.num_good + 1, since=step)
     return state._replace(num_bad=state.num_bad + 1, num_good=0)
 
 
-def _is_better(owner: Plateau | Greedy, value: float, best: float) -> bool:
-    if owner.mode == "max":
+def is_better(
+    value: float, best: float, mode: Mode, threshold: float, threshold_mode: Threshold
+) -> bool:
+    """Return whether a metric improves on the best; a share of the best is one of its size."""
+    if mode == "max":
         value, best = -value, -best
-    is_share = owner.threshold_mode == "rel" and not math.isinf(best)
-    return value < best - owner.threshold * (abs(best) if is_share else 1.0)
+    is_share = threshold_mode == "rel" and not math.isinf(best)
+    return value < best - threshold * (abs(best) if is_share else 1.0)
 
 
 def _has_gained(owner: Plateau, value: float, last: float) -> bool:

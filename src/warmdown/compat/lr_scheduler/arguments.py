@@ -63,8 +63,10 @@ def require_entries(who: str, state: State, *entries: str) -> None:
         )
 
 
-def warn_of_other_arguments(scheduler: Any, given: State, state: State) -> None:
-    """Warn where a state has other arguments than those given, with which the scheduler goes on."""
+def kept_arguments(scheduler: Any, names: Iterable[str], state: State) -> StateDict:
+    """Return the arguments that a scheduler goes on with; warn where ``state`` has others."""
+    attributes = vars(scheduler)
+    given = {name: attributes[name] for name in names if name in attributes}
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
         for name in sorted(given.keys() & state.keys())
@@ -77,6 +79,7 @@ def warn_of_other_arguments(scheduler: Any, given: State, state: State) -> None:
             UserWarning,
             stacklevel=4,
         )
+    return given
 
 
 def per_group(who: str, name: str, value: Any, count: int) -> list[Any]:
@@ -137,9 +140,14 @@ def _length(who: str, name: str, length: Any) -> Fraction:
     return steps
 
 
-def is_count(value: object, least: int) -> bool:
-    """Return whether a value is a whole number from ``least`` on."""
-    return isinstance(value, int) and value >= least
+def require_whole(who: str, name: str, count: object, least: int = 1) -> None:
+    """Raise unless an argument is a whole number.
+
+    Raises:
+        ScheduleError: It is not, or below ``least``.
+    """
+    if not isinstance(count, int) or count < least:
+        raise ScheduleError(f"{who}({name}={count!r}): a whole number from {least} on is needed.")
 
 
 def require_optimizer(who: str, optimizer: object) -> None:

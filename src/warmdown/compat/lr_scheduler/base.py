@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["LRScheduler", "_LRScheduler"]
 
 import warnings
+from typing import ClassVar
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
@@ -219,6 +220,34 @@ class LRScheduler(torch_sched.LRScheduler):
                     stacklevel=4,
                 )
             self._is_early = False
+
+
+class ResumedLR(LRScheduler):
+    """A scheduler that goes on from a state with the arguments that it was made with."""
+
+    _arguments: ClassVar[tuple[str, ...]] = ()
+    """Arguments of the constructor that stay attributes."""
+
+    def load_state_dict(self, state_dict: State) -> None:
+        """Go on from a state; the arguments stay those given, with a warning if they differ.
+
+        An optimizer that was not restored gets the saved rates at once; one that was is left as it
+        is.
+
+        Args:
+            state_dict: What ``state_dict()`` returned, of this class or of torch's.
+
+        Raises:
+            StateError: It is no state, or one of more groups; nothing has changed then.
+        """
+        is_new = self._row is not None and self._bound_writer().holds(self._row)
+        self._restore(state_dict)
+        if is_new and self._row is not None:
+            self._write(self._row)
+
+    def _restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
+        raise NotImplementedError
 
 
 class _LRScheduler(LRScheduler, torch_sched._LRScheduler):

@@ -26,9 +26,9 @@ from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
     in_ticks,
-    is_count,
     per_group,
     require_optimizer,
+    require_whole,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
 from warmdown.compat.lr_scheduler.window import Rates, Row, Steps
@@ -403,10 +403,7 @@ class SWALR(FormulaLR, swa_utils.SWALR):
             raise ScheduleError(
                 f"SWALR(anneal_strategy={anneal_strategy!r}): use 'cos' or 'linear'."
             )
-        if not is_count(anneal_epochs, 0):
-            raise ScheduleError(
-                f"SWALR(anneal_epochs={anneal_epochs!r}): a whole number of at least 0 is needed."
-            )
+        require_whole("SWALR", "anneal_epochs", anneal_epochs, least=0)
         swa_lrs = per_group("SWALR", "swa_lr", swa_lr, self._count_groups())
         self._bound_writer().field.set_entry("swa_lr", swa_lrs)
         super().__init__(
@@ -475,12 +472,8 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        for name, count in (("T_0", T_0), ("T_mult", T_mult)):
-            if not is_count(count, 1):
-                raise ScheduleError(
-                    f"CosineAnnealingWarmRestarts({name}={count!r}): a whole number from 1 on is "
-                    "needed."
-                )
+        require_whole("CosineAnnealingWarmRestarts", "T_0", T_0)
+        require_whole("CosineAnnealingWarmRestarts", "T_mult", T_mult)
         if not isinstance(eta_min, float | int):
             raise ScheduleError(
                 f"CosineAnnealingWarmRestarts(eta_min={eta_min!r}): a number is needed."

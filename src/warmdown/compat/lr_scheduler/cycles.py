@@ -22,9 +22,9 @@ from warmdown.compat.lr_scheduler.arguments import (
     attributes_of,
     floats,
     in_ticks,
-    is_count,
     per_group,
     require_optimizer,
+    require_whole,
 )
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, power_curve
 from warmdown.compat.lr_scheduler.window import (
@@ -84,8 +84,7 @@ class MomentumLR(FormulaLR):
         super()._write(row)
         if self.cycle_momentum:
             window = self._momentum_window(np.array([self.last_epoch], dtype=np.float64))
-            momenta = [float(window.curves[curve, 0]) for curve in window.which]
-            self._bound_momentum_writer().write(momenta)
+            self._bound_momentum_writer().write(window.curves[window.which, 0].tolist())
 
     def _open_window(self) -> WriteNext:
         write_next = super()._open_window()
@@ -106,12 +105,12 @@ class MomentumLR(FormulaLR):
         return write_both
 
     def _momentum_window(self, steps: Steps) -> Window:
-        points = list(zip(self.base_momentums, self.max_momentums, strict=True))
-        kinds = list(dict.fromkeys(points))
+        points = [floats(self.base_momentums), floats(self.max_momentums)]
+        # groups of equal momenta share a curve, which is written for all of them at once
+        (lows, highs), which = np.unique(points, axis=1, return_inverse=True)
         shares = self._at(steps)
-        rising = np.multiply.outer(floats(low for low, _ in kinds), shares)
-        falling = np.multiply.outer(floats(high for _, high in kinds), 1 - shares)
-        return Window(rising + falling, [kinds.index(point) for point in points])
+        curves = np.multiply.outer(lows, shares) + np.multiply.outer(highs, 1 - shares)
+        return Window(curves, which.tolist())
 
     def _bound_momentum_writer(self) -> RateWriter:
         if self._momentum_writer is None or not self._momentum_writer.fits():
@@ -442,19 +441,16 @@ def curve_through(corners: Sequence[float], ends: Sequence[Fraction], anneal: st
 
 def _cycle_length(total_steps: int | None, epochs: int | None, steps_per_epoch: int | None) -> int:
     if total_steps is not None:
-        return _require_whole("total_steps", total_steps)
+        require_whole("OneCycleLR", "total_steps", total_steps)
+        return total_steps
     if epochs is None or steps_per_epoch is None:
         raise ScheduleError(
             "OneCycleLR: its length is missing. Give total_steps, or epochs and steps_per_epoch."
         )
-    return _require_whole("epochs", epochs) * _require_whole("steps_per_epoch", steps_per_epoch)
+    require_whole("OneCycleLR", "epochs", epochs)
+    require_whole("OneCycleLR", "steps_per_epoch", steps_per_epoch)
+    return epochs * steps_per_epoch
 
 
 def _is_share(value: object) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
-
-
-def _require_whole(name: str, count: int) -> int:
-    if not is_count(count, 1):
-        raise ScheduleError(f"OneCycleLR({name}={count!r}): a whole number from 1 on is needed.")
-    return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch.optim import Optimizer
@@ -13,10 +13,10 @@ from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     Argument,
     floats,
+    kept_arguments,
     require_entries,
-    warn_of_other_arguments,
 )
-from warmdown.compat.lr_scheduler.base import LRScheduler
+from warmdown.compat.lr_scheduler.base import LRScheduler, ResumedLR
 from warmdown.compat.lr_scheduler.window import (
     Rates,
     Row,
@@ -40,7 +40,7 @@ _NEAR = 1e-9
 """Relative: a rate this near to the formula's is the formula's, with another library's rounding."""
 
 
-class FormulaLR(LRScheduler):
+class FormulaLR(ResumedLR):
     r"""A scheduler whose rates are points of each group, weighed by unit curves.
 
     .. math:: rate_i(t) = top_i \cdot u(t) + floor_i \cdot (1 - u(t))
@@ -53,8 +53,6 @@ class FormulaLR(LRScheduler):
     steps, a number, an edited rate, other groups, or no row left.
     """
 
-    _arguments: ClassVar[tuple[str, ...]] = ()
-    """Arguments of the constructor that stay attributes."""
     carries_edits = True
     """Whether an edited rate is carried on, not overwritten."""
     _is_ours = True
@@ -323,25 +321,7 @@ class FormulaLR(LRScheduler):
             state.pop("_bases", None)
         return state
 
-    def load_state_dict(self, state_dict: State) -> None:
-        """Go on from a state; the arguments stay those given, with a warning if they differ.
-
-        An optimizer that was not restored gets the saved rates at once; one that was is left as it
-        is.
-
-        Args:
-            state_dict: What ``state_dict()`` returned, of this class or of torch's.
-
-        Raises:
-            StateError: It is no state, or one of more groups; nothing has changed then.
-        """
-        is_new = self._row is not None and self._bound_writer().holds(self._row)
-        self._restore(state_dict)
-        if is_new and self._row is not None:
-            self._write(self._row)
-
     def _restore(self, state: State) -> None:
-        """Restore what ``state`` holds, writing nothing."""
         who = type(self).__name__
         require_entries(who, state, "last_epoch", "base_lrs")
         saved, known = len(state["base_lrs"]), len(self.base_lrs)
@@ -350,8 +330,7 @@ class FormulaLR(LRScheduler):
                 f"{who}.load_state_dict: it is of {saved} parameter groups, the optimizer has "
                 f"{known}."
             )
-        given = {name: vars(self)[name] for name in self._arguments if name in vars(self)}
-        warn_of_other_arguments(self, given, state)
+        given = kept_arguments(self, self._arguments, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
         vars(self).update({**self._state_entries(state), "base_lrs": base_lrs})
         self.invalidate()

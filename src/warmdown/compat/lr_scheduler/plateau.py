@@ -13,19 +13,20 @@ from torch.optim import lr_scheduler as torch_sched
 from warmdown.compat import State
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
+    kept_arguments,
     per_group,
     require_entries,
     require_optimizer,
-    warn_of_other_arguments,
     warn_of_verbose,
 )
-from warmdown.compat.lr_scheduler.base import LRScheduler
+from warmdown.compat.lr_scheduler.base import ResumedLR
 from warmdown.compat.lr_scheduler.window import Rates, Row
 from warmdown.errors import ScheduleError, TrainingError
 from warmdown.schedules import Plateau
+from warmdown.schedules.plateau import is_better
 
 
-class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
+class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
     """A factor on the rate whenever a metric has stopped improving.
 
     Args:
@@ -66,7 +67,7 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         "eps",
     )
 
-    _NOT_STATE = LRScheduler._NOT_STATE | {"_last_lr", "mode_worse"}
+    _NOT_STATE = ResumedLR._NOT_STATE | {"_last_lr", "mode_worse"}
 
     def __init__(
         self,
@@ -124,7 +125,8 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
         metric = float(metrics)
         if metric != metric:
             return
-        if self._is_better(metric, self.best):
+        form = self.mode, self.threshold, self.threshold_mode
+        if is_better(metric, self.best, *form):
             self.best, self.num_bad_epochs = metric, 0
         else:
             self.num_bad_epochs += 1
@@ -138,18 +140,6 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
     def get_lr(self) -> Row:
         """Return the current rates: a plateau has none of its own."""
         return self.get_last_lr()
-
-    def _reset(self) -> None:
-        self.best, self.cooldown_counter, self.num_bad_epochs = self.mode_worse, 0, 0
-
-    def _is_better(self, a: float, best: float) -> bool:
-        """Return whether ``a`` improves on ``best``; a share of the best is a share of its size."""
-        if math.isinf(best):
-            return bool(best == self.mode_worse)
-        margin: float = (
-            self.threshold * abs(best) if self.threshold_mode == "rel" else self.threshold
-        )
-        return a < best - margin if self.mode == "min" else a > best + margin
 
     def _reduce_lr(self, epoch: int) -> None:
         writer = self._bound_writer()
@@ -179,27 +169,10 @@ class ReduceLROnPlateau(LRScheduler, torch_sched.ReduceLROnPlateau):
     def _last_lr(self, rates: Row) -> None:
         self._assigned = rates
 
-    def load_state_dict(self, state_dict: State) -> None:
-        """Go on from a state; the arguments stay those given, with a warning if they differ.
-
-        An optimizer that was not restored gets the saved rates at once; one that was is left as it
-        is.
-
-        Args:
-            state_dict: What ``state_dict()`` returned, of this class or of torch's.
-
-        Raises:
-            StateError: It is no state; nothing has changed then.
-        """
+    def _restore(self, state: State) -> None:
         who = type(self).__name__
-        require_entries(who, state_dict, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
-        is_new = self._row is not None and self._bound_writer().holds(self._row)
-        given = {name: vars(self)[name] for name in self._arguments}
-        warn_of_other_arguments(self, given, state_dict)
-        vars(self).update({**self._state_entries(state_dict), **given})
-        self._assigned = self._written = None
-        if "_last_lr" in state_dict:
-            self._assigned = list(state_dict["_last_lr"])
-            self._written = floats(self._assigned)
-            if is_new:
-                self._write(self._written)
+        require_entries(who, state, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
+        given = kept_arguments(self, self._arguments, state)
+        vars(self).update({**self._state_entries(state), **given})
+        self._assigned = list(state["_last_lr"]) if "_last_lr" in state else None
+        self._written = self._assigned and floats(self._assigned)

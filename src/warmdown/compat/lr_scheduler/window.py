@@ -115,7 +115,7 @@ class RateWriter:
     def __init__(self, optimizer: Any, name: str = "lr") -> None:
         self.field = Field(optimizer, name)
         self._bound = self.field.raw_values()
-        self.has_tensors = any(isinstance(value, torch.Tensor) for value in self._bound)
+        self.has_tensors = self.field.is_of_tensors
         self._row: Row | None = None
         self._versions: list[object] = []
 

@@ -178,15 +178,18 @@ def cosine_rule(
         k_decay > 0,
         "the order of the decay is above 0; 1 is the plain cosine",
     )
-    low, low_ratio = (lr_min, 0.0) if lr_min_ratio is None else (0.0, lr_min_ratio)
-    first, first_ratio = (
-        (warmup_lr_init, 0.0) if warmup_lr_ratio is None else (0.0, warmup_lr_ratio)
-    )
+    low, low_ratio = rate_or_share(lr_min, lr_min_ratio)
+    first, first_ratio = rate_or_share(warmup_lr_init, warmup_lr_ratio)
     phases = (warmup_iterations, decay, num_cooldown_iterations, k_decay)
     added = (
         _cosine_phases(first, 0.0, low, *phases) if low or (first and warmup_iterations) else None
     )
     return Scale(_cosine_phases(first_ratio, 1.0, low_ratio, *phases), offset=added)
+
+
+def rate_or_share(rate: float, share: float | None) -> tuple[float, float]:
+    """Return an absolute rate and a share of each group's own: one of them is 0."""
+    return (rate, 0.0) if share is None else (0.0, share)
 
 
 def _cosine_phases(
