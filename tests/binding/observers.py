@@ -29,7 +29,7 @@ def main(folder: str) -> None:
     for case in cases:
         scheduler.observe(**case[rank])
         rates.append(scheduler.get_last_lr()[0])
-    clock._PATIENCE /= 60
+    clock._PATIENCE /= 300
     error = ""
     if rank == 0:
         try:

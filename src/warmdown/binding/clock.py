@@ -212,7 +212,7 @@ def all_gather(own: Any) -> list[Any]:
 
 
 _TURNS = itertools.count()
-_PATIENCE = timedelta(seconds=60)
+_PATIENCE = timedelta(minutes=5)
 
 
 def await_ranks(count: int, *, has_metrics: bool) -> None:
@@ -226,7 +226,7 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
         has_metrics: Whether this process has something to give.
 
     Raises:
-        BindingError: Another process did not come within a minute.
+        BindingError: Another process did not come within five minutes.
     """
     distributed = torch.distributed
     is_alone = not (distributed.is_available() and distributed.is_initialized())
