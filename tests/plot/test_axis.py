@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmdown.plot.axis import linear_ticks, log_floor, log_ticks, place_names, value_limits
+from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import count, number, short_count
 
 
@@ -45,7 +45,7 @@ def test_steps_are_counted_in_thousands_and_millions() -> None:
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-9, 1e3), st.integers(2, 12))
 def test_linear_marks_are_few_and_inside(low: float, height: float, at_most: int) -> None:
-    ticks = linear_ticks(low, low + height, at_most)
+    ticks = Axis(low, low + height).ticks(at_most)
     assert len(ticks) <= at_most
     assert all(
         low - 1e-9 * (1 + abs(low)) <= tick <= low + height + 1e-9 * (1 + abs(low))
@@ -54,21 +54,21 @@ def test_linear_marks_are_few_and_inside(low: float, height: float, at_most: int
 
 
 def test_logarithmic_marks_are_powers_of_ten_or_finer_when_those_are_few() -> None:
-    assert log_ticks(1e-6, 1e-2) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
-    assert log_ticks(3e-5, 3e-4) == [5e-5, 1e-4, 2e-4]
+    assert Axis(1e-6, 1e-2, log=True).ticks(9) == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    assert Axis(3e-5, 3e-4, log=True).ticks(9) == [5e-5, 1e-4, 2e-4]
 
 
 def test_a_logarithmic_axis_ends_six_decades_below_the_peak() -> None:
-    assert log_floor([np.array([0.0, 1e-30, 1.0])]) == pytest.approx(1e-6)
-    assert log_floor([np.array([0.0, 1e-2, 1.0])]) == pytest.approx(1e-2)
-    assert log_floor([np.array([0.0, -1.0])]) is None
+    assert Axis.of([np.array([0.0, 1e-30, 1.0])], log=True).low == pytest.approx(1e-6)
+    assert Axis.of([np.array([0.0, 1e-2, 1.0])], log=True).low == pytest.approx(1e-2)
+    assert not Axis.of([np.array([0.0, -1.0])], log=True).log
 
 
 def test_an_axis_begins_at_zero_unless_the_curve_stays_far_from_it() -> None:
-    assert value_limits([np.array([3e-5, 3e-4])]) == (0.0, 3e-4)
-    assert value_limits([np.array([0.85, 0.95])]) == (0.85, 0.95)
-    assert value_limits([np.array([-1.0, -0.1])]) == (-1.0, 0.0)
-    assert value_limits([np.array([0.0, 0.0])]) == (-1.0, 1.0)
+    assert Axis.of([np.array([3e-5, 3e-4])], log=False) == Axis(0.0, 3e-4)
+    assert Axis.of([np.array([0.85, 0.95])], log=False) == Axis(0.85, 0.95)
+    assert Axis.of([np.array([-1.0, -0.1])], log=False) == Axis(-1.0, 0.0)
+    assert Axis.of([np.array([0.0, 0.0])], log=False) == Axis(-1.0, 1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.5, 30)), max_size=60), st.integers(1, 3))

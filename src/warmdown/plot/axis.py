@@ -37,13 +37,29 @@ class Axis:
     log: bool = False
 
     @classmethod
-    def of(cls, values: Sequence[Array], *, log: bool) -> Axis:
-        """Return the axis for some lines; a logarithmic one needs a value above zero."""
-        floor = log_floor(values) if log else None
-        if floor is None:
-            return cls(*value_limits(values))
-        high = float(np.concatenate(values).max())
-        return cls(floor if floor < high else high / 10, high, log=True)
+    def of(cls, values: Iterable[Array], *, log: bool) -> Axis:
+        """Return the axis for some lines; a logarithmic one needs a value above zero.
+
+        A linear one begins at zero, unless the lines stay far from it.
+
+        Example:
+            >>> Axis.of([np.array([0.1, 1.0])], log=False)
+            Axis(low=0.0, high=1.0, log=False)
+        """
+        together = np.concatenate([line[np.isfinite(line)] for line in values])
+        if together.size == 0:
+            return cls(0.0, 1.0)
+        low, high = float(together.min()), float(together.max())
+        if log and high > _NOTHING:
+            smallest = float(together[together > _NOTHING].min())
+            floor = max(smallest, high * 10.0**-_DECADES)
+            return cls(floor if floor < high else high / 10, high, log=True)
+        largest = max(abs(low), abs(high))
+        if largest < _NOTHING:
+            return cls(-1.0, 1.0)
+        if high - low < 1e-9 * largest:
+            return cls(min(0.0, 2 * low), max(0.0, 2 * low))
+        return cls(0.0 if 0 <= low <= high / 2 else low, 0.0 if low / 2 <= high <= 0 else high)
 
     def share(self, values: Any) -> Any:
         """Return how far along the axis values are, from 0 to 1."""
@@ -53,68 +69,24 @@ class Axis:
         return (np.asarray(values) - self.low) / (self.high - self.low)
 
     def ticks(self, at_most: int) -> list[float]:
-        """Return the places of its labels; a logarithmic axis has all of its decades."""
+        """Return the places of its labels, which are round numbers.
+
+        A logarithmic axis has all of its powers of ten; 2 and 5 times them too, when there are few.
+        """
+        low, high = self.low, self.high
+        # 1e-9: a tick that misses an end by rounding alone is still on the axis
         if self.log:
-            return log_ticks(self.low, self.high)
-        return linear_ticks(self.low, self.high, at_most)
-
-
-def value_limits(values: Iterable[Array]) -> tuple[float, float]:
-    """Return where an axis begins and ends: at zero, unless the curve stays far from it.
-
-    Example:
-        >>> value_limits([np.array([0.1, 1.0])]), value_limits([np.array([0.05])])
-        ((0.0, 1.0), (0.0, 0.1))
-    """
-    together = np.concatenate([line[np.isfinite(line)] for line in values])
-    if together.size == 0:
-        return 0.0, 1.0
-    low, high = float(together.min()), float(together.max())
-    largest = max(abs(low), abs(high))
-    if largest < _NOTHING:
-        return -1.0, 1.0
-    if high - low < 1e-9 * largest:
-        return min(0.0, 2 * low), max(0.0, 2 * low)
-    return (0.0 if 0 <= low <= high / 2 else low), (0.0 if low / 2 <= high <= 0 else high)
-
-
-def linear_ticks(low: float, high: float, at_most: int) -> list[float]:
-    """Return round numbers between two values.
-
-    Example:
-        >>> linear_ticks(0.0, 3e-4, 5)
-        [0.0, 0.0001, 0.0002, 0.0003]
-    """
-    if not high > low:
-        return [low]
-    rough = (high - low) / max(at_most - 1, 1)
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * times for times in (1, 2, 2.5, 5, 10) if size * times >= rough * (1 - 1e-9))
-    # 1e-9: a tick that misses an end by rounding alone is still on the axis
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten between two positive values; 2 and 5 times them too, when there are few.
-
-    Example:
-        >>> log_ticks(1e-5, 1e-3), log_ticks(0.1, 0.5)
-        ([1e-05, 0.0001, 0.001], [0.1, 0.2, 0.5])
-    """
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    finer = [float(f"{times}e{decade}") for decade in decades for times in (1, 2, 5)]
-    inside = [tick for tick in finer if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-    powers = [tick for tick in inside if f"{tick:e}".startswith("1.0")]
-    return powers if len(powers) >= 3 else inside
-
-
-def log_floor(values: Iterable[Array]) -> float | None:
-    """Return the lowest value of a logarithmic axis, or ``None`` when no value is above zero."""
-    positive = np.concatenate([line[line > _NOTHING] for line in values])
-    if positive.size == 0:
-        return None
-    return float(max(positive.min(), positive.max() * 10.0**-_DECADES))
+            decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+            finer = [float(f"{times}e{decade}") for decade in decades for times in (1, 2, 5)]
+            inside = [tick for tick in finer if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+            powers = [tick for tick in inside if f"{tick:e}".startswith("1.0")]
+            return powers if len(powers) >= 3 else inside
+        rough = (high - low) / max(at_most - 1, 1)
+        size = 10.0 ** math.floor(math.log10(rough))
+        steps = (size * times for times in (1, 2, 2.5, 5, 10))
+        step = next(step for step in steps if step >= rough * (1 - 1e-9))
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
 def place_names(names: Sequence[tuple[float, float]], rows: int, edge: float) -> list[int | None]:

@@ -49,5 +49,15 @@ def short_count(value: float) -> str:
     return _trimmed(f"{value:,.1f}")
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text, cut off where it has more characters.
+
+    Example:
+        >>> shortened("decoder.layers", 8)
+        'decoder…'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def _trimmed(digits: str) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -104,11 +104,12 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
         MissingExtra: matplotlib is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
         raise ScheduleError(
             f"save(path={str(path)!r}): not a kind of picture. Use one of {', '.join(_WRITERS)}."
         )
-    write_whole(path, _WRITERS[path.suffix.lower()](plan, **how))
+    write_whole(path, write(plan, **how))
     return path
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from warmdown.errors import MissingExtra
 from warmdown.plot.axis import Axis, place_names
-from warmdown.plot.formatting import number, short_count
+from warmdown.plot.formatting import number, short_count, shortened
 from warmdown.plot.sampling import Array
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
@@ -280,8 +280,7 @@ def _end_label(line: Line, panel: Panel) -> str:
     end = number(line.values[-1], 3)
     if len(panel.lines) == 1 and not line.is_recorded:
         return end
-    is_long = len(line.label) > _LONGEST_LABEL
-    return f"{line.label[: _LONGEST_LABEL - 1]}…  {end}" if is_long else f"{line.label}  {end}"
+    return f"{shortened(line.label, _LONGEST_LABEL)}  {end}"
 
 
 def _spread(shares: Sequence[float], distance: float) -> Array:

@@ -57,10 +57,9 @@ def thinned(steps: Array, values: Array, points: int = POINTS) -> tuple[Array, A
     """Return the lowest and the highest point of each of ``points / 2`` columns, with both ends."""
     if steps.size <= points:
         return steps, values
-    starts = np.unique(
-        np.searchsorted(steps, np.linspace(steps[0], steps[-1], points // 2, endpoint=False))
-    )
-    column = np.repeat(np.arange(starts.size), np.diff(np.append(starts, steps.size)))
+    edges = np.linspace(steps[0], steps[-1], points // 2, endpoint=False)
+    column = np.searchsorted(edges, steps, side="right")
+    starts = np.flatnonzero(np.diff(column, prepend=0))
     # one sort by column and height: the first of each column is its lowest, the last its highest
     by_height = np.lexsort((values, column))
     ends = np.append(starts[1:], steps.size) - 1

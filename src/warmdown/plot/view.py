@@ -16,7 +16,7 @@ import numpy as np
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
 from warmdown.plot.axis import Axis
-from warmdown.plot.formatting import count
+from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.printable import printable
@@ -194,11 +194,11 @@ class View:
     @property
     def axis(self) -> Axis:
         """Return the horizontal axis."""
-        last = max(float(line.steps[-1]) for line in self.lines)
-        if not self.log_x:
-            return Axis(0.0, last if last > 0 else 1.0)
-        first = min(float(line.steps[0]) for line in self.lines)
-        return Axis(first, last if last > first else 10 * first, log=True)
+        ends = [line.steps[[0, -1]] for line in self.lines]
+        first, last = float(np.min(ends)), float(np.max(ends))
+        if self.log_x:
+            return Axis(first, last if last > first else 10 * first, log=True)
+        return Axis(0.0, last if last > 0 else 1.0)
 
 
 class ViewOptions(TypedDict, total=False):
@@ -397,5 +397,4 @@ def _recorded_phases(record: Record) -> tuple[Phase, ...]:
 
 def _name(text: str) -> str:
     """Return a name or a reason as one line that any picture can show, short enough to be read."""
-    name = printable(text, as_line=True)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return shortened(printable(text, as_line=True), _LONGEST_NAME)
