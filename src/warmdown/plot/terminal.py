@@ -6,7 +6,8 @@ __all__ = ["sparkline", "terminal"]
 
 import shutil
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
+from string import ascii_lowercase
 from typing import Unpack
 
 import numpy as np
@@ -123,36 +124,35 @@ def _panel_text(
         values = np.clip(line.values, y.low, y.high) if is_clipped else line.values
         good = np.isfinite(values)
         curves.append(np.column_stack([x.share(line.steps[good]), y.share(values[good])]))
-    letters = [chr(ord("a") + index % 26) for index in range(len(shown))]
-    inks = [_COLOURS[index % len(_COLOURS)] if colour else None for index in range(len(shown))]
-    drawn = _draw_curves(curves, letters, inks, columns, rows)
+    inks = _COLOURS if colour else (None,)
+    drawn = _draw_curves(curves, inks, columns, rows)
     body = [
         f"{label:>{_GUTTER}} {'┤' if label else '│'}{row}"
         for label, row in zip(_y_labels(y, rows), drawn, strict=True)
     ]
     legend = [
         f"{_MARGIN}{color(f'{letter} {line.label}', fg=ink, no_color=not colour)}"
-        for letter, line, ink in zip(letters, shown, inks, strict=True)
+        for line, letter, ink in zip(shown, cycle(ascii_lowercase), cycle(inks), strict=False)
     ]
     below = [*_x_axis(scene, columns), *_phase_names(panel.phases, x, columns)]
     return "\n".join([heading, *body, *below, *(legend if len(shown) > 1 else ())])
 
 
 def _draw_curves(
-    curves: list[Array], letters: list[str], inks: list[str | None], columns: int, rows: int
+    curves: Sequence[Array], inks: Sequence[str | None], columns: int, rows: int
 ) -> list[str]:
     from plotille import Canvas
 
     # half a dot more than the axis: plotille drops a point that lies exactly on the edge
     right = 1 + 1 / (4 * columns)
     canvas = Canvas(columns, rows, xmin=0, xmax=right, ymin=0, ymax=1 + _HEADROOM, mode="names")
-    for points, ink in zip(curves, inks, strict=True):
+    for points, ink in zip(curves, cycle(inks), strict=False):
         for start, end in pairwise(points if len(points) > 1 else points.repeat(2, axis=0)):
             canvas.line(*start, *end, color=ink)
-    for index, points in enumerate(curves):
+    for index, (points, letter) in enumerate(zip(curves, cycle(ascii_lowercase), strict=False)):
         if len(points) and len(curves) > 1:
             place = int((index + 0.5) / len(curves) * (len(points) - 1))
-            canvas.text(*points[place], letters[index])
+            canvas.text(*points[place], letter)
     return [row.rstrip(_BLANK) for row in canvas.plot(linesep="\n").split("\n")]
 
 

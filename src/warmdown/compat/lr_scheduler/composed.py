@@ -44,6 +44,11 @@ class ComposedLR(LRScheduler):
     _NOT_COPIED = LRScheduler._NOT_COPIED | {"_curves", "_write_next"}
     _NOT_STATE = LRScheduler._NOT_STATE | {"_curves", "_write_next"}
 
+    @property
+    def base_lrs(self) -> Row:  # type: ignore[override]
+        """The rate that each group began with."""
+        return self._bound_writer().field.get_entry("initial_lr")
+
     def get_lr(self) -> Row:
         """Return what was written last: the others compute."""
         return self.get_last_lr()
@@ -176,11 +181,6 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         else:
             step(scheduler, metrics)
 
-    @property
-    def base_lrs(self) -> Row:  # type: ignore[override]
-        """The rate that each group began with."""
-        return self._bound_writer().field.get_entry("initial_lr")
-
     @property  # type: ignore[misc]
     def _last_lr(self) -> Row:  # type: ignore[override]
         turn, _ = active_part(self, self.last_epoch)
@@ -278,11 +278,6 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
     def last_epoch(self) -> int:  # type: ignore[override]
         """Steps made."""
         return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
-
-    @property
-    def base_lrs(self) -> Row:  # type: ignore[override]
-        """The rate that each group began with."""
-        return self._schedulers[0].base_lrs  # type: ignore[no-any-return]
 
     @property  # type: ignore[misc]
     def _last_lr(self) -> Row:  # type: ignore[override]
