@@ -24,7 +24,8 @@ AfterEnd: TypeAlias = Literal["hold", "raise"]
 Count: TypeAlias = Literal["updates", "attempts"]
 AFTER_END: tuple[str, ...] = get_args(AfterEnd)
 COUNTS: tuple[str, ...] = get_args(Count)
-Given: TypeAlias = "Schedule | Scale | Set | Mapping[str | int, Schedule | Scale | Set]"
+Given: TypeAlias = "Schedule | Scale | Set | Mapping[Any, Schedule | Scale | Set]"
+"""A mapping is from names, patterns or indices of groups."""
 
 EVERY_GROUP = "*"
 LONGEST_PATTERN = 200

@@ -353,6 +353,6 @@ def test_a_lowest_value_that_the_new_plan_lacks_is_no_value_to_continue_from() -
 def test_runs_of_plans_that_order_their_patterns_otherwise_have_names_of_their_own() -> None:
     from warmdown.experiments.runs import RunSpec
 
-    plans: list[dict[str, Any]] = [{"head": HALF, "*": DOWN}, {"*": DOWN, "head": HALF}]
+    plans = [{"head": HALF, "*": DOWN}, {"*": DOWN, "head": HALF}]
     keys = {RunSpec.of(wd.Plan.of(lr=rules, run=RUN), "digits", 0, {}).key for rules in plans}
     assert len(keys) == 2
