@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -247,9 +248,12 @@ def test_a_state_is_loaded_as_a_whole_or_not_at_all(state: Any, adds_up: bool, p
         made.load_state_dict(state, on_change=policy)
     except WarmdownError:
         assert all_of(made) == before
-    for _ in range(3):  # either goes on
-        made.optimizers[0].step()
-        made.step()
+    with warnings.catch_warnings():  # an edited count may lie past the plan's end
+        warnings.simplefilter("ignore", wd.PastEnd)
+        warnings.simplefilter("ignore", wd.StepPerUpdate)
+        for _ in range(3):  # either goes on
+            made.optimizers[0].step()
+            made.step()
 
 
 def record_text() -> bytes:

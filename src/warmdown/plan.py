@@ -217,15 +217,16 @@ def fits_pattern(pattern: str, group: str, place: int | None = None) -> bool:
     return pattern in (group, str(place)) or fnmatchcase(group, pattern)
 
 
-def fingerprint_of_data(data: Mapping[str, Any], *, with_order: bool = True) -> str:
+def fingerprint_of_data(data: Any, *, with_order: bool = True) -> str:
     """Return the fingerprint of the plan that ``to_dict`` wrote, without building it.
 
     Args:
-        data: The plan as plain data.
+        data: The plan as plain data; a damaged file may hold anything.
         with_order: Whether the order of a field's patterns counts where a group may fit several.
             It did not until 0.2.
     """
-    patterns = {name: list(_by_group(entry)) for name, entry in data.items()}
+    entries = data.items() if isinstance(data, Mapping) else ()
+    patterns = {name: list(_by_group(entry)) for name, entry in entries}
     order = unusual_order(patterns) if with_order else {}
     text = json.dumps([data, order] if order else data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -230,9 +230,10 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSta
     unit: str = "updates" if clock is None else timeline.plan.run.clock
     if plan is None and clock is not None and unit == "updates":
         unit = "something else"
-    if plan is not None and unit != timeline.plan.run.clock:
+    if plan is not None and (clock is None) != (timeline.plan.run.clock == "updates"):
         raise StateError(
-            f"{_WHO}(clock=None): the plan counts {timeline.plan.run.clock}; the state was edited."
+            f"{_WHO}(clock={clock}): the plan counts {timeline.plan.run.clock}; the state was "
+            "edited."
         )
     position = float(count) if clock is None else clock
     saved = SavedState(fingerprint, plan, timeline, bases, count, position, owed)
