@@ -55,8 +55,7 @@ def test_ctrl_c_ends_the_command_and_all_its_processes_in_one_line(
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    # a worker of joblib's pool may be hit between two runs, and writes of its own frames alone
-    assert not [line for line in said.splitlines() if "File" in line and "/src/warmdown/" in line]
+    assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("Interrupted. Every run that was finished is in out")
     ends = time.monotonic() + 60
     while at_work_in(tmp_path):

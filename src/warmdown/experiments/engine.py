@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import IO, Any, Literal, TypeAlias, get_args
@@ -112,7 +112,7 @@ def _perform_all(calls: PlainData, engine: Engine, jobs: int) -> Iterator[Result
 
 def _dispatch(calls: list[Any], engine: Engine, jobs: int) -> Iterator[Result]:
     joblib = import_extra("joblib", "compare", "joblib", "sweep")
-    tasks = [joblib.delayed(run_in_worker)(*call) for call in calls]
+    tasks = [joblib.delayed(_run_without_sigint)(os.getpid(), *call) for call in calls]
     backend = "sequential" if engine == "serial" else engine
     with ExitStack() as opened:
         if engine == "ray":
@@ -162,6 +162,18 @@ def _ignore_sigint() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _run_without_sigint(caller: int, *call: Any) -> Result:
+    """Make a run in a worker that a Ctrl-C does not reach, even if its pool let it through.
+
+    The first pool of a process lets it: what tracks its resources unblocks the signal. A pool of
+    one is the caller itself, which a Ctrl-C must reach.
+    """
+    if os.getpid() != caller:
+        with suppress(ValueError):  # a cluster's worker may run it in a thread: no handlers there
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run_in_worker(*call)
 
 
 def import_extra(module: str, feature: str, library: str, extra: str) -> Any:
