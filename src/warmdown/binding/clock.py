@@ -202,12 +202,11 @@ def all_gather(own: Any) -> list[Any]:
         >>> all_gather(0.3)
         [0.3]
     """
-    distributed = torch.distributed
-    is_alone = not (distributed.is_available() and distributed.is_initialized())
-    if is_alone or distributed.get_world_size() == 1:
+    world = _world_size()
+    if world == 1:
         return [own]
-    gathered: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, own)
+    gathered: list[Any] = [None] * world
+    torch.distributed.all_gather_object(gathered, own)
     return gathered
 
 
@@ -228,16 +227,15 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
     Raises:
         BindingError: Another process did not come within five minutes.
     """
-    distributed = torch.distributed
-    is_alone = not (distributed.is_available() and distributed.is_initialized())
-    if is_alone or distributed.get_world_size() == 1:
+    world = _world_size()
+    if world == 1:
         return
     from torch.distributed.distributed_c10d import _get_default_store
 
     store: Any = _get_default_store()
     turn = next(_TURNS)
-    keys = [f"warmdown/{turn}/{count}/{rank}" for rank in range(distributed.get_world_size())]
-    store.set(keys[distributed.get_rank()], "")
+    keys = [f"warmdown/{turn}/{count}/{rank}" for rank in range(world)]
+    store.set(keys[torch.distributed.get_rank()], "")
     if not has_metrics:
         return
     try:
@@ -249,6 +247,12 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
             f"within {_PATIENCE.seconds} seconds. Call it on every process, with observe() where "
             "one has measured nothing; where others may come later, put a barrier before it."
         ) from error
+
+
+def _world_size() -> int:
+    distributed = torch.distributed
+    is_alone = not (distributed.is_available() and distributed.is_initialized())
+    return 1 if is_alone else distributed.get_world_size()
 
 
 def mean_over_ranks(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:

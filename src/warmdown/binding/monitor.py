@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -192,8 +193,8 @@ class UpdateMonitor:
 
     def _watch_parameter(self, optimizers: Sequence[Any]) -> None:
         """Look at each gradient of a parameter whether it changed, until an update is seen."""
-        parameters = (one for each in optimizers for one in optimizer_parameters(each))
-        one: Any = next((one for one in parameters if one.requires_grad and one.is_leaf), None)
+        trained = (one for one in _every_parameter(optimizers) if one.requires_grad)
+        one: Any = next((one for one in trained if one.is_leaf), None)
         if one is None:
             return
         monitor, versions = weakref.ref(self), {one._version}
@@ -427,13 +428,14 @@ class _EarlySteps:
         if self.calls == 1:
             self.is_drawing = is_idle
             has_any = self._noted[0]() is not None
-            self._were_finite = has_any and all(map(_has_finite_gradients, optimizers))
+            self._were_finite = has_any and all(
+                bool(gradient.isfinite().all()) for gradient in _every_gradient(optimizers)
+            )
         return is_idle
 
     def note_gradients(self, optimizers: Sequence[Any]) -> bool:
         """Note the first gradient there is, and tell whether it is that of before, untouched."""
-        parameters = (one for each in optimizers for one in optimizer_parameters(each))
-        gradient = next((one.grad for one in parameters if one.grad is not None), None)
+        gradient = next(_every_gradient(optimizers), None)
         known, version = self._noted
         if gradient is None:
             self._noted = _no_tensor, 0
@@ -443,8 +445,7 @@ class _EarlySteps:
 
     def misuse(self, optimizers: Sequence[Any], *, has_any: bool) -> type[WarmdownWarning] | None:
         """Return what it means that a step was called, and no update was made."""
-        parameters = (one for each in optimizers for one in optimizer_parameters(each))
-        one = next((one for one in parameters if one.requires_grad), None)
+        one = next((one for one in _every_parameter(optimizers) if one.requires_grad), None)
         if one is None:
             return None
         has_changed = self._version is not None and one._version != self._version
@@ -516,6 +517,9 @@ def _autograd_sequence_number() -> int:
     return torch._C._autograd._get_sequence_nr()
 
 
-def _has_finite_gradients(optimizer: Any) -> bool:
-    gradients = (one.grad for one in optimizer_parameters(optimizer) if one.grad is not None)
-    return all(bool(gradient.isfinite().all()) for gradient in gradients)
+def _every_parameter(optimizers: Iterable[Any]) -> Iterator[torch.Tensor]:
+    return chain.from_iterable(map(optimizer_parameters, optimizers))
+
+
+def _every_gradient(optimizers: Iterable[Any]) -> Iterator[torch.Tensor]:
+    return (one.grad for one in _every_parameter(optimizers) if one.grad is not None)

@@ -214,8 +214,9 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSta
     if fingerprint != fingerprint_of(given):
         plan = None if data is None else _plan_of(data, policy)
     events = _events(texts.get("events", ()), plan or Plan(targets=()))
-    timeline = Timeline(given)
-    if plan is not None:
+    if plan is None:
+        timeline = Timeline(given)
+    else:
         timeline = Timeline(first_plan(events, plan)).after(*events)
         feedback = timeline.named(_feedback(texts.get("seen")))
         if feedback.keys() != timeline.feedback_states().keys():
@@ -227,17 +228,16 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSta
         None if state.get(key) is None else _require_amount(key, state[key])
         for key in ("clock", "owed")
     )
-    unit: str = "updates" if clock is None else timeline.plan.run.clock
-    if plan is None and clock is not None and unit == "updates":
-        unit = "something else"
-    if plan is not None and (clock is None) != (timeline.plan.run.clock == "updates"):
-        raise StateError(
-            f"{_WHO}(clock={clock}): the plan counts {timeline.plan.run.clock}; the state was "
-            "edited."
-        )
+    unit = timeline.plan.run.clock
+    is_of_unit = (clock is None) == (unit == "updates")
+    if plan is not None and not is_of_unit:
+        raise StateError(f"{_WHO}(clock={clock}): the plan counts {unit}; the state was edited.")
     position = float(count) if clock is None else clock
     saved = SavedState(fingerprint, plan, timeline, bases, count, position, owed)
-    return saved if plan is not None else _on_clock_of(given, saved, unit)
+    if is_of_unit:
+        return saved
+    # without its plan a state tells of its clock alone whether that counted updates
+    return _on_clock_of(given, saved, "updates" if clock is None else "something else")
 
 
 def _on_clock_of(given: Plan, saved: SavedState, unit: str) -> SavedState:

@@ -656,12 +656,13 @@ class ValueWriter:
     ) -> list[BoundTarget]:
         """Return the plan's targets, bound; what is known of a group goes in."""
         bound: list[BoundTarget] = []
+        others = self._written_by_others()
         for name in timeline.plan.patterns:
             if name in self._objects:
                 bound += self._bound_objects(name, timeline, known)
                 continue
             for optimizer in self.groups.optimizers:
-                bound += self._bound_on(optimizer, name, timeline, known)
+                bound += self._bound_on(optimizer, name, timeline, known, others)
         return bound
 
     def _bound_objects(
@@ -684,6 +685,7 @@ class ValueWriter:
         name: str,
         timeline: Timeline,
         known: Mapping[tuple[str, int], Facts],
+        others: Written,
     ) -> Iterator[BoundTarget]:
         """Yield one field of one optimizer, unless no group of it follows a target."""
         before = [target for target in self.targets if target.name == name]
@@ -707,7 +709,6 @@ class ValueWriter:
         if driven:
             fields = (one.field for one in before if one.field.optimizer is optimizer)
             field = Field(optimizer, name, driven, curves=curves, instead_of=next(fields, None))
-            others = self._written_by_others()
             yield BoundTarget(name, field, list(driven.values()), timeline, others)
 
 
