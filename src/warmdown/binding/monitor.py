@@ -116,10 +116,15 @@ class UpdateMonitor:
 
     def release(self) -> None:
         """Remove the hooks; an automatic scheduler that never counted leaves them to warn."""
-        self.forget_early()
         if self.updates or not self.auto:
-            for hooks in self.hooks:
-                hooks.remove()
+            self.close()
+        self.forget_early()
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        self.forget_early()
+        for hooks in self.hooks:
+            hooks.remove()
 
     def follows_update(self) -> bool:
         """Tell whether an automatic scheduler is given the data of the update made last.

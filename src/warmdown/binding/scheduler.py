@@ -201,6 +201,7 @@ class Scheduler(LRScheduler):
                 f"Scheduler.seek({count!r}): an update has a whole number from 0 on."
             )
         writer = self.writer
+        writer.require_open()
         writer.set_bases(writer.infer_bases(writer.timeline, float(count), {}))
         self._go(int(count), float(count))
 
@@ -281,6 +282,7 @@ class Scheduler(LRScheduler):
             BindingError: Another process did not call it within a minute.
         """
         writer = self.writer
+        writer.require_open()
         if self._all_gather is all_gather:
             await_ranks(writer.count, has_metrics=bool(metrics))
         means = mean_over_ranks(self._all_gather(metrics))
@@ -371,6 +373,28 @@ class Scheduler(LRScheduler):
         self.monitor.end_round()
         self.monitor.check_finish(self.count, self.position, self.writer.timeline.end)
 
+    def close(self) -> None:
+        """Release the optimizers and objects: another scheduler or a range test may have them.
+
+        Their numbers stay as they are, and each group keeps its base value, from which the next
+        scheduler begins. What this one has done can still be read and saved; it writes no more.
+        Closing it again does nothing.
+
+        Example:
+            >>> import torch, warmdown as wd
+            >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+            >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=0.0, end=1.0, steps=4))
+            >>> scheduler.close()
+            >>> wd.Scheduler(optimizer, lr=wd.Constant()).values()
+            {'lr/0': 0.4}
+        """
+        if not self.writer.is_closed:
+            self._rebind(None)
+            self.monitor.end_round()
+            self.monitor.close()
+            self.writer.close()
+            _ALIVE.discard(self)
+
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:
         """Return what cannot be computed again: count, events, and the plan or its fingerprint.
 
@@ -401,6 +425,7 @@ class Scheduler(LRScheduler):
         Raises:
             StateError: The state is damaged or of another plan; nothing has changed then.
         """
+        self.writer.require_open()
         self._rebind(None)
         saved = read_state(state, self.writer, on_change or self.on_change)
         try:
@@ -419,14 +444,18 @@ class Scheduler(LRScheduler):
         writer, position = self.writer, self.position
         owed = writer.clock.owed(position)
         bound = (writer.timeline, writer.bases(), writer.count, position, owed)
-        return {**{name: getattr(self, name) for name in kept}, "bound": bound}
+        facts = {"bound": bound, "is_closed": writer.is_closed}
+        return {**{name: getattr(self, name) for name in kept}, **facts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         timeline, bases, count, position, owed = state.pop("bound")
+        is_closed = state.pop("is_closed", False)
         self.__dict__.update(state)
         self._bind(timeline)
         self.writer.set_bases(bases)
         self._go(count, position, owed)
+        if is_closed:
+            self.close()
 
     def _go(self, count: int, position: float, owed: float | None = None) -> None:
         self.writer.seek(count, position)
@@ -460,6 +489,7 @@ class Scheduler(LRScheduler):
 
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
         writer, monitor = self.writer, self.monitor
+        writer.require_open()
         if epoch is not None:
             names = sorted(set(self._metrics()))
             if len(names) == 1 and _is_metric(epoch):
@@ -585,7 +615,8 @@ class Scheduler(LRScheduler):
 
     def _rebind(self, loaded: Any) -> None:
         """Bind the present groups; ``loaded`` is an optimizer that has loaded a state."""
-        if loaded is not None or not self.writer.groups.are_current:
+        is_stale = loaded is not None or not self.writer.groups.are_current
+        if is_stale and not self.writer.is_closed:
             self.writer.rebind(loaded)
 
 

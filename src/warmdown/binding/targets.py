@@ -313,6 +313,7 @@ class ValueWriter:
         "counts_every_step",
         "groups",
         "index",
+        "is_closed",
         "last",
         "targets",
         "timeline",
@@ -332,6 +333,8 @@ class ValueWriter:
     ) -> None:
         self.targets: list[BoundTarget] = []
         self.index = 0
+        self.is_closed = False
+        """Whether it has given up what it drove: nothing is written any more."""
         self._objects = {name: bound_numbers(name, given) for name, given in objects.items()}
         self._listed = {name for name, given in objects.items() if isinstance(given, list | tuple)}
         self.clock = clock
@@ -345,8 +348,20 @@ class ValueWriter:
         self.alive.add(self)
 
     def __del__(self) -> None:
-        """Leave in every group what was written last, unless another writer drives it now."""
+        """Leave what was written last, as ``close`` does."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave in every group what was written last, unless another writer drives it now.
+
+        The next one that binds the group knows by it that this was no person's value.
+        """
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.count_every_step(False)
         others = self._written_by_others() if self.targets else {}
+        self.alive.discard(self)
         for target in self.targets:
             for slot, value in target.last_written(self.index):
                 if _place(slot) not in others and not math.isnan(value):  # nothing was written yet
@@ -378,6 +393,7 @@ class ValueWriter:
 
     def follow(self, timeline: Timeline) -> None:
         """Follow another timeline from here on."""
+        self.require_open()
         self.timeline = timeline
         if not all(target.follow_own(timeline) for target in self.targets):
             self.targets = self._bound(timeline, self._known())
@@ -607,12 +623,29 @@ class ValueWriter:
         return values
 
     def _write_at(self, count: int, position: float) -> None:
-        """Write the values at ``position``; the next window begins there, and the clock goes on."""
+        """Write the values at ``position``; the next window begins there, and the clock goes on.
+
+        Raises:
+            BindingError: The writer is closed.
+        """
+        self.require_open()
         for target in self.targets:
             target.write(self.timeline, position)
             target.store_bases(self.timeline, is_running=count > 0)
         self._open(count, np.asarray([position]))
         self._size = _SHORTEST
+
+    def require_open(self) -> None:
+        """Refuse to go on once it is closed.
+
+        Raises:
+            BindingError: It is.
+        """
+        if self.is_closed:
+            raise BindingError(
+                "Scheduler: it was closed, and drives nothing any more. Make another one for these "
+                "optimizers."
+            )
 
     def _open(self, count: int, positions: Array, write: Writer | None = None) -> None:
         self._positions, self._first_count, self.write = positions, count, write
