@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from string import Template
 from typing import Any, TypeAlias, final
 
 import numpy as np
+import yaml
 
 from warmdown.plot.theme import DARK, LIGHT, Theme, tint_of
 from warmdown.plot.view import Line
@@ -19,6 +22,62 @@ _TOP, _BOTTOM = 50, 62
 """Pixels above the first panel and below the last."""
 _LETTER = 1 / 90
 """Width of a letter of a phase's name, as a share of the picture; a wider name is left out."""
+_LOOK = Template("""
+whole:
+  animation: false
+  textStyle: {fontFamily: "system-ui, Roboto, sans-serif"}
+  axisPointer: {link: [{xAxisIndex: all}], snap: true}
+  tooltip:
+    trigger: axis
+    renderMode: richText  # drawn, never HTML: a phase or group may be called anything
+    backgroundColor: "$paper"
+    borderColor: "$quiet"
+    textStyle: {color: "$ink"}
+    confine: true
+    axisPointer: {lineStyle: {color: "$quiet"}}
+legend:
+  type: scroll
+  right: 14
+  top: 2
+  left: 180
+  align: left
+  textStyle: {color: "$ink"}
+  pageTextStyle: {color: "$quiet"}
+  pageIconColor: "$quiet"
+  itemWidth: 24
+  itemHeight: 12
+  itemStyle: {opacity: 0}  # the line alone: its dashes tell curves apart too
+steps:
+  type: value
+  min: 0
+  nameLocation: middle
+  nameGap: 26
+  nameTextStyle: {color: "$quiet"}
+  axisLine: {lineStyle: {color: "$quiet"}}
+  splitLine: {show: false}
+  axisPointer: {label: {show: false}}
+steps_label: {color: "$quiet", hideOverlap: true}
+values:
+  nameTextStyle: {color: "$ink", align: left, fontWeight: 600, padding: [0, 0, 0, -54]}
+  nameGap: 12
+  axisLabel: {color: "$quiet"}
+  splitLine: {lineStyle: {color: "$grid"}}
+phase: {position: insideTop, color: "$quiet", fontSize: 11, distance: 4}
+zoom:
+- {type: inside, zoomOnMouseWheel: ctrl, moveOnMouseWheel: false}
+- type: slider
+  height: 10
+  bottom: 4
+  borderColor: transparent
+  backgroundColor: transparent
+  fillerColor: "$grid"
+  handleStyle: {color: "$quiet", borderColor: "$quiet"}
+  moveHandleSize: 0
+  showDetail: false
+  showDataShadow: false
+  brushSelect: false
+""")
+"""What no plan changes: options of ECharts, with the colours of a theme by their names."""
 
 
 @final
@@ -47,6 +106,7 @@ def options(
     No text of a plan becomes a key: the framework runs keys that begin with a colon as code.
     """
     theme = DARK if dark else LIGHT
+    look = _look_in(theme)
     pairs = [(layer, line) for layer in layers for line in layer.lines]
     units = list(dict.fromkeys(line.unit for _, line in pairs)) or ["value"]
     series, shaded = [], set()
@@ -65,21 +125,37 @@ def options(
             }
         )
     panels = range(len(units))
+    steps_axes = [
+        {
+            **look["steps"],
+            "gridIndex": panel,
+            "max": max(stop, 1),
+            "name": name,
+            "axisLabel": {**look["steps_label"], "show": bool(name)},
+        }
+        # the last panel has the axis for all
+        for panel, name in enumerate([*[""] * (len(units) - 1), clock])
+    ]
+    kind = "log" if log else "value"
     return {
-        "animation": False,
-        "textStyle": {"fontFamily": "system-ui, Roboto, sans-serif"},
+        **look["whole"],
         "grid": [_panel_grid(panel, len(units)) for panel in panels],
-        "xAxis": [
-            _steps_axis(panel, stop, clock if panel + 1 == len(units) else "", theme)
-            for panel in panels
+        "xAxis": steps_axes,
+        "yAxis": [
+            {**look["values"], "type": kind, "gridIndex": panel, "name": unit}
+            for panel, unit in enumerate(units)
         ],
-        "yAxis": [_values_axis(panel, units[panel], theme, log=log) for panel in panels],
         "series": series,
-        "legend": _series_legend(len(series) > len(units), theme),
-        "tooltip": _tooltip(theme),
-        "axisPointer": {"link": [{"xAxisIndex": "all"}], "snap": True},
-        "dataZoom": _zoom(len(units), theme),
+        # a panel's own name says enough of one line
+        "legend": {**look["legend"], "show": len(series) > len(units)},
+        "dataZoom": [{**one, "xAxisIndex": list(panels)} for one in look["zoom"]],
     }
+
+
+@cache
+def _look_in(theme: Theme) -> Option:
+    look: Option = yaml.safe_load(_LOOK.substitute(vars(theme)))
+    return look
 
 
 def changing_options(option: Option) -> Option:
@@ -122,13 +198,8 @@ def _phase_areas(line: Line, theme: Theme) -> list[list[Option]]:
     areas: list[list[Option]] = []
     for number, phase in enumerate(line.phases):
         stop = line.stop if phase.stop is None else phase.stop
-        label = {
-            "show": len(phase.name) * _LETTER <= (stop - phase.start) / max(line.stop, 1),
-            "position": "insideTop",
-            "color": theme.quiet,
-            "fontSize": 11,
-            "distance": 4,
-        }
+        has_room = len(phase.name) * _LETTER <= (stop - phase.start) / max(line.stop, 1)
+        label = {**_look_in(theme)["phase"], "show": has_room}
         tint = {"color": tint_of(phase.name, number, theme)}
         begin = {"name": phase.name, "xAxis": phase.start, "itemStyle": tint, "label": label}
         areas.append([begin, {"xAxis": stop}])
@@ -141,82 +212,3 @@ def _panel_grid(panel: int, panels: int) -> Option:
     top = f"{panel * share + 4:.2f}%" if panel else _TOP
     bottom = f"{100 - (panel + 1) * share + 5:.2f}%" if panel + 1 < panels else _BOTTOM
     return {"left": 66, "right": 22, "top": top, "bottom": bottom}
-
-
-def _steps_axis(panel: int, stop: int, name: str, theme: Theme) -> Option:
-    return {
-        "type": "value",
-        "gridIndex": panel,
-        "min": 0,
-        "max": max(stop, 1),
-        "name": name,
-        "nameLocation": "middle",
-        "nameGap": 26,
-        "nameTextStyle": {"color": theme.quiet},
-        "axisLine": {"lineStyle": {"color": theme.quiet}},
-        "axisLabel": {"show": bool(name), "color": theme.quiet, "hideOverlap": True},
-        "splitLine": {"show": False},
-        "axisPointer": {"label": {"show": False}},
-    }
-
-
-def _values_axis(panel: int, unit: str, theme: Theme, *, log: bool) -> Option:
-    name = {"color": theme.ink, "align": "left", "fontWeight": 600, "padding": [0, 0, 0, -54]}
-    return {
-        "type": "log" if log else "value",
-        "gridIndex": panel,
-        "name": unit,
-        "nameTextStyle": name,
-        "nameGap": 12,
-        "axisLabel": {"color": theme.quiet},
-        "splitLine": {"lineStyle": {"color": theme.grid}},
-    }
-
-
-def _series_legend(is_needed: bool, theme: Theme) -> Option:
-    """Return the names of the lines, where a panel's own name does not say enough."""
-    return {
-        "show": is_needed,
-        "type": "scroll",
-        "right": 14,
-        "top": 2,
-        "left": 180,
-        "align": "left",
-        "textStyle": {"color": theme.ink},
-        "pageTextStyle": {"color": theme.quiet},
-        "pageIconColor": theme.quiet,
-        "itemWidth": 24,
-        "itemHeight": 12,
-        "itemStyle": {"opacity": 0},  # the line alone: its dashes tell curves apart too
-    }
-
-
-def _tooltip(theme: Theme) -> Option:
-    return {
-        "trigger": "axis",
-        "renderMode": "richText",  # drawn, never HTML: a phase or group may be called anything
-        "backgroundColor": theme.paper,
-        "borderColor": theme.quiet,
-        "textStyle": {"color": theme.ink},
-        "confine": True,
-        "axisPointer": {"lineStyle": {"color": theme.quiet}},
-    }
-
-
-def _zoom(panels: int, theme: Theme) -> list[Option]:
-    every = {"xAxisIndex": list(range(panels))}
-    wheel = {"type": "inside", "zoomOnMouseWheel": "ctrl", "moveOnMouseWheel": False}
-    slider = {
-        "type": "slider",
-        "height": 10,
-        "bottom": 4,
-        "borderColor": "transparent",
-        "backgroundColor": "transparent",
-        "fillerColor": theme.grid,
-        "handleStyle": {"color": theme.quiet, "borderColor": theme.quiet},
-        "moveHandleSize": 0,
-        "showDetail": False,
-        "showDataShadow": False,
-        "brushSelect": False,
-    }
-    return [{**wheel, **every}, {**slider, **every}]
