@@ -47,7 +47,7 @@ def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(
     preset: Preset, form: object
 ) -> None:
     text = form(preset.draft)  # type: ignore[operator]
-    again = opened(text, is_json=form is plan_json)
+    again = opened(text, "plan.json" if form is plan_json else "plan.yaml")
     assert written(again).data == written(preset.draft).data
     assert preset.why
     if not preset.draft.class_paths():

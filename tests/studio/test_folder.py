@@ -76,7 +76,7 @@ def test_a_folder_that_was_moved_stays_the_one_it_was(folder: Folder) -> None:
 
 def test_a_file_is_written_whole_and_leaves_nothing_beside_it(folder: Folder) -> None:
     stamp = folder.write("a.yaml", "lr: cosine\n", None)
-    assert folder.read("a.yaml").text == "lr: cosine\n"
+    assert folder.read("a.yaml")[0] == "lr: cosine\n"
     folder.write("a.yaml", "lr: linear\n", stamp)
     assert [path.name for path in folder.path.iterdir()] == ["a.yaml"]
 
@@ -88,9 +88,9 @@ def test_a_file_that_changed_on_disk_is_not_overwritten(folder: Folder) -> None:
         folder.write("a.yaml", "mine again", stamp)
     with pytest.raises(StaleFile):
         folder.write("a.yaml", "new", None)
-    assert folder.read("a.yaml").text == "theirs"
+    assert folder.read("a.yaml")[0] == "theirs"
     folder.write("a.yaml", "mine again", folder.stamp("a.yaml"))
-    assert folder.read("a.yaml").text == "mine again"
+    assert folder.read("a.yaml")[0] == "mine again"
 
 
 def test_a_write_that_fails_leaves_the_old_file(
@@ -105,7 +105,7 @@ def test_a_write_that_fails_leaves_the_old_file(
     with pytest.raises(SpecError, match="No space left"):
         folder.write("a.yaml", "new", stamp)
     assert [path.name for path in folder.path.iterdir()] == ["a.yaml"]
-    assert folder.read("a.yaml").text == "old"
+    assert folder.read("a.yaml")[0] == "old"
 
 
 def test_a_file_keeps_its_rights_when_it_is_written(folder: Folder) -> None:

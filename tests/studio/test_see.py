@@ -69,7 +69,7 @@ def test_the_area_is_that_under_the_curve() -> None:
 def test_a_curve_has_a_bounded_number_of_points_whatever_the_run(steps: int) -> None:
     scene = preview(written(draft_with(ScheduleDraft("cosine"), steps=steps)).data, {})
     assert 1 < len(scene.view.lines[0].steps) <= 1000
-    assert scene.stop == steps
+    assert scene.view.stop == steps
 
 
 def test_ten_thousand_phases_are_read_or_refused_within_seconds() -> None:

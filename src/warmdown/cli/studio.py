@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,6 @@ def command(
 
 def _what_to_show(given: str | None, framed: bool) -> tuple[Path, str, Draft]:
     """Return the folder, the file's name in it, and the draft to begin with."""
-    from warmdown.planfile.text import is_json
     from warmdown.studio.draft.model import Draft
     from warmdown.studio.draft.opening import opened
     from warmdown.studio.draft.stored import from_fragment, from_link
@@ -92,12 +92,9 @@ def _what_to_show(given: str | None, framed: bool) -> tuple[Path, str, Draft]:
     path = Path(given)
     if not path.parent.is_dir():
         raise SpecError([f"{given}: there is no folder {path.parent}. Check the path."])
-    folder = Folder(path.parent)
-    try:
-        file = folder.read(path.name)
-    finally:
-        folder.close()
-    return path.parent, path.name, opened(file.text, is_json=is_json(path))
+    with closing(Folder(path.parent)) as folder:
+        text, _ = folder.read(path.name)
+    return path.parent, path.name, opened(text, path)
 
 
 def _end_with_standard_input() -> None:

@@ -189,7 +189,7 @@ class View:
     @property
     def stop(self) -> int:
         """Return the last step shown."""
-        return max(line.stop for line in self.lines)
+        return max((line.stop for line in self.lines), default=0)
 
     @property
     def axis(self) -> Axis:

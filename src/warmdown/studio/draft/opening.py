@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from warmdown.errors import SpecError, WarmdownError
 from warmdown.plan import EVERY_GROUP
 from warmdown.planfile.plans import plan_from_dict
-from warmdown.planfile.text import from_json, from_yaml
+from warmdown.planfile.text import parse
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import known_shapes, shown, widget_of
@@ -29,16 +30,15 @@ from warmdown.studio.security.limits import LONGEST_TEXT, MOST_PHASES, MOST_SCHE
 _NOT_TARGETS = ("run", "after_end", "count")
 
 
-def opened(text: str, *, is_json: bool = False) -> Draft:
-    """Return the draft of a plan file.
+def opened(text: str, name: str | Path = "plan.yaml") -> Draft:
+    """Return the draft of a plan file, which its name makes YAML or JSON.
 
     Raises:
         SpecError: It is no plan, or larger than the page can show.
     """
     if len(text) > LONGEST_TEXT:
         raise _too_large(f"{len(text):,} characters")
-    data = (from_json(text) if is_json else from_yaml(text)).data
-    return draft_of(data, groups_in(text))
+    return draft_of(parse(name, text).data, groups_in(text))
 
 
 def draft_of(data: Any, groups: tuple[Group, ...] = ()) -> Draft:

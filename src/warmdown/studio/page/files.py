@@ -93,9 +93,8 @@ class PlanFiles:
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
         with _mistakes_shown():
-            file = self.folder.read(name)
-            draft = opened(file.text, is_json=is_json(name))
-            self.studio.begin(draft, name, file.stamp)
+            text, stamp = self.folder.read(name)
+            self.studio.begin(opened(text, name), name, stamp)
 
     def _write(self, name: str, expected: Stamp) -> None:
         write = plan_json if is_json(name) else plan_yaml

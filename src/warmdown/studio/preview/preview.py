@@ -44,11 +44,6 @@ class Preview:
     plan: Plan | None = None
     mistakes: tuple[str, ...] = ()
 
-    @property
-    def stop(self) -> int:
-        """The last step that is drawn."""
-        return self.view.stop if self.view.lines else 0
-
 
 @final
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -28,20 +27,6 @@ class StaleFile(SpecError):
 
 Stamp: TypeAlias = str | None
 """Digest of a file's content when it was read or written here; ``None`` where there was none."""
-
-
-@final
-@dataclass(frozen=True)
-class Opened:
-    """A file that was read.
-
-    Args:
-        text: Its content.
-        stamp: To tell later whether it changed.
-    """
-
-    text: str
-    stamp: Stamp
 
 
 @final
@@ -69,8 +54,8 @@ class Folder:
             ]
         return sorted(found, key=str.lower)[:_MOST_FILES]
 
-    def read(self, name: str) -> Opened:
-        """Read a file.
+    def read(self, name: str) -> tuple[str, Stamp]:
+        """Return a file's text, and its stamp to tell later whether it changed.
 
         Raises:
             SpecError: The name is no plan file of this folder, or the file is a link, too large, or
@@ -88,7 +73,7 @@ class Folder:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
             raise SpecError([f"{name}: not UTF-8 text. Save it as UTF-8."]) from None
-        return Opened(text, _stamp(content))
+        return text, _stamp(content)
 
     def stamp(self, name: str) -> Stamp:
         """Return what the file holds now.

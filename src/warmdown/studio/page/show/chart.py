@@ -26,7 +26,7 @@ def build_curve(studio: Studio) -> None:
         """Draw the curves, and behind them those that were kept."""
         seen = studio.preview.view
         faint = [Layer(one.view.lines, one.name, is_faint=True) for one in studio.kept]
-        stop = max([studio.preview.stop, *(one.view.stop for one in studio.kept)])
+        stop = max([seen.stop, *(one.view.stop for one in studio.kept)])
         layers = [Layer(seen.lines), *faint]
         plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=seen.x)
 
@@ -35,7 +35,7 @@ def build_curve(studio: Studio) -> None:
         draw()
 
     def zoom(share: float) -> None:
-        stop, middle = studio.preview.stop, at or 0
+        stop, middle = studio.preview.view.stop, at or 0
         plot.zoom(max(middle - stop * share, 0.0), min(middle + stop * share, float(stop)))
 
     def read(event: Any) -> None:
@@ -45,7 +45,8 @@ def build_curve(studio: Studio) -> None:
         plot.point(at)
 
     def show_summary() -> None:
-        seen, stop = studio.preview.view, studio.preview.stop
+        seen = studio.preview.view
+        stop = seen.stop
         plot.name(studio.summary.text or "No curve yet.")
         cursor.props["max"] = str(max(stop, 1))
         if at is not None:
