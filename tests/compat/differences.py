@@ -307,6 +307,14 @@ DIFFERENCES = [
         [0.853553, 0.5, 0.146447],
     ),
     Difference(
+        "CosineAnnealingWarmRestarts",
+        "last_epoch assigned",
+        "the curve goes there, as with every name (SWALR too)",
+        lambda names: _set_to(names.CosineAnnealingWarmRestarts(sgd(), 4), 1),
+        [0.853553, 0.5],
+        [0.5, 0.146447],
+    ),
+    Difference(
         "CyclicLR",
         "after another scheduler",
         "it begins at base_lr, as documented, not at another's initial_lr",
@@ -459,6 +467,11 @@ DIFFERENCES = [
         1,
     ),
 ]
+
+
+def _set_to(scheduler: Any, last_epoch: int) -> list[float]:
+    scheduler.last_epoch = last_epoch
+    return walk(scheduler, 3)[1:]
 
 
 def _at(scheduler: Any, step: int) -> float:

@@ -45,8 +45,8 @@ class Argument:
         self._name = name
 
     def __set__(self, scheduler: Any, value: Any) -> None:
-        vars(scheduler)[self._name] = value
         scheduler.invalidate()
+        vars(scheduler)[self._name] = value
 
 
 def require_entries(who: str, state: State, *entries: str) -> None:

@@ -45,9 +45,13 @@ class ComposedLR(LRScheduler):
     _NOT_STATE = LRScheduler._NOT_STATE | {"_curves", "_write_next"}
 
     @property
-    def base_lrs(self) -> Row:  # type: ignore[override]
+    def base_lrs(self) -> Row:
         """The rate that each group began with."""
         return self._bound_writer().field.get_entry("initial_lr")
+
+    @base_lrs.setter
+    def base_lrs(self, rates: Row) -> None:
+        self._bound_writer().field.set_entry("initial_lr", rates)
 
     def get_lr(self) -> Row:
         """Return what was written last: the others compute."""

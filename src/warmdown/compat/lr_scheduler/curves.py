@@ -16,7 +16,7 @@ __all__ = [
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from torch.optim import Optimizer, swa_utils
@@ -415,6 +415,11 @@ class SWALR(FormulaLR, swa_utils.SWALR):
             swa_lrs=swa_lrs,
         )
 
+    @property
+    def anneal_func(self) -> Callable[[float], float]:  # type: ignore[override]
+        """The share of the move that is made after a share of its steps."""
+        return self._cosine_anneal if self._anneal_strategy == "cos" else self._linear_anneal
+
     def unit_curve(self) -> Curve:
         kind: type[Schedule] = Cosine if self._anneal_strategy == "cos" else Linear
         return kind(steps=self.anneal_epochs), 1  # type: ignore[call-arg]
@@ -460,8 +465,10 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     carries_edits = False
     _fraction: float = 0.0
     """How far between two steps the last number lay."""
+    _cycle: tuple[float, float] | None = None
+    """The step at which a cycle began, and its length; ``None``: the first, of ``T_0`` steps."""
 
-    _NOT_STATE = FormulaLR._NOT_STATE | {"_fraction", "T_cur", "T_i"}
+    _NOT_STATE = FormulaLR._NOT_STATE | {"_cycle", "_fraction", "T_cur", "T_i"}
 
     def __init__(
         self,
@@ -480,15 +487,25 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
             )
         super().__init__(optimizer, last_epoch, verbose, T_0=T_0, T_mult=T_mult, eta_min=eta_min)
 
-    @property
-    def T_cur(self) -> float:  # type: ignore[override]
+    @property  # type: ignore[override]
+    def T_cur(self) -> float:
         """Steps since the last restart."""
         return self.last_epoch + self._fraction - self._restart()[0]
 
-    @property
-    def T_i(self) -> int:  # type: ignore[override]
+    @T_cur.setter
+    def T_cur(self, steps: float) -> None:
+        self.invalidate()
+        self._cycle = self.last_epoch + self._fraction - steps, self.T_i
+
+    @property  # type: ignore[override]
+    def T_i(self) -> float:
         """Steps of the cycle that it is in."""
         return self._restart()[1]
+
+    @T_i.setter
+    def T_i(self, steps: float) -> None:
+        self.invalidate()
+        self._cycle = self._restart()[0], steps
 
     def step(self, epoch: float | None = None) -> None:
         """Count one step and write its rates.
@@ -507,34 +524,49 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         super().step(epoch)  # type: ignore[arg-type]
 
     def _rates_at(self, epoch: float | None) -> Row:
+        if self._cycle and (epoch is not None or self._is_initial):
+            self.invalidate()
+            self._cycle = None
         if epoch is None:
             return super()._rates_at(None)
         whole = math.floor(epoch)
         self._fraction = epoch - whole
         return super()._rates_at(whole)
 
-    def _restart(self) -> tuple[int, int]:
+    def _restart(self) -> tuple[float, float]:
         """Return the step of the last restart, and the length of the cycle that began there."""
-        start, length = 0, self.T_0
+        start, length = self._cycle or (0, self.T_0)
         if self.T_mult == 1:
-            return max(self.last_epoch, 0) // length * length, length
+            return start + max(self.last_epoch - start, 0) // length * length, length
         while start + length <= self.last_epoch:
             start, length = start + length, length * self.T_mult
         return start, length
 
+    def invalidate(self) -> None:
+        if self._lead is not None:  # the cycle that it is in ends as it began
+            self._cycle = self._restart()
+        super().invalidate()
+
     def unit_curve(self) -> Curve:
-        return Cosine(steps=self.T_0).repeat(grow=self.T_mult), 1
+        _, length = self._cycle or (0, self.T_0)
+        ticks, steps = in_ticks("CosineAnnealingWarmRestarts", T_i=length)
+        return Cosine(steps=steps).repeat(grow=self.T_mult), ticks
 
     def _floors(self) -> Rates:
         return [float(self.eta_min)] * self._count_groups()
 
     def _at(self, steps: Steps) -> Steps:
-        return super()._at(steps + self._fraction)
+        start, _ = self._cycle or (0, self.T_0)
+        return super()._at(steps + (self._fraction - start))
 
     def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
         return {**super().state_dict(), "T_cur": self.T_cur, "T_i": self.T_i}
 
     def _restore(self, state: State) -> None:
+        given = self.T_0, self.T_mult
         super()._restore(state)
-        self._fraction = float(state.get("T_cur", 0)) % 1
+        current, self._cycle = float(state.get("T_cur", 0)), None
+        self._fraction = current % 1
+        if "T_i" in state and (state.get("T_0"), state.get("T_mult")) == given:
+            self._cycle = self.last_epoch + self._fraction - current, state["T_i"]

@@ -199,7 +199,10 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         count = self._count_groups()
         self._lows = per_group("CyclicLR", "base_lr", base_lr, count)
         self.max_lrs = per_group("CyclicLR", "max_lr", max_lr, count)
-        self.step_sizes = [step_size_up, step_size_up if step_size_down is None else step_size_down]
+        self.step_sizes: list[float] = [
+            step_size_up,
+            step_size_up if step_size_down is None else step_size_down,
+        ]
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
@@ -208,15 +211,25 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         self._take_momentum(cycle_momentum, base_momentum, max_momentum, is_new=last_epoch == -1)
         super().__init__(optimizer, last_epoch, verbose)
 
-    @property
-    def total_size(self) -> float:  # type: ignore[override]
+    @property  # type: ignore[override]
+    def total_size(self) -> float:
         """Steps of one cycle."""
         return float(sum(self.step_sizes))
 
+    @total_size.setter
+    def total_size(self, steps: float) -> None:
+        up = steps * self.step_ratio
+        self.step_sizes = [up, steps - up]
+
     @property
-    def step_ratio(self) -> float:  # type: ignore[override]
+    def step_ratio(self) -> float:
         """Share of a cycle that goes up."""
         return float(self.step_sizes[0] / self.total_size)
+
+    @step_ratio.setter
+    def step_ratio(self, share: float) -> None:
+        up = self.total_size * share
+        self.step_sizes = [up, self.total_size - up]
 
     def scale_fn(self, x: float) -> float:
         """Return the height of cycle ``x``, or of step ``x``, by ``scale_mode``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from torch.optim import Optimizer
@@ -53,6 +53,9 @@ class FormulaLR(ResumedLR):
     steps, a number, an edited rate, other groups, or no row left.
     """
 
+    _followed: ClassVar[tuple[str, ...]] = ()
+    """Attributes that may be assigned as arguments may, and that a state does not compare."""
+    base_lrs: Row = Argument("base_lrs")  # type: ignore[assignment]
     carries_edits = True
     """Whether an edited rate is carried on, not overwritten."""
     _is_ours = True
@@ -64,6 +67,9 @@ class FormulaLR(ResumedLR):
     """The base rates that the rows ahead were computed from."""
     _bases: Rates | None = None
     """What the curve scales: the base rates, or what they would be for rates that were edited."""
+    _lead: int | None = None
+    """How far ``last_epoch`` is ahead of the steps counted, when rates were written; ``None`` after
+    an argument was assigned."""
     _computed: Row | None = None
     """What ``get_lr`` of this library returned; a subclass may have changed it since."""
     _curve: Curve | None = None
@@ -75,6 +81,7 @@ class FormulaLR(ResumedLR):
         "_computed",
         "_curve",
         "_known_base_lrs",
+        "_lead",
         "_shares",
         "_shares_from",
         "_write_next",
@@ -84,7 +91,7 @@ class FormulaLR(ResumedLR):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._is_ours = cls.get_lr.__module__.startswith("warmdown.compat.lr_scheduler")
-        for name in vars(cls).get("_arguments", ()):
+        for name in (*vars(cls).get("_arguments", ()), *vars(cls).get("_followed", ())):
             setattr(cls, name, Argument(name))
 
     def __init__(
@@ -122,13 +129,18 @@ class FormulaLR(ResumedLR):
     def get_lr(self) -> Row:
         """Return the rate of each group at step ``last_epoch``.
 
-        Inside ``step()`` an edited rate is carried on.
+        Inside ``step()`` an edited rate is carried on. Outside of it, where rates, ``last_epoch``
+        or an argument were assigned, it is what the original returns.
         """
         writer = self._bound_writer()
-        if not self._get_lr_called_within_step:
-            return writer.typed(self._row_of(self._bases, self.last_epoch))
-        self._computed = self._next_row()
-        return writer.typed(self._computed)
+        if self._get_lr_called_within_step:
+            self._computed = self._next_row()
+            return writer.typed(self._computed)
+        if not self.carries_edits:
+            return writer.typed(self._row_of(None, self.last_epoch))
+        if self._is_moved or self._edited_row() is not None:
+            return writer.typed(self._original_row())
+        return writer.typed(self._row or [])
 
     def _get_closed_form_lr(self) -> Row:
         if not self.carries_edits:
@@ -198,10 +210,15 @@ class FormulaLR(ResumedLR):
         if self._is_initial:
             return self._first_row()
         row = self._edited_row()
+        if self.last_epoch <= 0:  # it was set back
+            self._bases = None
+            return self._original_row()
         if row is not None:
             self._bases = None
             return self._carried(row)
         row = self._row or []
+        if self._is_moved:
+            self._bases = None
         if self._bases is None:
             self._bases = self._bases_under(row, self.last_epoch - 1)
         if self._bases is None:
@@ -223,6 +240,26 @@ class FormulaLR(ResumedLR):
             return current
         self._bases = bases
         return known[-1]
+
+    def _write(self, row: Row) -> None:
+        super()._write(row)
+        self._lead = self.last_epoch - self._step_count
+
+    @property
+    def _is_moved(self) -> bool:
+        """Whether ``last_epoch`` or an argument was assigned since the last rates."""
+        return self._lead != self.last_epoch - self._step_count
+
+    def _original_row(self) -> Rates:
+        """Return what the original's ``get_lr`` makes of the rates that the groups hold."""
+        self._base_floats()  # a group may have joined
+        within, self._get_lr_called_within_step = self._get_lr_called_within_step, True
+        try:
+            return floats(super(LRScheduler, self).get_lr())
+        except (ArithmeticError, LookupError):  # where the original has no answer
+            return self._carried(self._bound_writer().read())
+        finally:
+            self._get_lr_called_within_step = within
 
     def _edited_row(self) -> Rates | None:
         """Return what the groups hold if it is not what was written last, else ``None``."""
@@ -304,14 +341,15 @@ class FormulaLR(ResumedLR):
 
     def invalidate(self) -> None:
         """Drop what was computed from the arguments: one was assigned."""
-        self._bases = self._curve = None
+        self._bases = self._curve = self._lead = None
         self._shares, self._write_next = (), write_nothing
 
     def _base_floats(self) -> Rates:
         """Return each group's base rate; a group added later begins with its own."""
         joined = self._count_groups() - len(self.base_lrs)
         if joined > 0:
-            self.base_lrs = [*self.base_lrs, *self._bound_writer().field.store_initial()[-joined:]]
+            own = self._bound_writer().field.store_initial()[-joined:]
+            vars(self)["base_lrs"] = [*self.base_lrs, *own]
         return floats(self.base_lrs)
 
     def state_dict(self) -> StateDict:
@@ -341,7 +379,7 @@ class FormulaLR(ResumedLR):
             bases = self._written_bases()
         vars(self).update(given)
         self.invalidate()
-        self._bases = bases
+        self._bases, self._lead = bases, self.last_epoch - self._step_count
 
     def _written_bases(self) -> Rates | None:
         """Return what the curve scales, by the rates that were written last."""

@@ -27,6 +27,8 @@ class NoFunction(ScheduleError, TypeError):
 class FunctionLR(FormulaLR):
     """One function for each group; a state holds a function only if it is an object."""
 
+    _followed = ("lr_lambdas",)
+
     lr_lambdas: list[Factor]
 
     def __init__(
@@ -50,7 +52,7 @@ class FunctionLR(FormulaLR):
     def _base_floats(self) -> Rates:
         joined = self._count_groups() - len(self.lr_lambdas)
         if joined > 0 and _are_one(self.lr_lambdas):
-            self.lr_lambdas = [*self.lr_lambdas, *self.lr_lambdas[:1] * joined]
+            vars(self)["lr_lambdas"] = [*self.lr_lambdas, *self.lr_lambdas[:1] * joined]
         return super()._base_floats()
 
     def _row_of(self, bases: Rates | None, step: float) -> Rates:
@@ -127,11 +129,6 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
 
     is_factor = False
 
-    def get_lr(self) -> Row:
-        """Return the rate of each group at ``last_epoch``; outside ``step()``, the current one."""
-        within = self._get_lr_called_within_step
-        return self._bound_writer().typed(self._next_row() if within else self._current_row())
-
     def _next_row(self) -> Row:
         if self._is_initial:
             return self._current_row()
@@ -164,10 +161,14 @@ def _scale_row(
         step: The first step.
         is_cumulative: Whether each row scales the one before it.
     """
-    is_one = _are_one(functions)
-    if is_one and row.count(row[0]) == len(row):
-        row = row[:1]  # one number serves all groups
+    known: list[Factor] = []
+    is_one = False
     for at in count(step):
+        if functions != known:  # at first, and when one was replaced
+            known, is_one = list(functions), _are_one(functions)
+            row = for_all(row, functions)
+            if is_one and row.count(row[0]) == len(row):
+                row = row[:1]  # one number serves all groups
         if is_one:
             factor = float(functions[0](at))
             # a comprehension costs a tenth of a step
