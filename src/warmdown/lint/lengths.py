@@ -67,8 +67,13 @@ def _measure_name(name: str, names: Names) -> Length:
 
 def _calculate(length: Length, sign: ast.operator, left: Length, right: Length) -> Length:
     """Return the length of an operation with its number: NaN where a side has none."""
-    if isinstance(sign, ast.Div | ast.FloorDiv) and matches(ACCUMULATION, right.words):
-        length = replace(length, is_divided=True)
+    if isinstance(sign, ast.Div | ast.FloorDiv):
+        change = left.accumulated - matches(ACCUMULATION, right.words)
+        length = replace(
+            length, divisors=length.divisors | right.words, accumulated=max(-1, change)
+        )
+    elif isinstance(sign, ast.Mult):
+        length = _multiply(length, left, right)
     # another operator, division by zero, or a product that is too large
     try:
         return replace(length, number=_OPERATORS[type(sign)](left.number, right.number))
@@ -76,10 +81,20 @@ def _calculate(length: Length, sign: ast.operator, left: Length, right: Length) 
         return length
 
 
+def _multiply(length: Length, left: Length, right: Length) -> Length:
+    for one, other in ((left, right), (right, left)):
+        if one.number == 1:
+            return other
+        if one.words and all(map(ACCUMULATION.search, one.words)):
+            return replace(length, accumulated=min(1, other.accumulated + 1))
+    return length
+
+
 def _combine(text: str, parts: Sequence[Length]) -> Length:
     return Length(
         text[:_LONGEST_TEXT],
         words=frozenset[str]().union(*(part.words for part in parts)),
         loaders=frozenset[Loader]().union(*(part.loaders for part in parts)),
-        is_divided=any(part.is_divided for part in parts),
+        accumulated=min((part.accumulated for part in parts if part.accumulated), default=0),
+        divisors=frozenset[str]().union(*(part.divisors for part in parts)),
     )

@@ -7,7 +7,7 @@ from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from warmdown.lint.patterns import LOADER, OPTIMIZER
+from warmdown.lint.patterns import LOADER, OPTIMIZER, SCHEDULERS
 from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values, dotted
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -73,9 +73,15 @@ class Names:
         first, dot, rest = name.partition(".")
         values = self[first]
         if not values:
-            return name
+            return self._starred_path(name)
         paths = [value.path for value in values if isinstance(value, ImportedName)]
         return f"{paths[0]}{dot}{rest}" if paths else ""
+
+    def _starred_path(self, name: str) -> str:
+        """Return what a name that nothing binds is: its own, or what a star import may bring."""
+        modules = [star.path for star in self["*"] if isinstance(star, ImportedName)]
+        known = (f"{module}.{name}" for module in modules)
+        return next((path for path in known if path in SCHEDULERS), "") if modules else name
 
 
 def names_in(node: ast.AST) -> frozenset[str]:

@@ -35,9 +35,11 @@ _TRANSFORMERS = (
     "get_scheduler",
     "get_wsd_schedule",
 )
-_NAMES = {"torch": _TORCH, "transformers": _TRANSFORMERS}
+# the last has the bare names
+_NAMES = {"warmdown": _TORCH, "torch": _TORCH, "transformers": _TRANSFORMERS}
 _MODULES = {
-    "torch": ("torch.optim.lr_scheduler", "torch.optim.swa_utils", "warmdown.compat.lr_scheduler"),
+    "warmdown": ("warmdown.compat.lr_scheduler",),
+    "torch": ("torch.optim.lr_scheduler", "torch.optim.swa_utils"),
     "transformers": ("transformers", "transformers.optimization", "diffusers.optimization"),
 }
 SCHEDULERS: Mapping[str, str] = {
@@ -73,7 +75,10 @@ OPTIMIZER = re.compile(r"(^|_|\.)(opt|optim|optimi[sz]er)s?(_|\d|$)", re.IGNOREC
 METRIC = re.compile(
     r"loss|acc(uracy)?($|_)|metric|score|error|perplexity|(^|_)f1($|_)|(^|_)auc($|_)", re.IGNORECASE
 )
-ACCUMULATION = re.compile(r"accum|grad_acc|micro", re.IGNORECASE)
+ACCUMULATION = re.compile(
+    r"accum|grad_?acc|micro|(^|_)gas?(_steps)?$|(update|optim\w*|step)_?(freq|every|interval)",
+    re.IGNORECASE,
+)
 TRAINS = re.compile(r"(^|_)(train|fit)(_|$|ing)|train_?(one_)?(epoch|step|batch)", re.IGNORECASE)
 
 

@@ -202,6 +202,8 @@ class _Reader:
     def value(self, node: ast.expr) -> Values:
         """Return what an expression may be; add what its calls do."""
         match node:
+            case ast.Subscript() if values := self.names[dotted(node)]:
+                return values
             case ast.Name() | ast.Attribute():
                 values = self.names[dotted(node)]
                 if not values and isinstance(node, ast.Attribute):
@@ -291,16 +293,20 @@ class _Reader:
         is_bound = not isinstance(optimizer, ast.Name) or self.names[optimizer.id]
         if optimizer is not None and is_bound:
             optimizers = _optimizers_in(values["optimizer"]) or _ANYTHING
+        lengths = {
+            key: measure(argument, self.names)
+            for key, argument in arguments.items()
+            if key in _MEASURED
+        }
+        if {"epochs", "steps_per_epoch"} <= arguments.keys() - {"total_steps"}:
+            product = ast.BinOp(arguments["epochs"], ast.Mult(), arguments["steps_per_epoch"])
+            lengths.setdefault("total_steps", measure(product, self.names))
         scheduler = SchedulerCreated(
             name=name,
             library=SCHEDULERS[path],
             call=node,
             arguments=arguments,
-            lengths={
-                key: measure(argument, self.names)
-                for key, argument in arguments.items()
-                if key in _MEASURED
-            },
+            lengths=lengths,
             optimizers=optimizers,
             when=len(self.model.events),
             context=self.context,
@@ -386,6 +392,11 @@ class _Reader:
 def _bind_imports(node: ast.Import | ast.ImportFrom, names: Names) -> None:
     for alias in node.names:
         path = alias.name
+        if path == "*" and isinstance(node, ast.ImportFrom):
+            # any of them may bring the name: several are kept
+            star = ImportedName(f"{'.' * node.level}{node.module or ''}")
+            names.put("*", names["*"] | {star})
+            continue
         if isinstance(node, ast.ImportFrom):
             path = f"{'.' * node.level}{node.module or ''}.{alias.name}"
         elif alias.asname is None:

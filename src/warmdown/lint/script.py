@@ -29,11 +29,18 @@ def union(values: Iterable[Values]) -> Values:
 
 
 def dotted(node: ast.AST) -> str:
-    """Return ``a.b.c`` for a chain of attributes, and an empty text for what is none."""
+    """Return ``a.b.c`` for a chain of attributes and of text keys; an empty text for no chain."""
     names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.insert(0, node.attr)
-        node = node.value
+    while True:
+        match node:
+            case ast.Attribute(value=owner, attr=name):
+                pass
+            case ast.Subscript(value=owner, slice=ast.Constant(value=str(name))):
+                pass
+            case _:
+                break
+        names.insert(0, name)
+        node = owner
     return ".".join([node.id, *names]) if isinstance(node, ast.Name) else ""
 
 
@@ -73,14 +80,22 @@ class Length:
         number: Its value, when it is a plain number; NaN, which no comparison finds, when not.
         words: Every name on the way to it.
         loaders: The data loaders whose ``len`` is in it.
-        is_divided: Whether it was divided by the number of accumulated batches.
+        accumulated: -1 where it was divided by the number of accumulated batches, 1 where it was
+            multiplied by it, else 0.
+        divisors: Every name of what it was divided by.
     """
 
     text: str
     number: float = field(default=nan, compare=False)
     words: frozenset[str] = frozenset()
     loaders: frozenset[Loader] = frozenset()
-    is_divided: bool = False
+    accumulated: int = 0
+    divisors: frozenset[str] = frozenset()
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether it was divided by the number of accumulated batches."""
+        return self.accumulated < 0
 
     @property
     def counts_batches(self) -> bool:
@@ -130,7 +145,7 @@ class SchedulerCreated:
 
     Args:
         name: Its class or factory, without the path.
-        library: ``torch`` or ``transformers``.
+        library: ``torch``, ``transformers`` or ``warmdown``.
         call: The call that creates it.
         arguments: The call's arguments by name, as far as the signature is known.
         lengths: The arguments that are numbers.

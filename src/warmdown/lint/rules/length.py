@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import nan, prod
 
 from warmdown.lint.finding import Mistake
+from warmdown.lint.names import names_in
 from warmdown.lint.patterns import EPOCH, LENGTHS, matches
 from warmdown.lint.script import Condition, Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
@@ -15,13 +17,15 @@ _AFTER_END = {
     "get_cosine_schedule_with_warmup": "the rate rises again after step {length}",
     "get_linear_schedule_with_warmup": "the rate is 0 from step {length} on",
 }
-_PROCESS_WORDS = {"num_processes", "split_batches", "step_scheduler_with_optimizer", "world_size"}
+_PROCESS_WORDS = re.compile(r"num_proc|world_?size|n_?gpus?|num_devices|num_gpus|device_count")
+_PROCESS_SETTINGS = {"split_batches", "step_scheduler_with_optimizer"}
 
 
 def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
     """WDL007: the loop goes on after the schedule has ended."""
     for event, scheduler in _plain_steps(model):
-        if scheduler.name not in _AFTER_END:
+        # past its end a drop-in name holds its last rate
+        if scheduler.name not in _AFTER_END or scheduler.library == "warmdown":
             continue
         length, count = _planned_length(scheduler), _count_of_steps(event, scheduler)
         # the last step after the last update is never used
@@ -35,12 +39,8 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
 
 
 def _planned_length(scheduler: SchedulerCreated) -> float:
-    lengths = scheduler.lengths
-    total = lengths.get(LENGTHS[scheduler.name])
-    if total is not None:
-        return total.number
-    factors = [lengths[name].number for name in ("epochs", "steps_per_epoch") if name in lengths]
-    return prod(factors) if len(factors) == 2 else nan
+    total = scheduler.lengths.get(LENGTHS[scheduler.name])
+    return total.number if total else nan
 
 
 def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float:
@@ -90,7 +90,10 @@ def _mismatch_of_updates(
             f"its length counts updates, but line {line} steps it for every batch, also while "
             "gradients accumulate: it ends too early. Step it where the optimizer is stepped."
         )
-    may_be_divided = any("update" in word or "optim" in word for word in length.words)
+    names = {word for one in event.conditions_in(event.loop) for word in one.words}
+    may_be_divided = length.divisors & names or any(
+        "update" in word or "optim" in word for word in length.words
+    )
     if not length.is_divided and _skips_batches(event) and not may_be_divided:
         return (
             f"its length counts batches, but line {line} steps it once per update: it never "
@@ -121,12 +124,16 @@ def _is_per_epoch_of_updates(
 
 def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
     """WDL009: a prepared scheduler steps once per process, and its length does not allow for it."""
-    # a script that knows of processes may have allowed for them
-    if model.words & _PROCESS_WORDS:
+    if model.words & _PROCESS_SETTINGS:
         return
     for event in model.of("step"):
         scheduler = event.scheduler
-        if scheduler is None or not scheduler.is_prepared:
+        # a drop-in name takes one step an update, however many processes make it
+        if scheduler is None or not scheduler.is_prepared or scheduler.library == "warmdown":
+            continue
+        # a length that is made from their number allows for them
+        words = names_in(scheduler.call).union(*(one.words for one in scheduler.lengths.values()))
+        if matches(_PROCESS_WORDS, words):
             continue
         loaders = (loader for length in scheduler.lengths.values() for loader in length.loaders)
         if _is_per_epoch_of_updates(model, event, scheduler):

@@ -94,9 +94,6 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
 
 
 def _counts_batches(scheduler: SchedulerCreated) -> bool:
-    per_epoch = scheduler.lengths.get("steps_per_epoch")
-    if per_epoch and per_epoch.number != 1:
-        return True
     return scheduler.lengths.get("total_steps", Length("")).counts_batches
 
 
