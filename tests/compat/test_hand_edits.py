@@ -174,6 +174,7 @@ def test_a_cycle_set_by_hand_is_saved_and_left_by_a_number() -> None:
     for scheduler in pair:
         steps(scheduler, 3)
         scheduler.T_cur = 1
+        steps(scheduler, 1)
     resumed = both("CosineAnnealingWarmRestarts")
     for old, new in zip(pair, resumed, strict=True):
         new.load_state_dict(old.state_dict())
@@ -189,3 +190,93 @@ def test_composed_names_take_base_rates_as_the_original_does() -> None:
     chain = OURS.ChainedScheduler([OURS.StepLR(optimizer, 3)])
     chain.base_lrs = [0.5, 0.6]
     assert chain.base_lrs == [0.5, 0.6]
+
+
+OTHERS: dict[str, tuple[Any, Any]] = {
+    "exponential": (
+        lambda opt: OURS.ExponentialLR(opt, 0.9),
+        lambda opt: OURS.ExponentialLR(opt, 0.5),
+    ),
+    "cosine at its end": (
+        lambda opt: OURS.CosineAnnealingLR(opt, 5, 0.01),
+        lambda opt: OURS.CosineAnnealingLR(opt, 20, 0.02),
+    ),
+    "restarts": (
+        lambda opt: OURS.CosineAnnealingWarmRestarts(opt, 4),
+        lambda opt: OURS.CosineAnnealingWarmRestarts(opt, 10),
+    ),
+    "one cycle": (
+        lambda opt: OURS.OneCycleLR(opt, 0.5, 10),
+        lambda opt: OURS.OneCycleLR(opt, 0.5, 20),
+    ),
+    "the momentum alone": (
+        lambda opt: OURS.OneCycleLR(opt, 0.5, 10),
+        lambda opt: OURS.OneCycleLR(opt, 0.5, 10, base_momentum=0.7),
+    ),
+    "a function": (
+        lambda opt: OURS.LambdaLR(opt, lambda step: 0.9**step),
+        lambda opt: OURS.LambdaLR(opt, lambda step: 0.8**step),
+    ),
+    "a part": (
+        lambda opt: OURS.SequentialLR(
+            opt, [OURS.LinearLR(opt, 0.2, 1.0, 3), OURS.CosineAnnealingLR(opt, 5)], [3]
+        ),
+        lambda opt: OURS.SequentialLR(
+            opt, [OURS.LinearLR(opt, 0.2, 1.0, 3), OURS.CosineAnnealingLR(opt, 20)], [3]
+        ),
+    ),
+    "a milestone": (
+        lambda opt: OURS.SequentialLR(
+            opt, [OURS.LinearLR(opt, 0.2, 1.0, 3), OURS.ExponentialLR(opt, 0.5)], [3]
+        ),
+        lambda opt: OURS.SequentialLR(
+            opt, [OURS.LinearLR(opt, 0.2, 1.0, 3), OURS.ExponentialLR(opt, 0.5)], [6]
+        ),
+    ),
+    "a chain": (
+        lambda opt: OURS.ChainedScheduler(
+            [OURS.ConstantLR(opt, 0.5, 9), OURS.ExponentialLR(opt, 0.9)]
+        ),
+        lambda opt: OURS.ChainedScheduler(
+            [OURS.ConstantLR(opt, 0.25, 9), OURS.ExponentialLR(opt, 0.8)]
+        ),
+    ),
+}
+"""What was saved, and what goes on from it with other arguments."""
+
+
+def used(scheduler: Any, count: int) -> list[list[float]]:
+    """Return rates and momenta before each of so many steps."""
+    seen = []
+    for _ in range(count):
+        momenta = [float(group["momentum"]) for group in scheduler.optimizer.param_groups]
+        seen.append([*rates(scheduler.optimizer), *momenta])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore:.*it goes on with:UserWarning")
+@pytest.mark.parametrize("first", ["optimizer", "scheduler", "the scheduler alone"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_arguments_on_resume_hold_from_the_very_next_update(case: str, first: str) -> None:
+    saved, given = (make(momentum()) for make in OTHERS[case])
+    expected = used(given, 12)[5:]
+    used(saved, 5)
+    resumed = OTHERS[case][1](momentum())
+    if first == "optimizer":
+        resumed.optimizer.load_state_dict(saved.optimizer.state_dict())
+    resumed.load_state_dict(saved.state_dict())
+    if first == "scheduler":
+        resumed.optimizer.load_state_dict(saved.optimizer.state_dict())
+    assert used(resumed, 7) == [pytest.approx(row, rel=1e-9, abs=1e-12) for row in expected]
+
+
+@pytest.mark.filterwarnings("ignore:.*it goes on with:UserWarning")
+def test_a_rate_of_its_own_that_was_set_before_the_state_is_loaded_is_left() -> None:
+    saved, resumed = OURS.ExponentialLR(momentum(), 0.9), OURS.ExponentialLR(momentum(), 0.5)
+    used(saved, 3)
+    for group in resumed.optimizer.param_groups:
+        group["lr"] = 0.7
+    resumed.load_state_dict(saved.state_dict())
+    assert used(resumed, 2) == [[0.7, 0.7, 0.9, 0.9], [0.35, 0.35, 0.9, 0.9]]

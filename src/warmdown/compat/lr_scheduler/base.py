@@ -5,14 +5,20 @@ from __future__ import annotations
 __all__ = ["LRScheduler", "_LRScheduler"]
 
 import warnings
+import weakref
 from typing import ClassVar
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.binding.field import has_gradients
+from warmdown.binding.field import has_gradients, unwrap
 from warmdown.compat import State, StateDict
-from warmdown.compat.lr_scheduler.arguments import NoBase, require_optimizer, warn_of_verbose
+from warmdown.compat.lr_scheduler.arguments import (
+    NoBase,
+    floats,
+    require_optimizer,
+    warn_of_verbose,
+)
 from warmdown.compat.lr_scheduler.window import RateWriter, Row, copied, for_all
 from warmdown.compat.prepared import PREPARED, Prepared, Updates
 from warmdown.errors import BindingError
@@ -232,7 +238,8 @@ class ResumedLR(LRScheduler):
         """Go on from a state; the arguments stay those given, with a warning if they differ.
 
         An optimizer that was not restored gets the saved rates at once; one that was is left as it
-        is.
+        is. Where the arguments differ, both get the rates of this step by those given, also when
+        the optimizer is restored afterwards.
 
         Args:
             state_dict: What ``state_dict()`` returned, of this class or of torch's.
@@ -240,14 +247,42 @@ class ResumedLR(LRScheduler):
         Raises:
             StateError: It is no state, or one of more groups; nothing has changed then.
         """
-        is_new = self._row is not None and self._bound_writer().holds(self._row)
-        self._restore(state_dict)
-        if is_new and self._row is not None:
-            self._write(self._row)
+        is_new = self._is_unchanged()
+        self.restore(state_dict)
+        saved = floats(state_dict["_last_lr"]) if "_last_lr" in state_dict else self._row
+        row = self.resumed_row()
+        if row is not None:
+            self._write_resumed(row, saved, is_new=is_new)
+        elif is_new and saved is not None:
+            self._write(saved)
 
-    def _restore(self, state: State) -> None:
+    def restore(self, state: State) -> None:
         """Restore what ``state`` holds, writing nothing."""
         raise NotImplementedError
+
+    def resumed_row(self) -> Row | None:
+        """Return this step's rates by arguments that are not the saved ones, or ``None``."""
+        return None
+
+    def _is_unchanged(self) -> bool:
+        """Return whether the groups still have the rates written last."""
+        return self._row is not None and self._bound_writer().holds(self._row)
+
+    def _write_resumed(self, row: Row, saved: Row | None, *, is_new: bool) -> None:
+        """Write ``row`` instead of the saved one, and again when the optimizer is restored."""
+        writer, this = self._bound_writer(), weakref.ref(self)
+        if not is_new and saved is not None and writer.read() != writer.rounded(saved):
+            return  # it was given a rate of its own
+        self._write(row)
+        position = self.last_epoch
+
+        def write_again(_: object) -> None:
+            handle.remove()
+            scheduler = this()
+            if scheduler is not None and scheduler.last_epoch == position:
+                scheduler._write_resumed(row, saved, is_new=False)
+
+        handle = unwrap(self.optimizer).register_load_state_dict_post_hook(write_again)
 
 
 class _LRScheduler(LRScheduler, torch_sched._LRScheduler):

@@ -20,7 +20,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
     warn_of_verbose,
 )
-from warmdown.compat.lr_scheduler.base import LRScheduler
+from warmdown.compat.lr_scheduler.base import LRScheduler, ResumedLR
 from warmdown.compat.lr_scheduler.curves import SWALR
 from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
 from warmdown.compat.lr_scheduler.functions import MultiplicativeLR
@@ -35,7 +35,7 @@ from warmdown.compat.lr_scheduler.window import (
 from warmdown.errors import BindingError, ScheduleError, StateError
 
 
-class ComposedLR(LRScheduler):
+class ComposedLR(ResumedLR):
     """A scheduler that leaves the rates to others of the same optimizer."""
 
     _schedulers: Any
@@ -96,22 +96,43 @@ class ComposedLR(LRScheduler):
         Raises:
             StateError: It is of another number of schedulers; nothing has changed then.
         """
-        parts = state_dict.get("_schedulers", ())
+        super().load_state_dict(state_dict)
+
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds; only what is not ours may write."""
+        parts = state.get("_schedulers", ())
         if len(parts) != len(self._schedulers):
             raise StateError(
                 f"{type(self).__name__}.load_state_dict: it is of {len(parts)} schedulers, here "
                 f"are {len(self._schedulers)}."
             )
-        writer = self._bound_writer()
-        is_new = writer.read() == writer.rounded(self.get_last_lr())
         for scheduler, part in zip(self._schedulers, parts, strict=True):
-            scheduler.load_state_dict(part)
-        if self._resume(state_dict) and is_new and "_last_lr" in state_dict:
-            writer.write(floats(state_dict["_last_lr"]))
+            is_ours = isinstance(scheduler, ResumedLR)
+            (scheduler.restore if is_ours else scheduler.load_state_dict)(part)
 
-    def _resume(self, state: State) -> bool:
-        """Restore the position; return whether the saved rates are still those of that position."""
-        return True
+    def _writing_part(self) -> Any:
+        """Return the scheduler that has written the rates of this step."""
+        raise NotImplementedError
+
+    @property
+    def _row(self) -> Row:
+        return floats(self.get_last_lr())
+
+    @property  # type: ignore[misc]
+    def _last_lr(self) -> Row:  # type: ignore[override]
+        return self._writing_part().get_last_lr()  # type: ignore[no-any-return]
+
+    def _is_unchanged(self) -> bool:
+        writer = self._bound_writer()
+        return writer.read() == writer.rounded(self._row)
+
+    def _write(self, row: Row) -> None:
+        part = self._writing_part()
+        if isinstance(part, LRScheduler):
+            part._write(row)
+        else:
+            self._bound_writer().write(row)
+            part._last_lr = self._bound_writer().copies()
 
 
 class SequentialLR(ComposedLR, torch_sched.SequentialLR):
@@ -185,19 +206,27 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         else:
             step(scheduler, metrics)
 
-    @property  # type: ignore[misc]
-    def _last_lr(self) -> Row:  # type: ignore[override]
+    def _writing_part(self) -> Any:
         turn, _ = active_part(self, self.last_epoch)
-        return self._schedulers[turn].get_last_lr()  # type: ignore[no-any-return]
+        return self._schedulers[turn]
 
-    def _resume(self, state: State) -> bool:
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds; only what is not ours may write."""
+        super().restore(state)
         others = {"_schedulers", "_milestones", "_last_lr"}
         vars(self).update({key: value for key, value in state.items() if key not in others})
-        turn, local = active_part(self, self.last_epoch)
-        if self._schedulers[turn].last_epoch == local:
-            return True
-        enter(self._schedulers[turn], local)  # the milestones given now differ from the saved ones
-        return False
+
+    def resumed_row(self) -> Row | None:
+        """Return this step's rates by arguments that are not the saved ones, or ``None``."""
+        part, writer = self._writing_part(), self._bound_writer()
+        _, local = active_part(self, self.last_epoch)
+        if part.last_epoch == local:
+            return part.resumed_row() if isinstance(part, ResumedLR) else None
+        before = writer.read()
+        enter(part, local)  # the milestones given now differ from the saved ones
+        row = writer.read()
+        writer.write(before)
+        return row
 
 
 class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
@@ -283,9 +312,26 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
         """Steps made."""
         return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
 
-    @property  # type: ignore[misc]
-    def _last_lr(self) -> Row:  # type: ignore[override]
-        return self._schedulers[-1].get_last_lr()  # type: ignore[no-any-return]
+    def _writing_part(self) -> Any:
+        return self._schedulers[-1]
+
+    def _write(self, row: Row) -> None:
+        super()._write(row)
+        for part in self._schedulers:
+            if isinstance(part, FormulaLR):
+                part.adopt(row, steps=0)
+
+    def resumed_row(self) -> Row | None:
+        """Return this step's rates by arguments that are not the saved ones, or ``None``."""
+        row = self._row
+        changed = False
+        for part in self._schedulers:
+            bent = part.resumed_row() if isinstance(part, ResumedLR) else None
+            if bent is not None:
+                changed = True
+                rates = zip(row, bent, floats(part.get_last_lr()), strict=True)
+                row = [rate * now / saved if saved else now for rate, now, saved in rates]
+        return row if changed else None
 
 
 def step(scheduler: Any, metrics: SupportsFloat | None) -> None:

@@ -563,9 +563,10 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         """Return the state: plain values, under the names that torch gives them."""
         return {**super().state_dict(), "T_cur": self.T_cur, "T_i": self.T_i}
 
-    def _restore(self, state: State) -> None:
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
         given = self.T_0, self.T_mult
-        super()._restore(state)
+        super().restore(state)
         current, self._cycle = float(state.get("T_cur", 0)), None
         self._fraction = current % 1
         if "T_i" in state and (state.get("T_0"), state.get("T_mult")) == given:

@@ -83,8 +83,21 @@ class MomentumLR(FormulaLR):
     def _write(self, row: Row) -> None:
         super()._write(row)
         if self.cycle_momentum:
-            window = self._momentum_window(np.array([self.last_epoch], dtype=np.float64))
-            self._bound_momentum_writer().write(window.curves[window.which, 0].tolist())
+            self._bound_momentum_writer().write(self._momenta())
+
+    def resumed_row(self) -> Row | None:
+        """Return this step's rates by arguments that are not the saved ones, or ``None``."""
+        row = super().resumed_row()
+        if row is None and self._row is not None and self.cycle_momentum:
+            writer = self._bound_momentum_writer()
+            if writer.read() != writer.rounded(self._momenta()):
+                return self._row
+        return row
+
+    def _momenta(self) -> Rates:
+        """Return the momentum of each group at this step."""
+        window = self._momentum_window(np.array([self.last_epoch], dtype=np.float64))
+        return window.curves[window.which, 0].tolist()  # type: ignore[no-any-return]
 
     def _open_window(self) -> WriteNext:
         write_next = super()._open_window()
@@ -282,8 +295,9 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
             "step_ratio": self.step_ratio,
         }
 
-    def _restore(self, state: State) -> None:
-        super()._restore(state)
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
+        super().restore(state)
         attributes = state.get("_scale_fn_custom")
         if self._scale_fn_custom is not None and attributes:
             vars(self._scale_fn_custom).update(attributes)

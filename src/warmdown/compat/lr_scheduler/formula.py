@@ -359,7 +359,8 @@ class FormulaLR(ResumedLR):
             state.pop("_bases", None)
         return state
 
-    def _restore(self, state: State) -> None:
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
         who = type(self).__name__
         require_entries(who, state, "last_epoch", "base_lrs")
         saved, known = len(state["base_lrs"]), len(self.base_lrs)
@@ -380,6 +381,13 @@ class FormulaLR(ResumedLR):
         vars(self).update(given)
         self.invalidate()
         self._bases, self._lead = bases, self.last_epoch - self._step_count
+
+    def resumed_row(self) -> Row | None:
+        """Return this step's rates by arguments that are not the saved ones, or ``None``."""
+        if self._row is None or not self._is_ours:
+            return None
+        row = self._row_of(self._bases if self.carries_edits else None, self.last_epoch)
+        return None if _are_near(self._row, self._bound_writer().rounded(row)) else row
 
     def _written_bases(self) -> Rates | None:
         """Return what the curve scales, by the rates that were written last."""

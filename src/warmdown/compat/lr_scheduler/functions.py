@@ -64,9 +64,10 @@ class FunctionLR(FormulaLR):
         functions = [attributes_of(function) for function in self.lr_lambdas]
         return {**super().state_dict(), "lr_lambdas": functions}
 
-    def _restore(self, state: State) -> None:
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
         functions = self.lr_lambdas
-        super()._restore({**state, "lr_lambdas": functions})
+        super().restore({**state, "lr_lambdas": functions})
         for function, attributes in zip(functions, state.get("lr_lambdas", ()), strict=False):
             if attributes:
                 vars(function).update(attributes)
@@ -140,6 +141,9 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
 
     def _written_bases(self) -> None:
         return None
+
+    def resumed_row(self) -> Row | None:
+        """Return ``None``: how the functions led to the saved rates is not known."""
 
     def _rows_ahead(self) -> Iterator[Row]:
         row = self._row or []

@@ -169,7 +169,8 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
     def _last_lr(self, rates: Row) -> None:
         self._assigned = rates
 
-    def _restore(self, state: State) -> None:
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
         who = type(self).__name__
         require_entries(who, state, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
         given = kept_arguments(self, self._arguments, state)
