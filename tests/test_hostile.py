@@ -15,7 +15,7 @@ from tests.hostile import EVIL, TEXTS, seconds_to_read
 import warmdown as wd
 from warmdown import plot
 from warmdown.binding.state import checksum
-from warmdown.errors import ScheduleError, SpecError, WarmdownError
+from warmdown.errors import ScheduleError, SpecError, WarmdownError, printable
 from warmdown.experiments.space import Space
 from warmdown.expressions import evaluate, has_placeholder, is_number
 from warmdown.importing import from_settings
@@ -24,7 +24,6 @@ from warmdown.plan import Target
 from warmdown.planfile import from_dict, loads, plan_from_dict, run_from_dict
 from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.text import from_json
-from warmdown.printable import printable
 from warmdown.record import Record
 from warmdown.run import check_duration
 from warmdown.studio.draft.stored import from_fragment

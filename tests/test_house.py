@@ -15,7 +15,7 @@ from warmdown.schedules.base import kinds
 from warmdown.schedules.recipes import recipes
 
 ROOMS = (
-    "printable", "errors", "registry", "files", "lock", "run", "record", "schedules", "expressions",
+    "errors", "registry", "files", "lock", "run", "record", "schedules", "expressions",
     "placeholders", "plan", "planfile", "spec", "plot", "checks", "binding", "compat", "importing",
     "training", "experiments", "lint", "studio", "cli",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tests.hostile import EVIL
 
 from warmdown.cli.main import main
-from warmdown.printable import printable
+from warmdown.errors import printable
 
 NAME = json.dumps("\x1b]0;evil\x07\x1b[2J\u202e")
 PLAN = f"""

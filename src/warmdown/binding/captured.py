@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from warmdown.binding.field import Field
-from warmdown.binding.scheduler import Scheduler
 from warmdown.binding.slots import SlotBatch, TensorSlots
 from warmdown.binding.targets import BoundTarget
 from warmdown.binding.timeline import Timeline
 from warmdown.errors import BindingError, warn_renamed
+
+if TYPE_CHECKING:
+    from warmdown.binding.scheduler import Scheduler
 
 _FOREVER = 2**62
 _MOST_VALUES, _STRETCH = 2**22, 2**16

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 import warmdown
-from warmdown.binding.targets import ValueWriter
-from warmdown.binding.timeline import TargetName
 from warmdown.errors import (
     AmountMismatch,
     BaseDiffers,
@@ -39,6 +37,10 @@ from warmdown.errors import (
     ZeroOverwritten,
 )
 from warmdown.plan import Target
+
+if TYPE_CHECKING:
+    from warmdown.binding.targets import ValueWriter
+    from warmdown.binding.timeline import TargetName
 
 _VALUE_WARNINGS = (
     ZeroBase,

@@ -9,12 +9,11 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from warmdown.binding.joining import POLICIES, OnChange
-from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import (
     UNNAMED,
     Decayed,
@@ -33,6 +32,9 @@ from warmdown.plan import Plan, fingerprint_of_data, unusual_order
 from warmdown.run import PER_UPDATE
 from warmdown.schedules import Schedule
 from warmdown.schedules.feedback import FeedbackState
+
+if TYPE_CHECKING:
+    from warmdown.binding.targets import ValueWriter
 
 VERSION = 2
 """1 is that of a state without its plan, which has only the entries that say something."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, final
 
-from warmdown.printable import printable
+from warmdown.errors import printable
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 """``error``: it cannot be used; ``warning``: it hardly does what was meant; ``note``: no fault."""

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from warmdown import __version__
-from warmdown.errors import MissingExtra, WarmdownError, nearest
-from warmdown.printable import printable
+from warmdown.errors import MissingExtra, WarmdownError, nearest, printable
 
 
 class Entry(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from warmdown.printable import printable
+from warmdown.errors import printable
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 

@@ -14,7 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
-from warmdown.errors import TrainingError, nearest
+from warmdown.errors import TrainingError, nearest, printable
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import save_result, write_file
 from warmdown.experiments.perform import require_metric
@@ -30,7 +30,6 @@ from warmdown.experiments.statistics import (
 from warmdown.files import require_writable
 from warmdown.plan import Plan
 from warmdown.plot import Line, View, count, number
-from warmdown.printable import printable
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.training.types import FilePath

@@ -13,8 +13,7 @@ from warnings import catch_warnings
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from warmdown.binding import Field
-from warmdown.binding.field import proxy_optimizer, unwrap
+from warmdown.binding.field import Field, proxy_optimizer, unwrap
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.importing.imported import MAX_STEPS, Imported, NotImportable
 from warmdown.planfile.classes import argument_errors, find_class

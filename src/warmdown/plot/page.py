@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from warmdown.errors import MissingExtra, RunError, ScheduleError
+from warmdown.errors import MissingExtra, RunError, ScheduleError, printable
 from warmdown.files import write_whole
 from warmdown.plan import Plan
 from warmdown.plot.formatting import count, number
@@ -21,7 +21,6 @@ from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT, Theme
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
-from warmdown.printable import markup
 from warmdown.schedules import Schedule
 from warmdown.schedules.base import PlainData
 
@@ -128,7 +127,7 @@ def notebook(given: Plan | Schedule | View) -> str | None:
         return None
     text = scene.text if isinstance(given, View) else repr(given)
     element = _element_of(document)
-    return f'<div style="max-width: 48rem">{element}<pre>{markup(text)}</pre></div>'
+    return f'<div style="max-width: 48rem">{element}<pre>{_markup(text)}</pre></div>'
 
 
 def svg_of(
@@ -138,8 +137,8 @@ def svg_of(
     document = document_of(draw_view(scene, log=log, theme=theme, title=title, width=width))
     declaration, _, _ = document.partition("<!DOCTYPE")
     tag, _, content = _element_of(document).partition(">")
-    title = markup(title or _title(scene))
-    texts = f"<title>{title}</title>\n <desc>{markup(summary(scene))}</desc>"
+    title = _markup(title or _title(scene))
+    texts = f"<title>{title}</title>\n <desc>{_markup(summary(scene))}</desc>"
     return f'{declaration}{tag} role="img" aria-label="{title}">\n {texts}{content}'
 
 
@@ -225,21 +224,21 @@ th, td {{ padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--grid); 
 
 def _page(scene: View, title: str, *, log: bool) -> str:
     if scene.text:
-        words = f"<pre>{markup(scene.text)}</pre>"
+        words = f"<pre>{_markup(scene.text)}</pre>"
     else:
         paragraphs = summary(scene).split("\n\n")
-        words = "\n".join(f"<p>{markup(text)}</p>" for text in paragraphs)
+        words = "\n".join(f"<p>{_markup(text)}</p>" for text in paragraphs)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{markup(title)}</title>
+<title>{_markup(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{markup(title)}</h1>
+<h1>{_markup(title)}</h1>
 <figure class="wide" tabindex="0" role="group" aria-label="Picture">
 {_inline(svg_of(scene, log=log))}
 </figure>
@@ -315,7 +314,7 @@ def _point_table(panel: Panel, x: str) -> str:
 
 def html_table(caption: str, heads: list[str], rows: Iterable[list[str]], numbers_from: int) -> str:
     """Return a table that a screen reader can follow; where it is too wide, it scrolls."""
-    caption = markup(caption)
+    caption = _markup(caption)
     head = _table_row(heads, numbers_from, 'th scope="col"', 'th scope="col"')
     body = "\n".join(_table_row(row, numbers_from, 'th scope="row"', "td") for row in rows)
     return (
@@ -330,5 +329,17 @@ def _table_row(cells: list[str], numbers_from: int, first: str, other: str) -> s
     for index, text in enumerate(cells):
         tag = other if index else first
         kind = ' class="number"' if index >= numbers_from else ""
-        parts.append(f"<{tag}{kind}>{markup(text)}</{tag[:2]}>")
+        parts.append(f"<{tag}{kind}>{_markup(text)}</{tag[:2]}>")
     return f"<tr>{''.join(parts)}</tr>"
+
+
+def _markup(text: str) -> str:
+    r"""Return a text as HTML and SVG show it, whatever is in it.
+
+    Example:
+        >>> _markup("<b>\x1b[2J")
+        '&lt;b&gt;\\x1b[2J'
+    """
+    from html import escape  # loads a table of every entity
+
+    return escape(printable(text))

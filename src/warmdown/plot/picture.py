@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from warmdown.errors import MissingExtra
+from warmdown.errors import MissingExtra, printable
 from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import number, short_count, shortened
 from warmdown.plot.sampling import Array
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
-from warmdown.printable import printable
 from warmdown.schedules import Phase
 
 if TYPE_CHECKING:

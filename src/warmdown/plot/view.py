@@ -13,13 +13,12 @@ from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from warmdown.errors import RunError, ScheduleError
+from warmdown.errors import RunError, ScheduleError, printable
 from warmdown.plan import Plan, Target
 from warmdown.plot.axis import Axis
 from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
-from warmdown.printable import printable
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set

@@ -11,8 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import Attribute, Field, Number, unwrap
-from warmdown.errors import BindingError, TrainingError
-from warmdown.printable import printable
+from warmdown.errors import BindingError, TrainingError, printable
 from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import LossTracker, RunHistory

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from warmdown.binding import Field
-from warmdown.binding.field import replace_floats
+from warmdown.binding.field import Field, replace_floats
 
 Row: TypeAlias = list[Any]
 """One value for each parameter group."""

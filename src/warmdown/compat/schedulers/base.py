@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from torch.optim.lr_scheduler import LRScheduler
 
-from warmdown.binding import Field
+from warmdown.binding.field import Field
 from warmdown.compat import State, StateDict
 from warmdown.compat.prepared import PREPARED, Prepared
 from warmdown.errors import BindingError, StateError

@@ -9,8 +9,7 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
-from warmdown.errors import MissingExtra
-from warmdown.printable import printable
+from warmdown.errors import MissingExtra, printable
 from warmdown.training.callback import TrainerCallback
 from warmdown.training.steps import TrainingSteps
 
