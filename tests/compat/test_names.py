@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -320,3 +322,19 @@ def test_the_names_need_no_torch() -> None:
         "onetrainer_schedule('REX', total_steps=9); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_scheduler_has_the_factors_of_its_groups_and_takes_wrappers_of_them_alone() -> None:
+    optimizer = sgd(0.5, 2.0)
+    arguments = {"num_warmup_steps": 2, "num_training_steps": 10}
+    scheduler: Any = get_scheduler(
+        "polynomial", optimizer, **arguments, scheduler_specific_kwargs={"lr_end": 0.1}
+    )
+    factors = pickle.loads(pickle.dumps(scheduler.lr_lambdas))
+    for group, factor, base in zip((0, 1), factors, (0.5, 2.0), strict=True):
+        expected = [scheduler.value(step, group=group) for step in range(12)]
+        assert [base * factor(step) for step in range(12)] == pytest.approx(expected)
+    scheduler.lr_lambdas = wrapped = [partial(factor) for factor in factors]
+    assert scheduler.lr_lambdas == wrapped
+    with pytest.raises(wd.BindingError, match=r"lr_lambdas=.*LambdaLR"):
+        scheduler.lr_lambdas = [lambda step: 0.5**step] * 2

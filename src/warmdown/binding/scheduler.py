@@ -6,7 +6,7 @@ import atexit
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -43,7 +43,13 @@ from warmdown.errors import (
 )
 from warmdown.plan import AfterEnd, Count, Given, Plan
 from warmdown.run import Duration, Run
-from warmdown.schedules import Phase, Schedule
+from warmdown.schedules import Phase, Scale, Schedule, Set
+
+_TORCH_ARGUMENTS = {
+    "last_epoch": "To go on, load the optimizer and the scheduler's state, or call seek(count).",
+    "verbose": "Print scheduler.get_last_lr() where the rate is to be seen.",
+}
+"""Arguments of torch's schedulers that are not of this one, and what there is instead."""
 
 
 class Scheduler(LRScheduler):
@@ -85,8 +91,6 @@ class Scheduler(LRScheduler):
         (2, {'lr/0': 0.2})
     """
 
-    _step_count = 1  # accelerate adds to it
-
     def __init__(
         self,
         optimizer: Any,
@@ -119,7 +123,6 @@ class Scheduler(LRScheduler):
         warn_of_values(self.writer, self.monitor.warnings)
 
     def _bind(self, timeline: Timeline) -> None:
-        self.optimizer: Any = self.optimizers[0] if self.optimizers else None
         clock = self._clock_of(timeline.plan.run)
         self.writer = ValueWriter(self.optimizers, self._objects, timeline, clock)
         self.monitor = UpdateMonitor(
@@ -196,9 +199,10 @@ class Scheduler(LRScheduler):
         Raises:
             ScheduleError: The number is negative.
         """
-        if isinstance(count, bool) or int(count) != count or count < 0:
+        if not _is_count(count):
             raise ScheduleError(
-                f"Scheduler.seek({count!r}): an update has a whole number from 0 on."
+                f"Scheduler.seek({count!r}): an update has a whole number from 0 on. To begin "
+                "again: seek(0). Schedules one after the other are one plan: first >> second."
             )
         writer = self.writer
         writer.require_open()
@@ -253,21 +257,6 @@ class Scheduler(LRScheduler):
     def values(self) -> dict[str, float]:
         """Return the present values, by ``target/group``."""
         return self.writer.read()
-
-    def get_last_lr(self) -> list[float]:  # type: ignore[override]
-        """Return the present learning rate of each group."""
-        return list(self.writer.read("lr").values())
-
-    @property
-    def base_lrs(self) -> list[float]:  # type: ignore[override]
-        """The learning rate of each group that the plan scales."""
-        bound = (target for target in self.writer.targets if target.name == "lr")
-        return [group.base for target in bound for group in target.groups]
-
-    @property
-    def last_epoch(self) -> int:  # type: ignore[override]
-        """The count, by torch's name."""
-        return self.count
 
     def observe(self, **metrics: float) -> None:
         """Give what was measured after the last update to the schedules that follow it.
@@ -372,6 +361,93 @@ class Scheduler(LRScheduler):
         """Declare training over; a warning shows how far it came if the plan is not over."""
         self.monitor.end_round()
         self.monitor.check_finish(self.count, self.position, self.writer.timeline.end)
+
+    # what a torch LRScheduler has besides
+
+    @property
+    def optimizer(self) -> Any:
+        """The first optimizer; assigned, the schedule goes on with another one."""
+        return self.optimizers[0] if self.optimizers else None
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        others = self.optimizers[1:]
+        if unwrap(optimizer) is not unwrap(self.optimizer):
+            state = self.__getstate__()
+            self.close()
+            self.__setstate__({**state, "optimizers": [optimizer, *others]})
+        self.optimizers = [optimizer, *others]
+
+    def get_last_lr(self) -> list[float]:  # type: ignore[override]
+        """Return the present learning rate of each group, whether the plan drives it or not."""
+        return self.writer.rates()
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]
+        """Return the learning rate of each group that the plan gives for the next update."""
+        return self.writer.planned_rates()
+
+    @property  # type: ignore[override]
+    def base_lrs(self) -> list[float]:
+        """The learning rate of each group that the plan scales.
+
+        New ones, assigned as a whole or one by one, hold from the present update on.
+
+        Raises:
+            BindingError: They are not one number for each group, or one is of a group whose rate
+                the plan does not scale.
+        """
+        return _AssignedRates(self._assign_bases, self.writer.base_rates())
+
+    @base_lrs.setter  # type: ignore[override]
+    def base_lrs(self, rates: Iterable[float]) -> None:
+        self._assign_bases(rates)
+
+    def _assign_bases(self, rates: Iterable[float]) -> None:
+        self.writer.require_open()
+        self._rebind(None)
+        self.writer.assign_base_rates(rates)
+
+    @property
+    def last_epoch(self) -> int:
+        """The count, by torch's name; assigned, it is a ``seek``."""
+        return self.count
+
+    @last_epoch.setter
+    def last_epoch(self, count: int) -> None:
+        self.seek(count)
+
+    @property  # type: ignore[override]
+    def _last_lr(self) -> list[float]:
+        return self.get_last_lr()
+
+    @_last_lr.setter
+    def _last_lr(self, rates: object) -> None:
+        raise BindingError(
+            f"Scheduler(_last_lr={rates!r:.60}): it is what the optimizer holds. Assign base_lrs, "
+            "or call rescale(factor)."
+        )
+
+    @property
+    def _step_count(self) -> int:
+        return self.count + 1
+
+    @_step_count.setter
+    def _step_count(self, count: int) -> None:
+        """Ignore it: accelerate adds one for each micro-batch."""
+
+    @staticmethod
+    def print_lr(is_verbose: bool, group: object, lr: float, epoch: int | None = None) -> None:
+        """Print a rate, as older versions of torch did.
+
+        Args:
+            is_verbose: Nothing is printed unless it is true.
+            group: The group's number.
+            lr: Its rate.
+            epoch: The epoch, or ``None``.
+        """
+        if is_verbose:
+            when = "" if epoch is None else f"Epoch {epoch}: "
+            print(f"{when}group {group} has learning rate {lr:.4e}.")
 
     def close(self) -> None:
         """Release the optimizers and objects: another scheduler or a range test may have them.
@@ -626,6 +702,9 @@ def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **fact
     Raises:
         ScheduleError: Neither was given, or both.
     """
+    for name, way_out in _TORCH_ARGUMENTS.items():
+        if name in targets and not isinstance(targets[name], Schedule | Scale | Set | Mapping):
+            raise ScheduleError(f"Scheduler({name}={targets[name]!r}): no target. {way_out}")
     if plan is None and targets:
         arguments: Any = {**facts, **targets}
         return Plan.of(**arguments)
@@ -637,6 +716,31 @@ def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **fact
         "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make "
         "one: Plan.of(lr=…)."
     )
+
+
+def _is_count(value: Any) -> bool:
+    """Tell a whole number from 0 on, of whatever type."""
+    try:
+        return not isinstance(value, bool) and int(value) == value and bool(value >= 0)
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+class _AssignedRates(list[float]):
+    """Rates of the groups; one that is replaced in it is assigned to the scheduler."""
+
+    def __init__(self, assign: Callable[[Iterable[float]], None], rates: Iterable[float]) -> None:
+        super().__init__(rates)
+        self._assign = assign
+
+    def __setitem__(self, index: Any, rate: Any) -> None:
+        rates = [*self]
+        rates[index] = rate
+        self._assign(rates)
+        super().__setitem__(index, rate)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return list, ([*self],)
 
 
 def _is_metric(value: Any) -> bool:

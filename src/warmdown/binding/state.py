@@ -346,7 +346,8 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
         [
             f"{_WHO}: the state at update {saved.count} is of another plan:",
             *lines,
-            f"Choose how to go on: on_change={ways}.",
+            f"Choose how to go on: on_change={ways}; or scheduler.on_change=…, where a trainer "
+            "loads the state.",
         ]
     )
 

@@ -622,6 +622,81 @@ class ValueWriter:
                 values.update(zip(labels, target.field.read(), strict=True))
         return values
 
+    def rates(self) -> list[float]:
+        """Return the present learning rate of every group that has one."""
+        driven = {
+            group.place: rate
+            for target in self._rate_targets()
+            for group, rate in zip(target.groups, target.field.read(), strict=True)
+        }
+        return self._each_rate(driven)
+
+    def planned_rates(self) -> list[float]:
+        """Return what the plan gives for the next update, or what is there if it drives nothing."""
+        driven: dict[int | None, float] = {
+            group.place: group.value(self.timeline, self.position)
+            for target in self._rate_targets()
+            for group in target.groups
+        }
+        return self._each_rate(driven)
+
+    def base_rates(self) -> list[float]:
+        """Return the base value of every group's learning rate."""
+        driven = {
+            group.place: group.base for target in self._rate_targets() for group in target.groups
+        }
+        return self._each_rate(driven, "initial_lr")
+
+    def assign_base_rates(self, rates: Iterable[float]) -> None:
+        """Scale other learning rates from here on.
+
+        Args:
+            rates: One for each group that has one.
+
+        Raises:
+            BindingError: They are not, or one differs where none is scaled.
+        """
+        known = self.base_rates()
+        try:
+            given = [float(rate) for rate in rates]
+        except (TypeError, ValueError):
+            given = []
+        if len(given) != len(known) or not all(0 <= rate < math.inf for rate in given):
+            raise BindingError(
+                f"Scheduler(base_lrs={rates!r:.80}): a finite rate of at least 0 is needed for "
+                f"each of {len(known)} groups; the present ones are {known}."
+            )
+        scaled = self.bases()
+        keys = {group.place: group.key for one in self._rate_targets() for group in one.groups}
+        bases: dict[str, float] = {}
+        for (place, _), before, rate in zip(self._rate_groups(), known, given, strict=True):
+            if (key := keys.get(place, "")) in scaled:
+                bases[key] = rate
+            elif rate != before:
+                raise BindingError(
+                    f"Scheduler(base_lrs={given}): the plan does not scale the rate of group "
+                    f"{self.groups.names[place]}. Set it in the optimizer or in the plan."
+                )
+        self.set_bases(bases)
+        self._write_at(self.count, self.position)
+
+    def _rate_targets(self) -> Iterator[BoundTarget]:
+        """Yield the learning rates of optimizers that are driven."""
+        return (one for one in self.targets if one.name == "lr" and one.field.optimizer is not None)
+
+    def _rate_groups(self) -> Iterator[tuple[int, Group]]:
+        """Yield place and group of each group that has a learning rate."""
+        for place, (*_, group) in enumerate(self.groups.every):
+            if group.get("lr") is not None:
+                yield place, group
+
+    def _each_rate(self, driven: Mapping[int | None, float], name: str = "lr") -> list[float]:
+        """Return one rate for each group: that of a target, or what the group has by a name."""
+        own: dict[int, Any] = {
+            place: group.get(name, group["lr"]) for place, group in self._rate_groups()
+        }
+        return [float(driven.get(place, rate)) for place, rate in own.items()]
+
     def _write_at(self, count: int, position: float) -> None:
         """Write the values at ``position``; the next window begins there, and the clock goes on.
 

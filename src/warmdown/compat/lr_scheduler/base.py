@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding import Scheduler
 from warmdown.binding.field import has_gradients, unwrap
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
@@ -99,20 +100,7 @@ class LRScheduler(torch_sched.LRScheduler):
         """Return the rates written last, copies of the kind that each group holds."""
         return self._last_lr
 
-    def print_lr(
-        self, is_verbose: bool, group: object, lr: float, epoch: int | None = None
-    ) -> None:
-        """Print a rate, as older versions did.
-
-        Args:
-            is_verbose: Nothing is printed unless it is true.
-            group: The group's number.
-            lr: Its rate.
-            epoch: The epoch, or ``None``.
-        """
-        if is_verbose:
-            when = "" if epoch is None else f"Epoch {epoch}: "
-            print(f"{when}group {group} has learning rate {lr:.4e}.")
+    print_lr = staticmethod(Scheduler.print_lr)
 
     def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""

@@ -72,11 +72,11 @@ def get_scheduler(
         from warmdown.compat.lr_scheduler import ReduceLROnPlateau
 
         return ReduceLROnPlateau(optimizer, **given)
-    from warmdown.binding import Scheduler
+    from warmdown.compat.names.lambdas import LambdaScheduler
 
     steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     schedule = transformers_schedule(name, **steps, **given)
-    return Scheduler(optimizer, lr=schedule, run=Run(total_steps=num_training_steps))
+    return LambdaScheduler(optimizer, lr=schedule, run=Run(total_steps=num_training_steps))
 
 
 def transformers_schedule(
