@@ -4,13 +4,13 @@ from __future__ import annotations
 
 __all__ = ["replaced", "require_writable", "require_writable_file", "write_whole"]
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from warmdown.errors import TrainingError
+from warmdown.system import rename_path, sync_file
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -48,11 +48,10 @@ def replaced(path: Path) -> Iterator[Path]:
         if path.exists():
             part.chmod(path.stat().st_mode & 0o7777 | 0o200)
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(part)
         if path.exists():
             part.chmod(path.stat().st_mode & 0o7777)
-        part.replace(path)
+        rename_path(part, path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ def _output_locked(output: Output) -> Iterator[None]:
     require = require_writable if output.is_folder else require_writable_file
     require(output.path, output.label)
     file = output.lock_file
-    with _acquired(file, output.label) as lock:
+    with ExitStack() as released, _acquired(file, output.label) as lock:
         note = _note_beside(file)
         try:
             if lock.lock_counter == 1:
@@ -96,11 +96,23 @@ def _output_locked(output: Output) -> Iterator[None]:
             # a forked child that comes by here has no lock, and must leave the files to its parent
             if lock.lock_counter == 1:
                 note.unlink(missing_ok=True)
-                with suppress(OSError):  # Windows keeps a file that is open
-                    # a file system without locks (Lustre may have none) gets a file with its
-                    # holder in it, which filelock removes
-                    if file.stat().st_size == 0:
-                        file.unlink()
+                if _is_in_use(file):
+                    # open no more, it can go; Windows keeps it where another has opened it since
+                    released.callback(_is_in_use, file)
+
+
+def _is_in_use(lock_file: Path) -> bool:
+    """Remove a lock's file; return whether it stays because the system removes no open file."""
+    try:
+        # a file system without locks (Lustre may have none) gets a file with its holder in it,
+        # which filelock removes
+        if lock_file.stat().st_size == 0:
+            lock_file.unlink()
+    except PermissionError as error:
+        return getattr(error, "winerror", None) is not None
+    except OSError:
+        pass
+    return False
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Record:
             _remove_partial_line(self.path)
             self._has_whole_lines = True
         lines = "".join(_row_line(self._row(at)) for at in range(self._written, len(self._steps)))
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(lines)
         self._written = len(self._steps)
 

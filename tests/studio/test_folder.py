@@ -67,6 +67,7 @@ def test_what_is_too_large_or_no_text_is_refused(folder: Folder) -> None:
         folder.read("none.yaml")
 
 
+@pytest.mark.unix
 def test_a_folder_that_was_moved_stays_the_one_it_was(folder: Folder) -> None:
     folder.write("a.yaml", "1", None)
     folder.path.rename(folder.path.with_name("elsewhere"))

@@ -146,21 +146,20 @@ def _die_at(moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if moment == "writing a file":
-        checkpoint._flush = die
+        checkpoint.sync_file = die
     elif moment == "after the files":
         checkpoint._write_manifest = die
     elif moment == "letting go":
         shutil.rmtree = lambda path, **kwargs: die() if str(path).endswith(".leaving") else None  # type: ignore[assignment]
     else:
-        rename = Path.rename
+        move = checkpoint.rename_path
 
-        def once(self: Path, target: Path) -> Path:
-            moved = rename(self, target)
+        def once(source: Path, target: Path) -> None:
+            move(source, target)
             if str(target).endswith(".leaving"):
                 die()
-            return moved
 
-        Path.rename = once  # type: ignore[method-assign,assignment]
+        checkpoint.rename_path = once  # type: ignore[assignment]
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def join_rules(change: RuleChange, how: str) -> Rule:
     if how in ("continue", "rewarm") and lows and lows[0] is not None and lows[0] != lows[-1]:
         raise StateError(
             f"on_change={how!r}: {change.target.label} may be at its lowest value, "
-            f"{lows[0]!r}, which the new plan does not have. Give it low={lows[0]!r}, or use "
+            f"{lows[0]:g}, which the new plan does not have. Give it low={lows[0]:g}, or use "
             "'given'."
         )
     return _with_feedback_state(change.old, _JOIN_POLICIES[how](change), how)
@@ -81,7 +81,9 @@ def join_rules(change: RuleChange, how: str) -> Rule:
 
 def map_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
     """Return ``rule`` in which every schedule went through ``change``."""
-    return rule.mapped(change)
+    names = ("of", "offset")
+    changed: dict[str, Any] = dict(zip(names, map(change, rule.schedules()), strict=False))
+    return replace(rule, **changed)
 
 
 def feedbacks_in(rule: Rule) -> list[Feedback]:

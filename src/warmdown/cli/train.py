@@ -20,6 +20,7 @@ from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
 from warmdown.run import Run
+from warmdown.system import rename_path
 
 if TYPE_CHECKING:
     from warmdown.training import DeferredPlan, Outcome
@@ -127,7 +128,7 @@ def _set_aside(folder: Path) -> None:
     # not the folder itself: its lock stays where it is, and Windows moves none in which a file is
     # open
     for part in set(folder.iterdir()) - set(folder.glob(".lock*")):
-        part.rename(aside / part.name)
+        rename_path(part, aside / part.name)
     say(f"The run that was in {folder} is now in {aside}. --resume would have resumed it.")
 
 

@@ -11,7 +11,6 @@ import atexit
 import json
 import logging
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,11 +20,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import IO, Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Store, data_variables
 from warmdown.schedules.base import PlainData
+from warmdown.system import NEW_GROUP
 
 Engine: TypeAlias = Literal["serial", "loky", "dask", "ray"]
 ENGINES = get_args(Engine)
@@ -157,6 +158,9 @@ def _dask_client(jobs: int) -> Iterator[None]:
 @contextmanager
 def _ignore_sigint() -> Iterator[None]:
     """Start workers that a Ctrl-C does not reach: this process deals with it, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # each worker sets it for itself, below
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -236,21 +240,25 @@ class WorkerProcess:
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
         self._process: subprocess.Popen[bytes] | None = None
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
 
     def perform(self, spec: RunSpec, silence: float, report: Report) -> Result:
         """Make a run in the process; what goes wrong there is a result, not an error here."""
         process = self.start()
         assert process.stdin
-        assert process.stdout
         assert process.stderr
         patience = max(silence, _SECONDS_TO_START)
         with ExitStack() as unfinished:
             unfinished.callback(self.end)
             _send_line(process.stdin, spec.to_dict())
-            while select.select([process.stdout], [], [], patience)[0]:
+            while True:
+                try:
+                    line = self._lines.get(timeout=patience)
+                except Empty:
+                    reason = f"no sign of life for {patience:g} s"
+                    return Result(spec=spec, status="hung", reason=reason)
                 # the first message ends the longer patience of a start
                 patience = silence
-                line = process.stdout.readline()
                 if not line:
                     code = process.wait()
                     process.stderr.seek(0)
@@ -265,7 +273,6 @@ class WorkerProcess:
                 if "step" in message:
                     goes_on = report(message["step"], message["metrics"])
                     _send_line(process.stdin, {"goes_on": goes_on})
-        return Result(spec=spec, status="hung", reason=f"no sign of life for {patience:g} s")
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process where it is not running, and return it."""
@@ -282,9 +289,13 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 bufsize=0,
-                start_new_session=True,  # a Ctrl-C is the caller's to deal with
+                **NEW_GROUP,  # a Ctrl-C is the caller's to deal with
             )
             self._process.stderr = errors  # it is closed with the pipes
+            self._lines = SimpleQueue()
+            threading.Thread(
+                target=_pass_lines, args=(self._process.stdout, self._lines), daemon=True
+            ).start()
         return self._process
 
     def end(self) -> None:
@@ -293,6 +304,14 @@ class WorkerProcess:
             with self._process:  # waits for it, and closes its pipes
                 self._process.kill()
         self._process = None
+
+
+def _pass_lines(pipe: IO[bytes], lines: SimpleQueue[bytes]) -> None:
+    """Pass on what comes in, then an empty line: Windows cannot wait for a pipe for a time."""
+    with suppress(OSError, ValueError):  # it was closed meanwhile
+        while line := pipe.readline():
+            lines.put(line)
+    lines.put(b"")
 
 
 def _send_line(pipe: IO[bytes], message: PlainData) -> None:

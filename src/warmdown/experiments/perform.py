@@ -13,16 +13,16 @@ from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 import warmdown
 from warmdown.errors import TrainingError, nearest
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status, digest_of_named
 from warmdown.planfile import plan_from_dict
-from warmdown.training.callback import StopTrainingError, TrainerCallback
+from warmdown.training import TrainerCallback, run_task, task_of
+from warmdown.training.callback import StopTrainingError
 from warmdown.training.rng import OwnNumbers
-from warmdown.training.tasks.run import run_task
-from warmdown.training.tasks.task import task_of
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 _PROTECTED_SHARE = 0.5
@@ -146,7 +146,9 @@ def _end_with(parent: int) -> None:
 
     The end of the input does not show it: a child of the caller may have inherited the other end.
     """
-    while os.getppid() == parent:
+    # Windows tells the number of the parent also when it is gone
+    caller = psutil.Process(parent) if psutil.pid_exists(parent) else None
+    while caller is not None and os.getppid() == parent and caller.is_running():
         sleep(_SECONDS_BETWEEN_SIGNS)
     os._exit(0)
 

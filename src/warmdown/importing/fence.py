@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +14,8 @@ from time import monotonic
 from typing import Any, final
 
 from warmdown.errors import ScheduleError
-from warmdown.importing.fence_worker import LONGEST_START, Answer, Question
+from warmdown.importing.fence_worker import LONGEST_START, MEMORY, Answer, Question
+from warmdown.system import NEW_GROUP, end_tree, watch_memory
 
 LONGEST_LOOK = 10.0
 """Seconds that a class of another library may take, its import apart."""
@@ -97,7 +97,7 @@ class Fence:
         if process is None or self._owner != os.getpid():  # a fork has no child of its own
             return
         if process.poll() is None:
-            _kill(process)
+            end_tree(process)
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]  # both were asked for
@@ -118,10 +118,11 @@ class Fence:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            start_new_session=True,  # so that what it starts is ended with it
+            **NEW_GROUP,  # so that what it starts is ended with it
         )
         self._process, self._path, self._owner = process, path, os.getpid()
-        _read_line(who, process, LONGEST_START)
+        if not json.loads(_read_line(who, process, LONGEST_START))["is_limited"]:
+            watch_memory(process, MEMORY)
         return process
 
 
@@ -143,7 +144,7 @@ def _module_path() -> list[str]:
 def _read_line(who: str, process: subprocess.Popen[bytes], seconds: float) -> bytes:
     """Return the next line of the process, which is ended when none comes in time."""
     assert process.stdout is not None
-    timer = threading.Timer(seconds, _kill, [process])
+    timer = threading.Timer(seconds, end_tree, [process])
     timer.daemon = True
     began = monotonic()
     timer.start()
@@ -165,11 +166,3 @@ def _read_line(who: str, process: subprocess.Popen[bytes], seconds: float) -> by
         f"{who}: it ended its process ({'without an answer' if code is None else end}). It may "
         "need too much memory."
     )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from warmdown.errors import WarmdownError
+from warmdown.system import ending_after, limit_memory
 
 Question: TypeAlias = dict[str, Any]
 Answer: TypeAlias = dict[str, Any]
@@ -44,8 +43,7 @@ def serve(tasks: Callable[[], Mapping[str, Task]]) -> None:
     _here = True
     known = tasks()
     _warm_up()
-    _limit_memory()
-    _send(answers, {"ready": True})
+    _send(answers, {"is_limited": limit_memory(MEMORY)})
     for line in questions:
         _send(answers, _run_task(known, json.loads(line)))
 
@@ -60,35 +58,19 @@ def _warm_up() -> None:
         torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-def _limit_memory() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        limit = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
 def _send(answers: BinaryIO, answer: Answer) -> None:
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 
 
 def _run_task(tasks: Mapping[str, Task], question: Question) -> Answer:
-    seconds = question.get("seconds")
-    has_alarm = seconds is not None and hasattr(signal, "setitimer")
     try:
-        if has_alarm:
-            # the system ends this process even when the one that asked is gone and cannot
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, float(seconds or 0.0))
-        return tasks[question["task"]](question)
+        # the system ends this process even when the one that asked is gone and cannot
+        with ending_after(question.get("seconds")):
+            return tasks[question["task"]](question)
     except WarmdownError as error:
         return {"mistakes": [str(error)]}
     except MemoryError:
         os._exit(137)  # what is left of the memory may not do for an answer
     except BaseException as error:  # whatever a foreign class raises, SystemExit too, is an answer
         return {"mistakes": [f"{type(error).__name__}: {error}"[:2000]]}
-    finally:
-        if has_alarm:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)

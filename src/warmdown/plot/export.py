@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from warmdown.plan import Plan
-from warmdown.plot.formatting import number
-from warmdown.plot.groups import Groups
+from warmdown.plot import Groups, number, view
 from warmdown.plot.sampling import values_at
-from warmdown.plot.view import view
 
 POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Rule", "Scale", "Set"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, final
 
@@ -27,7 +27,7 @@ class Scale:
         of: The factor.
         offset: What is added, in the field's own unit: an absolute minimum stays absolute for every
             group.
-        low: Absolute lower bound, in the field's own unit, or a schedule of it, or ``None``.
+        low: Absolute lower bound, in the field's own unit, or ``None``.
 
     Example:
         >>> from warmdown import Linear
@@ -37,7 +37,7 @@ class Scale:
 
     of: Schedule
     offset: Schedule | None = None
-    low: float | Schedule | None = None
+    low: float | None = None
 
     def __post_init__(self) -> None:
         validate_fields(self)
@@ -47,25 +47,16 @@ class Scale:
         value = base * self.of(step)
         if self.offset is not None:
             value = value + self.offset(step)
-        if self.low is None:
-            return value
-        return _at_least(value, self.low(step) if isinstance(self.low, Schedule) else self.low)
+        return value if self.low is None else _at_least(value, self.low)
 
     def schedules(self) -> Schedules:
         """Return the schedules in it."""
-        parts = (self.of, self.offset, self.low)
-        return tuple(part for part in parts if isinstance(part, Schedule))
+        return (self.of,) if self.offset is None else (self.of, self.offset)
 
     def over(self, run: Run) -> Scale:
         """Return the same with every open length measured on ``run``."""
-        return self.mapped(lambda schedule: schedule.over(run))
-
-    def mapped(self, change: Callable[[Schedule], Schedule]) -> Scale:
-        """Return the same with each of its schedules changed."""
-        names = ("of", "offset", "low")
-        parts = {name: getattr(self, name) for name in names}
-        changed = {name: change(part) for name, part in parts.items() if isinstance(part, Schedule)}
-        return replace(self, **changed)
+        offset = self.offset and self.offset.over(run)
+        return replace(self, of=self.of.over(run), offset=offset)
 
     def to_dict(self) -> PlainData:
         """Return plain data: the bare schedule where there is nothing else."""
@@ -73,7 +64,7 @@ class Scale:
         if self.offset is not None:
             data["offset"] = self.offset.to_dict()
         if self.low is not None:
-            data["low"] = self.low.to_dict() if isinstance(self.low, Schedule) else self.low
+            data["low"] = self.low
         return data if len(data) > 1 else self.of.to_dict()
 
 
@@ -107,11 +98,7 @@ class Set:
 
     def over(self, run: Run) -> Set:
         """Return the same with every open length measured on ``run``."""
-        return self.mapped(lambda schedule: schedule.over(run))
-
-    def mapped(self, change: Callable[[Schedule], Schedule]) -> Set:
-        """Return the same with its schedule changed."""
-        return Set(change(self.of))
+        return Set(self.of.over(run))
 
     def to_dict(self) -> PlainData:
         """Return plain data."""
@@ -137,14 +124,13 @@ def rule_from_dict(data: Any) -> Rule:
             word = str(key)[:60]
             raise ScheduleError(f"{rule.__name__}({word}=…): no such entry. {nearest(word, known)}")
     parts: PlainData = {
-        key: part if key == "low" and not isinstance(part, Mapping) else Schedule.from_dict(part)
-        for key, part in data.items()
+        key: part if key == "low" else Schedule.from_dict(part) for key, part in data.items()
     }
     return rule(parts.pop(known[0]), **parts)
 
 
-def _at_least(value: Values, low: Values) -> Values:
+def _at_least(value: Values, low: float) -> Values:
     if isinstance(value, float):
         return max(value, low)
     value, xp = namespace(value)
-    return xp.clip(value, low, None) if isinstance(low, float) else xp.maximum(value, low)
+    return xp.clip(value, low, None)

@@ -21,15 +21,14 @@ __all__ = ["Checkpoints", "UnknownFormat", "Writer", "digest_of_file", "verify",
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from warmdown.errors import StateError, TrainingError
 from warmdown.files import require_writable
+from warmdown.system import remove_folder, rename_path, sync_file, sync_folder
 
 Writer = Callable[[Path], object]
 """Writes one file of a checkpoint at the path that it is given."""
@@ -77,9 +76,9 @@ class Checkpoints:
             place = left.with_name(left.name.split(".")[1])
             # a kill may have come between two renames: then the old one is the only one
             if left.suffix == ".leaving" and not place.exists() and damage_of(left) is None:
-                left.rename(place)
+                rename_path(left, place)
             else:
-                _remove_folder(left)
+                remove_folder(left)
 
     def save(self, update: int, files: Mapping[str, Writer]) -> Path:
         """Write the checkpoint of ``update``, and remove the oldest ones.
@@ -100,7 +99,7 @@ class Checkpoints:
         if self.keep is not None:
             for old in self.all()[: -self.keep]:
                 # first renamed: a kill meanwhile must not leave half a checkpoint under its name
-                _remove_folder(_hide(old))
+                remove_folder(_hide(old))
         return path
 
     def path(self, update: int) -> Path:
@@ -164,23 +163,23 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
         OSError: There is no room, or no right.
     """
     fresh = path.with_name(f".{path.name}.writing")
-    _remove_folder(fresh)
+    remove_folder(fresh)
     try:
         fresh.mkdir(parents=True)
         for name, write in files.items():
             write(fresh / name)
-            _flush(fresh / name)
+            sync_file(fresh / name)
         _write_manifest(fresh, files)
-        _flush(fresh)
+        sync_folder(fresh)
         old = _hide(path) if path.exists() else None
-        fresh.rename(path)
+        rename_path(fresh, path)
     except BaseException:
-        _remove_folder(fresh)
+        remove_folder(fresh)
         raise
     if old is not None:
-        _remove_folder(old)
+        remove_folder(old)
     # the rename itself lies in the folder above
-    _flush(path.parent)
+    sync_folder(path.parent)
 
 
 def verify(path: Path) -> dict[str, str]:
@@ -232,7 +231,7 @@ def _write_manifest(folder: Path, names: Iterable[str]) -> None:
     manifest: dict[str, Any] = {"format": _FORMAT, "files": files}
     manifest["sha256"] = _digest_of_manifest(manifest)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    _flush(folder / _MANIFEST)
+    sync_file(folder / _MANIFEST)
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
@@ -267,19 +266,6 @@ def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
 def _hide(path: Path) -> Path:
     """Rename a checkpoint that is to go; return its name until then."""
     leaving = path.with_name(f".{path.name}.leaving")
-    _remove_folder(leaving)
-    path.rename(leaving)
+    remove_folder(leaving)
+    rename_path(path, leaving)
     return leaving
-
-
-def _remove_folder(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

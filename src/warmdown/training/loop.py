@@ -17,13 +17,13 @@ from warmdown.binding import Scheduler
 from warmdown.binding.timeline import decay_stop
 from warmdown.errors import LengthMismatch, TrainingError
 from warmdown.lock import locked
+from warmdown.system import STOP_SIGNALS
 from warmdown.training.callback import StopTrainingError
 from warmdown.training.data import BatchWindow, usable_batches
 from warmdown.training.planning import observe_metrics
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _WORDS_OF_LOST_PROCESSES = ("connection", "peer", "gloo", "nccl", "process group", "timed out")
 
 
@@ -129,7 +129,7 @@ class Interruption:
             self._group = torch.distributed.new_group(backend="gloo")
         # Python lets the main thread alone set handlers
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._catch) for number in _SIGNALS}
+            self._handlers = {number: signal.signal(number, self._catch) for number in STOP_SIGNALS}
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._handlers.items():

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import signal
 import sys
 from collections.abc import Mapping
 
 from warmdown.importing.fence_worker import Task, serve
-
-_DEATH_SIGNAL = 1
-"""Linux's ``PR_SET_PDEATHSIG``."""
+from warmdown.system import end_with_parent
 
 
 def answer_the_page() -> None:
     """Answer until the page is gone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    end_with_parent()
     serve(_tasks)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias, final
 
 from warmdown.errors import SpecError
+from warmdown.system import WRITE_FRESH, open_folder, open_no_link, rename_path
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _NAME = re.compile(r"[^\x00-\x1f/\\:]{1,120}")
@@ -39,16 +40,17 @@ class Folder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).resolve()
-        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        self._descriptor = open_folder(self.path)
 
     def close(self) -> None:
         """Let go of the folder."""
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
 
     def names(self) -> list[str]:
         """Return the names of its plan files: regular files, no links."""
-        with os.scandir(self._descriptor) as entries:
+        with os.scandir(self.path if self._descriptor is None else self._descriptor) as entries:
             found = [
                 e.name for e in entries if _is_plan(e.name) and e.is_file(follow_symlinks=False)
             ]
@@ -101,21 +103,22 @@ class Folder:
         fresh = f".{name}.{secrets.token_hex(8)}.tmp"
         try:
             self._write_fresh(fresh, content, self._rights(name))
-            os.replace(fresh, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+            rename_path(self._at(fresh), self._at(name), self._descriptor)
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.unlink(fresh, dir_fd=self._descriptor)
+                os.unlink(self._at(fresh), dir_fd=self._descriptor)
             raise SpecError(
                 [f"{name}: it cannot be written: {error.strerror}. Choose another name or folder."]
             ) from None
-        os.fsync(self._descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
         return _stamp(content)
 
     def _write_fresh(self, fresh: str, content: bytes, rights: int | None) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(fresh, flags, mode=0o644, dir_fd=self._descriptor), "wb") as file:
+        descriptor = os.open(self._at(fresh), WRITE_FRESH, mode=0o644, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "wb") as file:
             if rights is not None:
-                os.fchmod(file.fileno(), rights)
+                os.chmod(file.fileno() if os.chmod in os.supports_fd else self._at(fresh), rights)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -123,21 +126,26 @@ class Folder:
     def _rights(self, name: str) -> int | None:
         """Return the rights that a file keeps when it is written; ``None`` when there is none."""
         with contextlib.suppress(FileNotFoundError):
-            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode & 0o7777
+            return (
+                os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False).st_mode
+                & 0o7777
+            )
         return None
+
+    def _at(self, name: str) -> str:
+        """Return how a file of the folder is named to the system."""
+        return name if self._descriptor is not None else str(self.path / name)
 
     def _bytes(self, name: str) -> bytes | None:
         """Return what the file holds, or ``None`` when there is none."""
         try:
             # a pipe would wait for its writer: not blocking, it is refused below
-            descriptor = os.open(
-                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor
-            )
+            descriptor = open_no_link(self._at(name), self._descriptor)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise SpecError(
-                [f"{name}: a link, or not readable ({error.strerror}). Open a file of this folder."]
+                [f"{name}: not a file here, or not readable ({error.strerror}). Open another."]
             ) from None
         try:
             status = os.fstat(descriptor)

@@ -1,0 +1,121 @@
+"""What differs between systems; under the double of tests/windows these try the other branch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from warmdown import system
+
+SLEEPING = "import time; time.sleep(60)"
+
+
+def wait_until_gone(process: psutil.Process) -> None:
+    psutil.wait_procs([process], timeout=20)
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_is_ended_with_what_it_started() -> None:
+    starting = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPING!r}])"
+    process = subprocess.Popen([sys.executable, "-c", starting], **system.NEW_GROUP)
+    parent = psutil.Process(process.pid)
+    while not (children := parent.children()):
+        time.sleep(0.01)
+    system.end_tree(process)
+    process.wait(20)
+    wait_until_gone(children[0])
+
+
+def test_a_process_that_takes_too_much_memory_is_ended() -> None:
+    taking = "input(); taken = bytearray(400_000_000); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", taking], stdin=subprocess.PIPE, **system.NEW_GROUP
+    )
+    system.watch_memory(process, 200_000_000)
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.wait(20) != 0
+    process.stdin.close()
+
+
+def test_a_process_that_takes_little_memory_goes_on() -> None:
+    taking = "input(); taken = bytearray(20_000_000); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", taking], stdin=subprocess.PIPE, **system.NEW_GROUP
+    )
+    system.watch_memory(process, 200_000_000)
+    process.communicate(b"\n\n", timeout=20)
+    assert process.returncode == 0
+
+
+def test_a_block_that_takes_too_long_ends_its_process() -> None:
+    ending = (
+        "import time\nfrom warmdown.system import ending_after\n"
+        "with ending_after(30): pass\nwith ending_after(None): pass\n"
+        "with ending_after(0.2): time.sleep(60)"
+    )
+    process = subprocess.run([sys.executable, "-c", ending], timeout=50, check=False)
+    assert process.returncode != 0
+
+
+def test_a_file_in_use_for_a_moment_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+    replace = os.replace
+
+    def busy(source: Any, target: Any, **places: Any) -> None:
+        tries.append(target)
+        if len(tries) < 3:
+            error = PermissionError(13, "in use")
+            error.winerror = 32  # type: ignore[attr-defined]
+            raise error
+        replace(source, target, **places)
+
+    monkeypatch.setattr(os, "replace", busy)
+    (tmp_path / "new").write_text("new")
+    system.rename_path(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "new"
+    assert len(tries) == 3
+
+
+def test_a_right_that_lacks_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def refuse(source: Any, target: Any, **places: Any) -> None:
+        tries.append(target)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        system.rename_path(tmp_path / "new", tmp_path / "old")
+    assert len(tries) == 1
+
+
+def test_a_link_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("told")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(OSError, match="link"):
+        system.open_no_link(str(tmp_path / "link"))
+    with open(system.open_no_link(str(tmp_path / "file")), encoding="utf-8") as file:
+        assert file.read() == "told"
+
+
+def test_what_is_written_can_be_synced_and_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_text("told")
+    system.sync_file(folder / "file")
+    system.sync_folder(folder)
+    system.remove_folder(folder)
+    assert not folder.exists()
