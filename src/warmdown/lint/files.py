@@ -16,13 +16,14 @@ from warmdown.files import write_whole
 from warmdown.lint.edits import apply, lines_of
 from warmdown.lint.finding import Finding
 from warmdown.lint.names import names_in
-from warmdown.lint.patterns import SCHEDULERS
+from warmdown.lint.patterns import SCHEDULER, SCHEDULERS, matches
 from warmdown.lint.reader import read_script
 from warmdown.lint.rules import RULES
 
 _SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
 _NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 _MOST_FIXES = 10
+_NAMES = {path.rpartition(".")[-1] for path in SCHEDULERS}
 
 
 def lint_text(
@@ -59,7 +60,8 @@ def lint_tree(
 ) -> list[Finding]:
     """Return the mistakes in a parsed script, each once, in order."""
     # most files name no scheduler: this check is far cheaper than reading them
-    if SCHEDULERS.keys().isdisjoint(names_in(tree)):
+    words = names_in(tree)
+    if _NAMES.isdisjoint(words) and not matches(SCHEDULER, words):
         return []
     model = read_script(tree, lines)
     findings: dict[tuple[int, int, str], Finding] = {}

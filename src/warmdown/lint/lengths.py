@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import nan
 
 from warmdown.lint.names import Names
-from warmdown.lint.patterns import ACCUMULATION, matches
+from warmdown.lint.patterns import ACCUMULATION, SHARE, matches
 from warmdown.lint.script import Length, Loader, dotted, last_name, loaders_in
 
 _DEEPEST = 40
@@ -17,6 +17,12 @@ _DEEPEST = 40
 _LONGEST_TEXT = 400
 TRANSPARENT = {"int", "float", "ceil", "floor", "round", "max", "min"}
 """Functions that leave a number what it counts."""
+_ROUNDING: dict[str, Callable[[float], float]] = {
+    "int": lambda number: float(number // 1),
+    "floor": lambda number: float(number // 1),
+    "ceil": lambda number: float(-(-number // 1)),
+    "round": lambda number: round(number, 0),
+}
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -44,7 +50,7 @@ def measure(node: ast.expr, names: Names, depth: int = 0) -> Length:
             kind = type(sign).__name__
     parts = [measure(part, names, depth + 1) for part in children if isinstance(part, ast.expr)]
     if kind in TRANSPARENT and len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], number=_ROUNDING.get(kind, float)(parts[0].number))
     length = _combine(f"{kind}({', '.join(part.text for part in parts)})", parts)
     match node:
         case ast.Call(args=[counted]) if kind == "len":
@@ -52,17 +58,22 @@ def measure(node: ast.expr, names: Names, depth: int = 0) -> Length:
             return replace(length, loaders=length.loaders | loaders)
         case ast.BinOp(op=sign):
             return _calculate(length, sign, *parts)
+        case ast.UnaryOp(op=ast.USub()):
+            return replace(length, number=-parts[0].number)
     return length
 
 
 def _measure_name(name: str, names: Names) -> Length:
-    values = names[name]
+    values, last = names[name], name.rpartition(".")[-1]
     known = [value for value in values if isinstance(value, Length)]
     length = _combine(name, known)
+    # the default of an option is its number, but the option stays the text: it may be changed
+    if not values and "." in name:
+        length = replace(length, number=names.settings.get(last, nan))
     if len(known) == len(values) == 1:
         # the text of the value, so that two names of one number are equal
         length = known[0]
-    return replace(length, words=length.words | {name.rpartition(".")[-1]})
+    return replace(length, words=length.words | {last})
 
 
 def _calculate(length: Length, sign: ast.operator, left: Length, right: Length) -> Length:
@@ -87,6 +98,8 @@ def _multiply(length: Length, left: Length, right: Length) -> Length:
             return other
         if one.words and all(map(ACCUMULATION.search, one.words)):
             return replace(length, accumulated=min(1, other.accumulated + 1))
+    if left.words and right.words and not matches(SHARE, left.words | right.words):
+        length = replace(length, is_product=True)
     return length
 
 
@@ -96,5 +109,6 @@ def _combine(text: str, parts: Sequence[Length]) -> Length:
         words=frozenset[str]().union(*(part.words for part in parts)),
         loaders=frozenset[Loader]().union(*(part.loaders for part in parts)),
         accumulated=min((part.accumulated for part in parts if part.accumulated), default=0),
+        is_product=any(part.is_product for part in parts),
         divisors=frozenset[str]().union(*(part.divisors for part in parts)),
     )

@@ -53,7 +53,7 @@ def _measure_range(loop: Loop, arguments: list[ast.expr], names: Names) -> None:
     """Set the stop of a range, and its number of turns; ``range(1, n + 1)`` stops at n."""
     ends = [ast.Constant(0), *arguments] if len(arguments) == 1 else arguments[:2]
     start, stop = (measure(end, names) for end in ends)
-    loop.bound = stop
+    loop.start, loop.bound = start, stop
     if len(arguments) < 3:
         loop.count = stop.number - start.number
     match ends:

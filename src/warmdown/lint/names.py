@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from math import nan
+from typing import Any, TypeAlias
 
 from warmdown.lint.patterns import LOADER, OPTIMIZER, SCHEDULERS
-from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values, dotted
+from warmdown.lint.script import UNKNOWN, Loader, Optimizer, Values, dotted, last_name
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+_OPTIONS = {"add_argument", "option"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class Names:
     Args:
         local: What the names may be, those of the function first.
         attributes: What the attributes of ``self`` may be.
+        settings: Numbers that the file gives to options and fields, by their last name.
     """
 
     local: ChainMap[str, Values] = field(default_factory=ChainMap)
     attributes: dict[str, Values] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Values:
         """Return what a name may be; the empty set where it is not bound."""
@@ -101,6 +106,47 @@ def names_in(node: ast.AST) -> frozenset[str]:
             case ast.Constant(value=str(text)) if text.isidentifier():
                 found.add(text)
     return frozenset(found)
+
+
+def settings_of(tree: ast.Module) -> dict[str, float]:
+    """Return the numbers of options, fields of classes and keys of dicts that have one alone.
+
+    An option ``--warmup-steps`` has the name ``warmup_steps``.
+    """
+    found: dict[str, set[float]] = {}
+    for node in ast.walk(tree):
+        for name, value in _settings_in(node):
+            if value is not None:
+                number: Any = getattr(value, "value", None)
+                is_number = type(number) in (int, float)
+                found.setdefault(name, set()).add(float(number) if is_number else nan)
+    return {name: numbers.pop() for name, numbers in found.items() if len(numbers) == 1}
+
+
+def options_of(tree: ast.Module) -> frozenset[str]:
+    """Return the names of the options of a command line."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return frozenset(name for call in calls for name, _ in _settings_in(call))
+
+
+def _settings_in(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    match node:
+        case ast.Call(func=func, args=[*flags], keywords=keywords) if last_name(func) in _OPTIONS:
+            given = {keyword.arg: keyword.value for keyword in keywords}
+            for flag in flags:
+                if isinstance(flag, ast.Constant) and isinstance(flag.value, str):
+                    yield flag.value.lstrip("-").replace("-", "_"), given.get("default")
+        case ast.ClassDef(body=body):
+            for part in body:
+                match part:
+                    case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                        yield name, value
+                    case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                        yield name, value
+        case ast.Dict(keys=keys, values=values):
+            for key, value in zip(keys, values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, value
 
 
 def called_names(tree: ast.Module) -> frozenset[str]:

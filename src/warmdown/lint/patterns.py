@@ -47,11 +47,19 @@ SCHEDULERS: Mapping[str, str] = {
     for library, names in _NAMES.items()
     for prefix in ("", *(f"{module}." for module in _MODULES[library]))
     for name in names
-}
+} | {"warmdown.Scheduler": "native"}
 """The library of every scheduler, by its full name and by its bare one."""
 
 _WARMUP_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps")
 SIGNATURES: Mapping[str, tuple[str, ...]] = {
+    "StepLR": ("optimizer", "step_size"),
+    "MultiStepLR": ("optimizer", "milestones"),
+    "LambdaLR": ("optimizer", "lr_lambda"),
+    "LinearLR": ("optimizer", "start_factor", "end_factor", "total_iters"),
+    "CosineAnnealingWarmRestarts": ("optimizer", "T_0"),
+    "Scheduler": ("optimizer", "plan"),
+    "Run": ("total_steps", "epochs", "steps_per_epoch"),
+    "SequentialLR": ("optimizer", "schedulers", "milestones"),
     "OneCycleLR": ("optimizer", "max_lr", "total_steps", "epochs", "steps_per_epoch"),
     "CosineAnnealingLR": ("optimizer", "T_max"),
     "PolynomialLR": ("optimizer", "total_iters"),
@@ -61,6 +69,9 @@ SIGNATURES: Mapping[str, tuple[str, ...]] = {
 """The positional arguments that matter, in order."""
 
 LENGTHS: Mapping[str, str] = {
+    "Scheduler": "total_steps",
+    "StepLR": "step_size",
+    "LinearLR": "total_iters",
     "OneCycleLR": "total_steps",
     "CosineAnnealingLR": "T_max",
     "PolynomialLR": "total_iters",
@@ -69,6 +80,10 @@ LENGTHS: Mapping[str, str] = {
 }
 """The argument that is the length of the schedule."""
 
+SCHEDULER = re.compile(r"^_?(lr_?)?sched(uler)?s?(_|\d|$)", re.IGNORECASE)
+PART_OF_EPOCH = re.compile(r"step|iter|batch|update|sample|token|loader", re.IGNORECASE)
+STEPS = re.compile(r"(^|_)(steps|iters|iterations|batches|updates)($|_)", re.IGNORECASE)
+SHARE = re.compile(r"ratio|frac|pct|percent|prop(ortion)?($|_)|factor|share", re.IGNORECASE)
 EPOCH = re.compile(r"epoch", re.IGNORECASE)
 LOADER = re.compile(r"loader|(^|_)dl($|_)|(^|_)batches$|batch_sampler", re.IGNORECASE)
 OPTIMIZER = re.compile(r"(^|_|\.)(opt|optim|optimi[sz]er)s?(_|\d|$)", re.IGNORECASE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from itertools import count
 
@@ -20,14 +20,17 @@ from warmdown.lint.names import (
     called_names,
     infer_by_name,
     names_in,
+    settings_of,
 )
-from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULERS, SIGNATURES, TRAINS
+from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULER, SCHEDULERS, SIGNATURES, TRAINS
 from warmdown.lint.script import (
     NOTHING,
     UNKNOWN,
+    Accumulation,
     Around,
     Condition,
     Kind,
+    Length,
     Loader,
     Loop,
     Optimizer,
@@ -46,7 +49,7 @@ _MOST_STATEMENTS = 40_000
 """Statements that are read at most, with those of calls; the rest is not checked."""
 _ANYTHING: Values = frozenset({UNKNOWN})
 _ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
-_MEASURED = {"epochs", "steps_per_epoch", *LENGTHS.values()}
+_MEASURED = {"epochs", "steps_per_epoch", "num_warmup_steps", "last_epoch", *LENGTHS.values()}
 _NUMERIC = {"len", *TRANSPARENT}
 
 
@@ -71,7 +74,7 @@ class _Reader:
 
     def __init__(self, model: ScriptModel) -> None:
         self.model = model
-        self.names = Names()
+        self.names = Names(settings=settings_of(model.tree))
         self.context: Around = ()
         self.outside: Around = ()
         self.root = 0
@@ -81,7 +84,9 @@ class _Reader:
         self.statements = count()
         self.called_here = called_names(model.tree)
 
-    def block(self, statements: Sequence[ast.stmt], *around: Loop | Condition) -> None:
+    def block(
+        self, statements: Sequence[ast.stmt], *around: Loop | Condition | Accumulation
+    ) -> None:
         """Read statements, with a loop or branch around them."""
         before = self.context
         self.context += around
@@ -96,7 +101,7 @@ class _Reader:
         node = function.node
         inner = copy(self)
         around = function.names
-        inner.names = Names(around.local.new_child(), around.attributes)
+        inner.names = Names(around.local.new_child(), around.attributes, around.settings)
         inner.returned = []
         # a branch around the call is no branch inside the function
         inner.outside, inner.running = self.context, (*self.running, node)
@@ -148,7 +153,7 @@ class _Reader:
                     values = self.value(item.context_expr)
                     if item.optional_vars is not None:
                         self.bind(item.optional_vars, values)
-                self.block(body)
+                self.block(body, *(Accumulation() for item in items if _accumulates(item)))
             case ast.Try() | ast.TryStar():
                 self.block(node.body)
                 for branch in (*(handler.body for handler in node.handlers), node.orelse):
@@ -171,7 +176,7 @@ class _Reader:
 
     def define_class(self, node: ast.ClassDef) -> None:
         self.names.put(node.name, _ANYTHING)
-        inside = Names(self.names.local.new_child())
+        inside = Names(self.names.local.new_child(), settings=self.names.settings)
         methods = [part for part in node.body if isinstance(part, Function)]
         # what __init__ sets is known to the other methods
         for method in sorted(methods, key=lambda method: method.name != "__init__"):
@@ -191,6 +196,9 @@ class _Reader:
                 self.bind(element, part)
             return
         name = dotted(target)
+        for value in values:
+            if isinstance(value, Optimizer):
+                value.name = value.name or name
         if not name or "." in name:
             self.mark_escaped(values)  # an attribute may be stepped from anywhere
         if name:
@@ -211,8 +219,11 @@ class _Reader:
                 return values or _ANYTHING
             case ast.Call():
                 return self.call(node)
-            case ast.Tuple(elts=parts):
-                return frozenset({TupleValue(tuple(map(self.value, parts)))})
+            case ast.Tuple(elts=parts) | ast.List(elts=parts):
+                several = TupleValue(tuple(map(self.value, parts)))
+                if isinstance(node, ast.List):  # it may be stepped in a loop
+                    self.mark_escaped({several})
+                return frozenset({several})
             case ast.Constant(value=None):
                 return frozenset({NOTHING})
             # either branch may be taken, so it may be both
@@ -293,14 +304,11 @@ class _Reader:
         is_bound = not isinstance(optimizer, ast.Name) or self.names[optimizer.id]
         if optimizer is not None and is_bound:
             optimizers = _optimizers_in(values["optimizer"]) or _ANYTHING
-        lengths = {
-            key: measure(argument, self.names)
-            for key, argument in arguments.items()
-            if key in _MEASURED
-        }
-        if {"epochs", "steps_per_epoch"} <= arguments.keys() - {"total_steps"}:
-            product = ast.BinOp(arguments["epochs"], ast.Mult(), arguments["steps_per_epoch"])
-            lengths.setdefault("total_steps", measure(product, self.names))
+        milestones = arguments.get("milestones")
+        lengths = self.lengths_of(arguments)
+        for run in values.get("run", ()):
+            if isinstance(run, Length):
+                lengths["total_steps"] = run
         scheduler = SchedulerCreated(
             name=name,
             library=SCHEDULERS[path],
@@ -311,13 +319,36 @@ class _Reader:
             when=len(self.model.events),
             context=self.context,
             root=self.root,
+            parts=_parts_of(values.get("schedulers", frozenset())),
+            milestones=(
+                tuple(measure(part, self.names) for part in milestones.elts)
+                if isinstance(milestones, ast.List | ast.Tuple)
+                else ()
+            ),
+            within=self.running,
         )
         self.model.schedulers.append(scheduler)
         return frozenset({scheduler})
 
+    def lengths_of(self, arguments: Mapping[str, ast.expr]) -> dict[str, Length]:
+        """Return the arguments that are lengths; epochs times steps per epoch is one too."""
+        lengths = {
+            key: measure(argument, self.names)
+            for key, argument in arguments.items()
+            if key in _MEASURED
+        }
+        if {"epochs", "steps_per_epoch"} <= arguments.keys() - {"total_steps"}:
+            product = ast.BinOp(arguments["epochs"], ast.Mult(), arguments["steps_per_epoch"])
+            lengths["total_steps"] = measure(product, self.names)
+        return lengths
+
     def method(self, node: ast.Call, func: ast.Attribute) -> Values | None:
         """Read a method that matters; ``None`` for any other."""
         owner, name = self.value(func.value), func.attr
+        if name == "load_state_dict" and (things := self.loaded(func, owner)):
+            for argument in arguments_of(node):
+                self.value(argument)
+            return self.add("load", things, node)
         if any(isinstance(value, SchedulerCreated) for value in owner):
             if name not in ("step", "get_lr"):
                 return None
@@ -328,7 +359,15 @@ class _Reader:
             return self.prepare(node)
         if name == "step" and (optimizers := self.stepped(node, func, owner)):
             return self.add("update", optimizers, node)
+        if name == "step" and SCHEDULER.search(last_name(func.value)) and not arguments_of(node):
+            return self.add("foreign_step", owner, node)
         return None
+
+    def loaded(self, func: ast.Attribute, owner: Values) -> Values:
+        """Return the schedulers or the optimizer whose state is loaded."""
+        things = frozenset(value for value in owner if isinstance(value, SchedulerCreated))
+        is_named = OPTIMIZER.search(last_name(func.value))
+        return things or _optimizers_in(owner) or (_ANYTHING if is_named else frozenset())
 
     def stepped(self, node: ast.Call, func: ast.Attribute, owner: Values) -> Values:
         """Return the optimizer of ``optimizer.step()`` or ``scaler.step(optimizer)``."""
@@ -354,6 +393,10 @@ class _Reader:
         arguments += [self.value(keyword.value) for keyword in node.keywords]
         for values in arguments:
             self.mark_escaped(values)
+            for value in _parts_of(values, values):
+                for thing in value:
+                    if isinstance(thing, SchedulerCreated):
+                        thing.given_to.append(dotted(node.func))
         optimizers = _optimizers_in(union(arguments))
         name = last_name(node.func)
         # torch_xla has a function of that name
@@ -363,11 +406,24 @@ class _Reader:
             self.add("train", optimizers or _ANYTHING, node)
         elif optimizers:
             self.add("passed_to", optimizers, node)
+        if path == "warmdown.Run":
+            lengths = self.lengths_of(_arguments_by_name(node, "Run"))
+            return frozenset({lengths["total_steps"]} if "total_steps" in lengths else _ANYTHING)
+        if name == "Accelerator":
+            self.accumulate(node)
         if name.endswith("DataLoader"):
             return frozenset({Loader()})
         if path.startswith("torch.optim.") and name[:1].isupper():
-            return frozenset({Optimizer()})
+            return frozenset({Optimizer(node, self.context)})
         return frozenset({measure(node, self.names)}) if name in _NUMERIC else _ANYTHING
+
+    def accumulate(self, node: ast.Call) -> None:
+        """Keep how many batches an accelerator accumulates for an update."""
+        for keyword in node.keywords:
+            if keyword.arg == "gradient_accumulation_steps":
+                self.model.accumulated = measure(keyword.value, self.names)
+            elif keyword.arg == "gradient_accumulation_plugin":
+                self.model.accumulated = Length(keyword.arg)
 
     def add(self, kind: Kind, things: Values, call: ast.Call) -> Values:
         """Add an event to the model, and return what its call returns."""
@@ -375,7 +431,7 @@ class _Reader:
         self.model.events.append(ScriptEvent(kind, things, call, self.context, when, self.root))
         return _ANYTHING
 
-    def mark_escaped(self, values: Values) -> None:
+    def mark_escaped(self, values: Iterable[object]) -> None:
         """Mark schedulers that went where they cannot be followed: they may be stepped there."""
         for value in values:
             if isinstance(value, SchedulerCreated):
@@ -417,6 +473,19 @@ def _arguments_by_name(node: ast.Call, name: str) -> dict[str, ast.expr]:
 
 def _optimizers_in(values: Values) -> Values:
     return frozenset(value for value in values if isinstance(value, Optimizer))
+
+
+def _parts_of(values: Values, *more: Values) -> tuple[Values, ...]:
+    """Return the parts of a list or tuple, when it is one for sure, after ``more``."""
+    match list(values):
+        case [TupleValue(parts)]:
+            return (*more, *parts)
+    return more
+
+
+def _accumulates(item: ast.withitem) -> bool:
+    call = item.context_expr
+    return isinstance(call, ast.Call) and last_name(call.func) == "accumulate"
 
 
 def _is_mode_switch(node: ast.Call) -> bool:

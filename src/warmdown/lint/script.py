@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import nan
 from typing import Literal, TypeAlias
 
-from warmdown.lint.patterns import LOADER, matches
+from warmdown.lint.patterns import EPOCH, LENGTHS, LOADER, PART_OF_EPOCH, SHARE, matches
 
 Values: TypeAlias = frozenset[object]
 """What an expression may be: schedulers, optimizers, loaders, lengths, ``UNKNOWN`` …"""
-Kind: TypeAlias = Literal["step", "update", "train", "passed_to", "get_lr"]
+Kind: TypeAlias = Literal["step", "update", "train", "passed_to", "get_lr", "load", "foreign_step"]
 """``scheduler.step()``; ``optimizer.step()``; a call that probably trains; a call that is
-given the optimizer; ``scheduler.get_lr()``."""
-Around: TypeAlias = "tuple[Loop | Condition, ...]"
+given the optimizer; ``scheduler.get_lr()``; ``load_state_dict()`` of one of them; ``step()`` of
+what is known as a scheduler by its name alone."""
+Around: TypeAlias = "tuple[Loop | Condition | Accumulation, ...]"
 
 NOTHING = object()
 """The value ``None``."""
 UNKNOWN = object()
 """A value that cannot be known."""
+
+_CALLS = re.compile(r"(\w+)\(")
+_ARITHMETIC = {"Add", "Sub", "Mult", "Div", "FloorDiv", "UnaryOp", "max", "min"}
+_UPDATES = re.compile(r"update|optim", re.IGNORECASE)
 
 
 def union(values: Iterable[Values]) -> Values:
@@ -68,7 +74,17 @@ class Loader:
 
 @dataclass(eq=False)
 class Optimizer:
-    """An optimizer."""
+    """An optimizer.
+
+    Args:
+        call: The call that creates it, if that was read.
+        context: Loops and conditions around that call.
+        name: The name that it was given.
+    """
+
+    call: ast.Call | None = None
+    context: Around = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,7 @@ class Length:
         accumulated: -1 where it was divided by the number of accumulated batches, 1 where it was
             multiplied by it, else 0.
         divisors: Every name of what it was divided by.
+        is_product: Whether two numbers with names were multiplied: it may count parts of parts.
     """
 
     text: str
@@ -91,6 +108,7 @@ class Length:
     loaders: frozenset[Loader] = frozenset()
     accumulated: int = 0
     divisors: frozenset[str] = frozenset()
+    is_product: bool = False
 
     @property
     def is_divided(self) -> bool:
@@ -103,6 +121,24 @@ class Length:
         is_sized = "len(" in self.text and matches(LOADER, self.words)
         return bool(self.loaders) or is_sized or any("per_epoch" in word for word in self.words)
 
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it was made from a number of epochs, and from nothing that may count batches."""
+        parts = {word for word in self.words if not matches(SHARE, [word])}
+        is_plain = set(_CALLS.findall(self.text)) <= _ARITHMETIC
+        is_of_epochs = matches(EPOCH, parts) and not matches(PART_OF_EPOCH, parts)
+        return is_plain and is_of_epochs and not self.is_product and not self.counts_batches
+
+    @property
+    def may_count_updates(self) -> bool:
+        """Whether it was divided by the accumulated batches, or its names speak of updates."""
+        return self.is_divided or matches(_UPDATES, self.words)
+
+    def is_made_of(self, other: Length) -> bool:
+        """Whether another number is a part of it, by the text."""
+        part = re.escape(other.text)
+        return bool(part) and bool(re.search(rf"(?<![\w.]){part}(?![\w.])", self.text))
+
 
 @dataclass(eq=False)
 class Loop:
@@ -112,6 +148,7 @@ class Loop:
         node: The statement.
         kind: ``epoch``, ``batch`` or ``other``.
         bound: The stop of its ``range``.
+        start: The start of its ``range``.
         count: How often it runs, when that is a plain number, or NaN.
         loaders: The data loaders that it iterates over.
     """
@@ -119,6 +156,7 @@ class Loop:
     node: ast.For | ast.AsyncFor | ast.While
     kind: Literal["epoch", "batch", "other"]
     bound: Length = Length("")
+    start: Length = Length("")
     count: float = nan
     loaders: frozenset[Loader] = frozenset()
 
@@ -140,19 +178,28 @@ class Condition:
 
 
 @dataclass(eq=False)
+class Accumulation:
+    """A ``with accelerator.accumulate(…)``: what is prepared steps once in several batches."""
+
+
+@dataclass(eq=False)
 class SchedulerCreated:
     """A scheduler, with the place of its creation.
 
     Args:
         name: Its class or factory, without the path.
-        library: ``torch``, ``transformers`` or ``warmdown``.
+        library: ``torch``, ``transformers``, ``warmdown`` for the drop-in names, or ``native``.
         call: The call that creates it.
         arguments: The call's arguments by name, as far as the signature is known.
         lengths: The arguments that are numbers.
+        parts: The schedulers that follow one another in it.
+        milestones: The numbers of its ``milestones``.
         optimizers: What its optimizer may be; empty when it was never seen to be created.
         when: The number of events before it.
         context: Loops and conditions around it.
         root: The function that was being read, when no other calls it.
+        within: The functions that were being read.
+        given_to: The calls of other code that it was given to.
         has_escaped: Whether it went where it cannot be followed.
         is_prepared: Whether accelerate has taken it over.
     """
@@ -166,8 +213,17 @@ class SchedulerCreated:
     when: int
     context: Around
     root: int
+    parts: tuple[Values, ...] = ()
+    milestones: tuple[Length, ...] = ()
+    within: tuple[ast.AST, ...] = ()
+    given_to: list[str] = field(default_factory=list)
     has_escaped: bool = False
     is_prepared: bool = False
+
+    @property
+    def total(self) -> Length | None:
+        """The length of the schedule, where an argument gives it."""
+        return self.lengths.get(LENGTHS.get(self.name, ""))
 
 
 @dataclass(eq=False)
@@ -207,6 +263,11 @@ class ScriptEvent:
         return loop is not None and loop.kind == "epoch" and not self.conditions_in(loop)
 
     @property
+    def is_accumulated(self) -> bool:
+        """Whether accelerate leaves it out while gradients accumulate, if it is prepared."""
+        return any(isinstance(around, Accumulation) for around in self.context)
+
+    @property
     def is_per_batch(self) -> bool:
         """Whether the innermost loop around it runs over batches."""
         return self.loop is not None and self.loop.kind == "batch"
@@ -243,11 +304,21 @@ class ScriptEvent:
 
 @dataclass
 class ScriptModel:
-    """Everything that was read in one file."""
+    """Everything that was read in one file.
+
+    Args:
+        tree: The file.
+        lines: Its lines.
+        words: Every name in it.
+        accumulated: The batches that its accelerator accumulates, if any.
+        schedulers: The schedulers that it creates.
+        events: What happens, in order.
+    """
 
     tree: ast.Module
     lines: list[str]
     words: frozenset[str]
+    accumulated: Length | None = None
     schedulers: list[SchedulerCreated] = field(default_factory=list)
     events: list[ScriptEvent] = field(default_factory=list)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from warmdown.lint.finding import Mistake
-from warmdown.lint.rules import call, length, order
+from warmdown.lint.rules import call, length, lightning, order, resume
 from warmdown.lint.script import ScriptModel
 
 
@@ -35,4 +35,11 @@ RULES: Mapping[str, LintRule] = {
     "WDL010": LintRule("an argument that step() does not take", call.unexpected_argument),
     "WDL011": LintRule("stepped in two loops", order.stepped_twice),
     "WDL012": LintRule("get_lr() from outside", call.get_lr),
+    "WDL013": LintRule("Lightning steps it per epoch", lightning.default_interval),
+    "WDL014": LintRule("resumed without its state", resume.optimizer_alone),
+    "WDL015": LintRule("last_epoch without initial_lr", resume.fresh_optimizer),
+    "WDL016": LintRule("a whole decay after a warmup", length.full_decay_after_warmup),
+    "WDL017": LintRule("made again in each epoch", order.made_in_each_epoch),
+    "WDL018": LintRule("lengths in each other's place", call.swapped_lengths),
+    "WDL019": LintRule("a milestone between two steps", call.float_milestones),
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from warmdown.lint.edits import drop_argument
 from warmdown.lint.finding import Edit, Mistake, Position
 from warmdown.lint.names import names_in
-from warmdown.lint.patterns import EPOCH, METRIC, TRAINS, matches
+from warmdown.lint.patterns import EPOCH, METRIC, SHARE, TRAINS, matches
 from warmdown.lint.script import (
+    Length,
     SchedulerCreated,
     ScriptEvent,
     ScriptModel,
@@ -18,6 +20,7 @@ from warmdown.lint.script import (
     last_name,
 )
 
+_WARMUP = re.compile(r"warm", re.IGNORECASE)
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
 
@@ -37,7 +40,8 @@ def unexpected_argument(model: ScriptModel) -> Iterator[Mistake]:
     """WDL010: an argument to ``step()`` of a scheduler that takes none."""
     for event in _steps_of_known_class(model):
         names = {scheduler.name for scheduler in event.schedulers}
-        if not event.arguments or names & _TAKE_ARGUMENTS:
+        is_native = any(one.library == "native" for one in event.schedulers)
+        if not event.arguments or names & _TAKE_ARGUMENTS or is_native:
             continue
         name, words = min(names), names_in(event.arguments[0])
         if matches(METRIC, words):
@@ -71,7 +75,7 @@ def get_lr(model: ScriptModel) -> Iterator[Mistake]:
     """WDL012: ``get_lr()`` from outside, which computes the next value from the last."""
     for event in model.of("get_lr"):
         # a drop-in name returns the rate that is in force
-        is_right = any(one.library == "warmdown" for one in event.schedulers)
+        is_right = any(one.library in ("warmdown", "native") for one in event.schedulers)
         if event.is_sure and not event.call.args and not is_right:
             end = Position.end(event.call.func)
             start = end._replace(column=end.column - len("get_lr"))
@@ -80,6 +84,43 @@ def get_lr(model: ScriptModel) -> Iterator[Mistake]:
                 "get_lr() is the formula from one step to the next, and wrong when called from "
                 "outside. Use get_last_lr().",
                 Edit(start, end, "get_last_lr"),
+            )
+
+
+def swapped_lengths(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL018: the warmup is given as the whole length, and the whole length as the warmup."""
+    for scheduler in model.schedulers:
+        warmup = scheduler.lengths.get("num_warmup_steps")
+        total = scheduler.lengths.get("num_training_steps")
+        if warmup and total and _is_swapped(warmup, total):
+            yield (
+                scheduler.call,
+                f"{scheduler.name} takes num_warmup_steps before num_training_steps: here the rate "
+                "rises for the whole run and never decays. Swap the two.",
+            )
+
+
+def _is_swapped(warmup: Length, total: Length) -> bool:
+    if warmup.number == warmup.number and total.number == total.number:
+        return warmup.number > total.number > 0
+    plain = r"[\w.]+"
+    if re.fullmatch(plain, warmup.text) and re.fullmatch(plain, total.text):
+        return bool(_WARMUP.search(total.text) and not _WARMUP.search(warmup.text))
+    factors = map(float, re.findall(r"(?<![\w.])0?\.\d+(?![\w.])", total.text))
+    is_share = any(factors) or matches(SHARE, total.words - warmup.words)
+    is_part = (total.text.startswith("Mult(") and is_share) or re.match("(Floor)?Div", total.text)
+    return bool(is_part) and total.is_made_of(warmup)
+
+
+def float_milestones(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL019: a milestone that is no whole number is a step that never comes."""
+    for scheduler in model.schedulers:
+        fractions = [one for one in scheduler.milestones if one.number % 1 > 0]
+        if scheduler.name == "MultiStepLR" and scheduler.library == "torch" and fractions:
+            yield (
+                scheduler.call,
+                f"MultiStepLR compares milestones with whole steps, so that of "
+                f"{fractions[0].number:g} never comes. Give it int(…).",
             )
 
 

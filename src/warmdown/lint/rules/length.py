@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from math import nan, prod
 
 from warmdown.lint.finding import Mistake
-from warmdown.lint.names import names_in
-from warmdown.lint.patterns import EPOCH, LENGTHS, matches
-from warmdown.lint.script import Condition, Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.names import names_in, options_of
+from warmdown.lint.patterns import LENGTHS, matches
+from warmdown.lint.script import Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
 _AFTER_END = {
     "CosineAnnealingLR": "the rate rises again after step {length}",
@@ -18,16 +19,34 @@ _AFTER_END = {
     "get_linear_schedule_with_warmup": "the rate is 0 from step {length} on",
 }
 _PROCESS_WORDS = re.compile(r"num_proc|world_?size|n_?gpus?|num_devices|num_gpus|device_count")
+_TO_THE_END = {"CosineAnnealingLR", "PolynomialLR"}
+_WHOLE = re.compile(
+    r"(^|[._])((total|max|num|n|train|training)_)+(steps|iters|iterations|epochs?|updates)$|"
+    r"estimated_stepping_batches$|(^|[._])epochs$"
+)
+_WARMUP = re.compile(r"warm", re.IGNORECASE)
+_IN_BATCHES = {"OneCycleLR", "Scheduler"}
+_REPEATED = {"torch", "transformers"}
 _PROCESS_SETTINGS = {"split_batches", "step_scheduler_with_optimizer"}
 
 
 def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
     """WDL007: the loop goes on after the schedule has ended."""
     for event, scheduler in _plain_steps(model):
+        total = scheduler.total
         # past its end a drop-in name holds its last rate
-        if scheduler.name not in _AFTER_END or scheduler.library == "warmdown":
+        if total is None or scheduler.name not in _AFTER_END or scheduler.library == "warmdown":
             continue
-        length, count = _planned_length(scheduler), _count_of_steps(event, scheduler)
+        length, count = total.number, _count_of_steps(event, scheduler)
+        if _is_cut(event, scheduler, total):
+            after = _AFTER_END[scheduler.name].format(length="T")
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is T = {ast.unparse(_argument(scheduler))} steps long, but line "
+                f"{event.call.lineno} steps it to the end of its loop: {after}. Give it the length "
+                "of the loop.",
+            )
+            continue
         # the last step after the last update is never used
         if count - 1 > length:
             after = _AFTER_END[scheduler.name].format(length=f"{length:g}")
@@ -38,30 +57,47 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
-def _planned_length(scheduler: SchedulerCreated) -> float:
-    total = scheduler.lengths.get(LENGTHS[scheduler.name])
-    return total.number if total else nan
+def _argument(scheduler: SchedulerCreated) -> ast.expr:
+    return scheduler.arguments.get(LENGTHS[scheduler.name], scheduler.call)
 
 
 def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float:
     """Return how often a scheduler is stepped; NaN when that is not certain."""
     inner = [around for around in event.context if around not in scheduler.context]
-    if not inner or any(isinstance(one, Condition) or one.may_end_early for one in inner):
+    loops = [around for around in inner if isinstance(around, Loop)]
+    if not loops or len(loops) < len(inner) or any(loop.may_end_early for loop in loops):
         return nan
-    return prod(loop.count for loop in inner if isinstance(loop, Loop))
+    return prod(loop.count for loop in loops)
+
+
+def _is_cut(event: ScriptEvent, scheduler: SchedulerCreated, length: Length) -> bool:
+    """Return whether a length is the number of turns less a number, whatever the turns are."""
+    match [around for around in event.context if around not in scheduler.context]:
+        case [Loop(start=start, bound=bound) as loop] if start.number in (0, 1) and bound.text:
+            is_less = re.fullmatch(rf"Sub\({re.escape(bound.text)}, (\d+)\)", length.text)
+            return not loop.may_end_early and is_less is not None and int(is_less[1]) > 1
+    return False
 
 
 def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     """WDL008: the length counts epochs, batches or updates, and the steps count another of them."""
     for event, scheduler in _plain_steps(model):
         name = LENGTHS.get(scheduler.name, "")
-        length = scheduler.lengths.get(name)
+        length = scheduler.total
         if not length or not event.loop:
             continue
         what, line = None, event.call.lineno
-        if length.counts_batches:
+        if _is_left_out(model, event, scheduler):
+            if length.accumulated > 0 or (length.counts_batches and not length.may_count_updates):
+                what = (
+                    f"{name} counts batches, but accelerate steps it once per update: it never "
+                    "reaches its end. Divide the length by gradient_accumulation_steps."
+                )
+        elif length.counts_batches:
             what = _mismatch_of_updates(model, event, scheduler, length)
-            if scheduler.name != "OneCycleLR" and _is_per_epoch_of_updates(model, event, scheduler):
+            if scheduler.name not in _IN_BATCHES and _is_per_epoch_of_updates(
+                model, event, scheduler
+            ):
                 what = (
                     f"{name} counts batches, but line {line} steps it once per epoch. Step it in "
                     "the batch loop."
@@ -75,6 +111,16 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
             yield scheduler.call, f"{scheduler.name}: {what}"
 
 
+def _is_left_out(model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated) -> bool:
+    """Return whether a step does nothing while accelerate accumulates, in several batches."""
+    batches = model.accumulated
+    if batches is None or not event.is_accumulated:
+        return False
+    # an option may be given another number than its default
+    is_one = batches.number == 1 and not batches.words & options_of(model.tree)
+    return not is_one and (scheduler.is_prepared or scheduler.library == "native")
+
+
 def _mismatch_of_updates(
     model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated, length: Length
 ) -> str | None:
@@ -85,16 +131,15 @@ def _mismatch_of_updates(
     ]
     if not event.is_per_batch or not updates or not all(map(_skips_batches, updates)):
         return None
-    if length.is_divided and not event.conditions_in(event.loop):
+    is_native = scheduler.library == "native"  # it counts the updates that were made
+    if length.is_divided and not event.conditions_in(event.loop) and not is_native:
         return (
             f"its length counts updates, but line {line} steps it for every batch, also while "
             "gradients accumulate: it ends too early. Step it where the optimizer is stepped."
         )
     names = {word for one in event.conditions_in(event.loop) for word in one.words}
-    may_be_divided = length.divisors & names or any(
-        "update" in word or "optim" in word for word in length.words
-    )
-    if not length.is_divided and _skips_batches(event) and not may_be_divided:
+    may_be_divided = length.divisors & names or length.may_count_updates
+    if (is_native or _skips_batches(event)) and not may_be_divided:
         return (
             f"its length counts batches, but line {line} steps it once per update: it never "
             "reaches its end. Divide the length by the accumulated batches."
@@ -110,9 +155,9 @@ def _skips_batches(event: ScriptEvent) -> bool:
 def _is_per_batch_of_epochs(event: ScriptEvent, length: Length) -> bool:
     """Return whether a length in turns of the epoch loop is stepped in a batch loop inside it."""
     epochs = [loop for loop in event.loops if loop.kind == "epoch"]
-    if not epochs or not event.is_per_batch or not epochs[-1].runs_for(length):
-        return False
-    return matches(EPOCH, length.words) and not event.conditions_in(epochs[-1])
+    return bool(epochs) and (
+        event.is_per_batch and length.counts_epochs and not event.conditions_in(epochs[-1])
+    )
 
 
 def _is_per_epoch_of_updates(
@@ -128,8 +173,8 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
         return
     for event in model.of("step"):
         scheduler = event.scheduler
-        # a drop-in name takes one step an update, however many processes make it
-        if scheduler is None or not scheduler.is_prepared or scheduler.library == "warmdown":
+        # those of warmdown take one step an update, however many processes make it
+        if scheduler is None or not scheduler.is_prepared or scheduler.library not in _REPEATED:
             continue
         # a length that is made from their number allows for them
         words = names_in(scheduler.call).union(*(one.words for one in scheduler.lengths.values()))
@@ -149,6 +194,47 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
                 "accelerate it steps once per process. Multiply the length by "
                 "accelerator.num_processes, or leave it out of prepare().",
             )
+
+
+def full_decay_after_warmup(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL016: after a warmup, a decay as long as the whole run."""
+    for sequence in model.schedulers:
+        match sequence.parts, sequence.milestones:
+            case [(_, decays), (warmup,)]:
+                pass
+            case _:
+                continue
+        for decay in decays:
+            if not isinstance(decay, SchedulerCreated) or decay.name not in _TO_THE_END:
+                continue
+            total = decay.total
+            if total and warmup.number != 0 and _is_whole_run(model, sequence, total, warmup):
+                length = ast.unparse(_argument(decay))
+                first = ast.unparse(sequence.arguments["milestones"]).strip("[]()")
+                yield (
+                    decay.call,
+                    f"{decay.name} is as long as the whole run and begins after its warmup, so it "
+                    f"never reaches its end. Give it {length} - {first} steps.",
+                )
+
+
+def _is_whole_run(
+    model: ScriptModel, sequence: SchedulerCreated, total: Length, warmup: Length
+) -> bool:
+    """Return whether a length is that of all steps, or is named so where they are not seen."""
+    steps = [event for event in model.steps_of(sequence) if event.loops]
+    bounds = [loop.bound for event in steps for loop in event.loops if loop.bound.text]
+    if any(_count_of_steps(event, sequence) == total.number for event in steps):
+        return True
+    if any(event.is_per_epoch and event.loops[-1].runs_for(total) for event in steps):
+        return True
+    is_product = total.is_product and total.counts_batches and "Sub(" not in total.text
+    if is_product and any(event.is_per_batch and map(total.is_made_of, bounds) for event in steps):
+        return any(map(total.is_made_of, bounds))
+    # `range(total + warmup)` runs for longer
+    is_longer = any(bound.is_made_of(total) and bound.text != total.text for bound in bounds)
+    is_named = re.fullmatch(r"[\w.]+", total.text) and _WHOLE.search(total.text)
+    return bool(is_named) and not is_longer and matches(_WARMUP, warmup.words)
 
 
 def _plain_steps(model: ScriptModel) -> Iterator[tuple[ScriptEvent, SchedulerCreated]]:

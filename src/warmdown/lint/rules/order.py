@@ -8,14 +8,25 @@ from itertools import permutations
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
-from warmdown.lint.script import Length, SchedulerCreated, ScriptEvent, ScriptModel
+from warmdown.lint.script import (
+    Around,
+    Length,
+    Loop,
+    Optimizer,
+    SchedulerCreated,
+    ScriptEvent,
+    ScriptModel,
+    dotted,
+)
 
-_PER_BATCH = {"OneCycleLR", "CyclicLR"}
+_PER_BATCH = {"OneCycleLR", "CyclicLR", "Scheduler"}
+_COUNTS_OTHERWISE = {"auto", "count", "count_by", "timer"}
 _JUMPS = ast.Continue | ast.Break | ast.Return | ast.Raise | ast.Yield
 
 
 def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
     """WDL001: the schedule moves before the optimizer has used its first value."""
+    yield from _named_stepped_early(model)
     for event in model.of("step"):
         loop, schedulers = event.loop, event.schedulers
         is_plateau = any(one.name == "ReduceLROnPlateau" for one in schedulers)
@@ -53,6 +64,31 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
+def _named_stepped_early(model: ScriptModel) -> Iterator[Mistake]:
+    """Yield the early steps of what another file has made, and is known by its name alone."""
+    for event in model.of("foreign_step"):
+        loop = event.loop
+        if loop is None or event.conditions_in(loop) or _defines_step(model):
+            continue
+        updates = [update for update in model.of("update", "train") if loop in update.loops]
+        later = [one for one in updates if one.kind == "update" and one.when > event.when]
+        if later and not any(update.when < event.when for update in updates):
+            yield (
+                event.call,
+                f"scheduler.step() comes before the update on line {later[0].call.lineno}, so the "
+                "first value of the schedule is never used. Step the scheduler after the "
+                "optimizer.",
+                *_swap(model, event, later[0]),
+            )
+
+
+def _defines_step(model: ScriptModel) -> bool:
+    """Return whether the file has a scheduler of its own, which may want another order."""
+    classes = (node for node in ast.walk(model.tree) if isinstance(node, ast.ClassDef))
+    methods = (part for node in classes for part in node.body)
+    return any(isinstance(part, ast.FunctionDef) and part.name == "step" for part in methods)
+
+
 def _is_near(event: ScriptEvent, other: ScriptEvent) -> bool:
     """Return whether another event is in the event's loop, or in its function where it has none."""
     return other.root == event.root if event.loop is None else event.loop in other.loops
@@ -78,6 +114,10 @@ def stepped_per_epoch(model: ScriptModel) -> Iterator[Mistake]:
         loop, schedulers = event.loop, event.schedulers
         names = {one.name for one in schedulers}
         if not loop or not event.is_sure or not event.is_per_epoch or names - _PER_BATCH:
+            continue
+        # our own counts epochs only where it is asked to
+        own = [one for one in schedulers if one.library == "native"]
+        if any(_COUNTS_OTHERWISE & one.arguments.keys() or not _counts_batches(one) for one in own):
             continue
         # a length in turns of this loop: one step a turn is what was planned
         if any(loop.runs_for(one.lengths.get("total_steps")) for one in schedulers):
@@ -114,6 +154,8 @@ def _into_the_batch_loop(
 def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
     """WDL011: one scheduler is stepped in the batch loop and in the epoch loop around it."""
     for scheduler in model.schedulers:
+        if scheduler.library == "native":  # it counts the updates that were made
+            continue
         steps = [
             event for event in model.steps_of(scheduler) if event.is_sure and not event.call.args
         ]
@@ -127,10 +169,47 @@ def stepped_twice(model: ScriptModel) -> Iterator[Mistake]:
                 )
 
 
+def made_in_each_epoch(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL017: an optimizer or a scheduler is made again in each turn of the epoch loop."""
+    for scheduler in model.schedulers:
+        loop, total = _epoch_around(scheduler.context), scheduler.total
+        steps = [event for event in model.steps_of(scheduler) if event.is_sure and event.loop]
+        # a wave in each epoch is meant, where its length is that of one epoch
+        is_long = loop is not None and total is not None and total.is_made_of(loop.bound)
+        if loop and any(event.loop is loop or is_long for event in steps):
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is made again in each epoch, and its schedule begins again with "
+                "it. Make it before the loop.",
+            )
+        name = dotted(scheduler.arguments.get("optimizer", scheduler.call))
+        for update in model.of("update") if steps and name else ():
+            for other in update.things - scheduler.optimizers:
+                if isinstance(other, Optimizer) and other.name == name and other.call:
+                    around = _epoch_around(other.context)
+                    if around and around not in scheduler.context and around in steps[0].loops:
+                        yield (
+                            other.call,
+                            f"the optimizer is made again in each epoch: it forgets its state, and "
+                            f"{scheduler.name} of line {scheduler.call.lineno} does not move its "
+                            "rate. Make it before the loop.",
+                        )
+
+
+def _epoch_around(context: Around) -> Loop | None:
+    """Return the innermost loop, when it runs over epochs, with no branch inside it."""
+    match context:
+        case [*_, Loop(kind="epoch") as loop]:
+            return loop
+    return None
+
+
 def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
     """WDL006: a scheduler is created, its optimizer trains, and the scheduler is never stepped."""
     for scheduler in model.schedulers:
         if scheduler.has_escaped or scheduler.is_prepared or model.steps_of(scheduler):
+            continue
+        if "auto" in scheduler.arguments:
             continue
         updates = [
             update

@@ -1,0 +1,94 @@
+"""Rules about a run that goes on: what its checkpoint must bring back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from warmdown.lint.finding import Mistake
+from warmdown.lint.names import names_in
+from warmdown.lint.patterns import SCHEDULER, matches
+from warmdown.lint.script import (
+    Optimizer,
+    SchedulerCreated,
+    ScriptModel,
+    arguments_of,
+    dotted,
+    last_name,
+)
+
+_RESTORES = {"last_epoch", "load_state", "initial_lr", "seek", "LightningModule"}
+
+
+def optimizer_alone(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL014: a run goes on with the optimizer's state, and its schedule from the start."""
+    loads = list(model.of("load"))
+    if model.words & _RESTORES or _loads_schedulers(model):
+        return
+    for scheduler in model.schedulers:
+        steps = model.steps_of(scheduler)
+        # a plateau finds the lowered rate in the optimizer
+        if scheduler.name == "ReduceLROnPlateau" or scheduler.given_to or not steps:
+            continue
+        if any(event.arguments or not event.is_sure for event in steps):
+            continue
+        loops = [event.loops[0] for event in steps if event.loops]
+        is_resumed = any(
+            loop.start.text and loop.start.number != loop.start.number for loop in loops
+        )
+        trains = [update.loops for update in model.updates_for(scheduler)]
+        is_forwarded = not all(any(loop in around for around in trains) for loop in loops)
+        for load in loads:
+            is_own = load.things & scheduler.optimizers or not any(
+                isinstance(one, Optimizer) for one in load.things | scheduler.optimizers
+            )
+            if is_own and is_resumed and not is_forwarded and len(loops) == len(steps):
+                yield (
+                    load.call,
+                    f"the run goes on with the optimizer's state, but {scheduler.name} of line "
+                    f"{scheduler.call.lineno} begins again at step 0. Save and load its "
+                    "state_dict() too.",
+                )
+                break
+
+
+def fresh_optimizer(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL015: ``last_epoch`` for an optimizer whose state has not been loaded."""
+    if "initial_lr" in model.words:
+        return
+    for scheduler in model.schedulers:
+        last = scheduler.lengths.get("last_epoch")
+        if last is None or last.number == -1 or scheduler.library == "warmdown":
+            continue
+        known = {one for one in scheduler.optimizers if isinstance(one, Optimizer)}
+        before = [event for event in model.of("load", "passed_to") if event.when < scheduler.when]
+        is_filled = any(not known or known & event.things for event in before)
+        if (
+            known
+            and not is_filled
+            and not matches(SCHEDULER, names_in(scheduler.arguments["last_epoch"]))
+        ):
+            yield (
+                scheduler.call,
+                f"{scheduler.name}(last_epoch=…) raises KeyError for an optimizer whose state was "
+                "not loaded: its groups have no 'initial_lr'. Load the optimizer before, or load "
+                "the scheduler's state_dict() instead.",
+            )
+
+
+def _loads_schedulers(model: ScriptModel) -> bool:
+    """Return whether a state is loaded into what is, or may be, a scheduler."""
+    for event in model.of("load"):
+        if any(isinstance(thing, SchedulerCreated) for thing in event.things):
+            return True
+    for node in ast.walk(model.tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="load_state_dict", value=owner)):
+                name = last_name(owner)
+                if not name or len(name) == 1 or matches(SCHEDULER, names_in(owner)):
+                    return True
+            case ast.Call(func=func) if "load" in last_name(func) or "resume" in last_name(func):
+                arguments = map(dotted, arguments_of(node))
+                if any(SCHEDULER.search(name.rpartition(".")[-1]) for name in arguments):
+                    return True
+    return False
