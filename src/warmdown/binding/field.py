@@ -199,6 +199,8 @@ class Field(Number):
         for slot in self.slots:
             value = slot.value
             slot.group.pop(slot.written, None)
+            if isinstance(value, np.generic | np.ndarray):
+                value = value.item()  # torch.load(weights_only=True) reads none of numpy's
             kept = value.detach().clone() if isinstance(value, torch.Tensor) else value
             slot.group.setdefault(slot.initial, kept)
         return [float(slot.group[slot.initial]) for slot in self.slots]
@@ -642,7 +644,8 @@ def _slot(owner: str, name: str, group: Group) -> Slot:
         )
     value = slot.value
     is_tensor = isinstance(value, torch.Tensor) and value.numel() == 1
-    if not is_tensor and (isinstance(value, bool) or not isinstance(value, Real)):
+    is_array = isinstance(value, np.ndarray) and _is_number(value)
+    if not (is_tensor or is_array) and (isinstance(value, bool) or not isinstance(value, Real)):
         way_out = f" Name one element: '{key}[0]'." if isinstance(value, tuple | list) else ""
         if value is None:
             way_out = (

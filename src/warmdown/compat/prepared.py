@@ -67,8 +67,8 @@ class _StepOncePerUpdate:
                 self._has_warned = True
                 warnings.warn(
                     f"{type(scheduler).__name__}: accelerate steps it once for each process; it "
-                    "counts once for each update. Give its lengths in updates, not multiplied by "
-                    "the number of processes.",
+                    "counts once for each update. Give its lengths in updates: remove "
+                    "`* accelerator.num_processes` from them, and do not prepare it.",
                     UserWarning,
                     stacklevel=3,
                 )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
+from itertools import chain
+from types import NoneType
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 
@@ -46,7 +50,42 @@ class Argument:
 
     def __set__(self, scheduler: Any, value: Any) -> None:
         scheduler.invalidate()
-        vars(scheduler)[self._name] = value
+        vars(scheduler)[self._name] = plain(value)
+
+
+def plain(value: Any) -> Any:
+    """Return Python's own number of an argument: also of a tensor, and in a list those of numpy.
+
+    A schedule computes with it, and ``torch.load(weights_only=True)`` reads it.
+    """
+    is_one = isinstance(value, torch.Tensor) and value.numel() == 1
+    return value.item() if is_one else _without_numpy(value)
+
+
+def _without_numpy(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_numpy, value)) if type(value) in (list, tuple) else value
+    if type(value) in (dict, Counter):
+        return type(value)(
+            {_without_numpy(key): _without_numpy(each) for key, each in value.items()}
+        )
+    return value
+
+
+def plain_entries(state: State) -> StateDict:
+    """Return the entries of a state that are plain data; methods that old ones hold are left."""
+    return {key: _without_numpy(value) for key, value in state.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, chain(value.keys(), value.values())))
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_plain, value))
+    kinds = torch.Tensor | np.generic | np.ndarray
+    return type(value) in (NoneType, bool, int, float, str) or isinstance(value, kinds)
 
 
 def require_entries(who: str, state: State, *entries: str) -> None:
@@ -67,6 +106,7 @@ def kept_arguments(scheduler: Any, names: Iterable[str], state: State) -> StateD
     """Return the arguments that a scheduler goes on with; warn where ``state`` has others."""
     attributes = vars(scheduler)
     given = {name: attributes[name] for name in names if name in attributes}
+    state = plain_entries(state)
     changed = [
         f"{name}={given[name]!r}, not the saved {state[name]!r}"
         for name in sorted(given.keys() & state.keys())
@@ -95,7 +135,10 @@ def per_group(who: str, name: str, value: Any, count: int) -> list[Any]:
             f"{who}({name}=…): {len(value)} values for {count} parameter groups. Give one for "
             "each, or one for all."
         )
-    return [entry.clone() if isinstance(entry, torch.Tensor) else entry for entry in value]
+    return [
+        entry.clone() if isinstance(entry, torch.Tensor) else _without_numpy(entry)
+        for entry in value
+    ]
 
 
 def in_ticks(who: str, **lengths: Any) -> tuple[int, ...]:
@@ -188,4 +231,4 @@ def attributes_of(function: Any) -> StateDict | None:
     """Return the attributes that a state keeps of a function that is an object."""
     if isinstance(function, types.FunctionType):
         return None
-    return dict(getattr(function, "__dict__", {}))
+    return plain_entries(getattr(function, "__dict__", {}))

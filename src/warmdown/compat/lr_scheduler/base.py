@@ -17,6 +17,7 @@ from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NoBase,
     floats,
+    plain_entries,
     require_optimizer,
     warn_of_verbose,
 )
@@ -104,7 +105,10 @@ class LRScheduler(torch_sched.LRScheduler):
 
     def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
-        return {**self._state_entries(vars(self)), "_last_lr": self._last_lr}
+        entries = self._state_entries(vars(self))
+        if type(self).__module__.startswith("warmdown."):  # others keep what they like
+            entries = plain_entries(entries)
+        return {**entries, "_last_lr": self._last_lr}
 
     def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state.

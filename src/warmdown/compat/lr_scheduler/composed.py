@@ -17,6 +17,7 @@ from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NotAnOptimizer,
     floats,
+    plain_entries,
     require_optimizer,
     warn_of_verbose,
 )
@@ -214,7 +215,8 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         """Restore what ``state`` holds; only what is not ours may write."""
         super().restore(state)
         others = {"_schedulers", "_milestones", "_last_lr"}
-        vars(self).update({key: value for key, value in state.items() if key not in others})
+        entries = plain_entries(state)
+        vars(self).update({key: value for key, value in entries.items() if key not in others})
 
     def resumed_row(self) -> Row | None:
         """Return this step's rates by arguments that are not the saved ones, or ``None``."""

@@ -23,6 +23,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     floats,
     in_ticks,
     per_group,
+    plain,
     require_optimizer,
     require_whole,
 )
@@ -216,7 +217,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
             step_size_up,
             step_size_up if step_size_down is None else step_size_down,
         ]
-        self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
+        self.mode, self.gamma, self._scale_fn_custom = mode, plain(gamma), scale_fn
         self.scale_mode = (
             scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
         )
@@ -389,7 +390,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
                 f"neither can be 0."
             )
         self.optimizer = optimizer
-        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        self.div_factor, self.final_div_factor = plain(div_factor), plain(final_div_factor)
         self.max_lrs = per_group("OneCycleLR", "max_lr", max_lr, self._count_groups())
         if last_epoch == -1:
             self._store_in_groups()

@@ -14,6 +14,8 @@ from warmdown.compat.lr_scheduler.arguments import (
     Argument,
     floats,
     kept_arguments,
+    plain,
+    plain_entries,
     require_entries,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler, ResumedLR
@@ -101,7 +103,7 @@ class FormulaLR(ResumedLR):
         verbose: object = None,
         **arguments: object,
     ) -> None:
-        vars(self).update(arguments)
+        vars(self).update({name: plain(value) for name, value in arguments.items()})
         self._curve = self.unit_curve()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
@@ -371,7 +373,7 @@ class FormulaLR(ResumedLR):
             )
         given = kept_arguments(self, self._arguments, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
-        vars(self).update({**self._state_entries(state), "base_lrs": base_lrs})
+        vars(self).update({**plain_entries(self._state_entries(state)), "base_lrs": base_lrs})
         self.invalidate()
         self._assigned = None
         self._written = floats(state["_last_lr"]) if "_last_lr" in state else None

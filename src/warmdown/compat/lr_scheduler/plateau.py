@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["ReduceLROnPlateau"]
 
 import math
-from typing import Literal, SupportsFloat
+from typing import Any, Literal, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
@@ -15,6 +15,8 @@ from warmdown.compat.lr_scheduler.arguments import (
     floats,
     kept_arguments,
     per_group,
+    plain,
+    plain_entries,
     require_entries,
     require_optimizer,
     warn_of_verbose,
@@ -84,6 +86,8 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
     ) -> None:
         require_optimizer("ReduceLROnPlateau", optimizer)
         warn_of_verbose(verbose)
+        factor, threshold, eps = map(plain, (factor, threshold, eps))
+        patience, cooldown = map(plain, (patience, cooldown))
         if not factor < 1:
             raise ScheduleError(
                 f"ReduceLROnPlateau(factor={factor}): a factor below 1 is needed, for the rate to "
@@ -91,16 +95,16 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
             )
         Plateau(  # raises where an argument is out of range
             mode=mode,
-            patience=patience,
+            patience=_whole(patience),
             threshold=threshold,
             threshold_mode=threshold_mode,
-            cooldown=cooldown,
+            cooldown=_whole(cooldown),
         )
         self.optimizer = optimizer
         self.mode, self.factor, self.patience = mode, factor, patience
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.eps = cooldown, eps
-        self.default_min_lr = None if isinstance(min_lr, list | tuple) else min_lr
+        self.default_min_lr = None if isinstance(min_lr, list | tuple) else plain(min_lr)
         self.min_lrs = per_group("ReduceLROnPlateau", "min_lr", min_lr, self._count_groups())
         self.last_epoch = 0
         self._reset()
@@ -174,6 +178,11 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         who = type(self).__name__
         require_entries(who, state, "last_epoch", "best", "num_bad_epochs", "cooldown_counter")
         given = kept_arguments(self, self._arguments, state)
-        vars(self).update({**self._state_entries(state), **given})
+        vars(self).update({**plain_entries(self._state_entries(state)), **given})
         self._assigned = list(state["_last_lr"]) if "_last_lr" in state else None
         self._written = self._assigned and floats(self._assigned)
+
+
+def _whole(steps: Any) -> Any:
+    """Return a number of steps as a whole one, if it is one."""
+    return int(steps) if isinstance(steps, float) and steps.is_integer() else steps

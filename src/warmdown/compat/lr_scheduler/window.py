@@ -163,8 +163,10 @@ class RateWriter:
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of a tensor, or the number."""
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+    """Return a copy of a tensor, or the number; numpy's as Python's."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _versions(values: Row) -> list[object]:
