@@ -44,3 +44,8 @@ def test_a_missing_library_names_the_extra_that_brings_it() -> None:
 )
 def test_the_nearest_name_or_all_of_them(word: str, hint: str) -> None:
     assert errors.nearest(word, ["linear", "cosine"]) == hint
+
+
+def test_one_mistake_of_a_plan_may_stand_alone() -> None:
+    assert errors.SpecError("lr: nothing stands here.").mistakes == ("lr: nothing stands here.",)
+    assert errors.SpecError(["a: one.", "b: two."]).mistakes == ("a: one.", "b: two.")

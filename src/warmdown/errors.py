@@ -123,11 +123,12 @@ class SpecError(WarmdownError, ValueError):
     """A text is no plan.
 
     Args:
-        mistakes: Every mistake found, each as ``path: what is wrong. The way out.``
+        mistakes: Every mistake found, each as ``path: what is wrong. The way out.``; or the one.
     """
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        self.mistakes = tuple(map(printable, mistakes))
+    def __init__(self, mistakes: str | Sequence[str]) -> None:
+        every = [mistakes] if isinstance(mistakes, str) else mistakes
+        self.mistakes = tuple(map(printable, every))
         super().__init__("\n".join(self.mistakes))
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from warmdown.cli.options import PATH, Texts, json_option, option_group, read_plan, task_option
+from warmdown.cli.options import (
+    PATH,
+    Texts,
+    json_option,
+    option_group,
+    plan_name,
+    read_plan,
+    task_option,
+)
 from warmdown.cli.say import say, say_result
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c, resume_hint
 from warmdown.errors import SpecError
@@ -67,10 +75,15 @@ def command(plans: Texts, report: Path | None, as_json: bool, allow: Texts, **ho
         add_cwd_to_path()
         comparison = compare(plans_of(plans, allow), progress=say_progress, allow=allow, **how)
     say_result(comparison, as_json)
-    if report is not None:
-        with writing_to(report):
-            comparison.save(report)
-        say(f"Written to {report}.", err=True)
+    write_report(comparison, report)
+
+
+def write_report(result: Any, path: Path | None) -> None:
+    """Write a result to a file, where one was named."""
+    if path is not None:
+        with writing_to(path):
+            result.save(path)
+        say(f"Written to {path}.", err=True)
 
 
 def plans_of(named: Iterable[str], allow: Texts = ()) -> dict[str, Plan]:
@@ -81,13 +94,11 @@ def plans_of(named: Iterable[str], allow: Texts = ()) -> dict[str, Plan]:
     """
     plans: dict[str, Plan] = {}
     for text in named:
-        name = Path(text).stem if Path(text).is_file() else text
+        name = plan_name(text)
         if name in plans:
             raise SpecError(
-                [
-                    f"compare({text!r}): there is a plan called {name!r} already. Give the file "
-                    f"another name."
-                ]
+                f"compare({text!r}): there is a plan called {name!r} already. Give the file "
+                f"another name."
             )
         plans[name] = read_plan(text, (), allow, Run())
     return plans

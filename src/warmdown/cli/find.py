@@ -9,12 +9,12 @@ from typing import Any
 import click
 from click import option
 
+from warmdown.cli.compare import write_report
 from warmdown.cli.options import PATH, json_option, task_option
 from warmdown.cli.say import say
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 from warmdown.errors import ScheduleError
 from warmdown.files import require_writable_file
-from warmdown.planfile.writing import writing_to
 
 
 @click.command(name="find")
@@ -44,10 +44,7 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
     with ends_by_ctrl_c("A range test leaves nothing behind."):
         test = _test(**how)
     say(json.dumps(test.to_dict()) if as_json else test.terminal())
-    if out is not None:
-        with writing_to(out):
-            test.save(out)
-        say(f"Written to {out}.", err=True)
+    write_report(test, out)
 
 
 def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: Any) -> Any:

@@ -67,13 +67,13 @@ def _settings(source: str, params: Texts) -> Mapping[str, Any]:
         arguments = {name: from_yaml(value).data for name, value in given.items()}
         return {"class_path": source, "init_args": arguments}
     if given:
-        raise SpecError([f"--param {params[0]}: a file has its arguments in it. Write it there."])
+        raise SpecError(f"--param {params[0]}: a file has its arguments in it. Write it there.")
     try:
         data = parse(source, read_text(source)).data
     except SpecError as error:
         raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
     if not isinstance(data, Mapping):
         raise SpecError(
-            [f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."]
+            f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
         )
     return data

@@ -67,6 +67,7 @@ class ListedShape(NamedTuple):
 def _listed_shape(name: str, known: Any) -> ListedShape:
     from warmdown.studio.draft.catalogue import example_data, example_schedule
 
+    # not the studio's reading of docstrings, whose parser takes longer to import than all of this
     first = (inspect.getdoc(known) or "").split("\n", 1)[0].removeprefix("Return ")
     about = re.sub(r":\w+:`([^`]*)`|`+", r"\1", first[:1].upper() + first[1:].removesuffix("."))
     return ListedShape(name, known, about, example_schedule(example_data(name)))

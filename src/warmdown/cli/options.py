@@ -114,7 +114,7 @@ def read_plan(
         values = {f"{name}.{path}": value for path, value in values.items()}
     else:
         word = given[:60]
-        raise SpecError([f"{word!r}: neither a file nor a shape. {nearest(word, shapes)}"])
+        raise SpecError(f"{word!r}: neither a file nor a shape. {nearest(word, shapes)}")
     changed = planfile.with_overrides(data, values)
     return planfile.plan_from_dict(changed, run=run, allow=allow, loaders=loaders)
 
@@ -136,6 +136,11 @@ def is_file(given: str) -> bool:
     return Path(given).suffix.lower() in _ENDINGS or Path(given).is_file()
 
 
+def plan_name(given: str) -> str:
+    """Return what a plan is called: a file's stem, or the name of a shape itself."""
+    return Path(given).stem if Path(given).is_file() else given
+
+
 def named_values(option: str, texts: Texts) -> dict[str, str]:
     """Return the values of an option that is given as ``NAME=VALUE``, by name.
 
@@ -147,7 +152,7 @@ def named_values(option: str, texts: Texts) -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign or not name:
             raise SpecError(
-                [f"{option} {text}: a name and a value are needed. Write {option} end=0.1."]
+                f"{option} {text}: a name and a value are needed. Write {option} end=0.1."
             )
         pairs[name] = value
     return pairs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
 from typing import Any
 
 import click
@@ -32,11 +31,3 @@ def say(text: str = "", *, err: bool = False, coloured: bool = False) -> None:
 def say_result(result: Any, as_json: bool) -> None:
     """Print a result as JSON, or its summary."""
     say(json.dumps(result.to_dict(), indent=1) if as_json else result.summary())
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
-    """Return rows in columns; those of ``left`` begin at their left edge, the others end right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    sides = ["<" if at in left else ">" for at in range(len(widths))]
-    forms = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
-    return "\n".join("  ".join(forms).format(*row).rstrip() for row in rows)

@@ -13,7 +13,7 @@ import click
 from click import option
 
 from warmdown.cli.options import Texts, bases_of_options, read_plan_for_run, run_options
-from warmdown.cli.say import aligned, say
+from warmdown.cli.say import say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None)
 def _key_values(moments: list[Moment]) -> str:
     """Return columns of step, what happens there, and every target's value."""
     from warmdown.plot import count, number
+    from warmdown.plot.formatting import aligned
 
     labels = list(moments[0].values) if moments else []
     rows = [["step", "", *labels]]
@@ -142,6 +143,6 @@ def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, 
     else:
         known = ", ".join((*_PICTURES, *_NUMBERS, *_PLANS))
         raise SpecError(
-            [f"--out {out}: the ending says what is written, and this is none of {known}."]
+            f"--out {out}: the ending says what is written, and this is none of {known}."
         )
     say(f"wrote {out}", err=True)

@@ -72,7 +72,7 @@ def command(
     except OSError as error:
         reason = os.strerror(error.errno or 0)  # its own text repeats the address
         raise SpecError(
-            [f"--port {port}: {reason}. Give another one, or --port 0 for any that is free."]
+            f"--port {port}: {reason}. Give another one, or --port 0 for any that is free."
         ) from None
 
 
@@ -91,7 +91,7 @@ def _what_to_show(given: str | None, framed: bool) -> tuple[Path, str, Draft]:
         return Path.cwd(), "", read(given.partition("#")[2])
     path = Path(given)
     if not path.parent.is_dir():
-        raise SpecError([f"{given}: there is no folder {path.parent}. Check the path."])
+        raise SpecError(f"{given}: there is no folder {path.parent}. Check the path.")
     with closing(Folder(path.parent)) as folder:
         text, _ = folder.read(path.name)
     return path.parent, path.name, opened(text, path)

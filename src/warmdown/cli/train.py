@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from warmdown.cli.options import Texts, plan_options, read_plan, task_option
-from warmdown.cli.say import aligned, say
+from warmdown.cli.options import Texts, plan_name, plan_options, read_plan, task_option
+from warmdown.cli.say import say
 from warmdown.cli.signals import add_cwd_to_path
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
@@ -104,8 +104,7 @@ def _plans(asked: list[tuple[str, Texts]], allow: Texts) -> dict[str, DeferredPl
 
     plans: dict[str, DeferredPlan] = {}
     for given, params in asked:
-        path = Path(given)
-        name = path.stem if path.is_file() else given
+        path, name = Path(given), plan_name(given)
         if name in plans:
             raise TrainingError(
                 f"train(--against {given}): both plans are called {name!r}. Rename one."
@@ -189,6 +188,8 @@ def _drawn(runs: dict[str, Outcome], *metrics: set[str]) -> Any:
 
 
 def _as_table(runs: dict[str, Outcome]) -> str:
+    from warmdown.plot.formatting import aligned
+
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     heads = [name.replace("eval_", "test ").replace("_", " ") for name in metrics]
     rows = [["", "rate", *heads, "updates", "seconds"]]

@@ -30,6 +30,7 @@ from warmdown.experiments.statistics import (
 from warmdown.files import require_writable
 from warmdown.plan import Plan
 from warmdown.plot import Line, View, count, number
+from warmdown.plot.formatting import aligned
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.training.types import FilePath
@@ -287,13 +288,12 @@ class Comparison:
     def summary(self) -> str:
         """Return the table and its notes as text for a terminal."""
         heads, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (heads, *rows)]
+        lines = aligned([heads, *rows], left=range(len(heads)))
         plans = _counted(len(self.results), "plan")
         seeds = _counted(max(map(len, self.results.values())), "seed")
         better = "higher" if self.higher_is_better else "lower"
         headline = f"{self.task}: {plans}, {seeds}; {self.metric}, {better} is better."
-        return "\n".join([headline, "", *lines, "", *self._notes()])
+        return "\n".join([headline, "", lines, "", *self._notes()])
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the table's heads and rows."""

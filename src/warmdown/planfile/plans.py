@@ -204,7 +204,7 @@ def _at_the_top(data: Any) -> PlainMapping:
         return {**beside, "lr": schedule}
     if isinstance(data, list | tuple) or (isinstance(data, str) and data.isidentifier()):
         return {"lr": data}
-    raise SpecError([f"a plan is a mapping, like lr: {{kind: cosine}}; this is {describe(data)}."])
+    raise SpecError(f"a plan is a mapping, like lr: {{kind: cosine}}; this is {describe(data)}.")
 
 
 def _read_run(reader: ScheduleReader, data: Any, given: Run | None) -> None:

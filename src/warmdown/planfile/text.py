@@ -68,18 +68,18 @@ def read_text(path: str | Path) -> str:
         with Path(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SpecError([f"cannot be read: {error.strerror or error}. Check the path."]) from None
+        raise SpecError(f"cannot be read: {error.strerror or error}. Check the path.") from None
     return decode(raw)
 
 
 def decode(raw: bytes) -> str:
     """Return bytes as text, if there are not too many and they are UTF-8."""
     if len(raw) > MAX_BYTES:
-        raise SpecError([f"more than {MAX_BYTES >> 20} MiB: {_TOO_LARGE}"])
+        raise SpecError(f"more than {MAX_BYTES >> 20} MiB: {_TOO_LARGE}")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SpecError([f"byte {error.start}: not UTF-8 text. Save the file as UTF-8."]) from None
+        raise SpecError(f"byte {error.start}: not UTF-8 text. Save the file as UTF-8.") from None
 
 
 def is_json(path: str | PathLike[str]) -> bool:
@@ -113,9 +113,9 @@ def from_json(text: str) -> Text:
     try:
         data = json.loads(text, object_pairs_hook=mapping)
     except RecursionError:
-        raise SpecError([_TOO_DEEP]) from None
+        raise SpecError(_TOO_DEEP) from None
     except ValueError as error:
-        raise SpecError([f"not JSON: {error}."]) from None
+        raise SpecError(f"not JSON: {error}.") from None
     if repeated:
         twice = "stands there twice in one mapping. Keep one."
         raise SpecError([f"{key}: {twice}" for key in repeated])
@@ -142,7 +142,7 @@ def from_yaml(text: str) -> Text:
         builder = _Builder(events)
         data = builder.document()
     except yaml.YAMLError as error:
-        raise SpecError([_explain(text, error)]) from None
+        raise SpecError(_explain(text, error)) from None
     if builder.mistakes:
         raise SpecError(builder.mistakes)
     return Text(data, builder.lines)
@@ -217,7 +217,7 @@ def _line(event: yaml.Event) -> int:
 
 
 def _error_at(event: yaml.Event, what: str) -> SpecError:
-    return SpecError([f"line {_line(event)}: {what}"])
+    return SpecError(f"line {_line(event)}: {what}")
 
 
 def _meaning(event: yaml.ScalarEvent) -> Any:
@@ -262,9 +262,9 @@ def bounded(data: Any) -> Any:
 
 def _plain_copy(data: Any, depth: int, counter: Iterator[int]) -> Any:
     if next(counter) > MAX_NODES:
-        raise SpecError([_TOO_MANY])
+        raise SpecError(_TOO_MANY)
     if depth > MAX_DEPTH:
-        raise SpecError([_TOO_DEEP])
+        raise SpecError(_TOO_DEEP)
     if isinstance(data, Mapping):
         return {key: _plain_copy(value, depth + 1, counter) for key, value in data.items()}
     if isinstance(data, Sequence) and not isinstance(data, str | bytes | bytearray):
@@ -274,7 +274,7 @@ def _plain_copy(data: Any, depth: int, counter: Iterator[int]) -> Any:
     number = int(data) if isinstance(data, Integral) else float(data)
     if isinstance(number, int) and number.bit_length() > _MOST_BITS:
         what = f"a whole number of more than {_MOST_BITS} bits: too large to be meant."
-        raise SpecError([f"{what} Give a smaller one."])
+        raise SpecError(f"{what} Give a smaller one.")
     return number
 
 

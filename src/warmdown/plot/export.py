@@ -13,6 +13,7 @@ import numpy as np
 
 from warmdown.plan import Plan
 from warmdown.plot import Groups, number, view
+from warmdown.plot.formatting import aligned
 from warmdown.plot.sampling import values_at
 
 POINTS = 10_000
@@ -91,7 +92,4 @@ def as_table(found: Iterable[ValueRow]) -> str:
         ("step", "target", "value"),
         *((f"{row.step:,}", row.target, number(row.value)) for row in found),
     ]
-    wide = [max(len(line[column]) for line in lines) for column in range(2)]
-    return "".join(
-        f"{step:>{wide[0]}}  {target:<{wide[1]}}  {value}\n" for step, target, value in lines
-    )
+    return aligned(lines, left=(1, 2)) + "\n"

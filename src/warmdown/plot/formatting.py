@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["count", "number", "short_count"]
 
+from collections.abc import Collection, Sequence
+
 
 def number(value: float, digits: int = 4) -> str:
     """Return a value of a schedule in as few characters as tell it.
@@ -57,6 +59,20 @@ def shortened(text: str, longest: int) -> str:
         'decoder…'
     """
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """Return rows in columns; those of ``left`` begin at their left edge, the others end right.
+
+    Example:
+        >>> print(aligned([["step", "value"], ["10", "0.5"]], left=[1]))
+        step  value
+          10  0.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<" if at in left else ">" for at in range(len(widths))]
+    forms = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
+    return "\n".join("  ".join(forms).format(*row).rstrip() for row in rows)
 
 
 def _trimmed(digits: str) -> str:

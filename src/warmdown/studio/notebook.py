@@ -60,10 +60,8 @@ class Shown:
     def __init__(self, plan: Plan | None, draft: Draft, folder: Path, height: int) -> None:
         if not folder.is_dir():
             raise SpecError(
-                [
-                    f"studio(folder={str(folder)!r}): there is no such folder. Make it, "
-                    f"or give another one."
-                ]
+                f"studio(folder={str(folder)!r}): there is no such folder. Make it, "
+                f"or give another one."
             )
         self.plan = plan
         self.height = height

@@ -62,7 +62,7 @@ def draft_of(data: Any, groups: tuple[Group, ...] = ()) -> Draft:
     except (ValueError, KeyError, TypeError, AttributeError, WarmdownError):
         pass  # it is written in a way that the page has no field for: then its plain form is shown
     if _without_classes(data) != data:
-        raise SpecError(["this way of writing cannot be shown on the page. Use 'warmdown show'."])
+        raise SpecError("this way of writing cannot be shown on the page. Use 'warmdown show'.")
     return _draft(plan.to_dict(), plan.run, groups)
 
 
@@ -202,4 +202,4 @@ def _without_classes(data: Any) -> Any:
 
 
 def _too_large(what: str) -> SpecError:
-    return SpecError([f"{what}: more than the page shows. Use 'warmdown show'."])
+    return SpecError(f"{what}: more than the page shows. Use 'warmdown show'.")

@@ -42,7 +42,7 @@ def from_fragment(fragment: str) -> Draft:
     """
     text = fragment.removeprefix("#")
     if not text.startswith(_PREFIX) or len(text) > LONGEST_TEXT:
-        raise SpecError(["link: it carries no plan. Ask for a new one."])
+        raise SpecError("link: it carries no plan. Ask for a new one.")
     try:
         packed = base64.urlsafe_b64decode(text.removeprefix(_PREFIX) + "==")
         unpacking = zlib.decompressobj()
@@ -53,7 +53,7 @@ def from_fragment(fragment: str) -> Draft:
     except SpecError:  # it is a ValueError too, and says more
         raise
     except (ValueError, binascii.Error, zlib.error, RecursionError):
-        raise SpecError(["link: damaged, or cut short. Ask for a new one."]) from None
+        raise SpecError("link: damaged, or cut short. Ask for a new one.") from None
 
 
 def from_link(fragment: str) -> Draft:
@@ -66,10 +66,8 @@ def from_link(fragment: str) -> Draft:
     for path in draft.class_paths():
         if path and not is_known(path):
             raise SpecError(
-                [
-                    f"link: it names {path[:80]!r}, a class that is not of a known library. Links "
-                    f"may not do that; type the class on the page if you trust it."
-                ]
+                f"link: it names {path[:80]!r}, a class that is not of a known library. Links "
+                f"may not do that; type the class on the page if you trust it."
             )
     return draft
 
@@ -99,10 +97,8 @@ def from_plain(data: Any) -> Draft:
     try:
         if data["version"] != _VERSION:
             raise SpecError(
-                [
-                    f"link(version={data['version']!r:.20}): this warmdown reads version "
-                    f"{_VERSION}. Open it with the one that made it, or ask for the plan as a file."
-                ]
+                f"link(version={data['version']!r:.20}): this warmdown reads version "
+                f"{_VERSION}. Open it with the one that made it, or ask for the plan as a file."
             )
         _require_bounded(data)
         # a key that is not a draft's own is left out: a newer page may write more

@@ -46,11 +46,9 @@ def look_at(question: PlainData) -> PlainData:
         plan = plan_from_dict(question["data"], allow=tuple(question.get("allow", ())))
         if (length := plan.length or 0) > MOST_FOREIGN_STEPS:
             raise SpecError(
-                [
-                    f"run.total_steps: a class of another library is stepped one update at a time, "
-                    f"at most {MOST_FOREIGN_STEPS:,} here, and the run has {length:,}. Give a "
-                    f"shorter run to look at it."
-                ]
+                f"run.total_steps: a class of another library is stepped one update at a time, "
+                f"at most {MOST_FOREIGN_STEPS:,} here, and the run has {length:,}. Give a "
+                f"shorter run to look at it."
             )
         views, plans = [], []
         # a foreign class need not scale with the base rate, so each group is stepped by itself

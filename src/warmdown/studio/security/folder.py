@@ -66,15 +66,12 @@ class Folder:
         content = self._bytes(_plan_name(name))
         if content is None:
             raise SpecError(
-                [
-                    f"{name}: there is no such file in {self.path.name or self.path}. "
-                    f"Open another one."
-                ]
+                f"{name}: there is no such file in {self.path.name or self.path}. Open another one."
             )
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError:
-            raise SpecError([f"{name}: not UTF-8 text. Save it as UTF-8."]) from None
+            raise SpecError(f"{name}: not UTF-8 text. Save it as UTF-8.") from None
         return text, _stamp(content)
 
     def stamp(self, name: str) -> Stamp:
@@ -95,10 +92,8 @@ class Folder:
         content = text.encode("utf-8")
         if self.stamp(name) != expected:
             raise StaleFile(
-                [
-                    f"{name}: changed on disk since it was opened here. Overwrite it, or "
-                    f"use a new name."
-                ]
+                f"{name}: changed on disk since it was opened here. Overwrite it, or "
+                f"use a new name."
             )
         fresh = f".{name}.{secrets.token_hex(8)}.tmp"
         try:
@@ -108,7 +103,7 @@ class Folder:
             with contextlib.suppress(OSError):
                 os.unlink(self._at(fresh), dir_fd=self._descriptor)
             raise SpecError(
-                [f"{name}: it cannot be written: {error.strerror}. Choose another name or folder."]
+                f"{name}: it cannot be written: {error.strerror}. Choose another name or folder."
             ) from None
         if self._descriptor is not None:
             os.fsync(self._descriptor)
@@ -145,15 +140,15 @@ class Folder:
             return None
         except OSError as error:
             raise SpecError(
-                [f"{name}: not a file here, or not readable ({error.strerror}). Open another."]
+                f"{name}: not a file here, or not readable ({error.strerror}). Open another."
             ) from None
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise SpecError([f"{name}: not a file. Open a file of this folder."])
+                raise SpecError(f"{name}: not a file. Open a file of this folder.")
             if status.st_size > LARGEST_FILE:
                 raise SpecError(
-                    [f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."]
+                    f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."
                 )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(LARGEST_FILE + 1)
@@ -170,10 +165,8 @@ def _is_plan(name: str) -> bool:
 def _plan_name(name: str) -> str:
     if not _is_plan(name):
         raise SpecError(
-            [
-                f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
-                f"{', '.join(_ENDINGS)}."
-            ]
+            f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
+            f"{', '.join(_ENDINGS)}."
         )
     return name
 
