@@ -236,7 +236,7 @@ class Scheduler(LRScheduler):
         """The stretch that the next update lies in."""
         position = self.position
         for phase in self.phases:
-            if phase.start <= position and (phase.stop is None or position < phase.stop):
+            if phase.contains(position):
                 return phase
         return None
 

@@ -39,8 +39,5 @@ def _rate_line(scheduler: Scheduler, total: int) -> str:
     values = [scheduler.value(step) for step in steps.tolist()]
     begun = [phase for phase in scheduler.phases if phase.start < total]
     highest = max([*values, *(scheduler.value(phase.start) for phase in begun)])
-    phases = ", ".join(
-        f"{phase.name} {phase.start}–{total if phase.stop is None else min(phase.stop, total)}"
-        for phase in begun
-    )
+    phases = ", ".join(f"{phase.name} {phase.start}–{phase.until(total)}" for phase in begun)
     return f"{sparkline(values, width=_WIDTH)}  {phases}; highest rate {number(highest)}"

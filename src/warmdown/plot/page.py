@@ -19,7 +19,7 @@ from warmdown.plan import Plan
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary, table_of, value_at
-from warmdown.plot.theme import DARK, LIGHT, Theme
+from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
 from warmdown.schedules import Schedule
 from warmdown.schedules.base import PlainData
@@ -56,8 +56,7 @@ def svg(
         >>> svg(Cosine(), run=Run(total_steps=100)).startswith("<?xml")
         True
     """
-    scene = view(plan, **options)
-    return svg_of(scene, log=log, theme=DARK if dark else LIGHT, title=title)
+    return svg_of(view(plan, **options), log=log, dark=dark, title=title)
 
 
 def html(
@@ -131,10 +130,10 @@ def notebook(given: Plan | Schedule | View) -> str | None:
 
 
 def svg_of(
-    scene: View, *, log: bool = False, theme: Theme = LIGHT, title: str = "", width: float = 8.0
+    scene: View, *, log: bool = False, dark: bool = False, title: str = "", width: float = 8.0
 ) -> str:
     """Return the SVG document of a view, with a title and a description for screen readers."""
-    document = document_of(draw_view(scene, log=log, theme=theme, title=title, width=width))
+    document = document_of(draw_view(scene, log=log, dark=dark, title=title, width=width))
     declaration, _, _ = document.partition("<!DOCTYPE")
     tag, _, content = _element_of(document).partition(">")
     title = _markup(title or _title(scene))
@@ -276,7 +275,7 @@ def _phase_table(scene: View) -> str:
     rows = []
     for line in scene.lines:
         for phase in line.phases[:MANY_PHASES]:
-            ends = phase.start, phase.stop or line.stop
+            ends = phase.start, phase.until(line.stop)
             values = (number(value_at(line, end)) for end in ends)
             rows.append([line.label, phase.name, *map(count, ends), *values])
     if not rows:

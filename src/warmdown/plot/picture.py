@@ -68,11 +68,11 @@ def figure(
         ['learning rate']
     """
     scene = view(plan, **options)
-    return draw_view(scene, log=log, theme=DARK if dark else LIGHT, title=title)
+    return draw_view(scene, log=log, dark=dark, title=title)
 
 
 def draw_view(
-    scene: View, *, log: bool, theme: Theme, title: str = "", width: float = _WIDTH
+    scene: View, *, log: bool, dark: bool, title: str = "", width: float = _WIDTH
 ) -> Figure:
     """Return the figure of a view."""
     try:
@@ -82,6 +82,7 @@ def draw_view(
     except ImportError:
         raise MissingExtra("plot", "matplotlib", "plot") from None
 
+    theme = DARK if dark else LIGHT
     title = printable(title or scene.title, as_line=True)
     panels = scene.panels
     longest = max(len(_end_label(line, panel)) for panel in panels for line in panel.lines)
@@ -224,9 +225,8 @@ def _draw_phases(
     for place, (phase, row) in enumerate(zip(phases, rows, strict=True)):
         start = phase.start
         if len(phases) <= MANY_PHASES:
-            end = stop if phase.stop is None else phase.stop
             tint = tint_of(phase.name, place, theme)
-            axes.axvspan(start, end, facecolor=tint, edgecolor="none", zorder=0)
+            axes.axvspan(start, phase.until(stop), facecolor=tint, edgecolor="none", zorder=0)
             axes.axvline(start, color=theme.grid, linewidth=0.8, zorder=1)
         if row is not None:
             bottom = 1 + (0.03 + row * _ROW) / high

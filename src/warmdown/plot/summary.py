@@ -113,7 +113,7 @@ def _sentences(line: Line, scene: View) -> Iterator[str]:
     if moves and last >= 0:
         yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
     phases = [
-        f"{phase.name} ({count(phase.start)} to {count(phase.stop or line.stop)})"
+        f"{phase.name} ({count(phase.start)} to {count(phase.until(line.stop))})"
         for phase in line.phases
     ]
     if len(phases) > _SHOWN_PHASES:

@@ -350,7 +350,7 @@ def _planned_line(label: str, target: Target, base: float | None, stop: int, poi
 def _phases_within(target: Target, stop: int) -> tuple[Phase, ...]:
     """Return the phases inside the run, and the stretch after the last one."""
     phases = [
-        Phase(_name(phase.name), phase.start, stop if phase.stop is None else min(phase.stop, stop))
+        Phase(_name(phase.name), phase.start, phase.until(stop))
         for phase in target.rule.schedules()[0].phases()
         if phase.start < stop
     ]

@@ -67,6 +67,14 @@ class Phase:
         """Return the phase, ``by`` steps later."""
         return Phase(self.name, self.start + by, None if self.stop is None else self.stop + by)
 
+    def until(self, limit: int) -> int:
+        """Return the first step after the stretch, or ``limit`` where it goes on beyond that."""
+        return limit if self.stop is None else min(self.stop, limit)
+
+    def contains(self, step: float) -> bool:
+        """Whether a step lies in the stretch."""
+        return self.start <= step and (self.stop is None or step < self.stop)
+
 
 Phases: TypeAlias = tuple[Phase, ...]
 """Named stretches, in order."""

@@ -219,7 +219,7 @@ class Truncated(_OtherClock):
         if self.length is None:
             return self.of.phases()
         return tuple(
-            Phase(p.name, p.start, self.length if p.stop is None else min(p.stop, self.length))
+            Phase(p.name, p.start, p.until(self.length))
             for p in self.of.phases()
             if p.start < self.length
         )

@@ -197,7 +197,7 @@ def _phase_areas(line: Line, theme: Theme) -> list[list[Option]]:
         return []
     areas: list[list[Option]] = []
     for number, phase in enumerate(line.phases):
-        stop = line.stop if phase.stop is None else phase.stop
+        stop = phase.until(line.stop)
         has_room = len(phase.name) * _LETTER <= (stop - phase.start) / max(line.stop, 1)
         label = {**_look_in(theme)["phase"], "show": has_room}
         tint = {"color": tint_of(phase.name, number, theme)}

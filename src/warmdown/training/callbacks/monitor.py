@@ -56,9 +56,9 @@ class _UpdateReader(OutputCallback):
         if not isinstance(scheduler, Scheduler):
             return None
         # looked up only where one ends or an event has changed the plan
-        if scheduler.events != self._events or not _contains(self._phase, update):
+        if scheduler.events != self._events or not self._phase.contains(update):
             self._events = scheduler.events
-            phases = (phase for phase in scheduler.phases if _contains(phase, update))
+            phases = (phase for phase in scheduler.phases if phase.contains(update))
             self._phase = next(phases, Phase("held", update, None))  # past the end
         if self._phase.name == self._last_phase:
             return None
@@ -306,7 +306,3 @@ def _values_in_use(trainer: TrainingSteps) -> dict[str, float]:
     if isinstance(trainer.scheduler, Scheduler):
         return trainer.scheduler.values()
     return {f"lr/{group}": rate for group, rate in enumerate(Field(trainer.optimizer, "lr").read())}
-
-
-def _contains(phase: Phase, update: int) -> bool:
-    return phase.start <= update and (phase.stop is None or update < phase.stop)
