@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -79,13 +79,6 @@ def join_rules(change: RuleChange, how: str) -> Rule:
     return _with_feedback_state(change.old, _JOIN_POLICIES[how](change), how)
 
 
-def map_schedules(rule: Rule, change: Callable[[Schedule], Schedule]) -> Rule:
-    """Return ``rule`` in which every schedule went through ``change``."""
-    names = ("of", "offset")
-    changed: dict[str, Any] = dict(zip(names, map(change, rule.schedules()), strict=False))
-    return replace(rule, **changed)
-
-
 def feedbacks_in(rule: Rule) -> list[Feedback]:
     """Return every feedback schedule of a rule, always in the same order."""
     return [found for schedule in rule.schedules() for found in feedbacks(schedule)]
@@ -111,7 +104,7 @@ def _with_feedback_state(old: Rule, new: Rule, how: str) -> Rule:
 def with_states(rule: Rule, states: Iterable[FeedbackState]) -> Rule:
     """Return ``rule`` with the state of each of its feedback schedules."""
     left = iter(states)
-    return map_schedules(rule, lambda schedule: with_feedback_states(schedule, left))
+    return rule.with_schedules(lambda schedule: with_feedback_states(schedule, left))
 
 
 def _join_by_stretching(change: RuleChange) -> Rule:
@@ -122,7 +115,7 @@ def _join_by_stretching(change: RuleChange) -> Rule:
             "on_change='rescale': both plans need a length. Give Run(total_steps=…), or use "
             "'given'."
         )
-    return map_schedules(change.old, lambda schedule: _stretched(schedule, after / before))
+    return change.old.with_schedules(lambda schedule: _stretched(schedule, after / before))
 
 
 def _stretched(schedule: Schedule, factor: float) -> Schedule:
@@ -158,7 +151,7 @@ def _join_by_fitting(change: RuleChange) -> Rule:
             "on_change='fit': both runs need a length, with some of it left. Use 'given'."
         )
     rest = factor
-    return map_schedules(change.old, lambda schedule: _fit_rest(schedule, change.at, rest))
+    return change.old.with_schedules(lambda schedule: _fit_rest(schedule, change.at, rest))
 
 
 def _fit_rest(schedule: Schedule, at: float, factor: float) -> Schedule:

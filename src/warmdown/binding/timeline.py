@@ -20,7 +20,6 @@ from warmdown.binding.joining import (
     feedbacks_in,
     join_rules,
     lasting,
-    map_schedules,
     run_factor,
     with_states,
 )
@@ -108,7 +107,7 @@ class TargetTimeline:
     def observe(self, step: float, metrics: Mapping[str, float]) -> None:
         """Give the feedback schedules that are active at ``step`` the metrics of that step."""
         start, rule = self.segments[-1]
-        rule = map_schedules(rule, lambda schedule: observed(schedule, step, metrics))
+        rule = rule.with_schedules(lambda schedule: observed(schedule, step, metrics))
         self.segments = (*self.segments[:-1], (start, rule))
 
     def restore_feedback(self, states: Sequence[FeedbackState]) -> None:
@@ -272,7 +271,7 @@ class Rescaled(PlanEvent):
     def apply(self, timeline: Timeline) -> None:
         """Multiply what the field's targets follow."""
         for target in timeline.targets_of_event(self.target, self.groups):
-            rule = map_schedules(target.rule, lambda schedule: schedule.multiplied(self.factor))
+            rule = target.rule.with_schedules(lambda schedule: schedule.multiplied(self.factor))
             target.switch_at(self.at, rule)
 
 

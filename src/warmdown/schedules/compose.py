@@ -78,8 +78,7 @@ class Chain(_Composition):
     @property
     def length(self) -> Length:
         """Steps of all members, or ``None`` when the last has no end."""
-        lengths = [member.length for member in self.members]
-        return None if None in lengths else sum(length or 0 for length in lengths)
+        return _total([member.length for member in self.members])
 
     @property
     def is_resolved(self) -> bool:
@@ -154,8 +153,7 @@ class Chain(_Composition):
         return zip(self.members, starts, mine, strict=True)
 
     def requested_length(self, run: Run) -> Length:
-        claims = [member.requested_length(run) for member in self.members]
-        return None if None in claims else sum(claim or 0 for claim in claims)
+        return _total([member.requested_length(run) for member in self.members])
 
     def resolve(self, run: Run, available: Length) -> Self:
         members = _rounded(self.members, run, available)
@@ -243,6 +241,10 @@ class Sum(_Composition):
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))
+
+
+def _total(lengths: list[Length]) -> Length:
+    return None if None in lengths else sum(length or 0 for length in lengths)
 
 
 def _openness(member: Schedule) -> str:

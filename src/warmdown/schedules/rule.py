@@ -4,9 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Rule", "Scale", "Set"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, final
+from typing import Any, Self, TypeAlias, final
 
 from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
@@ -16,9 +16,35 @@ from warmdown.schedules.parameters import validate_fields
 Rule: TypeAlias = "Scale | Set"
 
 
+@dataclass(frozen=True)
+class _ScheduledValue:
+    """A field's value that comes from schedules."""
+
+    of: Schedule
+
+    def __post_init__(self) -> None:
+        validate_fields(self)
+
+    def schedules(self) -> Schedules:
+        """Return the schedules in it."""
+        return tuple(part for part in vars(self).values() if isinstance(part, Schedule))
+
+    def with_schedules(self, change: Callable[[Schedule], Schedule]) -> Self:
+        """Return the same, in which every schedule went through ``change``, in their order."""
+        parts = vars(self).items()
+        changed: PlainData = {
+            name: change(part) for name, part in parts if isinstance(part, Schedule)
+        }
+        return replace(self, **changed)
+
+    def over(self, run: Run) -> Self:
+        """Return the same with every open length measured on ``run``."""
+        return self.with_schedules(lambda schedule: schedule.over(run))
+
+
 @final
 @dataclass(frozen=True)
-class Scale:
+class Scale(_ScheduledValue):
     r"""A schedule that multiplies each group's base value.
 
     .. math:: v(t) = \max\bigl(low,\; base \cdot of(t) + offset(t)\bigr)
@@ -35,12 +61,8 @@ class Scale:
         0.00015
     """
 
-    of: Schedule
     offset: Schedule | None = None
     low: float | None = None
-
-    def __post_init__(self) -> None:
-        validate_fields(self)
 
     def value(self, step: Steps, base: float) -> Values:
         """Return the field's value at ``step`` for a group whose base value is ``base``."""
@@ -48,15 +70,6 @@ class Scale:
         if self.offset is not None:
             value = value + self.offset(step)
         return value if self.low is None else _at_least(value, self.low)
-
-    def schedules(self) -> Schedules:
-        """Return the schedules in it."""
-        return (self.of,) if self.offset is None else (self.of, self.offset)
-
-    def over(self, run: Run) -> Scale:
-        """Return the same with every open length measured on ``run``."""
-        offset = self.offset and self.offset.over(run)
-        return replace(self, of=self.of.over(run), offset=offset)
 
     def to_dict(self) -> PlainData:
         """Return plain data: the bare schedule where there is nothing else."""
@@ -70,7 +83,7 @@ class Scale:
 
 @final
 @dataclass(frozen=True)
-class Set:
+class Set(_ScheduledValue):
     """A schedule that is the value itself, the same for every group.
 
     Args:
@@ -82,23 +95,10 @@ class Set:
         0.05
     """
 
-    of: Schedule
-
-    def __post_init__(self) -> None:
-        validate_fields(self)
-
     def value(self, step: Steps, base: float = 1.0) -> Values:
         """Return the field's value at ``step``; the base value does not matter."""
         del base
         return self.of(step)
-
-    def schedules(self) -> Schedules:
-        """Return the schedules in it."""
-        return (self.of,)
-
-    def over(self, run: Run) -> Set:
-        """Return the same with every open length measured on ``run``."""
-        return Set(self.of.over(run))
 
     def to_dict(self) -> PlainData:
         """Return plain data."""

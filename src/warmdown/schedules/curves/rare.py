@@ -159,9 +159,32 @@ class Log(Curve):
         )
 
 
+@schedule_class
+class _Hyperbola(Schedule):
+    """An arc of a hyperbola that the longest run of several would have."""
+
+    start: float = 1.0
+    infimum: float = 0.0
+    steps: Duration = "rest"
+    upper: float = 1.0
+
+    def check_fields(self) -> None:
+        reason = "a multiple of this run's length from 1 to 1e9."
+        require(self, 1 <= self.upper <= 1e9, reason, "upper")
+
+    def drop(self, step: Steps, xp: Namespace) -> tuple[Values, Values]:
+        """Return ``f(0) - f(t)`` and what it lacks to one, without cancellation."""
+        elapsed, remaining = progress(step, self.length or 0, xp)
+        upper = self.upper
+        first = math.sqrt(2 * upper - 1) / upper
+        here = xp.sqrt(remaining * (2 * (upper - 1) + remaining)) / upper
+        drop = elapsed * (2 * upper - elapsed) / (upper**2 * (first + here))
+        return drop, ((upper - 1) / upper) ** 2 / (1 + first) + here
+
+
 @final
 @schedule_class
-class Hyperbolic(Schedule):
+class Hyperbolic(_Hyperbola):
     r"""An arc of a hyperbola whose early part hardly depends on the length of the run.
 
     .. math:: v(t) = start - (start - infimum)\,\bigl(f(0) - f(t)\bigr),\quad
@@ -185,22 +208,14 @@ class Hyperbolic(Schedule):
     Reference: Kim 2024, https://arxiv.org/abs/2407.15200.
     """
 
-    start: float = 1.0
-    infimum: float = 0.0
-    steps: Duration = "rest"
-    upper: float = 1.0
-
-    def check_fields(self) -> None:
-        _require_upper(self)
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        drop, left = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
+        drop, left = self.drop(step, xp)
         return self.infimum * drop + self.start * left
 
 
 @final
 @schedule_class
-class ExpHyperbolic(Schedule):
+class ExpHyperbolic(_Hyperbola):
     r"""The exponential of a hyperbola: :class:`Hyperbolic` over the logarithm of the value.
 
     .. math:: v(t) = start \,(infimum / start)^{f(0) - f(t)}
@@ -222,18 +237,12 @@ class ExpHyperbolic(Schedule):
     Reference: Kim 2024, https://arxiv.org/abs/2407.15200.
     """
 
-    start: float = 1.0
     infimum: float = 0.01
-    steps: Duration = "rest"
-    upper: float = 1.0
 
     positive = ("start", "infimum")
 
-    def check_fields(self) -> None:
-        _require_upper(self)
-
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        drop, left = _hyperbolic_drop(step, self.length or 0, self.upper, xp)
+        drop, left = self.drop(step, xp)
         ratio = self.infimum / self.start
         # from the nearer of the two, so that little is lost in the power
         return xp.where(
@@ -241,17 +250,3 @@ class ExpHyperbolic(Schedule):
             self.start * ratio ** xp.clip(drop, 0, 0.5),
             self.infimum * ratio ** -xp.clip(left, 0, 0.5),
         )
-
-
-def _hyperbolic_drop(step: Steps, steps: int, upper: float, xp: Namespace) -> tuple[Values, Values]:
-    """Return ``f(0) - f(t)`` of the hyperbola and what it lacks to one, without cancellation."""
-    elapsed, remaining = progress(step, steps, xp)
-    first = math.sqrt(2 * upper - 1) / upper
-    here = xp.sqrt(remaining * (2 * (upper - 1) + remaining)) / upper
-    drop = elapsed * (2 * upper - elapsed) / (upper**2 * (first + here))
-    return drop, ((upper - 1) / upper) ** 2 / (1 + first) + here
-
-
-def _require_upper(curve: Hyperbolic | ExpHyperbolic) -> None:
-    reason = "a multiple of this run's length from 1 to 1e9."
-    require(curve, 1 <= curve.upper <= 1e9, reason, "upper")
