@@ -70,13 +70,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain data."""
-        data = {
-            "code": self.code,
-            "severity": self.severity,
-            "target": self.target,
-            "message": self.message,
-        }
-        return {**data, "step": self.step, "numbers": dict(self.numbers)}
+        return {**vars(self), "numbers": dict(self.numbers)}
 
 
 Findings: TypeAlias = Iterator[Finding]

@@ -402,15 +402,15 @@ class _Sweep:
         self._updates += 1
 
     def _has_diverged(self) -> bool:
-        means = list(accumulate(self.losses, _smoothed_loss))
+        means = list(
+            accumulate(
+                self.losses, lambda mean, loss: _KEPT_SHARE * mean + (1 - _KEPT_SHARE) * loss
+            )
+        )
         lowest = min(means)
         fall = max(self.losses[0] - lowest, abs(lowest), 1e-12)
         is_high = means[-1] > lowest + (self._stop_at - 1) * fall
         return is_high and len(means) > _EARLIEST_END
-
-
-def _smoothed_loss(mean: float, loss: float) -> float:
-    return _KEPT_SHARE * mean + (1 - _KEPT_SHARE) * loss
 
 
 def _trainer_sweep(

@@ -26,7 +26,7 @@ from warmdown.planfile.text import (
     parse,
     read_text,
 )
-from warmdown.planfile.writing import to_yaml
+from warmdown.planfile.writing import to_json, to_yaml
 from warmdown.schedules.base import PlainData
 
 _RANGE = {"low", "high", "log", "step"}
@@ -201,9 +201,7 @@ class Space:
                     text = text[:start] + word + text[stop:]
                 if (from_json if as_json else from_yaml)(text).data == filled:
                     return text
-        if as_json:
-            return json.dumps(filled, indent=2, ensure_ascii=False) + "\n"
-        return to_yaml(filled)
+        return to_json(filled) if as_json else to_yaml(filled)
 
 
 def _open_spots(data: Any, path: str) -> Iterator[tuple[str, PlainData]]:
@@ -284,7 +282,5 @@ def _end_index(node: Any) -> int:
 def _scalar_text(value: Any, as_json: bool) -> str:
     if as_json:
         return json.dumps(value, ensure_ascii=False)
-    text = yaml.safe_dump(
-        value, sort_keys=False, default_flow_style=True, allow_unicode=True, width=10_000
-    )
-    return text.removesuffix("\n").removesuffix("\n...")
+    # YAML ends a document that is one word by three dots
+    return to_yaml(value, in_one_line=True).removesuffix("\n").removesuffix("\n...")

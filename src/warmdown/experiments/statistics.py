@@ -72,13 +72,12 @@ class Interval:
         return {name: None if math.isnan(fact) else fact for name, fact in vars(self).items()}
 
 
-def bootstrap(values: Iterable[float], of: Callable[..., Any] = np.mean, seed: int = 0) -> Interval:
+def bootstrap(values: Iterable[float], of: Callable[..., Any] = np.mean) -> Interval:
     """Return the mean, or another statistic, with its percentile interval.
 
     Args:
         values: One a seed; what is not finite is left out.
         of: The statistic, along an ``axis``.
-        seed: Seed of the draws: the same values give the same interval.
 
     Example:
         >>> from warmdown.experiments.statistics import bootstrap
@@ -91,7 +90,8 @@ def bootstrap(values: Iterable[float], of: Callable[..., Any] = np.mean, seed: i
     value = float(of(good, axis=-1))
     if good.size < _FEWEST_VALUES:
         return Interval(value, math.nan, math.nan, good.size)
-    drawn = np.random.default_rng(seed).integers(0, good.size, (_DRAWS, good.size))
+    # of one seed: the same values give the same interval
+    drawn = np.random.default_rng(0).integers(0, good.size, (_DRAWS, good.size))
     low, high = np.quantile(of(good[drawn], axis=-1), [0.025, 0.975]).tolist()
     return Interval(value, low, high, good.size)
 

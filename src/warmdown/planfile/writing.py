@@ -36,12 +36,21 @@ def dumps(plan: Plan) -> str:
     return to_yaml(plan.to_dict())
 
 
-def to_yaml(data: Any) -> str:
+def to_yaml(data: Any, *, in_one_line: bool = False) -> str:
     """Return plain data as YAML that a person would write."""
     text: str = yaml.safe_dump(
-        data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=_WIDTH
+        data,
+        sort_keys=False,
+        default_flow_style=in_one_line or None,
+        allow_unicode=True,
+        width=10**6 if in_one_line else _WIDTH,
     )
     return text
+
+
+def to_json(data: Any) -> str:
+    """Return plain data as JSON that a person would write."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def save(plan: Plan, path: str | Path) -> Path:
@@ -84,5 +93,5 @@ def writing_to(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SpecError(
-            [f"{path}: cannot be written: {error.strerror or error}. Check the folder."]
+            f"{path}: cannot be written: {error.strerror or error}. Check the folder."
         ) from None

@@ -232,15 +232,17 @@ class Trainer(TrainingSteps):
         )
         kwargs = {"eval_dataloader_kwargs": eval_dataloader_kwargs}
         _require_no_settings("train(eval_dataset", eval_dataset, **kwargs)
-        size = _size_for(train_dataset, per_device_batch_size)
-        loader = self.create_train_dataloader(size, train_dataloader_kwargs)
-        run.train_source = self._source(loader)
-        size = eval_size = samples_in_batch(loader) or size
+        run.train_source, size = self._batches_of(
+            self.create_train_dataloader,
+            train_dataset,
+            per_device_batch_size,
+            train_dataloader_kwargs,
+        )
+        eval_size = size
         if eval_dataset is not None:
-            eval_size = _size_for(eval_dataset, size)
-            loader = self.create_eval_dataloader(eval_size, eval_dataloader_kwargs)
-            run.eval_source = self._source(loader)
-            eval_size = samples_in_batch(loader) or eval_size
+            run.eval_source, eval_size = self._batches_of(
+                self.create_eval_dataloader, eval_dataset, size, eval_dataloader_kwargs
+            )
         self.call_event("on_run_setup")
         run.config = with_epochs(
             self._create_run_config(
@@ -398,12 +400,12 @@ class Trainer(TrainingSteps):
             dataloader_kwargs=dataloader_kwargs,
             collate_fn=collate_fn,
         )
-        size = _size_for(self.eval_dataset, per_device_batch_size)
-        loader = self.create_eval_dataloader(size, dataloader_kwargs)
-        size = samples_in_batch(loader) or size
+        source, size = self._batches_of(
+            self.create_eval_dataloader, self.eval_dataset, per_device_batch_size, dataloader_kwargs
+        )
         run = self.run_state
         before = run.config, run.eval_source
-        run.eval_source = source = self._source(loader)
+        run.eval_source = source
         try:
             self.call_event("on_run_setup")
             run.config = self._create_run_config(1, size, size)
@@ -514,10 +516,20 @@ class Trainer(TrainingSteps):
         self._is_prepared = True
         self.model, self.optimizer = self._accelerator.prepare(model, unwrap(self.optimizer))
 
-    def _source(self, loader: Iterable[Any]) -> DataSource:
-        accelerator = self._accelerator
+    def _batches_of(
+        self,
+        create: Callable[..., Iterable[Any]],
+        data: Any,
+        size: int | None,
+        kwargs: Settings | None,
+    ) -> tuple[DataSource, Any]:
+        """Return this process's batches of some data, and how many samples each holds."""
+        if size is None and not isinstance(data, DataLoader):
+            size = _BATCH_SIZE
+        loader, accelerator = create(size, kwargs), self._accelerator
         rank = Rank(accelerator.process_index, accelerator.num_processes)
-        return data_source(loader, seed=self.seed, rank=rank)
+        source = data_source(loader, seed=self.seed, rank=rank)
+        return source, samples_in_batch(loader) or size
 
     def _create_run_config(
         self, num_epochs: int, train_size: int | None, eval_size: int | None, **limits: Any
@@ -535,11 +547,6 @@ class Trainer(TrainingSteps):
             is_world_process_zero=accelerator.is_main_process,
             **limits,
         )
-
-
-def _size_for(data: Any, given: int | None) -> Any:
-    """Return how many samples a batch is to have; it may be ``None`` for a loader."""
-    return given if given is not None or isinstance(data, DataLoader) else _BATCH_SIZE
 
 
 def _require_no_settings(who: str, data: Any, **settings: Any) -> None:

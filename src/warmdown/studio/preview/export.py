@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-
-import yaml
 
 from warmdown.errors import SpecError
 from warmdown.planfile.text import from_yaml
+from warmdown.planfile.writing import to_json, to_yaml
 from warmdown.plot.export import ValueRow
 from warmdown.plot.view import View
 from warmdown.studio.draft.model import Draft, Group
 from warmdown.studio.draft.writing import written
 
-_WIDTH = 110
 _GROUPS = "# groups: "
 
 
@@ -35,24 +32,15 @@ def plan_yaml(draft: Draft) -> str:
     }
     comment = ""
     if any(rows.values()):
-        line = yaml.safe_dump(
-            rows, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
-        )
+        line = to_yaml(rows, in_one_line=True)
         # a base value of a link may have lines, and a comment is one
         comment = f"{_GROUPS}{' '.join(line.splitlines())}\n"
-    text = yaml.safe_dump(
-        written(draft).data,
-        sort_keys=False,
-        default_flow_style=None,
-        allow_unicode=True,
-        width=_WIDTH,
-    )
-    return f"{comment}{text}"
+    return f"{comment}{to_yaml(written(draft).data)}"
 
 
 def plan_json(draft: Draft) -> str:
     """Return the plan as JSON."""
-    return json.dumps(written(draft).data, indent=2, ensure_ascii=False) + "\n"
+    return to_json(written(draft).data)
 
 
 def groups_in(text: str) -> tuple[Group, ...]:
