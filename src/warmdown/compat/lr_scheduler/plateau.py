@@ -95,10 +95,10 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
             )
         Plateau(  # raises where an argument is out of range
             mode=mode,
-            patience=_whole(patience),
+            patience=_as_whole(patience),
             threshold=threshold,
             threshold_mode=threshold_mode,
-            cooldown=_whole(cooldown),
+            cooldown=_as_whole(cooldown),
         )
         self.optimizer = optimizer
         self.mode, self.factor, self.patience = mode, factor, patience
@@ -183,6 +183,6 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         self._written = self._assigned and floats(self._assigned)
 
 
-def _whole(steps: Any) -> Any:
+def _as_whole(steps: Any) -> Any:
     """Return a number of steps as a whole one, if it is one."""
     return int(steps) if isinstance(steps, float) and steps.is_integer() else steps
