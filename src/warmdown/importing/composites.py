@@ -13,6 +13,7 @@ from warmdown.importing import timm_and_accelerated
 from warmdown.importing import torch as torch_readers
 from warmdown.importing.difference import rates_of
 from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
+from warmdown.importing.numbers import whole
 from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.importing.transformers import import_lambda
 from warmdown.schedules import Chain, Constant, Product, Scale, Schedule
@@ -76,7 +77,7 @@ def _known_end(who: str, copy: SchedulerCopy) -> int:
 
 def _sequential(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read ``SequentialLR``: each part for its stretch, its clock beginning where it joins."""
-    joints = [0, *scheduler._milestones]
+    joints = [0, *map(whole, scheduler._milestones)]
     lengths = [after - before for before, after in pairwise(joints)]
     if any(length < 0 for length in lengths):
         raise NotImportable("milestones that do not rise")

@@ -80,6 +80,16 @@ def find_differences(imported: Imported, copy: SchedulerCopy) -> Iterator[Differ
                 yield Difference(label, *bounds, int(steps[at]), *values, imported.reason)
 
 
+def do_part(imported: Imported, bases: Sequence[float], end: int) -> bool:
+    """Whether the faithful and the corrected values part up to step ``end``."""
+    steps = _sample(end, _MOST_ASKED)
+    for name, rules in imported.original.items():
+        meant = rates_of(imported.corrected[name], bases, steps)
+        if not _are_close(rates_of(rules, bases, steps), meant, bases).all():
+            return True
+    return False
+
+
 def check_against_original(imported: Imported, copy: SchedulerCopy) -> Imported:
     """Return what was read, its faithful part corrected where the original answers otherwise.
 
@@ -98,8 +108,8 @@ def check_against_original(imported: Imported, copy: SchedulerCopy) -> Imported:
     steps = _sample(end, _MOST_ASKED)
     rules = imported.original["lr"]
     answers = np.array([ask(int(step)) for step in steps])
-    tolerance = 1e-9 * np.abs(answers) + 1e-12 * np.abs(np.array(copy.bases))
-    differs = (np.abs(answers - rates_of(rules, copy.bases, steps)) > tolerance).any(axis=1)
+    read = rates_of(rules, copy.bases, steps)
+    differs = ~_are_close(read, answers, copy.bases).all(axis=1)
     wrong = steps[differs].tolist()
     if not wrong:
         return imported
@@ -120,6 +130,11 @@ def rates_of(rules: ByGroup, bases: Sequence[float], steps: Any) -> Any:
     """Return the rate of each group, one row a step."""
     groups = zip(rules, bases, strict=True)
     return np.array([np.asarray(rule.value(steps, base)) for rule, base in groups]).T
+
+
+def _are_close(values: Any, answers: Any, bases: Sequence[float]) -> Any:
+    tolerance = 1e-9 * np.abs(answers) + 1e-12 * np.abs(np.array(bases))
+    return np.abs(values - answers) <= tolerance
 
 
 def _sample(end: int, most: int) -> Any:

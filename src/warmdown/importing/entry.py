@@ -11,10 +11,16 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from warmdown.errors import ScheduleError, WarmdownError
 from warmdown.importing.composites import read_by_kind
-from warmdown.importing.difference import Difference, check_against_original, find_differences
+from warmdown.importing.difference import (
+    Difference,
+    check_against_original,
+    do_part,
+    find_differences,
+)
 from warmdown.importing.imported import Imported, NotImportable, tabulate, to_plan
 from warmdown.importing.simulation import SchedulerCopy, live_scheduler
 from warmdown.plan import Plan
+from warmdown.run import Run
 
 Mode: TypeAlias = Literal["faithful", "corrected"]
 Report: TypeAlias = Callable[[str], object] | None
@@ -38,7 +44,7 @@ def from_torch(
             ``{"class_path": …, "init_args": {…}}``.
         mode: ``"faithful"``, bug for bug, or ``"corrected"``, as documented.
         total_steps: Updates in the run, where the scheduler does not have that number.
-        lr: Base rate of a scheduler that is not live, 1 unless given.
+        lr: Base rate of a scheduler that is not live, 1 unless given; the plan's run has it then.
         report: Takes each line of the report; ``None`` for silence.
         allow: Modules that a ``class_path`` may name besides the known ones.
 
@@ -65,8 +71,11 @@ def from_torch(
     if report:
         for line in _report_lines(live, imported, copy):
             report(line)
-    targets = imported.original if mode == "faithful" else imported.corrected
-    return to_plan(targets, total_steps or imported.total)
+    end = total_steps or imported.total
+    if mode == "corrected" or (end and not do_part(imported, copy.bases, end)):
+        return to_plan(imported.corrected, Run(total_steps=end, lr=lr))
+    late = imported.lag if total_steps is None else 0
+    return to_plan(imported.original, Run(total_steps=end and end + late, lr=lr))
 
 
 def differences(

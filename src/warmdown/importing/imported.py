@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
-from warmdown.planfile.text import describe
 from warmdown.run import Run
 from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
 
@@ -22,7 +21,6 @@ MAX_ROWS = 10_000
 """Values that a table may have; a plan is to be read by people."""
 MAX_STEPS = 1_000_000
 """A foreign class has no step but the next one; so many are walked, no more."""
-_LARGEST = 10**15
 
 
 class NotImportable(Exception):
@@ -38,6 +36,7 @@ class Imported:
         faithful: The same as the original does it, or ``None`` when that is the same.
         reason: Why the two part.
         total: Updates in the run, when the scheduler has that number.
+        lag: Updates by which the original ends later than it documents.
         steps: Updates until its values stay or repeat, when that is known.
         ask: The original's own rates, to check the faithful ones against; ``None`` when it can only
             be walked.
@@ -48,6 +47,7 @@ class Imported:
     faithful: ByTarget | None = None
     reason: str = ""
     total: int | None = None
+    lag: int = 0
     steps: int | None = None
     ask: Ask | None = None
     remarks: tuple[str, ...] = ()
@@ -65,13 +65,34 @@ def uniform(groups: int, corrected: Rule, faithful: Rule | None = None, **rest: 
     return Imported({"lr": [corrected] * groups}, original, **facts)
 
 
-def to_plan(targets: ByTarget, total: int | None) -> Plan:
-    """Return a plan of what was read; a rule that all groups share stands there once."""
+def to_plan(targets: ByTarget, run: Run) -> Plan:
+    """Return a plan of what was read; a rule that all groups share stands there once.
+
+    What is longer than the run is cut off at its end, so that the plan can be used as it is.
+    """
     rules: dict[str, Any] = {}
     for name, of_group in targets.items():
-        is_shared = all(rule == of_group[0] for rule in of_group)
-        rules[name] = of_group[0] if is_shared else dict(enumerate(of_group))
-    return Plan.of(run=Run(total_steps=total), **rules)
+        fitted = [_cut_off(rule, run) for rule in of_group]
+        is_shared = all(rule == fitted[0] for rule in fitted)
+        rules[name] = fitted[0] if is_shared else dict(enumerate(fitted))
+    return Plan.of(run=run, **rules)
+
+
+def _cut_off(rule: Rule, run: Run) -> Rule:
+    end = run.total_steps
+    if end is None:
+        return rule
+
+    def cut(schedule: Schedule) -> Schedule:
+        try:
+            schedule.over(run)
+        except ScheduleError:
+            return schedule.take(end)
+        return schedule
+
+    if isinstance(rule, Set):
+        return Set(cut(rule.of))
+    return replace(rule, of=cut(rule.of), offset=rule.offset and cut(rule.offset))
 
 
 def tabulate(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Rule]:
@@ -100,20 +121,3 @@ def _stairs(values: Sequence[float]) -> Schedule:
             "its class_path."
         )
     return PiecewiseConstant(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))
-
-
-def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> Any:
-    """Return a number of another trainer's settings, or the default where there is none.
-
-    Raises:
-        ScheduleError: It is no finite number from 0 to 1e15.
-    """
-    value = settings.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
-        raise ScheduleError(
-            f"{name}={describe(value)}: a number from 0 to {_LARGEST:.0e} is needed. Correct the "
-            "settings."
-        )
-    return value

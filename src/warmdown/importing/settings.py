@@ -15,10 +15,10 @@ from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
 from warmdown.importing.entry import Mode, Report, from_torch
-from warmdown.importing.imported import number_of_setting
+from warmdown.importing.numbers import count_of_setting, number_of_setting
 from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
-from warmdown.planfile.text import describe
+from warmdown.planfile.text import describe, from_yaml
 from warmdown.run import Run
 from warmdown.schedules import Linear
 
@@ -63,11 +63,10 @@ def from_settings(
     if "class_path" in settings:
         return from_torch(settings, total_steps=total_steps, lr=lr, **options)
     if "lr_scheduler_type" in settings:
-        steps = settings.get("max_steps", -1)
-        total = _known(steps if isinstance(steps, int) and steps > 0 else total_steps)
-        rate = lr or number_of_setting(settings, "learning_rate", 0) or None
+        total = _known(count_of_setting(settings, "max_steps") or total_steps)
         config = _transformers_config(settings, total)
-        return from_torch(config, total_steps=total_steps, lr=rate, **options)
+        rate = _rate_of(settings, lr)
+        return from_torch(config, total_steps=total, lr=rate, **options)
     if "learning_rate_scheduler" in settings:
         return _of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
     raise ScheduleError(
@@ -85,6 +84,23 @@ def _known(total_steps: int | None) -> int:
     return total_steps
 
 
+def _rate_of(settings: Settings, lr: float | None) -> float | None:
+    """Return the base rate that was given, or the settings' own."""
+    return lr if lr is not None else number_of_setting(settings, "learning_rate", 0) or None
+
+
+def _mapping_setting(settings: Settings, name: str) -> Any:
+    """Return a setting that is a mapping; a text is taken as JSON, as transformers does."""
+    given = settings.get(name)
+    if isinstance(given, str):
+        given = from_yaml(given).data
+    if given is not None and not isinstance(given, Mapping):
+        raise ScheduleError(
+            f"{name}={describe(settings[name])}: a mapping is needed. Correct the settings."
+        )
+    return given
+
+
 def _transformers_config(settings: Settings, total: int) -> dict[str, Any]:
     steps = number_of_setting(settings, "warmup_steps", 0)
     warmup = steps or number_of_setting(settings, "warmup_ratio", 0)
@@ -93,7 +109,7 @@ def _transformers_config(settings: Settings, total: int) -> dict[str, Any]:
         # below 1 it is a share of the run, rounded up
         "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
         "num_training_steps": total,
-        "scheduler_specific_kwargs": settings.get("lr_scheduler_kwargs") or None,
+        "scheduler_specific_kwargs": _mapping_setting(settings, "lr_scheduler_kwargs") or None,
     }
     return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}
 
@@ -108,6 +124,7 @@ def _of_onetrainer(
     allow: Sequence[str],
 ) -> Plan:
     """Return the plan of OneTrainer's configuration: one of its names, or a class path."""
+    rate = _rate_of(settings, lr)
     accumulated = int(number_of_setting(settings, "gradient_accumulation_steps", 1)) or 1
     given = number_of_setting(settings, "learning_rate_warmup_steps", 0)
     # up to 1 it is a share of the run; above that OneTrainer counts micro-batches
@@ -120,9 +137,8 @@ def _of_onetrainer(
             cycles=number_of_setting(settings, "learning_rate_cycles", 1.0),
             min_factor=number_of_setting(settings, "learning_rate_min_factor", 0.0),
         )
-        return Plan.of(lr=schedule, run=Run(total_steps=total_steps))
+        return Plan.of(lr=schedule, run=Run(total_steps=total_steps, lr=rate))
 
-    rate = lr if lr is not None else number_of_setting(settings, "learning_rate", 0) or None
     epochs = number_of_setting(settings, "epochs", 0) or None
     per_epoch = total_steps / epochs if epochs else None
     if per_epoch and mode == "faithful":

@@ -16,7 +16,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from warmdown.binding.field import Field, proxy_optimizer, unwrap
 from warmdown.errors import BindingError, ScheduleError
 from warmdown.importing.imported import MAX_STEPS, Imported, NotImportable
+from warmdown.importing.numbers import arguments_as_numbers
 from warmdown.planfile.classes import argument_errors, find_class
+from warmdown.planfile.text import describe
 
 _TARGETS = {
     "lr": "lr",
@@ -79,18 +81,24 @@ def build_scheduler(config: Any, optimizer: Any, allow: Sequence[str] = ()) -> A
         raise ScheduleError(
             f"from_torch({dict(config)!r:.60}): a configuration has a class_path and init_args."
         )
-    arguments = dict(config.get("init_args") or {})
     found = find_class(path, allow)
-    for name, why in argument_errors(found, path, arguments):
+    given = config.get("init_args") or {}
+    if not isinstance(given, Mapping):
+        raise ScheduleError(
+            f"{path}(init_args={describe(given)}): a mapping from name to value is needed. Write "
+            "it so."
+        )
+    for name, why in argument_errors(found, path, given):
         raise ScheduleError(f"{path}({name}): {why}" if name else why)
+    arguments = arguments_as_numbers(found, given)
 
     def built(value: Any) -> Any:
         if isinstance(value, Mapping) and "class_path" in value:
             return build_scheduler(value, optimizer, allow)
         return list(map(built, value)) if isinstance(value, list | tuple) else value
 
-    given = {name: built(value) for name, value in arguments.items()}
-    return _instantiate(partial(found, optimizer=optimizer, **given), path)
+    ready = {name: built(value) for name, value in arguments.items()}
+    return _instantiate(partial(found, optimizer=optimizer, **ready), path)
 
 
 def _instantiate(make: partial[Any], who: str) -> Any:

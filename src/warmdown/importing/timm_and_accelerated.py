@@ -10,6 +10,7 @@ from warmdown.compat.schedulers.cosine import cosine_rule, rate_or_share
 from warmdown.compat.schedulers.planned import call_by_name
 from warmdown.compat.schedulers.wsd import wsd_rule
 from warmdown.importing.imported import Imported, NotImportable
+from warmdown.importing.numbers import whole
 from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
 
@@ -36,9 +37,14 @@ def _timm(rule_of: Callable[[Attributes], Scale]) -> Reader:
     return read
 
 
+def _attributes(scheduler: Any) -> dict[str, Any]:
+    """Return a scheduler's attributes; a length may be a float, which our shapes take whole."""
+    return {name: whole(value) for name, value in vars(scheduler).items()}
+
+
 def _timm_attributes(scheduler: Any) -> dict[str, Any]:
     """Return a scheduler's attributes, named as in :mod:`warmdown.compat.names.timm`."""
-    found = {"warmup_prefix": True, "k_decay": 1.0, **vars(scheduler)}
+    found = {"warmup_prefix": True, "k_decay": 1.0, **_attributes(scheduler)}
     if isinstance(found.get("decay_t"), list | tuple):
         found["decay_marks"] = list(found["decay_t"])
     if callable(found.get("decay_fn")) or found["warmup_t"] != int(found["warmup_t"]):
@@ -60,7 +66,7 @@ def _accelerated(
     """Return the reader of schedulers whose documented rule is ``meant`` of their attributes."""
 
     def read(scheduler: Any, copy: SchedulerCopy) -> Imported:
-        attributes = vars(scheduler)
+        attributes = _attributes(scheduler)
         is_ours = type(scheduler).__module__.startswith("warmdown")
         firsts = _first_rates(scheduler, copy, is_ours)
 
@@ -86,6 +92,7 @@ def _accelerated(
             {"lr": faithful},
             reason=why if is_ours else f"{why}; {reason}",
             total=total,
+            lag=1,
             steps=total,
             ask=ask,
         )

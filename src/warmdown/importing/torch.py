@@ -10,6 +10,7 @@ from warmdown.compat import lr_scheduler as ours
 from warmdown.compat.lr_scheduler.cycles import ONE_CYCLE_CORNERS, curve_through
 from warmdown.compat.names.shapes import lowered
 from warmdown.importing.imported import Imported, NotImportable, uniform
+from warmdown.importing.numbers import whole
 from warmdown.importing.simulation import Reader, SchedulerCopy
 from warmdown.schedules import (
     Constant,
@@ -41,7 +42,7 @@ def _factor(kind: Any) -> Reader:
 
 
 def _milestones(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    marks = sorted(scheduler.milestones.elements())
+    marks = sorted(map(whole, scheduler.milestones.elements()))
     if marks and marks[0] <= 0:
         raise NotImportable("a milestone before the first step")
     return uniform(len(copy.bases), Scale(Milestones(gamma=scheduler.gamma, at=tuple(marks))))

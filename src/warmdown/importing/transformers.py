@@ -10,7 +10,8 @@ from warmdown.compat.names import transformers_schedule
 from warmdown.compat.names.shapes import after_warmup, waves
 from warmdown.errors import ScheduleError
 from warmdown.importing.imported import Ask, Imported, uniform
-from warmdown.schedules import Polynomial, Scale
+from warmdown.importing.numbers import whole
+from warmdown.schedules import Cosine, Polynomial, Scale
 
 _NAMES: Mapping[str, str] = {
     "_get_constant_lambda": "constant",
@@ -25,7 +26,7 @@ _NAMES: Mapping[str, str] = {
 }
 _CLIMBS = "transformers' cosine climbs back after the last step"
 _REPEATS = 1000
-"""How many runs long a wave goes on that never stops."""
+"""How many runs long waves go on that never stop, where one is no whole number of updates."""
 
 
 def import_lambda(function: Any, bases: Sequence[float], ask: Ask) -> Imported | None:
@@ -37,7 +38,8 @@ def import_lambda(function: Any, bases: Sequence[float], ask: Ask) -> Imported |
     name = _NAMES.get(getattr(call, "__name__", ""))
     if name is None or call.__module__ != "transformers.optimization":
         return None
-    given = dict(function.keywords) if isinstance(function, partial) else {}
+    keywords = function.keywords if isinstance(function, partial) else {}
+    given = {key: whole(value) for key, value in keywords.items()}
     try:
         return _import_named(name, given, len(bases), ask)
     except ScheduleError:
@@ -81,8 +83,12 @@ def _polynomial_from(
 def _on_and_on(given: Mapping[str, Any]) -> Scale:
     """Return the waves of a cosine, as they go on after the end."""
     warmup, total = given["num_warmup_steps"], given["num_training_steps"]
-    halves = 2 * given["num_cycles"] * _REPEATS
-    waving = waves(halves, given["min_lr_rate"], max(total - warmup, 1) * _REPEATS)
+    low, steps = given["min_lr_rate"], max(total - warmup, 1)
+    if given["num_cycles"] == 0.5:  # as nearly always
+        down, up = Cosine(end=low, steps=steps), Cosine(start=low, end=1.0, steps=steps)
+        waving = (down >> up).repeat()
+    else:
+        waving = waves(2 * given["num_cycles"] * _REPEATS, low, steps * _REPEATS)
     return after_warmup(Scale(waving), steps=warmup)
 
 
