@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias, final
+from typing import Any, Self, TypeAlias, final
 
 from warmdown.errors import RunError, nearest
 from warmdown.run import Run
@@ -168,7 +168,11 @@ def _operations(node: ast.expr) -> Placeholder | float:
 
 
 class Placeholder:
-    """A number that is not known yet; ``+ - * / //`` with another number give a further one."""
+    """A number that is not known yet; ``+ - * / //`` with another number give a further one.
+
+    ``name`` and ``value`` are what pytorch-accelerated's Trainer reads of its own placeholders: a
+    name that it knows, and the path to the number in it. ``resolve`` reads neither.
+    """
 
     @staticmethod
     def _both_ways(sign: str) -> tuple[_Binary, _Binary]:
@@ -191,7 +195,7 @@ _OPERANDS = (Placeholder, int, float)
 
 @final
 class TrainerPlaceholderValues(Placeholder, Enum):
-    """What a trainer fills in when it knows its data loaders; the value is what is counted.
+    """What a trainer fills in when it knows its data loaders.
 
     An update that several processes make together is one update, so both counts of updates are the
     same number.
@@ -207,13 +211,32 @@ class TrainerPlaceholderValues(Placeholder, Enum):
         {'total': 30, 'marks': [15]}
     """
 
-    NUM_EPOCHS = "epochs in the run"
-    NUM_UPDATE_STEPS_PER_EPOCH = "optimizer updates in an epoch"
-    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH = (
-        "optimizer updates in an epoch, as one process counts them"
+    NUM_EPOCHS = "trainer.run_config.num_epochs", "epochs in the run"
+    NUM_UPDATE_STEPS_PER_EPOCH = (
+        "trainer.run_config.num_update_steps_per_epoch",
+        "optimizer updates in an epoch",
     )
-    TRAIN_DATALOADER_LEN = "batches in an epoch of training, as one process counts them"
-    EVAL_DATALOADER_LEN = "batches in an evaluation, as one process counts them"
+    PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH = (
+        "trainer.run_config.num_local_update_steps_per_epoch",
+        "optimizer updates in an epoch, as one process counts them",
+    )
+    TRAIN_DATALOADER_LEN = (
+        "len(trainer._train_dataloader)",
+        "batches in an epoch of training, as one process counts them",
+    )
+    EVAL_DATALOADER_LEN = (
+        "len(trainer._eval_dataloader)",
+        "batches in an evaluation, as one process counts them",
+    )
+
+    meaning: str
+    """What is counted."""
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Make a member whose value is the first alone."""
+        member = object.__new__(cls)
+        member._value_, member.meaning = value, meaning
+        return member
 
     def __repr__(self) -> str:
         return self.name
@@ -227,6 +250,21 @@ class _Operation(Placeholder):
     sign: str
     left: Placeholder | float
     right: Placeholder | float
+
+    @property
+    def name(self) -> str:
+        """The name of a placeholder in it."""
+        inner = self.left if isinstance(self.left, Placeholder) else self.right
+        return inner.name  # type: ignore[union-attr, no-any-return]
+
+    @property
+    def value(self) -> str:
+        """The same arithmetic with the paths of the placeholders."""
+        left, right = (
+            repr(part) if isinstance(part, int | float) else part.value  # type: ignore[attr-defined]
+            for part in (self.left, self.right)
+        )
+        return f"({left} {self.sign} {right})"
 
     def __repr__(self) -> str:
         left, right = (
@@ -296,8 +334,8 @@ def _trainer_fact(wanted: TrainerPlaceholderValues, facts: Facts) -> float:
     if number is None:
         names = ", ".join(name for name, fact in facts.items() if fact is not None)
         raise RunError(
-            f"{wanted}: this run does not know the {wanted.value}. It knows {names or 'nothing'}: "
-            "write it with those."
+            f"{wanted}: this run does not know the {wanted.meaning}. It knows "
+            f"{names or 'nothing'}: write it with those."
         )
     return number
 

@@ -81,6 +81,7 @@ def test_each_period_is_a_run_of_its_own_length(arguments: dict[str, Any], count
             ) == alone.get_updated_values(step)
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 def test_the_documented_run_and_its_continuation() -> None:
     first = WSDLrScheduler(sgd(), total_steps=1000, num_warmup_steps=50, lr_min=0.1)
     assert first.get_decay_info() == [
@@ -115,6 +116,7 @@ def test_no_warmup_given_is_a_tenth_of_the_run() -> None:
     assert WSDLrScheduler(sgd(), total_steps=500).num_warmup_steps == 0
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 @given(
     total=st.integers(1, 200),
     warmup=st.none() | st.just(0),
@@ -210,6 +212,7 @@ def test_where_a_training_stands_can_be_asked() -> None:
     assert scheduler.get_phase_info(10_000)["period_end"] == 400
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 @pytest.mark.parametrize("saved_at", [90, 100], ids=["before the decay", "after the decay"])
 @pytest.mark.parametrize("order", ["optimizer scheduler", "scheduler optimizer", "scheduler"])
 def test_a_continuation_starts_a_fresh_stable_phase_without_warmup(
@@ -240,6 +243,7 @@ def test_a_continuation_takes_the_base_rates_of_the_run_it_continues() -> None:
     assert rates(then.optimizer) == [1.0]
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 def test_a_continuation_goes_on_from_what_pytorch_accelerated_saved() -> None:
     original = theirs.WSDLrScheduler(sgd(1.0), total_steps=100)
     run(original, 100)
@@ -272,3 +276,19 @@ def test_an_interrupted_continuation_is_resumed_by_a_scheduler_that_continues_no
     resumed = WSDLrScheduler(sgd(), total_steps=50, num_warmup_steps=5)
     resumed.load_state_dict(broken.state_dict())
     assert before + run(resumed, 3) == unbroken
+
+
+def test_a_continuation_says_what_pytorch_accelerateds_would_do_otherwise() -> None:
+    first = WSDLrScheduler(sgd(), total_steps=100, num_warmup_steps=10, lr_min=0.1)
+    then = WSDLrScheduler(sgd(), total_steps=50, lr_min=0.5, is_continuation_from_checkpoint=True)
+    says = r"in 50 updates, without a warmup, lr_min=0.5.*again for 10 updates and takes lr_min=0.1"
+    with pytest.warns(UserWarning, match=says):
+        then.load_state_dict(first.state_dict())
+
+
+def test_a_tenth_of_warmup_that_reaches_into_the_first_decay_is_cut_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="is 10 updates, and the first decay begins at 9"):
+        scheduler = WSDLrScheduler(
+            sgd(), total_steps=100, num_warmup_steps=None, decay_phase_ratio=0.3, num_checkpoints=4
+        )
+    assert scheduler.num_warmup_steps == 9

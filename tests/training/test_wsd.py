@@ -83,6 +83,7 @@ def test_another_run_begins_from_before_or_after_a_decay(name: str, tmp_path: Pa
     assert digest_of_weights(first.model) != digest_of_weights(second.model)
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 def test_the_drop_in_scheduler_goes_on_with_a_fresh_stable_phase(tmp_path: Path) -> None:
     first = WSDLrScheduler.create_scheduler_fn(num_warmup_epochs=0)
     run(WSDCheckpointCallback(tmp_path), plan=None, create_scheduler_fn=first, num_epochs=3)
@@ -114,6 +115,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.filterwarnings("ignore:WSDLrScheduler:UserWarning")
 @pytest.mark.parametrize(
     "told", [{"plan": None, "create_scheduler_fn": AGAIN}, {"plan": FLAT}], ids=["drop-in", "plan"]
 )

@@ -20,7 +20,8 @@ from warmdown.expressions import TrainerPlaceholderValues
 from warmdown.schedules import Chain, Constant, Cosine, Linear, Scale, Schedule
 
 _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS
-_UPDATES: Any = TrainerPlaceholderValues.NUM_UPDATE_STEPS_PER_EPOCH
+# pytorch-accelerated's other number counts an update once for each process that makes it
+_UPDATES: Any = TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
 
 
 class CosineLrScheduler(PlannedScheduler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["WSDLrScheduler", "estimate_checkpoint_steps"]
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -22,6 +23,14 @@ from warmdown.schedules import Chain, Constant, InverseProportional, Linear, Sca
 
 _EPOCHS: Any = TrainerPlaceholderValues.NUM_EPOCHS
 _UPDATES: Any = TrainerPlaceholderValues.PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH
+
+_KEPT_BY_CONTINUATION = (
+    "decay_phase_ratio",
+    "lr_min",
+    "use_inverse_sqrt_decay",
+    "num_checkpoints",
+)
+"""The arguments that shape a continuation."""
 
 Period: TypeAlias = dict[str, int]
 """What :meth:`WSDLrScheduler.get_phase_info` returns."""
@@ -193,6 +202,8 @@ class WSDLrScheduler(PlannedScheduler):
     def load_state_dict(self, state_dict: State) -> None:
         """Resume what was saved; or, as a continuation, begin with the base rates that were saved.
 
+        A warning names what pytorch-accelerated's continuation would do otherwise.
+
         Raises:
             StateError: It is no state of such a scheduler; nothing has changed then.
         """
@@ -202,7 +213,26 @@ class WSDLrScheduler(PlannedScheduler):
         self._require_state(state_dict, ("base_lr_values",))
         bases = list(state_dict["base_lr_values"])
         is_alike = len(bases) == len(self.base_lr_values)
+        self._warn_of_continuing(state_dict)
         self._resume({"base_lr_values": bases if is_alike else self.base_lr_values}, -1)
+
+    def _warn_of_continuing(self, state: State) -> None:
+        warmup = state.get("num_warmup_steps") or 0
+        saved = {name: state[name] for name in _KEPT_BY_CONTINUATION if name in state}
+        differing = {name: value for name, value in saved.items() if value != getattr(self, name)}
+        theirs = [f"warms up again for {warmup} updates"] if warmup else []
+        if differing:
+            texts = (f"{name}={value!r}" for name, value in differing.items())
+            theirs.append(f"takes {', '.join(texts)} from the state")
+        if theirs:
+            own = "".join(f", {name}={getattr(self, name)!r}" for name in differing)
+            warnings.warn(
+                f"WSDLrScheduler.load_state_dict: the continuation is a stable phase and a decay "
+                f"in {self.total_steps} updates, without a warmup{own}. pytorch-accelerated's "
+                f"{' and '.join(theirs)}.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _make(self, arguments: State) -> Scale:
         return call_by_name(wsd_rule, {**vars(self), **arguments})
@@ -355,4 +385,13 @@ def _warmup(given: Any, total: int, num_checkpoints: int, ratio: float) -> int:
     if given is not None:
         return round(updates("WSDLrScheduler", "num_warmup_steps", given))
     first = _periods(estimate_checkpoint_steps(total, num_checkpoints), ratio)[0]
-    return min(total // 10, max(first["pre_decay_step"], 0))
+    wanted, most = total // 10, max(first["pre_decay_step"], 0)
+    if wanted > most:
+        warnings.warn(
+            f"WSDLrScheduler(num_warmup_steps=None): a tenth of the training is {wanted} updates, "
+            f"and the first decay begins at {most}, where the warmup ends. pytorch-accelerated's "
+            "goes on into the decay, and drops. Give num_warmup_steps.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return min(wanted, most)
