@@ -254,14 +254,15 @@ class _Operation(Placeholder):
     @property
     def name(self) -> str:
         """The name of a placeholder in it."""
-        inner = self.left if isinstance(self.left, Placeholder) else self.right
-        return inner.name  # type: ignore[union-attr, no-any-return]
+        inner: Any = self.left if isinstance(self.left, Placeholder) else self.right
+        name: str = inner.name
+        return name
 
     @property
     def value(self) -> str:
         """The same arithmetic with the paths of the placeholders."""
         left, right = (
-            repr(part) if isinstance(part, int | float) else part.value  # type: ignore[attr-defined]
+            part.value if isinstance(part, _Operation | TrainerPlaceholderValues) else repr(part)
             for part in (self.left, self.right)
         )
         return f"({left} {self.sign} {right})"
