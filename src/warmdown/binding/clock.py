@@ -7,16 +7,18 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from warmdown.errors import BindingError
 from warmdown.run import Run
 
-Array: TypeAlias = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy.typing as npt  # 3 ms of an import
+
+Array: TypeAlias = "npt.NDArray[np.float64]"
 Timer: TypeAlias = Callable[[], float]
 AllGather: TypeAlias = Callable[[Any], list[Any]]
 """Takes what this process has, and returns what each process has, in rank order."""

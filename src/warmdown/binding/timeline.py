@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, final
 
 import numpy as np
-import numpy.typing as npt
 
 from warmdown.binding.joining import (
     OnChange,
@@ -29,7 +28,10 @@ from warmdown.run import Run
 from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Schedule
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, observed
 
-Array: TypeAlias = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy.typing as npt  # 3 ms of an import
+
+Array: TypeAlias = "npt.NDArray[np.float64]"
 
 
 class TargetName(NamedTuple):

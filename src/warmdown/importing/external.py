@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 from warnings import catch_warnings
 
 import numpy as np
-import numpy.typing as npt
 
 from warmdown.errors import MissingExtra, ScheduleError
 from warmdown.importing.fence import LONGEST_LOOK, ask
@@ -21,6 +20,9 @@ from warmdown.planfile.text import bounded
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Schedule, Steps, Values
 from warmdown.schedules.base import Namespace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # 3 ms of an import
 
 _STEPS_A_SECOND = 5_000
 """A class is given another second for each of these; torch's own take a tenth of it."""

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from warmdown.schedules.curves.unbounded import *
     from warmdown.schedules.cycles import *
     from warmdown.schedules.feedback import *
+    from warmdown.schedules.graft import *
     from warmdown.schedules.piecewise_constant import *
     from warmdown.schedules.plateau import *
     from warmdown.schedules.recipes.cyclic import *
     from warmdown.schedules.recipes.metric import *
     from warmdown.schedules.recipes.stable import *
+    from warmdown.schedules.recipes.tails import *
     from warmdown.schedules.recipes.warmup import *
     from warmdown.schedules.rule import *
     from warmdown.schedules.time import *
@@ -34,6 +36,7 @@ _FILES = {
     "curves.rare": ("ExpHyperbolic", "Hyperbolic", "Log", "Rex", "Tanh"),
     "curves.unbounded": ("ExponentialDecay", "InverseSqrt", "InverseTime", "Power"),
     "cycles": ("Chebyshev", "Repeat", "Triangle"),
+    "graft": ("Grafted",),
     "feedback": ("Feedback", "FeedbackState"),
     "piecewise_constant": ("Function", "Milestones", "Staircase", "PiecewiseConstant"),
     "plateau": ("Greedy", "Plateau"),
@@ -42,14 +45,14 @@ _FILES = {
         "sawtooth", "triangular", "triangular2",
     ),
     "recipes.metric": ("newbob",),
+    "recipes.tails": ("noam", "warmup_inverse_sqrt", "warmup_rex"),
     "recipes.warmup": (
-        "flat_cosine", "half_cosine", "noam", "slanted_triangular", "warmup_constant",
-        "warmup_cosine", "warmup_inverse_sqrt", "warmup_linear", "warmup_polynomial", "warmup_rex",
-        "with_warmup",
+        "flat_cosine", "half_cosine", "slanted_triangular", "warmup_constant", "warmup_cosine",
+        "warmup_linear", "warmup_polynomial", "with_warmup",
     ),
     "recipes.stable": ("infinite", "knee", "power_law", "swa", "tri_stage", "wsd", "wsd_s"),
     "rule": ("Scale", "Set"),
-    "time": ("Delayed", "Grafted", "Skipped", "Stretched", "Truncated"),
+    "time": ("Delayed", "Skipped", "Stretched", "Truncated"),
     "value": ("Clipped", "Named", "Noisy"),
 }  # fmt: skip
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform,
 
 import numpy as np
 
-from warmdown.errors import ScheduleError, nearest, warn_renamed
+from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
 from warmdown.run import Duration, Length, Run
 from warmdown.schedules.parameters import require, validate_fields
@@ -583,3 +583,16 @@ _FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}
 """Methods that a person's own class may still have under the name before."""
 KIND_SYNONYMS: Mapping[str, str] = {"piecewise_constant": "table", "truncated": "taken"}
 """Words that are read for a kind besides its own."""
+
+
+def exact_length(owner: Schedule, duration: Duration, run: Run) -> int:
+    """Return a length in the run's own clock, and refuse ``"rest"``."""
+    steps = duration_in_updates(owner, duration, run)
+    if steps is None:
+        raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
+    return steps
+
+
+def resolve_part(schedule: Schedule, run: Run, available: Length) -> Schedule:
+    """Return ``schedule`` resolved; one without an open length may be longer than available."""
+    return schedule if schedule.is_resolved else schedule.resolve(run, available)

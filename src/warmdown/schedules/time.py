@@ -1,8 +1,8 @@
-"""One schedule at another time: stretched, delayed, begun in its middle, cut, given a tail."""
+"""One schedule at another time: stretched, delayed, begun in its middle, or cut."""
 
 from __future__ import annotations
 
-__all__ = ["Delayed", "Grafted", "Skipped", "Stretched", "Truncated"]
+__all__ = ["Delayed", "Skipped", "Stretched", "Truncated"]
 
 from abc import abstractmethod
 from dataclasses import replace
@@ -10,7 +10,6 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
-from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Duration, Length, Run
 from warmdown.schedules.base import (
     Namespace,
@@ -21,8 +20,9 @@ from warmdown.schedules.base import (
     Schedule,
     Steps,
     Values,
-    duration_in_updates,
+    exact_length,
     is_endless,
+    resolve_part,
     schedule_class,
 )
 from warmdown.schedules.interpolate import clip_start
@@ -92,7 +92,7 @@ class Stretched(_OtherClock):
     def resolve(self, run: Run, available: Length) -> Self:
         """Resolve both lengths: what is stretched is as long as it is, if it has a length."""
         steps = self._fit(self.requested_length(run), available)
-        return replace(self, of=_resolved(self.of, run, available), steps=steps)
+        return replace(self, of=resolve_part(self.of, run, available), steps=steps)
 
     def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         inner, outer = self.of.length or 0, self.steps
@@ -125,11 +125,11 @@ class _Shifted(_OtherClock):
         return (self.shift * self.steps if isinstance(self.steps, int) else None,)
 
     def requested_length(self, run: Run) -> Length:
-        shift = self.shift * _exact_length(self, self.steps, run)
+        shift = self.shift * exact_length(self, self.steps, run)
         return self._with_shift(self.of.requested_length(run), shift)
 
     def resolve(self, run: Run, available: Length) -> Self:
-        steps = _exact_length(self, self.steps, run)
+        steps = exact_length(self, self.steps, run)
         left = None if available is None else available - self.shift * steps
         return replace(self, of=self.of.resolve(run, left), steps=steps)
 
@@ -166,7 +166,7 @@ class Delayed(_Shifted):
         return clip_start(step - self.steps, xp)
 
     def resolve(self, run: Run, available: Length) -> Self:
-        self._fit(_exact_length(self, self.steps, run), available)
+        self._fit(exact_length(self, self.steps, run), available)
         return super().resolve(run, available)
 
 
@@ -235,98 +235,8 @@ class Truncated(_OtherClock):
     def resolve(self, run: Run, available: Length) -> Self:
         """Resolve what is taken in its own length: a ``"rest"`` in it is the rest of that."""
         steps = self._fit(self.requested_length(run), available)
-        return replace(self, of=_resolved(self.of, run, steps), steps=steps)
-
-
-@final
-@schedule_class
-class Grafted(Schedule):
-    r"""A schedule up to a step; from there a tail scales the value that was reached.
-
-    .. math:: v(t) = of(t),\; t < at; \qquad v(t) = of(at) \cdot tail(t - at),\; t \ge at
-
-    Args:
-        of: The trunk.
-        tail: What multiplies the value reached; it usually begins at 1.
-        at: Step of the graft; ``"rest"`` places the tail at the end of the run.
-
-    Example:
-        >>> from warmdown import InverseSqrt, Linear
-        >>> InverseSqrt(start=1.0, timescale=1).graft(Linear(steps=2), at=3)([0, 3, 4, 5])
-        array([1.  , 0.5 , 0.25, 0.  ])
-    """
-
-    of: Schedule
-    tail: Schedule
-    at: Duration = "rest"
-
-    @property
-    def length(self) -> Length:
-        """Steps up to the graft, and the tail's."""
-        tail = self.tail.length
-        return None if tail is None or isinstance(self.at, str) else self.at + tail
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether trunk, tail and the step between them are."""
-        return not isinstance(self.at, str) and super().is_resolved
-
-    def phases(self) -> Phases:
-        """Return the trunk's phases up to the graft, then the tail's."""
-        tail = (phase.moved(_count(self.at)) for phase in self.tail.phases())
-        return *self.of.take(self.at).phases(), *tail
-
-    def part_steps(self, step: float) -> PartSteps:
-        """Return the trunk's step up to the graft, then the tail's."""
-        if isinstance(self.at, int) and step >= self.at:
-            return None, step - self.at
-        return step, None
-
-    def part_starts(self) -> PartStarts:
-        """Return 0 for the trunk, and the step of the graft for the tail."""
-        return 0, self.at if isinstance(self.at, int) else None
-
-    def evaluate(self, step: Steps, xp: Namespace) -> Values:
-        step = xp.asarray(step)
-        is_past = step >= self.at
-        # the trunk once: a graft on a graft on a graft would double its cost each time
-        reached = self.of.evaluate(xp.where(is_past, xp.full_like(step, self.at), step), xp)
-        tail = self.tail.evaluate(clip_start(step - self.at, xp), xp)
-        return xp.where(is_past, reached * tail, reached)
-
-    def requested_length(self, run: Run) -> Length:
-        tail = self.tail.requested_length(run)
-        if tail is None or self.at == "rest":
-            return None
-        return tail + _exact_length(self, self.at, run)
-
-    def resolve(self, run: Run, available: Length) -> Self:
-        at = duration_in_updates(self, self.at, run)
-        if at is None:
-            claim = self.tail.requested_length(run)
-            if available is None or claim is None or claim > available:
-                raise ScheduleError(
-                    f"{self!r}: where does the tail of {claim} steps begin, with {available} steps "
-                    f"left? Give at."
-                )
-            at = available - claim
-        left = None if available is None else max(available - at, 0)
-        return replace(
-            self, of=_resolved(self.of, run, available), tail=self.tail.resolve(run, left), at=at
-        )
-
-
-def _resolved(schedule: Schedule, run: Run, available: Length) -> Schedule:
-    """Return ``schedule`` resolved; one without an open length may be longer than available."""
-    return schedule if schedule.is_resolved else schedule.resolve(run, available)
+        return replace(self, of=resolve_part(self.of, run, steps), steps=steps)
 
 
 def _count(steps: Duration) -> int:
     return steps if isinstance(steps, int) else 0
-
-
-def _exact_length(owner: Schedule, duration: Duration, run: Run) -> int:
-    steps = duration_in_updates(owner, duration, run)
-    if steps is None:
-        raise RunError(f"{owner!r}: 'rest' has no meaning here. Give a length.")
-    return steps

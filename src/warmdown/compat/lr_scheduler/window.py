@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from warmdown.binding.field import Field, replace_floats
+
+if TYPE_CHECKING:
+    import numpy.typing as npt  # 3 ms of an import
 
 Row: TypeAlias = list[Any]
 """One value for each parameter group."""
 Rates: TypeAlias = list[float]
 """One rate for each parameter group."""
-Steps: TypeAlias = npt.NDArray[np.float64]
+Steps: TypeAlias = "npt.NDArray[np.float64]"
 WriteNext: TypeAlias = Callable[[int], Row | None]
 """Takes the last step; writes and returns the row of the next one, or returns ``None``."""
 

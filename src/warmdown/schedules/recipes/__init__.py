@@ -16,7 +16,7 @@ def recipes() -> Mapping[str, Callable[..., Any]]:
         >>> "warmup_cosine" in recipes()
         True
     """
-    names = ("cyclic", "metric", "stable", "warmup")
+    names = ("cyclic", "metric", "stable", "tails", "warmup")
     files = [import_module(f"{__name__}.{name}") for name in names]
     found = {name: getattr(file, name) for file in files for name in file.__all__}
     return dict(sorted(found.items()))

@@ -1,27 +1,21 @@
-"""A warmup, and then one curve."""
+"""A warmup, and then a line, a cosine or a power."""
 
 from __future__ import annotations
 
 __all__ = [
     "flat_cosine",
     "half_cosine",
-    "noam",
     "slanted_triangular",
     "warmup_constant",
     "warmup_cosine",
-    "warmup_inverse_sqrt",
     "warmup_linear",
     "warmup_polynomial",
-    "warmup_rex",
     "with_warmup",
 ]
 
-from warmdown.errors import ScheduleError
 from warmdown.run import Duration
 from warmdown.schedules.base import Schedule
 from warmdown.schedules.curves.basic import Constant, Cosine, Linear, Polynomial
-from warmdown.schedules.curves.rare import Rex
-from warmdown.schedules.curves.unbounded import InverseSqrt
 
 
 def with_warmup(schedule: Schedule, *, warmup: Duration = "5%", start: float = 0.0) -> Schedule:
@@ -94,17 +88,6 @@ def warmup_polynomial(
     )
 
 
-def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Schedule:
-    """Return a warmup, then REX over the rest of the run; ``d=0.9`` is OneTrainer's bend.
-
-    Example:
-        >>> from warmdown import Run
-        >>> warmup_rex(warmup=0).over(Run(total_steps=4))([0, 2, 4]).round(3)
-        array([1.   , 0.667, 0.   ])
-    """
-    return with_warmup(Rex(start=1.0, end=end, d=d).named("decay"), warmup=warmup)
-
-
 def flat_cosine(*, flat: Duration = "75%", end: float = 0.0) -> Schedule:
     """Return the base value for a while, then half a cosine over the rest of the run.
 
@@ -128,52 +111,6 @@ def half_cosine(*, warmup: Duration = "5%", end: float = 0.0) -> Schedule:
     middle = (1 + end) / 2
     lower = Cosine(start=1.0, end=end, steps=2).skip(1).stretch("rest")
     return Linear(start=0.0, end=middle, steps=warmup).named("warmup") >> lower.named("decay")
-
-
-def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Schedule:
-    """Return a warmup, then inverse square root decay without end.
-
-    Args:
-        warmup: Updates of the warmup.
-        timescale: Updates after which the value has fallen by the square root of two, or the
-            warmup's number.
-
-    Example:
-        >>> warmup_inverse_sqrt(warmup=100)([0, 100, 400])
-        array([0. , 1. , 0.5])
-    """
-    falling = InverseSqrt(start=1.0, timescale=timescale or max(warmup, 1)).named("decay")
-    return with_warmup(falling, warmup=warmup)
-
-
-def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Schedule:
-    r"""Return the Transformer's schedule, to be used with a base value of 1.
-
-    .. math:: v(t) = factor \cdot d_{model}^{-1/2}
-              \min\bigl((t + 1)^{-1/2},\; (t + 1)\,warmup^{-3/2}\bigr)
-
-    Args:
-        d_model: Width of the model.
-        warmup: Updates of the warmup, at least 1.
-        factor: Multiplies every value.
-
-    Raises:
-        ScheduleError: A number is below 1.
-
-    Example:
-        >>> plan = noam(d_model=512, warmup=4000)
-        >>> bool(plan(3999) == 512**-0.5 * 4000**-0.5)
-        True
-
-    Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762.
-    """
-    if d_model < 1 or warmup < 1:
-        raise ScheduleError(
-            f"noam(d_model={d_model}, warmup={warmup}): whole numbers of at least 1 are needed."
-        )
-    peak = factor * d_model**-0.5 * warmup**-0.5
-    rising = Linear(start=peak / warmup, end=peak, steps=warmup - 1).named("warmup")
-    return rising >> InverseSqrt(start=peak, timescale=warmup).named("decay")
 
 
 def slanted_triangular(*, cut: Duration = "10%", ratio: float = 32.0) -> Schedule:
