@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 
 import pytest
-from tests.house import ROOT, SOURCE, circles, modules, twins
+from tests.house import ROOT, SOURCE, circles, longest_chain, modules, twins
 
 import warmdown as wd
 from warmdown.schedules.base import kinds
@@ -76,6 +76,10 @@ def test_a_room_imports_only_rooms_before_it(room: str) -> None:
 def test_no_import_circle_is_in_a_room_not_even_for_types_or_in_functions(room: str) -> None:
     found = [circle for circle in circles() if any(in_room(room, module) for module in circle)]
     assert found == []
+
+
+def test_the_longest_import_chain_has_at_most_eighteen_modules() -> None:
+    assert len(longest_chain()) <= 18, " → ".join(longest_chain())
 
 
 def in_room(room: str, module: str) -> bool:

@@ -91,3 +91,17 @@ def _sorted_in(
             outside = "head"
         found[layer or outside].append(parameter)
     return {name: parameters for name, parameters in found.items() if parameters}
+
+
+def print_rate(is_verbose: bool, group: object, lr: float, epoch: int | None = None) -> None:
+    """Print a rate, as older versions of torch did.
+
+    Args:
+        is_verbose: Nothing is printed unless it is true.
+        group: The group's number.
+        lr: Its rate.
+        epoch: The epoch, or ``None``.
+    """
+    if is_verbose:
+        when = "" if epoch is None else f"Epoch {epoch}: "
+        print(f"{when}group {group} has learning rate {lr:.4e}.")

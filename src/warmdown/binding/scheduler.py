@@ -23,6 +23,7 @@ from warmdown.binding.clock import (
     mean_over_ranks,
 )
 from warmdown.binding.field import unwrap
+from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import warn_of_values
 from warmdown.binding.monitor import UpdateMonitor
@@ -435,19 +436,7 @@ class Scheduler(LRScheduler):
     def _step_count(self, count: int) -> None:
         """Ignore it: accelerate adds one for each micro-batch."""
 
-    @staticmethod
-    def print_lr(is_verbose: bool, group: object, lr: float, epoch: int | None = None) -> None:
-        """Print a rate, as older versions of torch did.
-
-        Args:
-            is_verbose: Nothing is printed unless it is true.
-            group: The group's number.
-            lr: Its rate.
-            epoch: The epoch, or ``None``.
-        """
-        if is_verbose:
-            when = "" if epoch is None else f"Epoch {epoch}: "
-            print(f"{when}group {group} has learning rate {lr:.4e}.")
+    print_lr = staticmethod(print_rate)
 
     def close(self) -> None:
         """Release the optimizers and objects: another scheduler or a range test may have them.

@@ -20,9 +20,10 @@ import warmdown
 from warmdown.errors import TrainingError, nearest
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status, digest_of_named
 from warmdown.planfile import plan_from_dict
-from warmdown.training import TrainerCallback, run_task, task_of
-from warmdown.training.callback import StopTrainingError
+from warmdown.training.callback import StopTrainingError, TrainerCallback
 from warmdown.training.rng import OwnNumbers
+from warmdown.training.tasks.run import run_task
+from warmdown.training.tasks.task import task_of
 
 _SECONDS_BETWEEN_SIGNS = 1.0
 _PROTECTED_SHARE = 0.5

@@ -11,8 +11,8 @@ from typing import ClassVar
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
-from warmdown.binding import Scheduler
 from warmdown.binding.field import has_gradients, unwrap
+from warmdown.binding.groups import print_rate
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NoBase,
@@ -101,7 +101,7 @@ class LRScheduler(torch_sched.LRScheduler):
         """Return the rates written last, copies of the kind that each group holds."""
         return self._last_lr
 
-    print_lr = staticmethod(Scheduler.print_lr)
+    print_lr = staticmethod(print_rate)
 
     def state_dict(self) -> StateDict:
         """Return the state: plain values, under the names that torch gives them."""
