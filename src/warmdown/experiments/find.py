@@ -408,6 +408,7 @@ class _Sweep:
             )
         )
         lowest = min(means)
+        # a loss that has not fallen yet is measured by its own size
         fall = max(self.losses[0] - lowest, abs(lowest), 1e-12)
         is_high = means[-1] > lowest + (self._stop_at - 1) * fall
         return is_high and len(means) > _EARLIEST_END

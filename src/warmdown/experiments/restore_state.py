@@ -30,6 +30,7 @@ class Snapshot:
     def __init__(self, field: Field, things: Iterable[Any]) -> None:
         self._generators: list[torch.Generator] = []
         self._undo: list[Callable[[], object]] = []
+        # each once, though several names may lead to it
         for thing in {id(thing): thing for thing in things}.values():
             self._add(thing)
         self._add_optimizer(field)
@@ -154,6 +155,7 @@ def _copied(mapping: Data) -> Data:
 
 def _restore_mapping(mapping: Data, content: Data) -> None:
     mapping.clear()
+    # a copy again: the content is restored in every repeat
     mapping.update(_copied(content))
 
 

@@ -30,6 +30,7 @@ from warmdown.planfile.writing import to_json, to_yaml
 from warmdown.schedules.base import PlainData
 
 _RANGE = {"low", "high", "log", "step"}
+# possessive: a hostile text costs no more than its length
 _AMOUNT = re.compile(
     r"([-+]?(?:\d++(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+)\s*+([a-z%]*+)", re.IGNORECASE
 )

@@ -112,6 +112,7 @@ def mean_ranks(
     sign = 1 if higher_is_better else -1
     worst = -sign * math.inf
     scores = sign * np.array([[row.get(seed, worst) for seed in seeds] for row in values.values()])
+    # every pair at once; each name is equal to itself, hence the 1 that is added
     better = (scores[None] > scores[:, None]).sum(axis=1)
     equal = (scores[None] == scores[:, None]).sum(axis=1)
     ranks = better + (equal + 1) / 2

@@ -173,6 +173,7 @@ def _mapping_of(target: Maker, beside: JsonSchema) -> JsonSchema:
         "properties": properties,
         "additionalProperties": False,
     }
+    # facts about the run have no kind
     required = [*beside.keys() & {"kind"}, *required]
     return {**schema, "required": required} if required else schema
 

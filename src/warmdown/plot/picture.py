@@ -284,6 +284,7 @@ def _end_label(line: Line, panel: Panel) -> str:
 
 def _spread(shares: Sequence[float], distance: float) -> Array:
     """Move rising heights until neighbours are ``distance`` apart, and none is above 1."""
+    # without their offsets, heights that are far enough apart rise; the maximum moves the others
     offsets = distance * np.arange(len(shares))
     moved = np.maximum.accumulate(np.asarray(shares) - offsets) + offsets
     lowered: Array = np.minimum(moved, 1.0 - offsets[::-1])

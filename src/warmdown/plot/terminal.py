@@ -147,6 +147,7 @@ def _draw_curves(
     right = 1 + 1 / (4 * columns)
     canvas = Canvas(columns, rows, xmin=0, xmax=right, ymin=0, ymax=1 + _HEADROOM, mode="names")
     for points, ink in zip(curves, cycle(inks), strict=False):
+        # a single point is a line to itself
         for start, end in pairwise(points if len(points) > 1 else points.repeat(2, axis=0)):
             canvas.line(*start, *end, color=ink)
     for index, (points, letter) in enumerate(zip(curves, cycle(ascii_lowercase), strict=False)):

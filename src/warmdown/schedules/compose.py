@@ -144,6 +144,7 @@ class Chain(_Composition):
 
     def _shares_of(self, step: Any) -> Iterable[tuple[Schedule, int, Any]]:
         starts = self._starts
+        # slices of rising steps are views, where masks would copy
         if step.ndim == 1 and (step[1:] >= step[:-1]).all():
             cuts = [0, *np.searchsorted(step, starts[1:]).tolist(), step.size]
             mine: list[Any] = [slice(start, stop) for start, stop in pairwise(cuts)]

@@ -64,6 +64,7 @@ def _set_states(
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     random.seed(seed)
+    # NumPy takes 32 bits alone
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
 

@@ -145,6 +145,7 @@ def _svg_path(schedule: Schedule, stop: int | None) -> str:
     low, high = float(np.min(values)), float(np.max(values))
     low = min(low, 0.0) if high > 0 else low
     share = (values - low) / (high - low) if high > low else np.full(values.size, 0.5)
+    # one unit from the edges, so that the stroke is not cut
     across = np.linspace(1, _WIDTH - 1, _POINTS)
     up = _HEIGHT - 2 - (_HEIGHT - 4) * share
     return "M" + " L".join(f"{x:.1f} {y:.1f}" for x, y in zip(across, up, strict=True))

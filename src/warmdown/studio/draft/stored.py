@@ -44,6 +44,7 @@ def from_fragment(fragment: str) -> Draft:
     if not text.startswith(_PREFIX) or len(text) > LONGEST_TEXT:
         raise SpecError("link: it carries no plan. Ask for a new one.")
     try:
+        # the padding that was left out; more than is needed does no harm
         packed = base64.urlsafe_b64decode(text.removeprefix(_PREFIX) + "==")
         unpacking = zlib.decompressobj()
         plain = unpacking.decompress(packed, LONGEST_TEXT)

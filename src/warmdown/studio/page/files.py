@@ -81,6 +81,7 @@ class PlanFiles:
 
     async def link(self) -> None:
         """Copy a link that carries the plan where no server sees it."""
+        # as a word of JavaScript, which no character of a plan can leave
         fragment = json.dumps(f"#{to_fragment(self.studio.draft)}")
         address = f"location.origin + '/' + {fragment}"
         await copy_to_clipboard(address, "Link copied: it carries the plan itself.")

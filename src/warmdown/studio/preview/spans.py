@@ -94,6 +94,7 @@ def _phase_of(finding: Finding, target: TargetDraft, plan: Plan) -> int | None:
         return len(target.phases) - 1
     if finding.code not in _AT_THE_START:
         step = finding.step or 0
+        # the last first: a phase without an update begins where the next one does
         for number, (start, stop) in reversed(spans(target, plan).items()):
             if start <= step < max(stop, start + 1):
                 return number

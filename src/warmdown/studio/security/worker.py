@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 from warmdown.errors import ScheduleError, WarmdownError
 from warmdown.importing.fence import Fence
-
-Question: TypeAlias = dict[str, Any]
-Answer: TypeAlias = dict[str, Any]
+from warmdown.schedules.base import PlainData
 
 _WHO = "class"
 
@@ -45,7 +43,7 @@ class Worker:
         async with self._lock:
             await self._run(self.fence.start, _WHO)
 
-    async def ask(self, question: Question, *, seconds: float) -> Answer:
+    async def ask(self, question: PlainData, *, seconds: float) -> PlainData:
         """Return the answer.
 
         Args:

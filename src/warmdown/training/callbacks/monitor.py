@@ -190,6 +190,7 @@ class TrackerCallback(_UpdateReader):
         """Start the trackers; TensorBoard drops what lies after the update of a checkpoint."""
         updates = trainer.progress.updates
         purge = {"tensorboard": {"purge_step": updates}} if updates else {}
+        # what TensorBoard takes as the settings of a run
         plain = int | float | str | bool
         config = {name: value for name, value in self.config.items() if isinstance(value, plain)}
         init_kwargs = {**purge, **self.init_kwargs}
