@@ -145,7 +145,7 @@ class Run:
             RunError: The run lacks the fact that the unit needs.
         """
         amount = self.exactly(duration, who=who)
-        return None if amount is None else _whole(amount)
+        return None if amount is None else int(amount + Fraction(1, 2))
 
     def exactly(self, duration: Duration, *, who: str = "Run") -> Fraction | None:
         """Do as :meth:`measure` does, without rounding: half of 5 updates is 5/2.
@@ -248,10 +248,6 @@ def _amount(digits: str, text: str) -> Fraction:
     if len(digits) > 40 or not float(digits) <= _LONGEST * 1e6:  # bounds the exact fraction below
         raise RunError(f"{text[:40]!r}: too long to mean a duration. {_FORMS}")
     return Fraction(digits)
-
-
-def _whole(amount: Fraction) -> int:
-    return int(amount + Fraction(1, 2))
 
 
 def _is_finite(value: object) -> bool:
