@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,11 @@ from click.testing import CliRunner, Result
 
 from warmdown import SpecError
 from warmdown.cli.lint import command
-from warmdown.lint import fix_text, lint_text
+from warmdown.lint import files, fix_text, lint_files, lint_text
+from warmdown.lint.files import HINTS
 from warmdown.lint.flake8 import Plugin
+from warmdown.lint.patterns import SCHEDULERS
+from warmdown.lint.reader import read_script
 
 WRONG = """\
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
@@ -209,3 +213,123 @@ def test_what_is_no_file_is_left_out_without_waiting_for_it(tmp_path: Path) -> N
     (tmp_path / "folder.py").mkdir()
     (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere")
     assert lint(tmp_path).exit_code == 0
+
+
+def notebook(*cells: tuple[str, str]) -> str:
+    rows = [{"cell_type": kind, "source": text.splitlines(True)} for kind, text in cells]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": rows})
+
+
+MAGICS = """\
+%matplotlib inline
+!pip install torch
+files = !ls
+for name in files:
+    !cat {name}
+torch.optim?
+from torch.optim.lr_scheduler import StepLR"""
+CELLS = [
+    ("code", MAGICS),
+    ("markdown", "# Train\nscheduler.step("),
+    ("code", "%%bash\nscheduler.step() ("),
+    ("code", "this is no Python"),
+    ("code", "%%time\none = StepLR(opt, 1, verbose=True)"),
+]
+
+
+def test_the_code_cells_of_a_notebook_are_read_and_found_by_cell_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    path.write_text(notebook(*CELLS))
+    result = lint("--fix", tmp_path)
+    assert f"{path}:cell 5:2:22: WDL004" in result.stdout
+    assert "--fix corrects it" not in result.stdout
+    assert path.read_text() == notebook(*CELLS)
+    (row,) = json.loads(lint("--json", path).stdout)["findings"]
+    assert (row["cell"], row["line"], row["column"], row["fixable"]) == (5, 2, 22, False)
+
+
+def test_a_loop_in_one_cell_is_judged_with_the_scheduler_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "train.ipynb"
+    made = "from torch.optim.lr_scheduler import StepLR\nscheduler = StepLR(optimizer, 30)"
+    loop = "for batch in loader:\n    scheduler.step()\n    optimizer.step()"
+    path.write_text(notebook(("code", made), ("code", loop)))
+    assert f"{path}:cell 2:2:5: WDL001" in lint(path).stdout
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"cells": [{}]}', '{"worksheets": []}'])
+def test_what_is_no_notebook_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train.ipynb").write_text(text)
+    result = lint(tmp_path)
+    assert result.exit_code == 2
+    assert "train.ipynb: not a Jupyter notebook" in result.stderr
+
+
+@pytest.mark.parametrize("glob", ["old", "old/*", "old/deep/train.py", "train*", "old/"])
+def test_files_and_folders_can_be_left_out_by_globs(tmp_path: Path, glob: str) -> None:
+    (tmp_path / "old" / "deep").mkdir(parents=True)
+    (tmp_path / "old" / "deep" / "train.py").write_text(WRONG)
+    (tmp_path / "other.py").write_text(WRONG)
+    rows = json.loads(lint("--json", "--exclude", glob, tmp_path).stdout)["findings"]
+    assert {row["path"] for row in rows} == {str(tmp_path / "other.py")}
+    assert lint("--exclude", glob, tmp_path / "old" / "deep" / "train.py").exit_code == 1
+
+
+def test_a_project_has_its_settings_and_the_command_line_adds_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.warmdown.lint]\nexclude = ["old"]\nselect = ["wdl003", "WDL004"]\n'
+        'ignore = ["WDL003"]\n'
+    )
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.py").write_text(WRONG)
+    monkeypatch.chdir(tmp_path / "new")
+    found = json.loads(lint("--json", tmp_path).stdout)["findings"]
+    assert [(Path(row["path"]).parent.name, row["code"]) for row in found] == [("new", "WDL004")]
+    assert lint("--ignore", "WDL004", tmp_path).exit_code == 0
+    assert lint("--select", "WDL001", tmp_path).exit_code == 0
+    assert lint("--exclude", "train.py", tmp_path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("exclud = []", r"lint\(exclud=\[\]\): there is no such setting. Did you mean 'exclude'"),
+        ('ignore = "WDL001"', r"lint\(ignore='WDL001'\): not a list of texts. Write ignore ="),
+        ('select = ["WDL01"]', "there is no rule 'WDL01'. Did you mean"),
+        ("select = [", "pyproject.toml: can not be read: "),
+    ],
+)
+def test_a_setting_that_is_wrong_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, error: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.warmdown.lint]\n{line}\n")
+    monkeypatch.chdir(tmp_path)
+    result = lint("train.py")
+    assert result.exit_code == 2
+    assert re.search(error, result.output)
+
+
+def test_every_name_of_a_scheduler_is_seen_before_a_file_is_read() -> None:
+    for path in SCHEDULERS:
+        name = path.rpartition(".")[-1]
+        module = "warmdown" if name == "Scheduler" else "torch.optim.lr_scheduler"
+        if SCHEDULERS[path] == "transformers":
+            module = "transformers"
+        made = f"from {module} import {name}\ns = {name}(optimizer=Adam(net.parameters()))\n"
+        assert read_script(ast.parse(made)).schedulers, path
+        assert any(hint in name for hint in HINTS), path
+
+
+def test_many_files_are_read_by_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.py" for number in range(3)]
+    for path in paths[:2]:
+        path.write_text(WRONG)
+    paths[2].write_text("def (")
+    one = list(lint_files(paths))
+    monkeypatch.setattr(files, "FEW", 1)
+    assert list(lint_files(paths)) == one
+    assert "2.py:1: not Python" in str(one[2])

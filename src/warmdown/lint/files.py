@@ -9,6 +9,10 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from warmdown.errors import SpecError
@@ -16,6 +20,7 @@ from warmdown.files import write_whole
 from warmdown.lint.edits import apply, lines_of
 from warmdown.lint.finding import Finding
 from warmdown.lint.names import names_in
+from warmdown.lint.notebooks import read_notebook
 from warmdown.lint.patterns import SCHEDULER, SCHEDULERS, matches
 from warmdown.lint.reader import read_script
 from warmdown.lint.rules import RULES
@@ -23,6 +28,10 @@ from warmdown.lint.rules import RULES
 _SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
 _NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
 _MOST_FIXES = 10
+HINTS = ("LR", "ched", "CosineAnnealing")
+"""Each name of a scheduler has one of these in it; most files have none."""
+FEW = 64
+"""So many files are read sooner by one process than by several that have to start."""
 _NAMES = {path.rpartition(".")[-1] for path in SCHEDULERS}
 
 
@@ -45,9 +54,12 @@ def lint_text(
         >>> [(found.code, found.line) for found in lint_text(script)]
         [('WDL004', 2)]
     """
+    tree = _parse_script(text, name)
+    if not any(hint in text for hint in HINTS):
+        return []
     lines = lines_of(text)
     try:
-        findings = lint_tree(_parse_script(text, name), codes, lines)
+        findings = lint_tree(tree, codes, lines)
     except RecursionError:
         raise SpecError(
             [f"{name}: nested too deeply to be read. Split it into functions."]
@@ -94,6 +106,8 @@ def lint_file(
 ) -> tuple[list[Finding], int]:
     """Return the mistakes in a file, and the number of those that ``fix`` has fixed in it.
 
+    A notebook (``.ipynb``) is read and never edited.
+
     Raises:
         SpecError: The file can not be read, or is not Python.
     """
@@ -104,6 +118,10 @@ def lint_file(
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise SpecError([f"{path}: can not be read as Python: {error}."]) from None
     fixed = 0
+    if path.suffix == ".ipynb":
+        notebook = read_notebook(text, name=str(path))
+        findings = lint_text(notebook.script, name=str(path), codes=codes)
+        return list(map(notebook.locate, findings)), fixed
     if fix:
         text, fixed = fix_text(text, name=str(path), codes=codes)
         if fixed:
@@ -112,8 +130,37 @@ def lint_file(
     return lint_text(text, name=str(path), codes=codes), fixed
 
 
-def python_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files, and the Python files of folders without those of environments and builds.
+def lint_files(
+    paths: Sequence[Path], *, codes: Iterable[str] = tuple(RULES), fix: bool = False
+) -> Iterator[tuple[list[Finding], int] | list[str]]:
+    """Yield what :func:`lint_file` returns for each file, or why it was not read.
+
+    Many files are read by several processes.
+    """
+    lint = partial(_lint_or_error, codes=tuple(codes), fix=fix)
+    if len(paths) <= FEW:
+        yield from map(lint, paths)
+        return
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        yield from pool.map(lint, paths, chunksize=16)
+
+
+def _lint_or_error(
+    path: Path, codes: Sequence[str], fix: bool
+) -> tuple[list[Finding], int] | list[str]:
+    try:
+        return lint_file(path, codes=codes, fix=fix)
+    except SpecError as error:
+        return list(error.mistakes)
+
+
+def python_files(paths: Iterable[Path], *, exclude: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield files, and the scripts and notebooks of folders without environments and builds.
+
+    Args:
+        paths: Files and folders.
+        exclude: Globs of what is left out of folders: of a name (``"test_*.py"``), or of a path
+            from the folder (``"legacy/*"``).
 
     Raises:
         SpecError: There is no such path.
@@ -131,10 +178,19 @@ def python_files(paths: Iterable[Path]) -> Iterator[Path]:
         for root, folders, files in os.walk(path):
             # os.walk visits the folders that are left in this list
             kept = {name for name in folders if not name.startswith(".")} - _SKIPPED_FOLDERS
-            folders[:] = sorted(kept)
-            scripts = (Path(root, name) for name in sorted(files) if name.endswith(".py"))
+            inside = Path(root).relative_to(path)
+            folders[:] = sorted(name for name in kept if not _is_excluded(inside / name, exclude))
+            names = (name for name in sorted(files) if name.endswith((".py", ".ipynb")))
+            scripts = (
+                Path(root, name) for name in names if not _is_excluded(inside / name, exclude)
+            )
             # reading a pipe of that name would wait for its writer
             yield from filter(Path.is_file, scripts)
+
+
+def _is_excluded(path: Path, globs: Iterable[str]) -> bool:
+    paths = (path.name, path.as_posix())
+    return any(fnmatch(one, glob.strip("/")) for glob in globs for one in paths)
 
 
 def _parse_script(text: str, name: str) -> ast.Module:

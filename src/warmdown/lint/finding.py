@@ -63,6 +63,7 @@ class Finding:
         column: Column, counted from 1.
         message: What is wrong, and the way out.
         edits: What fixes it; empty where no edit is safe.
+        cell: In a notebook, the cell whose line it is, counted from 1 over all cells.
     """
 
     code: str
@@ -70,6 +71,13 @@ class Finding:
     column: int
     message: str
     edits: tuple[Edit, ...] = ()
+    cell: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Its place in a file: ``12:5``, or ``cell 3:12:5`` in a notebook."""
+        place = f"{self.line}:{self.column}"
+        return place if self.cell is None else f"cell {self.cell}:{place}"
 
     @property
     def is_fixable(self) -> bool:
