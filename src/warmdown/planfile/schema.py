@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import yaml
 
@@ -14,12 +13,11 @@ from warmdown.plan import AFTER_END, COUNTS
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
+from warmdown.schedules.base import PlainData
 from warmdown.schedules.parameters import Maker, parameters_of
 
 PATH = Path(__file__).parent.parent / "plan.schema.json"
 """The shipped schema; ``python -m warmdown.planfile.schema`` writes it."""
-
-JsonSchema: TypeAlias = dict[str, Any]
 
 _NUMBER = r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _OPERAND = r"[-+*/().%\w\s]*"
@@ -103,14 +101,14 @@ $defs:
 """What does not follow from signatures, in the words of the format itself."""
 
 
-def plan_schema() -> JsonSchema:
+def plan_schema() -> PlainData:
     """Return the schema of a plan file, as JSON Schema 2020-12.
 
     Example:
         >>> plan_schema()["properties"]["after_end"]["enum"]
         ['hold', 'raise']
     """
-    schema: JsonSchema = yaml.safe_load(_FIXED)
+    schema: PlainData = yaml.safe_load(_FIXED)
     schema["properties"]["after_end"]["enum"] = list(AFTER_END)
     schema["properties"]["count"]["enum"] = list(COUNTS)
     definitions = schema["$defs"]
@@ -126,7 +124,7 @@ def plan_schema() -> JsonSchema:
     definitions["several"] |= _by_kind(several)
     definitions["run"] = _mapping_of(Run, {})
     for word, shape in ours.items():
-        beside: JsonSchema = {"kind": {"const": word}}
+        beside: PlainData = {"kind": {"const": word}}
         if word in single:
             about = "What the phase is called."
             beside["name"] = {"type": ["string", "number"], "description": about}
@@ -144,7 +142,7 @@ def write(path: Path = PATH) -> None:
     write_text(path, as_text())
 
 
-def _by_kind(words: Iterable[str]) -> JsonSchema:
+def _by_kind(words: Iterable[str]) -> PlainData:
     """Return the schema of a mapping with a kind: the kind decides what else may stand there."""
     chosen = [
         {"if": {"properties": {"kind": {"const": word}}}, "then": {"$ref": f"#/$defs/kind.{word}"}}
@@ -154,7 +152,7 @@ def _by_kind(words: Iterable[str]) -> JsonSchema:
     return {"type": "object", "properties": {"kind": kind}, "required": ["kind"], "allOf": chosen}
 
 
-def _mapping_of(target: Maker, beside: JsonSchema) -> JsonSchema:
+def _mapping_of(target: Maker, beside: PlainData) -> PlainData:
     from docstring_parser import parse
 
     text, parameters = inspect.getdoc(target) or "", parameters_of(target)
