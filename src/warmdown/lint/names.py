@@ -35,6 +35,13 @@ class FunctionDefined:
     names: Names
 
 
+@dataclass(eq=False)
+class ClassDefined:
+    """A class of the file, with its ``__init__``."""
+
+    init: FunctionDefined | None
+
+
 @dataclass(frozen=True)
 class TupleValue:
     """A tuple whose parts are known one by one."""

@@ -58,10 +58,11 @@ SIGNATURES: Mapping[str, tuple[str, ...]] = {
     "LinearLR": ("optimizer", "start_factor", "end_factor", "total_iters"),
     "CosineAnnealingWarmRestarts": ("optimizer", "T_0"),
     "Scheduler": ("optimizer", "plan"),
+    "Optimizer": ("params", "lr"),
     "Run": ("total_steps", "epochs", "steps_per_epoch"),
     "SequentialLR": ("optimizer", "schedulers", "milestones"),
     "OneCycleLR": ("optimizer", "max_lr", "total_steps", "epochs", "steps_per_epoch"),
-    "CosineAnnealingLR": ("optimizer", "T_max"),
+    "CosineAnnealingLR": ("optimizer", "T_max", "eta_min"),
     "PolynomialLR": ("optimizer", "total_iters"),
     "get_scheduler": ("name", *_WARMUP_ARGUMENTS),
     **dict.fromkeys(_WARMUPS, _WARMUP_ARGUMENTS),
@@ -82,6 +83,7 @@ LENGTHS: Mapping[str, str] = {
 
 SCHEDULER = re.compile(r"^_?(lr_?)?sched(uler)?s?(_|\d|$)", re.IGNORECASE)
 PART_OF_EPOCH = re.compile(r"step|iter|batch|update|sample|token|loader", re.IGNORECASE)
+BATCH_SIZE = re.compile(r"batch_?size|(^|_)bs($|_)", re.IGNORECASE)
 STEPS = re.compile(r"(^|_)(steps|iters|iterations|batches|updates)($|_)", re.IGNORECASE)
 SHARE = re.compile(r"ratio|frac|pct|percent|prop(ortion)?($|_)|factor|share", re.IGNORECASE)
 EPOCH = re.compile(r"epoch", re.IGNORECASE)

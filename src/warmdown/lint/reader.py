@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from itertools import count
 
 from warmdown.lint.lengths import TRANSPARENT, measure
 from warmdown.lint.loops import loop_of
 from warmdown.lint.names import (
+    ClassDefined,
     Function,
     FunctionDefined,
     ImportedName,
@@ -49,7 +50,10 @@ _MOST_STATEMENTS = 40_000
 """Statements that are read at most, with those of calls; the rest is not checked."""
 _ANYTHING: Values = frozenset({UNKNOWN})
 _ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
-_MEASURED = {"epochs", "steps_per_epoch", "num_warmup_steps", "last_epoch", *LENGTHS.values()}
+_MEASURED = {
+    *("epochs", "steps_per_epoch", "num_warmup_steps", "last_epoch", "eta_min"),
+    *LENGTHS.values(),
+}
 _NUMERIC = {"len", *TRANSPARENT}
 
 
@@ -58,11 +62,14 @@ def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
     model = ScriptModel(tree, list(lines), names_in(tree))
     reader = _Reader(model)
     reader.block(tree.body)
-    # first in, first out: a class comes before the functions defined in its methods
     while reader.roots:
-        function, called_as = reader.roots.popleft()
+        # functions before methods: they give objects what their methods use
+        plain = (root for root in reader.roots if not root[1].startswith("self."))
+        function, called_as = root = next(plain, reader.roots[0])
+        reader.roots.remove(root)
         # a function that the file does not call is one of whose arguments nothing is known
-        if called_as not in reader.called_here:
+        is_called = called_as in reader.called_here or function.node in reader.constructed
+        if not is_called:
             reader.root += 1
             # whoever calls it from another file may step what it returns
             reader.mark_escaped(reader.run(function, {}))
@@ -80,8 +87,9 @@ class _Reader:
         self.root = 0
         self.running: tuple[Function, ...] = ()
         self.returned: list[Values] = []
-        self.roots: deque[tuple[FunctionDefined, str]] = deque()
+        self.roots: list[tuple[FunctionDefined, str]] = []
         self.statements = count()
+        self.constructed: set[Function] = set()
         self.called_here = called_names(model.tree)
 
     def block(
@@ -175,7 +183,6 @@ class _Reader:
                         self.mark_escaped(self.value(part))
 
     def define_class(self, node: ast.ClassDef) -> None:
-        self.names.put(node.name, _ANYTHING)
         inside = Names(self.names.local.new_child(), settings=self.names.settings)
         methods = [part for part in node.body if isinstance(part, Function)]
         # what __init__ sets is known to the other methods
@@ -183,6 +190,8 @@ class _Reader:
             function, name = FunctionDefined(method, inside), f"self.{method.name}"
             inside.attributes[name] = frozenset({function})
             self.roots.append((function, name))
+        init = [value for value in inside["self.__init__"] if isinstance(value, FunctionDefined)]
+        self.names.put(node.name, frozenset({ClassDefined(init[0] if init else None)}))
 
     def bind(self, target: ast.expr, values: Values) -> None:
         if isinstance(target, ast.Tuple | ast.List):
@@ -258,6 +267,11 @@ class _Reader:
         arguments = list(map(self.value, node.args))
         values = self.names[dotted(node.func)]
         functions = [value for value in values if isinstance(value, FunctionDefined)]
+        for value in values:
+            if isinstance(value, ClassDefined) and value.init is not None:
+                self.constructed.add(value.init.node)
+                if self.follow(value.init, node, arguments) is not None:
+                    return _ANYTHING
         # a set has no order that is the same in every run
         for function in sorted(functions, key=lambda function: function.node.lineno):
             result = self.follow(function, node, arguments)
@@ -288,6 +302,9 @@ class _Reader:
         values = {one.arg: outer.value(default) for one, default in defaults if default is not None}
         values.update(zip(names[names[:1] == ["self"] :], arguments, strict=False))
         values |= keywords
+        if given.kwarg is not None:
+            others = keywords.keys() - set(names)
+            values |= {f"{given.kwarg.arg}.{key}": keywords[key] for key in others}
         return self.run(function, values) or frozenset({NOTHING})
 
     def create(self, node: ast.Call, path: str) -> Values:
@@ -339,7 +356,11 @@ class _Reader:
         }
         if {"epochs", "steps_per_epoch"} <= arguments.keys() - {"total_steps"}:
             product = ast.BinOp(arguments["epochs"], ast.Mult(), arguments["steps_per_epoch"])
-            lengths["total_steps"] = measure(product, self.names)
+            total = measure(product, self.names)
+            # one step an epoch is the only one that counts no batches
+            is_one = lengths["steps_per_epoch"].number == 1
+            words = total.words | ({"steps_per_epoch"} - {"steps_per_epoch" * is_one})
+            lengths["total_steps"] = replace(total, words=words)
         return lengths
 
     def method(self, node: ast.Call, func: ast.Attribute) -> Values | None:
@@ -414,7 +435,9 @@ class _Reader:
         if name.endswith("DataLoader"):
             return frozenset({Loader()})
         if path.startswith("torch.optim.") and name[:1].isupper():
-            return frozenset({Optimizer(node, self.context)})
+            lr = _arguments_by_name(node, "Optimizer").get("lr")
+            rate = measure(lr, self.names) if lr else None
+            return frozenset({Optimizer(node, self.context, lr=rate)})
         return frozenset({measure(node, self.names)}) if name in _NUMERIC else _ANYTHING
 
     def accumulate(self, node: ast.Call) -> None:

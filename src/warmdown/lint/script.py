@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Literal, TypeAlias
 
-from warmdown.lint.patterns import EPOCH, LENGTHS, LOADER, PART_OF_EPOCH, SHARE, matches
+from warmdown.lint.patterns import BATCH_SIZE, EPOCH, LENGTHS, LOADER, PART_OF_EPOCH, SHARE, matches
 
 Values: TypeAlias = frozenset[object]
 """What an expression may be: schedulers, optimizers, loaders, lengths, ``UNKNOWN`` …"""
@@ -80,11 +80,13 @@ class Optimizer:
         call: The call that creates it, if that was read.
         context: Loops and conditions around that call.
         name: The name that it was given.
+        lr: Its rate.
     """
 
     call: ast.Call | None = None
     context: Around = ()
     name: str = ""
+    lr: Length | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,9 @@ class Length:
     @property
     def counts_batches(self) -> bool:
         """Whether it was made from the length of a loader, or from steps per epoch."""
-        is_sized = "len(" in self.text and matches(LOADER, self.words)
+        is_sized = "len(" in self.text and (
+            matches(LOADER, self.words) or matches(BATCH_SIZE, self.divisors)
+        )
         return bool(self.loaders) or is_sized or any("per_epoch" in word for word in self.words)
 
     @property

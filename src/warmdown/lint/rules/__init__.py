@@ -42,4 +42,5 @@ RULES: Mapping[str, LintRule] = {
     "WDL017": LintRule("made again in each epoch", order.made_in_each_epoch),
     "WDL018": LintRule("lengths in each other's place", call.swapped_lengths),
     "WDL019": LintRule("a milestone between two steps", call.float_milestones),
+    "WDL020": LintRule("a decay that ends where it begins", call.constant_decay),
 }

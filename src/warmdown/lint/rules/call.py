@@ -10,8 +10,10 @@ from warmdown.lint.edits import drop_argument
 from warmdown.lint.finding import Edit, Mistake, Position
 from warmdown.lint.names import names_in
 from warmdown.lint.patterns import EPOCH, METRIC, SHARE, TRAINS, matches
+from warmdown.lint.rules.lightning import missing_monitor
 from warmdown.lint.script import (
     Length,
+    Optimizer,
     SchedulerCreated,
     ScriptEvent,
     ScriptModel,
@@ -26,6 +28,7 @@ _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
 def missing_metric(model: ScriptModel) -> Iterator[Mistake]:
     """WDL003: ``ReduceLROnPlateau.step()`` without its metric."""
+    yield from missing_monitor(model)
     for event in _steps_of_known_class(model):
         names = {scheduler.name for scheduler in event.schedulers}
         if names == {"ReduceLROnPlateau"} and not event.arguments:
@@ -50,12 +53,20 @@ def unexpected_argument(model: ScriptModel) -> Iterator[Mistake]:
                 f"{name} takes no metric: it reads this number as an epoch and jumps there. Call "
                 "scheduler.step().",
             )
-        elif matches(EPOCH, words):
+        elif matches(EPOCH, words) and _repeats(model, event):
             yield (
                 event.call,
                 f"{name}.step(epoch) is deprecated and repeats the value before. Call "
                 "scheduler.step().",
             )
+
+
+def _repeats(model: ScriptModel, event: ScriptEvent) -> bool:
+    """Return whether the number of the loop is given after the updates that have used it."""
+    is_plain = event.arguments and dotted(event.arguments[0])
+    updates = model.updates_for(*event.schedulers)
+    before = any(update.when < event.when and event.loop in update.loops for update in updates)
+    return bool(is_plain) and event.loop is not None and before
 
 
 def verbose(model: ScriptModel) -> Iterator[Mistake]:
@@ -110,6 +121,21 @@ def _is_swapped(warmup: Length, total: Length) -> bool:
     is_share = any(factors) or matches(SHARE, total.words - warmup.words)
     is_part = (total.text.startswith("Mult(") and is_share) or re.match("(Floor)?Div", total.text)
     return bool(is_part) and total.is_made_of(warmup)
+
+
+def constant_decay(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL020: a cosine whose floor is the rate that it begins at."""
+    for scheduler in model.schedulers:
+        floor = scheduler.lengths.get("eta_min")
+        rates = (one.lr for one in scheduler.optimizers if isinstance(one, Optimizer))
+        for rate in filter(None, rates):
+            is_same = floor and rate.words and rate.text == floor.text
+            if floor and (is_same or 0 < rate.number <= floor.number):
+                yield (
+                    scheduler.call,
+                    f"{scheduler.name} ends at eta_min, and the optimizer's rate is not above it: "
+                    "the rate does not decay. Give it a lower eta_min.",
+                )
 
 
 def float_milestones(model: ScriptModel) -> Iterator[Mistake]:

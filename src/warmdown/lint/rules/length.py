@@ -102,7 +102,7 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
                     f"{name} counts batches, but line {line} steps it once per epoch. Step it in "
                     "the batch loop."
                 )
-        elif _is_per_batch_of_epochs(event, length):
+        elif _is_per_batch_of_epochs(model, event, scheduler, length):
             what = (
                 f"{name} counts epochs, but line {line} steps it for every batch. Multiply it by "
                 "the batches per epoch."
@@ -152,19 +152,28 @@ def _skips_batches(event: ScriptEvent) -> bool:
     return any("accum" in word for branch in branches for word in branch.words)
 
 
-def _is_per_batch_of_epochs(event: ScriptEvent, length: Length) -> bool:
-    """Return whether a length in turns of the epoch loop is stepped in a batch loop inside it."""
+def _is_per_batch_of_epochs(
+    model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated, length: Length
+) -> bool:
+    """Return whether a length in epochs is stepped with the updates of a batch loop."""
     epochs = [loop for loop in event.loops if loop.kind == "epoch"]
-    return bool(epochs) and (
-        event.is_per_batch and length.counts_epochs and not event.conditions_in(epochs[-1])
-    )
+    if not epochs or not event.is_per_batch or not length.counts_epochs:
+        return False
+    updates = model.updates_for(scheduler, opaque=False)
+    is_with_update = any(update.context == event.context for update in updates)
+    return is_with_update or not event.conditions_in(epochs[-1])
 
 
 def _is_per_epoch_of_updates(
     model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated
 ) -> bool:
     updates = model.updates_for(scheduler)
-    return event.is_per_epoch and any(event.loop in update.loops for update in updates)
+    loop = event.loop
+    if loop is None or loop.kind != "epoch" or not any(loop in one.loops for one in updates):
+        return False
+    # `if epoch >= 10` leaves steps out and adds none
+    target = frozenset[str]() if isinstance(loop.node, ast.While) else names_in(loop.node.target)
+    return all(branch.words and branch.words <= target for branch in event.conditions_in(loop))
 
 
 def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:

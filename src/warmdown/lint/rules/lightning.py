@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.names import names_in
@@ -13,18 +14,13 @@ from warmdown.lint.script import SchedulerCreated, ScriptModel, dotted
 _STEPS_ITSELF = {"automatic_optimization", "lr_schedulers", "lr_scheduler_step"}
 _IN_STEPS = {"OneCycleLR", "CyclicLR", "CosineAnnealingLR", "PolynomialLR", "LinearLR"}
 _MANY = 1000
+_LIGHTNING = re.compile(r"lightning", re.IGNORECASE)
 
 
 def default_interval(model: ScriptModel) -> Iterator[Mistake]:
     """WDL013: ``configure_optimizers`` returns a schedule in steps and no ``interval``."""
-    methods = {node.name for node in ast.walk(model.tree) if isinstance(node, ast.FunctionDef)}
-    if "training_step" not in methods or (model.words | methods) & _STEPS_ITSELF:
-        return
-    for scheduler in model.schedulers:
-        names = [getattr(node, "name", "") for node in scheduler.within]
-        if "configure_optimizers" not in names or _asks_for_steps(scheduler.within):
-            continue
-        if _counts_steps(model, scheduler):
+    for scheduler in _returned(model):
+        if _counts_steps(model, scheduler) and not _asks_for_steps(model, scheduler):
             yield (
                 scheduler.call,
                 f"{scheduler.name}: its length counts steps, but Lightning steps it once per "
@@ -32,25 +28,51 @@ def default_interval(model: ScriptModel) -> Iterator[Mistake]:
             )
 
 
-def _asks_for_steps(functions: Iterable[ast.AST]) -> bool:
-    """Return whether an ``interval`` is given that may be another than ``"epoch"``."""
-    for node in (part for function in functions for part in ast.walk(function)):
-        match node:
-            case ast.Dict(keys=keys, values=values):
-                pairs = [
-                    (getattr(key, "value", ""), value)
-                    for key, value in zip(keys, values, strict=True)
-                ]
-            case ast.keyword(arg=str(name), value=value):
-                pairs = [(name, value)]
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))], value=value):
-                pairs = [(name, value)]
-            case _:
-                continue
-        for name, value in pairs:
-            if name == "interval" and getattr(value, "value", "") != "epoch":
-                return True
+def missing_monitor(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL003: Lightning is given a plateau, and not the name of the metric that it watches."""
+    for scheduler in _returned(model):
+        words = frozenset[str]().union(*map(names_in, scheduler.within))
+        if scheduler.name == "ReduceLROnPlateau" and "monitor" not in words:
+            yield (
+                scheduler.call,
+                "ReduceLROnPlateau watches a metric, and Lightning raises where none is named. "
+                'Return {"scheduler": scheduler, "monitor": "val_loss"}.',
+            )
+
+
+def _returned(model: ScriptModel) -> Iterator[SchedulerCreated]:
+    """Yield the schedulers that Lightning steps."""
+    methods = {node.name for node in ast.walk(model.tree) if isinstance(node, ast.FunctionDef)}
+    is_lightning = "training_step" in methods or matches(_LIGHTNING, model.words)
+    if is_lightning and not (model.words | methods) & _STEPS_ITSELF:
+        for scheduler in model.schedulers:
+            names = [getattr(node, "name", "") for node in scheduler.within]
+            if "configure_optimizers" in names:
+                yield scheduler
+
+
+def _asks_for_steps(model: ScriptModel, scheduler: SchedulerCreated) -> bool:
+    """Return whether an ``interval`` that may be another than ``"epoch"`` may be its own."""
+    others = [one.call for one in model.schedulers if one is not scheduler]
+    for node in (part for function in scheduler.within for part in ast.walk(function)):
+        entries = _entries_of(node)
+        interval = entries.get("interval")
+        is_epoch = isinstance(interval, ast.Constant) and interval.value == "epoch"
+        if interval and not is_epoch and entries.get("scheduler") not in others:
+            return True
     return False
+
+
+def _entries_of(node: ast.AST) -> Mapping[str, ast.expr]:
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            names = [getattr(key, "value", "") for key in keys]
+            return dict(zip(names, values, strict=True))
+        case ast.Call(keywords=keywords):
+            return {keyword.arg or "": keyword.value for keyword in keywords}
+        case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=str(name)))], value=value):
+            return {name: value}
+    return {}
 
 
 def _counts_steps(model: ScriptModel, scheduler: SchedulerCreated) -> bool:

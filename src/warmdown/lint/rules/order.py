@@ -16,7 +16,6 @@ from warmdown.lint.script import (
     SchedulerCreated,
     ScriptEvent,
     ScriptModel,
-    dotted,
 )
 
 _PER_BATCH = {"OneCycleLR", "CyclicLR", "Scheduler"}
@@ -173,7 +172,12 @@ def made_in_each_epoch(model: ScriptModel) -> Iterator[Mistake]:
     """WDL017: an optimizer or a scheduler is made again in each turn of the epoch loop."""
     for scheduler in model.schedulers:
         loop, total = _epoch_around(scheduler.context), scheduler.total
-        steps = [event for event in model.steps_of(scheduler) if event.is_sure and event.loop]
+        # `step(epoch)` goes on where the epochs are
+        steps = [
+            event
+            for event in model.steps_of(scheduler)
+            if event.is_sure and event.loop and not event.arguments
+        ]
         # a wave in each epoch is meant, where its length is that of one epoch
         is_long = loop is not None and total is not None and total.is_made_of(loop.bound)
         if loop and any(event.loop is loop or is_long for event in steps):
@@ -182,18 +186,16 @@ def made_in_each_epoch(model: ScriptModel) -> Iterator[Mistake]:
                 f"{scheduler.name} is made again in each epoch, and its schedule begins again with "
                 "it. Make it before the loop.",
             )
-        name = dotted(scheduler.arguments.get("optimizer", scheduler.call))
-        for update in model.of("update") if steps and name else ():
-            for other in update.things - scheduler.optimizers:
-                if isinstance(other, Optimizer) and other.name == name and other.call:
-                    around = _epoch_around(other.context)
-                    if around and around not in scheduler.context and around in steps[0].loops:
-                        yield (
-                            other.call,
-                            f"the optimizer is made again in each epoch: it forgets its state, and "
-                            f"{scheduler.name} of line {scheduler.call.lineno} does not move its "
-                            "rate. Make it before the loop.",
-                        )
+    for update in model.of("update") if model.schedulers else ():
+        for optimizer in update.things:
+            if isinstance(optimizer, Optimizer) and optimizer.call:
+                around = _epoch_around(optimizer.context)
+                if around and around in update.loops:
+                    yield (
+                        optimizer.call,
+                        "the optimizer is made again in each epoch: it forgets its state, and a "
+                        "scheduler from before does not move its rate. Make it before the loop.",
+                    )
 
 
 def _epoch_around(context: Around) -> Loop | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from math import isnan
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.names import names_in
@@ -11,6 +12,7 @@ from warmdown.lint.patterns import SCHEDULER, matches
 from warmdown.lint.script import (
     Optimizer,
     SchedulerCreated,
+    ScriptEvent,
     ScriptModel,
     arguments_of,
     dotted,
@@ -25,31 +27,35 @@ def optimizer_alone(model: ScriptModel) -> Iterator[Mistake]:
     loads = list(model.of("load"))
     if model.words & _RESTORES or _loads_schedulers(model):
         return
-    for scheduler in model.schedulers:
-        steps = model.steps_of(scheduler)
-        # a plateau finds the lowered rate in the optimizer
-        if scheduler.name == "ReduceLROnPlateau" or scheduler.given_to or not steps:
-            continue
-        if any(event.arguments or not event.is_sure for event in steps):
-            continue
+    for scheduler, steps in _steps_by_scheduler(model):
         loops = [event.loops[0] for event in steps if event.loops]
-        is_resumed = any(
-            loop.start.text and loop.start.number != loop.start.number for loop in loops
-        )
-        trains = [update.loops for update in model.updates_for(scheduler)]
+        is_resumed = any(loop.start.text and isnan(loop.start.number) for loop in loops)
+        trains = [update.loops for update in model.of("update", "train")]
         is_forwarded = not all(any(loop in around for around in trains) for loop in loops)
-        for load in loads:
-            is_own = load.things & scheduler.optimizers or not any(
-                isinstance(one, Optimizer) for one in load.things | scheduler.optimizers
-            )
-            if is_own and is_resumed and not is_forwarded and len(loops) == len(steps):
+        for load in loads if is_resumed and not is_forwarded else ():
+            optimizers = scheduler.optimizers if scheduler else load.things
+            known = [one for one in load.things | optimizers if isinstance(one, Optimizer)]
+            if load.things & optimizers or not known:
+                name = scheduler.name if scheduler else "its schedule"
                 yield (
                     load.call,
-                    f"the run goes on with the optimizer's state, but {scheduler.name} of line "
-                    f"{scheduler.call.lineno} begins again at step 0. Save and load its "
-                    "state_dict() too.",
+                    f"the run goes on with the optimizer's state, but {name} begins again at step "
+                    "0. Save and load the scheduler's state_dict() too.",
                 )
                 break
+
+
+def _steps_by_scheduler(
+    model: ScriptModel,
+) -> Iterator[tuple[SchedulerCreated | None, list[ScriptEvent]]]:
+    """Yield the schedulers that step without an argument, and steps of those of other files."""
+    for scheduler in model.schedulers:
+        steps = model.steps_of(scheduler)
+        is_sure = all(event.is_sure and not event.arguments for event in steps)
+        # a plateau finds the lowered rate in the optimizer
+        if scheduler.name != "ReduceLROnPlateau" and is_sure and not scheduler.given_to:
+            yield scheduler, steps
+    yield None, list(model.of("foreign_step"))
 
 
 def fresh_optimizer(model: ScriptModel) -> Iterator[Mistake]:
