@@ -44,6 +44,58 @@ def test_stairs_restarts_and_what_no_eye_sees_are_no_leaps(meant: wd.Schedule) -
     assert codes(meant) == []
 
 
+@pytest.mark.parametrize(
+    ("again", "left"),
+    [
+        (wd.Cosine(steps=500) >> wd.Cosine(), 0.0),
+        (wd.Cosine(end=0.05, steps=500) >> wd.Linear(start=0.9), 0.05),
+        (wd.Cosine(steps=500) >> wd.Constant(value=1.0), 0.0),
+    ],
+)
+def test_a_phase_that_begins_far_above_the_end_of_the_one_before_is_found(
+    again: wd.Schedule, left: float
+) -> None:
+    finding = only(again, "jump")
+    assert (finding.step, finding.numbers["left"]) == (500, left)
+    assert "a restart that is meant is a repeat" in finding.message
+
+
+@pytest.mark.parametrize(
+    "meant",
+    [
+        wd.Cosine(steps=250).repeat(),
+        wd.Linear(start=0.01, end=1.0, steps=100) >> wd.Cosine(steps=225).repeat(4),
+        wd.wsd_s(start=0.1, end=0.0, shape="linear"),
+        wd.Constant(value=0.01, steps=500) >> wd.Constant(value=1.0),
+        # past the last of its cycles another would begin: that is no leap down to the rest
+        wd.Cosine(steps=50).repeat().take(900) >> wd.Constant(value=0.0),
+    ],
+)
+def test_cycles_periods_and_stairs_up_are_no_leaps(meant: wd.Schedule) -> None:
+    assert "jump" not in codes(meant)
+
+
+@pytest.mark.parametrize(
+    "stairs",
+    [
+        wd.Milestones(gamma=0.1, at=(700, 900)),
+        wd.Staircase(gamma=0.1, every=300),
+        wd.PiecewiseConstant(values=(1.0, 0.1), at=(700,)),
+    ],
+)
+@pytest.mark.parametrize(
+    "rise",
+    [wd.Linear(start=0.001, end=1.0, steps=50), wd.PiecewiseConstant(values=(0.1, 1.0), at=(50,))],
+)
+def test_a_warmup_times_stairs_is_clean(rise: wd.Schedule, stairs: wd.Schedule) -> None:
+    assert codes(rise * stairs) == []
+
+
+def test_a_phase_that_holds_the_last_value_behind_the_run_is_no_empty_phase() -> None:
+    assert codes(wd.Cosine(end=0.1, steps=1000) >> wd.Constant(value=0.1)) == []
+    assert "empty-phase" in codes(wd.Cosine(end=0.1, steps=1000) >> wd.Constant(value=0.5))
+
+
 def test_a_share_that_rounds_to_nothing_is_a_note() -> None:
     run = wd.Run(total_steps=25, lr=1.0)
     (finding,) = [

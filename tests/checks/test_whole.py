@@ -99,6 +99,10 @@ def test_a_clock_without_an_end_is_found() -> None:
         ("learning_rate", "lr"),
         ("beta1", "betas[0]"),
         ("momentun", "momentum"),
+        ("lr_scheduler", "lr"),
+        ("scheduler", "lr"),
+        ("lr_scheduler_type", "lr"),
+        ("max_lr", "lr"),
     ],
 )
 def test_a_name_that_is_almost_a_field_is_found(name: str, meant: str) -> None:
@@ -111,9 +115,16 @@ def test_a_name_that_is_almost_a_field_is_found(name: str, meant: str) -> None:
 def test_names_of_ones_own_are_no_finding() -> None:
     own: Any = {
         name: wd.Set(wd.Constant(value=0.5))
-        for name in ("temperature", "dropout", "loss_weight", "tau")
+        for name in ("temperature", "dropout", "loss_weight", "tau", "scheduled_sampling")
     }
     assert wd.check(wd.Plan.of(run=RUN, **own)) == ()
+
+
+def test_a_batch_size_that_a_plan_alone_cannot_change_is_found() -> None:
+    plan = wd.Plan.of(run=RUN, batch_size=wd.Set(wd.Constant(value=32.0)))
+    (finding,) = wd.check(plan)
+    assert (finding.code, finding.target) == ("needs-bind", "batch_size")
+    assert "Give bind={'batch_size': Call(…)}" in finding.message
 
 
 def test_a_pattern_behind_one_that_takes_everything_is_found() -> None:

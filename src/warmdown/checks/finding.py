@@ -24,6 +24,7 @@ CODES: Mapping[str, str] = {
     "jump": "The value leaps where one phase follows another.",
     "long-warmup": "More than half of the run is warmup.",
     "mark-beyond-end": "A milestone lies at or beyond the end of the run.",
+    "needs-bind": "Nothing but the caller's own code can change this.",
     "negative": "A value falls below zero.",
     "never-moves": "The value is the same all along, although a curve was written.",
     "never-reaches-end": "The last update is far from the end value.",

@@ -16,6 +16,8 @@ from warmdown.schedules import Schedule
 
 _LEAP = 0.05
 """Share of the height from which a joint is a jump."""
+_AGAIN = 10 * (1 + 1e-9)
+"""A return to more than so many times the last value is hardly meant, unless it is a cycle's."""
 _ALMOST = 0.01
 _SAMPLES = 33
 """Values of a phase that are computed for its height."""
@@ -26,24 +28,38 @@ def jump(subject: Subject) -> Findings:
     for schedule, begin in pieces(subject.schedule):
         peak = 0.0
         for before, after, joint in _joints(schedule):
-            left, right = before(before.length or 0), schedule(joint)
+            left, right = _end_of(before), schedule(joint)
             heights = np.abs(before(np.linspace(0, before.length or 0, _SAMPLES)))
             peak = max(peak, float(heights.max()), abs(left))
             is_large = abs(right - left) > _LEAP * max(peak, abs(right))
             is_return = left < right <= peak * (1 + _ALMOST)  # a restart, the next period
+            begins_again = right > _AGAIN * left and not _is_a_period(after)
             # constant between leaps, as stairs are
             are_steps = leaf_at_end(before)[0].is_stepwise and leaf_at(after, 0)[0].is_stepwise
-            if is_large and not is_return and not are_steps:
+            if is_large and not are_steps and (begins_again or not is_return):
                 step = None if begin is None else begin + joint
                 where = "" if step is None else f"at update {count(step)}, "
+                way_out = "; a restart that is meant is a repeat" if is_return else ""
                 yield subject.finding(
                     "jump",
                     f"leaps from {number(left)} to {number(right)} {where}between two phases. Let "
-                    "the later one start where the earlier one ends.",
+                    f"the later one start where the earlier one ends{way_out}.",
                     step=step,
                     left=left,
                     right=right,
                 )
+
+
+def _end_of(schedule: Schedule) -> float:
+    """Return the value that a schedule ends with; at its end a cycle has begun again."""
+    length = schedule.length or 0
+    is_cycle = any(part.is_cyclic for part, _ in pieces(schedule))
+    return schedule(math.nextafter(length, 0) if is_cycle else length)
+
+
+def _is_a_period(schedule: Schedule) -> bool:
+    """Whether it is stable first and then moves, as a period of WSD-S."""
+    return leaf_at(schedule, 0)[0].is_constant and not leaf_at_end(schedule)[0].is_constant
 
 
 def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
@@ -58,11 +74,14 @@ def _joints(schedule: Schedule) -> Iterator[tuple[Schedule, Schedule, int]]:
 
 def empty_phase(subject: Subject) -> Findings:
     """Find phases that were given a share or the rest, and got no update."""
-    for given, measured in _phases_of(subject.given, subject.schedule):
+    for given, measured, before in _phases_of(subject.given, subject.schedule):
         length = _requested(given)
         if measured.length != 0 or length is None:
             continue
-        kind = type(leaf_at_end(measured)[0]).__name__
+        leaf = leaf_at_end(measured)[0]
+        if before is not None and leaf.is_constant and math.isclose(_end_of(before), leaf(0)):
+            continue  # what the value rests at behind the run anyway
+        kind = type(leaf).__name__
         if length == "rest":
             yield subject.finding(
                 "empty-phase",
@@ -78,17 +97,20 @@ def empty_phase(subject: Subject) -> Findings:
             )
 
 
-def _phases_of(given: Schedule, measured: Schedule) -> Iterator[tuple[Schedule, Schedule]]:
-    """Yield the phases as they were given, each with what it became on the run."""
+def _phases_of(
+    given: Schedule, measured: Schedule
+) -> Iterator[tuple[Schedule, Schedule, Schedule | None]]:
+    """Yield phases as they were given, with what each became on the run, and the one before."""
     if type(given) is not type(measured):
         inner = measured.parts()  # an endless phase that takes the rest is cut off there
         measured = inner[0] if len(inner) == 1 else measured
     if type(given) is not type(measured):
         return
     are_phases = not given.keeps_time and len(given.parts()) > 1
-    for part, became in zip(given.parts(), measured.parts(), strict=False):
+    earlier = (None, *measured.parts())
+    for part, became, before in zip(given.parts(), measured.parts(), earlier, strict=False):
         if are_phases:
-            yield part, became
+            yield part, became, before
         yield from _phases_of(part, became)
 
 

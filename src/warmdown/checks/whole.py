@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["check", "check_values"]
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -26,6 +27,11 @@ _OTHER_NAMES = {
     "beta2": "betas[1]",
     "betas": "betas[0]",
 }
+_OF_SETTINGS = (
+    r"((lr|learning_rate|param)_)?sched(ule|ulers?)?(_(type|name|config|args|kwargs))?"
+    r"|lr_(policy|config)|lrate|(base|peak|max|initial)_lr"
+)
+"""Names that other trainers' settings have for a learning rate or its schedule."""
 _VERY_LONG = 1_000_000
 """Updates that are looked at where nothing ends."""
 _FEW = 5
@@ -201,12 +207,23 @@ def _unlikely_names(plan: Plan) -> Findings:
     for name in dict.fromkeys(target.name for target in plan.targets):
         if name in curve.KNOWN_FIELDS:
             continue
+        if "batch_size" in name.lower():
+            yield Finding(
+                code="needs-bind",
+                severity="warning",
+                message="no optimizer has a batch size, and a plan alone changes no loader. Give "
+                f"bind={{{name!r}: Call(…)}} where the plan is bound, or leave it out.",
+                target=name,
+            )
         near = difflib.get_close_matches(name, curve.KNOWN_FIELDS, n=1, cutoff=0.8)
-        for meant in [_OTHER_NAMES[name]] if name in _OTHER_NAMES else near:
+        is_settings = re.fullmatch(_OF_SETTINGS, name.lower()) is not None
+        other = "lr" if is_settings else _OTHER_NAMES.get(name)
+        for meant in near if other is None else [other]:
+            more = " Settings of another trainer are read by warmdown import." * is_settings
             yield Finding(
                 code="unlikely-name",
                 severity="warning",
-                message=f"no optimizer has a field of this name. Did you mean {meant!r}?",
+                message=f"no optimizer has a field of this name. Did you mean {meant!r}?{more}",
                 target=name,
             )
 
