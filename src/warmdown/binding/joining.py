@@ -73,7 +73,7 @@ def join_rules(change: RuleChange, how: str) -> Rule:
     if how in ("continue", "rewarm") and lows and lows[0] is not None and lows[0] != lows[-1]:
         raise StateError(
             f"on_change={how!r}: {change.target.label} may be at its lowest value, "
-            f"{lows[0]:g}, which the new plan does not have. Give it low={lows[0]:g}, or use "
+            f"{lows[0]!r}, which the new plan does not have. Give it low={lows[0]!r}, or use "
             "'given'."
         )
     return _with_feedback_state(change.old, _JOIN_POLICIES[how](change), how)

@@ -25,7 +25,7 @@ from warmdown.binding.joining import (
 from warmdown.errors import ScheduleError, StateError
 from warmdown.plan import Plan, Target, unusual_order
 from warmdown.run import Run
-from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Schedule
+from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Scale, Schedule
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, observed
 
 if TYPE_CHECKING:
@@ -274,6 +274,8 @@ class Rescaled(PlanEvent):
         """Multiply what the field's targets follow."""
         for target in timeline.targets_of_event(self.target, self.groups):
             rule = target.rule.with_schedules(lambda schedule: schedule.multiplied(self.factor))
+            if isinstance(rule, Scale) and isinstance(target.rule, Scale):
+                rule = replace(rule, low=target.rule.low)  # a bound is no part of the curve
             target.switch_at(self.at, rule)
 
 

@@ -47,16 +47,19 @@ def _timm_attributes(scheduler: Any) -> dict[str, Any]:
     found = {"warmup_prefix": True, "k_decay": 1.0, **_attributes(scheduler)}
     if isinstance(found.get("decay_t"), list | tuple):
         found["decay_marks"] = list(found["decay_t"])
-    if callable(found.get("decay_fn")) or found["warmup_t"] != int(found["warmup_t"]):
-        raise NotImportable("a function, or parts of a step")
+    if callable(found.get("decay_fn")):
+        raise NotImportable("a function")
     return found
 
 
 def _timm_wsd(given: Attributes) -> Scale:
     if given["stable_fn"] == "power":
-        timescale, exponent = given["stable_timescale"], given["stable_power"]
-        power = Power(start=1.0, timescale=timescale, exponent=exponent)
-        return trunk(given, power, given["decay_fn"])
+        exponent = given["stable_power"]
+        return trunk(
+            given,
+            lambda timescale: Power(start=1.0, timescale=timescale, exponent=exponent),
+            given["decay_fn"],
+        )
     return RULES["rsqrt" if given["stable_fn"] == "rsqrt" else "wsd"](given)
 
 

@@ -293,7 +293,9 @@ def _read_scale(reader: ScheduleReader, path: str, data: PlainMapping) -> Any:
     return read and _scale(**read)
 
 
-def _scale(scale: Schedule, offset: Schedule | None = None, low: float | None = None) -> Scale:
+def _scale(
+    scale: Schedule, offset: Schedule | None = None, low: float | Schedule | None = None
+) -> Scale:
     """Return the rule; a file's word for its first part is another than Python's."""
     return Scale(scale, offset, low)
 

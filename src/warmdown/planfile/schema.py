@@ -85,7 +85,9 @@ $defs:
     properties:
       scale: {$ref: "#/$defs/schedule", description: "Factor on each group's base value."}
       offset: {$ref: "#/$defs/schedule", description: "Added, in the field's unit."}
-      low: {$ref: "#/$defs/number", description: "Lower bound, in the field's unit."}
+      low:
+        anyOf: [{$ref: "#/$defs/number"}, {$ref: "#/$defs/schedule"}]
+        description: Lower bound, in the field's unit.
     required: [scale]
     additionalProperties: false
   meaning: {anyOf: [{$ref: "#/$defs/set"}, {$ref: "#/$defs/scale"}, {$ref: "#/$defs/schedule"}]}

@@ -53,7 +53,7 @@ class Scale(_ScheduledValue):
         of: The factor.
         offset: What is added, in the field's own unit: an absolute minimum stays absolute for every
             group.
-        low: Absolute lower bound, in the field's own unit, or ``None``.
+        low: Absolute lower bound, in the field's own unit, or a schedule of it, or ``None``.
 
     Example:
         >>> from warmdown import Linear
@@ -62,14 +62,16 @@ class Scale(_ScheduledValue):
     """
 
     offset: Schedule | None = None
-    low: float | None = None
+    low: float | Schedule | None = None
 
     def value(self, step: Steps, base: float) -> Values:
         """Return the field's value at ``step`` for a group whose base value is ``base``."""
         value = base * self.of(step)
         if self.offset is not None:
             value = value + self.offset(step)
-        return value if self.low is None else _at_least(value, self.low)
+        if self.low is None:
+            return value
+        return _at_least(value, self.low(step) if isinstance(self.low, Schedule) else self.low)
 
     def to_dict(self) -> PlainData:
         """Return plain data: the bare schedule where there is nothing else."""
@@ -77,7 +79,7 @@ class Scale(_ScheduledValue):
         if self.offset is not None:
             data["offset"] = self.offset.to_dict()
         if self.low is not None:
-            data["low"] = self.low
+            data["low"] = self.low.to_dict() if isinstance(self.low, Schedule) else self.low
         return data if len(data) > 1 else self.of.to_dict()
 
 
@@ -124,13 +126,14 @@ def rule_from_dict(data: Any) -> Rule:
             word = str(key)[:60]
             raise ScheduleError(f"{rule.__name__}({word}=…): no such entry. {nearest(word, known)}")
     parts: PlainData = {
-        key: part if key == "low" else Schedule.from_dict(part) for key, part in data.items()
+        key: part if key == "low" and not isinstance(part, Mapping) else Schedule.from_dict(part)
+        for key, part in data.items()
     }
     return rule(parts.pop(known[0]), **parts)
 
 
-def _at_least(value: Values, low: float) -> Values:
+def _at_least(value: Values, low: Values) -> Values:
     if isinstance(value, float):
         return max(value, low)
     value, xp = namespace(value)
-    return xp.clip(value, low, None)
+    return xp.clip(value, low, None) if isinstance(low, float) else xp.maximum(value, low)

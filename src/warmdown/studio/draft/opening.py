@@ -156,6 +156,10 @@ def _target(name: str, groups: str, data: Any) -> TargetDraft:
     rule = data if is_rule else {"scale": data}
     if "set" in rule:
         return TargetDraft(name, groups, "set", phases=_phase_drafts(rule["set"]))
+    if isinstance(rule.get("low"), Mapping):
+        raise SpecError(
+            [f"{name}: a lower bound that moves cannot be shown here. Use 'warmdown show'."]
+        )
     offset, phases = rule.get("offset"), _phase_drafts(rule["scale"])
     warmup = schedule_draft({**WARMUP, "steps": phases[0].get("steps")})
     has_warmup = len(phases) > 1 and phases[0] == warmup
