@@ -59,6 +59,8 @@ class LRScheduler(torch_sched.LRScheduler):
     _assigned: Row | None = None
     """What a subclass has assigned as ``_last_lr`` since."""
     _updates: Updates | None = None
+    _is_stepping: bool = False
+    """Whether it writes rates; ignite sets torch's own mark of it by hand, and writes itself."""
     _is_early: bool = False
     """Whether the first step came before any update and any gradient."""
     _is_accelerate_prepared = Prepared()
@@ -70,6 +72,7 @@ class LRScheduler(torch_sched.LRScheduler):
         "_assigned",
         "_is_early",
         "_is_initial",
+        "_is_stepping",
         "_get_lr_called_within_step",
     }
 
@@ -134,11 +137,11 @@ class LRScheduler(torch_sched.LRScheduler):
             self._is_initial = False
 
     def _update_lr(self, epoch: int | None = None) -> None:
-        self._get_lr_called_within_step = True
+        self._get_lr_called_within_step = self._is_stepping = True
         try:
             row = self._rates_at(epoch)
         finally:
-            self._get_lr_called_within_step = False
+            self._get_lr_called_within_step = self._is_stepping = False
         self._write(row)
 
     def _rates_at(self, epoch: int | None) -> Row:

@@ -467,8 +467,20 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     """How far between two steps the last number lay."""
     _cycle: tuple[float, float] | None = None
     """The step at which a cycle began, and its length; ``None``: the first, of ``T_0`` steps."""
+    _written_at: int = -1
+    """The step of the rates that were written last; ``last_epoch`` may have been assigned since."""
 
-    _NOT_STATE = FormulaLR._NOT_STATE | {"_cycle", "_fraction", "T_cur", "T_i"}
+    _is_cycle_assigned: bool = False
+    """Whether ``T_cur`` was assigned since."""
+
+    _NOT_STATE = FormulaLR._NOT_STATE | {
+        "_cycle",
+        "_fraction",
+        "_is_cycle_assigned",
+        "_written_at",
+        "T_cur",
+        "T_i",
+    }
 
     def __init__(
         self,
@@ -490,12 +502,13 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     @property  # type: ignore[override]
     def T_cur(self) -> float:
         """Steps since the last restart."""
-        return self.last_epoch + self._fraction - self._restart()[0]
+        return self._written_at + self._fraction - self._restart()[0]
 
     @T_cur.setter
     def T_cur(self, steps: float) -> None:
         self.invalidate()
-        self._cycle = self.last_epoch + self._fraction - steps, self.T_i
+        self._cycle = self._written_at + self._fraction - steps, self.T_i
+        self._is_cycle_assigned = True
 
     @property  # type: ignore[override]
     def T_i(self) -> float:
@@ -522,8 +535,16 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
                 f"CosineAnnealingWarmRestarts.step({epoch}): a step from 0 on is needed."
             )
         super().step(epoch)  # type: ignore[arg-type]
+        self._written_at = self.last_epoch
+
+    def _write(self, row: Row) -> None:
+        super()._write(row)
+        self._written_at, self._is_cycle_assigned = self.last_epoch, False
 
     def _rates_at(self, epoch: float | None) -> Row:
+        if self._is_cycle_assigned and epoch is None:  # it goes on, wherever last_epoch is now
+            start, length = self._restart()
+            self._cycle = start + self.last_epoch - self._written_at, length
         if self._cycle and (epoch is not None or self._is_initial):
             self.invalidate()
             self._cycle = None
@@ -537,8 +558,8 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         """Return the step of the last restart, and the length of the cycle that began there."""
         start, length = self._cycle or (0, self.T_0)
         if self.T_mult == 1:
-            return start + max(self.last_epoch - start, 0) // length * length, length
-        while start + length <= self.last_epoch:
+            return start + max(self._written_at - start, 0) // length * length, length
+        while start + length <= self._written_at:
             start, length = start + length, length * self.T_mult
         return start, length
 
@@ -568,6 +589,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         given = self.T_0, self.T_mult
         super().restore(state)
         current, self._cycle = float(state.get("T_cur", 0)), None
+        self._written_at = self.last_epoch
         self._fraction = current % 1
         if "T_i" in state and (state.get("T_0"), state.get("T_mult")) == given:
             self._cycle = self.last_epoch + self._fraction - current, state["T_i"]

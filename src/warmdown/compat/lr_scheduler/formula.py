@@ -69,6 +69,8 @@ class FormulaLR(ResumedLR):
     """The base rates that the rows ahead were computed from."""
     _bases: Rates | None = None
     """What the curve scales: the base rates, or what they would be for rates that were edited."""
+    _has_other_arguments: bool = False
+    """Whether the arguments were others where the state was saved."""
     _lead: int | None = None
     """How far ``last_epoch`` is ahead of the steps counted, when rates were written; ``None`` after
     an argument was assigned."""
@@ -83,6 +85,7 @@ class FormulaLR(ResumedLR):
         "_computed",
         "_curve",
         "_known_base_lrs",
+        "_has_other_arguments",
         "_lead",
         "_shares",
         "_shares_from",
@@ -135,9 +138,11 @@ class FormulaLR(ResumedLR):
         or an argument were assigned, it is what the original returns.
         """
         writer = self._bound_writer()
-        if self._get_lr_called_within_step:
+        if self._get_lr_called_within_step and (self._is_stepping or not self.carries_edits):
             self._computed = self._next_row()
             return writer.typed(self._computed)
+        if self._get_lr_called_within_step:
+            return writer.typed(self._original_row())
         if not self.carries_edits:
             return writer.typed(self._row_of(None, self.last_epoch))
         if self._is_moved or self._edited_row() is not None:
@@ -373,7 +378,11 @@ class FormulaLR(ResumedLR):
             )
         given = kept_arguments(self, self._arguments, state)
         base_lrs = [*state["base_lrs"], *self.base_lrs[saved:]]
-        vars(self).update({**plain_entries(self._state_entries(state)), "base_lrs": base_lrs})
+        entries = plain_entries(self._state_entries(state))
+        self._has_other_arguments = any(
+            entries.get(name, value) != value for name, value in given.items()
+        )
+        vars(self).update({**entries, "base_lrs": base_lrs})
         self.invalidate()
         self._assigned = None
         self._written = floats(state["_last_lr"]) if "_last_lr" in state else None
@@ -386,8 +395,8 @@ class FormulaLR(ResumedLR):
 
     def resumed_row(self) -> Row | None:
         """Return this step's rates by arguments that are not the saved ones, or ``None``."""
-        if self._row is None or not self._is_ours:
-            return None
+        if self._row is None or not (self._is_ours and self._has_other_arguments):
+            return None  # rates that differ are of another step: it was driven by hand
         row = self._row_of(self._bases if self.carries_edits else None, self.last_epoch)
         return None if _are_near(self._row, self._bound_writer().rounded(row)) else row
 
@@ -397,7 +406,9 @@ class FormulaLR(ResumedLR):
             return None
         try:
             bases = self._base_floats()
-            if _are_near(self._row, self._row_of(bases, self.last_epoch)):
+            # one that drives it by hand writes no rates here: they are of the step before, or first
+            steps = (self.last_epoch, self.last_epoch - 1, 0)
+            if any(_are_near(self._row, self._row_of(bases, step)) for step in steps):
                 return bases
             return self._bases_under(self._row, self.last_epoch)
         except ScheduleError:  # other arguments were saved, and they make no curve
