@@ -96,6 +96,7 @@ ACCUMULATION = re.compile(
     r"accum|grad_?acc|micro|(^|_)gas?(_steps)?$|(update|optim\w*|step)_?(freq|every|interval)",
     re.IGNORECASE,
 )
+RESUMES = re.compile(r"resume|restore|load_?(ckpt|check|state|train|model)", re.IGNORECASE)
 TRAINS = re.compile(r"(^|_)(train|fit)(_|$|ing)|train_?(one_)?(epoch|step|batch)", re.IGNORECASE)
 
 

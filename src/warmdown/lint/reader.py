@@ -23,7 +23,15 @@ from warmdown.lint.names import (
     names_in,
     settings_of,
 )
-from warmdown.lint.patterns import LENGTHS, OPTIMIZER, SCHEDULER, SCHEDULERS, SIGNATURES, TRAINS
+from warmdown.lint.patterns import (
+    LENGTHS,
+    OPTIMIZER,
+    RESUMES,
+    SCHEDULER,
+    SCHEDULERS,
+    SIGNATURES,
+    TRAINS,
+)
 from warmdown.lint.script import (
     NOTHING,
     UNKNOWN,
@@ -423,7 +431,7 @@ class _Reader:
         # torch_xla has a function of that name
         if name == "optimizer_step" and node.args:
             self.add("update", optimizers or _ANYTHING, node)
-        elif TRAINS.search(name) and not _is_mode_switch(node):
+        elif _may_train(name, node):
             self.add("train", optimizers or _ANYTHING, node)
         elif optimizers:
             self.add("passed_to", optimizers, node)
@@ -509,6 +517,10 @@ def _parts_of(values: Values, *more: Values) -> tuple[Values, ...]:
 def _accumulates(item: ast.withitem) -> bool:
     call = item.context_expr
     return isinstance(call, ast.Call) and last_name(call.func) == "accumulate"
+
+
+def _may_train(name: str, node: ast.Call) -> bool:
+    return bool(TRAINS.search(name)) and not RESUMES.search(name) and not _is_mode_switch(node)
 
 
 def _is_mode_switch(node: ast.Call) -> bool:

@@ -47,8 +47,10 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
                 "of the loop.",
             )
             continue
+        # a loop of many more turns is left when training is good enough
+        is_open = any(loop.may_end_early for loop in event.loops) and count > 2 * length
         # the last step after the last update is never used
-        if count - 1 > length:
+        if count - 1 > length and not is_open:
             after = _AFTER_END[scheduler.name].format(length=f"{length:g}")
             yield (
                 scheduler.call,
@@ -65,7 +67,7 @@ def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float:
     """Return how often a scheduler is stepped; NaN when that is not certain."""
     inner = [around for around in event.context if around not in scheduler.context]
     loops = [around for around in inner if isinstance(around, Loop)]
-    if not loops or len(loops) < len(inner) or any(loop.may_end_early for loop in loops):
+    if not loops or len(loops) < len(inner):
         return nan
     return prod(loop.count for loop in loops)
 
@@ -81,6 +83,9 @@ def _is_cut(event: ScriptEvent, scheduler: SchedulerCreated, length: Length) -> 
 
 def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     """WDL008: the length counts epochs, batches or updates, and the steps count another of them."""
+    for scheduler in model.schedulers:
+        if scheduler.total and (what := _mismatch_of_engine(scheduler, scheduler.total)):
+            yield scheduler.call, f"{scheduler.name}: {what}"
     for event, scheduler in _plain_steps(model):
         name = LENGTHS.get(scheduler.name, "")
         length = scheduler.total
@@ -109,6 +114,17 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
             )
         if what:
             yield scheduler.call, f"{scheduler.name}: {what}"
+
+
+def _mismatch_of_engine(scheduler: SchedulerCreated, length: Length) -> str | None:
+    """Return what is wrong where DeepSpeed steps the scheduler, which it does once per update."""
+    if "deepspeed.initialize" in scheduler.given_to and length.counts_epochs:
+        name = LENGTHS[scheduler.name]
+        return (
+            f"{name} counts epochs, but DeepSpeed steps it once per update. Multiply it by the "
+            "updates per epoch."
+        )
+    return None
 
 
 def _is_left_out(model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCreated) -> bool:
@@ -233,7 +249,8 @@ def _is_whole_run(
     """Return whether a length is that of all steps, or is named so where they are not seen."""
     steps = [event for event in model.steps_of(sequence) if event.loops]
     bounds = [loop.bound for event in steps for loop in event.loops if loop.bound.text]
-    if any(_count_of_steps(event, sequence) == total.number for event in steps):
+    counts = {_count_of_steps(event, sequence) for event in steps}
+    if total.number in counts:
         return True
     if any(event.is_per_epoch and event.loops[-1].runs_for(total) for event in steps):
         return True

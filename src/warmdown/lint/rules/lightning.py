@@ -32,7 +32,9 @@ def missing_monitor(model: ScriptModel) -> Iterator[Mistake]:
     """WDL003: Lightning is given a plateau, and not the name of the metric that it watches."""
     for scheduler in _returned(model):
         words = frozenset[str]().union(*map(names_in, scheduler.within))
-        if scheduler.name == "ReduceLROnPlateau" and "monitor" not in words:
+        # of several in a list, which Lightning refuses, nothing is sure
+        is_one = len(getattr(model.parents[scheduler.call], "elts", ())) < 2
+        if scheduler.name == "ReduceLROnPlateau" and "monitor" not in words and is_one:
             yield (
                 scheduler.call,
                 "ReduceLROnPlateau watches a metric, and Lightning raises where none is named. "
@@ -55,7 +57,7 @@ def _asks_for_steps(model: ScriptModel, scheduler: SchedulerCreated) -> bool:
     """Return whether an ``interval`` that may be another than ``"epoch"`` may be its own."""
     others = [one.call for one in model.schedulers if one is not scheduler]
     for node in (part for function in scheduler.within for part in ast.walk(function)):
-        entries = _entries_of(node)
+        entries = _pairs_in(node)
         interval = entries.get("interval")
         is_epoch = isinstance(interval, ast.Constant) and interval.value == "epoch"
         if interval and not is_epoch and entries.get("scheduler") not in others:
@@ -63,7 +65,7 @@ def _asks_for_steps(model: ScriptModel, scheduler: SchedulerCreated) -> bool:
     return False
 
 
-def _entries_of(node: ast.AST) -> Mapping[str, ast.expr]:
+def _pairs_in(node: ast.AST) -> Mapping[str, ast.expr]:
     match node:
         case ast.Dict(keys=keys, values=values):
             names = [getattr(key, "value", "") for key in keys]

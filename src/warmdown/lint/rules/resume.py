@@ -8,7 +8,7 @@ from math import isnan
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.names import names_in
-from warmdown.lint.patterns import SCHEDULER, matches
+from warmdown.lint.patterns import RESUMES, SCHEDULER, matches
 from warmdown.lint.script import (
     Optimizer,
     SchedulerCreated,
@@ -24,7 +24,8 @@ _RESTORES = {"last_epoch", "load_state", "initial_lr", "seek", "LightningModule"
 
 def optimizer_alone(model: ScriptModel) -> Iterator[Mistake]:
     """WDL014: a run goes on with the optimizer's state, and its schedule from the start."""
-    loads = list(model.of("load"))
+    resumes = (one for one in model.of("passed_to") if RESUMES.search(last_name(one.call.func)))
+    loads = [*model.of("load"), *resumes]
     if model.words & _RESTORES or _loads_schedulers(model):
         return
     for scheduler, steps in _steps_by_scheduler(model):
