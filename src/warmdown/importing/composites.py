@@ -135,8 +135,10 @@ def _combined(
 
     corrected = by_group([part.corrected for part in parts])
     faithful = by_group([part.original for part in parts])
+    steps = max(steps, copy.position + min(steps, _OPEN_LENGTH))
     rows = copy.walk(steps)["lr"]
     differences = np.abs(rates_of(faithful, copy.bases, np.arange(steps + 1)) - np.array(rows))
+    differences = differences[copy.position :]  # what is past can not be used again
     reasons = [part.reason for part in parts]
     if (differences > 1e-9 * np.abs(copy.bases)).any():
         faithful = tabulate(rows, copy.bases)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
+from warmdown.importing.imported import ByGroup, ByTarget, Imported, NotImportable, tabulate
 from warmdown.importing.simulation import SchedulerCopy
 from warmdown.schedules import Chain, Constant, Rule, Scale, Schedule
 
@@ -17,6 +18,8 @@ _LENGTHS = 2
 _MOST_COMPARED = 4096
 _MOST_ASKED = 20_000
 """Up to so many steps each one is asked; of more, so many."""
+_NEXT = 64
+"""How many rates a scheduler that is read is asked for, from where it is."""
 _FEW = 8
 """So many single steps are corrected; more make a table."""
 
@@ -124,6 +127,52 @@ def check_against_original(imported: Imported, copy: SchedulerCopy) -> Imported:
         rates = tabulate([list(ask(step)) for step in range(end + 1)], copy.bases)
     faithful = {**imported.original, "lr": rates}
     return replace(imported, faithful=faithful, reason=imported.reason or reason)
+
+
+def check_next(imported: Imported, scheduler: Any, copy: SchedulerCopy) -> Imported:
+    """Return what was read, as far as the scheduler really goes on so from where it is.
+
+    A rate that was edited, or that another scheduler had changed before, is carried on by many
+    classes: then the rule is scaled.
+
+    Args:
+        imported: What was read off the attributes.
+        scheduler: The original; it is left alone.
+        copy: The copy of the scheduler, with each group's base rate.
+
+    Raises:
+        NotImportable: It goes on otherwise.
+    """
+    is_asked = isinstance(scheduler, ReduceLROnPlateau) or hasattr(scheduler, "_num_updates")
+    if not isinstance(scheduler, LRScheduler) or is_asked or not all(copy.bases):
+        return imported
+    end = copy.position + _NEXT
+    if imported.total is not None:
+        end = min(end, max(imported.total - 1, copy.position))
+    steps = np.arange(copy.position, end + 1)
+    rows = np.array(SchedulerCopy(scheduler, copy.total).walk(end)["lr"])[copy.position :]
+    rates = rates_of(imported.original["lr"], copy.bases, steps)
+    scales = np.abs(rows).max(axis=0) + np.finfo(float).tiny
+    if (np.abs(rates - rows) <= 1e-6 * scales)[1:].all():
+        return imported  # a rate that was edited for one update at most
+    with np.errstate(all="ignore"):
+        factors = np.median(rows / rates, axis=0)
+    if not np.isfinite(factors).all() or (np.abs(rates * factors - rows) > 1e-6 * scales).any():
+        raise NotImportable("it goes on otherwise than its arguments say")
+    return replace(
+        imported,
+        corrected=_rates_scaled(imported.corrected, factors),
+        faithful=imported.faithful and _rates_scaled(imported.faithful, factors),
+    )
+
+
+def _rates_scaled(targets: ByTarget, factors: Any) -> ByTarget:
+    rules = []
+    for rule, factor in zip(targets["lr"], factors.tolist(), strict=True):
+        if not isinstance(rule, Scale) or rule.low is not None:
+            raise NotImportable("it goes on otherwise than its arguments say")
+        rules.append(Scale(rule.of * factor, offset=rule.offset and rule.offset * factor))
+    return {**targets, "lr": rules}
 
 
 def rates_of(rules: ByGroup, bases: Sequence[float], steps: Any) -> Any:

@@ -14,6 +14,7 @@ from warmdown.importing.composites import read_by_kind
 from warmdown.importing.difference import (
     Difference,
     check_against_original,
+    check_next,
     do_part,
     find_differences,
 )
@@ -91,7 +92,7 @@ def _report_lines(scheduler: Any, imported: Imported, copy: SchedulerCopy) -> It
     yield from map(str, find_differences(imported, copy))
     who = type(scheduler).__name__
     yield from (f"{who}: {remark}." for remark in imported.remarks)
-    count = getattr(scheduler, "last_epoch", 0)
+    count = copy.position
     if count > 0 and not imported.remarks:
         yield f"{who}: it stands at update {count}. Go there with scheduler.seek({count})."
 
@@ -100,7 +101,8 @@ def _read_scheduler(scheduler: Any, copy: SchedulerCopy) -> Imported:
     """Read a scheduler by its kind where that is known, else by walking it."""
     who = type(scheduler).__name__
     try:
-        return check_against_original(read_by_kind(scheduler, copy), copy)
+        imported = check_against_original(read_by_kind(scheduler, copy), copy)
+        return check_next(imported, scheduler, copy)
     except (NotImportable, ScheduleError) as error:
         end = copy.total or getattr(scheduler, "total_steps", None)
         if end is None:

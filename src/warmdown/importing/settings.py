@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 
+from warmdown.binding import Field
 from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
@@ -166,6 +167,7 @@ def _of_onetrainer(
         )
 
     def make(optimizer: Any) -> Any:
+        Field(optimizer, "lr").store_initial()  # there it is the rate of the settings
         scheduler = build_scheduler(config, optimizer, allow)
         if not steps:
             return scheduler

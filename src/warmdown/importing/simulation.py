@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
@@ -127,6 +128,7 @@ class SchedulerCopy:
 
     def __init__(self, scheduler: Any, total: int | None) -> None:
         self.total = total
+        self.position = position_of(scheduler)
         original = scheduler.optimizer
         self.optimizer = proxy_optimizer(original)
         self.bases = self.read("initial_lr") or self.read("lr")
@@ -146,8 +148,11 @@ class SchedulerCopy:
     def walk(self, steps: int) -> dict[str, list[list[float]]]:
         """Return what updates 0 to ``steps`` use, for the rate and for whatever else moves.
 
+        A scheduler that has been stepped goes on from where it is; what it has used before is what
+        it would use if it began again, as far as that can be known.
+
         Raises:
-            NotImportable: The original has been stepped, and only its class could bring it back.
+            NotImportable: The original has been stepped, and its class is asked by numbers.
             ScheduleError: There are too many steps, or the scheduler itself fails.
         """
         if steps > MAX_STEPS:
@@ -158,9 +163,11 @@ class SchedulerCopy:
         fields = [name for name in _TARGETS if self.read(name)]
         rows: list[list[list[float]]] = []
         with catch_warnings(action="ignore"):  # what the class says concerns a training loop
-            self._rewind()
+            if self.position:
+                rows.extend(self._past(fields))
             try:
-                rows.extend(walk(self.scheduler, self.optimizer, fields, steps))
+                left = max(steps - self.position, 0)
+                rows.extend(walk(self.scheduler, self.optimizer, fields, left))
             except Exception as error:  # whatever somebody's class raises
                 who, done = type(self.scheduler).__name__, len(rows)
                 raise ScheduleError(
@@ -173,30 +180,56 @@ class SchedulerCopy:
             if name == "lr" or any(value != values[0] for value in values)
         }
 
-    def _rewind(self) -> None:
-        """Set the copy back to update 0, where it writes what it writes first."""
-        scheduler = self.scheduler
-        if getattr(scheduler, "last_epoch", 0) <= 0 and getattr(scheduler, "_num_updates", -1) < 0:
-            return
+    def _past(self, fields: Sequence[str]) -> list[list[list[float]]]:
+        """Return what the updates before this one use when the scheduler begins again."""
+        scheduler, optimizer = copy.deepcopy((self.scheduler, self.optimizer))
         if not isinstance(scheduler, LRScheduler) or hasattr(scheduler, "_num_updates"):
             raise NotImportable(
                 f"{type(scheduler).__name__} has been stepped, and only it knows what that "
                 "changed. Make it afresh"
             )
-        Field(self.optimizer, "lr").write(self.bases)
-        _rewound(scheduler)[0]._initial_step()
+        now = [Field(optimizer, name).read() for name in fields]
+        try:
+            Field(optimizer, "lr").write(self.bases)
+            _begin_again(scheduler)
+            return list(walk(scheduler, optimizer, fields, self.position - 1))
+        except Exception:  # whatever a class does that is begun twice; only what is next is asked
+            return [now] * self.position
 
 
 Reader: TypeAlias = Callable[[Any, SchedulerCopy], Imported]
 """Reads a live scheduler by its attributes; the copy has its optimizer's numbers."""
 
 
-def _rewound(scheduler: Any) -> list[Any]:
-    """Set torch's schedulers to before their first step; return those without others in them."""
-    scheduler._step_count = 0
+def position_of(scheduler: Any) -> int:
+    """Return how many steps a scheduler has made; what chains others counts by the first."""
     parts = getattr(scheduler, "_schedulers", None)
-    scheduler.last_epoch = -1 if parts is None else 0
-    return [scheduler] if parts is None else list(chain.from_iterable(map(_rewound, parts)))
+    if not hasattr(scheduler, "last_epoch") and parts:
+        return position_of(parts[0])
+    counts = getattr(scheduler, "last_epoch", 0), getattr(scheduler, "_num_updates", -1)
+    return max(0, *map(int, counts))
+
+
+def _begin_again(scheduler: Any) -> None:
+    """Let a scheduler of torch write what it writes first."""
+    parts = getattr(scheduler, "_schedulers", None)
+    if parts is None:
+        scheduler.last_epoch = -1
+        scheduler._initial_step()
+    elif hasattr(scheduler, "_milestones"):
+        scheduler.last_epoch = 0
+        for part in _lone_parts(scheduler):
+            part.last_epoch = -1
+        _begin_again(parts[bisect_right(scheduler._milestones, 0)])
+    else:
+        for part in parts:
+            _begin_again(part)
+
+
+def _lone_parts(scheduler: Any) -> list[Any]:
+    """Return the schedulers that have no others in them."""
+    parts = getattr(scheduler, "_schedulers", None)
+    return [scheduler] if parts is None else list(chain.from_iterable(map(_lone_parts, parts)))
 
 
 def walk(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -62,11 +63,19 @@ def _warm_restarts(scheduler: Any, copy: SchedulerCopy) -> Imported:
 
 
 def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
-    curve = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
-    if curve is None or scheduler.last_epoch > 0:
-        raise NotImportable("an anneal of another shape, or one that is under way")
-    fall = curve(steps=_whole_steps(scheduler.anneal_epochs))
-    return Imported({"lr": [lowered(fall, end) for end in copy.read("swa_lr")]}, steps=fall.length)
+    kind = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
+    if kind is None:
+        raise NotImportable("an anneal of another shape")
+    fall = kind(steps=_whole_steps(scheduler.anneal_epochs))
+    left = fall(copy.position)
+    rules = []
+    for base, now, end in zip(copy.bases, copy.read("lr"), copy.read("swa_lr"), strict=True):
+        # it moves from the rate that there was, which may be another than the base rate
+        first = (now - end * (1 - left)) / left if left else base
+        is_base = not base or math.isclose(first, base, rel_tol=1e-9)
+        curve = fall if is_base else fall * (first / base)
+        rules.append(Scale(curve, offset=(fall * -end + end) if end else None))
+    return Imported({"lr": rules}, steps=fall.length)
 
 
 def _plateau(scheduler: Any, copy: SchedulerCopy) -> Imported:
