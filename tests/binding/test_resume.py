@@ -682,3 +682,53 @@ def test_a_state_imports_nothing(
                 with pytest.raises(wd.StateError):
                     scheduler.load_state_dict(state, on_change=policy)
     assert not (tmp_path / "taken").exists()
+
+
+STEADY = wd.Linear(start=0.0, end=1.0, steps=10) >> wd.Constant(value=1.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "is_taken"),
+    [
+        (STEADY, True),
+        (wd.Cosine(steps=50), True),
+        (wd.Milestones(gamma=0.1, at=(30, 60)), True),
+        (wd.Cosine(), False),
+        (wd.Cosine(end=0.5), False),
+        (wd.Linear(start=0.0, end=1.0, steps="10%") >> wd.Constant(value=1.0), False),
+        # one stair that only the longer run has elsewhere
+        (wd.Milestones(gamma=0.1, at=("99%",)), False),
+        (STEADY * wd.Plateau(metric="loss", patience=1), True),
+        (wd.Cosine() * wd.Plateau(metric="loss", patience=1), False),
+    ],
+)
+def test_a_longer_run_resumes_without_a_policy_where_no_value_changes(
+    plan: wd.Schedule, is_taken: bool
+) -> None:
+    def run_of(epochs: int) -> wd.Scheduler:
+        run = wd.Run(epochs=epochs, steps_per_epoch=10)
+        return wd.Scheduler(sgd(0.1), lr=plan, run=run)
+
+    shorter, longer = run_of(10), run_of(20)
+    shorter.seek(40)
+    state = shorter.state_dict()
+    if not is_taken:
+        with pytest.raises(wd.StateError):
+            longer.load_state_dict(state)
+        return
+    longer.load_state_dict(state)
+    assert (longer.count, longer.plan.run.epochs) == (40, 20)
+    assert longer.values() == shorter.values()
+    # what is saved is of the longer run, which goes on with what it has seen
+    run_of(20).load_state_dict(longer.state_dict())
+    steps = range(40, 100)
+    assert [longer.value(step) for step in steps] == [shorter.value(step) for step in steps]
+
+
+def test_a_longer_run_asks_where_an_event_has_changed_what_is_planned() -> None:
+    shorter = wd.Scheduler(sgd(0.1), lr=STEADY, run=wd.Run(total_steps=100))
+    shorter.seek(40)
+    shorter.rescale(0.5)
+    longer = wd.Scheduler(sgd(0.1), lr=STEADY, run=wd.Run(total_steps=200))
+    with pytest.raises(wd.StateError, match=r"100 \(saved\), 200 \(given\)"):
+        longer.load_state_dict(shorter.state_dict())
