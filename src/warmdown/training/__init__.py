@@ -16,8 +16,8 @@ from warmdown.training.trainer import *
 from warmdown.training.weights import *
 
 _RENAMED = {
-    "LatePlan": ("DeferredPlan", DeferredPlan),  # noqa: F405
-    "extend": ("Trainer.extend", Trainer.extend),  # noqa: F405
+    "LatePlan": ("DeferredPlan", DeferredPlan),
+    "extend": ("Trainer.extend", Trainer.extend),
 }
 
 

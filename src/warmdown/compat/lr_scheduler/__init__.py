@@ -1,5 +1,26 @@
 """The names of ``torch.optim.lr_scheduler``, right where torch's own are wrong."""
 
+__all__ = [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "SWALR",
+    "SequentialLR",
+    "StepLR",
+    "_LRScheduler",
+]
+
 from warmdown.compat.lr_scheduler.base import *
 from warmdown.compat.lr_scheduler.composed import *
 from warmdown.compat.lr_scheduler.curves import *

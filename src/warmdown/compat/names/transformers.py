@@ -79,6 +79,12 @@ def get_scheduler(
     return LambdaScheduler(optimizer, lr=schedule, run=Run(total_steps=num_training_steps))
 
 
+def defaults_of(name: str) -> Mapping[str, Any]:
+    """Return the arguments that a name's schedule need not be given, with their defaults."""
+    parameters = inspect.signature(_NAMED[name]).parameters
+    return {key: one.default for key, one in parameters.items() if one.default is not one.empty}
+
+
 def transformers_schedule(
     name: str,
     *,

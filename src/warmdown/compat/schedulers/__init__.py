@@ -1,5 +1,13 @@
 """pytorch-accelerated's schedulers by their names, right where their own documentation is."""
 
+__all__ = [
+    "CosineLrScheduler",
+    "SchedulerBase",
+    "StatefulSchedulerBase",
+    "WSDLrScheduler",
+    "estimate_checkpoint_steps",
+]
+
 from warmdown.compat.schedulers.base import *
 from warmdown.compat.schedulers.cosine import *
 from warmdown.compat.schedulers.wsd import *
