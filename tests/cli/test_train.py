@@ -157,6 +157,16 @@ def test_what_the_shell_says_goes_before_what_the_plan_says(here: Path) -> None:
     assert json.loads((here / "b" / "result.json").read_text())["updates"] == 5
 
 
+def test_the_first_updates_of_a_long_plan_are_made_under_it(here: Path) -> None:
+    rise = "{kind: linear, start: 0.0, end: 1.0, steps: 500}"
+    (here / "long.yaml").write_text(
+        f"run: {{total_steps: 10000, lr: 0.1}}\nlr: [{rise}, {{kind: cosine}}]\n"
+    )
+    train("long.yaml", "--stop-after", 3, "--out", "first")
+    record = Record.load(here / "first" / "record.jsonl")
+    assert record.curve("lr/0")[1] == pytest.approx([0.0, 0.0002, 0.0004])
+
+
 def test_resume_starts_fresh_where_there_is_nothing_and_does_no_more_where_all_is_done(
     here: Path,
 ) -> None:

@@ -28,6 +28,7 @@ from warmdown.training import (
     SaveBestModelCallback,
     SaveTrainingStateCallback,
     StepBasedEvaluationCallback,
+    StopAfterCallback,
     StopTrainingError,
     TerminateOnNaNCallback,
     TrackerCallback,
@@ -169,6 +170,19 @@ def test_a_loss_that_is_no_number_ends_the_run_and_is_not_saved(tmp_path: Path) 
     assert "The loss is nan at update 11. A lower peak rate" in trainer.stopped_by
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["update-00000005", "update-00000010"]
+
+
+def test_the_first_updates_of_a_long_plan_are_tried_out_under_it() -> None:
+    recorder = RecordCallback()
+    rise = wd.Linear(start=0.0, end=1.0, steps=8_000) >> wd.Cosine()
+    trainer = run(
+        recorder, StopAfterCallback(10), plan=rise, num_epochs=None, max_num_train_steps=10_000
+    )
+    assert trainer.progress.updates == 10
+    assert trainer.stopped_by == "Stopped after 10 updates, as asked."
+    assert recorder.record.curve("lr/0")[1] == pytest.approx(
+        [0.02 * step / 8_000 for step in range(10)]
+    )
 
 
 def test_a_limit_of_batches_is_known_to_the_schedule() -> None:
@@ -451,6 +465,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_names_the_last_checkpoint(
         lambda: TrackerCallback(every=0),
         lambda: LRMonitorCallback(every=0),
         lambda: LimitBatchesCallback(0),
+        lambda: StopAfterCallback(0),
         lambda: LimitEvalStepsCallback(0),
         lambda: StepBasedEvaluationCallback(0),
         lambda: ModelEmaCallback(1.0),

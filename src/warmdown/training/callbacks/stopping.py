@@ -4,12 +4,13 @@ from __future__ import annotations
 
 __all__ = [
     "EarlyStoppingCallback", "LimitBatchesCallback", "LimitEvalStepsCallback",
-    "StepBasedEvaluationCallback", "TerminateOnNaNCallback",
+    "StepBasedEvaluationCallback", "StopAfterCallback", "TerminateOnNaNCallback",
 ]  # fmt: skip
 
 from math import isfinite
 from typing import Any
 
+from warmdown.binding import Scheduler
 from warmdown.training.callback import StopTrainingError, TrainerCallback, require_counts
 from warmdown.training.history import BestMetric
 from warmdown.training.steps import TrainingSteps
@@ -99,6 +100,30 @@ def _stop_unless_finite(loss: float, where: str) -> None:
             f"The loss is {loss} at {where}. A lower peak rate, a longer warmup or "
             f"gradient_clip_norm helps."
         )
+
+
+class StopAfterCallback(TrainerCallback):
+    """Ends the training early, under the plan of the whole run: to try out its first updates.
+
+    ``max_num_train_steps`` makes the run itself shorter, and measures the plan on it.
+
+    Args:
+        updates: Updates of the run after which it ends, at least 1.
+    """
+
+    def __init__(self, updates: int) -> None:
+        require_counts(self, updates=updates)
+        self.updates = updates
+
+    def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
+        """Stop when so many updates were made."""
+        if trainer.progress.updates >= self.updates:
+            raise StopTrainingError(f"Stopped after {trainer.progress.updates} updates, as asked.")
+
+    def on_training_run_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Close the scheduler: that its plan goes on is meant, and no reason for a warning."""
+        if trainer.progress.updates >= self.updates and isinstance(trainer.scheduler, Scheduler):
+            trainer.scheduler.close()
 
 
 class LimitBatchesCallback(TrainerCallback):

@@ -19,6 +19,7 @@ from warmdown.training.callbacks import (
     RecordCallback,
     SavePlanCallback,
     SaveTrainingStateCallback,
+    StopAfterCallback,
     TerminateOnNaNCallback,
     TrackerCallback,
 )
@@ -66,6 +67,7 @@ def run_task(
     seed: int = 0,
     epochs: int | None = None,
     max_steps: int | None = None,
+    stop_after: int | None = None,
     lr: float | None = None,
     batch_size: int | None = None,
     accumulate: int = 1,
@@ -86,7 +88,8 @@ def run_task(
             written.
         seed: Seed of weights, order and everything else that is random.
         epochs: Passes over the data.
-        max_steps: Updates to make.
+        max_steps: Updates in the run.
+        stop_after: Updates after which to stop; the plan stays that of the whole run.
         lr: Base learning rate.
         batch_size: Samples in a batch of one process.
         accumulate: Batches of one process that make an update.
@@ -114,11 +117,13 @@ def run_task(
             resume_from, damages = saving.checkpoints.newest_good()
             for damage in damages:
                 print(damage)
+    # the last of all, so that the last update is written down
+    stops = [] if stop_after is None else [StopAfterCallback(stop_after)]
     rates = (lr, run.lr, task.lr)
     trainer = TaskTrainer(
         task,
         lr=next(rate for rate in rates if rate is not None),
-        callbacks=[TerminateOnNaNCallback(), recorder, *others, *callbacks],
+        callbacks=[TerminateOnNaNCallback(), recorder, *others, *callbacks, *stops],
         seed=seed,
         log_with=list(track) or None,
         logging_dir=folder,
