@@ -110,7 +110,7 @@ class UpdateMonitor:
             if not self.counts_always:
                 self.early.note_gradients(optimizers)
         self.run = run
-        self._restarted, self._gives_first = _autograd_sequence_number(), False
+        self._restarted, self._gives_first = autograd_sequence_number(), False
         for hooks in self.hooks:
             hooks.restart()
 
@@ -132,7 +132,7 @@ class UpdateMonitor:
         So it is where nothing was computed since; unless the loop gives them before the forward
         pass, from its first batch on.
         """
-        now = _autograd_sequence_number()
+        now = autograd_sequence_number()
         made = [hooks for hooks in self.hooks if hooks.updates > hooks.first]
         if not made:
             self._gives_first = self._gives_first or now == self._restarted
@@ -147,7 +147,7 @@ class UpdateMonitor:
         if not self.updates:
             return self._should_count_early(list(optimizers))
         self.early.uncounted += 1
-        now = _autograd_sequence_number()
+        now = autograd_sequence_number()
         if all(
             now == hooks.worked and hooks.is_by_autograd for hooks in self.hooks if hooks.updates
         ):
@@ -314,7 +314,7 @@ class _OptimizerHooks:
         self.updates = self._depth = 0
         self.count: int | None = None
         self.in_round = self._is_for_state = self.is_by_autograd = False
-        self.worked = _autograd_sequence_number()
+        self.worked = autograd_sequence_number()
         # a compiled update runs them as they are: traced, they would be part of the graph, and run
         # no more
         uncompiled: Any = torch.compiler.disable
@@ -374,7 +374,7 @@ class _OptimizerHooks:
         if self._is_for_state or _was_skipped(optimizer):
             return
         self.updates += 1
-        before, self.worked = self.worked, _autograd_sequence_number()
+        before, self.worked = self.worked, autograd_sequence_number()
         self.is_by_autograd = self.worked != before
         monitor.updates = max(monitor.updates, self.updates)
         if monitor.auto:
@@ -415,7 +415,7 @@ class _EarlySteps:
         """Whether nothing was computed with these steps; whether there was one alone."""
         self.drawn = self.uncounted = 0
         """Such steps, where they were many; steps without an update between the first two."""
-        self._worked = _autograd_sequence_number()
+        self._worked = autograd_sequence_number()
         self._were_finite = False
         self._num_changes = 0
         self._version: int | None = None
@@ -427,7 +427,7 @@ class _EarlySteps:
 
         Gradients may also be made without autograd, and lie there for an update to come.
         """
-        before, self._worked = self._worked, _autograd_sequence_number()
+        before, self._worked = self._worked, autograd_sequence_number()
         self.calls += 1
         is_idle = self.note_gradients(optimizers) and before == self._worked
         if self.calls == 1:
@@ -465,7 +465,7 @@ class _EarlySteps:
 
     def note_update(self) -> None:
         """Note whether anything was computed between the one step and the first update."""
-        is_next = self.calls == 1 and self._worked == _autograd_sequence_number()
+        is_next = self.calls == 1 and self._worked == autograd_sequence_number()
         self.was_slip |= is_next and self._were_finite
 
     def check_order(self, count: int, warnings: Warnings) -> None:
@@ -517,7 +517,7 @@ def _no_tensor() -> None:
     """Stand for a reference to a gradient that is gone."""
 
 
-def _autograd_sequence_number() -> int:
+def autograd_sequence_number() -> int:
     """Return a number that grows whenever this thread computes something with a gradient."""
     return torch._C._autograd._get_sequence_nr()
 

@@ -1,4 +1,7 @@
-"""Schedulers that accelerate has prepared: stepped once a process, they count once an update."""
+"""An optimizer's real updates beside its scheduler's steps, and schedulers that are prepared.
+
+One that accelerate has prepared is stepped once a process, and counts once an update.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,82 @@ import weakref
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from warmdown.binding.field import unwrap
+from warmdown.binding.monitor import autograd_sequence_number
 
 PREPARED = frozenset({"step"})
 """What a prepared scheduler has among its attributes; neither a state nor a copy takes it along."""
 
 
 class Updates:
-    """Counts an optimizer's real updates since it was first scheduled, by a hook of its own."""
+    """Counts an optimizer's real updates since it was first scheduled, by a hook of its own.
+
+    While the first ones are made, it compares them with the steps of the schedulers: a step itself
+    looks at nothing.
+    """
 
     def __init__(self) -> None:
         self.made = 0
+        self.begun = self.first_worked = autograd_sequence_number()
+        """What autograd had done when it was first scheduled, and at the first update."""
+        self._watched: list[_Watched] = []
+        self._others = 0
+        self._handle: Any = None
 
     def __call__(self, *_: Any) -> None:
         """Count one; the optimizer calls it."""
         self.made += 1
+        if not torch.compiler.is_compiling() and self.made <= _FIRST:
+            self._compare()
+
+    def watch(self, scheduler: Any) -> None:
+        """Compare the steps of a scheduler with the first updates."""
+        self._watched.append(_Watched(weakref.ref(scheduler)))
+
+    def _compare(self) -> None:
+        if self.made == 1:
+            self.first_worked = autograd_sequence_number()
+        suspects = [
+            watched for watched in self._watched if watched.repeats(is_alone=not self._others)
+        ]
+        self._others = 0
+        for watched in suspects:
+            if watched.count >= _STEADY and (scheduler := watched.scheduler()) is not None:
+                self._watched.clear()
+                self._stop()
+                warnings.warn(
+                    f"{type(scheduler).__name__}.step(): it is called {watched.steps:g} times for "
+                    "each optimizer.step(), so the rate moves that many times too fast. Call it "
+                    "once, right after optimizer.step(); with gradient accumulation that is not "
+                    "after each micro-batch.",
+                    UserWarning,
+                    stacklevel=4,
+                )
+                return
+        if self.made == _FIRST:
+            self._watched.clear()
+            self._stop()
+        elif suspects and self._handle is None:
+            self._listen()
+
+    def _listen(self) -> None:
+        """Count other optimizers' updates: where they alternate, steps in between are meant."""
+        this = weakref.ref(self)
+
+        def after(optimizer: Any, *_: Any) -> None:
+            updates = None if torch.compiler.is_compiling() else this()
+            if updates is not None and _UPDATES.get(optimizer) is not updates:
+                updates._others += 1
+
+        self._handle = register_optimizer_step_post_hook(after)
+        weakref.finalize(self, self._handle.remove).atexit = False
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
 
     @staticmethod
     def of(optimizer: Any) -> Updates:
@@ -34,6 +98,36 @@ class Updates:
 
 
 _UPDATES: WeakKeyDictionary[Any, Updates] = WeakKeyDictionary()
+
+
+_FIRST = 16
+"""Updates that are compared with steps."""
+_STEADY = 3
+"""So many times in a row, as many steps for one update are no accident."""
+
+
+class _Watched:
+    """The steps of one scheduler from update to update."""
+
+    def __init__(self, scheduler: weakref.ref[Any]) -> None:
+        self.scheduler = scheduler
+        self.steps = 0.0
+        """Steps between the last two updates."""
+        self.count = 0
+        """How many times in a row there were as many, and more than one."""
+        self._position: float | None = None
+
+    def repeats(self, *, is_alone: bool) -> bool:
+        """Note an update; return whether there was more than one step since the one before."""
+        before, self._position = self._position, getattr(self.scheduler(), "last_epoch", None)
+        if before is None or self._position is None:
+            return False
+        steps, self.steps = self.steps, self._position - before
+        if self.steps < 2 or not is_alone:
+            self.count = 0
+        else:
+            self.count = self.count + 1 if steps == self.steps else 1
+        return self.count > 0
 
 
 class Prepared:

@@ -13,6 +13,7 @@ from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.field import has_gradients, unwrap
 from warmdown.binding.groups import print_rate
+from warmdown.binding.monitor import autograd_sequence_number
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NoBase,
@@ -63,6 +64,8 @@ class LRScheduler(torch_sched.LRScheduler):
     """Whether it writes rates; ignite sets torch's own mark of it by hand, and writes itself."""
     _is_early: bool = False
     """Whether the first step came before any update and any gradient."""
+    _worked: int | None = None
+    """What autograd had done at the first step, if no update was made before it."""
     _is_accelerate_prepared = Prepared()
 
     _NOT_COPIED = PREPARED | {"_writer", "_updates"}
@@ -71,6 +74,7 @@ class LRScheduler(torch_sched.LRScheduler):
         "_written",
         "_assigned",
         "_is_early",
+        "_worked",
         "_is_initial",
         "_is_stepping",
         "_get_lr_called_within_step",
@@ -84,6 +88,7 @@ class LRScheduler(torch_sched.LRScheduler):
         self.last_epoch = last_epoch
         self._updates = Updates.of(optimizer)
         self._initial_step()
+        self._updates.watch(self)
 
     def get_lr(self) -> Row:
         """Return the rate of each group at step ``self.last_epoch``."""
@@ -207,12 +212,14 @@ class LRScheduler(torch_sched.LRScheduler):
         """Warn at the second step, when training shows that the first came before its update.
 
         Not at the first: a loop that only draws the curve is right, and so is one whose first
-        update a gradient scaler skipped.
+        update a gradient scaler skipped: there something is computed before the next.
         """
         if self._step_count == 1 and epoch is None:  # a number is a way to go on from there
             self._is_early = not updates.made and not has_gradients(self.optimizer)
+            self._worked = None if updates.made else autograd_sequence_number()
         elif self._step_count == 2:
-            if self._is_early and updates.made:
+            is_next = updates.begun != self._worked == updates.first_worked
+            if (self._is_early or is_next) and updates.made:
                 warnings.warn(
                     f"{type(self).__name__}.step(): it was called before the first "
                     "optimizer.step(), so no update used the first rate. "
@@ -220,7 +227,7 @@ class LRScheduler(torch_sched.LRScheduler):
                     UserWarning,
                     stacklevel=4,
                 )
-            self._is_early = False
+            self._is_early, self._worked = False, None
 
 
 class ResumedLR(LRScheduler):

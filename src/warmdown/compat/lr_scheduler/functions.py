@@ -165,11 +165,12 @@ def _scale_row(
         step: The first step.
         is_cumulative: Whether each row scales the one before it.
     """
-    known: list[Factor] = []
+    first = last = None
     is_one = False
     for at in count(step):
-        if functions != known:  # at first, and when one was replaced
-            known, is_one = list(functions), _are_one(functions)
+        # at first, and when one was replaced; all of them would cost ten groups a twentieth
+        if functions[0] is not first or functions[-1] is not last:
+            first, last, is_one = functions[0], functions[-1], _are_one(functions)
             row = for_all(row, functions)
             if is_one and row.count(row[0]) == len(row):
                 row = row[:1]  # one number serves all groups
