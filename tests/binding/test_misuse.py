@@ -330,6 +330,21 @@ def test_a_script_that_stops_early_is_warned_as_it_ends(
     assert ("StoppedEarly" in ended.stderr) is warned
 
 
+@pytest.mark.parametrize(
+    ("runs", "warned"), [(1, True), pytest.param(2, False, marks=pytest.mark.slow)]
+)
+def test_a_run_of_a_function_is_warned_at_the_exit_and_several_runs_are_not(
+    runs: int, warned: bool
+) -> None:
+    body = "".join(f"    {line}\n" for line in SCRIPT.format(updates=4, last="").splitlines())
+    script = f"def main():\n{body}\n" + "main()\n" * runs + "print('after')\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert ended.stdout == "after\n"
+    assert ended.stderr.count("ended at 4 of 10 updates") == warned
+
+
 def test_a_metric_that_never_comes_is_missed() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(

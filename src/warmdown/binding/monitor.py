@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
@@ -33,6 +33,8 @@ from warmdown.errors import (
 )
 from warmdown.run import Run
 
+Finish: TypeAlias = tuple[type[WarmdownWarning], dict[str, Any]]
+"""A finding at the end of a run: its warning, and the facts in that."""
 _MANY = 100
 """Updates without a step, or steps without an update, that are no accident."""
 _VERY_MANY = 100_000
@@ -269,7 +271,13 @@ class UpdateMonitor:
             self.warnings.warn_once(PastEnd, end=end, unit=self.run.clock)
 
     def check_finish(self, count: int, position: float, end: int | None) -> None:
-        """Warn that updates were not counted, or that the run stopped before its plan's end.
+        """Warn of what :meth:`judge_finish` finds."""
+        if found := self.judge_finish(count, position, end):
+            category, facts = found
+            self.warnings.warn_once(category, **facts)
+
+    def judge_finish(self, count: int, position: float, end: int | None) -> Finish | None:
+        """Return that updates were not counted, or that the run stopped before its plan's end.
 
         One that was saved there will go on.
         """
@@ -280,13 +288,14 @@ class UpdateMonitor:
         missing = min(made) - counted
         is_short = end is not None and position < end
         if not counted and max(made) > 1:
-            self.warnings.warn_once(StepForgotten, updates=max(made))
-        elif missing > 1 and missing >= counted:
-            self.warnings.warn_once(StepPerEpoch, ratio=round(min(made) / counted))
-        elif missing > 1 and is_short:
-            self.warnings.warn_once(StepForgotten, updates=missing)
-        elif is_short and self.saved_at != count:
-            self.warnings.warn_once(StoppedEarly, position=position, end=end, unit=self.run.clock)
+            return StepForgotten, {"updates": max(made)}
+        if missing > 1 and missing >= counted:
+            return StepPerEpoch, {"ratio": round(min(made) / counted)}
+        if missing > 1 and is_short:
+            return StepForgotten, {"updates": missing}
+        if is_short and self.saved_at != count:
+            return StoppedEarly, {"position": position, "end": end, "unit": self.run.clock}
+        return None
 
     def check_gaps(self, count: int, hooks: _OptimizerHooks) -> None:
         """Warn of updates that were not counted, on every optimizer."""

@@ -7,7 +7,8 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,8 +26,8 @@ from warmdown.binding.clock import (
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
-from warmdown.binding.misuse import warn_of_values
-from warmdown.binding.monitor import UpdateMonitor
+from warmdown.binding.misuse import Warnings, warn_of_values
+from warmdown.binding.monitor import Finish, UpdateMonitor
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
@@ -141,6 +142,13 @@ class Scheduler(LRScheduler):
         weakref.finalize(self, self.monitor.release).atexit = False
         _warn_at_exit(self)
         self._restart()
+
+    def __del__(self) -> None:
+        # a scheduler that is local to a function ends with it, and the process may end after it
+        if self in _ALIVE and self.monitor.updates:
+            self.monitor.end_round()
+            found = self.monitor.judge_finish(self.count, self.position, self.writer.timeline.end)
+            _ENDED.findings.append((self.monitor.warnings, found))
 
     # the two are not keyword-only: that alone would make each call a third slower
     def step(
@@ -739,22 +747,36 @@ def _is_metric(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, Integral)
 
 
+@dataclass
+class _Ended:
+    """What was found of schedulers that are no more; ``is_series``: others were made after them."""
+
+    findings: list[tuple[Warnings, Finish | None]] = field(default_factory=list)
+    is_series: bool = False
+
+
 _ALIVE: weakref.WeakSet[Scheduler] = weakref.WeakSet()
+_ENDED = _Ended()
 
 
 def _warn_at_exit(scheduler: Scheduler) -> None:
     if not _ALIVE:
         atexit.register(_finish_all)
     _ALIVE.add(scheduler)
+    # run after run, as a search or tests make them: where each of them ends is no accident
+    _ENDED.is_series = _ENDED.is_series or bool(_ENDED.findings)
 
 
 def _finish_all() -> None:
     """Warn of the schedulers that trained and stopped early, unless an error ends the process."""
     if getattr(sys, "last_value", None) is not None:
         return
-    for scheduler in list(_ALIVE):
-        if scheduler.monitor.updates:
-            try:
-                scheduler.finish()
-            except WarmdownWarning as warning:
-                print(f"{type(warning).__name__}: {warning}", file=sys.stderr)
+    calls = [scheduler.finish for scheduler in list(_ALIVE) if scheduler.monitor.updates]
+    for warnings, found in () if _ENDED.is_series else _ENDED.findings:
+        if found is not None:
+            calls.append(partial(warnings.warn_once, found[0], **found[1]))
+    for call in calls:
+        try:
+            call()
+        except WarmdownWarning as warning:
+            print(f"{type(warning).__name__}: {warning}", file=sys.stderr)
