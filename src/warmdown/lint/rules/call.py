@@ -64,9 +64,12 @@ def unexpected_argument(model: ScriptModel) -> Iterator[Mistake]:
 def _repeats(model: ScriptModel, event: ScriptEvent) -> bool:
     """Return whether the number of the loop is given after the updates that have used it."""
     is_plain = event.arguments and dotted(event.arguments[0])
+    # epochs counted from 1 are one ahead of the schedule's
+    if event.loop is None or event.loop.start.number == 1:
+        return False
     updates = model.updates_for(*event.schedulers)
     before = any(update.when < event.when and event.loop in update.loops for update in updates)
-    return bool(is_plain) and event.loop is not None and before
+    return bool(is_plain) and before
 
 
 def verbose(model: ScriptModel) -> Iterator[Mistake]:

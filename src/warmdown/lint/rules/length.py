@@ -189,6 +189,9 @@ def _is_per_epoch_of_updates(
         return False
     # `if epoch >= 10` leaves steps out and adds none
     target = frozenset[str]() if isinstance(loop.node, ast.While) else names_in(loop.node.target)
+    # one that is stepped in the batch loop too counts batches there
+    if event.conditions_in(loop) and model.steps_of(scheduler) != [event]:
+        return False
     return all(branch.words and branch.words <= target for branch in event.conditions_in(loop))
 
 

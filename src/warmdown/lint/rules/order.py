@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import permutations
+from typing import TypeGuard
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
@@ -29,7 +30,9 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
     for event in model.of("step"):
         loop, schedulers = event.loop, event.schedulers
         is_plateau = any(one.name == "ReduceLROnPlateau" for one in schedulers)
-        if not event.is_sure or event.arguments or is_plateau or event.conditions_in(loop):
+        if not event.is_sure or event.arguments or is_plateau:
+            continue
+        if event.conditions_in(loop) and not _is_in_branch_of_updates(model, event):
             continue
         # a function that was read on its own runs at a time that is not known
         is_elsewhere = loop is None and any(one.root != event.root for one in schedulers)
@@ -61,6 +64,40 @@ def stepped_early(model: ScriptModel) -> Iterator[Mistake]:
                 "optimizer.",
                 *_swap(model, event, first),
             )
+
+
+def _is_in_branch_of_updates(model: ScriptModel, event: ScriptEvent) -> bool:
+    """Return whether the updates come wherever the step does: ``if phase == "train"``."""
+    loop, branches = event.loop, _branches_around(model, event.call, event.loop)
+    if loop is None or len(branches) < len(event.conditions_in(loop)):
+        return False
+    bound = {part.id for part in ast.walk(loop.node) if _is_bound(part)}
+    updates = [one for one in model.updates_for(*event.schedulers) if loop in one.loops]
+    for update in updates:
+        asked = {ast.unparse(one.test) for one in _branches_around(model, update.call, loop)}
+        for branch in branches:
+            # a test of names that the loop leaves alone is true in each turn, or in none
+            names = {part.id for part in ast.walk(branch.test) if isinstance(part, ast.Name)}
+            calls = any(isinstance(part, ast.Call) for part in ast.walk(branch.test))
+            is_fixed = not calls and not names & {"self", *bound}
+            holds_update = any(part is update.call for part in ast.walk(branch))
+            if ast.unparse(branch.test) not in asked and (holds_update or not is_fixed):
+                return False
+    return True
+
+
+def _is_bound(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _branches_around(model: ScriptModel, node: ast.AST, loop: Loop | None) -> list[ast.If]:
+    """Return the branches that are taken between a node and a loop of its function."""
+    branches: list[ast.If] = []
+    while (above := model.parents.get(node)) is not None and loop and above is not loop.node:
+        if isinstance(above, ast.If) and node in above.body:
+            branches.append(above)
+        node = above
+    return branches
 
 
 def _named_stepped_early(model: ScriptModel) -> Iterator[Mistake]:
