@@ -176,6 +176,30 @@ def test_onetrainers_settings_take_texts_and_keep_their_rate() -> None:
     assert plan.run == wd.Run(total_steps=TOTAL, lr=3e-4)
 
 
+def test_what_is_given_beside_the_settings_may_be_a_text_too() -> None:
+    settings = {"lr_scheduler_type": "cosine"}
+    given: Any = {"total_steps": "1e2", "lr": "1e-3"}
+    plan = from_settings(settings, total_steps=100, lr=1e-3, report=None)
+    assert from_settings(settings, report=None, **given) == plan
+    config = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 3}}
+    assert from_torch(config, report=None, **given).run == wd.Run(total_steps=100, lr=1e-3)
+
+
+def test_transformers_arguments_without_a_rate_have_that_of_transformers() -> None:
+    arguments = {"min_lr": 1e-6}
+    settings = {
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "max_steps": TOTAL,
+        "lr_scheduler_kwargs": arguments,
+    }
+    plan = from_settings(settings, report=None)
+    assert plan.run.lr == 5e-5
+    optimizer = sgd(5e-5, momentum=0.9)
+    optimizer.defaults["lr"] = 5e-5
+    original = transformers.get_scheduler("cosine_with_min_lr", optimizer, 0, TOTAL, arguments)
+    np.testing.assert_allclose(driven(plan, TOTAL, 5e-5), used(original, TOTAL), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [

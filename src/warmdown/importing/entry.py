@@ -19,6 +19,7 @@ from warmdown.importing.difference import (
     find_differences,
 )
 from warmdown.importing.imported import Imported, NotImportable, tabulate, to_plan
+from warmdown.importing.numbers import count_of_setting, number_of_setting
 from warmdown.importing.simulation import SchedulerCopy, live_scheduler
 from warmdown.plan import Plan
 from warmdown.run import Run
@@ -63,6 +64,8 @@ def from_torch(
     """
     if mode not in MODES:
         raise ScheduleError(f"from_torch(mode={mode!r}): use one of {', '.join(MODES)}.")
+    total_steps = count_of_setting({"total_steps": total_steps}, "total_steps")
+    lr = number_of_setting({"lr": lr}, "lr")
     live = live_scheduler(scheduler, lr, allow)
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from warmdown.errors import ScheduleError
 from warmdown.expressions import evaluate, is_arithmetic, is_number
@@ -15,7 +15,15 @@ _EXACT = 2**53
 """Up to here a float is one whole number."""
 
 
-def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> float:
+@overload
+def number_of_setting(settings: Mapping[str, Any], name: str, default: float) -> float: ...
+@overload
+def number_of_setting(
+    settings: Mapping[str, Any], name: str, default: None = None
+) -> float | None: ...
+def number_of_setting(
+    settings: Mapping[str, Any], name: str, default: float | None = None
+) -> float | None:
     """Return a number of another trainer's settings, or the default where there is none.
 
     Raises:

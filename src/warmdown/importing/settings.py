@@ -25,6 +25,8 @@ from warmdown.schedules import Linear
 
 Settings = Mapping[str, Any]
 
+_TRANSFORMERS_RATE = 5e-5
+"""The learning rate of transformers' arguments that have none."""
 _LONGEST_LITERAL = 4_000
 """Characters of a parameter, such as milestones; Python's parser needs memory for what is deep."""
 
@@ -60,13 +62,15 @@ def from_settings(
         >>> [round(plan.targets[0].rule.of(step), 6) for step in (0, 5, 10, 55, 100)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
+    total_steps = count_of_setting({"total_steps": total_steps}, "total_steps")
+    lr = number_of_setting({"lr": lr}, "lr")
     options: dict[str, Any] = {"mode": mode, "report": report, "allow": allow}
     if "class_path" in settings:
         return from_torch(settings, total_steps=total_steps, lr=lr, **options)
     if "lr_scheduler_type" in settings:
         total = _known(count_of_setting(settings, "max_steps") or total_steps)
         config = _transformers_config(settings, total)
-        rate = _rate_of(settings, lr)
+        rate = _rate_of(settings, lr) or _TRANSFORMERS_RATE
         return from_torch(config, total_steps=total, lr=rate, **options)
     if "learning_rate_scheduler" in settings:
         return _of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
