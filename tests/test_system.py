@@ -46,6 +46,23 @@ def test_a_process_that_takes_too_much_memory_is_ended() -> None:
     process.stdin.close()
 
 
+def test_memory_that_a_process_takes_by_one_that_it_started_counts_too() -> None:
+    taking = "input(); taken = bytearray(400_000_000); input()"
+    launching = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {taking!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", launching], stdin=subprocess.PIPE, **system.NEW_GROUP
+    )
+    launcher = psutil.Process(process.pid)
+    while not launcher.children():
+        time.sleep(0.01)
+    system.watch_memory(process, 200_000_000)
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert process.wait(20) != 0
+    process.stdin.close()
+
+
 def test_a_process_that_takes_little_memory_goes_on() -> None:
     taking = "input(); taken = bytearray(20_000_000); input()"
     process = subprocess.Popen(
@@ -100,6 +117,26 @@ def test_a_right_that_lacks_is_an_error_at_once(
     with pytest.raises(PermissionError):
         system.rename_path(tmp_path / "new", tmp_path / "old")
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("plan", "plan"),
+        ("tête à tête", "tête à tête"),
+        ("con", "_con"),
+        ("COM1.large", "_COM1.large"),
+        ("nul .x", "_nul .x"),
+        ("console", "console"),
+        ("lr*2?", "lr_2_"),
+        (r"C:\runs|x", "C__runs_x"),
+        ("half. ", "half_"),
+        ("..", "_"),
+        ("", "_"),
+    ],
+)
+def test_a_name_becomes_that_of_a_folder_on_every_system(name: str, folder: str) -> None:
+    assert system.folder_name(name) == folder
 
 
 def test_a_link_is_not_opened(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "end_tree",
     "end_with_parent",
     "ending_after",
+    "folder_name",
     "limit_memory",
     "open_folder",
     "open_no_link",
@@ -26,6 +27,7 @@ __all__ = [
 import ctypes
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,6 +46,11 @@ _PATIENCE = 2.0
 """Seconds for which a file in use is tried again."""
 _PAUSE = 0.05
 """Seconds between two tries, and between two looks at another process."""
+
+_NO_PART_OF_A_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')
+_NAME_OF_A_DEVICE = re.compile(
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)( *\..*)?", re.IGNORECASE
+)
 
 _ENDED_LATE = 142
 """The exit code of a process that an alarm ended, as shells have it."""
@@ -71,6 +78,17 @@ NEW_GROUP: dict[str, Any] = {
     "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
 }
 """How a process is started that a Ctrl-C in the terminal does not reach."""
+
+
+def folder_name(name: str) -> str:
+    """Return a name as every system takes it for a folder, so that a folder can move between them.
+
+    Example:
+        >>> folder_name("cosine"), folder_name("a:b"), folder_name("aux.v2"), folder_name("..")
+        ('cosine', 'a_b', '_aux.v2', '_')
+    """
+    name = _NO_PART_OF_A_NAME.sub("_", name)
+    return f"_{name}" if _NAME_OF_A_DEVICE.fullmatch(name) else name or "_"
 
 
 def sync_file(file: Path) -> None:
@@ -213,16 +231,27 @@ def limit_memory(extra: int) -> bool:
 
 
 def watch_memory(process: subprocess.Popen[Any], extra: int) -> None:
-    """End a process, and what it started, when it takes ``extra`` bytes beyond what it has now."""
+    """End a process when it, and what it started, take ``extra`` bytes beyond what they have now.
+
+    In a virtual environment of Windows the process that is started starts Python.
+    """
     import psutil
 
     watched = psutil.Process(process.pid)
-    limit = watched.memory_info().rss + extra
+
+    def taken() -> int:
+        total = 0
+        for one in (watched, *watched.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += one.memory_info().rss
+        return total
+
+    limit = taken() + extra
 
     def watch() -> None:
         with suppress(psutil.Error):
             while watched.is_running():
-                if watched.memory_info().rss > limit:
+                if taken() > limit:
                     end_tree(process)
                     return
                 sleep(_PAUSE)

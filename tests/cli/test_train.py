@@ -140,6 +140,15 @@ def test_a_recipe_is_trained_under_by_its_name(here: Path) -> None:
     assert max(rates) == rates[6] == pytest.approx(0.05)
 
 
+@pytest.mark.unix
+def test_a_folder_of_a_run_has_a_name_that_every_system_takes(here: Path) -> None:
+    for name in ("aux", "a:b"):
+        (here / f"{name}.yaml").write_text("lr: {kind: constant}\n")
+    train("aux.yaml", "--against", "a:b.yaml", "--max-steps", 1)
+    folders = [path.name for path in (here / "runs" / "_aux").iterdir() if path.is_dir()]
+    assert sorted(folders) == ["_aux", "a_b"]
+
+
 def test_placeholders_stand_for_the_runs_real_numbers(here: Path) -> None:
     (here / "half.yaml").write_text(
         "lr: {kind: linear, start: 1.0, end: 0.0, steps: '%TOTAL_STEPS% / 2'}\n"
@@ -217,6 +226,7 @@ def test_only_so_many_checkpoints_are_kept(here: Path) -> None:
         (["plan.yaml", "--task", "json:dumps"], "dumps"),
         (["lost.yaml"], "lost.yaml"),
         (["plan.yaml", "--against", "plan.yaml"], "both plans are called 'plan'"),
+        (["plan.yaml", "--against", "Plan.yaml"], "called 'plan' or 'Plan', one folder for all"),
         (["broken.yaml"], "cosin"),
     ],
 )
@@ -224,6 +234,7 @@ def test_a_mistake_is_told_in_a_line_and_leaves_by_2(
     told: list[str], says: str, here: Path
 ) -> None:
     (here / "broken.yaml").write_text("lr: {kind: cosin}\n")
+    (here / "Plan.yaml").write_text("lr: {kind: constant}\n")
     result = CliRunner().invoke(main, ["train", "--task", "sums:build", *told])
     assert (result.exit_code, "Traceback" in result.output) in [(2, False), (1, False)]
     assert says in result.output or says in str(result.exception)

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
-from warmdown.experiments.engine import WorkerContext, worker_of_thread
+import warmdown as wd
+from warmdown.experiments import perform
+from warmdown.experiments.engine import WorkerContext, WorkerProcess, worker_of_thread
+from warmdown.experiments.runs import RunSpec
 
 CALLER = """
 import os, signal
@@ -85,6 +89,33 @@ def test_the_process_ends_with_its_caller_though_a_child_of_the_caller_holds_its
     finally:
         os.close(end)
         os.kill(heir, signal.SIGKILL)
+
+
+def test_a_process_goes_on_while_its_caller_does_whoever_started_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = Event()
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(perform, "_SECONDS_BETWEEN_SIGNS", 0.01)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as caller:
+        watching = Thread(target=perform._end_with, args=(caller.pid,))
+        watching.start()
+        assert not ended.wait(0.1)
+        caller.kill()
+        assert ended.wait(20)  # it is over, though no one has asked for its exit code
+        watching.join()
+
+
+def test_a_process_that_is_gone_before_it_is_asked_is_a_result() -> None:
+    class Gone(WorkerContext):
+        def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+            process = super().start("-c", "raise SystemExit(7)", **options)
+            process.wait()
+            return process
+
+    spec = RunSpec.of(wd.Plan.of(lr=wd.Constant(value=1.0)), "digits", 0, {})
+    result = WorkerProcess(Gone.here()).perform(spec, 20.0, lambda step, metrics: True)
+    assert (result.status, result.reason) == ("died", "its process ended with 7")
 
 
 def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:

@@ -83,5 +83,16 @@ def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
     assert "--port 0 for any that is free" in result.output
 
 
+def test_a_port_is_refused_in_the_words_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(start: object) -> None:
+        # a number that os.strerror has no words for
+        raise OSError(10013, "forbidden by its rights (while attempting to bind on address …)")
+
+    monkeypatch.setattr("warmdown.studio.serve.serve_page", refuse)
+    result = invoke("--no-browser", "--port", "80")
+    assert result.exit_code == 2
+    assert "--port 80: forbidden by its rights. Give another one" in result.output
+
+
 def test_the_help_shows_examples_line_by_line() -> None:
     assert "  warmdown studio plan.yaml\n" in invoke("--help").output

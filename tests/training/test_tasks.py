@@ -132,6 +132,8 @@ def test_a_task_may_be_a_tuple_without_data_to_be_tested_on(
     ("name", "says"),
     [
         ("digit", "no such task. Did you mean 'digits'"),
+        (".beside:build", "no such task"),
+        (r"C:\runs\mine.py:build", r"no module 'C:.*mine.py'. Run it from the folder"),
         ("nowhere:build", "no module 'nowhere'. Run it from the folder"),
         ("math:build", "math has no 'build'"),
         ("os:getcwd", r"returned str. A task returns"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -70,7 +69,8 @@ def command(
     try:
         serve_page(start)
     except OSError as error:
-        reason = os.strerror(error.errno or 0)  # its own text repeats the address
+        # of its own text without the address: Windows has numbers that strerror does not know
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise SpecError(
             f"--port {port}: {reason}. Give another one, or --port 0 for any that is free."
         ) from None
@@ -102,7 +102,7 @@ def _end_with_standard_input() -> None:
 
     def wait() -> None:
         sys.stdin.buffer.read()
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # os.kill would end it at once on Windows
 
     threading.Thread(target=wait, daemon=True).start()
 

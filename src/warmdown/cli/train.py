@@ -20,7 +20,7 @@ from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
 from warmdown.run import Run
-from warmdown.system import rename_path
+from warmdown.system import folder_name, rename_path
 
 if TYPE_CHECKING:
     from warmdown.training import DeferredPlan, Outcome
@@ -80,13 +80,13 @@ def command(
     torch.set_num_threads(threads)
     add_cwd_to_path()
     plans = _plans([(given, params)] + ([(against, ())] if against else []), allow)
-    folder = out or Path("runs") / next(iter(plans))
+    folder = out or Path("runs") / folder_name(next(iter(plans)))
     output = Output(f"train(--out {folder})", folder, is_folder=True)
     with locked([output] if is_first_process() else []):
         if not options["resume"] and is_first_process():
             _set_aside(folder)
         runs = {
-            name: _train(name, plan, folder / name if against else folder, **options)
+            name: _train(name, plan, folder / folder_name(name) if against else folder, **options)
             for name, plan in plans.items()
         }
         if is_first_process():
@@ -106,10 +106,12 @@ def _plans(asked: list[tuple[str, Texts]], allow: Texts) -> dict[str, DeferredPl
     plans: dict[str, DeferredPlan] = {}
     for given, params in asked:
         path, name = Path(given), plan_name(given)
-        if name in plans:
-            raise TrainingError(
-                f"train(--against {given}): both plans are called {name!r}. Rename one."
-            )
+        for other in plans:
+            if folder_name(other).casefold() == folder_name(name).casefold():
+                both = repr(name) if other == name else f"{other!r} or {name!r}, one folder for all"
+                raise TrainingError(
+                    f"train(--against {given}): both plans are called {both}. Rename one."
+                )
         read = partial(read_plan, given, params, allow)
         plans[name] = DeferredPlan(read, run_in(path) if path.is_file() else Run())
         if given != "-":  # standard input is read once, when the run is known

@@ -316,8 +316,9 @@ def _pass_lines(pipe: IO[bytes], lines: SimpleQueue[bytes]) -> None:
 
 def _send_line(pipe: IO[bytes], message: PlainData) -> None:
     rest = memoryview(json.dumps(message).encode() + b"\n")
-    while rest:  # an unbuffered pipe may take a part
-        rest = rest[pipe.write(rest) :]
+    with suppress(OSError):  # the process is gone, and its missing answer is the result
+        while rest:  # an unbuffered pipe may take a part
+            rest = rest[pipe.write(rest) :]
 
 
 _of_thread = threading.local()

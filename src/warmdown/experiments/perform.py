@@ -8,6 +8,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from time import monotonic, sleep
 from typing import Any
@@ -121,7 +122,7 @@ def worker_main(parent: int) -> None:
     """Make the runs that come in; end when the caller, the process of that number, is gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     requests = map(json.loads, sys.stdin.buffer)
-    out = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)  # what a run prints must not get between the lines
     # small models are slower on several threads, and runs share the cores
     torch.set_num_threads(1)
@@ -147,10 +148,11 @@ def _end_with(parent: int) -> None:
 
     The end of the input does not show it: a child of the caller may have inherited the other end.
     """
-    # Windows tells the number of the parent also when it is gone
-    caller = psutil.Process(parent) if psutil.pid_exists(parent) else None
-    while caller is not None and os.getppid() == parent and caller.is_running():
-        sleep(_SECONDS_BETWEEN_SIGNS)
+    # not os.getppid(): in a virtual environment of Windows a launcher is between the two
+    with suppress(psutil.Error):
+        caller = psutil.Process(parent)
+        while caller.is_running() and caller.status() != psutil.STATUS_ZOMBIE:
+            sleep(_SECONDS_BETWEEN_SIGNS)
     os._exit(0)
 
 

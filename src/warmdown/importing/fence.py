@@ -83,7 +83,7 @@ class Fence:
                 process = self._running(who)
                 assert process.stdin is not None
                 data = json.dumps({**question, "seconds": seconds + _PATIENCE})
-                with contextlib.suppress(BrokenPipeError):  # the missing answer is the error
+                with contextlib.suppress(OSError):  # it is gone: the missing answer is the error
                     process.stdin.write(data.encode() + b"\n")
                     process.stdin.flush()
                 return json.loads(_read_line(who, process, seconds))

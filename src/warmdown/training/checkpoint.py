@@ -230,7 +230,8 @@ def _write_manifest(folder: Path, names: Iterable[str]) -> None:
     }
     manifest: dict[str, Any] = {"format": _FORMAT, "files": files}
     manifest["sha256"] = _digest_of_manifest(manifest)
-    (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    text = json.dumps(manifest, indent=1)
+    (folder / _MANIFEST).write_text(text, encoding="utf-8", newline="\n")
     sync_file(folder / _MANIFEST)
 
 

@@ -142,7 +142,7 @@ def _save(trainer: TrainingSteps, write: Callable[[dict[str, Writer]], object]) 
     }
     text = json.dumps(facts, indent=1)
     files: dict[str, Writer] = {
-        "training.json": lambda path: path.write_text(text, encoding="utf-8"),
+        "training.json": lambda path: path.write_text(text, encoding="utf-8", newline="\n"),
         "model.safetensors": lambda path: write_weights(path, weights),
         "optimizer.pt": lambda path: torch.save(optimizer, path),
         "extras.pt": lambda path: torch.save(extras, path),

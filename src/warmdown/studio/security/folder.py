@@ -69,7 +69,7 @@ class Folder:
                 f"{name}: there is no such file in {self.path.name or self.path}. Open another one."
             )
         try:
-            text = content.decode("utf-8")
+            text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SpecError(f"{name}: not UTF-8 text. Save it as UTF-8.") from None
         return text, _stamp(content)

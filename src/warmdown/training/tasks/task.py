@@ -108,8 +108,8 @@ def task_of(name: str) -> Task:
 
 def _builder(name: str) -> Callable[[], Any]:
     path = TASKS.get(name, name)
-    module, colon, function = path.partition(":")
-    if not colon or not function:
+    module, colon, function = path.rpartition(":")
+    if not colon or not function or not module or module.startswith("."):
         raise TrainingError(
             f"task({name!r}): no such task. {nearest(name, TASKS)} Your own is 'module:function'."
         )
