@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warmdown.compat.names.timm import RULES, Attributes, trunk
+from warmdown.compat.names.timm import RULES, Attributes, timm_wsd
 from warmdown.compat.schedulers.cosine import cosine_rule, rate_or_share
 from warmdown.compat.schedulers.planned import call_by_name
 from warmdown.compat.schedulers.wsd import wsd_rule
 from warmdown.importing.imported import Imported, NotImportable
 from warmdown.importing.numbers import whole
 from warmdown.importing.simulation import Reader, SchedulerCopy
-from warmdown.schedules import Chain, Constant, Cosine, Linear, Power, Rule, Scale
+from warmdown.schedules import Chain, Constant, Cosine, Linear, Rule, Scale
 
 
 def _timm(rule_of: Callable[[Attributes], Scale]) -> Reader:
@@ -50,17 +50,6 @@ def _timm_attributes(scheduler: Any) -> dict[str, Any]:
     if callable(found.get("decay_fn")):
         raise NotImportable("a function")
     return found
-
-
-def _timm_wsd(given: Attributes) -> Scale:
-    if given["stable_fn"] == "power":
-        exponent = given["stable_power"]
-        return trunk(
-            given,
-            lambda timescale: Power(start=1.0, timescale=timescale, exponent=exponent),
-            given["decay_fn"],
-        )
-    return RULES["rsqrt" if given["stable_fn"] == "rsqrt" else "wsd"](given)
 
 
 def _accelerated(
@@ -152,7 +141,7 @@ READERS: Mapping[str, Reader] = {
     "StepLRScheduler": _timm(RULES["step"]),
     "MultiStepLRScheduler": _timm(RULES["multistep"]),
     "PolyLRScheduler": _timm(RULES["poly"]),
-    "WSDLRScheduler": _timm(_timm_wsd),
+    "WSDLRScheduler": _timm(timm_wsd),
     "CosineLrScheduler": _accelerated(
         cosine_rule,
         _original_cosine,

@@ -21,6 +21,7 @@ from warmdown.schedules import (
     Linear,
     Milestones,
     Polynomial,
+    Power,
     Scale,
     Schedule,
     Sqrt,
@@ -211,6 +212,25 @@ def _rsqrt(given: Attributes) -> Scale:
         return InverseSqrt(start=1.0, timescale=timescale)
 
     return trunk(given, stable, given["decay_fn"] or "linear")
+
+
+def timm_wsd(given: Attributes) -> Scale:
+    """Return the trunk that timm's ``WSDLRScheduler`` makes of its attributes.
+
+    Raises:
+        ScheduleError: Its decay is a function, or a length does not fit.
+    """
+    if callable(given["decay_fn"]):
+        names = ", ".join(_DECAYS)
+        raise ScheduleError(f"decay_fn={given['decay_fn']!r:.60}: use one of {names}.")
+    if given["stable_fn"] != "power":
+        return RULES["rsqrt" if given["stable_fn"] == "rsqrt" else "wsd"](given)
+    exponent = given["stable_power"]
+
+    def stable(timescale: int) -> Schedule:
+        return Power(start=1.0, timescale=timescale, exponent=exponent)
+
+    return trunk(given, stable, given["decay_fn"])
 
 
 def _with_timm_warmup(
