@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Literal, TypeAlias
 
-from warmdown.lint.patterns import BATCH_SIZE, EPOCH, LENGTHS, LOADER, PART_OF_EPOCH, SHARE, matches
+from warmdown.lint.patterns import (
+    ACCUMULATION,
+    BATCH_SIZE,
+    EPOCH,
+    LENGTHS,
+    LOADER,
+    PART_OF_EPOCH,
+    SHARE,
+    matches,
+)
 
 Values: TypeAlias = frozenset[object]
 """What an expression may be: schedulers, optimizers, loaders, lengths, ``UNKNOWN`` …"""
@@ -132,6 +141,11 @@ class Length:
         is_plain = set(_CALLS.findall(self.text)) <= _ARITHMETIC
         is_of_epochs = matches(EPOCH, parts) and not matches(PART_OF_EPOCH, parts)
         return is_plain and is_of_epochs and not self.is_product and not self.counts_batches
+
+    @property
+    def is_multiplied_back(self) -> bool:
+        """Whether it was divided by the number of accumulated batches, and multiplied again."""
+        return self.accumulated == 0 and matches(ACCUMULATION, self.divisors)
 
     @property
     def may_count_updates(self) -> bool:

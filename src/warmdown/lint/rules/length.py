@@ -93,7 +93,8 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
             continue
         what, line = None, event.call.lineno
         if _is_left_out(model, event, scheduler):
-            if length.accumulated > 0 or (length.counts_batches and not length.may_count_updates):
+            is_whole = length.counts_batches and not length.may_count_updates
+            if length.accumulated > 0 or length.is_multiplied_back or is_whole:
                 what = (
                     f"{name} counts batches, but accelerate steps it once per update: it never "
                     "reaches its end. Divide the length by gradient_accumulation_steps."
