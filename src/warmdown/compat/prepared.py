@@ -115,14 +115,19 @@ class _Watched:
         """Steps between the last two updates."""
         self.count = 0
         """How many times in a row there were as many, and more than one."""
-        self._position: float | None = None
+        self._counts: tuple[float, float] | None = None
 
     def repeats(self, *, is_alone: bool) -> bool:
         """Note an update; return whether there was more than one step since the one before."""
-        before, self._position = self._position, getattr(self.scheduler(), "last_epoch", None)
-        if before is None or self._position is None:
+        before, scheduler = self._counts, self.scheduler()
+        if scheduler is None:
             return False
-        steps, self.steps = self.steps, self._position - before
+        # accelerate raises the one by itself, ignite's wrapper the other; a step raises both
+        self._counts = scheduler.last_epoch, scheduler._step_count
+        if before is None:
+            return False
+        steps = self.steps
+        self.steps = min(now - then for now, then in zip(self._counts, before, strict=True))
         if self.steps < 2 or not is_alone:
             self.count = 0
         else:

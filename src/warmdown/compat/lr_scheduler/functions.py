@@ -99,6 +99,11 @@ class LambdaLR(FunctionLR, torch_sched.LambdaLR):
 
     carries_edits = False
 
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds, writing nothing."""
+        super().restore(state)
+        self._has_other_arguments = True  # functions cannot be compared; their rates are
+
     def _rows_ahead(self) -> Iterator[Row]:
         return _scale_row(self._base_floats(), self.lr_lambdas, self.last_epoch + 1)
 
