@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import torch
+from tests.devices import WithoutDoubles
 from tests.schedules.test_recipes import _made
 
 import warmdown as wd
@@ -39,6 +40,13 @@ def test_a_jax_array_of_steps_gives_single_precision_under_jit(name: str) -> Non
 def test_a_tensor_keeps_its_shape_and_a_float_tensor_its_precision() -> None:
     assert PLAN(torch.zeros(2, 3, dtype=torch.int64)).shape == (2, 3)
     assert PLAN(torch.tensor(7.0)).dtype == torch.float32
+
+
+def test_whole_steps_become_singles_on_a_device_without_doubles() -> None:
+    steps = torch.arange(0, 1000, 13, device="meta")
+    with WithoutDoubles():
+        assert PLAN(steps).dtype == torch.float32
+    assert PLAN(steps).dtype == torch.float64
 
 
 def test_a_compiled_formula_equals_the_plain_one() -> None:

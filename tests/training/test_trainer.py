@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.devices import WithoutDoubles
 from tests.training import small
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -16,6 +17,7 @@ import warmdown as wd
 from warmdown import TrainingError
 from warmdown.placeholders import TrainerPlaceholderValues
 from warmdown.training import RecordCallback, Trainer, TrainerCallback, digest_of_weights
+from warmdown.training.history import LossTracker
 
 
 def rates(trainer: Trainer) -> list[float]:
@@ -38,6 +40,18 @@ def test_a_schedule_knows_the_real_length_and_every_update_uses_its_value() -> N
     assert rates(trainer) == pytest.approx(
         [0.02 * expected(step) for step in range(total)], rel=1e-15
     )
+
+
+def test_losses_are_summed_in_the_widest_numbers_that_the_device_has() -> None:
+    losses, loss = LossTracker(), torch.ones((), device="meta")
+    with WithoutDoubles():
+        losses.update(loss, 4)
+        assert isinstance(losses.total, torch.Tensor)
+        assert losses.total.dtype == torch.float32
+    losses.reset()
+    losses.update(loss, 4)
+    assert isinstance(losses.window_loss, torch.Tensor)
+    assert losses.window_loss.dtype == torch.float64
 
 
 def test_durations_in_epochs_and_percent_fit_the_run() -> None:

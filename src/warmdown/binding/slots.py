@@ -392,7 +392,7 @@ class TensorSlots:
             for tensor, value in zip(self._tensors, values, strict=True):
                 tensor.fill_(value)
         else:
-            self._vector.copy_(torch.tensor(values, dtype=torch.float64))
+            self._vector.copy_(torch.tensor(values, dtype=self._vector.dtype))
 
     def writers(self, window: Window) -> list[Writer | FloatWrite]:
         """Return a function that writes one step of the window; none where nothing moves.

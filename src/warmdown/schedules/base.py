@@ -528,9 +528,20 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
     xp = array_namespace(step)
     if xp.isdtype(step.dtype, "real floating"):
         return step, xp
-    # torch's default is a single; steps above 2**24 need a double, which only mps lacks
-    is_double = xp.__name__.endswith("torch") and step.device.type != "mps"
-    return xp.astype(step, xp.float64 if is_double else xp.asarray(0.0).dtype), xp
+    # torch's default is a single; steps above 2**24 need a double
+    is_torch = xp.__name__.endswith("torch")
+    kind = widest_float(xp, step.device) if is_torch else xp.asarray(0.0).dtype
+    return xp.astype(step, kind), xp
+
+
+def widest_float(xp: Namespace, device: Any) -> Any:
+    """Return torch's doubles, or its singles for a device that has no doubles, such as mps."""
+    if device.type in ("cpu", "cuda"):  # what is known is not tried while a step is compiled
+        return xp.float64
+    try:
+        return xp.zeros(1, dtype=xp.float64, device=device).dtype
+    except (TypeError, RuntimeError):
+        return xp.float32
 
 
 def is_endless(schedule: Schedule) -> bool:

@@ -13,6 +13,7 @@ from typing import SupportsFloat
 import torch
 
 from warmdown.errors import TrainingError, nearest
+from warmdown.schedules.base import widest_float
 from warmdown.training.types import Data
 
 
@@ -171,8 +172,11 @@ class LossTracker:
 
     def update(self, loss: torch.Tensor, batch_size: int = 1) -> None:
         """Add the mean loss of a batch."""
-        # on a device, item() would wait for all that is queued there
-        value = loss.item() if loss.device.type == "cpu" else loss.detach().double()
+        value: Loss
+        if loss.device.type == "cpu":
+            value = loss.item()
+        else:  # item() would wait for all that is queued there
+            value = loss.detach().to(widest_float(torch, loss.device))
         self.window.append(value)
         self.total = self.total + value * batch_size
         self.count += batch_size

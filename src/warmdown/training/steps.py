@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import Attribute, Field, Number, unwrap
 from warmdown.errors import BindingError, TrainingError, printable
+from warmdown.schedules.base import widest_float
 from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
 from warmdown.training.history import LossTracker, RunHistory
@@ -240,8 +241,9 @@ class TrainingSteps:
         total, count = tracker.total, tracker.count
         if self.run_config.is_distributed:
             sums = [float(total), float(count)]
-            # one exchange for both; float64 keeps the count whole
-            here = torch.tensor(sums, dtype=torch.float64, device=self.device)
+            # one exchange for both; a double keeps the count whole
+            kind = widest_float(torch, self.device)
+            here = torch.tensor(sums, dtype=kind, device=self.device)
             total, count = self.run_state.accelerator.reduce(here, "sum").tolist()
         if count:
             self.run_history.update_metric(name, float(total) / count)
