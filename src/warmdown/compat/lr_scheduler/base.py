@@ -22,7 +22,7 @@ from warmdown.compat.lr_scheduler.arguments import (
     require_optimizer,
     warn_of_verbose,
 )
-from warmdown.compat.lr_scheduler.window import RateWriter, Row, copied, for_all
+from warmdown.compat.lr_scheduler.window import Rates, RateWriter, Row, copied, for_all
 from warmdown.compat.prepared import PREPARED, Prepared, Updates
 from warmdown.errors import BindingError
 
@@ -77,6 +77,7 @@ class LRScheduler(torch_sched.LRScheduler):
         "_worked",
         "_is_initial",
         "_is_stepping",
+        "_edited_lr",
         "_get_lr_called_within_step",
     }
 
@@ -116,7 +117,9 @@ class LRScheduler(torch_sched.LRScheduler):
         entries = self._state_entries(vars(self))
         if type(self).__module__.startswith("warmdown."):  # others keep what they like
             entries = plain_entries(entries)
-        return {**entries, "_last_lr": self._last_lr}
+        exact = self._assigned is None and self._row
+        # a tensor may have fewer digits than what was written there, and will be written
+        return {**entries, "_last_lr": floats(exact or self._last_lr)}
 
     def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state.
@@ -125,7 +128,8 @@ class LRScheduler(torch_sched.LRScheduler):
             state_dict: What ``state_dict()`` returned, of this class or of torch's.
         """
         vars(self).update(self._state_entries(state_dict))
-        self._last_lr = state_dict.get("_last_lr", self._last_lr)
+        rates = state_dict.get("_last_lr", self._last_lr)
+        self._last_lr = self._bound_writer().typed(rates)
 
     def __getstate__(self) -> StateDict:
         return {key: value for key, value in vars(self).items() if key not in self._NOT_COPIED}
@@ -194,6 +198,14 @@ class LRScheduler(torch_sched.LRScheduler):
         writer.write(row)
         self._written, self._assigned = row, None
 
+    def _rates_beside(self, row: Row | None) -> Rates | None:
+        """Return what the groups hold if it is not ``row``, which was written last."""
+        writer = self._bound_writer()
+        if row is not None and writer.holds(row):
+            return None
+        current = writer.read()
+        return None if row is not None and current == writer.rounded(row) else current
+
     def _first_rates(self, last_epoch: int) -> Row:
         """Return what each group began with, which the group keeps as ``initial_lr``."""
         field = self._bound_writer().field
@@ -236,6 +248,15 @@ class ResumedLR(LRScheduler):
     _arguments: ClassVar[tuple[str, ...]] = ()
     """Arguments of the constructor that stay attributes."""
 
+    def state_dict(self) -> StateDict:
+        """Return the state: plain values, under the names that torch gives them.
+
+        Rates that another has written since the last step have a name of their own.
+        """
+        state = super().state_dict()
+        edited = None if self._row is None else self._rates_beside(self._row)
+        return state if edited is None else {**state, "_edited_lr": edited}
+
     def load_state_dict(self, state_dict: State) -> None:
         """Go on from a state; the arguments stay those given, with a warning if they differ.
 
@@ -252,23 +273,30 @@ class ResumedLR(LRScheduler):
         is_new = self._is_unchanged()
         self.restore(state_dict)
         saved = floats(state_dict["_last_lr"]) if "_last_lr" in state_dict else self._row
-        row = self.resumed_row()
-        if row is not None:
+        row, edited = self.resumed_row(), state_dict.get("_edited_lr")
+        if is_new and edited is not None:
+            writer = self._bound_writer()
+            writer.write([*edited, *writer.read()[len(edited) :]])
+        elif row is not None:
             self._write_resumed(row, saved, is_new=is_new)
         elif is_new and saved is not None:
-            self._write(saved)
+            self.write_saved(saved)
 
     def restore(self, state: State) -> None:
         """Restore what ``state`` holds, writing nothing."""
         raise NotImplementedError
+
+    def write_saved(self, row: Row) -> None:
+        """Write the saved rates of this step."""
+        self._write(row)
 
     def resumed_row(self) -> Row | None:
         """Return this step's rates by arguments that are not the saved ones, or ``None``."""
         return None
 
     def _is_unchanged(self) -> bool:
-        """Return whether the groups still have the rates written last."""
-        return self._row is not None and self._bound_writer().holds(self._row)
+        """Return whether the groups are those of before, and have the rates written last."""
+        return self._row is not None and (self._writer or self._bound_writer()).holds(self._row)
 
     def _write_resumed(self, row: Row, saved: Row | None, *, is_new: bool) -> None:
         """Write ``row`` instead of the saved one, and again when the optimizer is restored."""

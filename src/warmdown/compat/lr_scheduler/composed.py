@@ -23,7 +23,7 @@ from warmdown.compat.lr_scheduler.arguments import (
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler, ResumedLR
 from warmdown.compat.lr_scheduler.curves import SWALR
-from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR
+from warmdown.compat.lr_scheduler.formula import Curve, FormulaLR, are_near
 from warmdown.compat.lr_scheduler.functions import MultiplicativeLR
 from warmdown.compat.lr_scheduler.window import (
     RateWriter,
@@ -73,6 +73,7 @@ class ComposedLR(ResumedLR):
         require_optimizer(who, optimizer)
         self.optimizer = optimizer
         self._schedulers = schedulers
+        self._bound_writer()  # it sees whether the optimizer is restored later
 
     def _initial_step(self) -> None:
         go_to(self, 0)
@@ -86,6 +87,8 @@ class ComposedLR(ResumedLR):
     def state_dict(self) -> StateDict:
         """Return the state: the position, and each scheduler's own."""
         parts = [scheduler.state_dict() for scheduler in self._schedulers]
+        for part in parts:
+            part.pop("_edited_lr", None)  # what one wrote, another may have overwritten
         return {**super().state_dict(), "_schedulers": parts}
 
     def load_state_dict(self, state_dict: State) -> None:
@@ -117,15 +120,17 @@ class ComposedLR(ResumedLR):
 
     @property
     def _row(self) -> Row:
-        return floats(self.get_last_lr())
+        part = self._writing_part()
+        exact = part._row if isinstance(part, LRScheduler) else None
+        return exact or floats(part.get_last_lr())
 
     @property  # type: ignore[misc]
     def _last_lr(self) -> Row:  # type: ignore[override]
         return self._writing_part().get_last_lr()  # type: ignore[no-any-return]
 
     def _is_unchanged(self) -> bool:
-        writer = self._bound_writer()
-        return writer.read() == writer.rounded(self._row)
+        writer = self._writer or self._bound_writer()
+        return writer.fits() and writer.read() == writer.rounded(self._row)
 
     def _write(self, row: Row) -> None:
         part = self._writing_part()
@@ -214,7 +219,7 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
     def restore(self, state: State) -> None:
         """Restore what ``state`` holds; only what is not ours may write."""
         super().restore(state)
-        others = {"_schedulers", "_milestones", "_last_lr"}
+        others = {"_schedulers", "_milestones", "_last_lr", "_edited_lr"}
         entries = plain_entries(state)
         vars(self).update({key: value for key, value in entries.items() if key not in others})
 
@@ -262,6 +267,8 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
     _write_next: WriteNext = staticmethod(write_nothing)
     """Writes the product of all parts, while no part and no rate is changed from outside."""
     _curves: Sequence[Curve] = ()
+    _scaled: Row | None = None
+    """What the product scales, while the rates are the product."""
 
     def __init__(self, schedulers: Sequence[Any], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
@@ -280,9 +287,18 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
             return
         for scheduler in self._schedulers:
             step(scheduler, metrics)
+        self._scaled = None
         self._write_next = self._open_window()
 
     def _stepped_together(self) -> bool:
+        if self._wrote_next():
+            return True
+        if self._scaled is None:
+            return False
+        self._write_next = self._open_window()  # the last one has ended, or was not saved
+        return self._wrote_next()
+
+    def _wrote_next(self) -> bool:
         parts = self._schedulers
         if self._write_next is write_nothing or [part.curve for part in parts] != self._curves:
             return False
@@ -302,12 +318,23 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
             return write_nothing
         writer = self._bound_writer()
         current = writer.read()
+        if self._scaled is None:
+            self._scaled = [rate / now for rate in current]
+        elif len(current) != len(self._scaled) or not are_near(
+            current, writer.rounded([rate * now for rate in self._scaled])
+        ):
+            return write_nothing
         shares = math.prod(part.shares_ahead() for part in parts)
         for part in parts:
             part.adopt(current, steps=0)
         self._curves = [part.curve for part in parts]
-        rows = blend([shares], [[rate / now for rate in current]])
+        rows = blend([shares], [self._scaled])
         return write_ahead(writer, rows, current, parts[0].last_epoch)
+
+    def restore(self, state: State) -> None:
+        """Restore what ``state`` holds; only what is not ours may write."""
+        super().restore(state)
+        self._scaled, self._write_next = state.get("_scaled"), write_nothing
 
     @property
     def last_epoch(self) -> int:  # type: ignore[override]
@@ -322,6 +349,10 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
         for part in self._schedulers:
             if isinstance(part, FormulaLR):
                 part.adopt(row, steps=0)
+
+    def write_saved(self, row: Row) -> None:
+        """Write the saved rates of this step; each part has its own from its state."""
+        self._bound_writer().write(row)
 
     def resumed_row(self) -> Row | None:
         """Return this step's rates by arguments that are not the saved ones, or ``None``."""

@@ -243,7 +243,7 @@ class FormulaLR(ResumedLR):
             return self._row_of(current, step)
         bases = self._base_floats()
         known = (bases, self._row_of(bases, step - 1), self._row_of(bases, step))
-        if not any(_are_near(current, row) for row in known):
+        if not any(are_near(current, row) for row in known):
             return current
         self._bases = bases
         return known[-1]
@@ -270,12 +270,7 @@ class FormulaLR(ResumedLR):
 
     def _edited_row(self) -> Rates | None:
         """Return what the groups hold if it is not what was written last, else ``None``."""
-        writer = self._bound_writer()
-        row = self._row if self._is_ours else self._computed
-        if row is not None and writer.holds(row):
-            return None
-        current = writer.read()
-        return None if row is not None and current == writer.rounded(row) else current
+        return self._rates_beside(self._row if self._is_ours else self._computed)
 
     def _carried(self, current: Row) -> Row:
         before, now = self._share(self.last_epoch - 1), self._share(self.last_epoch)
@@ -398,7 +393,7 @@ class FormulaLR(ResumedLR):
         if self._row is None or not (self._is_ours and self._has_other_arguments):
             return None  # rates that differ are of another step: it was driven by hand
         row = self._row_of(self._bases if self.carries_edits else None, self.last_epoch)
-        return None if _are_near(self._row, self._bound_writer().rounded(row)) else row
+        return None if are_near(self._row, self._bound_writer().rounded(row)) else row
 
     def _written_bases(self) -> Rates | None:
         """Return what the curve scales, by the rates that were written last."""
@@ -407,15 +402,17 @@ class FormulaLR(ResumedLR):
         try:
             bases = self._base_floats()
             # one that drives it by hand writes no rates here: they are of the step before, or first
-            steps = (self.last_epoch, self.last_epoch - 1, 0)
-            if any(_are_near(self._row, self._row_of(bases, step)) for step in steps):
+            steps, rounded = (self.last_epoch, self.last_epoch - 1, 0), self._bound_writer().rounded
+            rows = (self._row_of(bases, step) for step in steps)
+            if any(are_near(self._row, row) or are_near(self._row, rounded(row)) for row in rows):
                 return bases
             return self._bases_under(self._row, self.last_epoch)
         except ScheduleError:  # other arguments were saved, and they make no curve
             return None
 
 
-def _are_near(row: Sequence[float], other: Sequence[float]) -> bool:
+def are_near(row: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether the rates are the same, but for another library's rounding."""
     pairs = zip(row, other, strict=False)
     return all(math.isclose(a, b, rel_tol=_NEAR, abs_tol=1e-300) for a, b in pairs)
 

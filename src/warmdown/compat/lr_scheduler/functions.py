@@ -155,8 +155,7 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
         return _scale_row(row, self.lr_lambdas, self.last_epoch + 1, is_cumulative=True)
 
     def _current_row(self) -> Row:
-        writer = self._bound_writer()
-        return self._row if self._row is not None and writer.holds(self._row) else writer.read()
+        return self._rates_beside(self._row) or self._row or []
 
 
 def _scale_row(
