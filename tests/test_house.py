@@ -41,6 +41,10 @@ ALLOWED_PRIVATE: dict[str, str] = {
         ("_C", "_autograd", "_get_sequence_nr"), "of torch: how many gradients were computed"
     ),
     **dict.fromkeys(
+        ("_FrameAction", "_FrameExecStrategy"),
+        "of torch: leave a function uncompiled; what is public for it costs each eager call",
+    ),
+    **dict.fromkeys(
         (
             "_LRScheduler", "_schedulers", "_milestones", "_initial_step", "_step_count",
             "_anneal_func_type", "_schedule_phases", "_get_lr_called_within_step",

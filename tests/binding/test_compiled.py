@@ -126,3 +126,27 @@ def test_the_clock_of_a_compiled_run_counts_by_itself() -> None:
     for _ in range(20):
         update()
     assert scheduler.count == 20
+
+
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1)], ids=["float", "tensor"])
+@pytest.mark.parametrize("count_by", ["updates", "attempts"])
+def test_a_step_within_the_compiled_step_is_called_as_it_is(count_by: Any, rate: Any) -> None:
+    """One graph before it, and one after it where the rate is known again; nothing of a window."""
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate)
+    scheduler = wd.Scheduler(optimizer, lr=wd.warmup_cosine(warmup=5), run=RUN, count_by=count_by)
+
+    @torch.compile(backend="eager")
+    def update() -> None:
+        optimizer.zero_grad()
+        net(torch.ones(3, 2)).square().mean().backward()
+        optimizer.step()
+        scheduler.step()
+        scheduler.get_last_lr()
+
+    for step in range(40):
+        planned = scheduler.value(step)
+        assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(planned, rel=1e-6)
+        update()
+    assert scheduler.count == 40
+    assert graphs() <= 3

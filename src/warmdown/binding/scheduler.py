@@ -23,6 +23,7 @@ from warmdown.binding.clock import (
     clock_of,
     mean_over_ranks,
 )
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
@@ -150,6 +151,7 @@ class Scheduler(LRScheduler):
             found = self.monitor.judge_finish(self.count, self.position, self.writer.timeline.end)
             _ENDED.findings.append((self.monitor.warnings, found))
 
+    @leave_uncompiled
     # the two are not keyword-only: that alone would make each call a third slower
     def step(
         self,
@@ -198,6 +200,7 @@ class Scheduler(LRScheduler):
         """Where the clock stands: the count, or the samples, tokens or seconds used."""
         return self.writer.position
 
+    @leave_uncompiled
     def seek(self, count: int) -> None:
         """Go to an update by its number alone; the values are those of an unbroken run.
 
@@ -249,6 +252,7 @@ class Scheduler(LRScheduler):
                 return phase
         return None
 
+    @leave_uncompiled
     def value(self, step: float, target: str = "lr", group: int | str = 0) -> float:
         """Return what update ``step`` uses, past or to come.
 
@@ -263,10 +267,12 @@ class Scheduler(LRScheduler):
         """
         return self.writer.find(target, group).value(self.writer.timeline, float(step))
 
+    @leave_uncompiled
     def values(self) -> dict[str, float]:
         """Return the present values, by ``target/group``."""
         return self.writer.read()
 
+    @leave_uncompiled
     def observe(self, **metrics: float) -> None:
         """Give what was measured after the last update to the schedules that follow it.
 
@@ -387,10 +393,12 @@ class Scheduler(LRScheduler):
             self.__setstate__({**state, "optimizers": [optimizer, *others]})
         self.optimizers = [optimizer, *others]
 
+    @leave_uncompiled
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
         """Return the present learning rate of each group, whether the plan drives it or not."""
         return self.writer.rates()
 
+    @leave_uncompiled
     def get_lr(self) -> list[float]:  # type: ignore[override]
         """Return the learning rate of each group that the plan gives for the next update."""
         return self.writer.planned_rates()

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import unwrap
 from warmdown.binding.monitor import autograd_sequence_number
 
@@ -157,6 +158,7 @@ class _StepOncePerUpdate:
         self._stepped_at = -1
         self._has_warned = False
 
+    @leave_uncompiled
     def __call__(self, *arguments: Any, **named: Any) -> None:
         scheduler, made = self._scheduler(), self._updates.made
         if scheduler is None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import has_gradients, unwrap
 from warmdown.binding.groups import print_rate
 from warmdown.binding.monitor import autograd_sequence_number
@@ -95,6 +96,7 @@ class LRScheduler(torch_sched.LRScheduler):
         """Return the rate of each group at step ``self.last_epoch``."""
         raise NotImplementedError(f"{type(self).__name__}.get_lr(): override it to give the rates.")
 
+    @leave_uncompiled
     def step(self, epoch: int | None = None) -> None:
         """Count one step and write its rates.
 

@@ -13,6 +13,7 @@ from typing import Any, SupportsFloat
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NotAnOptimizer,
@@ -198,6 +199,7 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         to_the_first_rates(optimizer)
         go_to(self, last_epoch + 1)
 
+    @leave_uncompiled
     def step(self, metrics: SupportsFloat | None = None) -> None:
         """Count one step and let the scheduler whose turn it is write its rates.
 
@@ -277,6 +279,7 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
             )
         self._take(optimizer or getattr(schedulers[0], "optimizer", None), schedulers)
 
+    @leave_uncompiled
     def step(self, metrics: SupportsFloat | None = None) -> None:
         """Let each scheduler count one step and write its rates.
 

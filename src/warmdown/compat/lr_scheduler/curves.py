@@ -22,6 +22,7 @@ from typing import Literal
 from torch.optim import Optimizer, swa_utils
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
@@ -520,6 +521,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         self.invalidate()
         self._cycle = self._restart()[0], steps
 
+    @leave_uncompiled
     def step(self, epoch: float | None = None) -> None:
         """Count one step and write its rates.
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from torch.optim import Optimizer
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     Argument,
@@ -110,6 +111,7 @@ class FormulaLR(ResumedLR):
         self._curve = self.unit_curve()  # refuses before the optimizer is touched
         super().__init__(optimizer, last_epoch, verbose)
 
+    @leave_uncompiled
     def step(self, epoch: int | None = None) -> None:
         """Count one step and write its rates.
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, SupportsFloat
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.compat import State
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
@@ -115,6 +116,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         """What is worse than any metric."""
         return math.inf if self.mode == "min" else -math.inf
 
+    @leave_uncompiled
     def step(  # type: ignore[override]
         self, metrics: SupportsFloat, epoch: int | None = None
     ) -> None:

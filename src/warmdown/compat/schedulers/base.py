@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import Field
 from warmdown.compat import State, StateDict
 from warmdown.compat.prepared import PREPARED, Prepared
@@ -64,6 +65,7 @@ class SchedulerBase(ABC):
             One number for all groups, one for each group, or ``None`` to leave them as they are.
         """
 
+    @leave_uncompiled
     def step_update(self, num_updates: int) -> None:
         """Write what :meth:`get_updated_values` returns for ``num_updates``.
 
@@ -167,6 +169,7 @@ class StatefulSchedulerBase(SchedulerBase, LRScheduler, ABC):
         SchedulerBase.__init__(self, optimizer, param_group_field)
         self._num_updates = -1
 
+    @leave_uncompiled
     def step(self, epoch: int | None = None) -> None:
         """Count, and write the values for what has been counted.
 
