@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from warmdown import __version__
 from warmdown.cli.main import COMMANDS, Entry, LazyGroup, main
+from warmdown.cli.say import use_look_alikes
 
 
 def run(*words: str) -> Result:
@@ -126,18 +130,34 @@ def test_a_command_loads_only_what_it_needs(words: list[str], unloaded: list[str
     loaded = f"print('LOADED', [name for name in {unloaded!r} if name in sys.modules])"
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n{loaded}"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        errors="replace",  # the words before are in the encoding of the system
+        check=True,
     )
     assert done.stdout.splitlines()[-1] == "LOADED []"
 
 
-def test_a_terminal_without_braille_shows_question_marks() -> None:
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_terminal_without_braille_shows_the_curve_in_ascii(encoding: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "utf8=0", "-m", "warmdown", "show", "wsd", "--total-steps", "100"],
-        env={"PYTHONIOENCODING": "cp1252", "PATH": ""},
+        env={**os.environ, "PYTHONIOENCODING": encoding},
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0
-    assert b"learning rate" in done.stdout
-    assert b"?" in done.stdout
+    picture = done.stdout.decode(encoding).split("\n\n")[0].split("\n")
+    assert re.fullmatch(r"learning rate \([×x] base\) over 100 updates", picture[0])
+    assert re.fullmatch(r" +1 \+ +\|-{50,}\|", picture[1].rstrip())
+    assert picture[-1].strip() == "|warmup"
+
+
+def test_a_stream_writes_what_looks_alike_for_what_its_encoding_lacks() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="cp437")
+    use_look_alikes(stream)
+    stream.write("⠉⠒⠤⣀⡠⢄⡇⢸⡀ ▁▂▃▄▅▆▇█ é×… 日")
+    stream.flush()
+    assert written.getvalue().decode("cp437") == r"'--./\||. _.-▄=+*█ éx... \u65e5"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from warmdown import __version__
+from warmdown.cli.say import use_look_alikes
 from warmdown.errors import MissingExtra, WarmdownError, nearest, printable
 
 
@@ -106,9 +107,7 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Schedules for everything that a training run turns: see, check and run them."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # a terminal without braille shows question marks, not a traceback
-            stream.reconfigure(errors="replace")
+        use_look_alikes(stream)
 
 
 def _load(name: str, entry: Entry) -> click.Command:
