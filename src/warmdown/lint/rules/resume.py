@@ -14,12 +14,13 @@ from warmdown.lint.script import (
     SchedulerCreated,
     ScriptEvent,
     ScriptModel,
+    Values,
     arguments_of,
     dotted,
     last_name,
 )
 
-_RESTORES = {"last_epoch", "load_state", "initial_lr", "seek", "LightningModule"}
+_RESTORES = {"load_state", "initial_lr", "seek", "LightningModule"}
 
 
 def optimizer_alone(model: ScriptModel) -> Iterator[Mistake]:
@@ -35,15 +36,22 @@ def optimizer_alone(model: ScriptModel) -> Iterator[Mistake]:
         is_forwarded = not all(any(loop in around for around in trains) for loop in loops)
         for load in loads if is_resumed and not is_forwarded else ():
             optimizers = scheduler.optimizers if scheduler else load.things
-            known = [one for one in load.things | optimizers if isinstance(one, Optimizer)]
-            if load.things & optimizers or not known:
+            if load.things & optimizers or not (_is_known(load.things) and _is_known(optimizers)):
                 name = scheduler.name if scheduler else "its schedule"
+                # a function that resumes may be right for who has no scheduler
+                is_call = scheduler and load.kind == "passed_to"
                 yield (
-                    load.call,
-                    f"the run goes on with the optimizer's state, but {name} begins again at step "
-                    "0. Save and load the scheduler's state_dict() too.",
+                    scheduler.call if scheduler and is_call else load.call,
+                    f"the run goes on with the optimizer's state (line {load.call.lineno}), but "
+                    f"{name} begins again at step 0. Save and load the scheduler's state_dict() "
+                    "too.",
                 )
                 break
+
+
+def _is_known(optimizers: Values) -> bool:
+    """Return whether every optimizer was made here: one that is known by its name may be any."""
+    return all(isinstance(one, Optimizer) and one.call for one in optimizers)
 
 
 def _steps_by_scheduler(
@@ -53,6 +61,8 @@ def _steps_by_scheduler(
     for scheduler in model.schedulers:
         steps = model.steps_of(scheduler)
         is_sure = all(event.is_sure and not event.arguments for event in steps)
+        last = scheduler.lengths.get("last_epoch")
+        is_sure = is_sure and (last is None or last.number == -1)
         # a plateau finds the lowered rate in the optimizer
         if scheduler.name != "ReduceLROnPlateau" and is_sure and not scheduler.given_to:
             yield scheduler, steps
@@ -90,6 +100,8 @@ def _loads_schedulers(model: ScriptModel) -> bool:
             return True
     for node in ast.walk(model.tree):
         match node:
+            case ast.Attribute(attr="last_epoch"):
+                return True
             case ast.Call(func=ast.Attribute(attr="load_state_dict", value=owner)):
                 name = last_name(owner)
                 if not name or len(name) == 1 or matches(SCHEDULER, names_in(owner)):
