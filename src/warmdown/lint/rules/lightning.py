@@ -44,7 +44,7 @@ def missing_monitor(model: ScriptModel) -> Iterator[Mistake]:
 
 def _returned(model: ScriptModel) -> Iterator[SchedulerCreated]:
     """Yield the schedulers that Lightning steps."""
-    methods = {node.name for node in ast.walk(model.tree) if isinstance(node, ast.FunctionDef)}
+    methods = {node.name for node in model.parents if isinstance(node, ast.FunctionDef)}
     is_lightning = "training_step" in methods or matches(_LIGHTNING, model.words)
     if is_lightning and not (model.words | methods) & _STEPS_ITSELF:
         for scheduler in model.schedulers:
@@ -101,7 +101,7 @@ def _function_of(model: ScriptModel, scheduler: SchedulerCreated) -> ast.AST:
     given = scheduler.arguments.get("lr_lambda", scheduler.call)
     if isinstance(given, ast.Lambda):
         return given.body
-    for node in ast.walk(model.tree):
+    for node in model.parents:
         if isinstance(node, ast.FunctionDef) and node.name == dotted(given):
             return ast.Module(node.body, [])
     return ast.Module([], [])

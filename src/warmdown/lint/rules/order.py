@@ -120,7 +120,7 @@ def _named_stepped_early(model: ScriptModel) -> Iterator[Mistake]:
 
 def _defines_step(model: ScriptModel) -> bool:
     """Return whether the file has a scheduler of its own, which may want another order."""
-    classes = (node for node in ast.walk(model.tree) if isinstance(node, ast.ClassDef))
+    classes = (node for node in model.parents if isinstance(node, ast.ClassDef))
     methods = (part for node in classes for part in node.body)
     return any(isinstance(part, ast.FunctionDef) and part.name == "step" for part in methods)
 

@@ -98,7 +98,7 @@ def _loads_schedulers(model: ScriptModel) -> bool:
     for event in model.of("load"):
         if any(isinstance(thing, SchedulerCreated) for thing in event.things):
             return True
-    for node in ast.walk(model.tree):
+    for node in model.parents:
         match node:
             case ast.Attribute(attr="last_epoch"):
                 return True
