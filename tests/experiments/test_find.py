@@ -8,6 +8,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import warmdown as wd
 from warmdown.binding.field import Field
 from warmdown.cli.find import command
 from warmdown.errors import BindingError, ScheduleError, TrainingError
@@ -354,6 +356,34 @@ def test_another_writer_of_the_rate_is_named() -> None:
         find_rate(train_step, setting.optimizer, setting.loader)
 
 
+@pytest.mark.parametrize("auto", [False, True])
+@pytest.mark.parametrize("is_stepped", [False, True])
+def test_a_scheduler_of_the_optimizer_rests_meanwhile(auto: bool, is_stepped: bool) -> None:
+    def scheduler_of(setting: Setting) -> wd.Scheduler:
+        rule = wd.Scale(wd.Linear(start=0.1, end=1.0, steps=20))
+        return wd.Scheduler(setting.optimizer, lr=rule, run=wd.Run(total_steps=20), auto=auto)
+
+    def go_on(setting: Setting, scheduler: wd.Scheduler) -> list[Any]:
+        for batch in islice(setting.loader, 5):
+            setting.train_step(batch)
+            if not auto:
+                scheduler.step()
+        return [scheduler.count, setting.optimizer.param_groups[0]["lr"]]
+
+    plain, tested = Setting(), Setting()
+    resting = scheduler_of(tested)
+
+    def train_step(batch: Any) -> torch.Tensor:
+        loss = tested.train_step(batch)
+        if is_stepped:
+            resting.step()
+        return loss
+
+    swept = find_rate(train_step, tested.optimizer, tested.loader, start=1e-4, end=1, steps=20)
+    assert len(swept.losses[0]) == 20
+    assert go_on(tested, resting) == go_on(plain, scheduler_of(plain))
+
+
 @pytest.mark.parametrize(
     ("how", "error", "words"),
     [
@@ -365,6 +395,8 @@ def test_another_writer_of_the_rate_is_named() -> None:
         ({"stop_at": 1.0}, ScheduleError, "above 1"),
         ({"target": "momentun"}, BindingError, "momentun"),
         ({"per_device_batch_size": 3}, TrainingError, "for a trainer only"),
+        ({"num_iter": 100}, TrainingError, "no such argument. It is steps here"),
+        ({"stepz": 100}, TrainingError, "no such argument. Did you mean 'steps'"),
     ],
 )
 def test_what_makes_no_sweep_is_refused_before_anything_is_run(

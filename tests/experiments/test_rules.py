@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from warmdown.experiments.rules import RULES, Array, LossCurve, suggestions
+from warmdown.experiments.rules import RULES, Array, LossCurve, clear_curve, suggestions
 
 RATES = np.geomspace(1e-5, 10, 121)
 
@@ -106,12 +106,77 @@ def test_noise_at_the_start_is_not_taken_for_the_steepest_fall() -> None:
 
 
 def test_a_fall_that_no_stretch_shows_beyond_its_noise_is_not_placed() -> None:
-    slow = (
-        2.0
-        - np.linspace(0, 1, len(RATES))
-        + 0.2 * np.random.default_rng(0).standard_normal(len(RATES))
-    )
+    def slowly_falling(seed: int) -> Array:
+        noise = 0.2 * np.random.default_rng(seed).standard_normal(len(RATES))
+        losses: Array = (2.0 - np.linspace(0, 1, len(RATES)) + noise)[None]
+        return losses
+
+    curves = [LossCurve(RATES, slowly_falling(seed), 0.03, has_ended=True) for seed in range(100)]
+    assert sum(curve.steepest is None for curve in curves) >= 70
+    slow = slowly_falling(1)[0]
     for rule in ("steepest", "slide"):
         suggestion = suggestions(LossCurve(RATES, slow[None], 0.03, has_ended=True))[rule]
         assert suggestion.value is None
         assert "more repeats, or a larger smoothing" in suggestion.reason
+
+
+def many_times_over(centre: float, seed: int) -> Array:
+    """Return losses that fall a hundredfold, with noise in proportion, and burst to thousands."""
+    place = np.log10(RATES) - np.log10(centre)
+    level = 5 * np.exp(-np.exp(3 * place)) + 0.05 + np.exp(12 * (place - 1.0))
+    noise: Array = np.exp(0.4 * np.random.default_rng(seed).standard_normal(len(RATES)))
+    return (level * noise)[None]
+
+
+def test_noise_that_falls_with_the_loss_does_not_hide_the_fall() -> None:
+    for seed in range(10):
+        curve = clear_curve(RATES, many_times_over(1e-2, seed), 0.03, has_ended=True)
+        steepest = suggestions(curve, seed)["steepest"].value
+        assert steepest is not None
+        assert 1e-3 < steepest < 1e-1
+
+
+def test_smoothing_is_widened_no_more_than_the_noise_asks_for() -> None:
+    widths = [
+        clear_curve(RATES, falling(1e-2, noise), 0.03, has_ended=True).smoothing
+        for noise in (0.0, 0.02, 0.3)
+    ]
+    assert widths[0] == widths[1] == 0.03
+    assert widths[2] > 0.03
+
+
+def test_an_interval_holds_its_own_estimate() -> None:
+    for seed in range(20):
+        losses = falling(3e-3, 0.1, seed) if seed % 2 else many_times_over(1e-2, seed)
+        curve = clear_curve(RATES, losses, 0.03, has_ended=True)
+        for one in suggestions(curve, seed).values():
+            if one.value is not None:
+                assert one.low is not None
+                assert one.high is not None
+                assert one.low <= one.value <= one.high
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_in_about_nine_of_ten_tests() -> None:
+    """The curves are known: what a rule reads off one without noise is its answer."""
+    rng = np.random.default_rng(0)
+    held: dict[str, list[bool]] = {name: [] for name in RULES}
+    step = np.sqrt(RATES[1] / RATES[0])
+    for seed in range(120):
+        centre = 10 ** rng.uniform(-3, -1.3)
+        level = falling(centre)[0]
+        repeats = int(rng.integers(1, 3))
+        noise = rng.standard_normal((repeats, len(RATES)))
+        growing = 0.03 * (1 + RATES / centre)
+        noise = noise * (growing if seed % 3 == 2 else [0.05, 0.15][seed % 3])
+        truth = LossCurve(RATES, level[None], 0.03, has_ended=True)
+        curve = clear_curve(RATES, level + noise, 0.03, has_ended=True)
+        for name, one in suggestions(curve, seed).items():
+            known = RULES[name][0](truth)
+            if one.value is not None and not isinstance(known, str):
+                assert one.low is not None
+                assert one.high is not None
+                held[name].append(one.low / step <= known <= one.high * step)
+    shares = {name: float(np.mean(found)) for name, found in held.items()}
+    assert min(len(found) for found in held.values()) > 75
+    assert all(share >= 0.8 for share in shares.values()), shares

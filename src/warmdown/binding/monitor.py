@@ -87,6 +87,7 @@ class UpdateMonitor:
         self.leave_marks = weakref.WeakMethod(leave_marks)
         self.warnings = Warnings(strict=strict)
         self.auto = auto
+        self.is_paused = False
         self.updates = 0
         """Updates seen, of the optimizer that has made most."""
         self.hooks = [
@@ -127,6 +128,18 @@ class UpdateMonitor:
         self.forget_early()
         for hooks in self.hooks:
             hooks.remove()
+
+    def pause(self) -> None:
+        """Observe no updates until ``go_on``: they are none of the run."""
+        self.is_paused = True
+        for hooks in self.hooks:
+            hooks.remove()
+
+    def go_on(self) -> None:
+        """Observe updates again."""
+        self.is_paused = False
+        for hooks in self.hooks:
+            hooks.attach()
 
     def follows_update(self) -> bool:
         """Tell whether an automatic scheduler is given the data of the update made last.
@@ -208,7 +221,9 @@ class UpdateMonitor:
 
         def check(parameter: torch.Tensor) -> None:
             versions.add(parameter._version)
-            if len(versions) > 3 and (it := monitor()) and not it.updates:
+            if (it := monitor()) and it.is_paused:
+                versions.clear()
+            elif len(versions) > 3 and it and not it.updates:
                 it._warn_unseen(optimizers)
 
         self._handles.append(one.register_post_accumulate_grad_hook(check))
@@ -324,6 +339,12 @@ class _OptimizerHooks:
         self.count: int | None = None
         self.in_round = self._is_for_state = self.is_by_autograd = False
         self.worked = autograd_sequence_number()
+        self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
+        self.attach()
+
+    def attach(self) -> None:
+        """Begin to observe, or go on."""
+        optimizers: Any = [reference() for reference in self._optimizers]
         # a compiled update runs them as they are: traced, they would be part of the graph, and run
         # no more
         uncompiled: Any = torch.compiler.disable

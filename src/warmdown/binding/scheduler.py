@@ -6,7 +6,8 @@ import atexit
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral, Real
@@ -761,6 +762,29 @@ class _Ended:
 
     findings: list[tuple[Warnings, Finish | None]] = field(default_factory=list)
     is_series: bool = False
+
+
+@contextmanager
+def paused(optimizer: Any) -> Iterator[list[Scheduler]]:
+    """Let no scheduler of an optimizer count or write within the block.
+
+    They go on afterwards as if it had not been; the caller restores the values.
+    """
+    one = unwrap(optimizer)
+    found = [scheduler for scheduler in list(_ALIVE) if one in map(unwrap, scheduler.optimizers)]
+    for scheduler in found:
+        scheduler.monitor.pause()
+        vars(scheduler)["step"] = _skip_step
+    try:
+        yield found
+    finally:
+        for scheduler in found:
+            del vars(scheduler)["step"]
+            scheduler.monitor.go_on()
+
+
+def _skip_step(*arguments: object, **options: object) -> None:
+    """Take a step of a scheduler that is paused."""
 
 
 _ALIVE: weakref.WeakSet[Scheduler] = weakref.WeakSet()

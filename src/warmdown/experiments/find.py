@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,12 @@ import torch
 
 from warmdown import plot
 from warmdown.binding.field import Field
+from warmdown.binding.scheduler import paused
 from warmdown.binding.slots import Slot
-from warmdown.errors import BindingError, ScheduleError, TrainingError
+from warmdown.errors import BindingError, ScheduleError, TrainingError, nearest
 from warmdown.experiments.files import save_result
 from warmdown.experiments.restore_state import Snapshot, stateful_names
-from warmdown.experiments.rules import Array, LossCurve, Suggestion, suggestions
+from warmdown.experiments.rules import Array, LossCurve, Suggestion, clear_curve, suggestions
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules import range_test
@@ -38,6 +40,16 @@ _KEPT_SHARE = 0.9
 """Share of the past in the running mean that shows divergence."""
 _EARLIEST_END = 5
 """Updates before a loss can count as diverged: the running mean needs some."""
+_NAMES_ELSEWHERE = {
+    **dict.fromkeys(["start_lr", "min_lr", "init_value", "init_lr"], "start"),
+    **dict.fromkeys(["end_lr", "max_lr", "final_value"], "end"),
+    **dict.fromkeys(["num_iter", "num_it", "num_training", "iterations"], "steps"),
+    **dict.fromkeys(["step_mode", "mode"], "shape"),
+    **dict.fromkeys(["smooth_f", "beta"], "smoothing"),
+    **dict.fromkeys(["diverge_th", "early_stop_threshold"], "stop_at"),
+    **dict.fromkeys(["train_loader", "train_dataloader", "dataloader", "loader"], "data"),
+}
+"""What other libraries' range tests call the arguments."""
 _AXIS_LABELS = {"lr": "learning rate", "weight_decay": "weight decay"}
 
 
@@ -52,7 +64,7 @@ class RangeTest:
         values: The rates of that group, one an update; other groups kept their ratio to it.
         losses: The loss of each update, one row a repeat; a repeat that ended early is shorter.
         ended: Why each repeat ended early; empty when it did not.
-        smoothing: Width of the fit that smooths the curve, as a share of the sweep.
+        smoothing: Least width of the fit that smooths the curve, as a share of the sweep.
         suggestions: The suggestion of each rule, by its name.
     """
 
@@ -74,7 +86,7 @@ class RangeTest:
                 "a smaller start, or raise stop_at."
             )
         losses = np.stack([row[:length] for row in self.losses])
-        return LossCurve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
+        return clear_curve(self.values[:length], losses, self.smoothing, has_ended=any(self.ended))
 
     def suggest(self, rule: str = "steepest") -> float | None:
         """Return the rate that a rule suggests, or ``None``."""
@@ -96,14 +108,15 @@ class RangeTest:
 
     def summary(self) -> str:
         """Return what was done and every rule's suggestion, as text."""
-        reached = self.curve.values
+        curve = self.curve
+        reached = curve.values
         first, last = number(reached[0]), number(reached[-1])
         passes = "1 pass" if len(self.losses) == 1 else f"{len(self.losses)} passes"
         ends = sorted(set(self.ended) - {""})
         early = f"; ended early: {', '.join(ends)}" if ends else ""
         headline = (
             f"{self.target} from {first} to {last} in {len(reached)} updates, {passes}{early}. "
-            f"It holds {number(self.base)} again. Smoothed without lag over {self.smoothing:.0%} "
+            f"It holds {number(self.base)} again. Smoothed without lag over {curve.smoothing:.1%} "
             "of the sweep; intervals of 90 % from resampled curves."
         )
         return "\n".join([headline, *map(_suggestion_line, self.suggestions.values())])
@@ -184,7 +197,8 @@ def find_rate(
         steps: Updates from the first to the last value, at least 10.
         shape: ``"exponential"`` or ``"linear"``, or another curve's name.
         repeats: Passes, each with other random numbers; they give the band.
-        smoothing: Width of the local straight lines that smooth the curve, as a share of the sweep.
+        smoothing: Width of the local straight lines that smooth the curve, as a share of the sweep;
+            where its noise hides the fall, up to four times as much.
         stop_at: The pass ends when the loss lies this many times its own fall above its lowest;
             ``inf``: never.
         restore: More things with a state that the step changes.
@@ -216,6 +230,7 @@ def find_rate(
         >>> 1e-3 < found.suggest("steepest") < 1, torch.equal(model.weight, before)
         (True, True)
     """
+    _require_known(training)
     values = _sweep_values(start, end, steps, shape)
     if repeats < 1:
         raise ScheduleError(f"find_rate(repeats={repeats!r}): at least 1.")
@@ -248,23 +263,35 @@ def find_rate(
     ratios = [value / base if base else 1.0 for value in bases]
     rows = np.outer(values, ratios).tolist()
     losses, ended = [], []
-    before = Snapshot(field, [*things, *restore])
-    try:
-        for repeat in range(repeats):
-            if repeat:
-                before.restore()
-                before.reseed(derive_seed(seed, repeat))
-            sweep = _Sweep(field, rows, stop_at)
-            try:
-                run(sweep)
-            finally:
-                sweep.close()
-            losses.append(np.array(sweep.losses))
-            ended.append(sweep.ended)
-    finally:
-        before.restore()
+    with paused(field.optimizer) as schedulers:
+        changed = [thing for thing in things if thing not in schedulers]
+        before = Snapshot(field, [*changed, *restore])
+        try:
+            for repeat in range(repeats):
+                if repeat:
+                    before.restore()
+                    before.reseed(derive_seed(seed, repeat))
+                sweep = _Sweep(field, rows, stop_at)
+                try:
+                    run(sweep)
+                finally:
+                    sweep.close()
+                losses.append(np.array(sweep.losses))
+                ended.append(sweep.ended)
+        finally:
+            before.restore()
     test = RangeTest(target, base, values, tuple(losses), tuple(ended), smoothing, {})
     return replace(test, suggestions=suggestions(test.curve, seed))
+
+
+def _require_known(training: PlainData) -> None:
+    """Refuse arguments that neither the test has nor a trainer's training."""
+    own = [*inspect.signature(find_rate).parameters][:-1]
+    of_a_trainer = set(inspect.signature(Trainer.train).parameters) - {"self"}
+    for name in training.keys() - of_a_trainer:
+        known = _NAMES_ELSEWHERE.get(name)
+        way_out = f"It is {known} here." if known else nearest(name, own)
+        raise TrainingError(f"find_rate({name}=…): there is no such argument. {way_out}")
 
 
 def _sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
