@@ -124,8 +124,9 @@ def many_times_over(centre: float, seed: int) -> Array:
     """Return losses that fall a hundredfold, with noise in proportion, and burst to thousands."""
     place = np.log10(RATES) - np.log10(centre)
     level = 5 * np.exp(-np.exp(3 * place)) + 0.05 + np.exp(12 * (place - 1.0))
-    noise: Array = np.exp(0.4 * np.random.default_rng(seed).standard_normal(len(RATES)))
-    return (level * noise)[None]
+    noise = np.exp(0.4 * np.random.default_rng(seed).standard_normal(len(RATES)))
+    losses: Array = (level * noise)[None]
+    return losses
 
 
 def test_noise_that_falls_with_the_loss_does_not_hide_the_fall() -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,24 +143,26 @@ def test_a_kill_leaves_a_whole_checkpoint(tmp_path: Path, moment: str) -> None:
 def _die_at(moment: str) -> None:
     from warmdown.training import checkpoint
 
+    module: Any = checkpoint
+
     def die(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if moment == "writing a file":
-        checkpoint.sync_file = die
+        module.sync_file = die
     elif moment == "after the files":
-        checkpoint._write_manifest = die
+        module._write_manifest = die
     elif moment == "letting go":
         shutil.rmtree = lambda path, **kwargs: die() if str(path).endswith(".leaving") else None  # type: ignore[assignment]
     else:
-        move = checkpoint.rename_path
+        move = module.rename_path
 
         def once(source: Path, target: Path) -> None:
             move(source, target)
             if str(target).endswith(".leaving"):
                 die()
 
-        checkpoint.rename_path = once  # type: ignore[assignment]
+        module.rename_path = once
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
