@@ -6,6 +6,7 @@ import os
 
 import hypothesis
 import pytest
+from tests.unix import needed_of_unix
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on two threads run several times slower
@@ -15,6 +16,16 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs Unix on a system that is none."""
+    if hasattr(os, "fork"):
+        return
+    for item in items:
+        needed = needed_of_unix(item.path, getattr(item, "originalname", item.name))
+        if needed or item.get_closest_marker("unix"):
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(needed)) or 'Unix'}"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 import warmdown as wd
@@ -49,3 +51,13 @@ def test_the_nearest_name_or_all_of_them(word: str, hint: str) -> None:
 def test_one_mistake_of_a_plan_may_stand_alone() -> None:
     assert errors.SpecError("lr: nothing stands here.").mistakes == ("lr: nothing stands here.",)
     assert errors.SpecError(["a: one.", "b: two."]).mistakes == ("a: one.", "b: two.")
+
+
+def test_a_stream_writes_what_looks_alike_for_what_its_encoding_lacks() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="cp437")
+    errors.use_look_alikes(stream)
+    stream.write("⠉⠒⠤⣀⡠⢄⡇⢸⡀ ▁▂▃▄▅▆▇█ é×… 日")
+    assert errors.encodable("█ é× 日", stream) == r"█ éx \u65e5"
+    stream.flush()
+    assert written.getvalue().decode("cp437") == r"'--./\||. _.-▄=+*█ éx... \u65e5"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from tests.house import ROOT, SOURCE, circles, longest_chain, modules, twins
+from tests.unix import AT_IMPORT, needed_of_unix
 
 import warmdown as wd
 from warmdown.schedules.base import kinds
@@ -270,3 +273,51 @@ def test_import_draws_no_random_number_and_sets_no_filter() -> None:
     check = "import warmdown as wd; wd.Plan, wd.Cosine; "
     check += "assert a == (random.getstate(), list(warnings.filters))"
     subprocess.run([sys.executable, "-c", f"{probe}\n{check}"], check=True)
+
+
+def test_each_file_of_tests_is_imported_where_there_is_no_unix() -> None:
+    files = [file for file in (ROOT / "tests").rglob("*.py") if file.parent.name != "windows"]
+    needed = {str(file): needed_of_unix(file, AT_IMPORT) for file in files}
+    assert {file: uses for file, uses in needed.items() if uses} == {}
+
+
+def test_what_a_test_needs_of_unix_is_found_in_its_helpers_and_texts(tmp_path: Path) -> None:
+    (tmp_path / "some.py").write_text(
+        "import os\nfrom tests.training import processes\n"
+        "RUN = 'import os; os.fork()'\n"
+        "def helper():\n    return os.getuid()\n"
+        "@decorated(os.killpg)\ndef direct(fixture): helper()\n"
+        "def by_text():\n    return RUN\n"
+        "def by_module():\n    processes.start(print)\n"
+        "def fixture():\n    import fcntl\n"
+        "def free(os_fork):\n    os.getpid()\n"
+    )
+    found = {
+        name: needed_of_unix(tmp_path / "some.py", name)
+        for name in (AT_IMPORT, "direct", "by_text", "by_module", "free")
+    }
+    assert found == {
+        AT_IMPORT: {"os.killpg"},
+        "direct": {"os.killpg", "os.getuid", "fcntl"},
+        "by_text": {"'os.fork'"},
+        "by_module": {"os.fork"},
+        "free": set(),
+    }
+
+
+def test_a_system_without_fork_skips_what_needs_it(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    from tests import conftest
+
+    nodes: list[pytest.Item] = [
+        pytest.Function.from_parent(request.node.parent, name=test.__name__, callobj=test)
+        for test in (needing_fork, test_every_file_is_in_a_room_and_every_room_is_there)
+    ]
+    monkeypatch.delattr(os, "fork")
+    conftest.pytest_collection_modifyitems(nodes)
+    assert [node.get_closest_marker("skip") is not None for node in nodes] == [True, False]
+
+
+def needing_fork() -> None:
+    os.fork()

@@ -79,9 +79,11 @@ __all__ = [
     "nearest",
 ]
 
+import codecs
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 # compiled when first used: an import prints nothing
 _OBEYED = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
@@ -102,6 +104,58 @@ def printable(text: str, *, as_line: bool = False) -> str:
     """
     obeyed = f"[{_OBEYED}\t\n]" if as_line else f"[{_OBEYED}]"
     return re.sub(obeyed, lambda match: ascii(match[0])[1:-1], text)
+
+
+_LOOK_ALIKES = {
+    **dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True)),
+    **dict(zip("│─└┤┬", "|-++|", strict=True)),
+    **dict(zip("×·–—−“”‘’µ", "x----\"\"''u", strict=True)),
+    "\u2800": " ",
+    "…": "...",
+    "±": "+-",
+    "→": "->",
+}
+_NAME_OF_HANDLER = "warmdown-look-alikes"
+
+
+def use_look_alikes(stream: TextIO) -> None:
+    """Let a stream write in ASCII what its encoding lacks: curves and marks, else an escape."""
+    codecs.register_error(_NAME_OF_HANDLER, _look_alikes)
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors=_NAME_OF_HANDLER)
+
+
+def encodable(text: str, stream: TextIO | None) -> str:
+    """Return a text as a stream can write it, with look-alikes for what its encoding lacks."""
+    codecs.register_error(_NAME_OF_HANDLER, _look_alikes)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, _NAME_OF_HANDLER).decode(encoding)
+
+
+def _look_alikes(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    return "".join(map(_look_alike, characters)), error.end
+
+
+def _look_alike(character: str) -> str:
+    if "\u2800" < character <= "\u28ff":
+        return _stroke(ord(character) - 0x2800)
+    return _LOOK_ALIKES.get(character) or ascii(character)[1:-1]
+
+
+def _stroke(dots: int) -> str:
+    """Return the stroke that two columns of four braille dots are nearest to."""
+    left = [row for row, bit in enumerate((0, 1, 2, 6)) if dots >> bit & 1]
+    right = [row for row, bit in enumerate((3, 4, 5, 7)) if dots >> bit & 1]
+    if max(len(left), len(right)) > 2:
+        return "|"
+    if left and right:
+        slope = sum(left) / len(left) - sum(right) / len(right)
+        if abs(slope) >= 1:
+            return "/" if slope > 0 else "\\"
+    rows = left + right
+    return "'--."[round(sum(rows) / len(rows))]
 
 
 class WarmdownError(Exception):

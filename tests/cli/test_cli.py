@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -15,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from warmdown import __version__
 from warmdown.cli.main import COMMANDS, Entry, LazyGroup, main
-from warmdown.cli.say import use_look_alikes
 
 
 def run(*words: str) -> Result:
@@ -152,12 +150,3 @@ def test_a_terminal_without_braille_shows_the_curve_in_ascii(encoding: str) -> N
     assert re.fullmatch(r"learning rate \([×x] base\) over 100 updates", picture[0])
     assert re.fullmatch(r" +1 \+ +\|-{50,}\|", picture[1].rstrip())
     assert picture[-1].strip() == "|warmup"
-
-
-def test_a_stream_writes_what_looks_alike_for_what_its_encoding_lacks() -> None:
-    written = io.BytesIO()
-    stream = io.TextIOWrapper(written, encoding="cp437")
-    use_look_alikes(stream)
-    stream.write("⠉⠒⠤⣀⡠⢄⡇⢸⡀ ▁▂▃▄▅▆▇█ é×… 日")
-    stream.flush()
-    assert written.getvalue().decode("cp437") == r"'--./\||. _.-▄=+*█ éx... \u65e5"

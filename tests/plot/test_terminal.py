@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from typing import Any
@@ -139,5 +140,18 @@ def test_a_terminal_needs_no_matplotlib() -> None:
         "import warmdown as wd; from warmdown.plot import terminal, summary\n"
         "print(terminal(wd.wsd(), run=wd.Run(total_steps=100))); print(summary(wd.wsd()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "learning rate" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert b"learning rate" in done.stdout
+
+
+def test_a_picture_is_of_ascii_where_standard_output_cannot_write_braille(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = wd.wsd().over(wd.Run(total_steps=100))
+    with monkeypatch.context() as output:
+        output.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+        picture, line = terminal(schedule, width=60), sparkline(schedule)
+    assert picture.isascii()
+    assert line == "_*" + "#" * 19 + "+-_"
+    monkeypatch.setattr(sys, "stdout", None)  # as in a Windows program without a console
+    assert not terminal(schedule, width=60).isascii()

@@ -15,72 +15,10 @@ import importlib.abc
 import importlib.machinery
 import os
 import shutil
-import signal
 import sys
 
-LACKING = {
-    os: frozenset(
-        [
-            "O_DIRECTORY",
-            "O_NOFOLLOW",
-            "O_NONBLOCK",
-            "O_CLOEXEC",
-            "chown",
-            "fchmod",
-            "fchown",
-            "fork",
-            "forkpty",
-            "geteuid",
-            "getgid",
-            "getloadavg",
-            "getpgid",
-            "getuid",
-            "killpg",
-            "mkfifo",
-            "nice",
-            "openpty",
-            "posix_spawn",
-            "pread",
-            "pwrite",
-            "register_at_fork",
-            "sched_getaffinity",
-            "sched_setaffinity",
-            "setpgid",
-            "setsid",
-            "sysconf",
-            "ttyname",
-            "uname",
-            "wait",
-            "wait3",
-            "wait4",
-            "WNOHANG",
-        ]
-    ),
-    signal: frozenset(
-        [
-            "SIGALRM",
-            "SIGCHLD",
-            "SIGCONT",
-            "SIGHUP",
-            "SIGKILL",
-            "SIGPIPE",
-            "SIGQUIT",
-            "SIGSTOP",
-            "SIGTSTP",
-            "SIGUSR1",
-            "SIGUSR2",
-            "SIG_BLOCK",
-            "SIG_SETMASK",
-            "SIG_UNBLOCK",
-            "alarm",
-            "pthread_kill",
-            "pthread_sigmask",
-            "setitimer",
-            "sigwait",
-        ]
-    ),
-}
-MISSING = {"fcntl", "resource", "pwd", "grp", "termios"}
+from lacking import LACKING, MISSING
+
 OPENED_BY_NAME = {"open", "stat", "scandir", "mkdir", "listdir"}
 CHANGED_BY_NAME = {"replace", "rename", "unlink", "remove", "rmdir"}
 IN_USE = 32
@@ -147,14 +85,28 @@ def _user_of(path):
             descriptors = os.listdir(folder)
         except OSError:
             continue
-        for descriptor in descriptors:
-            try:
-                opened = os.readlink(f"{folder}/{descriptor}")
-            except OSError:
-                continue
-            if opened == place or opened.startswith(place + os.sep):
-                return process
+        opened = [*_linked(f"{folder}/{descriptor}" for descriptor in descriptors)]
+        if any(f"{file}/".startswith(f"{place}/") for file in [*opened, *_mapped(process)]):
+            return process
     return None
+
+
+def _linked(paths):
+    for path in paths:
+        try:
+            yield os.readlink(path)
+        except OSError:
+            continue
+
+
+def _mapped(process):
+    """Yield the files that are part of a process's memory: Windows keeps them as those in use."""
+    try:
+        with open(f"/proc/{process}/maps", encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                yield line.rstrip("\n").split(maxsplit=5)[-1]
+    except OSError:
+        return
 
 
 def _children(process):

@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 import click
 
 from warmdown import __version__
-from warmdown.cli.say import use_look_alikes
-from warmdown.errors import MissingExtra, WarmdownError, nearest, printable
+from warmdown.errors import (
+    MissingExtra,
+    WarmdownError,
+    nearest,
+    printable,
+    use_look_alikes,
+)
 
 
 class Entry(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["sparkline", "terminal"]
 
 import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import cycle, pairwise
 from string import ascii_lowercase
@@ -12,6 +13,7 @@ from typing import Unpack
 
 import numpy as np
 
+from warmdown.errors import encodable
 from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import x_ticks
@@ -46,7 +48,7 @@ def terminal(
     colour: bool = False,
     **options: Unpack[ViewOptions],
 ) -> str:
-    """Return a picture for a terminal.
+    """Return a picture for a terminal, in ASCII where standard output cannot write braille.
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
@@ -76,11 +78,11 @@ def terminal(
         _panel_text(panel, scene, columns, rows, log=log, colour=colour) for panel in scene.panels
     ]
     texts = (scene.title, *panels, "\n".join(scene.notes), scene.text)
-    return "\n\n".join(filter(None, texts))
+    return encodable("\n\n".join(filter(None, texts)), sys.stdout)
 
 
 def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
-    """Return a schedule, or numbers, as one line of blocks.
+    """Return a schedule, or numbers, as one line of blocks, or of ASCII as :func:`terminal`.
 
     Args:
         given: A schedule, over its own length or 1,000 updates, or the numbers themselves.
@@ -102,7 +104,8 @@ def sparkline(given: Schedule | Iterable[float], width: int = 24) -> str:
     values = np.interp(np.linspace(0, steps[-1], width), steps, values)
     span = np.ptp(values)
     share = (values - values.min()) / span if span else np.full_like(values, 0.5)
-    return "".join(_BLOCKS[level] for level in np.rint(7 * share).astype(int))
+    blocks = "".join(_BLOCKS[level] for level in np.rint(7 * share).astype(int))
+    return encodable(blocks, sys.stdout)
 
 
 def _panel_text(

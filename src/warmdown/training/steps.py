@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader, IterableDataset
 
 from warmdown.binding.field import Attribute, Field, Number, unwrap
-from warmdown.errors import BindingError, TrainingError, printable
+from warmdown.errors import BindingError, TrainingError, encodable, printable
 from warmdown.schedules.base import widest_float
 from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
@@ -230,7 +231,9 @@ class TrainingSteps:
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print, once for all processes of a machine."""
-        self.run_state.accelerator.print(*map(printable, map(str, args)), **kwargs)
+        stream = kwargs.get("file", sys.stdout)
+        texts = [encodable(printable(str(part)), stream) for part in args]
+        self.run_state.accelerator.print(*texts, **kwargs)
 
     def call_event(self, event: str, **kwargs: Any) -> None:
         """Call the callbacks' hooks of an event."""
