@@ -64,7 +64,7 @@ def warns(kind: type[wd.WarmdownWarning], words: str) -> Iterator[None]:
     assert [type(one.message) for one in said] == [kind]
     message = str(said[0].message)
     assert words in message
-    assert message.endswith(f"[{kind.code}: docs/misuse.md#{kind.code}]")
+    assert message.endswith(f"[warmdown explain {kind.code}]")
     assert said[0].filename == __file__ or "tests" in said[0].filename
 
 

@@ -147,7 +147,7 @@ class Warnings:
             return
         self._given.add(kind)
         message = _MESSAGES[kind].format(**facts)
-        warning = kind(f"{message} [{kind.code}: docs/misuse.md#{kind.code}]")
+        warning = kind(f"{message} [warmdown explain {kind.code}]")
         if self._strict:
             raise warning
         warnings.warn(warning, stacklevel=_level_of_the_caller())

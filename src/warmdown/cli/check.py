@@ -36,7 +36,7 @@ def command(as_json: bool, explain: bool, **asked: Any) -> None:
         head, rest = str(finding).split(" ", 1)
         say(f"{click.style(head, fg=_COLOURS[finding.severity])} {rest}", coloured=True)
         if explain:
-            say(f"  {CODES[finding.code]} See docs/checks.md#{finding.code}.")
+            say(f"  {CODES[finding.code]}")
     if code == 0:
         say(click.style("clean", fg="green") + ": nothing is wrong with it.", coloured=True)
     sys.exit(code)

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Entry] = {
     "find": Entry("Find a learning rate by a range test.", "train"),
     "compare": Entry("Train under several plans and compare the results.", "train"),
     "search": Entry("Search the numbers of a plan.", "sweep"),
+    "explain": Entry("What a warning, a finding or a rule means, and the way out."),
     "suggest": Entry("Suggest a plan for a run."),
     "lint": Entry("Find scheduler mistakes in Python code.", "lint"),
     "import": Entry("Turn another library's configuration into a plan."),

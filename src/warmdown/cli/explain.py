@@ -1,0 +1,54 @@
+"""``warmdown explain``: what a warning, a finding or a rule means, and the way out."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from warmdown.cli.say import say
+from warmdown.errors import WarmdownError, nearest
+
+_PAGES = ("misuse.md", "checks.md", "lint.md")
+"""Pages of the documentation whose sections are codes; an installed package has them beside it."""
+_SECTION = re.compile(r"^##+ (?:<a id=\"(?P<code>[^\"]+)\"></a>)?(?P<title>[^\n]+)\n", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+@click.command("explain")
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Explain the code of a warning, of a finding of check, or of a rule of lint; list all without.
+
+    A warning ends with its code: [warmdown explain step-twice].
+    """
+    sections = _sections()
+    if code is None:
+        say("\n".join(sorted(sections)))
+        return
+    if code.lower() not in sections:
+        raise WarmdownError(f"explain({code!r}): no such code. {nearest(code.lower(), sections)}")
+    say("\n\n".join(sections[code.lower()]))
+
+
+def _sections() -> dict[str, list[str]]:
+    """Return the texts of every code: what a scheduler says of it, and what a check says."""
+    found: dict[str, list[str]] = {}
+    for page in _PAGES:
+        text = _LINK.sub(r"\1", _read(page))
+        heads = [*_SECTION.finditer(text)]
+        ends = [*(head.start() for head in heads[1:]), len(text)]
+        for head, end in zip(heads, ends, strict=True):
+            code = head["code"] or head["title"]
+            if re.fullmatch(r"[a-z0-9-]+", code):
+                body = text[head.end() : end].strip()
+                found.setdefault(code, []).append(f"{head['title']}\n\n{body}")
+    return found
+
+
+def _read(page: str) -> str:
+    installed = files("warmdown") / "docs" / page
+    source = Path(__file__).parents[3] / "docs" / page  # of a checkout
+    return (installed if installed.is_file() else source).read_text(encoding="utf-8")
