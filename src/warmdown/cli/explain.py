@@ -34,7 +34,7 @@ def command(code: str | None) -> None:
 
 
 def _sections() -> dict[str, list[str]]:
-    """Return the texts of every code: what a scheduler says of it, and what a check says."""
+    """Return the texts of every code: of a warning, and of a finding or rule."""
     found: dict[str, list[str]] = {}
     for page in _PAGES:
         text = _LINK.sub(r"\1", _read(page))
