@@ -36,10 +36,11 @@ class Updates:
         self._others = 0
         self._handle: Any = None
 
+    @leave_uncompiled
     def __call__(self, *_: Any) -> None:
         """Count one; the optimizer calls it."""
         self.made += 1
-        if not torch.compiler.is_compiling() and self.made <= _FIRST:
+        if self.made <= _FIRST:
             self._compare()
 
     def watch(self, scheduler: Any) -> None:
