@@ -155,7 +155,9 @@ def test_a_rate_is_printed_when_asked_for(capsys: pytest.CaptureFixture[str]) ->
     scheduler = wd.Scheduler(sgd(0.4), lr=DOWN)
     scheduler.print_lr(False, 0, 0.25)
     scheduler.print_lr(True, 0, 0.25, 3)
-    assert capsys.readouterr().out == "Epoch 3: group 0 has learning rate 2.5000e-01.\n"
+    assert capsys.readouterr().out == (
+        "Epoch 00003: adjusting learning rate of group 0 to 2.5000e-01.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -116,16 +116,6 @@ def test_torchs_sequence_drives_our_parts_and_ours_drives_torchs() -> None:
         assert other == [pytest.approx(row, rel=1e-12) for row in seen[0]]
 
 
-def test_verbose_is_taken_and_said_to_be_gone_once() -> None:
-    from warmdown.compat.lr_scheduler.arguments import _warn_once
-
-    _warn_once.cache_clear()
-    with pytest.warns(UserWarning, match="gone"):
-        wlr.StepLR(momentum(), 3, 0.1, -1, True)
-    wlr.ReduceLROnPlateau(momentum(), verbose=True)
-    wlr.StepLR(momentum(), 3, verbose=False)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
 @pytest.mark.parametrize("name", ["cosine", "one cycle", "sequence"])

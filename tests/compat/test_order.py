@@ -72,6 +72,26 @@ def test_a_step_for_each_micro_batch_is_told_once_with_the_way_out(name: str, mi
     assert [warning.filename for warning in said] == [__file__]
 
 
+@pytest.mark.parametrize("with_gradients", [False, True])
+@pytest.mark.parametrize("name", EACH)
+def test_one_step_before_the_first_update_is_told_at_that_update_and_once(
+    name: str, with_gradients: bool
+) -> None:
+    optimizer, backward = trained(momentum=0.9)
+    scheduler = EACH[name](optimizer)
+    if with_gradients:
+        backward()
+    scheduler.step()
+    with pytest.warns(UserWarning, match=r"first optimizer\.step\(\).*Call optimizer") as said:
+        optimizer.step()
+    assert [warning.filename for warning in said] == [__file__]
+    with silence():
+        for _ in range(5):
+            scheduler.step()
+            backward()
+            optimizer.step()
+
+
 def right(optimizer: Any, backward: Any, scheduler: Any) -> None:
     backward()
     optimizer.step()

@@ -144,7 +144,6 @@ def ran(code: str, names: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**names, **runpy.run_path(str(script), init_globals=names)}
 
 
-@pytest.mark.filterwarnings("ignore:verbose=True")
 def test_the_first_pages_examples_run_and_end_where_they_say(tmp_path: Path) -> None:
     ends = [last_lr(ran(code, stand_ins(), tmp_path)) for code in fenced(page("002"))]
     # ten factors of 0.1; falls until the next would be below eps; one step short of the line's end

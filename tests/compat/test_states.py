@@ -42,13 +42,8 @@ def test_methods_and_objects_of_an_old_state_are_not_saved_again(name: str) -> N
         "verbose": False,
     }
     resumed.load_state_dict(old)
-    assert through_a_file(resumed.state_dict()).keys() == {*saved.state_dict(), *_verbose(resumed)}
+    assert through_a_file(resumed.state_dict()).keys() == saved.state_dict().keys()
     assert rows(resumed) == [pytest.approx(row, rel=1e-12) for row in rows(saved)]
-
-
-def _verbose(scheduler: Any) -> set[str]:
-    """Return the plain entry that an old state adds, where the scheduler keeps such entries."""
-    return set() if isinstance(scheduler, OURS.ChainedScheduler) else {"verbose"}
 
 
 def test_a_class_of_ones_own_saves_what_it_holds() -> None:

@@ -93,15 +93,28 @@ def _sorted_in(
     return {name: parameters for name, parameters in found.items() if parameters}
 
 
-def print_rate(is_verbose: bool, group: object, lr: float, epoch: int | None = None) -> None:
-    """Print a rate, as older versions of torch did.
+def print_rate(
+    is_verbose: bool,
+    group: object,
+    lr: float,
+    epoch: float | None = None,
+    *,
+    change: str = "adjusting",
+) -> None:
+    """Print a rate in the words of older versions of torch: logs of theirs are searched for them.
 
     Args:
         is_verbose: Nothing is printed unless it is true.
         group: The group's number.
         lr: Its rate.
-        epoch: The epoch, or ``None``.
+        epoch: The epoch, which may be a share of one, or ``None``.
+        change: What is done to the rate.
     """
-    if is_verbose:
-        when = "" if epoch is None else f"Epoch {epoch}: "
-        print(f"{when}group {group} has learning rate {lr:.4e}.")
+    if not is_verbose:
+        return
+    text = f"{change} learning rate of group {group} to {float(lr):.4e}."
+    if epoch is None:
+        print(text.capitalize())
+    else:
+        when = f"{epoch:05d}" if isinstance(epoch, int) else f"{epoch:.2f}"
+        print(f"Epoch {when}: {text}")

@@ -50,6 +50,9 @@ class Updates:
     def _compare(self) -> None:
         if self.made == 1:
             self.first_worked = autograd_sequence_number()
+            schedulers = [one for watched in self._watched if (one := watched.scheduler())]
+            if early := [one for one in schedulers if one.was_early(self)]:
+                warn_of_early_step(early[0], stacklevel=5)
         suspects = [
             watched for watched in self._watched if watched.repeats(is_alone=not self._others)
         ]
@@ -97,6 +100,16 @@ class Updates:
             _UPDATES[optimizer] = Updates()
             optimizer.register_step_post_hook(_UPDATES[optimizer])
         return _UPDATES[optimizer]
+
+
+def warn_of_early_step(scheduler: Any, *, stacklevel: int) -> None:
+    """Warn of a scheduler whose first step came before the first update."""
+    warnings.warn(
+        f"{type(scheduler).__name__}.step(): it was called before the first optimizer.step(), so "
+        "no update used the first rate. Call optimizer.step() first, then scheduler.step().",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
 
 
 _UPDATES: WeakKeyDictionary[Any, Updates] = WeakKeyDictionary()

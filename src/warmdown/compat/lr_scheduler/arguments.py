@@ -8,7 +8,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from functools import cache
 from itertools import chain
 from types import NoneType
 from typing import Any, final
@@ -206,20 +205,9 @@ def require_optimizer(who: str, optimizer: object) -> None:
         )
 
 
-def warn_of_verbose(verbose: object) -> None:
-    """Warn once that ``verbose`` prints nothing any more."""
-    if verbose is not None and verbose is not False and verbose != "deprecated":
-        _warn_once()
-
-
-@cache
-def _warn_once() -> None:
-    warnings.warn(
-        "verbose=True: gone, as in torch; nothing is printed. Log scheduler.get_last_lr() where "
-        "you want it.",
-        UserWarning,
-        stacklevel=4,
-    )
+def is_verbose(verbose: object) -> bool:
+    """Return whether rates are to be printed; some versions of torch have a text for "no"."""
+    return bool(verbose) and verbose != "deprecated"
 
 
 def floats(values: Iterable[Any]) -> list[float]:

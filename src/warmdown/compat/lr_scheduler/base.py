@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["LRScheduler", "_LRScheduler"]
 
-import warnings
 import weakref
 from typing import ClassVar
 
@@ -19,12 +18,12 @@ from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
     NoBase,
     floats,
+    is_verbose,
     plain_entries,
     require_optimizer,
-    warn_of_verbose,
 )
 from warmdown.compat.lr_scheduler.window import Rates, RateWriter, Row, copied, for_all
-from warmdown.compat.prepared import PREPARED, Prepared, Updates
+from warmdown.compat.prepared import PREPARED, Prepared, Updates, warn_of_early_step
 from warmdown.errors import BindingError
 
 
@@ -35,7 +34,7 @@ class LRScheduler(torch_sched.LRScheduler):
         optimizer: A torch optimizer.
         last_epoch: -1 begins; to go on, the number of steps made before, less one. Every group
             then needs its ``initial_lr``, the rate it began with.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         TypeError: ``optimizer`` is no torch optimizer.
@@ -55,6 +54,7 @@ class LRScheduler(torch_sched.LRScheduler):
         [0.2]
     """
 
+    verbose: bool = False
     _writer: RateWriter | None = None
     _written: Row | None = None
     """The rates written last; one number serves all groups."""
@@ -72,6 +72,7 @@ class LRScheduler(torch_sched.LRScheduler):
     _NOT_COPIED = PREPARED | {"_writer", "_updates"}
     _NOT_STATE = _NOT_COPIED | {
         "optimizer",
+        "verbose",
         "_written",
         "_assigned",
         "_is_early",
@@ -84,8 +85,8 @@ class LRScheduler(torch_sched.LRScheduler):
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1, verbose: object = None) -> None:
         require_optimizer(type(self).__name__, optimizer)
-        warn_of_verbose(verbose)
         self.optimizer = optimizer
+        self.verbose = is_verbose(verbose)
         self.base_lrs = self._first_rates(last_epoch)
         self.last_epoch = last_epoch
         self._updates = Updates.of(optimizer)
@@ -154,6 +155,12 @@ class LRScheduler(torch_sched.LRScheduler):
         finally:
             self._get_lr_called_within_step = self._is_stepping = False
         self._write(row)
+        if self.verbose:
+            self._print_rates(row, epoch)
+
+    def _print_rates(self, row: Row, epoch: float | None) -> None:
+        for group, rate in enumerate(row):
+            self.print_lr(True, group, rate, epoch)
 
     def _rates_at(self, epoch: int | None) -> Row:
         if epoch is None:
@@ -223,25 +230,24 @@ class LRScheduler(torch_sched.LRScheduler):
             ) from None
 
     def _check_order(self, updates: Updates, epoch: int | None) -> None:
-        """Warn at the second step, when training shows that the first came before its update.
+        """Note the first step; warn once training shows that it came before its update.
 
-        Not at the first: a loop that only draws the curve is right, and so is one whose first
-        update a gradient scaler skipped: there something is computed before the next.
+        Not at once: a loop that only draws the curve is right, and so is one whose first update a
+        gradient scaler skipped: there something is computed before the next. Most often the first
+        update shows it; one that is compiled shows nothing, and the second step does.
         """
         if self._step_count == 1 and epoch is None:  # a number is a way to go on from there
             self._is_early = not updates.made and not has_gradients(self.optimizer)
             self._worked = None if updates.made else autograd_sequence_number()
-        elif self._step_count == 2:
-            is_next = updates.begun != self._worked == updates.first_worked
-            if (self._is_early or is_next) and updates.made:
-                warnings.warn(
-                    f"{type(self).__name__}.step(): it was called before the first "
-                    "optimizer.step(), so no update used the first rate. "
-                    "Call optimizer.step() first, then scheduler.step().",
-                    UserWarning,
-                    stacklevel=4,
-                )
-            self._is_early, self._worked = False, None
+        elif self._step_count == 2 and self.was_early(updates):
+            warn_of_early_step(self, stacklevel=5)
+
+    def was_early(self, updates: Updates) -> bool:
+        """Return once whether the first step came before the first update, and forget it."""
+        is_next = updates.begun != self._worked == updates.first_worked
+        is_early = (self._is_early or is_next) and updates.made > 0
+        self._is_early, self._worked = False, None
+        return is_early
 
 
 class ResumedLR(LRScheduler):

@@ -20,7 +20,6 @@ from warmdown.compat.lr_scheduler.arguments import (
     floats,
     plain_entries,
     require_optimizer,
-    warn_of_verbose,
 )
 from warmdown.compat.lr_scheduler.base import LRScheduler, ResumedLR
 from warmdown.compat.lr_scheduler.curves import SWALR
@@ -153,7 +152,7 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         schedulers: At least one, all of ``optimizer``; they may be composed themselves.
         milestones: Steps at which the second, the third … begin, in rising order.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Not used, as in torch: the schedulers print by their own.
 
     Raises:
         ScheduleError: There is no scheduler, or the milestones do not match them.
@@ -186,7 +185,7 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         last_epoch: int = -1,
         verbose: object = None,
     ) -> None:
-        warn_of_verbose(verbose)
+        del verbose
         if not schedulers:
             raise ScheduleError("SequentialLR(schedulers=[]): at least one scheduler is needed.")
         self._take(optimizer, schedulers)
@@ -221,7 +220,7 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
     def restore(self, state: State) -> None:
         """Restore what ``state`` holds; only what is not ours may write."""
         super().restore(state)
-        others = {"_schedulers", "_milestones", "_last_lr", "_edited_lr"}
+        others = {"_schedulers", "_milestones", "_last_lr", "_edited_lr", "verbose"}
         entries = plain_entries(state)
         vars(self).update({key: value for key, value in entries.items() if key not in others})
 

@@ -54,7 +54,7 @@ class StepLR(FormulaLR, torch_sched.StepLR):
         step_size: Steps from one factor to the next, above 0.
         gamma: The factor, not negative.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``step_size`` is not positive, or ``gamma`` is negative.
@@ -98,7 +98,7 @@ class MultiStepLR(FormulaLR, torch_sched.MultiStepLR):
         milestones: Steps from which a further factor holds; one named twice counts twice.
         gamma: The factor, not negative.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: A milestone or ``gamma`` is negative.
@@ -140,7 +140,7 @@ class ConstantLR(FormulaLR, torch_sched.ConstantLR):
         factor: The factor, 0 to 1.
         total_iters: Steps for which it holds.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``factor`` or ``total_iters`` is out of range.
@@ -185,7 +185,7 @@ class LinearLR(FormulaLR, torch_sched.LinearLR):
         end_factor: Factor from step ``total_iters`` on, 0 to 1.
         total_iters: Steps of the move.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: A factor or ``total_iters`` is out of range.
@@ -242,7 +242,7 @@ class ExponentialLR(FormulaLR, torch_sched.ExponentialLR):
         optimizer: A torch optimizer.
         gamma: The factor, not negative.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``gamma`` is negative.
@@ -276,7 +276,7 @@ class PolynomialLR(FormulaLR, torch_sched.PolynomialLR):
         total_iters: Steps of the decay.
         power: The power, not negative.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``power`` or ``total_iters`` is negative.
@@ -318,7 +318,7 @@ class CosineAnnealingLR(FormulaLR, torch_sched.CosineAnnealingLR):
         T_max: Steps of the decay. Past them torch's climbs back; this one holds ``eta_min``.
         eta_min: The rate at the end, the same for every group.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``T_max`` is negative.
@@ -364,7 +364,7 @@ class SWALR(FormulaLR, swa_utils.SWALR):
         anneal_epochs: Steps of the move.
         anneal_strategy: ``"cos"`` or ``"linear"``.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: The strategy is unknown, or ``anneal_epochs`` is no whole number from 0 on.
@@ -442,7 +442,7 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
         T_mult: Factor on the length of each further cycle, at least 1.
         eta_min: The rate at the end of a cycle, the same for every group.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: ``T_0`` or ``T_mult`` is no whole number from 1 on, or ``eta_min`` is no
@@ -542,6 +542,9 @@ class CosineAnnealingWarmRestarts(FormulaLR, torch_sched.CosineAnnealingWarmRest
     def _write(self, row: Row) -> None:
         super()._write(row)
         self._written_at, self._is_cycle_assigned = self.last_epoch, False
+
+    def _print_rates(self, row: Row, epoch: float | None) -> None:
+        super()._print_rates(row, self.last_epoch if epoch is None else epoch)
 
     def _rates_at(self, epoch: float | None) -> Row:
         if self._is_cycle_assigned and epoch is None:  # it goes on, wherever last_epoch is now

@@ -152,7 +152,7 @@ class CyclicLR(MomentumLR, torch_sched.CyclicLR):  # type: ignore[override]
         base_momentum: The lower momentum, for all groups or a list with one for each.
         max_momentum: The upper momentum, likewise.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: The mode is unknown, a length or ``gamma`` is out of range, or a list has
@@ -323,7 +323,7 @@ class OneCycleLR(MomentumLR, torch_sched.OneCycleLR):  # type: ignore[override]
         final_div_factor: The last rate is the first divided by it.
         three_phase: Come down as one went up, then fall to the last rate over the rest.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: No length is given, an argument is out of range, or a list has another

@@ -130,7 +130,7 @@ class FormulaLR(ResumedLR):
         self._written = self._row
         super().step(epoch)
         self._known_base_lrs = list(self.base_lrs)
-        if self._is_ours and self._step_count > 2:
+        if self._is_ours and self._step_count > 2 and not self.verbose:
             self._write_next = self._open_window()
 
     def get_lr(self) -> Row:
@@ -316,9 +316,8 @@ class FormulaLR(ResumedLR):
     @property
     def is_factor(self) -> bool:
         """Whether it does nothing but multiply, and its first steps are behind it."""
-        return (
-            self._is_ours and self.carries_edits and self._step_count > 2 and self._floors() is None
-        )
+        is_plain = self._is_ours and self.carries_edits and not self.verbose
+        return is_plain and self._step_count > 2 and self._floors() is None
 
     @property
     def share(self) -> float:

@@ -81,7 +81,7 @@ class LambdaLR(FunctionLR, torch_sched.LambdaLR):
         lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
             all groups share is called once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: The list has not one function for each group, or one cannot be called.
@@ -116,7 +116,7 @@ class MultiplicativeLR(FunctionLR, torch_sched.MultiplicativeLR):
         lr_lambda: Takes the step, returns the factor; or a list with one for each group. One that
             all groups share is called once a step.
         last_epoch: -1 begins; to go on, the number of steps made before, less one.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each step prints its rates, in the words of older versions of torch.
 
     Raises:
         ScheduleError: The list has not one function for each group, or one cannot be called.

@@ -11,16 +11,17 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
 from warmdown.binding.compiled import leave_uncompiled
+from warmdown.binding.groups import print_rate
 from warmdown.compat import State
 from warmdown.compat.lr_scheduler.arguments import (
     floats,
+    is_verbose,
     kept_arguments,
     per_group,
     plain,
     plain_entries,
     require_entries,
     require_optimizer,
-    warn_of_verbose,
 )
 from warmdown.compat.lr_scheduler.base import ResumedLR
 from warmdown.compat.lr_scheduler.window import Rates, Row
@@ -42,7 +43,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         cooldown: Steps after a fall in which nothing counts.
         min_lr: Lowest rate, for all groups or a list with one for each.
         eps: Smallest fall that is made.
-        verbose: Gone; accepted, so that older code runs.
+        verbose: Whether each fall is printed, in the words of older versions of torch.
 
     Raises:
         ScheduleError: An argument is out of range, or a list has another length.
@@ -86,7 +87,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         verbose: object = None,
     ) -> None:
         require_optimizer("ReduceLROnPlateau", optimizer)
-        warn_of_verbose(verbose)
+        self.verbose = is_verbose(verbose)
         factor, threshold, eps = map(plain, (factor, threshold, eps))
         patience, cooldown = map(plain, (patience, cooldown))
         if not factor < 1:
@@ -152,9 +153,11 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         current = writer.read()
         self._fit_min_lrs(len(current))
         row = []
-        for rate, lowest in zip(current, floats(self.min_lrs), strict=True):
+        for group, (rate, lowest) in enumerate(zip(current, floats(self.min_lrs), strict=True)):
             lowered = max(rate * self.factor, lowest)
-            row.append(lowered if rate - lowered > self.eps else rate)
+            falls = rate - lowered > self.eps
+            row.append(lowered if falls else rate)
+            print_rate(self.verbose and falls, group, lowered, epoch, change="reducing")
         writer.write(row)
 
     def _fit_min_lrs(self, groups: int) -> None:
