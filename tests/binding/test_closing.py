@@ -11,6 +11,7 @@ import torch
 from tests.binding.loops import backward, each_rate, sgd, train
 
 import warmdown as wd
+from warmdown.binding.targets import BoundTarget
 
 DOWN = wd.Linear(start=1.0, end=0.0, steps=10)
 
@@ -53,6 +54,24 @@ def test_the_next_scheduler_begins_at_the_base_and_is_alone(rate: Any) -> None:
     second.close()
     third = wd.Scheduler(optimizer, lr=DOWN)
     assert third.base_lrs == pytest.approx([0.1])
+
+
+def test_one_may_end_by_itself_while_another_one_looks_through_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The garbage collector ends a scheduler at any moment."""
+    optimizer, ending = sgd(0.1), [wd.Scheduler(sgd(0.1), lr=DOWN) for _ in range(8)]
+    first = wd.Scheduler(optimizer, lr=DOWN)
+    plain = BoundTarget.last_written
+
+    def while_all_end(target: BoundTarget, index: int) -> Any:
+        ending.clear()
+        return plain(target, index)
+
+    monkeypatch.setattr(BoundTarget, "last_written", while_all_end)
+    second = wd.Scheduler(optimizer, lr=DOWN)
+    assert not ending
+    assert second.base_lrs == first.base_lrs
 
 
 def test_one_that_ends_after_its_successor_began_leaves_that_one_alone() -> None:

@@ -321,8 +321,8 @@ class ValueWriter:
         "update_seen",
         "write",
     )
-    alive: ClassVar[weakref.WeakSet[ValueWriter]] = weakref.WeakSet()
-    """Every writer that there is."""
+    alive: ClassVar[weakref.WeakValueDictionary[int, ValueWriter]] = weakref.WeakValueDictionary()
+    """Every writer that there is, by its identity."""
 
     def __init__(
         self,
@@ -345,7 +345,7 @@ class ValueWriter:
         """Whether an update was made since the last step; and whether that is taken for granted."""
         self.bind(timeline)
         self.seek(0, 0.0)
-        self.alive.add(self)
+        self.alive[id(self)] = self
 
     def __del__(self) -> None:
         """Leave what was written last, as ``close`` does."""
@@ -361,7 +361,7 @@ class ValueWriter:
         self.is_closed = True
         self.count_every_step(False)
         others = self._written_by_others() if self.targets else {}
-        self.alive.discard(self)
+        self.alive.pop(id(self), None)
         for target in self.targets:
             for slot, value in target.last_written(self.index):
                 if _place(slot) not in others and not math.isnan(value):  # nothing was written yet
@@ -744,8 +744,12 @@ class ValueWriter:
         """Return what other living writers wrote last into groups of the same optimizers."""
         mine = set(map(id, self.groups.optimizers))
         written: Written = {}
-        for other in self.alive:
-            if other is not self and not mine.isdisjoint(map(id, other.groups.optimizers)):
+        # a list: while the loop is at work, the garbage collector may end one of them
+        for reference in self.alive.valuerefs():
+            other = reference()
+            if other is None or other is self:
+                continue
+            if not mine.isdisjoint(map(id, other.groups.optimizers)):
                 for target in other.targets:
                     for slot, value in target.last_written(other.index):
                         written.setdefault(_place(slot), []).append(value)

@@ -124,7 +124,7 @@ class MomentumLR(FormulaLR):
         (lows, highs), which = np.unique(points, axis=1, return_inverse=True)
         shares = self._at(steps)
         curves = np.multiply.outer(lows, shares) + np.multiply.outer(highs, 1 - shares)
-        return Window(curves, which.tolist())
+        return Window(curves, which.ravel().tolist())  # numpy 2.0 gives it a second axis
 
     def _bound_momentum_writer(self) -> RateWriter:
         if self._momentum_writer is None or not self._momentum_writer.fits():
