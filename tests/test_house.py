@@ -6,10 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 from tests.house import ROOT, SOURCE, circles, longest_chain, modules, twins
 from tests.unix import AT_IMPORT, needed_of_unix
 
@@ -321,3 +325,13 @@ def test_a_system_without_fork_skips_what_needs_it(
 
 def needing_fork() -> None:
     os.fork()
+
+
+def test_every_lower_bound_is_a_version_that_the_matrix_runs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    oldest = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.lower().split("==") for line in oldest if "==" in line)
+    for requirement in map(Requirement, wanted):
+        for bound in requirement.specifier:
+            assert Version(bound.version) == Version(pins[requirement.name.lower()]), requirement

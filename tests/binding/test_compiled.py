@@ -80,14 +80,15 @@ def test_nothing_is_compiled_again_while_the_schedule_moves(
         scheduler = wd.Scheduler(optimizer, run=RUN, strict=True, **targets(kind))
     else:
         scheduler.step()
-    update()
-    scheduler.step()
+    for _ in range(2):  # torch 2.6 compiles once more when the first step keeps a base value
+        update()
+        scheduler.step()
     first = graphs()
     for _ in range(updates):
         update()
         scheduler.step()
     assert graphs() == first
-    assert scheduler.count == updates + (2 if made == "before" else 1)
+    assert scheduler.count == updates + (3 if made == "before" else 2)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])

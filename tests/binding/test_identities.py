@@ -153,7 +153,7 @@ def test_a_whole_state_has_the_same_keys_whatever_happened() -> None:
     assert not any(isinstance(value, dict | list | tuple) for value in state.values())
 
 
-@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+@pytest.mark.filterwarnings("ignore:torch.distributed is:UserWarning")
 def test_a_distributed_checkpoint_is_loaded_in_place_after_events(tmp_path: Path) -> None:
     checkpoint = pytest.importorskip("torch.distributed.checkpoint")
     trunk = wd.Scheduler(head_and_body(), lr=DOWN, run=RUN)
@@ -162,23 +162,23 @@ def test_a_distributed_checkpoint_is_loaded_in_place_after_events(tmp_path: Path
     trunk.extend(200, "continue")
     trunk.decay_now(50)
     saved = {"scheduler": trunk.state_dict()}
-    checkpoint.save(saved, checkpoint_id=tmp_path, no_dist=True)
+    checkpoint.save(saved, checkpoint_id=tmp_path)
     resumed = wd.Scheduler(head_and_body(), lr=DOWN, run=RUN)
     state = {"scheduler": resumed.state_dict()}
-    checkpoint.load(state, checkpoint_id=tmp_path, no_dist=True)
+    checkpoint.load(state, checkpoint_id=tmp_path)
     resumed.load_state_dict(state["scheduler"])
     assert [resumed.value(step) for step in range(90)] == [trunk.value(s) for s in range(90)]
 
 
-@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+@pytest.mark.filterwarnings("ignore:torch.distributed is:UserWarning")
 def test_a_distributed_checkpoint_of_another_plan_meets_its_policy(tmp_path: Path) -> None:
     checkpoint = pytest.importorskip("torch.distributed.checkpoint")
     trunk = wd.Scheduler(head_and_body(), lr={"head": HALF, "*": DOWN}, run=RUN)
     trunk.seek(30)
-    checkpoint.save(trunk.state_dict(), checkpoint_id=tmp_path, no_dist=True)
+    checkpoint.save(trunk.state_dict(), checkpoint_id=tmp_path)
     resumed = wd.Scheduler(head_and_body(), lr=wd.Cosine(end=0.1), run=RUN)
     state = resumed.state_dict()
-    checkpoint.load(state, checkpoint_id=tmp_path, no_dist=True)
+    checkpoint.load(state, checkpoint_id=tmp_path)
     with pytest.raises(wd.StateError, match=r"of another plan:\n  lr\.groups\.head"):
         resumed.load_state_dict(state)
     resumed.load_state_dict(state, "saved")

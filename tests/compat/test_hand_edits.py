@@ -86,6 +86,10 @@ def test_rates_set_by_hand_are_followed_in_the_same_update(
     "name", [name for name in ARGUMENTS if name not in ("CosineAnnealingWarmRestarts", "SWALR")]
 )
 def test_a_position_set_by_hand_is_where_the_next_step_begins(name: str, position: int) -> None:
+    is_older = not hasattr(TORCH.LRScheduler, "_is_initial")
+    if (name, position, is_older) == ("MultiplicativeLR", -1, True):
+        pytest.skip("an older torch leaves out this step's factor")
+
     def edit(scheduler: Any) -> None:
         scheduler.last_epoch = position
 
