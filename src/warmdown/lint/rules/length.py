@@ -10,6 +10,7 @@ from math import nan, prod
 from warmdown.lint.finding import Mistake
 from warmdown.lint.names import names_in, options_of
 from warmdown.lint.patterns import LENGTHS, matches
+from warmdown.lint.rules.lightning import length_in_epochs
 from warmdown.lint.script import Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
 _AFTER_END = {
@@ -83,6 +84,7 @@ def _is_cut(event: ScriptEvent, scheduler: SchedulerCreated, length: Length) -> 
 
 def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     """WDL008: the length counts epochs, batches or updates, and the steps count another of them."""
+    yield from length_in_epochs(model)
     for scheduler in model.schedulers:
         if scheduler.total and (what := _mismatch_of_engine(scheduler, scheduler.total)):
             yield scheduler.call, f"{scheduler.name}: {what}"
@@ -253,8 +255,8 @@ def _is_whole_run(
     """Return whether a length is that of all steps, or is named so where they are not seen."""
     steps = [event for event in model.steps_of(sequence) if event.loops]
     bounds = [loop.bound for event in steps for loop in event.loops if loop.bound.text]
-    counts = {_count_of_steps(event, sequence) for event in steps}
-    if total.number in counts:
+    # `in` would find NaN, which equals nothing, by its identity
+    if any(total.number == _count_of_steps(event, sequence) for event in steps):
         return True
     if any(event.is_per_epoch and event.loops[-1].runs_for(total) for event in steps):
         return True

@@ -20,12 +20,76 @@ _LIGHTNING = re.compile(r"lightning", re.IGNORECASE)
 def default_interval(model: ScriptModel) -> Iterator[Mistake]:
     """WDL013: ``configure_optimizers`` returns a schedule in steps and no ``interval``."""
     for scheduler in _returned(model):
-        if _counts_steps(model, scheduler) and not _asks_for_steps(model, scheduler):
+        misplaced = [
+            node
+            for node, entries in _entries(scheduler)
+            if {"optimizer", "lr_scheduler"} <= entries.keys() and _is(entries, "interval", "step")
+        ]
+        for node in misplaced:
+            yield (
+                node,
+                'Lightning leaves out an "interval" beside "optimizer", and steps the scheduler '
+                'once per epoch. Put it inside: "lr_scheduler": {"scheduler": scheduler, '
+                '"interval": "step"}.',
+            )
+        is_asked = misplaced or _asks_for_steps(model, scheduler)
+        if not is_asked and _counts_steps(model, scheduler):
             yield (
                 scheduler.call,
                 f"{scheduler.name}: its length counts steps, but Lightning steps it once per "
                 'epoch. Return {"scheduler": scheduler, "interval": "step"}.',
             )
+
+
+def ignored_key(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL006: Lightning is given a scheduler under a key that it leaves out."""
+    for scheduler in _returned(model) if matches(_LIGHTNING, model.words) else ():
+        for node in _lost_entries(scheduler):
+            yield (
+                node,
+                'Lightning reads {"optimizer": …, "lr_scheduler": …} and [{"scheduler": …}]; under '
+                "another key it does not find the scheduler, and the rate will not move.",
+            )
+
+
+def length_in_epochs(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL008: a length in epochs, and Lightning is asked to step for every batch."""
+    for scheduler in _returned(model):
+        statement = model.statement_of(scheduler.call)
+        name = dotted(statement.targets[0]) if isinstance(statement, ast.Assign) else ""
+        for _, entries in _entries(scheduler):
+            given = entries.get("scheduler")
+            is_its_own = given is scheduler.call or (given and name and dotted(given) == name)
+            is_of_epochs = scheduler.total and scheduler.total.counts_epochs
+            if is_its_own and is_of_epochs and _is(entries, "interval", "step"):
+                yield (
+                    scheduler.call,
+                    f"{scheduler.name}: its length counts epochs, but Lightning is asked to step "
+                    "it for every batch. Give it self.trainer.estimated_stepping_batches.",
+                )
+
+
+def _is(entries: Mapping[str, ast.expr], key: str, text: str) -> bool:
+    value = entries.get(key)
+    return isinstance(value, ast.Constant) and value.value == text
+
+
+def _entries(scheduler: SchedulerCreated) -> Iterator[tuple[ast.expr, Mapping[str, ast.expr]]]:
+    """Yield the dicts of the functions that a scheduler was made in, with their keys."""
+    for function in scheduler.within:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Dict):
+                yield node, _pairs_in(node)
+
+
+def _lost_entries(scheduler: SchedulerCreated) -> Iterator[ast.expr]:
+    """Yield the dicts whose scheduler Lightning does not find."""
+    for node, entries in _entries(scheduler):
+        keys = set(entries)
+        is_beside = {"optimizer", "scheduler"} <= keys and "lr_scheduler" not in keys
+        is_inside = "lr_scheduler" in keys and keys & {"interval", "frequency"}
+        if is_beside or (is_inside and not keys & {"optimizer", "scheduler", ""}):
+            yield node
 
 
 def missing_monitor(model: ScriptModel) -> Iterator[Mistake]:
@@ -34,7 +98,8 @@ def missing_monitor(model: ScriptModel) -> Iterator[Mistake]:
         words = frozenset[str]().union(*map(names_in, scheduler.within))
         # of several in a list, which Lightning refuses, nothing is sure
         is_one = len(getattr(model.parents[scheduler.call], "elts", ())) < 2
-        if scheduler.name == "ReduceLROnPlateau" and "monitor" not in words and is_one:
+        is_named = "monitor" in words or any(_lost_entries(scheduler))
+        if scheduler.name == "ReduceLROnPlateau" and not is_named and is_one:
             yield (
                 scheduler.call,
                 "ReduceLROnPlateau watches a metric, and Lightning raises where none is named. "
@@ -60,6 +125,8 @@ def _asks_for_steps(model: ScriptModel, scheduler: SchedulerCreated) -> bool:
         entries = _pairs_in(node)
         interval = entries.get("interval")
         is_epoch = isinstance(interval, ast.Constant) and interval.value == "epoch"
+        if "optimizer" in entries:  # Lightning leaves it out there
+            continue
         if interval and not is_epoch and entries.get("scheduler") not in others:
             return True
     return False

@@ -9,6 +9,7 @@ from typing import TypeGuard
 
 from warmdown.lint.edits import drop, move_after
 from warmdown.lint.finding import Edit, Mistake
+from warmdown.lint.rules.lightning import ignored_key
 from warmdown.lint.script import (
     Around,
     Length,
@@ -245,6 +246,7 @@ def _epoch_around(context: Around) -> Loop | None:
 
 def never_stepped(model: ScriptModel) -> Iterator[Mistake]:
     """WDL006: a scheduler is created, its optimizer trains, and the scheduler is never stepped."""
+    yield from ignored_key(model)
     for scheduler in model.schedulers:
         if scheduler.has_escaped or scheduler.is_prepared or model.steps_of(scheduler):
             continue
