@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 
-.PHONY: demo test peers check bench docs clean
+.PHONY: demo test windows peers check bench docs clean
 
 demo: $(SETUP)  ## train a real model under a plan, beside the same model at a constant rate, and draw both
 	$(BIN)/warmdown train examples/demo/plan.yaml --against examples/demo/constant.yaml --out runs/demo
 
 test: $(SETUP)  ## the default tests, on every core
 	$(BIN)/python -m pytest -n auto -m "not slow and not peers"
+
+windows: $(SETUP)  ## folders, files in use, signals and processes under the double of Windows
+	PYTHONPATH=$(CURDIR)/tests/windows $(BIN)/python -m pytest -n auto -m "not slow and not unix and not browser" --basetemp "runs/Tests für Windows" $(shell cat tests/windows/tests.txt)
 
 peers: $(SETUP)  ## other libraries' trainers and factories with our names, over whole runs
 	$(BIN)/python -m pytest -n auto -m peers

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from warmdown.files import replaced, write_whole
+from warmdown.errors import TrainingError
+from warmdown.files import replaced, require_writable, write_whole
 
 
 @pytest.mark.parametrize("content", ["ä\n", "ä\n".encode()])
@@ -70,3 +71,24 @@ def test_the_place_beside_a_file_is_another_each_time_so_that_no_link_can_wait_t
             names.append(part.name)
     assert len(set(names)) == 3
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_a_folder_in_which_a_runs_files_would_have_too_long_a_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("deep" * 50)
+    written: list[int] = []
+    write = Path.write_bytes
+
+    def refuse_what_is_long(path: Path, content: bytes) -> int:
+        written.append(len(str(path)) - len(str(folder)) - 1)
+        if len(str(path)) > 259:
+            raise FileNotFoundError(2, "The system cannot find the path specified")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse_what_is_long)
+    length = len(str(folder))
+    with pytest.raises(TrainingError, match=f"Its path has {length} characters, which may be too"):
+        require_writable(folder, "train(--out deep)")
+    # a checkpoint's files: update-00000300 under a hidden name, with the longest name in it
+    assert written[0] >= len("checkpoints/.update-00000300.writing/model.safetensors")

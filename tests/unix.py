@@ -92,6 +92,8 @@ def _uses(tree: ast.AST) -> Iterator[str]:
                 module, ()
             ):
                 yield f"{module}.{name}"
+            case ast.Attribute(attr="chmod"):  # elsewhere it knows the right to write alone
+                yield ".chmod"
             case ast.Import(names=[ast.alias(name=module)]) if module in MISSING:
                 yield module
             case ast.Constant(value=str(text)) if found := _IN_A_TEXT.search(text):

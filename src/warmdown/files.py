@@ -12,6 +12,11 @@ from pathlib import Path
 from warmdown.errors import TrainingError
 from warmdown.system import rename_path, sync_file
 
+_BELOW = 64
+"""Characters that the longest path below a run's folder has; a probe's name has as many."""
+_LONG = 180
+"""Characters of a folder's path from which a system may find it too long: Windows' limit is 260."""
+
 
 def write_whole(path: Path, content: bytes | str) -> None:
     r"""Write ``content`` beside its place, and move it there when all of it is on the disk.
@@ -66,7 +71,7 @@ def require_writable(folder: Path, label: str) -> None:
     Raises:
         TrainingError: It cannot be made, or not written.
     """
-    probe = folder / f".{secrets.token_hex(4)}.tmp"
+    probe = folder / f".{secrets.token_hex(4)}{'_' * _BELOW}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,9 +80,11 @@ def require_writable(folder: Path, label: str) -> None:
             probe.unlink(missing_ok=True)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
-        raise TrainingError(
-            f"{label}: {reason}. Give a folder that you may write to, and that has room."
-        ) from None
+        length = len(str(folder.absolute()))
+        way_out = "Give a folder that you may write to, and that has room."
+        if length > _LONG:
+            way_out = f"Its path has {length} characters, which may be too many. {way_out}"
+        raise TrainingError(f"{label}: {reason}. {way_out}") from None
 
 
 def require_writable_file(file: Path, label: str) -> None:
