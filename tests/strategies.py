@@ -20,7 +20,7 @@ lengths = st.integers(1, 200)
 shares = st.floats(0.01, 1.0)
 
 
-def curves() -> st.SearchStrategy[wd.Schedule]:
+def curves(lengths: st.SearchStrategy[int] = lengths) -> st.SearchStrategy[wd.Schedule]:
     """Return one move, settled, positive everywhere."""
     ends: dict[str, Any] = {"start": heights, "end": heights, "steps": lengths}
     return st.one_of(
@@ -52,11 +52,11 @@ def curves() -> st.SearchStrategy[wd.Schedule]:
         st.builds(
             wd.Milestones, start=heights, gamma=shares, at=st.lists(lengths, max_size=4).map(tuple)
         ),
-        _tables(),
+        _tables(lengths),
     )
 
 
-def endless() -> st.SearchStrategy[wd.Schedule]:
+def endless(lengths: st.SearchStrategy[int] = lengths) -> st.SearchStrategy[wd.Schedule]:
     """Return a schedule that never rests."""
     return st.one_of(
         st.builds(wd.ExponentialDecay, start=heights, gamma=st.floats(0.9, 1.0), every=lengths),
@@ -73,16 +73,18 @@ def endless() -> st.SearchStrategy[wd.Schedule]:
         st.builds(wd.Chebyshev, low=st.just(0.0005), high=heights, order=st.integers(0, 6)),
         st.builds(
             wd.Repeat,
-            of=curves().filter(lambda curve: curve.length),
+            of=curves(lengths).filter(lambda curve: curve.length),
             grow=st.floats(1.0, 2.0),
             decay=st.floats(0.8, 1.0),
         ),
     )
 
 
-def schedules() -> st.SearchStrategy[wd.Schedule]:
+def schedules(lengths: st.SearchStrategy[int] = lengths) -> st.SearchStrategy[wd.Schedule]:
     """Return any settled schedule, composed up to a few levels."""
-    return st.recursive(curves() | endless(), _composed, max_leaves=5)
+    return st.recursive(
+        curves(lengths) | endless(lengths), lambda inner: _composed(inner, lengths), max_leaves=5
+    )
 
 
 def open_schedules() -> st.SearchStrategy[wd.Schedule]:
@@ -115,7 +117,7 @@ def plans() -> st.SearchStrategy[wd.Plan]:
     return targets.map(lambda given: wd.Plan.of(run=run, **given))
 
 
-def _tables() -> st.SearchStrategy[wd.Schedule]:
+def _tables(lengths: st.SearchStrategy[int]) -> st.SearchStrategy[wd.Schedule]:
     marks = st.lists(lengths, max_size=4).map(sorted)
     return marks.flatmap(
         lambda at: st.builds(
@@ -126,7 +128,9 @@ def _tables() -> st.SearchStrategy[wd.Schedule]:
     )
 
 
-def _composed(inner: st.SearchStrategy[wd.Schedule]) -> st.SearchStrategy[wd.Schedule]:
+def _composed(
+    inner: st.SearchStrategy[wd.Schedule], lengths: st.SearchStrategy[int]
+) -> st.SearchStrategy[wd.Schedule]:
     ended = _ended(inner)
     return st.one_of(
         st.builds(lambda a, b: a >> b, ended, inner),

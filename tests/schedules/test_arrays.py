@@ -10,13 +10,19 @@ import numpy as np
 import optax
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.devices import WithoutDoubles
 from tests.schedules.test_recipes import _made
+from tests.strategies import schedules
 
 import warmdown as wd
 from warmdown.schedules.recipes import recipes
 
 STEPS = np.arange(0, 1001, 7)
+LONG = schedules(st.integers(2**31, 2**40))
+HALF_A_DIGIT = 2.0**-24
+"""Half a unit in the last place of a single, relative to the value."""
 PLAN = wd.warmup_cosine(warmup="10%", end=0.1).over(wd.Run(total_steps=1000))
 
 
@@ -34,7 +40,66 @@ def test_a_jax_array_of_steps_gives_single_precision_under_jit(name: str) -> Non
     for schedule in _made(name):
         values = jax.jit(schedule)(jnp.asarray(STEPS))
         assert isinstance(values, jax.Array)
-        np.testing.assert_allclose(np.asarray(values), schedule(STEPS), rtol=2e-4, atol=2e-6)
+        _assert_rounded_once(values, schedule(STEPS))
+
+
+@settings(max_examples=15)
+@given(schedule=LONG, steps=st.lists(st.integers(0, 2**31 - 1), min_size=4, max_size=4))
+def test_jax_gives_numpys_values_rounded_once_in_a_run_of_any_length(
+    schedule: wd.Schedule, steps: list[int]
+) -> None:
+    whole = jnp.asarray(steps, dtype=jnp.int32)
+    far = jnp.asarray(steps, dtype=jnp.float32) * 999
+    whole_values, far_values = jax.jit(lambda: (schedule(whole), schedule(far)))()
+    _assert_rounded_once(whole_values, schedule(steps))
+    _assert_rounded_once(far_values, schedule(np.asarray(far)))
+
+
+def test_jax_without_jit_gives_the_same_values_as_with_it() -> None:
+    schedule = wd.Linear(steps=2**35).repeat(8) >> wd.Cosine(steps=2**40)
+    steps = jnp.asarray([0, 2**24 + 1, 2**31 - 1])
+    assert jnp.array_equal(schedule(steps), jax.jit(schedule)(steps))
+    assert schedule(steps).dtype == jnp.float32
+    assert schedule(steps.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert jnp.asarray(0.0).dtype == jnp.float32  # the caller's own numbers are left alone
+
+
+@given(schedule=LONG, steps=st.lists(st.integers(0, 2**41), min_size=4, max_size=4))
+def test_torch_gives_numpys_values_in_a_run_of_any_length(
+    schedule: wd.Schedule, steps: list[int]
+) -> None:
+    whole = schedule(torch.tensor(steps))
+    np.testing.assert_allclose(whole.numpy(), schedule(steps), rtol=1e-12, atol=1e-15)
+    small = torch.tensor(steps, dtype=torch.int64).clamp(max=2**31 - 1).int()
+    np.testing.assert_allclose(
+        schedule(small).numpy(), schedule(small.numpy()), rtol=1e-12, atol=1e-15
+    )
+    singles = torch.tensor(steps, dtype=torch.float32)
+    assert schedule(singles).dtype == torch.float32
+    _assert_rounded_once(schedule(singles), schedule(singles.numpy()))
+
+
+def test_whole_steps_of_a_long_run_are_singles_in_jax_on_a_device_without_doubles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    schedule = wd.Linear(steps=2**31) >> wd.Cosine(steps=2**40)
+    assert "f64[]" not in str(jax.make_jaxpr(schedule)(jnp.int32(2**30)))
+    np.testing.assert_allclose(schedule(jnp.int32(2**30)), 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [torch.tensor(2**31 - 1), torch.tensor(2**31 - 1, dtype=torch.int32), jnp.int32(2**31 - 1)],
+)
+def test_a_whole_step_is_exact_at_the_end_of_a_long_cycle(step: Any) -> None:
+    schedule = wd.Linear(steps=2**31).repeat(8)
+    assert float(schedule(step)) == schedule(2**31 - 1) == 2.0**-31
+
+
+def test_a_single_is_the_step_that_it_was_rounded_to() -> None:
+    schedule = wd.Linear(steps=2**31).repeat(8)
+    assert float(schedule(torch.tensor(2.0**31 - 1))) == schedule(2**31) == 1.0
 
 
 def test_a_tensor_keeps_its_shape_and_a_float_tensor_its_precision() -> None:
@@ -94,3 +159,7 @@ def _torch_names() -> Any:
     import array_api_compat.torch
 
     return array_api_compat.torch
+
+
+def _assert_rounded_once(values: Any, expected: Any) -> None:
+    np.testing.assert_allclose(np.asarray(values), expected, rtol=1.01 * HALF_A_DIGIT, atol=1e-12)

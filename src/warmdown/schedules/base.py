@@ -19,6 +19,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, overload
@@ -149,9 +150,9 @@ class Schedule(ABC):
         if isinstance(step, int | float):
             return float(self.evaluate(np.float64(step), np))
         steps, xp = namespace(step)
-        if xp is np and steps.size > _BLOCK:
-            return self._in_blocks(steps)
-        return self.evaluate(steps, xp)
+        if xp is not np:
+            return self._in_doubles(step, xp, steps.dtype)
+        return self._in_blocks(steps) if steps.size > _BLOCK else self.evaluate(steps, np)
 
     def __repr__(self) -> str:
         names = (field.name for field in _data_fields(type(self)))
@@ -433,6 +434,16 @@ class Schedule(ABC):
         values = np.concatenate([self.evaluate(block, np) for block in blocks])
         return values.reshape(steps.shape)
 
+    def _in_doubles(self, step: Steps, xp: Namespace, kind: Any) -> Values:
+        """Return the values, computed in doubles where the device has them, and rounded once.
+
+        A single has no whole steps beyond 2**24 that are all apart, and JAX takes no Python int
+        from 2**31 on: one formula serves every library, if all compute it like NumPy.
+        """
+        with _numbers_of_64_bits(xp):
+            values = self.evaluate(xp.astype(step, _widest_of(step, xp)), xp)
+            return xp.astype(xp.asarray(values), kind, copy=False)
+
     def __post_init__(self) -> None:
         """Refuse what cannot be a schedule, and give every number its own type."""
         validate_fields(self)
@@ -529,9 +540,35 @@ def namespace(step: Steps) -> tuple[Steps, Namespace]:
     if xp.isdtype(step.dtype, "real floating"):
         return step, xp
     # torch's default is a single; steps above 2**24 need a double
-    is_torch = xp.__name__.endswith("torch")
-    kind = widest_float(xp, step.device) if is_torch else xp.asarray(0.0).dtype
+    kind = widest_float(xp, step.device) if _is("torch", xp) else xp.asarray(0.0).dtype
     return xp.astype(step, kind), xp
+
+
+def _is(library: str, xp: Namespace) -> bool:
+    return library in xp.__name__.split(".")
+
+
+def _widest_of(step: Steps, xp: Namespace) -> Any:
+    if _is("torch", xp):
+        return widest_float(xp, step.device)
+    if _is("jax", xp):
+        import jax
+
+        # a TPU splits a double in two singles, and not for every function
+        return xp.float64 if jax.default_backend() in ("cpu", "gpu") else xp.float32
+    return xp.float64
+
+
+def _numbers_of_64_bits(xp: Namespace) -> AbstractContextManager[Any]:
+    """Return a context in which ``xp`` has them; JAX makes them 32 unless it is asked not to."""
+    if not _is("jax", xp):
+        return nullcontext()
+    import jax
+    import jax.experimental
+
+    home = jax if hasattr(jax, "enable_x64") else jax.experimental  # its place before jax 0.8
+    context: AbstractContextManager[Any] = home.enable_x64(True)
+    return context
 
 
 def widest_float(xp: Namespace, device: Any) -> Any:
