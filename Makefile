@@ -14,7 +14,8 @@ test: $(SETUP)  ## the default tests, on every core
 	$(BIN)/python -m pytest -n auto -m "not slow and not peers"
 
 windows: $(SETUP)  ## folders, files in use, signals and processes under the double of Windows
-	PYTHONPATH=$(CURDIR)/tests/windows $(BIN)/python -m pytest -n auto -m "not slow and not unix and not browser" --basetemp "runs/Tests für Windows" $(shell cat tests/windows/tests.txt)
+	mkdir -p runs
+	PYTHONPATH="$(CURDIR)/tests/windows" $(BIN)/python -m pytest -n auto -m "not slow and not unix and not browser" --basetemp "runs/Tests für Windows" $(shell cat tests/windows/tests.txt)
 
 peers: $(SETUP)  ## other libraries' trainers and factories with our names, over whole runs
 	$(BIN)/python -m pytest -n auto -m peers

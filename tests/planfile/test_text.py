@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from warmdown.errors import SpecError
-from warmdown.planfile.text import MAX_DEPTH, bounded, from_json, from_yaml, read_text
+from warmdown.planfile.text import MAX_DEPTH, bounded, from_json, from_yaml, parse, read_text
 
 
 @pytest.mark.parametrize(
@@ -171,15 +171,24 @@ def test_a_file_that_is_no_small_utf8_text_is_refused(
         read_text(tmp_path / "plan.yaml")
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
-    (tmp_path / "plan.yaml").write_bytes("\ufefflr: 1".encode())
-    assert from_yaml(read_text(tmp_path / "plan.yaml")).data == {"lr": 1}
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_the_line_ends_of_windows_are_no_mistake(
+    start: str, end: str, tmp_path: Path
+) -> None:
+    for name, lines in {
+        "plan.yaml": ["lr:", "  - {kind: cosine,", "     end: 0.1}", "note: |", "  a", "  b"],
+        "plan.json": ['{"lr": [{"kind": "cosine",', '"end": 0.1}],', r'"note": "a\nb"}'],
+    }.items():
+        (tmp_path / name).write_bytes((start + end.join(lines)).encode())
+        data = parse(name, read_text(tmp_path / name)).data
+        assert data == {"lr": [{"kind": "cosine", "end": 0.1}], "note": "a\nb"}
 
 
 def test_a_file_that_is_not_there_or_a_folder_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot be read: No such file"):
         read_text(tmp_path / "none.yaml")
-    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
+    with pytest.raises(SpecError, match=r"cannot be read: (Is a dir|Permission)"):
         read_text(tmp_path)
 
 

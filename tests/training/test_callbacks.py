@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -493,3 +495,11 @@ def test_stopping_is_told_to_everybody(tmp_path: Path) -> None:
     trainer = run(stopping)
     assert stopping.told == trainer.stopped_by == "enough"
     assert trainer.progress.updates == 6
+
+
+def test_what_standard_output_cannot_write_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    small.make().print("état:", "▁█ – 日")
+    sys.stdout.flush()
+    assert written.getvalue().decode("cp1252").splitlines() == [r"état: _# – \u65e5"]

@@ -228,3 +228,13 @@ def loading() -> Task:
     """Return a task whose data come in batches of 13."""
     loader = DataLoader(small.Plain(), 13, shuffle=True)
     return Task(model=small.linear(), loss=torch.nn.functional.mse_loss, train=loader, test=loader)
+
+
+@pytest.mark.slow
+def test_workers_that_are_no_copies_of_this_process_give_the_same_batches() -> None:
+    def batches(**workers: Any) -> list[torch.Tensor]:
+        return fit(DataLoader(small.Plain(), 8, shuffle=True, **workers))[1].train
+
+    spawned = batches(num_workers=1, multiprocessing_context="spawn")
+    for there, here in zip(spawned, batches(), strict=True):
+        assert torch.equal(there, here)
