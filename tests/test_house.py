@@ -22,7 +22,7 @@ from warmdown.schedules.base import kinds
 from warmdown.schedules.recipes import recipes
 
 ROOMS = (
-    "errors", "registry", "system", "files", "lock", "run", "record", "schedules",
+    "errors", "registry", "shown", "system", "files", "lock", "run", "record", "schedules",
     "expressions", "placeholders", "plan", "planfile", "spec", "plot", "checks", "binding",
     "compat", "importing", "training", "experiments", "lint", "studio", "cli",
 )  # fmt: skip

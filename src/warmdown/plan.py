@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import RunError, ScheduleError
@@ -19,6 +19,7 @@ from warmdown.run import Length, Run
 from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.rule import rule_from_dict
+from warmdown.shown import changed_fields, code_of, cut
 
 AfterEnd: TypeAlias = Literal["hold", "raise"]
 Count: TypeAlias = Literal["updates", "attempts"]
@@ -131,6 +132,33 @@ class Plan:
             )
         return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
 
+    def __repr__(self) -> str:
+        """Return the call of :meth:`of`, or that of the class where the targets' order needs it."""
+        names = [name for name, _ in groupby(target.name for target in self.targets)]
+        places = {(target.name, target.groups) for target in self.targets}
+        is_plain = len(names) == len(set(names)) and len(places) == len(self.targets)
+        if not is_plain or {"run", "after_end", "count"}.intersection(names):
+            return code_of(self)
+        rules: dict[str, dict[str, Any]] = {name: {} for name in names}
+        for target in self.targets:
+            rules[target.name][target.groups] = _short_rule(target.rule)
+        given = {
+            name: by_group[EVERY_GROUP] if by_group.keys() == {EVERY_GROUP} else by_group
+            for name, by_group in rules.items()
+        }
+        facts = {name: fact for name, fact in changed_fields(self) if name != "targets"}
+        are_words = all(map(str.isidentifier, given))
+        shown = (
+            [f"{name}={rule!r}" for name, rule in given.items()] if are_words else [f"**{given}"]
+        )
+        shown += [f"{name}={fact!r}" for name, fact in facts.items()]
+        return cut(f"Plan.of({', '.join(shown)})")
+
+    def __str__(self) -> str:
+        lines = [f"{target.label}: {target.rule}" for target in self.targets]
+        over = "" if self.length is None else f"over {self.length:,} {self.run.clock}"
+        return cut("\n".join(filter(None, [*lines, over])))
+
     @property
     def length(self) -> Length:
         """Length of the run in clock units, or the longest target's; ``None`` when nothing ends."""
@@ -210,6 +238,11 @@ class Plan:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""
         return fingerprint_of_data(self.to_dict())
+
+
+def _short_rule(rule: Rule) -> Rule | Schedule:
+    """Return the schedule alone where the rule is what a bare schedule means."""
+    return rule.of if rule == Scale(rule.of) else rule
 
 
 def fits_pattern(pattern: str, group: str, place: int | None = None) -> bool:

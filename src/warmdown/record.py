@@ -17,10 +17,13 @@ from typing import Any
 
 from warmdown.errors import StateError
 from warmdown.files import write_whole
+from warmdown.shown import cut
 
 _SECONDS_UNWRITTEN = 0.5
 """How far the file may lie behind, so that a page that follows it looks alive."""
 _ROWS_UNWRITTEN = 4096
+_NAMES = 120
+"""Characters of the names of targets in a text for people."""
 _ENTRIES = {"step", "target", "value", "reason"}
 _NOT_FINITE = ("nan", "inf", "-inf")
 _LAST_STEP = 2**63 - 1
@@ -115,6 +118,11 @@ class Record:
         """Return the steps and the values of one target."""
         places = [at for at, name in enumerate(self._targets) if name == target]
         return [self._steps[at] for at in places], [self._values[at] for at in places]
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.targets())
+        steps = f", updates {min(self._steps):,} to {max(self._steps):,}" if len(self) else ""
+        return f"<Record: {len(self):,} rows{steps}{cut(f': {names}' if names else '', _NAMES)}>"
 
     def __iter__(self) -> Iterator[Row]:
         return (self._row(at) for at in range(len(self._steps)))

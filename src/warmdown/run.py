@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal, TypeAlias, get_args
 
 from warmdown.errors import RunError
+from warmdown.shown import code_of
 
 Duration: TypeAlias = int | str
 """``500`` updates, or a text with its unit: ``"5%"``, ``"10ep"``, ``"2e9tok"``, ``"1h30m"``."""
@@ -105,6 +106,8 @@ class Run:
     budget: str | None = None
     clock: Clock = "updates"
     lr: float | None = None
+
+    __repr__ = code_of
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "epochs", "steps_per_epoch"):

@@ -101,7 +101,7 @@ def test_a_delay_and_what_it_delays_must_fit_together() -> None:
 def test_on_a_clock_of_tokens_no_length_is_measured_twice(schedule: wd.Schedule) -> None:
     run = wd.Run(total_steps=100, tokens_per_step=1000, clock="tokens")
     assert schedule.over(run).over(run) == schedule.over(run)
-    assert "=10" in str(schedule.over(run)) or "(10," in str(schedule.over(run))
+    assert "=10" in repr(schedule.over(run)) or "(10," in repr(schedule.over(run))
 
 
 def test_a_constant_of_open_length_can_be_stretched() -> None:

@@ -70,6 +70,9 @@ class Captured:
         self._writer.count_every_step(not scheduler.auto)
         self.refresh()
 
+    def __repr__(self) -> str:
+        return f"<Captured: {self.rows:,} rows of {self._scheduler!r}>"
+
     def advance(self) -> None:
         """Go on by one update, on the device alone.
 

@@ -30,6 +30,7 @@ from warmdown.binding.slots import (
     group_slots,
 )
 from warmdown.errors import BindingError, nearest
+from warmdown.shown import brief
 
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 
@@ -387,6 +388,8 @@ class Attribute(Number):
     _kept: ClassVar[dict[tuple[int, str], list[Any]]] = {}
     """Of each attribute that is driven: a weak reference to its object, its base value, and what
     was written last."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not hasattr(self.of, self.name):

@@ -49,6 +49,8 @@ from warmdown.plan import AfterEnd, Count, Given, Plan
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
 
+_SHOWN_VALUES = 6
+"""Groups whose values a text for people has."""
 _TORCH_ARGUMENTS = {
     "last_epoch": "To go on, load the optimizer and the scheduler's state, or call seek(count).",
     "verbose": "Print scheduler.get_last_lr() where the rate is to be seen.",
@@ -144,6 +146,22 @@ class Scheduler(LRScheduler):
         weakref.finalize(self, self.monitor.release).atexit = False
         _warn_at_exit(self)
         self._restart()
+
+    def __repr__(self) -> str:
+        """Return count, phase and present values; a scheduler that is not yet whole has none."""
+        writer = vars(self).get("writer")
+        if writer is None:
+            return f"<{type(self).__name__}, not yet made>"
+        end, phase = writer.timeline.end, self.phase
+        of = "" if end is None else f" of {end:,}"
+        closed = ", closed" if writer.is_closed else ""
+        values = [f"{label} = {value:.4g}" for label, value in self.values().items()]
+        more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
+        return (
+            f"<{type(self).__name__} at {self.position:,.12g}{of} {self.run.clock}"
+            f"{f', {phase.name}' if phase else ''}{closed}: "
+            f"{', '.join(values[:_SHOWN_VALUES])}{more}>"
+        )
 
     def __del__(self) -> None:
         # a scheduler that is local to a function ends with it, and the process may end after it

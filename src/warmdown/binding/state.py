@@ -32,6 +32,7 @@ from warmdown.plan import Plan, fingerprint_of_data, unusual_order
 from warmdown.run import PER_UPDATE
 from warmdown.schedules import Schedule
 from warmdown.schedules.feedback import FeedbackState, feedbacks
+from warmdown.shown import brief
 
 if TYPE_CHECKING:
     from warmdown.binding.targets import ValueWriter
@@ -73,6 +74,7 @@ class SavedState:
     count: int
     position: float
     owed: float | None
+    __repr__ = brief
 
 
 def write_state(writer: ValueWriter, *, with_plan: bool) -> dict[str, Any]:

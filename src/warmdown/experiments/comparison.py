@@ -33,6 +33,7 @@ from warmdown.plot import Line, View, count, number
 from warmdown.plot.formatting import aligned
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 from warmdown.training.types import FilePath
 
 _SETTINGS = ("epochs", "max_steps", "batch_size", "accumulate")
@@ -182,6 +183,11 @@ class Comparison:
     higher_is_better: bool
     goal: float
     baseline: str
+
+    __repr__ = brief
+
+    def __str__(self) -> str:
+        return self.summary()
 
     @classmethod
     def of(

@@ -27,6 +27,7 @@ from warmdown.run import Run
 from warmdown.schedules import range_test
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.recipes.shapes import Shape
+from warmdown.shown import brief
 from warmdown.training.callback import CallbackHandler, StopTrainingError, TrainerCallback
 from warmdown.training.history import InMemoryRunHistory
 from warmdown.training.rng import derive_seed
@@ -75,6 +76,14 @@ class RangeTest:
     ended: tuple[str, ...]
     smoothing: float
     suggestions: Mapping[str, Suggestion]
+
+    __repr__ = brief
+
+    def __str__(self) -> str:
+        try:
+            return self.summary()
+        except TrainingError as error:
+            return str(error)
 
     @property
     def curve(self) -> LossCurve:

@@ -23,6 +23,7 @@ from warmdown.experiments.files import write_file, write_json
 from warmdown.plan import Plan, fingerprint_of_data
 from warmdown.record import Record
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 
 Status: TypeAlias = Literal["finished", "diverged", "pruned", "failed", "died", "hung"]
 Curves: TypeAlias = Mapping[str, tuple[list[int], list[float]]]
@@ -109,6 +110,8 @@ class RunSpec:
     allow: tuple[str, ...] = ()
     data: str = ""
 
+    __repr__ = brief
+
     @classmethod
     def of(
         cls,
@@ -183,6 +186,8 @@ class Result:
     seconds: float = 0.0
     digest: str = ""
     made_with: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = brief
 
     @property
     def key(self) -> str:

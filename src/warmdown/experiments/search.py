@@ -32,6 +32,7 @@ from warmdown.planfile import plan_from_dict
 from warmdown.planfile.text import is_json
 from warmdown.planfile.writing import write_text
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 from warmdown.training.types import FilePath
 
 _WORST_SCORE = 1e9
@@ -98,6 +99,11 @@ class Search:
     trials: tuple[Trial, ...]
     metric: str
     space: Space
+
+    __repr__ = brief
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def to_dict(self) -> PlainData:
         """Return plain data: the evidence."""

@@ -28,6 +28,7 @@ from warmdown.planfile.text import (
 )
 from warmdown.planfile.writing import to_json, to_yaml
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 
 _RANGE = {"low", "high", "log", "step"}
 # possessive: a hostile text costs no more than its length
@@ -126,6 +127,8 @@ class Space:
     spots: Mapping[str, Range | Choice] = field(default_factory=dict)
     text: str = field(default="", repr=False)
     is_json: bool = False
+
+    __repr__ = brief
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Space:

@@ -14,6 +14,7 @@ from warmdown.plan import Plan
 from warmdown.planfile import dumps, plan_from_dict
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 
 Evidence: TypeAlias = Mapping[str, Any]
 """What the runs of one setting suggest.
@@ -49,6 +50,11 @@ class Suggested:
     reasons: Sequence[str]
     rows: Sequence[Sequence[str]]
     evidence: str
+
+    __repr__ = brief
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def summary(self) -> str:
         """Return plan, reasons and evidence as text."""

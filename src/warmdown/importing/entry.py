@@ -60,7 +60,7 @@ def from_torch(
         >>> plan = wd.from_torch(cosine, mode="corrected")
         lr, updates 11 to 20: 0.1 where 0 is meant (at 20): torch's cosine climbs back after T_max.
         >>> plan.targets[0].rule.of
-        Cosine(start=1.0, end=0.0, steps=10, k=1.0, exponent=1.0)
+        Cosine(steps=10)
     """
     if mode not in MODES:
         raise ScheduleError(f"from_torch(mode={mode!r}): use one of {', '.join(MODES)}.")

@@ -11,6 +11,7 @@ from warmdown.errors import ScheduleError
 from warmdown.plan import Plan
 from warmdown.run import Run
 from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
+from warmdown.shown import brief
 
 Ask: TypeAlias = Callable[[int], Sequence[float]]
 """Returns each group's rate for an update, from the original itself."""
@@ -51,6 +52,8 @@ class Imported:
     steps: int | None = None
     ask: Ask | None = None
     remarks: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     @property
     def original(self) -> ByTarget:

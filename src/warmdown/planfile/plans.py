@@ -50,7 +50,7 @@ def from_dict(data: Any, *, run: Run | None = None, allow: Sequence[str] = ()) -
 
     Example:
         >>> from_dict({"kind": "linear", "end": "1e-1"})
-        Linear(start=1.0, end=0.1, steps='rest')
+        Linear(end=0.1)
     """
     reader = _reader(run, allow)
     found: Schedule = reader.read_schedule("", bounded(data))
@@ -151,7 +151,7 @@ def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Pl
 
     Example:
         >>> loads("lr: {kind: linear, end: 0.1}").targets[0].rule
-        Scale(of=Linear(start=1.0, end=0.1, steps='rest'), offset=None, low=None)
+        Scale(of=Linear(end=0.1))
     """
     return plan_from_dict(from_yaml(text).data, run=run, allow=allow)
 

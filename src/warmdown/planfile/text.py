@@ -18,6 +18,7 @@ import yaml
 
 from warmdown.errors import SpecError
 from warmdown.schedules.base import PlainData
+from warmdown.shown import brief
 
 PlainMapping: TypeAlias = Mapping[Any, Any]
 """A mapping of a text, before its keys are read."""
@@ -56,6 +57,7 @@ class Text:
 
     data: Any
     lines: Mapping[str, int] = field(default_factory=dict)
+    __repr__ = brief
 
 
 def read_text(path: str | Path) -> str:

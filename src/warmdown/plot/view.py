@@ -22,6 +22,7 @@ from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.record import Record
 from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
+from warmdown.shown import brief
 
 Drawable: TypeAlias = (
     "View | Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
@@ -77,6 +78,8 @@ class Line:
     is_recorded: bool = False
     is_background: bool = False
 
+    __repr__ = brief
+
     @property
     def stop(self) -> int:
         """Return the last step."""
@@ -113,6 +116,8 @@ class Panel:
 
     unit: str
     lines: tuple[Line, ...]
+
+    __repr__ = brief
 
     @property
     def spans_decades(self) -> bool:
@@ -176,6 +181,8 @@ class View:
     title: str = ""
     text: str = ""
     tables: Mapping[str, CellRows] = field(default_factory=lambda: MappingProxyType({}))
+
+    __repr__ = brief
 
     @property
     def panels(self) -> tuple[Panel, ...]:

@@ -30,6 +30,7 @@ from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
 from warmdown.registry import provided
 from warmdown.run import Duration, Length, Run
 from warmdown.schedules.parameters import require, validate_fields
+from warmdown.shown import changed_fields, code_of, cut
 
 Steps: TypeAlias = Any
 """An array of step numbers, of any library that follows the array API standard."""
@@ -46,6 +47,10 @@ Namespace: TypeAlias = Any
 
 _Kind = TypeVar("_Kind")
 
+_OPERATORS = (">>", "+", "*", "")
+"""From the loosest to the closest."""
+_LONGEST_FACT = 60
+"""Characters of one argument in a text for people."""
 _BLOCK = 16_384
 """Elements evaluated at once, so that the intermediate arrays of a formula stay in the cache."""
 
@@ -117,6 +122,10 @@ class Schedule(ABC):
     """The fields that have to be above zero."""
     is_preview: ClassVar[bool] = False
     """Whether it can only be looked at, and drives no run."""
+    symbol: ClassVar[str] = ""
+    """The operator that makes it from its parts."""
+    verb: ClassVar[str] = ""
+    """The method of its first part that makes it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -155,9 +164,29 @@ class Schedule(ABC):
         return self._in_blocks(steps) if steps.size > _BLOCK else self.evaluate(steps, np)
 
     def __repr__(self) -> str:
-        names = (field.name for field in _data_fields(type(self)))
-        shown = (f"{name}={getattr(self, name)!r}" for name in names)
-        return f"{type(self).__qualname__}({', '.join(shown)})"
+        return code_of(self)
+
+    def __str__(self) -> str:
+        return cut(self.spoken())
+
+    def spoken(self) -> str:
+        """Return the formula as one writes it on paper, with every value that is no default.
+
+        Example:
+            >>> from warmdown import Cosine, Linear
+            >>> print(Linear(start=0.0, end=1.0, steps="5%") >> Cosine(end=0.1, k=2))
+            Linear(0 -> 1, '5%') >> Cosine(1 -> 0.1, k=2)
+        """
+        facts = _spoken_arguments(self)
+        if not self.verb:
+            return f"{type(self).__name__}({facts})"
+        (inner, *_) = self.parts()
+        return f"{inner.spoken_within('')}.{self.verb}({facts})"
+
+    def spoken_within(self, symbol: str) -> str:
+        """Return :meth:`spoken`, in brackets where it is looser than the operator beside it."""
+        is_looser = _OPERATORS.index(self.symbol) < _OPERATORS.index(symbol)
+        return f"({self.spoken()})" if is_looser else self.spoken()
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -305,7 +334,7 @@ class Schedule(ABC):
 
         Example:
             >>> Schedule.from_dict({"kind": "linear", "start": 0.5, "steps": 10})
-            Linear(start=0.5, end=0.0, steps=10)
+            Linear(start=0.5, steps=10)
         """
         schedule = _from_data(data)
         if not isinstance(schedule, cls):
@@ -599,6 +628,29 @@ def duration_in_updates(owner: Schedule, duration: Duration, run: Run) -> Length
 
 def _data_fields(kind: type[Schedule]) -> Iterator[Field[Any]]:
     return (field for field in fields(kind) if field.repr)
+
+
+def _spoken_arguments(schedule: Schedule) -> str:
+    """Return ``0 -> 1, '5%', k=2``: the ends, the length or value, and what is no default."""
+    facts = {name: _spoken_fact(fact) for name, fact in changed_fields(schedule)}
+    ends = [getattr(schedule, name, None) for name in ("start", "end")]
+    if schedule.verb:
+        facts = {name: fact for name, fact in facts.items() if name != "of"}
+    elif None not in ends:
+        facts = {"": " -> ".join(map(_spoken_fact, ends))} | facts
+    elif hasattr(schedule, "value"):
+        facts = {"": _spoken_fact(schedule.value)} | facts
+    shown = (
+        fact if name in ("", "steps", "name") else f"{name}={fact}"
+        for name, fact in facts.items()
+        if name not in ("start", "end", "value") or "" not in facts
+    )
+    return ", ".join(shown)
+
+
+def _spoken_fact(fact: Any) -> str:
+    text = str(fact) if isinstance(fact, Schedule) else repr(fact)
+    return cut(f"{fact:g}" if isinstance(fact, float) else text, _LONGEST_FACT)
 
 
 def _schedules_in(value: Any) -> Iterator[Schedule]:

@@ -46,6 +46,15 @@ class _Composition(Schedule):
         (field,) = fields(cls)
         return cls(**{field.name: tuple(flat)})
 
+    def spoken(self) -> str:
+        """Return the parts with the operator between them; a number is a number."""
+        first, *others = self.parts()
+        texts = [first.spoken_within(self.symbol)]
+        for part in others:
+            is_number = isinstance(part, Constant) and self.keeps_time
+            texts.append(f"{part(0):g}" if is_number else part.spoken_within(self.symbol))
+        return f" {self.symbol} ".join(texts)
+
 
 @final
 @schedule_class
@@ -71,6 +80,8 @@ class Chain(_Composition):
     """
 
     members: Schedules
+
+    symbol = ">>"
 
     def check_fields(self) -> None:
         require(self, bool(self.members), "at least one schedule is needed.", "members")
@@ -205,6 +216,7 @@ class Product(_Composition):
     factors: Schedules
 
     keeps_time = True
+    symbol = "*"
 
     def multiplied(self, factor: float) -> Schedule:
         """Return this product times ``factor``; its last constant takes it in.
@@ -239,6 +251,7 @@ class Sum(_Composition):
     terms: Schedules
 
     keeps_time = True
+    symbol = "+"
 
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return reduce(add, (term.evaluate(step, xp) for term in self.terms))

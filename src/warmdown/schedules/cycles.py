@@ -110,6 +110,7 @@ class Repeat(Schedule):
     """
 
     is_cyclic = True
+    verb = "repeat"
 
     of: Schedule
     times: int | None = None

@@ -47,6 +47,8 @@ class Grafted(Schedule):
     tail: Schedule
     at: Duration = "rest"
 
+    verb = "graft"
+
     @property
     def length(self) -> Length:
         """Steps up to the graft, and the tail's."""

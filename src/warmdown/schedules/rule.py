@@ -12,11 +12,12 @@ from warmdown.errors import ScheduleError, nearest
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData, Schedule, Schedules, Steps, Values, namespace
 from warmdown.schedules.parameters import validate_fields
+from warmdown.shown import changed_fields, code_of, cut
 
 Rule: TypeAlias = "Scale | Set"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _ScheduledValue:
     """A field's value that comes from schedules."""
 
@@ -24,6 +25,14 @@ class _ScheduledValue:
 
     def __post_init__(self) -> None:
         validate_fields(self)
+
+    def __repr__(self) -> str:
+        return code_of(self)
+
+    def __str__(self) -> str:
+        others = "".join(f", {name}={fact}" for name, fact in changed_fields(self) if name != "of")
+        is_plain = isinstance(self, Scale) and not others
+        return str(self.of) if is_plain else cut(f"{type(self).__name__}({self.of}{others})")
 
     def schedules(self) -> Schedules:
         """Return the schedules in it."""
@@ -43,7 +52,7 @@ class _ScheduledValue:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scale(_ScheduledValue):
     r"""A schedule that multiplies each group's base value.
 
@@ -84,7 +93,7 @@ class Scale(_ScheduledValue):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Set(_ScheduledValue):
     """A schedule that is the value itself, the same for every group.
 
@@ -115,7 +124,7 @@ def rule_from_dict(data: Any) -> Rule:
 
     Example:
         >>> rule_from_dict({"set": {"kind": "constant", "value": 0.05}})
-        Set(of=Constant(value=0.05, steps='rest'))
+        Set(of=Constant(value=0.05))
     """
     if not isinstance(data, Mapping) or "kind" in data or not data.keys() & {"set", "scale"}:
         return Scale(Schedule.from_dict(data))

@@ -66,6 +66,8 @@ class Stretched(_OtherClock):
 
     steps: Duration = "rest"
 
+    verb = "stretch"
+
     def check_fields(self) -> None:
         reason = "what never ends has no length to change. Use .take(steps) first."
         require(self, not is_endless(self.of), reason, "of")
@@ -156,6 +158,7 @@ class Delayed(_Shifted):
     """
 
     shift = 1
+    verb = "delay"
 
     def phases(self) -> Phases:
         """Return a phase ``wait``, then the delayed ones."""
@@ -188,6 +191,7 @@ class Skipped(_Shifted):
     """
 
     shift = -1
+    verb = "skip"
 
     def inner_step(self, step: Steps, xp: Namespace) -> Steps:
         return clip_start(step, xp) + self.steps
@@ -213,6 +217,7 @@ class Truncated(_OtherClock):
     steps: Duration = "rest"
 
     kind = "taken"  # as files and fingerprints have it
+    verb = "take"
 
     def phases(self) -> Phases:
         """Return the phases of what is taken, as far as it is."""

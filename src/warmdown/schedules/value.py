@@ -55,6 +55,14 @@ class Named(Schedule):
         """Return the data of what is named, with the name beside it."""
         return {**self.of.to_dict(), "name": self.name}
 
+    def spoken_within(self, symbol: str) -> str:
+        """Return what is named: the phases of a picture have the name."""
+        return self.of.spoken_within(symbol)
+
+    def spoken(self) -> str:
+        """Return what is named."""
+        return self.of.spoken()
+
     def evaluate(self, step: Steps, xp: Namespace) -> Values:
         return self.of.evaluate(step, xp)
 
@@ -85,6 +93,7 @@ class Clipped(Schedule):
     high: float | None = None
 
     keeps_time = True
+    verb = "clip"
 
     def check_fields(self) -> None:
         is_crossed = self.low is not None and self.high is not None and self.low > self.high
@@ -126,6 +135,7 @@ class Noisy(Schedule):
     every: int = 1
 
     keeps_time = True
+    verb = "noisy"
 
     @property
     def holds_end(self) -> bool:

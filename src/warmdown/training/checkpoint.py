@@ -63,6 +63,10 @@ class Checkpoints:
                 f"checkpoints(keep={keep}): at least 1 is kept. Give None to keep all."
             )
 
+    def __repr__(self) -> str:
+        keep = "" if self.keep is None else f", keep={self.keep}"
+        return f"Checkpoints({str(self.folder)!r}{keep})"
+
     def open(self) -> None:
         """Make the folder, and clear away what a kill left half-written.
 

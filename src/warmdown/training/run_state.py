@@ -13,6 +13,7 @@ import torch
 
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import StateError, TrainingError
+from warmdown.shown import brief
 from warmdown.training.data import DataSource
 from warmdown.training.history import LossTracker
 from warmdown.training.progress import Progress, TrainerRunConfig
@@ -67,6 +68,8 @@ class RunState:
     warnings: dict[str, Warnings] = field(
         default_factory=lambda: defaultdict(partial(Warnings, strict=False))
     )
+
+    __repr__ = brief
 
     def to_device(self, batch: Any) -> Any:
         """Return a batch on the device of the run."""

@@ -21,6 +21,7 @@ from warmdown.record import Record
 from warmdown.run import Duration
 from warmdown.schedules import Schedule
 from warmdown.schedules.recipes.shapes import curve_of
+from warmdown.shown import brief
 from warmdown.training.callback import CallbackHandler, CallbackOrClass, TrainerCallback
 from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
 from warmdown.training.callbacks.monitor import RecordCallback
@@ -88,6 +89,7 @@ class Branch:
     record: Record
     digest: str
     path: Path | None
+    __repr__ = brief
 
 
 class Trainer(TrainingSteps):
@@ -151,6 +153,14 @@ class Trainer(TrainingSteps):
         self._is_prepared = False
         self.run_state = RunState(accelerator=self._accelerator)
         self.call_event("on_init_end")
+
+    def __repr__(self) -> str:
+        """Return the classes of model and optimizer, and how far the training has come."""
+        parts = [vars(self).get(name) for name in ("model", "optimizer")]
+        names = [type(part).__name__ for part in parts if part is not None]
+        run = vars(self).get("run_state")
+        done = f": {run.progress.updates:,} updates" if run else ""
+        return f"<{type(self).__name__} of {' and '.join(names) or 'nothing yet'}{done}>"
 
     def train(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 from warmdown.files import write_whole
 from warmdown.lock import Output
 from warmdown.record import Record
+from warmdown.shown import brief
 from warmdown.training.callback import TrainerCallback
 from warmdown.training.callbacks import (
     RecordCallback,
@@ -51,6 +52,8 @@ class Outcome:
     seconds: float
     stopped: str
     record: Record
+
+    __repr__ = brief
 
     def to_dict(self) -> Data:
         """Return everything but the record as plain data."""

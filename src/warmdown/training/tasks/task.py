@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from warmdown.errors import TrainingError, nearest, warn_renamed
+from warmdown.shown import brief
 
 Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the model's output and the target of a batch, returns the mean over its samples."""
@@ -54,6 +55,8 @@ class Task:
     epochs: int = 10
     batch_size: int = 32
     description: str = ""
+
+    __repr__ = brief
 
     def size_of_batch(self, given: int | None) -> int | None:
         """Return how many samples a batch has, ``None`` where a loader decides."""
