@@ -8,7 +8,7 @@ from typing import Literal
 
 from warmdown.lint.lengths import measure
 from warmdown.lint.names import Names, names_in
-from warmdown.lint.patterns import EPOCH, LOADER, matches
+from warmdown.lint.patterns import BATCH_SIZE, EPOCH, LOADER, matches
 from warmdown.lint.script import Loop, dotted, last_name, loaders_in, union
 
 _BATCHWISE = re.compile(
@@ -40,7 +40,8 @@ def _kind_of_loop(
     counts_epochs = iterated & _RANGES and _names_epochs(iterated) and not has_loader
     if _names_epochs(target) or counts_epochs:
         return "epoch"
-    if has_loader or matches(LOADER, iterated) or matches(_BATCHWISE, target):
+    is_sliced = bool(iterated & _RANGES) and matches(BATCH_SIZE, iterated)
+    if is_sliced or has_loader or matches(LOADER, iterated) or matches(_BATCHWISE, target):
         return "batch"
     return "other"
 

@@ -60,6 +60,7 @@ _ANYTHING: Values = frozenset({UNKNOWN})
 _ACCELERATOR = re.compile(r"accelerator", re.IGNORECASE)
 _MEASURED = {
     *("epochs", "steps_per_epoch", "num_warmup_steps", "last_epoch", "eta_min"),
+    *("base_lr", "max_lr", "patience"),
     *LENGTHS.values(),
 }
 _NUMERIC = {"len", *TRANSPARENT}
@@ -441,7 +442,10 @@ class _Reader:
         if name == "Accelerator":
             self.accumulate(node)
         if name.endswith("DataLoader"):
-            return frozenset({Loader()})
+            given = _arguments_by_name(node, "DataLoader")
+            size = measure(given.get("batch_size", ast.Constant(1)), self.names)
+            data = dotted(given["dataset"]) if "dataset" in given else ""
+            return frozenset({Loader(data="" if size.number == 1 else data)})
         if path.startswith("torch.optim.") and name[:1].isupper():
             lr = _arguments_by_name(node, "Optimizer").get("lr")
             rate = measure(lr, self.names) if lr else None
@@ -535,4 +539,4 @@ def _prepared(thing: object) -> object:
     """Return what accelerate returns: the same scheduler, a loader with this process's share."""
     if isinstance(thing, SchedulerCreated):
         thing.is_prepared = True
-    return Loader(is_share=True) if isinstance(thing, Loader) else thing
+    return replace(thing, is_share=True) if isinstance(thing, Loader) else thing

@@ -76,9 +76,15 @@ def arguments_of(call: ast.Call) -> list[ast.expr]:
 
 @dataclass(eq=False)
 class Loader:
-    """A data loader; ``is_share``: accelerate has left it one process's share of the batches."""
+    """A data loader.
+
+    Args:
+        is_share: Whether accelerate has left it one process's share of the batches.
+        data: The name of what it takes its batches of several samples from.
+    """
 
     is_share: bool = False
+    data: str = ""
 
 
 @dataclass(eq=False)

@@ -43,4 +43,5 @@ RULES: Mapping[str, LintRule] = {
     "WDL018": LintRule("lengths in each other's place", call.swapped_lengths),
     "WDL019": LintRule("a milestone between two steps", call.float_milestones),
     "WDL020": LintRule("a decay that ends where it begins", call.constant_decay),
+    "WDL021": LintRule("a plateau that watches the wrong way", call.wrong_way),
 }

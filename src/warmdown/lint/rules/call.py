@@ -23,6 +23,15 @@ from warmdown.lint.script import (
 )
 
 _WARMUP = re.compile(r"warm", re.IGNORECASE)
+_FALLS = ast.Constant("min")
+_RISING = re.compile(
+    r"(^|_)(acc|accs|accuracy|accuracies|f1|auc|auroc|dice|m?iou|map|psnr|ssim|bleu|kappa|mcc|r2)"
+    r"(_|\d|$)",
+    re.IGNORECASE,
+)
+_FALLING = re.compile(
+    r"loss|err|neg|minus|inv|mae|mse|accum|perplex|nll|(^|_)[cw]er$", re.IGNORECASE
+)
 _TAKE_ARGUMENTS = {"ReduceLROnPlateau", "CosineAnnealingWarmRestarts"}
 
 
@@ -126,9 +135,39 @@ def _is_swapped(warmup: Length, total: Length) -> bool:
     return bool(is_part) and total.is_made_of(warmup)
 
 
+def wrong_way(model: ScriptModel) -> Iterator[Mistake]:
+    """WDL021: a plateau that takes what should rise for something that should fall."""
+    for event in _steps_of_known_class(model):
+        modes = {one.arguments.get("mode", _FALLS) for one in event.schedulers}
+        names = {one.name for one in event.schedulers}
+        if names == {"ReduceLROnPlateau"} and len(modes) == 1 and event.arguments:
+            metric = event.arguments[0]
+            if _should_rise(metric) and ast.unparse(modes.pop()) == "'min'":
+                yield (
+                    event.call,
+                    f"ReduceLROnPlateau waits for {ast.unparse(metric)} to fall, which should "
+                    'rise: the rate drops while training goes well. Create it with mode="max".',
+                )
+
+
+def _should_rise(metric: ast.expr) -> bool:
+    """Return whether it is a measure such as an accuracy, with nothing around it that turns it."""
+    turns = any(isinstance(node, ast.USub | ast.Sub | ast.Lambda) for node in ast.walk(metric))
+    words = names_in(metric)
+    return not turns and matches(_RISING, words) and not matches(_FALLING, words)
+
+
 def constant_decay(model: ScriptModel) -> Iterator[Mistake]:
-    """WDL020: a cosine whose floor is the rate that it begins at."""
+    """WDL020: a cosine whose floor is the rate that it begins at, or a wave without height."""
     for scheduler in model.schedulers:
+        base, peak = scheduler.lengths.get("base_lr"), scheduler.lengths.get("max_lr")
+        is_flat = base and peak and (base.number == peak.number or base.text == peak.text)
+        if scheduler.name == "CyclicLR" and is_flat:
+            yield (
+                scheduler.call,
+                "CyclicLR swings between base_lr and max_lr, which are the same: the rate does "
+                "not move. Give it a lower base_lr.",
+            )
         floor = scheduler.lengths.get("eta_min")
         rates = (one.lr for one in scheduler.optimizers if isinstance(one, Optimizer))
         for rate in filter(None, rates):

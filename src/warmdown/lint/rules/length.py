@@ -9,7 +9,7 @@ from math import nan, prod
 
 from warmdown.lint.finding import Mistake
 from warmdown.lint.names import names_in, options_of
-from warmdown.lint.patterns import LENGTHS, matches
+from warmdown.lint.patterns import EPOCH, LENGTHS, matches
 from warmdown.lint.rules.lightning import length_in_epochs
 from warmdown.lint.script import Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
 
@@ -26,6 +26,8 @@ _WHOLE = re.compile(
     r"estimated_stepping_batches$|(^|[._])epochs$"
 )
 _WARMUP = re.compile(r"warm", re.IGNORECASE)
+_PATIENT = 100
+"""Steps that are no patience of epochs."""
 _IN_BATCHES = {"OneCycleLR", "Scheduler"}
 _REPEATED = {"torch", "transformers"}
 _PROCESS_SETTINGS = {"split_batches", "step_scheduler_with_optimizer"}
@@ -39,6 +41,14 @@ def shorter_than_loop(model: ScriptModel) -> Iterator[Mistake]:
         if total is None or scheduler.name not in _AFTER_END or scheduler.library == "warmdown":
             continue
         length, count = total.number, _count_of_steps(event, scheduler)
+        if _is_one_epoch(event, scheduler, total):
+            after = _AFTER_END[scheduler.name].format(length="T")
+            yield (
+                scheduler.call,
+                f"{scheduler.name} is T = one epoch long, but line {event.call.lineno} steps it in "
+                f"several: {after}. Multiply its length by the epochs.",
+            )
+            continue
         if _is_cut(event, scheduler, total):
             after = _AFTER_END[scheduler.name].format(length="T")
             yield (
@@ -73,6 +83,19 @@ def _count_of_steps(event: ScriptEvent, scheduler: SchedulerCreated) -> float:
     return prod(loop.count for loop in loops)
 
 
+def _is_one_epoch(event: ScriptEvent, scheduler: SchedulerCreated, length: Length) -> bool:
+    """Return whether a length is the batches of an epoch, and steps are made in several."""
+    # a cosine of torch may be meant as a wave in each epoch
+    if scheduler.name == "CosineAnnealingLR" or not event.is_per_batch:
+        return False
+    match [around for around in event.context if around not in scheduler.context]:
+        case [Loop(kind="epoch") as epochs, Loop()]:
+            is_several = epochs.bound.text and epochs.bound.number != 1 and epochs.count != 1
+            is_one = re.fullmatch(r"(FloorDiv\()?len\([\w.]+\)(, [\w.]+\))?", length.text)
+            return bool(is_several and is_one) and length.counts_batches
+    return False
+
+
 def _is_cut(event: ScriptEvent, scheduler: SchedulerCreated, length: Length) -> bool:
     """Return whether a length is the number of turns less a number, whatever the turns are."""
     match [around for around in event.context if around not in scheduler.context]:
@@ -88,6 +111,8 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
     for scheduler in model.schedulers:
         if scheduler.total and (what := _mismatch_of_engine(scheduler, scheduler.total)):
             yield scheduler.call, f"{scheduler.name}: {what}"
+    yield from _patience_in_batches(model)
+    yield from _restarts_in_batches(model)
     for event, scheduler in _plain_steps(model):
         name = LENGTHS.get(scheduler.name, "")
         length = scheduler.total
@@ -101,6 +126,11 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
                     f"{name} counts batches, but accelerate steps it once per update: it never "
                     "reaches its end. Divide the length by gradient_accumulation_steps."
                 )
+        elif _counts_samples(event, length):
+            what = (
+                f"{name} counts samples, but line {line} steps it for every batch: it never "
+                "reaches its end. Give it len() of the loader, not of the data set."
+            )
         elif length.counts_batches:
             what = _mismatch_of_updates(model, event, scheduler, length)
             if scheduler.name not in _IN_BATCHES and _is_per_epoch_of_updates(
@@ -117,6 +147,45 @@ def other_unit(model: ScriptModel) -> Iterator[Mistake]:
             )
         if what:
             yield scheduler.call, f"{scheduler.name}: {what}"
+
+
+def _counts_samples(event: ScriptEvent, length: Length) -> bool:
+    """Return whether a length is that of the data which the loop takes batches of."""
+    data = {loader.data for loader in event.loop.loaders} if event.loop else set()
+    is_whole = "Div(" not in length.text and not length.loaders
+    return is_whole and all(data) and any(f"len({one})" in length.text for one in data)
+
+
+def _patience_in_batches(model: ScriptModel) -> Iterator[Mistake]:
+    """Yield the plateaus that are stepped for every batch, with a patience of a few epochs."""
+    for event in model.of("step"):
+        scheduler = event.scheduler
+        epochs = [loop for loop in event.loops if loop.kind == "epoch"]
+        if scheduler is None or scheduler.name != "ReduceLROnPlateau" or not epochs:
+            continue
+        patience = scheduler.lengths.get("patience", Length("", 10))
+        updates = [one for one in model.updates_for(scheduler) if one.loop is event.loop]
+        is_each = event.is_per_batch and not event.conditions_in(epochs[-1]) and updates
+        if is_each and patience.number < _PATIENT:
+            yield (
+                event.call,
+                f"ReduceLROnPlateau waits for {patience.number:g} steps, and this one is made for "
+                "every batch: the rate falls with the noise of the loss. Step it once per epoch.",
+            )
+
+
+def _restarts_in_batches(model: ScriptModel) -> Iterator[Mistake]:
+    """Yield the restarts whose period is in batches, where ``step()`` is given epochs."""
+    for event in model.of("step"):
+        scheduler = event.scheduler
+        period = scheduler.lengths.get("T_0") if scheduler else None
+        is_given_epochs = any(matches(EPOCH, names_in(given)) for given in event.arguments)
+        if scheduler and period and period.counts_batches and is_given_epochs:
+            yield (
+                scheduler.call,
+                f"{scheduler.name}: T_0 counts batches, but line {event.call.lineno} gives it "
+                "epochs: it never restarts. Give it T_0 in epochs.",
+            )
 
 
 def _mismatch_of_engine(scheduler: SchedulerCreated, length: Length) -> str | None:
@@ -208,6 +277,16 @@ def stepped_per_process(model: ScriptModel) -> Iterator[Mistake]:
         if scheduler is None or not scheduler.is_prepared or scheduler.library not in _REPEATED:
             continue
         # a length that is made from their number allows for them
+        total = scheduler.total
+        shares = _PROCESS_WORDS.findall(total.text) if total else []
+        if total and len(shares) == 1 and matches(_PROCESS_WORDS, total.divisors):
+            yield (
+                scheduler.call,
+                f"{scheduler.name}: its length was divided by the processes, but prepared by "
+                "accelerate it steps once for each of them: it ends too early. Give it the "
+                "undivided length.",
+            )
+            continue
         words = names_in(scheduler.call).union(*(one.words for one in scheduler.lengths.values()))
         if matches(_PROCESS_WORDS, words):
             continue
