@@ -138,13 +138,6 @@ def test_what_is_read_from_the_optimizer_cannot_be_assigned() -> None:
         scheduler._last_lr = [1.0]
 
 
-def test_torchs_sequence_is_refused_with_the_way_out() -> None:
-    optimizer = sgd(0.4)
-    parts: Any = [wd.Scheduler(optimizer, lr=DOWN), wd.Scheduler(optimizer, lr=DOWN)]
-    with pytest.raises(wd.ScheduleError, match="first >> second"):
-        torch.optim.lr_scheduler.SequentialLR(optimizer, parts, milestones=[5])
-
-
 def test_accelerate_may_count_for_itself() -> None:
     scheduler = wd.Scheduler(sgd(0.4), lr=DOWN)
     scheduler._step_count += 3

@@ -87,7 +87,7 @@ class UpdateMonitor:
         self.leave_marks = weakref.WeakMethod(leave_marks)
         self.warnings = Warnings(strict=strict)
         self.auto = auto
-        self.is_paused = False
+        self.is_paused = self.ignores_updates = False
         self.updates = 0
         """Updates seen, of the optimizer that has made most."""
         self.hooks = [
@@ -139,6 +139,14 @@ class UpdateMonitor:
         """Observe updates again."""
         self.is_paused = False
         for hooks in self.hooks:
+            hooks.attach()
+
+    def ignore_updates(self) -> None:
+        """Observe no more updates, only that an optimizer saves or loads a state."""
+        self.forget_early()
+        self.ignores_updates = True
+        for hooks in self.hooks:
+            hooks.remove()
             hooks.attach()
 
     def follows_update(self) -> bool:
@@ -353,7 +361,7 @@ class _OptimizerHooks:
             optimizers[0].register_load_state_dict_pre_hook(self._before_load),
             optimizers[0].register_load_state_dict_post_hook(self._after_load),
         ]
-        for optimizer in optimizers:
+        for optimizer in () if self._monitor.ignores_updates else optimizers:
             self._handles += [
                 optimizer.register_step_pre_hook(uncompiled(self._before)),
                 optimizer.register_step_post_hook(uncompiled(self._after)),

@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor
+from torch.optim import lr_scheduler as torch_sched
 from torch.optim.lr_scheduler import LRScheduler
 
 from warmdown.binding.clock import (
@@ -51,6 +52,12 @@ from warmdown.schedules import Phase, Scale, Schedule, Set
 
 _SHOWN_VALUES = 6
 """Groups whose values a text for people has."""
+_COMPOSING: Mapping[object, bool] = {
+    torch_sched.SequentialLR.__init__.__code__: False,
+    torch_sched.ChainedScheduler.__init__.__code__: True,
+    "ignite.handlers.param_scheduler": False,
+}
+"""Code, or a module, that drives the schedulers it is given; whether it multiplies them."""
 _TORCH_ARGUMENTS = {
     "last_epoch": "To go on, load the optimizer and the scheduler's state, or call seek(count).",
     "verbose": "Print scheduler.get_last_lr() where the rate is to be seen.",
@@ -97,6 +104,9 @@ class Scheduler(LRScheduler):
         (2, {'lr/0': 0.2})
     """
 
+    _is_factor: bool | None = None
+    """Whether another scheduler multiplies it, or gives it its turn; ``None`` where none has it."""
+
     def __init__(
         self,
         optimizer: Any,
@@ -130,7 +140,8 @@ class Scheduler(LRScheduler):
 
     def _bind(self, timeline: Timeline) -> None:
         clock = self._clock_of(timeline.plan.run)
-        self.writer = ValueWriter(self.optimizers, self._objects, timeline, clock)
+        is_part = self._is_factor is not None
+        self.writer = ValueWriter(self.optimizers, self._objects, timeline, clock, is_part=is_part)
         self.monitor = UpdateMonitor(
             self.writer.groups.optimizers,
             count=self._get_count,
@@ -143,6 +154,8 @@ class Scheduler(LRScheduler):
             counts_always=timeline.plan.count == "attempts",
             strict=self.strict,
         )
+        if is_part:
+            self.monitor.ignore_updates()
         weakref.finalize(self, self.monitor.release).atexit = False
         _warn_at_exit(self)
         self._restart()
@@ -401,6 +414,12 @@ class Scheduler(LRScheduler):
     @property
     def optimizer(self) -> Any:
         """The first optimizer; assigned, the schedule goes on with another one."""
+        # what drives other schedulers reads it of each as it is made, and calls nothing else
+        asking = sys._getframe(1)
+        of_module = _COMPOSING.get(asking.f_globals.get("__name__"))
+        is_factor = _COMPOSING.get(asking.f_code, of_module)
+        if is_factor is not None:
+            self.become_part(is_factor=is_factor)
         return self.optimizers[0] if self.optimizers else None
 
     @optimizer.setter
@@ -411,6 +430,53 @@ class Scheduler(LRScheduler):
             self.close()
             self.__setstate__({**state, "optimizers": [optimizer, *others]})
         self.optimizers = [optimizer, *others]
+
+    def become_part(self, *, is_factor: bool) -> None:
+        """Leave it to another scheduler when to count and write; the updates are observed no more.
+
+        Args:
+            is_factor: Whether the learning rate multiplies what other schedulers make of it, as in
+                a ``ChainedScheduler``; in a ``SequentialLR`` each has its turn.
+
+        Raises:
+            ScheduleError: It is a factor, and begins at 0.
+        """
+        if self._is_factor is not None:
+            return
+        writer = self.writer
+        writer.require_open()
+        pairs = zip(writer.planned_rates(), writer.base_rates(), strict=True)
+        if is_factor and any(base and not planned for planned, base in pairs):
+            raise ScheduleError(
+                "Scheduler: as a part of a ChainedScheduler it multiplies the rate, and it begins "
+                "at 0, where what the others multiply is lost. Begin above 0, or make one plan of "
+                "the product: first * second."
+            )
+        self._is_factor, self.auto = is_factor, False
+        self.monitor.ignore_updates()
+        writer.become_part(is_factor=is_factor)
+
+    def _step_as_part(self, samples: float | None, tokens: float | None) -> None:
+        """Count, and write the values; as a factor, keep what others have made of the rate."""
+        self._rebind(None)
+        writer = self.writer
+        shares: list[float] = []
+        if self._is_factor:
+            pairs = zip(writer.rates(), writer.planned_rates(), strict=True)
+            shares = [now / planned if planned else 1.0 for now, planned in pairs]
+        self._refill(samples, tokens)
+        if self._is_factor:
+            writer.multiply_rates(shares)
+
+    def _initial_step(self) -> None:
+        self._update_lr(0)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        if epoch is None:
+            self.step()
+        else:
+            self.seek(epoch)
+            self.writer.write_now()
 
     @leave_uncompiled
     def get_last_lr(self) -> list[float]:  # type: ignore[override]
@@ -450,7 +516,8 @@ class Scheduler(LRScheduler):
 
     @last_epoch.setter
     def last_epoch(self, count: int) -> None:
-        self.seek(count)
+        if count != -1 or self._is_factor is None:  # before the first step is where it begins
+            self.seek(count)
 
     @property  # type: ignore[override]
     def _last_lr(self) -> list[float]:
@@ -458,10 +525,11 @@ class Scheduler(LRScheduler):
 
     @_last_lr.setter
     def _last_lr(self, rates: object) -> None:
-        raise BindingError(
-            f"Scheduler(_last_lr={rates!r:.60}): it is what the optimizer holds. Assign base_lrs, "
-            "or call rescale(factor)."
-        )
+        if self._is_factor is None:
+            raise BindingError(
+                f"Scheduler(_last_lr={rates!r:.60}): it is what the optimizer holds. Assign "
+                "base_lrs, or call rescale(factor)."
+            )
 
     @property
     def _step_count(self) -> int:
@@ -544,7 +612,7 @@ class Scheduler(LRScheduler):
         writer, position = self.writer, self.position
         owed = writer.clock.owed(position)
         bound = (writer.timeline, writer.bases(), writer.count, position, owed)
-        facts = {"bound": bound, "is_closed": writer.is_closed}
+        facts = {"bound": bound, "is_closed": writer.is_closed, "_is_factor": self._is_factor}
         return {**{name: getattr(self, name) for name in kept}, **facts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -567,7 +635,8 @@ class Scheduler(LRScheduler):
 
     def _restart(self) -> None:
         """Forget how steps and updates alternated until here."""
-        self.writer.count_every_step(self.monitor.counts_always and not self.auto)
+        counts_always = self.monitor.counts_always and not self.auto
+        self.writer.count_every_step(counts_always and self._is_factor is None)
         self.monitor.restart(self.count, self.position, self.run, self.optimizers)
 
     def _refill(self, samples: float | None, tokens: float | None) -> None:
@@ -600,6 +669,9 @@ class Scheduler(LRScheduler):
                 f"plan follows just one; it follows {', '.join(names) or 'none'}. To go to an "
                 "update use seek(); give a metric by its name: observe(val_loss=…)."
             )
+        if self._is_factor is not None:
+            self._step_as_part(samples, tokens)
+            return
         if self.auto:
             if writer.clock.needs_amount or monitor.follows_update():
                 writer.move(writer.clock.correct(samples, tokens))

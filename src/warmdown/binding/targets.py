@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -296,6 +296,8 @@ class ValueWriter:
         objects: Plain objects by target name, one or a list.
         timeline: The plan underway.
         clock: What the timeline is a function of.
+        is_part: Whether another scheduler gives it its turn: then ``next_window`` and ``write_now``
+            alone write, and nothing that is found in a group is taken for what it wrote there.
 
     Raises:
         BindingError: A target names a field or a group that is not there.
@@ -314,6 +316,7 @@ class ValueWriter:
         "groups",
         "index",
         "is_closed",
+        "is_part",
         "last",
         "targets",
         "timeline",
@@ -330,9 +333,12 @@ class ValueWriter:
         objects: Mapping[str, Any],
         timeline: Timeline,
         clock: Clock,
+        *,
+        is_part: bool = False,
     ) -> None:
         self.targets: list[BoundTarget] = []
         self.index = 0
+        self.is_part = is_part
         self.is_closed = False
         """Whether it has given up what it drove: nothing is written any more."""
         self._objects = {name: bound_numbers(name, given) for name, given in objects.items()}
@@ -362,7 +368,7 @@ class ValueWriter:
         self.count_every_step(False)
         others = self._written_by_others() if self.targets else {}
         self.alive.pop(id(self), None)
-        for target in self.targets:
+        for target in () if self.is_part else self.targets:
             for slot, value in target.last_written(self.index):
                 if _place(slot) not in others and not math.isnan(value):  # nothing was written yet
                     slot.group[slot.written] = value
@@ -391,6 +397,28 @@ class ValueWriter:
         if amount:
             self._write_at(self.count, self.position + amount)
 
+    def become_part(self, *, is_factor: bool) -> None:
+        """Write only in its turn; as a factor, multiply what was there before the first value."""
+        self.count_every_step(False)
+        self.is_part, self.unsettled = True, False
+        for target in self.targets:
+            target.store_bases(self.timeline, is_running=True)
+        Field(self.groups.optimizers[0], "lr").store_initial()
+        if is_factor:
+            known = (group for target in self._rate_targets() for group in target.groups)
+            before = {one.place: one.found / one.base for one in known if one.base}
+            self.multiply_rates(before.get(place, 1.0) for place in count())
+
+    def write_now(self) -> None:
+        """Write the present values, also where they have not moved."""
+        for target in self.targets:
+            target.write(self.timeline, self.position)
+
+    def multiply_rates(self, shares: Iterable[float]) -> None:
+        """Multiply the first optimizer's learning rates, one share for each group."""
+        field = Field(self.groups.optimizers[0], "lr")
+        field.write([rate * share for rate, share in zip(field.read(), shares)])  # noqa: B905
+
     def follow(self, timeline: Timeline) -> None:
         """Follow another timeline from here on."""
         self.require_open()
@@ -405,12 +433,13 @@ class ValueWriter:
         if count == 0:
             for target in self.targets:
                 target.store_bases(self.timeline, is_running=True)
-        size = self._steps_ahead(position) if self.timeline.is_predictable else 1
+        is_ahead = self.timeline.is_predictable and not self.is_part
+        size = self._steps_ahead(position) if is_ahead else 1
         self.clock.use(samples, tokens)
         positions = self.clock.ahead(count, position, size)
         if len(positions) == 2:
             for target in self.targets:
-                target.write(self.timeline, float(positions[1]), only_changes=True)
+                target.write(self.timeline, float(positions[1]), only_changes=not self.is_part)
             self._open(count + 1, positions[1:])
             return
         writers = (target.writers(self.timeline, positions) for target in self.targets)
@@ -426,7 +455,7 @@ class ValueWriter:
 
     def leave_marks(self, optimizer: Any, groups: Sequence[Group]) -> None:
         """Put what was written last into an optimizer's groups as they are saved."""
-        for target in self.targets:
+        for target in () if self.is_part else self.targets:
             if isinstance(target.field, Field) and target.field.optimizer is optimizer:
                 row = [value for _, value in target.last_written(self.index)]
                 target.field.mark_saved(row, groups)
@@ -562,7 +591,7 @@ class ValueWriter:
 
     def doubts(self) -> Iterator[BoundGroup]:
         """Yield the groups that hold neither their base value nor what was written there last."""
-        for target in self.targets:
+        for target in () if self.is_part else self.targets:
             for group in target.groups:
                 is_scaled = isinstance(self.timeline.lines[group.follows].rule, Scale)
                 is_unknown = not group.is_given and group.found not in (0.0, group.base)
@@ -705,7 +734,8 @@ class ValueWriter:
         """
         self.require_open()
         for target in self.targets:
-            target.write(self.timeline, position)
+            if not self.is_part:
+                target.write(self.timeline, position)
             target.store_bases(self.timeline, is_running=count > 0)
         self._open(count, np.asarray([position]))
         self._size = _SHORTEST
@@ -747,7 +777,7 @@ class ValueWriter:
         # a list: while the loop is at work, the garbage collector may end one of them
         for reference in self.alive.valuerefs():
             other = reference()
-            if other is None or other is self:
+            if other is None or other is self or other.is_part:
                 continue
             if not mine.isdisjoint(map(id, other.groups.optimizers)):
                 for target in other.targets:

@@ -13,6 +13,7 @@ from typing import Any, SupportsFloat
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
 
+from warmdown.binding import Scheduler
 from warmdown.binding.compiled import leave_uncompiled
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler.arguments import (
@@ -71,6 +72,9 @@ class ComposedLR(ResumedLR):
                     f"{who}: schedulers[{index}] is of another optimizer. All must be of one."
                 )
         require_optimizer(who, optimizer)
+        for scheduler in schedulers:
+            if isinstance(scheduler, Scheduler):
+                scheduler.become_part(is_factor=isinstance(self, ChainedScheduler))
         self.optimizer = optimizer
         self._schedulers = schedulers
         self._bound_writer()  # it sees whether the optimizer is restored later
@@ -447,7 +451,7 @@ def knows_every_step(scheduler: Any) -> bool:
         return all(map(knows_every_step, parts))
     if isinstance(scheduler, FormulaLR):
         return not isinstance(scheduler, MultiplicativeLR)
-    return isinstance(scheduler, torch_sched.ReduceLROnPlateau)
+    return isinstance(scheduler, torch_sched.ReduceLROnPlateau | Scheduler)
 
 
 def quietly_repeat(scheduler: Any, times: int) -> None:
