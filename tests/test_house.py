@@ -42,6 +42,7 @@ ALLOWED_PRIVATE: dict[str, str] = {
         ("_asdict", "_fields", "_replace"), "of a named tuple, which keeps them apart from fields"
     ),
     "_exit": "of os: leave a process at once, without its clean-up",
+    "_get_lr": "of transformers' Adafactor: the rate that it computes; nothing public has it",
     "_getframe": "of sys: the caller's frame, for the place of a warning",
     "_version": "of a tensor: how often it was written in place; torch has no public count",
     **dict.fromkeys(

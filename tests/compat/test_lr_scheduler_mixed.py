@@ -10,6 +10,7 @@ from tests.compat.loops import rates
 from tests.compat.torch_names import ARGUMENTS, EACH, momentum, steps, torchs, wlr
 
 from warmdown.compat.lr_scheduler import _LRScheduler
+from warmdown.errors import BindingError
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -114,6 +115,22 @@ def test_torchs_sequence_drives_our_parts_and_ours_drives_torchs() -> None:
         seen.append(steps(outer.SequentialLR(optimizer, parts, [3]), 12))
     for other in seen[1:]:
         assert other == [pytest.approx(row, rel=1e-12) for row in seen[0]]
+
+
+@pytest.mark.parametrize("name", ["sequence", "chain"])
+def test_what_is_composed_gives_its_rates_and_refuses_a_count_by_hand(name: str) -> None:
+    scheduler = EACH[name](momentum())
+    for _ in range(6):
+        assert scheduler.get_lr() == rates(scheduler.optimizer)
+        scheduler.optimizer.step()
+        scheduler.step()
+
+    def move() -> None:
+        scheduler.last_epoch += 1
+        scheduler.get_lr()
+
+    with pytest.raises(BindingError, match=r"last_epoch=7\): each of its schedulers counts"):
+        move()
 
 
 @pytest.mark.slow

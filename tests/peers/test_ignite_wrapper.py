@@ -14,6 +14,8 @@ from tests.compat.loops import rates
 from tests.compat.torch_names import ARGUMENTS, momentum, torchs, wlr
 from torch.optim import swa_utils
 
+from warmdown.errors import BindingError
+
 ignite: Any = pytest.importorskip("ignite.handlers.param_scheduler")
 
 CLASSES = {
@@ -135,3 +137,20 @@ def test_the_legacy_order_is_torchs() -> None:
         return driven(handler, one.optimizer, 10)
 
     np.testing.assert_allclose(legacy(wlr), legacy(torchs), rtol=1e-9)
+
+
+def composed(names: Any, name: str) -> Any:
+    optimizer = momentum()
+    parts = [names.ExponentialLR(optimizer, 0.5), names.ExponentialLR(optimizer, 0.9)]
+    if name == "ChainedScheduler":
+        return names.ChainedScheduler(parts)
+    return names.SequentialLR(optimizer, parts, [3])
+
+
+@pytest.mark.parametrize("name", ["ChainedScheduler", "SequentialLR"])
+def test_what_is_composed_is_refused_with_the_way_out_where_torchs_fails(name: str) -> None:
+    with pytest.raises(NotImplementedError):
+        driven(ignite.LRScheduler(composed(torchs, name)), None, 1)
+    handler = ignite.LRScheduler(composed(wlr, name))
+    with pytest.raises(BindingError, match=rf"{name}\(last_epoch=1\).*add_event_handler"):
+        driven(handler, scheduler(wlr, "step").optimizer, 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
+    "AdafactorSchedule",
+    "GreedyLR",
     "SchedulerType",
     "get_adafactor_schedule",
     "get_constant_schedule",
@@ -25,6 +27,7 @@ from enum import StrEnum
 from inspect import Parameter, Signature
 from typing import Any
 
+from warmdown.compat.adaptive import AdafactorSchedule, GreedyLR
 from warmdown.compat.names.transformers import defaults_of, get_scheduler
 from warmdown.errors import ScheduleError
 
@@ -122,26 +125,10 @@ def get_reduce_on_plateau_schedule(optimizer: Any, **arguments: Any) -> Any:
 
 
 def get_greedy_schedule(optimizer: Any, **arguments: Any) -> Any:
-    """Refuse: GreedyLR bounds rates, and :class:`warmdown.Greedy` factors.
-
-    Raises:
-        ScheduleError: Always; the message has the way out.
-    """
-    del optimizer, arguments
-    raise ScheduleError(
-        "get_greedy_schedule: GreedyLR's min_lr and max_lr are rates, its warmup and smoothing are "
-        "those of no curve. Use Scheduler(optimizer, lr=Greedy(…)), whose bounds are factors."
-    )
+    """Return :class:`GreedyLR`, which has its arguments."""
+    return get_scheduler(SchedulerType.GREEDY, optimizer, scheduler_specific_kwargs=arguments)
 
 
-def get_adafactor_schedule(optimizer: Any, initial_lr: float = 0.0) -> Any:
-    """Refuse: the rate that Adafactor computes is its own, and no scheduler moves it.
-
-    Raises:
-        ScheduleError: Always; the message has the way out.
-    """
-    del optimizer, initial_lr
-    raise ScheduleError(
-        "get_adafactor_schedule: Adafactor computes that rate itself, so nothing is scheduled. "
-        "Leave the scheduler out, or give Adafactor a rate and relative_step=False."
-    )
+def get_adafactor_schedule(optimizer: Any, initial_lr: float = 0.0) -> AdafactorSchedule:
+    """Return :class:`AdafactorSchedule`."""
+    return AdafactorSchedule(optimizer, initial_lr)

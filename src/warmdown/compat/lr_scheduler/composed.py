@@ -8,7 +8,7 @@ import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any, SupportsFloat
+from typing import Any, NoReturn, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
@@ -217,6 +217,17 @@ class SequentialLR(ComposedLR, torch_sched.SequentialLR):
         else:
             step(scheduler, metrics)
 
+    def get_lr(self) -> Row:
+        """Return what was written last: the others compute.
+
+        Raises:
+            BindingError: ``last_epoch`` was moved from outside.
+        """
+        part, (_, local) = self._writing_part(), active_part(self, self.last_epoch)
+        if part.last_epoch != local:
+            refuse_moved(self, self.last_epoch)
+        return super().get_lr()
+
     def _writing_part(self) -> Any:
         turn, _ = active_part(self, self.last_epoch)
         return self._schedulers[turn]
@@ -343,9 +354,13 @@ class ChainedScheduler(ComposedLR, torch_sched.ChainedScheduler):
         self._scaled, self._write_next = state.get("_scaled"), write_nothing
 
     @property
-    def last_epoch(self) -> int:  # type: ignore[override]
+    def last_epoch(self) -> int:
         """Steps made."""
         return self._schedulers[0].last_epoch  # type: ignore[no-any-return]
+
+    @last_epoch.setter
+    def last_epoch(self, step: int) -> None:
+        refuse_moved(self, step)
 
     def _writing_part(self) -> Any:
         return self._schedulers[-1]
@@ -390,6 +405,19 @@ def step(scheduler: Any, metrics: SupportsFloat | None) -> None:
         scheduler.step(metrics)
     else:
         scheduler.step()
+
+
+def refuse_moved(scheduler: Any, step: int) -> NoReturn:
+    """Raise where ``last_epoch`` is moved from outside, as ignite's LRScheduler does.
+
+    Raises:
+        BindingError: Always.
+    """
+    raise BindingError(
+        f"{type(scheduler).__name__}(last_epoch={step!r}): each of its schedulers counts for "
+        "itself. Call step(), also under ignite: engine.add_event_handler(event, lambda _: "
+        "scheduler.step()) instead of its LRScheduler."
+    )
 
 
 def active_part(sequence: Any, at: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["ReduceLROnPlateau"]
 
 import math
-from typing import Any, Literal, SupportsFloat
+from typing import Any, ClassVar, Literal, SupportsFloat
 
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_sched
@@ -59,7 +59,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         [0.2]
     """
 
-    _arguments = (
+    _arguments: ClassVar[tuple[str, ...]] = (
         "mode",
         "factor",
         "patience",
@@ -86,14 +86,14 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         eps: float = 1e-8,
         verbose: object = None,
     ) -> None:
-        require_optimizer("ReduceLROnPlateau", optimizer)
+        who = type(self).__name__
+        require_optimizer(who, optimizer)
         self.verbose = is_verbose(verbose)
         factor, threshold, eps = map(plain, (factor, threshold, eps))
         patience, cooldown = map(plain, (patience, cooldown))
         if not factor < 1:
             raise ScheduleError(
-                f"ReduceLROnPlateau(factor={factor}): a factor below 1 is needed, for the rate to "
-                "fall."
+                f"{who}(factor={factor}): a factor below 1 is needed, for the rate to fall."
             )
         Plateau(  # raises where an argument is out of range
             mode=mode,
@@ -107,7 +107,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.eps = cooldown, eps
         self.default_min_lr = None if isinstance(min_lr, list | tuple) else plain(min_lr)
-        self.min_lrs = per_group("ReduceLROnPlateau", "min_lr", min_lr, self._count_groups())
+        self.min_lrs = per_group(who, "min_lr", min_lr, self._count_groups())
         self.last_epoch = 0
         self._reset()
         self._written = self._bound_writer().read()
@@ -151,7 +151,7 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
     def _reduce_lr(self, epoch: int) -> None:
         writer = self._bound_writer()
         current = writer.read()
-        self._fit_min_lrs(len(current))
+        self._fit_bounds("min_lr", len(current))
         row = []
         for group, (rate, lowest) in enumerate(zip(current, floats(self.min_lrs), strict=True)):
             lowered = max(rate * self.factor, lowest)
@@ -160,15 +160,16 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
             print_rate(self.verbose and falls, group, lowered, epoch, change="reducing")
         writer.write(row)
 
-    def _fit_min_lrs(self, groups: int) -> None:
-        if len(self.min_lrs) == groups:
+    def _fit_bounds(self, name: str, groups: int) -> None:
+        count, default = len(vars(self)[f"{name}s"]), vars(self)[f"default_{name}"]
+        if count == groups:
             return
-        if self.default_min_lr is None:
+        if default is None:
             raise TrainingError(
-                f"ReduceLROnPlateau(min_lr=[…]): {len(self.min_lrs)} values, and the optimizer now "
-                f"has {groups} groups. Set scheduler.min_lrs to one for each."
+                f"{type(self).__name__}({name}=[…]): {count} values, and the optimizer now has "
+                f"{groups} groups. Set scheduler.{name}s to one for each."
             )
-        self.min_lrs = [self.default_min_lr] * groups
+        vars(self)[f"{name}s"] = [default] * groups
 
     @property
     def _last_lr(self) -> Row:

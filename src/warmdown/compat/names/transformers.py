@@ -46,12 +46,12 @@ def get_scheduler(
 
     Args:
         name: ``linear``, ``cosine``, ``cosine_with_restarts``, ``polynomial``, ``constant``,
-            ``constant_with_warmup``, ``inverse_sqrt``, ``reduce_lr_on_plateau``,
+            ``constant_with_warmup``, ``inverse_sqrt``, ``reduce_lr_on_plateau``, ``greedy``,
             ``cosine_with_min_lr``, ``cosine_warmup_with_min_lr`` or ``warmup_stable_decay``; a
             member of transformers' enumeration will do.
         optimizer: A torch optimizer, or what wraps one.
-        num_warmup_steps: Updates of the warmup; every name needs it but ``constant`` and
-            ``reduce_lr_on_plateau``.
+        num_warmup_steps: Updates of the warmup; every name needs it but ``constant``, ``greedy``
+            and ``reduce_lr_on_plateau``.
         num_training_steps: Updates in the run, warmup included.
         scheduler_specific_kwargs: Further arguments, as transformers names them.
 
@@ -68,10 +68,13 @@ def get_scheduler(
         [0.0, 0.25, 0.5, 0.25, 0.0]
     """
     name, given = str(getattr(name, "value", name)), dict(scheduler_specific_kwargs or {})
-    if name == "reduce_lr_on_plateau":
+    if name in _FOLLOW_A_METRIC:
+        from warmdown.compat.adaptive import GreedyLR
         from warmdown.compat.lr_scheduler import ReduceLROnPlateau
 
-        return ReduceLROnPlateau(optimizer, **given)
+        made = GreedyLR if name == "greedy" else ReduceLROnPlateau
+        _require_arguments_of(name, given, inspect.signature(made).parameters)
+        return made(optimizer, **given)
     from warmdown.compat.names.lambdas import LambdaScheduler
 
     steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
@@ -117,16 +120,20 @@ def transformers_schedule(
     make = look_up("name", name, _NAMED, _ELSEWHERE)
     steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
     wanted = inspect.signature(make).parameters
-    if unknown := [key for key in specific if key not in wanted]:
-        raise ScheduleError(
-            f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}"
-        )
+    _require_arguments_of(name, specific, wanted)
     given = {key: value for key, value in steps.items() if key in wanted and value is not None}
     given |= specific
     missing = [key for key, one in wanted.items() if one.default is one.empty and key not in given]
     if missing:
         raise ScheduleError(f"{name}: it needs {' and '.join(missing)}. Give {missing[0]}=….")
     return make(**given)
+
+
+def _require_arguments_of(name: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    if unknown := [key for key in given if key not in wanted]:
+        raise ScheduleError(
+            f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}"
+        )
 
 
 def _after_linear_warmup(
@@ -266,6 +273,8 @@ _NAMED: Mapping[str, Callable[..., Scale]] = {
 _ELSEWHERE = {
     "reduce_lr_on_plateau": "it follows a metric, so it is no function of the step. Use "
     "get_scheduler, or Plateau.",
-    "greedy": "it follows a metric, so it is no function of the step. Use Greedy.",
+    "greedy": "it follows a metric, so it is no function of the step. Use Greedy, or "
+    "get_scheduler.",
 }
+_FOLLOW_A_METRIC = tuple(_ELSEWHERE)
 TRANSFORMERS_NAMES = tuple(_NAMED)
