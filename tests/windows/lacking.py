@@ -2,8 +2,9 @@
 
 import os
 import signal
+from types import ModuleType
 
-LACKING = {
+LACKING: dict[ModuleType, frozenset[str]] = {
     os: frozenset(
         [
             "O_DIRECTORY",

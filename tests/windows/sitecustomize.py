@@ -16,8 +16,11 @@ import importlib.machinery
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FrameType, ModuleType
+from typing import Any, cast
 
-from lacking import LACKING, MISSING
+from lacking import LACKING, MISSING  # type: ignore[import-not-found]
 
 OPENED_BY_NAME = {"open", "stat", "scandir", "mkdir", "listdir"}
 CHANGED_BY_NAME = {"replace", "rename", "unlink", "remove", "rmdir"}
@@ -28,10 +31,10 @@ IN_USE = 32
 class Without:
     """A module without some of its names."""
 
-    def __init__(self, module):
+    def __init__(self, module: ModuleType) -> None:
         self.__dict__["_module"] = module
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in LACKING[self._module]:
             raise AttributeError(f"module {self._module.__name__!r} has no attribute {name!r}")
         if self._module is os and name == "supports_dir_fd":
@@ -41,12 +44,12 @@ class Without:
             return _by_name_alone(name, value)
         return value
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> None:
         setattr(self._module, name, value)
 
 
-def _by_name_alone(name, function):
-    def call(*args, **kwargs):
+def _by_name_alone(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
         if any(kwargs.get(key) is not None for key in ("dir_fd", "src_dir_fd", "dst_dir_fd")):
             raise NotImplementedError(f"os.{name}: dir_fd unavailable on this platform")
         if name == "open" and os.path.isdir(args[0]):
@@ -56,12 +59,12 @@ def _by_name_alone(name, function):
     return call
 
 
-def _refusing_what_is_open(function):
-    def call(*paths, **kwargs):
+def _refusing_what_is_open(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*paths: Any, **kwargs: Any) -> Any:
         if _is_called_by_warmdown():
             for path in paths:
                 if isinstance(path, str | os.PathLike) and (user := _user_of(os.fspath(path))):
-                    error = PermissionError(13, f"in use by process {user}", str(path))
+                    error: Any = PermissionError(13, f"in use by process {user}", str(path))
                     error.winerror = IN_USE
                     raise error
         return function(*paths, **kwargs)
@@ -69,14 +72,14 @@ def _refusing_what_is_open(function):
     return call
 
 
-def _is_called_by_warmdown():
-    frame = sys._getframe(2)
+def _is_called_by_warmdown() -> bool:
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__") in ("pathlib", "shutil", "os"):
         frame = frame.f_back
     return frame is not None and str(frame.f_globals.get("__name__")).startswith("warmdown")
 
 
-def _user_of(path):
+def _user_of(path: str) -> int | None:
     """Return the process, of this one and its children, that has a file or one in a folder open."""
     place = os.path.realpath(path)
     for process in (os.getpid(), *_children(os.getpid())):
@@ -91,7 +94,7 @@ def _user_of(path):
     return None
 
 
-def _linked(paths):
+def _linked(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
         try:
             yield os.readlink(path)
@@ -99,7 +102,7 @@ def _linked(paths):
             continue
 
 
-def _mapped(process):
+def _mapped(process: int) -> Iterator[str]:
     """Yield the files that are part of a process's memory: Windows keeps them as those in use."""
     try:
         with open(f"/proc/{process}/maps", encoding="utf-8", errors="surrogateescape") as file:
@@ -109,10 +112,10 @@ def _mapped(process):
         return
 
 
-def _children(process):
+def _children(process: int) -> list[int]:
     try:
         with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
-            return file.read().split()
+            return [*map(int, file.read().split())]
     except OSError:
         return []
 
@@ -120,8 +123,9 @@ def _children(process):
 class Loader(importlib.machinery.SourceFileLoader):
     """Loads a module of warmdown, and puts the doubles where it imported the modules."""
 
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
+        known: ModuleType
         for known in LACKING:
             if module.__dict__.get(known.__name__) is known:
                 module.__dict__[known.__name__] = Without(known)
@@ -130,7 +134,7 @@ class Loader(importlib.machinery.SourceFileLoader):
 class Finder(importlib.abc.MetaPathFinder):
     """Finds warmdown's modules for the loader above."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != "warmdown" and not name.startswith("warmdown."):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -142,7 +146,13 @@ class Finder(importlib.abc.MetaPathFinder):
 _import = builtins.__import__
 
 
-def _import_as_on_windows(name, globals=None, locals=None, fromlist=(), level=0):
+def _import_as_on_windows(
+    name: str,
+    globals: Mapping[str, object] | None = None,
+    locals: Mapping[str, object] | None = None,
+    fromlist: Any = (),
+    level: int = 0,
+) -> ModuleType:
     if (
         level == 0
         and name.partition(".")[0] in MISSING
@@ -154,7 +164,7 @@ def _import_as_on_windows(name, globals=None, locals=None, fromlist=(), level=0)
 
 builtins.__import__ = _import_as_on_windows
 sys.meta_path.insert(0, Finder())
-shutil._use_fd_functions = False
+cast(Any, shutil)._use_fd_functions = False
 for _name in CHANGED_BY_NAME:
     setattr(os, _name, _refusing_what_is_open(getattr(os, _name)))
 if "PYTHONIOENCODING" not in os.environ:

@@ -23,7 +23,8 @@ def default_interval(model: ScriptModel) -> Iterator[Mistake]:
         misplaced = [
             node
             for node, entries in _entries(scheduler)
-            if {"optimizer", "lr_scheduler"} <= entries.keys() and _is(entries, "interval", "step")
+            if {"optimizer", "lr_scheduler"} <= entries.keys()
+            and _has_text(entries, "interval", "step")
         ]
         for node in misplaced:
             yield (
@@ -61,7 +62,7 @@ def length_in_epochs(model: ScriptModel) -> Iterator[Mistake]:
             given = entries.get("scheduler")
             is_its_own = given is scheduler.call or (given and name and dotted(given) == name)
             is_of_epochs = scheduler.total and scheduler.total.counts_epochs
-            if is_its_own and is_of_epochs and _is(entries, "interval", "step"):
+            if is_its_own and is_of_epochs and _has_text(entries, "interval", "step"):
                 yield (
                     scheduler.call,
                     f"{scheduler.name}: its length counts epochs, but Lightning is asked to step "
@@ -69,7 +70,7 @@ def length_in_epochs(model: ScriptModel) -> Iterator[Mistake]:
                 )
 
 
-def _is(entries: Mapping[str, ast.expr], key: str, text: str) -> bool:
+def _has_text(entries: Mapping[str, ast.expr], key: str, text: str) -> bool:
     value = entries.get(key)
     return isinstance(value, ast.Constant) and value.value == text
 
