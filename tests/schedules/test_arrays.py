@@ -97,6 +97,12 @@ def test_a_whole_step_is_exact_at_the_end_of_a_long_cycle(step: Any) -> None:
     assert float(schedule(step)) == schedule(2**31 - 1) == 2.0**-31
 
 
+def test_jax_that_cannot_mix_widths_computes_in_singles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "__version_info__", (0, 7, 1))
+    assert "f64" not in str(jax.make_jaxpr(PLAN)(jnp.int32(50)))
+    np.testing.assert_allclose(jax.jit(PLAN)(jnp.int32(50)), PLAN(50), rtol=1e-6)
+
+
 def test_a_single_is_the_step_that_it_was_rounded_to() -> None:
     schedule = wd.Linear(steps=2**31).repeat(8)
     assert float(schedule(torch.tensor(2.0**31 - 1))) == schedule(2**31) == 1.0

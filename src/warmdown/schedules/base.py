@@ -470,7 +470,7 @@ class Schedule(ABC):
         from 2**31 on: one formula serves every library, if all compute it like NumPy.
         """
         with _numbers_of_64_bits(xp):
-            values = self.evaluate(xp.astype(step, _widest_of(step, xp)), xp)
+            values = self.evaluate(xp.astype(step, _widest_of(step, xp, kind)), xp)
             return xp.astype(xp.asarray(values), kind, copy=False)
 
     def __post_init__(self) -> None:
@@ -577,20 +577,29 @@ def _is(library: str, xp: Namespace) -> bool:
     return library in xp.__name__.split(".")
 
 
-def _widest_of(step: Steps, xp: Namespace) -> Any:
+def _widest_of(step: Steps, xp: Namespace, kind: Any) -> Any:
     if _is("torch", xp):
         return widest_float(xp, step.device)
-    if _is("jax", xp):
-        import jax
+    if not _is("jax", xp):
+        return xp.float64
+    import jax
 
-        # a TPU splits a double in two singles, and not for every function
-        return xp.float64 if jax.default_backend() in ("cpu", "gpu") else xp.float32
-    return xp.float64
+    # a TPU splits a double in two singles, and not for every function
+    has_doubles = _mixes_widths() and jax.default_backend() in ("cpu", "gpu")
+    return xp.float64 if has_doubles else kind
+
+
+def _mixes_widths() -> bool:
+    """Whether JAX, before 0.7.2 it did not, compiles 64 bits in a function that else has 32."""
+    import jax
+
+    version: tuple[int, ...] = jax.__version_info__
+    return version >= (0, 7, 2)
 
 
 def _numbers_of_64_bits(xp: Namespace) -> AbstractContextManager[Any]:
     """Return a context in which ``xp`` has them; JAX makes them 32 unless it is asked not to."""
-    if not _is("jax", xp):
+    if not _is("jax", xp) or not _mixes_widths():
         return nullcontext()
     import jax
     import jax.experimental
