@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from tests.compat.loops import run, sgd
 
 import warmdown.compat.optimization as named
@@ -44,6 +46,30 @@ def test_a_function_takes_what_transformers_takes_and_has_its_rates(name: str) -
     given = {key: value for key, value in steps.items() if key in takes} | SPECIFIC.get(name, {})
     used, expected = run(ours(sgd(1.0), **given), 20), run(original(sgd(1.0), **given), 20)
     assert [rate for (rate,) in used] == pytest.approx([rate for (rate,) in expected], abs=1e-9)
+
+
+WHOLE: tuple[Any, ...] = (float, np.float32, np.float64, np.int64, torch.tensor)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("name", CURVES)
+def test_lengths_that_are_whole_in_another_type_give_the_same_rates(name: str, kind: Any) -> None:
+    make = getattr(named, name)
+    steps = {"num_warmup_steps": 5, "num_training_steps": 20, "num_decay_steps": 6, "timescale": 9}
+    taken = inspect.signature(make).parameters
+    lengths = {key: value for key, value in steps.items() if key in taken}
+    others = {k: v for k, v in SPECIFIC.get(name, {}).items() if k not in steps}
+    typed = {key: kind(value) for key, value in lengths.items()}
+    used = run(make(sgd(1.0), **typed, **others), 20)
+    assert used == run(make(sgd(1.0), **lengths, **others), 20)
+
+
+@pytest.mark.parametrize("wrong", [10.5, np.float32(2.5), float("nan"), float("inf"), "10", True])
+@pytest.mark.parametrize("field", ["num_warmup_steps", "num_training_steps"])
+def test_a_length_that_is_not_whole_is_refused_with_the_way_out(field: str, wrong: Any) -> None:
+    steps = {"num_warmup_steps": 2, "num_training_steps": 20} | {field: wrong}
+    with pytest.raises(ScheduleError, match=rf"{field}=.*: a whole number .*=round\("):
+        named.get_scheduler("cosine", sgd(1.0), **steps)
 
 
 def test_arguments_by_position_are_transformers() -> None:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def get_scheduler(
     name: str,
     optimizer: Any,
-    num_warmup_steps: int | None = None,
-    num_training_steps: int | None = None,
+    num_warmup_steps: float | None = None,
+    num_training_steps: float | None = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> LRScheduler:
     """Return a scheduler that follows the schedule that transformers calls ``name``.
@@ -52,7 +52,7 @@ def get_scheduler(
         optimizer: A torch optimizer, or what wraps one.
         num_warmup_steps: Updates of the warmup; every name needs it but ``constant``, ``greedy``
             and ``reduce_lr_on_plateau``.
-        num_training_steps: Updates in the run, warmup included.
+        num_training_steps: Updates in the run, warmup included; whole floats will do.
         scheduler_specific_kwargs: Further arguments, as transformers names them.
 
     Raises:
@@ -77,9 +77,10 @@ def get_scheduler(
         return made(optimizer, **given)
     from warmdown.compat.names.lambdas import LambdaScheduler
 
-    steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": num_training_steps}
+    total = _whole("num_training_steps", num_training_steps)
+    steps = {"num_warmup_steps": num_warmup_steps, "num_training_steps": total}
     schedule = transformers_schedule(name, **steps, **given)
-    return LambdaScheduler(optimizer, lr=schedule, run=Run(total_steps=num_training_steps))
+    return LambdaScheduler(optimizer, lr=schedule, run=Run(total_steps=total))
 
 
 def defaults_of(name: str) -> Mapping[str, Any]:
@@ -91,8 +92,8 @@ def defaults_of(name: str) -> Mapping[str, Any]:
 def transformers_schedule(
     name: str,
     *,
-    num_warmup_steps: int | None = None,
-    num_training_steps: int | None = None,
+    num_warmup_steps: float | None = None,
+    num_training_steps: float | None = None,
     **specific: Any,
 ) -> Scale:
     """Return the schedule that transformers calls ``name``; it needs no torch.
@@ -123,6 +124,7 @@ def transformers_schedule(
     _require_arguments_of(name, specific, wanted)
     given = {key: value for key, value in steps.items() if key in wanted and value is not None}
     given |= specific
+    given = {key: _whole(key, value) for key, value in given.items()}
     missing = [key for key, one in wanted.items() if one.default is one.empty and key not in given]
     if missing:
         raise ScheduleError(f"{name}: it needs {' and '.join(missing)}. Give {missing[0]}=….")
@@ -134,6 +136,22 @@ def _require_arguments_of(name: str, given: Mapping[str, Any], wanted: Mapping[s
         raise ScheduleError(
             f"{name}({unknown[0]}=…): there is no such argument. {nearest(unknown[0], wanted)}"
         )
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Return a count of updates as an int; transformers takes floats, too."""
+    if name not in _COUNTS or value is None:
+        return value
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        count = None
+    if count is None or count != value or isinstance(value, bool | str):
+        raise ScheduleError(
+            f"{name}={str(value)[:60]}: a whole number of updates is needed. Round it: "
+            f"{name}=round(…)."
+        )
+    return count
 
 
 def _after_linear_warmup(
@@ -277,4 +295,11 @@ _ELSEWHERE = {
     "get_scheduler.",
 }
 _FOLLOW_A_METRIC = tuple(_ELSEWHERE)
+_COUNTS = (
+    "num_warmup_steps",
+    "num_training_steps",
+    "num_decay_steps",
+    "num_stable_steps",
+    "timescale",
+)
 TRANSFORMERS_NAMES = tuple(_NAMED)
