@@ -288,3 +288,24 @@ def test_without_torch_the_extra_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs torch: pip install 'warmdown[torch]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "init_args", "name"),
+    [
+        ("get_polynomial_decay_schedule_with_warmup", {"lr_end": 0.1}, "lr_end"),
+        (
+            "get_scheduler",
+            {"name": "cosine_with_min_lr", "scheduler_specific_kwargs": {"min_lr": 0.1}},
+            "min_lr",
+        ),
+    ],
+)
+def test_an_absolute_rate_needs_the_base_rate(
+    path: str, init_args: dict[str, Any], name: str
+) -> None:
+    steps = {"num_warmup_steps": 0, "num_training_steps": 10}
+    preview = wd.External(class_path=f"transformers.{path}", init_args={**init_args, **steps})
+    with pytest.raises(ScheduleError, match=rf"{name}=.*base learning rate.*lr="):
+        preview.over(wd.Run(total_steps=10))
+    assert preview.over(wd.Run(total_steps=10, lr=0.5))(10) == pytest.approx(0.2)

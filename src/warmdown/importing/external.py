@@ -111,8 +111,23 @@ class External(Schedule):
         return _walked(self)[np.clip(np.floor(step), 0, self.length).astype(np.int64)]
 
     def resolve(self, run: Run, available: int | None) -> Self:
+        if self.base is None and run.lr is None and (name := _absolute_rate(self.init_args)):
+            raise ScheduleError(
+                f"{self.class_path}({name}=…): a rate, of which the share is not known without the "
+                "base learning rate. Give it: base beside class_path, or Run(lr=…)."
+            )
         settled = super().resolve(run, available)
         return settled if self.base is not None else replace(settled, base=run.lr or 1.0)
+
+
+def _absolute_rate(init_args: Mapping[str, Any]) -> str | None:
+    """Return the name of the argument that is a rate and no share of one, where there is one."""
+    for name, value in init_args.items():
+        if name in ("min_lr", "lr_end") and value:
+            return name
+        if isinstance(value, Mapping) and (inner := _absolute_rate(value)):
+            return inner
+    return None
 
 
 @lru_cache(maxsize=16)
