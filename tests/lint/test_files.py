@@ -318,7 +318,7 @@ def test_every_name_of_a_scheduler_is_seen_before_a_file_is_read() -> None:
         if SCHEDULERS[path] == "transformers":
             module = "transformers"
         made = f"from {module} import {name}\ns = {name}(optimizer=Adam(net.parameters()))\n"
-        assert read_script(ast.parse(made)).schedulers, path
+        assert read_script(ast.parse(made), [], frozenset()).schedulers, path
         assert any(hint in name for hint in HINTS), path
 
 

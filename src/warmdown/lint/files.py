@@ -27,6 +27,7 @@ from warmdown.lint.rules import RULES
 
 _SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules", "site-packages", "venv"}
 _NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+\d+(?:[,\s]+[A-Z]+\d+)*))?", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d]\w*")
 _MOST_FIXES = 10
 HINTS = ("LR", "ched", "CosineAnnealing")
 """Each name of a scheduler has one of these in it; most files have none."""
@@ -55,7 +56,8 @@ def lint_text(
         [('WDL004', 2)]
     """
     tree = _parse_script(text, name)
-    if not any(hint in text for hint in HINTS):
+    # most files name no scheduler: their text tells it sooner than their tree
+    if not any(hint in text for hint in HINTS) or not _names_schedulers(_WORD.findall(text)):
         return []
     lines = lines_of(text)
     try:
@@ -71,17 +73,20 @@ def lint_tree(
     tree: ast.Module, codes: Iterable[str] = tuple(RULES), lines: Sequence[str] = ()
 ) -> list[Finding]:
     """Return the mistakes in a parsed script, each once, in order."""
-    # most files name no scheduler: this check is far cheaper than reading them
-    words = names_in(tree)
-    if _NAMES.isdisjoint(words) and not matches(SCHEDULER, words):
+    if not _names_schedulers(words := names_in(tree)):
         return []
-    model = read_script(tree, lines)
+    model = read_script(tree, lines, words)
     findings: dict[tuple[int, int, str], Finding] = {}
     for code in codes:
         for node, message, *edits in RULES[code].check(model):
             found = Finding(code, node.lineno, node.col_offset + 1, message, tuple(edits))
             findings.setdefault((found.line, found.column, code), found)
     return [findings[key] for key in sorted(findings)]
+
+
+def _names_schedulers(words: Iterable[str]) -> bool:
+    words = set(words)
+    return not _NAMES.isdisjoint(words) or matches(SCHEDULER, words)
 
 
 def fix_text(

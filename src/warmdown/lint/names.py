@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import nan
 from typing import Any, TypeAlias
@@ -115,13 +115,13 @@ def names_in(node: ast.AST) -> frozenset[str]:
     return frozenset(found)
 
 
-def settings_of(tree: ast.Module) -> dict[str, float]:
+def settings_of(nodes: Iterable[ast.AST]) -> dict[str, float]:
     """Return the numbers of options, fields of classes and keys of dicts that have one alone.
 
     An option ``--warmup-steps`` has the name ``warmup_steps``.
     """
     found: dict[str, set[float]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         for name, value in _settings_in(node):
             if value is not None:
                 number: Any = getattr(value, "value", None)
@@ -130,9 +130,9 @@ def settings_of(tree: ast.Module) -> dict[str, float]:
     return {name: numbers.pop() for name, numbers in found.items() if len(numbers) == 1}
 
 
-def options_of(tree: ast.Module) -> frozenset[str]:
+def options_of(nodes: Iterable[ast.AST]) -> frozenset[str]:
     """Return the names of the options of a command line."""
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    calls = (node for node in nodes if isinstance(node, ast.Call))
     return frozenset(name for call in calls for name, _ in _settings_in(call))
 
 
@@ -156,9 +156,9 @@ def _settings_in(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
                     yield key.value, value
 
 
-def called_names(tree: ast.Module) -> frozenset[str]:
+def called_names(nodes: Iterable[ast.AST]) -> frozenset[str]:
     """Return the names of what the file calls itself."""
-    return frozenset(dotted(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return frozenset(dotted(node.func) for node in nodes if isinstance(node, ast.Call))
 
 
 def infer_by_name(name: str, values: Values) -> Values:

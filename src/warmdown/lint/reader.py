@@ -66,9 +66,15 @@ _MEASURED = {
 _NUMERIC = {"len", *TRANSPARENT}
 
 
-def read_script(tree: ast.Module, lines: Sequence[str] = ()) -> ScriptModel:
-    """Return what happens in a file; ``lines`` is its text, which fixes that move code need."""
-    model = ScriptModel(tree, list(lines), names_in(tree))
+def read_script(tree: ast.Module, lines: Sequence[str], words: frozenset[str]) -> ScriptModel:
+    """Return what happens in a file.
+
+    Args:
+        tree: The file.
+        lines: Its text, which fixes that move code need.
+        words: Every name in it.
+    """
+    model = ScriptModel(tree, list(lines), words)
     reader = _Reader(model)
     reader.block(tree.body)
     while reader.roots:
@@ -90,7 +96,7 @@ class _Reader:
 
     def __init__(self, model: ScriptModel) -> None:
         self.model = model
-        self.names = Names(settings=settings_of(model.tree))
+        self.names = Names(settings=settings_of(model.parents))
         self.context: Around = ()
         self.outside: Around = ()
         self.root = 0
@@ -99,7 +105,7 @@ class _Reader:
         self.roots: list[tuple[FunctionDefined, str]] = []
         self.statements = count()
         self.constructed: set[Function] = set()
-        self.called_here = called_names(model.tree)
+        self.called_here = called_names(model.parents)
 
     def block(
         self, statements: Sequence[ast.stmt], *around: Loop | Condition | Accumulation

@@ -33,6 +33,7 @@ NOTHING = object()
 UNKNOWN = object()
 """A value that cannot be known."""
 
+_SIGNS = ast.expr_context | ast.operator | ast.cmpop | ast.unaryop | ast.boolop
 _CALLS = re.compile(r"(\w+)\(")
 _ARITHMETIC = {"Add", "Sub", "Mult", "Div", "FloorDiv", "UnaryOp", "max", "min"}
 _UPDATES = re.compile(r"update|optim", re.IGNORECASE)
@@ -347,9 +348,14 @@ class ScriptModel:
     events: list[ScriptEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.parents = {
-            child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
-        }
+        self.parents: dict[ast.AST, ast.AST] = {}
+        waiting: list[ast.AST] = [self.tree]
+        for node in waiting:
+            # `ctx` and signs, a third of all nodes, have nothing in them
+            children = ast.iter_child_nodes(node)
+            parts = [part for part in children if not isinstance(part, _SIGNS)]
+            self.parents.update(dict.fromkeys(parts, node))
+            waiting += parts
 
     def of(self, *kinds: Kind) -> Iterator[ScriptEvent]:
         """Return the events of some kinds, in order."""

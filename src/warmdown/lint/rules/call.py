@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from warmdown.lint.edits import drop_argument
 from warmdown.lint.finding import Edit, Mistake, Position
 from warmdown.lint.names import names_in
-from warmdown.lint.patterns import EPOCH, METRIC, SHARE, TRAINS, matches
+from warmdown.lint.patterns import EPOCH, METRIC, SCHEDULER, SHARE, TRAINS, matches
 from warmdown.lint.rules.lightning import missing_monitor
 from warmdown.lint.script import (
     Length,
@@ -22,6 +22,7 @@ from warmdown.lint.script import (
     last_name,
 )
 
+_MAKES_OPTIMIZER = re.compile(r"^_?(get|build|make|create|configure|init)_?\w*optim", re.IGNORECASE)
 _WARMUP = re.compile(r"warm", re.IGNORECASE)
 _FALLS = ast.Constant("min")
 _RISING = re.compile(
@@ -197,12 +198,34 @@ def other_optimizer(model: ScriptModel) -> Iterator[Mistake]:
     for scheduler in model.schedulers:
         name = dotted(scheduler.arguments.get("optimizer", scheduler.call))
         later = _created_later(model, scheduler, name) if name else None
+        changed = _created_in_loop(model, scheduler, name) if name and not later else None
+        if changed:
+            yield (
+                changed,
+                f"`{name}` is another optimizer from here on, and {scheduler.name} (line "
+                f"{scheduler.call.lineno}) goes on to move the rate of the one before. Make it "
+                "again too, or add a group to the optimizer.",
+            )
         if later is not None and (model.steps_of(scheduler) or not scheduler.optimizers):
             yield (
                 scheduler.call,
                 f"{scheduler.name} is made before the optimizer on line {later.lineno}, and so "
                 f"never moves its rate. Make it after `{name}`.",
             )
+
+
+def _created_in_loop(model: ScriptModel, scheduler: SchedulerCreated, name: str) -> ast.stmt | None:
+    """Return what gives the name another optimizer in a branch of the loop that steps."""
+    loops = {loop.node for event in model.steps_of(scheduler) for loop in event.loops}
+    for branch in (node for node in model.parents if isinstance(node, ast.If)):
+        if not any(model.parents[branch] is loop for loop in loops):
+            continue
+        later = [one for one in branch.body if _creates_optimizer(one, name)]
+        # one more scheduler in the branch, or the old one that is given the new optimizer
+        is_made_again = any(map(SCHEDULER.search, names_in(branch)))
+        if later and not is_made_again and branch.lineno > scheduler.call.lineno:
+            return later[0]
+    return None
 
 
 def _created_later(model: ScriptModel, scheduler: SchedulerCreated, name: str) -> ast.stmt | None:
@@ -220,8 +243,9 @@ def _created_later(model: ScriptModel, scheduler: SchedulerCreated, name: str) -
 def _creates_optimizer(statement: ast.stmt, name: str) -> bool:
     match statement:
         case ast.Assign(targets=[target], value=ast.Call() as call) if dotted(target) == name:
-            is_class = last_name(call.func)[:1].isupper()
-            return is_class and last_name(target) not in names_in(call)
+            made_by = last_name(call.func)
+            is_made = made_by[:1].isupper() or matches(_MAKES_OPTIMIZER, [made_by])
+            return is_made and last_name(target) not in names_in(call)
     return False
 
 

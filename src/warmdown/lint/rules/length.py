@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import nan, prod
 
 from warmdown.lint.finding import Mistake
-from warmdown.lint.names import names_in, options_of
+from warmdown.lint.names import names_in, options_of, settings_of
 from warmdown.lint.patterns import EPOCH, LENGTHS, matches
 from warmdown.lint.rules.lightning import length_in_epochs
 from warmdown.lint.script import Length, Loop, SchedulerCreated, ScriptEvent, ScriptModel
@@ -205,7 +205,7 @@ def _is_left_out(model: ScriptModel, event: ScriptEvent, scheduler: SchedulerCre
     if batches is None or not event.is_accumulated:
         return False
     # an option may be given another number than its default
-    is_one = batches.number == 1 and not batches.words & options_of(model.tree)
+    is_one = batches.number == 1 and not batches.words & options_of(model.parents)
     return not is_one and (scheduler.is_prepared or scheduler.library == "native")
 
 
@@ -226,6 +226,11 @@ def _mismatch_of_updates(
             "gradients accumulate: it ends too early. Step it where the optimizer is stepped."
         )
     names = {word for one in event.conditions_in(event.loop) for word in one.words}
+    # where the file itself sets it to one, an update is a batch
+    settings, options = settings_of(model.parents), options_of(model.parents)
+    sizes = [settings.get(word) for word in names - options if "accum" in word]
+    if sizes and all(size == 1 for size in sizes):
+        return None
     may_be_divided = length.divisors & names or length.may_count_updates
     if (is_native or _skips_batches(event)) and not may_be_divided:
         return (
