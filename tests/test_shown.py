@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -182,3 +185,110 @@ def test_a_result_that_is_printed_is_its_table() -> None:
 
 def test_a_range_test_that_ended_too_early_is_printed_all_the_same() -> None:
     assert "before the loss diverged" in str(range_test(updates=3))
+
+
+def test_a_picture_is_a_method_away_and_a_notebook_shows_it() -> None:
+    plot: Any = wd.plot
+    scheduler = scheduler_of(lr=wd.warmup_cosine(warmup=10))
+    scheduler.seek(50)
+    plan = wd.Plan.of(lr=wd.Cosine(), run=wd.Run(total_steps=100))
+    for figure in (
+        wd.Cosine(steps=50).plot(),
+        plan.plot(title="Half a wave"),
+        record_of(10).plot(),
+        scheduler.plot(),
+        plot({"fast": wd.Cosine(), "slow": wd.Linear()}, run=wd.Run(total_steps=100)),
+    ):
+        assert figure.axes[0].get_title(loc="left").startswith("learning rate")
+        assert "<svg" in figure._repr_html_()
+    for shown in (scheduler, record_of(10), view({"a": wd.Cosine(), "b": wd.Linear()})):
+        assert "<svg" in shown._repr_html_()
+    assert "at 50 of 100 updates" in scheduler._repr_html_()
+
+
+def test_a_schedulers_picture_has_its_events_and_where_it_stands() -> None:
+    scheduler = scheduler_of(lr=wd.Constant(), groups=2)
+    scheduler.seek(40)
+    scheduler.rescale(0.5)
+    scheduler.seek(60)
+    (axes,) = scheduler.plot().axes
+    assert {text.get_text() for text in axes.texts} >= {"rescale", "now"}
+    line = next(line for line in axes.lines if line.get_label() == "lr/0")
+    values = dict(zip(*line.get_data(), strict=True))
+    assert (values[39], values[40]) == (0.5, 0.25)
+
+
+def test_a_schedulers_history_is_what_its_updates_used() -> None:
+    scheduler = scheduler_of(lr=wd.Linear(start=1.0, end=0.0, steps=100))
+    scheduler.seek(30)
+    scheduler.rescale(0.5)
+    scheduler.seek(60)
+    steps, values = scheduler.history.curve("lr/0")
+    assert len(steps) == 61  # an event is a row of its own
+    rows = {row.step: row.value for row in scheduler.history if not row.reason}
+    assert rows == {step: scheduler.value(step) for step in range(60)}
+    assert [row.step for row in scheduler.history if row.reason == "rescale"] == [30]
+    assert values
+
+
+def test_a_history_is_bounded_and_empty_at_the_start() -> None:
+    scheduler = scheduler_of(lr=wd.InverseSqrt())
+    assert len(scheduler.history) == 0
+    scheduler.seek(10**7)
+    assert len(scheduler.history) == 1000
+
+
+def test_a_record_becomes_csv_that_no_spreadsheet_computes(tmp_path: Path) -> None:
+    record = wd.Record()
+    record.add(0, "lr/=1+1", 0.1)
+    record.add(1, "=1+1", 1 / 3, "event")
+    text = record.to_csv(tmp_path / "record.csv")
+    assert text.splitlines() == [
+        "step,target,value,reason",
+        "0,lr/=1+1,0.1,",
+        "1,'=1+1,0.3333333333333333,event",
+    ]
+    assert (tmp_path / "record.csv").read_text(encoding="utf-8") == text
+
+
+def test_a_record_becomes_a_frame_where_pandas_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = SimpleNamespace(DataFrame=lambda columns: columns)
+    monkeypatch.setitem(sys.modules, "pandas", frames)
+    assert record_of(1).to_pandas() == {
+        "step": [0, 0],
+        "target": ["lr/0", "loss"],
+        "value": [0.1, 1.0],
+        "reason": ["", ""],
+    }
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(wd.MissingExtra, match=r"pandas: pip install 'warmdown\[pandas\]'"):
+        record_of(1).to_pandas()
+
+
+def test_only_the_rate_has_a_warmup() -> None:
+    rising = wd.Linear(start=0.0, end=1.0, steps=10)
+    one_cycle: dict[str, Any] = wd.one_cycle(warm=10)
+    plan = wd.Plan.of(**one_cycle, weight_decay=rising, run=wd.Run(total_steps=30)).over()
+    names = {target.name: [phase.name for phase in target.phases()] for target in plan.targets}
+    assert names == {
+        "lr": ["up", "down"],
+        "momentum": ["falling", "rising"],
+        "weight_decay": ["rising"],
+    }
+    assert scheduler_of(weight_decay=wd.Set(rising)).phases[0].name == "rising"
+
+
+def test_a_recipe_of_several_targets_overlays_a_schedule() -> None:
+    scene = view(
+        {"one cycle": wd.one_cycle(), "cosine": wd.warmup_cosine()}, run=wd.Run(total_steps=100)
+    )
+    assert [line.label for line in scene.panels[0].lines] == ["one cycle: lr", "cosine"]
+
+
+def test_a_picture_for_papers_is_a_pdf_with_letters(tmp_path: Path) -> None:
+    path = wd.plot.save(wd.Cosine(steps=10), tmp_path / "x.pdf")
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"/FontFile2" in content
+    wd.plot.save(wd.Cosine(steps=10), tmp_path / "y.pdf")
+    assert (tmp_path / "y.pdf").read_bytes() == content

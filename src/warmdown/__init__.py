@@ -13,6 +13,7 @@ from warmdown import schedules
 from warmdown.registry import provide
 
 if TYPE_CHECKING:
+    from warmdown import plot as plot
     from warmdown.binding import *
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
@@ -58,7 +59,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
-provide("notebook_picture", lambda: import_module("warmdown.plot").notebook)
+provide("plot", lambda: import_module("warmdown.plot"))
 
 
 _FORMER_NAMES = {"Table": "PiecewiseConstant", "Taken": "Truncated"}
@@ -68,6 +69,8 @@ def __getattr__(name: str) -> Any:
     if new := _FORMER_NAMES.get(name):
         import_module("warmdown.errors").warn_renamed(f"warmdown.{name}", new)
         return __getattr__(new)
+    if name == "plot":  # a room that is called: warmdown.plot(schedule)
+        return import_module("warmdown.plot")
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'warmdown' has no attribute {name!r}")
     globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)
@@ -75,7 +78,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "plot"]
 
 
 # A plan file may name a class of another library; its preview lives above the files.

@@ -14,10 +14,10 @@ from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import RunError, ScheduleError
-from warmdown.registry import provided
+from warmdown.registry import Pictured
 from warmdown.run import Length, Run
-from warmdown.schedules import Rule, Scale, Schedule, Set
-from warmdown.schedules.base import PlainData
+from warmdown.schedules import Phase, Rule, Scale, Schedule, Set
+from warmdown.schedules.base import Phases, PlainData
 from warmdown.schedules.rule import rule_from_dict
 from warmdown.shown import changed_fields, code_of, cut
 
@@ -28,6 +28,8 @@ COUNTS: tuple[str, ...] = get_args(Count)
 Given: TypeAlias = "Schedule | Scale | Set | Mapping[Any, Schedule | Scale | Set]"
 """A mapping is from names, patterns or indices of groups."""
 
+_OF_THE_RATE = ("warmup", "decay", "up", "down", "cooldown", "rewarm")
+"""Names of phases that say which way a rate goes."""
 EVERY_GROUP = "*"
 LONGEST_PATTERN = 200
 """Characters of a pattern for groups: matching takes time with their square."""
@@ -65,6 +67,18 @@ class Target:
         """The name in records and pictures: ``lr``, or ``lr/decoder.*``."""
         return self.name if self.groups == EVERY_GROUP else f"{self.name}/{self.groups}"
 
+    def phases(self) -> Phases:
+        """Return the named stretches; only the rate has a warmup and a decay.
+
+        A stretch of another field is named for what its own value does.
+
+        Example:
+            >>> from warmdown import Linear
+            >>> Target("weight_decay", "*", Set(Linear(start=0.0, end=0.1, steps=10))).phases()
+            (Phase(name='rising', start=0, stop=10),)
+        """
+        return field_phases(self.name, self.rule)
+
     def fits(self, group: str, place: int | None = None) -> bool:
         """Tell whether a group is meant, by its name or by its place among the groups, from 0."""
         return fits_pattern(self.groups, group, place)
@@ -72,7 +86,7 @@ class Target:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Pictured):
     """What is scheduled, as plain data; the YAML file is one.
 
     Args:
@@ -230,14 +244,30 @@ class Plan:
         ]
         return cls(targets=tuple(targets), run=run, **words)
 
-    def _repr_html_(self) -> Any:
-        """Return the picture that a notebook shows; ``None`` shows the text."""
-        return provided("notebook_picture")(self)
-
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that differ when the plan does."""
         return fingerprint_of_data(self.to_dict())
+
+
+def field_phases(name: str, rule: Rule) -> Phases:
+    """Return the named stretches of a rule, as :meth:`Target.phases` has them."""
+    if name == "lr":
+        return rule.of.phases()
+    return tuple(
+        replace(phase, name=_motion(rule.of, phase)) if phase.name in _OF_THE_RATE else phase
+        for phase in rule.of.phases()
+    )
+
+
+def _motion(schedule: Schedule, phase: Phase) -> str:
+    """Return what a value does over a phase; one without an end is looked at over 1,000 steps."""
+    if not schedule.is_resolved:
+        return phase.name
+    stop = phase.start + 1000 if phase.stop is None else phase.stop
+    # the last step of the phase itself: the next one may begin with a leap
+    first, last = schedule(phase.start), schedule(max(stop - 1, phase.start))
+    return "stable" if first == last else "rising" if first < last else "falling"
 
 
 def _short_rule(rule: Rule) -> Rule | Schedule:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 __all__ = ["Record", "Row"]
 
+import csv
+import io
 import json
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from sys import intern
 from time import monotonic
 from typing import Any
 
-from warmdown.errors import StateError
+from warmdown.errors import MissingExtra, StateError
 from warmdown.files import write_whole
+from warmdown.registry import Pictured
 from warmdown.shown import cut
 
 _SECONDS_UNWRITTEN = 0.5
@@ -47,7 +51,7 @@ class Row:
     reason: str = ""
 
 
-class Record:
+class Record(Pictured):
     """The rows of one run, in memory and, when it has a path, in a file that grows with them.
 
     A row takes 20 bytes of memory. Lines reach the file twice a second, whole ones only, so that
@@ -119,6 +123,46 @@ class Record:
         places = [at for at, name in enumerate(self._targets) if name == target]
         return [self._steps[at] for at in places], [self._values[at] for at in places]
 
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return every row as CSV with a heading, each float in full; write it where a path is.
+
+        Example:
+            >>> record = Record()
+            >>> record.add(0, "lr", 0.1)
+            >>> print(record.to_csv(), end="")
+            step,target,value,reason
+            0,lr,0.1,
+        """
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("step", "target", "value", "reason"))
+        for row in self:
+            texts = harmless(row.target), repr(row.value), harmless(row.reason)
+            writer.writerow((row.step, *texts))
+        if path is not None:
+            write_whole(Path(path), out.getvalue())
+        return out.getvalue()
+
+    def to_pandas(self) -> Any:
+        """Return a pandas ``DataFrame`` of every row: step, target, value, reason.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise MissingExtra("Record.to_pandas()", "pandas", "pandas") from None
+        reasons = [self._reasons.get(at, "") for at in range(len(self))]
+        return pandas.DataFrame(
+            {
+                "step": list(self._steps),
+                "target": list(self._targets),
+                "value": list(self._values),
+                "reason": reasons,
+            }
+        )
+
     def __repr__(self) -> str:
         names = ", ".join(self.targets())
         steps = f", updates {min(self._steps):,} to {max(self._steps):,}" if len(self) else ""
@@ -188,6 +232,16 @@ class Record:
         self._targets: list[str] = []
         self._reasons: dict[int, str] = {}
         self._written = 0
+
+
+def harmless(label: str) -> str:
+    """Return a label, after an apostrophe where a spreadsheet would take it for a formula.
+
+    Example:
+        >>> harmless("lr/0"), harmless("=1+1")
+        ('lr/0', "'=1+1")
+    """
+    return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
 def _entries_of(line: str) -> dict[str, Any]:

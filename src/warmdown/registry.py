@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["provide", "provided"]
+__all__ = ["Pictured", "provide", "provided"]
 
 from collections.abc import Callable
 from typing import Any
@@ -22,3 +22,22 @@ def provided(name: str) -> Any:
         LookupError: No room has registered the name.
     """
     return _LOADERS[name]()
+
+
+class Pictured:
+    """What has a picture: a schedule, a plan, a record, a scheduler."""
+
+    def plot(self, **how: Any) -> Any:
+        """Return the matplotlib figure of :func:`warmdown.plot.figure`.
+
+        Args:
+            how: What that function takes: ``run``, ``record``, ``groups``, ``log``, ``title`` …
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        return provided("plot").figure(self, **how)
+
+    def _repr_html_(self) -> Any:
+        """Return the picture that a notebook shows; ``None`` shows the text."""
+        return provided("plot").notebook(self)

@@ -97,9 +97,14 @@ def test_a_page_speaks_to_those_who_do_not_see_the_picture(page: str) -> None:
 
 def test_a_page_has_the_numbers_of_phases_and_steps(page: str) -> None:
     cells = Reader(page).text["td"]
-    assert {"up", "down", "stable", "down begins, peak, lowest", "last update", "0.85"} <= set(
-        cells
-    )
+    assert {
+        "up",
+        "down",
+        "stable",
+        "down begins, rising begins, peak, lowest",
+        "last update",
+        "0.85",
+    } <= set(cells)
 
 
 def test_a_page_follows_the_readers_choice_of_light_or_dark(page: str) -> None:
@@ -152,7 +157,7 @@ def test_the_ending_of_the_path_decides_the_kind(
 
 
 def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(wd.ScheduleError, match=r"\.png, \.svg, \.html"):
+    with pytest.raises(wd.ScheduleError, match=r"\.png, \.svg, \.pdf, \.html"):
         save(PLAN, tmp_path / "curve.gif")
     assert list(tmp_path.iterdir()) == []
 
@@ -184,7 +189,7 @@ def test_a_notebook_shows_picture_and_text_of_a_schedule_and_of_a_plan() -> None
         assert page is not None
         Reader(page)
         assert "<svg" in page
-        assert re.search(r"<pre>(Cosine|Plan)\(", page)
+        assert re.search(r"<pre>(Cosine|Plan\.of)\(", page)
 
 
 def test_a_notebook_falls_back_to_text_where_nothing_can_be_drawn() -> None:

@@ -31,6 +31,7 @@ from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import Warnings, warn_of_values
 from warmdown.binding.monitor import Finish, UpdateMonitor
+from warmdown.binding.pictures import history_of, view_of
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
@@ -47,6 +48,8 @@ from warmdown.errors import (
     warn_renamed,
 )
 from warmdown.plan import AfterEnd, Count, Given, Plan
+from warmdown.record import Record
+from warmdown.registry import provided
 from warmdown.run import Duration, Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
 
@@ -403,6 +406,38 @@ class Scheduler(LRScheduler):
             )
         states = self.writer.timeline.feedback_states()
         self._apply_event(Extended(int(self.position), total_steps, on_change, states))
+
+    @property
+    def history(self) -> Record:
+        """What every update so far has used, at up to 1,000 of them, with the events.
+
+        It is computed when it is asked for, from the plan and its events; ``step()`` records
+        nothing.
+
+        Example:
+            >>> import torch, warmdown as wd
+            >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+            >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
+            >>> scheduler.seek(2)
+            >>> scheduler.history.curve("lr/0")
+            ([0, 1], [0.4, 0.30000000000000004])
+        """
+        return history_of(self.writer)
+
+    def plot(self, **how: Any) -> Any:
+        """Return the figure of the whole run, as it was and as it will be, and where it stands.
+
+        Args:
+            how: ``log``, ``dark`` and ``title``, as :func:`warmdown.plot.figure` takes them.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        return view_of(self.writer).plot(**how)
+
+    def _repr_html_(self) -> Any:
+        """Return the picture that a notebook shows; ``None`` shows the text."""
+        return provided("plot").notebook(replace(view_of(self.writer), text=str(self)))
 
     def finish(self) -> None:
         """Declare training over; a warning shows how far it came if the plan is not over."""

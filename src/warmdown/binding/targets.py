@@ -63,9 +63,15 @@ class BoundGroup(NamedTuple):
 
     def value(self, timeline: Timeline, position: float) -> float:
         """Return what it uses when the clock stands at ``position``."""
-        values = timeline.lines[self.follows].values
-        value = self.factor * float(values(np.asarray([position]), np.asarray([self.base]))[0, 0])
-        return float(np.rint(value)) if self.is_whole else value
+        return float(self.values(timeline, np.asarray([position]))[0])
+
+    def values(self, timeline: Timeline, positions: Array) -> Array:
+        """Return what it uses at each of the rising positions, or at a single one."""
+        rows = timeline.lines[self.follows].values(
+            np.atleast_1d(positions), np.asarray([self.base])
+        )
+        values: Array = (self.factor * rows[0]).reshape(np.shape(positions))
+        return np.rint(values) if self.is_whole else values
 
     def uses(self, base: float, timeline: Timeline, position: float) -> bool:
         """Tell whether a base value gives what was found, when the clock stands at ``position``."""

@@ -23,7 +23,7 @@ from warmdown.binding.joining import (
     with_states,
 )
 from warmdown.errors import ScheduleError, StateError
-from warmdown.plan import Plan, Target, unusual_order
+from warmdown.plan import Plan, Target, field_phases, unusual_order
 from warmdown.run import Run
 from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Scale, Schedule
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, observed
@@ -57,9 +57,11 @@ class TargetTimeline:
 
     Args:
         rule: What is followed until the first event.
+        name: The field.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, name: str = "lr") -> None:
+        self.name = name
         self.segments: tuple[tuple[float, Rule], ...] = ((0.0, rule),)
         self.joined_at = 0.0
         """Where the present plan took over; later observations change nothing before."""
@@ -100,7 +102,7 @@ class TargetTimeline:
         """Yield the named stretches, each as far as it went."""
         edges = [*(start for start, _ in self.segments), np.inf]
         for (start, stop), (_, rule) in zip(pairwise(edges), self.segments, strict=True):
-            for phase in rule.of.phases():
+            for phase in field_phases(self.name, rule):
                 first = max(phase.start, start)
                 last = min(np.inf if phase.stop is None else phase.stop, stop)
                 if first < last:
@@ -142,7 +144,8 @@ class Timeline:
         """The active plan with every length measured."""
         self.end = self.plan.run.length
         self.lines = {
-            line: TargetTimeline(target.rule) for line, target in _targets_of(self.plan).items()
+            line: TargetTimeline(target.rule, target.name)
+            for line, target in _targets_of(self.plan).items()
         }
         self.events: tuple[PlanEvent, ...] = ()
 

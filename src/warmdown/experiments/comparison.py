@@ -29,7 +29,7 @@ from warmdown.experiments.statistics import (
 )
 from warmdown.files import require_writable
 from warmdown.plan import Plan
-from warmdown.plot import Line, View, count, number
+from warmdown.plot import Line, View, count, notebook, number
 from warmdown.plot.formatting import aligned
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
@@ -349,8 +349,15 @@ class Comparison:
             tables={"Plans": self.table()},
         )
 
+    def plot(self, **how: Any) -> Any:
+        """Return the picture as a matplotlib figure; ``how`` is what ``plot.figure`` takes."""
+        return self.chart().plot(**how)
+
+    def _repr_html_(self) -> Any:
+        return notebook(self.chart())
+
     def save(self, path: FilePath) -> Path:
-        """Write ``.html``, ``.png`` or ``.svg`` (pictures), ``.md`` (the table) or ``.json``."""
+        """Write a picture (``.html``, ``.png``, ``.pdf``, ``.svg``), ``.md`` or ``.json``."""
         path = Path(path)
         if path.suffix != ".md":
             return save_result(path, self.chart(), self.to_dict())

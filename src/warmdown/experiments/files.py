@@ -13,7 +13,7 @@ from warmdown.files import write_whole
 
 
 def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Path:
-    """Write a result as a picture (``.png``, ``.svg``, ``.html``) or its data as ``.json``.
+    """Write a picture (``.png``, ``.svg``, ``.pdf``, ``.html``), or data as ``.json``.
 
     Raises:
         ScheduleError: The ending is none of these.
@@ -21,12 +21,13 @@ def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Pat
     path = Path(path)
     if path.suffix == ".json":
         write_json(path, data)
-    elif path.suffix in (".png", ".svg", ".html"):
+    elif path.suffix in (".png", ".svg", ".pdf", ".html"):
         path.parent.mkdir(parents=True, exist_ok=True)
         plot.save(picture, path)
     else:
         raise ScheduleError(
-            f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .html or .json."
+            f"save(path={str(path)!r}): not a kind of picture. Use .png, .svg, .pdf, .html or "
+            ".json."
         )
     return path
 

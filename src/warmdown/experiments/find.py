@@ -164,6 +164,10 @@ class RangeTest:
         """Write the picture as ``.png``, ``.svg`` or ``.html``, or everything as ``.json``."""
         return save_result(path, self.chart(), self.to_dict())
 
+    def plot(self, **how: Any) -> Any:
+        """Return the picture as a matplotlib figure; ``how`` is what ``plot.figure`` takes."""
+        return self.chart().plot(**how)
+
     def _repr_html_(self) -> str | None:
         return plot.notebook(self.chart())
 

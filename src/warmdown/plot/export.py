@@ -16,6 +16,7 @@ from warmdown.plot.formatting import aligned, number
 from warmdown.plot.groups import Groups
 from warmdown.plot.sampling import values_at
 from warmdown.plot.view import view
+from warmdown.record import harmless
 
 POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
@@ -70,16 +71,6 @@ def as_csv(found: Iterable[ValueRow]) -> str:
     writer.writerow(ValueRow._fields)
     writer.writerows((row.step, harmless(row.target), repr(row.value)) for row in found)
     return out.getvalue()
-
-
-def harmless(label: str) -> str:
-    """Return a label, after an apostrophe where a spreadsheet would take it for a formula.
-
-    Example:
-        >>> harmless("lr/0"), harmless("=1+1")
-        ('lr/0', "'=1+1")
-    """
-    return f"'{label}" if label.startswith(("=", "+", "-", "@", "\t", "\r")) else label
 
 
 def as_json(found: Iterable[ValueRow]) -> str:

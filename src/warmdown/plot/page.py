@@ -1,4 +1,4 @@
-"""The picture as a file: SVG, PNG, and a page that needs nothing else."""
+"""The picture as a file: SVG, PDF, PNG, and a page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -6,30 +6,20 @@ __all__ = ["html", "notebook", "save", "svg", "svg_of"]
 
 import io
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from warmdown.errors import MissingExtra, RunError, ScheduleError, printable
 from warmdown.files import write_whole
-from warmdown.plan import Plan
+from warmdown.plot.document import document_of, element_of, pdf_of
 from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
-from warmdown.schedules import Schedule
-from warmdown.schedules.base import PlainData
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_SETTINGS_LOCK = threading.Lock()
-"""matplotlib has one set of settings for the process: two threads that change them at the same time
-restore each other's."""
 
 
 def svg(
@@ -91,7 +81,7 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
 
     Args:
         plan: A plan, a schedule, a record, or several of them by name.
-        path: Ends in ``.png``, ``.svg`` or ``.html``.
+        path: Ends in ``.png``, ``.svg``, ``.pdf`` or ``.html``.
         how: What :func:`figure`, :func:`svg` or :func:`html` take.
 
     Returns:
@@ -111,7 +101,7 @@ def save(plan: Drawable, path: str | Path, **how: Any) -> Path:
     return path
 
 
-def notebook(given: Plan | Schedule | View) -> str | None:
+def notebook(given: Drawable) -> str | None:
     """Return what a notebook shows, or ``None`` when there is no picture: then its text is shown.
 
     Example:
@@ -124,8 +114,8 @@ def notebook(given: Plan | Schedule | View) -> str | None:
         document = svg_of(scene)
     except (MissingExtra, ScheduleError, RunError):
         return None
-    text = scene.text if isinstance(given, View) else repr(given)
-    element = _element_of(document)
+    text = (scene.text or summary(scene)) if isinstance(given, View) else repr(given)
+    element = element_of(document)
     return f'<div style="max-width: 48rem">{element}<pre>{_markup(text)}</pre></div>'
 
 
@@ -135,31 +125,10 @@ def svg_of(
     """Return the SVG document of a view, with a title and a description for screen readers."""
     document = document_of(draw_view(scene, log=log, dark=dark, title=title, width=width))
     declaration, _, _ = document.partition("<!DOCTYPE")
-    tag, _, content = _element_of(document).partition(">")
+    tag, _, content = element_of(document).partition(">")
     title = _markup(title or _title(scene))
     texts = f"<title>{title}</title>\n <desc>{_markup(summary(scene))}</desc>"
     return f'{declaration}{tag} role="img" aria-label="{title}">\n {texts}{content}'
-
-
-def _element_of(document: str) -> str:
-    return document[document.index("<svg ") :]
-
-
-def document_of(picture: Figure) -> str:
-    """Return any figure as an SVG document with real text; equal figures are equal documents."""
-    import matplotlib
-
-    # identifiers and dates do not differ from one drawing to the next
-    settings: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "warmdown",
-        "font.family": ["DejaVu Sans"],
-    }
-    dates: PlainData = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    document = io.StringIO()
-    with _SETTINGS_LOCK, matplotlib.rc_context(settings):
-        picture.savefig(document, format="svg", metadata=dates)
-    return document.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
 
 
 def png_bytes(plan: Drawable, **how: Any) -> bytes:
@@ -167,6 +136,11 @@ def png_bytes(plan: Drawable, **how: Any) -> bytes:
     content = io.BytesIO()
     figure(plan, **how).savefig(content, format="png")
     return content.getvalue()
+
+
+def pdf_bytes(plan: Drawable, **how: Any) -> bytes:
+    """Return the picture of :func:`figure` as a PDF file with real text."""
+    return pdf_of(figure(plan, **how))
 
 
 def svg_bytes(plan: Drawable, **how: Any) -> bytes:
@@ -177,6 +151,7 @@ def svg_bytes(plan: Drawable, **how: Any) -> bytes:
 _WRITERS: Mapping[str, Callable[..., bytes | str]] = {
     ".png": png_bytes,
     ".svg": svg,
+    ".pdf": pdf_bytes,
     ".html": html,
 }
 
@@ -184,7 +159,7 @@ _WRITERS: Mapping[str, Callable[..., bytes | str]] = {
 def _inline(document: str) -> str:
     """Return the SVG element alone, as wide as its place, with the reader's colour scheme."""
     # without a size of its own it is as wide as its place
-    element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", _element_of(document), count=1)
+    element = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", element_of(document), count=1)
     return element.replace("</title>", f"</title>\n <style>{_dark_rules()}</style>", 1)
 
 

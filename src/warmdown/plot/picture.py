@@ -77,8 +77,9 @@ def draw_view(
     """Return the figure of a view."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
         from matplotlib.text import Text
+
+        from warmdown.plot.paper import Picture
     except ImportError:
         raise MissingExtra("plot", "matplotlib", "plot") from None
 
@@ -98,7 +99,7 @@ def draw_view(
     gap = 0.66 + names
     foot = _BOTTOM + 0.17 * len(scene.notes)
     height = top + (high + gap) * len(panels) - gap + foot
-    picture = Figure(figsize=(width, height), dpi=150, facecolor=theme.paper)
+    picture = Picture(figsize=(width, height), dpi=150, facecolor=theme.paper)
     FigureCanvasAgg(picture)  # a figure with its own canvas needs no pyplot and its global state
     left = _LEFT / width
     picture.subplots(len(panels))

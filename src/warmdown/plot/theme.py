@@ -55,7 +55,7 @@ DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
 )
 """Patterns beside the colours, so that lines differ on grey paper and for every colour sight."""
 
-_RISING = ("warm", "up", "sweep", "wait")
+_RISING = ("warm", "ris", "up", "sweep", "wait")
 _STAYING = ("stable", "constant", "hold", "held", "explore", "average")
 
 

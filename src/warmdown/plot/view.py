@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "view"]
+__all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "planned_line", "unit_of", "view"]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,17 @@ from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.record import Record
+from warmdown.registry import Pictured
 from warmdown.run import Run
 from warmdown.schedules import Phase, Scale, Schedule, Set
+from warmdown.schedules.base import Phases
 from warmdown.shown import brief
 
+Targets: TypeAlias = Mapping[str, Scale | Set]
+"""What a recipe of several targets returns."""
 Drawable: TypeAlias = (
-    "View | Plan | Schedule | Record | Mapping[str, Plan | Schedule | Scale | Set | Record]"
+    "View | Plan | Schedule | Record"
+    " | Mapping[str, Plan | Schedule | Scale | Set | Record | Targets]"
 )
 """What can be drawn: a plan, a schedule (for ``lr``), a record, several of them by name, a view."""
 CellRows: TypeAlias = "tuple[list[str], list[list[str]]]"
@@ -152,7 +157,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class View:
+class View(Pictured):
     """Everything that a picture shows; each function of this room that draws also takes one.
 
     Args:
@@ -259,7 +264,7 @@ def view(
             for label, target, base in driven(plan, bases):
                 if name:
                     label = f"{name}: {label}" if len(plan.targets) > 1 else name
-                lines.append(_planned_line(label, target, base, plan.length or 0, points))
+                lines.append(_target_line(label, target, base, plan.length or 0, points))
             clock = plan.run.clock
     if not lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
@@ -285,6 +290,8 @@ def _as_source(given: Any) -> Plan | Record:
         return given
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given)
+    if isinstance(given, Mapping):  # what a recipe of several targets returns
+        return Plan.of(**given)
     raise ScheduleError(
         f"plot({type(given).__name__}): not something to draw. Give a plan, a schedule, a record, "
         f"or a dict of them."
@@ -295,6 +302,9 @@ def _are_targets(given: Mapping[str, Any]) -> bool:
     """Whether the names are fields of an optimizer, and not names of candidates to compare."""
     values = given.values()
     if any(isinstance(value, Plan | Record) for value in values):
+        return False
+    inner = {name for value in values if isinstance(value, Mapping) for name in value}
+    if not _UNITS.keys().isdisjoint(inner):  # {"one cycle": {"lr": …, "momentum": …}}
         return False
     are_rules = any(isinstance(value, Scale | Set | Mapping) for value in values)
     return are_rules or not _UNITS.keys().isdisjoint(given)
@@ -335,14 +345,23 @@ def _times_in(schedule: Schedule) -> Iterator[int]:
         yield from _times_in(part)
 
 
-def _planned_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
-    def value(steps: Array) -> Any:
-        return target.rule.value(steps, 1.0 if base is None else base)
+def planned_line(
+    label: str, unit: str, value: Function, phases: Phases, stop: int, points: int = POINTS
+) -> Line:
+    """Return the line of a function over a run.
 
-    phases = _phases_within(target, stop)
-    unit = unit_of(target.name)
-    if base is None and isinstance(target.rule, Scale):
-        unit += " (× base)"
+    Args:
+        label: Its name.
+        unit: What its numbers are; lines of one unit share a panel.
+        value: The value at any steps.
+        phases: Named stretches, of which those inside the run are kept.
+        stop: Updates of the run.
+        points: Points of the line, about.
+
+    Raises:
+        ScheduleError: A value is too large to draw.
+    """
+    phases = _phases_within(phases, stop)
     with np.errstate(all="ignore"):  # a value that overflows is reported below, with its step
         steps, values = sample(value, stop, (phase.start for phase in phases), points)
     beyond = np.flatnonzero(~(np.abs(values) <= _LARGEST))
@@ -354,11 +373,21 @@ def _planned_line(label: str, target: Target, base: float | None, stop: int, poi
     return Line(_name(label), _name(unit), steps, values, phases, value)
 
 
-def _phases_within(target: Target, stop: int) -> tuple[Phase, ...]:
+def _target_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
+    def value(steps: Array) -> Any:
+        return target.rule.value(steps, 1.0 if base is None else base)
+
+    unit = unit_of(target.name)
+    if base is None and isinstance(target.rule, Scale):
+        unit += " (× base)"
+    return planned_line(label, unit, value, target.phases(), stop, points)
+
+
+def _phases_within(given: Phases, stop: int) -> Phases:
     """Return the phases inside the run, and the stretch after the last one."""
     phases = [
         Phase(_name(phase.name), phase.start, phase.until(stop))
-        for phase in target.rule.schedules()[0].phases()
+        for phase in given
         if phase.start < stop
     ]
     last = max((phase.stop or 0 for phase in phases), default=stop)

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform,
 import numpy as np
 
 from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
-from warmdown.registry import provided
+from warmdown.registry import Pictured
 from warmdown.run import Duration, Length, Run
 from warmdown.schedules.parameters import require, validate_fields
 from warmdown.shown import changed_fields, code_of, cut
@@ -99,7 +99,7 @@ def schedule_class(kind: type[_Kind]) -> type[_Kind]:
 
 
 @schedule_class
-class Schedule(ABC):
+class Schedule(Pictured, ABC):
     """A pure function from step to number that is compared, composed and written down.
 
     A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and
@@ -344,10 +344,6 @@ class Schedule(ABC):
             )
         return schedule
 
-    def _repr_html_(self) -> Any:
-        """Return the picture that a notebook shows; ``None`` shows the text."""
-        return provided("notebook_picture")(self)
-
     def __rshift__(self, after: Schedule) -> Schedule:
         """Return ``a >> b``: b runs after a, and b's clock starts where a ends."""
         return _composed("Chain", self, after)
@@ -480,7 +476,7 @@ class Schedule(ABC):
             require(self, getattr(self, name) > 0, "a number above 0 is needed.", name)
         self.check_fields()
 
-    def check_fields(self) -> None:  # noqa: B027  # most have nothing more to refuse
+    def check_fields(self) -> None:
         """Refuse fields that are each of their type, and together no schedule."""
 
 
