@@ -101,7 +101,7 @@ def test_a_page_has_the_numbers_of_phases_and_steps(page: str) -> None:
         "up",
         "down",
         "stable",
-        "down begins, rising begins, peak, lowest",
+        "down begins, peak, rising begins, lowest",
         "last update",
         "0.85",
     } <= set(cells)
