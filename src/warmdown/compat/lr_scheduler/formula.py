@@ -360,6 +360,8 @@ class FormulaLR(ResumedLR):
         state = super().state_dict()
         if self._bases in (None, floats(self.base_lrs)):
             state.pop("_bases", None)
+        if self._is_moved:  # one that drives it by hand writes the rates: they are no edit
+            state.pop("_edited_lr", None)
         return state
 
     def restore(self, state: State) -> None:
