@@ -63,7 +63,7 @@ def test_a_table_has_each_border_extreme_the_last_update_and_the_end() -> None:
     rows = table(wd.one_cycle(warm=300), run=RUN)
     assert [(row.step, row.what) for row in rows] == [
         (0, "start"),
-        (300, "down begins, peak, lowest"),
+        (300, "down begins, peak, rising begins, lowest"),
         (999, "last update"),
         (1000, "end"),
     ]
