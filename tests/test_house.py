@@ -24,7 +24,8 @@ from warmdown.schedules.recipes import recipes
 ROOMS = (
     "errors", "registry", "shown", "system", "files", "lock", "run", "record", "schedules",
     "expressions", "placeholders", "plan", "planfile", "spec", "plot", "checks", "binding",
-    "compat", "importing", "training", "experiments", "lint", "studio", "cli",
+    "compat", "importing", "training", "experiments", "lint", "studio", "cli", "optim",
+    "lr_scheduler",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
 
@@ -228,8 +229,10 @@ INTERNAL = {
     "Count",
     "Duration",
     "Target",
+    "RunLike",
     "check_duration",
     "nearest",
+    "run_of",
 }
 
 

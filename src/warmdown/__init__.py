@@ -6,7 +6,9 @@ loads its room when it is first asked for, so that ``import warmdown`` costs nex
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from warmdown import schedules
@@ -34,12 +36,14 @@ __version__ = "0.1.0"
 _ROOMS = {
     "warmdown.errors": (
         "AmountMismatch",
-        "BaseDiffers", "BindingError", "FactorsAsValues", "FarBelowBase", "ForeignWrite",
+        "BaseDiffers", "BindingError", "FactorsAsValues", "FarBelowBase", "FarFromBase",
+        "ForeignWrite",
         "LengthMismatch", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
         "NegativeValue", "OptimizerUnused", "OutOfRange", "PastEnd", "RunError", "ScheduleError",
         "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
         "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError",
-        "UpdatesUnseen", "WarmdownError", "WarmdownWarning", "ZeroBase", "ZeroOverwritten",
+        "UnknownImport", "UnknownName", "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
+        "ZeroBase", "ZeroOverwritten",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
@@ -59,6 +63,10 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
+_EXTRAS = {"torch": "torch", "accelerate": "train"}
+"""What installs the libraries that whole rooms need."""
+
+provide("other_words", lambda: import_module("warmdown.compat.words"))
 provide("plot", lambda: import_module("warmdown.plot"))
 
 
@@ -69,12 +77,33 @@ def __getattr__(name: str) -> Any:
     if new := _FORMER_NAMES.get(name):
         import_module("warmdown.errors").warn_renamed(f"warmdown.{name}", new)
         return __getattr__(new)
-    if name == "plot":  # a room that is called: warmdown.plot(schedule)
-        return import_module("warmdown.plot")
-    if name not in _ROOM_OF:
+    if name in _ROOM_OF:
+        globals()[name] = value = getattr(_loaded(_ROOM_OF[name], name), name)
+        return value
+    if name.startswith("_"):  # asked by tools, which expect most of these not to be there
         raise AttributeError(f"module 'warmdown' has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)
-    return value
+    if find_spec(f"warmdown.{name}"):
+        return _loaded(f"warmdown.{name}", name)
+    errors = import_module("warmdown.errors")
+    is_import = sys._getframe(1).f_code.co_name == "_handle_fromlist"  # loses an AttributeError
+    kind = errors.UnknownImport if is_import else errors.UnknownName
+    way_out = import_module("warmdown.compat.words").own_name(name)
+    raise kind(
+        f"warmdown.{name}: warmdown has no attribute {name!r}. "
+        f"{way_out or errors.nearest(name, __all__)}"
+    )
+
+
+def _loaded(room: str, name: str) -> Any:
+    """Return a module; a library that it needs and that is missing is named with its extra."""
+    try:
+        return import_module(room)
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS:
+            raise
+        missing = import_module("warmdown.errors").MissingExtra
+        raise missing(f"warmdown.{name}", library, _EXTRAS[library]) from None
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,8 @@
     ├── BindingError    (ValueError)    a target that the live object does not have
     ├── StateError      (ValueError)    a state that is damaged, or of another plan
     ├── TrainingError   (RuntimeError)  a run that cannot start, go on or resume
+    ├── UnknownName     (AttributeError) warmdown has nothing of this name
+    ├── UnknownImport   (ImportError)   … and none to import
     └── MissingExtra    (ImportError)   an optional library is not installed
 
 What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` raises it instead::
@@ -27,6 +29,7 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── ZeroBase            a base value of 0 is scaled
     ├── ZeroOverwritten     a group that had 0 gets the value that is set for all
     ├── FarBelowBase        a factor is so small that it was probably meant as the value
+    ├── FarFromBase         a rate peaks at over 100 times, or under a hundredth of, the optimizer's
     ├── FactorsAsValues     a rate peaks at exactly 1: factors were probably set as values
     ├── NegativeValue       a rate or another number falls below zero
     ├── OutOfRange          a momentum or beta reaches 1
@@ -49,6 +52,7 @@ __all__ = [
     "BindingError",
     "FactorsAsValues",
     "FarBelowBase",
+    "FarFromBase",
     "ForeignWrite",
     "LengthMismatch",
     "MetricForgotten",
@@ -71,6 +75,8 @@ __all__ = [
     "StepTwice",
     "StoppedEarly",
     "TrainingError",
+    "UnknownImport",
+    "UnknownName",
     "UpdatesUnseen",
     "WarmdownError",
     "WarmdownWarning",
@@ -81,10 +87,17 @@ __all__ = [
 
 import codecs
 import re
+import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+if TYPE_CHECKING:
+    import inspect
+
+_Made = TypeVar("_Made")
+_LONGEST = 60
+"""Characters of a value that an error shows."""
 # compiled when first used: an import prints nothing
 _OBEYED = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters, direction of writing, separators of lines, and halves of characters."""
@@ -198,6 +211,14 @@ class TrainingError(WarmdownError, RuntimeError):
     """A training run cannot start, go on or resume."""
 
 
+class UnknownName(WarmdownError, AttributeError):
+    """The package has nothing of this name; the message leads to what there is."""
+
+
+class UnknownImport(WarmdownError, ImportError):
+    """A name was to be imported that the package does not have."""
+
+
 class MissingExtra(WarmdownError, ImportError):
     """A feature needs an optional library.
 
@@ -301,6 +322,12 @@ class FarBelowBase(WarmdownWarning):
     code = "far-below-base"
 
 
+class FarFromBase(WarmdownWarning):
+    """A rate peaks at over 100 times the optimizer's, or under a hundredth of it."""
+
+    code = "far-from-base"
+
+
 class FactorsAsValues(WarmdownWarning):
     """A rate that is set peaks at exactly 1, as factors do."""
 
@@ -376,6 +403,8 @@ def warn_renamed(old: str, new: str) -> None:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return what exists instead of ``word``: the nearest name, or all of them when none is near.
 
+    What another library calls by this word goes first.
+
     Example:
         >>> nearest("cosin", ["cosine", "linear"])
         "Did you mean 'cosine'?"
@@ -383,5 +412,112 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib  # takes 2 ms, and is needed for mistakes alone
 
     names = sorted(known)
+    # the words stand in a room above; the package has filled the registry
+    words = sys.modules["warmdown.registry"].provided("other_words")
+    if other := words.own_argument(word, names):
+        return str(other)
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+
+
+class ClearArguments(type):
+    """The metaclass of what people make by calling it; a call that does not fit gets our error."""
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The signature of ``__init__``, as ``inspect`` finds it without this metaclass."""
+        return signature_without_self(cls.__init__)  # type: ignore[misc]
+
+    def __call__(cls: type[_Made], *args: Any, **kwargs: Any) -> _Made:
+        """Return an instance.
+
+        Raises:
+            WarmdownError: An argument has another name, no name or no place here, or is missing.
+        """
+        try:
+            return super().__call__(*args, **kwargs)  # type: ignore[misc, no-any-return]
+        except TypeError as error:
+            kind = getattr(cls, "of_arguments", ScheduleError)
+            found = misfit(cls, args, kwargs, kind)
+            if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+                text = f"{cls.__name__}(): it is abstract, without {', '.join(missing)}."
+                found = kind(f"{text} Use a class that has it, or write one.")
+            raise (error if found is None else found) from None
+
+
+def signature_without_self(method: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a method as its instance's caller sees it."""
+    import inspect  # takes longer than all else here, and is needed for mistakes alone
+
+    signature = inspect.signature(method)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def misfit(
+    call: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    kind: type[WarmdownError] = ScheduleError,
+) -> WarmdownError | None:
+    """Return the error of arguments that do not fit what is called, or ``None`` where they do.
+
+    Example:
+        >>> from warmdown import Cosine
+        >>> print(misfit(Cosine, (), {"stepz": 10}))
+        Cosine(stepz=10): there is no such argument. Did you mean 'steps'?
+    """
+    import inspect
+
+    signature = inspect.signature(call)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        pass
+    else:
+        return None
+    who, known = getattr(call, "__name__", str(call)), signature.parameters
+    for name in kwargs:
+        if name not in known:
+            return kind(
+                f"{who}({name}={shortly(kwargs[name])}): there is no such argument. "
+                f"{nearest(name, known)}"
+            )
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    by_place = [name for name, given in known.items() if given.kind in kinds]
+    if len(args) > len(by_place):
+        late = args[len(by_place)]
+        free = [name for name in known if name not in (*by_place[: len(args)], *kwargs)]
+        first = f"{len(by_place) or 'no'} argument{'s' * (len(by_place) != 1)} may stand"
+        way_out = f"Give a name: {who}({free[0]}=…); known: {', '.join(free)}." if free else ""
+        return kind(f"{who}(… {shortly(late)}): {first} without a name. {way_out}".rstrip())
+    for name in by_place[: len(args)]:
+        if name in kwargs:
+            return kind(f"{who}({name}=…): it is given twice. Give it once.")
+    needed = [
+        name
+        for name, given in known.items()
+        if given.default is given.empty and name not in (*kwargs, *by_place[: len(args)])
+    ]
+    return kind(f"{who}({needed[0]}=…): it is missing. Give it.") if needed else None
+
+
+def unknown_attribute(owner: object, name: str, others: Mapping[str, str]) -> AttributeError:
+    """Return the error of an attribute that is not there.
+
+    Args:
+        owner: The object that was asked.
+        name: What was asked for.
+        others: What there is instead of names that people try.
+    """
+    who = type(owner).__name__
+    if name.startswith("_"):  # asked by tools, which expect most of these not to be there
+        return AttributeError(f"{who!r} object has no attribute {name!r}")
+    public = (known for known in dir(type(owner)) if not known.startswith("_"))
+    way_out = others.get(name) or nearest(name, public)
+    return UnknownName(f"{who}.{name}: there is no such attribute. {way_out}")
+
+
+def shortly(value: object) -> str:
+    """Return what a value looks like, short enough for an error."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["AFTER_END", "COUNTS", "AfterEnd", "Count", "Plan", "Target"]
 
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -13,9 +14,9 @@ from fnmatch import fnmatchcase
 from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from warmdown.errors import RunError, ScheduleError
+from warmdown.errors import ClearArguments, RunError, ScheduleError, shortly
 from warmdown.registry import Pictured
-from warmdown.run import Length, Run
+from warmdown.run import Length, Run, RunLike, run_of
 from warmdown.schedules import Phase, Rule, Scale, Schedule, Set
 from warmdown.schedules.base import Phases, PlainData
 from warmdown.schedules.rule import rule_from_dict
@@ -86,7 +87,7 @@ class Target:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Plan(Pictured):
+class Plan(Pictured, metaclass=ClearArguments):
     """What is scheduled, as plain data; the YAML file is one.
 
     Args:
@@ -121,7 +122,7 @@ class Plan(Pictured):
     def of(
         cls,
         *,
-        run: Run | None = None,
+        run: RunLike | None = None,
         after_end: AfterEnd = "hold",
         count: Count = "updates",
         **targets: Given,
@@ -144,7 +145,9 @@ class Plan(Pictured):
             flat.extend(
                 _planned_target(name, str(groups), rule) for groups, rule in by_group.items()
             )
-        return cls(targets=tuple(flat), run=run or Run(), after_end=after_end, count=count)
+        return cls(
+            targets=tuple(flat), run=run_of(run, "Plan.of"), after_end=after_end, count=count
+        )
 
     def __repr__(self) -> str:
         """Return the call of :meth:`of`, or that of the class where the targets' order needs it."""
@@ -181,14 +184,18 @@ class Plan(Pictured):
         parts = (part for target in self.targets for part in target.rule.schedules())
         return max((part.length for part in parts if part.length is not None), default=None)
 
-    def over(self, run: Run | None = None) -> Plan:
-        """Return the plan with every open length measured on ``run`` (default: its own).
+    def over(self, run: RunLike | None = None, **facts: Any) -> Plan:
+        """Return the plan with every open length measured on a run (default: its own).
+
+        Args:
+            run: A run, its number of updates, or its facts by name.
+            facts: Facts of it by name, such as ``total_steps``.
 
         Raises:
             ScheduleError: Phases do not fit.
             RunError: The run lacks a fact.
         """
-        run = run or self.run
+        run = run_of(run, "Plan.over", **facts) if run is not None or facts else self.run
         settled = (Target(t.name, t.groups, t.rule.over(run)) for t in self.targets)
         return replace(self, targets=tuple(settled), run=run)
 
@@ -345,7 +352,45 @@ def _planned_target(name: str, groups: str, rule: Any) -> Target:
     target = Target(name, groups, Scale(rule) if isinstance(rule, Schedule) else rule)
     if not isinstance(target.rule, Scale | Set):
         raise ScheduleError(
-            f"Plan({target.label}={rule!r}): a schedule, Scale(…), Set(…), or a mapping from group "
-            "to one of them is needed. A fixed number is Set(Constant(value=…))."
+            f"Plan({target.label}={shortly(rule)}): a schedule, Scale(…), Set(…), or a mapping "
+            f"from group to one of them is needed. A fixed number is Set(Constant(value=…)). "
+            f"{instead_of(rule)}"
         )
     return target
+
+
+def instead_of(given: Any) -> str:
+    """Return what to give instead of what is no schedule and no plan, as sentences."""
+    if isinstance(given, type) and issubclass(given, Schedule):
+        return f"It is the class: call it, {given.__name__}(…)."
+    if inspect.isfunction(given) and (given.__module__ or "").startswith("warmdown."):
+        return f"It is the function: call it, {given.__name__}(…)."
+    if hasattr(given, "optimizer") and hasattr(given, "step"):
+        return "The plan of another library's scheduler is warmdown.from_torch(scheduler)."
+    if hasattr(given, "param_groups"):
+        return "The optimizer stands first: Scheduler(optimizer, schedule)."
+    if isinstance(given, Run):
+        return "It says how long a run is: give it as run=…, and a schedule, like Cosine()."
+    if callable(given):
+        return (
+            "Function(f) scales the base value by it, Set(Function(f)) has the values themselves."
+        )
+    if isinstance(given, list | tuple):
+        return (
+            "Several could mean two things: one after the other is first >> second, one for each "
+            "group is lr={0: first, 1: second}."
+        )
+    if isinstance(given, str):
+        return (
+            "Give the path of a file, the name of a shape like 'cosine', or a schedule; the text "
+            "of a plan is read by warmdown.loads(text)."
+        )
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return (
+            f"{given!r} could mean two things: Set({given!r}) is the value itself, "
+            f"Scale({given!r}) a factor on the optimizer's."
+        )
+    return (
+        "Give a schedule (it drives lr), a Plan, targets like {'lr': Cosine()}, the path of a plan "
+        "file, or data as in one: {'lr': {'kind': 'cosine'}}."
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOCKS", "Clock", "Duration", "Run", "check_duration"]
+__all__ = ["CLOCKS", "Clock", "Duration", "Run", "RunLike", "check_duration", "run_of"]
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from warmdown.errors import RunError
+from warmdown.errors import ClearArguments, RunError, WarmdownError, nearest, shortly
 from warmdown.shown import code_of
 
 Duration: TypeAlias = int | str
@@ -60,10 +61,7 @@ def check_duration(duration: object) -> Duration:
         _parse(duration)
         return duration
     if isinstance(duration, bool) or not hasattr(type(duration), "__index__"):
-        raise RunError(
-            f"{duration!r}: not a duration; a bare float is refused, because 1 and 1.0 would mean "
-            f"two things. {_FORMS}"
-        )
+        raise RunError(_of_no_duration(duration))
     # numpy and torch integers have it, too
     count = int(duration.__index__())  # type: ignore[attr-defined]
     if not 0 <= count <= _LONGEST:
@@ -71,12 +69,23 @@ def check_duration(duration: object) -> Duration:
     return count
 
 
+def _of_no_duration(value: object) -> str:
+    if not (isinstance(value, float) and _is_finite(value) and value >= 0):
+        return f"{shortly(value)}: not a duration. {_FORMS}"
+    share = f"'{100 * value:.10g}%' for a share of the run"
+    count = f"{value:.0f} for updates" if value.is_integer() else "an int for updates"
+    return (
+        f"{value!r}: not a duration; a bare float is refused, because it could mean two things. "
+        f"Write {share}, or {count}. {_FORMS}"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(metaclass=ClearArguments):
     """Facts about a training run; every duration is measured against them.
 
     Args:
-        total_steps: Optimizer updates in the whole run.
+        total_steps: Optimizer updates in the whole run; its name may be left out.
         epochs: Passes over the data; with ``steps_per_epoch`` it gives ``total_steps``.
         steps_per_epoch: Optimizer updates in one epoch, after gradient accumulation.
         samples_per_step: Samples that one update uses, over all processes.
@@ -97,7 +106,9 @@ class Run:
         (10000, 500, 1000)
     """
 
-    total_steps: int | None = None
+    of_arguments: ClassVar[type[WarmdownError]] = RunError
+
+    total_steps: int | None = field(default=None, kw_only=False)
     epochs: int | None = None
     steps_per_epoch: int | None = None
     samples_per_step: float | None = None
@@ -200,8 +211,10 @@ class Run:
         count = getattr(self, name)
         if count is None:
             return
-        is_whole = hasattr(type(count), "__index__") and not isinstance(count, bool)
-        if not is_whole or not 1 <= count <= _LONGEST:
+        # no share of a run is meant by such a float, so that it is a count: 1e4
+        is_float = isinstance(count, float) and count.is_integer()
+        is_index = hasattr(type(count), "__index__") and not isinstance(count, bool)
+        if not (is_float or is_index) or not 1 <= count <= _LONGEST:
             raise RunError(
                 f"Run({name}={repr(count)[:40]}): a whole number of at least 1 is needed. At most "
                 f"{_LONGEST:.0e}."
@@ -225,6 +238,55 @@ class Run:
                 f"steps_per_epoch={self.steps_per_epoch}): "
                 f"{self.epochs} epochs hold only {total} updates. Give two of the three."
             )
+
+
+RunLike: TypeAlias = "Run | int | float | Mapping[str, Any]"
+"""A run, its number of updates, or its facts by name."""
+
+
+def run_of(given: RunLike | None, who: str = "run", **facts: Any) -> Run:
+    """Return the run that is meant; ``facts`` go before what is given.
+
+    Args:
+        given: A run, its number of updates, its facts by name, or ``None`` for none.
+        who: Named first in an error.
+        facts: Facts by name; one that is ``None`` is left out.
+
+    Raises:
+        RunError: It is no run, or a fact is none.
+
+    Example:
+        >>> run_of(1000), run_of({"epochs": 2, "steps_per_epoch": 5}).total_steps
+        (Run(total_steps=1000), 10)
+    """
+    known = {name: fact for name, fact in facts.items() if fact is not None}
+    if isinstance(given, Run):
+        for name, fact in known.items():
+            own = getattr(given, name, None)
+            if own is not None and own != fact:
+                raise RunError(
+                    f"{who}(run={given!r}, {name}={shortly(fact)}): the run has {name}={own!r}. "
+                    "Give it once."
+                )
+        return replace(given, **known) if known else given
+    if given is None:
+        return Run(**known)
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in Run.__dataclass_fields__:
+                word = str(name)
+                raise RunError(
+                    f"{who}({word}=…): a run has no such fact. "
+                    f"{nearest(word, Run.__dataclass_fields__)}"
+                )
+        return Run(**{**given, **known})
+    is_number = isinstance(given, float) or hasattr(type(given), "__index__")
+    if is_number and not isinstance(given, bool):
+        return Run(**{"total_steps": given, **known})
+    raise RunError(
+        f"{who}({shortly(given)}): a run is needed. Give Run(total_steps=…), the number of its "
+        "updates, or its facts by name: {'epochs': 10, 'steps_per_epoch': 500}."
+    )
 
 
 def _parse(text: str) -> tuple[Fraction, str]:

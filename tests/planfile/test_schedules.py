@@ -176,7 +176,10 @@ def test_data_says_the_same_as_the_expression(data: Any, schedule: wd.Schedule) 
         ),
         ({"kind": "cosine", "k": 0}, ["Cosine(k=0.0): a number above 0 is needed."]),
         ({"kind": "cosine", "name": " "}, ["Named(name=' '): a text that is not empty is needed."]),
-        ({"kind": "slanted_triangular", "ratio": 0}, ["cannot be made: ZeroDivisionError: "]),
+        (
+            {"kind": "slanted_triangular", "ratio": 0},
+            ["slanted_triangular(ratio=0.0): these cannot be: "],
+        ),
         (
             {"kind": "one_cycle"},
             ["this drives lr and momentum, not one schedule. Write it at the top"],

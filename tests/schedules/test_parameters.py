@@ -102,7 +102,7 @@ def test_parameters_leave_out_what_is_no_data() -> None:
     assert parameters_of(wd.one_cycle)["momentum"].type.widget == "numbers"
 
 
-@pytest.mark.parametrize("wrong", [{"low": "x"}, {"of": 3}, {"offset": 0.1}])
+@pytest.mark.parametrize("wrong", [{"low": "x"}, {"of": "3"}, {"offset": 0.1}])
 def test_a_scale_is_checked_too(wrong: dict[str, Any]) -> None:
     with pytest.raises(wd.ScheduleError, match=rf"Scale\({next(iter(wrong))}="):
         wd.Scale(**{"of": wd.Linear(), **wrong})

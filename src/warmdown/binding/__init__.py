@@ -1,5 +1,12 @@
 """Schedules on live objects: the only room that writes to an optimizer."""
 
+from warmdown.errors import MissingExtra
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.binding", "torch", "torch") from None
+
 from warmdown.binding.captured import Captured
 from warmdown.binding.field import Attribute, Call, Field, as_tensors
 from warmdown.binding.groups import layerwise_decay

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torch.optim import lr_scheduler as torch_sched
@@ -39,19 +39,24 @@ from warmdown.errors import (
     AmountMismatch,
     BaseDiffers,
     BindingError,
+    ClearArguments,
     ForeignWrite,
     RunError,
     ScheduleError,
     StateError,
     WarmdownWarning,
     nearest,
+    shortly,
+    unknown_attribute,
     warn_renamed,
 )
-from warmdown.plan import AfterEnd, Count, Given, Plan
+from warmdown.plan import AfterEnd, Count, Given, Plan, instead_of
+from warmdown.planfile.plans import merge_run_facts, plan_of
 from warmdown.record import Record
 from warmdown.registry import provided
-from warmdown.run import Duration, Run
+from warmdown.run import Duration, Run, RunLike, run_of
 from warmdown.schedules import Phase, Scale, Schedule, Set
+from warmdown.schedules.parameters import parameters_of
 
 _SHOWN_VALUES = 6
 """Groups whose values a text for people has."""
@@ -68,7 +73,20 @@ _TORCH_ARGUMENTS = {
 """Arguments of torch's schedulers that are not of this one, and what there is instead."""
 
 
-class Scheduler(LRScheduler):
+_OTHER_ATTRIBUTES = {
+    **dict.fromkeys(
+        ("lr", "last_lr", "learning_rate", "current_lr", "get_current_lr"),
+        "get_last_lr() has the present rates, values() all that is driven.",
+    ),
+    **dict.fromkeys(("show", "draw"), "scheduler.plot() draws it."),
+    **dict.fromkeys(("save", "load"), "Use state_dict() and load_state_dict(state)."),
+    **dict.fromkeys(("step_update", "update"), "Call step() after each optimizer.step()."),
+    **dict.fromkeys(("reset", "restart"), "seek(0) begins again."),
+}
+"""What people look for at a scheduler, and what there is."""
+
+
+class Scheduler(LRScheduler, metaclass=ClearArguments):
     """Drives numbers of live objects by a plan; construction writes the values of update 0.
 
     It is accepted wherever a torch ``LRScheduler`` is. It patches nothing and does not keep itself
@@ -76,8 +94,12 @@ class Scheduler(LRScheduler):
 
     Args:
         optimizer: An optimizer, or several, that the targets name fields of.
-        plan: A finished plan, instead of targets.
-        run: Facts about the run, for open lengths such as ``"5%"``.
+        plan: A plan, instead of targets; or a schedule for ``lr``, targets by name, the path of a
+            plan file, or data as in one.
+        run: Facts about the run, for open lengths such as ``"5%"``; a number is its updates.
+        total_steps: Optimizer updates in the whole run.
+        epochs: Passes over the data.
+        steps_per_epoch: Optimizer updates in one epoch.
         auto: Count the optimizer's own updates; ``step()`` then only gives the data that they used:
             right after an update those of that update, else those of the next one.
         count_by: ``"updates"`` that were really made, or all ``"attempts"``: then every ``step()``
@@ -107,15 +129,19 @@ class Scheduler(LRScheduler):
         (2, {'lr/0': 0.2})
     """
 
+    of_arguments = BindingError
     _is_factor: bool | None = None
     """Whether another scheduler multiplies it, or gives it its turn; ``None`` where none has it."""
 
     def __init__(
         self,
         optimizer: Any,
-        plan: Plan | None = None,
+        plan: Any = None,
         *,
-        run: Run | None = None,
+        run: RunLike | None = None,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         auto: bool = False,
         count_by: Count = "updates",
         after_end: AfterEnd = "hold",
@@ -133,6 +159,14 @@ class Scheduler(LRScheduler):
         if callable(former.get("everywhere")):
             warn_renamed("Scheduler(everywhere=)", "all_gather=")
             all_gather = former.pop("everywhere")
+        _refuse_swapped(optimizer)
+        facts = {"total_steps": total_steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
+        if any(fact is not None for fact in facts.values()):
+            if run is None and isinstance(plan, Plan):
+                known = {name: fact for name, fact in facts.items() if fact is not None}
+                run = Run(**merge_run_facts(plan.run.to_dict(), known))
+            else:
+                run = run_of(run, "Scheduler", **facts)
         self.optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         self.auto, self.strict, self.on_change = auto, strict, on_change
         self._objects, self._timer, self._all_gather = dict(bind or {}), timer, all_gather
@@ -140,6 +174,11 @@ class Scheduler(LRScheduler):
         self._bind(Timeline(plan))
         self._warn_of_bases(only_changed=True)
         warn_of_values(self.writer, self.monitor.warnings)
+
+    if not TYPE_CHECKING:  # a checker is to miss what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            raise unknown_attribute(self, name, _OTHER_ATTRIBUTES)
 
     def _bind(self, timeline: Timeline) -> None:
         clock = self._clock_of(timeline.plan.run)
@@ -827,7 +866,7 @@ class Scheduler(LRScheduler):
             self.writer.rebind(loaded)
 
 
-def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **facts: Any) -> Plan:
+def _plan_from_arguments(plan: Any, targets: Mapping[str, Given], **facts: Any) -> Plan:
     """Return the plan that was given, or that of the targets.
 
     Raises:
@@ -836,17 +875,40 @@ def _plan_from_arguments(plan: Plan | None, targets: Mapping[str, Given], **fact
     for name, way_out in _TORCH_ARGUMENTS.items():
         if name in targets and not isinstance(targets[name], Schedule | Scale | Set | Mapping):
             raise ScheduleError(f"Scheduler({name}={targets[name]!r}): no target. {way_out}")
-    if plan is None and targets:
-        arguments: Any = {**facts, **targets}
-        return Plan.of(**arguments)
-    if isinstance(plan, Plan) and not targets:
-        default = {"run": None, "after_end": "hold", "count": "updates"}
-        given = {name: fact for name, fact in facts.items() if fact != default[name]}
-        return replace(plan, **given)
-    raise ScheduleError(
-        "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several make "
-        "one: Plan.of(lr=…)."
-    )
+    for name, given in targets.items():
+        _refuse_other_names(name, given)
+    if (plan is None) == (not targets):
+        raise ScheduleError(
+            "Scheduler: one of the two is needed, a Plan, or targets such as lr=schedule. Several "
+            "make one: Plan.of(lr=…)."
+        )
+    run = facts.pop("run")
+    run = None if run is None else run_of(run, "Scheduler")
+    read = plan_of(targets if plan is None else plan, who="Scheduler", run=run)
+    default = {"after_end": "hold", "count": "updates"}
+    return replace(read, **{name: fact for name, fact in facts.items() if fact != default[name]})
+
+
+def _refuse_other_names(name: str, given: Any) -> None:
+    """Refuse what is no schedule and stands under a name that is no field."""
+    if isinstance(given, Schedule | Scale | Set | Mapping | str) or name in (
+        "lr",
+        "weight_decay",
+        "momentum",
+    ):
+        return
+    near = nearest(name, [*parameters_of(Scheduler), "lr"])
+    way_out = instead_of(given) if near.startswith("Known") else near
+    raise ScheduleError(f"Scheduler({name}={shortly(given)}): no target. {way_out}")
+
+
+def _refuse_swapped(optimizer: Any) -> None:
+    is_plan = isinstance(optimizer, Plan | Schedule | Scale | Set | Run | str)
+    if is_plan or optimizer is None:
+        raise BindingError(
+            f"Scheduler({shortly(optimizer)}): no optimizer. It stands first: Scheduler(optimizer, "
+            "schedule)."
+        )
 
 
 def _is_count(value: Any) -> bool:

@@ -33,6 +33,8 @@ _LIKE_A_FACTOR = 0.5
 """A base value from here on may be the unit of a schedule that has absolute values, like Noam's."""
 _LITTLE_RATE = 0.1
 """A base rate below this is no sign that the rate is meant to reach 1."""
+_FAR = 100.0
+"""So many times from the base rate a peak is hardly meant."""
 _EXACT = 1e-3
 _ROUNDING = 1e-12
 _NOTICEABLE = 0.05
@@ -102,6 +104,25 @@ def base_value(subject: Subject) -> Findings:
             f"{text} is the value itself, write {{set: …}}, in Python Set(…); with a base "
             "learning rate of 1, say so: run: {lr: 1}.",
             factor=factor,
+        )
+
+
+def far_from_base(subject: Subject) -> Findings:
+    """Find a rate whose peak is over 100 times from the base rate; a sweep has it on purpose."""
+    base = subject.base or 0.0
+    if not subject.is_rate or not 0 < base < _LIKE_A_FACTOR or not subject.height:
+        return
+    is_factor_below = subject.factor() is not None and subject.height < base  # a finding of its own
+    ratio = max(subject.height / base, base / subject.height)
+    if ratio > _FAR * (1 + _EXACT) and not subject.climbs_to_end and not is_factor_below:
+        yield subject.finding(
+            "far-from-base",
+            f"peaks at {number(subject.height)}, and the optimizer's rate is {number(base)}: "
+            f"{number(ratio)} times as {'much' if subject.height > base else 'little'}. A schedule "
+            "alone has factors, Set(schedule) and peak=… the values themselves. If the values are "
+            f"right, make the optimizer with lr={number(subject.height)}.",
+            step=subject.extreme(np.argmax)[0],
+            ratio=ratio,
         )
 
 
@@ -246,7 +267,7 @@ def never_reaches_end(subject: Subject) -> Findings:
 
 LIMIT_CHECKS: tuple[Check, ...] = (impossible_value, zero_base)
 """Checks of what no value may be, whichever group has it."""
-VALUE_CHECKS: tuple[Check, ...] = (*LIMIT_CHECKS, base_value, factors_as_values)
+VALUE_CHECKS: tuple[Check, ...] = (*LIMIT_CHECKS, base_value, factors_as_values, far_from_base)
 """Checks that the base values of live objects sharpen: a scheduler makes these, too."""
 CHECKS: tuple[Check, ...] = (
     *VALUE_CHECKS,

@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
+from warmdown.planfile.plans import plan_of
 from warmdown.plot.formatting import count, number
-from warmdown.run import Run
-from warmdown.schedules import Schedule, Set
+from warmdown.run import Run, RunLike, run_of
+from warmdown.schedules import Set
 
 _OTHER_NAMES = {
     "learning_rate": "lr",
@@ -38,16 +40,18 @@ _FEW = 5
 _ORDER = ("error", "warning", "note")
 
 
-def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ...]:
+def check(plan: Any, *, run: RunLike | None = None, **facts: Any) -> tuple[Finding, ...]:
     """Return what is wrong with a plan, the worst first; nothing when it is clean.
 
     Long runs are sampled, so that a run of a trillion updates is checked as fast as one of a
     thousand.
 
     Args:
-        plan: A plan, or a schedule (it drives ``lr``).
+        plan: A plan, a schedule (it drives ``lr``), targets by name, the path of a plan file, or
+            data as in one.
         run: Facts about the run, in place of the plan's own; a base rate that it lacks is the
-            plan's.
+            plan's. A number is its updates.
+        facts: Facts of it by name, such as ``total_steps``.
 
     Example:
         >>> from warmdown import Cosine, Linear, Run, warmup_cosine
@@ -59,8 +63,9 @@ def check(plan: Plan | Schedule, *, run: Run | None = None) -> tuple[Finding, ..
         ...     print(finding.code, finding.step, finding.numbers)
         jump 100 {'left': 1.0, 'right': 0.5}
     """
-    plan = plan if isinstance(plan, Plan) else Plan.of(lr=plan)
-    run = plan.run if run is None else run if run.lr is not None else replace(run, lr=plan.run.lr)
+    plan = plan_of(plan, who="check")
+    given = run_of(run, "check", **facts) if run is not None or facts else plan.run
+    run = given if given.lr is not None else replace(given, lr=plan.run.lr)
     found = [
         *_end_of_the_clock(run),
         *_unlikely_names(plan),

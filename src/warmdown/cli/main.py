@@ -48,6 +48,17 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
+_OTHER_WORDS = {
+    **dict.fromkeys(("plot", "draw", "view", "preview", "print", "curve"), "show NAME_OR_FILE"),
+    **dict.fromkeys(("validate", "verify", "test"), "check NAME_OR_FILE"),
+    **dict.fromkeys(("convert", "from-torch", "migrate"), "import FILE"),
+    **dict.fromkeys(("lr-find", "lr_find", "find-lr", "find_rate", "range-test"), "find"),
+    **dict.fromkeys(("ui", "gui", "web", "serve"), "studio"),
+    **dict.fromkeys(("sweep", "tune"), "search SPACE"),
+    **dict.fromkeys(("run", "fit"), "train NAME_OR_FILE"),
+}
+"""Commands that people try, and what there is."""
+
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
 
@@ -83,7 +94,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names; say the nearest when there is none."""
         if args[0] not in self.entries and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}. {nearest(args[0], self.entries)}")
+            other = _OTHER_WORDS.get(args[0])
+            way_out = f"It is: warmdown {other}." if other else nearest(args[0], self.entries)
+            ctx.fail(f"there is no command {args[0]!r}. {way_out}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,9 +27,15 @@ from enum import StrEnum
 from inspect import Parameter, Signature
 from typing import Any
 
+from warmdown.errors import MissingExtra, ScheduleError
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.compat.optimization", "torch", "torch") from None
+
 from warmdown.compat.adaptive import AdafactorSchedule, GreedyLR
 from warmdown.compat.names.transformers import defaults_of, get_scheduler
-from warmdown.errors import ScheduleError
 
 
 class SchedulerType(StrEnum):

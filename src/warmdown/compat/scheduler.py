@@ -19,14 +19,18 @@ from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import Any, ClassVar
 
-import torch
+from warmdown.errors import MissingExtra, ScheduleError, StateError
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.compat.scheduler", "torch", "torch") from None
 
 from warmdown.binding import Field
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler import ReduceLROnPlateau
 from warmdown.compat.names.shapes import look_up
 from warmdown.compat.names.timm import RULES, timm_wsd
-from warmdown.errors import ScheduleError, StateError
 from warmdown.schedules import Scale
 
 _REQUIRED = Parameter.empty

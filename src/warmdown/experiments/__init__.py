@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from warmdown.errors import warn_renamed
+from warmdown.errors import MissingExtra, warn_renamed
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.experiments", "torch", "torch") from None
+
 from warmdown.experiments.comparison import Comparison as Comparison
 from warmdown.experiments.comparison import PlanStatistics as PlanStatistics
 from warmdown.experiments.comparison import compare as compare

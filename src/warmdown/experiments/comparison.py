@@ -14,7 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
-from warmdown.errors import TrainingError, nearest, printable
+from warmdown.errors import TrainingError, nearest, printable, shortly
 from warmdown.experiments.engine import Engine, run_all
 from warmdown.experiments.files import save_result, write_file
 from warmdown.experiments.perform import require_metric
@@ -29,6 +29,7 @@ from warmdown.experiments.statistics import (
 )
 from warmdown.files import require_writable
 from warmdown.plan import Plan
+from warmdown.planfile.plans import plan_of
 from warmdown.plot import Line, View, count, notebook, number
 from warmdown.plot.formatting import aligned
 from warmdown.schedules import Scale, Schedule, Set
@@ -60,7 +61,8 @@ def compare(
     """Train a task under every plan and seed, and compare the results.
 
     Args:
-        plans: By name; the first is what the others are compared with.
+        plans: By name, each a plan, a schedule, targets, the path of a file, or its data; the first
+            is what the others are compared with.
         task: ``digits``, ``fashion``, ``text``, or ``module:function``.
         seeds: How many, or which.
         out: Folder of results: a second call makes only what is missing. ``None`` stores nothing.
@@ -81,9 +83,11 @@ def compare(
         TrainingError: There is nothing to compare, or no run finished.
         ScheduleError: A plan does not fit into its run.
     """
-    named = {
-        name: plan if isinstance(plan, Plan) else Plan.of(lr=plan) for name, plan in plans.items()
-    }
+    if not isinstance(plans, Mapping):
+        raise TrainingError(
+            f"compare({shortly(plans)}): plans by name are needed. Give {{'cosine': Cosine(), …}}."
+        )
+    named = {name: plan_of(plan, who=f"compare({name}") for name, plan in plans.items()}
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise TrainingError(f"compare(seeds={seeds!r}): at least one, and each once.")

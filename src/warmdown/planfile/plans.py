@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["from_dict", "load", "loads", "merge_run_facts", "plan_from_dict", "run_from_dict"]
+__all__ = [
+    "from_dict",
+    "load",
+    "loads",
+    "merge_run_facts",
+    "plan_from_dict",
+    "plan_of",
+    "run_from_dict",
+]
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from warmdown.errors import RunError, SpecError
+from warmdown.errors import RunError, ScheduleError, SpecError, shortly
 from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
-from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target
+from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target, instead_of
 from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.schedules import ScheduleReader
 from warmdown.planfile.text import (
@@ -29,10 +39,12 @@ from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.parameters import Arguments, type_of
 
+_ENDINGS = (".yaml", ".yml", ".json")
 TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
 _OPTIONS: PlainData = {"after_end": AfterEnd, "count": Count}
 _OF_A_PLAN = ("run", *_OPTIONS)
+_FACTS = {*Run.__dataclass_fields__} - {"lr"}
 _NO_FACTS: Facts = MappingProxyType({})
 
 
@@ -88,7 +100,9 @@ def plan_from_dict(
     _read_run(reader, data.get("run"), run)
     targets: list[Target] = []
     for key in data:
-        if key not in _OF_A_PLAN:
+        if key in _FACTS and not isinstance(data[key], Mapping | list):
+            reader.error(str(key), f"is a fact of the run. Write it there: run: {{{key}: …}}.")
+        elif key not in _OF_A_PLAN:
             targets += _read_targets(reader, str(key), data[key])
     for label, times in Counter(target.label for target in targets).items():
         if times > 1:
@@ -154,6 +168,40 @@ def loads(text: str, *, run: Run | None = None, allow: Sequence[str] = ()) -> Pl
         Scale(of=Linear(end=0.1))
     """
     return plan_from_dict(from_yaml(text).data, run=run, allow=allow)
+
+
+def plan_of(given: Any, *, who: str = "plan", run: Run | None = None, **reading: Any) -> Plan:
+    """Return the plan that is meant; ``run`` is what the plan is read and measured for.
+
+    Args:
+        given: A plan; a schedule, ``Scale`` or ``Set`` for the rate; targets by name; the path of a
+            plan file; data as in one, or the name of a shape.
+        who: Named first in an error, up to its opening bracket.
+        run: Facts about the run, in place of the plan's own.
+        reading: For a file or data: what :func:`load` takes besides.
+
+    Raises:
+        ScheduleError: It is none of these.
+        SpecError: The file or data describe no plan.
+
+    Example:
+        >>> from warmdown import Cosine
+        >>> plan_of(Cosine()) == plan_of({"lr": Cosine()}) == plan_of("cosine")
+        True
+    """
+    if isinstance(given, Plan):
+        return given if run is None else replace(given, run=run)
+    if isinstance(given, Schedule | Scale | Set):
+        return Plan.of(lr=given, run=run)
+    if isinstance(given, PathLike) or (isinstance(given, str) and _is_path(given)):
+        return load(Path(given), run=run, **reading)
+    if isinstance(given, str) and given.isidentifier():
+        return plan_from_dict(given, run=run, **reading)
+    if isinstance(given, Mapping):
+        return _of_mapping(given, run, reading)
+    if isinstance(given, list | tuple) and given and not any(map(_is_live, given)):
+        return plan_from_dict(list(given), run=run, **reading)
+    raise ScheduleError(f"{who}({shortly(given)}): no plan. {instead_of(given)}")
 
 
 def run_from_dict(data: Any, *, run: Run | None = None) -> Run:
@@ -232,7 +280,9 @@ def _read_targets(reader: ScheduleReader, name: str, data: Any) -> Iterator[Targ
         if rule := _read_rule(reader, name, data):
             yield Target(name, EVERY_GROUP, rule)
     elif several := reader.read_whole(name, data):
-        rules = several if isinstance(several, Mapping) else {name: Scale(several)}
+        if isinstance(several, Schedule):
+            several = Scale(several)
+        rules = several if isinstance(several, Mapping) else {name: several}
         for field, rule in rules.items():
             yield Target(field, EVERY_GROUP, rule)
 
@@ -277,6 +327,8 @@ def _read_rule(reader: ScheduleReader, path: str, data: Any) -> Any:
             f"{text}}} a factor on the base value; the base learning rate is run: {{lr: …}}.",
         )
     result = reader.read_whole(path, data)
+    if isinstance(result, Set):  # of a recipe with a peak
+        return result
     if isinstance(result, Mapping):
         drives = " and ".join(result)
         what = f"this drives {drives}. Write it at the top of the plan, as targets: {{…}}."
@@ -306,3 +358,36 @@ def _located(file: str, mistake: str, lines: Mapping[str, int]) -> str:
     while where and where not in lines:
         where = where[: max(where.rfind("."), where.rfind("["), 0)]
     return f"{file}:{lines[where]}: {mistake}" if where else f"{file}: {mistake}"
+
+
+def _of_mapping(given: Mapping[Any, Any], run: Run | None, reading: Mapping[str, Any]) -> Plan:
+    """Return the plan of targets; those that are plain data are read as in a file."""
+    options = {name: given[name] for name in ("run", "after_end", "count") if name in given}
+    live = {name for name, value in given.items() if name not in options and _is_live(value)}
+    if not live or given.keys() & {"kind", "class_path"}:
+        return plan_from_dict(given, run=run, **reading)
+    if run is not None:
+        options["run"] = run
+    parts: dict[str, Plan] = {}
+    for name, value in given.items():
+        if name in live:
+            parts[name] = Plan.of(**{str(name): value})
+        elif name not in options:
+            parts[name] = plan_from_dict({name: value}, run=run, **reading)
+    targets = tuple(target for part in parts.values() for target in part.targets)
+    return replace(Plan.of(**options), targets=targets)
+
+
+def _is_live(value: Any) -> bool:
+    """Whether a target's value is no data of a file; a number is refused in Python's words."""
+    if isinstance(value, Mapping):
+        parts = value.values()
+        return any(isinstance(part, Schedule | Scale | Set) or callable(part) for part in parts)
+    if isinstance(value, list | tuple):
+        return any(map(_is_live, value))
+    return not isinstance(value, str) and value is not None
+
+
+def _is_path(text: str) -> bool:
+    is_name = text.endswith(_ENDINGS) or "/" in text or "\\" in text
+    return "\n" not in text and (is_name or Path(text).is_file())

@@ -15,7 +15,7 @@ from warmdown.planfile.classes import argument_errors, find_class
 from warmdown.planfile.text import PlainMapping, describe, join_path
 from warmdown.registry import provided
 from warmdown.run import Run
-from warmdown.schedules import Chain, Constant, Function, Named, Schedule
+from warmdown.schedules import Chain, Constant, Function, Named, Schedule, Set
 from warmdown.schedules.base import KIND_SYNONYMS, PlainData, kind_of, kinds, schedule_classes
 from warmdown.schedules.parameters import Maker, parameters_of, type_of
 from warmdown.schedules.recipes import recipes
@@ -178,6 +178,11 @@ class ScheduleReader:
         if isinstance(result, Mapping):
             what = f"this drives {' and '.join(result)}, not one schedule. Write it at the top of"
             return self.error(path, f"{what} the plan as targets: {{kind: …}}.")
+        if isinstance(result, Set):
+            what = (
+                "a recipe with a peak has absolute values, and is a target's alone. Leave peak out"
+            )
+            return self.error(path, f"{what} here, and write {{set: …}} around the whole.")
         return result
 
     def read_whole(self, path: str, data: Any) -> Any:
@@ -258,6 +263,9 @@ class ScheduleReader:
             if name is None:
                 return result
             where = join_path(path, "name")
+            if isinstance(result, Set):
+                word = type_of(str).read(self, where, name)
+                return None if word is None else Set(Named(of=result.of, name=word))
             if not isinstance(result, Schedule):
                 drives = " and ".join(result)
                 return self.error(where, f"what drives {drives} has no one name. Leave it out.")

@@ -15,13 +15,14 @@ import numpy as np
 
 from warmdown.errors import RunError, ScheduleError, printable
 from warmdown.plan import Plan, Target
+from warmdown.planfile.plans import plan_of
 from warmdown.plot.axis import Axis
 from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
 from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.record import Record
 from warmdown.registry import Pictured
-from warmdown.run import Run
+from warmdown.run import Run, RunLike, run_of
 from warmdown.schedules import Phase, Scale, Schedule, Set
 from warmdown.schedules.base import Phases
 from warmdown.shown import brief
@@ -215,7 +216,7 @@ class View(Pictured):
 class ViewOptions(TypedDict, total=False):
     """What :func:`view` takes beside that which is drawn."""
 
-    run: Run | None
+    run: RunLike | None
     record: Record | None
     groups: Groups | None
 
@@ -223,7 +224,7 @@ class ViewOptions(TypedDict, total=False):
 def view(
     given: Drawable,
     *,
-    run: Run | None = None,
+    run: RunLike | None = None,
     record: Record | None = None,
     groups: Groups | None = None,
     points: int = POINTS,
@@ -243,6 +244,7 @@ def view(
     """
     if isinstance(given, View):
         return given
+    run = None if run is None else run_of(run, "plot")
     sources = _by_name(given)
     if record is not None:
         sources["recorded"] = record
@@ -280,22 +282,13 @@ def _by_name(given: Any) -> dict[str, Plan | Record]:
     """Return plans and records by the name they have in the picture; one alone needs none."""
     if not isinstance(given, Mapping):
         return {"": _as_source(given)}
-    if _are_targets(given):
-        return {"": Plan.of(**given)}
+    if not given or _are_targets(given) or given.keys() & {"kind", "class_path", "run"}:
+        return {"": plan_of(given, who="plot")}
     return {str(name): _as_source(source) for name, source in given.items()}
 
 
 def _as_source(given: Any) -> Plan | Record:
-    if isinstance(given, Plan | Record):
-        return given
-    if isinstance(given, Schedule | Scale | Set):
-        return Plan.of(lr=given)
-    if isinstance(given, Mapping):  # what a recipe of several targets returns
-        return Plan.of(**given)
-    raise ScheduleError(
-        f"plot({type(given).__name__}): not something to draw. Give a plan, a schedule, a record, "
-        f"or a dict of them."
-    )
+    return given if isinstance(given, Record) else plan_of(given, who="plot")
 
 
 def _are_targets(given: Mapping[str, Any]) -> bool:

@@ -17,18 +17,34 @@ __all__ = [
 import dataclasses
 import re
 import sys
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import Field, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Self,
+    TypeAlias,
+    TypeVar,
+    dataclass_transform,
+    overload,
+)
 
 import numpy as np
 
-from warmdown.errors import RunError, ScheduleError, nearest, warn_renamed
+from warmdown.errors import (
+    ClearArguments,
+    RunError,
+    ScheduleError,
+    nearest,
+    unknown_attribute,
+    warn_renamed,
+)
 from warmdown.registry import Pictured
-from warmdown.run import Duration, Length, Run
+from warmdown.run import Duration, Length, Run, RunLike, run_of
 from warmdown.schedules.parameters import require, validate_fields
 from warmdown.shown import changed_fields, code_of, cut
 
@@ -98,8 +114,12 @@ def schedule_class(kind: type[_Kind]) -> type[_Kind]:
     return dataclass(frozen=True, kw_only=True, repr=False, eq=False)(kind)
 
 
+class _ScheduleMeta(ClearArguments, ABCMeta):
+    """Of abstract classes, whose calls are checked."""
+
+
 @schedule_class
-class Schedule(Pictured, ABC):
+class Schedule(Pictured, metaclass=_ScheduleMeta):
     """A pure function from step to number that is compared, composed and written down.
 
     A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and
@@ -162,6 +182,11 @@ class Schedule(Pictured, ABC):
         if xp is not np:
             return self._in_doubles(step, xp, steps.dtype)
         return self._in_blocks(steps) if steps.size > _BLOCK else self.evaluate(steps, np)
+
+    if not TYPE_CHECKING:  # a checker is to miss what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            raise unknown_attribute(self, name, _OTHER_ATTRIBUTES)
 
     def __repr__(self) -> str:
         return code_of(self)
@@ -269,8 +294,12 @@ class Schedule(Pictured, ABC):
         """Return the steps at which the value leaps because a person named them."""
         return ()
 
-    def over(self, run: Run) -> Self:
-        """Return the same schedule with every open length measured on ``run``.
+    def over(self, run: RunLike | None = None, **facts: Any) -> Self:
+        """Return the same schedule with every open length measured on a run.
+
+        Args:
+            run: A run, its number of updates, or its facts by name.
+            facts: Facts of it by name, such as ``total_steps``.
 
         Raises:
             ScheduleError: The phases do not fit into the run; the message shows the numbers.
@@ -281,6 +310,7 @@ class Schedule(Pictured, ABC):
             >>> Linear(start=0.0, end=1.0, steps="5%").over(Run(total_steps=200))
             Linear(start=0.0, end=1.0, steps=10)
         """
+        run = run_of(run, f"{type(self).__name__}.over", **facts)
         return self.resolve(run, run.length)
 
     def phases(self) -> Phases:
@@ -684,6 +714,21 @@ def _composed(kind_name: str, /, *parts: object, **fields: object) -> Schedule:
     return make(*parts, **fields)
 
 
+def constant(value: float) -> Schedule:
+    """Return the schedule that is one number."""
+    return _composed("Constant", value=value)
+
+
+_OTHER_ATTRIBUTES: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("step", "get_lr", "get_last_lr", "state_dict"),
+        "A schedule has no state: Scheduler(optimizer, lr=schedule) has; schedule(5) is a value.",
+    ),
+    **dict.fromkeys(("show", "draw"), "schedule.plot() draws it."),
+    **dict.fromkeys(("save", "to_yaml"), "warmdown.save(Plan.of(lr=schedule), path) writes it."),
+    "then": "One after the other is first >> second.",
+}
+"""What people look for at a schedule, and what there is."""
 _FORMER_METHODS = {"_values": "evaluate", "is_settled": "is_resolved"}
 """Methods that a person's own class may still have under the name before."""
 KIND_SYNONYMS: Mapping[str, str] = {"piecewise_constant": "table", "truncated": "taken"}

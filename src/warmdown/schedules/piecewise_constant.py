@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Function", "Milestones", "Staircase", "PiecewiseConstant"]
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, Self, final
 
 import numpy as np
@@ -120,7 +120,8 @@ class Milestones(_AtSteps):
     Args:
         start: Value before the first milestone, in the unit of the scheduled field.
         gamma: Factor of one milestone, not negative.
-        at: Steps from which a further factor holds; one named twice counts twice.
+        at: Steps from which a further factor holds; one named twice counts twice. The name may be
+            left out.
 
     Raises:
         ScheduleError: ``gamma`` is negative.
@@ -132,7 +133,7 @@ class Milestones(_AtSteps):
 
     start: float = 1.0
     gamma: float = 0.1
-    at: tuple[Duration, ...] = ()
+    at: tuple[Duration, ...] = field(default=(), kw_only=False)
 
     def check_fields(self) -> None:
         require(self, self.gamma >= 0, "a factor of at least 0 is needed.", "gamma")
@@ -187,14 +188,15 @@ class Function(Schedule):
     """Any function of the step, asked one step at a time; it can be run, but not written to a file.
 
     Args:
-        call: Takes a step (an int where the step is whole), returns a number.
+        call: Takes a step (an int where the step is whole), returns a number; its name may be
+            left out.
 
     Example:
-        >>> Function(call=lambda step: 0.95**step)(2)
+        >>> Function(lambda step: 0.95**step)(2)
         0.9025
     """
 
-    call: Callable[[int], float]
+    call: Callable[[int], float] = field(kw_only=False)
 
     @property
     def is_predictable(self) -> bool:

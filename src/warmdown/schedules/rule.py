@@ -6,11 +6,19 @@ __all__ = ["Rule", "Scale", "Set"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
-from warmdown.errors import ScheduleError, nearest
-from warmdown.run import Run
-from warmdown.schedules.base import PlainData, Schedule, Schedules, Steps, Values, namespace
+from warmdown.errors import ClearArguments, ScheduleError, nearest
+from warmdown.run import RunLike, run_of
+from warmdown.schedules.base import (
+    PlainData,
+    Schedule,
+    Schedules,
+    Steps,
+    Values,
+    constant,
+    namespace,
+)
 from warmdown.schedules.parameters import validate_fields
 from warmdown.shown import changed_fields, code_of, cut
 
@@ -18,12 +26,15 @@ Rule: TypeAlias = "Scale | Set"
 
 
 @dataclass(frozen=True, repr=False)
-class _ScheduledValue:
+class _ScheduledValue(metaclass=ClearArguments):
     """A field's value that comes from schedules."""
 
     of: Schedule
 
     def __post_init__(self) -> None:
+        given: object = self.of
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            object.__setattr__(self, "of", constant(given))
         validate_fields(self)
 
     def __repr__(self) -> str:
@@ -46,8 +57,9 @@ class _ScheduledValue:
         }
         return replace(self, **changed)
 
-    def over(self, run: Run) -> Self:
-        """Return the same with every open length measured on ``run``."""
+    def over(self, run: RunLike | None = None, **facts: Any) -> Self:
+        """Return the same with every open length measured on a run; see :meth:`Schedule.over`."""
+        run = run_of(run, f"{type(self).__name__}.over", **facts)
         return self.with_schedules(lambda schedule: schedule.over(run))
 
 
@@ -59,7 +71,7 @@ class Scale(_ScheduledValue):
     .. math:: v(t) = \max\bigl(low,\; base \cdot of(t) + offset(t)\bigr)
 
     Args:
-        of: The factor.
+        of: The factor; a number stands for a constant.
         offset: What is added, in the field's own unit: an absolute minimum stays absolute for every
             group.
         low: Absolute lower bound, in the field's own unit, or a schedule of it, or ``None``.
@@ -72,6 +84,15 @@ class Scale(_ScheduledValue):
 
     offset: Schedule | None = None
     low: float | Schedule | None = None
+
+    if TYPE_CHECKING:  # the field is a schedule; a number becomes one
+
+        def __init__(
+            self,
+            of: Schedule | float,
+            offset: Schedule | None = None,
+            low: float | Schedule | None = None,
+        ) -> None: ...
 
     def value(self, step: Steps, base: float) -> Values:
         """Return the field's value at ``step`` for a group whose base value is ``base``."""
@@ -98,13 +119,16 @@ class Set(_ScheduledValue):
     """A schedule that is the value itself, the same for every group.
 
     Args:
-        of: The value, in the field's own unit.
+        of: The value, in the field's own unit; a number stands for a constant.
 
     Example:
-        >>> from warmdown import Constant
-        >>> Set(Constant(value=0.05)).value(5, base=123.0)
+        >>> Set(0.05).value(5, base=123.0)
         0.05
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, of: Schedule | float) -> None: ...
 
     def value(self, step: Steps, base: float = 1.0) -> Values:
         """Return the field's value at ``step``; the base value does not matter."""

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from warmdown.errors import warn_renamed
+from warmdown.errors import MissingExtra, warn_renamed
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.training", "torch", "torch") from None
+
 from warmdown.training.callback import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *

@@ -16,8 +16,8 @@ from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
 from warmdown.errors import SpecError, TrainingError, nearest
 from warmdown.expressions import Facts, resolve
-from warmdown.plan import Plan
-from warmdown.planfile.plans import load, plan_from_dict, run_from_dict
+from warmdown.plan import Plan, instead_of
+from warmdown.planfile.plans import plan_of, run_from_dict
 from warmdown.planfile.text import parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
@@ -70,7 +70,7 @@ def scheduler_for(
     if not callable(factory):
         raise TrainingError(
             f"train(create_scheduler_fn={given!r:.60}): a plan, a schedule, the path of a plan, or "
-            f"a function that takes the optimizer is needed."
+            f"a function that takes the optimizer is needed. {instead_of(given)}"
         )
     return factory(unwrap(optimizer))
 
@@ -81,12 +81,8 @@ def _plan_in(given: Any, run: Run, numbers: Facts) -> Plan | None:
         return given
     if isinstance(given, DeferredPlan):
         return given.read(run, numbers)
-    if isinstance(given, Schedule | Scale | Set):
-        return Plan.of(lr=given)
-    if isinstance(given, str | PathLike):
-        return load(Path(given), run=run, loaders=numbers)
-    if isinstance(given, Mapping):
-        return plan_from_dict(given, run=run, loaders=numbers)
+    if isinstance(given, Schedule | Scale | Set | str | PathLike | Mapping | list):
+        return plan_of(given, who="train", run=run, loaders=numbers)
     return None
 
 

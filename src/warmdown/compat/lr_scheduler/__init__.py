@@ -21,6 +21,13 @@ __all__ = [
     "_LRScheduler",
 ]
 
+from warmdown.errors import MissingExtra
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.compat.lr_scheduler", "torch", "torch") from None
+
 from warmdown.compat.lr_scheduler.base import *
 from warmdown.compat.lr_scheduler.composed import *
 from warmdown.compat.lr_scheduler.curves import *

@@ -8,6 +8,13 @@ __all__ = [
     "estimate_checkpoint_steps",
 ]
 
+from warmdown.errors import MissingExtra
+
+try:
+    import torch
+except ModuleNotFoundError:
+    raise MissingExtra("warmdown.compat.schedulers", "torch", "torch") from None
+
 from warmdown.compat.schedulers.base import *
 from warmdown.compat.schedulers.cosine import *
 from warmdown.compat.schedulers.wsd import *

@@ -13,6 +13,7 @@ __all__ = [
 ]
 
 import math
+from dataclasses import field
 from typing import Self, final
 
 from warmdown.run import Duration, Length, Run
@@ -29,15 +30,15 @@ class Constant(Schedule):
     .. math:: v(t) = value
 
     Args:
-        value: The number, in the unit of the scheduled field.
+        value: The number, in the unit of the scheduled field; its name may be left out.
         steps: Length as a phase of a chain; alone, it never matters.
 
     Example:
-        >>> Constant(value=0.05)(1_000_000)
+        >>> Constant(0.05)(1_000_000)
         0.05
     """
 
-    value: float = 1.0
+    value: float = field(default=1.0, kw_only=False)
     steps: Duration = "rest"
 
     is_constant = True

@@ -6,8 +6,10 @@ __all__ = ["newbob"]
 
 from warmdown.run import Duration
 from warmdown.schedules.plateau import Mode, Plateau
+from warmdown.schedules.recipes.recipe import recipe
 
 
+@recipe
 def newbob(
     *,
     metric: str = "loss",

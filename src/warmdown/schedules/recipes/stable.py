@@ -13,17 +13,20 @@ from warmdown.schedules.base import Schedule
 from warmdown.schedules.compose import Chain
 from warmdown.schedules.curves.basic import Constant, Cosine, Exponential, Linear
 from warmdown.schedules.curves.unbounded import Power
+from warmdown.schedules.recipes.recipe import Level, levels, recipe
 from warmdown.schedules.recipes.shapes import Shape, curve_of
-from warmdown.schedules.recipes.warmup import with_warmup
+from warmdown.schedules.recipes.warmup import warmed
 
 
+@recipe
 def wsd(
     *,
     warmup: Duration = "5%",
     decay: Duration = "10%",
     shape: Shape = "1-sqrt",
-    start: float = 0.0,
-    end: float = 0.0,
+    start: Level = 0.0,
+    end: Level = 0.0,
+    peak: float | None = None,
 ) -> Schedule:
     """Return warmup, stable, decay: the trunk can be as long as one likes.
 
@@ -35,6 +38,7 @@ def wsd(
             ``"inverse_proportional"``.
         start: First value, as a share of the base value.
         end: Last value, as a share of the base value.
+        peak: Highest value, if all values are absolute; the result is then ``Set(…)``.
 
     Raises:
         ScheduleError: There is no such shape, or the shape cannot reach ``end``.
@@ -46,9 +50,11 @@ def wsd(
 
     Reference: Hu et al. 2024, https://arxiv.org/abs/2404.06395.
     """
-    return with_warmup(_stable_then(shape, decay, end), warmup=warmup, start=start)
+    top, start, end = levels(peak, start, end)
+    return warmed(_stable_then(shape, decay, top, end), warmup, start, top)
 
 
+@recipe
 def wsd_s(
     *,
     warmup: Duration = "1%",
@@ -56,8 +62,9 @@ def wsd_s(
     checkpoints: int = 3,
     decay: float = 0.1,
     shape: Shape = "inverse_proportional",
-    start: float = 0.0,
-    end: float = 0.1,
+    start: Level = 0.0,
+    end: Level = "10%",
+    peak: float | None = None,
 ) -> Schedule:
     """Return WSD-S: several stable-and-decay periods, each ending where a model can be taken.
 
@@ -70,6 +77,7 @@ def wsd_s(
         shape: Curve of each decay, as in :func:`wsd`.
         start: First value, as a share of the base value.
         end: Value at each checkpoint, as a share of the base value.
+        peak: Highest value, if all values are absolute; the result is then ``Set(…)``.
 
     Raises:
         ScheduleError: A number is out of range, or there is no such shape.
@@ -90,14 +98,22 @@ def wsd_s(
             f"periods=[…]."
         )
     lengths = list(periods) or _doubling(checkpoints)
-    wholes = [_stable_then(shape, _share(decay, length), end) for length in lengths]
-    wholes[0] = with_warmup(wholes[0], warmup=warmup, start=start)
+    top, start, end = levels(peak, start, end)
+    wholes = [_stable_then(shape, _share(decay, length), top, end) for length in lengths]
+    wholes[0] = warmed(wholes[0], warmup, start, top)
     if not periods:
         lengths[-1] = "rest"
     return Chain(members=tuple(map(Schedule.take, wholes, lengths)))
 
 
-def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0) -> Schedule:
+@recipe
+def knee(
+    *,
+    warmup: Duration = "5%",
+    explore: Duration = "50%",
+    end: Level = 0.0,
+    peak: float | None = None,
+) -> Schedule:
     """Return the knee schedule: explore at the base value, then exploit along a straight line.
 
     Example:
@@ -107,12 +123,19 @@ def knee(*, warmup: Duration = "5%", explore: Duration = "50%", end: float = 0.0
 
     Reference: Iyer et al. 2020, https://arxiv.org/abs/2003.03977.
     """
-    flat = Constant(value=1.0, steps=explore).named("explore")
-    return with_warmup(flat >> Linear(start=1.0, end=end).named("exploit"), warmup=warmup)
+    top, end = levels(peak, end)
+    flat = Constant(top, steps=explore).named("explore")
+    return warmed(flat >> Linear(start=top, end=end).named("exploit"), warmup, 0.0, top)
 
 
+@recipe
 def tri_stage(
-    *, warmup: Duration = "10%", hold: Duration = "40%", start: float = 0.01, end: float = 0.01
+    *,
+    warmup: Duration = "10%",
+    hold: Duration = "40%",
+    start: Level = "1%",
+    end: Level = "1%",
+    peak: float | None = None,
 ) -> Schedule:
     """Return warmup, hold, and an exponential decay over the rest of the run.
 
@@ -123,20 +146,21 @@ def tri_stage(
 
     Reference: Park et al. 2019, https://arxiv.org/abs/1904.08779.
     """
-    flat = Constant(value=1.0, steps=hold).named("hold")
-    return with_warmup(
-        flat >> Exponential(start=1.0, end=end).named("decay"), warmup=warmup, start=start
-    )
+    top, start, end = levels(peak, start, end)
+    flat = Constant(top, steps=hold).named("hold")
+    return warmed(flat >> Exponential(start=top, end=end).named("decay"), warmup, start, top)
 
 
+@recipe
 def infinite(
     *,
     warmup: Duration = "1%",
     cooldown: Duration = "30%",
     anneal: Duration = "10%",
-    constant: float = 0.5,
-    end: float = 0.05,
+    constant: Level = "50%",
+    end: Level = "5%",
     shape: Shape = "cosine",
+    peak: float | None = None,
 ) -> Schedule:
     """Return an infinite schedule: warmup, cooldown to a constant, and an anneal at the end.
 
@@ -149,6 +173,7 @@ def infinite(
         constant: Value between them, as a share of the base value.
         end: Last value, as a share of the base value, above zero.
         shape: Curve of the cooldown, as in :func:`wsd`.
+        peak: Highest value, if all values are absolute; the result is then ``Set(…)``.
 
     Example:
         >>> from warmdown import Run
@@ -158,19 +183,22 @@ def infinite(
 
     Reference: Ibrahim et al. 2024, https://arxiv.org/abs/2403.08763.
     """
-    down = curve_of(shape)(1.0, constant, cooldown).named("cooldown")
-    flat = Constant(value=constant).named("constant")
+    top, constant, end = levels(peak, constant, end)
+    down = curve_of(shape)(top, constant, cooldown).named("cooldown")
+    flat = Constant(constant).named("constant")
     last = Exponential(start=constant, end=end, steps=anneal).named("anneal")
-    return with_warmup(down >> flat >> last, warmup=warmup)
+    return warmed(down >> flat >> last, warmup, 0.0, top)
 
 
+@recipe
 def power_law(
     *,
     warmup: Duration = "1%",
     timescale: int = 1000,
     exponent: float = 0.51,
     decay: Duration = "10%",
-    end: float = 0.01,
+    end: Level = "1%",
+    peak: float | None = None,
 ) -> Schedule:
     """Return the power scheduler: warmup, a power law without a length, and a short decay.
 
@@ -182,31 +210,42 @@ def power_law(
 
     Reference: Shen et al. 2024, https://arxiv.org/abs/2408.13359.
     """
-    trunk = Power(start=1.0, timescale=timescale, exponent=exponent).named("decay")
-    tail = Exponential(start=1.0, end=end, steps=decay).named("anneal")
-    return with_warmup(trunk.graft(tail, at="rest"), warmup=warmup)
+    top, end = levels(peak, end)
+    trunk = Power(start=top, timescale=timescale, exponent=exponent).named("decay")
+    # the tail scales the value that the trunk has reached
+    tail = Exponential(start=1.0, end=end / top, steps=decay).named("anneal")
+    return warmed(trunk.graft(tail, at="rest"), warmup, 0.0, top)
 
 
-def swa(*, anneal: Duration = "10%", value: float = 0.05, after: Duration = "75%") -> Schedule:
+@recipe
+def swa(
+    *,
+    anneal: Duration = "10%",
+    value: Level = "5%",
+    after: Duration = "75%",
+    peak: float | None = None,
+) -> Schedule:
     """Return a cosine that anneals to a constant, for averaging weights.
 
     Args:
         anneal: Length of the way down.
         value: Constant, as a share of the base value.
         after: How long the base value stays before.
+        peak: Highest value, if all values are absolute; the result is then ``Set(…)``.
 
     Example:
         >>> from warmdown import Run
         >>> swa(anneal=2, value=0.5, after=2).over(Run(total_steps=8))([0, 2, 4, 8])
         array([1. , 1. , 0.5, 0.5])
     """
-    flat = Constant(value=1.0, steps=after).named("stable")
-    down = Cosine(start=1.0, end=value, steps=anneal).named("anneal")
-    return flat >> down >> Constant(value=value).named("average")
+    top, value = levels(peak, value)
+    flat = Constant(top, steps=after).named("stable")
+    down = Cosine(start=top, end=value, steps=anneal).named("anneal")
+    return flat >> down >> Constant(value).named("average")
 
 
-def _stable_then(shape: Shape, decay: Duration, end: float) -> Schedule:
-    return Constant(value=1.0).named("stable") >> curve_of(shape)(1.0, end, decay).named("decay")
+def _stable_then(shape: Shape, decay: Duration, top: float, end: float) -> Schedule:
+    return Constant(top).named("stable") >> curve_of(shape)(top, end, decay).named("decay")
 
 
 def _doubling(checkpoints: int) -> list[Duration]:

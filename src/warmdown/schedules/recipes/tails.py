@@ -10,10 +10,14 @@ from warmdown.schedules.base import Schedule
 from warmdown.schedules.curves.basic import Linear
 from warmdown.schedules.curves.rare import Rex
 from warmdown.schedules.curves.unbounded import InverseSqrt
-from warmdown.schedules.recipes.warmup import with_warmup
+from warmdown.schedules.recipes.recipe import Level, levels, recipe
+from warmdown.schedules.recipes.warmup import warmed
 
 
-def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> Schedule:
+@recipe
+def warmup_rex(
+    *, warmup: Duration = "5%", end: Level = 0.0, d: float = 0.5, peak: float | None = None
+) -> Schedule:
     """Return a warmup, then REX over the rest of the run; ``d=0.9`` is OneTrainer's bend.
 
     Example:
@@ -21,25 +25,32 @@ def warmup_rex(*, warmup: Duration = "5%", end: float = 0.0, d: float = 0.5) -> 
         >>> warmup_rex(warmup=0).over(Run(total_steps=4))([0, 2, 4]).round(3)
         array([1.   , 0.667, 0.   ])
     """
-    return with_warmup(Rex(start=1.0, end=end, d=d).named("decay"), warmup=warmup)
+    top, end = levels(peak, end)
+    return warmed(Rex(start=top, end=end, d=d).named("decay"), warmup, 0.0, top)
 
 
-def warmup_inverse_sqrt(*, warmup: int = 1000, timescale: int | None = None) -> Schedule:
+@recipe
+def warmup_inverse_sqrt(
+    *, warmup: int = 1000, timescale: int | None = None, peak: float | None = None
+) -> Schedule:
     """Return a warmup, then inverse square root decay without end.
 
     Args:
         warmup: Updates of the warmup.
         timescale: Updates after which the value has fallen by the square root of two, or the
             warmup's number.
+        peak: Highest value, if all values are absolute; the result is then ``Set(…)``.
 
     Example:
         >>> warmup_inverse_sqrt(warmup=100)([0, 100, 400])
         array([0. , 1. , 0.5])
     """
-    falling = InverseSqrt(start=1.0, timescale=timescale or max(warmup, 1)).named("decay")
-    return with_warmup(falling, warmup=warmup)
+    (top,) = levels(peak)
+    falling = InverseSqrt(start=top, timescale=timescale or max(warmup, 1)).named("decay")
+    return warmed(falling, warmup, 0.0, top)
 
 
+@recipe
 def noam(*, d_model: int, warmup: int = 4000, factor: float = 1.0) -> Schedule:
     r"""Return the Transformer's schedule, to be used with a base value of 1.
 
