@@ -388,15 +388,16 @@ class StoppedEarly(WarmdownWarning):
     code = "stopped-early"
 
 
-def warn_renamed(old: str, new: str) -> None:
+def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
     """Warn that a public name has another one now; the old one goes in 0.2.
 
     Args:
         old: The name that was used, as the caller writes it.
         new: The name to use instead.
+        level: Frames from here to the caller who wrote the old name.
     """
     warnings.warn(
-        f"{old} is now {new}; the old name goes in 0.2.", DeprecationWarning, stacklevel=3
+        f"{old} is now {new}; the old name goes in 0.2.", DeprecationWarning, stacklevel=level
     )
 
 

@@ -232,7 +232,7 @@ SCHEDULER: Any = wd.Scheduler
     [
         (lambda: wd.Scheduler(sgd()), wd.ScheduleError, "one of the two is needed"),
         (
-            lambda: SCHEDULER(sgd(), wd.Cosine(steps=3)),
+            lambda: SCHEDULER(sgd(), wd.Cosine(steps=3), lr=wd.Cosine(steps=3)),
             wd.ScheduleError,
             r"Several make one: "
             r"Plan.of\(lr=…\)",

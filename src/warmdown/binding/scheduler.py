@@ -154,10 +154,10 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
     ) -> None:
         former: dict[str, Any] = dict(targets)
         if isinstance(former.get("count"), str):
-            warn_renamed("Scheduler(count=)", "count_by=")
+            warn_renamed("Scheduler(count=)", "count_by=", level=4)
             count_by = former.pop("count")
         if callable(former.get("everywhere")):
-            warn_renamed("Scheduler(everywhere=)", "all_gather=")
+            warn_renamed("Scheduler(everywhere=)", "all_gather=", level=4)
             all_gather = former.pop("everywhere")
         _refuse_swapped(optimizer)
         facts = {"total_steps": total_steps, "epochs": epochs, "steps_per_epoch": steps_per_epoch}
