@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from operator import itemgetter
+from os import PathLike
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from warmdown.errors import RunError, ScheduleError, printable
-from warmdown.plan import Plan, Target
+from warmdown.errors import RunError, ScheduleError, printable, shortly
+from warmdown.plan import Plan, Target, instead_of
 from warmdown.planfile.plans import plan_of
 from warmdown.plot.axis import Axis
 from warmdown.plot.formatting import count, shortened
@@ -288,7 +289,14 @@ def _by_name(given: Any) -> dict[str, Plan | Record]:
 
 
 def _as_source(given: Any) -> Plan | Record:
-    return given if isinstance(given, Record) else plan_of(given, who="plot")
+    if isinstance(given, Record):
+        return given
+    if isinstance(given, Plan | Schedule | Scale | Set | Mapping | list | str | PathLike):
+        return plan_of(given, who="plot")
+    raise ScheduleError(
+        f"plot({shortly(given)}): not something to draw. Give a plan, a schedule, a record, or a "
+        f"dict of them. {instead_of(given)}"
+    )
 
 
 def _are_targets(given: Mapping[str, Any]) -> bool:
