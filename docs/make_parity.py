@@ -1,4 +1,4 @@
-"""Write the tables of ``coming-from-torch.md``: every class beside the original, from a run."""
+"""Write the tables of the pages ``coming-from-…``: every class beside the original, from a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-PAGE = Path(__file__).parent / "coming-from-torch.md"
+DOCS = Path(__file__).parent
+PAGES = {
+    "coming-from-torch.md": ("values", "torch"),
+    "coming-from-others.md": ("transformers", "timm", "ignite"),
+    "coming-from-pytorch-accelerated.md": ("pytorch-accelerated",),
+}
+"""The tables of each page: the values of torch's classes, or a library's differences."""
 CASES, STEPS = 60, 30
 _QUIETLY = settings(
     max_examples=CASES,
@@ -21,17 +27,19 @@ _QUIETLY = settings(
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(whole(), encoding="utf-8")
+    """Write the pages."""
+    for page in PAGES:
+        (DOCS / page).write_text(whole(page), encoding="utf-8")
 
 
-def whole() -> str:
-    """Return the page with its tables as a run gives them now."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, table in (("values", values()), ("differences", differences())):
-        begin, end = f"<!-- {name}: made -->\n", f"<!-- /{name} -->"
+def whole(name: str) -> str:
+    """Return a page with its tables as a run gives them now."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    for table in PAGES[name]:
+        begin, end = f"<!-- {table}: made -->\n", f"<!-- /{table} -->"
         before, rest = page.split(begin)
-        page = f"{before}{begin}{table}{end}{rest.split(end)[1]}"
+        rows = values() if table == "values" else differences(table)
+        page = f"{before}{begin}{rows}{end}{rest.split(end)[1]}"
     return page
 
 
@@ -51,13 +59,15 @@ def values() -> str:
     return "\n".join([*lines, ""])
 
 
-def differences() -> str:
-    """Return the table of differences, each with what both do."""
+def differences(library: str) -> str:
+    """Return the table of a library's differences, each with what both do."""
     from tests.compat.differences import DIFFERENCES
+    from tests.compat.differences_others import LIBRARIES
 
-    lines = ["| class | what | why | torch | ours |", "| --- | --- | --- | --- | --- |"]
+    listed = DIFFERENCES if library == "torch" else LIBRARIES[library].differences
+    lines = [f"| class | what | why | {library} | ours |", "| --- | --- | --- | --- | --- |"]
     lines += [
-        f"| {d.on} | {d.name} | {d.why} | {_cell(d.torch)} | {_cell(d.ours)} |" for d in DIFFERENCES
+        f"| {d.on} | {d.name} | {d.why} | {_cell(d.theirs)} | {_cell(d.ours)} |" for d in listed
     ]
     return "\n".join([*lines, ""])
 

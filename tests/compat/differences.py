@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import redirect_stdout
+from inspect import signature
+from io import StringIO
 from typing import Any
 
+import pytest
 import torch
-from tests.compat.parity import Difference, sgd, tried, walk
+from tests.compat.parity import TORCH, Difference, sgd, tried, walk
 
 
 def _restored(names: Any, lr: float, make: Any, steps: int) -> list[Any]:
@@ -103,6 +107,49 @@ def _swa_resumed(names: Any) -> list[Any]:
     return _restored(
         names, 0.5, lambda names, opt: names.SWALR(opt, 0.0, 4, "linear", last_epoch=1), 4
     )
+
+
+def _bent_cycle(names: Any) -> list[float]:
+    scheduler = names.CyclicLR(
+        sgd(), 0.1, 1.0, 2, mode="exp_range", gamma=0.5**0.5, cycle_momentum=False
+    )
+    walk(scheduler, 1)
+    seen = walk(scheduler, 1)
+    scheduler.gamma = 0.5
+    return [*seen, *walk(scheduler, 3)]
+
+
+def _longer_cycle(names: Any) -> list[float]:
+    scheduler = names.OneCycleLR(
+        sgd(), 1.0, 8, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False
+    )
+    walk(scheduler, 3)
+    scheduler.total_steps = 16
+    return walk(scheduler, 3)
+
+
+def _told_early(names: Any) -> str:
+    """Return which call is told that a step came before the first update."""
+    scheduler = names.StepLR(sgd(), 9)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        scheduler.step()
+        at_once = bool(said)
+        scheduler.optimizer.step()
+    return "scheduler.step()" if at_once else "optimizer.step()" if said else "none"
+
+
+def _printed(names: Any) -> Any:
+    if names is TORCH and "verbose" in signature(names.SequentialLR).parameters:
+        pytest.skip("an older torch takes it")
+    optimizer = sgd()
+    parts = [names.ConstantLR(optimizer, 0.5, 9), names.ExponentialLR(optimizer, 0.5)]
+    with redirect_stdout(StringIO()) as printed:
+        scheduler = tried(lambda: names.SequentialLR(optimizer, parts, [2], verbose=True))
+        if isinstance(scheduler, str):
+            return scheduler
+        walk(scheduler, 3)
+    return len(printed.getvalue().splitlines())
 
 
 def _warned(names: Any, kind: str) -> bool:
@@ -218,6 +265,14 @@ DIFFERENCES = [
         True,
     ),
     Difference(
+        "OneCycleLR",
+        "total_steps assigned",
+        "an argument that is assigned bends the curve, as with every name",
+        _longer_cycle,
+        [0.666668, 0.500002, 0.333336],
+        [0.666668, 0.916667, 0.833334],
+    ),
+    Difference(
         "ExponentialLR",
         "last_epoch on an optimizer that was not restored",
         "the rate is that of the step; the other chainable names do the same",
@@ -323,6 +378,14 @@ DIFFERENCES = [
         [0.1, 0.2, 0.1],
     ),
     Difference(
+        "CyclicLR",
+        "gamma assigned, of exp_range",
+        "an argument that is assigned bends the curve, as with every name",
+        _bent_cycle,
+        [0.418198, 0.55, 0.259099, 0.1],
+        [0.418198, 0.55, 0.15625, 0.1],
+    ),
+    Difference(
         "SWALR",
         "last_epoch",
         "it goes on with its move instead of beginning it again",
@@ -369,6 +432,14 @@ DIFFERENCES = [
         _plateau_in_sequence,
         "ValueError",
         [1.0, 1.0, 0.1],
+    ),
+    Difference(
+        "SequentialLR",
+        "lines printed by verbose=True",
+        "taken as by older versions of torch; its parts print, it does not",
+        _printed,
+        "TypeError",
+        0,
     ),
     Difference(
         "ReduceLROnPlateau",
@@ -433,6 +504,14 @@ DIFFERENCES = [
         lambda names: _warned(names, "drawing"),
         True,
         False,
+    ),
+    Difference(
+        "every name",
+        "the call that is told of one early step",
+        "the first update shows it; until then the loop may only draw the curve",
+        _told_early,
+        "scheduler.step()",
+        "optimizer.step()",
     ),
     Difference(
         "every name",

@@ -150,8 +150,8 @@ class Difference:
         on: The class.
         name: What differs.
         why: Why ours is right.
-        show: Takes the names, torch's or ours, and returns rates or the name of an error.
-        torch: What it returns with torch's names.
+        show: Takes the names, theirs or ours, and returns rates or the name of an error.
+        theirs: What it returns with the other library's names.
         ours: What it returns with ours.
     """
 
@@ -159,7 +159,7 @@ class Difference:
     name: str
     why: str
     show: Callable[[Any], Any]
-    torch: Any
+    theirs: Any
     ours: Any
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.differences import DIFFERENCES
+from tests.compat.differences_others import LIBRARIES
 from tests.compat.parity import (
     ARGUMENTS,
     OURS,
@@ -24,7 +25,9 @@ from tests.compat.parity import (
 )
 from torch.optim import lr_scheduler as torch_sched
 
-PAGE = Path(__file__).parents[2] / "docs" / "coming-from-torch.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "coming-from-torch.md"
+OTHERS = [(name, each) for name, library in LIBRARIES.items() for each in library.differences]
 NAMES = [*torch_sched.__all__, "SWALR", "_LRScheduler"]
 
 
@@ -120,8 +123,27 @@ def label(value: object) -> str | None:
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=label)
 def test_where_the_two_part_it_is_as_listed(difference: Difference) -> None:
-    assert shown(difference, TORCH) == difference.torch
+    assert shown(difference, TORCH) == difference.theirs
     assert shown(difference, OURS) == difference.ours
+
+
+@pytest.mark.parametrize(("library", "difference"), OTHERS, ids=label)
+def test_where_ours_part_from_another_library_it_is_as_listed(
+    library: str, difference: Difference
+) -> None:
+    for make, expected in (
+        (LIBRARIES[library].theirs, difference.theirs),
+        (LIBRARIES[library].ours, difference.ours),
+    ):
+        assert shown(difference, make()) == expected
+    assert difference.theirs != difference.ours
+
+
+def test_the_pages_of_other_libraries_show_their_tables() -> None:
+    import docs.make_parity as page
+
+    for name in ("coming-from-others.md", "coming-from-pytorch-accelerated.md"):
+        assert page.whole(name) == (DOCS / name).read_text(encoding="utf-8")
 
 
 def test_the_page_lists_every_difference_and_every_class_as_the_tests_do() -> None:
@@ -137,9 +159,9 @@ def test_the_page_lists_every_difference_and_every_class_as_the_tests_do() -> No
 def test_the_page_shows_the_table_that_the_run_gives() -> None:
     import docs.make_parity as page
 
-    assert page.whole() == PAGE.read_text(encoding="utf-8")
+    assert page.whole(PAGE.name) == PAGE.read_text(encoding="utf-8")
 
 
 def test_a_difference_that_is_none_would_be_seen() -> None:
-    equal: list[Any] = [each.name for each in DIFFERENCES if each.torch == each.ours]
+    equal: list[Any] = [each.name for each in DIFFERENCES if each.theirs == each.ours]
     assert equal == []
