@@ -114,8 +114,7 @@ def test_a_saved_run_goes_on_with_the_rates_of_torchs(
     kind: str, handler: Handler, at: int, with_rates: bool
 ) -> None:
     ours = broken_off(wlr, kind, handler, at, with_rates=with_rates)
-    # alone, torch's goes on from the first rate: ours gives the optimizer the rates at once
-    theirs = broken_off(torchs, kind, handler, at, with_rates=True)
+    theirs = broken_off(torchs, kind, handler, at, with_rates=with_rates)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
