@@ -86,6 +86,7 @@ def test_a_second_search_in_a_folder_names_the_first(here: Path) -> None:
     assert f"search(out='out'): process {first} on" in result.output
 
 
+@pytest.mark.slow
 def test_two_comparisons_at_once_keep_every_result_whole(here: Path) -> None:
     told = call("compare", "constant", "cosine", "--seeds", "3", "--epochs", "1", "--out", "out")
     both = [start(lambda: main(told), here / f"said-{number}") for number in range(2)]

@@ -275,9 +275,9 @@ def test_a_loop_in_the_wrong_order_is_told_and_a_right_one_never_is() -> None:
     for _ in range(5):
         drawing.step()
     wrong.step()
-    wrong.optimizer.step()
     with pytest.warns(UserWarning, match="before the first optimizer.step"):
-        wrong.step()
+        wrong.optimizer.step()
+    wrong.step()
 
 
 def test_an_update_that_a_scaler_skipped_is_no_wrong_order() -> None:

@@ -40,6 +40,7 @@ def train(scheduler: Any, turns: int, calls: int, updates: int = 1) -> list[list
     return used
 
 
+@pytest.mark.slow
 def test_two_processes_use_the_rates_of_one_prepared_or_not(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = [str(Path(processes.__file__)), str(tmp_path)]

@@ -54,6 +54,7 @@ def test_the_saved_rate_counts_where_that_is_asked_for(tmp_path: Path) -> None:
     assert resume(tmp_path, lr=0.04, on_change="saved")[1] == digest
 
 
+@pytest.mark.slow
 def test_a_new_rate_beside_batches_of_another_size_is_asked_about_too(tmp_path: Path) -> None:
     stop(tmp_path)
     with pytest.raises(StateError, match=r"lr: \[0\.02\] \(saved\), \[0\.04\] \(given\)"):

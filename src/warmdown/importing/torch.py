@@ -66,7 +66,7 @@ def _swa(scheduler: Any, copy: SchedulerCopy) -> Imported:
     kind = {"_cosine_anneal": Cosine, "_linear_anneal": Linear}.get(scheduler.anneal_func.__name__)
     if kind is None:
         raise NotImportable("an anneal of another shape")
-    fall = kind(steps=_whole_steps(scheduler.anneal_epochs))
+    fall: Cosine | Linear = kind(steps=_whole_steps(scheduler.anneal_epochs))
     left = fall(copy.position)
     rules = []
     for base, now, end in zip(copy.bases, copy.read("lr"), copy.read("swa_lr"), strict=True):
