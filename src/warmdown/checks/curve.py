@@ -112,6 +112,10 @@ def far_from_base(subject: Subject) -> Findings:
     base = subject.base or 0.0
     if not subject.is_rate or not 0 < base < _LIKE_A_FACTOR or not subject.height:
         return
+    # optimizers that find their own rate (Prodigy, D-Adaptation) have 1 all through
+    is_left_to_it = subject.span == 0 and subject.height == 1
+    if is_left_to_it or any(factors_as_values(subject)):  # which is a finding of its own
+        return
     is_factor_below = subject.factor() is not None and subject.height < base  # a finding of its own
     ratio = max(subject.height / base, base / subject.height)
     if ratio > _FAR * (1 + _EXACT) and not subject.climbs_to_end and not is_factor_below:
@@ -267,8 +271,10 @@ def never_reaches_end(subject: Subject) -> Findings:
 
 LIMIT_CHECKS: tuple[Check, ...] = (impossible_value, zero_base)
 """Checks of what no value may be, whichever group has it."""
-VALUE_CHECKS: tuple[Check, ...] = (*LIMIT_CHECKS, base_value, factors_as_values, far_from_base)
-"""Checks that the base values of live objects sharpen: a scheduler makes these, too."""
+VALUE_CHECKS: tuple[Check, ...] = (*LIMIT_CHECKS, base_value, factors_as_values)
+"""Checks that the base values of live objects sharpen."""
+BOUND_CHECKS: tuple[Check, ...] = (*VALUE_CHECKS, far_from_base)
+"""What a scheduler checks when it is made: a plan's own run says what its rates are to be."""
 CHECKS: tuple[Check, ...] = (
     *VALUE_CHECKS,
     never_moves,

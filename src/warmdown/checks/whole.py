@@ -153,7 +153,7 @@ def _value_findings(target: Target, plan: Plan, bases: Mapping[str, float]) -> F
         names = [name for name, value in bases.items() if value == base]
         shown = ", ".join(names[:_FEW]) + (" …" if len(names) > _FEW else "")
         is_highest = base == max(bases.values())
-        rules = curve.VALUE_CHECKS if is_highest else (*curve.LIMIT_CHECKS, _zero_overwritten)
+        rules = curve.BOUND_CHECKS if is_highest else (*curve.LIMIT_CHECKS, _zero_overwritten)
         try:
             with np.errstate(all="ignore"):
                 if np.isfinite(subject.samples[1]).all():

@@ -98,8 +98,8 @@ def warmup_cosine(
         >>> from warmdown import Run
         >>> warmup_cosine(warmup="20%", end=0.1).over(Run(total_steps=10))([0, 2, 10])
         array([0. , 1. , 0.1])
-        >>> warmup_cosine(peak=3e-4, end="10%").of.over(10)(10)
-        3e-05
+        >>> f"{warmup_cosine(peak=3e-4, end='10%').of.over(10)(10):.3g}"
+        '3e-05'
     """
     top, start, end = levels(peak, start, end)
     return warmed(Cosine(start=top, end=end, k=k).named("decay"), warmup, start, top)
