@@ -14,7 +14,7 @@ from torch._dynamo.utils import counters
 
 import warmdown as wd
 
-RUN = wd.Run(total_steps=1002)
+RUN = wd.Run(total_steps=1003)
 """A thousand updates, after two that compile."""
 
 
