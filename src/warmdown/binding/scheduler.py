@@ -51,7 +51,6 @@ from warmdown.errors import (
     warn_renamed,
 )
 from warmdown.plan import AfterEnd, Count, Given, Plan, instead_of
-from warmdown.planfile.plans import merge_run_facts, plan_of
 from warmdown.record import Record
 from warmdown.registry import provided
 from warmdown.run import Duration, Run, RunLike, run_of
@@ -164,6 +163,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         if any(fact is not None for fact in facts.values()):
             if run is None and isinstance(plan, Plan):
                 known = {name: fact for name, fact in facts.items() if fact is not None}
+                from warmdown.planfile.plans import merge_run_facts  # see _plan_from_arguments
+
                 run = Run(**merge_run_facts(plan.run.to_dict(), known))
             else:
                 run = run_of(run, "Scheduler", **facts)
@@ -884,7 +885,13 @@ def _plan_from_arguments(plan: Any, targets: Mapping[str, Given], **facts: Any) 
         )
     run = facts.pop("run")
     run = None if run is None else run_of(run, "Scheduler")
-    read = plan_of(targets if plan is None else plan, who="Scheduler", run=run)
+    if plan is None and all(isinstance(one, Schedule | Scale | Set) for one in targets.values()):
+        rules: Mapping[str, Any] = targets
+        read = Plan.of(run=run, **rules)
+    else:
+        from warmdown.planfile.plans import plan_of  # YAML takes 0.1 s, which curves do not need
+
+        read = plan_of(targets if plan is None else plan, who="Scheduler", run=run)
     default = {"after_end": "hold", "count": "updates"}
     return replace(read, **{name: fact for name, fact in facts.items() if fact != default[name]})
 

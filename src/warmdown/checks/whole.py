@@ -17,7 +17,6 @@ from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
 from warmdown.plan import Plan, Target
-from warmdown.planfile.plans import plan_of
 from warmdown.plot.formatting import count, number
 from warmdown.run import Run, RunLike, run_of
 from warmdown.schedules import Set
@@ -63,6 +62,8 @@ def check(plan: Any, *, run: RunLike | None = None, **facts: Any) -> tuple[Findi
         ...     print(finding.code, finding.step, finding.numbers)
         jump 100 {'left': 1.0, 'right': 0.5}
     """
+    from warmdown.planfile.plans import plan_of  # YAML takes 0.1 s; a scheduler checks values alone
+
     plan = plan_of(plan, who="check")
     given = run_of(run, "check", **facts) if run is not None or facts else plan.run
     run = given if given.lr is not None else replace(given, lr=plan.run.lr)

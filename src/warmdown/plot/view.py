@@ -16,7 +16,6 @@ import numpy as np
 
 from warmdown.errors import RunError, ScheduleError, printable, shortly
 from warmdown.plan import Plan, Target, instead_of
-from warmdown.planfile.plans import plan_of
 from warmdown.plot.axis import Axis
 from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
@@ -284,7 +283,7 @@ def _by_name(given: Any) -> dict[str, Plan | Record]:
     if not isinstance(given, Mapping):
         return {"": _as_source(given)}
     if not given or _are_targets(given) or given.keys() & {"kind", "class_path", "run"}:
-        return {"": plan_of(given, who="plot")}
+        return {"": _plan(given)}
     return {str(name): _as_source(source) for name, source in given.items()}
 
 
@@ -292,11 +291,17 @@ def _as_source(given: Any) -> Plan | Record:
     if isinstance(given, Record):
         return given
     if isinstance(given, Plan | Schedule | Scale | Set | Mapping | list | str | PathLike):
-        return plan_of(given, who="plot")
+        return _plan(given)
     raise ScheduleError(
         f"plot({shortly(given)}): not something to draw. Give a plan, a schedule, a record, or a "
         f"dict of them. {instead_of(given)}"
     )
+
+
+def _plan(given: Any) -> Plan:
+    from warmdown.planfile.plans import plan_of  # YAML takes 0.1 s, which a finished plan spares
+
+    return plan_of(given, who="plot")
 
 
 def _are_targets(given: Mapping[str, Any]) -> bool:
