@@ -5,11 +5,10 @@ from __future__ import annotations
 __all__ = ["AdafactorSchedule", "GreedyLR"]
 
 import math
-from typing import Any, Literal, SupportsFloat
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import Field, unwrap
 from warmdown.compat.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from warmdown.compat.lr_scheduler.arguments import (
@@ -114,21 +113,8 @@ class GreedyLR(ReduceLROnPlateau):
         if self.smooth:
             self._take_levels([])
 
-    @leave_uncompiled
-    def step(  # type: ignore[override]
-        self, metrics: SupportsFloat, epoch: int | None = None
-    ) -> None:
-        """Take in a metric, and move the rates if it has been better or worse for long enough.
-
-        Args:
-            metrics: The metric. NaN changes nothing.
-            epoch: Go to this step instead of the next.
-        """
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._written = self._assigned = None
-        metric = float(metrics)
-        if metric != metric:
-            return
+    def _take_metric(self, metric: float) -> None:
+        """Compare a metric, and move the rates if it was better or worse for long enough."""
         if self.smooth:
             metric = self._take_levels([*self._streaming_avg["values"], metric])
         if self.cooldown_counter > 0:

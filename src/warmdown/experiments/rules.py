@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias, final
 
 import numpy as np
@@ -25,8 +26,8 @@ _BLOCK = 5
 _CLEAR_FALL = 3.0
 """A fall counts when it is this many standard errors of the smoothed curve."""
 _QUANTILES = (0.01, 0.99)
-_WIDENINGS = (1.0, 1.5, 2.0, 3.0, 4.0)
-"""Widths that are tried, in widths of the smoothing that was asked for."""
+_WIDENINGS = (1.5, 2.0, 3.0, 4.0)
+"""Widths that are tried where the smoothing that was asked for shows no place, in widths of it."""
 _NOISE_WIDTH = 5.0
 """Width over which noise is measured, in widths of the smoothing."""
 _SLOPE_DOUBT = 3.0
@@ -160,9 +161,10 @@ def clear_curve(values: Array, losses: Array, smoothing: float, *, has_ended: bo
 
     Where none does, it is the curve at the given one.
     """
-    widths = [smoothing * widening for widening in _WIDENINGS]
-    curves = [LossCurve(values, losses, width, has_ended=has_ended) for width in widths]
-    return next((one for one in curves if one.is_clear), curves[0])
+    given = LossCurve(values, losses, smoothing, has_ended=has_ended)
+    widths = (smoothing * widening for widening in _WIDENINGS)
+    wider = (LossCurve(values, losses, width, has_ended=has_ended) for width in widths)
+    return next((one for one in chain([given], wider) if one.is_clear), given)
 
 
 def suggestions(curve: LossCurve, seed: int = 0) -> dict[str, Suggestion]:

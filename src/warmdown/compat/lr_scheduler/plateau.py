@@ -130,8 +130,11 @@ class ReduceLROnPlateau(ResumedLR, torch_sched.ReduceLROnPlateau):
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         self._written = self._assigned = None
         metric = float(metrics)
-        if metric != metric:
-            return
+        if metric == metric:
+            self._take_metric(metric)
+
+    def _take_metric(self, metric: float) -> None:
+        """Compare a metric that is a number, and lower the rates where it is time."""
         form = self.mode, self.threshold, self.threshold_mode
         if is_better(metric, self.best, *form):
             self.best, self.num_bad_epochs = metric, 0
