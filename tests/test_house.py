@@ -22,9 +22,9 @@ from warmdown.schedules.base import kinds
 from warmdown.schedules.recipes import recipes
 
 ROOMS = (
-    "errors", "registry", "shown", "system", "files", "lock", "run", "record", "schedules",
-    "expressions", "placeholders", "plan", "planfile", "spec", "plot", "checks", "binding",
-    "compat", "importing", "training", "experiments", "lint", "studio", "cli", "optim",
+    "errors", "registry", "shown", "formatting", "system", "files", "lock", "run", "record",
+    "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "plot", "checks",
+    "binding", "compat", "importing", "training", "experiments", "lint", "studio", "cli", "optim",
     "lr_scheduler",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
@@ -274,6 +274,16 @@ def test_what_needs_no_heavy_library_loads_none(action: str) -> None:
         [sys.executable, "-c", f"{action}\n{loaded}"], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_a_scheduler_is_made_without_pictures_files_or_their_reader() -> None:
+    make = "import sys, torch, warmdown as wd"
+    make += "; o = torch.optim.SGD(torch.nn.Linear(1, 1).parameters())"
+    make += "; wd.Scheduler(o, lr=wd.warmup_cosine(), run=wd.Run(total_steps=10)).step"
+    rooms = "('plot', 'record', 'planfile', 'files', 'compat', 'importing')"
+    left_out = f"print([room for room in {rooms} if 'warmdown.' + room in sys.modules])"
+    command = [sys.executable, "-c", f"{make}\n{left_out}"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_import_draws_no_random_number_and_sets_no_filter() -> None:

@@ -513,9 +513,29 @@ def unknown_attribute(owner: object, name: str, others: Mapping[str, str]) -> At
     who = type(owner).__name__
     if name.startswith("_"):  # asked by tools, which expect most of these not to be there
         return AttributeError(f"{who!r} object has no attribute {name!r}")
-    public = (known for known in dir(type(owner)) if not known.startswith("_"))
-    way_out = others.get(name) or nearest(name, public)
-    return UnknownName(f"{who}.{name}: there is no such attribute. {way_out}")
+
+    def write() -> str:
+        public = (known for known in dir(type(owner)) if not known.startswith("_"))
+        way_out = others.get(name) or nearest(name, public)
+        return f"{who}.{name}: there is no such attribute. {way_out}"
+
+    return UnknownName(_WrittenLater(write))
+
+
+class _WrittenLater:
+    """A text that is written when it is read: most unknown attributes only answer a ``hasattr``."""
+
+    def __init__(self, write: Callable[[], str]) -> None:
+        self._write = write
+
+    def __str__(self) -> str:
+        return self._write()
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
 
 
 def shortly(value: object) -> str:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warmdown.formatting import count, number, short_count
 from warmdown.plot.axis import Axis, place_names
-from warmdown.plot.formatting import count, number, short_count
 
 
 @pytest.mark.parametrize(

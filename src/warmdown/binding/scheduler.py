@@ -31,7 +31,6 @@ from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import Warnings, warn_of_values
 from warmdown.binding.monitor import Finish, UpdateMonitor
-from warmdown.binding.pictures import history_of, view_of
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
@@ -51,11 +50,13 @@ from warmdown.errors import (
     warn_renamed,
 )
 from warmdown.plan import AfterEnd, Count, Given, Plan, instead_of
-from warmdown.record import Record
 from warmdown.registry import provided
 from warmdown.run import Duration, Run, RunLike, run_of
 from warmdown.schedules import Phase, Scale, Schedule, Set
 from warmdown.schedules.parameters import parameters_of
+
+if TYPE_CHECKING:
+    from warmdown.record import Record
 
 _SHOWN_VALUES = 6
 """Groups whose values a text for people has."""
@@ -462,6 +463,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             >>> scheduler.history.curve("lr/0")
             ([0, 1], [0.4, 0.30000000000000004])
         """
+        from warmdown.binding.pictures import history_of  # not loaded with every scheduler: 4 ms
+
         return history_of(self.writer)
 
     def plot(self, **how: Any) -> Any:
@@ -473,10 +476,14 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         Raises:
             MissingExtra: matplotlib is not installed.
         """
+        from warmdown.binding.pictures import view_of
+
         return view_of(self.writer).plot(**how)
 
     def _repr_html_(self) -> Any:
         """Return the picture that a notebook shows; ``None`` shows the text."""
+        from warmdown.binding.pictures import view_of
+
         return provided("plot").notebook(replace(view_of(self.writer), text=str(self)))
 
     def finish(self) -> None:

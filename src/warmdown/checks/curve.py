@@ -9,7 +9,7 @@ import numpy as np
 
 from warmdown.checks.finding import Findings
 from warmdown.checks.subject import Subject, leaf_at_end, pieces
-from warmdown.plot.formatting import count, number
+from warmdown.formatting import count, number
 from warmdown.schedules import Schedule, Set
 from warmdown.schedules.feedback import feedbacks
 

@@ -11,7 +11,7 @@ import numpy as np
 from warmdown.checks.curve import Check
 from warmdown.checks.finding import Findings
 from warmdown.checks.subject import Subject, leaf_at, leaf_at_end, pieces
-from warmdown.plot.formatting import count, number
+from warmdown.formatting import count, number
 from warmdown.schedules import Schedule
 
 _LEAP = 0.05

@@ -12,9 +12,9 @@ import numpy as np
 
 from warmdown.checks.finding import Finding, Severity
 from warmdown.plan import Target
-from warmdown.plot.sampling import Array, sample, values_at
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule
+from warmdown.schedules.sampling import Array, sample, values_at
 
 _NEAR = 200
 """Steps looked at beside the even ones, ever closer to both ends."""

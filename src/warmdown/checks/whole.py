@@ -16,8 +16,8 @@ from warmdown.checks import curve, form
 from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
 from warmdown.errors import RunError, ScheduleError
+from warmdown.formatting import count, number
 from warmdown.plan import Plan, Target
-from warmdown.plot.formatting import count, number
 from warmdown.run import Run, RunLike, run_of
 from warmdown.schedules import Set
 

@@ -95,8 +95,8 @@ def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None)
 
 def _key_values(moments: list[Moment]) -> str:
     """Return columns of step, what happens there, and every target's value."""
+    from warmdown.formatting import aligned
     from warmdown.plot import count, number
-    from warmdown.plot.formatting import aligned
 
     labels = list(moments[0].values) if moments else []
     rows = [["step", "", *labels]]

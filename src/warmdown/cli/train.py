@@ -191,7 +191,7 @@ def _drawn(runs: dict[str, Outcome], *metrics: set[str]) -> Any:
 
 
 def _as_table(runs: dict[str, Outcome]) -> str:
-    from warmdown.plot.formatting import aligned
+    from warmdown.formatting import aligned
 
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     heads = [name.replace("eval_", "test ").replace("_", " ") for name in metrics]

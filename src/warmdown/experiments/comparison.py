@@ -28,10 +28,10 @@ from warmdown.experiments.statistics import (
     paired,
 )
 from warmdown.files import require_writable
+from warmdown.formatting import aligned
 from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_of
 from warmdown.plot import Line, View, count, notebook, number
-from warmdown.plot.formatting import aligned
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.shown import brief

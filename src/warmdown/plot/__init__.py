@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from warmdown.plot.formatting import *
+from warmdown.formatting import *
 from warmdown.plot.page import *
 from warmdown.plot.picture import *
 from warmdown.plot.summary import *

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.plot.sampling import Array
+from warmdown.schedules.sampling import Array
 
 _NOTHING = 1e-200
 """No value of a run is smaller; below it, arithmetic with heights loses precision."""

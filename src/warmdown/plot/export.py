@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from warmdown.formatting import aligned, number
 from warmdown.plan import Plan
-from warmdown.plot.formatting import aligned, number
 from warmdown.plot.groups import Groups
-from warmdown.plot.sampling import values_at
 from warmdown.plot.view import view
 from warmdown.record import harmless
+from warmdown.schedules.sampling import values_at
 
 POINTS = 10_000
 """Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from warmdown.errors import MissingExtra, RunError, ScheduleError, printable
 from warmdown.files import write_whole
+from warmdown.formatting import count, number
 from warmdown.plot.document import document_of, element_of, pdf_of
-from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from warmdown.errors import MissingExtra, printable
+from warmdown.formatting import number, short_count, shortened
 from warmdown.plot.axis import Axis, place_names
-from warmdown.plot.formatting import number, short_count, shortened
-from warmdown.plot.sampling import Array
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
 from warmdown.schedules import Phase
+from warmdown.schedules.sampling import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,9 @@ from typing import Unpack
 
 import numpy as np
 
-from warmdown.plot.formatting import count, number
-from warmdown.plot.sampling import Function, sample
+from warmdown.formatting import count, number
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, ViewOptions, view
+from warmdown.schedules.sampling import Function, sample
 
 _MANY_CHANGES = 40
 """A piecewise constant schedule with more changes than these has none of them in its table."""

@@ -14,12 +14,12 @@ from typing import Unpack
 import numpy as np
 
 from warmdown.errors import encodable
+from warmdown.formatting import count, number
 from warmdown.plot.axis import Axis, place_names
-from warmdown.plot.formatting import count, number
 from warmdown.plot.picture import x_ticks
-from warmdown.plot.sampling import Array
 from warmdown.plot.view import Drawable, Panel, View, ViewOptions, view
 from warmdown.schedules import Phase, Schedule
+from warmdown.schedules.sampling import Array
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _COLOURS = (

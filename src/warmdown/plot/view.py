@@ -15,16 +15,16 @@ from typing import Any, TypeAlias, TypedDict
 import numpy as np
 
 from warmdown.errors import RunError, ScheduleError, printable, shortly
+from warmdown.formatting import count, shortened
 from warmdown.plan import Plan, Target, instead_of
 from warmdown.plot.axis import Axis
-from warmdown.plot.formatting import count, shortened
 from warmdown.plot.groups import Groups, bases_in, driven
-from warmdown.plot.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.record import Record
 from warmdown.registry import Pictured
 from warmdown.run import Run, RunLike, run_of
 from warmdown.schedules import Phase, Scale, Schedule, Set
 from warmdown.schedules.base import Phases
+from warmdown.schedules.sampling import POINTS, Array, Function, sample, thinned
 from warmdown.shown import brief
 
 Targets: TypeAlias = Mapping[str, Scale | Set]

@@ -9,8 +9,8 @@ from typing import Any
 
 from nicegui import ui
 
+from warmdown.formatting import count
 from warmdown.plan import Plan
-from warmdown.plot.formatting import count
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import Line
 from warmdown.studio.draft.writing import written

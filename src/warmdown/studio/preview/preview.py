@@ -13,9 +13,9 @@ import numpy as np
 
 from warmdown.checks import Finding, check
 from warmdown.errors import SpecError, WarmdownError
+from warmdown.formatting import number
 from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_from_dict
-from warmdown.plot.formatting import number
 from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import Line, View, view
 from warmdown.schedules.base import PlainData

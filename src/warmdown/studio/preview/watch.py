@@ -19,9 +19,9 @@ from warmdown.errors import WarmdownError
 from warmdown.plan import Plan
 from warmdown.planfile.plans import load
 from warmdown.plot.groups import bases_in
-from warmdown.plot.sampling import Array, thinned
 from warmdown.plot.view import Line, unit_of, view
 from warmdown.record import Record, Row
+from warmdown.schedules.sampling import Array, thinned
 from warmdown.studio.preview.preview import POINTS
 
 Points: TypeAlias = list[tuple[float, float]]

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from warmdown.errors import WarmdownError
 from warmdown.expressions import evaluate, has_placeholder, run_facts
-from warmdown.plot.formatting import count, number
+from warmdown.formatting import count, number
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import FormField, known_shapes

@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.element import Element
 from nicegui.elements.mixins.sortable_element import SortableElement
 
-from warmdown.plot.formatting import count
+from warmdown.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
 from warmdown.studio.draft.edits import get, insert, move
 from warmdown.studio.draft.model import ScheduleDraft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
-from warmdown.plot.formatting import count, number
+from warmdown.formatting import count, number
 from warmdown.run import CLOCKS
 from warmdown.studio.draft.edits import add_group
 from warmdown.studio.draft.model import RunTexts

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from warmdown.plot.formatting import count, number
+from warmdown.formatting import count, number
 from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
 from warmdown.studio.page.show.plot import PlotElement

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import warmdown as wd
-from warmdown.plot.sampling import POINTS, Array, sample, thinned
+from warmdown.schedules.sampling import POINTS, Array, sample, thinned
 
 MILLION = wd.Run(total_steps=1_000_000)
 
