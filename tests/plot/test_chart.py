@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from itertools import combinations
 from typing import Any
 
 import matplotlib as mpl
@@ -113,3 +114,17 @@ def test_two_threads_that_draw_leave_the_settings_of_matplotlib_alone(
     first.join()
     second.join()
     assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("rates", [(0.012, 0.0138, 0.055, 0.079), (1e-3, 0.9, 0.95, 0.99)])
+def test_names_of_marks_touch_neither_each_other_nor_the_edge(rates: tuple[float, ...]) -> None:
+    loss = Line("loss", "loss", np.geomspace(1e-4, 1.0, 50), np.linspace(2.0, 1.0, 50))
+    marks = tuple(Mark(rate, f"suggestion {rate}") for rate in rates)
+    picture = figure(View(lines=(loss,), x="learning rate", log_x=True, marks=marks))
+    picture.canvas.draw()
+    (axes,) = picture.axes
+    names = [text for text in axes.texts if text.get_text().startswith("suggestion")]
+    boxes = [text.get_window_extent() for text in names]
+    assert len(boxes) == len(rates)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(box.x1 <= axes.bbox.x1 + 1 for box in boxes)

@@ -206,3 +206,31 @@ def test_values_too_large_for_an_axis_are_refused_with_the_step(schedule: wd.Sch
         r"draw",
     ):
         view(schedule, run=wd.Run(total_steps=10_000))
+
+
+def test_a_run_has_one_colour_in_every_panel_and_a_dash_for_each_split() -> None:
+    runs = {name: wd.Record() for name in ("first", "second")}
+    for record in runs.values():
+        for step in range(5):
+            for target in ("lr", "loss", "val_loss"):
+                record.add(step, target, 1.0 + step)
+    scene = view({**runs})
+    rate, loss = (scene.strokes(panel) for panel in scene.panels)
+    assert [stroke.hue for stroke in rate] == [0, 1]
+    assert [(stroke.hue, stroke.dash) for stroke in loss] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_a_plan_stands_faint_behind_its_own_record_in_its_colour() -> None:
+    record = wd.Record()
+    for step in range(10):
+        record.add(step, "lr/0", 0.1)
+        record.add(step, "lr/1", 0.2)
+    plan = wd.Plan.of(lr=wd.Constant(1.0), run=wd.Run(total_steps=10))
+    scene = view(plan, record=record)
+    (panel,) = scene.panels
+    strokes = {
+        line.label: stroke for line, stroke in zip(panel.lines, scene.strokes(panel), strict=True)
+    }
+    assert strokes["lr/1"].is_faint
+    assert not strokes["lr/1 (recorded)"].is_faint
+    assert strokes["lr/1"].hue == strokes["lr/1 (recorded)"].hue != strokes["lr/0"].hue

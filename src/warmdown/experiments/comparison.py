@@ -409,7 +409,7 @@ def _mean_line(
     # seeds evaluate at their own steps: on common steps they can be averaged
     rows = np.stack([np.interp(across, *curve) for curve in curves])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
-    return Line(name, unit, across, mean, low=mean - error, high=mean + error)
+    return Line(name, unit, across, mean, low=mean - error, high=mean + error, run=name)
 
 
 def _in_markdown(text: str) -> str:

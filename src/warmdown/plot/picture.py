@@ -6,6 +6,7 @@ __all__ = ["figure"]
 
 from collections.abc import Iterable, Sequence
 from math import ceil
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -14,7 +15,7 @@ from warmdown.errors import MissingExtra, printable
 from warmdown.formatting import number, short_count, shortened
 from warmdown.plot.axis import Axis, place_names
 from warmdown.plot.theme import DARK, DASHES, LIGHT, Theme, tint_of
-from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, View, ViewOptions, view
+from warmdown.plot.view import MANY_PHASES, Drawable, Line, Panel, Stroke, View, ViewOptions, view
 from warmdown.schedules import Phase
 from warmdown.schedules.sampling import Array
 
@@ -35,8 +36,11 @@ _TALLEST = 6.0
 """Height of a panel with very many lines; not all of them find room for their names."""
 _MANY_TURNS = 200
 """A line that turns more often is drawn thin, so that it does not become a block."""
+_MARK_ROWS = 5
 _LONGEST_LABEL = 42
 """Characters of a name at a line's end, so that the curves keep half of the paper."""
+_FAINT = 0.35
+"""Opacity of a plan behind its own record."""
 _DASH: Any = (0, (2, 2))
 """Of the line at a mark."""
 
@@ -143,14 +147,13 @@ def _draw_panel(
     _draw_axes(axes, scene, y, theme, most_ticks=6 if high > 2 else 5)
     # the limits as drawn, with their margins
     drawn = Axis(*axes.get_ylim(), log=y.log)
-    rank, ends = 0, []
-    for index, (line, finite) in enumerate(zip(panel.lines, heights, strict=True)):
-        # lines in the foreground take the colours in turn
-        colour = theme.quiet if line.is_background else theme.lines[rank % len(theme.lines)]
-        _draw_line(axes, line, colour, rank, y)
+    ends = []
+    strokes = scene.strokes(panel)
+    for index, (line, stroke, finite) in enumerate(zip(panel.lines, strokes, heights, strict=True)):
+        colour = theme.quiet if line.is_background else theme.lines[stroke.hue % len(theme.lines)]
+        _draw_line(axes, line, stroke, colour, y)
         if not panel.phases:
             _draw_borders(axes, line, colour)
-        rank += not line.is_background
         if finite.size:
             last = max(finite[-1], y.low) if y.log else finite[-1]
             share = float(drawn.share(last))
@@ -183,12 +186,12 @@ def _draw_axes(axes: Axes, scene: View, y: Axis, theme: Theme, most_ticks: int) 
     axes.spines[:].set_color(theme.grid)
 
 
-def _draw_line(axes: Axes, line: Line, colour: str, rank: int, y: Axis) -> None:
-    """Draw a line, the ``rank``-th in the foreground: from the seventh on, dashes differ."""
+def _draw_line(axes: Axes, line: Line, stroke: Stroke, colour: str, y: Axis) -> None:
+    """Draw a line; from the seventh of a panel on, colours repeat and dashes differ."""
     values = np.where(line.values > 0, line.values, np.nan) if y.log else line.values
     is_thin = line.is_recorded or line.is_background
     width = 1.0 if is_thin else 2.0
-    dash: Any = "-" if is_thin else DASHES[(rank + rank // len(DASHES)) % len(DASHES)]
+    dash: Any = DASHES[(stroke.dash + stroke.dash // len(DASHES)) % len(DASHES)]
     if line.low is not None and line.high is not None:
         band = axes.fill_between(line.steps, line.low, line.high, color=colour, alpha=0.15)
         band.set(linewidth=0, zorder=2)
@@ -198,11 +201,11 @@ def _draw_line(axes: Axes, line: Line, colour: str, rank: int, y: Axis) -> None:
         color=colour,
         linewidth=0.8 if _count_turns(values) > _MANY_TURNS else width,
         linestyle=dash,
-        alpha=0.9 if is_thin else None,
+        alpha=_FAINT if stroke.is_faint else 0.9 if is_thin else None,
         drawstyle="steps-post" if line.is_stepped else "default",
         solid_capstyle="round",
         label=line.label,
-        zorder=3,
+        zorder=2.5 if stroke.is_faint else 3,
     )
 
 
@@ -240,13 +243,23 @@ def _draw_phases(
 
 
 def _name_marks(axes: Axes, scene: View, theme: Theme, wide: float) -> None:
-    marks = sorted((mark.step, mark.text) for mark in scene.marks)
-    rows = _rows_of(marks, scene.axis, wide, rows=4, edge=wide)
-    where = axes.get_xaxis_transform()
-    for (step, text), row in zip(marks, rows, strict=True):
-        if row is not None:
-            shift = 3, -2 - 11 * row
-            _annotate(axes, text, (step, 1), where, shift, color=theme.quiet, fontsize=8, va="top")
+    """Write each mark's text beside its line, to the left where the right has no room for it."""
+    where, ends = axes.get_xaxis_transform(), [0.0] * _MARK_ROWS
+    spans = []
+    for mark in scene.marks:
+        at, width = float(scene.axis.share(mark.step)) * wide, 0.1 + _CHARACTER * len(mark.text)
+        is_left = at + width > wide
+        spans.append((at - width if is_left else at, width, is_left, mark))
+    for left, width, is_left, mark in sorted(spans, key=itemgetter(0)):
+        row = next((row for row, end in enumerate(ends) if end <= left), None)
+        if row is None:
+            continue
+        ends[row] = left + width
+        shift, side = (-3.0, "right") if is_left else (3.0, "left")
+        down = -2 - 11 * row
+        how: Any = {"color": theme.quiet, "fontsize": 8, "va": "top", "ha": side}
+        how["bbox"] = {"facecolor": theme.paper, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        _annotate(axes, mark.text, (mark.step, 1), where, (shift, down), **how)
 
 
 def _annotate(

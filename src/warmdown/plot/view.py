@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["Drawable", "Groups", "Line", "Mark", "Panel", "View", "planned_line", "unit_of", "view"]
+__all__ = [
+    "Drawable",
+    "Groups",
+    "Line",
+    "Mark",
+    "Panel",
+    "Stroke",
+    "View",
+    "planned_line",
+    "unit_of",
+    "view",
+]
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +21,7 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from os import PathLike
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -46,6 +57,7 @@ _UNITS = {
 }
 _SHORTEST_RUN = 1000
 """Updates drawn when the run has no length."""
+_RECORDED = " (recorded)"
 _LONGEST_NAME = 200
 """Characters of a name; the rest is cut off."""
 MANY_PHASES = 100
@@ -71,6 +83,7 @@ class Line:
         high: Upper edge, or ``None``.
         is_recorded: Whether the values were written by a run and not planned.
         is_background: Whether it stands behind the others, as raw points do behind their mean.
+        run: Name of the plan or run that it belongs to, where several are compared.
     """
 
     label: str
@@ -83,8 +96,14 @@ class Line:
     high: Array | None = None
     is_recorded: bool = False
     is_background: bool = False
+    run: str = ""
 
     __repr__ = brief
+
+    @property
+    def target(self) -> str:
+        """Return its label without what says whose it is."""
+        return self.label.removeprefix(f"{self.run}: ").removesuffix(_RECORDED)
 
     @property
     def stop(self) -> int:
@@ -96,6 +115,20 @@ class Line:
         """Whether the value is constant between few jumps."""
         changes = int(np.count_nonzero(np.diff(self.values)))
         return 0 < changes < self.values.size / 10
+
+
+class Stroke(NamedTuple):
+    """How a line is drawn.
+
+    Args:
+        hue: Which colour, from 0: one run has one colour in every panel.
+        dash: Which dash, from 0: it distinguishes the lines of one colour.
+        is_faint: Whether it is the plan behind its own record.
+    """
+
+    hue: int
+    dash: int
+    is_faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,6 +231,34 @@ class View(Pictured):
             lines[line.unit] = (*lines.get(line.unit, ()), line)
         return tuple(map(Panel, lines.keys(), lines.values()))
 
+    def strokes(self, panel: Panel) -> list[Stroke]:
+        """Return how each line of a panel is drawn.
+
+        Where several runs are compared, each has its colour in every panel, and what was recorded
+        of one run differs by its dash; else each target has its colour. A plan stands faint behind
+        its own record.
+        """
+        runs = list(dict.fromkeys(line.run for line in self.lines))
+        named = [(line.run, line.target) for line in panel.lines if not line.is_background]
+        targets = list(dict.fromkeys(target for _, target in named))
+        splits: dict[str, list[str]] = {}
+        for run, target in named:
+            splits.setdefault(run, []).append(target)
+        recorded = {(line.run, line.target) for line in panel.lines if line.is_recorded}
+        strokes = []
+        for line in panel.lines:
+            if line.is_background:
+                strokes.append(Stroke(0, 0))
+                continue
+            is_faint = not line.is_recorded and (line.run, line.target) in recorded
+            hue = targets.index(line.target) if len(runs) == 1 else runs.index(line.run)
+            dash = splits[line.run].index(line.target) if len(runs) > 1 else 0
+            is_planned_alone = not (line.is_recorded or is_faint) and len(splits[line.run]) == 1
+            if len(runs) == 1 or is_planned_alone:
+                dash = 0 if line.is_recorded or is_faint else hue
+            strokes.append(Stroke(hue, dash, is_faint))
+        return strokes
+
     @property
     def stop(self) -> int:
         """Return the last step shown."""
@@ -266,7 +327,8 @@ def view(
             for label, target, base in driven(plan, bases):
                 if name:
                     label = f"{name}: {label}" if len(plan.targets) > 1 else name
-                lines.append(_target_line(label, target, base, plan.length or 0, points))
+                line = _target_line(label, target, base, plan.length or 0, points)
+                lines.append(replace(line, run=_name(name)))
             clock = plan.run.clock
     if not lines:
         raise ScheduleError("plot: there is nothing to draw: no target, and no row in the record.")
@@ -420,9 +482,10 @@ def _record_lines(
         field_name = target.split("/")[0]
         label = f"{name}: {target}" if name else target
         if name == "recorded":
-            label = f"{target} (recorded)" if field_name in planned else target
+            label = f"{target}{_RECORDED}" if field_name in planned else target
         unit = _name(unit_of(field_name))
-        yield Line(_name(label), unit, steps, values, phases, is_recorded=True)
+        run = "" if name == "recorded" else _name(name)
+        yield Line(_name(label), unit, steps, values, phases, is_recorded=True, run=run)
 
 
 def _recorded_phases(record: Record) -> tuple[Phase, ...]:

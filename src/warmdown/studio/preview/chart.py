@@ -167,14 +167,17 @@ def changing_options(option: Option) -> Option:
 def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -> Option:
     """Return a line with a colour and a dash.
 
-    Lines of one run have its colour, and are dashed where they were only planned.
+    Lines of one run have its colour. Dashes say which were only planned, and distinguish those of
+    one panel, such as the losses of training and of validation.
     """
     points = np.column_stack([line.steps, line.values]).tolist()
     if log:
         points = [[step, value if value > 0 else None] for step, value in points]
     colour, dash = number, number % len(_DASHES)
     if layer.number is not None:
-        colour, dash = layer.number, int(layer.is_faint)
+        beside = [other for other in layer.lines if other.unit == line.unit]
+        split = beside.index(line)
+        colour, dash = layer.number, 1 if layer.is_faint else split and 1 + split % 5
     return {
         "type": "line",
         "name": f"{layer.name}: {line.label}" if layer.name else line.label,
