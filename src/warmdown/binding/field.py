@@ -455,6 +455,10 @@ class Call(Number):
     def __init__(self, take: Callable[[float], object], base: float = 1.0) -> None:
         self._take, self._value, self._base = take, float(base), float(base)
 
+    def __repr__(self) -> str:
+        name = getattr(self._take, "__qualname__", type(self._take).__name__)
+        return f"<Call of {name}, last with {self._value:g}>"
+
     def marks(self) -> Iterator[Marks]:
         """Yield the value, and the base that it was made with."""
         yield Marks(self._value, initial=self._base, written=self._value)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,16 @@ OnChange: TypeAlias = Literal[
     "error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask"
 ]
 """``"ask"`` is the former name of ``"error"``."""
-POLICIES: tuple[str, ...] = get_args(OnChange)[:-1]
+POLICIES: Mapping[str, str] = {
+    "error": "refuse, and change nothing",
+    "saved": "the saved plan goes on, and holds its last value past its end",
+    "given": "the given plan goes on, as if it had been there from the start",
+    "rescale": "the saved curve goes on, stretched to the given run",
+    "continue": "the given curve from its peak, begun at the value held now, to its own end",
+    "rewarm": "the given curve from its beginning, with its warmup",
+    "fit": "what is left of the saved curve, over what is left of the given run",
+}
+"""How to go on under another plan, each in a few words."""
 
 _UNITS = {"updates": "steps", "samples": "samples", "tokens": "tok", "seconds": "s"}
 _NUM_SAMPLES = 100_000
@@ -177,9 +186,10 @@ def _fit_rest(schedule: Schedule, at: float, factor: float) -> Schedule:
 
 
 def _join_by_continuing(change: RuleChange) -> Rule:
-    """Start the new curve at its peak, scaled to the value reached, over the rest of the run.
+    """Start the new curve at its peak, moved to the value reached, over the rest of the run.
 
-    Nothing can be scaled to 0: from there the new curve's own warmup leads up, where it has one.
+    It ends at its own end; one that ends at its peak, such as a constant, is scaled as a whole.
+    Nothing can be moved to 0: from there the new curve's own warmup leads up, where it has one.
     """
     reached = change.old.of(change.at)
     curve, peak = _over_rest(change)
@@ -191,10 +201,15 @@ def _join_by_continuing(change: RuleChange) -> Rule:
                 f"curve starts at {curve(peak):g}; no factor but 0 joins them. Use 'given', or "
                 "give the new plan a warmup."
             )
-        factor = reached / curve(peak)
+        top = curve(peak)
+        end = curve(length) if length and curve.is_predictable else 0.0
         if peak:
             curve = curve.skip(peak).stretch(length) if length else curve.skip(peak)
-        curve = curve.multiplied(factor)
+        if end in (0.0, top):
+            curve = curve.multiplied(reached / top)
+        else:
+            share = (reached - end) / (top - end)
+            curve = curve.multiplied(share) + Constant(end * (1 - share))
     return _with_old_offset(change, curve, length)
 
 

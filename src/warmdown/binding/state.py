@@ -380,13 +380,14 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
         f"base value of {key}: {before} (saved), {now} (given)"
         for key, (before, now) in bases.items()
     ]
-    ways = ", ".join(repr(policy) for policy in POLICIES if policy != "error")
+    ways = [f"  {policy!r}: {what}" for policy, what in POLICIES.items() if policy != "error"]
     return "\n  ".join(
         [
             f"{_WHO}: the state at update {saved.count} is of another plan:",
             *lines,
-            f"Choose how to go on: on_change={ways}; or scheduler.on_change=…, where a trainer "
-            "loads the state.",
+            "Choose how to go on with on_change=…, or scheduler.on_change=… where a trainer loads "
+            "the state:",
+            *ways,
         ]
     )
 

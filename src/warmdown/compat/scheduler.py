@@ -20,6 +20,7 @@ from inspect import Parameter, Signature
 from typing import Any, ClassVar
 
 from warmdown.errors import MissingExtra, ScheduleError, StateError
+from warmdown.shown import cut
 
 try:
     import torch
@@ -68,6 +69,10 @@ class TimmScheduler:
     noise_std: float
     noise_seed: int | None
     t_in_epochs: bool
+
+    def __repr__(self) -> str:
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        return f"<{type(self).__name__}, lr {cut(repr(rates), 120)}>"
 
     def __init__(self, optimizer: Any, *positional: Any, **named: Any) -> None:
         given = _bound(type(self).__name__, self._takes, positional, named)

@@ -5,11 +5,13 @@ from __future__ import annotations
 __all__ = ["CallbackHandler", "StopTrainingError", "TrainerCallback"]
 
 from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from warmdown.errors import TrainingError
 from warmdown.lock import Output
+from warmdown.shown import cut
 
 
 class StopTrainingError(Exception):
@@ -29,6 +31,13 @@ class TrainerCallback:
         ...     def on_train_epoch_end(self, trainer, **kwargs):
         ...         trainer.print("another epoch")
     """
+
+    def __repr__(self) -> str:
+        kept = vars(self)
+        known = (
+            f"{name}={kept[name]!r}" for name in signature(type(self)).parameters if name in kept
+        )
+        return f"{type(self).__name__}({cut(', '.join(known), 200)})"
 
     def outputs(self) -> Iterable[Output]:
         """Return the files and folders that no other process may write while the run is at work."""

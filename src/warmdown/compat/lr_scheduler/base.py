@@ -25,6 +25,7 @@ from warmdown.compat.lr_scheduler.arguments import (
 from warmdown.compat.lr_scheduler.window import Rates, RateWriter, Row, copied, for_all
 from warmdown.compat.prepared import PREPARED, Prepared, Updates, warn_of_early_step
 from warmdown.errors import BindingError
+from warmdown.shown import cut
 
 
 class LRScheduler(torch_sched.LRScheduler):
@@ -108,6 +109,11 @@ class LRScheduler(torch_sched.LRScheduler):
             self._check_order(self._updates, epoch)
         self._step_count += 1
         self._update_lr(epoch)
+
+    def __repr__(self) -> str:
+        # of one that is half made, in a debugger or an error, too
+        step, rates = (vars(self).get(name) for name in ("last_epoch", "_last_lr"))
+        return f"<{type(self).__name__} at step {step}, lr {cut(repr(rates), 120)}>"
 
     def get_last_lr(self) -> Row:
         """Return the rates written last, copies of the kind that each group holds."""
