@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from mypy import api
 from tests.strategies import schedules
 
 import warmdown as wd
@@ -292,3 +293,24 @@ def test_a_picture_for_papers_is_a_pdf_with_letters(tmp_path: Path) -> None:
     assert b"/FontFile2" in content
     wd.plot.save(wd.Cosine(steps=10), tmp_path / "y.pdf")
     assert (tmp_path / "y.pdf").read_bytes() == content
+
+
+def test_a_notebook_draws_a_dict_of_schedules_once_the_extension_is_loaded() -> None:
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    wd.load_ipython_extension(shell)
+    show = shell.display_formatter.format
+    assert "<svg" in show({"a": wd.Cosine(), "b": wd.warmup_cosine()})[0]["text/html"]
+    assert "<svg" in show(dict(wd.one_cycle()))[0]["text/html"]
+    for other in ({}, {"a": 1}, {"a": "x"}, {"a": wd.Cosine(), "b": 3}, {"kind": "cosine"}):
+        assert "text/html" not in show(other)[0]
+
+
+@pytest.mark.slow
+def test_a_type_checker_accepts_the_room_of_pictures_as_a_function(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import warmdown as wd\nwd.plot(wd.warmup_cosine(), run=wd.Run(total_steps=10))\n"
+        "text: str = wd.plot.terminal(wd.Cosine(), run=wd.Run(total_steps=10))\n"
+    )
+    said, _, rc = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(script)])
+    assert rc == 0, said

@@ -15,7 +15,6 @@ from warmdown import schedules
 from warmdown.registry import provide
 
 if TYPE_CHECKING:
-    from warmdown import plot as plot
     from warmdown.binding import *
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
@@ -25,11 +24,14 @@ if TYPE_CHECKING:
     from warmdown.importing import from_torch as from_torch
     from warmdown.plan import *
     from warmdown.planfile import *
+    from warmdown.plot import CalledRoom
     from warmdown.record import *
     from warmdown.run import *
     from warmdown.schedules import *
     from warmdown.schedules.recipes import *
     from warmdown.studio import studio as studio
+
+    plot: CalledRoom
 
 __version__ = "0.1.0"
 
@@ -108,6 +110,16 @@ def _loaded(room: str, name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "plot"]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Let a notebook draw a ``dict`` of schedules, plans or records: ``%load_ext warmdown``.
+
+    Args:
+        shell: The notebook's ``InteractiveShell``; every other ``dict`` is shown as before.
+    """
+    html = shell.display_formatter.formatters["text/html"]
+    html.for_type(dict, import_module("warmdown.plot.page").notebook_dict)
 
 
 # A plan file may name a class of another library; its preview lives above the files.

@@ -238,7 +238,7 @@ def test_a_rate_given_on_resume_counts_in_every_order(order: str, rates: tuple[f
     given = resumed(order, rates, "given")
     assert given.base_lrs == list(rates)
     assert each_rate(given.optimizer) == [rate / 2 for rate in rates]
-    for policy in ("saved", "continue", "rescale"):
+    for policy in ("saved", "continue", "stretch"):
         kept = resumed(order, rates, policy)
         assert kept.base_lrs == [0.1, 0.4]
         assert each_rate(kept.optimizer) == [0.05, 0.2]

@@ -57,7 +57,7 @@ def test_the_groups_of_one_optimizer_are_rescaled(by_index: bool) -> None:
     assert again.values() == pytest.approx({"lr/0": 0.1, "lr/1": 0.3, "lr/2": 0.2, "lr/3": 0.2})
 
 
-@pytest.mark.parametrize("policy", [None, "saved", "rescale", "fit", "continue", "rewarm", "given"])
+@pytest.mark.parametrize("policy", [None, "saved", "stretch", "fit", "continue", "rewarm", "given"])
 @pytest.mark.parametrize("form", [True, False])
 def test_what_happened_to_one_group_is_resumed_and_joined(policy: Any, form: bool) -> None:
     if not form and policy not in (None, "given"):
@@ -81,7 +81,7 @@ def test_what_happened_to_one_group_is_resumed_and_joined(policy: Any, form: boo
         assert other.values() == pytest.approx(trunk.values())
     elif policy == "given":
         assert other.value(50) == pytest.approx(0.075)
-    elif policy == "rescale":
+    elif policy == "stretch":
         assert other.value(140) == pytest.approx(trunk.value(70))
     if form:
         assert other.value(49, group="body") == pytest.approx(trunk.value(49, group="body"))

@@ -90,7 +90,7 @@ def test_a_run_under_a_shape_of_ones_own_resumes(name: str, update: int, form: s
     assert lived(optimizer, scheduler, update, 90) == unbroken[update:]
 
 
-@pytest.mark.parametrize("policy", ["saved", "given", "rescale", "continue", "rewarm", "fit"])
+@pytest.mark.parametrize("policy", ["saved", "given", "stretch", "continue", "rewarm", "fit"])
 @pytest.mark.parametrize("name", ["curve", "wrapper"])
 def test_a_shape_of_ones_own_joins_another_plan_by_every_policy(name: str, policy: Any) -> None:
     _, scheduler = made(SHAPES[name])

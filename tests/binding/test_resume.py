@@ -264,7 +264,7 @@ def test_another_plan_is_refused_with_the_difference_and_the_ways_on() -> None:
         resumed(LONGER, 1000, None)
     assert "run.total_steps: 1000 (saved), 2000 (given)" in str(refusal.value)
     ways = [line.strip().partition(":") for line in str(refusal.value).splitlines()[-6:]]
-    policies = ("saved", "given", "rescale", "continue", "rewarm", "fit")
+    policies = ("saved", "given", "stretch", "continue", "rewarm", "fit")
     assert [name for name, _, _ in ways] == [repr(policy) for policy in policies]
     assert all(len(meaning.split()) > 5 for _, _, meaning in ways)
     assert "lr" not in str(refusal.value).split("\n")[1]
@@ -288,7 +288,7 @@ def test_the_given_plan_can_win_from_here_on() -> None:
 
 
 def test_the_saved_curve_can_be_stretched_over_the_given_run() -> None:
-    scheduler = resumed(LONGER, 1000, "rescale")
+    scheduler = resumed(LONGER, 1000, "stretch")
     short = wd.Scheduler(fresh(), PLAN)
     assert scheduler.value(1500) == pytest.approx(short.value(750))
     assert scheduler.value(2000) == pytest.approx(short.value(1000))
@@ -364,7 +364,7 @@ def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
 
 
 def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
-    for policy in ("given", "rescale", "continue", "rewarm", "fit"):
+    for policy in ("given", "stretch", "continue", "rewarm", "fit"):
         first = resumed(LONGER, 600, policy)
         first.seek(700)
         again = resumed(LONGER, 700, None, json.loads(json.dumps(first.state_dict())))
@@ -374,7 +374,7 @@ def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
 
 
 def test_base_values_survive_every_policy() -> None:
-    for policy in ("saved", "given", "rescale", "continue", "rewarm"):
+    for policy in ("saved", "given", "stretch", "continue", "rewarm"):
         assert resumed(LONGER, 1000, policy).base_lrs == [0.1, 0.05]
 
 
@@ -401,7 +401,7 @@ def test_a_plan_that_drives_one_more_field_is_refused_or_wins() -> None:
 
 def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
     other = wd.Plan.of(lr=wd.Cosine(), run=RUN)
-    for policy in ("rescale", "continue", "rewarm"):
+    for policy in ("stretch", "continue", "rewarm"):
         with pytest.raises(wd.StateError, match=r"only one plan drives weight_decay/\*"):
             resumed(other, 437, policy)
     assert resumed(other, 437, "given").values().keys() == {"lr/0", "lr/1"}
@@ -484,7 +484,7 @@ def fallen(total: int = 40, plan: wd.Schedule = FALLING) -> wd.Scheduler:
 
 
 @pytest.mark.parametrize("plan", [FALLING, wd.Linear(start=0.5, end=1.0, steps="10%") >> FALLING])
-@pytest.mark.parametrize("how", ["given", "rescale", "continue", "rewarm"])
+@pytest.mark.parametrize("how", ["given", "stretch", "continue", "rewarm"])
 @pytest.mark.parametrize("by", ["extend", "load"])
 def test_falls_before_plans_were_joined_are_known_on_resume_and_happen_once(
     by: str, how: Any, plan: Any
@@ -526,19 +526,19 @@ def test_a_plateau_of_another_metric_begins_without_the_memory_of_the_one_before
 
 def test_what_a_plateau_multiplies_is_stretched_though_the_whole_has_no_length() -> None:
     scheduler = fallen()
-    scheduler.extend(80, on_change="rescale")
+    scheduler.extend(80, on_change="stretch")
     assert scheduler.get_last_lr() == pytest.approx([0.25 * wd.Cosine(end=0.1, steps=80)(10)])
     delayed = fallen(40, FALLING.delay(2))
     with pytest.raises(
         wd.StateError,
-        match=r"'rescale': .* has no length.*Use 'given' or "
+        match=r"'stretch': .* has no length.*Use 'given' or "
         r"'continue'",
     ):
-        delayed.extend(80, on_change="rescale")
+        delayed.extend(80, on_change="stretch")
 
 
 @pytest.mark.parametrize(
-    ("how", "end"), [("given", 30), ("rescale", 60), ("continue", 80), ("rewarm", 80)]
+    ("how", "end"), [("given", 30), ("stretch", 60), ("continue", 80), ("rewarm", 80)]
 )
 def test_a_run_that_is_extended_in_its_decay_ends_where_its_curve_does(how: Any, end: int) -> None:
     scheduler = wd.Scheduler(

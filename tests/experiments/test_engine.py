@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import warmdown as wd
-from warmdown.experiments import perform
+from warmdown.experiments import Comparison, perform
 from warmdown.experiments.engine import WorkerContext, WorkerProcess, worker_of_thread
 from warmdown.experiments.runs import RunSpec
 
@@ -127,3 +128,13 @@ def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:
     here = worker_of_thread(WorkerContext.here())
     assert len({id(helper) for helper in [*helpers, here]}) == 3
     assert worker_of_thread(WorkerContext.here()) is here
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["serial", "loky", "dask"])
+def test_runs_are_compared_while_an_event_loop_runs_as_in_a_notebook(engine: Any) -> None:
+    async def cell() -> Comparison:
+        plans = {"cosine": wd.warmup_cosine(), "constant": wd.Constant(1.0)}
+        return wd.compare(plans, "digits", seeds=1, max_steps=5, engine=engine, jobs=2)
+
+    assert {row.name for row in asyncio.run(cell()).rows()} == {"cosine", "constant"}

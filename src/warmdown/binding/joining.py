@@ -16,14 +16,15 @@ from warmdown.schedules import Constant, Grafted, Linear, Rule, Scale, Schedule,
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, with_feedback_states
 
 OnChange: TypeAlias = Literal[
-    "error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask"
+    "error", "saved", "given", "stretch", "continue", "rewarm", "fit", "ask", "rescale"
 ]
-"""``"ask"`` is the former name of ``"error"``."""
+"""The last two are former names."""
+FORMER_POLICIES = {"ask": "error", "rescale": "stretch"}
 POLICIES: Mapping[str, str] = {
     "error": "refuse, and change nothing",
     "saved": "the saved plan goes on, and holds its last value past its end",
     "given": "the given plan goes on, as if it had been there from the start",
-    "rescale": "the saved curve goes on, stretched to the given run",
+    "stretch": "the saved curve goes on, stretched to the given run",
     "continue": "the given curve from its peak, begun at the value held now, to its own end",
     "rewarm": "the given curve from its beginning, with its warmup",
     "fit": "what is left of the saved curve, over what is left of the given run",
@@ -70,6 +71,7 @@ def join_rules(change: RuleChange, how: str) -> Rule:
     Raises:
         StateError: The policy cannot join the two.
     """
+    how = FORMER_POLICIES.get(how, how)
     if how not in _JOIN_POLICIES:
         ways = ", ".join(_JOIN_POLICIES)
         raise StateError(f"on_change={how!r}: no plan is joined so. Use one of {ways}.")
@@ -121,7 +123,7 @@ def _join_by_stretching(change: RuleChange) -> Rule:
     before, after = change.before.over().length, change.after.over().length
     if not before or not after:
         raise StateError(
-            "on_change='rescale': both plans need a length. Give Run(total_steps=…), or use "
+            "on_change='stretch': both plans need a length. Give Run(total_steps=…), or use "
             "'given'."
         )
     return change.old.with_schedules(lambda schedule: _stretched(schedule, after / before))
@@ -136,7 +138,7 @@ def _stretched(schedule: Schedule, factor: float) -> Schedule:
     if isinstance(schedule, Grafted) and isinstance(schedule.at, int):
         stretched = schedule.with_parts(lambda part: _stretched(part, factor))
         return replace(stretched, at=round(schedule.at * factor))
-    _refuse_metric_inside(schedule, "rescale")
+    _refuse_metric_inside(schedule, "stretch")
     return schedule
 
 
@@ -225,7 +227,7 @@ def _join_by_rewarming(change: RuleChange) -> Rule:
 
 _JOIN_POLICIES: dict[str, Callable[[RuleChange], Rule]] = {
     "given": attrgetter("new"),
-    "rescale": _join_by_stretching,
+    "stretch": _join_by_stretching,
     "fit": _join_by_fitting,
     "continue": _join_by_continuing,
     "rewarm": _join_by_rewarming,

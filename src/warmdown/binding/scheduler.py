@@ -666,11 +666,11 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             state: What ``state_dict`` returned.
             on_change: What happens when the state is of another plan. ``"error"``: an error shows
                 the difference. ``"saved"``: the saved plan goes on, and holds its last value.
-                ``"given"``: the given plan holds from here. ``"rescale"``: the saved curve,
+                ``"given"``: the given plan holds from here. ``"stretch"``: the saved curve,
                 stretched to the given run. ``"continue"``: the given curve from its peak, begun at
-                the value reached, over the rest of the run. ``"rewarm"``: the given curve with its
-                warmup, started again. ``"fit"``: what is left of the saved curve, over what is left
-                of the given run. By default what the scheduler was made with.
+                the value reached, over the rest of the run, to its own end. ``"rewarm"``: the given
+                curve with its warmup, started again. ``"fit"``: what is left of the saved curve,
+                over what is left of the given run. By default what the scheduler was made with.
 
         Raises:
             StateError: The state is damaged or of another plan; nothing has changed then.

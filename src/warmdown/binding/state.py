@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warmdown.binding.joining import POLICIES, OnChange
+from warmdown.binding.joining import FORMER_POLICIES, POLICIES, OnChange
 from warmdown.binding.timeline import (
     UNNAMED,
     Decayed,
@@ -111,7 +111,7 @@ def read_state(state: Any, writer: ValueWriter, policy: OnChange) -> SavedState:
     Raises:
         StateError: The state is damaged, or the plans differ and the policy cannot join them.
     """
-    policy = "error" if policy == "ask" else policy
+    policy = FORMER_POLICIES.get(policy, policy)  # type: ignore[assignment]
     if policy not in POLICIES:
         raise StateError(f"{_WHO}(on_change={policy!r}): use one of {', '.join(POLICIES)}.")
     given = writer.timeline.given
@@ -432,7 +432,7 @@ def _events(rows: Sequence[Mapping[str, Any]], after: Plan) -> list[PlanEvent]:
 
 def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
     kind = _EVENTS.get(row["event"])
-    if kind is None or row.get("how", "given") not in POLICIES:
+    if kind is None or row.get("how", "given") not in {*POLICIES, *FORMER_POLICIES}:
         raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
     entries = {"feedback": row.get("seen", ()), "groups": (), **row, "after": after}
     values = {field.name: entries[field.name] for field in fields(kind)}

@@ -444,7 +444,12 @@ def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Tim
             followed.switch_at(at, join_rules(change, how))
             followed.joined_at = at
             joined[line] = followed
-    if how == "rescale" and timeline.end is not None and old.run.length and new.run.length:
+    if (
+        how in ("stretch", "rescale")
+        and timeline.end is not None
+        and old.run.length
+        and new.run.length
+    ):
         # a decay is stretched with the plan
         timeline.end = round(timeline.end * new.run.length / old.run.length)
     else:

@@ -31,7 +31,7 @@ _ANY = (
 )
 """A run in which every placeholder has a number, to find what else is wrong in a plan."""
 _COUNT = click.IntRange(1)
-_POLICIES = ("error", "saved", "given", "rescale", "continue", "rewarm", "fit", "ask")
+_POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", "ask", "rescale")
 
 
 @click.command("train")

@@ -71,8 +71,7 @@ class TimmScheduler:
     t_in_epochs: bool
 
     def __repr__(self) -> str:
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        return f"<{type(self).__name__}, lr {cut(repr(rates), 120)}>"
+        return f"<{type(self).__name__} of lr {cut(repr(vars(self).get('base_values')), 120)}>"
 
     def __init__(self, optimizer: Any, *positional: Any, **named: Any) -> None:
         given = _bound(type(self).__name__, self._takes, positional, named)

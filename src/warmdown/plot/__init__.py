@@ -5,7 +5,7 @@ The room itself is called for the chart: ``warmdown.plot(schedule)`` is :func:`f
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmdown.formatting import *
 from warmdown.plot.page import *
@@ -15,9 +15,21 @@ from warmdown.plot.terminal import *
 from warmdown.plot.view import *
 
 
-class _CalledRoom(ModuleType):
+class CalledRoom(ModuleType):
+    """This room, which is called for a chart; a type checker sees its functions here too."""
+
+    if TYPE_CHECKING:
+        figure = staticmethod(figure)
+        html = staticmethod(html)
+        save = staticmethod(save)
+        summary = staticmethod(summary)
+        svg = staticmethod(svg)
+        terminal = staticmethod(terminal)
+        view = staticmethod(view)
+
     def __call__(self, plan: Drawable, **how: Any) -> Any:
+        """Return the matplotlib figure of :func:`figure`."""
         return figure(plan, **how)
 
 
-sys.modules[__name__].__class__ = _CalledRoom
+sys.modules[__name__].__class__ = CalledRoom

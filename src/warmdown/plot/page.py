@@ -15,11 +15,14 @@ import numpy as np
 from warmdown.errors import MissingExtra, RunError, ScheduleError, printable
 from warmdown.files import write_whole
 from warmdown.formatting import count, number
+from warmdown.plan import Plan
 from warmdown.plot.document import document_of, element_of, pdf_of
 from warmdown.plot.picture import draw_view, figure
 from warmdown.plot.summary import summary, table_of, value_at
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
+from warmdown.record import Record
+from warmdown.schedules import Scale, Schedule, Set
 
 
 def svg(
@@ -117,6 +120,13 @@ def notebook(given: Drawable) -> str | None:
     text = (scene.text or summary(scene)) if isinstance(given, View) else repr(given)
     element = element_of(document)
     return f'<div style="max-width: 48rem">{element}<pre>{_markup(text)}</pre></div>'
+
+
+def notebook_dict(given: Mapping[Any, Any]) -> str | None:
+    """Return what a notebook shows of a ``dict``: ``None`` unless all its values can be drawn."""
+    drawn = (Plan, Schedule, Scale, Set, Record)
+    is_drawn = bool(given) and all(isinstance(value, drawn) for value in given.values())
+    return notebook(given) if is_drawn else None
 
 
 def svg_of(

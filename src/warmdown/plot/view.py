@@ -102,7 +102,7 @@ class Line:
 
     @property
     def target(self) -> str:
-        """Return its label without what says whose it is."""
+        """Return its label without the names of its run and its origin."""
         return self.label.removeprefix(f"{self.run}: ").removesuffix(_RECORDED)
 
     @property
