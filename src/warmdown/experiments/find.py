@@ -128,7 +128,8 @@ class RangeTest:
             f"It holds {number(self.base)} again. Smoothed without lag over {curve.smoothing:.1%} "
             "of the sweep; intervals of 90 % from resampled curves."
         )
-        return "\n".join([headline, *map(_suggestion_line, self.suggestions.values())])
+        head = f"  {'rule':<11} {'rate':<9} {'90 % interval':<22} why"
+        return "\n".join([headline, head, *map(_suggestion_line, self.suggestions.values())])
 
     def chart(self) -> View:
         """Return the picture: the smoothed mean over the raw losses, and the suggestions."""
