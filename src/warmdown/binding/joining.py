@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Literal, TypeAlias
 
@@ -20,6 +21,8 @@ OnChange: TypeAlias = Literal[
 ]
 """The last two are former names."""
 FORMER_POLICIES = {"ask": "error", "rescale": "stretch"}
+CONTINUED = "continued"
+"""What an event of ``"continue"`` has; of older states the word itself scales the whole curve."""
 POLICIES: Mapping[str, str] = {
     "error": "refuse, and change nothing",
     "saved": "the saved plan goes on, and holds its last value past its end",
@@ -72,18 +75,20 @@ def join_rules(change: RuleChange, how: str) -> Rule:
         StateError: The policy cannot join the two.
     """
     how = FORMER_POLICIES.get(how, how)
+    continues = how in ("continue", CONTINUED)
+    asked = "continue" if continues else how
     if how not in _JOIN_POLICIES:
         ways = ", ".join(_JOIN_POLICIES)
         raise StateError(f"on_change={how!r}: no plan is joined so. Use one of {ways}.")
-    if how in ("continue", "rewarm") and type(change.old) is not type(change.new):
+    if (continues or how == "rewarm") and type(change.old) is not type(change.new):
         name = f"{change.target.name}/{change.target.groups}"
         raise StateError(
-            f"on_change={how!r}: {name} scales in one plan and is set in the other. Use 'given'."
+            f"on_change={asked!r}: {name} scales in one plan and is set in the other. Use 'given'."
         )
     lows = [rule.low for rule in (change.old, change.new) if isinstance(rule, Scale)]
-    if how in ("continue", "rewarm") and lows and lows[0] is not None and lows[0] != lows[-1]:
+    if (continues or how == "rewarm") and lows and lows[0] is not None and lows[0] != lows[-1]:
         raise StateError(
-            f"on_change={how!r}: {change.target.label} may be at its lowest value, "
+            f"on_change={asked!r}: {change.target.label} may be at its lowest value, "
             f"{lows[0]!r}, which the new plan does not have. Give it low={lows[0]!r}, or use "
             "'given'."
         )
@@ -106,7 +111,7 @@ def _with_feedback_state(old: Rule, new: Rule, how: str) -> Rule:
     if how == "rewarm" or not is_alike:
         return new
     states = [
-        found.restarted_state() if how == "continue" else found.state.at_last_level()
+        found.restarted_state() if how in ("continue", CONTINUED) else found.state.at_last_level()
         for found in before
     ]
     return with_states(new, states)
@@ -187,7 +192,7 @@ def _fit_rest(schedule: Schedule, at: float, factor: float) -> Schedule:
     return fitted
 
 
-def _join_by_continuing(change: RuleChange) -> Rule:
+def _join_by_continuing(change: RuleChange, *, to_its_end: bool = True) -> Rule:
     """Start the new curve at its peak, moved to the value reached, over the rest of the run.
 
     It ends at its own end; one that ends at its peak, such as a constant, is scaled as a whole.
@@ -204,7 +209,7 @@ def _join_by_continuing(change: RuleChange) -> Rule:
                 "give the new plan a warmup."
             )
         top = curve(peak)
-        end = curve(length) if length and curve.is_predictable else 0.0
+        end = curve(length) if to_its_end and length and curve.is_predictable else 0.0
         if peak:
             curve = curve.skip(peak).stretch(length) if length else curve.skip(peak)
         if end in (0.0, top):
@@ -229,7 +234,8 @@ _JOIN_POLICIES: dict[str, Callable[[RuleChange], Rule]] = {
     "given": attrgetter("new"),
     "stretch": _join_by_stretching,
     "fit": _join_by_fitting,
-    "continue": _join_by_continuing,
+    "continue": partial(_join_by_continuing, to_its_end=False),
+    CONTINUED: _join_by_continuing,
     "rewarm": _join_by_rewarming,
 }
 

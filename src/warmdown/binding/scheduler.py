@@ -28,7 +28,7 @@ from warmdown.binding.clock import (
 from warmdown.binding.compiled import leave_uncompiled
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
-from warmdown.binding.joining import OnChange
+from warmdown.binding.joining import CONTINUED, OnChange
 from warmdown.binding.misuse import Warnings, warn_of_values
 from warmdown.binding.monitor import Finish, UpdateMonitor
 from warmdown.binding.state import read_state, write_state
@@ -446,7 +446,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
                 "budget."
             )
         states = self.writer.timeline.feedback_states()
-        self._apply_event(Extended(int(self.position), total_steps, on_change, states))
+        how = CONTINUED if on_change == "continue" else on_change
+        self._apply_event(Extended(int(self.position), total_steps, how, states))
 
     @property
     def history(self) -> Record:

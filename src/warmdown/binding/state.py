@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from warmdown.binding.joining import FORMER_POLICIES, POLICIES, OnChange
+from warmdown.binding.joining import CONTINUED, FORMER_POLICIES, POLICIES, OnChange
 from warmdown.binding.timeline import (
     UNNAMED,
     Decayed,
@@ -341,7 +341,8 @@ def _joined(saved: SavedState, given: Plan, policy: OnChange) -> SavedState:
             f"{given.run.clock}. Use 'given' or 'saved'."
         )
     states = saved.timeline.feedback_states()
-    event = Switched(int(saved.position), saved.plan, given, policy, states)
+    how = CONTINUED if policy == "continue" else policy
+    event = Switched(int(saved.position), saved.plan, given, how, states)
     try:
         return replace(saved, timeline=saved.timeline.after(event))
     except WarmdownError as error:
@@ -432,7 +433,7 @@ def _events(rows: Sequence[Mapping[str, Any]], after: Plan) -> list[PlanEvent]:
 
 def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
     kind = _EVENTS.get(row["event"])
-    if kind is None or row.get("how", "given") not in {*POLICIES, *FORMER_POLICIES}:
+    if kind is None or row.get("how", "given") not in {*POLICIES, *FORMER_POLICIES, CONTINUED}:
         raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
     entries = {"feedback": row.get("seen", ()), "groups": (), **row, "after": after}
     values = {field.name: entries[field.name] for field in fields(kind)}

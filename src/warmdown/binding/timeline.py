@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, final
 import numpy as np
 
 from warmdown.binding.joining import (
-    OnChange,
+    CONTINUED,
     RuleChange,
     feedbacks_in,
     join_rules,
@@ -313,7 +313,7 @@ class Extended(PlanEvent):
 
     kind = "extend"
     total_steps: int
-    how: OnChange
+    how: str
     feedback: FeedbackStates = field(default_factory=dict)
     """What each feedback schedule had observed then; the value that is joined depends on it."""
 
@@ -339,7 +339,7 @@ class Switched(PlanEvent):
     kind = "switch"
     before: Plan
     after: Plan
-    how: OnChange
+    how: str
     feedback: FeedbackStates = field(default_factory=dict)
     """What each feedback schedule had observed then."""
 
@@ -428,11 +428,12 @@ def decay_stop(events: Sequence[PlanEvent]) -> int | None:
     return max(stops.values(), default=None)
 
 
-def _join(timeline: Timeline, at: int, how: OnChange, after: Plan, follower: Timeline) -> None:
+def _join(timeline: Timeline, at: int, how: str, after: Plan, follower: Timeline) -> None:
     """Turn a timeline into the one that follows; a target that is new has no past."""
     old, new = timeline.plan, follower.plan
     if how != "given" and (differing := _differing(old, new)):
-        raise StateError(f"on_change={how!r}: {differing} Use 'given' or 'saved'.")
+        asked = "continue" if how == CONTINUED else how
+        raise StateError(f"on_change={asked!r}: {differing} Use 'given' or 'saved'.")
     targets = _targets_of(after)
     joined: dict[TargetName, TargetTimeline] = {}
     for line in {**timeline.lines, **follower.lines}:
