@@ -23,9 +23,9 @@ from warmdown.schedules.recipes import recipes
 
 ROOMS = (
     "errors", "registry", "shown", "formatting", "system", "files", "lock", "run", "record",
-    "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "plot", "checks",
-    "binding", "compat", "importing", "training", "experiments", "lint", "studio", "cli", "optim",
-    "lr_scheduler",
+    "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "forecast", "plot",
+    "checks", "binding", "compat", "importing", "training", "experiments", "lint", "studio", "cli",
+    "optim", "lr_scheduler",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from warmdown.checks import check as check
     from warmdown.errors import *
     from warmdown.experiments import find_rate as find_rate
+    from warmdown.forecast import fit_loss as fit_loss
+    from warmdown.forecast import load_law as load_law
     from warmdown.importing import External as External
     from warmdown.importing import from_torch as from_torch
     from warmdown.plan import *
@@ -39,7 +41,7 @@ _ROOMS = {
     "warmdown.errors": (
         "AmountMismatch",
         "BaseDiffers", "BindingError", "FactorsAsValues", "FarBelowBase", "FarFromBase",
-        "ForeignWrite",
+        "ForecastError", "ForeignWrite",
         "LengthMismatch", "MetricForgotten", "MetricUnusable", "MetricUnused", "MissingExtra",
         "NegativeValue", "OptimizerUnused", "OutOfRange", "PastEnd", "RunError", "ScheduleError",
         "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
@@ -56,6 +58,7 @@ _ROOMS = {
     "warmdown.binding": (
         "Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay",
     ),
+    "warmdown.forecast": ("fit_loss", "load_law"),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
     "warmdown.planfile": ("dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
@@ -65,7 +68,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
-_EXTRAS = {"torch": "torch", "accelerate": "train"}
+_EXTRAS = {"torch": "torch", "accelerate": "train", "scipy": "forecast"}
 """What installs the libraries that whole rooms need."""
 
 provide("other_words", lambda: import_module("warmdown.compat.words"))

@@ -8,6 +8,7 @@
     ├── SpecError       (ValueError)    text that is no plan; holds every mistake with its path
     ├── BindingError    (ValueError)    a target that the live object does not have
     ├── StateError      (ValueError)    a state that is damaged, or of another plan
+    ├── ForecastError   (ValueError)    logs that no law can be read off, or a plan beyond all laws
     ├── TrainingError   (RuntimeError)  a run that cannot start, go on or resume
     ├── UnknownName     (AttributeError) warmdown has nothing of this name
     ├── UnknownImport   (ImportError)   … and none to import
@@ -53,6 +54,7 @@ __all__ = [
     "FactorsAsValues",
     "FarBelowBase",
     "FarFromBase",
+    "ForecastError",
     "ForeignWrite",
     "LengthMismatch",
     "MetricForgotten",
@@ -205,6 +207,10 @@ class BindingError(WarmdownError, ValueError):
 
 class StateError(WarmdownError, ValueError):
     """A saved state is damaged, or belongs to another plan."""
+
+
+class ForecastError(WarmdownError, ValueError):
+    """Logs from which no law can be read, or a plan that no law can say anything about."""
 
 
 class TrainingError(WarmdownError, RuntimeError):

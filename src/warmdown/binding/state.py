@@ -381,6 +381,8 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
         f"base value of {key}: {before} (saved), {now} (given)"
         for key, (before, now) in bases.items()
     ]
+    if saved.plan is not None:
+        lines += _rate_of_other_length(saved.plan, given)
     ways = [f"  {policy!r}: {what}" for policy, what in POLICIES.items() if policy != "error"]
     return "\n  ".join(
         [
@@ -391,6 +393,22 @@ def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, fl
             *ways,
         ]
     )
+
+
+def _rate_of_other_length(saved: Plan, given: Plan) -> list[str]:
+    """Return which rate a run of another length wants, by the last-iterate bound."""
+    from warmdown.forecast.bound import best_rate  # for this error alone
+
+    lengths = saved.length, given.length
+    if None in lengths or lengths[0] == lengths[1]:
+        return []
+    # the bound is of the shapes; any base will do
+    asked, known = (replace(plan, run=replace(plan.run, lr=1.0)) for plan in (given, saved))
+    try:
+        share = best_rate(asked, known, 1.0)
+    except WarmdownError:  # no rate, or one that a metric decides
+        return []
+    return [f"rate: the given run wants {share:.2f} of the saved one's, by the last-iterate bound"]
 
 
 def _shown(plan: Plan) -> dict[str, Any]:

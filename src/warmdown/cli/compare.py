@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +56,28 @@ experiment_options = option_group(
 @option("--out", type=PATH, help="Folder of results; a second call makes what is missing.")
 @option("--goal", type=float, help="Value of the metric whose first reaching is timed.")
 @option("--baseline", help="The plan that others are compared with; the first when left out.")
+@option("--theory", is_flag=True, help="No run: rank the rates by their last-iterate bounds.")
+@option("--lr", type=float, help="With --theory: the best rate of the first plan.")
+@option("--total-steps", type=float, help="With --theory: updates of plans that have no length.")
 @option("--report", type=PATH, help="Write a report: .html, .png, .svg, .md, .json.")
 @json_option
-def command(plans: Texts, report: Path | None, as_json: bool, allow: Texts, **how: Any) -> None:
+def command(
+    plans: Texts,
+    report: Path | None,
+    as_json: bool,
+    allow: Texts,
+    theory: bool,
+    lr: float | None,
+    total_steps: float | None,
+    **how: Any,
+) -> None:
     """Train a task under several plans and seeds, and compare what comes of it.
 
     PLANS are files, or names of shapes and recipes such as constant or warmup_cosine.
     """
+    if theory:
+        say_theory(plans, allow, lr, total_steps, as_json)
+        return
     from warmdown.experiments import compare
 
     if report is not None:
@@ -76,6 +93,23 @@ def command(plans: Texts, report: Path | None, as_json: bool, allow: Texts, **ho
         comparison = compare(plans_of(plans, allow), progress=say_progress, allow=allow, **how)
     say_result(comparison, as_json)
     write_report(comparison, report)
+
+
+def say_theory(
+    plans: Texts, allow: Texts, lr: float | None, total_steps: float | None, as_json: bool
+) -> None:
+    """Print the bound of each plan, which ranks their shapes, and its best rate."""
+    from warmdown.forecast.bound import theory_table
+
+    named = {}
+    for name, plan in plans_of(plans, allow).items():
+        # the bound is of the shape: any base will do where none is known
+        run = replace(plan.run, lr=plan.run.lr or 1.0)
+        if total_steps is not None and not plan.length:
+            run = replace(run, total_steps=int(total_steps))
+        named[name] = replace(plan, run=run)
+    text, rows = theory_table(named, lr)
+    say(json.dumps(rows, indent=1) if as_json else text)
 
 
 def write_report(result: Any, path: Path | None) -> None:

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "studio": Entry("Design a plan on a page in the browser.", "studio"),
     "find": Entry("Find a learning rate by a range test.", "train"),
     "compare": Entry("Train under several plans and compare the results.", "train"),
+    "forecast": Entry("Forecast the loss of plans from the logs of other runs.", "forecast"),
     "search": Entry("Search the numbers of a plan.", "sweep"),
     "explain": Entry("What a warning, a finding or a rule means, and the way out."),
     "suggest": Entry("Suggest a plan for a run."),
@@ -54,6 +55,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("convert", "from-torch", "migrate"), "import FILE"),
     **dict.fromkeys(("lr-find", "lr_find", "find-lr", "find_rate", "range-test"), "find"),
     **dict.fromkeys(("ui", "gui", "web", "serve"), "studio"),
+    **dict.fromkeys(("predict", "law", "scaling"), "forecast LOG…"),
     **dict.fromkeys(("sweep", "tune"), "search SPACE"),
     **dict.fromkeys(("run", "fit"), "train NAME_OR_FILE"),
 }

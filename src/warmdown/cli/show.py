@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ from click import option
 
 from warmdown.cli.options import Texts, bases_of_options, read_plan_for_run, run_options
 from warmdown.cli.say import say
-from warmdown.errors import SpecError
+from warmdown.errors import SpecError, WarmdownError
 
 if TYPE_CHECKING:
     from warmdown.plan import Plan
-    from warmdown.plot import Groups, Moment
+    from warmdown.plot import Groups, Moment, View
 
 _PICTURES = (".png", ".svg", ".html")
 _NUMBERS = (".csv", ".json")
@@ -54,6 +55,12 @@ _ROWS_OF_A_TABLE = 21
     help="Write a file: .png .svg .html (a picture), .csv .json (rows), .yaml (the plan).",
 )
 @option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
+@option(
+    "--law",
+    "law_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A law of the loss: draw what it predicts below the rate.",
+)
 def command(
     given: str,
     log: bool,
@@ -62,6 +69,7 @@ def command(
     points: int | None,
     out: Path | None,
     width: int | None,
+    law_file: Path | None,
     **asked: Any,
 ) -> None:  # fmt: skip
     """Show a plan file, a shape or a recipe (see 'warmdown list'), or a class by its path.
@@ -74,23 +82,52 @@ def command(
     plan = read_plan_for_run(given, **asked)
     bases = bases_of_options(groups)
     if out is not None:
-        _write(plan, out, points=points, log=log, title=given, groups=bases)
+        _write(plan, out, points=points, log=log, title=given, groups=bases, law_file=law_file)
     elif form is not None:
         say(_as_numbers(plan, form, points, bases).removesuffix("\n"))
     else:
-        say(_picture(plan, log=log, width=width, groups=bases), coloured=True)
+        say(_picture(plan, log=log, width=width, groups=bases, law_file=law_file), coloured=True)
 
 
-def _picture(plan: Plan, *, log: bool, width: int | None, groups: Groups | None) -> str:
+def _picture(
+    plan: Plan, *, log: bool, width: int | None, groups: Groups | None, law_file: Path | None
+) -> str:
     """Return the curve, what it shows in words, and the values where something happens."""
     from warmdown.plot import summary, table, terminal
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     columns = width or min(shutil.get_terminal_size().columns, 100)
-    curve = terminal(plan, log=log, width=columns, colour=colour, groups=groups)
-    paragraphs = summary(plan, groups=groups).split("\n\n")
+    scene = _scene(plan, groups, law_file)
+    curve = terminal(scene, log=log, width=columns, colour=colour)
+    paragraphs = [*summary(plan, groups=groups).split("\n\n"), *_left_in_weights(plan)]
     text = [textwrap.fill(paragraph, columns) for paragraph in paragraphs]
     return "\n\n".join([curve, *text, _key_values(table(plan, groups=groups))])
+
+
+def _scene(plan: Plan, groups: Groups | None, law_file: Path | None) -> View:
+    """Return the picture of a plan, with the loss that a law predicts below it."""
+    from warmdown.plot import view
+
+    scene = view(plan, groups=groups)
+    if law_file is None:
+        return scene
+    from warmdown.forecast.law import load_law
+
+    forecast = load_law(law_file).predict(plan)
+    notes = (*scene.notes, f"Predicted final loss {forecast.final}.", *forecast.notes)
+    return replace(scene, lines=(*scene.lines, forecast.loss_line()), notes=notes)
+
+
+def _left_in_weights(plan: Plan) -> list[str]:
+    """Return what the rate and the weight decay leave in the weights, where both are known."""
+    from warmdown.forecast.weights import contributions_of
+
+    if all(target.name != "weight_decay" for target in plan.targets):
+        return []
+    try:
+        return [str(contributions_of(plan)).capitalize()]
+    except WarmdownError:  # a base value or the length is not known
+        return []
 
 
 def _key_values(moments: list[Moment]) -> str:
@@ -128,14 +165,22 @@ def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:
         )
 
 
-def _write(plan: Plan, out: Path, *, points: int | None, groups: Groups | None, **how: Any) -> None:
+def _write(
+    plan: Plan,
+    out: Path,
+    *,
+    points: int | None,
+    groups: Groups | None,
+    law_file: Path | None,
+    **how: Any,
+) -> None:
     from warmdown import planfile, plot
     from warmdown.planfile.writing import write_text, writing_to
 
     ending = out.suffix.lower()
     if ending in _PICTURES:
         with writing_to(out):
-            plot.save(plan, out, groups=groups, **how)
+            plot.save(_scene(plan, groups, law_file), out, **how)
     elif ending in _NUMBERS:
         write_text(out, _as_numbers(plan, ending[1:], points, groups))
     elif ending in _PLANS:

@@ -1,0 +1,111 @@
+"""What a schedule leaves in the weights, under decoupled weight decay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from warmdown.errors import ForecastError
+from warmdown.formatting import count
+from warmdown.plan import Plan
+from warmdown.schedules import Scale
+from warmdown.schedules.sampling import Array
+
+_MOST = 4_000_000
+"""Updates that are looked at one by one; of a longer run every second, third … stands for its
+neighbours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    r"""How much of each update is left in the final weights.
+
+    .. math:: \theta_T = \theta_0 \prod_j (1 - \eta_j w_j)
+        - \sum_i \eta_i \prod_{j > i} (1 - \eta_j w_j)\, u_i
+
+    The u_i are the optimizer's own updates, such as AdamW's; with a weight decay they are averaged
+    with the weights ``c_i = eta_i w_i prod_{j > i} (1 - eta_j w_j)``, which sum, with the share of
+    the start, to 1.
+
+    Args:
+        steps: Updates, ``(n,)``.
+        coefficients: What multiplies each update, ``(n,)``.
+        weights: The ``c_i``, ``(n,)``; 0 without weight decay.
+        initial: Share of the initial weights that is left.
+        timescale: Updates over which the last ones are averaged, 1 / (eta w) at the highest rate;
+            infinite without weight decay.
+
+    Reference: Wang & Aitchison 2024; Bergsma et al. 2025, https://arxiv.org/abs/2502.15938.
+    """
+
+    steps: Array
+    coefficients: Array
+    weights: Array
+    initial: float
+    timescale: float
+
+    @property
+    def half_life(self) -> int:
+        """The last updates that make half of what all updates left in the weights."""
+        left = self.coefficients[::-1].cumsum()
+        if left[-1] <= 0:
+            return 0
+        stride = self.steps[1] - self.steps[0] if self.steps.size > 1 else 1.0
+        return int(stride * (1 + np.searchsorted(left, left[-1] / 2)))
+
+    def __str__(self) -> str:
+        scale = "" if np.isinf(self.timescale) else f", timescale {count(round(self.timescale))}"
+        return (
+            f"weights: {self.initial:.2g} of the initial ones are left; half of the rest comes "
+            f"from the last {count(self.half_life)} updates{scale}."
+        )
+
+
+def contributions_of(plan: Plan, *, weight_decay: float | None = None) -> Contributions:
+    """Return what each update leaves in the weights, from the plan alone.
+
+    Args:
+        plan: A plan whose run has a length and a base rate; its ``weight_decay`` may be scheduled.
+        weight_decay: The base weight decay, or all of it where the plan has none.
+
+    Raises:
+        ForecastError: The plan has no rate, or its length or a base value is not known.
+
+    Example:
+        >>> from warmdown import Constant, Plan, Run, Set
+        >>> plan = Plan.of(lr=Set(Constant(0.1)), weight_decay=Set(Constant(0.5)),
+        ...                run=Run(total_steps=2))
+        >>> contributions_of(plan).coefficients.round(4).tolist()
+        [0.095, 0.1]
+    """
+    plan = plan.over()
+    if not (stop := int(plan.length or 0)):
+        raise ForecastError("contributions(plan): its length is not known. Give Run(total_steps).")
+    stride = max(1, -(-stop // _MOST))
+    steps = np.arange(0.0, stop, stride)
+    rates = _values(plan, "lr", steps, plan.run.lr)
+    if rates is None:
+        raise ForecastError("contributions(plan): the plan has no lr. Give one with a rate.")
+    decays = _values(plan, "weight_decay", steps, weight_decay)
+    if decays is None:
+        decays = np.full_like(steps, weight_decay or 0.0)
+    with np.errstate(divide="ignore"):  # a product that is 0 forgets all before it
+        kept = stride * np.log1p(-np.minimum(rates * decays, 1.0))
+    after = np.r_[kept[::-1].cumsum()[::-1][1:], 0.0]
+    coefficients = rates * np.exp(after)
+    fastest = float((rates * decays).max())
+    return Contributions(steps, coefficients, coefficients * decays, float(np.exp(kept.sum())),
+                         1 / fastest if fastest > 0 else float("inf"))  # fmt: skip
+
+
+def _values(plan: Plan, name: str, steps: Array, base: float | None) -> Array | None:
+    target = next((target for target in plan.targets if target.name == name), None)
+    if target is None:
+        return None
+    if isinstance(target.rule, Scale) and base is None:
+        given = "Run(lr=…)" if name == "lr" else f"{name}=…"
+        raise ForecastError(
+            f"contributions(plan): it scales a base {name} that is not known. Give {given}."
+        )
+    return np.asarray(target.rule.value(steps, base or 0.0), dtype=np.float64)

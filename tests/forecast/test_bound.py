@@ -1,0 +1,88 @@
+"""The last-iterate bound holds for real descents, ranks shapes, and carries rates over."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import warmdown as wd
+from warmdown.cli.compare import command
+from warmdown.forecast.bound import best_rate, bound_of
+
+SHAPES = {
+    "constant": wd.Constant(1.0),
+    "linear": wd.Linear(start=1.0, end=0.0),
+    "cosine": wd.Cosine(),
+    "wsd": wd.Constant(1.0) >> wd.Sqrt(start=1.0, end=0.0, steps="20%"),
+    "square": wd.Polynomial(start=1.0, end=0.0, power=2.0),
+    "exponential": wd.Exponential(end=0.01),
+}
+
+
+def planned(schedule: wd.Schedule, steps: int, lr: float = 1.0) -> wd.Plan:
+    return wd.Plan.of(lr=schedule, run=wd.Run(total_steps=steps, lr=lr))
+
+
+def test_linear_to_zero_has_the_least_bound_of_the_shapes() -> None:
+    bounds = {name: bound_of(planned(shape, 2000)).value for name, shape in SHAPES.items()}
+    assert min(bounds, key=lambda name: bounds[name]) == "linear"
+    assert max(bounds, key=lambda name: bounds[name]) == "constant"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_descent_on_a_convex_loss_ends_below_the_bound(name: str) -> None:
+    plan, steps = planned(SHAPES[name], 400), 400
+    bound = bound_of(plan)
+    shape = plan.over().targets[0].rule.value(np.arange(float(steps)), 1.0)
+    rows = np.random.default_rng(0).normal(size=(30, 5))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)  # subgradients of length 1
+    point = np.zeros(5)
+    point[0] = 1.0  # the minimum, 0, is at 0: a distance of 1
+    for rate in bound.best_rate * shape:
+        heights = rows @ point
+        worst = int(np.abs(heights).argmax())
+        point = point - rate * np.sign(heights[worst]) * rows[worst]
+    assert np.abs(rows @ point).max() <= bound.value
+
+
+def test_a_factor_on_all_rates_changes_nothing() -> None:
+    one, ten = (bound_of(planned(SHAPES["wsd"], 500, lr)) for lr in (1.0, 10.0))
+    assert (one.value, one.best_rate) == pytest.approx((ten.value, ten.best_rate))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_run_of_ten_million_updates_is_bounded_as_one_of_its_pieces(name: str) -> None:
+    short, long = (bound_of(planned(SHAPES[name], steps)) for steps in (70_000, 90_000))
+    assert long.value / short.value == pytest.approx((70_000 / 90_000) ** 0.5, rel=0.02)
+    assert long.best_rate / short.best_rate == pytest.approx((70_000 / 90_000) ** 0.5, rel=0.03)
+    assert 0 < bound_of(planned(SHAPES[name], 10_000_000)).value < short.value
+
+
+def test_a_longer_run_wants_a_lower_rate() -> None:
+    share = best_rate(planned(wd.wsd(), 4000), planned(wd.wsd(), 1000), 1.0)
+    assert 0.45 < share < 0.52
+
+
+def test_the_command_ranks_plans_without_a_run_and_carries_the_rate() -> None:
+    how = [
+        "constant",
+        "warmup_linear",
+        "--theory",
+        "--total-steps",
+        "1000",
+        "--lr",
+        "0.1",
+        "--json",
+    ]
+    done = CliRunner().invoke(command, how)
+    assert done.exit_code == 0, done.output
+    first, second = json.loads(done.output)
+    assert (first["plan"], second["plan"], second["best_rate"]) == (
+        "warmup_linear",
+        "constant",
+        0.1,
+    )
+    assert first["best_rate"] > 0.1
