@@ -324,3 +324,16 @@ def test_a_schedule_that_waits_for_a_metric_hears_of_every_evaluation() -> None:
     steps, rates = perform(spec).curves["lr/0"]
     by_epoch = [rates[steps.index(6 * epoch + 3)] for epoch in range(4)]
     assert by_epoch == pytest.approx([0.1, 0.1, 0.05, 0.025])
+
+
+def test_what_a_law_predicts_stands_beside_what_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "law.json"
+    path.write_text('{"L0": 0.1, "A": 0.6, "a": 0.45, "B": 0.4, "C": 2.1, "b": 0.6, "g": 0.65}')
+    law = wd.load_law(path)
+    plans = {"cosine": wd.warmup_cosine(), "constant": wd.Constant(1.0)}
+    found = wd.compare(plans, "digits", seeds=1, max_steps=20, engine="serial", law=law)
+    heads, rows = found.table()
+    assert heads[-1] == "predicted loss"
+    low, high = (float(row[-1].split()[0]) for row in rows)
+    assert high != low
+    assert " … " in rows[0][-1]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import warmdown as wd
-from warmdown.experiments import Comparison, perform
+from warmdown.experiments import Comparison, compare, perform
 from warmdown.experiments.engine import WorkerContext, WorkerProcess, worker_of_thread
 from warmdown.experiments.runs import RunSpec
 
@@ -135,6 +135,7 @@ def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:
 def test_runs_are_compared_while_an_event_loop_runs_as_in_a_notebook(engine: Any) -> None:
     async def cell() -> Comparison:
         plans = {"cosine": wd.warmup_cosine(), "constant": wd.Constant(1.0)}
-        return wd.compare(plans, "digits", seeds=1, max_steps=5, engine=engine, jobs=2)
+        how: Any = {"max_steps": 5, "engine": engine, "jobs": 2}
+        return compare(plans, "digits", seeds=1, **how)
 
     assert {row.name for row in asyncio.run(cell()).rows()} == {"cosine", "constant"}

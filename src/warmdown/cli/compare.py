@@ -15,6 +15,8 @@ from warmdown.cli.options import (
     PATH,
     Texts,
     json_option,
+    law_of,
+    law_option,
     option_group,
     plan_name,
     read_plan,
@@ -59,6 +61,7 @@ experiment_options = option_group(
 @option("--theory", is_flag=True, help="No run: rank the rates by their last-iterate bounds.")
 @option("--lr", type=float, help="With --theory: the best rate of the first plan.")
 @option("--total-steps", type=float, help="With --theory: updates of plans that have no length.")
+@law_option
 @option("--report", type=PATH, help="Write a report: .html, .png, .svg, .md, .json.")
 @json_option
 def command(
@@ -69,6 +72,7 @@ def command(
     theory: bool,
     lr: float | None,
     total_steps: float | None,
+    law_file: Path | None,
     **how: Any,
 ) -> None:
     """Train a task under several plans and seeds, and compare what comes of it.
@@ -90,6 +94,7 @@ def command(
         hint = resume_hint(how["out"])
     with ends_by_ctrl_c(hint):
         add_cwd_to_path()
+        how["law"] = law_of(law_file)
         comparison = compare(plans_of(plans, allow), progress=say_progress, allow=allow, **how)
     say_result(comparison, as_json)
     write_report(comparison, report)

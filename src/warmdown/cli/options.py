@@ -14,6 +14,7 @@ from click import argument, option
 from warmdown.errors import SpecError, nearest
 
 if TYPE_CHECKING:
+    from warmdown.forecast import Law
     from warmdown.plan import Plan
     from warmdown.run import Run
 
@@ -32,6 +33,9 @@ _ENDINGS = (".yaml", ".yml", ".json")
 
 PATH = PathType(path_type=Path)
 json_option = option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+law_option = option(
+    "--law", "law_file", type=PATH, help="A law of the loss: show what it predicts."
+)
 task_option = option("--task", default="digits", help="digits, fashion, text, module:function.")
 
 
@@ -44,6 +48,15 @@ def option_group(*each: Decorator) -> Decorator:
         return command
 
     return add
+
+
+def law_of(path: Path | None) -> Law | None:
+    """Return the law of a file, where one was named."""
+    if path is None:
+        return None
+    from warmdown.forecast import load_law
+
+    return load_law(path)
 
 
 plan_options = option_group(

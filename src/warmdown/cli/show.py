@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from warmdown.cli.options import Texts, bases_of_options, read_plan_for_run, run_options
+from warmdown.cli.options import (
+    Texts,
+    bases_of_options,
+    law_of,
+    law_option,
+    read_plan_for_run,
+    run_options,
+)
 from warmdown.cli.say import say
 from warmdown.errors import SpecError, WarmdownError
 
@@ -55,12 +62,7 @@ _ROWS_OF_A_TABLE = 21
     help="Write a file: .png .svg .html (a picture), .csv .json (rows), .yaml (the plan).",
 )
 @option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
-@option(
-    "--law",
-    "law_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A law of the loss: draw what it predicts below the rate.",
-)
+@law_option
 def command(
     given: str,
     log: bool,
@@ -109,11 +111,10 @@ def _scene(plan: Plan, groups: Groups | None, law_file: Path | None) -> View:
     from warmdown.plot import view
 
     scene = view(plan, groups=groups)
-    if law_file is None:
+    law = law_of(law_file)
+    if law is None:
         return scene
-    from warmdown.forecast.law import load_law
-
-    forecast = load_law(law_file).predict(plan)
+    forecast = law.predict(plan)
     notes = (*scene.notes, f"Predicted final loss {forecast.final}.", *forecast.notes)
     return replace(scene, lines=(*scene.lines, forecast.loss_line()), notes=notes)
 

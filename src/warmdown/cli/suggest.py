@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click import option
 
-from warmdown.cli.options import PATH, json_option
+from warmdown.cli.options import PATH, json_option, law_of, law_option
 from warmdown.cli.say import say, say_result
 
 
@@ -18,14 +18,18 @@ from warmdown.cli.say import say, say_result
 @option("--updates", type=int, help="Updates of the run.")
 @option("--budget", help="Length in time instead, like 2h; with --seconds-per-update.")
 @option("--seconds-per-update", type=float, help="How long an update takes.")
+@law_option
 @option("--out", type=PATH, help="Write the plan to this file.")
 @json_option
-def command(out: Path | None, as_json: bool, **situation: Any) -> None:
+def command(out: Path | None, as_json: bool, law_file: Path | None, **situation: Any) -> None:
     """Suggest a plan for a situation, with its reasons and evidence; refuse without evidence."""
     from warmdown import planfile
     from warmdown.experiments.suggest import suggest
 
+    law = law_of(law_file)
     found = suggest(**situation)
     say_result(found, as_json)
+    if law is not None:
+        say(f"Predicted final loss {law.predict(found.plan).final}.", err=as_json)
     if out is not None:
         say(f"Written to {planfile.save(found.plan, out)}.", err=True)

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from warmdown.cli.options import Texts, plan_name, plan_options, read_plan, task_option
+from warmdown.cli.options import (
+    Texts,
+    law_of,
+    law_option,
+    plan_name,
+    plan_options,
+    read_plan,
+    task_option,
+)
 from warmdown.cli.say import say
 from warmdown.cli.signals import add_cwd_to_path
 from warmdown.errors import MissingExtra, TrainingError
@@ -23,6 +31,7 @@ from warmdown.run import Run
 from warmdown.system import folder_name, rename_path
 
 if TYPE_CHECKING:
+    from warmdown.forecast import Law
     from warmdown.training import DeferredPlan, Outcome
 
 _ANY = (
@@ -60,6 +69,7 @@ _POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", 
     default=_POLICIES[0],
     help="Policy when the checkpoint was made under another plan; ask is the former name of error.",
 )
+@law_option
 @option("--threads", type=_COUNT, default=1, help="Threads of torch on the CPU.")
 def command(
     given: str,
@@ -68,6 +78,7 @@ def command(
     against: str | None,
     out: Path | None,
     threads: int,
+    law_file: Path | None,
     **options: Any,
 ) -> None:  # fmt: skip
     """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
@@ -78,6 +89,7 @@ def command(
     import torch
 
     torch.set_num_threads(threads)
+    law = law_of(law_file)
     add_cwd_to_path()
     plans = _plans([(given, params)] + ([(against, ())] if against else []), allow)
     folder = out or Path("runs") / folder_name(next(iter(plans)))
@@ -90,7 +102,7 @@ def command(
             for name, plan in plans.items()
         }
         if is_first_process():
-            _print_results(runs, folder)
+            _print_results(runs, folder, law)
 
 
 def is_first_process() -> bool:
@@ -151,7 +163,7 @@ def _train(
     return run_task(task, plan, out=folder, track=trackers, callbacks=callbacks, **options)
 
 
-def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
+def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> None:
     """Show what came out: a picture in the terminal, a table, and where the rest lies."""
     from warmdown import plot
 
@@ -164,7 +176,7 @@ def _print_results(runs: dict[str, Outcome], folder: Path) -> None:
     say()
     say(plot.terminal(_drawn(runs, metrics), colour=True), coloured=True)
     say()
-    say(_as_table(runs))
+    say(_as_table(runs, law))
     say()
     for name, run in runs.items():
         early = f"  {run.stopped}" if run.stopped else ""
@@ -190,16 +202,18 @@ def _drawn(runs: dict[str, Outcome], *metrics: set[str]) -> Any:
     return records if len(records) > 1 else next(iter(records.values()))
 
 
-def _as_table(runs: dict[str, Outcome]) -> str:
+def _as_table(runs: dict[str, Outcome], law: Law | None) -> str:
     from warmdown.formatting import aligned
 
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     heads = [name.replace("eval_", "test ").replace("_", " ") for name in metrics]
+    heads += ["predicted loss"] if law else []
     rows = [["", "rate", *heads, "updates", "seconds"]]
     for name, run in runs.items():
         values = [
             f"{run.metrics[metric]:.4f}" if metric in run.metrics else "" for metric in metrics
         ]
+        values += [str(law.final_of(*_rates_of(run.record)))] if law else []
         rows.append([name, _blocks_of(run.record), *values, str(run.updates), f"{run.seconds:.1f}"])
     return aligned(rows, left=range(len(rows[0])))
 
@@ -208,5 +222,11 @@ def _blocks_of(record: Record) -> str:
     """Return the recorded rate as a line of blocks."""
     from warmdown.plot import sparkline
 
-    rates = [target for target in record.targets() if target.startswith("lr")]
-    return sparkline(record.curve(rates[0])[1], width=20) if rates else ""
+    _, rates = _rates_of(record)
+    return sparkline(rates, width=20) if rates else ""
+
+
+def _rates_of(record: Record) -> tuple[list[int], list[float]]:
+    """Return steps and rates of the first group that was recorded."""
+    found = [target for target in record.targets() if target.startswith("lr")]
+    return record.curve(found[0]) if found else ([], [])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from warmdown.schedules.base import PlainData
 from warmdown.shown import brief
 from warmdown.training.types import FilePath
 
+if TYPE_CHECKING:
+    from warmdown.forecast import Law
+
 _SETTINGS = ("epochs", "max_steps", "batch_size", "accumulate")
 _LOSSES = ("train_loss", "eval_loss")
 _POINTS = 200
@@ -56,6 +59,7 @@ def compare(
     baseline: str | None = None,
     progress: Callable[[str, Result, int, int], None] = lambda name, result, done, total: None,
     allow: Sequence[str] = (),
+    law: Law | None = None,
     **settings: Any,
 ) -> Comparison:
     """Train a task under every plan and seed, and compare the results.
@@ -77,6 +81,7 @@ def compare(
         progress: Called with a plan's name, its new result, the number of results so far, and
             their final number.
         allow: Modules from which plans may take classes.
+        law: A law of the loss, to show what it predicts beside what is measured.
         settings: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
 
     Raises:
@@ -125,7 +130,8 @@ def compare(
     by_plan: dict[str, dict[int, Result]] = {name: {} for name in named}
     for (name, seed), result in zip(specs, results, strict=True):
         by_plan[name][seed] = result
-    return Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
+    made = Comparison.of(by_plan, task=task, metric=metric, goal=goal, baseline=baseline)
+    return replace(made, law=law)
 
 
 @final
@@ -179,6 +185,7 @@ class Comparison:
         higher_is_better: Whether more of it is better.
         goal: The value whose first reaching is timed.
         baseline: The plan that others are compared with.
+        law: A law of the loss: what it predicts stands beside what was measured.
     """
 
     results: Mapping[str, Mapping[int, Result]]
@@ -187,6 +194,7 @@ class Comparison:
     higher_is_better: bool
     goal: float
     baseline: str
+    law: Law | None = None
 
     __repr__ = brief
 
@@ -275,7 +283,7 @@ class Comparison:
     def to_dict(self) -> PlainData:
         """Return plain data."""
         facts = dict(vars(self))
-        del facts["results"]
+        del facts["results"], facts["law"]
         return {
             **facts,
             "plans": [row.to_dict() for row in self.rows()],
@@ -309,6 +317,7 @@ class Comparison:
         """Return the table's heads and rows."""
         heads = ["plan", "finished", self.metric, "difference", "rank", "to goal"]
         heads += ["area under lr", "updates", "seconds"]
+        heads += ["predicted loss"] if self.law else []
         cells = []
         for row in self.rows():
             means = (row.area, row.updates, row.seconds)
@@ -322,9 +331,16 @@ class Comparison:
                     f"{row.rank:.2f}",
                     f"{to_goal} ({row.reached}/{row.runs})",
                     *("–" if math.isnan(mean) else number(mean, 4) for mean in means),
+                    *([self._predicted(row.name)] if self.law else []),
                 ]
             )
         return heads, cells
+
+    def _predicted(self, name: str) -> str:
+        """Return the final loss that the law predicts for the rates that a plan's runs used."""
+        used = [run.curves.get("lr/0") for run in self.results[name].values()]
+        known = [curve for curve in used if curve and len(curve[0]) > 1]
+        return str(self.law.final_of(*known[0])) if self.law and known else "–"
 
     def markdown(self) -> str:
         """Return the table as Markdown, with its notes."""

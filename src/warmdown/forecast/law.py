@@ -16,7 +16,7 @@ from warmdown.forecast.design import Design, best_plan
 from warmdown.forecast.fitting import Fit, fit_formula, require_separable
 from warmdown.forecast.formulas import FORMULAS, Drops, Unit, formula_of
 from warmdown.forecast.logs import LogSource, LossLog, read_log
-from warmdown.forecast.prediction import Agreement, Forecast
+from warmdown.forecast.prediction import Agreement, Final, Forecast
 from warmdown.forecast.rates import RateCurve
 from warmdown.formatting import count, number
 from warmdown.plan import Plan
@@ -168,6 +168,11 @@ class Law:
         rates = np.interp(steps, curve.steps, curve.rates)
         notes = tuple(self._warnings(curve))
         return Forecast(steps, mean, low, high, rates, quantity, plan, self.report(), notes)
+
+    def final_of(self, steps: Iterable[float], rates: Iterable[float]) -> Final:
+        """Return the final loss of a run that used these rates, as they were recorded."""
+        at, used = (np.array(list(row), dtype=np.float64) for row in (steps, rates))
+        return self.along(RateCurve.logged(at, used)).final
 
     def values(self, curve: RateCurve, steps: Array) -> tuple[Array, Array]:
         """Return the loss at steps of a curve, and its deviation."""
