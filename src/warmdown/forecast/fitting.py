@@ -52,7 +52,7 @@ def unit_of_logs(logs: Sequence[LossLog]) -> Unit:
     return Unit(
         rate=max(log.curve.peak for log in logs),
         total=max(log.curve.total for log in logs),
-        loss=min(float(log.losses.min()) for log in logs),
+        loss=min(float(np.median(log.losses[-max(log.losses.size // 20, 1) :])) for log in logs),
     )
 
 

@@ -25,7 +25,7 @@ class Unit(NamedTuple):
     Args:
         rate: The highest rate of the pilots.
         total: The largest sum of rates.
-        loss: The lowest loss.
+        loss: The lowest loss at a pilot's end.
     """
 
     rate: float

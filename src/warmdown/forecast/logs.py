@@ -33,8 +33,12 @@ _SPIKE = 8.0
 """Robust deviations from the losses around it that make a row a spike."""
 _AROUND = 9
 """Rows whose median a row is compared with."""
-_DIVERGED = 1.5
-"""A loss that ends so many times above its lowest has diverged."""
+_MOST_SPIKES = 0.05
+"""More of them are the loss's usual noise, which has a long tail."""
+_DIVERGED = 0.2
+"""A loss that rises again by this share of its fall, and of its lowest value, has diverged."""
+_COMMON_NAMES = ("record", "trainer_state", "events", "history", "log", "logs", "metrics")
+"""Files whose folder says more than their name."""
 _STEPS = ("step", "steps", "_step", "global_step", "trainer/global_step", "train/global_step",
           "iteration", "iterations", "iter", "update", "updates", "num_updates", "it")  # fmt: skip
 _RATES = ("lr", "learning_rate", "train/learning_rate", "train/lr", "lr/0", "learning rate",
@@ -151,7 +155,7 @@ def read_log(
     """
     if isinstance(source, LossLog):
         return source
-    name, columns = _columns(source, (step, rate, loss))
+    name, columns = _columns(source)
     asked = {"step": (step, _STEPS), "rate": (rate, _RATES), "loss": (loss, _LOSSES)}
     tables = {what: _found(name, columns, what, *how) for what, how in asked.items()
               if not (what == "rate" and plan is not None)}  # fmt: skip
@@ -194,24 +198,22 @@ def _cleaned(log: LossLog) -> LossLog:
     """Return the log without spikes and without what came after it diverged, and say so."""
     losses, notes = log.losses, []
     keep = np.ones(losses.size, dtype=bool)
-    lowest = int(np.argmin(losses))
-    tail = np.median(losses[-max(3, losses.size // 50) :])
-    if lowest < losses.size - 3 and tail > _DIVERGED * losses[lowest]:
+    smooth = _running_median(losses, max(_AROUND, losses.size // 20))
+    lowest = int(np.argmin(smooth))
+    rise, fall = smooth[-1] - smooth[lowest], smooth[0] - smooth[lowest]
+    if rise > max(_DIVERGED * fall, _DIVERGED * smooth[lowest]):
         keep[lowest + 1 :] = False
         notes.append(
             f"{log.name} diverged after update {count(int(log.steps[lowest]))}: the rest is left "
             "out."
         )
     if losses.size >= 3 * _AROUND:
-        half = _AROUND // 2
-        padded = np.pad(losses, half, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _AROUND)
-        middle = np.median(windows, axis=1)
-        off = losses - middle
-        usual = 1.4826 * np.median(np.abs(off)) + 0.002 * np.abs(middle)
+        # of logarithms: the noise of a small loss is small
+        off = np.log(losses) - np.log(_running_median(losses, _AROUND))
+        usual = 1.4826 * np.median(np.abs(off)) + 0.002
         spikes = keep & (off > _SPIKE * usual)
-        spikes[: 3 * half] = False  # a loss falls steeply from its first rows
-        if spikes.any():
+        spikes[:_AROUND] = False  # a loss falls steeply from its first rows
+        if 0 < spikes.sum() <= _MOST_SPIKES * losses.size:
             keep &= ~spikes
             notes.append(f"{log.name}: {int(spikes.sum())} spikes of the loss are left out.")
     if keep.all():
@@ -219,6 +221,15 @@ def _cleaned(log: LossLog) -> LossLog:
     if keep.sum() < _FEWEST_ROWS:
         raise ForecastError(f"{log.name}: it diverged at once; nothing is left to learn from.")
     return replace(log.with_rows(keep), notes=(*log.notes, *notes))
+
+
+def _running_median(values: Array, around: int) -> Array:
+    """Return the median of about so many values around each."""
+    half = around // 2
+    padded = np.pad(values, half, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+    medians: Array = np.median(windows, axis=1)
+    return medians
 
 
 def _ordered(steps: Array, values: Array, notes: list[str]) -> tuple[Array, Array, Array]:
@@ -231,7 +242,7 @@ def _ordered(steps: Array, values: Array, notes: list[str]) -> tuple[Array, Arra
     return steps[last], values[last], last
 
 
-def _columns(source: Any, asked: Sequence[str | None]) -> tuple[str, dict[str, list[Any]]]:
+def _columns(source: Any) -> tuple[str, dict[str, list[Any]]]:
     """Return a source's name, and its columns by name."""
     if isinstance(source, Record):
         return "record", _of_record(source)
@@ -254,12 +265,14 @@ def _columns(source: Any, asked: Sequence[str | None]) -> tuple[str, dict[str, l
     path = Path(source)
     if not path.exists():
         raise ForecastError(f"{path}: there is no such file. Give a log's path.")
-    if path.is_dir() or "tfevents" in path.name:
-        return path.name, _of_events(path)
-    return path.stem, _of_text(path, asked)
+    is_folder = path.is_dir()
+    name = path.name if is_folder else path.stem
+    if path.stem in _COMMON_NAMES or "tfevents" in name:
+        name = path.resolve().parent.name or name
+    return name, _of_events(path) if is_folder or "tfevents" in path.name else _of_text(path)
 
 
-def _of_text(path: Path, asked: Sequence[str | None]) -> dict[str, list[Any]]:
+def _of_text(path: Path) -> dict[str, list[Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
