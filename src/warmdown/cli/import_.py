@@ -31,6 +31,8 @@ from warmdown.run import Run
     help="Bug for bug, or as documented.",
 )
 @option("--total-steps", type=click.IntRange(1), help="Updates in the run.")
+@option("--steps-per-epoch", type=click.IntRange(1), help="Updates in an epoch.")
+@option("--epochs", type=click.IntRange(1), help="Epochs in the run.")
 @option("--lr", type=float, help="Base learning rate.")
 @option("--allow", multiple=True, help="A module that classes may be taken from; may come again.")
 @option(
@@ -41,9 +43,10 @@ from warmdown.run import Run
 def command(source: str, param: Texts, lr: float | None, out: Path | None, **how: Any) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
-    SOURCE is a YAML or JSON file, or a dotted class path with its arguments as --param. A file
-    holds a class_path and init_args, or the settings of transformers (lr_scheduler_type …) or
-    OneTrainer (learning_rate_scheduler …).
+    SOURCE is a YAML, JSON or TOML file, or a dotted class path with its arguments as --param. A
+    file has a class_path and init_args, the settings of transformers (lr_scheduler_type …) or
+    OneTrainer (learning_rate_scheduler …), or is one of DeepSpeed, torchtitan, composer, BasicSR,
+    detectron2, NeMo, axolotl, timm, mmengine, Lightning, Hydra.
 
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
@@ -60,7 +63,8 @@ def command(source: str, param: Texts, lr: float | None, out: Path | None, **how
 
 
 def _settings(source: str, params: Texts) -> Mapping[str, Any]:
-    from warmdown.planfile.text import from_yaml, parse, read_text
+    from warmdown.importing.configs import read_config_file
+    from warmdown.planfile.text import from_yaml
 
     given = named_values("--param", params)
     if not is_file(source):
@@ -68,12 +72,4 @@ def _settings(source: str, params: Texts) -> Mapping[str, Any]:
         return {"class_path": source, "init_args": arguments}
     if given:
         raise SpecError(f"--param {params[0]}: a file has its arguments in it. Write it there.")
-    try:
-        data = parse(source, read_text(source)).data
-    except SpecError as error:
-        raise SpecError([f"{source}: {mistake}" for mistake in error.mistakes]) from None
-    if not isinstance(data, Mapping):
-        raise SpecError(
-            f"{source}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
-        )
-    return data
+    return read_config_file(source)

@@ -19,6 +19,7 @@ _HOMES = {
     "differences": "entry",
     "from_settings": "settings",
     "from_torch": "entry",
+    "import_config": "settings",
 }
 
 __all__ = sorted(_HOMES)

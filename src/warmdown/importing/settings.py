@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["from_settings"]
+__all__ = ["from_settings", "import_config"]
 
 import ast
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 
 from warmdown.binding import Field
@@ -15,8 +17,16 @@ from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
+from warmdown.importing.configs import (
+    FORMATS,
+    KnownRun,
+    Section,
+    read_config,
+    read_config_file,
+    value_table,
+)
 from warmdown.importing.entry import Mode, Report, from_torch
-from warmdown.importing.numbers import count_of_setting, number_of_setting
+from warmdown.importing.numbers import count_of_setting, number_of_setting, whole
 from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe, from_yaml
@@ -39,18 +49,22 @@ def from_settings(
     lr: float | None = None,
     report: Report = print,
     allow: Sequence[str] = (),
+    steps_per_epoch: int | None = None,
+    epochs: int | None = None,
 ) -> Plan:
-    """Return the plan of a class path, of transformers' arguments, or of OneTrainer's settings.
+    """Return the plan of a class path, or of another trainer's configuration.
 
     Args:
         settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside
             it; or ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its
-            ``scheduler_params`` too.
+            ``scheduler_params`` too; or a file of one of the formats in :mod:`.configs`.
         mode: As in :func:`from_torch`.
         total_steps: Updates in the run, where the settings do not have them.
         lr: Base rate, where the settings do not have it.
         report: Takes each line of the report.
         allow: Modules that a class path may name besides the known ones.
+        steps_per_epoch: Updates in an epoch, where the settings count in epochs.
+        epochs: Epochs in the run, where the settings do not have them.
 
     Raises:
         ScheduleError: The settings are none of these, or lack the length of the run.
@@ -64,7 +78,15 @@ def from_settings(
     """
     total_steps = count_of_setting({"total_steps": total_steps}, "total_steps")
     lr = number_of_setting({"lr": lr}, "lr")
+    known = KnownRun(total_steps=total_steps, steps_per_epoch=steps_per_epoch, epochs=epochs, lr=lr)
+    if (plan := read_config(settings, known)) is not None:
+        return plan
     options: dict[str, Any] = {"mode": mode, "report": report, "allow": allow}
+    if isinstance(nested := settings.get("lr_scheduler"), Mapping) and "class_path" in nested:
+        return _of_lightning(settings, known, **options)
+    if "_target_" in settings:  # of Hydra
+        arguments = {name: value for name, value in settings.items() if name[:1] != "_"}
+        settings = {"class_path": settings["_target_"], "init_args": arguments}
     if "class_path" in settings:
         return from_torch(settings, total_steps=total_steps, lr=lr, **options)
     if "lr_scheduler_type" in settings:
@@ -75,9 +97,51 @@ def from_settings(
     if "learning_rate_scheduler" in settings:
         return _of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
     raise ScheduleError(
-        f"warmdown import: {sorted(settings)[:5]} is no scheduler. A class_path, lr_scheduler_type "
-        "(transformers) or learning_rate_scheduler (OneTrainer) is needed."
+        f"warmdown import: {sorted(map(str, settings))[:5]} is no scheduler. A class_path, "
+        "lr_scheduler_type (transformers), learning_rate_scheduler (OneTrainer) or the file of "
+        f"one of {', '.join(name for name, _, _ in FORMATS)} is needed."
     )
+
+
+def import_config(source: str | Path | Settings, **how: Any) -> Plan:
+    """Return the plan of another trainer's configuration file, or of its settings.
+
+    Args:
+        source: A YAML, JSON or TOML file, or its data.
+        how: ``total_steps``, ``steps_per_epoch``, ``epochs``, ``lr``, ``mode`` and the rest that
+            :func:`from_settings` takes.
+
+    Raises:
+        ScheduleError: The settings are of no known format, or one of them cannot be said.
+        SpecError: The file cannot be read.
+
+    Example:
+        >>> settings = {"scheduler": {"name": "cosine_with_warmup", "t_warmup": "10ba"},
+        ...             "max_duration": "100ba", "optimizer": {"lr": 6e-4}}
+        >>> print(import_config(settings).targets[0].rule)
+        Linear(0 -> 1, 10) >> Cosine(1 -> 0, 90)
+    """
+    settings = source if isinstance(source, Mapping) else read_config_file(source)
+    return from_settings(settings, **how)
+
+
+def _of_lightning(settings: Settings, known: KnownRun, **how: Any) -> Plan:
+    """Read a whole file of Lightning's command line, which steps a class once an epoch."""
+    given = settings["lr_scheduler"]
+    trainer = Section("trainer", settings.get("trainer") or {})
+    optimizer = settings.get("optimizer") or {}
+    lr = known.lr or whole((optimizer.get("init_args") or {}).get("lr"))
+    epochs = known.epochs or trainer.count("max_epochs", 0) or None
+    if epochs is None:
+        raise ScheduleError("trainer.max_epochs: it is missing. Give --epochs.")
+    by_epoch = from_torch(given, total_steps=epochs, lr=lr, **how)
+    each = known.updates(1)
+    rules = {target.name: target.rule for target in by_epoch.over().targets}
+    at = np.arange(float(epochs))
+    staircases: dict[str, Any] = {}
+    for name, rule in rules.items():
+        staircases[name] = type(rule)(value_table(np.asarray(rule.of(at)).tolist(), every=each))
+    return Plan.of(run=Run(total_steps=epochs * each, lr=lr), **staircases)
 
 
 def _known(total_steps: int | None) -> int:
