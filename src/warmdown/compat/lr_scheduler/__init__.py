@@ -13,6 +13,7 @@ __all__ = [
     "MultiStepLR",
     "MultiplicativeLR",
     "OneCycleLR",
+    "PlanLR",
     "PolynomialLR",
     "ReduceLROnPlateau",
     "SWALR",
@@ -33,4 +34,5 @@ from warmdown.compat.lr_scheduler.composed import *
 from warmdown.compat.lr_scheduler.curves import *
 from warmdown.compat.lr_scheduler.cycles import *
 from warmdown.compat.lr_scheduler.functions import *
+from warmdown.compat.lr_scheduler.plan import *
 from warmdown.compat.lr_scheduler.plateau import *
