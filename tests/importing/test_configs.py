@@ -123,6 +123,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], float, Rate]] = {
          "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.StepLR",
                           "init_args": {"step_size": 5, "gamma": 0.5}}},
         {"steps_per_epoch": 100}, 0.1, lambda k: 0.1 * 0.5 ** (k // 500)),
+    "OneTrainer, a preset": (
+        {"base_model_name": "some/model", "model_type": "STABLE_DIFFUSION_15", "epochs": 12,
+         "training_method": "LORA", "learning_rate": "3e-4", "batch_size": 4},
+        {"steps_per_epoch": 100}, 3e-4, lambda k: 3e-4 * min(1.0, k / 200)),
     "Hydra": (
         {"_target_": "torch.optim.lr_scheduler.StepLR", "_partial_": True, "step_size": 500},
         {"total_steps": 1200, "lr": 0.1}, 0.1, lambda k: 0.1 * 0.1 ** (k // 500)),

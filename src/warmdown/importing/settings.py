@@ -37,6 +37,9 @@ Settings = Mapping[str, Any]
 
 _TRANSFORMERS_RATE = 5e-5
 """The learning rate of transformers' arguments that have none."""
+_ONETRAINER: Settings = {"learning_rate_scheduler": "CONSTANT", "learning_rate_warmup_steps": 200}
+"""What OneTrainer takes where a preset does not have it."""
+_ONETRAINER_EPOCHS = 100
 _LONGEST_LITERAL = 4_000
 """Characters of a parameter, such as milestones; Python's parser needs memory for what is deep."""
 
@@ -94,8 +97,13 @@ def from_settings(
         config = _transformers_config(settings, total)
         rate = _rate_of(settings, lr) or _TRANSFORMERS_RATE
         return from_torch(config, total_steps=total, lr=rate, **options)
-    if "learning_rate_scheduler" in settings:
-        return _of_onetrainer(settings, total_steps=_known(total_steps), lr=lr, **options)
+    is_preset = {"training_method", "model_type"} <= {*settings}
+    if "learning_rate_scheduler" in settings or is_preset:
+        settings = {**_ONETRAINER, **settings} if is_preset else settings
+        epochs_there = number_of_setting(settings, "epochs", _ONETRAINER_EPOCHS)
+        per_epoch = steps_per_epoch is not None and total_steps is None
+        total = known.updates(epochs or epochs_there) if per_epoch else _known(total_steps)
+        return _of_onetrainer(settings, total_steps=total, lr=lr, **options)
     raise ScheduleError(
         f"warmdown import: {sorted(map(str, settings))[:5]} is no scheduler. A class_path, "
         "lr_scheduler_type (transformers), learning_rate_scheduler (OneTrainer) or the file of "
