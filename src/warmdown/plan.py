@@ -85,7 +85,6 @@ class Target:
         return fits_pattern(self.groups, group, place)
 
 
-@final
 @dataclass(frozen=True, kw_only=True)
 class Plan(Pictured, metaclass=ClearArguments):
     """What is scheduled, as plain data; the YAML file is one.

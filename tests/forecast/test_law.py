@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import warmdown as wd
 from warmdown.errors import ForecastError
@@ -184,7 +185,16 @@ def test_a_design_is_continuous_never_rises_and_beats_the_usual(
     assert (np.diff(rates[2160:]) <= 1e-18).all()
     assert np.abs(np.diff(rates)).max() < 3e-4 / 100
     assert min(best.gain.values()) > 0
-    assert best.plan.run.total_steps == 24_000
+    assert best.run.total_steps == 24_000
+
+
+def test_a_design_stands_wherever_a_plan_does(law: Law, tmp_path: Path) -> None:
+    best = law.design(wd.Run(total_steps=500, lr=3e-4), "wsd", warmup=10)
+    assert isinstance(best, wd.Plan)
+    assert wd.load(wd.save(best, tmp_path / "best.yaml")) == best.plan
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    assert wd.Scheduler(optimizer, best).value(10) == pytest.approx(3e-4)
+    assert repr(best).startswith("<Design: stable to update ")
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ def command(
     found: Design | None = None
     if design:
         found = law.design(_run_for_design(run), shape, warmup=_duration(how["warmup"]))
-        forecasts["design"] = law.predict(found.plan)
-        facts["design"] = found.to_dict()
+        forecasts["design"] = law.predict(found)
+        facts["design"] = found.forecast()
         texts.append(str(found))
     if decay_now is not None or extend is not None:
         if not logs:
@@ -119,7 +119,7 @@ def _write_out(
     from warmdown.planfile import save
 
     if found is not None and out.suffix in (".yaml", ".yml"):
-        save(found.plan, out)
+        save(found, out)
     elif forecasts:
         save_forecasts(out, forecasts, facts)
     else:

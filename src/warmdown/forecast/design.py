@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,6 @@ from warmdown.forecast.prediction import Final, Forecast
 from warmdown.forecast.rates import RateCurve
 from warmdown.formatting import count, number
 from warmdown.plan import Plan
-from warmdown.registry import Pictured, provided
 from warmdown.run import Run
 from warmdown.schedules import Constant, Cosine, Linear, Polynomial, Schedule, Sqrt
 from warmdown.schedules.sampling import Array
@@ -26,42 +25,40 @@ _SHARES = 0.03, 0.1, 0.2, 0.4, 0.7
 """Shares of the run at which a search for the decay's length begins."""
 
 
-@dataclass(frozen=True, eq=False)
-class Design(Pictured):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Design(Plan):
     """A plan, and what a law predicts for it.
 
     Args:
-        plan: The plan.
         final: Its predicted final loss, with a 90 % interval.
         gain: How much higher the final loss of each usual plan is predicted, by its name.
         shape: What was chosen, in words.
     """
 
-    plan: Plan
     final: Final
-    gain: Mapping[str, float]
+    gain: Mapping[str, float] = field(hash=False)
     shape: str
+
+    @property
+    def plan(self) -> Plan:
+        """The plan alone."""
+        return Plan.from_dict(self.to_dict())
 
     @property
     def predicted(self) -> float:
         """The predicted final loss."""
         return self.final.predicted
 
+    def __repr__(self) -> str:
+        return f"<Design: {self}>"
+
     def __str__(self) -> str:
         usual = "; ".join(f"{value:+.4f} {name}" for name, value in self.gain.items())
         return f"{self.shape}: final loss {self.final}. Against it: {usual}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        numbers = {"predicted": self.predicted, "low": self.final.low, "high": self.final.high}
-        return {"plan": self.plan.to_dict(), **numbers, "gain": dict(self.gain)}
-
-    def plot(self, **how: Any) -> Any:
-        """Return the plan's matplotlib figure."""
-        return provided("plot").figure(self.plan, **how)
-
-    def _repr_html_(self) -> Any:
-        return provided("plot").notebook(self.plan)
+    def forecast(self) -> dict[str, Any]:
+        """Return the plan and what is predicted as plain data."""
+        return {"plan": self.to_dict(), **self.final._asdict(), "gain": dict(self.gain)}
 
 
 class _Search:
@@ -154,7 +151,13 @@ def best_plan(
     usual = {name: predict(Plan.of(lr=made, run=run)).final.predicted - final.predicted
              for name, made in _usual_plans(updates, run.length).items()}  # fmt: skip
     first = f"stable to update {count(run.length - length)}, then " if stable else ""
-    return Design(plan, final, usual, f"{first}{words} over {count(length)} updates")
+    return Design(
+        targets=plan.targets,
+        run=plan.run,
+        final=final,
+        gain=usual,
+        shape=f"{first}{words} over {count(length)} updates",
+    )
 
 
 def _usual_plans(warmup: int, stop: int) -> dict[str, Schedule]:
