@@ -21,10 +21,16 @@ class CalledRoom(ModuleType):
     if TYPE_CHECKING:
         figure = staticmethod(figure)
         html = staticmethod(html)
+        notebook = staticmethod(notebook)
+        planned_line = staticmethod(planned_line)
         save = staticmethod(save)
+        sparkline = staticmethod(sparkline)
         summary = staticmethod(summary)
         svg = staticmethod(svg)
+        svg_of = staticmethod(svg_of)
+        table = staticmethod(table)
         terminal = staticmethod(terminal)
+        unit_of = staticmethod(unit_of)
         view = staticmethod(view)
 
     def __call__(self, plan: Drawable, **how: Any) -> Any:
