@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import math
@@ -518,3 +519,24 @@ def test_the_command_prints_a_picture_or_json(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+def test_batches_in_a_list_are_data_and_what_has_no_state_is_named() -> None:
+    setting, begun = Setting(), []
+    batches = [torch.randn(8, 4) for _ in range(5)]
+
+    def step(batch: torch.Tensor) -> torch.Tensor:
+        begun.append(batch is batches[0])
+        setting.optimizer.zero_grad()
+        loss: torch.Tensor = setting.model(batch).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        setting.optimizer.step()
+        return loss
+
+    async def cell() -> RangeTest:  # as in a notebook, where a loop runs
+        return find_rate(step, setting.optimizer, batches, steps=12)
+
+    assert asyncio.run(cell()).values.size == 12
+    assert begun[0]
+    with pytest.raises(TrainingError, match=r"restore=.*no state_dict"):
+        find_rate(step, setting.optimizer, batches, steps=12, restore=[object()])

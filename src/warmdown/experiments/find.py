@@ -13,12 +13,13 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from warmdown import plot
 from warmdown.binding.field import Field
 from warmdown.binding.scheduler import paused
 from warmdown.binding.slots import Slot
-from warmdown.errors import BindingError, ScheduleError, TrainingError, nearest
+from warmdown.errors import BindingError, ScheduleError, TrainingError, nearest, shortly
 from warmdown.experiments.files import save_result
 from warmdown.experiments.restore_state import Snapshot, stateful_names
 from warmdown.experiments.rules import Array, LossCurve, Suggestion, clear_curve, suggestions
@@ -279,6 +280,7 @@ def find_rate(
     losses, ended = [], []
     with paused(field.optimizer) as schedulers:
         changed = [thing for thing in things if thing not in schedulers]
+        _require_states(restore)
         before = Snapshot(field, [*changed, *restore])
         try:
             for repeat in range(repeats):
@@ -362,6 +364,15 @@ def _is_share_of_the_past(slot: Slot) -> bool:
     if slot.key == "alpha":  # of RMSprop; ASGD has a power of this name
         return "centered" in slot.group
     return slot.key in ("betas", "momentum", "rho")
+
+
+def _require_states(restore: Iterable[Any]) -> None:
+    for thing in restore:
+        if not hasattr(thing, "state_dict") and not isinstance(thing, torch.Generator | DataLoader):
+            raise TrainingError(
+                f"find_rate(restore={shortly(thing)}): it has no state_dict() to restore it by. "
+                "Leave it out, or give what has one."
+            )
 
 
 def _suggestion_line(suggestion: Suggestion) -> str:

@@ -62,6 +62,8 @@ class Snapshot:
             self._undo += [
                 partial(generator.set_state, generator.get_state()) for generator in generators
             ]
+        elif not hasattr(thing, "state_dict"):
+            return  # batches that lie there: each pass begins at their start
         else:
             state = copy.deepcopy(thing.state_dict())
             self._undo.append(lambda: thing.load_state_dict(copy.deepcopy(state)))
