@@ -32,6 +32,22 @@ def test_linear_to_zero_has_the_least_bound_of_the_shapes() -> None:
     assert max(bounds, key=lambda name: bounds[name]) == "constant"
 
 
+@pytest.mark.parametrize("steps", [1, 2, 60, 90_000])
+@pytest.mark.parametrize("name", [*SHAPES, "rising"])
+def test_the_bound_is_the_theorem_summed_update_by_update(name: str, steps: int) -> None:
+    shape = SHAPES.get(name, wd.Linear(start=0.1, end=1.0))
+    plan = planned(shape, steps)
+    rates = plan.over().targets[0].rule.value(np.arange(float(steps)), 1.0)
+    sums, squares = rates[::-1].cumsum()[::-1], (rates**2)[::-1].cumsum()[::-1]
+    distance = 1 / (2 * sums[0])
+    noise = squares[0] / (2 * sums[0])
+    noise += (rates[:-1] / sums[1:] * squares[:-1] / sums[:-1]).sum() / 2
+    # distance / factor + factor * noise is least where both parts are equal
+    bound, factor = bound_of(plan), (distance / noise) ** 0.5
+    assert bound.value == pytest.approx(distance / factor + factor * noise, rel=1e-4)
+    assert bound.best_rate == pytest.approx(factor * rates.max(), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_descent_on_a_convex_loss_ends_below_the_bound(name: str) -> None:
     plan, steps = planned(SHAPES[name], 400), 400
@@ -86,3 +102,12 @@ def test_the_command_ranks_plans_without_a_run_and_carries_the_rate() -> None:
         0.1,
     )
     assert first["best_rate"] > 0.1
+
+
+@pytest.mark.parametrize(
+    "how", [("--total-steps", "nan"), ("--total-steps", "9.5"), ("--lr", "nan")]
+)
+def test_the_command_refuses_what_is_no_length_or_rate(how: tuple[str, str]) -> None:
+    done = CliRunner().invoke(command, ["constant", "--theory", *how])
+    assert isinstance(done.exception, wd.RunError)
+    assert how[0].strip("-").replace("-", "_") in str(done.exception)

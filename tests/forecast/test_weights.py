@@ -51,3 +51,23 @@ def test_a_base_that_is_not_known_is_asked_for() -> None:
     with pytest.raises(ForecastError, match="base weight_decay"):
         contributions_of(plan)
     assert contributions_of(plan, weight_decay=0.1).timescale == pytest.approx(100)
+
+
+def test_rows_of_a_long_run_stand_for_all_of_their_updates() -> None:
+    rate, decay, steps = 1e-7, 0.1, 9_999_999
+    plan = wd.Plan.of(lr=wd.Set(rate), weight_decay=wd.Set(decay), run=wd.Run(total_steps=steps))
+    left = contributions_of(plan)
+    assert left.initial == pytest.approx((1 - rate * decay) ** steps)
+    assert left.weights.sum() + left.initial == pytest.approx(1.0)
+
+
+def test_a_weight_decay_that_waits_for_a_metric_is_refused() -> None:
+    plan = wd.Plan.of(lr=wd.Set(0.1), weight_decay=wd.Set(wd.Plateau()), run=10)
+    with pytest.raises(ForecastError, match="metric"):
+        contributions_of(plan)
+
+
+@pytest.mark.parametrize("decay", [-1.0, 20.0, float("nan")])
+def test_a_weight_decay_that_turns_the_weights_is_refused(decay: float) -> None:
+    with pytest.raises(ForecastError, match="0 to 1"):
+        contributions_of(wd.Plan.of(lr=wd.Set(0.1), run=10), weight_decay=decay)

@@ -106,12 +106,13 @@ def say_theory(
     """Print the bound of each plan, which ranks their shapes, and its best rate."""
     from warmdown.forecast.bound import theory_table
 
+    Run(lr=lr)  # refuses what is no rate
     named = {}
     for name, plan in plans_of(plans, allow).items():
         # the bound is of the shape: any base will do where none is known
         run = replace(plan.run, lr=plan.run.lr or 1.0)
         if total_steps is not None and not plan.length:
-            run = replace(run, total_steps=int(total_steps))
+            run = replace(run, total_steps=total_steps)  # type: ignore[arg-type]
         named[name] = replace(plan, run=run)
     text, rows = theory_table(named, lr)
     say(json.dumps(rows, indent=1) if as_json else text)

@@ -61,9 +61,11 @@ def bound_of(plan: Plan | RateCurve) -> Bound:
     """
     curve = plan if isinstance(plan, RateCurve) else RateCurve.of(plan)
     rates, lengths = _pieces(curve)
-    if curve.peak <= 0:
+    # the step at the end of the run is a knot, but no update uses its rate
+    peak = curve.until(curve.stop - 1).peak
+    if peak <= 0:
         raise ForecastError("bound(plan): its rate is 0 all along; it has no bound.")
-    shape = rates / curve.peak
+    shape = rates / peak
     area, square = shape * lengths, shape**2 * lengths
     total = float(area.sum())
     from_here, squares_from_here = area[::-1].cumsum()[::-1], square[::-1].cumsum()[::-1]

@@ -10,11 +10,12 @@ from warmdown.errors import ForecastError
 from warmdown.formatting import count
 from warmdown.plan import Plan
 from warmdown.schedules import Scale
+from warmdown.schedules.feedback import feedbacks
 from warmdown.schedules.sampling import Array
 
 _MOST = 4_000_000
-"""Updates that are looked at one by one; of a longer run every second, third … stands for its
-neighbours."""
+"""Updates that are looked at one by one; of a longer run each row stands for two, three … updates
+of the same rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +30,9 @@ class Contributions:
     the start, to 1.
 
     Args:
-        steps: Updates, ``(n,)``.
-        coefficients: What multiplies each update, ``(n,)``.
-        weights: The ``c_i``, ``(n,)``; 0 without weight decay.
+        steps: Updates, ``(n,)``; of a run of millions the first update of each row.
+        coefficients: What multiplies each update, ``(n,)``; the sum over the updates of a row.
+        weights: The ``c_i``, ``(n,)``, summed alike; 0 without weight decay.
         initial: Share of the initial weights that is left.
         timescale: Updates over which the last ones are averaged, 1 / (eta w) at the highest rate;
             infinite without weight decay.
@@ -70,7 +71,8 @@ def contributions_of(plan: Plan, *, weight_decay: float | None = None) -> Contri
         weight_decay: The base weight decay, or all of it where the plan has none.
 
     Raises:
-        ForecastError: The plan has no rate, or its length or a base value is not known.
+        ForecastError: The plan has no rate, its length or a base value is not known, a metric
+            decides a value, or rate times weight decay is not between 0 and 1.
 
     Example:
         >>> from warmdown import Constant, Plan, Run, Set
@@ -90,11 +92,20 @@ def contributions_of(plan: Plan, *, weight_decay: float | None = None) -> Contri
     decays = _values(plan, "weight_decay", steps, weight_decay)
     if decays is None:
         decays = np.full_like(steps, weight_decay or 0.0)
+    shrink = rates * decays
+    if not ((rates >= 0) & (shrink >= 0) & (shrink <= 1)).all():
+        raise ForecastError(
+            "contributions(plan): rate times weight decay leaves 0 to 1, at "
+            f"{shrink[np.abs(shrink - 0.5).argmax()]:.3g}. Give a lower rate or weight decay."
+        )
+    lengths = np.diff(np.r_[steps, stop])
     with np.errstate(divide="ignore"):  # a product that is 0 forgets all before it
-        kept = stride * np.log1p(-np.minimum(rates * decays, 1.0))
+        kept = lengths * np.log1p(-shrink)
     after = np.r_[kept[::-1].cumsum()[::-1][1:], 0.0]
-    coefficients = rates * np.exp(after)
-    fastest = float((rates * decays).max())
+    # the updates of a row make a geometric series
+    inside = np.divide(-np.expm1(kept), shrink, out=lengths, where=shrink * lengths > shrink)
+    coefficients = rates * inside * np.exp(after)
+    fastest = float(shrink.max())
     return Contributions(steps, coefficients, coefficients * decays, float(np.exp(kept.sum())),
                          1 / fastest if fastest > 0 else float("inf"))  # fmt: skip
 
@@ -107,5 +118,10 @@ def _values(plan: Plan, name: str, steps: Array, base: float | None) -> Array | 
         given = "Run(lr=…)" if name == "lr" else f"{name}=…"
         raise ForecastError(
             f"contributions(plan): it scales a base {name} that is not known. Give {given}."
+        )
+    if any(any(feedbacks(part)) for part in target.rule.schedules()):
+        raise ForecastError(
+            f"contributions(plan): its {name} waits for a metric of the run, and is not known "
+            "before. Give a schedule that needs none."
         )
     return np.asarray(target.rule.value(steps, base or 0.0), dtype=np.float64)
