@@ -48,12 +48,12 @@ NOT_IN_TORCH_2_6 = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Unix on a system that is none, and what another torch than 2.6."""
+    """Skip what needs Unix on a system that is none; expect less of torch 2.6."""
     if version("torch").startswith("2.6."):
         for reason, names in NOT_IN_TORCH_2_6.items():
             for item in items:
                 if {item.name, getattr(item, "originalname", "")} & {*names}:
-                    item.add_marker(pytest.mark.skip(reason=f"torch 2.6: {reason}"))
+                    item.add_marker(pytest.mark.xfail(strict=False, reason=f"torch 2.6: {reason}"))
     if hasattr(os, "fork"):
         return
     for item in items:
