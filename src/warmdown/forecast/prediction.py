@@ -20,7 +20,7 @@ from warmdown.registry import Pictured, provided
 from warmdown.schedules.sampling import Array
 
 _DIGITS = 5
-_SHOWN = 1.3
+_SHOWN = 1.15
 """A picture begins where the loss is so many times its last value: before, it falls too steeply."""
 
 
