@@ -177,3 +177,12 @@ def test_a_file_system_without_locks_is_made_do(
     with pytest.warns(UserWarning, match="falling back"), locked([folder]):
         assert (folder.path / ".lock").stat().st_size
     assert list(folder.path.iterdir()) == []
+
+
+def test_a_note_that_a_kill_cut_short_is_gone_once_the_next_has_the_lock(folder: Output) -> None:
+    folder.path.mkdir()
+    left = folder.path / "..lock.json.26b215e0887b170c.tmp"
+    left.write_text('{"pi')
+    with locked([folder]):
+        assert not left.exists()
+    assert list(folder.path.iterdir()) == []

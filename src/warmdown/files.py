@@ -61,6 +61,13 @@ def replaced(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def remove_parts(path: Path) -> None:
+    """Remove what writers of a file left that were killed; no other may write it meanwhile."""
+    for part in path.parent.iterdir():
+        if part.name.startswith(f".{path.name}.") and part.suffix == ".tmp":
+            part.unlink(missing_ok=True)
+
+
 def require_writable(folder: Path, label: str) -> None:
     """Make a folder where it is missing, and refuse it where no file can be written into it.
 

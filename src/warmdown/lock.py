@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from warmdown.errors import MissingExtra, TrainingError
-from warmdown.files import require_writable, require_writable_file, write_whole
+from warmdown.files import remove_parts, require_writable, require_writable_file, write_whole
 
 _PATIENCE_SECONDS = 1.0
 """How long a start waits: a process that was just killed lets go, a new one writes its note."""
@@ -150,6 +150,7 @@ def _write_note(note: Path, label: str) -> None:
         "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
     }
     try:
+        remove_parts(note)
         write_whole(note, json.dumps(facts))
     except OSError as error:
         raise TrainingError(
