@@ -13,7 +13,7 @@ from benchmarks.harness import Table
 ROUNDS = 9
 QUESTIONS = {
     "warmdown over numpy": ("numpy", "warmdown"),
-    "warmdown and a schedule over numpy": ("numpy", "warmdown.schedules"),
+    "warmdown and a schedule over numpy": ("numpy", "warmdown.schedules.curves.basic"),
     "warmdown.binding over torch": ("torch, numpy, warmdown.plan", "warmdown.binding"),
     "timm.scheduler's parent over torch": ("torch", "timm"),
     "lightning over torch": ("torch", "lightning"),
