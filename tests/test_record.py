@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import warmdown as wd
 from warmdown import Record, StateError
 from warmdown.record import Row
 
@@ -114,3 +115,12 @@ def test_a_line_that_no_run_writes_is_named_and_as_the_last_one_leaves_no_trace(
     record = Record.load(path)
     record.add(2, "lr", 0.5)
     assert [(row.step, row.target, row.reason) for row in record] == [(1, "lr", ""), (2, "lr", "")]
+
+
+def test_a_record_is_drawn_over_the_plan_that_it_followed() -> None:
+    record = Record()
+    for step in range(10):
+        record.add(step, "lr", 0.1)
+    plan = wd.Plan.of(lr=wd.Set(0.1), run=wd.Run(total_steps=10))
+    alone, over_plan = record.plot(), record.plot(plan)
+    assert len(over_plan.axes[0].lines) > len(alone.axes[0].lines)

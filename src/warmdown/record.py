@@ -20,7 +20,7 @@ from typing import Any
 
 from warmdown.errors import MissingExtra, StateError
 from warmdown.files import write_whole
-from warmdown.registry import Pictured
+from warmdown.registry import Pictured, provided
 from warmdown.shown import cut
 
 _SECONDS_UNWRITTEN = 0.5
@@ -122,6 +122,20 @@ class Record(Pictured):
         """Return the steps and the values of one target."""
         places = [at for at, name in enumerate(self._targets) if name == target]
         return [self._steps[at] for at in places], [self._values[at] for at in places]
+
+    def plot(self, plan: Any = None, **how: Any) -> Any:
+        """Return the matplotlib figure of the rows, over the plan that they followed.
+
+        Args:
+            plan: A plan or a schedule; it stands faint behind what was recorded of it.
+            how: What :func:`warmdown.plot.figure` takes.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        if plan is None:
+            return super().plot(**how)
+        return provided("plot").figure(plan, record=self, **how)
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """Return every row as CSV with a heading, each float in full; write it where a path is.
