@@ -144,6 +144,12 @@ def test_a_file_gives_its_trainer_s_rate_at_every_update(name: str) -> None:
     assert wd.loads(wd.dumps(plan)) == plan
 
 
+def test_a_model_named_by_a_text_is_no_part_of_a_format() -> None:
+    settings, known, base, rate = CASES["timm"]
+    plan = from_settings({"model": "resnet50", "scheduler": "x", **settings}, report=None, **known)
+    assert wd.Scheduler(torch.optim.SGD([torch.zeros(1)], lr=base), plan).value(0) == rate(0)
+
+
 @pytest.mark.parametrize(
     ("settings", "known", "words"),
     [

@@ -17,15 +17,9 @@ from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
-from warmdown.importing.configs import (
-    FORMATS,
-    KnownRun,
-    Section,
-    read_config,
-    read_config_file,
-    value_table,
-)
+from warmdown.importing.configs import FORMATS, read_config, read_config_file
 from warmdown.importing.entry import Mode, Report, from_torch
+from warmdown.importing.formats.section import KnownRun, Section, value_table
 from warmdown.importing.numbers import count_of_setting, number_of_setting, whole
 from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
@@ -107,7 +101,7 @@ def from_settings(
     raise ScheduleError(
         f"warmdown import: {sorted(map(str, settings))[:5]} is no scheduler. A class_path, "
         "lr_scheduler_type (transformers), learning_rate_scheduler (OneTrainer) or the file of "
-        f"one of {', '.join(name for name, _, _ in FORMATS)} is needed."
+        f"one of {', '.join(one.name for one in FORMATS)} is needed."
     )
 
 

@@ -1,0 +1,181 @@
+"""What every reader of a configuration uses: its parts, the run, plans of a rate."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from warmdown.errors import ScheduleError, nearest
+from warmdown.importing.imported import to_plan
+from warmdown.importing.numbers import whole
+from warmdown.plan import Plan
+from warmdown.planfile.text import describe
+from warmdown.run import Run
+from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
+
+Settings: TypeAlias = Mapping[str, Any]
+_MOST_ROWS = 10_000
+"""Values of a table: a plan is to be read by people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownRun:
+    """What the caller knows of the run, where a file does not have it.
+
+    Args:
+        total_steps: Updates in the run.
+        steps_per_epoch: Updates in an epoch.
+        epochs: Epochs in the run.
+        lr: Base learning rate.
+    """
+
+    total_steps: int | None = None
+    steps_per_epoch: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+
+    def updates(self, epochs: float | None = None) -> int:
+        """Return the updates of the run, or of so many epochs.
+
+        Raises:
+            ScheduleError: They are not known.
+        """
+        if epochs is None and self.total_steps is not None:
+            return self.total_steps
+        epochs = self.epochs if epochs is None else epochs
+        if epochs is None:
+            raise ScheduleError(
+                "warmdown import: the file does not tell how many updates there are. Give "
+                "--total-steps."
+            )
+        if self.steps_per_epoch is None:
+            raise ScheduleError(
+                "warmdown import: the file counts in epochs. Give --steps-per-epoch."
+            )
+        return round(epochs * self.steps_per_epoch)
+
+
+class Section:
+    """A part of a file: what is not asked for by its name is refused at the end.
+
+    Args:
+        who: The format, and where the part stands, for an error.
+        entries: The part.
+        meaningless: Keys that do not change the rate.
+    """
+
+    def __init__(self, who: str, entries: Any, meaningless: Iterable[str] = ()) -> None:
+        if not isinstance(entries, Mapping):
+            raise ScheduleError(f"{who}={describe(entries)}: a mapping is needed.")
+        self.who, self.entries = who, entries
+        self._asked = {*meaningless}
+
+    def raw(self, name: str, default: Any = None) -> Any:
+        """Return an entry as it stands there."""
+        self._asked.add(name)
+        given = self.entries.get(name, default)
+        return default if given is None else given
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """Return a number.
+
+        Raises:
+            ScheduleError: It is none, or it is missing and needed.
+        """
+        given = self.raw(name, default)
+        value = whole(given)
+        if given is None:
+            raise ScheduleError(f"{self.who}.{name}: it is missing. Give it.")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            auto = " Give the number that it stands for." if given == "auto" else ""
+            raise ScheduleError(f"{self.who}.{name}={describe(given)}: a number is needed.{auto}")
+        return value
+
+    def count(self, name: str, default: int | None = None) -> int:
+        """Return a whole number from 0.
+
+        Raises:
+            ScheduleError: It is none, or it is missing and needed.
+        """
+        value = self.number(name, default)
+        if value < 0 or value != int(value):
+            raise ScheduleError(f"{self.who}.{name}={value!r}: a whole number from 0 is needed.")
+        return int(value)
+
+    def numbers(self, name: str, default: Sequence[float] | None = None) -> list[float]:
+        """Return a list of numbers, written as a tuple perhaps.
+
+        Raises:
+            ScheduleError: It is none.
+        """
+        given = self.raw(name, default)
+        if isinstance(given, str):
+            try:
+                given = ast.literal_eval(given)
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                given = None
+        values: list[Any] = (
+            [whole(one) for one in given] if isinstance(given, list | tuple) else [None]
+        )
+        if any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
+            found = describe(self.entries.get(name))
+            raise ScheduleError(f"{self.who}.{name}={found}: a list of numbers is needed.")
+        return values
+
+    def name(self, key: str, known: Iterable[str], default: str | None = None) -> str:
+        """Return an entry that is one of these names.
+
+        Raises:
+            ScheduleError: It is another.
+        """
+        given = str(self.raw(key, default))
+        if given not in (names := list(known)):
+            raise ScheduleError(f"{self.who}.{key}={given!r}: {nearest(given, names)}")
+        return given
+
+    def part(self, name: str, meaningless: Iterable[str] = ()) -> Section:
+        """Return a part of this part; one that is missing is empty."""
+        return Section(f"{self.who}.{name}", self.raw(name, {}), meaningless)
+
+    def refuse_rest(self) -> None:
+        """Refuse what was not asked for.
+
+        Raises:
+            ScheduleError: Something is left that may change the rate.
+        """
+        for name, value in self.entries.items():
+            if name not in self._asked and value is not None:
+                raise ScheduleError(
+                    f"{self.who}.{name}={describe(value)}: this setting cannot be imported. Take "
+                    "it out, or write the plan by hand."
+                )
+
+
+def rate_plan(rule: Schedule | Rule, total: int, lr: float | None) -> Plan:
+    """Return the plan of a rate; what is longer than the run is cut off."""
+    made = rule if isinstance(rule, Scale | Set) else Scale(rule)
+    return to_plan({"lr": [made]}, Run(total_steps=total, lr=lr))
+
+
+def in_turn(*parts: Schedule) -> Schedule:
+    """Return parts one after the other; those without a step are left out."""
+    kept = [part for part in parts if getattr(part, "steps", 1) != 0] or [parts[-1]]
+    whole_schedule = kept[0]
+    for part in kept[1:]:
+        whole_schedule = whole_schedule >> part
+    return whole_schedule
+
+
+def value_table(values: Sequence[float], every: int = 1) -> Schedule:
+    """Return stairs with a value for every so many updates.
+
+    Raises:
+        ScheduleError: There are too many different ones.
+    """
+    marks = [at for at in range(1, len(values)) if values[at] != values[at - 1]]
+    if len(marks) > _MOST_ROWS:
+        raise ScheduleError(f"warmdown import: a table of {len(marks)} values is too long.")
+    chosen = [float(values[0]), *(float(values[at]) for at in marks)]
+    return PiecewiseConstant(values=tuple(chosen), at=tuple(at * every for at in marks))
