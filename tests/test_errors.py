@@ -36,6 +36,10 @@ def test_a_spec_error_keeps_every_mistake() -> None:
 
 def test_a_missing_library_names_the_extra_that_brings_it() -> None:
     assert (
+        str(errors.MissingExtra("a handler", "ignite", package="pytorch-ignite"))
+        == "a handler needs ignite: pip install pytorch-ignite"
+    )
+    assert (
         str(errors.MissingExtra("plot", "matplotlib", "plot")) == "plot needs matplotlib: pip "
         "install 'warmdown[plot]'"
     )

@@ -24,12 +24,15 @@ from warmdown.schedules.recipes import recipes
 ROOMS = (
     "errors", "registry", "shown", "formatting", "system", "files", "lock", "run", "record",
     "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "forecast", "plot",
-    "checks", "binding", "compat", "importing", "training", "experiments", "lint", "studio", "cli",
-    "optim", "lr_scheduler",
+    "checks", "binding", "compat", "importing", "integrations", "training", "experiments", "lint",
+    "studio", "cli", "optim", "lr_scheduler",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
 
-HEAVY = ("torch", "matplotlib", "nicegui", "accelerate", "jax", "joblib", "optuna", "libcst")
+HEAVY = (
+    "torch", "matplotlib", "nicegui", "accelerate", "jax", "joblib", "optuna", "libcst",
+    "lightning", "transformers", "ignite",
+)  # fmt: skip
 
 ALLOWED_TWINS: dict[str, str] = {
     "Finding": "of a plan in checks, of a script in lint: both are public, each in its room",

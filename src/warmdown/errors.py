@@ -232,10 +232,12 @@ class MissingExtra(WarmdownError, ImportError):
         feature: What was asked for, as a noun: ``plot``.
         library: The library that is missing, as it is imported.
         extra: The extra that installs it.
+        package: The package that has it, where no extra does.
     """
 
-    def __init__(self, feature: str, library: str, extra: str) -> None:
-        super().__init__(f"{feature} needs {library}: pip install 'warmdown[{extra}]'")
+    def __init__(self, feature: str, library: str, extra: str = "", *, package: str = "") -> None:
+        wanted = f"'warmdown[{extra}]'" if extra else package or library
+        super().__init__(f"{feature} needs {library}: pip install {wanted}")
 
 
 class WarmdownWarning(UserWarning):
