@@ -29,7 +29,8 @@ from warmdown.schedules import range_test
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.recipes.shapes import Shape
 from warmdown.shown import brief
-from warmdown.training.callback import CallbackHandler, StopTrainingError, TrainerCallback
+from warmdown.training.callback import StopTrainingError, TrainerCallback
+from warmdown.training.handler import CallbackHandler
 from warmdown.training.history import InMemoryRunHistory
 from warmdown.training.rng import derive_seed
 from warmdown.training.trainer import Trainer

@@ -13,6 +13,7 @@ from warmdown.training.callback import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.curves import *
+from warmdown.training.handler import *
 from warmdown.training.history import *
 from warmdown.training.planning import *
 from warmdown.training.progress import *

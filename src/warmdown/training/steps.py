@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from warmdown.binding.field import Attribute, Field, Number, unwrap
 from warmdown.errors import BindingError, TrainingError, encodable, printable
 from warmdown.schedules.base import widest_float
-from warmdown.training.callback import CallbackHandler
 from warmdown.training.checkpoint import Checkpoints
+from warmdown.training.handler import CallbackHandler
 from warmdown.training.history import LossTracker, RunHistory
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.run_state import RunState

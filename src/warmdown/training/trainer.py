@@ -22,7 +22,7 @@ from warmdown.run import Duration
 from warmdown.schedules import Schedule
 from warmdown.schedules.recipes.shapes import curve_of
 from warmdown.shown import brief
-from warmdown.training.callback import CallbackHandler, CallbackOrClass, TrainerCallback
+from warmdown.training.callback import CallbackOrClass, TrainerCallback
 from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
 from warmdown.training.callbacks.monitor import RecordCallback
 from warmdown.training.callbacks.progress import (
@@ -38,6 +38,7 @@ from warmdown.training.data import (
     samples_in_batch,
     usable_batches,
 )
+from warmdown.training.handler import CallbackHandler
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
 from warmdown.training.planning import scheduler_for
