@@ -69,7 +69,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
-_EXTRAS = {"torch": "torch", "accelerate": "train", "scipy": "forecast"}
+_EXTRAS = {"torch": "torch", "accelerate": "train"}
 """What installs the libraries that whole rooms need."""
 
 provide("other_words", lambda: import_module("warmdown.compat.words"))

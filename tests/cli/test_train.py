@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -81,6 +82,23 @@ def test_a_run_leaves_record_result_checkpoint_and_pictures(here: Path, pictures
         str(folder / "picture.html") in result.output.replace(str(here) + "/", str(here) + "/")
         or "picture.html" in result.output
     )
+
+
+def test_the_picture_of_a_run_has_its_plan_behind_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Any] = []
+
+    def save(scene: Any, file: Path, **_: Any) -> Path:
+        drawn.append(scene)
+        return file
+
+    monkeypatch.setattr("warmdown.plot.save", save)
+    train("plan.yaml", "--stop-after", 5)
+    rate, recorded = (line for line in drawn[0].lines if line.unit == "learning rate")
+    assert (rate.label, rate.stop, rate.is_recorded) == ("lr", 12, False)
+    assert (recorded.label, recorded.stop) == ("lr (recorded)", 4)
+    np.testing.assert_allclose(recorded.values, rate.value(recorded.steps), rtol=1e-12)
 
 
 def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:

@@ -9,6 +9,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -540,3 +541,15 @@ def test_batches_in_a_list_are_data_and_what_has_no_state_is_named() -> None:
     assert begun[0]
     with pytest.raises(TrainingError, match=r"restore=.*no state_dict"):
         find_rate(step, setting.optimizer, batches, steps=12, restore=[object()])
+
+
+def test_the_table_keeps_its_columns_where_a_rule_has_no_suggestion() -> None:
+    found = Setting().find()
+    (name, first), *_ = found.suggestions.items()
+    nothing = replace(first, value=None, low=None, high=None, reason="no clear fall")
+    rows = replace(found, suggestions={**found.suggestions, name: nothing}).summary().splitlines()
+    head, *others = rows[1:]
+    for row in others:
+        assert row[head.index("why") - 2 : head.index("why")] == "  "
+    assert others[0].split() == [name, "none", "no", "clear", "fall"]
+    assert others[0].index("no clear fall") == head.index("why")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import warmdown as wd
 from warmdown.cli.compare import command
-from warmdown.forecast.bound import best_rate, bound_of
+from warmdown.forecast.bound import best_rate, bound_of, theory_table
 
 SHAPES = {
     "constant": wd.Constant(1.0),
@@ -111,3 +111,14 @@ def test_the_command_refuses_what_is_no_length_or_rate(how: tuple[str, str]) -> 
     done = CliRunner().invoke(command, ["constant", "--theory", *how])
     assert isinstance(done.exception, wd.RunError)
     assert how[0].strip("-").replace("-", "_") in str(done.exception)
+
+
+def test_the_table_has_columns_whatever_the_names_and_lengths() -> None:
+    plans = {"a": planned(wd.wsd(), 100), "a long name": planned(wd.Constant(1.0), 123_456_789)}
+    text, _ = theory_table(plans, 0.1)
+    head, *rows = text.splitlines()[:3]
+    for column in ("updates", "bound"):
+        assert all(row[head.index(column) + len(column)] == " " for row in rows)
+    assert all(
+        row[head.index("best rate") - 1] == " " != row[head.index("best rate")] for row in rows
+    )

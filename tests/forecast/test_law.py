@@ -18,6 +18,7 @@ from warmdown.errors import ForecastError
 from warmdown.forecast import Law, LossLog, read_log
 from warmdown.forecast.choices import choices
 from warmdown.forecast.formulas import FORMULAS, Drops, MultiPower, Unit
+from warmdown.forecast.prediction import forecast_table
 from warmdown.forecast.rates import RateCurve
 
 PUBLISHED = {"L0": 2.6514477, "A": 0.60115152, "a": 0.45295811, "B": 437.9464276,
@@ -270,3 +271,33 @@ def test_nine_of_ten_intervals_hold_what_was_held_out(model: str) -> None:
         others = (law.compared(log).final for log in logs if all(log is not one for one in pilots))
         held += [final["low"] <= final["measured"] <= final["high"] for final in others]
     assert 0.85 <= np.mean(held) <= 0.95
+
+
+def test_the_table_has_columns_whatever_the_losses(law: Law) -> None:
+    plans = {"a": wd.wsd(), "a long name": wd.warmup_cosine()}
+    table = forecast_table(
+        {
+            name: law.predict(plan, wd.Run(total_steps=10**4, lr=3e-4))
+            for name, plan in plans.items()
+        }
+        | {"huge": law.predict(wd.Constant(1.0), wd.Run(total_steps=10**5, lr=3e-4), "perplexity")}
+    )
+    head, *rows = table.splitlines()
+    for column in ("updates", "final loss", "behind"):
+        assert all(row[head.index(column) + len(column) :][:1] in ("", " ") for row in rows)
+    assert all(row[head.index("90 %") - 1] == " " != row[head.index("90 %")] for row in rows)
+
+
+def test_the_drops_of_a_log_are_found_once_in_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    at = Drops.at
+
+    def counted(curve: RateCurve, steps: Any) -> Drops:
+        found.append(steps.size)
+        return at(curve, steps)
+
+    monkeypatch.setattr(Drops, "at", counted)
+    made = wd.fit_loss([COSINE, TWO_LEVELS])
+    assert len(found) == 2
+    log = COSINE.settled()
+    np.testing.assert_array_equal(made.values(log.curve, log.steps), made._values_at(log.drops))

@@ -225,3 +225,11 @@ def test_neighbouring_cycles_have_different_tints() -> None:
 def test_a_name_with_dollars_is_shown_as_it_is(name: str) -> None:
     plan = wd.Plan.of(lr=wd.Cosine(end=0.1).named(name), run=wd.Run(total_steps=100))
     assert name in wd.plot.svg(plan, title=name)
+
+
+def test_a_line_that_is_alone_in_its_panel_has_its_name_where_plans_are_compared() -> None:
+    targets: dict[str, Any] = dict(wd.one_cycle())
+    cycle = wd.Plan.of(**targets, run=RUN)
+    compared = words(figure({"cycle": cycle, "cosine": wd.warmup_cosine()}, run=RUN))
+    assert {"cycle: lr  1.2e-9", "cosine: lr  0", "cycle: momentum  0.95"} <= {*compared}
+    assert "0.95" in words(figure(cycle))

@@ -69,7 +69,7 @@ def test_plans_by_name_are_compared_target_by_target() -> None:
     one = wd.Plan.of(**ONE_CYCLE, run=RUN)
     other = wd.Plan.of(lr=RECIPE, run=RUN)
     labels = [[line.label for line in panel.lines] for panel in view({"a": one, "b": other}).panels]
-    assert labels == [["a: lr", "b"], ["a: momentum"]]
+    assert labels == [["a: lr", "b: lr"], ["a: momentum"]]
 
 
 def test_each_group_has_its_own_line_at_its_own_base() -> None:
@@ -234,3 +234,12 @@ def test_a_plan_stands_faint_behind_its_own_record_in_its_colour() -> None:
     assert strokes["lr/1"].is_faint
     assert not strokes["lr/1 (recorded)"].is_faint
     assert strokes["lr/1"].hue == strokes["lr/1 (recorded)"].hue != strokes["lr/0"].hue
+
+
+@pytest.mark.parametrize("name", ["run", "kind", "class_path"])
+def test_a_record_may_have_the_name_of_a_key_of_plan_data(name: str) -> None:
+    scene = view({name: recorded()})
+    assert [line.label for line in scene.lines] == ["lr/body", "lr/head", "loss"]
+    assert view({name: wd.Cosine(steps=9)}).lines[0].label == name
+    data: Any = {"run": {"total_steps": 7}, "lr": {"kind": "cosine"}}
+    assert view(data).stop == 7

@@ -174,6 +174,7 @@ def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> N
         if "/" not in name and name != "loss"
     }
     say()
+    # characters are too coarse to tell a rate from the plan behind it
     say(plot.terminal(_drawn(runs, metrics), colour=True), coloured=True)
     say()
     say(_as_table(runs, law))
@@ -182,6 +183,9 @@ def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> N
         early = f"  {run.stopped}" if run.stopped else ""
         say(f"weights of {name}: SHA-256 {run.digest}{early}")
     drawn, title = _drawn(runs), " against ".join(runs)
+    if isinstance(drawn, Record):
+        (run,) = runs.values()
+        drawn = plot.view(drawn) if run.plan is None else plot.view(run.plan, record=drawn)
     file = folder / ("compare" if len(runs) > 1 else "picture")
     try:
         pictures = [

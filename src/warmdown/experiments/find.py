@@ -23,6 +23,7 @@ from warmdown.errors import BindingError, ScheduleError, TrainingError, nearest,
 from warmdown.experiments.files import save_result
 from warmdown.experiments.restore_state import Snapshot, stateful_names
 from warmdown.experiments.rules import Array, LossCurve, Suggestion, clear_curve, suggestions
+from warmdown.formatting import aligned
 from warmdown.plot import Line, Mark, View, number
 from warmdown.run import Run
 from warmdown.schedules import range_test
@@ -130,8 +131,9 @@ class RangeTest:
             f"It holds {number(self.base)} again. Smoothed without lag over {curve.smoothing:.1%} "
             "of the sweep; intervals of 90 % from resampled curves."
         )
-        head = f"  {'rule':<11} {'rate':<9} {'90 % interval':<22} why"
-        return "\n".join([headline, head, *map(_suggestion_line, self.suggestions.values())])
+        rows = [["", "rule", "rate", "90 % interval", "why"]]
+        rows += [["", *_cells_of(suggestion)] for suggestion in self.suggestions.values()]
+        return "\n".join([headline, aligned(rows, left=range(len(rows[0])))])
 
     def chart(self) -> View:
         """Return the picture: the smoothed mean over the raw losses, and the suggestions."""
@@ -376,12 +378,11 @@ def _require_states(restore: Iterable[Any]) -> None:
             )
 
 
-def _suggestion_line(suggestion: Suggestion) -> str:
+def _cells_of(suggestion: Suggestion) -> list[str]:
     if suggestion.value is None or suggestion.low is None or suggestion.high is None:
-        return f"  {suggestion.rule:<11} no suggestion: {suggestion.reason}"
+        return [suggestion.rule, "none", "", suggestion.reason]
     interval = f"({number(suggestion.low, 2)} … {number(suggestion.high, 2)})"
-    value = number(suggestion.value, 3)
-    return f"  {suggestion.rule:<11} {value:<9} {interval:<22} {suggestion.reason}"
+    return [suggestion.rule, number(suggestion.value, 3), interval, suggestion.reason]
 
 
 class _Sweep:

@@ -9,6 +9,7 @@ import numpy as np
 
 from warmdown.errors import ForecastError
 from warmdown.forecast.rates import RateCurve
+from warmdown.formatting import aligned, count
 from warmdown.plan import Plan
 from warmdown.schedules.sampling import Array
 
@@ -120,21 +121,15 @@ def theory_table(plans: dict[str, Plan], rate: float | None = None) -> tuple[str
     """Return the ranking as text and as plain data; ``rate`` is the first plan's tuned one."""
     ranked = rank(plans)
     least = ranked[0][1].value
-    width = max(4, *(len(name) for name in plans))
     unit = "best rate" if rate is not None else "best rate, of the first's"
-    lines = [f"{'plan':<{width}}  {'updates':>9}  {'bound':>7}  {unit}"]
-    rows = []
+    cells, rows = [["plan", "updates", "bound", unit]], []
     for name, bound, share in ranked:
-        best = share * (1.0 if rate is None else rate)
-        lines.append(
-            f"{name:<{width}}  {bound.updates:>9,}  {bound.value / least:>7.3f}  {best:.4g}"
-        )
+        best, relative = share * (1.0 if rate is None else rate), bound.value / least
+        cells.append([name, count(bound.updates), f"{relative:.3f}", f"{best:.4g}"])
         rows.append({"plan": name, "updates": bound.updates, "bound": bound.value,
-                     "relative": bound.value / least, "best_rate": best})  # fmt: skip
-    lines.append(
-        "The bound is of a convex loss in the worst case: it ranks shapes, and says no loss."
-    )
-    return "\n".join(lines), rows
+                     "relative": relative, "best_rate": best})  # fmt: skip
+    note = "The bound is of a convex loss in the worst case: it ranks shapes, and says no loss."
+    return f"{aligned(cells, left=[0, 3])}\n{note}", rows
 
 
 def _pieces(curve: RateCurve) -> tuple[Array, Array]:

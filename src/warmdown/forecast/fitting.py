@@ -63,7 +63,7 @@ def fit_formula(formula: Formula, logs: Sequence[LossLog]) -> Fit:
         MissingExtra: SciPy is not installed.
     """
     unit = unit_of_logs(logs)
-    drops = [Drops.at(log.curve, log.steps).measured(unit) for log in logs]
+    drops = [log.drops.measured(unit) for log in logs]
     losses = np.concatenate([log.losses for log in logs])
     noise = max(_NOISE, *(_roughness(log.losses) for log in logs))
     mean, spread = formula.usual(unit)
@@ -148,7 +148,7 @@ def require_separable(logs: Sequence[LossLog]) -> None:
     theta[:4] = 0.0, 0.0, theta[2], -1.0
     smooth, gains = [], []
     for log in logs:
-        drops = Drops.at(log.curve, log.steps).measured(unit)
+        drops = log.drops.measured(unit)
         smooth.append(np.stack([drops.sums**-power for power in (0.0, 0.25, 0.45, 0.7)], axis=1))
         gains.append(formula.loss(theta, drops)[0])
     known, gain = np.concatenate(smooth), np.concatenate(gains)

@@ -176,7 +176,9 @@ class Law:
 
     def values(self, curve: RateCurve, steps: Array) -> tuple[Array, Array]:
         """Return the loss at steps of a curve, and its deviation."""
-        drops = Drops.at(curve, steps)
+        return self._values_at(Drops.at(curve, steps))
+
+    def _values_at(self, drops: Drops) -> tuple[Array, Array]:
         found = [(member.weight, *member.fit.loss(drops)) for member in self.members]
         mean = np.sum([weight * loss for weight, loss, _ in found], axis=0)
         variance = np.sum(
@@ -321,7 +323,7 @@ def fit_loss(
     made = Law(members, (), tuple(notes), max(warmups, default=0))
     pilots = tuple(
         Pilot(log.name, int(log.steps[-1]), log.curve.total, log.curve.peak,
-              float(np.mean(np.abs(made.values(log.curve, log.steps)[0] / log.losses - 1))))
+              float(np.mean(np.abs(made._values_at(log.drops)[0] / log.losses - 1))))
         for log in thin
     )  # fmt: skip
     return Law(members, pilots, tuple(notes), made.warmup)
@@ -406,7 +408,7 @@ def _left_out_error(formula: Any, logs: Sequence[LossLog]) -> float | None:
             if others:
                 require_separable(others)
                 fit = fit_formula(formula, others)
-                predicted, _ = fit.loss(Drops.at(log.curve, log.steps))
+                predicted, _ = fit.loss(log.drops)
                 errors.append(float(np.mean(np.abs(predicted / log.losses - 1))))
         except ForecastError:
             continue

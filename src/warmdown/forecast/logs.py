@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from warmdown.errors import ForecastError, MissingExtra, nearest, shortly
+from warmdown.forecast.formulas import Drops
 from warmdown.forecast.rates import RateCurve
 from warmdown.formatting import count
 from warmdown.plan import Plan
@@ -90,6 +91,11 @@ class LossLog:
         elif steps[0] > 0:
             steps, rates = np.r_[0.0, steps], np.r_[rates[0], rates]
         return RateCurve.logged(steps, rates)
+
+    @cached_property
+    def drops(self) -> Drops:
+        """The falls of the rate, as they lie behind each row."""
+        return Drops.at(self.curve, self.steps)
 
     def settled(self) -> LossLog:
         """Return the rows after the first rise of the rate, and after the first 2 % of the run.

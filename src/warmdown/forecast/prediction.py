@@ -14,7 +14,7 @@ import numpy as np
 from warmdown.errors import ForecastError
 from warmdown.files import write_whole
 from warmdown.forecast.logs import LossLog
-from warmdown.formatting import count
+from warmdown.formatting import aligned, count
 from warmdown.plan import Plan
 from warmdown.registry import Pictured, provided
 from warmdown.schedules.sampling import Array
@@ -127,18 +127,13 @@ def forecast_table(forecasts: dict[str, Forecast]) -> str:
     """Return plans, lengths and final losses with their intervals, the best first."""
     ranked = sorted(forecasts.items(), key=lambda item: item[1].final.predicted)
     best = ranked[0][1].final.predicted
-    width = max(len("plan"), *(len(name) for name in forecasts))
-    lines = [
-        f"{'plan':<{width}}  {'updates':>9}  {'final loss':>10}  {'90 % interval':<17}  behind"
-    ]
+    rows = [["plan", "updates", "final loss", "90 % interval", "behind"]]
     for name, one in ranked:
         final = one.final
+        loss, behind = f"{final.predicted:.4f}", f"{final.predicted - best:.4f}"
         interval = f"{final.low:.4f} … {final.high:.4f}"
-        lines.append(
-            f"{name:<{width}}  {count(int(one.steps[-1])):>9}  {final.predicted:>10.4f}  "
-            f"{interval:<17}  {final.predicted - best:.4f}"
-        )
-    return "\n".join(lines)
+        rows.append([name, count(one.steps[-1]), loss, interval, behind])
+    return aligned(rows, left=[0, 3])
 
 
 class Agreement(NamedTuple):

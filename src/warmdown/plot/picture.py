@@ -90,7 +90,7 @@ def draw_view(
     theme = DARK if dark else LIGHT
     title = printable(title or scene.title, as_line=True)
     panels = scene.panels
-    longest = max(len(_end_label(line, panel)) for panel in panels for line in panel.lines)
+    longest = max(len(_end_label(line, scene)) for panel in panels for line in panel.lines)
     right = 0.25 + _CHARACTER * longest
     wide = width - _LEFT - right
     most_lines = max(len(panel.lines) for panel in panels)
@@ -157,7 +157,7 @@ def _draw_panel(
         if finite.size:
             last = max(finite[-1], y.low) if y.log else finite[-1]
             share = float(drawn.share(last))
-            ends.append((share, finite.mean(), index, _end_label(line, panel), colour))
+            ends.append((share, finite.mean(), index, _end_label(line, scene), colour))
     named = sorted(ends)[:: ceil(len(ends) / int(high / _LABEL)) or 1]
     places = _spread([share for share, *_ in named], _LABEL / high)
     for place, (*_, text, colour) in zip(places, named, strict=True):
@@ -288,10 +288,12 @@ def _count_turns(values: Any) -> int:
     return int(np.count_nonzero(directions[1:] * directions[:-1] < 0))
 
 
-def _end_label(line: Line, panel: Panel) -> str:
+def _end_label(line: Line, scene: View) -> str:
     """Return what stands at the right end of a line: its last value, and its name among others."""
     end = number(line.values[-1], 3)
-    if len(panel.lines) == 1 and not line.is_recorded:
+    is_compared = any(other.run != line.run for other in scene.lines)
+    is_alone = sum(other.unit == line.unit for other in scene.lines) == 1
+    if is_alone and not line.is_recorded and not is_compared:
         return end
     return f"{shortened(line.label, _LONGEST_LABEL)}  {end}"
 

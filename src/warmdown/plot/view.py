@@ -64,6 +64,8 @@ MANY_PHASES = 100
 """More phases than these are neither shaded nor listed one by one."""
 _TIMES = ("steps", "every", "timescale", "up", "down", "at")
 """Fields of schedules that contain a time."""
+_WORDS_OF_DATA = ("kind", "class_path", "run")
+"""Keys of a schedule's or a plan's data; a plan or a record may be called so, too."""
 _LARGEST = 1e300
 """Beyond it the height of an axis overflows; nothing that trains comes near."""
 
@@ -307,6 +309,8 @@ def view(
         return given
     run = None if run is None else run_of(run, "plot")
     sources = _by_name(given)
+    # where one has several lines, all are named alike: "cosine: lr"
+    are_split = any(isinstance(one, Record) or len(one.targets) > 1 for one in sources.values())
     if record is not None:
         sources["recorded"] = record
     lines: list[Line] = []
@@ -326,7 +330,7 @@ def view(
             bases = bases_in(record, plan) if record is not None and groups is None else groups
             for label, target, base in driven(plan, bases):
                 if name:
-                    label = f"{name}: {label}" if len(plan.targets) > 1 else name
+                    label = f"{name}: {label}" if are_split else name
                 line = _target_line(label, target, base, plan.length or 0, points)
                 lines.append(replace(line, run=_name(name)))
             clock = plan.run.clock
@@ -344,9 +348,14 @@ def _by_name(given: Any) -> dict[str, Plan | Record]:
     """Return plans and records by the name they have in the picture; one alone needs none."""
     if not isinstance(given, Mapping):
         return {"": _as_source(given)}
-    if not given or _are_targets(given) or given.keys() & {"kind", "class_path", "run"}:
+    is_data = any(name in given and not _is_source(given[name]) for name in _WORDS_OF_DATA)
+    if not given or is_data or _are_targets(given):
         return {"": _plan(given)}
     return {str(name): _as_source(source) for name, source in given.items()}
+
+
+def _is_source(given: Any) -> bool:
+    return isinstance(given, Plan | Record | Schedule | Scale | Set)
 
 
 def _as_source(given: Any) -> Plan | Record:

@@ -13,6 +13,7 @@ from typing import Any
 
 from warmdown.files import write_whole
 from warmdown.lock import Output
+from warmdown.plan import Plan
 from warmdown.record import Record
 from warmdown.shown import brief
 from warmdown.training.callback import TrainerCallback
@@ -44,6 +45,7 @@ class Outcome:
         seconds: How long the training took, in this process.
         stopped: Why it ended early, or nothing.
         record: Everything that was written down.
+        plan: What was followed, its lengths measured on the run; ``None`` for a constant rate.
     """
 
     metrics: dict[str, float]
@@ -52,14 +54,13 @@ class Outcome:
     seconds: float
     stopped: str
     record: Record
+    plan: Plan | None
 
     __repr__ = brief
 
     def to_dict(self) -> Data:
-        """Return everything but the record as plain data."""
-        facts = vars(self).copy()
-        del facts["record"]
-        return facts
+        """Return everything but the record and the plan as plain data."""
+        return {name: fact for name, fact in vars(self).items() if name not in ("record", "plan")}
 
 
 def run_task(
@@ -156,6 +157,7 @@ def run_task(
         seconds=seconds,
         stopped=trainer.stopped_by,
         record=recorder.record,
+        plan=getattr(trainer.scheduler, "plan", None),
     )
     if folder is not None and trainer.is_main:
         result = {"task": name, "seed": seed, **outcome.to_dict()}
