@@ -14,8 +14,10 @@ from warmdown.importing.formats.basicsr import read_basicsr
 from warmdown.importing.formats.composer import read_composer
 from warmdown.importing.formats.deepspeed import read_deepspeed
 from warmdown.importing.formats.detectron2 import read_detectron2
+from warmdown.importing.formats.megatron import read_megatron, read_options
 from warmdown.importing.formats.mmengine import read_mmengine
 from warmdown.importing.formats.nemo import read_nemo
+from warmdown.importing.formats.olmo import read_olmo, read_olmo_core
 from warmdown.importing.formats.section import KnownRun, Settings
 from warmdown.importing.formats.timm import read_timm
 from warmdown.importing.formats.torchtitan import read_torchtitan
@@ -28,7 +30,8 @@ class Format(NamedTuple):
 
     Args:
         name: The trainer.
-        marks: Entries that its files have, each by its path; one of these sets is enough.
+        marks: Entries that its files have, each by its path, and by its value where that is
+            ``path=one|another``; one of these sets is enough.
         read: Returns the plan of such a file.
     """
 
@@ -42,6 +45,48 @@ class Format(NamedTuple):
 
 
 FORMATS: Sequence[Format] = (
+    Format(
+        "Megatron-LM",
+        [
+            "lr_decay_style",
+            "lr_decay_iters",
+            "lr_warmup_iters",
+            "lr_decay_samples",
+            "lr_warmup_samples",
+            "lr_wsd_decay_style",
+            "lr train_iters",
+            "lr train_samples",
+            "optimizer.lr train.train_iters",
+            "scheduler.lr_decay_style",
+            "scheduler.lr_warmup_iters",
+            "MODEL_ARGS.--lr",
+            "--lr",
+        ],
+        read_megatron,
+    ),
+    Format(
+        "OLMo-core",
+        [
+            "scheduler._CLASS_",
+            "train_module.scheduler",
+            "trainer.callbacks.lr_scheduler.scheduler",
+            "scheduler.type=cos_with_warmup|linear_with_warmup|wsd|wsds|half_cos_with_warmup"
+            "|inv_sqrt_with_warmup|constant_with_warmup|sequential|composable|power_lr",
+        ],
+        read_olmo_core,
+    ),
+    Format(
+        "OLMo",
+        [
+            "scheduler.name optimizer.learning_rate",
+            "scheduler.name=linear_with_warmup|inverse_sqrt_with_warmup|max_scheduler"
+            "|cosine_linear_envelope",
+            "scheduler.units",
+            "scheduler.warmup_min_lr",
+            "scheduler.grad_clip_warmup_steps",
+        ],
+        read_olmo,
+    ),
     Format("DeepSpeed", ["scheduler.type scheduler.params"], read_deepspeed),
     Format(
         "torchtitan", ["lr_scheduler.warmup_steps", "lr_scheduler.decay_ratio"], read_torchtitan
@@ -56,11 +101,13 @@ FORMATS: Sequence[Format] = (
 )
 
 
-def _has(settings: Any, path: str) -> bool:
-    first, _, rest = path.partition(".")
-    if not isinstance(settings, Mapping) or first not in settings:
-        return False
-    return not rest or _has(settings[first], rest)
+def _has(settings: Any, mark: str) -> bool:
+    path, is_named, values = mark.partition("=")
+    for name in path.split("."):
+        if not isinstance(settings, Mapping) or name not in settings:
+            return False
+        settings = settings[name]
+    return not is_named or str(settings) in values.split("|")
 
 
 def read_config(settings: Settings, known: KnownRun) -> Plan | None:
@@ -76,24 +123,33 @@ def read_config(settings: Settings, known: KnownRun) -> Plan | None:
 
 
 def read_config_file(path: str | Path) -> Settings:
-    """Return the settings of a file: TOML by its ending, else YAML or JSON.
+    """Return the settings of a file: TOML, YAML, JSON, or a command line with options.
 
     Raises:
         SpecError: It cannot be read, or it is no mapping.
     """
     try:
         text = read_text(path)
-        if str(path).lower().endswith(".toml"):
-            data: Any = tomllib.loads(text)
-        else:
-            # YAML's own marks of a number; our reader refuses tags
-            data = parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: no TOML: {error}.") from None
     except SpecError as error:
         raise SpecError([f"{path}: {mistake}" for mistake in error.mistakes]) from None
-    if not isinstance(data, Mapping):
-        raise SpecError(
-            f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
-        )
-    return data
+    try:
+        data, mistakes = _data_of(path, text), []
+    except SpecError as error:
+        data, mistakes = None, [f"{path}: {mistake}" for mistake in error.mistakes]
+    if isinstance(data, Mapping):
+        return data
+    if (options := read_options(text)) is not None and any("lr" in name for name in options):
+        return options
+    needed = f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
+    raise SpecError(mistakes or [needed])
+
+
+def _data_of(path: str | Path, text: str) -> Any:
+    """Return the data of a text: of TOML if it is that, else of YAML or JSON."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        if str(path).lower().endswith(".toml"):
+            raise SpecError(f"no TOML: {error}.") from None
+    # YAML's own marks of a number; our reader refuses tags
+    return parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
