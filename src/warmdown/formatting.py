@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["count", "number", "short_count"]
 
+import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -77,3 +79,21 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
 
 def _trimmed(digits: str) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def strict_json(data: Any, **how: Any) -> str:
+    """Return plain data as JSON that every reader takes: a number that is not finite is ``null``.
+
+    Args:
+        data: Plain data.
+        how: What :func:`json.dumps` takes.
+
+    Example:
+        >>> strict_json({"loss": float("nan")})
+        '{"loss": null}'
+    """
+    try:
+        return json.dumps(data, allow_nan=False, **how)
+    except ValueError:
+        finite = json.loads(json.dumps(data), parse_constant=lambda name: None)
+        return json.dumps(finite, **how)

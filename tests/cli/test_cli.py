@@ -98,7 +98,7 @@ def test_an_error_of_ours_ends_as_a_message_on_the_other_stream_and_code_two() -
     )
 
 
-def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
+def test_a_defect_of_the_program_keeps_its_traceback_and_has_a_code_of_its_own() -> None:
     @click.command()
     def command() -> None:
         raise ZeroDivisionError
@@ -106,7 +106,11 @@ def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
     group = LazyGroup(entries={})
     group.get_command = lambda ctx, name: command  # type: ignore[method-assign,assignment]
     group.entries = {"x": Entry("")}
-    assert isinstance(CliRunner().invoke(group, ["x"]).exception, ZeroDivisionError)
+    result = CliRunner().invoke(group, ["x"])
+    assert result.exit_code == 70
+    assert result.stderr.splitlines()[-1] == "ZeroDivisionError"
+    with pytest.raises(ZeroDivisionError):
+        group.main(["x"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

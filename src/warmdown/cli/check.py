@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
 from warmdown.cli.options import json_option, read_plan_for_run, run_options
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -30,7 +29,7 @@ def command(as_json: bool, explain: bool, **asked: Any) -> None:
     severities = {finding.severity for finding in findings}
     code = 2 if "error" in severities else 1 if "warning" in severities else 0
     if as_json:
-        say(json.dumps([finding.to_dict() for finding in findings], indent=2))
+        say_json([finding.to_dict() for finding in findings])
         sys.exit(code)
     for finding in findings:
         head, rest = str(finding).split(" ", 1)

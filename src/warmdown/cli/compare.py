@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from warmdown.cli.options import (
     read_plan,
     task_option,
 )
-from warmdown.cli.say import say, say_result
+from warmdown.cli.say import say, say_json, say_result
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c, resume_hint
 from warmdown.errors import SpecError
 from warmdown.files import require_writable_file
@@ -115,7 +114,10 @@ def say_theory(
             run = replace(run, total_steps=total_steps)  # type: ignore[arg-type]
         named[name] = replace(plan, run=run)
     text, rows = theory_table(named, lr)
-    say(json.dumps(rows, indent=1) if as_json else text)
+    if as_json:
+        say_json(rows)
+    else:
+        say(text)
 
 
 def write_report(result: Any, path: Path | None) -> None:

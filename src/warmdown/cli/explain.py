@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from warmdown.cli.say import say
+from warmdown.cli.options import json_option
+from warmdown.cli.say import say, say_json
 from warmdown.errors import WarmdownError, nearest
 
 _PAGES = ("misuse.md", "checks.md", "lint.md")
@@ -19,18 +20,23 @@ _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 @click.command("explain")
 @click.argument("code", required=False)
-def command(code: str | None) -> None:
+@json_option
+def command(code: str | None, as_json: bool) -> None:
     """Explain the code of a warning, of a finding of check, or of a rule of lint; list all without.
 
     A warning ends with its code: [warmdown explain step-twice].
     """
     sections = _sections()
-    if code is None:
-        say("\n".join(sorted(sections)))
-        return
-    if code.lower() not in sections:
+    if code is not None and code.lower() not in sections:
         raise WarmdownError(f"explain({code!r}): no such code. {nearest(code.lower(), sections)}")
-    say("\n\n".join(sections[code.lower()]))
+    if as_json:
+        names = sorted(sections) if code is None else [code.lower()]
+        texts = [(name, *text.split("\n\n", 1)) for name in names for text in sections[name]]
+        say_json([dict(zip(("code", "title", "text"), one, strict=True)) for one in texts])
+    elif code is None:
+        say("\n".join(sorted(sections)))
+    else:
+        say("\n\n".join(sections[code.lower()]))
 
 
 def _sections() -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from click import option
 
 from warmdown.cli.compare import write_report
 from warmdown.cli.options import PATH, json_option, task_option
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 from warmdown.errors import ScheduleError
 from warmdown.files import require_writable_file
@@ -43,7 +42,10 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
         require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):
         test = _test(**how)
-    say(json.dumps(test.to_dict()) if as_json else test.terminal())
+    if as_json:
+        say_json(test.to_dict())
+    else:
+        say(test.terminal())
     write_report(test, out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 from click import option
 
 from warmdown.cli.options import PATH, Texts, json_option, plan_name, read_plan
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 from warmdown.errors import ForecastError
 from warmdown.files import require_writable_file
 
@@ -107,7 +106,7 @@ def command(
         _write_out(out, found, forecasts, facts)
         say(f"Written to {out}.", err=True)
     if as_json:
-        say(json.dumps(facts, indent=1))
+        say_json(facts)
     else:
         say("\n\n".join([*texts, facts["command"]]))
 

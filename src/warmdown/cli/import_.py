@@ -9,8 +9,8 @@ from typing import Any
 import click
 from click import option
 
-from warmdown.cli.options import Texts, is_file, named_values
-from warmdown.cli.say import say
+from warmdown.cli.options import Texts, is_file, json_option, named_values
+from warmdown.cli.say import say, say_json
 from warmdown.errors import SpecError
 from warmdown.run import Run
 
@@ -40,7 +40,10 @@ from warmdown.run import Run
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the plan to a file (.yaml, .json).",
 )
-def command(source: str, param: Texts, lr: float | None, out: Path | None, **how: Any) -> None:
+@json_option
+def command(
+    source: str, param: Texts, lr: float | None, out: Path | None, as_json: bool, **how: Any
+) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
     SOURCE is a YAML, JSON or TOML file, or a dotted class path with its arguments as --param. A
@@ -58,8 +61,15 @@ def command(source: str, param: Texts, lr: float | None, out: Path | None, **how
     settings = _settings(source, param)
     if lr is not None:
         Run(lr=lr)  # refuses what is no rate
-    plan = from_settings(settings, lr=lr, report=lambda line: say(f"# {line}", err=True), **how)
-    say(dumps(plan).removesuffix("\n") if out is None else f"wrote {save(plan, out)}")
+    notes: list[str] = []
+    plan = from_settings(settings, lr=lr, report=notes.append, **how)
+    written = None if out is None else save(plan, out)
+    for line in notes:
+        say(f"# {line}", err=True)
+    if as_json:
+        say_json({"plan": plan.to_dict(), "notes": notes, "written": written and str(written)})
+    else:
+        say(dumps(plan).removesuffix("\n") if written is None else f"wrote {written}")
 
 
 def _settings(source: str, params: Texts) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 from click import option
 
 from warmdown.cli.options import PATH, json_option
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 from warmdown.errors import SpecError
 from warmdown.lint import (
     RULES,
@@ -52,6 +51,9 @@ def command(
 
     Exits with 0 when nothing is found, 1 when something is, 2 when a file could not be read.
     """
+    if list_rules and as_json:
+        say_json([{"code": c, "name": r.name, "page": page_of(c)} for c, r in RULES.items()])
+        return
     if list_rules:
         for code, rule in RULES.items():
             say(f"{code}  {rule.name}  ({page_of(code)})")
@@ -87,7 +89,7 @@ def _lint(paths: Sequence[Path], settings: LintSettings, fix: bool, as_json: boo
         rows += [(str(path), finding) for finding in findings]
         fixed += count
     # the fixed script is on standard output, so the findings go beside it
-    _print_findings(rows, fixed, as_json, err=has_input and fix)
+    _print_findings(rows, fixed, broken, as_json, err=has_input and fix)
     for mistake in broken:
         say(mistake, err=True)
     return 2 if broken else 1 if rows else 0
@@ -106,11 +108,11 @@ def _lint_standard_input(codes: Sequence[str], fix: bool) -> tuple[list[Finding]
 
 
 def _print_findings(
-    rows: list[tuple[str, Finding]], fixed: int, as_json: bool, *, err: bool
+    rows: list[tuple[str, Finding]], fixed: int, broken: list[str], as_json: bool, *, err: bool
 ) -> None:
     if as_json:
         data = [{"path": path, **finding.to_dict()} for path, finding in rows]
-        say(json.dumps({"findings": data, "fixed": fixed}, indent=2), err=err)
+        say_json({"findings": data, "fixed": fixed, "errors": broken}, err=err)
         return
     for path, finding in rows:
         place = f"{path}:{finding.place}"

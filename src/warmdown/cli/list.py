@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from warmdown.cli.options import Texts, json_option
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 
 if TYPE_CHECKING:
     from warmdown.schedules import Schedule
@@ -36,7 +35,7 @@ def command(as_json: bool, words: Texts) -> None:
     ]
     found.sort(key=lambda shape: (shape.is_recipe, shape.name))
     if as_json:
-        say(json.dumps([_shape_data(shape) for shape in found], indent=2))
+        say_json([_shape_data(shape) for shape in found])
     elif found:
         say(_as_lines(found))
     else:

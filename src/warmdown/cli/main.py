@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import click
 from warmdown import __version__
 from warmdown.errors import (
     MissingExtra,
+    SpecError,
     WarmdownError,
     nearest,
     printable,
@@ -46,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = {
     "suggest": Entry("Suggest a plan for a run."),
     "lint": Entry("Find scheduler mistakes in Python code.", "lint"),
     "import": Entry("Turn another library's configuration into a plan."),
+    "schema": Entry("The JSON Schema of what a command prints with --json."),
 }
 
 
@@ -63,6 +66,19 @@ _OTHER_WORDS = {
 
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended: 128 and the number of the signal."""
+DEFECT = 70
+"""What sysexits.h calls an internal error of the program."""
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "Done; `check` and `lint` found nothing.",
+    1: "`check` or `lint` found something.",
+    2: "Not done: a wrong option, a file that is none, a plan that cannot be used, a library "
+    "that is missing.",
+    DEFECT: "A defect of warmdown: the traceback is on standard error.",
+    INTERRUPTED: "Ctrl-C.",
+    143: "SIGTERM, after `train` has saved.",
+}
+"""Every exit code of every command."""
 
 
 class Unusable(click.ClickException):
@@ -108,17 +124,52 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its errors end as a message and exit code 2, Ctrl-C with 130."""
+        as_json = "--json" in ctx.args  # running the command takes them away
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)  # a terminal has written ^C on the line before
-            raise click.exceptions.Exit(INTERRUPTED) from None
+            ended: BaseException = click.exceptions.Exit(INTERRUPTED)
         except click.ClickException as error:
             # it may quote the name of a file
             error.message = printable(error.message)  # type: ignore[misc]
-            raise
+            ended = error
         except WarmdownError as error:
-            raise Unusable(str(error)) from error
+            ended = Unusable(str(error))
+            ended.__cause__ = error
+        except (Exception, SystemExit) as error:
+            ended = error
+        if as_json:
+            _print_error(ctx, ended)
+        raise ended
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **how: Any) -> Any:
+        """Run the command of a process; a defect ends as its traceback and a code of its own."""
+        try:
+            return super().main(args, *more, **how)
+        except Exception:
+            if not how.get("standalone_mode", True):
+                raise
+            traceback.print_exc()
+            sys.exit(DEFECT)
+
+
+def _print_error(ctx: click.Context, ended: BaseException) -> None:
+    """Print why there is no result, as the JSON document of a command that was asked for one."""
+    from warmdown.cli.say import PRINTED, say_json
+
+    code = getattr(ended, "exit_code", getattr(ended, "code", DEFECT))
+    if ctx.meta.get(PRINTED) or not code:
+        return
+    error = ended.__cause__ if isinstance(ended.__cause__, WarmdownError) else ended
+    name = "KeyboardInterrupt" if code == INTERRUPTED else type(error).__name__
+    message = EXIT_CODES[code] if code > DEFECT else str(error)
+    if isinstance(error, click.ClickException):
+        message = error.format_message()  # with the name of the option
+    message = printable(message)
+    mistakes = list(error.mistakes) if isinstance(error, SpecError) else [message]
+    facts = {"type": name, "message": message, "mistakes": mistakes}
+    say_json({"error": {**facts, "exit_code": code}})
 
 
 @click.group(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 import click
 
 from warmdown.errors import printable
+from warmdown.formatting import strict_json
 
+PRINTED = "warmdown.cli.printed"
+"""In the ``meta`` of a context: a JSON document is on standard output already."""
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
@@ -33,4 +35,14 @@ def say(text: str = "", *, err: bool = False, coloured: bool = False) -> None:
 
 def say_result(result: Any, as_json: bool) -> None:
     """Print a result as JSON, or its summary."""
-    say(json.dumps(result.to_dict(), indent=1) if as_json else result.summary())
+    if as_json:
+        say_json(result.to_dict())
+    else:
+        say(result.summary())
+
+
+def say_json(data: Any, *, err: bool = False) -> None:
+    """Print the one JSON document of a command; ``warmdown schema`` has the schema of each."""
+    say(strict_json(data, indent=1), err=err)
+    if not err:
+        click.get_current_context().meta[PRINTED] = True

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,19 @@ from click import option
 from warmdown.cli.options import (
     Texts,
     bases_of_options,
+    json_option,
     law_of,
     law_option,
     read_plan_for_run,
     run_options,
 )
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 from warmdown.errors import SpecError, WarmdownError
 
 if TYPE_CHECKING:
     from warmdown.plan import Plan
     from warmdown.plot import Groups, Moment, View
+    from warmdown.plot.export import ValueRow
 
 _PICTURES = (".png", ".svg", ".html")
 _NUMBERS = (".csv", ".json")
@@ -63,6 +66,7 @@ _ROWS_OF_A_TABLE = 21
 )
 @option("--width", type=click.IntRange(40, 500), metavar="N", help="Characters of a line.")
 @law_option
+@json_option
 def command(
     given: str,
     log: bool,
@@ -72,6 +76,7 @@ def command(
     out: Path | None,
     width: int | None,
     law_file: Path | None,
+    as_json: bool,
     **asked: Any,
 ) -> None:  # fmt: skip
     """Show a plan file, a shape or a recipe (see 'warmdown list'), or a class by its path.
@@ -85,9 +90,11 @@ def command(
     bases = bases_of_options(groups)
     if out is not None:
         _write(plan, out, points=points, log=log, title=given, groups=bases, law_file=law_file)
-    elif form is not None:
+    if as_json:
+        say_json([row._asdict() for row in _rows(plan, points, bases)])
+    elif out is None and form is not None:
         say(_as_numbers(plan, form, points, bases).removesuffix("\n"))
-    else:
+    elif out is None:
         say(_picture(plan, log=log, width=width, groups=bases, law_file=law_file), coloured=True)
 
 
@@ -147,9 +154,15 @@ def _as_numbers(plan: Plan, form: str, points: int | None, groups: Groups | None
     from warmdown.plot import export
 
     as_text = {"table": export.as_table, "csv": export.as_csv, "json": export.as_json}[form]
+    many = points or (_ROWS_OF_A_TABLE if form == "table" else None)
+    return as_text(_rows(plan, many, groups))
+
+
+def _rows(plan: Plan, points: int | None, groups: Groups | None) -> Iterator[ValueRow]:
+    from warmdown.plot.export import POINTS, rows
+
     _warn_of_factors(plan, groups)
-    many = points or (_ROWS_OF_A_TABLE if form == "table" else export.POINTS)
-    return as_text(export.rows(plan, points=many, groups=groups))
+    return rows(plan, points=points or POINTS, groups=groups)
 
 
 def _warn_of_factors(plan: Plan, groups: Groups | None) -> None:

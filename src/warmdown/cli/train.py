@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -15,6 +16,7 @@ from click import option
 
 from warmdown.cli.options import (
     Texts,
+    json_option,
     law_of,
     law_option,
     plan_name,
@@ -22,7 +24,7 @@ from warmdown.cli.options import (
     read_plan,
     task_option,
 )
-from warmdown.cli.say import say
+from warmdown.cli.say import say, say_json
 from warmdown.cli.signals import add_cwd_to_path
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.lock import Output, locked, require_unlocked
@@ -71,6 +73,7 @@ _POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", 
 )
 @law_option
 @option("--threads", type=_COUNT, default=1, help="Threads of torch on the CPU.")
+@json_option
 def command(
     given: str,
     params: Texts,
@@ -79,6 +82,7 @@ def command(
     out: Path | None,
     threads: int,
     law_file: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Train a task under a plan: progress, curves, record, TensorBoard events, checkpoints.
@@ -94,15 +98,27 @@ def command(
     plans = _plans([(given, params)] + ([(against, ())] if against else []), allow)
     folder = out or Path("runs") / folder_name(next(iter(plans)))
     output = Output(f"train(--out {folder})", folder, is_folder=True)
-    with locked([output] if is_first_process() else []):
+    aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
+    with aside, locked([output] if is_first_process() else []):
         if not options["resume"] and is_first_process():
             _set_aside(folder)
         runs = {
-            name: _train(name, plan, folder / folder_name(name) if against else folder, **options)
+            name: _train(name, plan, _folder_of(name, folder, plans), **options)
             for name, plan in plans.items()
         }
         if is_first_process():
-            _print_results(runs, folder, law)
+            pictures = _print_results(runs, folder, law)
+    if as_json and is_first_process():
+        found = [
+            {"name": name, "folder": str(_folder_of(name, folder, plans)), **run.to_dict()}
+            for name, run in runs.items()
+        ]
+        say_json({"runs": found, "pictures": pictures})
+
+
+def _folder_of(name: str, folder: Path, plans: dict[str, Any]) -> Path:
+    """Return where a run is written: two have a folder each."""
+    return folder / folder_name(name) if len(plans) > 1 else folder
 
 
 def is_first_process() -> bool:
@@ -163,8 +179,8 @@ def _train(
     return run_task(task, plan, out=folder, track=trackers, callbacks=callbacks, **options)
 
 
-def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> None:
-    """Show what came out: a picture in the terminal, a table, and where the rest lies."""
+def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> list[str]:
+    """Show what came out and where it lies; return the files of its pictures."""
     from warmdown import plot
 
     metrics = {
@@ -194,8 +210,9 @@ def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> N
         ]
     except (MissingExtra, OSError) as error:
         say(f"no picture: {error}")
-        return
+        return []
     say(f"pictures: {', '.join(pictures)}")
+    return pictures
 
 
 def _drawn(runs: dict[str, Outcome], *metrics: set[str]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from warmdown import plot
 from warmdown.errors import ScheduleError
 from warmdown.files import write_whole
+from warmdown.formatting import strict_json
 
 
 def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Path:
@@ -34,11 +34,7 @@ def save_result(path: str | PathLike[str], picture: plot.View, data: Any) -> Pat
 
 def write_json(path: Path, content: Any) -> None:
     """Write plain data as JSON, in one move; a number that is not finite is ``null``."""
-    finite = json.loads(
-        json.dumps(content),
-        parse_constant=lambda name: None,
-    )
-    write_file(path, json.dumps(finite, indent=1, ensure_ascii=False))
+    write_file(path, strict_json(content, indent=1, ensure_ascii=False))
 
 
 def write_file(path: Path, content: bytes | str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 
-from warmdown.formatting import aligned, number
+from warmdown.formatting import aligned, number, strict_json
 from warmdown.plan import Plan
 from warmdown.plot.groups import Groups
 from warmdown.plot.view import view
@@ -75,7 +74,7 @@ def as_csv(found: Iterable[ValueRow]) -> str:
 
 def as_json(found: Iterable[ValueRow]) -> str:
     """Return rows as a JSON list, one row a line."""
-    return "[\n" + ",\n".join(json.dumps(row._asdict()) for row in found) + "\n]\n"
+    return "[\n" + ",\n".join(strict_json(row._asdict()) for row in found) + "\n]\n"
 
 
 def as_table(found: Iterable[ValueRow]) -> str:
