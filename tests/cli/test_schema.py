@@ -20,8 +20,8 @@ from warmdown.cli.schema import SCHEMAS, schema_of
 from warmdown.planfile.schema import plan_schema
 
 ROOT = Path(__file__).parents[2]
-NOT_FOR_SCRIPTS = {"studio", "schema"}
-"""A server, and what prints schemas."""
+NOT_FOR_SCRIPTS = {"studio", "mcp", "schema"}
+"""Two servers, and what prints schemas."""
 TASK = """
 import torch
 
