@@ -18,7 +18,7 @@ _PATIENCE = 5.0
 
 
 class CallEnded(Exception):
-    """A call that gave no answer; the message says why."""
+    """A call that gave no answer; the message has the reason."""
 
 
 async def run_command(words: list[str], place: Path, seconds: float) -> str:

@@ -106,7 +106,7 @@ async def _call(name: str, arguments: dict[str, Any], workspace: Workspace) -> l
     """Return the result of a tool: its JSON, and a picture where one was asked for.
 
     Raises:
-        WarmdownError: The arguments cannot be used, or the command says why it has no result.
+        WarmdownError: The arguments cannot be used, or the command has no result.
         CallEnded: It gave no answer in its bounds.
     """
     if name not in TOOLS:
@@ -118,19 +118,19 @@ async def _call(name: str, arguments: dict[str, Any], workspace: Workspace) -> l
         if isinstance(data, dict) and "error" in data:
             raise WarmdownError(data["error"]["message"].replace(f"{place}/", ""))
         pictures = [*place.glob("picture.*")]
-        return [_text_content(json.dumps(_thinned(data))), *map(_picture_content, pictures)]
+        return [_text_content(json.dumps(_with_short_rows(data))), *map(_picture_content, pictures)]
 
 
-def _thinned(data: Any) -> Any:
+def _with_short_rows(data: Any) -> Any:
     """Return data with long rows of numbers made short: a model reads every character."""
     if isinstance(data, dict):
-        return {name: _thinned(value) for name, value in data.items()}
+        return {name: _with_short_rows(value) for name, value in data.items()}
     if not isinstance(data, list):
         return data
     if len(data) > _LONGEST_ROW and all(isinstance(one, int | float | None) for one in data):
         last = len(data) - 1
         return [data[round(place * last / (_LONGEST_ROW - 1))] for place in range(_LONGEST_ROW)]
-    return [_thinned(one) for one in data]
+    return [_with_short_rows(one) for one in data]
 
 
 def _text_content(text: str) -> TextContent:

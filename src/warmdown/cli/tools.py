@@ -88,7 +88,7 @@ def input_schema(name: str) -> dict[str, Any]:
         >>> input_schema("explain")["properties"]["code"]["type"]
         'string'
     """
-    tool, known = TOOLS[name], _parameters(name)
+    tool, known = TOOLS[name], _click_parameters(name)
     properties = {option: _value_schema(tool, option, known[option]) for option in tool.options}
     if tool.pictures:
         properties["picture"] = {"enum": list(tool.pictures), "description": "A picture too."}
@@ -117,7 +117,7 @@ def words_of_call(
     Raises:
         SpecError: An argument is unknown, too much, or names a file that may not be read.
     """
-    tool, known = TOOLS[name], _parameters(name)
+    tool, known = TOOLS[name], _click_parameters(name)
     options, places = [], []
     for option, value in {**tool.defaults, **arguments}.items():
         if value is None:
@@ -145,7 +145,7 @@ def _command(name: str) -> click.Command:
     return command
 
 
-def _parameters(name: str) -> dict[str, click.Parameter]:
+def _click_parameters(name: str) -> dict[str, click.Parameter]:
     """Return the parameters of a command: an option by its word, an argument by its name."""
     found = {}
     for parameter in _command(name).params:
