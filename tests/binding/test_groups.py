@@ -306,3 +306,22 @@ def test_an_optimizer_that_chooses_its_own_rate_is_refused_with_the_way_out() ->
     optimizer.param_groups[0]["lr"] = None
     with pytest.raises(wd.BindingError, match=r"holds None.*relative_step=False"):
         wd.Scheduler(optimizer, lr=LINE)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_an_optimizer_that_steps_its_groups_one_by_one_makes_one_update(auto: bool) -> None:
+    parts = [torch.nn.Parameter(torch.ones(1)) for _ in range(3)]
+    optimizer = torch.optim.SGD([{"params": [one]} for one in parts], lr=1.0)
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=0.0, end=1.0, steps=5), auto=auto)
+    used = []
+    for _ in range(5):
+        groups = optimizer.param_groups
+        used.append([group["lr"] for group in groups])
+        for group in groups:
+            group["params"][0].grad = torch.ones(1)
+            optimizer.param_groups = [group]
+            optimizer.step()
+        optimizer.param_groups = groups
+        scheduler.step()
+    assert used == [pytest.approx([update / 5] * 3) for update in range(5)]
+    assert scheduler.count == 5

@@ -607,6 +607,19 @@ class Groups:
         now = self.optimizers[place].param_groups
         return now is self._lists[place] and _mark(now) == self._marks[place]
 
+    def is_part(self, place: int, *, is_last: bool = True) -> bool:
+        """Tell whether an optimizer has only some of these groups: ZeRO steps them one by one.
+
+        Args:
+            place: Which optimizer.
+            is_last: Whether the last group may be among them.
+        """
+        now, groups = self.optimizers[place].param_groups, self._lists[place]
+        if now is groups or len(now) >= len(groups):
+            return False
+        known, present = [id(group) for group in groups], {id(group) for group in now}
+        return present < {*known} and (is_last or known[-1] not in present)
+
     @property
     def are_current(self) -> bool:
         """Whether every optimizer has these groups."""

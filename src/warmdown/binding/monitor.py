@@ -51,6 +51,7 @@ class UpdateMonitor:
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
         count: Returns the updates counted so far.
+        is_unfinished: Called with an optimizer's index; such an update is a part of the next one.
         before_update: Called with an optimizer's index.
         after_update: Called when an update counts.
         rebind: Called with ``None`` before an optimizer loads a state, and with it afterwards.
@@ -66,6 +67,7 @@ class UpdateMonitor:
         optimizers: Sequence[Any],
         *,
         count: Callable[[], int],
+        is_unfinished: Callable[[int], bool],
         before_update: Callable[[int], None],
         after_update: Callable[[], None],
         rebind: Callable[[Any], None],
@@ -79,6 +81,7 @@ class UpdateMonitor:
             weakref.WeakMethod(count),
             weakref.WeakMethod(before_update),
         )
+        self.is_unfinished = weakref.WeakMethod(is_unfinished)
         self.after_update, self.rebind = (
             weakref.WeakMethod(after_update),
             weakref.WeakMethod(rebind),
@@ -345,7 +348,7 @@ class _OptimizerHooks:
         self._monitor, self._index = monitor, index
         self.updates = self._depth = 0
         self.count: int | None = None
-        self.in_round = self._is_for_state = self.is_by_autograd = False
+        self.in_round = self._is_ignored = self.is_by_autograd = False
         self.worked = autograd_sequence_number()
         self._optimizers = [weakref.ref(optimizer) for optimizer in optimizers]
         self.attach()
@@ -382,10 +385,13 @@ class _OptimizerHooks:
         self._depth = self._depth + 1 if self._depth and _is_within_update() else 1
         if self._depth > 1:
             return
-        self._is_for_state = _is_state_init_step(optimizer, len(args) + len(kwargs))
-        if self._is_for_state:
-            return
         monitor = self._monitor
+        is_unfinished = monitor.is_unfinished()
+        self._is_ignored = _is_state_init_step(optimizer, len(args) + len(kwargs)) or (
+            is_unfinished is not None and is_unfinished(self._index)
+        )
+        if self._is_ignored:
+            return
         if (call := monitor.before_update()) is None:
             monitor.warnings.warn_once(SchedulerLost)
             return
@@ -409,7 +415,7 @@ class _OptimizerHooks:
             if (call := monitor.after_update()) and not monitor.auto:
                 call()
             return
-        if self._is_for_state or _was_skipped(optimizer):
+        if self._is_ignored or _was_skipped(optimizer):
             return
         self.updates += 1
         before, self.worked = self.worked, autograd_sequence_number()

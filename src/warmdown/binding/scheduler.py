@@ -189,6 +189,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.monitor = UpdateMonitor(
             self.writer.groups.optimizers,
             count=self._get_count,
+            is_unfinished=self._is_unfinished,
             before_update=self._before_update,
             after_update=self._after_update,
             rebind=self._rebind,
@@ -830,13 +831,18 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
                 early.count -= drawn
             early.drawn = 0
         if not writer.groups.is_current(index):
-            writer.rebind()
+            if not writer.groups.is_part(index):
+                writer.rebind()
         elif differing := writer.external_write(writer.groups.optimizers[index]):
             writer.rebind()
             label, value, planned = differing
             # a tensor's number is not read: that would wait for its device
             shown = "something else" if isinstance(value, Tensor) else f"{value:g}"
             monitor.warnings.warn_once(ForeignWrite, label=label, value=shown, planned=planned)
+
+    def _is_unfinished(self, index: int) -> bool:
+        """Return whether an optimizer updates some of its groups, and the others come after."""
+        return self.writer.groups.is_part(index, is_last=False)
 
     def _stop_early(self) -> None:
         """Count no more steps without an update.
