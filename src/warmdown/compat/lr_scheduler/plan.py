@@ -26,6 +26,8 @@ class PlanLR(Scheduler):
         steps_per_epoch: Updates in an epoch.
         epochs: Epochs in the run.
         lr: Unused: some programs give their rate to every scheduler.
+        auto: Whether the optimizer's updates are counted, and calls of ``step`` are not: for
+            programs that step a scheduler once for each epoch, as Lightning's command line does.
 
     Raises:
         SpecError: The file or the text is no plan.
@@ -50,6 +52,7 @@ class PlanLR(Scheduler):
         steps_per_epoch: int | None = None,
         epochs: int | None = None,
         lr: float | None = None,
+        auto: bool = False,
     ) -> None:
         del lr
         is_text = isinstance(plan, str) and ":" in plan and not Path(plan).suffix[1:].isalpha()
@@ -59,6 +62,7 @@ class PlanLR(Scheduler):
             total_steps=total_steps,
             steps_per_epoch=steps_per_epoch,
             epochs=epochs,
+            auto=auto,
         )
         if last_epoch >= 0:
             self.seek(last_epoch + 1)
