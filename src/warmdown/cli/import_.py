@@ -49,7 +49,8 @@ def command(
     SOURCE is a YAML, JSON or TOML file, or a dotted class path with its arguments as --param. A
     file has a class_path and init_args, the settings of transformers (lr_scheduler_type …) or
     OneTrainer (learning_rate_scheduler …), or is one of DeepSpeed, torchtitan, composer, BasicSR,
-    detectron2, NeMo, axolotl, timm, mmengine, Lightning, Hydra.
+    detectron2, NeMo, axolotl, timm, mmengine, Lightning, Hydra,
+    kohya, ai-toolkit, ESPnet, ultralytics, RLlib.
 
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000

@@ -78,7 +78,7 @@ class TimmScheduler:
         self.optimizer = optimizer
         self.metric: float | None = None
         vars(self).update(given)
-        self._rule = self._make()  # refuses before the optimizer is touched
+        self.rule = self._make()  # refuses before the optimizer is touched
         self._field = Field(optimizer, "lr")
         if given["initialize"]:
             self._field.store_initial()
@@ -98,7 +98,7 @@ class TimmScheduler:
 
     def values(self, t: int) -> list[float]:
         """Return the rate of each group at a count, without noise."""
-        return [float(self._rule.value(t, base)) for base in self.base_values]
+        return [float(self.rule.value(t, base)) for base in self.base_values]
 
     def step(self, epoch: int, metric: float | None = None) -> None:
         """Write the rates of an epoch, if epochs are what is counted."""
@@ -165,7 +165,7 @@ class TimmScheduler:
             )
         known = {*self._takes, "base_values"}
         vars(self).update({key: value for key, value in state_dict.items() if key in known})
-        self._rule = self._make()
+        self.rule = self._make()
 
 
 def _bound(

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from warmdown.errors import SpecError
+from warmdown.importing.formats.aitoolkit import read_aitoolkit
 from warmdown.importing.formats.axolotl import read_axolotl
 from warmdown.importing.formats.basicsr import read_basicsr
 from warmdown.importing.formats.composer import read_composer
 from warmdown.importing.formats.deepspeed import read_deepspeed
 from warmdown.importing.formats.detectron2 import read_detectron2
+from warmdown.importing.formats.espnet import read_espnet
+from warmdown.importing.formats.kohya import read_kohya
 from warmdown.importing.formats.megatron import read_megatron, read_options
 from warmdown.importing.formats.mmengine import read_mmengine
 from warmdown.importing.formats.nemo import read_nemo
 from warmdown.importing.formats.olmo import read_olmo, read_olmo_core
+from warmdown.importing.formats.onetrainer import read_onetrainer
+from warmdown.importing.formats.rllib import read_rllib
 from warmdown.importing.formats.section import KnownRun, Settings
 from warmdown.importing.formats.timm import read_timm
 from warmdown.importing.formats.torchtitan import read_torchtitan
+from warmdown.importing.formats.ultralytics import read_ultralytics
 from warmdown.plan import Plan
 from warmdown.planfile.text import parse, read_text
 
@@ -31,7 +37,8 @@ class Format(NamedTuple):
     Args:
         name: The trainer.
         marks: Entries that its files have, each by its path, and by its value where that is
-            ``path=one|another``; one of these sets is enough.
+            ``path=one|another``, under any name where it begins with ``*``; one of these sets is
+            enough.
         read: Returns the plan of such a file.
     """
 
@@ -96,14 +103,56 @@ FORMATS: Sequence[Format] = (
     Format("detectron2", ["SOLVER"], read_detectron2),
     Format("NeMo", ["optim.sched", "model.optim.sched"], read_nemo),
     Format("axolotl", ["cosine_min_lr_ratio", "cosine_constant_lr_ratio"], read_axolotl),
-    Format("timm", ["sched warmup_epochs"], read_timm),
+    Format("timm", ["sched warmup_epochs", "sched warmup_lr", "sched lr_base"], read_timm),
+    Format(
+        "OneTrainer", ["learning_rate_scheduler", "training_method model_type"], read_onetrainer
+    ),
     Format("mmengine", ["param_scheduler"], read_mmengine),
+    Format("ai-toolkit", ["config.process"], read_aitoolkit),
+    Format("ESPnet", ["scheduler scheduler_conf", "optim_conf scheduler"], read_espnet),
+    Format("ultralytics", ["lr0 lrf"], read_ultralytics),
+    Format(
+        "RLlib",
+        [
+            "lr_schedule",
+            "lr train_batch_size",
+            "lr train_batch_size_per_learner",
+            "config.lr",
+            "config.lr_schedule",
+            "*.config.lr",
+            "*.config.lr_schedule",
+        ],
+        read_rllib,
+    ),
+    Format(
+        "kohya",
+        [
+            f"{section}{mark}"
+            for section in ("", "*.")
+            for mark in (
+                "network_module",
+                "unet_lr",
+                "text_encoder_lr",
+                "lr_scheduler_args",
+                "lr_scheduler_num_cycles",
+                "lr_scheduler_power",
+                "lr_scheduler_min_lr_ratio",
+                "lr_scheduler_timescale",
+                "learning_rate_te",
+                "learning_rate_te1",
+            )
+        ]
+        + ["pretrained_model_name_or_path lr_scheduler"],
+        read_kohya,
+    ),
 )
 
 
 def _has(settings: Any, mark: str) -> bool:
     path, is_named, values = mark.partition("=")
     for name in path.split("."):
+        if name == "*" and isinstance(settings, Mapping):
+            return any(_has(one, mark.removeprefix("*.")) for one in settings.values())
         if not isinstance(settings, Mapping) or name not in settings:
             return False
         settings = settings[name]

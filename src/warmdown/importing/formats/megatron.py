@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any
 
 from warmdown.errors import ScheduleError
@@ -57,6 +58,10 @@ def read_options(text: str) -> Settings | None:
     for place, word in enumerate(words):
         name, _, value = word.partition("=")
         if not _OPTION.fullmatch(name):
+            continue
+        if name.endswith(("_args", "-args")) and not value:  # these take several values
+            rest = takewhile(lambda one: not one.startswith("--"), words[place + 1 :])
+            options[_argument_name(name)] = [value_of(one) for one in rest]
             continue
         after = words[place + 1] if place + 1 < len(words) else "--"
         has_value = not after.startswith("--") and not _ASSIGNED.fullmatch(after)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from warmdown.errors import ScheduleError, nearest
 from warmdown.importing.imported import to_plan
@@ -29,12 +31,21 @@ class KnownRun:
         steps_per_epoch: Updates in an epoch.
         epochs: Epochs in the run.
         lr: Base learning rate.
+        options: ``mode``, ``report`` and ``allow``, as of ``from_torch``.
+        read_class: Returns the plan of a scheduler's class, with these options.
     """
 
     total_steps: int | None = None
     steps_per_epoch: int | None = None
     epochs: int | None = None
     lr: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    read_class: Callable[..., Plan]
+
+    def tell(self, line: str) -> None:
+        """Give a line to the report."""
+        if report := self.options.get("report"):
+            report(line)
 
     def updates(self, epochs: float | None = None) -> int:
         """Return the updates of the run, or of so many epochs.
@@ -157,6 +168,46 @@ def rate_plan(rule: Schedule | Rule, total: int, lr: float | None) -> Plan:
     """Return the plan of a rate; what is longer than the run is cut off."""
     made = rule if isinstance(rule, Scale | Set) else Scale(rule)
     return to_plan({"lr": [made]}, Run(total_steps=total, lr=lr))
+
+
+def part_plan(rule: Rule, total: int, lr: float | None, parts: Mapping[str, float]) -> Plan:
+    """Return the plan of a rate that some groups follow from a base of their own.
+
+    Args:
+        rule: What all follow.
+        total: Updates in the run.
+        lr: Base rate of the other groups.
+        parts: Base rate of a group by its name; one that is ``lr`` needs no target of its own.
+    """
+    plan = rate_plan(rule, total, lr)
+    others = {name: rate for name, rate in parts.items() if rate != lr}
+    if not others:
+        return plan
+    if lr is None:
+        raise ScheduleError(f"{next(iter(others))}: its rate is beside a base rate. Give --lr.")
+    shared = plan.targets[0].rule
+
+    def of_base(rate: float) -> Set:
+        if isinstance(shared, Set):
+            return Set(shared.of * (rate / lr))
+        return Set(shared.of * rate if shared.offset is None else shared.of * rate + shared.offset)
+
+    rules = {name: of_base(rate) for name, rate in others.items()}
+    return Plan.of(run=plan.run, lr={**rules, "*": shared})
+
+
+def stairs_of(rule: Rule, count: int, every: int) -> Rule:
+    """Return a rule that goes on by a step once in so many updates, as a rate of epochs does."""
+    if every == 1:
+        return rule
+
+    def stairs(curve: Schedule) -> Schedule:
+        values = np.asarray(curve(np.arange(float(count))), dtype=np.float64)
+        return value_table(values.tolist(), every=every)
+
+    if isinstance(rule, Set):
+        return Set(stairs(rule.of))
+    return replace(rule, of=stairs(rule.of), offset=rule.offset and stairs(rule.offset))
 
 
 def in_turn(*parts: Schedule) -> Schedule:
