@@ -347,3 +347,304 @@ def test_what_olmo_core_would_refuse_is_refused_by_its_key(scheduler: Settings, 
     changing["trainer"]["callbacks"]["batches"] = {"batch_sizes": [1, 2], "enabled": True}
     with pytest.raises(ScheduleError, match=r"callbacks\.batches\.batch_sizes"):
         wd.import_config(changing)
+
+
+def cut_off(value: float, low: float) -> float:
+    return max(value, low)
+
+
+NEMO: dict[str, tuple[Settings, Rate]] = {
+    "WarmupPolicy": ({"warmup_steps": 100}, lambda k: 1.0),
+    "WarmupHoldPolicy": ({"warmup_steps": 100, "hold_steps": 200}, lambda k: 1.0),
+    "SquareAnnealing": (
+        {"warmup_ratio": 0.1}, lambda k: cut_off(((1000 - k) / 900) ** 2, 0.01)),
+    "SquareRootAnnealing": (
+        {"warmup_steps": 100, "min_lr": "1e-4"}, lambda k: cut_off(sqrt((1000 - k) / 1000), 0.1)),
+    "CosineAnnealing": (
+        {"warmup_steps": 100, "min_lr": 1e-5}, lambda k: wave(1, 0.01, k - 100, 900)),
+    "NoamHoldAnnealing": (
+        {"warmup_steps": 100, "hold_steps": 200, "decay_rate": 1.0, "min_lr": 5e-4},
+        lambda k: 1.0 if k < 300 else cut_off(100 / (k - 200), 0.5)),
+    "WarmupHoldAnnealOneMinusSquareRoot": (
+        {"warmup_steps": 100, "hold_ratio": 0.3, "min_lr": 1e-4},
+        lambda k: 1.0 if k < 400 else cut_off(1 - sqrt((k - 400) / 600), 0.1)),
+    "WarmupHoldAnnealLinear": (
+        {"warmup_steps": 100, "hold_steps": 200, "min_lr": 1e-4},
+        lambda k: 1.0 if k < 300 else line(1, 0.1, k - 300, 700)),
+    "WarmupAnnealing": (
+        {"warmup_steps": 100, "min_lr": 1e-4}, lambda k: line(1, 0.1, k - 100, 900)),
+    "InverseSquareRootAnnealing": ({"warmup_steps": 100}, lambda k: sqrt(101 / (k + 1))),
+    "PolynomialDecayAnnealing": (
+        {"warmup_steps": 100, "power": 2.0, "cycle": False, "min_lr": 1e-4},
+        lambda k: 0.1 + 0.9 * (1 - (k - 100) / 900) ** 2),
+    "PolynomialHoldDecayAnnealing": (
+        {"warmup_steps": 100, "hold_steps": 200, "power": 0.5},
+        lambda k: 1.0 if k < 300 else sqrt(1 - (k - 300) / 700)),
+    "StepLR": ({"step_size": 300, "gamma": 0.5}, lambda k: 0.5 ** (k // 300)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "in args.params"])
+@pytest.mark.parametrize("kind", NEMO)
+def test_nemo_s_schedules_after_a_warmup_that_counts_from_one(kind: str, nested: bool) -> None:
+    arguments, factor = NEMO[kind]
+    placed = {"args": {"name": "auto", "params": arguments}} if nested else arguments
+    sched = {"name": kind, "max_steps": 1000, "monitor": "val_loss", **placed}
+    settings = {
+        "name": "a run",
+        "model": {"optim": {"name": "adamw", "lr": "1e-3", "sched": sched}, "d_model": 176},
+        "trainer": {"max_epochs": 100, "max_steps": -1},
+    }
+    warmup = 0 if kind == "StepLR" else 100
+
+    def rate(k: int) -> float:
+        return 1e-3 * ((k + 1) / (warmup + 1) if warmup and k <= warmup else factor(k))
+
+    assert_rates(wd.import_config(settings), rate, base=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "rate"),
+    [
+        ("NoamAnnealing", {"d_model": 64, "warmup_steps": 100, "min_lr": 1e-6},
+         lambda k: cut_off(1e-3 / 8 * min(max(k, 1) ** -0.5, max(k, 1) * 100**-1.5),
+                           1e-6 if k > 100 else 0.0)),
+        ("T5InverseSquareRootAnnealing", {"constant_steps": 100, "min_lr": 1e-5},
+         lambda k: max(k, 100) ** -0.5),
+        ("ExponentialLR", {"gamma": 0.9}, lambda k: 1e-3 * 0.9 ** (k // 200)),
+        ("CosineAnnealing", {"warmup_steps": 0, "constant_ratio": 0.25},
+         lambda k: 1e-3 * wave(1, 0, min(k, 750), 750)),
+    ],
+)  # fmt: skip
+def test_nemo_s_other_schedules(kind: str, arguments: Settings, rate: Rate) -> None:
+    sched = {"name": kind, **arguments}
+    settings = {"optim": {"lr": 1e-3, "sched": sched}, "trainer": {"max_epochs": 5}}
+    assert_rates(wd.import_config(settings, steps_per_epoch=200), rate, base=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sched", "words"),
+    [
+        ({"name": "CosineAnnealing", "warmup_steps": 1, "warmup_ratio": 0.1}, "warmup_ratio=0.1"),
+        ({"name": "NoamHoldAnnealing"}, "warmup_steps: this kind needs them"),
+        ({"name": "NoamAnnealing"}, "d_model: it is missing"),
+        ({"name": "CosineAnnealing", "hold_steps": 3}, "hold_steps=3: this setting cannot"),
+        ({"name": "ReduceLROnPlateau"}, r"sched\.name='ReduceLROnPlateau'"),
+    ],
+)
+def test_what_nemo_would_refuse_is_refused_by_its_key(sched: Settings, words: str) -> None:
+    with pytest.raises(ScheduleError, match=words):
+        wd.import_config({"optim": {"lr": 1, "sched": {**sched, "max_steps": 9}}})
+
+
+def titan(warmup: int, stable: int, decay: int, end: float = 0.0) -> Rate:
+    def rate(k: int) -> float:
+        if k < warmup:
+            return (k + 1) / warmup
+        late = k + 1 - warmup - stable
+        return line(1, end, late, decay) if late > 0 else 1.0
+
+    return lambda k: 8e-4 * rate(k)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "updates"),
+    [
+        ({"training": {"steps": 1000, "local_batch_size": 8}}, titan(200, 1, 800), 1000),
+        ({"lr_scheduler": {"decay_ratio": 0.25, "lr_min": 0.1}, "training": {"steps": 1000}},
+         titan(200, 551, 250, 0.1), 1000),
+        ({"lr_scheduler": {"total_steps": 2000, "decay_ratio": 0.8, "warmup_steps": 5},
+          "training": {"steps": 1000}}, titan(5, 396, 1600), 1000),
+        ({"lr_scheduler": {"warmup_steps": 0, "min_lr_factor": 0.0}, "training": {"steps": 500}},
+         titan(0, 1, 500), 500),
+        ({"lr_scheduler": {"warmup_steps": 900, "decay_ratio": 0.5}, "training": {"steps": 500}},
+         titan(500, 1, 0), 500),
+    ],
+)  # fmt: skip
+def test_torchtitan_s_defaults_and_the_schedule_of_a_longer_run(
+    settings: Settings, rate: Rate, updates: int
+) -> None:
+    plan = wd.import_config({"job": {"dump_folder": "out"}, **settings})
+    assert plan.run.total_steps == updates
+    assert_rates(plan, rate, base=8e-4, updates=updates)
+
+
+def test_torchtitan_s_schedule_may_not_end_before_the_run() -> None:
+    settings = {"lr_scheduler": {"total_steps": 100, "warmup_steps": 5}, "training": {"steps": 900}}
+    with pytest.raises(ScheduleError, match=r"lr_scheduler\.total_steps=100: the run has 900"):
+        wd.import_config(settings)
+
+
+COMPOSER: dict[str, tuple[Settings, Rate]] = {
+    "constant_with_warmup": (
+        {"t_warmup": "1ep", "alpha": 0.5}, lambda k: 0.5 * min(k / 100, 1)),
+    "linear_decay_with_warmup": (
+        {"t_warmup": "50ba", "alpha_i": 0.8, "alpha_f": 0.1, "scale_warmup": True},
+        lambda k: line(0, 0.8, k, 50) if k < 50 else line(0.8, 0.1, k - 50, 950)),
+    "cosine_with_warmup": (
+        {"t_warmup": "0.1dur", "alpha_f": 0.1, "t_max": "2000ba"},
+        lambda k: k / 100 if k < 100 else wave(1, 0.1, k - 100, 1900)),
+    "polynomial_with_warmup": (
+        {"t_warmup": "0ba"}, lambda k: (1 - k / 1000) ** 2),
+    "multistep_with_warmup": (
+        {"t_warmup": "20ba", "milestones": ["3ep", "0.5dur"], "gamma": 0.5},
+        lambda k: k / 20 if k < 20 else 0.5 ** ((k >= 300) + (k >= 500))),
+    "inv_sqrt_with_warmup": (
+        {"t_warmup": "1ep", "t_scale": "2ep", "t_cooldown": "2ep", "alpha_f_decay": 0.1,
+         "alpha_f_cooldown": 0.0},
+        lambda k: k / 100 if k < 100 else 0.1 + 0.9 * sqrt(200 / (100 + k)) if k < 800
+        else line(0.1 + 0.9 * sqrt(200 / 900), 0, k - 800, 200)),
+    "constant": ({"alpha": 0.3, "t_max": "5ep"}, lambda k: 0.3 if k < 500 else 1.0),
+    "linear": ({"t_max": "0.5dur"}, lambda k: line(1, 0, min(k, 500), 500)),
+    "cosine": ({}, lambda k: wave(1, 0, k, 1000)),
+    "cosine_warmrestart": (
+        {"t_0": "2ep", "t_mult": 2},
+        lambda k: wave(1, 0, k, 200) if k < 200 else wave(1, 0, k - 200, 400) if k < 600
+        else wave(1, 0, k - 600, 800)),
+    "exponential": ({"gamma": 0.9}, lambda k: 0.9 ** (k / 100)),
+    "polynomial": ({"power": 3}, lambda k: (1 - k / 1000) ** 3),
+    "step": ({"step_size": "3ep", "gamma": 0.5}, lambda k: 0.5 ** (k // 300)),
+    "multistep": ({"milestones": ["300ba", "500ba"]}, lambda k: 0.1 ** ((k >= 300) + (k >= 500))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPOSER)
+def test_composer_s_and_llm_foundry_s_schedules(name: str) -> None:
+    arguments, factor = COMPOSER[name]
+    settings = {
+        "scheduler": {"name": name, **arguments}, "max_duration": "10ep",
+        "optimizer": {"name": "decoupled_adamw", "lr": "6e-4", "betas": [0.9, 0.95]},
+        "model": {"name": "mpt_causal_lm"}, "global_train_batch_size": 8, "max_seq_len": 16,
+    }  # fmt: skip
+    plan = wd.import_config(settings, steps_per_epoch=100)
+    assert_rates(plan, lambda k: 6e-4 * factor(k), base=6e-4)
+
+
+def test_composer_s_times_in_tokens_are_counted_by_the_batch() -> None:
+    settings = {
+        "scheduler": {"name": "cosine_with_warmup", "t_warmup": "10000tok", "alpha_f": 0.1},
+        "max_duration": "128000tok", "global_train_batch_size": 8, "max_seq_len": 16,
+    }  # fmt: skip
+    plan = wd.import_config(settings, lr=1e-3)
+
+    def rate(k: int) -> float:
+        at = 128 * k
+        return 1e-3 * (at / 1e4 if at < 1e4 else wave(1, 0.1, at - 1e4, 118_000))
+
+    assert plan.run.total_steps == 1000
+    assert_rates(plan, rate, base=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"scheduler": {"t_warmup": "5tok"}}, r"its unit has to be that of"),
+        ({"scheduler": {"t_max": "5ba"}}, r"t_max='5ba': it is shorter than the run"),
+        ({"scheduler": {"t_warmup": "5sec"}}, r"t_warmup='5sec': a time such as"),
+        ({"scheduler": {"t_warmup": None}}, r"t_warmup: it is missing"),
+        ({"max_duration": "10tok"}, "global_train_batch_size: it is missing"),
+        ({"step_schedulers_every_batch": False}, "step_schedulers_every_batch=False"),
+    ],
+)  # fmt: skip
+def test_what_composer_would_refuse_is_refused_by_its_key(settings: Settings, words: str) -> None:
+    scheduler = {"name": "cosine_with_warmup", "t_warmup": "1ba", **settings.get("scheduler", {})}
+    if scheduler["t_warmup"] == "5tok":
+        settings = {**settings, "global_train_batch_size": 8, "max_seq_len": 16}
+    with pytest.raises(ScheduleError, match=words):
+        wd.import_config({"max_duration": "10ba", **settings, "scheduler": scheduler})
+
+
+def deepspeed_file(kind: str, **params: Any) -> Settings:
+    return {
+        "train_batch_size": 8,
+        "optimizer": {"type": "AdamW", "params": {"lr": "1e-3", "betas": [0.9, 0.95]}},
+        "scheduler": {"type": kind, "params": params},
+        "zero_optimization": {"stage": 2},
+    }
+
+
+def triangle(k: int) -> float:
+    return k / 100 if k <= 100 else max(1 - (k - 100) / 150, 0.0)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        (deepspeed_file("WarmupLR", warmup_num_steps=50, warmup_type="linear"),
+         lambda k: 1e-3 * min(max(k - 1, 0) / 50, 1)),
+        (deepspeed_file("WarmupDecayLR", warmup_num_steps=50, total_num_steps="auto",
+                        warmup_max_lr="auto", warmup_min_lr="auto"),
+         lambda k: 2e-3 * (np.log(max(k, 1)) / np.log(50) if k <= 50 else (1001 - k) / 950)),
+        (deepspeed_file("WarmupCosineLR", warmup_num_steps=50, total_num_steps=800,
+                        warmup_min_ratio=0.1, cos_min_ratio=0.05, warmup_type="linear"),
+         lambda k: 2e-3 * (0.0 if not k else line(0.1, 1, k - 1, 50) if k <= 50
+                           else wave(1, 0.05, min(k - 50, 750), 750))),
+        (deepspeed_file("OneCycle", cycle_min_lr=1e-4, cycle_max_lr=1e-3, decay_step_size=10,
+                        cycle_first_step_size=100, cycle_second_step_size=150, decay_lr_rate=0.5),
+         lambda k: 1e-4 + 9e-4 * triangle(k) if k <= 250 else 1e-4 / (1 + 0.05 * (k - 250))),
+        (deepspeed_file("OneCycle", cycle_min_lr=1e-4, cycle_max_lr=1e-3, cycle_first_step_size=100,
+                        cycle_second_step_size=150, cycle_first_stair_count=4),
+         lambda k: 1e-4 + 9e-4 * np.floor(
+             (k if k <= 100 else max(250 - k, 0) / 1.5) * 4 / 100 + 1e-9) / 4),
+        (deepspeed_file("LRRangeTest", lr_range_test_min_lr=1e-4, lr_range_test_step_size=70,
+                        lr_range_test_step_rate=2.0, lr_range_test_staircase=True),
+         lambda k: 1e-4 * (1 + 2 * (k // 70))),
+        (deepspeed_file("LRRangeTest", lr_range_test_min_lr=1e-4),
+         lambda k: 1e-4 * (1 + k / 2000)),
+    ],
+)  # fmt: skip
+def test_deepspeed_s_schedules(settings: Settings, rate: Rate, nested: bool) -> None:
+    known = {"total_steps": 1000, "lr": 2e-3}
+    whole: Settings = {"deepspeed": settings, "learning_rate": 7} if nested else settings
+    if settings["scheduler"]["type"] == "WarmupLR":
+        known["lr"] = 1e-3
+    assert_rates(wd.import_config(whole, **known), rate, base=known["lr"])
+
+
+def test_deepspeed_s_one_cycle_moves_the_momentum_against_the_rate() -> None:
+    settings = deepspeed_file(
+        "OneCycle", cycle_min_lr=1e-4, cycle_max_lr=1e-3, cycle_first_step_size=100,
+        cycle_second_step_size=150, cycle_min_mom=0.85, cycle_max_mom=0.95, decay_step_size=10,
+        decay_mom_rate=0.0001,
+    )  # fmt: skip
+
+    def momentum(k: int) -> float:
+        if not k:
+            return 0.85
+        return 0.95 - 0.1 * triangle(k) if k <= 250 else 0.95 * (1 + 0.00001 * (k - 250))
+
+    plan = wd.import_config(settings, total_steps=1000)
+    assert_rates(plan, momentum, base=1e-3, field="betas[0]")
+    assert_rates(plan, lambda k: 0.99, base=1e-3, field="betas[1]")
+    settings["optimizer"]["type"] = "SGD"
+    without = wd.import_config(settings, total_steps=1000)
+    assert [target.name for target in without.targets] == ["lr"]
+
+
+def test_deepspeed_s_lists_are_rates_of_the_groups() -> None:
+    settings = deepspeed_file("WarmupLR", warmup_num_steps=10, warmup_max_lr=[1e-3, 1e-2])
+    plan = wd.import_config(settings, total_steps=50)
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)]
+    scheduler = wd.Scheduler(torch.optim.SGD(groups, lr=1.0), plan)
+    for _ in range(50):
+        scheduler.optimizer.step()
+        scheduler.step()
+    assert [group["lr"] for group in scheduler.optimizer.param_groups] == [1e-3, 1e-2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (deepspeed_file("WarmupDecayLR", total_num_steps="auto"), "total_num_steps='auto'.*--t"),
+        (deepspeed_file("WarmupDecayLR", total_num_steps=9, warmup_num_steps="auto"),
+         "warmup_num_steps='auto': a number is needed"),
+        (deepspeed_file("WarmupDecayLR", total_num_steps=9, warmup_num_step=9),
+         "warmup_num_step=9: this setting"),
+        (deepspeed_file("OneCycle", cycle_min_lr=1), r"--total-steps"),
+        (deepspeed_file("WarmupLR", warmup_num_steps=[1, 2]), "warmup_num_steps=.*a number"),
+    ],
+)  # fmt: skip
+def test_what_deepspeed_s_file_lacks_is_asked_for_by_name(settings: Settings, words: str) -> None:
+    with pytest.raises(ScheduleError, match=words):
+        wd.import_config(settings)

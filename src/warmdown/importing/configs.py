@@ -51,6 +51,8 @@ class Format(NamedTuple):
         return any(all(_has(settings, path) for path in one.split()) for one in self.marks)
 
 
+_DEEPEST_BASE = 10
+"""Files that may stand below each other."""
 FORMATS: Sequence[Format] = (
     Format(
         "Megatron-LM",
@@ -94,12 +96,29 @@ FORMATS: Sequence[Format] = (
         ],
         read_olmo,
     ),
-    Format("DeepSpeed", ["scheduler.type scheduler.params"], read_deepspeed),
     Format(
-        "torchtitan", ["lr_scheduler.warmup_steps", "lr_scheduler.decay_ratio"], read_torchtitan
+        "DeepSpeed",
+        [
+            "scheduler.type=WarmupLR|WarmupDecayLR|WarmupCosineLR|OneCycle|LRRangeTest",
+            "scheduler.type scheduler.params",
+            "deepspeed.scheduler.type",
+        ],
+        read_deepspeed,
+    ),
+    Format(
+        "torchtitan",
+        [
+            "lr_scheduler.warmup_steps",
+            "lr_scheduler.decay_ratio",
+            "lr_scheduler.decay_type",
+            "lr_scheduler.min_lr_factor",
+            "training.steps training.local_batch_size",
+            "training.steps training.seq_len optimizer",
+        ],
+        read_torchtitan,
     ),
     Format("composer", ["scheduler.name"], read_composer),
-    Format("BasicSR", ["train.scheduler"], read_basicsr),
+    Format("BasicSR", ["train.scheduler.type", "train.optim_g"], read_basicsr),
     Format("detectron2", ["SOLVER"], read_detectron2),
     Format("NeMo", ["optim.sched", "model.optim.sched"], read_nemo),
     Format("axolotl", ["cosine_min_lr_ratio", "cosine_constant_lr_ratio"], read_axolotl),
@@ -186,7 +205,7 @@ def read_config_file(path: str | Path) -> Settings:
     except SpecError as error:
         data, mistakes = None, [f"{path}: {mistake}" for mistake in error.mistakes]
     if isinstance(data, Mapping):
-        return data
+        return _with_base(Path(path), data)
     if (options := read_options(text)) is not None and any("lr" in name for name in options):
         return options
     needed = f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
@@ -202,3 +221,26 @@ def _data_of(path: str | Path, text: str) -> Any:
             raise SpecError(f"no TOML: {error}.") from None
     # YAML's own marks of a number; our reader refuses tags
     return parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
+
+
+def _with_base(path: Path, data: Settings, depth: int = 0) -> Settings:
+    """Return the settings over those of the file that ``_BASE_`` names, where that is there."""
+    base = data.get("_BASE_")
+    if not isinstance(base, str) or not (beside := path.parent / base).is_file():
+        return data
+    if depth > _DEEPEST_BASE:
+        raise SpecError(f"{path}: more than {_DEEPEST_BASE} files stand below it. Merge them.")
+    below = _data_of(beside, read_text(beside))
+    if not isinstance(below, Mapping):
+        raise SpecError(f"{beside}: a mapping is needed.")
+    merged = _merged(_with_base(beside, below, depth + 1), data)
+    return {name: value for name, value in merged.items() if name != "_BASE_"}
+
+
+def _merged(below: Settings, above: Settings) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        is_part = isinstance(value, Mapping) and isinstance(under, Mapping)
+        merged[name] = _merged(under, value) if is_part and under is not None else value
+    return merged
