@@ -57,7 +57,8 @@ _ROOMS = {
     "warmdown.schedules.recipes": ("recipes",),
     "warmdown.importing": ("External", "from_torch", "import_config"),
     "warmdown.binding": (
-        "Attribute", "Call", "Captured", "Scheduler", "as_tensors", "layerwise_decay",
+        "Attribute", "Call", "Captured", "Scheduler", "ValueLogger", "as_tensors",
+        "layerwise_decay",
     ),
     "warmdown.forecast": ("fit_loss", "load_law"),
     "warmdown.experiments": ("compare", "find_rate"),

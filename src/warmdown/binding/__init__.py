@@ -11,5 +11,15 @@ from warmdown.binding.captured import Captured
 from warmdown.binding.field import Attribute, Call, Field, as_tensors
 from warmdown.binding.groups import layerwise_decay
 from warmdown.binding.scheduler import Scheduler
+from warmdown.binding.trackers import ValueLogger
 
-__all__ = ["Attribute", "Call", "Captured", "Field", "Scheduler", "as_tensors", "layerwise_decay"]
+__all__ = [
+    "Attribute",
+    "Call",
+    "Captured",
+    "Field",
+    "Scheduler",
+    "ValueLogger",
+    "as_tensors",
+    "layerwise_decay",
+]

@@ -350,6 +350,24 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         return self.writer.read()
 
     @leave_uncompiled
+    def last_values(self) -> dict[str, float]:
+        """Return what the update counted last used, by ``target/group``, as the plan gives it.
+
+        Nothing before the first, nor right after a load or a ``seek`` where the clock counts data
+        or seconds.
+
+        Example:
+            >>> import torch, warmdown as wd
+            >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+            >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
+            >>> optimizer.step()
+            >>> scheduler.step()
+            >>> scheduler.last_values(), scheduler.values()
+            ({'lr/0': 0.4}, {'lr/0': 0.30000000000000004})
+        """
+        return self.writer.last_values()
+
+    @leave_uncompiled
     def observe(self, **metrics: float) -> None:
         """Give what was measured after the last update to the schedules that follow it.
 

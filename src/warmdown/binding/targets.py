@@ -231,6 +231,15 @@ class BoundTarget:
         self._planned = self._values(timeline, positions)
         return self.field.writers(Window(self._planned, self._which))
 
+    def last_values(self, timeline: Timeline, position: float, index: int) -> Iterator[float]:
+        """Yield what each group used at ``position``, step ``index`` of the window if not below 0.
+
+        What was computed ahead is not computed again.
+        """
+        planned = self._values(timeline, np.asarray([position])) if index < 0 else self._planned
+        row: list[float] = planned[:, index].tolist()
+        return (row[curve] for curve in self._which)
+
     def values(self, timeline: Timeline, positions: Array, members: Sequence[int]) -> Array:
         """Return the values of some groups (rows) at some positions (columns)."""
         return self._values(timeline, positions)[[self._which[index] for index in members]]
@@ -312,6 +321,7 @@ class ValueWriter:
     # an attribute in a slot is read 3 ns faster, and a step reads or writes six of them
     __slots__ = (
         "__weakref__",
+        "_before",
         "_first_count",
         "_listed",
         "_objects",
@@ -355,6 +365,9 @@ class ValueWriter:
         """Whether a group's base value is in doubt, and that was not said yet."""
         self.update_seen = self.counts_every_step = False
         """Whether an update was made since the last step; and whether that is taken for granted."""
+        self._before: float | None = None
+        """Where the clock stood for the update before the window, where that is known."""
+        self._first_count = 0
         self.bind(timeline)
         self.seek(0, 0.0)
         self.alive[id(self)] = self
@@ -389,6 +402,29 @@ class ValueWriter:
         """Where the clock stands."""
         return float(self._positions[self.index])
 
+    def last_values(self) -> dict[str, float]:
+        """Return by label what the update counted last used; nothing where that is not known."""
+        position = self._last_position()
+        if position is None:
+            return {}
+        return {
+            group.label: value
+            for target in self.targets
+            for group, value in zip(
+                target.groups,
+                target.last_values(self.timeline, position, self.index - 1),
+                strict=True,
+            )
+        }
+
+    def _last_position(self) -> float | None:
+        """Return where the clock stood for the update counted last."""
+        if self.index:
+            return float(self._positions[self.index - 1])
+        if self.count and self.timeline.plan.run.clock == "updates":
+            return self.count - 1.0
+        return self._before
+
     def count_every_step(self, always: bool) -> None:
         """Count every ``step()``, or only those preceded by an observed update."""
         self.update_seen = self.counts_every_step = always
@@ -397,6 +433,7 @@ class ValueWriter:
         """Go to ``position``, and write its values."""
         self.clock.begin(position)
         self._write_at(count, position)
+        self._before = None
 
     def move(self, amount: float) -> None:
         """Move the clock, without counting."""
@@ -447,6 +484,7 @@ class ValueWriter:
             for target in self.targets:
                 target.write(self.timeline, float(positions[1]), only_changes=not self.is_part)
             self._open(count + 1, positions[1:])
+            self._before = position
             return
         writers = (target.writers(self.timeline, positions) for target in self.targets)
         self._open(count, positions, join_writers(chain.from_iterable(writers)))
@@ -743,6 +781,7 @@ class ValueWriter:
             if not self.is_part:
                 target.write(self.timeline, position)
             target.store_bases(self.timeline, is_running=count > 0)
+        self._before = self._last_position()
         self._open(count, np.asarray([position]))
         self._size = _SHORTEST
 
