@@ -75,6 +75,7 @@ _EXTRAS = {"torch": "torch", "accelerate": "train"}
 
 provide("other_words", lambda: import_module("warmdown.compat.words"))
 provide("plot", lambda: import_module("warmdown.plot"))
+provide("pydantic_schema", lambda: import_module("warmdown.planfile.models").pydantic_schema)
 
 
 _FORMER_NAMES = {"Table": "PiecewiseConstant", "Taken": "Truncated"}

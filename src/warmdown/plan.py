@@ -15,7 +15,7 @@ from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
 from warmdown.errors import ClearArguments, RunError, ScheduleError, shortly
-from warmdown.registry import Pictured
+from warmdown.registry import Modelled, Pictured
 from warmdown.run import Length, Run, RunLike, run_of
 from warmdown.schedules import Phase, Rule, Scale, Schedule, Set
 from warmdown.schedules.base import Phases, PlainData
@@ -86,7 +86,7 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Pictured, metaclass=ClearArguments):
+class Plan(Pictured, Modelled, metaclass=ClearArguments):
     """What is scheduled, as plain data; the YAML file is one.
 
     Args:

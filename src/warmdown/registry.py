@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Pictured", "provide", "provided"]
+__all__ = ["Modelled", "Pictured", "provide", "provided"]
 
 from collections.abc import Callable
 from typing import Any
@@ -41,3 +41,11 @@ class Pictured:
     def _repr_html_(self) -> Any:
         """Return the picture that a notebook shows; ``None`` shows the text."""
         return provided("plot").notebook(self)
+
+
+class Modelled:
+    """What a field of a pydantic model may be, as an object or as data of a plan file."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return provided("pydantic_schema")(cls)

@@ -107,6 +107,7 @@ class Run(metaclass=ClearArguments):
     """
 
     of_arguments: ClassVar[type[WarmdownError]] = RunError
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}  # it ignores, by default
 
     total_steps: int | None = field(default=None, kw_only=False)
     epochs: int | None = None

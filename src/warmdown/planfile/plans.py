@@ -199,8 +199,8 @@ def plan_of(given: Any, *, who: str = "plan", run: Run | None = None, **reading:
         return plan_from_dict(given, run=run, **reading)
     if isinstance(given, Mapping):
         return _of_mapping(given, run, reading)
-    if isinstance(given, list | tuple) and given and not any(map(_is_live, given)):
-        return plan_from_dict(list(given), run=run, **reading)
+    if isinstance(given, Sequence) and given and not _is_live(given):
+        return plan_from_dict(given, run=run, **reading)
     raise ScheduleError(f"{who}({shortly(given)}): no plan. {instead_of(given)}")
 
 
@@ -383,9 +383,11 @@ def _is_live(value: Any) -> bool:
     if isinstance(value, Mapping):
         parts = value.values()
         return any(isinstance(part, Schedule | Scale | Set) or callable(part) for part in parts)
-    if isinstance(value, list | tuple):
+    if isinstance(value, str) or value is None:
+        return False
+    if isinstance(value, Sequence):  # of any class, such as Hydra's
         return any(map(_is_live, value))
-    return not isinstance(value, str) and value is not None
+    return True
 
 
 def _is_path(text: str) -> bool:

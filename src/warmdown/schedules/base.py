@@ -43,7 +43,7 @@ from warmdown.errors import (
     unknown_attribute,
     warn_renamed,
 )
-from warmdown.registry import Pictured
+from warmdown.registry import Modelled, Pictured
 from warmdown.run import Duration, Length, Run, RunLike, run_of
 from warmdown.schedules.parameters import require, validate_fields
 from warmdown.shown import changed_fields, code_of, cut
@@ -119,7 +119,7 @@ class _ScheduleMeta(ClearArguments, ABCMeta):
 
 
 @schedule_class
-class Schedule(Pictured, metaclass=_ScheduleMeta):
+class Schedule(Pictured, Modelled, metaclass=_ScheduleMeta):
     """A pure function from step to number that is compared, composed and written down.
 
     A subclass is a frozen, keyword-only dataclass. It states one formula in :meth:`evaluate`, and
