@@ -22,7 +22,7 @@ import pytest
 from tests.pages import Block, blocks, commands
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "llms.txt", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCE = ROOT / "src"
 MODULES = [
     path
@@ -231,6 +231,21 @@ def test_a_mark_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     page.write_text("<!-- test: ignore -->\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"page\.md:1: no such mark"):
         list(blocks(page))
+
+
+def test_the_page_for_models_lists_every_command_and_every_shape() -> None:
+    from warmdown.cli.main import COMMANDS
+    from warmdown.planfile import shapes
+
+    page = (ROOT / "llms.txt").read_text(encoding="utf-8")
+    listed = re.findall(r"^- `([\w-]+)`: (.+)$", page, re.MULTILINE)
+    assert listed == [(name, entry.help) for name, entry in COMMANDS.items()]
+    ours = {name: shape for name, shape in shapes().items() if shape.__module__[:9] == "warmdown."}
+    for is_shape, paragraph in zip(
+        (True, False), re.findall(r"^`\w+`, [^.]+\.$", page, re.M), strict=True
+    ):
+        named = [name for name, shape in ours.items() if isinstance(shape, type) == is_shape]
+        assert re.findall(r"`(\w+)`", paragraph) == sorted(named)
 
 
 def test_a_block_that_fails_tells_its_page_and_line(tmp_path: Path) -> None:
