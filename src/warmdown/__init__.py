@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from warmdown.experiments import find_rate as find_rate
     from warmdown.forecast import fit_loss as fit_loss
     from warmdown.forecast import load_law as load_law
+    from warmdown.forecast.scaling import *
     from warmdown.importing import External as External
     from warmdown.importing import from_torch as from_torch
     from warmdown.importing import import_config as import_config
@@ -61,9 +62,15 @@ _ROOMS = {
         "layerwise_decay",
     ),
     "warmdown.forecast": ("fit_loss", "load_law"),
+    "warmdown.forecast.scaling": (
+        "scale_batch_with_data", "scale_decay_with_batch_and_data", "scale_rate_linearly",
+        "scale_rate_with_sqrt",
+    ),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
-    "warmdown.planfile": ("dumps", "from_dict", "load", "loads", "plan_from_dict", "save"),
+    "warmdown.planfile": (
+        "dumps", "from_dict", "load", "loads", "plan_from_dict", "recipes_of_record", "save",
+    ),
     "warmdown.studio": ("studio",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

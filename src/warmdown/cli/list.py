@@ -13,6 +13,7 @@ from warmdown.cli.options import Texts, json_option
 from warmdown.cli.say import say, say_json
 
 if TYPE_CHECKING:
+    from warmdown.planfile import RecipeOfRecord
     from warmdown.schedules import Schedule
 
 _WIDTH = 16
@@ -21,11 +22,18 @@ _WIDTH = 16
 
 @click.command("list")
 @json_option
+@click.option("--recipes", "of_record", is_flag=True, help="Published runs' plans instead.")
 @click.argument("words", nargs=-1)
-def command(as_json: bool, words: Texts) -> None:
-    """List every shape and recipe, or those with WORDS: its name, a sparkline, what it is."""
+def command(as_json: bool, of_record: bool, words: Texts) -> None:
+    """List every shape and recipe, or those with WORDS: its name, a sparkline, what it is.
+
+    With --recipes: the recipes of record, plans of published runs, each with its source.
+    """
     from warmdown import planfile
 
+    if of_record:
+        _say_recipes(as_json, words)
+        return
     found = [
         shape
         for name, known in planfile.shapes().items()
@@ -40,6 +48,46 @@ def command(as_json: bool, words: Texts) -> None:
         say(_as_lines(found))
     else:
         say(f"nothing has {' and '.join(words)} in its name or description.")
+
+
+def _say_recipes(as_json: bool, words: Texts) -> None:
+    from warmdown.planfile import recipes_of_record
+    from warmdown.plot import sparkline
+
+    found = {
+        recipe: _shares_of_peak(recipe)
+        for recipe in recipes_of_record().values()
+        if all(word.lower() in f"{recipe.name} {recipe.purpose} {recipe.source}".lower()
+               for word in words)
+    }  # fmt: skip
+    if as_json:
+        data = [
+            {
+                **{name: fact for name, fact in vars(recipe).items() if name != "path"},
+                "values": [round(value, 6) for value in values],
+            }
+            for recipe, values in found.items()
+        ]
+        say_json(data)
+    elif found:
+        wide = max(len(recipe.name) for recipe in found)
+        rows = [
+            f"  {recipe.name:<{wide}}  {sparkline(values, width=_WIDTH)}  {recipe.purpose}"
+            for recipe, values in found.items()
+        ]
+        say("\n".join(["recipes of record: 'warmdown show NAME' has the source", *rows]))
+    else:
+        say(f"no recipe of record has {' and '.join(words)} in its name, purpose or source.")
+
+
+def _shares_of_peak(recipe: RecipeOfRecord) -> list[float]:
+    """Return values of its first target along the run, as shares of the highest."""
+    from warmdown.planfile import load
+
+    plan = load(f"recipe:{recipe.name}").over()
+    steps = [(plan.length or 0) * place // (_WIDTH - 1) for place in range(_WIDTH)]
+    values = [plan.targets[0].rule.of(step) for step in steps]
+    return [value / max(values) for value in values]
 
 
 class ListedShape(NamedTuple):

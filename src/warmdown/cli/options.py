@@ -16,6 +16,7 @@ from warmdown.errors import SpecError, nearest
 if TYPE_CHECKING:
     from warmdown.forecast import Law
     from warmdown.plan import Plan
+    from warmdown.planfile import RecipeOfRecord
     from warmdown.run import Run
 
 Decorator: TypeAlias = Callable[[Any], Any]
@@ -100,6 +101,8 @@ def read_plan(
 ) -> Plan:
     """Return the plan in a file (``-`` is standard input), or of a shape, recipe or class.
 
+    A recipe of record has its name alone, or ``recipe:`` or ``stretched:`` before it.
+
     Args:
         given: The file, or the name.
         params: Values that go before its own, as ``path=value``.
@@ -114,8 +117,9 @@ def read_plan(
     from warmdown.planfile.text import MAX_BYTES, decode
 
     values = {path: _as_in_a_file(text) for path, text in named_values("--param", params).items()}
-    if is_file(given):
-        return planfile.load(given, run=run, allow=allow, changes=values, loaders=loaders)
+    if is_file(given) or recipe_of(given):
+        path = f"recipe:{given}" if given in planfile.recipes_of_record() else given
+        return planfile.load(path, run=run, allow=allow, changes=values, loaders=loaders)
     if given == "-":
         data = planfile.from_yaml(decode(sys.stdin.buffer.read(MAX_BYTES + 1))).data
     elif "." in given:
@@ -127,7 +131,8 @@ def read_plan(
         values = {f"{name}.{path}": value for path, value in values.items()}
     else:
         word = given[:60]
-        raise SpecError(f"{word!r}: neither a file nor a shape. {nearest(word, shapes)}")
+        known = [*shapes, *planfile.recipes_of_record()]
+        raise SpecError(f"{word!r}: neither a file nor a shape. {nearest(word, known)}")
     changed = planfile.with_overrides(data, values)
     return planfile.plan_from_dict(changed, run=run, allow=allow, loaders=loaders)
 
@@ -142,6 +147,18 @@ def bases_of_options(groups: Texts) -> dict[str, float] | None:
 
     rates = named_values("--group", groups)
     return {name: run_from_dict({"lr": rate}).lr or 0.0 for name, rate in rates.items()} or None
+
+
+def recipe_of(given: str) -> RecipeOfRecord | None:
+    """Return the recipe of record that a person means, by its name or with a prefix.
+
+    Raises:
+        SpecError: There is none of the name after a prefix.
+    """
+    from warmdown.planfile.of_record import asked_recipe, recipes_of_record
+
+    asked = None if is_file(given) else asked_recipe(given)
+    return asked.recipe if asked else recipes_of_record().get(given)
 
 
 def is_file(given: str) -> bool:

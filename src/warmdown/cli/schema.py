@@ -137,17 +137,26 @@ def _of_check() -> Schema:
 
 
 def _of_list() -> Schema:
-    return _array(
-        _record(
-            name=_string("The kind, as in a plan file."),
-            type={"enum": ["shape", "recipe"]},
-            about=_string("What it is, in one line."),
-            parameters=_dictionary(
-                _string("", or_null=True), "Default of each as text; null: it must be given."
-            ),
-            values=_array(_real("Value of an example of 1,000 updates, at every 50th.")),
-        )
+    shape = _record(
+        name=_string("The kind, as in a plan file."),
+        type={"enum": ["shape", "recipe"]},
+        about=_string("What it is, in one line."),
+        parameters=_dictionary(
+            _string("", or_null=True), "Default of each as text; null: it must be given."
+        ),
+        values=_array(_real("Value of an example of 1,000 updates, at every 50th.")),
     )
+    recipe = _record(
+        name=_string("The name of a recipe of record."),
+        purpose=_string("What it is for."),
+        source=_string("Paper or repository, and the place in it."),
+        url=_string("The source's address."),
+        date=_string("Year, month and perhaps day of the source."),
+        note=_string("What else a person should know, or nothing."),
+        fixed=_string("Lengths that the source states as numbers, or nothing."),
+        values=_array(_real("Its first target along the run, as a share of the highest value.")),
+    )
+    return {"anyOf": [_array(shape), {**_array(recipe), "description": "With --recipes."}]}
 
 
 def _of_import() -> Schema:

@@ -21,6 +21,7 @@ from warmdown.cli.options import (
     law_of,
     law_option,
     read_plan_for_run,
+    recipe_of,
     run_options,
 )
 from warmdown.cli.say import say, say_json
@@ -28,6 +29,7 @@ from warmdown.errors import SpecError, WarmdownError
 
 if TYPE_CHECKING:
     from warmdown.plan import Plan
+    from warmdown.planfile import RecipeOfRecord
     from warmdown.plot import Groups, Moment, View
     from warmdown.plot.export import ValueRow
 
@@ -82,6 +84,7 @@ def command(
     """Show a plan file, a shape or a recipe (see 'warmdown list'), or a class by its path.
 
     \b
+    warmdown show olmo3-7b  (a recipe of record, see 'warmdown list --recipes')
     warmdown show plan.yaml --total-steps 10000 --lr 3e-4
     warmdown show warmup_cosine --param warmup=5% --param end=0.1 --total-steps 1000 --format csv
     warmdown show torch.optim.lr_scheduler.MultiStepLR --param milestones=[50,100] --total-steps 200
@@ -95,7 +98,17 @@ def command(
     elif out is None and form is not None:
         say(_as_numbers(plan, form, points, bases).removesuffix("\n"))
     elif out is None:
-        say(_picture(plan, log=log, width=width, groups=bases, law_file=law_file), coloured=True)
+        text = _picture(plan, log=log, width=width, groups=bases, law_file=law_file)
+        say("\n\n".join(filter(None, [_about(recipe_of(given)), text])), coloured=True)
+
+
+def _about(recipe: RecipeOfRecord | None) -> str:
+    """Return what a recipe of record is for, and where its numbers stand."""
+    if recipe is None:
+        return ""
+    facts = {"for": recipe.purpose, "source": f"{recipe.source} ({recipe.date})", "url": recipe.url}
+    facts |= {"note": recipe.note, "fixed": recipe.fixed}
+    return "\n".join(f"{name}: {fact}" for name, fact in facts.items() if fact)
 
 
 def _picture(

@@ -1,5 +1,6 @@
 """Text to plan and back: YAML and JSON, placeholders, other libraries' classes by their path."""
 
+from warmdown.planfile.of_record import *
 from warmdown.planfile.overrides import *
 from warmdown.planfile.plans import *
 from warmdown.planfile.schedules import drives_several as drives_several

@@ -23,6 +23,7 @@ from typing import Any
 from warmdown.errors import RunError, ScheduleError, SpecError, shortly
 from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
 from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target, instead_of
+from warmdown.planfile.of_record import AskedRecipe, asked_recipe
 from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.schedules import ScheduleReader
 from warmdown.planfile.text import (
@@ -35,7 +36,7 @@ from warmdown.planfile.text import (
     read_text,
 )
 from warmdown.run import Run
-from warmdown.schedules import Scale, Schedule, Set
+from warmdown.schedules import Rule, Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.schedules.parameters import Arguments, type_of
 
@@ -130,7 +131,8 @@ def load(
     """Return the plan in a file: JSON when it ends in ``.json``, else YAML.
 
     Args:
-        path: The file, of at most 1 MiB.
+        path: The file, of at most 1 MiB; or ``recipe:NAME`` of a recipe of record, which is
+            ``stretched:NAME`` for a run of any length.
         run: Facts that go before the file's own: a total that the loader has.
         allow: Modules from which class paths may be imported, besides the known ones.
         changes: Values by path that go before the file's: ``{"lr[1].end": 0.2}``.
@@ -139,6 +141,8 @@ def load(
     Raises:
         SpecError: It cannot be read or is no plan; every mistake with file, line and path.
     """
+    if asked := asked_recipe(path):
+        return _load_recipe(asked, run, allow=allow, changes=changes, loaders=loaders)
     lines: Mapping[str, int] = {}
     try:
         text = parse(path, read_text(path))
@@ -194,7 +198,7 @@ def plan_of(given: Any, *, who: str = "plan", run: Run | None = None, **reading:
     if isinstance(given, Schedule | Scale | Set):
         return Plan.of(lr=given, run=run)
     if isinstance(given, PathLike) or (isinstance(given, str) and _is_path(given)):
-        return load(Path(given), run=run, **reading)
+        return load(given if isinstance(given, str) else Path(given), run=run, **reading)
     if isinstance(given, str) and given.isidentifier():
         return plan_from_dict(given, run=run, **reading)
     if isinstance(given, Mapping):
@@ -234,6 +238,29 @@ def merge_run_facts(own: Arguments, given: Arguments) -> PlainData:
     elif "steps_per_epoch" in given and "epochs" in own:
         replaced = {"total_steps"}
     return {**{name: own[name] for name in own if name not in replaced}, **given}
+
+
+def _load_recipe(asked: AskedRecipe, run: Run | None, **reading: Any) -> Plan:
+    """Return the plan of a recipe; one whose lengths are numbers takes no other run's length."""
+    recipe = asked.recipe
+    if asked.is_stretched:
+        own = load(recipe.path, **reading).over()
+        targets = (replace(t, rule=_stretch_rule(t.rule, own.length)) for t in own.targets)
+        run = run or Run()
+        lr = own.run.lr if run.lr is None else run.lr
+        return replace(own, targets=tuple(targets), run=replace(run, lr=lr))
+    plan = load(recipe.path, run=run, **reading)
+    if recipe.fixed and run and plan.run.length != load(recipe.path, **reading).run.length:
+        raise SpecError(
+            f"recipe:{recipe.name}: its source states lengths as numbers ({recipe.fixed}), which "
+            f"fit no other run. In proportion it is stretched:{recipe.name}."
+        )
+    return plan
+
+
+def _stretch_rule(rule: Rule, length: int | None) -> Rule:
+    """Return the rule as far as its own run goes, for whatever run it is used in."""
+    return rule.with_schedules(lambda part: part.take(length or "rest").stretch("rest"))
 
 
 def _reader(run: Run | None, allow: Sequence[str], loaders: Facts = _NO_FACTS) -> ScheduleReader:
@@ -392,4 +419,4 @@ def _is_live(value: Any) -> bool:
 
 def _is_path(text: str) -> bool:
     is_name = text.endswith(_ENDINGS) or "/" in text or "\\" in text
-    return "\n" not in text and (is_name or Path(text).is_file())
+    return "\n" not in text and bool(is_name or asked_recipe(text) or Path(text).is_file())
