@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from warmdown.forecast import load_law as load_law
     from warmdown.forecast.scaling import *
     from warmdown.importing import External as External
+    from warmdown.importing import export_config as export_config
     from warmdown.importing import from_torch as from_torch
     from warmdown.importing import import_config as import_config
     from warmdown.plan import *
@@ -56,7 +57,7 @@ _ROOMS = {
     "warmdown.plan": ("Plan",),
     "warmdown.schedules": schedules.NAMES,
     "warmdown.schedules.recipes": ("recipes",),
-    "warmdown.importing": ("External", "from_torch", "import_config"),
+    "warmdown.importing": ("External", "export_config", "from_torch", "import_config"),
     "warmdown.binding": (
         "Attribute", "Call", "Captured", "Scheduler", "ValueLogger", "as_tensors",
         "layerwise_decay",

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = {
     "suggest": Entry("Suggest a plan for a run."),
     "lint": Entry("Find scheduler mistakes in Python code.", "lint"),
     "import": Entry("Turn another library's configuration into a plan."),
+    "export": Entry("Write a plan as another trainer's configuration."),
     "mcp": Entry("Serve commands as tools to an agent.", "mcp"),
     "schema": Entry("The JSON Schema of what a command prints with --json."),
 }

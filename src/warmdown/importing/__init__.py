@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Difference": "difference",
     "External": "external",
+    "export_config": "settings",
     "differences": "entry",
     "from_settings": "settings",
     "from_torch": "entry",

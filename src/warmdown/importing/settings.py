@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["from_settings", "import_config"]
+__all__ = ["export_config", "from_settings", "import_config"]
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 from warmdown.errors import ScheduleError
 from warmdown.importing.configs import FORMATS, read_config, read_config_file
 from warmdown.importing.entry import Mode, Report, from_torch
+from warmdown.importing.exporting import write_config
 from warmdown.importing.formats.classes import read_classes
 from warmdown.importing.formats.interpolation import interpolated
 from warmdown.importing.formats.section import KnownRun
@@ -108,6 +109,30 @@ def import_config(source: str | Path | Settings, **how: Any) -> Plan:
     """
     settings = source if isinstance(source, Mapping) else read_config_file(source)
     return from_settings(settings, **how)
+
+
+def export_config(plan: Plan, *, to: str) -> str:
+    """Return a plan as the text of another trainer's configuration.
+
+    Every update of what is written was compared with the plan, to 1e-9, by reading it back.
+
+    Args:
+        plan: The plan; its run has the length and, where it scales a rate, the rate.
+        to: The trainer: its name, as ``warmdown export --help`` has it.
+
+    Raises:
+        ScheduleError: The trainer cannot say it: the phase, and the nearest that it can say.
+
+    Example:
+        >>> from warmdown import Plan, Run, warmup_cosine
+        >>> plan = Plan.of(lr=warmup_cosine(warmup=10), run=Run(total_steps=100, lr=3e-4))
+        >>> print(export_config(plan, to="composer"))
+        max_duration: 100ba
+        optimizer: {lr: 0.0003}
+        scheduler: {name: cosine_with_warmup, t_warmup: 10ba, t_max: 100ba, alpha_f: 0.0}
+        <BLANKLINE>
+    """
+    return write_config(plan, to, from_settings)
 
 
 def _known(total_steps: int | None) -> int:

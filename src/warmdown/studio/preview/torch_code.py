@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from typing import final
-
-from warmdown.errors import WarmdownError
+from warmdown.importing.torch_code import NoTorchCode as NoTorchCode
+from warmdown.importing.torch_code import lambda_code
 from warmdown.plan import EVERY_GROUP, Plan
-from warmdown.schedules import Schedule
-from warmdown.schedules.base import PlainData, kind_of
 from warmdown.studio.draft.model import Draft, ScheduleDraft
 from warmdown.studio.draft.writing import schedule_data
-
-_FORMULAS = {
-    "constant": "{value!r}",
-    "linear": "{end!r} + {fall!r} * (1 - {progress})",
-    "cosine": "{end!r} + {fall!r} * (1 + math.cos(math.pi * {progress})) / 2",
-    "polynomial": "{end!r} + {fall!r} * (1 - {progress}) ** {power!r}",
-    "sqrt": "{end!r} + {fall!r} * (1 - math.sqrt({progress}))",
-    "exponential": "{start!r} * ({ratio!r}) ** {progress}",
-    "rex": "{end!r} + {fall!r} * (1 - {progress}) / (1 - {d!r} * {progress})",
-    "exponential_decay": "{start!r} * {gamma!r} ** (step / {every})",
-    "inverse_time": "{start!r} / (1 + {rate!r} * step / {every})",
-    "inverse_sqrt": "{start!r} * math.sqrt({timescale} / ({timescale} + step))",
-    "power": "{start!r} * ({timescale} / ({timescale} + step)) ** {exponent!r}",
-    "staircase": "{start!r} * {gamma!r} ** (step // {every})",
-    "milestones": "{start!r} * {gamma!r} ** sum(step >= mark for mark in {at!r})",
-}
-"""The value at a step, by the kind of the schedule, with its fields in braces."""
-_USUAL = {"cosine": {"k": 1.0, "exponent": 1.0}, "polynomial": {"k": 1.0}}
-"""Fields that a formula leaves out: it is right where they have these values."""
-_HEAD = """import math
-
-from torch.optim.lr_scheduler import LambdaLR
-
-
-def factor(step):
-    \"\"\"Factor on each group's base learning rate; step counts optimizer updates from 0.\"\"\"
-"""
-
-
-@final
-class NoTorchCode(WarmdownError):
-    """torch's own schedulers have no equivalent."""
 
 
 def as_torch(draft: Draft, plan: Plan | None) -> str:
@@ -65,22 +29,7 @@ def as_torch(draft: Draft, plan: Plan | None) -> str:
             "a class of another library after a warmup takes torch's SequentialLR, which loses its "
             "place on resume."
         )
-    if target.meaning == "set" or target.offset or target.low.strip():
-        raise NoTorchCode(
-            "LambdaLR multiplies the base rate and does nothing else. Use the Python of warmdown."
-        )
-    if plan.run.clock != "updates":
-        raise NoTorchCode(
-            f"torch counts updates, not {plan.run.clock}. Use the Python of warmdown."
-        )
-    schedule = plan.over().targets[0].rule.schedules()[0]
-    members = schedule.parts() if kind_of(type(schedule)) == "chain" else (schedule,)
-    lines: list[str] = []
-    for member in members[:-1]:
-        lines += [f"    if step < {member.length}:", f"    {_return(member)}"]
-        lines.append(f"    step -= {member.length}")
-    body = "\n".join([*lines, _return(members[-1])])
-    return f"{_HEAD}{body}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
+    return lambda_code(plan)
 
 
 def _class_code(schedule: ScheduleDraft) -> str:
@@ -91,34 +40,3 @@ def _class_code(schedule: ScheduleDraft) -> str:
     module, _, name = data["class_path"].rpartition(".")
     keywords = "".join(f", {key}={value!r}" for key, value in arguments.items())
     return f"from {module} import {name}\n\nscheduler = {name}(optimizer{keywords})\n"
-
-
-def _return(member: Schedule) -> str:
-    inner = member.parts()[0] if kind_of(type(member)) == "named" else member
-    kind = kind_of(type(inner))
-    formula = _FORMULAS.get(kind)
-    if formula is None:
-        raise NoTorchCode(
-            f"{kind} has no short formula in plain Python. Use the Python of warmdown."
-        )
-    fields = vars(inner)
-    usual = _USUAL.get(kind, {})
-    if any(fields[name] != value for name, value in usual.items()):
-        names, values = ", ".join(usual), ", ".join(map(str, usual.values()))
-        raise NoTorchCode(f"{names} other than {values} is longer than it is worth.")
-    # a phase may be called anything: in a comment it must stay one line
-    phase = member.phases()[0].name[:60]
-    name = "".join(letter if letter.isprintable() else " " for letter in phase)
-    return f"    return {formula.format(**fields, **_derived(fields))}  # {name}"
-
-
-def _derived(fields: PlainData) -> PlainData:
-    """Return what formulas use besides the fields, as far as the schedule has an end."""
-    if "end" not in fields:
-        return {}
-    start, end, steps = fields["start"], fields["end"], fields["steps"]
-    return {
-        "progress": f"min(step / {steps}, 1.0)" if steps else "1.0",
-        "fall": start - end,
-        "ratio": end / start if start else math.inf,
-    }
