@@ -21,7 +21,6 @@ from warmdown.planfile.plans import plan_of, run_from_dict
 from warmdown.planfile.text import parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
-from warmdown.schedules.feedback import feedbacks
 from warmdown.training.progress import TrainerRunConfig
 
 
@@ -130,12 +129,7 @@ def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
         return
     if loss is not None:
         known.setdefault("val_loss", loss)
-    wanted = {
-        feedback.metric
-        for target in scheduler.plan.targets
-        for schedule in target.rule.schedules()
-        for feedback in feedbacks(schedule)
-    }
+    wanted = set(scheduler.plan.metrics)
     if missing := sorted(wanted - known.keys()):
         raise TrainingError(
             f"plan(metric={missing[0]!r}): the schedule answers to it, and it is not measured "
