@@ -19,7 +19,6 @@ from warmdown.registry import Modelled, Pictured
 from warmdown.run import Length, Run, RunLike, run_of
 from warmdown.schedules import Phase, Rule, Scale, Schedule, Set
 from warmdown.schedules.base import Phases, PlainData
-from warmdown.schedules.feedback import feedbacks
 from warmdown.schedules.rule import rule_from_dict
 from warmdown.shown import changed_fields, code_of, cut
 
@@ -183,19 +182,6 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             return self.run.length
         parts = (part for target in self.targets for part in target.rule.schedules())
         return max((part.length for part in parts if part.length is not None), default=None)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that its schedules follow.
-
-        Example:
-            >>> from warmdown import Plateau
-            >>> Plan.of(lr=Plateau(metric="val_loss")).metrics
-            ('val_loss',)
-        """
-        schedules = (one for target in self.targets for one in target.rule.schedules())
-        found = (feedback.metric for schedule in schedules for feedback in feedbacks(schedule))
-        return tuple(dict.fromkeys(found))
 
     def over(self, run: RunLike | None = None, **facts: Any) -> Plan:
         """Return the plan with every open length measured on a run (default: its own).

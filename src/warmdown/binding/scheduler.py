@@ -314,6 +314,11 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         return self.writer.timeline.events
 
     @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that the plan follows, in order."""
+        return sorted({schedule.metric for schedule in self.writer.timeline.feedbacks()})
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The named stretches of the rate, or of the first target where no rate is driven."""
         timeline = self.writer.timeline
@@ -387,7 +392,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         means = mean_over_ranks(self._all_gather(metrics))
         if not means:
             return
-        self.monitor.check_metrics(self._metrics(), means)
+        self.monitor.check_metrics(self.metrics, means)
         writer.timeline.observe(writer.position, means)
         writer.follow(writer.timeline)
 
@@ -751,7 +756,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
                     "after_end='raise'. Stop there, or call extend(total_steps)."
                 )
             self.monitor.check_end(writer.count, writer.position, end)
-        self.monitor.check_missing_metrics(self._metrics(), writer.count)
+        self.monitor.check_missing_metrics(self.metrics, writer.count)
         if writer.unsettled:
             self._warn_of_bases()
         writer.next_window(samples, tokens)
@@ -762,7 +767,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         writer, monitor = self.writer, self.monitor
         writer.require_open()
         if epoch is not None:
-            names = sorted(set(self._metrics()))
+            names = self.metrics
             if len(names) == 1 and _is_metric(epoch):
                 self.observe(**{names[0]: float(epoch)})
                 return
@@ -810,9 +815,6 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             self.monitor.warnings.warn_once(BaseDiffers, **facts, before=before, way_out=way_out)
         if not only_changed:
             self.writer.unsettled = False
-
-    def _metrics(self) -> list[str]:
-        return [schedule.metric for schedule in self.writer.timeline.feedbacks()]
 
     def _apply_event(self, event: PlanEvent) -> None:
         self.writer.follow(self.writer.timeline.after(event))

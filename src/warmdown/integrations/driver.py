@@ -116,6 +116,6 @@ class PlanDriver:
 
 def observe_followed(scheduler: Scheduler, metrics: Mapping[str, Any]) -> None:
     """Give a scheduler those metrics that its plan follows; there may be none among them."""
-    followed = {name: float(metrics[name]) for name in scheduler.plan.metrics if name in metrics}
+    followed = {name: float(metrics[name]) for name in scheduler.metrics if name in metrics}
     if followed:
         scheduler.observe(**followed)

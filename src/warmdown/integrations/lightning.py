@@ -142,10 +142,10 @@ def configure_plan(
     if total_steps is not None:
         lengths["total_steps"] = total_steps
     scheduler = Scheduler(optimizer, plan, auto=True, on_change=on_change, **lengths)
-    if scheduler.plan.metrics:
+    if scheduler.metrics:
         scheduler.close()
         raise BindingError(
-            f"configure_plan(plan=…): it follows {', '.join(scheduler.plan.metrics)}, and "
+            f"configure_plan(plan=…): it follows {', '.join(scheduler.metrics)}, and "
             "Lightning gives no metric to a scheduler that moves with updates. Return the "
             "optimizer alone, and give PlanCallback(plan) to the Trainer."
         )

@@ -129,7 +129,7 @@ def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:
         return
     if loss is not None:
         known.setdefault("val_loss", loss)
-    wanted = set(scheduler.plan.metrics)
+    wanted = set(scheduler.metrics)
     if missing := sorted(wanted - known.keys()):
         raise TrainingError(
             f"plan(metric={missing[0]!r}): the schedule answers to it, and it is not measured "
