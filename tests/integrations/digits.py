@@ -21,6 +21,8 @@ PLAN = wd.Plan.of(
     weight_decay=wd.Linear(start=1.0, end=2.0, steps="100%"),
 )
 """Drives two fields, with lengths that only the trainer's run gives."""
+EPOCHS = wd.Plan.of(lr=wd.warmup_cosine(warmup="1ep", start=0.1, end=0.1))
+"""Has a length in epochs, which accumulation makes shorter."""
 
 
 def digits(batches: int = BATCHES) -> TensorDataset:
@@ -63,10 +65,17 @@ def noting(optimizer: Any) -> list[Used]:
     return used
 
 
-def planned(total: int, plan: wd.Plan = PLAN) -> list[Used]:
+def planned(total: int) -> list[Used]:
     """Return what the updates of a run of so many use by the plan."""
-    scheduler = wd.Scheduler(sgd(small_model()), plan, total_steps=total)
+    scheduler = wd.Scheduler(sgd(small_model()), PLAN, total_steps=total)
     return [(scheduler.value(step), scheduler.value(step, "weight_decay")) for step in range(total)]
+
+
+def planned_rates(epochs: int, updates: int) -> list[float]:
+    """Return the rates of a run of ``EPOCHS``, with so many updates in each epoch."""
+    run = wd.Run(epochs=epochs, steps_per_epoch=updates)
+    scheduler = wd.Scheduler(sgd(small_model()), EPOCHS, run=run)
+    return [scheduler.value(step) for step in range(epochs * updates)]
 
 
 def weights(model: torch.nn.Module) -> list[float]:

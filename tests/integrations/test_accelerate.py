@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from tests.integrations.digits import (
+    EPOCHS,
     PLAN,
     loader,
     loss_of,
     noting,
     planned,
+    planned_rates,
     sgd,
     small_model,
     weights,
@@ -80,6 +82,12 @@ def test_accumulation_does_not_multiply_the_clock(to_the_end: bool, updates: int
     job = Job(gradient_accumulation_plugin=plugin)
     job.train()
     assert job.used == planned(updates)
+
+
+def test_an_epoch_has_the_updates_that_accumulation_leaves() -> None:
+    job = Job(EPOCHS, gradient_accumulation_steps=5)
+    job.train()
+    assert [rate for rate, _ in job.used] == planned_rates(2, 3)
 
 
 def test_a_run_restored_at_any_update_has_the_same_values_and_weights(tmp_path: Path) -> None:

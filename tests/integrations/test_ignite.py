@@ -10,11 +10,13 @@ import pytest
 import torch
 from tests.integrations.digits import (
     BATCHES,
+    EPOCHS,
     PLAN,
     loader,
     loss_of,
     noting,
     planned,
+    planned_rates,
     sgd,
     small_model,
     weights,
@@ -68,6 +70,13 @@ def test_accumulation_does_not_multiply_the_clock() -> None:
     assert job.used == planned(4)
 
 
+def test_an_epoch_has_the_updates_that_accumulation_leaves() -> None:
+    job = Job(EPOCHS, accumulation=4)
+    job.handler.attach(job.trainer)
+    job.trainer.run(loader(), max_epochs=2)
+    assert [rate for rate, _ in job.used] == planned_rates(2, 3)
+
+
 def test_a_run_that_stops_at_any_update_goes_on_with_the_same_values_and_weights(
     tmp_path: Path,
 ) -> None:
@@ -117,12 +126,17 @@ def test_a_plateau_follows_the_metrics_of_the_evaluator_or_of_the_trainer(
     assert [rate for rate, _ in job.used[::BATCHES]] == [0.3, 0.3, 0.15, 0.15, 0.075]
 
 
-def test_the_same_engine_goes_on_in_a_second_run() -> None:
-    job = Job(total_steps=24)
+def test_the_same_engine_goes_on_in_a_second_run_with_what_was_observed() -> None:
+    job = Job(wd.Plateau(metric="loss", factor=0.5, patience=0), total_steps=48)
+
+    @job.trainer.on(engines.Events.EPOCH_COMPLETED)  # type: ignore[untyped-decorator]
+    def measure(engine: Any) -> None:
+        engine.state.metrics["loss"] = 1.0
+
     job.handler.attach(job.trainer)
-    job.trainer.run(loader(), max_epochs=1)
     job.trainer.run(loader(), max_epochs=2)
-    assert job.used == planned(24)
+    job.trainer.run(loader(), max_epochs=4)
+    assert [rate for rate, _ in job.used[::BATCHES]] == [0.3, 0.3, 0.15, 0.075]
 
 
 def test_an_engine_without_a_state_of_the_plan_gives_the_count_of_updates() -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 from tests.integrations.digits import (
+    EPOCHS,
     PLAN,
     loader,
     loss_of,
     noting,
     planned,
+    planned_rates,
     sgd,
     small_model,
 )
@@ -122,6 +124,12 @@ def test_accumulation_does_not_multiply_the_clock(make: Any, tmp_path: Path) -> 
     module, callbacks = make()
     trainer(tmp_path, *callbacks, accumulate_grad_batches=5).fit(module, loader())
     assert module.used == planned(2 * 3)  # the last batches of an epoch make an update of two
+
+
+def test_an_epoch_has_the_updates_that_accumulation_leaves(tmp_path: Path) -> None:
+    module = Digits()
+    trainer(tmp_path, PlanCallback(EPOCHS), accumulate_grad_batches=5).fit(module, loader())
+    assert [rate for rate, _ in module.used] == planned_rates(2, 3)
 
 
 @pytest.mark.parametrize(

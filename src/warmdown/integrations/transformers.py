@@ -60,7 +60,7 @@ class PlanTrainerCallback(TrainerCallback):  # type: ignore[misc]
             )
         use_plans()
         args.lr_scheduler_type = SchedulerType.LINEAR  # whose function is given the arguments
-        args.lr_scheduler_kwargs = {"plan": _plain(self._plan), "on_change": self._on_change}
+        args.lr_scheduler_kwargs = {"plan": _as_argument(self._plan), "on_change": self._on_change}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Refuse to train under another scheduler."""
@@ -88,7 +88,7 @@ class PlanTrainerCallback(TrainerCallback):  # type: ignore[misc]
             observe_followed(self.scheduler, known)
 
 
-def _plain(plan: Any) -> Any:
+def _as_argument(plan: Any) -> Any:
     """Return a plan as the Trainer writes its arguments: as JSON."""
     if isinstance(plan, PathLike):
         return fspath(plan)
