@@ -63,7 +63,7 @@ def bind_plan(
                 "bind_plan(loader=…): it is not prepared, and one process sees another number of "
                 "its batches. Give what accelerator.prepare(loader) returned."
             )
-        per_epoch, total = _updates(accelerator, len(loader), epochs)
+        per_epoch, total = _count_updates(accelerator, len(loader), epochs)
         total_steps = total_steps or total
     scheduler = Scheduler(
         optimizer, plan, on_change=on_change, total_steps=total_steps, steps_per_epoch=per_epoch
@@ -72,7 +72,7 @@ def bind_plan(
     return scheduler
 
 
-def _updates(accelerator: Accelerator, batches: int, epochs: int) -> tuple[int | None, int]:
+def _count_updates(accelerator: Accelerator, batches: int, epochs: int) -> tuple[int | None, int]:
     """Return the updates in an epoch, where they are as many in each, and in the run."""
     micro = accelerator.gradient_accumulation_steps
     if accelerator.gradient_state.sync_with_dataloader:  # the last batch of an epoch ends an update
