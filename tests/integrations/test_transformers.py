@@ -149,7 +149,9 @@ def test_a_plateau_follows_the_metric_of_each_evaluation_over_a_resume(
             callbacks=[PlanTrainerCallback(plan)],
         )
         trainer.train(resume_from_checkpoint=resume)
+        state = trainer.lr_scheduler.state_dict()
         trainer.evaluate()  # a metric of after the training changes nothing
+        assert trainer.lr_scheduler.state_dict() == state
         return [rate for rate, _ in trainer.used[::12]]
 
     whole = run(5)
