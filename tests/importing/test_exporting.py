@@ -33,7 +33,11 @@ SAID: dict[str, list[Schedule]] = {
     "torchtitan": [TITAN],
     "composer": [COSINE, wd.warmup_linear(warmup=50, end=0.2), wd.warmup_constant(warmup=50)],
     "onetrainer": [COSINE, LINEAR, wd.wsd(warmup=50, decay=200)],
-    "mmengine": [COSINE, LINEAR, WSD],
+    "mmengine": [
+        wd.warmup_cosine(warmup=50, start=0.1),
+        wd.warmup_linear(warmup=50, start=0.1),
+        wd.wsd(warmup=50, decay=200, shape="linear", start=0.1),
+    ],
     "axolotl": [COSINE, wd.warmup_cosine(warmup=50, end=0.1)],
     "megatron": [COSINE, LINEAR, WSD, wd.wsd(warmup=50, decay=200)],
     "torch": [COSINE, WSD, wd.flat_cosine()],
@@ -140,6 +144,11 @@ def test_the_command_writes_a_file_or_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "no.yaml").exists()
     toml = CliRunner().invoke(main, ["export", "olmo3-7b-midtrain", "--to", "composer"])
     assert toml.exit_code == 2
+
+
+def test_mmengine_cannot_leave_a_rate_of_zero() -> None:
+    with pytest.raises(ScheduleError, match="it has no settings for this plan"):
+        wd.export_config(wd.Plan.of(lr=COSINE, run=RUN), to="mmengine")
 
 
 def test_toml_is_toml() -> None:

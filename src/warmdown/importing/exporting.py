@@ -335,6 +335,8 @@ def _mmengine(form: RateForm) -> Candidates:
         },
         "PolyLR": {**decay, "power": 2.0, "eta_min_ratio": form.low},
     }  # fmt: skip
+    if form.warmup and not form.first:  # each rate is a factor of the one before: none leaves 0
+        return
     for kind, fall in falls.items():
         windows = [rise] if form.warmup else []
         windows += [{"type": kind, **fall}] if fall else []
