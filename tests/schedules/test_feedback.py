@@ -191,8 +191,8 @@ def test_greedy_remembers_the_latest_levels_alone() -> None:
     ("wrong", "message"),
     [
         ({"factor": 1.0}, "a factor between"),
-        ({"low": 2.0}, "low <= 1 <= high"),
-        ({"high": 0.5}, "low <= 1 <= high"),
+        ({"low": 11.0}, "low <= high"),
+        ({"high": 0.001}, "low <= high"),
         ({"window": 0}, r"Greedy\(window=0\): a count of at least 1"),
         ({"patience": -1}, r"Greedy\(patience=-1\): a count of at least 0"),
     ],

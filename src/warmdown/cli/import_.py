@@ -46,11 +46,12 @@ def command(
 ) -> None:
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
-    SOURCE is a YAML, JSON or TOML file, or a dotted class path with its arguments as --param. A
-    file has a class_path and init_args, the settings of transformers (lr_scheduler_type …) or
-    OneTrainer (learning_rate_scheduler …), or is one of DeepSpeed, torchtitan, composer, BasicSR,
-    detectron2, NeMo, axolotl, timm, mmengine, Lightning, Hydra,
-    kohya, ai-toolkit, ESPnet, ultralytics, RLlib.
+    SOURCE is a YAML, JSON or TOML file, a training script's command line or a file with it, or a
+    dotted class path with its arguments as --param. A file has a class_path and init_args, the
+    settings of transformers (lr_scheduler_type …), diffusers (lr_scheduler …) or OneTrainer
+    (learning_rate_scheduler …), or is one of DeepSpeed, torchtitan, torchtune, composer, BasicSR,
+    detectron2, NeMo, axolotl, timm, mmengine, Megatron-LM, OLMo-core, Lightning, Hydra, kohya,
+    ai-toolkit, ESPnet, ultralytics, RLlib.
 
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
@@ -74,10 +75,12 @@ def command(
 
 
 def _settings(source: str, params: Texts) -> Mapping[str, Any]:
-    from warmdown.importing.configs import read_config_file
+    from warmdown.importing.configs import read_command, read_config_file
     from warmdown.planfile.text import from_yaml
 
     given = named_values("--param", params)
+    if not is_file(source) and not given and (command := read_command(source)):
+        return command
     if not is_file(source):
         arguments = {name: from_yaml(value).data for name, value in given.items()}
         return {"class_path": source, "init_args": arguments}

@@ -15,7 +15,7 @@ from warmdown.importing.difference import rates_of
 from warmdown.importing.imported import ByGroup, Imported, NotImportable, tabulate
 from warmdown.importing.numbers import whole
 from warmdown.importing.simulation import Reader, SchedulerCopy
-from warmdown.importing.transformers import import_lambda
+from warmdown.importing.transformers import import_greedy, import_lambda
 from warmdown.schedules import Chain, Constant, Product, Scale, Schedule
 
 _LIBRARIES = ("torch", "transformers", "timm", "pytorch_accelerated", "warmdown")
@@ -158,6 +158,7 @@ def _plain_scales(targets: Any) -> Sequence[Scale]:
 _READERS: Mapping[str, Reader] = {
     **torch_readers.READERS,
     **timm_and_accelerated.READERS,
+    "GreedyLR": import_greedy,
     "LambdaLR": _of_functions,
     "MultiplicativeLR": _multiplied,
     "SequentialLR": _sequential,

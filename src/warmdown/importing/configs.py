@@ -12,9 +12,11 @@ from warmdown.errors import SpecError
 from warmdown.importing.formats.aitoolkit import read_aitoolkit
 from warmdown.importing.formats.axolotl import read_axolotl
 from warmdown.importing.formats.basicsr import read_basicsr
+from warmdown.importing.formats.command_line import settings_of_command
 from warmdown.importing.formats.composer import read_composer
 from warmdown.importing.formats.deepspeed import read_deepspeed
 from warmdown.importing.formats.detectron2 import read_detectron2
+from warmdown.importing.formats.diffusers import read_diffusers
 from warmdown.importing.formats.espnet import read_espnet
 from warmdown.importing.formats.kohya import read_kohya
 from warmdown.importing.formats.megatron import read_megatron, read_options
@@ -26,6 +28,8 @@ from warmdown.importing.formats.rllib import read_rllib
 from warmdown.importing.formats.section import KnownRun, Settings
 from warmdown.importing.formats.timm import read_timm
 from warmdown.importing.formats.torchtitan import read_torchtitan
+from warmdown.importing.formats.torchtune import read_torchtune
+from warmdown.importing.formats.training_arguments import read_training_arguments
 from warmdown.importing.formats.ultralytics import read_ultralytics
 from warmdown.plan import Plan
 from warmdown.planfile.text import parse, read_text
@@ -121,7 +125,6 @@ FORMATS: Sequence[Format] = (
     Format("BasicSR", ["train.scheduler.type", "train.optim_g"], read_basicsr),
     Format("detectron2", ["SOLVER"], read_detectron2),
     Format("NeMo", ["optim.sched", "model.optim.sched"], read_nemo),
-    Format("axolotl", ["cosine_min_lr_ratio", "cosine_constant_lr_ratio"], read_axolotl),
     Format("timm", ["sched warmup_epochs", "sched warmup_lr", "sched lr_base"], read_timm),
     Format(
         "OneTrainer", ["learning_rate_scheduler", "training_method model_type"], read_onetrainer
@@ -159,10 +162,53 @@ FORMATS: Sequence[Format] = (
                 "lr_scheduler_timescale",
                 "learning_rate_te",
                 "learning_rate_te1",
+                "optimizer_type",
+                "max_train_epochs",
             )
-        ]
-        + ["pretrained_model_name_or_path lr_scheduler"],
+        ],
         read_kohya,
+    ),
+    Format("torchtune", ["lr_scheduler._component_", "optimizer._component_"], read_torchtune),
+    Format(
+        "axolotl",
+        [
+            "cosine_min_lr_ratio",
+            "cosine_constant_lr_ratio",
+            "lr_quadratic_warmup",
+            "base_model sequence_len",
+            "base_model lr_scheduler",
+            "micro_batch_size num_epochs",
+            "micro_batch_size lr_scheduler",
+            "learning_rate lr_scheduler num_epochs",
+        ],
+        read_axolotl,
+    ),
+    Format(
+        "diffusers",
+        [
+            "lr_warmup_steps max_train_steps",
+            "lr_warmup_steps lr_scheduler",
+            "lr_num_cycles lr_scheduler",
+            "lr_power lr_scheduler",
+            "max_train_steps lr_scheduler",
+            "max_train_steps train_batch_size",
+            "num_train_epochs lr_scheduler",
+            "step_rules lr_scheduler",
+        ],
+        read_diffusers,
+    ),
+    Format(
+        "transformers",
+        [
+            "lr_scheduler_type",
+            "finetuning_type",
+            "learning_rate num_train_epochs",
+            "learning_rate per_device_train_batch_size",
+            "learning_rate max_steps",
+            "max_steps per_device_train_batch_size",
+            "num_train_epochs per_device_train_batch_size",
+        ],
+        read_training_arguments,
     ),
 )
 
@@ -190,11 +236,28 @@ def read_config(settings: Settings, known: KnownRun) -> Plan | None:
     return None
 
 
+def find_section(settings: Settings) -> Settings | None:
+    """Return the one part of a file that is of a known format, such as ``train``, else ``None``."""
+    parts = [part for part in settings.values() if isinstance(part, Mapping)]
+    fitting = [part for part in parts if any(one.fits(part) for one in FORMATS)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def read_source(source: str | Path) -> Settings:
+    """Return the settings of a file, or of a training script's command line.
+
+    Raises:
+        SpecError: The file cannot be read, or it is neither a mapping nor a command line.
+    """
+    command = read_command(source) if isinstance(source, str) else None
+    return read_config_file(source) if command is None else command
+
+
 def read_config_file(path: str | Path) -> Settings:
     """Return the settings of a file: TOML, YAML, JSON, or a command line with options.
 
     Raises:
-        SpecError: It cannot be read, or it is no mapping.
+        SpecError: It cannot be read, or it is neither a mapping nor a command line.
     """
     try:
         text = read_text(path)
@@ -206,7 +269,7 @@ def read_config_file(path: str | Path) -> Settings:
         data, mistakes = None, [f"{path}: {mistake}" for mistake in error.mistakes]
     if isinstance(data, Mapping):
         return _with_base(Path(path), data)
-    if (options := read_options(text)) is not None and any("lr" in name for name in options):
+    if not isinstance(data, list) and (options := read_command(text)) is not None:
         return options
     needed = f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
     raise SpecError(mistakes or [needed])
@@ -220,7 +283,8 @@ def _data_of(path: str | Path, text: str) -> Any:
         if str(path).lower().endswith(".toml"):
             raise SpecError(f"no TOML: {error}.") from None
     # YAML's own marks of a number; our reader refuses tags
-    return parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
+    data = parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
+    return _joined(data) if isinstance(data, list) else data
 
 
 def _with_base(path: Path, data: Settings, depth: int = 0) -> Settings:
@@ -244,3 +308,18 @@ def _merged(below: Settings, above: Settings) -> dict[str, Any]:
         is_part = isinstance(value, Mapping) and isinstance(under, Mapping)
         merged[name] = _merged(under, value) if is_part and under is not None else value
     return merged
+
+
+def read_command(text: str) -> Settings | None:
+    """Return the options of a command line; Megatron-LM's scripts have them in shell arrays."""
+    options = read_options(text) or {}
+    is_megatron = any(one.read is read_megatron and one.fits(options) for one in FORMATS)
+    return options if is_megatron else settings_of_command(text)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return one mapping of a list whose mappings have each key once, as a model's card has it."""
+    if not parts or not all(isinstance(part, Mapping) for part in parts):
+        return parts
+    merged = {key: value for part in parts for key, value in part.items()}
+    return merged if len(merged) == sum(map(len, parts)) else parts

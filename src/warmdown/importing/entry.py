@@ -20,7 +20,7 @@ from warmdown.importing.difference import (
 )
 from warmdown.importing.imported import Imported, NotImportable, tabulate, to_plan
 from warmdown.importing.numbers import count_of_setting, number_of_setting
-from warmdown.importing.simulation import SchedulerCopy, live_scheduler
+from warmdown.importing.simulation import SchedulerCopy, follows_metric, live_scheduler
 from warmdown.plan import Plan
 from warmdown.run import Run
 
@@ -107,6 +107,8 @@ def _read_scheduler(scheduler: Any, copy: SchedulerCopy) -> Imported:
         imported = check_against_original(read_by_kind(scheduler, copy), copy)
         return check_next(imported, scheduler, copy)
     except (NotImportable, ScheduleError) as error:
+        if follows_metric(scheduler):
+            raise ScheduleError(f"from_torch({who}): {error}") from error
         end = copy.total or getattr(scheduler, "total_steps", None)
         if end is None:
             raise ScheduleError(

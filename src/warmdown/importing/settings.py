@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from warmdown.errors import ScheduleError
-from warmdown.importing.configs import FORMATS, read_config, read_config_file
+from warmdown.importing.configs import FORMATS, find_section, read_config, read_source
 from warmdown.importing.entry import Mode, Report, from_torch
 from warmdown.importing.exporting import write_config
 from warmdown.importing.formats.classes import read_classes
@@ -18,12 +18,8 @@ from warmdown.importing.formats.interpolation import interpolated
 from warmdown.importing.formats.section import KnownRun
 from warmdown.importing.numbers import count_of_setting, number_of_setting
 from warmdown.plan import Plan
-from warmdown.planfile.text import describe, from_yaml
 
 Settings = Mapping[str, Any]
-
-_TRANSFORMERS_RATE = 5e-5
-"""The learning rate of transformers' arguments that have none."""
 
 
 def from_settings(
@@ -40,9 +36,9 @@ def from_settings(
     """Return the plan of a class path, or of another trainer's configuration.
 
     Args:
-        settings: ``class_path`` and ``init_args``; or ``lr_scheduler_type`` and what stands beside
-            it; or ``learning_rate_scheduler`` and what stands beside it, a ``CUSTOM`` class and its
-            ``scheduler_params`` too; or a file of one of the formats in :mod:`.configs`.
+        settings: ``class_path`` and ``init_args``; or ``learning_rate_scheduler`` and what stands
+            beside it, a ``CUSTOM`` class and its ``scheduler_params`` too; or a file of one of the
+            formats in :mod:`.configs`, or one that has such a part.
         mode: As in :func:`from_torch`.
         total_steps: Updates in the run, where the settings do not have them.
         lr: Base rate, where the settings do not have it.
@@ -77,14 +73,12 @@ def from_settings(
         return plan
     if (plan := read_classes(settings, known)) is not None:
         return plan
-    if "lr_scheduler_type" in settings:
-        total = _known(count_of_setting(settings, "max_steps") or total_steps)
-        config = _transformers_config(settings, total)
-        rate = _rate_of(settings, lr) or _TRANSFORMERS_RATE
-        return from_torch(config, total_steps=total, lr=rate, **options)
+    if (part := find_section(settings)) is not None:
+        return from_settings(part, total_steps=total_steps, lr=lr, steps_per_epoch=steps_per_epoch,
+                             epochs=epochs, **options)  # fmt: skip
     raise ScheduleError(
         f"warmdown import: {sorted(map(str, settings))[:5]} is no scheduler. A class_path, "
-        "lr_scheduler_type (transformers), _target_ (Hydra) or the file of one of "
+        "_target_ (Hydra), a training script's command line or the file of one of "
         f"{', '.join(one.name for one in FORMATS)} is needed."
     )
 
@@ -93,7 +87,8 @@ def import_config(source: str | Path | Settings, **how: Any) -> Plan:
     """Return the plan of another trainer's configuration file, or of its settings.
 
     Args:
-        source: A YAML, JSON or TOML file, or its data.
+        source: A YAML, JSON or TOML file, or its data; or a training script's command line, or a
+            file with it.
         how: ``total_steps``, ``steps_per_epoch``, ``epochs``, ``lr``, ``mode`` and the rest that
             :func:`from_settings` takes.
 
@@ -107,7 +102,7 @@ def import_config(source: str | Path | Settings, **how: Any) -> Plan:
         >>> print(import_config(settings).targets[0].rule)
         Linear(0 -> 1, 10) >> Cosine(1 -> 0, 90)
     """
-    settings = source if isinstance(source, Mapping) else read_config_file(source)
+    settings = source if isinstance(source, Mapping) else read_source(source)
     return from_settings(settings, **how)
 
 
@@ -133,42 +128,3 @@ def export_config(plan: Plan, *, to: str) -> str:
         <BLANKLINE>
     """
     return write_config(plan, to, from_settings)
-
-
-def _known(total_steps: int | None) -> int:
-    if total_steps is None:
-        raise ScheduleError(
-            "warmdown import: these settings do not tell how many updates there are. Give "
-            "--total-steps."
-        )
-    return total_steps
-
-
-def _rate_of(settings: Settings, lr: float | None) -> float | None:
-    """Return the base rate that was given, or the settings' own."""
-    return lr if lr is not None else number_of_setting(settings, "learning_rate", 0) or None
-
-
-def _mapping_setting(settings: Settings, name: str) -> Any:
-    """Return a setting that is a mapping; a text is taken as JSON, as transformers does."""
-    given = settings.get(name)
-    if isinstance(given, str):
-        given = from_yaml(given).data
-    if given is not None and not isinstance(given, Mapping):
-        raise ScheduleError(
-            f"{name}={describe(settings[name])}: a mapping is needed. Correct the settings."
-        )
-    return given
-
-
-def _transformers_config(settings: Settings, total: int) -> dict[str, Any]:
-    steps = number_of_setting(settings, "warmup_steps", 0)
-    warmup = steps or number_of_setting(settings, "warmup_ratio", 0)
-    arguments = {
-        "name": settings["lr_scheduler_type"],
-        # below 1 it is a share of the run, rounded up
-        "num_warmup_steps": -int(-warmup * total // 1) if warmup < 1 else int(warmup),
-        "num_training_steps": total,
-        "scheduler_specific_kwargs": _mapping_setting(settings, "lr_scheduler_kwargs") or None,
-    }
-    return {"class_path": "transformers.optimization.get_scheduler", "init_args": arguments}

@@ -265,6 +265,12 @@ def _advance(scheduler: Any, step: int) -> None:
             return  # it counts by itself
 
 
+def follows_metric(scheduler: Any) -> bool:
+    """Return whether each step of a scheduler needs a metric."""
+    kind: Any = type(scheduler)
+    return hasattr(kind, "step") and "metrics" in _required_arguments(kind, "step")
+
+
 @lru_cache(maxsize=16)
 def _required_arguments(kind: Any, method: str) -> tuple[str, ...]:
     parameters = list(inspect.signature(getattr(kind, method)).parameters.values())[1:]

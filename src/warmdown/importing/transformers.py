@@ -11,7 +11,8 @@ from warmdown.compat.names.shapes import after_warmup, waves
 from warmdown.errors import ScheduleError
 from warmdown.importing.imported import Ask, Imported, uniform
 from warmdown.importing.numbers import whole
-from warmdown.schedules import Cosine, Polynomial, Scale
+from warmdown.importing.simulation import SchedulerCopy
+from warmdown.schedules import Cosine, Greedy, Polynomial, Scale
 
 _NAMES: Mapping[str, str] = {
     "_get_constant_lambda": "constant",
@@ -69,6 +70,26 @@ def _import_named(name: str, given: dict[str, Any], groups: int, ask: Ask) -> Im
             faithful = _on_and_on_from_one(given)
     corrected = transformers_schedule(name, **given)
     return uniform(groups, corrected, faithful, reason=reason, total=total, steps=total, ask=ask)
+
+
+def import_greedy(scheduler: Any, copy: SchedulerCopy) -> Imported:
+    """Return what was read of a live ``GreedyLR``, which follows a metric."""
+    names = ("mode", "factor", "patience", "threshold", "threshold_mode", "cooldown")
+    shared = {name: getattr(scheduler, name) for name in names}
+    window = scheduler.window_size if scheduler.smooth else 1
+    rules = [
+        Scale(
+            Greedy(
+                pause=scheduler.warmup, window=window, low=low / base, high=high / base, **shared
+            )
+        )
+        for base, low, high in zip(copy.bases, scheduler.min_lrs, scheduler.max_lrs, strict=True)
+    ]
+    remark = (
+        "it follows a metric, not the step: give it by scheduler.observe(loss=…); eps and "
+        "reset_start are left out"
+    )
+    return Imported({"lr": rules}, remarks=(remark,))
 
 
 def _polynomial_from(

@@ -142,8 +142,8 @@ class Greedy(Feedback):
         cooldown: Observations after a fall in which nothing counts.
         pause: Observations after a rise in which nothing counts.
         window: Latest observations whose mean is compared.
-        low: Smallest factor.
-        high: Largest factor.
+        low: Smallest factor that a fall leads to; where it is above 1, nothing falls below it.
+        high: Largest factor that a rise leads to; below 1 likewise.
         state: What was observed so far.
 
     Raises:
@@ -174,8 +174,8 @@ class Greedy(Feedback):
         super().check_fields()
         require(self, 0 < self.factor < 1, "a factor between 0 and 1 is needed.", "factor")
         require(self, self.threshold >= 0, "a number of at least 0 is needed.", "threshold")
-        is_inside = 0 <= self.low <= 1 <= self.high
-        require(self, is_inside, "0 <= low <= 1 <= high is needed.", "low", "high")
+        is_inside = 0 <= self.low <= self.high
+        require(self, is_inside, "0 <= low <= high is needed.", "low", "high")
         for name, least in (("patience", 0), ("cooldown", 0), ("pause", 0), ("window", 1)):
             reason = f"a count of at least {least} is needed."
             require(self, getattr(self, name) >= least, reason, name)
@@ -190,10 +190,10 @@ class Greedy(Feedback):
         after = _compared(self, state, step, mean)
         level = after.levels[-1]
         if after.num_good > self.patience:
-            risen = after.moved(min(level / self.factor, self.high), step)
+            risen = after.moved(max(level, min(level / self.factor, self.high)), step)
             return risen._replace(num_good=0, cooldown_left=float(self.pause))
         if after.num_bad > self.patience:
-            fallen = after.moved(max(level * self.factor, self.low), step)
+            fallen = after.moved(min(level, max(level * self.factor, self.low)), step)
             return fallen._replace(num_bad=0, cooldown_left=float(self.cooldown))
         return after
 

@@ -230,12 +230,16 @@ def _cosine_warmup_with_min_lr(
     down = _cosine_with_min_lr(0, steps, num_cycles, min_lr, min_lr_rate)
     first = 1 / max(num_warmup_steps, 1) if warmup_lr_rate is None else warmup_lr_rate
     if num_warmup_steps > 1:
-        return after_warmup(down, steps=num_warmup_steps - 1, first_ratio=first)
+        reached = down if steps else _after_one_step(1.0, down)
+        return after_warmup(reached, steps=num_warmup_steps - 1, first_ratio=first)
     later = skipped(down, 1)
-    if num_warmup_steps == 0:
-        return later
-    offset = later.offset and Constant(value=0.0, steps=1) >> later.offset
-    return Scale(Constant(value=first, steps=1) >> later.of, offset=offset)
+    return later if num_warmup_steps == 0 else _after_one_step(first, later)
+
+
+def _after_one_step(value: float, scale: Scale) -> Scale:
+    """Return a scale after one step at a share of the base value."""
+    offset = scale.offset and Constant(value=0.0, steps=1) >> scale.offset
+    return Scale(Constant(value=value, steps=1) >> scale.of, offset=offset)
 
 
 def _warmup_stable_decay(

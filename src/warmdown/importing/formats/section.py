@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -18,6 +19,14 @@ from warmdown.run import Run
 from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
 
 Settings: TypeAlias = Mapping[str, Any]
+_WORD = re.compile(r"[a-z]+")
+_OF_CURVES = {"warmup", "scheduler", "schedule", "anneal", "annealing", "cooldown", "restart",
+              "min", "max", "end", "init", "initial", "start", "final", "base", "peak", "decay",
+              "power", "cycles", "milestones", "gamma"}  # fmt: skip
+_OF_RATES = {"lr", "warmup", "scheduler", "schedule", "anneal", "annealing", "cooldown"}
+"""Words in the name of a setting that moves the rate."""
+_OF_OTHERS = {"noise", "beta", "ddpm", "diffusion", "profiler"}
+"""Words in the name of another schedule."""
 _MOST_ROWS = 10_000
 """Values of a table: a plan is to be read by people."""
 
@@ -162,6 +171,28 @@ class Section:
                     f"{self.who}.{name}={describe(value)}: this setting cannot be imported. Take "
                     "it out, or write the plan by hand."
                 )
+
+
+def refuse_rates(who: str, settings: Settings, asked: Iterable[str], known: KnownRun) -> None:
+    """Refuse what was not asked for in a whole file, where its name is one of a rate.
+
+    The rate of other groups is reported: a plan scales each group's own.
+
+    Raises:
+        ScheduleError: Such a setting is left.
+    """
+    for name, value in settings.items():
+        words = set(_WORD.findall(str(name).lower().replace("learning_rate", "lr")))
+        is_of_rate = words & _OF_RATES and not words & _OF_OTHERS
+        if name in {*asked} or not value or not is_of_rate:
+            continue
+        if not words & _OF_CURVES and "lr" in words:
+            known.tell(f"{name}={describe(value)}: give it to the optimizer's group.")
+            continue
+        raise ScheduleError(
+            f"{who}.{name}={describe(value)}: this setting cannot be imported. Take it out, or "
+            "write the plan by hand."
+        )
 
 
 def rate_plan(rule: Schedule | Rule, total: int, lr: float | None) -> Plan:
