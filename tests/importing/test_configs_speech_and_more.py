@@ -103,7 +103,7 @@ def exponential(from_zero: bool) -> Callable[[int], float]:
          lambda k: LR * (1 + cos(pi * (k % 300) / 300)) / 2),
         (None, {}, lambda k: LR),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", str(given)),
 )  # fmt: skip
 def test_espnet_s_schedulers_follow_their_formulas(
     name: str | None, conf: dict[str, Any], rate: Callable[[int], float]
@@ -195,7 +195,7 @@ def yolo(settings: dict[str, Any], each: int) -> np.ndarray[Any, Any]:
     "changes",
     [{}, {"cos_lr": True}, {"batch": 16}, {"batch": 24, "cos_lr": True}, {"warmup_epochs": 0.5},
      {"warmup_epochs": 0}, {"warmup_epochs": 30}],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", str(given)),
 )  # fmt: skip
 def test_ultralytics_warms_up_by_batch_and_falls_by_epoch(changes: dict[str, Any]) -> None:
     settings = {**YOLO, **changes}

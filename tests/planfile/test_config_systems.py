@@ -107,7 +107,7 @@ def test_lightnings_command_line_fills_a_module() -> None:
     from lightning.pytorch import LightningModule
     from lightning.pytorch.cli import LightningCLI
 
-    class Model(LightningModule):
+    class Model(LightningModule):  # type: ignore[misc]
         def __init__(self, schedule: wd.Schedule, run: wd.Run) -> None:
             super().__init__()
             self.schedule, self.run = schedule, run
