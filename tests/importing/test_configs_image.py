@@ -83,9 +83,11 @@ def rates_of_timm(settings: dict[str, Any], lr: float, scale: float = 1.0) -> np
 def test_the_args_of_timm_give_what_its_scheduler_writes(
     changes: dict[str, Any], on_updates: bool
 ) -> None:
-    if on_updates and "lr_noise" in changes:
-        pytest.skip("refused")
     settings = {**TIMM_ARGS, **changes, "sched_on_updates": on_updates}
+    if on_updates and "lr_noise" in changes:
+        with pytest.raises(ScheduleError, match="lr_noise"):
+            from_settings(settings, report=None, steps_per_epoch=10)
+        return
     numbers = {**settings, "min_lr": float(settings["min_lr"])}
     theirs = rates_of_timm(numbers, 1e-3)
     plan = from_settings(settings, report=None, steps_per_epoch=EACH)

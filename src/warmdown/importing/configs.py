@@ -136,7 +136,10 @@ FORMATS: Sequence[Format] = (
     Format(
         "RLlib",
         [
-            "lr_schedule",
+            "lr_schedule train_batch_size",
+            "lr_schedule env",
+            "lr_schedule framework",
+            "lr env",
             "lr train_batch_size",
             "lr train_batch_size_per_learner",
             "config.lr",
@@ -284,7 +287,7 @@ def _data_of(path: str | Path, text: str) -> Any:
             raise SpecError(f"no TOML: {error}.") from None
     # YAML's own marks of a number; our reader refuses tags
     data = parse(path, re.sub(r"(?<=[:\s\[,])!!(?:float|int)\s+", "", text)).data
-    return _joined(data) if isinstance(data, list) else data
+    return _one_mapping(data) if isinstance(data, list) else data
 
 
 def _with_base(path: Path, data: Settings, depth: int = 0) -> Settings:
@@ -317,7 +320,7 @@ def read_command(text: str) -> Settings | None:
     return options if is_megatron else settings_of_command(text)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _one_mapping(parts: Sequence[Any]) -> Any:
     """Return one mapping of a list whose mappings have each key once, as a model's card has it."""
     if not parts or not all(isinstance(part, Mapping) for part in parts):
         return parts
