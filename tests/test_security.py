@@ -31,11 +31,17 @@ def test_every_test_that_is_named_is_there(path: str, name: str) -> None:
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+ALLOWED = {
+    # the person's own script, which is named on the command line
+    ("transformers.py", "runpy.run_path"),
+}
+
+
 def calls() -> Iterator[tuple[str, ast.Call]]:
     """Yield every call of the source, with its function as it is written."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
+            if isinstance(node, ast.Call) and (path.name, ast.unparse(node.func)) not in ALLOWED:
                 yield ast.unparse(node.func), node
 
 

@@ -283,7 +283,7 @@ def test_a_recipe_of_several_targets_overlays_a_schedule() -> None:
     scene = view(
         {"one cycle": wd.one_cycle(), "cosine": wd.warmup_cosine()}, run=wd.Run(total_steps=100)
     )
-    assert [line.label for line in scene.panels[0].lines] == ["one cycle: lr", "cosine"]
+    assert [line.label for line in scene.panels[0].lines] == ["one cycle: lr", "cosine: lr"]
 
 
 def test_a_picture_for_papers_is_a_pdf_with_letters(tmp_path: Path) -> None:

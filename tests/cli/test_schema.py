@@ -89,6 +89,8 @@ CALLS: list[tuple[str, int]] = [
     ("import config.json", 0),
     ("import torch.optim.lr_scheduler.CosineAnnealingLR -p T_max=5 --total-steps 20", 0),
     ("import torch.optim.lr_scheduler.StepLR -p step_size=5 --total-steps 9 --out out.yaml", 0),
+    ("export plan.yaml --to torch", 0),
+    ("export wsd --total-steps 100 --lr 0.1 --to PlanLR --out out.yaml", 0),
     ("lint script.py", 1),
     ("lint script.py no_script.py", 2),
     ("lint --rules", 0),

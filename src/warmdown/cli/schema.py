@@ -167,6 +167,14 @@ def _of_import() -> Schema:
     )
 
 
+def _of_export() -> Schema:
+    return _record(
+        to=_string("The trainer."),
+        text=_string("Its configuration."),
+        written=_string("The file of --out.", or_null=True),
+    )
+
+
 def _of_interval(about: str) -> Schema:
     fields = _record(
         value=_real("The number."),
@@ -368,5 +376,6 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "suggest": _of_suggest,
     "lint": _of_lint,
     "import": _of_import,
+    "export": _of_export,
 }
 """Every schema by the command that it is of; a new release may add keys, and takes none away."""

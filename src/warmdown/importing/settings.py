@@ -109,7 +109,7 @@ def import_config(source: str | Path | Settings, **how: Any) -> Plan:
 def export_config(plan: Plan, *, to: str) -> str:
     """Return a plan as the text of another trainer's configuration.
 
-    Every update of what is written was compared with the plan, to 1e-9, by reading it back.
+    Settings are read back, and every update compared with the plan to 1e-9. ``torch`` is code.
 
     Args:
         plan: The plan; its run has the length and, where it scales a rate, the rate.

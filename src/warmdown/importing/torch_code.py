@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from warmdown.errors import WarmdownError
 from warmdown.plan import Plan
@@ -67,15 +66,6 @@ def lambda_code(plan: Plan) -> str:
         lines.append(f"    step -= {member.length}")
     body = "\n".join([*lines, _return(members[-1])])
     return f"{_HEAD}{body}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
-
-
-def factor_of(code: str) -> Callable[[int], float]:
-    """Return the function in code of :func:`lambda_code`, to compare it with its plan."""
-    names: dict[str, Any] = {"math": math}
-    start = code.index("def factor")
-    exec(code[start : code.index("\n\n\n", start)], names)  # noqa: S102  # our own code
-    factor: Callable[[int], float] = names["factor"]
-    return factor
 
 
 def _return(member: Schedule) -> str:

@@ -203,7 +203,8 @@ def plan_of(given: Any, *, who: str = "plan", run: Run | None = None, **reading:
         return plan_from_dict(given, run=run, **reading)
     if isinstance(given, Mapping):
         return _of_mapping(given, run, reading)
-    if isinstance(given, Sequence) and given and not _is_live(given):
+    is_list = isinstance(given, Sequence) and not isinstance(given, str | bytes)
+    if is_list and given and not _is_live(given):
         return plan_from_dict(given, run=run, **reading)
     raise ScheduleError(f"{who}({shortly(given)}): no plan. {instead_of(given)}")
 
