@@ -203,8 +203,7 @@ def test_a_part_of_a_file_and_a_list_of_a_model_card_are_read(tmp_path: Path) ->
         ({"max_steps": 9, "lr_schedule": "cosine"}, {}, r"transformers\.lr_schedule"),
         ({"max_steps": 9, "lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"min": 1}}, {},
          "min"),
-        ({"max_steps": 9, "deepspeed": {"scheduler": {"type": "WarmupLR"}}}, {},
-         "--total-steps"),
+        ({"deepspeed": {"scheduler": {"type": "WarmupLR"}}}, {}, "--total-steps"),
         ({"max_steps": 9, "config": "sft.yaml"}, {}, r"config='sft\.yaml'"),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ from warmdown.run import Run
     "-p",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An argument of the class; may come again.",
+    help="An argument of the class, or beside a trainer_state.json; may come again.",
 )
 @option(
     "--mode",
@@ -47,15 +47,17 @@ def command(
     """Turn SOURCE into a plan and say where the original parts from its documentation.
 
     SOURCE is a YAML, JSON or TOML file, a training script's command line or a file with it, or a
-    dotted class path with its arguments as --param. A file has a class_path and init_args, the
-    settings of transformers (lr_scheduler_type …), diffusers (lr_scheduler …) or OneTrainer
-    (learning_rate_scheduler …), or is one of DeepSpeed, torchtitan, torchtune, composer, BasicSR,
-    detectron2, NeMo, axolotl, timm, mmengine, Megatron-LM, OLMo-core, Lightning, Hydra, kohya,
-    ai-toolkit, ESPnet, ultralytics, RLlib.
+    dotted class path with its arguments as --param. A file has a class_path and init_args, as those
+    of Lightning and Hydra have, or is one of transformers (TRL, LLaMA-Factory), transformers'
+    trainer_state.json, diffusers, axolotl, torchtune, DeepSpeed, Megatron-LM, OLMo-core, OLMo,
+    torchtitan, composer, NeMo, timm, mmengine, detectron2, BasicSR, ultralytics, OneTrainer, kohya,
+    ai-toolkit, ESPnet, RLlib.
 
     \b
     warmdown import torch.optim.lr_scheduler.OneCycleLR -p max_lr=0.1 -p total_steps=1000
     warmdown import training_args.json --total-steps 5000 --out plan.yaml
+    warmdown import "train.py --learning_rate 2e-5 --max_steps 1000 --warmup_steps 50"
+    warmdown import trainer_state.json -p warmup_steps=0 --lr 5e-5
     """  # noqa: D301  # click reads the backspace
     from warmdown.importing import from_settings
     from warmdown.planfile import dumps, save
@@ -81,9 +83,10 @@ def _settings(source: str, params: Texts) -> Mapping[str, Any]:
     given = named_values("--param", params)
     if not is_file(source) and not given and (command := read_command(source)):
         return command
+    arguments = {name: from_yaml(value).data for name, value in given.items()}
     if not is_file(source):
-        arguments = {name: from_yaml(value).data for name, value in given.items()}
         return {"class_path": source, "init_args": arguments}
-    if given:
+    settings = read_config_file(source)
+    if given and "log_history" not in settings:
         raise SpecError(f"--param {params[0]}: a file has its arguments in it. Write it there.")
-    return read_config_file(source)
+    return {**settings, **arguments}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from warmdown.importing.formats.section import KnownRun, Settings
 from warmdown.importing.formats.timm import read_timm
 from warmdown.importing.formats.torchtitan import read_torchtitan
 from warmdown.importing.formats.torchtune import read_torchtune
+from warmdown.importing.formats.trainer_state import read_trainer_state
 from warmdown.importing.formats.training_arguments import read_training_arguments
 from warmdown.importing.formats.ultralytics import read_ultralytics
 from warmdown.plan import Plan
@@ -200,6 +202,7 @@ FORMATS: Sequence[Format] = (
         ],
         read_diffusers,
     ),
+    Format("transformers' trainer_state.json", ["log_history"], read_trainer_state),
     Format(
         "transformers",
         [
@@ -263,6 +266,7 @@ def read_config_file(path: str | Path) -> Settings:
         SpecError: It cannot be read, or it is neither a mapping nor a command line.
     """
     try:
+        _refuse_pickle(path)
         text = read_text(path)
     except SpecError as error:
         raise SpecError([f"{path}: {mistake}" for mistake in error.mistakes]) from None
@@ -271,7 +275,8 @@ def read_config_file(path: str | Path) -> Settings:
     except SpecError as error:
         data, mistakes = None, [f"{path}: {mistake}" for mistake in error.mistakes]
     if isinstance(data, Mapping):
-        return _with_base(Path(path), data)
+        return _with_deepspeed(Path(path), _with_base(Path(path), data))
+    _refuse_python(path, text)
     if not isinstance(data, list) and (options := read_command(text)) is not None:
         return options
     needed = f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
@@ -302,6 +307,44 @@ def _with_base(path: Path, data: Settings, depth: int = 0) -> Settings:
         raise SpecError(f"{beside}: a mapping is needed.")
     merged = _merged(_with_base(beside, below, depth + 1), data)
     return {name: value for name, value in merged.items() if name != "_BASE_"}
+
+
+def _with_deepspeed(path: Path, data: Settings) -> Settings:
+    """Return the settings with those of the file under ``deepspeed``, where it has a scheduler."""
+    named = data.get("deepspeed")
+    if not isinstance(named, str):
+        return data
+    beside = next((one for one in (path.parent / named, Path(named)) if one.is_file()), None)
+    settings = None if beside is None else _data_of(beside, read_text(beside))
+    has_scheduler = isinstance(settings, Mapping) and settings.get("scheduler")
+    return {**data, "deepspeed": settings} if has_scheduler else data
+
+
+def _refuse_pickle(path: str | Path) -> None:
+    """Refuse ``training_args.bin`` and the like, by their first bytes."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return  # refused where it is read
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        raise SpecError(
+            "it is a pickle, and reading one runs the code in it. Write the arguments as JSON, "
+            "where you trust it: torch.load(…, weights_only=False).to_json_string()."
+        )
+
+
+def _refuse_python(path: str | Path, text: str) -> None:
+    """Refuse a configuration that is a Python program, such as mmengine's."""
+    try:
+        lines = ast.parse(text).body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return
+    if any(isinstance(line, ast.Assign | ast.Import | ast.ImportFrom) for line in lines):
+        raise SpecError(
+            f"{path}: it is Python, which is not executed. Write it as YAML or JSON first; "
+            f"mmengine's: Config.fromfile({str(path)!r}).dump('config.yaml')."
+        )
 
 
 def _merged(below: Settings, above: Settings) -> dict[str, Any]:

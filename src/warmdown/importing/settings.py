@@ -13,7 +13,7 @@ from warmdown.errors import ScheduleError
 from warmdown.importing.configs import FORMATS, find_section, read_config, read_source
 from warmdown.importing.entry import Mode, Report, from_torch
 from warmdown.importing.exporting import write_config
-from warmdown.importing.formats.classes import read_classes
+from warmdown.importing.formats.classes import read_classes, refuse_without_class
 from warmdown.importing.formats.interpolation import interpolated
 from warmdown.importing.formats.section import KnownRun
 from warmdown.importing.numbers import count_of_setting, number_of_setting
@@ -76,6 +76,7 @@ def from_settings(
     if (part := find_section(settings)) is not None:
         return from_settings(part, total_steps=total_steps, lr=lr, steps_per_epoch=steps_per_epoch,
                              epochs=epochs, **options)  # fmt: skip
+    refuse_without_class(settings)
     raise ScheduleError(
         f"warmdown import: {sorted(map(str, settings))[:5]} is no scheduler. A class_path, "
         "_target_ (Hydra), a training script's command line or the file of one of "

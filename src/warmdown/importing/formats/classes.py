@@ -98,6 +98,22 @@ def _schedulers(value: Any, path: tuple[str, ...], near: Settings) -> Iterator[_
             yield from _schedulers(inner, (*path, str(at)), near)
 
 
+def refuse_without_class(settings: Any, path: tuple[str, ...] = ()) -> None:
+    """Refuse a scheduler that a file names by less than its class, by its key.
+
+    Raises:
+        ScheduleError: There is one.
+    """
+    if path and path[-1] in _KEYS and settings and isinstance(settings, str | Mapping):
+        raise ScheduleError(
+            f"{'.'.join(path)}={describe(settings)}: a class is needed, such as {{class_path: "
+            "torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 100}}."
+        )
+    if isinstance(settings, Mapping):
+        for name, inner in settings.items():
+            refuse_without_class(inner, (*path, str(name)))
+
+
 def _class_of(name: str) -> str | None:
     """Return the path of a scheduler's class, from a short name too; ``None`` for another text."""
     if name in _PLATEAUS:

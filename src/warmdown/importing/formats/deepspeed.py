@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from warmdown.errors import ScheduleError
 from warmdown.importing.formats.rates import Level, Rate, placed
 from warmdown.importing.formats.section import KnownRun, Section, Settings, value_table
+from warmdown.importing.formats.training_arguments import (
+    RATIO_NAMES,
+    TRAINER_KEYS,
+    WARMUP_NAMES,
+    rate_of,
+    updates_of_run,
+    updates_of_warmup,
+)
 from warmdown.importing.imported import to_plan
-from warmdown.importing.numbers import whole
+from warmdown.importing.numbers import count_of_setting, number_of_setting, whole
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.run import Run
@@ -33,16 +42,27 @@ _MEANINGLESS = ("last_batch_iteration",)
 
 
 def read_deepspeed(settings: Settings, known: KnownRun) -> Plan:
-    """Read DeepSpeed's ``scheduler``; that of a file may stand under ``deepspeed``."""
-    nested = settings.get("deepspeed")
+    """Read DeepSpeed's ``scheduler``; that of a file may stand under ``deepspeed``.
+
+    There ``auto`` is what transformers' arguments beside it say.
+
+    Raises:
+        ScheduleError: A setting cannot be said by a plan, or is not that of the arguments.
+    """
+    nested, arguments = settings.get("deepspeed"), {}
     if "scheduler" not in settings and isinstance(nested, Mapping):
+        arguments = {name: value for name, value in settings.items() if name != "deepspeed"}
         settings = nested
     scheduler = Section("scheduler", settings["scheduler"])
     kind = scheduler.name("type", _KINDS)
     optimizer = Section("optimizer", settings.get("optimizer") or {})
     has_rate = optimizer.part("params").raw("lr") not in (None, "auto")
-    own = known.lr or (optimizer.part("params").number("lr") if has_rate else None)
-    params = _filled(scheduler.part("params").entries, known, own)
+    of_optimizer = optimizer.part("params").number("lr") if has_rate else None
+    params = dict(scheduler.part("params").entries)
+    if {*arguments} & {*TRAINER_KEYS}:
+        params, known = _with_arguments(params, arguments, of_optimizer, known)
+    own = known.lr or of_optimizer
+    params = _filled(params, known, own)
     groups = max((len(value) for value in params.values() if isinstance(value, list)), default=1)
     rules: dict[str, list[Rule]] = {}
     total = 0
@@ -56,6 +76,44 @@ def read_deepspeed(settings: Settings, known: KnownRun) -> Plan:
     highest = params.get("warmup_max_lr", params.get("cycle_max_lr"))
     rate = own or (None if isinstance(highest, list) else whole(highest))
     return to_plan(rules, Run(total_steps=total, lr=rate or None))
+
+
+def _with_arguments(
+    params: Settings, arguments: Settings, of_optimizer: float | None, known: KnownRun
+) -> tuple[dict[str, Any], KnownRun]:
+    """Return the parameters, and what is known of the run, with transformers' arguments.
+
+    Raises:
+        ScheduleError: A number is not that of the arguments, which transformers refuses.
+    """
+    filled = dict(params)
+    has_total = params.get("total_num_steps", "auto") != "auto"
+    total = known.total_steps or count_of_setting(arguments, "max_steps")
+    if total is None and not has_total:
+        total = updates_of_run(arguments, known)
+    lr = known.lr or number_of_setting(arguments, "learning_rate")
+    if lr is None and of_optimizer is None and params.get("warmup_max_lr", "auto") == "auto":
+        lr = rate_of(arguments, known)
+    has_warmup = any(arguments.get(name) is not None for name in (*WARMUP_NAMES, *RATIO_NAMES))
+    length = total or count_of_setting(params, "total_num_steps") or 0
+    warmup = updates_of_warmup(arguments, length)
+    if params.get("warmup_num_steps") == "auto" and (has_warmup or "base_model" not in arguments):
+        filled["warmup_num_steps"] = warmup  # axolotl, with its base_model, has another default
+    stated = {
+        "total_num_steps": None if known.total_steps else total,
+        "warmup_max_lr": None if known.lr else number_of_setting(arguments, "learning_rate"),
+        "warmup_num_steps": warmup if has_warmup else None,
+    }
+    for name, meant in stated.items():
+        given = whole(params.get(name, "auto"))
+        if meant is not None and isinstance(given, int | float) and given != meant:
+            raise ScheduleError(
+                f"scheduler.params.{name}={given!r}: the training arguments beside it say "
+                f"{meant!r}, so that transformers would stop. Make it 'auto'."
+            )
+    if arguments.get("lr_scheduler_type") is not None:
+        known.tell("lr_scheduler_type: DeepSpeed's scheduler takes its place.")
+    return filled, replace(known, lr=lr, total_steps=total)
 
 
 def _filled(entries: Settings, known: KnownRun, own: float | None) -> dict[str, Any]:

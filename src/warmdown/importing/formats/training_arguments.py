@@ -21,11 +21,11 @@ _EPOCHS = 3
 _METRIC_NAMES = ("reduce_lr_on_plateau", "greedy")
 _TOTALS = ("max_steps", "max_train_steps", "training_steps")
 _EPOCH_NAMES = ("num_train_epochs", "num_epochs")
-_WARMUPS = ("warmup_steps", "num_warmup_steps", "lr_scheduler_warmup_steps")
-_RATIOS = ("warmup_ratio", "lr_scheduler_warmup_ratio")
+WARMUP_NAMES = ("warmup_steps", "num_warmup_steps", "lr_scheduler_warmup_steps")
+RATIO_NAMES = ("warmup_ratio", "lr_scheduler_warmup_ratio")
 """As arguments, in scripts without a ``Trainer``, and in the list of a model's card."""
-_ASKED = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", *_TOTALS, *_EPOCH_NAMES,
-          *_WARMUPS, *_RATIOS, "profiler_warmup_steps")  # fmt: skip
+TRAINER_KEYS = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", *_TOTALS,
+                *_EPOCH_NAMES, *WARMUP_NAMES, *RATIO_NAMES, "profiler_warmup_steps")  # fmt: skip
 
 
 def read_training_arguments(settings: Settings, known: KnownRun) -> Plan:
@@ -49,7 +49,7 @@ def read_training_arguments(settings: Settings, known: KnownRun) -> Plan:
         }
     for remark in _remarks(settings, name):
         known.tell(remark)
-    refuse_rates("transformers", settings, _ASKED, known)
+    refuse_rates("transformers", settings, TRAINER_KEYS, known)
     return named_plan(name, warmup=warmup, total=total, lr=lr, kwargs=kwargs, known=known)
 
 
@@ -130,10 +130,10 @@ def updates_of_warmup(settings: Settings, total: int) -> int:
     Raises:
         ScheduleError: The ratio is above 1.
     """
-    steps = _first(number_of_setting(settings, name) for name in _WARMUPS)
+    steps = _first(number_of_setting(settings, name) for name in WARMUP_NAMES)
     if steps:
         return int(steps) if steps >= 1 else math.ceil(total * steps)
-    for name in _RATIOS:
+    for name in RATIO_NAMES:
         if ratio := number_of_setting(settings, name):
             if ratio > 1:
                 raise ScheduleError(
@@ -166,7 +166,7 @@ def _remarks(settings: Settings, name: str) -> Iterator[str]:
     Raises:
         ScheduleError: Another scheduler takes this one's place.
     """
-    warmup = [key for key in (*_WARMUPS, *_RATIOS) if number_of_setting(settings, key)]
+    warmup = [key for key in (*WARMUP_NAMES, *RATIO_NAMES) if number_of_setting(settings, key)]
     if name in ("constant", *_METRIC_NAMES) and warmup:
         yield f"{warmup[0]}: transformers' {name} has no warmup."
     deepspeed = settings.get("deepspeed")
