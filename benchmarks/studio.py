@@ -23,11 +23,11 @@ from warmdown.studio.process import start_server
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = 40
 PLANS = {
-    "warmup and decay, 1 curve": ("decay.yaml", "g0.lr"),
-    "3 groups, 2 targets, 6 curves": ("groups.yaml", "g0.lr"),
-    "40 phases": ("phases.yaml", "g0.lr"),
-    "the length of a run of 1e12 updates": ("long.yaml", "run.total_steps"),
-    "a class of torch, stepped 200 times for 2 groups": ("torch.yaml", "g0.lr"),
+    "warmup and decay, 1 curve": ("decay.yaml", "groups[0].lr"),
+    "3 groups, 2 targets, 6 curves": ("groups.yaml", "groups[0].lr"),
+    "40 phases": ("phases.yaml", "groups[0].lr"),
+    "the length of a run of 1e12 updates": ("long.yaml", "plan.run.total_steps"),
+    "a class of torch, stepped 200 times for 2 groups": ("torch.yaml", "groups[0].lr"),
 }
 FILES = {
     "decay.yaml": "run: {total_steps: 10000, lr: 3e-4}\nlr: [{kind: linear, start: 0, end: 1, "

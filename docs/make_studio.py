@@ -53,13 +53,17 @@ def _class(browser: Any, address: str) -> None:
     """The document's table: LoRA Unet and Embedding under torch's MultiStepLR."""
     tab = _tab(browser, address)
     tab.click('[data-mark="pick-class"]')
-    tab.fill('input[data-mark="t0.p0.@path"]', "torch.optim.lr_scheduler.MultiStepLR")
-    texts = {"t0.p0.milestones": "50,100,150", "t0.p0.gamma": ".5", "run.total_steps": "200"}
-    for mark, text in {**texts, "g0.name": "LoRA Unet", "g0.lr": "1e-4"}.items():
+    tab.fill('input[data-mark="plan.lr.class_path"]', "torch.optim.lr_scheduler.MultiStepLR")
+    texts = {
+        "plan.lr.init_args.milestones": "50,100,150",
+        "plan.lr.init_args.gamma": ".5",
+        "plan.run.total_steps": "200",
+    }
+    for mark, text in {**texts, "groups[0].name": "LoRA Unet", "groups[0].lr": "1e-4"}.items():
         tab.fill(f'input[data-mark="{mark}"]', text, timeout=120_000)
     tab.click('[data-mark="add-group"]')
-    tab.fill('input[data-mark="g1.name"]', "Embedding")
-    tab.fill('input[data-mark="g1.lr"]', "1e-3")
+    tab.fill('input[data-mark="groups[1].name"]', "Embedding")
+    tab.fill('input[data-mark="groups[1].lr"]', "1e-3")
     tab.locator('[data-mark="values"] tr', has_text="1.25e-4").wait_for()
     tab.evaluate("document.activeElement.blur()")
     _keep(tab, "class", height=1150)
@@ -68,8 +72,9 @@ def _class(browser: Any, address: str) -> None:
 def _mistake(browser: Any, address: str) -> None:
     tab = _tab(browser, address, scheme="dark")
     tab.click('[data-mark="preset-6"]')
-    tab.fill('input[data-mark="t0.warmup"]', "40%")
-    tab.fill('input[data-mark="t0.p0.end"]', "-0.1")
+    tab.fill('input[data-mark="plan.lr[0].steps"]', "40%")
+    tab.click('[data-mark="phase-1"]')
+    tab.fill('input[data-mark="plan.lr[1].end"]', "-0.1")
     tab.wait_for_selector(".finding")
     _keep(tab, "findings", height=1000)
 

@@ -26,8 +26,8 @@ from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.text import from_json
 from warmdown.record import Record
 from warmdown.run import check_duration
-from warmdown.studio.draft.stored import from_fragment
-from warmdown.studio.draft.writing import value_of
+from warmdown.studio.draft.document import typed
+from warmdown.studio.draft.links import from_fragment
 
 RUN = wd.Run(total_steps=100)
 _SCRIPT = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(opt, 10, verbose=True)  # "
@@ -100,9 +100,9 @@ READERS: Mapping[str, Callable[[str], object]] = {
     "transformers' rate": lambda text: transformers(learning_rate=text),
     "a link": from_fragment,
     "a link's content": lambda text: from_fragment(f"#plan={text}"),
-    "the page's field": partial(value_of, "value"),
-    "the page's list": partial(value_of, "durations"),
-    "the page's literal": lambda text: value_of("value", f"({text}"),
+    "the page's field": partial(typed, "value"),
+    "the page's list": partial(typed, "durations"),
+    "the page's literal": lambda text: typed("value", f"({text}"),
     "printable": printable,
 }
 

@@ -17,8 +17,8 @@ from warmdown import SpecError, StateError, TrainingError
 from warmdown.cli.main import main
 from warmdown.experiments.runs import Store
 from warmdown.lock import Output, locked
-from warmdown.studio.draft.model import Draft
-from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.links import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.training import Checkpoints, Trainer, TrainerCallback
 
 TASK = """
@@ -157,11 +157,11 @@ def test_a_link_of_another_version_is_refused_by_both_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("warmdown.studio.draft.stored._VERSION", 2)
-        link, plain = to_fragment(Draft()), to_plain(Draft())
-    with pytest.raises(SpecError, match=r"link\(version=2\): this warmdown reads version 1"):
+        patch.setattr("warmdown.studio.draft.links._VERSION", 3)
+        link, plain = to_fragment(Draft().document), to_plain(Draft().document)
+    with pytest.raises(SpecError, match=r"link\(version=3\): this warmdown reads versions up to 2"):
         from_fragment(link)
-    with pytest.raises(SpecError, match=r"link\(version=2\): this warmdown reads version 1"):
+    with pytest.raises(SpecError, match=r"link\(version=3\): this warmdown reads versions up to 2"):
         from_plain(plain)
 
 

@@ -24,9 +24,9 @@ import warmdown as wd
 from warmdown.experiments import compare, search
 from warmdown.importing import from_settings
 from warmdown.planfile import shapes
+from warmdown.studio.draft.document import read
+from warmdown.studio.draft.links import to_fragment, to_plain
 from warmdown.studio.draft.presets import PRESETS
-from warmdown.studio.draft.stored import to_fragment, to_plain
-from warmdown.studio.draft.writing import written
 
 FOLDER = parts.FOLDER
 PLANS = sorted(path for path in (FOLDER / "plans").iterdir() if path.is_file())
@@ -256,9 +256,9 @@ def make_links(path: Path) -> None:
         path,
         [
             {
-                "link": to_fragment(p.draft),
-                "memory": to_plain(p.draft),
-                "plan": written(p.draft).data,
+                "link": to_fragment(p.draft.document),
+                "memory": to_plain(p.draft.document),
+                "plan": read(p.draft.document).data,
             }
             for p in PRESETS
         ],

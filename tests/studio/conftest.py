@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.studio.pages import CHROMIUM, FLAGS, Simulated, open_tab, opened, serve
 
-from warmdown.studio.draft.model import Draft
+from warmdown.studio.draft.document import Draft
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.process import Server
 from warmdown.studio.security.folder import Folder
@@ -24,9 +24,9 @@ def page_of(tmp_path: Path) -> Iterator[Callable[..., Simulated]]:
     """Return what makes a simulated page in an empty folder."""
     folders: list[Folder] = []
 
-    def make(draft: Draft | None = None, file: str = "", **found: Any) -> Simulated:
+    def make(draft: Draft | None = None, **found: Any) -> Simulated:
         folders.append(Folder(tmp_path))
-        app = AppContext(folders[-1], Worker(tmp_path), draft or Draft(), file)
+        app = AppContext(folders[-1], Worker(tmp_path), draft or Draft())
         return Simulated(app, {"link": "", "kept": "", "dark": False, **found})
 
     yield make

@@ -19,17 +19,17 @@ def test_the_documents_example_is_typed_into_an_empty_window_and_its_table_read_
     tab: Page,
 ) -> None:
     press(tab, "pick-class")
-    field(tab, "t0.p0.@path").fill("torch.optim.lr_scheduler.MultiStepLR")
-    field(tab, "t0.p0.milestones").fill(
+    field(tab, "plan.lr.class_path").fill("torch.optim.lr_scheduler.MultiStepLR")
+    field(tab, "plan.lr.init_args.milestones").fill(
         "50,100,150", timeout=120_000
     )  # torch is imported meanwhile
-    field(tab, "t0.p0.gamma").fill(".5")
-    field(tab, "run.total_steps").fill("200")
-    field(tab, "g0.name").fill("LoRA Unet")
-    field(tab, "g0.lr").fill("1e-4")
+    field(tab, "plan.lr.init_args.gamma").fill(".5")
+    field(tab, "plan.run.total_steps").fill("200")
+    field(tab, "groups[0].name").fill("LoRA Unet")
+    field(tab, "groups[0].lr").fill("1e-4")
     press(tab, "add-group")
-    field(tab, "g1.name").fill("Embedding")
-    field(tab, "g1.lr").fill("1e-3")
+    field(tab, "groups[1].name").fill("Embedding")
+    field(tab, "groups[1].lr").fill("1e-3")
     table = tab.locator('[data-mark="values"]')
     table.locator("tr", has_text="1.25e-4").wait_for()
     assert rows_of(table.inner_text()) == [
@@ -47,17 +47,17 @@ def rows_of(table: str) -> list[list[str]]:
 
 def test_a_press_acts_though_the_page_moves_or_is_built_anew_before_the_release(tab: Page) -> None:
     press(tab, "pick-cosine")
-    field(tab, "t0.p0.end").fill("0.25")
+    field(tab, "plan.lr.end").fill("0.25")
     with held_down(tab, "add-group"):
         tab.evaluate("document.querySelector('main, .side').style.marginTop = '90px'")
-    field(tab, "g1.name").wait_for()
+    field(tab, "groups[1].name").wait_for()
     with held_down(tab, "tab-take"):
         tab.evaluate("document.querySelector('.below').style.marginTop = '90px'")
     text_has(tab, "end: 0.25")
     with held_down(tab, "add-group"):
         tab.keyboard.press("Control+z")
-        field(tab, "g1.name").wait_for(state="detached")
-    field(tab, "g1.name").wait_for()
+        field(tab, "groups[1].name").wait_for(state="detached")
+    field(tab, "groups[1].name").wait_for()
 
 
 def test_a_press_that_is_drawn_away_acts_on_nothing_and_a_plain_one_acts_once(tab: Page) -> None:
@@ -65,8 +65,8 @@ def test_a_press_that_is_drawn_away_acts_on_nothing_and_a_plain_one_acts_once(ta
     with held_down(tab, "add-group"):
         tab.mouse.move(900, 300)
     press(tab, "add-group")
-    field(tab, "g1.name").wait_for()
-    assert field(tab, "g2.name").count() == 0
+    field(tab, "groups[1].name").wait_for()
+    assert field(tab, "groups[2].name").count() == 0
 
 
 @contextmanager

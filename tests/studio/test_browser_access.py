@@ -57,10 +57,10 @@ def test_no_screen_hinders_anyone(
         for name in ("words", "take"):
             press(tab, f"tab-{name}")
             screens.look(name)
-        field(tab, "g0.lr").fill("fast")
+        field(tab, "groups[0].lr").fill("fast")
         tab.wait_for_selector("text=One field needs another value")
         screens.look("mistake")
-        field(tab, "g0.lr").fill("0.4")
+        field(tab, "groups[0].lr").fill("0.4")
         press(tab, "more-0")
         tab.wait_for_selector('[data-mark="other-0"]')
         screens.look("menu")
@@ -101,11 +101,11 @@ def test_the_page_of_runs_hinders_nobody_either(
 def test_a_class_and_its_question_hinder_nobody(tab: Page, server: Server) -> None:
     screens = Screens(tab)
     press(tab, "pick-class")
-    field(tab, "t0.p0.@path").fill("my.module.Scheduler")
+    field(tab, "plan.lr.class_path").fill("my.module.Scheduler")
     tab.wait_for_selector('[data-mark="yes"]')
     screens.look("question")
-    field(tab, "t0.p0.@path").fill("torch.optim.lr_scheduler.MultiStepLR")
-    tab.wait_for_selector('input[data-mark="t0.p0.milestones"]', timeout=120_000)
+    field(tab, "plan.lr.class_path").fill("torch.optim.lr_scheduler.MultiStepLR")
+    tab.wait_for_selector('input[data-mark="plan.lr.init_args.milestones"]', timeout=120_000)
     screens.look("class")
     assert screens.problems == []
 
@@ -121,7 +121,7 @@ def test_the_keyboard_alone_chooses_edits_moves_saves_and_undoes(tab: Page, serv
     tab.wait_for_function(
         f"['up-1', 'down-1'].includes({FOCUSED})"
     )  # where it can be pressed again
-    reach(tab, "g0.lr")
+    reach(tab, "groups[0].lr")
     tab.keyboard.press("Control+a")
     tab.keyboard.type("0.7")
     reach(tab, "cursor")

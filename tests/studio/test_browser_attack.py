@@ -11,8 +11,9 @@ import pytest
 from tests.studio.hostile import HOSTILE
 from tests.studio.pages import field, open_tab, press, serve, text_has
 
-from warmdown.studio.draft.model import FOREIGN, Draft, RunTexts, ScheduleDraft, TargetDraft
-from warmdown.studio.draft.stored import to_fragment, to_plain
+from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.links import to_fragment, to_plain
 from warmdown.studio.process import Server
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def still_answers(tab: Page) -> None:
     if tab.locator('[data-mark="phase-0"]:visible').count():
         press(tab, "new")
     press(tab, "pick-cosine")
-    field(tab, "t0.p0.end").fill("0.25")
+    field(tab, "plan.lr.end").fill("0.25")
     text_has(tab, "end: 0.25")
 
 
@@ -87,7 +88,8 @@ def test_a_pattern_that_never_ends_elsewhere_is_matched_at_once(
     tab = opened_file(context, server, "pattern")
     tab.wait_for_selector('[data-mark="values"]')
     tab.wait_for_selector('[data-mark="track-0"]')
-    field(tab, "t0.groups").fill("(a|aa)+$" * 30)
+    field(tab, "plan.lr.@groups").fill("(a|aa)+$" * 30)
+    tab.keyboard.press("Enter")
     text_has(tab, "(a|aa)+$")
     still_answers(tab)
 
@@ -152,12 +154,9 @@ def test_a_script_that_gets_into_the_page_does_not_run(tab: Page) -> None:
     assert tab.evaluate("window.pwned") is None
 
 
-def own(name: str) -> Draft:
+def own(name: str) -> PlainData:
     """Return a plan with a class of the folder's own module."""
-    return Draft(
-        run=RunTexts(total_steps="10"),
-        targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path=f"own_hostile.{name}"),)),),
-    )
+    return document_of({"run": {"total_steps": 10}, "lr": {"class_path": f"own_hostile.{name}"}})
 
 
 def test_a_link_never_brings_a_class_and_the_tabs_memory_never_runs_one(
@@ -166,7 +165,9 @@ def test_a_link_never_brings_a_class_and_the_tabs_memory_never_runs_one(
     tab = open_tab(context, server, to_fragment(own("Halves")))
     tab.wait_for_selector("text=Links may not do that")
     assert tab.locator('[data-mark="yes"]').count() == 0
-    kept = json.dumps({"draft": to_plain(own("Halves")), "file": "", "digest": None})
+    kept = json.dumps(
+        {"document": to_plain(own("Halves")), "file": "", "stamp": None, "source": ""}
+    )
     tab.evaluate("kept => sessionStorage.setItem('warmdown-draft', kept)", kept)
     tab.reload()
     tab.wait_for_selector('[data-mark="yes"]')  # it asks
@@ -181,7 +182,7 @@ def test_a_class_that_hangs_or_allocates_is_ended_while_other_tabs_go_on(
 ) -> None:
     one, two = open_tab(context, server), open_tab(context, server)
     press(one, "pick-class")
-    field(one, "t0.p0.@path").fill(f"own_hostile.{name}")
+    field(one, "plan.lr.class_path").fill(f"own_hostile.{name}")
     press(one, "yes")
     still_answers(two)
     one.wait_for_function(

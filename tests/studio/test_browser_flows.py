@@ -45,7 +45,7 @@ def test_the_slider_reads_the_curve_by_keyboard(tab: Page) -> None:
     tab.focus('[data-mark="cursor"]')
     tab.keyboard.press("ArrowRight")
     tab.wait_for_function("/Update 1: lr 3e-7/.test(document.querySelector('.reading').innerText)")
-    field(tab, "g0.lr").fill("1e-3")
+    field(tab, "groups[0].lr").fill("1e-3")
     tab.wait_for_function("/Update 1: lr 5e-7/.test(document.querySelector('.reading').innerText)")
 
 
@@ -112,8 +112,8 @@ def test_a_link_carries_the_plan_to_another_tab(context: BrowserContext, server:
     assert link.startswith(f"{server.origin}/#plan=")
     two = context.new_page()
     two.goto(link)
-    two.wait_for_selector('input[data-mark="t0.p0.warmup"]')
-    assert two.input_value('input[data-mark="t0.p0.warmup"]') == "6%"
+    two.wait_for_selector('input[data-mark="plan.lr.warmup"]')
+    assert two.input_value('input[data-mark="plan.lr.warmup"]') == "6%"
     assert "#" not in two.url
 
 
@@ -156,7 +156,7 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(
         try:
             tab = open_tab(context, first)
             press(tab, "preset-1")
-            field(tab, "g0.lr").fill("7e-4")
+            field(tab, "groups[0].lr").fill("7e-4")
             tab.wait_for_function(
                 "(sessionStorage.getItem('warmdown-draft') ?? '').includes('7e-4')"
             )
@@ -169,7 +169,7 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(
                 context, second
             )  # what a person sees who starts it again: a new tab, with the new token
             tab.wait_for_function(
-                "document.querySelector('input[data-mark=\"g0.lr\"]')?.value === '7e-4'",
+                "document.querySelector('input[data-mark=\"groups[0].lr\"]')?.value === '7e-4'",
                 timeout=60_000,
             )
         finally:

@@ -11,9 +11,8 @@ from click.testing import CliRunner
 
 from warmdown.cli.main import main
 from warmdown.studio import serve as server
-from warmdown.studio.draft.model import FOREIGN, Draft, ScheduleDraft, TargetDraft
-from warmdown.studio.draft.opening import draft_of
-from warmdown.studio.draft.stored import to_fragment
+from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.links import to_fragment
 
 
 @pytest.fixture
@@ -35,23 +34,23 @@ def test_a_file_is_shown_and_its_folder_is_the_one_that_is_read_and_written(
     (tmp_path / "plan.yaml").write_text("lr: {kind: cosine}\n")
     assert invoke(str(tmp_path / "plan.yaml"), "--no-browser", "--port", "0").exit_code == 0
     (start,) = started
-    assert (start.folder, start.file, start.port, start.browser) == (
+    assert (start.folder, start.draft.file, start.port, start.browser) == (
         tmp_path,
         "plan.yaml",
         0,
         False,
     )
-    assert start.draft == draft_of({"lr": {"kind": "cosine"}})
+    assert start.draft.document == document_of({"lr": {"kind": "cosine"}})
 
 
 def test_a_link_can_be_given_instead_of_a_file(started: list[Any]) -> None:
-    draft = draft_of({"lr": {"kind": "cosine"}})
-    assert invoke(f"http://127.0.0.1:8421/#{to_fragment(draft)}").exit_code == 0
-    assert started[0].draft == draft
+    document = document_of({"lr": {"kind": "cosine"}})
+    assert invoke(f"http://127.0.0.1:8421/#{to_fragment(document)}").exit_code == 0
+    assert started[0].draft.document == document
 
 
 def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: list[Any]) -> None:
-    evil = Draft(targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="os.system"),)),))
+    evil = document_of({"lr": {"class_path": "os.system"}})
     result = invoke(f"#{to_fragment(evil)}")
     assert (result.exit_code, started) == (2, [])
     assert "'os.system', a class that is not of a known library" in result.output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,72 +13,128 @@ from tests.strategies import OURS, plans
 
 from warmdown import Plan
 from warmdown.errors import SpecError
-from warmdown.planfile import plan_from_dict
+from warmdown.planfile import loads, plan_from_dict
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, searched
-from warmdown.studio.draft.edits import add_group, add_target, get, insert, move, put, remove
+from warmdown.studio.draft.document import (
+    Draft,
+    Path,
+    Row,
+    class_paths,
+    get,
+    mark_of,
+    phases_of,
+    put,
+    read,
+    renamed,
+    targets_in,
+    typed,
+    with_meaning,
+    with_phases,
+    with_target,
+    without_target,
+)
+from warmdown.studio.draft.files import document_of, opened, saved_text
 from warmdown.studio.draft.history import History
-from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
-from warmdown.studio.draft.opening import draft_of, opened, schedule_draft, with_targets
+from warmdown.studio.draft.links import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.studio.draft.presets import PRESETS, Preset
-from warmdown.studio.draft.stored import from_fragment, from_plain, to_fragment, to_plain
-from warmdown.studio.draft.writing import value_of, written
-from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.preview.preview import preview
 
-COSINE = ScheduleDraft("cosine", (("end", "0.1"),))
-MULTISTEP = ScheduleDraft(
-    FOREIGN, (("milestones", "50, 100"),), path="torch.optim.lr_scheduler.MultiStepLR"
-)
+COSINE = {"kind": "cosine", "end": 0.1}
+EMPTY: PlainData = Draft().document
+
+
+def document(**plan: Any) -> PlainData:
+    """Return a document of a plan."""
+    return {**EMPTY, "plan": plan}
 
 
 @given(plan=plans())
 def test_what_opens_is_the_plan_that_was_written(plan: Plan) -> None:
-    assert plan_from_dict(written(draft_of(plan.to_dict())).data) == plan
+    assert plan_from_dict(read(document_of(plan.to_dict())).data) == plan
 
 
 @given(plan=plans())
-def test_a_draft_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
-    draft = draft_of(plan.to_dict())
-    assert from_plain(json.loads(json.dumps(to_plain(draft)))) == draft
-    assert from_fragment(f"#{to_fragment(draft)}") == draft
+def test_a_document_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
+    made = document_of(plan.to_dict())
+    assert from_plain(json.loads(json.dumps(to_plain(made)))) == made
+    assert from_fragment(f"#{to_fragment(made)}") == made
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-@pytest.mark.parametrize("form", [plan_yaml, plan_json])
+@pytest.mark.parametrize("name", ["plan.yaml", "plan.json"])
 def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(
-    preset: Preset, form: object
+    preset: Preset, name: str
 ) -> None:
-    text = form(preset.draft)  # type: ignore[operator]
-    again = opened(text, "plan.json" if form is plan_json else "plan.yaml")
-    assert written(again).data == written(preset.draft).data
+    again = opened(saved_text(preset.draft, name), name).document
+    assert read(again).data == read(preset.draft.document).data
     assert preset.why
-    if not preset.draft.class_paths():
-        assert preview(written(preset.draft).data, {}).mistakes == ()
+    assert class_paths(again) == {}
+    assert preview(read(again).data, {}).mistakes == ()
 
 
 @pytest.mark.parametrize("kind", OURS)
 def test_whatever_is_chosen_begins_as_something_that_can_be_drawn(kind: str) -> None:
-    assert path_of(schedule_draft(example_data(kind))).startswith("M")
+    assert path_of(example_data(kind)).startswith("M")
 
 
-def test_groups_are_told_in_a_comment_of_the_file_because_they_belong_to_the_optimizer() -> None:
-    draft = Draft(
-        groups=(Group("unet", (("lr", "1e-4"),)), Group("new: x", (("lr", "1e-3"),))),
-        targets=(TargetDraft(phases=(COSINE,)),),
+WRITTEN = """\
+# my plan, with care
+run: {epochs: 3, steps_per_epoch: 500, lr: 2e-5}   # three epochs
+
+# the rate
+lr:
+  - {kind: linear, start: 0, end: 1.0, steps: "5%", name: warmup}  # up
+  - kind: cosine   # down
+    end: 1e-1
+weight_decay: {set: {kind: cosine, start: 0.04, end: 0.4}}
+"""
+
+
+def test_a_file_that_is_saved_unchanged_is_the_same_text() -> None:
+    assert saved_text(opened(WRITTEN), "plan.yaml") == WRITTEN
+
+
+def test_a_save_changes_what_was_edited_and_keeps_comments_order_and_spelling() -> None:
+    draft = opened(WRITTEN)
+    edited = put(draft.document, ("plan", "lr", 1, "end"), "5e-2")
+    text = saved_text(replace(draft, document=edited), "plan.yaml")
+    assert text == WRITTEN.replace("end: 1e-1", "end: 5e-2")
+    more = put(edited, ("plan", "lr"), [*get(edited, ("plan", "lr")), {"kind": "constant"}])
+    more = put(more, ("plan", "weight_decay"), None)
+    text = saved_text(replace(draft, document=more), "plan.yaml")
+    assert loads(text) == plan_from_dict(read(more).data)
+    assert "# my plan, with care" in text
+    assert "# up" in text
+    assert "weight_decay" not in text
+
+
+@given(plan=plans(), other=plans())
+def test_a_save_over_any_file_is_the_plan_of_the_page(plan: Plan, other: Plan) -> None:
+    draft = replace(
+        opened(saved_text(Draft(document_of(plan.to_dict())), "a.yaml")),
+        document=document_of(other.to_dict()),
     )
-    assert opened(plan_yaml(draft)).groups == draft.groups
+    assert loads(saved_text(draft, "a.yaml")) == other
 
 
-def test_a_warmup_on_top_comes_back_as_one() -> None:
-    draft = Draft(targets=(TargetDraft(warmup="5%", phases=(COSINE,)),))
-    assert opened(plan_yaml(draft)).targets == draft.targets
+def test_groups_and_loader_stand_in_comments_and_come_back_as_they_were_written() -> None:
+    made = {
+        "plan": {"run": {"epochs": 2}, "lr": COSINE},
+        "groups": [{"name": "unet", "lr": "1e-4"}, {"name": "new: x", "lr": "1e-3"}],
+        "loader": {"batches": "1960", "accumulation": "4", "processes": "2", "batch_size": "8"},
+    }
+    text = saved_text(Draft(made), "plan.yaml")
+    assert opened(text).document == made
+    assert loads(text).run.steps_per_epoch == 490
+    # the file was edited elsewhere: what it says counts
+    changed = opened(text.replace("steps_per_epoch: 490", "steps_per_epoch: 100")).document
+    assert changed["loader"] == {"batches": "100", "batch_size": "64"}
 
 
 def test_opening_a_file_with_a_foreign_class_imports_nothing() -> None:
     draft = opened("lr: {class_path: no.such.module.Thing, init_args: {a: [1]}}")
-    assert draft.targets[0].phases[0] == ScheduleDraft(
-        FOREIGN, (("a", "[1]"),), path="no.such.module.Thing"
-    )
+    assert class_paths(draft.document) == {"no.such.module.Thing": [("plan", "lr")]}
 
 
 @pytest.mark.parametrize(
@@ -85,8 +143,8 @@ def test_opening_a_file_with_a_foreign_class_imports_nothing() -> None:
         ("lr: {kind: cosin}", "cosine"),
         ("lr: 5", "could mean two things"),
         ("run: {total_stepz: 5}\nlr: cosine", "total_stepz"),
-        ("lr: {class_path: a.b, base: 3}", "cannot be shown"),
         ("- &a [*a]", "anchors"),
+        ("lr: [" + "cosine, " * 101 + "]", "more than 100 phases"),
     ],
 )
 def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str, told: str) -> None:
@@ -95,9 +153,31 @@ def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str,
 
 
 @pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("cosine", {"lr": {"kind": "cosine"}}),
+        ("[cosine, {kind: constant}]", {"lr": ["cosine", {"kind": "constant"}]}),
+        (
+            "{run: {total_steps: 5}, kind: cosine}",
+            {"run": {"total_steps": 5}, "lr": {"kind": "cosine"}},
+        ),
+    ],
+)
+def test_a_schedule_alone_drives_the_rate(text: str, plan: PlainData) -> None:
+    assert opened(text).document["plan"] == plan
+    assert plan_from_dict(plan) == loads(text)
+
+
+def test_a_recipe_for_several_fields_opens_as_its_targets() -> None:
+    made = opened("run: {total_steps: 100}\ntargets: one_cycle").document
+    assert [row.field for row in targets_in(made)] == ["lr", "momentum"]
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        ("number", "1e-4", 1e-4),
+        ("number", "1e-4", "1e-4"),
+        ("number", "0.5", 0.5),
         ("number", " %LR% / 10 ", "%LR% / 10"),
         ("number", "1.5e", "1.5e"),
         ("duration", "500", 500),
@@ -117,132 +197,103 @@ def test_a_file_that_cannot_be_shown_whole_is_refused_with_the_reason(text: str,
 def test_a_text_means_what_a_person_means_in_that_field(
     kind: str, text: str, value: object
 ) -> None:
-    assert value_of(kind, text) == value
+    assert typed(kind, text) == value
 
 
 def test_epochs_and_batches_come_to_updates() -> None:
-    run = RunTexts(
-        epochs="20", batches="2,000", accumulation="4", processes="2", batch_size="8", tokens="512"
-    )
-    assert written(Draft(run=run)).data["run"] == {
+    loader = {
+        "batches": "2,000", "accumulation": "4", "processes": "2", "batch_size": "8",
+        "tokens": "512",
+    }  # fmt: skip
+    made = {**document(run={"epochs": 20}), "loader": loader}
+    assert read(made).data["run"] == {
         "epochs": 20, "steps_per_epoch": 500, "samples_per_step": 64, "tokens_per_step": 32768
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "1.5", "many", "1e30", "nan"])
 def test_a_count_that_is_none_is_marked_at_its_field(text: str) -> None:
-    draft = put(Draft(), "run.epochs", text)
-    assert set(written(draft).mistakes) == {"run.epochs"}
+    assert set(read({**EMPTY, "loader": {"batches": text}}).mistakes) == {"loader.batches"}
 
 
 def test_a_base_value_that_is_none_is_marked_at_its_field() -> None:
-    assert set(written(put(Draft(), "g0.lr", "fast")).mistakes) == {"g0.lr"}
+    assert set(read({**EMPTY, "groups": [{"lr": "fast"}]}).mistakes) == {"groups[0].lr"}
 
 
-def test_a_path_in_the_data_leads_back_to_the_field() -> None:
-    out = written(
-        Draft(
-            targets=(
-                TargetDraft(warmup="5%", phases=(COSINE, MULTISTEP)),
-                TargetDraft("lr", "head", phases=(COSINE,)),
-            )
-        )
-    )
-    assert out.key_of("lr.groups.*[1].end") == "t0.p0.end"
-    assert out.key_of("lr.groups.*[2].init_args.gamma") == "t0.p1.gamma"
-    assert out.key_of("lr.groups.*[2].class_path") == "t0.p1.@path"
-    assert out.key_of("lr.groups.*[0].steps") == "t0.warmup"
-    assert out.key_of("lr.groups.head.end") == "t1.p0.end"
-    assert out.key_of("elsewhere") == ""
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ({"lr": [COSINE, {"kind": "linear", "end": "x"}]}, ("plan", "lr", 1, "end")),
+        ({"lr": {"kind": "linear", "end": "x"}}, ("plan", "lr", "end")),
+        ({"lr": {"groups": {"head": {"kind": "linear", "end": "x"}}}},
+         ("plan", "lr", "groups", "head", "end")),
+        ({"wd": {"set": [{"kind": "sum", "terms": [{"kind": "linear", "end": "x"}]}]}},
+         ("plan", "wd", "set", 0, "terms", 0, "end")),
+    ],
+)  # fmt: skip
+def test_a_mistake_has_the_mark_of_its_field(data: PlainData, path: Path) -> None:
+    (mistake,) = preview(data, {}).mistakes
+    assert f"plan.{mistake.partition(': ')[0]}" == mark_of(path)
+    assert get({"plan": data}, path) == "x"
 
 
-def test_two_targets_for_the_same_groups_are_marked_at_the_second() -> None:
-    out = written(Draft(targets=(TargetDraft(phases=(COSINE,)), TargetDraft(phases=(MULTISTEP,)))))
-    assert set(out.mistakes) == {"t1.groups"}
+def kinds_of(made: PlainData, row: Row) -> list[str]:
+    """Return the kind of each phase."""
+    return [get(made, (*path, "kind")) for path in phases_of(made, row)]
 
 
-THREE = Draft(
-    targets=(
-        TargetDraft(
-            phases=(ScheduleDraft("linear"), ScheduleDraft("constant"), ScheduleDraft("cosine"))
-        ),
-    )
-)
-
-
-def kinds_of(draft: Draft) -> list[str]:
-    return [piece.kind for piece in draft.targets[0].phases]
-
-
-def test_phases_are_added_moved_replaced_and_removed() -> None:
-    assert kinds_of(move(THREE, "t0.p0", 2)) == ["constant", "cosine", "linear"]
-    assert kinds_of(move(THREE, "t0.p2", -5)) == ["cosine", "linear", "constant"]
-    assert kinds_of(insert(THREE, "t0.p1", ScheduleDraft("sqrt"))) == [
+@pytest.mark.parametrize(
+    "rule",
+    [
         "linear",
-        "sqrt",
-        "constant",
-        "cosine",
-    ]
-    assert kinds_of(put(THREE, "t0.p1", ScheduleDraft("rex"))) == ["linear", "rex", "cosine"]
-    assert kinds_of(remove(THREE, "t0.p1")) == ["linear", "cosine"]
+        {"kind": "linear"},
+        ["linear"],
+        {"set": "linear"},
+        {"scale": ["linear"], "low": 1e-6},
+        {"kind": "chain", "members": ["linear"]},
+        {"groups": {"head": "linear"}},
+    ],
+)
+def test_phases_are_added_and_removed_however_the_rule_is_written(rule: Any) -> None:
+    made = document(lr=rule)
+    (row,) = targets_in(made)
+    assert kinds_of(made, row) == ["linear"]
+    more = with_phases(made, row, [{"kind": "sqrt"}, get(made, phases_of(made, row)[0])])
+    assert kinds_of(more, row) == ["sqrt", "linear"]
+    assert len(plan_from_dict(more["plan"]).targets) == 1
+    assert with_phases(more, row, []) == EMPTY
 
 
-def test_a_text_is_put_deep_into_schedules_of_schedules() -> None:
-    inner = ScheduleDraft(
-        "sum",
-        (
-            (
-                "terms",
-                (
-                    ScheduleDraft("cosine"),
-                    ScheduleDraft("clipped", (("of", ScheduleDraft("linear")),)),
-                ),
-            ),
-        ),
-    )
-    draft = Draft(targets=(TargetDraft(phases=(inner,)),))
-    changed = put(draft, "t0.p0.terms[1].of.steps", "30%")
-    assert get(changed, "t0.p0.terms[1].of") == ScheduleDraft("linear", (("steps", "30%"),))
-    assert put(changed, "t0.p0.terms[1].of.steps", "") == draft
-
-
-def test_a_parameter_may_be_called_like_a_property_of_the_phase() -> None:
-    draft = Draft(targets=(TargetDraft(phases=(MULTISTEP,)),))
-    piece = get(put(put(draft, "t0.p0.@name", "mine"), "t0.p0.name", "theirs"), "t0.p0")
-    assert piece is not None
-    assert (piece.name, piece.get("name")) == ("mine", "theirs")
-
-
-def test_one_row_of_groups_and_one_target_always_stay() -> None:
-    assert remove(Draft(), "g0").groups == (Group(),)
-    assert remove(Draft(), "t0").targets == (TargetDraft(),)
-    assert len(add_group(Draft(), "head").groups) == 2
-    assert len(add_target(Draft(), TargetDraft("weight_decay")).targets) == 2
+def test_a_value_is_put_deep_into_schedules_of_schedules_and_an_empty_one_is_taken_out() -> None:
+    inner = {"kind": "sum", "terms": ["cosine", {"kind": "clipped", "of": "linear"}]}
+    path: Path = ("plan", "lr", "terms", 1, "of", "steps")
+    changed = put(document(lr=inner), path, "30%")
+    assert get(changed, path[:-1]) == {"kind": "linear", "steps": "30%"}
+    assert get(put(changed, path, ""), path[:-1]) == {"kind": "linear"}
 
 
 def test_a_target_of_some_groups_stands_before_that_of_all_as_the_first_that_fits_counts() -> None:
-    assert [track.groups for track in add_target(Draft(), TargetDraft("lr", "head")).targets] == [
-        "head",
-        "*",
-    ]
+    made = with_target(document(lr=COSINE), "lr", "head", {"kind": "linear"})
+    assert [row.groups for row in targets_in(made)] == ["head", "*"]
+    made = renamed(made, targets_in(made)[0], "tail.*")
+    assert [row.label for row in targets_in(made)] == ["lr/tail.*", "lr"]
+    assert renamed(made, targets_in(made)[0], "*") == made  # that is taken
+    assert [row.groups for row in targets_in(without_target(made, targets_in(made)[0]))] == ["*"]
 
 
-def test_a_recipe_for_several_fields_takes_the_place_of_its_like() -> None:
-    draft = with_targets(
-        Draft(
-            targets=(TargetDraft(phases=(COSINE,)), TargetDraft("weight_decay", phases=(COSINE,)))
-        ),
-        ScheduleDraft("one_cycle"),
-    )
-    assert [track.field for track in draft.targets] == ["lr", "weight_decay", "momentum"]
-    assert draft.targets[1].phases == (COSINE,)
+def test_a_number_is_a_factor_or_the_value_itself() -> None:
+    made = document(momentum=COSINE)
+    (row,) = targets_in(made)
+    assert with_meaning(made, row, "set")["plan"] == {"momentum": {"set": COSINE}}
+    assert with_meaning(with_meaning(made, row, "set"), row, "scale") == made
 
 
 @given(texts=st.lists(st.sampled_from(["1", "2", "30", ""]), min_size=1, max_size=20))
 def test_every_edit_can_be_undone_and_made_again(texts: list[str]) -> None:
     history, drafts = History(Draft()), [Draft()]
     for text in texts:
-        history.edit(put(history.now, "run.epochs", text))
+        edited = put(history.now.document, ("plan", "run", "epochs"), text)
+        history.edit(replace(history.now, document=edited))
         if history.now != drafts[-1]:
             drafts.append(history.now)
     for draft in reversed(drafts[:-1]):
@@ -255,11 +306,21 @@ def test_every_edit_can_be_undone_and_made_again(texts: list[str]) -> None:
 
 def test_typing_in_one_field_is_one_edit() -> None:
     history = History(Draft())
-    for text in ("1", "10", "100"):
-        history.edit(put(history.now, "run.epochs", text), burst="run.epochs")
-    history.edit(put(history.now, "run.batches", "5"), burst="run.batches")
-    assert history.undo().run == RunTexts(epochs="100")
+    for name, text in (("epochs", "1"), ("epochs", "10"), ("epochs", "100"), ("budget", "2h")):
+        edited = put(history.now.document, ("plan", "run", name), text)
+        history.edit(replace(history.now, document=edited), burst=name)
+    assert history.undo().document["plan"] == {"run": {"epochs": "100"}}
     assert history.undo() == Draft()
+
+
+def test_undo_brings_back_the_file_of_the_plan_and_a_save_names_all_of_its_states() -> None:
+    history = History(Draft(document(lr="cosine"), "mine.yaml", "1"))
+    history.edit(Draft(document(lr="linear"), "other.yaml", "7", lineage=1))
+    assert history.undo().file == "mine.yaml"
+    history.redo()
+    history.edit(replace(history.now, document=document(lr="sqrt")))
+    history.name_file("new.yaml", "8", "lr: sqrt\n")
+    assert (history.undo().file, history.undo().file) == ("new.yaml", "mine.yaml")
 
 
 def test_a_search_finds_by_name_before_it_finds_by_sentence() -> None:
@@ -281,16 +342,17 @@ def test_a_damaged_link_is_refused(fragment: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
-        {"tracks": []},
-        {"tracks": "many"},
-        {"groups": [{"name": "x"}]},
-        {"run": {"rm": "x"}},
-        {"run": {"epochs": 5}},
-        {"tracks": [{"field": "lr", "groups": "*", "meaning": "eval", "phases": []}]},
-        {"tracks": [{"field": "x" * 3000, "groups": "*", "meaning": "set", "phases": []}]},
+        {"version": 3},
+        {"version": 1},
+        {"plan": []},
+        {"plan": "many"},
+        {"groups": []},
+        {"groups": [{"name": 5}]},
+        {"loader": {"batches": 5}},
+        {"plan": {"lr": {"kind": "x" * 3000}}},
+        {"plan": {"lr": [{"kind": "cosine"}] * 101}},
     ],
 )
-def test_plain_data_that_is_no_draft_of_ours_is_refused(change: dict[str, object]) -> None:
+def test_plain_data_that_is_no_document_of_ours_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        from_plain({**to_plain(Draft()), **change})
+        from_plain({**to_plain(EMPTY), **change})

@@ -10,6 +10,7 @@ import pytest
 import warmdown as wd
 from warmdown.errors import SpecError
 from warmdown.studio import notebook
+from warmdown.studio.draft.document import targets_in
 
 PLAN = wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=wd.Run(total_steps=1000, lr=1e-3))
 
@@ -51,7 +52,7 @@ def test_without_the_page_there_is_the_picture(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_schedule_alone_drives_the_rate() -> None:
     page = wd.studio(wd.Cosine(end=0.1))
-    assert [track.field for track in page._draft.targets] == ["lr"]
+    assert [row.field for row in targets_in(page._draft.document)] == ["lr"]
 
 
 def test_a_folder_that_is_not_there_is_refused() -> None:

@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.studio.pages import Simulated, shown, until
 
-from warmdown.studio.draft.model import FOREIGN, Draft, Group, RunTexts, ScheduleDraft, TargetDraft
-from warmdown.studio.draft.stored import to_fragment, to_plain
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.links import to_fragment, to_plain
 
 if TYPE_CHECKING:
     from nicegui.testing import User
 
 PageOf = Callable[..., Simulated]
+RISE = {"kind": "linear", "start": 0.01, "end": 1, "steps": "10%"}
 WARMED = Draft(
-    run=RunTexts(total_steps="1000"),
-    groups=(Group("", (("lr", "1e-3"),)),),
-    targets=(
-        TargetDraft(
-            phases=(
-                ScheduleDraft("linear", (("start", "0.01"), ("end", "1"), ("steps", "10%"))),
-                ScheduleDraft("cosine"),
-            )
-        ),
-    ),
+    document_of({"run": {"total_steps": 1000, "lr": "1e-3"}, "lr": [RISE, {"kind": "cosine"}]})
 )
 
 
@@ -48,7 +41,7 @@ def test_an_empty_page_shows_where_to_begin_and_a_choice_shows_its_fields(page_o
         await until(lambda: "Half a cosine wave" in shown(user))
         assert "Fine-tune a pretrained model" not in shown(user)
         for name in ("start", "end", "steps", "k", "exponent"):
-            field(user, f"t0.p0.{name}")
+            field(user, f"plan.lr.{name}")
 
     page_of().visit(act)
 
@@ -70,7 +63,7 @@ def marks(user: User) -> set[str]:
 
 def test_typing_moves_table_words_and_texts_and_can_be_undone(page_of: PageOf) -> None:
     async def act(user: User) -> None:
-        user.find(marker="t0.p1.end").type("0.5")
+        user.find(marker="plan.lr[1].end").type("0.5")
         await until(lambda: "5e-4" in shown(user))
         assert "end: 0.5" in texts(user, "text")
         user.find(marker="undo").click()
@@ -79,7 +72,7 @@ def test_typing_moves_table_words_and_texts_and_can_be_undone(page_of: PageOf) -
         await until(lambda: "end: 0.5" in texts(user, "text"))
 
     page = page_of(WARMED)
-    page.visit(lambda user: open_then(user, "t0.p1.end", act))
+    page.visit(lambda user: open_then(user, "plan.lr[1].end", act))
 
 
 async def open_then(user: User, mark: str, act: Callable[[User], object]) -> None:
@@ -92,23 +85,23 @@ async def open_then(user: User, mark: str, act: Callable[[User], object]) -> Non
 
 def test_a_mistake_stands_beside_its_field_and_the_last_curve_stays(page_of: PageOf) -> None:
     async def act(user: User) -> None:
-        user.find(marker="t0.p0.start").clear().type("x")
-        await until(lambda: "not a number" in str(field(user, "t0.p0.start").error))  # type: ignore[attr-defined]
+        user.find(marker="plan.lr[0].start").clear().type("x")
+        await until(lambda: "not a number" in str(field(user, "plan.lr[0].start").error))  # type: ignore[attr-defined]
         await until(lambda: "One field needs another value" in shown(user))
-        user.find(marker="t0.p0.start").clear().type("0.02")
+        user.find(marker="plan.lr[0].start").clear().type("0.02")
         await until(lambda: "One field needs" not in shown(user))
-        assert field(user, "t0.p0.start").error is None  # type: ignore[attr-defined]
+        assert field(user, "plan.lr[0].start").error is None  # type: ignore[attr-defined]
 
     page_of(WARMED).visit(act)
 
 
 def test_a_finding_stands_beside_the_field_that_causes_it(page_of: PageOf) -> None:
     async def act(user: User) -> None:
-        user.find(marker="t0.p1.start").type("0.5")
-        await until(lambda: "warned" in field(user, "t0.p1.start").classes)  # type: ignore[attr-defined]
+        user.find(marker="plan.lr[1].start").type("0.5")
+        await until(lambda: "warned" in field(user, "plan.lr[1].start").classes)  # type: ignore[attr-defined]
         assert "jump" in shown(user)
 
-    page_of(WARMED).visit(lambda user: open_then(user, "t0.p1.start", act))
+    page_of(WARMED).visit(lambda user: open_then(user, "plan.lr[1].start", act))
 
 
 def test_phases_move_by_buttons_and_the_open_one_stays_open(page_of: PageOf) -> None:
@@ -122,11 +115,11 @@ def test_phases_move_by_buttons_and_the_open_one_stays_open(page_of: PageOf) -> 
 
 def test_a_group_is_one_more_row_and_one_more_curve(page_of: PageOf) -> None:
     async def act(user: User) -> None:
-        user.find(marker="g0.name").type("unet")
+        user.find(marker="groups[0].name").type("unet")
         user.find(marker="add-group").click()
-        await until(lambda: "g1.name" in marks(user))
-        user.find(marker="g1.name").type("embedding")
-        user.find(marker="g1.lr").type("1e-2")
+        await until(lambda: "groups[1].name" in marks(user))
+        user.find(marker="groups[1].name").type("embedding")
+        user.find(marker="groups[1].lr").type("1e-2")
         await until(lambda: "lr/embedding" in shown(user))
         assert "# groups: {unet: {lr: 1e-3}, embedding: {lr: 1e-2}}" in texts(user, "text")
 
@@ -145,12 +138,12 @@ def test_a_plan_is_saved_opened_and_never_overwritten_unasked(page_of: PageOf) -
         await until(path.exists)
         assert "kind: cosine" in path.read_text()
         path.write_text("lr: {kind: linear}\n")
-        user.find(marker="g0.lr").clear().type("2e-3")
+        user.find(marker="groups[0].lr").clear().type("2e-3")
         user.find(marker="save").click()
         await until(lambda: "mine.yaml changed on disk" in shown(user))
         assert path.read_text() == "lr: {kind: linear}\n"
         user.find(marker="overwrite").click()
-        await until(lambda: "lr: 0.002" in path.read_text())
+        await until(lambda: "lr: 2e-3" in path.read_text())
         user.find(marker="new").click()
         await until(lambda: "Start with your situation" in shown(user))
         user.find(marker="open").click()
@@ -166,11 +159,11 @@ def test_a_link_shows_its_plan(page_of: PageOf) -> None:
     async def act(user: User) -> None:
         await until(lambda: "cosine" in texts(user, "text"))
 
-    page_of(link=f"#{to_fragment(WARMED)}").visit(act)
+    page_of(link=f"#{to_fragment(WARMED.document)}").visit(act)
 
 
 def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: PageOf) -> None:
-    evil = Draft(targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="os.system"),)),))
+    evil = document_of({"lr": {"class_path": "os.system"}})
 
     async def act(user: User) -> None:
         await until(
@@ -183,7 +176,9 @@ def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: Pa
 
 
 def test_a_tab_goes_on_where_it_was_before_it_was_loaded_again(page_of: PageOf) -> None:
-    kept = json.dumps({"draft": to_plain(WARMED), "file": "", "digest": None})
+    kept = json.dumps(
+        {"document": to_plain(WARMED.document), "file": "", "stamp": None, "source": ""}
+    )
 
     async def act(user: User) -> None:
         await until(lambda: "cosine" in texts(user, "text"))
@@ -200,10 +195,7 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
 
 @pytest.mark.slow
 def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
-    own = Draft(
-        run=RunTexts(total_steps="10"),
-        targets=(TargetDraft(phases=(ScheduleDraft(FOREIGN, path="own_parts.Halves"),)),),
-    )
+    own = Draft(document_of({"run": {"total_steps": 10}, "lr": {"class_path": "own_parts.Halves"}}))
     page = page_of(own)
     (page.app.folder.path / "own_parts.py").write_text(
         "from pathlib import Path\n"
@@ -227,10 +219,8 @@ def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
 
 def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    targets = (TargetDraft(phases=(ScheduleDraft("cosine", name=evil),)),)
-    draft = Draft(
-        run=RunTexts(total_steps="10"), groups=(Group(evil, (("lr", "1"),)),), targets=targets
-    )
+    plan = {"run": {"total_steps": 10}, "lr": {"kind": "cosine", "name": evil}}
+    draft = Draft({**document_of(plan), "groups": [{"name": evil, "lr": "1"}]})
 
     async def act(user: User) -> None:
         await until(lambda: evil in shown(user))
@@ -246,10 +236,10 @@ def test_a_kept_plan_stays_beside_the_next_and_can_be_had_back(page_of: PageOf) 
     async def act(user: User) -> None:
         user.find(marker="keep").click()
         await until(lambda: "kept 1" in shown(user))
-        user.find(marker="g0.lr").clear().type("5")
+        user.find(marker="groups[0].lr").clear().type("5")
         await until(lambda: "lr: 5" in texts(user, "text"))
         user.find(marker="back-0").click()
-        await until(lambda: "lr: 0.001" in texts(user, "text"))
+        await until(lambda: "lr: 1e-3" in texts(user, "text"))
 
     page_of(WARMED).visit(act)
 

@@ -254,7 +254,7 @@ def test_a_signal_ends_the_page_at_once_although_a_tab_is_open(tmp_path: Path, n
 
 def test_a_link_longer_than_a_plan_may_be_is_no_plan() -> None:
     from warmdown.errors import SpecError
-    from warmdown.studio.draft.stored import from_fragment
+    from warmdown.studio.draft.links import from_fragment
 
     with pytest.raises(SpecError, match="carries no plan"):
         from_fragment("plan=" + "A" * LONGEST_TEXT)

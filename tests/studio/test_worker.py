@@ -14,7 +14,7 @@ import pytest
 from tests.studio.hostile import HOSTILE
 
 from warmdown.planfile.classes import is_known
-from warmdown.studio.draft.writing import Written
+from warmdown.studio.draft.document import Reading
 from warmdown.studio.page.state import describe_foreign, preview_foreign
 from warmdown.studio.preview.preview import Preview, Summary, row_texts
 from warmdown.studio.security.worker import Ended, Worker
@@ -58,7 +58,7 @@ class Lasting:
     def see(self, data: dict[str, Any], bases: Any = None, *allow: str) -> tuple[Preview, Summary]:
         """Return what is seen of a plan."""
         seen: tuple[Preview, Summary] = self.ask(
-            preview_foreign(self.worker, Written(data, bases=bases or {}), allow)
+            preview_foreign(self.worker, Reading(data, bases=bases or {}), allow)
         )
         return seen
 

@@ -16,7 +16,7 @@ from warmdown.cli.say import say
 from warmdown.errors import SpecError
 
 if TYPE_CHECKING:
-    from warmdown.studio.draft.model import Draft
+    from warmdown.studio.draft.document import Draft
 
 
 @click.command("studio")
@@ -62,9 +62,9 @@ def command(
 
     if framed:
         _end_with_standard_input()
-    folder, file, draft = _what_to_show(given, framed)
+    folder, draft = _what_to_show(given, framed)
     start = ServerConfig(
-        folder, draft, file, port, watch, not no_browser, framed, announce=_print_address
+        folder, draft, port, watch, not no_browser, framed, announce=_print_address
     )
     try:
         serve_page(start)
@@ -76,25 +76,25 @@ def command(
         ) from None
 
 
-def _what_to_show(given: str | None, framed: bool) -> tuple[Path, str, Draft]:
-    """Return the folder, the file's name in it, and the draft to begin with."""
-    from warmdown.studio.draft.model import Draft
-    from warmdown.studio.draft.opening import opened
-    from warmdown.studio.draft.stored import from_fragment, from_link
+def _what_to_show(given: str | None, framed: bool) -> tuple[Path, Draft]:
+    """Return the folder, and the draft to begin with."""
+    from warmdown.studio.draft.document import Draft
+    from warmdown.studio.draft.files import opened
+    from warmdown.studio.draft.links import from_fragment, from_link
     from warmdown.studio.security.folder import Folder
 
     if given is None:
-        return Path.cwd(), "", Draft()
+        return Path.cwd(), Draft()
     if "#plan=" in given:
         # a notebook passes a plan of its own process; any other link comes from elsewhere
         read = from_fragment if framed else from_link
-        return Path.cwd(), "", read(given.partition("#")[2])
+        return Path.cwd(), Draft(read(given.partition("#")[2]))
     path = Path(given)
     if not path.parent.is_dir():
         raise SpecError(f"{given}: there is no folder {path.parent}. Check the path.")
     with closing(Folder(path.parent)) as folder:
-        text, _ = folder.read(path.name)
-    return path.parent, path.name, opened(text, path)
+        text, stamp = folder.read(path.name)
+    return path.parent, opened(text, path, stamp)
 
 
 def _end_with_standard_input() -> None:

@@ -11,9 +11,9 @@ from typing import final
 from warmdown.errors import SpecError
 from warmdown.plan import Plan
 from warmdown.schedules import Schedule
-from warmdown.studio.draft.model import Draft
-from warmdown.studio.draft.opening import draft_of
-from warmdown.studio.draft.stored import to_fragment
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.links import to_fragment
 from warmdown.studio.process import Server, start_server
 
 
@@ -40,7 +40,7 @@ def studio(
         >>> page.close()
     """
     whole = Plan.of(lr=plan) if isinstance(plan, Schedule) else plan
-    draft = Draft() if whole is None else draft_of(whole.to_dict())
+    draft = Draft() if whole is None else Draft(document_of(whole.to_dict()))
     return Shown(whole, draft, Path(folder), height)
 
 
@@ -73,7 +73,7 @@ class Shown:
     def address(self) -> str:
         """Where the page is, once it was shown; nothing where it cannot be."""
         if self._server is None and find_spec("nicegui") is not None:
-            link = () if self._draft.is_empty else (f"#{to_fragment(self._draft)}",)
+            link = () if self._draft.is_empty else (f"#{to_fragment(self._draft.document)}",)
             self._server = start_server(self._folder, "--framed", *link)
             atexit.register(self.close)
         return "" if self._server is None else self._server.address

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from warmdown.errors import MissingExtra
-from warmdown.studio.draft.model import Draft
+from warmdown.studio.draft.document import Draft
 from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
 
@@ -36,7 +36,6 @@ class ServerConfig:
     Args:
         folder: Plans are opened from it and saved to it, and nowhere else.
         draft: What a new tab shows.
-        file: The file that it is from, if any.
         port: Of this machine; 0 for any free one.
         watch: The folder of runs to watch, if any.
         browser: Whether to open one.
@@ -46,7 +45,6 @@ class ServerConfig:
 
     folder: Path
     draft: Draft
-    file: str
     port: int
     watch: Path | None
     browser: bool
@@ -74,9 +72,7 @@ def serve_page(start: ServerConfig) -> None:
 
     listening = socket.create_server((_LOOPBACK, start.port))
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-    app = AppContext(
-        Folder(start.folder), Worker(start.folder), start.draft, start.file, start.watch
-    )
+    app = AppContext(Folder(start.folder), Worker(start.folder), start.draft, start.watch)
     # in a frame browsers send no cookie: there the token stands in each path
     path = f"~{token}/" if start.is_framed else f"?token={token}"
     address = f"http://{_LOOPBACK}:{port}/{path}"

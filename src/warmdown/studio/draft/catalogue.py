@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import final
 
 import numpy as np
@@ -14,11 +15,9 @@ from warmdown.errors import WarmdownError
 from warmdown.run import Run
 from warmdown.schedules import Schedule
 from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.document import read
 from warmdown.studio.draft.fields import Shape, known_shapes
-from warmdown.studio.draft.model import ScheduleDraft
-from warmdown.studio.draft.opening import schedule_draft
 from warmdown.studio.draft.presets import Preset
-from warmdown.studio.draft.writing import schedule_data, written
 
 EXAMPLE_RUN = Run(total_steps=1000, steps_per_epoch=50, lr=1.0)
 """The run that every example is resolved for."""
@@ -76,7 +75,7 @@ class GalleryEntry:
     """
 
     shape: Shape
-    example: ScheduleDraft
+    example: PlainData
     path: str
 
 
@@ -84,7 +83,7 @@ class GalleryEntry:
 def catalogue() -> tuple[GalleryEntry, ...]:
     """Return every shape and recipe: recipes first, because they are what people search for."""
     entries = [
-        GalleryEntry(shape, example := schedule_draft(example_data(kind)), path_of(example))
+        GalleryEntry(shape, example := example_data(kind), path_of(example))
         for kind, shape in known_shapes().items()
         if kind != "named"  # a phase has its name as a field
     ]
@@ -125,18 +124,22 @@ def example_schedule(data: PlainData) -> Schedule:
     return plan.targets[0].rule.schedules()[0]
 
 
-@cache
-def path_of(schedule: ScheduleDraft) -> str:
+def path_of(schedule: PlainData) -> str:
     """Return the small picture of a schedule as an SVG path, or nothing when it cannot be drawn."""
+    return _path_of_text(json.dumps(schedule))
+
+
+@lru_cache(maxsize=2_000)
+def _path_of_text(text: str) -> str:
     try:
-        return _svg_path(example_schedule(schedule_data(schedule)), EXAMPLE_RUN.total_steps)
+        return _svg_path(example_schedule(json.loads(text)), EXAMPLE_RUN.total_steps)
     except (WarmdownError, ArithmeticError, ValueError):
         return ""
 
 
 def path_of_situation(preset: Preset) -> str:
     """Return the small picture of a situation: of the first number that its plan drives."""
-    plan = planfile.plan_from_dict(written(preset.pictured).data).over()
+    plan = planfile.plan_from_dict(read(preset.draft.document).data).over()
     return _svg_path(plan.targets[0].rule.schedules()[0], plan.length)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from warmdown.studio.draft.model import Draft
+from dataclasses import replace
+
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.security.folder import Stamp
 
 _REMEMBERED = 500
 
@@ -17,12 +20,13 @@ class History:
         draft: The first.
 
     Example:
-        >>> from warmdown.studio.draft.model import Draft, RunTexts
+        >>> from warmdown.studio.draft.document import put
         >>> history = History(Draft())
-        >>> history.edit(Draft(run=RunTexts(epochs="2")), burst="run.epochs")
-        >>> history.edit(Draft(run=RunTexts(epochs="20")), burst="run.epochs")
-        >>> history.undo().run.epochs, history.redo().run.epochs
-        ('', '20')
+        >>> for epochs in ("2", "20"):
+        ...     document = put(history.now.document, ("plan", "run", "epochs"), epochs)
+        ...     history.edit(replace(history.now, document=document), burst="run.epochs")
+        >>> history.undo().document["plan"], history.redo().document["plan"]
+        ({}, {'run': {'epochs': '20'}})
     """
 
     def __init__(self, draft: Draft) -> None:
@@ -53,6 +57,16 @@ class History:
         self._drafts = [*self._drafts[: self._at + (0 if goes_on else 1)], draft][-_REMEMBERED:]
         self._at = len(self._drafts) - 1
         self._burst = burst
+
+    def name_file(self, file: str, stamp: Stamp, source: str) -> None:
+        """Note where the plan was saved, in every state of it that undo can bring back."""
+        lineage = self.now.lineage
+        self._drafts = [
+            replace(draft, file=file, stamp=stamp, source=source)
+            if draft.lineage == lineage
+            else draft
+            for draft in self._drafts
+        ]
 
     def undo(self) -> Draft:
         """Take the last edit back."""

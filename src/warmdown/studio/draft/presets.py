@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from warmdown.studio.draft.model import Draft
-from warmdown.studio.draft.opening import opened
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.files import opened
 
 
 @final
@@ -19,23 +19,16 @@ class Preset:
         title: The situation, in few words.
         why: What is chosen, and for what reason.
         plan: What the page shows then, as a plan file.
-        like: A plan file whose picture stands for it, where its own takes another library.
     """
 
     title: str
     why: str
     plan: str
-    like: str = ""
 
     @cached_property
     def draft(self) -> Draft:
         """What the page shows then."""
-        return opened(self.plan)
-
-    @cached_property
-    def pictured(self) -> Draft:
-        """What its small picture shows."""
-        return opened(self.like) if self.like else self.draft
+        return Draft(opened(self.plan).document)
 
 
 PRESETS = (
@@ -98,15 +91,8 @@ lr: {kind: wsd, warmup: 1000, decay: 10%}
     Preset(
         "Diffusion LoRA with its own embedding rate",
         "Pivotal tuning: the embedding learns ten times faster than the LoRA, and both are halved "
-        "at the same steps. "
-        "torch's own class does it here; its “epoch” is one update.",
+        "at the same updates.",
         """# groups: {LoRA Unet: {lr: 1e-4}, Embedding: {lr: 1e-3}}
-run: {total_steps: 200}
-lr:
-  class_path: torch.optim.lr_scheduler.MultiStepLR
-  init_args: {milestones: [50, 100, 150], gamma: 0.5}
-""",
-        like="""
 run: {total_steps: 200}
 lr: {kind: milestones, gamma: 0.5, at: [50, 100, 150]}
 """,

@@ -11,9 +11,9 @@ from typing import final
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.planfile.text import is_json
-from warmdown.studio.draft.opening import opened
-from warmdown.studio.draft.stored import from_link, to_fragment
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.files import opened, saved_text
+from warmdown.studio.draft.links import from_link, to_fragment
 from warmdown.studio.page.parts import (
     ask_in_dialog,
     copy_to_clipboard,
@@ -22,7 +22,6 @@ from warmdown.studio.page.parts import (
     tag,
 )
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.export import plan_json, plan_yaml
 from warmdown.studio.security.folder import StaleFile, Stamp
 
 
@@ -55,8 +54,8 @@ class PlanFiles:
 
     def save(self) -> None:
         """Save under the name it has, or ask for one."""
-        if self.studio.file:
-            self._write(self.studio.file, self.studio.stamp)
+        if self.studio.draft.file:
+            self._write(self.studio.draft.file, self.studio.draft.stamp)
         else:
             self.save_as()
 
@@ -64,7 +63,7 @@ class PlanFiles:
         """Ask for a name, and save."""
         with self._dialog("Save the plan", "save-name") as dialog:
             tag("p", f"In {self.place}, as .yaml or .json.", "small quiet")
-            name = ui.input("File name", value=self.studio.file or "plan.yaml")
+            name = ui.input("File name", value=self.studio.draft.file or "plan.yaml")
             marked(name.props("outlined dense"), "save-name")
 
             def write() -> None:
@@ -72,7 +71,8 @@ class PlanFiles:
                 plain = (name.value or "").strip()
                 # a file of that name was not opened here: it is asked about before it is
                 # overwritten
-                self._write(plain, self.studio.stamp if plain == self.studio.file else None)
+                draft = self.studio.draft
+                self._write(plain, draft.stamp if plain == draft.file else None)
 
             name.on("keydown.enter", write)
             with tag("div", classes="line"):
@@ -82,30 +82,30 @@ class PlanFiles:
     async def link(self) -> None:
         """Copy a link that carries the plan where no server sees it."""
         # as a word of JavaScript, which no character of a plan can leave
-        fragment = json.dumps(f"#{to_fragment(self.studio.draft)}")
+        fragment = json.dumps(f"#{to_fragment(self.studio.document)}")
         address = f"location.origin + '/' + {fragment}"
         await copy_to_clipboard(address, "Link copied: it carries the plan itself.")
 
     def follow(self, fragment: str) -> None:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
         with _mistakes_shown():
-            self.studio.begin(from_link(fragment))
+            self.studio.begin(Draft(from_link(fragment)))
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
         with _mistakes_shown():
             text, stamp = self.folder.read(name)
-            self.studio.begin(opened(text, name), name, stamp)
+            self.studio.begin(opened(text, name, stamp))
 
     def _write(self, name: str, expected: Stamp) -> None:
-        write = plan_json if is_json(name) else plan_yaml
         with _mistakes_shown():
+            text = saved_text(self.studio.draft, name)
             try:
-                stamp = self.folder.write(name, write(self.studio.draft), expected)
+                stamp = self.folder.write(name, text, expected)
             except StaleFile:
                 self._ask_to_overwrite(name)
                 return
-            self.studio.saved_as(name, stamp)
+            self.studio.saved_as(name, stamp, text)
             ui.notify(f"Saved {name}.", type="positive")
 
     def _ask_to_overwrite(self, name: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from nicegui import ui
 
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.model import Draft
-from warmdown.studio.draft.stored import from_plain, to_plain
+from warmdown.studio.draft.document import Draft
+from warmdown.studio.draft.links import from_plain, to_plain
 from warmdown.studio.page.edit.choose import show_start
 from warmdown.studio.page.edit.editor import build_editor
 from warmdown.studio.page.files import PlanFiles
@@ -67,7 +67,9 @@ def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
         # what the tab kept may be of another version: then it begins like a new one
         with contextlib.suppress(ValueError, KeyError, TypeError):
             kept = json.loads(str(found["kept"]))
-            studio.resume(from_plain(kept["draft"]), str(kept["file"]), kept["digest"])
+            document = from_plain(kept["document"])
+            file, stamp, source = (str(kept[name] or "") for name in ("file", "stamp", "source"))
+            studio.resume(Draft(document, file, stamp or None, source))
 
 
 def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
@@ -83,9 +85,9 @@ def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
     def show() -> None:
         undo.set_enabled(studio.history.can_undo)
         redo.set_enabled(studio.history.can_redo)
-        text = studio.file or ("" if studio.draft.is_empty else "not saved yet")
-        is_edited = studio.file and studio.draft != studio.saved
-        set_text(name, f"{text} · edited" if is_edited else text)
+        file = studio.draft.file
+        text = file or ("" if studio.draft.is_empty else "not saved yet")
+        set_text(name, f"{text} · edited" if file and studio.is_edited else text)
 
     with tag("header", classes="top"):
         with tag("svg", classes="mark", viewBox="0 0 32 32", aria_hidden="true"):
@@ -166,5 +168,7 @@ def _press(studio: Studio, files: PlanFiles, event: Any) -> None:
 
 def _store(studio: Studio) -> None:
     """Keep the draft in the tab's memory, so that it outlives a reload and a restart."""
-    kept = {"draft": to_plain(studio.draft), "file": studio.file, "digest": studio.stamp}
+    draft = studio.draft
+    kept = {"document": to_plain(draft.document), "file": draft.file, "stamp": draft.stamp}
+    kept["source"] = draft.source
     ui.run_javascript(f"warmdown.keep({json.dumps(json.dumps(kept))})")

@@ -6,28 +6,42 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, TypeAlias, final
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
+from typing import Any, Literal, TypeAlias, final
 
 from nicegui import ui
 
-from warmdown.errors import RunError
+from warmdown.errors import WarmdownError
 from warmdown.importing.fence import LONGEST_LOOK
 from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.planfile.classes import is_known
+from warmdown.planfile.plans import run_from_dict
+from warmdown.planfile.text import is_json
 from warmdown.plot.view import View
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.decoding import decoded
-from warmdown.studio.draft.edits import put, remove
+from warmdown.studio.draft.document import (
+    ByMark,
+    Draft,
+    Path,
+    Reading,
+    Row,
+    class_paths,
+    expanded,
+    get,
+    mark_of,
+    phases_of,
+    put,
+    read,
+    targets_in,
+)
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
-from warmdown.studio.draft.model import Draft, ScheduleDraft, TargetDraft, Typed
-from warmdown.studio.draft.writing import ByKey, Written, written
 from warmdown.studio.page.parts import Act
 from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
-from warmdown.studio.preview.spans import findings_by_key
+from warmdown.studio.preview.spans import findings_by_mark
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Ended, Worker
 
@@ -36,6 +50,12 @@ Event: TypeAlias = Literal["draft", "typed", "view", "summary", "file", "theme",
 page again, which takes longer than to draw. The rest follows with ``summary``."""
 
 _ARGUMENT = re.compile(r"\w+\((\w+)=")
+_OF_LOADER = {
+    "steps_per_epoch": "batches",
+    "samples_per_step": "batch_size",
+    "tokens_per_step": "tokens",
+}
+"""The field of the loader that a fact of the run is typed in."""
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """The message at a class path until a person has decided."""
 _PAUSE = 0.25
@@ -51,15 +71,13 @@ class AppContext:
         folder: The one that plans are opened from and saved to.
         worker: Where foreign classes run.
         start: What a new tab shows.
-        file: Name of the file that it is from, if any.
         watch: The folder of runs to watch, if any.
     """
 
     folder: Folder
     worker: Worker
     start: Draft = field(default_factory=Draft)
-    file: str = ""
-    watch: Path | None = None
+    watch: FilePath | None = None
 
 
 @final
@@ -69,12 +87,12 @@ class Candidate:
 
     Args:
         name: In the picture.
-        draft: To go back to.
+        document: To go back to.
         view: Its curves.
     """
 
     name: str
-    draft: Draft
+    document: PlainData
     view: View
 
 
@@ -95,18 +113,17 @@ class Studio:
         self.log = False
         self.dark = False
         self.kept: list[Candidate] = []
-        self.file = app.file
-        self.stamp = app.folder.stamp(app.file) if app.file else None
-        self.saved = app.start
+        self.saved = app.start.document
         self.trusted: set[str] = set()
         self.classes: dict[str, Shape] = {}
         self.preview = Preview()
         self.summary = Summary()
-        self.mistakes: ByKey = {}
-        self.warnings: ByKey = {}
-        self.written = Written()
+        self.mistakes: ByMark = {}
+        self.warnings: ByMark = {}
+        self.reading = Reading({})
         self.is_asking = False
         self.focus_target = ""
+        self.shown_marks: set[str] = set()
         self._subscribers: dict[Event, list[Act]] = defaultdict(list)
         self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -114,64 +131,82 @@ class Studio:
 
     @property
     def draft(self) -> Draft:
-        """What is typed."""
+        """What is typed, and the file that it is from."""
         return self.history.now
 
     @property
-    def shown_target(self) -> TargetDraft:
+    def document(self) -> PlainData:
+        """What is typed."""
+        return self.history.now.document
+
+    @property
+    def row(self) -> Row:
         """The target whose phases are shown."""
-        return self.draft.targets[self.target]
+        rows = targets_in(self.document)
+        return rows[min(self.target, len(rows) - 1)]
+
+    @property
+    def phases(self) -> tuple[Path, ...]:
+        """The path of each phase that is shown."""
+        return phases_of(self.document, self.row)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether something is typed that no file holds."""
+        return self.document != self.saved
 
     @property
     def run(self) -> Run | None:
         """Facts about the run, as far as they agree."""
         try:
-            return Run(**self.written.data.get("run", {}))
-        except RunError:
+            return run_from_dict(self.reading.data.get("run", {}))
+        except WarmdownError:
             return None
 
-    def shape(self, schedule: ScheduleDraft) -> Shape | None:
-        """Return the parameters of a schedule; ``None`` while its class was not described yet."""
-        if schedule.is_foreign:
-            return self.classes.get(schedule.path)
-        return known_shapes().get(schedule.kind)
+    def get(self, path: Path) -> Any:
+        """Return what stands at a path, or ``None``."""
+        return get(self.document, path)
 
-    def type(self, key: str, value: Typed) -> None:
-        """Take what was typed into the field of a key."""
-        self.history.edit(put(self.draft, key, value), burst=key)
+    def shape_at(self, path: Path) -> Shape | None:
+        """Return the parameters of a schedule; ``None`` while its class was not described yet."""
+        schedule = expanded(self.get(path))
+        if "class_path" in schedule:
+            return self.classes.get(str(schedule["class_path"] or ""))
+        return known_shapes().get(str(schedule.get("kind", "")))
+
+    def type(self, path: Path, value: Any) -> None:
+        """Take what was typed into the field of a path."""
+        typed = put(self.document, path, value)
+        self.history.edit(replace(self.draft, document=typed), burst=mark_of(path))
         self._changed("typed")
 
-    def put(self, key: str, value: Typed) -> None:
-        """Take another schedule, or other rows, at a key."""
-        self.change(put(self.draft, key, value))
+    def put(self, path: Path, value: Any) -> None:
+        """Take another schedule, or other rows, at a path."""
+        self.change(put(self.document, path, value))
 
-    def remove(self, key: str) -> None:
-        """Remove the row at a key."""
-        self.change(remove(self.draft, key))
-
-    def change(self, draft: Draft) -> None:
-        """Go on to a draft with other rows, phases or targets."""
-        self.history.edit(draft)
+    def change(self, document: PlainData) -> None:
+        """Go on to a document with other rows, phases or targets."""
+        self.history.edit(replace(self.draft, document=document))
         self.refresh()
 
-    def begin(self, draft: Draft, file: str = "", stamp: Stamp = None) -> None:
-        """Show another plan; undo brings back the one before."""
-        self.file, self.stamp = file, stamp
-        self.saved = draft
+    def begin(self, draft: Draft) -> None:
+        """Show another plan; undo brings back the one before, with its file."""
+        self.saved = draft.document
         self.target = self.open_phase = 0
-        self.change(draft)
+        self.history.edit(replace(draft, lineage=self.draft.lineage + 1))
+        self.refresh()
         self.emit("file")
         self.focus("preset-0" if draft.is_empty else "phase-0")  # what was pressed is gone
 
-    def resume(self, draft: Draft, file: str, stamp: Stamp) -> None:
+    def resume(self, draft: Draft) -> None:
         """Go on with what a tab had before it was loaded again."""
         if not draft.is_empty:
             self.history = History(draft)
-            self.file, self.stamp = file, stamp
 
-    def saved_as(self, file: str, stamp: Stamp) -> None:
+    def saved_as(self, file: str, stamp: Stamp, text: str) -> None:
         """Remember that the file holds what is typed."""
-        self.file, self.stamp, self.saved = file, stamp, self.draft
+        self.history.name_file(file, stamp, "" if is_json(file) else text)
+        self.saved = self.document
         self.emit("file")
 
     def undo(self) -> None:
@@ -188,7 +223,7 @@ class Studio:
         """Keep the curves, to be compared with what comes."""
         if self.preview.view.lines:
             name = f"kept {len(self.kept) + 1}"
-            self.kept.append(Candidate(name, self.draft, self.preview.view))
+            self.kept.append(Candidate(name, self.document, self.preview.view))
             self.emit("kept")
 
     def drop(self, candidate: Candidate) -> None:
@@ -221,11 +256,11 @@ class Studio:
         self._changed("draft")
 
     def _changed(self, event: Event) -> None:
-        self.target = min(self.target, len(self.draft.targets) - 1)
-        self.written = written(self.draft)
+        self.target = max(min(self.target, len(targets_in(self.document)) - 1), 0)
+        self.reading = read(self.document)
         self._edits += 1
-        if not self.draft.class_paths():
-            self._take(preview(self.written.data, self.written.bases))
+        if not class_paths(self.document):
+            self._take(preview(self.reading.data, self.reading.bases))
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_until_answered())
         self.emit(event)
@@ -235,15 +270,15 @@ class Studio:
 
     def _take(self, seen: Preview, at_classes: Mapping[str, str] | None = None) -> None:
         """Show a preview; what was drawn last stays while something is wrong."""
-        is_right = bool(seen.view.lines) and not self.written.mistakes
+        is_right = bool(seen.view.lines) and not self.reading.mistakes
         if is_right or self.draft.is_empty or not self.preview.view.lines:
             self.preview = seen
         else:
             self.preview = Preview(self.preview.view)
         self.mistakes = {
-            **self.written.mistakes,
+            **self.reading.mistakes,
             **(at_classes or {}),
-            **_mistakes_by_key(self.written, seen.mistakes),
+            **_mistakes_by_mark(seen.mistakes),
         }
 
     async def _ask_until_answered(self) -> None:
@@ -253,7 +288,7 @@ class Studio:
         """
         asked, self.is_asking = 0, True
         try:
-            while asked != self._edits and self.draft.class_paths():
+            while asked != self._edits and class_paths(self.document):
                 asked = self._edits
                 await self._preview_foreign()
         finally:
@@ -262,13 +297,13 @@ class Studio:
 
     async def _preview_foreign(self) -> None:
         """Describe each class that is not known yet, then let the other process draw them."""
-        unknown = [path for path in self.draft.class_paths() if path not in self.classes]
+        unknown = [path for path in class_paths(self.document) if path not in self.classes]
         wrong = {path: what for path in unknown if (what := await self._describe(path))}
         if wrong:
             self._take(Preview(), self._at_classes(wrong))
         else:
             seen, self.summary = await preview_foreign(
-                self.app.worker, self.written, sorted(self.trusted)
+                self.app.worker, self.reading, sorted(self.trusted)
             )
             self._take(seen)
         if len(unknown) > len(wrong):
@@ -287,14 +322,13 @@ class Studio:
         self.classes[path] = described
         return ""
 
-    def _at_classes(self, wrong: Mapping[str, str]) -> ByKey:
-        """Return what is wrong with class paths, by the key of the phase where each stands."""
+    def _at_classes(self, wrong: Mapping[str, str]) -> ByMark:
+        """Return what is wrong with class paths, by the mark of the field where each stands."""
         return {
-            f"t{number}.p{at}.@path": wrong[inner.path]
-            for number, target in enumerate(self.draft.targets)
-            for at, phase in enumerate(target.phases)
-            for inner in phase.inner()
-            if inner.is_foreign and inner.path in wrong
+            mark_of((*path, "class_path")): wrong[name]
+            for name, paths in class_paths(self.document).items()
+            for path in paths
+            if name in wrong
         }
 
     def _summarize_soon(self) -> None:
@@ -305,28 +339,37 @@ class Studio:
     async def _summarize(self) -> None:
         await asyncio.sleep(_PAUSE)
         plan = self.preview.plan
-        if not self.draft.class_paths():
+        if not class_paths(self.document):
             self.summary = summarize(self.preview.view, plan) if plan else Summary()
         is_right = plan is not None and not self.mistakes
         self.warnings = (
-            findings_by_key(self.summary.findings, self.draft, plan) if plan and is_right else {}
+            findings_by_mark(self.summary.findings, self.document, plan)
+            if plan and is_right
+            else {}
         )
         self.emit("summary")
 
 
-def _mistakes_by_key(out: Written, mistakes: tuple[str, ...]) -> ByKey:
-    """Return each mistake by the key of its field; one without a field has a number as its key."""
-    by_key: ByKey = {}
+def _mistakes_by_mark(mistakes: tuple[str, ...]) -> ByMark:
+    """Return each mistake by the mark of its value; one without a place has a number instead.
+
+    A mistake at a place that no field is for belongs to the nearest part around it.
+    """
+    by_mark: ByMark = {}
     for number, mistake in enumerate(mistakes):
-        path, colon, what = mistake.partition(": ")
-        key = out.key_of(path) if colon else ""
-        if key and (argument := _ARGUMENT.match(what)):
-            key = f"{key}.{argument[1]}"  # the schedule's own message names the field
-        if key and key not in by_key:
-            by_key[key] = what
+        place, colon, what = mistake.partition(": ")
+        mark = f"plan.{place}" if colon and " " not in place else ""
+        if place == "run.lr":
+            mark = "groups[0].lr"
+        elif place.removeprefix("run.") in _OF_LOADER:
+            mark = f"loader.{_OF_LOADER[place.removeprefix('run.')]}"
+        elif mark and (argument := _ARGUMENT.match(what)):
+            mark = f"{mark}.{argument[1]}"  # the schedule's own message names the field
+        if mark and mark not in by_mark:
+            by_mark[mark] = what
         else:
-            by_key[f"#{number}"] = mistake
-    return by_key
+            by_mark[f"#{number}"] = mistake
+    return by_mark
 
 
 async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> Shape | str:
@@ -344,7 +387,7 @@ async def describe_foreign(worker: Worker, path: str, allow: Sequence[str]) -> S
 
 
 async def preview_foreign(
-    worker: Worker, plan: Written, allow: Sequence[str]
+    worker: Worker, plan: Reading, allow: Sequence[str]
 ) -> tuple[Preview, Summary]:
     """Return the preview and the summary of a plan with foreign classes in it."""
     question = {"task": "look", "data": plan.data, "bases": plan.bases, "allow": allow}

@@ -13,7 +13,7 @@ from warmdown.formatting import count
 from warmdown.plan import Plan
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import Line
-from warmdown.studio.draft.writing import written
+from warmdown.studio.draft.document import read
 from warmdown.studio.page.parts import (
     build_table,
     card,
@@ -38,7 +38,7 @@ _MOST_EVENTS = 12
 async def build_runs(app: AppContext) -> None:
     """Build the page of runs for one tab."""
     folder = RunFolder(app.watch or app.folder.path)
-    plan = preview(written(app.start).data, {}).plan
+    plan = preview(read(app.start.document).data, {}).plan
     chosen: set[str] = set()
     is_log, dark_mode = False, ui.dark_mode()
     shown: object = None

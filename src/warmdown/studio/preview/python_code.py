@@ -1,4 +1,4 @@
-"""The draft as Python that makes its plan."""
+"""A plan file's data as Python that makes the plan."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ from typing import Any
 from warmdown.errors import ScheduleError
 from warmdown.planfile import shapes
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.model import Draft
-from warmdown.studio.draft.writing import written
 
 
-def as_python(draft: Draft) -> str:
+def as_python(data: PlainData) -> str:
     """Return the plan as Python that makes it.
 
     Example:
-        >>> from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
-        >>> cosine = ScheduleDraft("cosine", (("end", "0.1"),))
-        >>> print(as_python(Draft(targets=(TargetDraft(warmup="5%", phases=(cosine,)),))))
+        >>> print(as_python({"lr": [{"kind": "linear", "steps": "5%"}, {"kind": "cosine"}]}))
         import warmdown as wd
         <BLANKLINE>
         plan = wd.Plan.of(
-            lr=wd.Linear(start=0.0, end=1.0, steps='5%').named('warmup') >> wd.Cosine(end=0.1),
+            lr=wd.Linear(steps='5%') >> wd.Cosine(),
         )
         scheduler = wd.Scheduler(optimizer, plan)
         <BLANKLINE>
     """
-    data = written(draft).data
     codes = {name: _target_code(value) for name, value in data.items() if name != "run"}
     lines = ["import warmdown as wd", "", "plan = wd.Plan.of("]
     if "run" in data:

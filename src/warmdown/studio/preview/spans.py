@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from warmdown.checks import Finding
 from warmdown.errors import WarmdownError
 from warmdown.plan import Plan
 from warmdown.planfile.plans import from_dict
+from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.document import (
+    ByMark,
+    Path,
+    Row,
+    expanded,
+    get,
+    mark_of,
+    phases_of,
+    targets_in,
+)
 from warmdown.studio.draft.fields import known_shapes
-from warmdown.studio.draft.model import Draft, TargetDraft
-from warmdown.studio.draft.writing import ByKey, chain_data
 
 _FIELDS = {
     "jump": "start value low",
@@ -34,68 +43,70 @@ _AT_THE_START = ("zero-first-update", "long-warmup")
 _AT_THE_END = ("zero-updates", "never-reaches-end", "holds-early")
 
 
-def spans(target: TargetDraft, plan: Plan) -> dict[int, tuple[int, int]]:
-    """Return the first step of each phase and the step after its last, by its number.
+def spans(document: PlainData, row: Row, plan: Plan) -> dict[Path, tuple[int, int]]:
+    """Return the first step of each phase and the step after its last, by its path.
 
     Example:
         >>> from warmdown import Run
-        >>> from warmdown.studio.draft.model import ScheduleDraft
-        >>> phases = (ScheduleDraft("linear", (("steps", "40"),)), ScheduleDraft("constant"))
-        >>> spans(TargetDraft(warmup="10", phases=phases), Plan.of(run=Run(total_steps=100)))
-        {0: (10, 50), 1: (50, 100)}
+        >>> lr = [{"kind": "linear", "steps": 40}, "constant"]
+        >>> document = {"plan": {"lr": lr}, "groups": [{}], "loader": {}}
+        >>> (row,) = targets_in(document)
+        >>> spans(document, row, Plan.of(run=Run(total_steps=100)))
+        {('plan', 'lr', 0): (0, 40), ('plan', 'lr', 1): (40, 100)}
     """
+    paths = phases_of(document, row)
     # each phase is named by its number: a recipe may have phases of its own inside it
-    numbered = [replace(phase, name=str(number)) for number, phase in enumerate(target.phases)]
-    data = chain_data(replace(target, phases=tuple(numbered)))
+    numbered: list[Any] = [
+        {**expanded(get(document, path)), "name": str(at)} for at, path in enumerate(paths)
+    ]
     try:
-        phases = from_dict(data, run=plan.run).over(plan.run).phases()
+        phases = from_dict(numbered, run=plan.run).over(plan.run).phases()
     except WarmdownError:
         return {}
     stops = [plan.length if phase.stop is None else phase.stop for phase in phases]
     return {
-        int(phase.name): (phase.start, stop)
+        paths[int(phase.name)]: (phase.start, stop)
         for phase, stop in zip(phases, stops, strict=True)
-        if phase.name != "warmup" and stop is not None
+        if stop is not None and phase.name.isdecimal()
     }
 
 
-def findings_by_key(findings: Sequence[Finding], draft: Draft, plan: Plan) -> ByKey:
-    """Return the message beside each field, by its key, of the findings that are about one."""
-    by_key: ByKey = {}
+def findings_by_mark(findings: Sequence[Finding], document: PlainData, plan: Plan) -> ByMark:
+    """Return the message beside each field, by its mark, of the findings that are about one."""
+    by_mark: ByMark = {}
     for finding in findings:
-        if finding.severity != "note" and (key := _field_key_of(finding, draft, plan)):
-            by_key.setdefault(key, finding.message)
-    return by_key
+        if finding.severity != "note" and (path := _path_of(finding, document, plan)):
+            by_mark.setdefault(mark_of(path), finding.message)
+    return by_mark
 
 
-def _field_key_of(finding: Finding, draft: Draft, plan: Plan) -> str:
+def _path_of(finding: Finding, document: PlainData, plan: Plan) -> Path:
     if finding.code == "unknown-length":
-        return "run.total_steps"
-    for number, target in enumerate(draft.targets):
-        if target.label == finding.target and target.phases:
-            return _key_in_target(finding, target, f"t{number}", plan)
-    return ""
+        return ("plan", "run", "total_steps")
+    for row in targets_in(document):
+        if row.label == finding.target:
+            return _path_in_row(finding, document, row, plan)
+    return ()
 
 
-def _key_in_target(finding: Finding, target: TargetDraft, key: str, plan: Plan) -> str:
+def _path_in_row(finding: Finding, document: PlainData, row: Row, plan: Plan) -> Path:
     if finding.code == "shadowed":
-        return f"{key}.groups"
+        return (*row.path, "@groups")
+    path = _phase_of(finding, document, row, plan)
+    shape = known_shapes().get(expanded(get(document, path)).get("kind", "")) if path else None
     fields = _FIELDS.get(finding.code, "").split()
-    number = _phase_of(finding, target, plan)
-    if number is None:
-        return f"{key}.warmup" if fields else ""
-    shape = known_shapes()[target.phases[number].kind]
-    return next((f"{key}.p{number}.{name}" for name in fields if shape.field(name)), "")
+    return next(((*path, name) for name in fields if shape and shape.field(name)), ())
 
 
-def _phase_of(finding: Finding, target: TargetDraft, plan: Plan) -> int | None:
-    """Return the phase that a finding is about, or ``None`` for the warmup before them."""
+def _phase_of(finding: Finding, document: PlainData, row: Row, plan: Plan) -> Path:
+    """Return the path of the phase that a finding is about."""
+    phases = phases_of(document, row)
     if finding.code in _AT_THE_END:
-        return len(target.phases) - 1
+        return phases[-1]
     if finding.code not in _AT_THE_START:
         step = finding.step or 0
         # the last first: a phase without an update begins where the next one does
-        for number, (start, stop) in reversed(spans(target, plan).items()):
+        for path, (start, stop) in reversed(spans(document, row, plan).items()):
             if start <= step < max(stop, start + 1):
-                return number
-    return None if target.warmup.strip() else 0
+                return path
+    return phases[0]

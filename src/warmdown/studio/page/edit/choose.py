@@ -8,15 +8,17 @@ from typing import TypeAlias
 
 from nicegui import ui
 
+from warmdown.planfile.plans import TARGETS
+from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.catalogue import path_of_situation, searched
-from warmdown.studio.draft.edits import insert, put
-from warmdown.studio.draft.model import FOREIGN, ScheduleDraft
-from warmdown.studio.draft.opening import with_targets
+from warmdown.studio.draft.document import mark_of, put, targets_in, with_phases
+from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.files import document_of
 from warmdown.studio.draft.presets import PRESETS
 from warmdown.studio.page.parts import Act, ask_in_dialog, marked, set_text, spark, tag
 from warmdown.studio.page.state import Studio
 
-Pick: TypeAlias = Callable[[ScheduleDraft], None]
+Pick: TypeAlias = Callable[[PlainData], None]
 
 _CLASS = "Class of another library"
 _CLASS_WHY = (
@@ -44,28 +46,36 @@ def show_start(studio: Studio) -> None:
         _build_gallery(partial(choose, studio))
 
 
-def choose(studio: Studio, schedule: ScheduleDraft, number: int | None = None) -> None:
+def choose(studio: Studio, schedule: PlainData, number: int | None = None) -> None:
     """Put a schedule in the place of a phase, or after the last one, and open it.
 
     A recipe for several fields takes the place of the targets that it drives.
     """
-    shape = studio.shape(schedule)
+    shape = known_shapes().get(schedule.get("kind", ""))
     if shape and shape.drives_several:
-        studio.change(with_targets(studio.draft, schedule))
+        made = document_of({TARGETS: schedule})["plan"]
+        plan = {**studio.document["plan"], **made}
+        studio.change(put(studio.document, ("plan",), plan))
         studio.focus("phase-0")
         return
-    phases = studio.shown_target.phases
-    studio.open_phase = len(phases) if number is None else number
-    key = f"t{studio.target}.p{studio.open_phase}"
-    edit = insert if number is None else put
-    studio.change(edit(studio.draft, key, schedule))
-    studio.focus(f"{key}.@path" if schedule.is_foreign else f"phase-{studio.open_phase}")
+    if not targets_in(studio.document):
+        studio.open_phase = 0
+        studio.put(("plan", "lr"), schedule)
+    else:
+        phases = [studio.get(path) for path in studio.phases]
+        studio.open_phase = len(phases) if number is None else number
+        phases[studio.open_phase : studio.open_phase + 1] = [schedule]
+        studio.change(with_phases(studio.document, studio.row, phases))
+    is_class = "class_path" in schedule
+    path = studio.phases[studio.open_phase]
+    focus = mark_of((*path, "class_path")) if is_class else f"phase-{studio.open_phase}"
+    studio.focus(focus)
 
 
 def open_gallery(studio: Studio, title: str, number: int | None = None) -> None:
     """Open a dialog with every schedule, for one more phase or in the place of one."""
 
-    def pick(schedule: ScheduleDraft) -> None:
+    def pick(schedule: PlainData) -> None:
         dialog.close()
         choose(studio, schedule, number)
 
@@ -82,7 +92,7 @@ def _build_gallery(pick: Pick) -> None:
         rows.clear()
         with rows:
             with tag("ul", classes="tiles").style("margin-top: 12px"):
-                act = partial(pick, ScheduleDraft(FOREIGN))
+                act = partial(pick, {"class_path": ""})
                 _tile(_CLASS, _CLASS_WHY, "", act, "pick-class")
             for title, is_recipe in (("Recipes", True), ("Shapes", False)):
                 entries = [entry for entry in hits if entry.shape.is_recipe == is_recipe]

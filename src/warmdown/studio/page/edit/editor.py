@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from nicegui import ui
 
 from warmdown.plan import EVERY_GROUP
-from warmdown.studio.draft.edits import add_target
-from warmdown.studio.draft.model import ScheduleDraft, TargetDraft
+from warmdown.studio.draft.document import (
+    mark_of,
+    meaning_of,
+    renamed,
+    targets_in,
+    with_meaning,
+    with_target,
+    without_target,
+)
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.edit.phases import build_phases
 from warmdown.studio.page.edit.run import build_groups, build_run
@@ -22,7 +30,7 @@ _FIELDS = {
     "momentum": "momentum",
     "betas[1]": "second beta",
 }
-_USUAL_VALUES = {"weight_decay": "0.05", "momentum": "0.9", "betas[1]": "0.95"}
+_USUAL_VALUES = {"weight_decay": 0.05, "momentum": 0.9, "betas[1]": 0.95}
 _MEANINGS = {"scale": "multiplies the base value", "set": "is the value itself"}
 
 
@@ -36,6 +44,8 @@ def build_editor(studio: Studio) -> None:
         """Build everything again, after more than a text has changed."""
         side.clear()
         inputs.clear()
+        if studio.draft.is_empty:  # the gallery is shown
+            return
         with side:
             show_phases = _build_schedule(studio, inputs)
             build_groups(studio, inputs)
@@ -58,10 +68,10 @@ def _build_schedule(studio: Studio, inputs: Inputs) -> Act:
     with card("Schedule", "schedule") as head:
         with head:
             _build_menu(studio)
-        if len(studio.draft.targets) > 1:
+        if len(targets_in(studio.document)) > 1:
             _build_tabs(studio)
         with tag("div", classes="stack"):
-            _build_fields(studio, inputs, studio.shown_target)
+            _build_fields(studio, inputs)
             return build_phases(studio, inputs)
 
 
@@ -75,35 +85,42 @@ def _build_tabs(studio: Studio) -> None:
 
     tabs = ui.tabs().props("dense align=left narrow-indicator")
     with tabs.style("margin-bottom: 12px"):
-        for number, target in enumerate(studio.draft.targets):
-            label = _FIELDS.get(target.field, target.field.replace("_", " "))
-            groups = "" if target.groups == EVERY_GROUP else f" · {target.groups}"
+        for number, row in enumerate(targets_in(studio.document)):
+            label = _FIELDS.get(row.field, row.field.replace("_", " "))
+            groups = "" if row.groups == EVERY_GROUP else f" · {row.groups}"
             marked(ui.tab(str(number), label=f"{label}{groups}"), f"track-{number}")
     tabs.set_value(str(studio.target))
     tabs.on_value_change(show)
 
 
-def _build_fields(studio: Studio, inputs: Inputs, target: TargetDraft) -> None:
-    key = f"t{studio.target}"
+def _build_fields(studio: Studio, inputs: Inputs) -> None:
+    row, document = studio.row, studio.document
+    meaning = meaning_of(document, row)
+    is_usual = (row.field, row.groups, meaning) == ("lr", EVERY_GROUP, "scale")
     with tag("div", classes="fields"):
-        if target.meaning == "scale":
-            inputs.text(
-                f"{key}.warmup", "Warmup on top", target.warmup, placeholder="none",
-                help="A straight way up to the schedule's begin: updates, or 5%. Leave it empty "
-                     "for none.",
-            )  # fmt: skip
-        if (target.field, target.groups, target.meaning) == ("lr", EVERY_GROUP, "scale"):
-            inputs.text(
-                f"{key}.low", "Never below", target.low, placeholder="no bound",
-                help="An absolute lower bound, the same for every group.",
-            )  # fmt: skip
+        if is_usual:
+            low = studio.get((*row.path, "low"))
+            if not isinstance(low, Mapping | list):
+                inputs.value(
+                    (*row.path, "low"), "Never below", "number", placeholder="no bound",
+                    help="An absolute lower bound, the same for every group.",
+                )  # fmt: skip
             return
-        meaning = inputs.choice(f"{key}.meaning", "The number", target.meaning, _MEANINGS)
-        meaning.on_value_change(studio.refresh)
-        inputs.text(
-            f"{key}.groups", "For groups", target.groups,
-            help="* for all, a name, or a pattern such as decoder.*",
-        )  # fmt: skip
+        element = ui.select(_MEANINGS, label="The number", value=meaning)
+        element.props("outlined dense options-dense")
+        element.on_value_change(
+            lambda event: studio.change(with_meaning(studio.document, studio.row, event.value))
+        )
+        marked(element, mark_of((*row.path, "@meaning")))
+        groups = ui.input("For groups", value=row.groups)
+        groups.props("outlined dense autocomplete=off spellcheck=false")
+
+        def rename() -> None:
+            studio.change(renamed(studio.document, studio.row, groups.value or ""))
+
+        groups.on("blur", rename)
+        groups.on("keydown.enter", rename)
+        inputs.add((*row.path, "@groups"), groups, "* for all, a name, or a pattern like decoder.*")
 
 
 def _build_menu(studio: Studio) -> None:
@@ -112,19 +129,25 @@ def _build_menu(studio: Studio) -> None:
         for field, words in _FIELDS.items():
             name = "learning rate of one group" if field == "lr" else words
             menu_item(name, partial(_add, studio, field), f"add-{field}")
-        if len(studio.draft.targets) > 1:
+        if len(targets_in(studio.document)) > 1:
             ui.separator()
-            take_out = partial(studio.remove, f"t{studio.target}")
+
+            def take_out() -> None:
+                studio.change(without_target(studio.document, studio.row))
+
             menu_item("Remove the target that is shown", take_out, "remove-track")
 
 
 def _add(studio: Studio, field: str) -> None:
+    rule: Any = {"set": {"kind": "constant", "value": _USUAL_VALUES.get(field)}}
+    groups = EVERY_GROUP
     if field == "lr":
-        group = next((group.name for group in studio.draft.groups if group.name), "head")
-        target = TargetDraft("lr", group, phases=(ScheduleDraft("cosine"),))
-    else:
-        usual = ScheduleDraft("constant", (("value", _USUAL_VALUES[field]),))
-        target = TargetDraft(field, meaning="set", phases=(usual,))
-    changed = add_target(studio.draft, target)
-    studio.target, studio.open_phase = changed.targets.index(target), 0
-    studio.change(changed)
+        names = (str(group.get("name", "")) for group in studio.document["groups"])
+        rule, groups = {"kind": "cosine"}, next(filter(None, names), "head")
+    taken = [row.label for row in targets_in(studio.document)]
+    label = field if groups == EVERY_GROUP else f"{field}/{groups}"
+    if label not in taken:
+        studio.change(with_target(studio.document, field, groups, rule))
+        taken = [row.label for row in targets_in(studio.document)]
+    studio.target, studio.open_phase = taken.index(label), 0
+    studio.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, final
 
@@ -12,8 +13,8 @@ from warmdown.expressions import evaluate, has_placeholder, run_facts
 from warmdown.formatting import count, number
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.fields import FormField, known_shapes
-from warmdown.studio.draft.model import ScheduleDraft, Typed
+from warmdown.studio.draft.document import Path, expanded, mark_of, typed
+from warmdown.studio.draft.fields import FormField, known_shapes, shown
 from warmdown.studio.page.parts import icon_button, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
 
@@ -30,7 +31,7 @@ _WIDE = ("value", "numbers", "durations", "counts")
 
 @final
 class Inputs:
-    """The fields that are on the page now, by key.
+    """The fields that are on the page now, by the marks of their paths.
 
     Args:
         studio: Whose fields.
@@ -38,114 +39,121 @@ class Inputs:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.by_key: PlainData = {}
+        self.by_mark: PlainData = {}
         self._helps: dict[str, str] = {}
         self._shown: dict[str, tuple[str, str, str]] = {}
 
     def clear(self) -> None:
         """Forget the fields, which are built again."""
-        self.by_key, self._helps, self._shown = {}, {}, {}
+        self.by_mark, self._helps, self._shown = {}, {}, {}
+        self.studio.shown_marks.clear()
 
-    def text(
-        self, key: str, label: str, value: str, *, placeholder: str = "", help: str = ""
+    def value(
+        self, path: Path, label: str, widget: str, *, placeholder: str = "", help: str = ""
     ) -> ui.input:
-        """Make a field for a text."""
+        """Make a field for the value at a path, which is typed as a text."""
         element = ui.input(
-            label, value=value, on_change=lambda event: self.studio.type(key, event.value or "")
+            label,
+            value=shown(self.studio.get(path)),
+            on_change=lambda event: self.studio.type(path, typed(widget, event.value or "")),
         )
         element.props("autocomplete=off spellcheck=false")
         if placeholder:
             element.props["placeholder"] = placeholder
             element.props("stack-label")
-        self._add(key, element, help)
+        self.add(path, element, help)
         return element
 
-    def choice(
-        self, key: str, label: str, value: str, options: Any, *, help: str = ""
-    ) -> ui.select:
+    def choice(self, path: Path, label: str, value: Any, options: Any, *, help: str = "") -> None:
         """Make a field with a list to choose from."""
         element = ui.select(
             options,
             label=label,
             value=value,
-            on_change=lambda event: self.studio.type(key, event.value),
+            on_change=lambda event: self.studio.type(path, event.value),
         )
-        self._add(key, element.props("options-dense"), help)
-        return element
+        self.add(path, element.props("options-dense"), help)
 
-    def schedule(self, key: str, schedule: ScheduleDraft) -> None:
-        """Make the fields of a schedule."""
-        shape = self.studio.shape(schedule)
+    def schedule(self, path: Path) -> None:
+        """Make the fields of the schedule at a path."""
+        schedule = expanded(self.studio.get(path))
+        shape = self.studio.shape_at(path)
+        is_class = "class_path" in schedule
+        home = (*path, "init_args") if is_class else path
         fields = shape.fields if shape else ()
         named = {field.name for field in fields}
+        rest = expanded(schedule.get("init_args")) if is_class else {}
         with tag("div", classes="fields"):
             for field in fields:
-                self._field(f"{key}.{field.name}", field, schedule)
-            for name, value in schedule.arguments:
-                if name not in named and isinstance(value, str):
-                    self._unnamed(f"{key}.{name}", name, value)
+                self._field((*home, field.name), field, is_class=is_class)
+            for name in rest:
+                if name not in named:
+                    self._unnamed((*home, name), name)
 
     def show(self) -> None:
         """Show beside each field what is wrong with it, or which number it comes to."""
         run = self.studio.run
-        for key, element in self.by_key.items():
-            wrong, warning = self._mistake(key), self.studio.warnings.get(key, "")
+        for mark, element in self.by_mark.items():
+            wrong, warning = self._mistake(mark), self.studio.warnings.get(mark, "")
             number_text = ""
             if isinstance(element, ui.input) and not wrong:
                 number_text = resolved(str(element.value), run)
             state = (wrong, warning, number_text)
-            if self._shown.get(key, ("", "", "")) == state:
+            if self._shown.get(mark, ("", "", "")) == state:
                 continue
-            self._shown[key] = state
+            self._shown[mark] = state
             element.error = wrong or None
             element.props["hide-hint"] = not warning
-            element.props["hint"] = warning or self._helps[key]
+            element.props["hint"] = warning or self._helps[mark]
             element.classes(add="warned") if warning else element.classes(remove="warned")
             if isinstance(element, ui.input):
                 element.props["suffix"] = number_text
 
-    def _add(self, key: str, element: Any, help: str = "") -> None:
+    def add(self, path: Path, element: Any, help: str = "") -> None:
+        """Show mistakes, warnings and help at a field."""
+        mark = mark_of(path)
         element.without_auto_validation()  # the plan finds what is wrong, not the field
         element.props("outlined dense hide-bottom-space hide-hint")
-        self._helps[key] = element.props["hint"] = help
-        self.by_key[key] = element
-        marked(element, key)
+        self._helps[mark] = element.props["hint"] = help
+        self.by_mark[mark] = element
+        self.studio.shown_marks.add(mark)
+        marked(element, mark)
 
-    def _mistake(self, key: str) -> str:
-        """Return what is wrong with a field, or with a part of its value: ``t0.p0.at[2]``."""
+    def _mistake(self, mark: str) -> str:
+        """Return what is wrong with a field, or with a part of its value: ``plan.lr.at[2]``."""
         for wrong, what in self.studio.mistakes.items():
-            if wrong == key or wrong.startswith(f"{key}["):
+            if wrong == mark or wrong.startswith(f"{mark}["):
                 return what
         return ""
 
-    def _field(self, key: str, field: FormField, schedule: ScheduleDraft) -> None:
-        value = schedule.get(field.name)
-        text = value if isinstance(value, str) else ""
-        help = " ".join(part for part in (field.help, _HINTS.get(field.kind, "")) if part)
-        if field.kind == "schedule" or isinstance(value, ScheduleDraft):
-            self._inner(key, field, value)
-        elif field.kind == "schedules" or isinstance(value, tuple):
-            self._several(key, field, value if isinstance(value, tuple) else ())
+    def _field(self, path: Path, field: FormField, *, is_class: bool) -> None:
+        label = _capital(field.label)
+        help = " ".join(filter(None, (field.help, _HINTS.get(field.kind, ""))))
+        value = self.studio.get(path)
+        if field.kind == "schedule":
+            self._inner(path, field)
+        elif field.kind == "schedules":
+            self._several(path, field)
+        elif isinstance(value, Mapping) or (isinstance(value, list) and field.kind == "number"):
+            self._inner(path, field)  # a schedule where a number would do
         elif field.kind == "choice":
             options = {choice: choice.replace("_", " ") for choice in field.choices}
-            chosen = text if text in options else field.default or field.choices[0]
-            self.choice(key, _capital(field.label), chosen, options, help=help)
+            chosen = value if value in options else field.default or field.choices[0]
+            self.choice(path, label, chosen, options, help=help)
         elif field.kind == "flag":
-            self._flag(key, field, text or field.default or "no")
+            self._flag(path, field, bool(field.default == "yes" if value is None else value))
         else:
-            self._typed(key, field, text, help, is_foreign=schedule.is_foreign)
+            self._typed(path, field, help, is_class=is_class)
 
-    def _typed(
-        self, key: str, field: FormField, value: str, help: str, *, is_foreign: bool
-    ) -> None:
+    def _typed(self, path: Path, field: FormField, help: str, *, is_class: bool) -> None:
         is_required = field.default is None
         label = _capital(f"{field.label} (required)" if is_required else field.label)
-        element = self.text(key, label, value, placeholder=field.default or "", help=help)
+        element = self.value(path, label, field.kind, placeholder=field.default or "", help=help)
         if is_required:
             element.props["aria-required"] = "true"
         if field.kind in _WIDE:
             element.classes("wide")
-        if is_foreign:
+        if is_class:
             with element.add_slot("append"):
                 self._placeholders(element, field.label)
 
@@ -163,57 +171,60 @@ class Inputs:
                 value = resolved(name, self.studio.run) or "not known yet"
                 menu_item(f"{name}  {value}", partial(add, name))
 
-    def _flag(self, key: str, field: FormField, value: str) -> None:
+    def _flag(self, path: Path, field: FormField, value: bool) -> None:
         element = ui.checkbox(
             _capital(field.label),
-            value=value.lower() in ("yes", "true", "on"),
-            on_change=lambda event: self.studio.type(key, "yes" if event.value else "no"),
+            value=value,
+            on_change=lambda event: self.studio.type(path, bool(event.value)),
         ).props("dense")
         if field.help:
             with element:
                 ui.tooltip(field.help)
-        marked(element, key)
+        marked(element, mark_of(path))
 
-    def _inner(self, key: str, field: FormField, value: Typed | None) -> None:
+    def _inner(self, path: Path, field: FormField) -> None:
         """Make the fields of a schedule inside a schedule; its kind is chosen from a list."""
-        inner = value if isinstance(value, ScheduleDraft) else ScheduleDraft("")
         with tag("fieldset", classes="wide stack"):
             tag("legend", _capital(field.label), "small quiet")
-            self._kind(key, field.label, inner)
-            if inner.kind:
+            self._kind(path, field.label)
+            if self.studio.get(path) is not None:
                 with tag("div", classes="inner"):
-                    self.schedule(key, inner)
+                    self.schedule(path)
 
-    def _several(self, key: str, field: FormField, rows: tuple[ScheduleDraft, ...]) -> None:
+    def _several(self, path: Path, field: FormField) -> None:
+        rows = self.studio.get(path) or []
         with tag("fieldset", classes="wide stack"):
             tag("legend", _capital(field.label), "small quiet")
-            for number_of_row, row in enumerate(rows):
-                row_key, label = f"{key}[{number_of_row}]", f"{field.label} {number_of_row + 1}"
+            for at in range(len(rows)):
+                label = f"{field.label} {at + 1}"
+                less = partial(self.studio.put, path, rows[:at] + rows[at + 1 :])
                 with tag("div", classes="line"):
-                    self._kind(row_key, label, row)
-                    icon_button("close", f"Remove {label}", partial(self.studio.remove, row_key))
+                    self._kind((*path, at), label)
+                    icon_button("close", f"Remove {label}", less)
                 with tag("div", classes="inner"):
-                    self.schedule(row_key, row)
-            add = partial(self.studio.put, key, (*rows, ScheduleDraft("cosine")))
+                    self.schedule((*path, at))
+            add = partial(self.studio.put, path, [*rows, {"kind": "cosine"}])
             more = ui.button(f"Add to {field.label}", icon="add", on_click=add, color=None)
             more.props("flat dense no-caps")
 
-    def _kind(self, key: str, label: str, schedule: ScheduleDraft) -> None:
-        options = {} if schedule.kind else {"": "choose …"}
+    def _kind(self, path: Path, label: str) -> None:
+        schedule = expanded(self.studio.get(path))
+        kind = schedule.get("kind", "class" if "class_path" in schedule else "")
+        options = {} if kind else {"": "choose …"}
         options |= {
-            kind: shape.label for kind, shape in known_shapes().items() if not shape.drives_several
+            word: shape.label for word, shape in known_shapes().items() if not shape.drives_several
         }
-        if schedule.is_foreign:
-            options[schedule.kind] = schedule.path
-        element = ui.select(options, label=f"{label}: shape", value=schedule.kind)
-        element.on_value_change(lambda event: self.studio.put(key, ScheduleDraft(event.value)))
-        self._add(key, element.props("options-dense").classes("grow"))
+        if kind == "class":
+            options[kind] = schedule["class_path"]
+        element = ui.select(options, label=f"{label}: shape", value=kind)
+        element.on_value_change(lambda event: self.studio.put(path, {"kind": event.value}))
+        self.add((*path, "kind"), element.props("options-dense").classes("grow"))
 
-    def _unnamed(self, key: str, name: str, value: str) -> None:
+    def _unnamed(self, path: Path, name: str) -> None:
         """Make the field of a parameter that no signature names, with a way to remove it."""
         with tag("div", classes="wide line"):
-            self.text(key, name, value).classes("grow")
-            icon_button("close", f"Remove {name}", partial(self.studio.put, key, ""))
+            self.value(path, name, "value").classes("grow")
+            icon_button("close", f"Remove {name}", partial(self.studio.put, path, None))
 
 
 def resolved(text: str, run: Run | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
@@ -10,9 +11,7 @@ from nicegui.elements.mixins.sortable_element import SortableElement
 
 from warmdown.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
-from warmdown.studio.draft.edits import get, insert, move
-from warmdown.studio.draft.model import ScheduleDraft
-from warmdown.studio.draft.opening import schedule_draft
+from warmdown.studio.draft.document import Path, expanded, mark_of, with_phases
 from warmdown.studio.page.edit.choose import open_gallery
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.parts import (
@@ -46,23 +45,23 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
 
     That asks for a yes, too, where a class needs one.
     """
-    phases = studio.shown_target.phases
+    phases = studio.phases
     times: list[Element] = []
     ask: Act | None = None
     with SortableElement("ol").classes("phases") as rows:
         rows.props["aria-label"] = "Phases, in order"
-        for number, phase in enumerate(phases):
+        for number, path in enumerate(phases):
             is_open = number == studio.open_phase
             with tag("li", classes="phase open" if is_open else "phase"):
                 with tag("div", classes="head"):
                     if len(phases) > 1:
                         with tag("span", classes="grip", aria_hidden="true", title="Drag to move"):
                             ui.icon("drag_indicator", size="18px")
-                    times.append(_build_title(studio, number, phase))
-                    _build_tools(studio, number, phase)
+                    times.append(_build_title(studio, number, path))
+                    _build_tools(studio, number, path)
                 if is_open:
                     with tag("div", classes="body stack"):
-                        ask = _build_body(studio, inputs, number, phase)
+                        ask = _build_body(studio, inputs, path)
     if len(phases) > 1:
         rows.make_sortable(
             handle=".grip",
@@ -72,12 +71,13 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
     with tag("div", classes="line").style("margin-top: 10px"):
         add = partial(open_gallery, studio, "Choose the next phase")
         plain_button("Add phase", add, icon="add", mark="add-phase")
+        plain_button("Add warmup", partial(_add_warmup, studio), icon="north_east", mark="warmup")
 
     def show() -> None:
         plan = studio.preview.plan
-        stretches = spans(studio.shown_target, plan) if plan else {}
-        for number, element in enumerate(times):
-            set_text(element, " – ".join(map(count, stretches.get(number, ()))))
+        stretches = spans(studio.document, studio.row, plan) if plan else {}
+        for path, element in zip(phases, times, strict=True):
+            set_text(element, " – ".join(map(count, stretches.get(path, ()))))
         if ask is not None:
             ask()
 
@@ -85,7 +85,7 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
     return show
 
 
-def _build_title(studio: Studio, number: int, phase: ScheduleDraft) -> Element:
+def _build_title(studio: Studio, number: int, path: Path) -> Element:
     """Build the head that opens a phase; return where its time is shown."""
     is_open = number == studio.open_phase
 
@@ -96,16 +96,17 @@ def _build_title(studio: Studio, number: int, phase: ScheduleDraft) -> Element:
     button = ui.button(on_click=toggle, color=None)
     button.props("flat dense no-caps").classes("title")
     button.props["aria-expanded"] = "true" if is_open else "false"
+    phase = expanded(studio.get(path))
     with marked(button, f"phase-{number}"):
-        if not phase.is_foreign and (path := path_of(phase) or _usual_path(phase.kind)):
-            spark(path)
-        tag("span", _phase_name(studio, phase), "what")
+        if "kind" in phase and (drawn := path_of(phase) or _usual_path(phase["kind"])):
+            spark(drawn)
+        tag("span", _phase_name(studio, path), "what")
         return tag("span", "", "span")
 
 
-def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
-    last = len(studio.shown_target.phases) - 1
-    name, key = _phase_name(studio, phase), f"t{studio.target}.p{number}"
+def _build_tools(studio: Studio, number: int, path: Path) -> None:
+    last = len(studio.phases) - 1
+    name = _phase_name(studio, path)
     if last:
         earlier, later = (partial(_move, studio, number, number + by) for by in (-1, 1))
         up = icon_button("arrow_upward", f"Move {name} earlier", earlier, f"up-{number}")
@@ -114,11 +115,12 @@ def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
         down.set_enabled(number < last)
 
     def duplicate() -> None:
-        copy = f"t{studio.target}.p{number + 1}"
-        studio.change(insert(studio.draft, copy, get(studio.draft, key)))
+        phases = _phases(studio)
+        _put_phases(studio, [*phases[: number + 1], *phases[number:]])
 
     def take_out() -> None:
-        studio.remove(key)
+        phases = _phases(studio)
+        _put_phases(studio, phases[:number] + phases[number + 1 :])
         studio.focus(f"phase-{max(number - 1, 0)}")
 
     other = partial(open_gallery, studio, "Choose another schedule", number)
@@ -129,37 +131,38 @@ def _build_tools(studio: Studio, number: int, phase: ScheduleDraft) -> None:
         menu_item("Remove", take_out, f"remove-{number}")
 
 
-def _build_body(studio: Studio, inputs: Inputs, number: int, phase: ScheduleDraft) -> Act | None:
+def _build_body(studio: Studio, inputs: Inputs, path: Path) -> Act | None:
     """Build the fields of a phase; return what asks for a yes, where it is a class."""
-    key = f"t{studio.target}.p{number}"
-    if phase.is_foreign:
-        element = inputs.text(
-            f"{key}.@path", "Class path", phase.path, placeholder=CLASSES[6],
+    is_class = "class_path" in expanded(studio.get(path))
+    if is_class:
+        element = inputs.value(
+            (*path, "class_path"), "Class path", "text", placeholder=CLASSES[6],
             help="Module and class. Tab takes the suggestion.",
         )  # fmt: skip
         element.props("debounce=350").set_autocomplete(CLASSES)
         element.classes("wide")
-    shape = studio.shape(phase)
+    shape = studio.shape_at(path)
     if shape:
         tag("p", shape.summary, "small quiet")
-    ask = _build_place_to_ask(studio, f"{key}.@path") if phase.is_foreign else None
-    inputs.schedule(key, phase)
+    ask = _build_place_to_ask(studio, (*path, "class_path")) if is_class else None
+    inputs.schedule(path)
     if shape and shape.takes_more:
-        _build_more(studio, key)
-    if len(studio.shown_target.phases) > 1 or phase.name:
-        inputs.text(
-            f"{key}.@name", "Name of the phase", phase.name, placeholder="read off its direction"
+        _build_more(studio, (*path, "init_args"))
+    if len(studio.phases) > 1 or expanded(studio.get(path)).get("name"):
+        inputs.value(
+            (*path, "name"), "Name of the phase", "text", placeholder="read off its direction"
         )
     return ask
 
 
-def _build_place_to_ask(studio: Studio, key: str) -> Act:
+def _build_place_to_ask(studio: Studio, place_of_path: Path) -> Act:
     """Build an empty place; return what asks for a yes in it, while the class needs one."""
     place, asked = tag("div", classes="stack"), ""
 
     def ask() -> None:
         nonlocal asked
-        path = get(studio.draft, key) if studio.mistakes.get(key) == NEEDS_YES else ""
+        needs_yes = studio.mistakes.get(mark_of(place_of_path)) == NEEDS_YES
+        path = str(studio.get(place_of_path) or "") if needs_yes else ""
         if path == asked:
             return
         asked = path
@@ -184,13 +187,13 @@ def _build_question(studio: Studio, path: str) -> None:
             plain_button("Yes, run it", partial(studio.trust, path), icon="check", mark="yes")
 
 
-def _build_more(studio: Studio, key: str) -> None:
+def _build_more(studio: Studio, home: Path) -> None:
     """Build the field that adds a parameter which no signature names."""
 
     def add() -> None:
         word = (name.value or "").strip()
         if word.isidentifier():
-            studio.put(f"{key}.{word}", " ")
+            studio.put((*home, word), 0)
 
     with tag("div", classes="line"):
         name = ui.input("Parameter name")
@@ -199,23 +202,41 @@ def _build_more(studio: Studio, key: str) -> None:
         plain_button("Add parameter", add, icon="add", mark="more-add")
 
 
+def _phases(studio: Studio) -> list[Any]:
+    return [studio.get(path) for path in studio.phases]
+
+
+def _put_phases(studio: Studio, phases: list[Any]) -> None:
+    studio.change(with_phases(studio.document, studio.row, phases))
+
+
+def _add_warmup(studio: Studio) -> None:
+    warmup = {"kind": "linear", "start": 0, "end": 1, "steps": "5%", "name": "warmup"}
+    studio.open_phase = 0
+    _put_phases(studio, [warmup, *_phases(studio)])
+    studio.focus(mark_of((*studio.phases[0], "steps")))
+
+
 def _move(studio: Studio, number: int, to: int) -> None:
-    last = len(studio.shown_target.phases) - 1
+    phases = _phases(studio)
+    last = len(phases) - 1
     to = min(max(to, 0), last)
     if studio.open_phase == number:
         studio.open_phase = to
-    studio.change(move(studio.draft, f"t{studio.target}.p{number}", to))
+    phases.insert(to, phases.pop(number))
+    _put_phases(studio, phases)
     # the one that can be pressed again
     studio.focus(f"up-{to}" if to == last or 0 < to < number else f"down-{to}")
 
 
-def _phase_name(studio: Studio, phase: ScheduleDraft) -> str:
-    if phase.is_foreign:
-        return phase.path.rpartition(".")[2] or "class"
-    shape = studio.shape(phase)
-    return shape.label if shape else phase.kind
+def _phase_name(studio: Studio, path: Path) -> str:
+    phase = expanded(studio.get(path))
+    if "class_path" in phase:
+        return str(phase["class_path"] or "").rpartition(".")[2] or "class"
+    shape = studio.shape_at(path)
+    return shape.label if shape else str(phase.get("kind", ""))
 
 
 def _usual_path(kind: str) -> str:
     """Return the small picture of a kind, while what is typed cannot be drawn."""
-    return path_of(schedule_draft(example_data(kind)))
+    return path_of(example_data(kind))

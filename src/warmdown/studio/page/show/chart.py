@@ -64,7 +64,7 @@ def build_curve(studio: Studio) -> None:
         kept.clear()
         with kept:
             for place, candidate in enumerate(studio.kept):
-                name, back = candidate.name, partial(studio.change, candidate.draft)
+                name, back = candidate.name, partial(studio.change, candidate.document)
                 with tag("li", classes="chip"):
                     tag("span", name)
                     icon_button("replay", f"Go back to {name}", back, f"back-{place}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from functools import partial
 
 from nicegui import ui
 
 from warmdown.errors import WarmdownError
-from warmdown.plot.export import as_csv
+from warmdown.plot.export import POINTS, ValueRow, as_csv, rows
 from warmdown.plot.page import png_bytes, svg_bytes
+from warmdown.plot.view import View
+from warmdown.studio.draft.files import saved_text
 from warmdown.studio.page.parts import (
     copy_to_clipboard,
     marked,
@@ -20,15 +23,14 @@ from warmdown.studio.page.parts import (
     tag,
 )
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.export import drawn_rows, plan_json, plan_yaml
 from warmdown.studio.preview.python_code import as_python
 from warmdown.studio.preview.torch_code import as_torch
 
 _FORMS = {
-    "YAML": ("yaml", "text/yaml", plan_yaml),
-    "JSON": ("json", "application/json", plan_json),
-    "Python": ("py", "text/x-python", as_python),
-    "PyTorch": ("torch.py", "text/x-python", None),
+    "YAML": ("yaml", "text/yaml"),
+    "JSON": ("json", "application/json"),
+    "Python": ("py", "text/x-python"),
+    "PyTorch": ("torch.py", "text/x-python"),
 }
 _PICTURES = {"png": ("image/png", png_bytes), "svg": ("image/svg+xml", svg_bytes)}
 
@@ -38,11 +40,15 @@ def build_export_panel(studio: Studio) -> None:
     chosen = "YAML"
 
     def as_text() -> str:
-        draft, write = studio.draft, _FORMS[chosen][2]
-        if draft.is_empty:
+        if studio.draft.is_empty:
             return "# nothing is chosen yet\n"
+        plan = studio.preview.plan
         try:
-            return write(draft) if write else as_torch(draft, studio.preview.plan)
+            if chosen == "Python":
+                return as_python(plan.to_dict() if plan else studio.reading.data)
+            if chosen == "PyTorch":
+                return as_torch(studio.reading.data, plan)
+            return saved_text(studio.draft, f"plan.{_FORMS[chosen][0]}")
         except WarmdownError as error:
             return f"# {error}\n"
 
@@ -61,12 +67,13 @@ def build_export_panel(studio: Studio) -> None:
         await copy_to_clipboard(text_code, "Copied.", " Select the text instead.")
 
     def download() -> None:
-        ending, kind, _ = _FORMS[chosen]
+        ending, kind = _FORMS[chosen]
         ui.download(as_text().encode(), f"plan.{ending}", kind)
 
     def download_csv() -> None:
-        rows = as_csv(drawn_rows(studio.preview.view))
-        ui.download(rows.encode(), "plan.csv", "text/csv")
+        plan, bases = studio.preview.plan, studio.reading.bases
+        found = rows(plan, groups=bases or None) if plan else drawn_rows(studio.preview.view)
+        ui.download(as_csv(found).encode(), "plan.csv", "text/csv")
 
     with tag("div", classes="stack"):
         with tag("div", classes="line", role="group", aria_label="Form of the text"):
@@ -83,9 +90,21 @@ def build_export_panel(studio: Studio) -> None:
             for kind, icon in (("png", "image"), ("svg", "polyline")):
                 act = partial(_download_picture, studio, kind)
                 plain_button(kind.upper(), act, icon=icon, mark=kind)
-        tag("p", "CSV holds the values, PNG and SVG the picture.", "small quiet")
+        tag(
+            "p",
+            f"CSV has the value of every update; of a run longer than {POINTS:,} updates, as "
+            "many rows spread over it. PNG and SVG hold the picture.",
+            "small quiet",
+        )
     studio.subscribe("summary", show)
     show_pressed(buttons[chosen], True)
+
+
+def drawn_rows(seen: View) -> Iterator[ValueRow]:
+    """Yield every point that is drawn of a class of another library."""
+    for line in seen.lines:
+        for step, value in zip(line.steps.tolist(), line.values.tolist(), strict=True):
+            yield ValueRow(int(step), line.label, value)
 
 
 async def _download_picture(studio: Studio, kind: str) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from nicegui import ui
 
+from warmdown.studio.draft.document import targets_in
 from warmdown.studio.page.parts import build_table, table_place, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.preview import row_texts
@@ -53,9 +54,14 @@ def build_findings(studio: Studio) -> None:
 
 def _mistake_rows(studio: Studio) -> list[Row]:
     """Return the mistakes that stand beside no field, and how many do."""
-    mistakes = studio.mistakes
-    rows = [("error", what, "") for key, what in mistakes.items() if key.startswith("#")]
-    beside = len(mistakes) - len(rows)
+    rows: list[Row] = []
+    beside = 0
+    for mark, what in studio.mistakes.items():
+        if any(mark == shown or mark.startswith(f"{shown}[") for shown in studio.shown_marks):
+            beside += 1
+        else:
+            place = "" if mark.startswith("#") else f"{mark.removeprefix('plan.')}: "
+            rows.append(("error", f"{place}{what}", ""))
     rows = rows[:_MOST]
     if beside:
         several = "One field needs" if beside == 1 else f"{beside} fields need"
@@ -65,7 +71,7 @@ def _mistake_rows(studio: Studio) -> list[Row]:
 
 
 def _finding_rows(studio: Studio) -> list[Row]:
-    several = len(studio.draft.targets) > 1
+    several = len(targets_in(studio.document)) > 1
     rows: list[Row] = []
     for finding in studio.summary.findings[:_MOST]:
         where = f"{finding.target}: " if finding.target and several else ""
