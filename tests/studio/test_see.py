@@ -36,7 +36,6 @@ from warmdown.studio.page.show.export_panel import drawn_rows
 from warmdown.studio.preview.chart import Layer, changing_options, options
 from warmdown.studio.preview.preview import (
     Summary,
-    area_under,
     preview,
     summarize,
     view_to_plain,
@@ -59,9 +58,18 @@ def test_there_is_a_curve_for_each_group_from_its_base() -> None:
     assert [curve.values[0] for curve in scene.view.lines] == [1e-4, 1e-3]
 
 
-def test_the_area_is_that_under_the_curve() -> None:
+def test_the_area_is_the_sum_over_the_updates() -> None:
     scene = preview(data_with("linear"), {"": {"lr": 2.0}})
-    assert area_under(scene.view.lines[0]) == pytest.approx(1000.0)
+    assert scene.view.lines[0].totals.area == pytest.approx(1001.0)
+
+
+def test_a_long_run_with_many_restarts_is_read_exactly() -> None:
+    restarts = {"kind": "repeat", "of": {"kind": "cosine", "steps": 100}}
+    (line,) = preview(data_with(restarts, steps=10**6), {"": {"lr": 1e-3}}).view.lines
+    once = wd.Cosine(steps=100)(np.arange(100.0))
+    assert line.at(99) == 1e-3 * once[99]
+    assert line.totals.area == pytest.approx(10.0 * once.sum())
+    assert (line.totals.low, line.totals.low_at) == (1e-3 * once[99], 99)
 
 
 @pytest.mark.parametrize("steps", [1, 700, 10**6, 10**12])

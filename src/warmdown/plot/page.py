@@ -18,7 +18,7 @@ from warmdown.formatting import count, number
 from warmdown.plan import Plan
 from warmdown.plot.document import document_of, element_of, pdf_of
 from warmdown.plot.picture import draw_view, figure
-from warmdown.plot.summary import summary, table_of, value_at
+from warmdown.plot.summary import summary, table_of
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.plot.view import MANY_PHASES, Drawable, Panel, View, ViewOptions, view
 from warmdown.record import Record
@@ -261,7 +261,7 @@ def _phase_table(scene: View) -> str:
     for line in scene.lines:
         for phase in line.phases[:MANY_PHASES]:
             ends = phase.start, phase.until(line.stop)
-            values = (number(value_at(line, end)) for end in ends)
+            values = (number(line.at(end)) for end in ends)
             rows.append([line.label, phase.name, *map(count, ends), *values])
     if not rows:
         return "<p>No phase has a name.</p>"

@@ -12,7 +12,7 @@ import numpy as np
 
 from warmdown.formatting import count, number
 from warmdown.plot.view import MANY_PHASES, Drawable, Line, View, ViewOptions, view
-from warmdown.schedules.sampling import Function, sample
+from warmdown.schedules.sampling import Function
 
 _MANY_CHANGES = 40
 """A piecewise constant schedule with more changes than these has none of them in its table."""
@@ -88,17 +88,9 @@ def table_of(scene: View, extra: Iterable[int] = ()) -> list[Moment]:
         texts.setdefault(int(mark.step), {})[mark.text] = None
     moments = []
     for step in sorted(texts):
-        values = {line.label: value_at(line, step) for line in scene.lines}
+        values = {line.label: line.at(step) for line in scene.lines}
         moments.append(Moment(step, ", ".join(texts[step]), values))
     return moments
-
-
-def value_at(line: Line, step: int) -> float:
-    """Return a line's exact value, or for a recorded one the value last written."""
-    if line.value is not None:
-        return float(line.value(np.asarray(float(step))))
-    before = np.searchsorted(line.steps, step, side="right") - 1
-    return float(line.values[before]) if before >= 0 else float("nan")
 
 
 def _sentences(line: Line, scene: View) -> Iterator[str]:
@@ -111,7 +103,7 @@ def _sentences(line: Line, scene: View) -> Iterator[str]:
     moves = np.ptp(line.values) > 0
     last = line.stop - 1
     if moves and last >= 0:
-        yield f"The last update, {count(last)}, uses {number(value_at(line, last))}."
+        yield f"The last update, {count(last)}, uses {number(line.at(last))}."
     phases = [
         f"{phase.name} ({count(phase.start)} to {count(phase.until(line.stop))})"
         for phase in line.phases
@@ -121,22 +113,22 @@ def _sentences(line: Line, scene: View) -> Iterator[str]:
     if len(phases) > 1:
         yield f"Phases: {', '.join(phases)}."
     if moves and line.value is not None:
-        # the sum over all updates from a sample: trapezoids, and half a step at the ends
-        steps, values = sample(line.value, last, [phase.start for phase in line.phases])
-        area = np.trapezoid(values, steps) + (values[0] + values[-1]) / 2
-        yield f"Mean {number(area / line.stop)}, area under the curve {number(area)}."
+        found = line.totals
+        about = "" if found.is_exact else "about "
+        mean = number(found.area / line.stop)
+        yield f"Mean {about}{mean}, area under the curve {about}{number(found.area)}."
 
 
 def _direction(line: Line, unit: str) -> str:
-    values = line.values
-    first, last, low, high = values[0], values[-1], values.min(), values.max()
+    values, found = line.values, line.totals
+    first, last, low, high = values[0], values[-1], found.low, found.high
     if low == high:
         return f"stays at {number(first)} for all {count(line.stop)} {unit}s."
     turns = []
     if high > max(first, last):
-        turns.append(f"peaks at {_extreme(line, high, unit)}")
+        turns.append(f"peaks at {_extreme(line, high, found.high_at, unit)}")
     if low < min(first, last):
-        turns.append(f"is lowest at {_extreme(line, low, unit)}")
+        turns.append(f"is lowest at {_extreme(line, low, found.low_at, unit)}")
     end = _point(line, -1, unit)
     if turns:
         return f"starts at {number(first)}, {', '.join(turns)} and ends at {end}."
@@ -149,9 +141,11 @@ def _point(line: Line, index: int | np.intp, unit: str) -> str:
     return f"{number(line.values[index])} ({unit} {count(line.steps[index])})"
 
 
-def _extreme(line: Line, value: float, unit: str) -> str:
+def _extreme(line: Line, value: float, at: int, unit: str) -> str:
     """Return a value and its steps: one, a stretch, or the first of many."""
     places = np.flatnonzero(line.values == value)
+    if not places.size or line.steps[places[0]] != at:  # between the points of the line
+        return f"{number(value)} (first at {unit} {count(at)})"
     first, last = places[0], places[-1]
     if first == last:
         return _point(line, first, unit)
@@ -198,11 +192,11 @@ def _line_events(line: Line) -> Iterator[tuple[int, str]]:
         yield phase.start, f"{phase.name} begins"
     for step in _changes(line, line.value):
         yield step, "changes"
-    ends = values[0], values[-1]
-    if values.max() > max(ends):
-        yield int(line.steps[values.argmax()]), "peak"
-    if values.min() < min(ends):
-        yield int(line.steps[values.argmin()]), "lowest"
+    ends, found = (values[0], values[-1]), line.totals
+    if found.high > max(ends):
+        yield found.high_at, "peak"
+    if found.low < min(ends):
+        yield found.low_at, "lowest"
     yield max(line.stop - 1, 0), "last update"
     yield line.stop, "end"
 

@@ -17,7 +17,8 @@ __all__ = [
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from functools import cached_property
+from itertools import chain, groupby, pairwise
 from operator import itemgetter
 from os import PathLike
 from types import MappingProxyType
@@ -35,7 +36,15 @@ from warmdown.registry import Pictured
 from warmdown.run import Run, RunLike, run_of
 from warmdown.schedules import Phase, Scale, Schedule, Set
 from warmdown.schedules.base import Phases
-from warmdown.schedules.sampling import POINTS, Array, Function, sample, thinned
+from warmdown.schedules.sampling import (
+    POINTS,
+    Array,
+    Function,
+    Totals,
+    sample,
+    thinned,
+    totals,
+)
 from warmdown.shown import brief
 
 Targets: TypeAlias = Mapping[str, Scale | Set]
@@ -111,6 +120,31 @@ class Line:
     def stop(self) -> int:
         """Return the last step."""
         return int(self.steps[-1])
+
+    @cached_property
+    def totals(self) -> Totals:
+        """Return lowest and highest value, and the sum over all updates.
+
+        Where only the points are known, the sum is the area under them.
+        """
+        if self.value is None:
+            low, high = int(self.values.argmin()), int(self.values.argmax())
+            ends = (
+                self.values[low],
+                int(self.steps[low]),
+                self.values[high],
+                int(self.steps[high]),
+            )
+            area = float(np.trapezoid(self.values, self.steps))
+            return Totals(*chain.from_iterable(extremes), area, is_exact=False)
+        return totals(self.value, self.stop, (phase.start for phase in self.phases))
+
+    def at(self, step: int) -> float:
+        """Return its exact value, or for a recorded one the value last written."""
+        if self.value is not None:
+            return float(self.value(np.asarray(float(step))))
+        before = np.searchsorted(self.steps, step, side="right") - 1
+        return float(self.values[before]) if before >= 0 else float("nan")
 
     @property
     def is_stepped(self) -> bool:

@@ -194,7 +194,7 @@ def _merge(tree: Any, was: Any, data: Any) -> None:
             del tree[key]
         for at, key in enumerate(data):
             if key not in tree:
-                tree.insert(at, key, None)
+                tree.insert(at, key, None)  # type: ignore[attr-defined]  # ruamel's own mapping
         places = [(key, key in was, data[key]) for key in data]
     else:
         del tree[len(data) :]

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, final
 
-import numpy as np
-
 from warmdown.checks import Finding, check
 from warmdown.errors import SpecError, WarmdownError
 from warmdown.formatting import number
 from warmdown.plan import Plan
 from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.summary import summary, table_of
-from warmdown.plot.view import Line, View, view
+from warmdown.plot.view import View, view
 from warmdown.schedules.base import PlainData
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -121,11 +119,6 @@ def value_text(value: float) -> str:
         mantissa, _, exponent = f"{value:.3e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return number(value)
-
-
-def area_under(line: Line) -> float:
-    """Return the area under a line, in the field's unit times updates."""
-    return float(np.trapezoid(line.values, line.steps))
 
 
 def view_to_plain(seen: View) -> PlainData:

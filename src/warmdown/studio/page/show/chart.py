@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from warmdown.formatting import count, number
 from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.chart import Layer
-from warmdown.studio.preview.preview import area_under, value_text
+from warmdown.studio.preview.preview import value_text
 
 _MOST_FACTS = 6
 
@@ -55,10 +53,10 @@ def build_curve(studio: Studio) -> None:
         with facts:
             for line in seen.lines[:_MOST_FACTS]:
                 first, last = value_text(line.values[0]), value_text(line.values[-1])
-                top = value_text(float(np.max(line.values)))
+                top = value_text(line.totals.high)
                 way = [first, last] if top in (first, last) else [first, top, last]
                 _show_fact(line.label, " → ".join(way))
-                _show_fact(f"area under {line.label}", number(area_under(line)))
+                _show_fact(f"area under {line.label}", number(line.totals.area))
 
     def show_kept() -> None:
         kept.clear()
@@ -101,10 +99,7 @@ def build_curve(studio: Studio) -> None:
 
 def _reading_at(view: View, step: int) -> str:
     """Return the values of the lines at a step, as a sentence."""
-    texts = [
-        f"{line.label} {value_text(float(np.interp(step, line.steps, line.values)))}"
-        for line in view.lines[:_MOST_FACTS]
-    ]
+    texts = [f"{line.label} {value_text(line.at(step))}" for line in view.lines[:_MOST_FACTS]]
     unit = view.x.removesuffix("s").capitalize()
     return f"{unit} {count(step)}: {', '.join(texts)}" if texts else ""
 
