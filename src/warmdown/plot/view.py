@@ -18,7 +18,7 @@ __all__ = [
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from operator import itemgetter
 from os import PathLike
 from types import MappingProxyType
@@ -129,14 +129,14 @@ class Line:
         """
         if self.value is None:
             low, high = int(self.values.argmin()), int(self.values.argmax())
-            ends = (
-                self.values[low],
+            return Totals(
+                float(self.values[low]),
                 int(self.steps[low]),
-                self.values[high],
+                float(self.values[high]),
                 int(self.steps[high]),
+                float(np.trapezoid(self.values, self.steps)),
+                is_exact=False,
             )
-            area = float(np.trapezoid(self.values, self.steps))
-            return Totals(*chain.from_iterable(extremes), area, is_exact=False)
         return totals(self.value, self.stop, (phase.start for phase in self.phases))
 
     def at(self, step: int) -> float:

@@ -45,7 +45,9 @@ from warmdown.studio.preview.spans import findings_by_mark
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Ended, Worker
 
-Event: TypeAlias = Literal["draft", "typed", "view", "summary", "file", "theme", "kept", "focus"]
+Event: TypeAlias = Literal[
+    "draft", "typed", "moved", "view", "summary", "file", "theme", "kept", "focus"
+]
 """After a key only the curve listens, to ``typed``: any other change makes the browser build the
 page again, which takes longer than to draw. The rest follows with ``summary``."""
 
@@ -179,6 +181,16 @@ class Studio:
         typed = put(self.document, path, value)
         self.history.edit(replace(self.draft, document=typed), burst=mark_of(path))
         self._changed("typed")
+
+    def drag(self, document: PlainData, phase: int) -> None:
+        """Take what was moved on the curve; the fields of that phase show it."""
+        self.history.edit(replace(self.draft, document=document), burst=f"drag-{phase}")
+        if self.open_phase != phase:
+            self.open_phase = phase
+            self._changed("draft")
+        else:
+            self._changed("typed")
+            self.emit("moved")
 
     def put(self, path: Path, value: Any) -> None:
         """Take another schedule, or other rows, at a path."""

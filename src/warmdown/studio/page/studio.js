@@ -78,6 +78,64 @@ window.warmdown = {
   zoom(id, start, end) {
     this.chart(id)?.dispatchAction({ type: "dataZoom", startValue: start, endValue: end });
   },
+  // Points of the curve that a person can take hold of. Moves are sent once a frame; the axes of the press hold till it ends.
+  handles(id, layerId, points, name) {
+    const chart = this.chart(id), layer = getHtmlElement(layerId);
+    if (!chart || !layer) return void setTimeout(() => this.handles(id, layerId, points, name), 40);
+    layer.setAttribute("aria-label", name);
+    while (layer.children.length > points.length) layer.lastChild.remove();
+    while (layer.children.length < points.length) layer.append(this.knob(chart, layer.children.length));
+    layer.place = () => points.forEach((point, at) => {
+      const knob = layer.children[at];
+      const [left, top] = chart.convertToPixel({ gridIndex: point.panel }, [point.x, point.y]) ?? [];
+      const isShown = chart.containPixel({ gridIndex: point.panel }, [left, top]) || Math.abs(left - 66) < 2 || point.x === points.at(-1).x;
+      Object.assign(knob.style, { left: `${left}px`, top: `${top}px`, display: isShown && isFinite(left + top) ? "" : "none" });
+      knob.panel = point.panel;
+      knob.setAttribute("aria-label", point.name);
+      knob.title = point.name;
+    });
+    if (!layer.placed) {
+      layer.placed = true;
+      chart.on("finished", () => layer.place());
+    }
+    layer.place();
+  },
+  knob(chart, at) {
+    const knob = document.createElement("button");
+    knob.className = "knob";
+    knob.dataset.mark = `handle-${at}`;
+    let value = null, waiting = null;
+    const send = () => {
+      if (waiting) emitEvent("handle", waiting);
+      waiting = null;
+    };
+    knob.addEventListener("pointerdown", (event) => {
+      event.stopPropagation();
+      knob.setPointerCapture(event.pointerId);
+      const box = chart.getDom().getBoundingClientRect();
+      const read = (x, y) => chart.convertFromPixel({ gridIndex: knob.panel }, [x, y]);
+      const here = [event.clientX - box.left, event.clientY - box.top];
+      const [one, two] = [read(...here), read(here[0] + 100, here[1] - 50)];
+      const isLog = chart.getOption().yAxis[knob.panel].type === "log";
+      value = (move) => {
+        const across = (move.clientX - box.left - here[0]) / 100, up = (here[1] - (move.clientY - box.top)) / 50;
+        const y = isLog ? one[1] * (two[1] / one[1]) ** up : one[1] + (two[1] - one[1]) * up;
+        return { at, x: Math.max(one[0] + (two[0] - one[0]) * across, 0), y: Math.max(y, 0) };
+      };
+    });
+    knob.addEventListener("pointermove", (event) => {
+      if (!value) return;
+      if (!waiting) requestAnimationFrame(send);
+      waiting = value(event);
+    });
+    for (const end of ["pointerup", "pointercancel"]) knob.addEventListener(end, () => (value = null));
+    knob.addEventListener("keydown", (event) => {
+      if (!event.key.startsWith("Arrow")) return;
+      event.preventDefault();
+      emitEvent("handle", { at, key: event.key });
+    });
+    return knob;
+  },
   keep(text) {
     try {
       sessionStorage.setItem("warmdown-draft", text);

@@ -60,6 +60,7 @@ def build_editor(studio: Studio) -> None:
 
     studio.subscribe("draft", build)
     studio.subscribe("view", inputs.show)
+    studio.subscribe("moved", inputs.follow)
     studio.subscribe("summary", follow)
 
 

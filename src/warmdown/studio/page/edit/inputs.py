@@ -42,10 +42,11 @@ class Inputs:
         self.by_mark: PlainData = {}
         self._helps: dict[str, str] = {}
         self._shown: dict[str, tuple[str, str, str]] = {}
+        self._values: list[tuple[Path, ui.input]] = []
 
     def clear(self) -> None:
         """Forget the fields, which are built again."""
-        self.by_mark, self._helps, self._shown = {}, {}, {}
+        self.by_mark, self._helps, self._shown, self._values = {}, {}, {}, []
         self.studio.shown_marks.clear()
 
     def value(
@@ -62,6 +63,7 @@ class Inputs:
             element.props["placeholder"] = placeholder
             element.props("stack-label")
         self.add(path, element, help)
+        self._values.append((path, element))
         return element
 
     def choice(self, path: Path, label: str, value: Any, options: Any, *, help: str = "") -> None:
@@ -89,6 +91,12 @@ class Inputs:
             for name in rest:
                 if name not in named:
                     self._unnamed((*home, name), name)
+
+    def follow(self) -> None:
+        """Show the values of what was moved on the curve."""
+        for path, element in self._values:
+            if (text := shown(self.studio.get(path))) != element.value:
+                element.value = text
 
     def show(self) -> None:
         """Show beside each field what is wrong with it, or which number it comes to."""

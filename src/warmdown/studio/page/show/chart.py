@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from nicegui import ui
+
 from warmdown.formatting import count, number
 from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
+from warmdown.studio.page.show.handles import Handle, handles_of, moved, pressed
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.chart import Layer
@@ -19,6 +22,7 @@ _MOST_FACTS = 6
 def build_curve(studio: Studio) -> None:
     """Build the picture with its tools."""
     at: int | None = None
+    handles: tuple[Handle, ...] = ()
 
     def draw() -> None:
         """Draw the curves, and behind them those that were kept."""
@@ -27,6 +31,39 @@ def build_curve(studio: Studio) -> None:
         stop = max([seen.stop, *(one.view.stop for one in studio.kept)])
         layers = [Layer(seen.lines), *faint]
         plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=seen.x)
+        show_handles()
+
+    def show_handles() -> None:
+        nonlocal handles
+        plan, handles = studio.preview.plan, ()
+        if plan is not None and not studio.draft.is_empty and not studio.mistakes:
+            handles = handles_of(studio.document, studio.row, plan, studio.reading.bases)
+        lines = studio.preview.view.lines
+        units = list(dict.fromkeys(line.unit for line in lines))
+        field = studio.row.field if handles else ""
+        unit = next((line.unit for line in lines if line.label.partition("/")[0] == field), "")
+        panel = units.index(unit) if unit in units else 0
+        points = [{"x": one.x, "y": one.y, "name": one.name, "panel": panel} for one in handles]
+        plot.show_handles(points, "Handles of the phases: arrow keys move them")
+
+    def move(event: Any) -> None:
+        """Take a move of a handle, from the pointer or a key."""
+        given = event.args
+        at = int(given.get("at", -1))
+        plan = studio.preview.plan
+        if not 0 <= at < len(handles) or plan is None:
+            return
+        handle, total = handles[at], plan.length or 1
+        if "key" in given:
+            tops = [line.totals.high for line in studio.preview.view.lines]
+            x, y = pressed(handle, str(given["key"]), total=total, top=max(tops, default=1.0))
+        else:
+            x, y = float(given["x"]), float(given["y"])
+        changed = moved(
+            studio.document, studio.row, handle, x, y, total=total, bases=studio.reading.bases
+        )
+        studio.drag(changed, handle.phase)
+        set_text(readout, handles[at].name if at < len(handles) else handle.name)
 
     def show_log(is_log: bool) -> None:
         studio.log = is_log
@@ -79,6 +116,7 @@ def build_curve(studio: Studio) -> None:
                 icon_button("zoom_out_map", "Show the whole run", zoom_out, "zoom-out")
                 plain_button("Keep", studio.keep, icon="bookmark_add", mark="keep")
             plot = PlotElement()
+            ui.on("handle", move)
         with tag("div", classes="under stack"):
             with tag("div", classes="reading"):
                 # the browser's own slider: the framework's cannot be focused where its role is

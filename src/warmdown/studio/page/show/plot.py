@@ -8,6 +8,7 @@ from typing import final
 from nicegui import ui
 from nicegui.json import dumps  # the fast one, where there is one
 
+from warmdown.schedules.base import PlainData
 from warmdown.studio.page.parts import marked, tag
 from warmdown.studio.preview.chart import Layer, changing_options, options
 
@@ -17,8 +18,10 @@ class PlotElement:
     """An ECharts picture with a name for those who do not see it."""
 
     def __init__(self) -> None:
-        with tag("div", role="img") as self.frame:
-            self.chart = ui.echart({}).classes("plot")
+        with tag("div", classes="plot-box"):
+            with tag("div", role="img") as self.frame:
+                self.chart = ui.echart({}).classes("plot")
+            self.layer = tag("div", classes="handles", role="group", aria_label="Handles")
         marked(self.chart, "plot")
         self._drawn = self._size = ""
 
@@ -50,6 +53,10 @@ class PlotElement:
     def point(self, step: float) -> None:
         """Show the values at a step."""
         self._call("show", str(step))
+
+    def show_handles(self, points: Sequence[PlainData], name: str) -> None:
+        """Show points that can be moved; the browser emits ``handle`` events with their number."""
+        self._call("handles", f"{self.layer.id}, {dumps(points)}, {dumps(name)}")
 
     def _call(self, function: str, arguments: str) -> None:
         self.chart.client.run_javascript(f"warmdown.{function}({self.chart.id}, {arguments})")
