@@ -51,8 +51,9 @@ def test_a_press_acts_though_the_page_moves_or_is_built_anew_before_the_release(
     with held_down(tab, "add-group"):
         tab.evaluate("document.querySelector('main, .side').style.marginTop = '90px'")
     field(tab, "groups[1].name").wait_for()
-    with held_down(tab, "tab-take"):
+    with held_down(tab, "tab-words"):
         tab.evaluate("document.querySelector('.below').style.marginTop = '90px'")
+    tab.wait_for_selector(".words p:visible")
     text_has(tab, "end: 0.25")
     with held_down(tab, "add-group"):
         tab.keyboard.press("Control+z")

@@ -127,7 +127,7 @@ def test_the_keyboard_alone_chooses_edits_moves_saves_and_undoes(tab: Page, serv
     reach(tab, "cursor")
     tab.keyboard.press("ArrowRight")
     tab.wait_for_function("/Update 1:/.test(document.querySelector('.reading').innerText)")
-    reach(tab, "tab-take", "ArrowRight")
+    reach(tab, "tab-words", "ArrowRight")
     text_has(tab, "name: decay", "name: warmup")
     tab.keyboard.press("Control+z")
     tab.keyboard.press("Control+z")

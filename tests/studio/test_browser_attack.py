@@ -126,7 +126,7 @@ def test_names_of_a_plan_never_become_html(context: BrowserContext, server: Serv
     path.unlink()
     tab.wait_for_selector('[data-mark="values"]')
     tab.hover('[data-mark="plot"]', position={"x": 300, "y": 150})
-    for name in ("tab-words", "tab-take", "tab-table"):
+    for name in ("tab-words", "tab-table"):
         press(tab, name)
     assert EVIL in tab.locator('[data-mark="values"]').inner_text()
     tab.reload()

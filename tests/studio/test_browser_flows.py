@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.studio.pages import field, open_tab, opened, press, serve, text_has
+from tests.studio.pages import field, open_tab, opened, press, serve, text_has, text_of
 
 import warmdown as wd
 from warmdown.studio.process import Server
@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_phases_are_dragged_by_the_pointer(tab: Page) -> None:
     press(tab, "preset-2")
     tab.wait_for_selector(".phase .grip")
-    press(tab, "tab-take")
     text_has(tab, "lr:", "name: warmup", "name: decay", "momentum:")
 
     def drag() -> None:
@@ -37,6 +36,46 @@ def test_phases_are_dragged_by_the_pointer(tab: Page) -> None:
 
     drag()
     text_has(tab, "lr:", "name: decay", "name: warmup", "momentum:")
+
+
+def test_a_joint_is_dragged_by_the_pointer_and_moved_by_keys_and_stays_joined(tab: Page) -> None:
+    press(tab, "preset-2")
+    tab.wait_for_selector('[data-mark="handle-1"]:visible')
+    box = tab.locator('[data-mark="handle-1"]').bounding_box()
+    assert box is not None
+    tab.mouse.move(box["x"] + 12, box["y"] + 12)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 112, box["y"] + 62, steps=8)
+    tab.mouse.up()
+    tab.wait_for_function(
+        "document.querySelector('input[data-mark=\"plan.lr[0].steps\"]')?.value !== '30%'"
+    )
+    text_has(tab, "name: warmup", "name: decay")
+    ends = "/end: (0[.]\\d+), steps: [34]\\d.*[^]*start: \\1}/"
+    joined = f"{ends}.test(document.querySelector('[data-mark=text]').textContent)"
+    tab.wait_for_function(joined)
+    before = text_of(tab)
+    tab.focus('[data-mark="handle-1"]')
+    tab.keyboard.press("ArrowUp")
+    tab.wait_for_function(
+        "before => document.querySelector('[data-mark=text]').textContent !== before", arg=before
+    )
+    tab.wait_for_function(joined)
+    tab.wait_for_function("/End of phase 1/.test(document.querySelector('.reading').innerText)")
+    tab.keyboard.press("Control+z")
+    text_has(tab, before.splitlines()[1])
+
+
+def test_a_file_that_is_dropped_on_the_window_is_opened(tab: Page) -> None:
+    drop = """text => {
+      const data = new DataTransfer();
+      data.items.add(new File([text], "mine.yaml"));
+      document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+    }"""
+    tab.evaluate(drop, "lr: {kind: cosin}")
+    tab.wait_for_selector("text=cosine")
+    tab.evaluate(drop, "# mine\nlr: {kind: cosine, end: 1e-2}  # down\n")
+    text_has(tab, "# mine\nlr: {kind: cosine, end: 1e-2}  # down")
 
 
 def test_the_slider_reads_the_curve_by_keyboard(tab: Page) -> None:
@@ -119,7 +158,6 @@ def test_a_link_carries_the_plan_to_another_tab(context: BrowserContext, server:
 
 def test_what_is_taken_away_is_the_plan_in_every_form(tab: Page, tmp_path: Path) -> None:
     press(tab, "preset-1")
-    press(tab, "tab-take")
     text_has(tab, "warmup_cosine")
     got = {}
     for mark in ("form-YAML", "form-JSON", "form-Python", "form-PyTorch"):

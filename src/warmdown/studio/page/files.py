@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import final
 
@@ -90,6 +91,14 @@ class PlanFiles:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
         with _mistakes_shown():
             self.studio.begin(Draft(from_link(fragment)))
+
+    def take_dropped(self, name: str, text: str) -> None:
+        """Show a file that was dropped on the window; a save asks for its name."""
+        with _mistakes_shown():
+            if not text:
+                raise SpecError(f"{name[:120]}: empty, or too large for a plan. Drop another one.")
+            draft = opened(text, name)
+            self.studio.begin(replace(draft, file=""))
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()

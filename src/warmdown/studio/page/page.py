@@ -17,7 +17,7 @@ from warmdown.studio.draft.links import from_plain, to_plain
 from warmdown.studio.page.edit.choose import show_start
 from warmdown.studio.page.edit.editor import build_editor
 from warmdown.studio.page.files import PlanFiles
-from warmdown.studio.page.parts import icon_button, marked, set_text, tag
+from warmdown.studio.page.parts import card, icon_button, marked, set_text, tag
 from warmdown.studio.page.show.chart import build_curve
 from warmdown.studio.page.show.export_panel import build_export_panel
 from warmdown.studio.page.show.words import build_findings, build_summary, build_values_table
@@ -51,6 +51,7 @@ async def build_design(app: AppContext) -> None:
     studio.subscribe("summary", partial(_store, studio))
     studio.subscribe("focus", partial(_focus, studio))
     act = partial(_press, studio, files)
+    ui.on("dropped", lambda event: files.take_dropped(event.args["name"], event.args["text"]))
     ui.context.client.layout.on("keydown", act, js_handler=_KEYS)
     await ui.context.client.connected()
     found: PlainData = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
@@ -105,6 +106,7 @@ def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
             tag("a", "Runs", "link", href=".")
         icon_button("folder_open", "Open (Ctrl+O)", files.open, "open")
         icon_button("save", "Save (Ctrl+S)", files.save, "save")
+        icon_button("save_as", "Save under another name", files.save_as, "save-as")
         icon_button("link", "Copy a link with the plan", files.link, "link")
         icon_button("add", "New plan", lambda: studio.begin(Draft()), "new")
         theme = icon_button(
@@ -134,6 +136,8 @@ def _build_room(studio: Studio) -> None:
             with tag("div", classes="view", id="curve", tabindex="-1"):
                 build_curve(studio)
                 build_findings(studio)
+                with card("As text", "take"):
+                    build_export_panel(studio)
                 _build_panels(studio)
         with editor_place:
             build_editor(studio)
@@ -144,9 +148,8 @@ def _build_panels(studio: Studio) -> None:
     panels: dict[str, tuple[str, Callable[[Studio], None]]] = {
         "table": ("Table", build_values_table),
         "words": ("In words", build_summary),
-        "take": ("Take away", build_export_panel),
     }
-    with tag("section", classes="card below", aria_label="Values, words and texts"):
+    with tag("section", classes="card below", aria_label="Values and words"):
         with ui.tabs().props("dense align=left narrow-indicator no-caps") as tabs:
             for name, (label, _) in panels.items():
                 marked(ui.tab(name, label=label), f"tab-{name}")

@@ -34,6 +34,15 @@ addEventListener("pointerup", (event) => {
     if (pressed === held) pressed = null;
   });
 }, true);
+// A plan file that is dropped anywhere is opened.
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  const file = event.dataTransfer?.files[0];
+  if (!file) return;
+  event.preventDefault();
+  if (file.size > 1e6) return void emitEvent("dropped", { name: file.name, text: "" });
+  file.text().then((text) => emitEvent("dropped", { name: file.name, text }));
+});
 // Menus and tooltips hang beside the page's landmarks: a menu becomes one, and a tooltip says what its button says.
 const hung = new MutationObserver(() => {
   for (const menu of document.querySelectorAll('body > [id^="q-portal--menu"]')) {
