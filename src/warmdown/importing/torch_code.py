@@ -1,14 +1,17 @@
-"""A plan's rate in plain torch, where a short formula exists: a function for LambdaLR."""
+"""A plan's rate in plain torch: a function for LambdaLR, by a short formula or a table."""
 
 from __future__ import annotations
 
 import math
 from typing import final
 
+import numpy as np
+
 from warmdown.errors import WarmdownError
-from warmdown.plan import Plan
+from warmdown.plan import EVERY_GROUP, Plan
 from warmdown.schedules import Scale, Schedule
 from warmdown.schedules.base import PlainData, kind_of
+from warmdown.schedules.sampling import values_at
 
 _FORMULAS = {
     "constant": "{value!r}",
@@ -28,6 +31,8 @@ _FORMULAS = {
 """The value at a step, by the kind of the schedule, with its fields in braces."""
 _USUAL = {"cosine": {"k": 1.0, "exponent": 1.0}, "polynomial": {"k": 1.0}}
 """Fields that a formula leaves out: it is right where they have these values."""
+_LONGEST_TABLE = 20_000
+"""Updates of a table in the code."""
 _HEAD = """import math
 
 from torch.optim.lr_scheduler import LambdaLR
@@ -47,9 +52,15 @@ def lambda_code(plan: Plan) -> str:
     """Return code that makes a ``LambdaLR`` of a plan's only target, the rate.
 
     Raises:
-        NoTorchCode: It needs more than a factor, or a shape without a short formula.
+        NoTorchCode: It needs more than a factor on the rate, or too long a table.
     """
-    rule = plan.targets[0].rule
+    target, *others = plan.targets
+    if others or target.name != "lr" or target.groups != EVERY_GROUP:
+        raise NoTorchCode(
+            "torch drives one number by one scheduler. Use the Python of warmdown for "
+            "several targets."
+        )
+    rule = target.rule
     if rule != Scale(rule.of):
         raise NoTorchCode(
             "LambdaLR multiplies the base rate and does nothing else. Use the Python of warmdown."
@@ -59,13 +70,38 @@ def lambda_code(plan: Plan) -> str:
             f"torch counts updates, not {plan.run.clock}. Use the Python of warmdown."
         )
     schedule = plan.over().targets[0].rule.of
+    try:
+        body = _formula_code(schedule)
+    except NoTorchCode:
+        body = _table_code(schedule, plan.length)
+    return f"{_HEAD}{body}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
+
+
+def _formula_code(schedule: Schedule) -> str:
     members = schedule.parts() if kind_of(type(schedule)) == "chain" else (schedule,)
     lines: list[str] = []
     for member in members[:-1]:
         lines += [f"    if step < {member.length}:", f"    {_return(member)}"]
         lines.append(f"    step -= {member.length}")
-    body = "\n".join([*lines, _return(members[-1])])
-    return f"{_HEAD}{body}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
+    return "\n".join([*lines, _return(members[-1])])
+
+
+def _table_code(schedule: Schedule, length: int | None) -> str:
+    """Return a table of every update's factor, or of the updates at which it changes."""
+    if not length or length > _LONGEST_TABLE:
+        raise NoTorchCode(
+            f"no short formula, and a table of {length or 'endless'} updates is too long to read. "
+            "Use the Python of warmdown."
+        )
+    values = values_at(schedule, np.arange(length + 1.0))
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    if starts.size <= values.size // 4:
+        table, marks = values[starts].tolist(), starts.tolist()
+        return (
+            f"    values = {table!r}\n    starts = {marks!r}\n"
+            "    return values[sum(step >= start for start in starts) - 1]"
+        )
+    return f"    values = {values.tolist()!r}\n    return values[min(step, {length})]"
 
 
 def _return(member: Schedule) -> str:
