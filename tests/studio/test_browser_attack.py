@@ -12,7 +12,7 @@ from tests.studio.hostile import HOSTILE
 from tests.studio.pages import field, open_tab, press, serve, text_has
 
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.links import to_fragment, to_plain
 from warmdown.studio.process import Server
 
@@ -156,7 +156,7 @@ def test_a_script_that_gets_into_the_page_does_not_run(tab: Page) -> None:
 
 def own(name: str) -> PlainData:
     """Return a plan with a class of the folder's own module."""
-    return document_of({"run": {"total_steps": 10}, "lr": {"class_path": f"own_hostile.{name}"}})
+    return document_from({"run": {"total_steps": 10}, "lr": {"class_path": f"own_hostile.{name}"}})
 
 
 def test_a_link_never_brings_a_class_and_the_tabs_memory_never_runs_one(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from warmdown.cli.main import main
 from warmdown.studio import serve as server
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.links import to_fragment
 
 
@@ -40,17 +40,17 @@ def test_a_file_is_shown_and_its_folder_is_the_one_that_is_read_and_written(
         0,
         False,
     )
-    assert start.draft.document == document_of({"lr": {"kind": "cosine"}})
+    assert start.draft.document == document_from({"lr": {"kind": "cosine"}})
 
 
 def test_a_link_can_be_given_instead_of_a_file(started: list[Any]) -> None:
-    document = document_of({"lr": {"kind": "cosine"}})
+    document = document_from({"lr": {"kind": "cosine"}})
     assert invoke(f"http://127.0.0.1:8421/#{to_fragment(document)}").exit_code == 0
     assert started[0].draft.document == document
 
 
 def test_a_link_may_not_bring_a_class_from_outside_the_known_libraries(started: list[Any]) -> None:
-    evil = document_of({"lr": {"class_path": "os.system"}})
+    evil = document_from({"lr": {"class_path": "os.system"}})
     result = invoke(f"#{to_fragment(evil)}")
     assert (result.exit_code, started) == (2, [])
     assert "'os.system', a class that is not of a known library" in result.output

@@ -19,7 +19,7 @@ from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, se
 from warmdown.studio.draft.document import (
     Draft,
     Path,
-    Row,
+    TargetRow,
     class_paths,
     get,
     mark_of,
@@ -34,7 +34,7 @@ from warmdown.studio.draft.document import (
     with_target,
     without_target,
 )
-from warmdown.studio.draft.files import document_of, opened, saved_text
+from warmdown.studio.draft.files import document_from, opened, saved_text
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.links import from_fragment, from_plain, to_fragment, to_plain
 from warmdown.studio.draft.presets import PRESETS, Preset
@@ -51,12 +51,12 @@ def document(**plan: Any) -> PlainData:
 
 @given(plan=plans())
 def test_what_opens_is_the_plan_that_was_written(plan: Plan) -> None:
-    assert plan_from_dict(read(document_of(plan.to_dict())).data) == plan
+    assert plan_from_dict(read(document_from(plan.to_dict())).data) == plan
 
 
 @given(plan=plans())
 def test_a_document_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
-    made = document_of(plan.to_dict())
+    made = document_from(plan.to_dict())
     assert from_plain(json.loads(json.dumps(to_plain(made)))) == made
     assert from_fragment(f"#{to_fragment(made)}") == made
 
@@ -112,8 +112,8 @@ def test_a_save_changes_what_was_edited_and_keeps_comments_order_and_spelling() 
 @given(plan=plans(), other=plans())
 def test_a_save_over_any_file_is_the_plan_of_the_page(plan: Plan, other: Plan) -> None:
     draft = replace(
-        opened(saved_text(Draft(document_of(plan.to_dict())), "a.yaml")),
-        document=document_of(other.to_dict()),
+        opened(saved_text(Draft(document_from(plan.to_dict())), "a.yaml")),
+        document=document_from(other.to_dict()),
     )
     assert loads(saved_text(draft, "a.yaml")) == other
 
@@ -237,7 +237,7 @@ def test_a_mistake_has_the_mark_of_its_field(data: PlainData, path: Path) -> Non
     assert get({"plan": data}, path) == "x"
 
 
-def kinds_of(made: PlainData, row: Row) -> list[str]:
+def kinds_of(made: PlainData, row: TargetRow) -> list[str]:
     """Return the kind of each phase."""
     return [get(made, (*path, "kind")) for path in phases_of(made, row)]
 

@@ -9,7 +9,7 @@ import pytest
 from warmdown.planfile import plan_from_dict
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import get, read, targets_in
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.page.show.handles import Handle, handles_of, moved, pressed
 
 RISE = {"kind": "linear", "start": 0, "end": 1, "steps": "5%"}
@@ -17,7 +17,7 @@ RISE = {"kind": "linear", "start": 0, "end": 1, "steps": "5%"}
 
 def handles(data: PlainData) -> tuple[PlainData, tuple[Handle, ...], PlainData]:
     """Return the document, its handles and how they are moved."""
-    document = document_of({"run": {"total_steps": 1000, "lr": 1e-3}, **data})
+    document = document_from({"run": {"total_steps": 1000, "lr": 1e-3}, **data})
     found = read(document)
     plan = plan_from_dict(found.data)
     (row,) = targets_in(document)

@@ -10,7 +10,7 @@ import pytest
 from tests.studio.pages import Simulated, shown, until
 
 from warmdown.studio.draft.document import Draft
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.links import to_fragment, to_plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PageOf = Callable[..., Simulated]
 RISE = {"kind": "linear", "start": 0.01, "end": 1, "steps": "10%"}
 WARMED = Draft(
-    document_of({"run": {"total_steps": 1000, "lr": "1e-3"}, "lr": [RISE, {"kind": "cosine"}]})
+    document_from({"run": {"total_steps": 1000, "lr": "1e-3"}, "lr": [RISE, {"kind": "cosine"}]})
 )
 
 
@@ -163,7 +163,7 @@ def test_a_link_shows_its_plan(page_of: PageOf) -> None:
 
 
 def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: PageOf) -> None:
-    evil = document_of({"lr": {"class_path": "os.system"}})
+    evil = document_from({"lr": {"class_path": "os.system"}})
 
     async def act(user: User) -> None:
         await until(
@@ -195,7 +195,9 @@ def test_a_damaged_memory_is_no_reason_not_to_start(page_of: PageOf) -> None:
 
 @pytest.mark.slow
 def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
-    own = Draft(document_of({"run": {"total_steps": 10}, "lr": {"class_path": "own_parts.Halves"}}))
+    own = Draft(
+        document_from({"run": {"total_steps": 10}, "lr": {"class_path": "own_parts.Halves"}})
+    )
     page = page_of(own)
     (page.app.folder.path / "own_parts.py").write_text(
         "from pathlib import Path\n"
@@ -220,7 +222,7 @@ def test_a_class_outside_the_list_waits_for_a_yes(page_of: PageOf) -> None:
 def test_names_are_shown_as_text_whatever_they_hold(page_of: PageOf) -> None:
     evil = "<img src=x onerror=alert(1)>"
     plan = {"run": {"total_steps": 10}, "lr": {"kind": "cosine", "name": evil}}
-    draft = Draft({**document_of(plan), "groups": [{"name": evil, "lr": "1"}]})
+    draft = Draft({**document_from(plan), "groups": [{"name": evil, "lr": "1"}]})
 
     async def act(user: User) -> None:
         await until(lambda: evil in shown(user))

@@ -29,7 +29,7 @@ from warmdown.studio.draft.catalogue import example_data
 from warmdown.studio.draft.decoding import decoded
 from warmdown.studio.draft.document import Draft, read, targets_in
 from warmdown.studio.draft.fields import known_shapes
-from warmdown.studio.draft.files import document_of, saved_text
+from warmdown.studio.draft.files import document_from, saved_text
 from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.page.edit.inputs import resolved
 from warmdown.studio.page.show.export_panel import drawn_rows
@@ -125,7 +125,7 @@ def test_what_is_seen_comes_over_from_another_process_unchanged() -> None:
 
 def warned(data: PlainData) -> dict[str, str]:
     """Return what stands beside which field."""
-    document = document_of(data)
+    document = document_from(data)
     scene = preview(read(document).data, {"": {"lr": 1e-3}})
     assert scene.plan is not None
     findings = summarize(scene.view, scene.plan).findings
@@ -151,7 +151,7 @@ def test_a_run_without_a_length_is_told_at_its_length() -> None:
 
 
 def test_each_phase_knows_when_it_is_whether_it_is_a_shape_or_a_recipe() -> None:
-    document = document_of(
+    document = document_from(
         data_with(
             {"kind": "linear", "steps": 10},
             {"kind": "wsd", "warmup": 100, "decay": 100},
@@ -355,7 +355,7 @@ def test_no_text_of_a_plan_becomes_other_code_than_a_text(piece: PlainData) -> N
 
 def test_groups_of_many_kinds_have_their_own_bases() -> None:
     document = {
-        **document_of(data_with("cosine", steps=100, weight_decay="constant")),
+        **document_from(data_with("cosine", steps=100, weight_decay="constant")),
         "groups": [{"name": "a", "lr": "1e-4", "weight_decay": "0.1"}, {"name": "b", "lr": "1e-3"}],
     }
     found = read(document)

@@ -12,7 +12,7 @@ from warmdown.errors import SpecError
 from warmdown.plan import Plan
 from warmdown.schedules import Schedule
 from warmdown.studio.draft.document import Draft
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.links import to_fragment
 from warmdown.studio.process import Server, start_server
 
@@ -40,7 +40,7 @@ def studio(
         >>> page.close()
     """
     whole = Plan.of(lr=plan) if isinstance(plan, Schedule) else plan
-    draft = Draft() if whole is None else Draft(document_of(whole.to_dict()))
+    draft = Draft() if whole is None else Draft(document_from(whole.to_dict()))
     return Shown(whole, draft, Path(folder), height)
 
 

@@ -61,7 +61,7 @@ class Draft:
 
 @final
 @dataclass(frozen=True)
-class Row:
+class TargetRow:
     """A number that is driven.
 
     Args:
@@ -146,29 +146,29 @@ def is_schedule(node: Any) -> bool:
     return isinstance(node, Mapping) and bool(node.keys() & {"kind", "class_path"})
 
 
-def targets_in(document: PlainData) -> tuple[Row, ...]:
+def targets_in(document: PlainData) -> tuple[TargetRow, ...]:
     """Return a row for each number that is driven."""
-    rows: list[Row] = []
+    rows: list[TargetRow] = []
     for name, rule in document["plan"].items():
         if name in NOT_TARGETS:
             continue
         path: Path = ("plan", name)
         if isinstance(rule, Mapping) and "groups" in rule and not is_schedule(rule):
             groups = rule["groups"] if isinstance(rule["groups"], Mapping) else {}
-            rows += [Row(name, pattern, (*path, "groups", pattern)) for pattern in groups]
+            rows += [TargetRow(name, pattern, (*path, "groups", pattern)) for pattern in groups]
         else:
-            rows.append(Row(name, EVERY_GROUP, path))
+            rows.append(TargetRow(name, EVERY_GROUP, path))
     return tuple(rows)
 
 
-def meaning_of(document: PlainData, row: Row) -> str:
+def meaning_of(document: PlainData, row: TargetRow) -> str:
     """Return whether the value is a factor on the base value (``scale``) or itself (``set``)."""
     rule = get(document, row.path)
     is_set = isinstance(rule, Mapping) and "set" in rule and not is_schedule(rule)
     return "set" if is_set else "scale"
 
 
-def chain_path(document: PlainData, row: Row) -> Path:
+def chain_path(document: PlainData, row: TargetRow) -> Path:
     """Return where the phases of a row stand: one schedule, or a list of them."""
     path, rule = row.path, get(document, row.path)
     if isinstance(rule, Mapping) and not is_schedule(rule):
@@ -179,7 +179,7 @@ def chain_path(document: PlainData, row: Row) -> Path:
     return path
 
 
-def phases_of(document: PlainData, row: Row) -> tuple[Path, ...]:
+def phases_of(document: PlainData, row: TargetRow) -> tuple[Path, ...]:
     """Return the path of each phase of a row, in order."""
     path = chain_path(document, row)
     chain = get(document, path)
@@ -188,7 +188,7 @@ def phases_of(document: PlainData, row: Row) -> tuple[Path, ...]:
     return () if chain in (None, "", {}) else (path,)
 
 
-def with_phases(document: PlainData, row: Row, phases: Sequence[Any]) -> PlainData:
+def with_phases(document: PlainData, row: TargetRow, phases: Sequence[Any]) -> PlainData:
     """Return the document with other phases in a row; without any, the row goes."""
     path = chain_path(document, row)
     if not phases:
@@ -198,14 +198,14 @@ def with_phases(document: PlainData, row: Row, phases: Sequence[Any]) -> PlainDa
     return changed
 
 
-def with_meaning(document: PlainData, row: Row, meaning: str) -> PlainData:
+def with_meaning(document: PlainData, row: TargetRow, meaning: str) -> PlainData:
     """Return the document with a row whose value is a factor, or is itself."""
     chain = get(document, chain_path(document, row))
     changed: PlainData = put(document, row.path, {"set": chain} if meaning == "set" else chain)
     return changed
 
 
-def without_target(document: PlainData, row: Row) -> PlainData:
+def without_target(document: PlainData, row: TargetRow) -> PlainData:
     """Return the document without a row."""
     changed = put(document, row.path, None)
     if row.path[-2:-1] == ("groups",) and not get(changed, row.path[:-1]):
@@ -232,7 +232,7 @@ def with_target(document: PlainData, field: str, groups: str, rule: Any) -> Plai
     return put(document, path, {"groups": whole})  # type: ignore[no-any-return]
 
 
-def renamed(document: PlainData, row: Row, groups: str) -> PlainData:
+def renamed(document: PlainData, row: TargetRow, groups: str) -> PlainData:
     """Return the document with the rule of a row for other groups, if these have none yet."""
     groups = groups.strip() or EVERY_GROUP
     taken = {other.groups for other in targets_in(document) if other.field == row.field}

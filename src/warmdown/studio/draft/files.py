@@ -46,11 +46,11 @@ def opened(text: str, name: str | FilePath = "plan.yaml", stamp: Stamp = None) -
     """
     if len(text) > LONGEST_TEXT:
         raise _too_large(f"{len(text):,} characters")
-    document = document_of(parse(name, text).data, _comments_in(text))
+    document = document_from(parse(name, text).data, _comments_in(text))
     return Draft(document, FilePath(name).name, stamp, "" if is_json(name) else text)
 
 
-def document_of(data: Any, beside: PlainData | None = None) -> PlainData:
+def document_from(data: Any, beside: PlainData | None = None) -> PlainData:
     """Return the document of a plan as plain data.
 
     Args:
@@ -61,7 +61,7 @@ def document_of(data: Any, beside: PlainData | None = None) -> PlainData:
         SpecError: It is no plan, or larger than the page can show.
 
     Example:
-        >>> document_of("cosine")["plan"]
+        >>> document_from("cosine")["plan"]
         {'lr': {'kind': 'cosine'}}
     """
     plan = plan_from_dict(_without_classes(data))
@@ -83,14 +83,16 @@ def document_of(data: Any, beside: PlainData | None = None) -> PlainData:
     document: PlainData = {
         "plan": {**({"run": run} if run else {}), **{k: v for k, v in data.items() if k != "run"}},
         "groups": [{"lr": shown(rate)} if rate is not None else {}],
-        "loader": {name: shown(_whole(fact)) for name, fact in loader.items() if fact is not None},
+        "loader": {
+            name: shown(_plain_number(fact)) for name, fact in loader.items() if fact is not None
+        },
     }
     beside = beside or {}
     if beside.get("groups"):
         document["groups"] = beside["groups"]
-    if beside.get("loader") and _agree(document, beside["loader"]):
+    if beside.get("loader") and _is_current(document, beside["loader"]):
         document["loader"] = beside["loader"]
-    _require_bounded(document)
+    _require_shown(document)
     return document
 
 
@@ -104,7 +106,7 @@ def saved_text(draft: Draft, name: str) -> str:
     if is_json(name):
         return to_json(data)
     head = _head(draft.document)
-    body = _merged(draft.source, data) if draft.source else ""
+    body = _text_with(draft.source, data) if draft.source else ""
     return head + (body or to_yaml(data))
 
 
@@ -150,13 +152,13 @@ def _comments_in(text: str) -> PlainData:
     return found
 
 
-def _agree(document: PlainData, loader: PlainData) -> bool:
+def _is_current(document: PlainData, loader: PlainData) -> bool:
     """Whether the loader of a comment gives the facts that the file has; else it is out of date."""
     with_comment = {**document, "loader": loader}
     return read(with_comment).data.get("run") == read(document).data.get("run")
 
 
-def _merged(source: str, data: PlainData) -> str:
+def _text_with(source: str, data: PlainData) -> str:
     """Return a file's text with other data in it; nothing where it would not read back as these."""
     try:
         from ruamel.yaml import YAML
@@ -230,7 +232,7 @@ def _member(node: Any, place: Any) -> Any:
         return None
 
 
-def _require_bounded(document: PlainData) -> None:
+def _require_shown(document: PlainData) -> None:
     rows = targets_in(document)
     if max([len(rows), *(len(phases_of(document, row)) for row in rows)]) > MOST_PHASES:
         raise _too_large(f"more than {MOST_PHASES} phases")
@@ -250,7 +252,7 @@ def _without_classes(data: Any) -> Any:
     return {key: _without_classes(value) for key, value in data.items()}
 
 
-def _whole(number: Any) -> Any:
+def _plain_number(number: Any) -> Any:
     return int(number) if isinstance(number, float) and not number % 1 else number
 
 

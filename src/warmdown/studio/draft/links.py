@@ -109,7 +109,7 @@ def from_plain(data: Any) -> PlainData:
     document = {"plan": plan, "groups": groups, "loader": loader}
     _require_bounded(document)
     rows = [loader, *groups] if isinstance(groups, list) and groups else [None]
-    if not isinstance(plan, dict) or not all(map(_is_flat, rows)):
+    if not isinstance(plan, dict) or not all(map(_has_texts, rows)):
         raise ValueError("not a document")
     if sum(1 for _ in schedules_in(plan)) > MOST_SCHEDULES:
         raise ValueError("too many schedules")
@@ -118,7 +118,7 @@ def from_plain(data: Any) -> PlainData:
     return document
 
 
-def _is_flat(row: Any) -> bool:
+def _has_texts(row: Any) -> bool:
     return isinstance(row, dict) and all(isinstance(value, str) for value in row.values())
 
 

@@ -27,7 +27,7 @@ from warmdown.studio.draft.document import (
     Draft,
     Path,
     Reading,
-    Row,
+    TargetRow,
     class_paths,
     expanded,
     get,
@@ -142,7 +142,7 @@ class Studio:
         return self.history.now.document
 
     @property
-    def row(self) -> Row:
+    def row(self) -> TargetRow:
         """The target whose phases are shown."""
         rows = targets_in(self.document)
         return rows[min(self.target, len(rows) - 1)]

@@ -13,7 +13,7 @@ from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import (
     ByMark,
     Path,
-    Row,
+    TargetRow,
     expanded,
     get,
     mark_of,
@@ -43,7 +43,7 @@ _AT_THE_START = ("zero-first-update", "long-warmup")
 _AT_THE_END = ("zero-updates", "never-reaches-end", "holds-early")
 
 
-def spans(document: PlainData, row: Row, plan: Plan) -> dict[Path, tuple[int, int]]:
+def spans(document: PlainData, row: TargetRow, plan: Plan) -> dict[Path, tuple[int, int]]:
     """Return the first step of each phase and the step after its last, by its path.
 
     Example:
@@ -89,7 +89,7 @@ def _path_of(finding: Finding, document: PlainData, plan: Plan) -> Path:
     return ()
 
 
-def _path_in_row(finding: Finding, document: PlainData, row: Row, plan: Plan) -> Path:
+def _path_in_row(finding: Finding, document: PlainData, row: TargetRow, plan: Plan) -> Path:
     if finding.code == "shadowed":
         return (*row.path, "@groups")
     path = _phase_of(finding, document, row, plan)
@@ -98,7 +98,7 @@ def _path_in_row(finding: Finding, document: PlainData, row: Row, plan: Plan) ->
     return next(((*path, name) for name in fields if shape and shape.field(name)), ())
 
 
-def _phase_of(finding: Finding, document: PlainData, row: Row, plan: Plan) -> Path:
+def _phase_of(finding: Finding, document: PlainData, row: TargetRow, plan: Plan) -> Path:
     """Return the path of the phase that a finding is about."""
     phases = phases_of(document, row)
     if finding.code in _AT_THE_END:

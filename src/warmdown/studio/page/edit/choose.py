@@ -13,7 +13,7 @@ from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.catalogue import path_of_situation, searched
 from warmdown.studio.draft.document import mark_of, put, targets_in, with_phases
 from warmdown.studio.draft.fields import known_shapes
-from warmdown.studio.draft.files import document_of
+from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.presets import PRESETS
 from warmdown.studio.page.parts import Act, ask_in_dialog, marked, set_text, spark, tag
 from warmdown.studio.page.state import Studio
@@ -53,7 +53,7 @@ def choose(studio: Studio, schedule: PlainData, number: int | None = None) -> No
     """
     shape = known_shapes().get(schedule.get("kind", ""))
     if shape and shape.drives_several:
-        made = document_of({TARGETS: schedule})["plan"]
+        made = document_from({TARGETS: schedule})["plan"]
         plan = {**studio.document["plan"], **made}
         studio.change(put(studio.document, ("plan",), plan))
         studio.focus("phase-0")

@@ -13,7 +13,7 @@ from warmdown.plan import Plan
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import (
     Path,
-    Row,
+    TargetRow,
     expanded,
     get,
     meaning_of,
@@ -62,7 +62,7 @@ class Handle:
 
 
 def handles_of(
-    document: PlainData, row: Row, plan: Plan, bases: Mapping[str, Mapping[str, float]]
+    document: PlainData, row: TargetRow, plan: Plan, bases: Mapping[str, Mapping[str, float]]
 ) -> tuple[Handle, ...]:
     """Return the handles of a row: where it begins, and where each of its phases ends."""
     base = _base(document, row, bases)
@@ -75,7 +75,7 @@ def handles_of(
         begin, stop = stretches[path]
         takes = _fields(get(document, path))
         if number == 0 and "start" in takes:
-            first = base * _number(document, (*path, "start"), takes["start"])
+            first = base * _value_at(document, (*path, "start"), takes["start"])
             name = f"Beginning: {value_text(first)}"
             handles.append(Handle(0, path, name, begin, first, begin, "", "start"))
         is_last = number == len(paths) - 1
@@ -83,15 +83,15 @@ def handles_of(
         value = "end" if "end" in takes else ""
         if not (length or value):
             continue
-        end = base * _number(document, (*path, "end"), takes["end"]) if value else 0.0
+        end = base * _value_at(document, (*path, "end"), takes["end"]) if value else 0.0
         if not value:
             after = _fields(get(document, paths[number + 1]))
-            end = base * _number(document, (*paths[number + 1], "start"), after.get("start", 0.0))
+            end = base * _value_at(document, (*paths[number + 1], "start"), after.get("start", 0.0))
         joined: Path = ()
         if value and not is_last:
             after = _fields(get(document, paths[number + 1]))
             where = (*paths[number + 1], "start")
-            if "start" in after and base * _number(document, where, after["start"]) == end:
+            if "start" in after and base * _value_at(document, where, after["start"]) == end:
                 joined = where
         name = f"End of phase {number + 1}: update {count(stop)}, {value_text(end)}"
         handles.append(Handle(number, path, name, stop, end, begin, length, value, joined))
@@ -99,7 +99,7 @@ def handles_of(
 
 
 def moved(
-    document: PlainData, row: Row, handle: Handle, x: float, y: float, *,
+    document: PlainData, row: TargetRow, handle: Handle, x: float, y: float, *,
     total: int, bases: Mapping[str, Mapping[str, float]],
 ) -> PlainData:  # fmt: skip
     """Return the document with a handle at another step and value, both made round.
@@ -109,9 +109,9 @@ def moved(
     if handle.length:
         length = max(min(x, total) - handle.begin, 1.0)
         where = (*handle.path, handle.length)
-        document = put(document, where, _length(get(document, where), length, total))
+        document = put(document, where, _round_length(get(document, where), length, total))
     if handle.value:
-        value = _rounded(y / (_base(document, row, bases) or 1.0))
+        value = _two_digits(y / (_base(document, row, bases) or 1.0))
         document = put(document, (*handle.path, handle.value), value)
         if handle.joined:
             document = put(document, handle.joined, value)
@@ -140,7 +140,7 @@ def _fields(phase: Any) -> dict[str, float]:
     return found
 
 
-def _number(document: PlainData, path: Path, default: float) -> float:
+def _value_at(document: PlainData, path: Path, default: float) -> float:
     given = get(document, path)
     try:
         return default if given is None else float(given)
@@ -148,26 +148,26 @@ def _number(document: PlainData, path: Path, default: float) -> float:
         return float("nan")
 
 
-def _base(document: PlainData, row: Row, bases: Mapping[str, Mapping[str, float]]) -> float:
+def _base(document: PlainData, row: TargetRow, bases: Mapping[str, Mapping[str, float]]) -> float:
     """Return the value that a factor of 1 stands for in the picture: of the first group drawn."""
     if meaning_of(document, row) == "set":
         return 1.0
     return next((base[row.field] for base in bases.values() if row.field in base), 1.0)
 
 
-def _length(given: Any, length: float, total: int) -> Any:
+def _round_length(given: Any, length: float, total: int) -> Any:
     """Return a length in the unit in which it was written."""
     unit = _PERCENT.fullmatch(given) if isinstance(given, str) else None
     if unit is None:
-        return max(int(_rounded(length)), 1)
+        return max(int(_two_digits(length)), 1)
     return f"{max(round(100 * length / total / _GRAIN) * _GRAIN, _GRAIN):g}%"
 
 
-def _rounded(value: float) -> float:
+def _two_digits(value: float) -> float:
     """Return a number with two digits.
 
     Example:
-        >>> _rounded(0.1234), _rounded(1234.0), _rounded(0.0)
+        >>> _two_digits(0.1234), _two_digits(1234.0), _two_digits(0.0)
         (0.12, 1200.0, 0.0)
     """
     return round(value, 1 - floor(log10(abs(value)))) if value else 0.0
