@@ -23,6 +23,8 @@ from tests.pages import Block, blocks, commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "llms.txt", *sorted((ROOT / "docs").glob("*.md"))]
+LONG_PAGES = {"compare.md", "find.md", "forecast.md", "plan-files.md", "training.md", "tutorial.md"}
+"""Pages that train, compare or fit for seconds; `LONG_EXAMPLES` are scripts that do."""
 SOURCE = ROOT / "src"
 MODULES = [
     path
@@ -30,6 +32,7 @@ MODULES = [
     if path.name != "__main__.py" and ">>> " in path.read_text()
 ]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+LONG_EXAMPLES = {"own_task.py", "wsd_branch.py"}
 SHELLS = ("console", "sh", "bash")
 LONGEST = 20.0
 """Seconds of the processor for one block: what needs more is skipped on its page, with the reason.
@@ -45,7 +48,15 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page, id=page.name, marks=[pytest.mark.slow] if page.name in LONG_PAGES else []
+        )
+        for page in PAGES
+    ],
+)
 def test_every_block_of_a_page_does_what_the_page_says(page: Path, workplace: Path) -> None:
     run_page(page, workplace)
 
@@ -172,7 +183,17 @@ def examples_of(path: Path) -> Iterator[doctest.DocTest]:
             yield found
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=str(path.relative_to(ROOT)),
+            marks=[pytest.mark.slow] if path.name in LONG_EXAMPLES else [],
+        )
+        for path in EXAMPLES
+    ],
+)
 def test_every_example_script_runs(
     path: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,7 @@ def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]
 @pytest.mark.parametrize("updates", [60, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("whole", [False, True], ids=["optimizer", "whole"])
 @pytest.mark.parametrize("made", ["before", "after"])
-@pytest.mark.parametrize("kind", ["lr", "one-cycle", "sgd"])
+@pytest.mark.parametrize("kind", ["lr", "one-cycle", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_nothing_is_compiled_again_while_the_schedule_moves(
     kind: str, made: str, whole: bool, updates: int
 ) -> None:

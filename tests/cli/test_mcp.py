@@ -106,9 +106,27 @@ GOOD: Calls = {
 }
 
 
+async def run_here(words: list[str], place: Path, seconds: float) -> str:
+    """Return what a command prints, as ``run_command`` does, without a process for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return CliRunner().invoke(main, words).stdout
+
+
+@pytest.fixture(scope="module", params=["here", pytest.param("served", marks=pytest.mark.slow)])
+def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Return a server that runs its commands here, or one as clients start it."""
+    if request.param == "served":
+        yield server_of(folder)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("warmdown.cli.mcp.run_command", run_here)
+            yield build_server(Workspace(folder))
+
+
 @pytest.fixture(scope="module")
-def answers(folder: Path) -> dict[str, CallToolResult]:
-    return answers_of(server_of(folder), GOOD)
+def answers(server: Any) -> dict[str, CallToolResult]:
+    return answers_of(server, GOOD)
 
 
 @pytest.mark.parametrize("call", GOOD)
@@ -185,9 +203,9 @@ UNSENDABLE = {"a half character"}
 
 
 @pytest.fixture(scope="module")
-def refusals(folder: Path) -> dict[str, CallToolResult]:
+def refusals(server: Any, folder: Path) -> dict[str, CallToolResult]:
     calls = {call: (one[0], one[1]) for call, one in BAD.items() if call not in UNSENDABLE}
-    return answers_of(server_of(folder), calls) | answers_of(
+    return answers_of(server, calls) | answers_of(
         build_server(Workspace(folder)), {call: BAD[call][:2] for call in UNSENDABLE}
     )
 

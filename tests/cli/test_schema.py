@@ -115,6 +115,7 @@ def test_what_a_command_prints_fits_its_schema(call: str, code: int) -> None:
     result_of(*call.split(), code=code)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_are_null() -> None:
     data = result_of("compare", "constant", "cosine", *TINY, "--seeds", "1", "--goal", "-1")
     one = data["plans"][0]
@@ -125,14 +126,18 @@ def test_numbers_that_are_not_finite_are_null() -> None:
 def test_what_trains_prints_nothing_but_its_result(here: Path) -> None:
     found = result_of("find", "--task", TINY[1], "--steps", "20", "--repeats", "1")
     assert {one["rule"] for one in found["suggestions"]} > {"steepest"}
-    searched = result_of("search", "space.yaml", *TINY, "--trials", "1", "--out", "out")
-    assert searched["best"]["state"] == "finished"
     train = ("train", "constant", "--task", TINY[1], "--max-steps", "4", "--track", "none")
     trained = result_of(*train)
     assert [Path(run["folder"]) for run in trained["runs"]] == [Path("runs/constant")]
     both = result_of(*train, "--against", "cosine")
     assert [run["name"] for run in both["runs"]] == ["constant", "cosine"]
     assert all(Path(run["folder"], "record.jsonl").is_file() for run in both["runs"])
+
+
+@pytest.mark.slow
+def test_a_search_prints_nothing_but_its_result() -> None:
+    searched = result_of("search", "space.yaml", *TINY, "--trials", "1", "--out", "out")
+    assert searched["best"]["state"] == "finished"
 
 
 MISTAKES = [
@@ -148,7 +153,10 @@ MISTAKES = [
     ("suggest --updates 3", "", "suggest"),
     ("lint", "UsageError", "give a Python file"),
     ("compare cosin", "SpecError", "cosine"),
-    (f"compare constant --seeds 1 {NOT_THERE}", "TrainingError", "no such data"),
+    pytest.param(
+        f"compare constant --seeds 1 {NOT_THERE}", "TrainingError", "no such data",
+        marks=pytest.mark.slow,
+    ),
     ("find --out a.txt", "ScheduleError", "a.txt"),
     ("search none.yaml", "BadParameter", "none.yaml"),
     ("train bad.yaml", "SpecError", "cosin"),
@@ -202,6 +210,7 @@ def test_whatever_ends_a_command_has_a_code_and_a_document(
     assert (error["error"]["type"], error["error"]["exit_code"]) == (kind, code)
 
 
+@pytest.mark.slow
 def test_after_a_result_no_second_document_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*asked: Any) -> None:
         raise OSError("the disk is full")

@@ -62,7 +62,7 @@ def test_a_class_that_leaves_by_an_exception_of_the_program_is_told() -> None:
         preview("Raises")
 
 
-@pytest.mark.parametrize("name", ["Hangs", "HangsHard"])
+@pytest.mark.parametrize("name", ["Hangs", pytest.param("HangsHard", marks=pytest.mark.slow)])
 def test_a_class_that_hangs_is_ended_and_the_next_one_is_seen(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +122,7 @@ def test_the_process_ends_with_the_program() -> None:
         assert _is_gone(int(done.stdout))
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_is_started_again() -> None:
     assert preview("Halves")[1] == 0.5
     assert fence._fence._process is not None
