@@ -123,26 +123,26 @@ def timed(time: Time, budget: str = "2h") -> tuple[Any, wd.Scheduler]:
 
 def test_the_floor_is_reached_at_the_budgets_end_though_pace_halves_and_it_is_resumed() -> None:
     time = Time()
-    optimizer, scheduler = timed(time)
+    optimizer, scheduler = timed(time, "30min")
     spent, pace, resumed = 0.0, 1.0, False
-    while spent < 7200:
-        asked = 1.0 - 0.9 * spent / 7200
+    while spent < 1800:
+        asked = 1.0 - 0.9 * spent / 1800
         assert optimizer.param_groups[0]["lr"] == pytest.approx(asked, abs=0.002)
         update(optimizer)
         time.now += pace
         spent += pace
         scheduler.step()
-        if spent >= 3600:
+        if spent >= 900:
             pace = 2.0
-        if spent >= 5000 and not resumed:
+        if spent >= 1250 and not resumed:
             resumed, state = True, scheduler.state_dict()
             time = Time()  # another machine, later
             time.now = 99_999.0
-            optimizer, scheduler = timed(time)
+            optimizer, scheduler = timed(time, "30min")
             time.now += 300.0  # loading a model is not training
             scheduler.load_state_dict(state)
     assert scheduler.get_last_lr() == [pytest.approx(0.1, abs=1e-6)]
-    assert scheduler.position == pytest.approx(7200, abs=3)
+    assert scheduler.position == pytest.approx(1800, abs=3)
 
 
 def test_a_fast_run_reads_the_time_now_and_then_and_never_goes_back() -> None:

@@ -166,6 +166,7 @@ def test_tensorboard_shows_a_resumed_run_once(tmp_path: Path, monkeypatch: Any) 
     assert close(events(tmp_path), both(first, second, 5), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_mlflow_has_a_resumed_run_once(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from tests.importing.driven import values_of
 
 import warmdown as wd
 from warmdown.cli.main import main
@@ -139,7 +140,7 @@ def test_a_file_gives_its_trainer_s_rate_at_every_update(name: str) -> None:
     plan = from_settings(settings, report=None, **known)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base)
     scheduler = wd.Scheduler(optimizer, plan)
-    found = [scheduler.value(k) for k in range(1200)]
+    found = values_of(scheduler, 1200)
     np.testing.assert_allclose(found, [rate(k) for k in range(1200)], rtol=1e-9, atol=1e-12)
     assert wd.loads(wd.dumps(plan)) == plan
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.importing.driven import values_of
 
 import warmdown as wd
 from warmdown.errors import ScheduleError
@@ -21,7 +22,7 @@ EACH = 20
 def rates(plan: Plan, lr: float, count: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
     scheduler = wd.Scheduler(optimizer, plan)
-    return [scheduler.value(k) for k in range(count)]
+    return values_of(scheduler, count)
 
 
 def original(config: Any, lr: float, calls: int) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tests.importing.driven import values_of
 
 import warmdown as wd
 from warmdown.cli.main import main
@@ -26,7 +27,7 @@ def assert_rates(
     """Check each update, and that the plan is written and read back as itself."""
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=base)
     scheduler = wd.Scheduler(optimizer, plan)
-    found = [scheduler.value(k, field) for k in range(updates)]
+    found = values_of(scheduler, updates, field)
     expected = [rate(k) for k in range(updates)]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-18)
     assert wd.loads(wd.dumps(plan)) == plan

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.importing.driven import values_of
 
 import warmdown as wd
 from warmdown.errors import ScheduleError, SpecError
@@ -109,7 +110,7 @@ def test_mmengine_s_schedulers_as_its_hook_steps_them(name: str, kind: str) -> N
     fields = [target.name for target in plan.targets]
     expected = mmengine_values(entries, kind, 600)
     for field in fields:
-        found = [scheduler.value(update, field) for update in range(600)]
+        found = values_of(scheduler, 600, field)
         column = 0 if field == "lr" else 1
         np.testing.assert_allclose(found, expected[:, column], rtol=1e-9, atol=1e-15)
     assert len(fields) == 1 + (name == "momentum")
@@ -147,7 +148,7 @@ def test_what_mmengine_s_file_lacks_is_asked_for_by_name(settings: Settings, wor
 
 def assert_rates(plan: wd.Plan, rate: Callable[[int], float], base: float, updates: int) -> None:
     scheduler = wd.Scheduler(group_of("SGD", base), plan)
-    found = [scheduler.value(k) for k in range(updates)]
+    found = values_of(scheduler, updates)
     np.testing.assert_allclose(found, [rate(k) for k in range(updates)], rtol=1e-9, atol=1e-18)
 
 
