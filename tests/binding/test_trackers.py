@@ -210,6 +210,7 @@ def test_trackio_has_a_resumed_run_once(tmp_path: Path, monkeypatch: Any) -> Non
     assert close(found, wanted)
 
 
+@pytest.mark.slow
 def test_wandb_has_the_update_as_its_axis(tmp_path: Path, monkeypatch: Any) -> None:
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")

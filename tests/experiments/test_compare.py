@@ -326,6 +326,7 @@ def test_a_schedule_that_waits_for_a_metric_hears_of_every_evaluation() -> None:
     assert by_epoch == pytest.approx([0.1, 0.1, 0.05, 0.025])
 
 
+@pytest.mark.slow
 def test_what_a_law_predicts_stands_beside_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "law.json"
     path.write_text('{"L0": 0.1, "A": 0.6, "a": 0.45, "B": 0.4, "C": 2.1, "b": 0.6, "g": 0.65}')
