@@ -53,6 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_processes_end_with_the_same_weights_and_used_the_same_rates(trained: Path) -> None:
     first, second = answers(trained)
     assert first == second
@@ -60,6 +61,7 @@ def test_all_processes_end_with_the_same_weights_and_used_the_same_rates(trained
     assert len(set(first["rates"])) == 39
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_updates_that_one_with_the_whole_batch_makes(trained: Path) -> None:
     """Order and schedule are the same; sums over processes round differently."""
     alone = small.make()
@@ -69,6 +71,7 @@ def test_two_processes_make_the_updates_that_one_with_the_whole_batch_makes(trai
     assert rates == [alone.scheduler.value(step) for step in range(39)]
 
 
+@pytest.mark.slow
 def test_one_process_writes_record_and_checkpoints(trained: Path) -> None:
     steps, _ = Record.load(trained / "record.jsonl").curve("lr/0")
     assert steps == list(range(39))
@@ -77,6 +80,7 @@ def test_one_process_writes_record_and_checkpoints(trained: Path) -> None:
     assert Checkpoints(trained / "checkpoints").newest_good()[1] == []
 
 
+@pytest.mark.slow
 def test_what_two_processes_saved_one_goes_on_with(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
