@@ -138,6 +138,17 @@ def test_an_update_that_was_skipped_sends_nothing() -> None:
     assert [step for step, _ in sink.rows["lr/0"]] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("clock", ["updates", "tokens"])
+def test_right_after_a_load_nothing_is_sent(clock: str) -> None:
+    run = wd.Run(UPDATES) if clock == "updates" else wd.Run(budget="1000tok", clock="tokens")
+    before, scheduler, sent = made(run=run), made(run=run), list[int]()
+    before.optimizer.step()
+    before.step(**({} if clock == "updates" else {"tokens": 50}))
+    scheduler.load_state_dict(before.state_dict())
+    wd.ValueLogger(scheduler, lambda values, update: sent.append(update)).log()
+    assert sent == []
+
+
 def events(folder: Path) -> Rows:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -222,7 +233,7 @@ def test_wandb_has_the_update_as_its_axis(tmp_path: Path, monkeypatch: Any) -> N
             run.log({"loss": 1.0})
         for name, rows in train(scheduler, logger, UPDATES - 6).items():
             used[name] += rows
-        again = wd.ValueLogger(scheduler, run)
+        again = wd.ValueLogger(made(), run)
         assert again._lasts == [UPDATES - 1]
     assert close(wandb_rows(tmp_path), used)
 

@@ -151,6 +151,7 @@ def test_tyro_names_what_is_wrong(
         (wd.Schedule, "cosine", wd.Cosine()),
         (wd.Schedule, {"kind": "warmup_cosine", "warmup": "5%"}, wd.warmup_cosine(warmup="5%")),
         (wd.Cosine, {"end": 0.1, "steps": "90%"}, wd.Cosine(end=0.1, steps="90%")),
+        (wd.Cosine, {"class_path": "warmdown.Cosine"}, wd.Cosine()),
         (wd.Chain, wd.warmup_cosine(), wd.warmup_cosine()),
         (wd.Run, {"total_steps": 9, "clock": "updates"}, wd.Run(9)),
         (wd.Plan, {"lr": {"kind": "cosine"}}, wd.Plan.of(lr=wd.Cosine())),

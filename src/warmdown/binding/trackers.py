@@ -71,12 +71,13 @@ class ValueLogger:
             raise BindingError(f"ValueLogger(every={every}): at least 1 update is needed.")
         self.scheduler, self.every = scheduler, every
         self._trackers = _trackers_of(to, scheduler.count)
-        self._lasts = [tracker.last(scheduler.values()) for tracker in self._trackers]
+        made = scheduler.count - 1  # as far as the process before came, which has sent them
+        self._lasts = [max(made, each.last(scheduler.values())) for each in self._trackers]
 
     def log(self) -> None:
         """Send what the update counted last used, where it was not sent before."""
         update = self.scheduler.count - 1
-        if update < 0 or update % self.every:
+        if update % self.every:
             return
         values: Numbers = {}
         for place, tracker in enumerate(self._trackers):
