@@ -177,6 +177,17 @@ def test_tensorboard_shows_a_resumed_run_once(tmp_path: Path, monkeypatch: Any) 
     assert close(events(tmp_path), both(first, second, 5), 1e-6)
 
 
+def test_a_run_from_its_beginning_hides_no_other_rows_of_the_folder(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path), filename_suffix=".a") as writer:
+        writer.add_scalar("loss", 0.5, 3)
+    scheduler = made()
+    with SummaryWriter(str(tmp_path), filename_suffix=".b") as writer:
+        used = train(scheduler, wd.ValueLogger(scheduler, writer), 4)
+    assert close(events(tmp_path), {"loss": [(3, 0.5)], **used}, 1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_mlflow_has_a_resumed_run_once(tmp_path: Path) -> None:
@@ -207,13 +218,13 @@ def test_trackio_has_a_resumed_run_once(tmp_path: Path, monkeypatch: Any) -> Non
     how = {"project": "schedules", "name": "one", "embed": False}
     run = trackio.init(**how)
     scheduler = made()
-    first = train(scheduler, wd.ValueLogger(scheduler, trackio), 8)
+    first = train(scheduler, wd.ValueLogger(scheduler, trackio, every=2), 8)
     run.finish()
     run = trackio.init(**how, resume="must")
     scheduler = resumed(5)
-    second = train(scheduler, wd.ValueLogger(scheduler, run), UPDATES - 5)
+    second = train(scheduler, wd.ValueLogger(scheduler, run, every=2), UPDATES - 5)
     run.finish()
-    wanted = {name: first[name] + second[name][3:] for name in first}
+    wanted = {name: (first[name] + second[name][3:])[::2] for name in first}
     found: Rows = {}
     for row in trackio.sqlite_storage.SQLiteStorage.get_logs("schedules", "one"):
         for name in wanted:
@@ -235,15 +246,29 @@ def test_wandb_has_the_update_as_its_axis(tmp_path: Path, monkeypatch: Any) -> N
             used[name] += rows
         again = wd.ValueLogger(made(), run)
         assert again._lasts == [UPDATES - 1]
-    assert close(wandb_rows(tmp_path), used)
+    wandb.teardown()  # its process writes the end of the file
+    found: Rows = {}
+    axes, steps = {}, []
+    for record in wandb_records(tmp_path):
+        if record.metric.name:
+            axes[record.metric.name] = record.metric.step_metric
+        items = record.history.item
+        row = {one.key or one.nested_key[0]: json.loads(one.value_json) for one in items}
+        for name in row.keys() & used.keys():
+            found.setdefault(name, []).append((row["update"], row[name]))
+        if "update" in row:
+            steps.append(row["_step"])
+    assert close(found, used)
+    assert axes == {"update": "", **dict.fromkeys(used, "update")}
+    assert steps[:6] == [*range(6)]  # W&B's own, while no other row has taken it
 
 
-def wandb_rows(folder: Path) -> Rows:
-    """Return the rows in the file of an offline run: blocks of records, as LevelDB has them."""
+def wandb_records(folder: Path) -> Iterator[Any]:
+    """Read the file of an offline run: blocks of records, as LevelDB has them."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")
-    content, place, message, found = file.read_bytes(), 7, b"", Rows()
+    content, place, message = file.read_bytes(), 7, b""
     while place < len(content):
         left = BLOCK - place % BLOCK
         if left < 7:
@@ -253,13 +278,8 @@ def wandb_rows(folder: Path) -> Rows:
         message += content[place + 7 : place + 7 + length]
         place += 7 + length
         if part in (WHOLE, LAST):
-            record = Record.FromString(message)
-            items = record.history.item
-            row = {one.key or one.nested_key[0]: json.loads(one.value_json) for one in items}
-            for name in row.keys() & {"lr/0", "lr/1", "betas[0]/0", "betas[0]/1"}:
-                found.setdefault(name, []).append((row["update"], row[name]))
+            yield Record.FromString(message)
             message = b""
-    return found
 
 
 @pytest.fixture
