@@ -146,13 +146,12 @@ def press(tab: Page, mark: str) -> None:
 
 
 def text_of(tab: Page) -> str:
-    """Return the plan as text, as it stands under 'Take away'."""
+    """Return the plan as text, as it stands beside the curve."""
     return tab.locator('[data-mark="text"]').text_content() or ""
 
 
 def text_has(tab: Page, *parts: str) -> None:
     """Wait until the plan as text holds the parts, one after the other."""
-    press(tab, "tab-take")
     pattern = "[^]*".join(re.escape(part) for part in parts)
     tab.wait_for_function(
         "pattern => new "
