@@ -157,3 +157,23 @@ def reach(tab: Page, mark: str, *inside: str) -> None:
                     return
                 tab.keyboard.press(key)
     raise AssertionError(f"{mark} is not reached by Tab")
+
+
+def test_every_stop_of_the_tab_key_can_be_seen(tab: Page) -> None:
+    press(tab, "preset-2")
+    tab.wait_for_selector('[data-mark="handle-0"]:visible')
+    tab.evaluate("document.activeElement.blur()")
+    unseen = []
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        what, ring = tab.evaluate(
+            """() => {
+              const at = document.activeElement, look = getComputedStyle(at);
+              return [at.outerHTML.slice(0, 120), look.boxShadow];
+            }"""
+        )
+        if what.startswith("<body"):
+            break
+        if "0px 0px 0px 2px" not in ring:
+            unseen.append(what)
+    assert unseen == []
