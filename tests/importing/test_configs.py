@@ -51,14 +51,14 @@ def detectron(k: int) -> float:
 
 def nemo(k: int) -> float:
     if k < 100:
-        return 1e-3 * k / 100  # so it is with a constant end alone
+        return 1e-3 * (k + 1) / 101
     return 1e-5 if k > 1000 else 1e-5 + 0.99e-3 * half_cosine((k - 100) / 900)
 
 
 def restarts(k: int) -> float:
-    begin, weight = (0, 1.0) if k <= 400 else (400, 0.5)
+    begin, weight = (0, 1.0) if k < 400 else (400, 0.5)
     return 1e-6 + weight * (1e-3 - 1e-6) * half_cosine(
-        (k - begin) / 400 if k <= 400 else (k - 400) / 800
+        (k - begin) / 400 if k < 400 else (k - 400) / 800
     )
 
 

@@ -77,7 +77,10 @@ def _stairs_after_warmup(given: Section, warmup: int) -> Rate:
 
 
 def _cosines_with_restarts(given: Section, total: int) -> Rate:
-    """Return cosines with restarts; the step between two is the end of the first."""
+    """Return cosines with restarts, each at the step that its documentation names.
+
+    BasicSR's code takes the lowest rate for that one update more.
+    """
     periods = [int(period) for period in given.numbers("periods")]
     weights = given.numbers("restart_weights", [1.0])
     low = Level(0.0, given.number("eta_min", 0.0))
@@ -92,7 +95,7 @@ def _cosines_with_restarts(given: Section, total: int) -> Rate:
     for weight, period in zip(weights, periods, strict=True):
         top = Level(weight, low.added * (1 - weight))
         cosine = Rate.move(Cosine, top, low, period)
-        parts.append((begin + 1, cosine.skip(1)) if begin else (0, cosine))
+        parts.append((begin, cosine))
         begin += period
     return placed(parts)
 

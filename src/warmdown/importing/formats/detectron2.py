@@ -26,7 +26,7 @@ def read_detectron2(settings: Settings, known: KnownRun) -> Plan:
     """Read detectron2's ``SOLVER``; what it does not have is detectron2's default."""
     given = Section("SOLVER", settings.get("SOLVER") or {})
     kind = given.name("LR_SCHEDULER_NAME", _KINDS, "WarmupMultiStepLR")
-    _refuse_missing(settings, given, kind, known)
+    _tell_missing(settings, given, kind, known)
     if workers := given.count("REFERENCE_WORLD_SIZE", 0):
         raise ScheduleError(
             f"SOLVER.REFERENCE_WORLD_SIZE={workers}: the rate depends on how many workers there "
@@ -60,18 +60,18 @@ def _is_within(step: int, warmup: int, total: int) -> bool:
     return step / total + _EPSILON <= warmup / total
 
 
-def _refuse_missing(settings: Settings, given: Section, kind: str, known: KnownRun) -> None:
-    """Refuse a file whose rate may stand in another one, which is not there."""
+def _tell_missing(settings: Settings, given: Section, kind: str, known: KnownRun) -> None:
+    """Report which defaults are taken, where a base file is not there that may have others."""
     base = settings.get("_BASE_")
-    if base is None:
-        return
     is_known = {"BASE_LR": known.lr is not None, "MAX_ITER": known.total_steps is not None}
-    for name in (*_NEEDED, *_OF_KIND[kind]):
-        if given.raw(name) is None and not is_known.get(name, False):
-            raise ScheduleError(
-                f"_BASE_={describe(base)}: SOLVER.{name} may stand in that file, which is not "
-                f"there. Give SOLVER.{name} here, or put that file beside this one."
-            )
+    names = (*_NEEDED, *_OF_KIND[kind])
+    missing = [f"SOLVER.{name}" for name in names
+               if given.raw(name) is None and not is_known.get(name, False)]  # fmt: skip
+    if base is not None and missing:
+        known.tell(
+            f"_BASE_={describe(base)} is not there: detectron2's own defaults are taken for "
+            f"{', '.join(missing)}. Put that file beside this one if it has others."
+        )
 
 
 def _after_warmup(given: Section, kind: str, total: int, begin: int, lr: float) -> Schedule:

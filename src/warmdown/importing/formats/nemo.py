@@ -112,7 +112,7 @@ def _nemo_rate(given: Section, kind: str, stop: int, low: float) -> tuple[Rate, 
     if kind == "CosineAnnealing":
         flat = _share_or_steps(given, "constant", stop)
         fall = stop - warmup - flat
-        rise = Rate.move(Linear, Level(0.0 if flat else 1 / (warmup + 1)), _OWN, max(warmup, 1))
+        rise = Rate.move(Linear, Level(1 / (warmup + 1)), _OWN, max(warmup, 1))
         parts = [(0, rise)] if warmup else []
         if fall > 0:
             parts.append((warmup, Rate.move(Cosine, _OWN, lowest, fall)))
