@@ -167,22 +167,22 @@ def _text_with(source: str, data: PlainData) -> str:
         raise MissingExtra("studio", "ruamel.yaml", "studio") from None
     lines = source.lstrip("\ufeff").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(tuple(f"# {one}: " for one in _COMMENTS))]
-    yaml = YAML()  # comments, order, quotes and the style of each list stay
-    yaml.preserve_quotes = True
-    yaml.width = _WIDTH
+    round_trip = YAML()  # comments, order, quotes and the style of each list stay
+    round_trip.preserve_quotes = True
+    round_trip.width = _WIDTH
     text, out = "".join(kept), StringIO()
     dash = _DASH.search(text)
     offset = len(dash[2]) - len(dash[1]) if dash else 0
-    yaml.indent(sequence=offset + 2, offset=offset)
+    round_trip.indent(sequence=offset + 2, offset=offset)
     try:
-        tree = yaml.load(text)
+        tree = round_trip.load(text)
         was = from_yaml(text).data
         if was == data:
             return text
         if not isinstance(tree, dict) or is_schedule(was):
             return ""
-        _merge(tree, was, _with_plain_numbers(data, yaml))
-        yaml.dump(tree, out)
+        _merge(tree, was, _with_plain_numbers(data, round_trip))
+        round_trip.dump(tree, out)
         again = from_yaml(out.getvalue()).data
         return out.getvalue() if again == data and [*again] == [*data] else ""
     except (YAMLError, WarmdownError, ValueError, TypeError, KeyError):
@@ -215,14 +215,14 @@ def _merge(tree: Any, was: Any, data: Any) -> None:
             tree[place] = value
 
 
-def _with_plain_numbers(data: Any, yaml: Any) -> Any:
+def _with_plain_numbers(data: Any, round_trip: Any) -> Any:
     """Return data whose texts such as ``1e-4`` are written without quotes, as a person does."""
     if isinstance(data, dict):
-        return {key: _with_plain_numbers(value, yaml) for key, value in data.items()}
+        return {key: _with_plain_numbers(value, round_trip) for key, value in data.items()}
     if isinstance(data, list):
-        return [_with_plain_numbers(value, yaml) for value in data]
+        return [_with_plain_numbers(value, round_trip) for value in data]
     is_number = isinstance(data, str) and _POWER.fullmatch(data)
-    return yaml.load(data) if is_number else data
+    return round_trip.load(data) if is_number else data
 
 
 def _member(node: Any, place: Any) -> Any:
