@@ -10,7 +10,7 @@ from warmdown.run import Duration
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quadratic(wd.Schedule):
+class Parabola(wd.Schedule):
     """A parabola from ``start`` to ``end``."""
 
     start: float = 1.0
@@ -35,7 +35,7 @@ class Doubled(wd.Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HalveAbove(wd.Feedback):
+class HalveBeyond(wd.Feedback):
     """Half the value, each time that the metric is above a limit."""
 
     limit: float = 1.0

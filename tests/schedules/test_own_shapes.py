@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.schedules.own_shapes import Doubled, HalveAbove, Quadratic
+from tests.schedules.own_shapes import Doubled, HalveBeyond, Parabola
 
 import warmdown as wd
 from warmdown.run import Duration
@@ -24,11 +24,11 @@ class Slope(wd.Schedule):
 
 
 OWN = [
-    Quadratic(steps=20),
+    Parabola(steps=20),
     Slope(steps=20),
-    Doubled(of=Quadratic(steps=20)),
-    HalveAbove(),
-    Doubled(of=HalveAbove()) * wd.Linear(steps=9),
+    Doubled(of=Parabola(steps=20)),
+    HalveBeyond(),
+    Doubled(of=HalveBeyond()) * wd.Linear(steps=9),
     Slope(steps=5) >> Doubled(of=wd.Cosine(steps=9)),
     Doubled(of=wd.Linear(steps=4)).delay(3).clip(low=0.1),
 ]
@@ -46,7 +46,7 @@ def test_the_laws_hold_for_a_shape_of_ones_own(shape: wd.Schedule) -> None:
         assert shape(shape.length + 7) == shape(shape.length)
 
 
-@pytest.mark.parametrize("kind", [Quadratic, Slope])
+@pytest.mark.parametrize("kind", [Parabola, Slope])
 def test_an_open_length_of_ones_own_is_measured(kind: type[Any]) -> None:
     plan = (wd.Linear(steps="10%") >> Doubled(of=kind())).over(wd.Run(total_steps=50))
     assert plan.length == 50
@@ -54,13 +54,13 @@ def test_an_open_length_of_ones_own_is_measured(kind: type[Any]) -> None:
 
 
 def test_a_wrapper_of_ones_own_has_the_length_and_the_flatness_of_its_part() -> None:
-    assert Doubled(of=Quadratic(steps=7)).length == 7
+    assert Doubled(of=Parabola(steps=7)).length == 7
     assert Doubled(of=wd.Constant(value=2.0)).is_flat(0, 10**9)
-    assert not Doubled(of=Quadratic(steps=7)).is_flat(0, 1)
+    assert not Doubled(of=Parabola(steps=7)).is_flat(0, 1)
 
 
 def test_a_feedback_schedule_of_ones_own_observes_from_its_turn_on() -> None:
-    whole = wd.Linear(start=1.0, end=1.0, steps=3) >> Doubled(of=HalveAbove())
+    whole = wd.Linear(start=1.0, end=1.0, steps=3) >> Doubled(of=HalveBeyond())
     for step in range(6):
         whole = observed(whole, step, {"loss": 2.0})
     assert whole([2, 3, 4, 5]).tolist() == [1.0, 1.0, 0.5, 0.25]
