@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.importing.driven import rates_driven
 
 import warmdown as wd
 from warmdown.errors import ScheduleError
@@ -29,26 +30,14 @@ def rates_of(plan: Plan, groups: dict[str, float], count: int) -> np.ndarray[Any
     """Return the rate of every group at every update, driven over the whole run."""
     named = [{"params": [torch.zeros(1)], "name": name, "lr": lr} for name, lr in groups.items()]
     optimizer = torch.optim.SGD(named)
-    scheduler = wd.Scheduler(optimizer, plan)
-    rows = []
-    for _ in range(count):
-        rows.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-    return np.array(rows).T
+    return rates_driven(optimizer, wd.Scheduler(optimizer, plan), count)
 
 
 def written(make: Any, lrs: list[float], count: int) -> np.ndarray[Any, Any]:
     """Return the rates that a real scheduler writes on groups with these rates."""
     groups = [{"params": [torch.zeros(1)], "lr": lr} for lr in lrs]
     optimizer = torch.optim.SGD(groups, lr=lrs[0])
-    scheduler = make(optimizer)
-    rows = []
-    for _ in range(count):
-        rows.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-    return np.array(rows).T
+    return rates_driven(optimizer, make(optimizer), count)
 
 
 @pytest.mark.parametrize(

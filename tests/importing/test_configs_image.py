@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.compat.timm_parts import timm_scheduler
+from tests.importing.driven import rates_driven
 
 import warmdown as wd
 from warmdown.errors import ScheduleError
@@ -34,13 +35,7 @@ EACH = 50
 def rates_of(plan: Plan, groups: list[dict[str, Any]], count: int) -> np.ndarray[Any, Any]:
     """Return the rates of every group at every update, driven by a scheduler over the whole run."""
     optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], **group} for group in groups])
-    scheduler = wd.Scheduler(optimizer, plan)
-    rows = []
-    for _ in range(count):
-        rows.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        scheduler.step()
-    return np.array(rows).T
+    return rates_driven(optimizer, wd.Scheduler(optimizer, plan), count)
 
 
 def rates_of_timm(settings: dict[str, Any], lr: float, scale: float = 1.0) -> np.ndarray[Any, Any]:

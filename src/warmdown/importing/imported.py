@@ -20,6 +20,11 @@ ByTarget: TypeAlias = Mapping[str, ByGroup]
 
 MAX_ROWS = 10_000
 """Values that a table may have; a plan is to be read by people."""
+_TOO_MANY = (
+    "from_torch: {} different values do not make a plan that can be read; a "
+    f"table has {MAX_ROWS} at most. Give a smaller total_steps, or use the class itself by its "
+    "class_path."
+)
 MAX_STEPS = 1_000_000
 """A foreign class has no step but the next one; so many are walked, no more."""
 
@@ -111,16 +116,23 @@ def tabulate(rows: Sequence[Sequence[float]], bases: Sequence[float]) -> list[Ru
     if all(bases):
         factors = [[value / base for value, base in zip(row, bases, strict=True)] for row in rows]
         if all(max(row) - min(row) <= 1e-12 * abs(row[0]) for row in factors):
-            return [Scale(_stairs([row[0] for row in factors]))] * len(bases)
-    return [Set(_stairs(column)) for column in zip(*rows, strict=True)]
+            return [Scale(stairs([row[0] for row in factors]))] * len(bases)
+    return [Set(stairs(column)) for column in zip(*rows, strict=True)]
 
 
-def _stairs(values: Sequence[float]) -> Schedule:
+def stairs(values: Sequence[float], *, every: int = 1, refusal: str = _TOO_MANY) -> Schedule:
+    """Return stairs with a value for every so many updates.
+
+    Args:
+        values: In their order, at least one.
+        every: Updates for which each holds.
+        refusal: The error of a table that is too long, with a place for its number of values.
+
+    Raises:
+        ScheduleError: There are too many different values in a row.
+    """
     marks = [step for step, (before, now) in enumerate(pairwise(values), start=1) if before != now]
     if len(marks) > MAX_ROWS:
-        raise ScheduleError(
-            f"from_torch: {len(marks)} different values do not make a plan that can be read; a "
-            f"table has {MAX_ROWS} at most. Give a smaller total_steps, or use the class itself by "
-            "its class_path."
-        )
-    return PiecewiseConstant(values=(values[0], *(values[mark] for mark in marks)), at=tuple(marks))
+        raise ScheduleError(refusal.format(len(marks)))
+    chosen = (values[0], *(values[mark] for mark in marks))
+    return PiecewiseConstant(values=chosen, at=tuple(mark * every for mark in marks))

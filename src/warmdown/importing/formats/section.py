@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from warmdown.errors import ScheduleError, nearest
-from warmdown.importing.imported import to_plan
+from warmdown.importing.imported import stairs, to_plan
 from warmdown.importing.numbers import whole
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.run import Run
-from warmdown.schedules import PiecewiseConstant, Rule, Scale, Schedule, Set
+from warmdown.schedules import Rule, Scale, Schedule, Set
 
 Settings: TypeAlias = Mapping[str, Any]
 _WORD = re.compile(r"[a-z]+")
@@ -27,8 +27,6 @@ _OF_RATES = {"lr", "warmup", "scheduler", "schedule", "anneal", "annealing", "co
 """Words in the name of a setting that moves the rate."""
 _OF_OTHERS = {"noise", "beta", "ddpm", "diffusion", "profiler"}
 """Words in the name of another schedule."""
-_MOST_ROWS = 10_000
-"""Values of a table: a plan is to be read by people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +230,13 @@ def stairs_of(rule: Rule, count: int, every: int) -> Rule:
     if every == 1:
         return rule
 
-    def stairs(curve: Schedule) -> Schedule:
+    def by_epoch(curve: Schedule) -> Schedule:
         values = np.asarray(curve(np.arange(float(count))), dtype=np.float64)
         return value_table(values.tolist(), every=every)
 
     if isinstance(rule, Set):
-        return Set(stairs(rule.of))
-    return replace(rule, of=stairs(rule.of), offset=rule.offset and stairs(rule.offset))
+        return Set(by_epoch(rule.of))
+    return replace(rule, of=by_epoch(rule.of), offset=rule.offset and by_epoch(rule.offset))
 
 
 def in_turn(*parts: Schedule) -> Schedule:
@@ -256,8 +254,5 @@ def value_table(values: Sequence[float], every: int = 1) -> Schedule:
     Raises:
         ScheduleError: There are too many different ones.
     """
-    marks = [at for at in range(1, len(values)) if values[at] != values[at - 1]]
-    if len(marks) > _MOST_ROWS:
-        raise ScheduleError(f"warmdown import: a table of {len(marks)} values is too long.")
-    chosen = [float(values[0]), *(float(values[at]) for at in marks)]
-    return PiecewiseConstant(values=tuple(chosen), at=tuple(at * every for at in marks))
+    refusal = "warmdown import: a table of {} values is too long."
+    return stairs(values, every=every, refusal=refusal)

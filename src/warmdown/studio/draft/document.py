@@ -21,6 +21,12 @@ ByMark: TypeAlias = dict[str, str]
 """A text about a value, by the mark of its path."""
 
 NOT_TARGETS = ("run", "after_end", "count")
+OF_LOADER = {
+    "steps_per_epoch": "batches",
+    "samples_per_step": "batch_size",
+    "tokens_per_step": "tokens",
+}
+"""The field of the loader that a fact of the run is typed in."""
 _FLAGS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,29})")
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,40}\.\d{0,40}|\.\d{1,40})")
@@ -91,6 +97,11 @@ def mark_of(path: Path) -> str:
     for step in path:
         mark = f"{mark}[{step}]" if isinstance(step, int) else join_path(mark, step)
     return mark
+
+
+def is_at(mark: str, field: str) -> bool:
+    """Whether a mark is that of a field, or of a part of its value: ``plan.lr.at[2]``."""
+    return mark == field or mark.startswith(f"{field}[")
 
 
 def get(node: Any, path: Path) -> Any:

@@ -23,6 +23,7 @@ from warmdown.run import Run
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.decoding import decoded
 from warmdown.studio.draft.document import (
+    OF_LOADER,
     ByMark,
     Draft,
     Path,
@@ -52,12 +53,6 @@ Event: TypeAlias = Literal[
 page again, which takes longer than to draw. The rest follows with ``summary``."""
 
 _ARGUMENT = re.compile(r"\w+\((\w+)=")
-_OF_LOADER = {
-    "steps_per_epoch": "batches",
-    "samples_per_step": "batch_size",
-    "tokens_per_step": "tokens",
-}
-"""The field of the loader that a fact of the run is typed in."""
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """The message at a class path until a person has decided."""
 _PAUSE = 0.25
@@ -373,8 +368,8 @@ def _mistakes_by_mark(mistakes: tuple[str, ...]) -> ByMark:
         mark = f"plan.{place}" if colon and " " not in place else ""
         if place == "run.lr":
             mark = "groups[0].lr"
-        elif place.removeprefix("run.") in _OF_LOADER:
-            mark = f"loader.{_OF_LOADER[place.removeprefix('run.')]}"
+        elif place.removeprefix("run.") in OF_LOADER:
+            mark = f"loader.{OF_LOADER[place.removeprefix('run.')]}"
         elif mark and (argument := _ARGUMENT.match(what)):
             mark = f"{mark}.{argument[1]}"  # the schedule's own message names the field
         if mark and mark not in by_mark:

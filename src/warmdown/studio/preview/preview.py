@@ -17,13 +17,13 @@ from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import View, view
 from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.document import NOT_TARGETS
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
 """Base values of each parameter group, by field."""
 
 POINTS = 700
 """Points of a line: about one for each pixel; more only take longer."""
-_NOT_TARGETS = {"run", "after_end", "count"}
 _NOTHING = View(lines=())
 
 
@@ -63,7 +63,7 @@ class Summary:
 
 def preview(data: PlainData, bases: Bases) -> Preview:
     """Return what is seen of a plan in the shape of the file."""
-    if not data.keys() - _NOT_TARGETS:
+    if not data.keys() - {*NOT_TARGETS}:
         return Preview()
     try:
         plan = plan_from_dict(data)

@@ -145,10 +145,10 @@ def _add(studio: Studio, field: str) -> None:
     if field == "lr":
         names = (str(group.get("name", "")) for group in studio.document["groups"])
         rule, groups = {"kind": "cosine"}, next(filter(None, names), "head")
-    taken = [row.label for row in targets_in(studio.document)]
     label = field if groups == EVERY_GROUP else f"{field}/{groups}"
-    if label not in taken:
-        studio.change(with_target(studio.document, field, groups, rule))
-        taken = [row.label for row in targets_in(studio.document)]
-    studio.target, studio.open_phase = taken.index(label), 0
-    studio.refresh()
+    document = studio.document
+    if label not in (row.label for row in targets_in(document)):
+        document = with_target(document, field, groups, rule)
+    studio.target = [row.label for row in targets_in(document)].index(label)
+    studio.open_phase = 0
+    studio.change(document)

@@ -13,7 +13,7 @@ from warmdown.expressions import evaluate, has_placeholder, run_facts
 from warmdown.formatting import count, number
 from warmdown.run import Run
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.document import Path, expanded, mark_of, typed
+from warmdown.studio.draft.document import Path, expanded, is_at, mark_of, typed
 from warmdown.studio.draft.fields import FormField, known_shapes, shown
 from warmdown.studio.page.parts import icon_button, marked, menu_item, tag
 from warmdown.studio.page.state import Studio
@@ -128,11 +128,9 @@ class Inputs:
         marked(element, mark)
 
     def _mistake(self, mark: str) -> str:
-        """Return what is wrong with a field, or with a part of its value: ``plan.lr.at[2]``."""
-        for wrong, what in self.studio.mistakes.items():
-            if wrong == mark or wrong.startswith(f"{mark}["):
-                return what
-        return ""
+        """Return what is wrong with a field, or with a part of its value."""
+        found = (what for wrong, what in self.studio.mistakes.items() if is_at(wrong, mark))
+        return next(found, "")
 
     def _field(self, path: Path, field: FormField, *, is_class: bool) -> None:
         label = _capital(field.label)

@@ -31,9 +31,9 @@ def build_curve(studio: Studio) -> None:
         stop = max([seen.stop, *(one.view.stop for one in studio.kept)])
         layers = [Layer(seen.lines), *faint]
         plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=seen.x)
-        show_handles()
 
     def show_handles() -> None:
+        """Show the handles of the row; they take longer than a curve, and follow a key later."""
         nonlocal handles
         plan, handles = studio.preview.plan, ()
         if plan is not None and not studio.draft.is_empty and not studio.mistakes:
@@ -131,6 +131,9 @@ def build_curve(studio: Studio) -> None:
             kept = tag("ul", classes="chips", aria_label="Kept for comparison")
     for event in ("view", "typed", "theme"):
         studio.subscribe(event, draw)
+    studio.subscribe("view", show_handles)
+    studio.subscribe("moved", show_handles)
+    studio.subscribe("summary", show_handles)
     studio.subscribe("kept", show_kept)
     studio.subscribe("summary", show_summary)
 

@@ -83,16 +83,11 @@ def handles_of(
         value = "end" if "end" in takes else ""
         if not (length or value):
             continue
-        end = base * _value_at(document, (*path, "end"), takes["end"]) if value else 0.0
-        if not value:
-            after = _fields(get(document, paths[number + 1]))
-            end = base * _value_at(document, (*paths[number + 1], "start"), after.get("start", 0.0))
-        joined: Path = ()
-        if value and not is_last:
-            after = _fields(get(document, paths[number + 1]))
-            where = (*paths[number + 1], "start")
-            if "start" in after and base * _value_at(document, where, after["start"]) == end:
-                joined = where
+        where: Path = () if is_last else (*paths[number + 1], "start")
+        after = _fields(get(document, where[:-1])) if where else {}
+        follows = base * _value_at(document, where, after["start"]) if "start" in after else 0.0
+        end = base * _value_at(document, (*path, "end"), takes["end"]) if value else follows
+        joined = where if value and "start" in after and follows == end else ()
         name = f"End of phase {number + 1}: update {count(stop)}, {value_text(end)}"
         handles.append(Handle(number, path, name, stop, end, begin, length, value, joined))
     return tuple(handles)

@@ -23,7 +23,7 @@ class PlotElement:
                 self.chart = ui.echart({}).classes("plot")
             self.layer = tag("div", classes="handles", role="group", aria_label="Handles")
         marked(self.chart, "plot")
-        self._drawn = self._size = ""
+        self._drawn = self._size = self._handles = ""
 
     def draw(
         self, layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str
@@ -56,7 +56,10 @@ class PlotElement:
 
     def show_handles(self, points: Sequence[PlainData], name: str) -> None:
         """Show points that can be moved; the browser emits ``handle`` events with their number."""
-        self._call("handles", f"{self.layer.id}, {dumps(points)}, {dumps(name)}")
+        sent = f"{self.layer.id}, {dumps(points)}, {dumps(name)}"
+        if sent != self._handles:
+            self._handles = sent
+            self._call("handles", sent)
 
     def _call(self, function: str, arguments: str) -> None:
         self.chart.client.run_javascript(f"warmdown.{function}({self.chart.id}, {arguments})")

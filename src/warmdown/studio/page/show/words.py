@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from nicegui import ui
 
-from warmdown.studio.draft.document import targets_in
+from warmdown.studio.draft.document import is_at, targets_in
 from warmdown.studio.page.parts import build_table, table_place, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.preview import row_texts
@@ -57,7 +57,7 @@ def _mistake_rows(studio: Studio) -> list[Row]:
     rows: list[Row] = []
     beside = 0
     for mark, what in studio.mistakes.items():
-        if any(mark == shown or mark.startswith(f"{shown}[") for shown in studio.shown_marks):
+        if any(is_at(mark, shown) for shown in studio.shown_marks):
             beside += 1
         else:
             place = "" if mark.startswith("#") else f"{mark.removeprefix('plan.')}: "
