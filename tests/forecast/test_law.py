@@ -262,8 +262,10 @@ def test_one_public_run_with_a_decay_says_the_others(model: str) -> None:
 def test_nine_of_ten_intervals_hold_what_was_held_out(model: str) -> None:
     paths = sorted((Path(LOGS) / model).glob("*.csv"))
     logs = public(model, *(path.stem for path in paths))
+    choices = [some for size in (1, 2, 3) for some in combinations(logs, size)]
     held = []
-    for pilots in (some for size in (1, 2, 3) for some in combinations(logs, size)):
+    # a fit to three long logs takes seconds: of the 129 choices of nine logs a third is enough
+    for pilots in choices[:: 1 if len(logs) < 9 else 3]:
         try:
             law = wd.fit_loss(pilots)
         except ForecastError:

@@ -63,7 +63,12 @@ class Job:
 
 @pytest.fixture(autouse=True)
 def _forget_the_accelerator() -> Iterator[None]:
+    forget_the_accelerator()  # another file's, which a forked process would take for its own
     yield
+    forget_the_accelerator()
+
+
+def forget_the_accelerator() -> None:
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
     accelerate.state.GradientState._reset_state()
 
