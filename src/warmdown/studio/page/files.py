@@ -16,6 +16,7 @@ from warmdown.studio.draft.document import Draft
 from warmdown.studio.draft.files import opened, saved_text
 from warmdown.studio.draft.links import from_link, to_fragment
 from warmdown.studio.page.parts import (
+    Act,
     ask_in_dialog,
     copy_to_clipboard,
     marked,
@@ -52,15 +53,43 @@ class PlanFiles:
                         button = ui.button(name, icon="description", on_click=act, color=None)
                         button.props("flat no-caps align=left").style("width: 100%")
                         marked(button, f"file-{name}")
+            link = ui.input("Or paste a link")
+            marked(link.props("outlined dense autocomplete=off"), "open-link")
 
-    def save(self) -> None:
-        """Save under the name it has, or ask for one."""
+            def follow() -> None:
+                dialog.close()
+                self.follow((link.value or "").strip())
+
+            link.on("keydown.enter", follow)
+            plain_button("Open the link", follow, mark="open-link-yes")
+
+    def begin(self, draft: Draft) -> None:
+        """Show another plan; ask first where the one that is typed would be lost."""
+        act = partial(self.studio.begin, draft)
+        if self.studio.draft.is_empty or not self.studio.is_edited:
+            act()
+            return
+        with self._dialog("This plan is not saved", "leave-save") as dialog:
+            tag("p", "Save it before another one takes its place?")
+
+            def leave(then: Act) -> None:
+                dialog.close()
+                then()
+
+            save, throw_away = partial(leave, partial(self.save, act)), partial(leave, act)
+            with tag("div", classes="line"):
+                plain_button("Save", save, mark="leave-save").classes("main")
+                plain_button("Throw away", throw_away, mark="leave-lose")
+                plain_button("Cancel", dialog.close, mark="leave-cancel")
+
+    def save(self, then: Act | None = None) -> None:
+        """Save under the name it has, or ask for one; ``then`` follows when it is saved."""
         if self.studio.draft.file:
-            self._write(self.studio.draft.file, self.studio.draft.stamp)
+            self._write(self.studio.draft.file, self.studio.draft.stamp, then)
         else:
-            self.save_as()
+            self.save_as(then)
 
-    def save_as(self) -> None:
+    def save_as(self, then: Act | None = None) -> None:
         """Ask for a name, and save."""
         with self._dialog("Save the plan", "save-name") as dialog:
             tag("p", f"In {self.place}, as .yaml or .json.", "small quiet")
@@ -73,7 +102,7 @@ class PlanFiles:
                 # a file of that name was not opened here: it is asked about before it is
                 # overwritten
                 draft = self.studio.draft
-                self._write(plain, draft.stamp if plain == draft.file else None)
+                self._write(plain, draft.stamp if plain == draft.file else None, then)
 
             name.on("keydown.enter", write)
             with tag("div", classes="line"):
@@ -81,16 +110,25 @@ class PlanFiles:
                 plain_button("Cancel", dialog.close)
 
     async def link(self) -> None:
-        """Copy a link that carries the plan where no server sees it."""
-        # as a word of JavaScript, which no character of a plan can leave
-        fragment = json.dumps(f"#{to_fragment(self.studio.document)}")
-        address = f"location.origin + '/' + {fragment}"
-        await copy_to_clipboard(address, "Link copied: it carries the plan itself.")
+        """Copy a link that carries the plan where no server sees it, and say where it opens."""
+        host = self.studio.client.request.headers.get("host", "127.0.0.1")
+        address = f"http://{host}/#{to_fragment(self.studio.document)}"
+        await copy_to_clipboard(json.dumps(address), "Link copied.", " Copy it from the field.")
+        with self._dialog("A link to this plan", "link-text"):
+            text = ui.input("Link", value=address).props("outlined dense readonly")
+            marked(text, "link-text")
+            tag(
+                "p",
+                "The link carries the whole plan, and no way into this studio. In this browser it "
+                "opens while the studio runs. In another browser, open the address from the "
+                "terminal there first. On another machine, start a studio there, press Open and "
+                "paste the link.",
+            )
 
-    def follow(self, fragment: str) -> None:
+    def follow(self, link: str) -> None:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
         with _mistakes_shown():
-            self.studio.begin(Draft(from_link(fragment)))
+            self.begin(Draft(from_link(link.partition("#")[2])))
 
     def take_dropped(self, name: str, text: str) -> None:
         """Show a file that was dropped on the window; a save asks for its name."""
@@ -98,26 +136,28 @@ class PlanFiles:
             if not text:
                 raise SpecError(f"{name[:120]}: empty, or too large for a plan. Drop another one.")
             draft = opened(text, name)
-            self.studio.begin(replace(draft, file=""))
+            self.begin(replace(draft, file=""))
 
     def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
         with _mistakes_shown():
             text, stamp = self.folder.read(name)
-            self.studio.begin(opened(text, name, stamp))
+            self.begin(opened(text, name, stamp))
 
-    def _write(self, name: str, expected: Stamp) -> None:
+    def _write(self, name: str, expected: Stamp, then: Act | None = None) -> None:
         with _mistakes_shown():
             text = saved_text(self.studio.draft, name)
             try:
                 stamp = self.folder.write(name, text, expected)
             except StaleFile:
-                self._ask_to_overwrite(name)
+                self._ask_to_overwrite(name, then)
                 return
             self.studio.saved_as(name, stamp, text)
             ui.notify(f"Saved {name}.", type="positive")
+            if then:
+                then()
 
-    def _ask_to_overwrite(self, name: str) -> None:
+    def _ask_to_overwrite(self, name: str, then: Act | None) -> None:
         """Ask before a file is overwritten that is not the one opened here."""
         with self._dialog(f"{name} changed on disk", "save-other") as dialog:
             tag(
@@ -128,11 +168,11 @@ class PlanFiles:
 
             def overwrite() -> None:
                 dialog.close()
-                self._write(name, self.folder.stamp(name))
+                self._write(name, self.folder.stamp(name), then)
 
             def other() -> None:
                 dialog.close()
-                self.save_as()
+                self.save_as(then)
 
             with tag("div", classes="line"):
                 plain_button("Overwrite", overwrite, mark="overwrite")

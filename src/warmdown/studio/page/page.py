@@ -48,10 +48,13 @@ async def build_design(app: AppContext) -> None:
     tag("a", "Skip to the curve", "skip", href="#curve", tabindex="0")
     show_theme = _build_top(studio, files)
     _build_room(studio)
-    studio.subscribe("summary", partial(_store, studio))
+    for event in ("summary", "file"):
+        studio.subscribe(event, partial(_store, studio))
+    studio.subscribe("kept", partial(_store_kept, studio))
     studio.subscribe("focus", partial(_focus, studio))
     act = partial(_press, studio, files)
     ui.on("dropped", lambda event: files.take_dropped(event.args["name"], event.args["text"]))
+    ui.on("linked", lambda event: files.follow(str(event.args)))
     ui.context.client.layout.on("keydown", act, js_handler=_KEYS)
     await ui.context.client.connected()
     found: PlainData = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
@@ -61,16 +64,19 @@ async def build_design(app: AppContext) -> None:
 
 
 def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
-    """Take up a link, or what this tab had before it was reloaded, or the file of the start."""
+    """Take up what this tab had before it was reloaded, or the file of the start; then a link."""
+    # what the tab kept may be of another version: then it begins like a new one
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        kept = json.loads(str(found.get("kept") or "{}"))
+        document = from_plain(kept["document"])
+        file, stamp, source = (str(kept[name] or "") for name in ("file", "stamp", "source"))
+        draft = Draft(document, file, stamp or None, source)
+        studio.resume(draft, is_edited=bool(kept.get("edited", True)))
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        plans = json.loads(str(found.get("plans") or "{}"))
+        studio.resume_kept({str(name): from_plain(plan) for name, plan in plans.items()})
     if found.get("link"):
         files.follow(str(found["link"]))
-    elif found.get("kept"):
-        # what the tab kept may be of another version: then it begins like a new one
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            kept = json.loads(str(found["kept"]))
-            document = from_plain(kept["document"])
-            file, stamp, source = (str(kept[name] or "") for name in ("file", "stamp", "source"))
-            studio.resume(Draft(document, file, stamp or None, source))
 
 
 def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
@@ -108,7 +114,7 @@ def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
         icon_button("save", "Save (Ctrl+S)", files.save, "save")
         icon_button("save_as", "Save under another name", files.save_as, "save-as")
         icon_button("link", "Copy a link with the plan", files.link, "link")
-        icon_button("add", "New plan", lambda: studio.begin(Draft()), "new")
+        icon_button("add", "New plan", lambda: files.begin(Draft()), "new")
         theme = icon_button(
             "dark_mode", "Dark colours", lambda: show_theme(not studio.dark), "theme"
         )
@@ -172,6 +178,14 @@ def _press(studio: Studio, files: PlanFiles, event: Any) -> None:
 def _store(studio: Studio) -> None:
     """Keep the draft in the tab's memory, so that it outlives a reload and a restart."""
     draft = studio.draft
-    kept = {"document": to_plain(draft.document), "file": draft.file, "stamp": draft.stamp}
-    kept["source"] = draft.source
-    ui.run_javascript(f"warmdown.keep({json.dumps(json.dumps(kept))})")
+    kept: PlainData = {"document": to_plain(draft.document), "file": draft.file}
+    kept |= {"stamp": draft.stamp, "source": draft.source, "edited": studio.is_edited}
+    is_unsaved = json.dumps(studio.is_edited and not draft.is_empty)
+    ui.run_javascript(f"warmdown.unsaved = {is_unsaved}")
+    ui.run_javascript(f"warmdown.keep('draft', {json.dumps(json.dumps(kept))})")
+
+
+def _store_kept(studio: Studio) -> None:
+    """Keep the plans of the comparison in the tab's memory too."""
+    kept = json.dumps({one.name: to_plain(one.document) for one in studio.kept})
+    ui.run_javascript(f"warmdown.keep('plans', {json.dumps(kept)})")

@@ -83,7 +83,7 @@ class Candidate:
     """A plan that was kept to be compared.
 
     Args:
-        name: In the picture.
+        name: In the picture; no two have the same.
         document: To go back to.
         view: Its curves.
     """
@@ -124,6 +124,7 @@ class Studio:
         self._subscribers: dict[Event, list[Act]] = defaultdict(list)
         self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._resuming: asyncio.Task[None] | None = None
         self._edits = 0
 
     @property
@@ -205,10 +206,27 @@ class Studio:
         self.emit("file")
         self.focus("preset-0" if draft.is_empty else "phase-0")  # what was pressed is gone
 
-    def resume(self, draft: Draft) -> None:
+    def resume(self, draft: Draft, *, is_edited: bool) -> None:
         """Go on with what a tab had before it was loaded again."""
         if not draft.is_empty:
             self.history = History(draft)
+            self.saved = Draft().document if is_edited else draft.document
+
+    def resume_kept(self, plans: Mapping[str, PlainData]) -> None:
+        """Compare with the plans that a tab had kept; those with classes are looked at later."""
+
+        async def look() -> None:
+            for name, document in plans.items():
+                reading = read(document)
+                if class_paths(document):
+                    seen, _ = await preview_foreign(self.app.worker, reading, ())
+                else:
+                    seen = preview(reading.data, reading.bases)
+                self.kept.append(Candidate(name, document, seen.view))
+            self.emit("kept")
+
+        if plans:
+            self._resuming = asyncio.create_task(look())
 
     def saved_as(self, file: str, stamp: Stamp, text: str) -> None:
         """Remember that the file holds what is typed."""
@@ -229,9 +247,21 @@ class Studio:
     def keep(self) -> None:
         """Keep the curves, to be compared with what comes."""
         if self.preview.view.lines:
-            name = f"kept {len(self.kept) + 1}"
+            name = self._free_name(self.draft.file.rpartition(".")[0] or "kept")
             self.kept.append(Candidate(name, self.document, self.preview.view))
             self.emit("kept")
+
+    def rename(self, candidate: Candidate, name: str) -> None:
+        """Give a kept plan another name; one that is taken gets a number."""
+        at, name = self.kept.index(candidate), name.strip()[:60]
+        if name and name != candidate.name:
+            self.kept[at] = replace(candidate, name=self._free_name(name))
+        self.emit("kept")
+
+    def _free_name(self, name: str) -> str:
+        taken = {one.name for one in self.kept}
+        numbered = (f"{name} {number}" for number in range(2, len(taken) + 3))
+        return next(free for free in (name, *numbered) if free not in taken)
 
     def drop(self, candidate: Candidate) -> None:
         """Forget a kept plan."""

@@ -43,6 +43,17 @@ addEventListener("drop", (event) => {
   if (file.size > 1e6) return void emitEvent("dropped", { name: file.name, text: "" });
   file.text().then((text) => emitEvent("dropped", { name: file.name, text }));
 });
+// A link that is put into this tab's address is followed; a tab with work in it asks before it closes, but not when the
+// page is loaded again after its server came back, which loses nothing.
+addEventListener("hashchange", () => {
+  if (!location.hash.startsWith("#plan=")) return;
+  emitEvent("linked", location.hash);
+  history.replaceState(null, "", location.pathname);
+});
+addEventListener("beforeunload", (event) => {
+  const isLost = document.querySelector("#popup")?.ariaHidden === "false";
+  if (window.warmdown.unsaved && !isLost) event.preventDefault();
+});
 // Menus and tooltips hang beside the page's landmarks: a menu becomes one, and a tooltip says what its button says.
 const hung = new MutationObserver(() => {
   for (const menu of document.querySelectorAll('body > [id^="q-portal--menu"]')) {
@@ -145,9 +156,9 @@ window.warmdown = {
     });
     return knob;
   },
-  keep(text) {
+  keep(name, text) {
     try {
-      sessionStorage.setItem("warmdown-draft", text);
+      sessionStorage.setItem(`warmdown-${name}`, text);
     } catch {
       // it may be full: the page works without
     }
@@ -155,8 +166,8 @@ window.warmdown = {
   found() {
     const link = location.hash.startsWith("#plan=") ? location.hash : "";
     if (link) history.replaceState(null, "", location.pathname);
-    const kept = sessionStorage.getItem("warmdown-draft") ?? "";
-    return { link, kept, dark: matchMedia("(prefers-color-scheme: dark)").matches };
+    const [kept, plans] = ["draft", "plans"].map((name) => sessionStorage.getItem(`warmdown-${name}`) ?? "");
+    return { link, kept, plans, dark: matchMedia("(prefers-color-scheme: dark)").matches };
   },
   marked(mark) {
     return document.querySelector(`[data-mark="${CSS.escape(mark)}"]`);

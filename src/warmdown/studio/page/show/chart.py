@@ -12,7 +12,7 @@ from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
 from warmdown.studio.page.show.handles import Handle, handles_of, moved, pressed
 from warmdown.studio.page.show.plot import PlotElement
-from warmdown.studio.page.state import Studio
+from warmdown.studio.page.state import Candidate, Studio
 from warmdown.studio.preview.chart import Layer
 from warmdown.studio.preview.preview import value_text
 
@@ -101,9 +101,13 @@ def build_curve(studio: Studio) -> None:
             for place, candidate in enumerate(studio.kept):
                 name, back = candidate.name, partial(studio.change, candidate.document)
                 with tag("li", classes="chip"):
-                    tag("span", name)
+                    field = tag("input", value=name, aria_label="Name of the kept plan")
+                    rename = partial(_rename, studio, candidate)
+                    field.on("change", rename, js_handler="(event) => emit(event.target.value)")
+                    marked(field, f"kept-{place}")
                     icon_button("replay", f"Go back to {name}", back, f"back-{place}")
-                    icon_button("close", f"Forget {name}", partial(studio.drop, candidate))
+                    forget = partial(studio.drop, candidate)
+                    icon_button("close", f"Forget {name}", forget, f"forget-{place}")
         draw()
 
     with tag("section", classes="card curve", aria_labelledby="head-curve"):
@@ -136,6 +140,10 @@ def build_curve(studio: Studio) -> None:
     studio.subscribe("summary", show_handles)
     studio.subscribe("kept", show_kept)
     studio.subscribe("summary", show_summary)
+
+
+def _rename(studio: Studio, candidate: Candidate, event: Any) -> None:
+    studio.rename(candidate, str(event.args))
 
 
 def _reading_at(view: View, step: int) -> str:
