@@ -26,6 +26,10 @@ PLANS = {
     "warmup and decay, 1 curve": ("decay.yaml", "groups[0].lr"),
     "3 groups, 2 targets, 6 curves": ("groups.yaml", "groups[0].lr"),
     "40 phases": ("phases.yaml", "groups[0].lr"),
+    "50 groups, a base value": ("many.yaml", "groups[7].lr"),
+    "50 groups, a number of the schedule": ("many.yaml", "plan.lr.decay"),
+    "90 phases, a base value": ("most.yaml", "groups[0].lr"),
+    "90 phases, the end of the first": ("most.yaml", "plan.lr[0].end"),
     "the length of a run of 1e12 updates": ("long.yaml", "plan.run.total_steps"),
     "a class of torch, stepped 200 times for 2 groups": ("torch.yaml", "groups[0].lr"),
 }
@@ -39,6 +43,12 @@ FILES = {
     ),
     "phases.yaml": "run: {total_steps: 40000}\nlr:\n"
     + "- {kind: cosine, end: 0.1, steps: 1000}\n" * 40,
+    "many.yaml": (
+        f"# groups: {{{', '.join(f'layer {n}: {{lr: {n + 1}e-5}}' for n in range(50))}}}\n"
+        "run: {total_steps: 10000}\nlr: {kind: wsd, decay: 25%}\n"
+    ),
+    "most.yaml": "run: {total_steps: 90000}\nlr:\n"
+    + "- {kind: cosine, end: 0.15, steps: 1000}\n" * 90,
     "long.yaml": "run: {total_steps: 1000000000000}\nlr: {kind: warmup_cosine}\n",
     "torch.yaml": (
         "# groups: {LoRA Unet: {lr: 1e-4}, Embedding: {lr: 1e-3}}\nrun: {total_steps: 200}\n"
@@ -69,21 +79,22 @@ def main() -> None:
     table = Table(
         "studio",
         "From a key to the redrawn curve, measured in the browser",
-        ("plan", "median ms", "p90 ms"),
+        ("plan", "median ms", "p95 ms", "bytes"),
     )
     try:
-        with tempfile.TemporaryDirectory() as folder, _tab(Path(folder)) as tab:
+        with tempfile.TemporaryDirectory() as folder, _tab(Path(folder)) as (tab, received):
             for name, (file, field) in PLANS.items():
-                took = typed(tab, file, field)
-                table.add(name, statistics.median(took), statistics.quantiles(took, n=10)[-1])
+                took, sizes = typed(tab, received, file, field)
+                worst = statistics.quantiles(took, n=20)[-1]
+                table.add(name, statistics.median(took), worst, f"{statistics.median(sizes):,.0f}")
                 table.figures[name] = statistics.median(took)
     except ImportError as missing:
         peers.skip("the page", str(missing))
     table.publish(peers.skipped)
 
 
-def typed(tab: Any, file: str, field: str) -> list[float]:
-    """Open a plan, type into one of its fields, and return the milliseconds of each key."""
+def typed(tab: Any, received: list[int], file: str, field: str) -> tuple[list[float], list[int]]:
+    """Open a plan, type into a field; return milliseconds and bytes until each key's curve."""
     tab.click('[data-mark="open"]')
     tab.click(f'[data-mark="file-{file}"]')
     tab.wait_for_function(f"document.querySelector('.top .name').textContent === '{file}'")
@@ -92,17 +103,21 @@ def typed(tab: Any, file: str, field: str) -> list[float]:
     tab.evaluate(WATCH)
     tab.focus(f'input[data-mark="{field}"]')
     tab.keyboard.press("End")
+    sizes = []
     for key in range(KEYS):
         before = tab.evaluate("window.took.length")
+        received.clear()
         tab.keyboard.press("Backspace" if key % 2 else "5")
         tab.wait_for_function(f"window.took.length > {before}", timeout=20_000)
+        sizes.append(sum(received))
         tab.wait_for_timeout(60 + 10 * (key % 7))  # people do not type in step with a clock
     took: list[float] = tab.evaluate("window.took")
-    return took[4:]  # the first ones warm caches
+    return took[4:], sizes[4:]  # the first ones warm caches
 
 
 @contextmanager
-def _tab(folder: Path) -> Iterator[Any]:
+def _tab(folder: Path) -> Iterator[tuple[Any, list[int]]]:
+    """Open the page; the list gets the size of each message that it receives."""
     from playwright.sync_api import sync_playwright
 
     for name, text in FILES.items():
@@ -112,9 +127,14 @@ def _tab(folder: Path) -> Iterator[Any]:
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        received: list[int] = []
+        tab.on(
+            "websocket",
+            lambda socket: socket.on("framereceived", lambda text: received.append(len(text))),
+        )
         tab.goto(server.address)
         tab.wait_for_selector('[data-mark="preset-0"]', timeout=60_000)
-        yield tab
+        yield tab, received
         browser.close()
 
 

@@ -81,6 +81,17 @@ def test_each_group_has_its_own_line_at_its_own_base() -> None:
     }
 
 
+def test_groups_that_differ_by_their_base_share_their_points_and_every_value_is_the_rules() -> None:
+    plan = wd.Plan.of(lr=wd.wsd(), weight_decay=wd.Scale(wd.Cosine(), low=0.01), run=RUN)
+    groups = {"a": {"lr": 1e-4, "weight_decay": 0.1}, "b": {"lr": 7e-3, "weight_decay": 0.02}}
+    lines = view(plan, groups=groups).lines
+    assert [line.label for line in lines[:2]] == ["lr/a", "lr/b"]
+    assert lines[0].steps is lines[1].steps
+    for line in lines:
+        assert line.value is not None
+        assert line.values.tolist() == np.asarray(line.value(line.steps)).tolist()
+
+
 def test_the_first_target_that_fits_a_group_counts() -> None:
     plan = wd.Plan.of(lr={"dec.*": wd.Constant(value=0.5), "*": wd.Constant(value=1.0)}, run=RUN)
     scene = view(plan, groups={"dec.3": 1.0, "enc": 1.0})

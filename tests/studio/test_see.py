@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from nicegui.json import dumps
 from tests.strategies import OURS, plans
 
 import warmdown as wd
@@ -118,7 +119,7 @@ def test_what_is_seen_comes_over_from_another_process_unchanged() -> None:
     drawn, drawn_again = (
         options([Layer(seen.lines)], 1, log=False, dark=False) for seen in (scene.view, again)
     )
-    assert drawn_again == drawn
+    assert dumps(drawn_again) == dumps(drawn)
     assert (again.notes, again.x) == (scene.view.notes, scene.view.x)
     assert decoded(Summary, plain[1]) == told
 
@@ -201,8 +202,24 @@ def test_each_unit_has_a_panel_and_a_logarithm_leaves_out_what_it_cannot_show() 
     curves = [line("lr", "rate", [0.0, 2.0]), line("wd", "decay", [1.0])]
     option = options([Layer(curves)], 1, log=True, dark=True)
     assert [len(option[name]) for name in ("grid", "xAxis", "yAxis")] == [2, 2, 2]
-    assert option["series"][0]["data"] == [[0.0, None], [1.0, 2.0]]
+    assert json.loads(dumps(option["series"][0]["points"])) == {"x": [0, 1], "y": [None, 2.0]}
     assert set(changing_options(option)) == {"series", "xAxis"}
+
+
+def test_a_multiple_of_a_curve_is_sent_as_one_number_and_no_other_curve_is() -> None:
+    falls = [4e-4, 3e-4, 1e-4]
+    curves = [
+        line("lr/a", "rate", falls),
+        line("lr/b", "rate", [value * 3 for value in falls]),
+        line("lr/c", "rate", [4e-4, 3e-4, 2e-4]),
+        line("lr/d", "rate", [1e300, 1e-300, 0.5]),
+        line("lr/e", "rate", falls[:2]),
+    ]
+    points = [one["points"] for one in options([Layer(curves)], 2, log=False, dark=True)["series"]]
+    assert points[1] == {"of": 0, "times": pytest.approx(3.0)}
+    assert [one["y"].tolist() for one in points[2:]] == [
+        pytest.approx(curve.values.tolist(), rel=1e-6) for curve in curves[2:]
+    ]
 
 
 def test_phases_are_shaded_once_for_each_panel() -> None:

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nicegui
 import pytest
 from tests.studio.pages import serve
 
@@ -123,6 +124,19 @@ def test_without_the_token_nothing_is_told(server: Server, token: str) -> None:
     assert knock(server, Cookie=cookie) == 403
     assert status(server, f"/~{token}/", Cookie="") in (403, 414)
     assert status(server, f"/?token={token}", Cookie="") in (403, 414)
+
+
+def test_the_frameworks_files_are_compressed_and_kept_and_what_is_a_persons_is_neither(
+    server: Server,
+) -> None:
+    page = said(server, request_of(server, "/", Accept_Encoding="gzip")).lower()
+    assert b"content-encoding" not in page.partition(b"\r\n\r\n")[0]
+    assert b"no-store" in page
+    script = f"/_nicegui/{nicegui.__version__}/static/quasar.umd.prod.js"
+    asset = said(server, request_of(server, script, Accept_Encoding="gzip")).lower()
+    assert b"content-encoding: gzip" in asset
+    assert b"immutable" in asset
+    assert b"content-encoding" not in said(server, request_of(server, script)).lower()
 
 
 def test_only_this_machine_is_listened_to(server: Server) -> None:

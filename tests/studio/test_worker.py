@@ -168,12 +168,11 @@ def test_a_constructor_that_hangs_is_ended_and_the_next_question_is_answered(
 ) -> None:
     monkeypatch.setattr("warmdown.studio.page.state.LONGEST_LOOK", 1.0)
     lasting.ask(lasting.worker.start())
-    process, began = lasting.worker.fence._process, monotonic()
+    (process,), began = lasting.worker.processes, monotonic()
     scene, _ = lasting.see(plan_with("HangsHard"), {}, "hostile_parts")
     assert "took longer than 1 seconds" in scene.mistakes[0]
     assert monotonic() - began < 10
-    assert process is not None
-    assert process.returncode == -9
+    assert not Path(f"/proc/{process}").exists()
     assert not isinstance(lasting.describe("torch.optim.lr_scheduler.StepLR"), str)
 
 
@@ -205,8 +204,37 @@ def test_an_answer_that_is_too_long_ends_the_process_not_the_page(
 
 def test_the_process_ends_with_the_page(lasting: Lasting) -> None:
     lasting.ask(lasting.worker.start())
-    assert lasting.worker.fence._process is not None
-    pid = lasting.worker.fence._process.pid
+    pids = lasting.worker.processes
+    assert pids
     lasting.ask(lasting.worker.close())
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_slow_class_holds_up_nobody_else_and_what_rests_is_ended(
+    home: Path, lasting: Lasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(home)
+    data = {"run": {"total_steps": 9}, "lr": {"class_path": "hostile_parts.HangsHard"}}
+    slow = {"task": "look", "data": data, "allow": ["hostile_parts"]}
+    quick = {"task": "describe", "path": MULTISTEP["class_path"]}
+
+    async def ask_both() -> None:
+        await worker.start()
+        hanging = asyncio.create_task(worker.ask(slow, seconds=600))
+        await asyncio.sleep(0)
+        assert "shape" in await worker.ask(quick, seconds=60)
+        assert not hanging.done()
+        assert len(worker.processes) == 2
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        (pid,) = worker.processes
+        monkeypatch.setattr("warmdown.studio.security.worker._REST", 0.0)
+        await worker.ask(quick, seconds=60)
+        while Path(f"/proc/{pid}").exists():
+            await asyncio.sleep(0)
+
+    lasting.ask(ask_both())
+    lasting.ask(worker.close())

@@ -67,6 +67,11 @@ class Fence:
         self._path: list[str] = []
         self._owner = 0
 
+    @property
+    def pid(self) -> int | None:
+        """Return the number that the system gave to the process, while there is one."""
+        return None if self._process is None else self._process.pid
+
     def start(self, who: str) -> None:
         """Start the process, so that the first question need not wait for its imports."""
         with self._lock:

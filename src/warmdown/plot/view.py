@@ -362,10 +362,11 @@ def view(
         else:
             plan = _resolved_plan(source, run, notes)
             bases = bases_in(record, plan) if record is not None and groups is None else groups
+            factors: dict[int, Line] = {}
             for label, target, base in driven(plan, bases):
                 if name:
                     label = f"{name}: {label}" if are_split else name
-                line = _target_line(label, target, base, plan.length or 0, points)
+                line = _target_line(label, target, base, plan.length or 0, points, factors)
                 lines.append(replace(line, run=_name(name)))
             clock = plan.run.clock
     if not lines:
@@ -475,23 +476,40 @@ def planned_line(
     phases = _phases_within(phases, stop)
     with np.errstate(all="ignore"):  # a value that overflows is reported below, with its step
         steps, values = sample(value, stop, (phase.start for phase in phases), points)
-    beyond = np.flatnonzero(~(np.abs(values) <= _LARGEST))
-    if beyond.size:
-        raise ScheduleError(
-            f"plot: {label} is {values[beyond[0]]:.0e} at update {count(steps[beyond[0]])}: too "
-            f"large to draw. Give it smaller parameters."
-        )
-    return Line(_name(label), _name(unit), steps, values, phases, value)
+    return _drawable(Line(_name(label), _name(unit), steps, values, phases, value))
 
 
-def _target_line(label: str, target: Target, base: float | None, stop: int, points: int) -> Line:
+def _target_line(
+    label: str, target: Target, base: float | None, stop: int, points: int, factors: dict[int, Line]
+) -> Line:
+    """Return the line of a target; what groups that differ by their base share is sampled once."""
+    rule, times = target.rule, 1.0 if base is None else base
+
     def value(steps: Array) -> Any:
-        return target.rule.value(steps, 1.0 if base is None else base)
+        return rule.value(steps, times)
 
     unit = unit_of(target.name)
-    if base is None and isinstance(target.rule, Scale):
+    if base is None and isinstance(rule, Scale):
         unit += " (× base)"
-    return planned_line(label, unit, value, target.phases(), stop, points)
+    if not isinstance(rule, Scale) or rule.offset is not None or rule.low is not None:
+        return planned_line(label, unit, value, target.phases(), stop, points)
+    factor = factors.get(id(target))
+    if factor is None:
+        factor = planned_line(label, unit, rule.of, target.phases(), stop, points)
+        factors[id(target)] = factor
+    with np.errstate(all="ignore"):
+        values = factor.values * times
+    return _drawable(replace(factor, label=_name(label), values=values, value=value))
+
+
+def _drawable(line: Line) -> Line:
+    beyond = np.flatnonzero(~(np.abs(line.values) <= _LARGEST))
+    if beyond.size:
+        raise ScheduleError(
+            f"plot: {line.label} is {line.values[beyond[0]]:.0e} at update "
+            f"{count(line.steps[beyond[0]])}: too large to draw. Give it smaller parameters."
+        )
+    return line
 
 
 def _phases_within(given: Phases, stop: int) -> Phases:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LOOPBACK = "127.0.0.1"
 _LARGEST_MESSAGE = 1_000_000
 _LONGEST_HEADERS = 65_536
+_HEADSTART = 3.0
+"""Seconds that the first tab has the processor for itself, before a process imports torch."""
 _FRAMED = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:*"
 
 
@@ -62,13 +64,13 @@ def serve_page(start: ServerConfig) -> None:
     try:
         import uvicorn
         from fastapi import FastAPI
-        from nicegui import core, ui
+        from nicegui import __version__, core, ui
     except ImportError:
         raise MissingExtra("studio", "nicegui", "studio") from None
     from warmdown.studio.page.page import build_design, prepare
     from warmdown.studio.page.state import AppContext
     from warmdown.studio.page.watching import build_runs
-    from warmdown.studio.security.guard import RequestGuard
+    from warmdown.studio.security.guard import CompressedAssets, RequestGuard
 
     listening = socket.create_server((_LOOPBACK, start.port))
     port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
@@ -86,6 +88,7 @@ def serve_page(start: ServerConfig) -> None:
     ui.page("/design" if start.watch else "/")(partial(build_design, app))
     if start.watch:
         ui.page("/")(partial(build_runs, app))
+    core.app.add_middleware(CompressedAssets, path=f"/_nicegui/{__version__}/")
     ui.run_with(
         server_app,
         title="warmdown studio",
@@ -149,10 +152,16 @@ async def _while_up(
 
 
 async def _warm_up_page(app: AppContext, start: ServerConfig) -> None:
+    from nicegui import core
+
     from warmdown.studio.draft.catalogue import catalogue
 
     await asyncio.to_thread(catalogue)
     if not start.is_framed:  # a notebook may show many pages, and few of them need it
+        has_tab = asyncio.Event()
+        core.app.on_connect(has_tab.set)
+        await has_tab.wait()
+        await asyncio.sleep(_HEADSTART)
         # without torch there is no such process, and each question says so
         with contextlib.suppress(Exception):
             await app.worker.start()

@@ -88,7 +88,19 @@ window.warmdown = {
       for (const axis of option.yAxis) axis.axisLabel.formatter = this.rate;
       option.tooltip.valueFormatter = (value) => (value == null ? "–" : this.rate(value));
     }
+    this.place(chart, option.series, fresh);
     chart.setOption(option, { notMerge: fresh });
+  },
+  // Points come as columns, or as so many times those of another series; what did not change is not sent.
+  place(chart, series, fresh) {
+    const known = (chart.known = fresh ? [] : chart.known);
+    series.forEach(({ points }, at) => (known[at] = points ?? known[at]));
+    series.forEach((one, at) => {
+      const { of = at, times = 1 } = known[at];
+      const { x, y } = known[of];
+      if (one.points || series[of].points) one.data = x.map((step, i) => [step, y[i] === null ? null : y[i] * times]);
+    });
+    for (const one of series) delete one.points;
   },
   show(id, step) {
     const chart = this.chart(id);

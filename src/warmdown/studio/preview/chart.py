@@ -13,6 +13,7 @@ import yaml
 
 from warmdown.plot.theme import DARK, LIGHT, Theme, tint_of
 from warmdown.plot.view import Line
+from warmdown.schedules.sampling import Array
 
 Option: TypeAlias = dict[str, Any]
 
@@ -124,6 +125,7 @@ def options(
                 "markArea": {"silent": True, "data": areas},
             }
         )
+    _share_points(series)
     panels = range(len(units))
     steps_axes = [
         {
@@ -160,7 +162,7 @@ def _look_in(theme: Theme) -> Option:
 
 def changing_options(option: Option) -> Option:
     """Return the options that change while a number is typed: points, phases, ends of the axes."""
-    series = [{"data": one["data"], "markArea": one["markArea"]} for one in option["series"]]
+    series = [{"points": one["points"], "markArea": one["markArea"]} for one in option["series"]]
     return {"series": series, "xAxis": [{"max": axis["max"]} for axis in option["xAxis"]]}
 
 
@@ -170,9 +172,6 @@ def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -
     Lines of one run have its colour. Dashes say which were only planned, and distinguish those of
     one panel, such as the losses of training and of validation.
     """
-    points = np.column_stack([line.steps, line.values]).tolist()
-    if log:
-        points = [[step, value if value > 0 else None] for step, value in points]
     colour, dash = number, number % len(_DASHES)
     if layer.number is not None:
         beside = [other for other in layer.lines if other.unit == line.unit]
@@ -181,7 +180,10 @@ def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -
     return {
         "type": "line",
         "name": f"{layer.name}: {line.label}" if layer.name else line.label,
-        "data": points,
+        "points": {
+            "x": line.steps,
+            "y": np.where(line.values > 0, line.values, np.nan) if log else line.values,
+        },
         "symbol": "none",
         "color": theme.lines[colour % len(theme.lines)],
         "lineStyle": {
@@ -192,6 +194,33 @@ def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -
         "emphasis": {"disabled": True},
         "z": 1 if layer.is_faint else 3,
     }
+
+
+def _share_points(series: Sequence[Option]) -> None:
+    """Give a series that is a multiple of one before no points but that factor; shorten others.
+
+    So groups that differ by their base value alone are sent as one curve.
+    """
+    whole: tuple[int, Array, Array] | None = None
+    for number, one in enumerate(series):
+        steps, values = one["points"]["x"], one["points"]["y"]
+        if whole is not None and np.array_equal(steps, whole[1]):
+            of, _, first = whole
+            peaks = np.nanmax(values, initial=0.0), np.nanmax(first, initial=0.0)
+            if all(peaks) and _draw_alike(values / peaks[0], first / peaks[1]):
+                one["points"] = {"of": of, "times": peaks[0] / peaks[1]}
+                continue
+        whole = number, steps, values
+        with np.errstate(all="ignore"):  # what does not fit is sent in full
+            short, counts = values.astype(np.float32), steps.astype(np.int64)
+        one["points"] = {
+            "x": counts if np.array_equal(counts, steps) else steps,
+            "y": short if _draw_alike(short, values) else values,
+        }
+
+
+def _draw_alike(one: Array, other: Array) -> bool:
+    return np.allclose(one, other, rtol=1e-6, atol=0.0, equal_nan=True)
 
 
 def _phase_areas(line: Line, theme: Theme) -> list[list[Option]]:

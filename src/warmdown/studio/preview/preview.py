@@ -67,7 +67,8 @@ def preview(data: PlainData, bases: Bases) -> Preview:
         return Preview()
     try:
         plan = plan_from_dict(data)
-        return Preview(view(plan, groups=bases or None, points=POINTS), plan)
+        points = max(POINTS * 8 // max(len(plan.targets) * len(bases), 8), 140)
+        return Preview(view(plan, groups=bases or None, points=points), plan)
     except WarmdownError as error:
         return Preview(mistakes=mistakes_of(error))
 
