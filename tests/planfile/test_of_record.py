@@ -198,7 +198,7 @@ RUNS: dict[str, tuple[float | None, int]] = {
     "deepseek-v3": (2.2e-4, 14_800_000_000_000),
     "deepseek-v3-batch": (None, 14_800_000_000_000),
     "smollm3": (2e-4, 4_720_000),
-    "minicpm": (0.01, round(1.1e12 / 3.93e6, -4)),
+    "minicpm": (0.01, 10_000 * round(1.1e12 / 3.93e6 / 10_000)),
     "deit": (5e-4 * 1024 / 512, 300 * IMAGENET),
     "torchvision": (0.5, 600 * IMAGENET),
     "detectron2-3x": (0.02, 270_000),
