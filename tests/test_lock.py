@@ -13,7 +13,7 @@ import pytest
 from tests.training.processes import end, start, wait_until
 
 from warmdown.errors import TrainingError
-from warmdown.lock import Output, locked, require_unlocked
+from warmdown.lock import Output, failure_of, is_locked, locked, require_unlocked
 
 
 @pytest.fixture
@@ -186,3 +186,34 @@ def test_a_note_that_a_kill_cut_short_is_gone_once_the_next_has_the_lock(folder:
     with locked([folder]):
         assert not left.exists()
     assert list(folder.path.iterdir()) == []
+
+
+def test_whether_a_process_is_at_work_is_seen_without_a_trace(
+    folder: Output, tmp_path: Path
+) -> None:
+    assert is_locked(folder) is None
+    with held_elsewhere(folder, tmp_path):
+        assert is_locked(folder) is True
+    assert is_locked(folder) is False
+    assert (folder.path / ".lock").exists()
+    with locked([folder]):
+        assert is_locked(folder) is True
+    assert is_locked(folder) is None
+
+
+def test_whoever_fails_leaves_its_error_beside_what_it_wrote(folder: Output) -> None:
+    with pytest.raises(RuntimeError), locked([folder]):
+        raise RuntimeError("nothing was written yet")
+    assert list(folder.path.iterdir()) == []
+
+    def fail() -> None:
+        (folder.path / "record.jsonl").touch()
+        raise RuntimeError("out of memory\nin two lines")
+
+    with pytest.raises(RuntimeError), locked([folder]):
+        fail()
+    assert failure_of(folder).startswith("RuntimeError: out of memory")
+    assert "\n" not in failure_of(folder)
+    with locked([folder]):
+        assert failure_of(folder) == ""
+    assert not (folder.path / ".lock.json").exists()

@@ -4,7 +4,8 @@
 
     runs/x/
     ├── .lock           locked by the operating system while a run is at work; left by a kill
-    └── .lock.json      process, host and time of the one that has the lock
+    └── .lock.json      process, host and time of the one that has the lock; left, with its error,
+                        by one that failed
 
 The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads takes none.
 """
@@ -15,14 +16,15 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from warmdown.errors import MissingExtra, TrainingError
+from warmdown.errors import MissingExtra, TrainingError, printable
 from warmdown.files import remove_parts, require_writable, require_writable_file, write_whole
 
+_LONGEST_ERROR = 300
 _PATIENCE_SECONDS = 1.0
 """How long a start waits: a process that was just killed lets go, a new one writes its note."""
 
@@ -81,24 +83,63 @@ def require_unlocked(folder: Path, label: str) -> None:
             locks.enter_context(_acquired(file, label))
 
 
+def is_locked(output: Output) -> bool | None:
+    """Return whether a process is at work there; ``None`` where there is no lock to be seen."""
+    try:
+        from filelock import FileLock
+    except ImportError:
+        return None
+    if not output.lock_file.is_file():
+        return None
+    try:
+        with FileLock(output.lock_file, timeout=0):
+            return False
+    except OSError:  # its Timeout is one too
+        return True
+
+
+def failure_of(output: Output) -> str:
+    """Return the error with which the last process left, where it failed."""
+    try:
+        note = _note_beside(output.lock_file).read_text(encoding="utf-8")
+        return str(json.loads(note)["failed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 @contextmanager
 def _output_locked(output: Output) -> Iterator[None]:
     require = require_writable if output.is_folder else require_writable_file
     require(output.path, output.label)
     file = output.lock_file
     with ExitStack() as released, _acquired(file, output.label) as lock:
-        note = _note_beside(file)
+        note, failed = _note_beside(file), ""
         try:
             if lock.lock_counter == 1:
                 _write_note(note, output.label)
             yield
+        except BaseException as error:
+            failed = f"{type(error).__name__}: {printable(str(error), as_line=True)}"[
+                :_LONGEST_ERROR
+            ]
+            raise
         finally:
             # a forked child that comes by here has no lock, and must leave the files to its parent
             if lock.lock_counter == 1:
                 note.unlink(missing_ok=True)
+                if failed and _has_content(output):
+                    # the disk may be full, which is then what failed
+                    with suppress(OSError):
+                        write_whole(note, json.dumps({"failed": failed}))
                 if _is_in_use(file):
                     # open no more, it can go; Windows keeps it where another has opened it since
                     released.callback(_is_in_use, file)
+
+
+def _has_content(output: Output) -> bool:
+    if not output.is_folder:
+        return output.path.exists()
+    return any(not path.name.startswith(".lock") for path in output.path.iterdir())
 
 
 def _is_in_use(lock_file: Path) -> bool:

@@ -117,7 +117,8 @@ def test_a_run_is_watched_against_its_plan_without_more_ado(here: Path) -> None:
     runs = RunFolder(here / "both")
     assert runs.read_on()
     for run in runs.runs.values():
-        recorded, planned = points(run.lines())["lr/0"], points(run.planned_lines(None))["lr/0"]
+        recorded = dict(zip(*run.points["lr/0"].all(), strict=True))
+        planned = points(run.planned_lines(None))["lr/0"]
         assert sorted(recorded) == list(range(9))
         assert [planned[step] for step in recorded] == pytest.approx(
             list(recorded.values()), rel=1e-12

@@ -78,12 +78,15 @@ def test_no_screen_hinders_anyone(
 def test_the_page_of_runs_hinders_nobody_either(
     browser: Browser, tmp_path: Path, scheme: str
 ) -> None:
-    (tmp_path / "one").mkdir()
-    record = wd.Record(tmp_path / "one" / "record.jsonl")
-    for step in range(20):
-        record.add(step, "lr/0", 1e-3 * step)
-        record.add(step, "loss", 2.0 / (step + 1))
-    record.flush()
+    plan = wd.Plan.of(lr=wd.warmup_cosine(), run=wd.Run(total_steps=100, lr=0.1))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        record = wd.Record(tmp_path / name / "record.jsonl")
+        for step in range(20):
+            record.add(step, "lr/0", 1e-3 * step)
+            record.add(step, "loss", 2.0 / (step + 1))
+        record.flush()
+        wd.save(plan, tmp_path / name / "plan.yaml")
     server = serve(tmp_path, "--watch", str(tmp_path))
     try:
         with opened(browser, 375, scheme) as context:
@@ -92,6 +95,12 @@ def test_the_page_of_runs_hinders_nobody_either(
             tab.wait_for_selector('[data-mark="run-one"]', timeout=60_000)
             screens = Screens(tab)
             screens.look("runs")
+            field(tab, "filter").fill("two")
+            tab.wait_for_selector("text=1 of 2 runs have a name like that.")
+            press(tab, "smoothing")
+            tab.click("text=Time")
+            tab.wait_for_selector("text=one: it holds no times.")
+            screens.look("filtered")
             assert screens.problems == []
     finally:
         server.close()

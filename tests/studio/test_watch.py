@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from tests.studio.pages import shown, until
+from torch.utils.tensorboard import SummaryWriter
 
 import warmdown as wd
 from warmdown import Record
+from warmdown.lock import Output, locked
+from warmdown.studio.draft.links import from_link
 from warmdown.studio.page.state import AppContext
+from warmdown.studio.preview.compared import Look, compare_runs, smoothed
 from warmdown.studio.preview.watch import RunFolder, WatchedRun
 from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
@@ -58,7 +64,7 @@ def test_a_run_is_read_on_from_where_it_was_read_before(tmp_path: Path) -> None:
     write(record, 50, 60)
     assert runs.read_on()
     assert run.step == 59
-    assert [curve.label for curve in run.lines()] == ["lr/0", "loss"]
+    assert list(run.points) == ["lr/0", "loss"]
 
 
 def test_half_a_line_waits_for_its_end(tmp_path: Path) -> None:
@@ -105,10 +111,10 @@ def test_a_long_run_is_held_in_bounded_memory_with_its_extremes(tmp_path: Path) 
                 + "\n"
             )
     _, run = looked(tmp_path)
-    (line,) = run.lines()
-    assert len(line.steps) <= 1000
-    assert (31_234.0, 100.0) in list(zip(line.steps, line.values, strict=True))
-    assert len(run._values["loss"]) <= 20_000
+    steps, values = run.points["loss"].fewer(700)
+    assert len(steps) <= 1000
+    assert (31_234.0, 100.0) in list(zip(steps, values, strict=True))
+    assert len(run.points["loss"]) <= 10_000
 
 
 def test_the_plan_beside_the_record_is_drawn_at_the_base_that_fits(tmp_path: Path) -> None:
@@ -164,9 +170,9 @@ def test_the_page_shows_runs_as_they_come(tmp_path: Path) -> None:
     app = AppContext(folder, Worker(tmp_path), watch=tmp_path)
 
     async def act(user: User) -> None:
-        await until(lambda: "No record yet" in shown(user))
+        await until(lambda: "No run yet" in shown(user))
         record = run_in(tmp_path, 50)
-        await until(lambda: "update 49 · decay · running" in shown(user))
+        await until(lambda: "running · 50 updates · decay" in shown(user))
         record.add(50, "lr/0", 1.0, "another hand wrote lr")
         record.flush()
         await until(lambda: "another hand wrote lr" in shown(user))
@@ -198,5 +204,179 @@ def test_a_step_that_no_run_makes_is_a_line_that_cannot_be_read(tmp_path: Path, 
         file.write(f'{{"step": {step}, "target": "lr/0", "value": 1}}\n')
     _, run = looked(tmp_path)
     assert (run.step, run.unread) == (4, 1)
-    assert run.lines()
     assert run.planned_lines(PLAN)
+
+
+def aged(folder: Path, seconds: float) -> None:
+    """Let everything in a run's folder have been written so long ago."""
+    then = time() - seconds
+    for path in folder.iterdir():
+        os.utime(path, (then, then))
+
+
+def condition_in(folder: Path) -> tuple[str, str]:
+    """Return the state of the only run, and why it is so."""
+    return looked(folder)[1].condition
+
+
+def test_a_run_is_running_stalled_finished_crashed_or_stopped_and_says_why(tmp_path: Path) -> None:
+    run_in(tmp_path, 100)
+    folder = tmp_path / "one"
+    assert condition_in(tmp_path) == ("running", "")
+    aged(folder, 7_500)
+    assert condition_in(tmp_path) == ("stopped", "nothing written for 2 h")
+    output = Output("run", folder, is_folder=True)
+    with locked([output]):
+        assert condition_in(tmp_path) == ("stalled", "nothing written for 2 h")
+        aged(folder, 5)
+        assert condition_in(tmp_path) == ("running", "")
+    with pytest.raises(RuntimeError), locked([output]):
+        raise RuntimeError("out of memory")
+    assert condition_in(tmp_path) == ("crashed", "RuntimeError: out of memory")
+    with pytest.raises(KeyboardInterrupt), locked([output]):
+        raise KeyboardInterrupt
+    assert condition_in(tmp_path) == ("stopped", "it was interrupted")
+    (folder / ".lock").touch()  # as a kill leaves it
+    assert condition_in(tmp_path)[0] == "stopped"
+    (folder / ".lock.json").unlink()
+    assert condition_in(tmp_path) == ("crashed", "its process was killed")
+    (folder / ".lock").unlink()
+    (folder / "result.json").write_text('{"stopped": "the loss is not a number"}')
+    assert condition_in(tmp_path) == ("finished", "the loss is not a number")
+
+
+def test_a_run_that_reached_the_length_of_its_plan_is_finished(tmp_path: Path) -> None:
+    run_in(tmp_path, 199)
+    wd.save(PLAN, tmp_path / "one" / "plan.yaml")
+    _, run = looked(tmp_path)
+    assert (run.condition.state, run.updates, run.length) == ("running", 199, 200)
+    run_in(tmp_path, 200)
+    _, run = looked(tmp_path)
+    assert (run.condition.state, run.seconds_left) == ("finished", None)
+
+
+def test_what_is_left_follows_from_the_pace(tmp_path: Path) -> None:
+    record = run_in(tmp_path, 100)
+    wd.save(PLAN, tmp_path / "one" / "plan.yaml")
+    now = time()
+    os.utime(record.path, (now - 10, now - 10))  # type: ignore[arg-type]
+    runs, run = looked(tmp_path)
+    assert run.seconds_left is None
+    write(record, 100, 110)
+    os.utime(record.path, (now, now))  # type: ignore[arg-type]
+    runs.read_on()
+    assert run.seconds_left == pytest.approx(90.0)
+
+
+def test_smoothing_weighs_what_came_before_as_tensorboard_does() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    last, expected = 0.0, []
+    for count, value in enumerate(values, start=1):
+        last = 0.9 * last + 0.1 * value
+        expected.append(last / (1 - 0.9**count))
+    np.testing.assert_allclose(smoothed(values, 0.9), expected)
+    np.testing.assert_array_equal(smoothed(values, 0.0), values)
+
+
+def test_a_loss_is_smoothed_before_its_own_points_and_a_rate_is_not(tmp_path: Path) -> None:
+    record = run_in(tmp_path, 100)
+    record.add(100, "loss", float("nan"))
+    record.flush()
+    _, run = looked(tmp_path)
+    plain, _, _ = compare_runs({0: run}, Look()).layers
+    smooth, behind, _ = compare_runs({0: run}, Look(smoothing=0.9)).layers
+    assert [line.label for line in smooth.lines] == ["lr/0", "loss"]
+    np.testing.assert_array_equal(smooth.lines[0].values, plain.lines[0].values)
+    assert smooth.lines[1].values[-1] > plain.lines[1].values[-2]
+    assert np.isfinite(smooth.lines[1].values).all()
+    (raw,) = behind.lines
+    assert raw.is_background
+    np.testing.assert_array_equal(raw.values, plain.lines[1].values)
+
+
+def write_events(folder: Path, updates: int = 40, **how: Any) -> None:
+    """Write a run of someone else's, an update every two minutes."""
+    with SummaryWriter(str(folder), **how) as writer:
+        for step in range(updates):
+            now = 1.7e9 + 120 * step
+            writer.add_scalar("train/learning_rate", 1e-3, step, walltime=now)
+            writer.add_scalar("Loss/train", 2.0 / (step + 1), step, walltime=now)
+            writer.add_scalar("val/accuracy", 0.5, step, walltime=now)
+
+
+def test_a_folder_of_tensorboard_runs_is_shown_and_read_on(tmp_path: Path) -> None:
+    write_events(tmp_path / "theirs" / "first")
+    write_events(tmp_path / "theirs" / "second", 5)
+    runs = RunFolder(tmp_path)
+    runs.read_on()
+    assert [run.name for run in runs.runs.values()] == ["theirs/first", "theirs/second"]
+    first, second = runs.runs.values()
+    assert (first.step, second.step) == (39, 4)
+    assert not runs.read_on()
+    layer, _, _ = compare_runs({0: first}, Look()).layers
+    assert [(line.label, line.unit) for line in layer.lines] == [
+        ("train/learning_rate", "learning rate"),
+        ("Loss/train", "loss"),
+        ("val/accuracy", "accuracy"),
+    ]
+    write_events(tmp_path / "theirs" / "second", 6, filename_suffix=".next")
+    assert runs.read_on()
+    assert second.step == 5
+
+
+def test_a_damaged_event_file_harms_no_other_run(tmp_path: Path) -> None:
+    write_events(tmp_path / "good", 5)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "events.out.tfevents.1").write_bytes(b"\x05" * 5_000)
+    runs = RunFolder(tmp_path)
+    runs.read_on()
+    runs.read_on()
+    assert [run.name for run in runs.runs.values()] == ["good"]
+
+
+def test_the_axis_is_updates_epochs_or_time_and_says_where_a_run_lacks_it(tmp_path: Path) -> None:
+    write_events(tmp_path / "theirs")
+    run_in(tmp_path, 100, "ours")
+    run = wd.Run(epochs=4, steps_per_epoch=50)
+    wd.save(wd.Plan.of(lr=wd.warmup_cosine(end=0.1), run=run), tmp_path / "ours" / "plan.yaml")
+    runs = RunFolder(tmp_path)
+    runs.read_on()
+    ours, theirs = runs.runs.values()
+    both = {0: ours, 1: theirs}
+    by_time = compare_runs(both, Look("time"))
+    assert by_time.unit == "time, minutes"
+    assert by_time.stop == pytest.approx(2 * 39)
+    assert by_time.notes[0].startswith("ours: it holds no times.")
+    by_epoch = compare_runs(both, Look("epochs"))
+    assert (by_epoch.unit, by_epoch.stop) == ("epochs", 4.0)  # the plan goes on to its end
+    assert by_epoch.layers[0].lines[0].steps[-1] == pytest.approx(99 / 50)
+    assert by_epoch.notes[0].startswith("theirs: how many updates an epoch has")
+    write_events(tmp_path / "ours" / "events", 100)
+    runs.read_on()
+    by_time = compare_runs({0: ours}, Look("time"))
+    assert by_time.layers[0].lines[0].steps[-1] == pytest.approx(2 * 99 / 60)
+    assert by_time.unit == "time, hours"
+    assert len(runs.runs) == 2
+
+
+def test_several_runs_differ_in_mark_and_name_and_each_has_one_number(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        run_in(tmp_path, 50, name)
+        wd.save(PLAN, tmp_path / name / "plan.yaml")
+    runs = RunFolder(tmp_path)
+    runs.read_on()
+    layers = compare_runs(dict(enumerate(runs.runs.values())), Look()).layers
+    recorded, planned = [layers[0], layers[3]], [layers[2], layers[5]]
+    assert [layer.name for layer in recorded] == ["● one", "■ two"]
+    assert [layer.mark for layer in recorded] == ["circle", "rect"]
+    assert [layer.number for layer in recorded] == [layer.number for layer in planned] == [0, 1]
+    assert all(layer.is_faint and layer.lines for layer in planned)
+
+
+def test_the_link_of_a_run_carries_its_plan(tmp_path: Path) -> None:
+    run_in(tmp_path, 10)
+    _, run = looked(tmp_path)
+    assert run.plan_link == ""
+    wd.save(PLAN, tmp_path / "one" / "plan.yaml")
+    _, run = looked(tmp_path)
+    assert from_link(run.plan_link)["plan"]["run"] == {"total_steps": 200}

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from warmdown.errors import ForecastError, MissingExtra, nearest, shortly
+from warmdown.errors import ForecastError, nearest, shortly
+from warmdown.forecast.events import ScalarEvents, event_files, is_event_file
 from warmdown.forecast.formulas import Drops
 from warmdown.forecast.rates import RateCurve
 from warmdown.formatting import count
@@ -273,9 +274,9 @@ def _columns(source: Any) -> tuple[str, dict[str, list[Any]]]:
         raise ForecastError(f"{path}: there is no such file. Give a log's path.")
     is_folder = path.is_dir()
     name = path.name if is_folder else path.stem
-    if path.stem in _COMMON_NAMES or "tfevents" in name:
+    if path.stem in _COMMON_NAMES or is_event_file(name):
         name = path.resolve().parent.name or name
-    return name, _of_events(path) if is_folder or "tfevents" in path.name else _of_text(path)
+    return name, _of_events(path) if is_folder or is_event_file(path.name) else _of_text(path)
 
 
 def _of_text(path: Path) -> dict[str, list[Any]]:
@@ -351,16 +352,10 @@ def _of_record(record: Record) -> dict[str, list[Any]]:
 
 
 def _of_events(path: Path) -> dict[str, list[Any]]:
-    try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError:
-        raise MissingExtra("forecast", "tensorboard", "train") from None
-    files = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
-    files.Reload()
-    tags = files.Tags()
-    found: dict[str, list[Any]] = {
-        tag: [(event.step, event.value) for event in files.Scalars(tag)] for tag in tags["scalars"]
-    }
+    found: dict[str, list[Any]] = {}
+    for file in event_files(path) if path.is_dir() else [path]:
+        for event in ScalarEvents(file).read_on():
+            found.setdefault(event.tag, []).append((event.step, event.value))
     if not found:
         raise ForecastError(f"{path}: no TensorBoard events with numbers are there.")
     return found

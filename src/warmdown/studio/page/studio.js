@@ -100,7 +100,13 @@ window.warmdown = {
       const { x, y } = known[of];
       if (one.points || series[of].points) one.data = x.map((step, i) => [step, y[i] === null ? null : y[i] * times]);
     });
-    for (const one of series) delete one.points;
+    for (const one of series) {
+      // the symbols of a run stand here and there on its lines; the last point stays plain, for it moves with each update
+      const every = Math.ceil((one.data?.length ?? 0) / 6);
+      if (one.mark) for (let i = every >> 1; i < one.data?.length - 1; i += every) one.data[i] = { value: one.data[i], symbol: one.mark, symbolSize: 8 };
+      delete one.points;
+      delete one.mark;
+    }
   },
   show(id, step) {
     const chart = this.chart(id);

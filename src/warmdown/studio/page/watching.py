@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, final
 
 from nicegui import ui
 
 from warmdown.formatting import count
-from warmdown.plan import Plan
 from warmdown.plot.theme import DARK, LIGHT
-from warmdown.plot.view import Line
 from warmdown.studio.draft.document import read
 from warmdown.studio.page.parts import (
     build_table,
@@ -20,172 +20,295 @@ from warmdown.studio.page.parts import (
     icon_button,
     log_button,
     marked,
+    plain_button,
+    set_text,
     table_place,
     tag,
 )
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import AppContext
-from warmdown.studio.preview.chart import Layer
+from warmdown.studio.preview.compared import Look, compare_runs, mark_of_run
 from warmdown.studio.preview.preview import preview, value_text
-from warmdown.studio.preview.watch import RunFolder, WatchedRun
+from warmdown.studio.preview.watch import RunFolder, WatchedRun, time_text
 
 _EVERY = 1.0
 _SHOWN_AT_FIRST = 3
-_MOST_PANELS = 4
+_MOST_SHOWN = 12
 _MOST_EVENTS = 12
+_AXES = {"updates": "Updates", "epochs": "Epochs", "time": "Time"}
 
 
 async def build_runs(app: AppContext) -> None:
     """Build the page of runs for one tab."""
-    folder = RunFolder(app.watch or app.folder.path)
-    plan = preview(read(app.start.document).data, {}).plan
-    chosen: set[str] = set()
-    is_log, dark_mode = False, ui.dark_mode()
-    shown: object = None
-
-    def show() -> None:
-        runs = sorted(folder.runs.values(), key=lambda run: (not run.is_going, run.name))
-        if not chosen:
-            chosen.update(run.name for run in runs[:_SHOWN_AT_FIRST])
-        shown_runs = [run for run in runs if run.name in chosen]
-        is_dark = bool(dark_mode.value)
-        colours = (DARK if is_dark else LIGHT).lines
-        drawn = {run.name: colours[at % len(colours)] for at, run in enumerate(shown_runs)}
-        for place, fill in (
-            (run_list, partial(_fill_list, runs, drawn, choose)),
-            (latest, partial(_fill_latest, shown_runs)),
-            (events, partial(_fill_events, shown_runs)),
-        ):
-            place.clear()
-            with place:
-                fill()
-        layers = _layers(shown_runs, plan)
-        stop = max((line.stop for layer in layers for line in layer.lines), default=1)
-        plot.draw(layers, stop, log=is_log, dark=is_dark, clock="updates")
-        states = [f"{run.name}: {_state_of(run)}" for run in shown_runs]
-        plot.name("; ".join(states) or "No run yet.")
-
-    def choose(name: str, event: Any) -> None:
-        (chosen.add if event.value else chosen.discard)(name)
-        show()
-
-    def show_log(now: bool) -> None:
-        nonlocal is_log
-        is_log = now
-        show()
-
-    def show_theme(is_dark: bool) -> None:
-        dark_mode.value = is_dark
-        show()
-
-    async def read_on() -> None:
-        """Read on, and show what is new."""
-        nonlocal shown
-        news = await asyncio.to_thread(folder.read_on)
-        now = ({run.name: run.is_going for run in folder.runs.values()}, set(chosen))
-        if news or now != shown:
-            shown = now
-            show()
-
-    ui.page_title("Runs · warmdown studio")
-    with tag("header", classes="top"):
-        with tag("h1"):
-            tag("span", "warmdown")
-            tag("span", " studio · runs", "long")
-        tag("span", folder.path.name or str(folder.path), "name small quiet")
-        tag("a", "Design a plan", "link", href="design")
-        icon_button("dark_mode", "Other colours", lambda: show_theme(not dark_mode.value), "theme")
-    with tag("div", classes="room"):
-        with tag("div", classes="side"):
-            with card("Runs", "runs"):
-                run_list = tag("ul", classes="stack").style("list-style: none")
-            with card("What happened", "happened"):
-                name = "Phases, events and warnings"
-                events = tag("div", classes="stack", role="log", aria_label=name)
-        with tag("div", classes="view"):
-            with card("Recorded and planned", "curves") as head:
-                with head:
-                    log_button(show_log)
-                plot = PlotElement()
-            with card("Latest values", "latest"):
-                latest = table_place()
+    page = _RunsPage(app)
+    page.build()
     await ui.context.client.connected()
     found = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
-    show_theme(bool(found.get("dark")))
-    ui.timer(_EVERY, read_on)
+    page.show_theme(bool(found.get("dark")))
+    ui.timer(_EVERY, page.read_on)
 
 
-def _fill_list(
-    runs: Sequence[WatchedRun], drawn: Mapping[str, str], choose: Callable[[str, Any], None]
-) -> None:
-    """Show every run, and in which colour it is drawn."""
-    if not runs:
-        none = "No record yet: they appear as soon as a run writes one (record.jsonl)."
-        tag("p", none, "quiet small")
-    for run in runs:
-        colour = drawn.get(run.name, "transparent")
-        with tag("li", classes="run"):
-            tag("span", classes="swatch", aria_hidden="true").style(f"background: {colour}")
-            box = ui.checkbox(run.name, value=run.name in drawn).props("dense")
-            box.on_value_change(partial(choose, run.name))
-            marked(box, f"run-{run.name}")
-            tag("p", _state_of(run), "small quiet").style("padding-left: 30px")
+@final
+class _RunsPage:
+    """One tab.
+
+    Args:
+        app: What it shares with others.
+    """
+
+    def __init__(self, app: AppContext) -> None:
+        self.folder = RunFolder(app.watch or app.folder.path)
+        self.plan = preview(read(app.start.document).data, {}).plan
+        self.look, self.log, self.sought = Look(), False, ""
+        self.numbers: dict[Path, int] = {}
+        self.rows: dict[Path, _Row] = {}
+        self.has_chosen = False
+        self.shown_events: object = None
+        self.dark_mode = ui.dark_mode()
+
+    def build(self) -> None:
+        """Build what stays as long as the tab is open."""
+        place = self.folder.path
+        ui.page_title("Runs · warmdown studio")
+        with tag("header", classes="top"):
+            with tag("h1"):
+                tag("span", "warmdown")
+                tag("span", " studio · runs", "long")
+            tag("span", place.name or str(place), "name small quiet")
+            tag("a", "Design a plan", "link", href="design")
+            turn = self.turn_theme
+            icon_button("dark_mode", "Other colours", turn, "theme")
+        with tag("div", classes="room"):
+            with tag("div", classes="side"):
+                with card("Runs", "runs"):
+                    self._build_list()
+                with card("What happened", "happened"):
+                    name = "Phases, events and warnings"
+                    self.events = tag("div", classes="stack", role="log", aria_label=name)
+            with tag("div", classes="view"):
+                with card("Recorded and planned", "curves") as head:
+                    with head:
+                        self._build_tools()
+                    self.plot = PlotElement()
+                    self.notes = tag("p", "", "quiet small", role="status")
+                with card("Latest values", "latest"):
+                    self.latest = table_place()
+
+    def show_theme(self, is_dark: bool) -> None:
+        """Show dark or light colours."""
+        self.dark_mode.value = is_dark
+        self.show()
+
+    def turn_theme(self) -> None:
+        """Show the other colours."""
+        self.show_theme(not self.dark_mode.value)
+
+    async def read_on(self) -> None:
+        """Read on, and show what is new."""
+        if await asyncio.to_thread(self.folder.read_on):
+            self.show()
+
+    def show(self) -> None:
+        """Show the runs as they are now; what a person is at keeps its place."""
+        runs = self.folder.runs
+        self.numbers = {path: number for path, number in self.numbers.items() if path in runs}
+        if not self.has_chosen:
+            for path in sorted(
+                runs, key=lambda path: (not runs[path].is_at_work, -runs[path].changed)
+            ):
+                if len(self.numbers) < _SHOWN_AT_FIRST:
+                    self._give_number(path)
+        self._show_list(runs)
+        shown = {self.numbers[path]: runs[path] for path in self.rows if path in self.numbers}
+        seen = compare_runs(shown, self.look, self.plan)
+        is_dark = bool(self.dark_mode.value)
+        self.plot.draw(seen.layers, seen.stop, log=self.log, dark=is_dark, clock=seen.unit)
+        states = [f"{run.name}: {_words_of(run)}" for run in shown.values()]
+        self.plot.name("; ".join(states) or "No run is shown.")
+        set_text(self.notes, " ".join(seen.notes))
+        self.latest.clear()
+        with self.latest:
+            _fill_latest(shown.values())
+        events = _lately(shown.values())
+        if events != self.shown_events:
+            self.shown_events = events
+            self.events.clear()
+            with self.events:
+                _fill_events(events)
+
+    def choose(self, path: Path, event: Any) -> None:
+        """Show a run, or do not; a run keeps its colour and its mark meanwhile."""
+        if event.value == (path in self.numbers):
+            return
+        self.has_chosen = True
+        if not event.value:
+            del self.numbers[path]
+        elif len(self.numbers) < _MOST_SHOWN:
+            self._give_number(path)
+        else:
+            ui.notify(f"{_MOST_SHOWN} runs are shown at most. Untick another one first.")
+        self.show()
+
+    def tick(self, is_ticked: bool) -> None:
+        """Tick all runs that the filter leaves, or none of them."""
+        for row in [row for row in self.rows.values() if row.element.visible]:
+            if is_ticked and len(self.numbers) == _MOST_SHOWN:
+                break
+            row.box.value = is_ticked
+
+    def seek(self, event: Any) -> None:
+        """List the runs whose names have every word that is typed."""
+        self.sought = str(event.value or "").casefold()
+        self._show_list(self.folder.runs)
+
+    def look_at(self, **how: Any) -> None:
+        """Look at the runs in another way."""
+        self.look = replace(self.look, **how)
+        self.show()
+
+    def show_log(self, is_log: bool) -> None:
+        """Show values on a logarithmic axis, or on a linear one."""
+        self.log = is_log
+        self.show()
+
+    def _give_number(self, path: Path) -> None:
+        taken = set(self.numbers.values())
+        self.numbers.setdefault(path, min(set(range(_MOST_SHOWN)) - taken))
+
+    def _build_list(self) -> None:
+        seek = ui.input("Filter by name", on_change=self.seek).props("outlined dense clearable")
+        marked(seek, "filter")
+        with tag("div", classes="line").style("margin: 8px 0"):
+            plain_button("Tick all", partial(self.tick, True), mark="tick-all")
+            plain_button("Untick all", partial(self.tick, False), mark="tick-none")
+        self.none = tag("p", "", "quiet small", role="status")
+        self.list = tag("ul", classes="stack").style("list-style: none")
+
+    def _build_tools(self) -> None:
+        axes = ui.toggle(
+            _AXES, value="updates", on_change=lambda event: self.look_at(axis=event.value)
+        )
+        axes.props("dense flat no-caps role=group aria-label='Horizontal axis'")
+        marked(axes, "axis")
+        with tag("label", classes="line small"):
+            tag("span", "Smoothing")
+            slider = tag("input", type="range", min="0", max="0.99", step="0.01", value="0")
+            slider.on(
+                "input",
+                lambda event: self.look_at(smoothing=min(max(float(event.args), 0.0), 0.99)),
+                js_handler="(event) => emit(event.target.value)",
+                throttle=0.1,
+            )
+            marked(slider, "smoothing")
+        log_button(self.show_log)
+
+    def _show_list(self, runs: Mapping[Path, WatchedRun]) -> None:
+        """Show every run in the list; a row that is there is changed and not built again."""
+        for path in [path for path in self.rows if path not in runs]:
+            self.rows.pop(path).element.delete()
+        for place, path in enumerate(sorted(runs, key=lambda path: runs[path].name)):
+            if path not in self.rows:
+                with self.list:
+                    self.rows[path] = _Row(runs[path], partial(self.choose, path))
+                self.rows[path].element.move(self.list, place)
+        colours = (DARK if self.dark_mode.value else LIGHT).lines
+        listed = 0
+        for path, row in self.rows.items():
+            number = self.numbers.get(path)
+            row.show(runs[path], number, "" if number is None else colours[number % len(colours)])
+            name = runs[path].name.casefold()
+            is_listed = all(word in name for word in self.sought.split())
+            listed += is_listed
+            row.element.set_visibility(is_listed)
+        text = f"{listed} of {len(runs)} runs have a name like that." if self.sought else ""
+        none = "No run yet: it appears as soon as one writes a record or TensorBoard's events."
+        set_text(self.none, text if runs else none)
 
 
-def _layers(runs: Sequence[WatchedRun], plan: Plan | None) -> list[Layer]:
-    """Return the curves of each run: what was recorded, and what was planned behind it."""
-    layers: list[Layer] = []
-    for number, run in enumerate(runs):
-        recorded = _drawn_lines(run)
-        units = {line.unit for line in recorded}
-        planned = [line for line in run.planned_lines(plan) if line.unit in units]
-        name = run.name if len(runs) > 1 else ""
-        layers.append(Layer(recorded, name, number=number))
-        layers.append(Layer(planned, f"{name} planned".strip(), is_faint=True, number=number))
-    return layers
+class _Row:
+    """One run in the list.
+
+    Args:
+        run: The run.
+        choose: Called when it is ticked or unticked.
+    """
+
+    def __init__(self, run: WatchedRun, choose: Any) -> None:
+        with tag("li", classes="run") as self.element:
+            self.swatch = tag("span", classes="swatch", aria_hidden="true")
+            self.box = marked(ui.checkbox(run.name).props("dense"), f"run-{run.name}")
+            self.box.on_value_change(choose)
+            with tag("div").style("padding-left: 30px"):
+                self.words = tag("p", "", "small quiet")
+                self.bar = tag("progress", max="1", value="0", aria_label=f"Updates of {run.name}")
+                self.link = tag("a", "Plan", "link small", target="_blank", rel="noopener")
+                self.link.props["aria-label"] = f"Plan of {run.name}, on a page of its own"
+                marked(self.link, f"plan-{run.name}")
+
+    def show(self, run: WatchedRun, number: int | None, colour: str) -> None:
+        """Show the run as it is now; what stays the same is not sent again."""
+        self.box.value = number is not None
+        set_text(self.swatch, "" if number is None else mark_of_run(number).text)
+        self.swatch.style(f"color: {colour or 'transparent'}")
+        set_text(self.words, _words_of(run))
+        self.bar.set_visibility(run.length is not None)
+        if run.length is not None:
+            _set_props(self.bar, max=str(run.length), value=str(min(run.updates, run.length)))
+        self.link.set_visibility(bool(run.plan_link))
+        _set_props(self.link, href=f"design{run.plan_link}")
 
 
-def _fill_latest(runs: Sequence[WatchedRun]) -> None:
-    targets = list(dict.fromkeys(target for run in runs for target in run.last))
+def _set_props(element: Any, **props: str) -> None:
+    if any(element.props.get(name) != value for name, value in props.items()):
+        element.props.update(props)
+
+
+def _words_of(run: WatchedRun) -> str:
+    """Return how far a run is, and whether it is at work."""
+    of_all = "" if run.length is None else f" of {count(run.length)}"
+    left = run.seconds_left
+    parts = [
+        run.condition.state,
+        run.condition.why,
+        f"{count(run.updates)}{of_all} updates" if run.last else "",
+        run.phase,
+        "" if left is None else f"about {time_text(left)} left",
+        f"{count(run.unread)} lines could not be read" if run.unread else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _fill_latest(runs: Iterable[WatchedRun]) -> None:
+    shown = list(runs)
+    targets = list(dict.fromkeys(target for run in shown for target in run.last))
     rows = [
         [
             run.name,
-            count(run.step),
+            run.condition.state,
+            count(run.updates),
+            "–" if run.length is None else count(run.length),
             *(value_text(run.last[name][1]) if name in run.last else "–" for name in targets),
         ]
-        for run in runs
+        for run in shown
     ]
     if targets:
-        build_table("latest", ["Run", "Update", *targets], rows, "Run")
+        build_table("latest", ["Run", "State", "Updates", "Of", *targets], rows, "Run")
 
 
-def _fill_events(runs: Sequence[WatchedRun]) -> None:
-    rows = [(event, run.name) for run in runs for event in run.events]
-    if not rows:
+def _lately(runs: Iterable[WatchedRun]) -> list[tuple[int, str, str]]:
+    """Return what happened last in the runs: update, run and words."""
+    found = [
+        (row.step, run.name, f"{row.reason} begins" if row.target == "phase" else
+         f"{row.target}: {row.reason}")
+        for run in runs for row in run.events
+    ]  # fmt: skip
+    return sorted(found, key=lambda event: -event[0])[:_MOST_EVENTS]
+
+
+def _fill_events(events: Sequence[tuple[int, str, str]]) -> None:
+    if not events:
         tag("p", "Nothing yet.", "quiet small")
-    for event, name in sorted(rows, key=lambda row: -row[0].step)[:_MOST_EVENTS]:
-        what = f"{event.target}: {event.reason}"
-        if event.target == "phase":
-            what = f"{event.reason} begins"
+    for step, name, what in events:
         with tag("p", classes="small"):
-            tag("b", f"{count(event.step)} ")
-            tag("span", f"{name}: {what}" if len(runs) > 1 else what)
-
-
-def _drawn_lines(run: WatchedRun) -> list[Line]:
-    """Return what is drawn: rates, losses, then the rest as far as there is room."""
-    lines = sorted(run.lines(), key=_rank)
-    units = list(dict.fromkeys(line.unit for line in lines))[:_MOST_PANELS]
-    return [line for line in lines if line.unit in units]
-
-
-def _rank(line: Line) -> tuple[int, str]:
-    name = line.label.partition("/")[0]
-    return (0 if name == "lr" else 1 if "loss" in name else 2, name)
-
-
-def _state_of(run: WatchedRun) -> str:
-    parts = [f"update {count(run.step)}", run.phase, "running" if run.is_going else "stopped"]
-    if run.unread:
-        parts.append(f"{count(run.unread)} lines could not be read")
-    return " · ".join(part for part in parts if part)
+            tag("b", f"{count(step)} ")
+            tag("span", f"{name}: {what}")

@@ -91,16 +91,18 @@ class Layer:
         name: Of a candidate or a run, put before each label; empty for the plan on the page.
         is_faint: Whether it stays in the background.
         number: Of the colour that all its lines have; ``None`` gives each line its own.
+        mark: Symbol that stands here and there on its lines, to tell one run from another.
     """
 
     lines: Sequence[Line]
     name: str = ""
     is_faint: bool = False
     number: int | None = None
+    mark: str = ""
 
 
 def options(
-    layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str = "updates"
+    layers: Sequence[Layer], stop: float, *, log: bool, dark: bool, clock: str = "updates"
 ) -> Option:
     """Return the options of ECharts: one panel for each unit, phases shaded, one axis of steps.
 
@@ -131,7 +133,7 @@ def options(
         {
             **look["steps"],
             "gridIndex": panel,
-            "max": max(stop, 1),
+            "max": stop or 1,
             "name": name,
             "axisLabel": {**look["steps_label"], "show": bool(name)},
         }
@@ -162,7 +164,8 @@ def _look_in(theme: Theme) -> Option:
 
 def changing_options(option: Option) -> Option:
     """Return the options that change while a number is typed: points, phases, ends of the axes."""
-    series = [{"points": one["points"], "markArea": one["markArea"]} for one in option["series"]]
+    names = ("points", "mark", "markArea")
+    series = [{name: one[name] for name in names} for one in option["series"]]
     return {"series": series, "xAxis": [{"max": axis["max"]} for axis in option["xAxis"]]}
 
 
@@ -185,14 +188,15 @@ def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -
             "y": np.where(line.values > 0, line.values, np.nan) if log else line.values,
         },
         "symbol": "none",
+        "mark": layer.mark,
         "color": theme.lines[colour % len(theme.lines)],
         "lineStyle": {
-            "width": 1.5 if layer.is_faint else 2.25,
-            "opacity": 0.6 if layer.is_faint else 1.0,
+            "width": 1 if line.is_background else 1.5 if layer.is_faint else 2.25,
+            "opacity": 0.35 if line.is_background else 0.6 if layer.is_faint else 1.0,
             "type": _DASHES[dash],
         },
         "emphasis": {"disabled": True},
-        "z": 1 if layer.is_faint else 3,
+        "z": 1 if layer.is_faint or line.is_background else 3,
     }
 
 

@@ -26,7 +26,7 @@ class PlotElement:
         self._drawn = self._size = self._handles = ""
 
     def draw(
-        self, layers: Sequence[Layer], stop: int, *, log: bool, dark: bool, clock: str
+        self, layers: Sequence[Layer], stop: float, *, log: bool, dark: bool, clock: str
     ) -> None:
         """Send the curves; what stays the same is not sent again."""
         option = options(layers, stop, log=log, dark=dark, clock=clock)
