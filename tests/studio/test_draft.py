@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.strategies import OURS, plans
 
-from warmdown import Plan
+from warmdown import Cosine, Linear, Plan
 from warmdown.errors import SpecError
-from warmdown.planfile import loads, plan_from_dict
+from warmdown.planfile import dumps, loads, plan_from_dict
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, searched
 from warmdown.studio.draft.document import (
@@ -116,6 +116,15 @@ def test_a_save_over_any_file_is_the_plan_of_the_page(plan: Plan, other: Plan) -
         document=document_from(other.to_dict()),
     )
     assert loads(saved_text(draft, "a.yaml")) == other
+
+
+def test_a_save_over_a_file_keeps_the_order_of_groups() -> None:
+    first, second = Cosine(steps=10), Linear(steps=10)
+    was = Plan.of(lr={"*": first, "head": second})
+    now = Plan.of(lr={"head": second, "*": first})
+    assert was != now
+    draft = replace(opened(dumps(was)), document=document_from(now.to_dict()))
+    assert loads(saved_text(draft, "plan.yaml")) == now
 
 
 def test_groups_and_loader_stand_in_comments_and_come_back_as_they_were_written() -> None:

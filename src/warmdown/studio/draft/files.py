@@ -177,14 +177,18 @@ def _text_with(source: str, data: PlainData) -> str:
     try:
         tree = round_trip.load(text)
         was = from_yaml(text).data
-        if was == data:
+        if was == data and _order_of_keys(was) == _order_of_keys(data):
             return text
         if not isinstance(tree, dict) or is_schedule(was):
             return ""
         _merge(tree, was, _with_plain_numbers(data, round_trip))
         round_trip.dump(tree, out)
         again = from_yaml(out.getvalue()).data
-        return out.getvalue() if again == data and [*again] == [*data] else ""
+        return (
+            out.getvalue()
+            if again == data and _order_of_keys(again) == _order_of_keys(data)
+            else ""
+        )
     except (YAMLError, WarmdownError, ValueError, TypeError, KeyError):
         return ""
 
@@ -223,6 +227,13 @@ def _with_plain_numbers(data: Any, round_trip: Any) -> Any:
         return [_with_plain_numbers(value, round_trip) for value in data]
     is_number = isinstance(data, str) and _POWER.fullmatch(data)
     return round_trip.load(data) if is_number else data
+
+
+def _order_of_keys(data: Any) -> Any:
+    """Return the keys of data in their order, which is that of the groups too."""
+    if isinstance(data, dict):
+        return [(key, _order_of_keys(value)) for key, value in data.items()]
+    return [_order_of_keys(value) for value in data] if isinstance(data, list) else None
 
 
 def _member(node: Any, place: Any) -> Any:
