@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import re
+import sys
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,6 +18,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models on two threads run several times slower
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# every worker and every child process would compile this source again
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 hypothesis.settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
@@ -47,6 +56,18 @@ NOT_IN_TORCH_2_6 = {
 """Tests that compare with torch where 2.6 does something else, by what it does."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave a file unread whose every test the expression of ``-m`` leaves out."""
+    is_asked_for = any(collection_path.name in one for one in config.args)
+    if collection_path.suffix != ".py" or is_asked_for:
+        return None
+    of_all = re.search(r"^pytestmark = (.*)$", collection_path.read_text("utf-8"), re.MULTILINE)
+    marks = re.findall(r"mark\.(\w+)", of_all[1]) if of_all else []
+    if collection_path.parent.name == "peers":
+        marks.append("peers")
+    return any(f"not {mark}" in config.option.markexpr for mark in marks) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs Unix on a system that is none; expect less of torch 2.6."""
     if version("torch").startswith("2.6."):
@@ -62,10 +83,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(sorted(needed)) or 'Unix'}"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while tests are collected, nor later among what was imported for them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Keep torch on one thread, in tests that have loaded it."""
-    import sys
-
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)

@@ -76,12 +76,14 @@ def _definitions(
             names = [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
         for part in runs_at_import:
             uses[AT_IMPORT] |= {use for use in _uses(part) if not use.startswith("'")}
-        for name in names:
-            uses[name] |= set(_uses(statement))
-            for word, attribute in _words(statement):
-                source, found = elsewhere.get(word, (file, word))
-                # a name in a module of ours that was imported as a whole
-                references[name].append((source, attribute if source.stem == found else found))
+        used, meant = set(_uses(statement)), []
+        for word, attribute in _words(statement):
+            source, found = elsewhere.get(word, (file, word))
+            # a name in a module of ours that was imported as a whole
+            meant.append((source, attribute if source.stem == found else found))
+        for name in set(names):
+            uses[name] |= used
+            references[name] += meant
     return uses, references
 
 

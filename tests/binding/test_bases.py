@@ -13,11 +13,6 @@ from typing import Any
 import pytest
 import torch
 from tests.binding.loops import each_rate, model, sgd, train, warns
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
 
 import warmdown as wd
 
@@ -262,6 +257,12 @@ def without_bases(before: torch.optim.Optimizer, after: torch.optim.Optimizer) -
 
 @pytest.mark.parametrize("resume", ["seek", "compact", "whole"])
 def test_a_checkpoint_that_lost_its_base_values_decays_once(resume: str) -> None:
+    from torch.distributed.checkpoint.state_dict import (
+        StateDictOptions,
+        get_optimizer_state_dict,
+        set_optimizer_state_dict,
+    )
+
     net, again = model(), model()
     before, after = (torch.optim.AdamW(one.parameters(), lr=0.1) for one in (net, again))
     scheduler = trained(before)

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import torch
 from tests.binding.loops import sgd, torchrun, train
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.checkpoint.stateful import Stateful
+from tests.lazily import Lazily
 
 import warmdown as wd
 from warmdown.compat import lr_scheduler as ours
 
 RUN = wd.Run(total_steps=12)
+checkpoint: Any = Lazily("torch.distributed.checkpoint")
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +33,13 @@ def made(end: float = 0.1) -> tuple[Any, wd.Scheduler]:
 
 def test_it_is_stateful_and_loads_in_place_with_its_events(tmp_path: Path) -> None:
     optimizer, scheduler = made()
-    assert isinstance(scheduler, Stateful)
+    assert isinstance(scheduler, checkpoint.stateful.Stateful)
     train(optimizer, scheduler, 4)
     scheduler.decay_now(over=8)
     scheduler.rescale(0.5)
-    save({"scheduler": scheduler}, checkpoint_id=tmp_path)
+    checkpoint.save({"scheduler": scheduler}, checkpoint_id=tmp_path)
     again, loaded = made()
-    load({"scheduler": loaded}, checkpoint_id=tmp_path)
+    checkpoint.load({"scheduler": loaded}, checkpoint_id=tmp_path)
     assert loaded.events == scheduler.events
     assert train(again, loaded, 8) == train(optimizer, scheduler, 8)
 
@@ -48,10 +47,10 @@ def test_it_is_stateful_and_loads_in_place_with_its_events(tmp_path: Path) -> No
 def test_another_plan_is_refused_and_nothing_has_changed(tmp_path: Path) -> None:
     optimizer, scheduler = made()
     train(optimizer, scheduler, 4)
-    save({"scheduler": scheduler}, checkpoint_id=tmp_path)
+    checkpoint.save({"scheduler": scheduler}, checkpoint_id=tmp_path)
     _, other = made(end=0.5)
     with pytest.raises(wd.StateError, match="on_change"):
-        load({"scheduler": other}, checkpoint_id=tmp_path)
+        checkpoint.load({"scheduler": other}, checkpoint_id=tmp_path)
     assert other.count == 0
 
 
@@ -67,8 +66,8 @@ def test_a_drop_in_loads_in_place(name: str, tmp_path: Path) -> None:
     for _ in range(5):
         first.optimizer.step()
         first.step(*([1.0] if name == "ReduceLROnPlateau" else []))
-    save({"scheduler": first}, checkpoint_id=tmp_path)
-    load({"scheduler": second}, checkpoint_id=tmp_path)
+    checkpoint.save({"scheduler": first}, checkpoint_id=tmp_path)
+    checkpoint.load({"scheduler": second}, checkpoint_id=tmp_path)
     assert second.get_last_lr() == first.get_last_lr()
     assert second.last_epoch == first.last_epoch == 5
 

@@ -11,23 +11,27 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mcp import Client, StdioServerParameters
-from mcp.types import CallToolResult, ImageContent, TextContent
 from tests.cli.test_forecast import written
 from tests.forecast.test_law import TWO_LEVELS
+from tests.lazily import Lazily
 
 from warmdown.cli.call import CallEnded, run_command
 from warmdown.cli.main import main
-from warmdown.cli.mcp import build_server
 from warmdown.cli.schema import schema_of
 from warmdown.cli.tools import TOOLS
 from warmdown.cli.workspace import LARGEST_FILE, Workspace
+
+if TYPE_CHECKING:
+    from mcp import StdioServerParameters
+    from mcp.types import CallToolResult
+
+mcp: Any = Lazily("mcp")
+ours: Any = Lazily("warmdown.cli.mcp")
 
 SCRIPT = "from torch.optim.lr_scheduler import StepLR\ns = StepLR(opt, 10, verbose=True)\n"
 PLAN = "run: {total_steps: 20, lr: 0.1}\nlr: {kind: cosine}\n"
@@ -58,9 +62,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server_of(folder: Path) -> StdioServerParameters:
     source = str(Path(__file__).parents[2] / "src")
     env = {"PYTHONPATH": source, "PATH": os.environ["PATH"]}
-    return StdioServerParameters(
+    parameters: StdioServerParameters = mcp.StdioServerParameters(
         command=sys.executable, args=["-P", "-m", "warmdown", "mcp"], cwd=folder, env=env
     )
+    return parameters
 
 
 Calls = Mapping[str, tuple[str, dict[str, Any]]]
@@ -70,7 +75,7 @@ def answers_of(server: Any, calls: Calls) -> dict[str, CallToolResult]:
     """Return the answer to each call, all of them asked at once in one session."""
 
     async def ask() -> dict[str, CallToolResult]:
-        async with Client(server) as client:
+        async with mcp.Client(server) as client:
             found = await asyncio.gather(*(client.call_tool(*call) for call in calls.values()))
             return dict(zip(calls, found, strict=True))
 
@@ -79,8 +84,9 @@ def answers_of(server: Any, calls: Calls) -> dict[str, CallToolResult]:
 
 def text_of(answer: CallToolResult) -> str:
     first = answer.content[0]
-    assert isinstance(first, TextContent)
-    return first.text
+    assert isinstance(first, mcp.types.TextContent)
+    text: str = first.text
+    return text
 
 
 GOOD: Calls = {
@@ -121,7 +127,7 @@ def server(folder: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     else:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("warmdown.cli.mcp.run_command", run_here)
-            yield build_server(Workspace(folder))
+            yield ours.build_server(Workspace(folder))
 
 
 @pytest.fixture(scope="module")
@@ -153,10 +159,10 @@ def test_answers_say_what_the_commands_say(
 
 def test_pictures_come_as_images_or_as_svg(answers: dict[str, CallToolResult]) -> None:
     picture, drawing = answers["show"].content[1], answers["show a shape"].content[1]
-    assert isinstance(picture, ImageContent)
+    assert isinstance(picture, mcp.types.ImageContent)
     assert picture.mime_type == "image/png"
     assert base64.b64decode(picture.data).startswith(b"\x89PNG")
-    assert isinstance(drawing, TextContent)
+    assert isinstance(drawing, mcp.types.TextContent)
     assert "<svg" in drawing.text
 
 
@@ -206,7 +212,7 @@ UNSENDABLE = {"a half character"}
 def refusals(server: Any, folder: Path) -> dict[str, CallToolResult]:
     calls = {call: (one[0], one[1]) for call, one in BAD.items() if call not in UNSENDABLE}
     return answers_of(server, calls) | answers_of(
-        build_server(Workspace(folder)), {call: BAD[call][:2] for call in UNSENDABLE}
+        ours.build_server(Workspace(folder)), {call: BAD[call][:2] for call in UNSENDABLE}
     )
 
 
@@ -224,7 +230,7 @@ def test_an_attack_or_a_mistake_gets_an_error_in_our_words(
 
 def test_tools_are_listed_with_the_arguments_of_their_commands(folder: Path) -> None:
     async def ask() -> Any:
-        async with Client(build_server(Workspace(folder))) as client:
+        async with mcp.Client(ours.build_server(Workspace(folder))) as client:
             return (await client.list_tools()).tools
 
     tools = {tool.name: tool for tool in asyncio.run(ask())}
@@ -262,8 +268,10 @@ def http_server(folder: Path) -> Iterator[str]:
 
 
 def test_two_clients_are_answered_over_http_and_strangers_are_not(folder: Path) -> None:
+    import httpx2
+
     async def ask(address: str) -> list[str]:
-        async with Client(address) as one, Client(address) as other:
+        async with mcp.Client(address) as one, mcp.Client(address) as other:
             asked = (client.call_tool("explain", {"code": "jump"}) for client in (one, other))
             return [text_of(answer) for answer in await asyncio.gather(*asked)]
 
@@ -293,5 +301,7 @@ def test_a_call_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_comparison_trains_within_its_bounds(folder: Path) -> None:
     call = {"plans": ["constant", "cosine"], "seeds": 1, "max_steps": 10}
-    answer = answers_of(build_server(Workspace(folder)), {"compare": ("compare", call)})["compare"]
+    answer = answers_of(ours.build_server(Workspace(folder)), {"compare": ("compare", call)})[
+        "compare"
+    ]
     assert {one["name"] for one in json.loads(text_of(answer))["plans"]} == {"constant", "cosine"}

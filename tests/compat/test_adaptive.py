@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.loops import rates, sgd
+from tests.lazily import Lazily
 
 import warmdown.compat.optimization as named
 from warmdown.errors import BindingError, ScheduleError, TrainingError
 
-theirs: Any = pytest.importorskip("transformers.optimization")
+theirs: Any = Lazily("transformers.optimization")
 
 GREEDY = st.fixed_dictionaries(
     {},

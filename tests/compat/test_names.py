@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.compat.loops import rates, run, sgd
 from tests.compat.timm_parts import timm_scheduler
+from tests.lazily import Lazily
 
 import warmdown as wd
 from warmdown.compat.names import (
@@ -30,7 +31,7 @@ from warmdown.compat.names import (
 from warmdown.errors import ScheduleError
 from warmdown.planfile import plan_from_dict
 
-transformers: Any = pytest.importorskip("transformers.optimization")
+transformers: Any = Lazily("transformers.optimization")
 
 lengths = st.tuples(st.integers(0, 40), st.integers(1, 150)).map(
     lambda two: (two[0], two[0] + two[1])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from tests.compat.loops import run, sgd
+from tests.lazily import Lazily
 
 import warmdown.compat.optimization as named
 from warmdown.errors import ScheduleError
 
-theirs: Any = pytest.importorskip("transformers.optimization")
+theirs: Any = Lazily("transformers.optimization")
 
 FUNCTIONS = [
     name

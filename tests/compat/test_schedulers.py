@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tests.compat.loops import goes_at_once, rates, run, sgd
+from tests.lazily import Lazily
 
 from warmdown.compat.schedulers import (
     CosineLrScheduler,
@@ -20,7 +21,7 @@ from warmdown.compat.schedulers import (
 )
 from warmdown.errors import BindingError, StateError
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
 
 
 class Counted(StatefulSchedulerBase):

@@ -10,13 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.compat.loops import rates, run, sgd
+from tests.lazily import Lazily
 
 from warmdown.compat.schedulers import (
     CosineLrScheduler,
 )
 from warmdown.placeholders import TrainerPlaceholderValues
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
 
 
 cosines = st.fixed_dictionaries(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.compat.loops import rates, run, sgd, through_a_file
+from tests.lazily import Lazily
 
 from warmdown.compat.schedulers import (
     CosineLrScheduler,
@@ -16,7 +17,7 @@ from warmdown.compat.schedulers import (
 from warmdown.errors import ScheduleError, StateError
 from warmdown.placeholders import resolve
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
 
 
 MAKERS: dict[str, Callable[[Any], Any]] = {

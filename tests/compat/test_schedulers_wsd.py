@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.compat.loops import rates, run, sgd, through_a_file
+from tests.lazily import Lazily
 
 from warmdown.compat.schedulers import (
     WSDLrScheduler,
@@ -16,7 +17,7 @@ from warmdown.compat.schedulers import (
 )
 from warmdown.errors import ScheduleError
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
 
 bases = st.lists(st.floats(0.01, 10.0), min_size=1, max_size=5)
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from click.testing import CliRunner
-from diffusers import optimization as diffusers
+from tests.lazily import Lazily
 from torch.optim.lr_scheduler import OneCycleLR
 
 import warmdown as wd
@@ -22,6 +21,9 @@ from warmdown.cli.main import main
 from warmdown.errors import ScheduleError
 from warmdown.importing import from_settings
 from warmdown.importing.formats.command_line import settings_of_command
+
+transformers: Any = Lazily("transformers")
+diffusers: Any = Lazily("diffusers.optimization")
 
 TOTAL, RATE = 1000, 2e-4
 MODES = ("faithful", "corrected")
@@ -34,7 +36,18 @@ KWARGS: Mapping[str, dict[str, Any]] = {
     "warmup_stable_decay": {"num_decay_steps": 200, "decay_type": "1-sqrt"},
 }
 FOLLOWS_METRIC = {"greedy", "reduce_lr_on_plateau"}
-NAMES = sorted({kind.value for kind in transformers.SchedulerType} - FOLLOWS_METRIC)
+NAMES = (
+    "constant",
+    "constant_with_warmup",
+    "cosine",
+    "cosine_warmup_with_min_lr",
+    "cosine_with_min_lr",
+    "cosine_with_restarts",
+    "inverse_sqrt",
+    "linear",
+    "polynomial",
+    "warmup_stable_decay",
+)
 ARGUMENTS = {"output_dir": "out", "per_device_train_batch_size": 8, "learning_rate": "2e-4"}
 
 
@@ -74,6 +87,10 @@ def assert_same(found: list[float], meant: list[float]) -> None:
 
 
 # -- transformers
+
+
+def test_all_names_of_transformers_are_here() -> None:
+    assert {kind.value for kind in transformers.SchedulerType} == {*NAMES} | FOLLOWS_METRIC
 
 
 @pytest.mark.parametrize("mode", MODES)

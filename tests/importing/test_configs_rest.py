@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from click.testing import CliRunner
+from tests.lazily import Lazily
 
 import warmdown as wd
 from warmdown.cli.main import main
 from warmdown.errors import ScheduleError, SpecError
 from warmdown.importing.configs import FORMATS
+
+transformers: Any = Lazily("transformers")
 
 TOTAL, RATE = 400, 2e-4
 ROOT = Path(__file__).parents[2]

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compat.loops import rates, sgd
 from tests.compat.timm_parts import timm_scheduler
+from tests.lazily import Lazily
 from torch.optim import lr_scheduler as torchs
 from torch.optim.swa_utils import SWALR
 
@@ -27,8 +28,8 @@ from warmdown.errors import ScheduleError
 from warmdown.importing import differences, from_settings, from_torch
 from warmdown.planfile import plan_from_dict
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
-transformers: Any = pytest.importorskip("transformers.optimization")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
+transformers: Any = Lazily("transformers.optimization")
 
 quiet = partial(from_torch, report=None)
 MODES: tuple[Any, ...] = ("faithful", "corrected")

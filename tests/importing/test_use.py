@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.compat.loops import sgd
 from tests.compat.timm_parts import timm_scheduler
 from tests.importing.test_importing import MODES, used
+from tests.lazily import Lazily
 from torch.optim import lr_scheduler as torchs
 
 import warmdown as wd
@@ -23,8 +24,8 @@ from warmdown.errors import ScheduleError
 from warmdown.importing import from_settings, from_torch
 from warmdown.importing.numbers import whole
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.schedulers")
-transformers: Any = pytest.importorskip("transformers.optimization")
+theirs: Any = Lazily("pytorch_accelerated.schedulers")
+transformers: Any = Lazily("transformers.optimization")
 
 TOTAL, WARMUP, RATE = 100, 10, 1e-4
 NAMED: Mapping[str, dict[str, float]] = {

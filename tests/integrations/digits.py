@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from sklearn.datasets import load_digits
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -27,6 +26,8 @@ EPOCHS = wd.Plan.of(lr=wd.warmup_cosine(warmup="1ep", start=0.1, end=0.1))
 
 def digits(batches: int = BATCHES) -> TensorDataset:
     """Return so many batches of 32 images each."""
+    from sklearn.datasets import load_digits
+
     images, labels = load_digits(return_X_y=True)
     count = 32 * batches
     pixels = torch.tensor(images[:count] / 16.0, dtype=torch.float32)
