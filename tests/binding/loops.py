@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -83,3 +86,36 @@ def torchrun(script: str, folder: Path, processes: int) -> None:
         capture_output=True,
         timeout=240,
     )
+
+
+def run_forked(main: Callable[[str], None], folder: Path, processes: int) -> None:
+    """Call a function in forked processes that find each other as those of torchrun do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    fork = multiprocessing.get_context("fork")
+    ranks = [
+        fork.Process(target=_run_as_rank, args=(rank, main, str(folder), processes, port))
+        for rank in range(processes)
+    ]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(timeout=120)
+    assert [rank.exitcode for rank in ranks] == [0] * processes
+
+
+def _run_as_rank(
+    rank: int, main: Callable[[str], None], folder: str, processes: int, port: int
+) -> None:
+    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of the process before the fork
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    main(folder)

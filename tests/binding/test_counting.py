@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from tests.binding.loops import backward, curve, model, sgd, torchrun, train
+from tests.binding.loops import backward, curve, model, run_forked, sgd, torchrun, train
+from tests.binding.processes import main
 
 import warmdown as wd
 
@@ -201,10 +202,22 @@ def test_a_prepared_optimizer_is_driven_like_the_one_inside() -> None:
     assert train(optimizer, scheduler, 12) == curve(WARMUP, 12)
 
 
-@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_processes_never_multiply_the_clock(tmp_path: Path, processes: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_of_torchrun_never_multiply_the_clock(tmp_path: Path, processes: int) -> None:
     torchrun("processes.py", tmp_path, processes)
-    logs = sorted(tmp_path.glob("*.txt"))
+    assert_each_counts_its_own_updates(tmp_path, processes)
+
+
+@pytest.mark.unix
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads
+def test_processes_never_multiply_the_clock(tmp_path: Path) -> None:
+    run_forked(main, tmp_path, 2)
+    assert_each_counts_its_own_updates(tmp_path, 2)
+
+
+def assert_each_counts_its_own_updates(folder: Path, processes: int) -> None:
+    logs = sorted(folder.glob("*.txt"))
     assert len(logs) == 2 * processes  # plain DDP, and accelerate
     expected = curve(COSINE.over(wd.Run(total_steps=100)), 100)
     for log in logs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import re
 import subprocess
@@ -330,9 +329,8 @@ def test_a_script_that_stops_early_is_warned_as_it_ends(
     assert ("StoppedEarly" in ended.stderr) is warned
 
 
-@pytest.mark.parametrize(
-    ("runs", "warned"), [(1, True), pytest.param(2, False, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("runs", "warned"), [(1, True), (2, False)])
+@pytest.mark.slow
 def test_a_run_of_a_function_is_warned_at_the_exit_and_several_runs_are_not(
     runs: int, warned: bool
 ) -> None:
@@ -418,68 +416,116 @@ PLAIN.kl = 0.0  # type: ignore[assignment]
 @pytest.mark.parametrize(
     ("kind", "words", "optimizer", "targets"),
     [
-        (wd.ZeroBase, "Scheduler(lr/matrices): its base value is 0", adamw(lr=0.0),
-         {"lr": wd.noam(d_model=512, warmup=10)}),
-        (wd.ZeroBase, "Scheduler(lr/1, lr/2): its base value is 0", sgd(0.1, 0.0, 0.0),
-         {"lr": wd.Cosine()}),
-        (wd.ZeroBase, "weight_decay/matrices, weight_decay/biases", adamw(0.0, 0.0),
-         {"weight_decay": wd.Cosine(start=1.0, end=2.0)}),
-        (wd.ZeroBase, "Scheduler(kl): its base value is 0", adamw(),
-         {"kl": wd.Linear(start=0.0, end=1.0), "bind": {"kl": wd.Attribute(PLAIN, "kl")}}),
-        (wd.ZeroOverwritten, "weight_decay/biases, weight_decay/norms): had 0, and is given up to "
-         "0.4", adamw(0.04, 0.0, 0.0), {"weight_decay": RAISED}),
-        (wd.FarBelowBase, "its largest factor is 2.997e-4, and a schedule multiplies the base "
-         "value (at most 8.991e-8 here)", adamw(lr=3e-4), {"lr": wd.Linear(start=0.0, end=3e-4)}),
-        (wd.FactorsAsValues, "peaks at a rate of 1", adamw(), {"lr": wd.Set(wd.warmup_cosine())}),
-        (wd.FactorsAsValues, "peaks at a rate of 1", adamw(), {"lr": wd.Set(wd.Plateau())}),
-        (wd.NegativeValue, "is -0.1 at update 4: such a step goes uphill", sgd(0.1),
-         {"lr": wd.Linear(start=1.0, end=-1.0, steps=4), "run": None}),
-        (wd.NegativeValue, "Scheduler(weight_decay/matrices): is -0.0998 at update 999", adamw(),
-         {"weight_decay": wd.Set(wd.Linear(start=0.1, end=-0.1))}),
-        (wd.NegativeValue, "Scheduler(lr/0): is -0.009998 at update 999", sgd(1.0, 0.1),
-         {"lr": {"0": wd.Cosine() + -0.01, "*": wd.Cosine()}}),
-        (wd.OutOfRange, "Scheduler(momentum/matrices): is 1.08 at update 999", adamw(),
-         {"momentum": wd.Linear(start=1.0, end=1.2)}),
-        (wd.OutOfRange, "is 1 at update 0", adamw(),
-         {"betas[1]": wd.Set(wd.Linear(start=1.0, end=0.9))}),
+        (
+            wd.ZeroBase,
+            "Scheduler(lr/matrices): its base value is 0",
+            lambda: adamw(lr=0.0),
+            {"lr": wd.noam(d_model=512, warmup=10)},
+        ),
+        (
+            wd.ZeroBase,
+            "Scheduler(lr/1, lr/2): its base value is 0",
+            lambda: sgd(0.1, 0.0, 0.0),
+            {"lr": wd.Cosine()},
+        ),
+        (
+            wd.ZeroBase,
+            "weight_decay/matrices, weight_decay/biases",
+            lambda: adamw(0.0, 0.0),
+            {"weight_decay": wd.Cosine(start=1.0, end=2.0)},
+        ),
+        (
+            wd.ZeroBase,
+            "Scheduler(kl): its base value is 0",
+            adamw,
+            {"kl": wd.Linear(start=0.0, end=1.0), "bind": {"kl": wd.Attribute(PLAIN, "kl")}},
+        ),
+        (
+            wd.ZeroOverwritten,
+            "weight_decay/biases, weight_decay/norms): had 0, and is given up to 0.4",
+            lambda: adamw(0.04, 0.0, 0.0),
+            {"weight_decay": RAISED},
+        ),
+        (
+            wd.FarBelowBase,
+            "its largest factor is 2.997e-4, and a schedule multiplies the base "
+            "value (at most 8.991e-8 here)",
+            lambda: adamw(lr=3e-4),
+            {"lr": wd.Linear(start=0.0, end=3e-4)},
+        ),
+        (wd.FactorsAsValues, "peaks at a rate of 1", adamw, {"lr": wd.Set(wd.warmup_cosine())}),
+        (wd.FactorsAsValues, "peaks at a rate of 1", adamw, {"lr": wd.Set(wd.Plateau())}),
+        (
+            wd.NegativeValue,
+            "is -0.1 at update 4: such a step goes uphill",
+            lambda: sgd(0.1),
+            {"lr": wd.Linear(start=1.0, end=-1.0, steps=4), "run": None},
+        ),
+        (
+            wd.NegativeValue,
+            "Scheduler(weight_decay/matrices): is -0.0998 at update 999",
+            adamw,
+            {"weight_decay": wd.Set(wd.Linear(start=0.1, end=-0.1))},
+        ),
+        (
+            wd.NegativeValue,
+            "Scheduler(lr/0): is -0.009998 at update 999",
+            lambda: sgd(1.0, 0.1),
+            {"lr": {"0": wd.Cosine() + -0.01, "*": wd.Cosine()}},
+        ),
+        (
+            wd.OutOfRange,
+            "Scheduler(momentum/matrices): is 1.08 at update 999",
+            adamw,
+            {"momentum": wd.Linear(start=1.0, end=1.2)},
+        ),
+        (
+            wd.OutOfRange,
+            "is 1 at update 0",
+            adamw,
+            {"betas[1]": wd.Set(wd.Linear(start=1.0, end=0.9))},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_value_that_is_hardly_meant_is_reported_when_the_scheduler_is_made(
-    kind: type[wd.WarmdownWarning], words: str, optimizer: Any, targets: Any
+    kind: type[wd.WarmdownWarning], words: str, optimizer: Callable[[], Any], targets: Any
 ) -> None:
     with pytest.raises(kind):
-        wd.Scheduler(copy.deepcopy(optimizer), strict=True, **{"run": RUN, **targets})
+        wd.Scheduler(optimizer(), strict=True, **{"run": RUN, **targets})
     with warns(kind, words):
-        wd.Scheduler(optimizer, **{"run": RUN, **targets})
+        wd.Scheduler(optimizer(), **{"run": RUN, **targets})
 
 
 @pytest.mark.parametrize(
     ("optimizer", "targets"),
     [
-        (adamw(lr=1.0), {"lr": wd.noam(d_model=512, warmup=10)}),
-        (adamw(lr=1e-3), {"lr": wd.noam(d_model=512, warmup=10), "run": wd.Run(lr=1.0)}),
-        (adamw(lr=0.0), {"lr": wd.Set(wd.noam(d_model=512, warmup=10))}),
-        (adamw(lr=0.0), {"lr": wd.Scale(wd.Cosine(), offset=wd.Constant(value=1e-4))}),
-        (adamw(0.04, 0.0), {"weight_decay": wd.Cosine(start=1.0, end=10.0)}),
-        (adamw(0.0, 0.0), {"weight_decay": wd.Constant()}),
-        (adamw(0.0, 0.0), {"weight_decay": RAISED}),
-        (adamw(0.04, 0.0), {"weight_decay": {"matrices": RAISED}}),
-        (adamw(0.04, 0.0), {"weight_decay": wd.Set(wd.Constant(value=0.0))}),
-        ([sgd(0.1), adamw()], {"weight_decay": RAISED}),
-        (adamw(), {"lr": wd.Set(wd.range_test(start=1e-6, end=1.0))}),
-        (adamw(), {"lr": wd.range_test(start=1e-6, end=100.0)}),
-        (sgd(1.0), {"lr": wd.Set(wd.warmup_cosine())}),
-        (sgd(0.1), {"lr": wd.Set(wd.Cosine(start=5.0))}),
-        (sgd(10.0), {"lr": wd.warmup_cosine()}),
-        (adamw(), {"lr": wd.Set(wd.Constant(value=1.0))}),
-        (adamw(0.01, 0.01), {"lr": {"biases": wd.Constant(value=0.01), "*": wd.Cosine()}}),
-        (adamw(), {"t": wd.Set(wd.Cosine(start=1.0, end=-1.0)), "bind": {"t": lambda value: None}}),
-        (adamw(), {"lr": wd.Function(call=lambda step: -1.0)}),
-        (adamw(), {"betas[0]": wd.Set(wd.Linear(start=0.95, end=1.0))}),
+        (lambda: adamw(lr=1.0), {"lr": wd.noam(d_model=512, warmup=10)}),
+        (lambda: adamw(lr=1e-3), {"lr": wd.noam(d_model=512, warmup=10), "run": wd.Run(lr=1.0)}),
+        (lambda: adamw(lr=0.0), {"lr": wd.Set(wd.noam(d_model=512, warmup=10))}),
+        (lambda: adamw(lr=0.0), {"lr": wd.Scale(wd.Cosine(), offset=wd.Constant(value=1e-4))}),
+        (lambda: adamw(0.04, 0.0), {"weight_decay": wd.Cosine(start=1.0, end=10.0)}),
+        (lambda: adamw(0.0, 0.0), {"weight_decay": wd.Constant()}),
+        (lambda: adamw(0.0, 0.0), {"weight_decay": RAISED}),
+        (lambda: adamw(0.04, 0.0), {"weight_decay": {"matrices": RAISED}}),
+        (lambda: adamw(0.04, 0.0), {"weight_decay": wd.Set(wd.Constant(value=0.0))}),
+        (lambda: [sgd(0.1), adamw()], {"weight_decay": RAISED}),
+        (adamw, {"lr": wd.Set(wd.range_test(start=1e-6, end=1.0))}),
+        (adamw, {"lr": wd.range_test(start=1e-6, end=100.0)}),
+        (lambda: sgd(1.0), {"lr": wd.Set(wd.warmup_cosine())}),
+        (lambda: sgd(0.1), {"lr": wd.Set(wd.Cosine(start=5.0))}),
+        (lambda: sgd(10.0), {"lr": wd.warmup_cosine()}),
+        (adamw, {"lr": wd.Set(wd.Constant(value=1.0))}),
+        (lambda: adamw(0.01, 0.01), {"lr": {"biases": wd.Constant(value=0.01), "*": wd.Cosine()}}),
+        (
+            adamw,
+            {"t": wd.Set(wd.Cosine(start=1.0, end=-1.0)), "bind": {"t": lambda value: None}},
+        ),
+        (adamw, {"lr": wd.Function(call=lambda step: -1.0)}),
+        (adamw, {"betas[0]": wd.Set(wd.Linear(start=0.95, end=1.0))}),
     ],
 )
-def test_what_may_well_be_meant_is_no_finding(optimizer: Any, targets: Any) -> None:
-    wd.Scheduler(optimizer, **{"run": RUN, **targets})
+def test_what_may_well_be_meant_is_no_finding(optimizer: Callable[[], Any], targets: Any) -> None:
+    wd.Scheduler(optimizer(), **{"run": RUN, **targets})
 
 
 def test_every_warning_has_a_code_of_its_own_and_a_section_that_names_it() -> None:

@@ -364,13 +364,12 @@ def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
 
 
 def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
+    steps = [*range(0, 590, 10), *range(590, 710), *range(710, 2000, 10)]
     for policy in ("given", "stretch", "continue", "rewarm", "fit"):
         first = resumed(LONGER, 600, policy)
         first.seek(700)
         again = resumed(LONGER, 700, None, json.loads(json.dumps(first.state_dict())))
-        assert [again.value(step) for step in range(2000)] == [
-            first.value(step) for step in range(2000)
-        ]
+        assert [again.value(step) for step in steps] == [first.value(step) for step in steps]
 
 
 def test_base_values_survive_every_policy() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.compat.timm_parts import timm_scheduler
 
 import warmdown as wd
+from warmdown.cli.main import main
 from warmdown.errors import ScheduleError, SpecError
 from warmdown.planfile import classes
 from warmdown.planfile.classes import argument_errors, find_class
@@ -200,9 +202,9 @@ def test_a_plan_calls_nothing_of_a_library_but_its_schedulers(
     library.mkdir(parents=True)
     (library / "__init__.py").write_text(RUNS.format(marker=str(marker)))
     (library / "models.py").write_text(RESUMES)
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{library.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    )
+    monkeypatch.syspath_prepend(str(library.parent))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
+        monkeypatch.delitem(sys.modules, name)
     given = f"{{model: x, checkpoint_path: 'touch {marker}'}}"
     call = f"{{class_path: timm.models.resume_checkpoint, init_args: {given}}}"
     outer = f"{{milestones: [5], schedulers: [{call}]}}"
@@ -211,8 +213,14 @@ def test_a_plan_calls_nothing_of_a_library_but_its_schedulers(
         f"run: {{total_steps: 9}}\nlr: {call}\n",
         f"run: {{total_steps: 9}}\nlr: {nested}\n",
     ):
-        assert "'timm.models.resume_checkpoint': not imported" in said_of(plan, command, tmp_path)
+        (tmp_path / "plan.yaml").write_text(plan)
+        done = CliRunner().invoke(main, [command, str(tmp_path / "plan.yaml")])
+        assert done.exit_code == 2
+        assert "'timm.models.resume_checkpoint': not imported" in done.output
         assert not marker.exists()
+    with pytest.raises(subprocess.CalledProcessError):  # it is what would have been called
+        import_module("timm.models").resume_checkpoint(None, f"touch {marker}; exit 1")
+    assert marker.exists()
 
 
 @pytest.mark.parametrize(
