@@ -7,10 +7,12 @@ import contextlib
 import logging
 import secrets
 import socket
+import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -42,7 +44,7 @@ class ServerConfig:
         watch: The folder of runs to watch, if any.
         browser: Whether to open one.
         is_framed: Whether it is shown inside a notebook's page.
-        announce: Called with the address when the page can be asked for.
+        announce: Called with the address as soon as the page can be asked for.
     """
 
     folder: Path
@@ -61,28 +63,33 @@ def serve_page(start: ServerConfig) -> None:
         MissingExtra: NiceGUI is not installed.
         OSError: The port is taken.
     """
-    try:
-        import uvicorn
-        from fastapi import FastAPI
-        from nicegui import __version__, core, ui
-    except ImportError:
-        raise MissingExtra("studio", "nicegui", "studio") from None
+    if find_spec("nicegui") is None:
+        raise MissingExtra("studio", "nicegui", "studio")
+    listening = socket.create_server((_LOOPBACK, start.port))
+    port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
+    # in a frame browsers send no cookie: there the token stands in each path
+    path = f"~{token}/" if start.is_framed else f"?token={token}"
+    address = f"http://{_LOOPBACK}:{port}/{path}"
+    # the browser starts, and its question waits at the socket, while the framework is imported
+    start.announce(address)
+    if start.browser:
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+    import uvicorn
+    from fastapi import FastAPI
+    from nicegui import __version__, core, ui
+
     from warmdown.studio.page.page import build_design, prepare
     from warmdown.studio.page.state import AppContext
     from warmdown.studio.page.watching import build_runs
     from warmdown.studio.security.guard import CompressedAssets, RequestGuard
 
-    listening = socket.create_server((_LOOPBACK, start.port))
-    port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
     app = AppContext(Folder(start.folder), Worker(start.folder), start.draft, start.watch)
-    # in a frame browsers send no cookie: there the token stands in each path
-    path = f"~{token}/" if start.is_framed else f"?token={token}"
-    address = f"http://{_LOOPBACK}:{port}/{path}"
     server_app = FastAPI(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        lifespan=partial(_while_up, app, start, address),
+        lifespan=partial(_while_up, app, start),
     )
     prepare()
     ui.page("/design" if start.watch else "/")(partial(build_design, app))
@@ -133,13 +140,8 @@ def _leave(server: Any, *_: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _while_up(
-    app: AppContext, start: ServerConfig, address: str, _: Any
-) -> AsyncIterator[None]:
+async def _while_up(app: AppContext, start: ServerConfig, _: Any) -> AsyncIterator[None]:
     """Start what takes long before anyone asks for it; end it with the server."""
-    start.announce(address)
-    if start.browser:
-        await asyncio.to_thread(webbrowser.open, address)
     warming = asyncio.create_task(_warm_up_page(app, start))
     try:
         yield

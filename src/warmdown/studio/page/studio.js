@@ -34,6 +34,19 @@ addEventListener("pointerup", (event) => {
     if (pressed === held) pressed = null;
   });
 }, true);
+// On a slow link the page says that it waits: each key in a field of the plan is answered by a curve.
+let waiting = null;
+const note = Object.assign(document.createElement("div"), { className: "waiting", role: "status" });
+const answered = () => {
+  clearTimeout(waiting);
+  waiting = null;
+  note.textContent = "";
+};
+addEventListener("input", ({ target }) => {
+  if (!/^(plan|groups|loader)\b/.test(target.dataset.mark ?? "")) return;
+  waiting ??= setTimeout(() => (note.textContent = "Waiting for an answer …"), 300);
+}, true);
+addEventListener("DOMContentLoaded", () => document.body.append(note));
 // A plan file that is dropped anywhere is opened.
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
@@ -81,6 +94,7 @@ window.warmdown = {
     return getElement(id)?.chart;
   },
   draw(id, option, fresh) {
+    answered();
     const chart = this.chart(id);
     if (!chart) return void setTimeout(() => this.draw(id, option, fresh), 20);
     if (fresh) {
