@@ -86,7 +86,7 @@ def test_runs_are_found_ticked_smoothed_and_seen_over_time(page: Page) -> None:
     )  # fmt: skip
     assert page.evaluate("document.activeElement.dataset.mark") == "smoothing"
     page.click("text=Time")
-    page.wait_for_function(f"{OPTION}.xAxis.at(-1).name === 'time, minutes'")
+    page.wait_for_function(f"{OPTION}?.xAxis?.at(-1).name === 'time, minutes'")
     names_are(page, "■ theirs: train/loss", "■ theirs unsmoothed: train/loss")
     page.wait_for_selector("text=muon: it holds no times.")
 

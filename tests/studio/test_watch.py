@@ -380,3 +380,32 @@ def test_the_link_of_a_run_carries_its_plan(tmp_path: Path) -> None:
     wd.save(PLAN, tmp_path / "one" / "plan.yaml")
     _, run = looked(tmp_path)
     assert from_link(run.plan_link)["plan"]["run"] == {"total_steps": 200}
+
+
+def test_a_law_fitted_to_a_run_predicts_its_loss_with_a_band(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    record = Record(tmp_path / "one" / "record.jsonl")
+    total = 0.0
+    for step in range(0, 4000, 10):
+        rate = 3e-4 if step < 2500 else 1e-4
+        total += 10 * rate
+        record.add(step, "lr/0", rate)
+        drop = 0.1 * (1 - np.exp(-max(step - 2500, 0) / 400))
+        record.add(step, "loss", 2.6 + 0.6 * (total + 0.01) ** -0.45 - drop)
+    record.flush()
+    _, run = looked(tmp_path)
+    assert not run.predict(None, None) or run.forecast is None
+    law = wd.fit_loss([run.path])
+    assert run.predict(law, None)
+    assert not run.predict(law, None)
+    assert run.forecast is not None
+    assert run.forecast.final.predicted == pytest.approx(run.last["loss"][1], rel=0.02)
+    recorded, _, _ = compare_runs({0: run}, Look()).layers
+    (line,) = [line for line in recorded.lines if line.label == "predicted loss"]
+    assert line.unit == "loss"
+    assert line.low is not None
+    assert line.high is not None
+    assert (line.low < line.values).all()
+    assert (line.values < line.high).all()
+    assert run.predict(None, None)
+    assert run.forecast is None

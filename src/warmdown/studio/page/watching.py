@@ -11,6 +11,8 @@ from typing import Any, final
 
 from nicegui import ui
 
+from warmdown.errors import WarmdownError
+from warmdown.forecast import Law, fit_loss
 from warmdown.formatting import count
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.studio.draft.document import read
@@ -62,6 +64,7 @@ class _RunsPage:
         self.look, self.log, self.sought = Look(), False, ""
         self.numbers: dict[Path, int] = {}
         self.rows: dict[Path, _Row] = {}
+        self.law: Law | None = None
         self.has_chosen = False
         self.shown_events: object = None
         self.dark_mode = ui.dark_mode()
@@ -87,7 +90,7 @@ class _RunsPage:
                     self.events = tag("div", classes="stack", role="log", aria_label=name)
             with tag("div", classes="view"):
                 with card("Recorded and planned", "curves") as head:
-                    with head:
+                    with head.classes("line"):
                         self._build_tools()
                     self.plot = PlotElement()
                     self.notes = tag("p", "", "quiet small", role="status")
@@ -105,8 +108,32 @@ class _RunsPage:
 
     async def read_on(self) -> None:
         """Read on, and show what is new."""
-        if await asyncio.to_thread(self.folder.read_on):
+        if await asyncio.to_thread(self._look):
             self.show()
+
+    async def fit(self) -> None:
+        """Fit the law of the loss to the runs that are ticked."""
+        runs = [self.folder.runs[path] for path in self.rows if path in self.numbers]
+        names = ", ".join(run.name for run in runs)
+        set_text(self.law_words, f"The law is fitted to {names} …" if runs else "Tick a run first.")
+        if runs:
+            try:
+                self.law = await asyncio.to_thread(fit_loss, [run.path for run in runs])
+                words = f"A law fitted to {names} predicts the loss, with a 90 % interval."
+            except WarmdownError as error:
+                words = str(error)
+            set_text(self.law_words, words)
+
+    def forget_law(self) -> None:
+        """Predict nothing any more."""
+        self.law = None
+        set_text(self.law_words, "")
+
+    def _look(self) -> bool:
+        news = self.folder.read_on()
+        for path in [path for path in self.numbers if path in self.folder.runs]:
+            news = self.folder.runs[path].predict(self.law, self.plan) or news
+        return news
 
     def show(self) -> None:
         """Show the runs as they are now; what a person is at keeps its place."""
@@ -181,6 +208,10 @@ class _RunsPage:
         with tag("div", classes="line").style("margin: 8px 0"):
             plain_button("Tick all", partial(self.tick, True), mark="tick-all")
             plain_button("Untick all", partial(self.tick, False), mark="tick-none")
+            fit = plain_button("Fit the law to the ticked runs", self.fit, mark="law-fit")
+            fit.props["aria-describedby"] = "law-words"
+            plain_button("Predict nothing", self.forget_law, mark="law-forget")
+        self.law_words = tag("p", "", "small", role="status", id="law-words")
         self.none = tag("p", "", "quiet small", role="status")
         self.list = tag("ul", classes="stack").style("list-style: none")
 
@@ -280,6 +311,7 @@ def _words_of(run: WatchedRun) -> str:
 
 def _fill_latest(runs: Iterable[WatchedRun]) -> None:
     shown = list(runs)
+    has_law = any(run.forecast for run in shown)
     targets = list(dict.fromkeys(target for run in shown for target in run.last))
     rows = [
         [
@@ -287,12 +319,18 @@ def _fill_latest(runs: Iterable[WatchedRun]) -> None:
             run.condition.state,
             count(run.updates),
             "–" if run.length is None else count(run.length),
+            *([_final_of(run)] if has_law else []),
             *(value_text(run.last[name][1]) if name in run.last else "–" for name in targets),
         ]
         for run in shown
     ]
     if targets:
-        build_table("latest", ["Run", "State", "Updates", "Of", *targets], rows, "Run")
+        heads = ["Run", "State", "Updates", "Of", *["Predicted final loss"] * has_law, *targets]
+        build_table("latest", heads, rows, "Run")
+
+
+def _final_of(run: WatchedRun) -> str:
+    return "–" if run.forecast is None else str(run.forecast.final)
 
 
 def _lately(runs: Iterable[WatchedRun]) -> list[tuple[int, str, str]]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from math import log1p
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Literal, NamedTuple, TypeAlias, final
@@ -18,6 +19,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 import numpy as np
 
 from warmdown.errors import MissingExtra, WarmdownError, printable
+from warmdown.forecast import Forecast, Law, RateCurve
 from warmdown.forecast.events import ScalarEvents, is_event_file
 from warmdown.formatting import shortened
 from warmdown.lock import Output, failure_of, is_locked
@@ -119,6 +121,7 @@ class WatchedRun:
     events: list[Row] = field(default_factory=list)
     points: dict[str, Points] = field(default_factory=dict)
     times: dict[str, Points] = field(default_factory=dict)
+    forecast: Forecast | None = None
     condition: RunCondition = field(default_factory=lambda: RunCondition("stopped"))
     plan: Plan | None = None
     plan_link: str = ""
@@ -132,6 +135,7 @@ class WatchedRun:
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SEEN))
     _plan_stamp: Any = None
     _planned: tuple[Any, tuple[Line, ...]] = (None, ())
+    _predicted: Any = None
     _at: int = 0
     _file: tuple[int, int] = (0, 0)
     _rest: bytes = b""
@@ -222,6 +226,27 @@ class WatchedRun:
         except (WarmdownError, ArithmeticError, ValueError):
             return ()
         return self._planned[1]
+
+    def predict(self, law: Law | None, fallback: Plan | None) -> bool:
+        """Predict the loss along the planned rate, or the recorded one; return whether it changed.
+
+        Args:
+            law: The law, or ``None``: nothing is predicted.
+            fallback: The plan to take where none lies beside the run.
+        """
+        planned = self.planned_lines(fallback)
+        rates = [(line.steps, line.values) for line in planned if is_rate(line.label)]
+        # without a plan again with each twentieth that the run grows by
+        grown = 0 if rates else round(20 * log1p(self.step))
+        asked = law, grown, planned
+        if asked == self._predicted:
+            return False
+        self._predicted, self.forecast = asked, None
+        rates += [points.fewer(POINTS) for name, points in self.points.items() if is_rate(name)]
+        if law is not None and rates:
+            with contextlib.suppress(WarmdownError, ArithmeticError, ValueError):
+                self.forecast = law.along(RateCurve.logged(*rates[0]))
+        return True
 
     def _read_record(self) -> bool:
         try:
