@@ -288,3 +288,18 @@ def test_from_a_shell_of_its_own(here: Path) -> None:
     assert done.stderr == ""
     assert "\x1b" not in done.stdout  # colours are for a terminal
     assert re.search(r"\b[0-9a-f]{64}\b", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "command", [("train", "plan.yaml"), ("compare", "plan.yaml", "constant.yaml"), ("find",)]
+)
+@pytest.mark.parametrize("body", ["def build():\n    return 1 / 0\n", "import nowhere_at_all\n"])
+def test_a_task_that_raises_ends_every_command_with_the_same_code_and_the_place(
+    here: Path, command: tuple[str, ...], body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "wrong.py").write_text(body)
+    monkeypatch.delitem(sys.modules, "wrong", raising=False)
+    result = CliRunner().invoke(main, [*command, "--task", "wrong:build"])
+    assert result.exit_code == 2, result.output
+    line = 2 if "1 / 0" in body else 1
+    assert re.search(rf"task\('wrong:build'\): it raised .*wrong\.py, line {line}\)", result.output)

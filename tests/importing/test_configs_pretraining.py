@@ -157,6 +157,12 @@ torchrun $DISTRIBUTED_ARGS pretrain_gpt.py ${OPTIMIZER_ARGS[@]} $GPT --lr-decay-
     "text",
     [
         SCRIPT,
+        SCRIPT.rpartition("torchrun")[0]
+        + 'MORE="--lr-decay-iters 320000"\n',  # for a launcher that lies elsewhere
+        "python tools/preprocess.py --input text --workers 8\n"
+        "ARGS=(--lr 1.5e-4 --min-lr 1e-5)\nARGS+=(--lr-decay-style cosine)\n"
+        'if true; then\n  python pretrain_gpt.py "${ARGS[@]}" --lr-warmup-iters 20 \\\n'
+        "    --train-iters 500 --lr-decay-iters 320000 2>&1 | tee log\nfi\n",
         "--lr 1.5e-4\n--min-lr 1e-5\n--lr-decay-style cosine\n--lr-warmup-iters 20\n"
         "--train-iters 500\n--lr-decay-iters 320000\n",
         "MODEL_ARGS:\n  --lr: 1.5e-4\n  --min-lr: 1e-5\n  --lr-decay-style: cosine\n"
@@ -165,7 +171,7 @@ torchrun $DISTRIBUTED_ARGS pretrain_gpt.py ${OPTIMIZER_ARGS[@]} $GPT --lr-decay-
         "scheduler: {lr_decay_style: cosine, lr_warmup_iters: 20, lr_decay_iters: 320000,"
         " lr_warmup_fraction: null}\ntrain: {train_iters: 500, global_batch_size: 8}\n",
     ],
-    ids=["script", "command line", "a test's file", "parts"],
+    ids=["script", "no command", "two commands", "command line", "a test's file", "parts"],
 )
 def test_megatron_s_arguments_stand_in_scripts_and_mappings(text: str, tmp_path: Path) -> None:
     path = tmp_path / "arguments"

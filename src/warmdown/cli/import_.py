@@ -77,11 +77,12 @@ def command(
 
 
 def _settings(source: str, params: Texts) -> Mapping[str, Any]:
-    from warmdown.importing.configs import read_command, read_config_file
+    from warmdown.importing.configs import read_config_file
+    from warmdown.importing.formats.command_line import settings_of_command
     from warmdown.planfile.text import from_yaml
 
     given = named_values("--param", params)
-    if not is_file(source) and not given and (command := read_command(source)):
+    if not is_file(source) and not given and (command := settings_of_command(source)):
         return command
     arguments = {name: from_yaml(value).data for name, value in given.items()}
     if not is_file(source):

@@ -74,8 +74,8 @@ DEFECT = 70
 EXIT_CODES: Mapping[int, str] = {
     0: "Done; `check` and `lint` found nothing.",
     1: "`check` or `lint` found something.",
-    2: "Not done: a wrong option, a file that is none, a plan that cannot be used, a library "
-    "that is missing.",
+    2: "Not done: a wrong option, a file that is none, a plan that cannot be used, a task "
+    "that cannot be built, a library that is missing.",
     DEFECT: "A defect of warmdown: the traceback is on standard error.",
     INTERRUPTED: "Ctrl-C.",
     143: "SIGTERM, after `train` has saved.",

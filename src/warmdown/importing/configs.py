@@ -20,7 +20,7 @@ from warmdown.importing.formats.detectron2 import read_detectron2
 from warmdown.importing.formats.diffusers import read_diffusers
 from warmdown.importing.formats.espnet import read_espnet
 from warmdown.importing.formats.kohya import read_kohya
-from warmdown.importing.formats.megatron import read_megatron, read_options
+from warmdown.importing.formats.megatron import read_megatron
 from warmdown.importing.formats.mmengine import read_mmengine
 from warmdown.importing.formats.nemo import read_nemo
 from warmdown.importing.formats.olmo import read_olmo, read_olmo_core
@@ -255,7 +255,7 @@ def read_source(source: str | Path) -> Settings:
     Raises:
         SpecError: The file cannot be read, or it is neither a mapping nor a command line.
     """
-    command = read_command(source) if isinstance(source, str) else None
+    command = settings_of_command(source) if isinstance(source, str) else None
     return read_config_file(source) if command is None else command
 
 
@@ -277,7 +277,7 @@ def read_config_file(path: str | Path) -> Settings:
     if isinstance(data, Mapping):
         return _with_deepspeed(Path(path), _with_base(Path(path), data))
     _refuse_python(path, text)
-    if not isinstance(data, list) and (options := read_command(text)) is not None:
+    if not isinstance(data, list) and (options := settings_of_command(text)) is not None:
         return options
     needed = f"{path}: a mapping is needed, like class_path: torch.optim.lr_scheduler.StepLR."
     raise SpecError(mistakes or [needed])
@@ -354,13 +354,6 @@ def _merged(below: Settings, above: Settings) -> dict[str, Any]:
         is_part = isinstance(value, Mapping) and isinstance(under, Mapping)
         merged[name] = _merged(under, value) if is_part and under is not None else value
     return merged
-
-
-def read_command(text: str) -> Settings | None:
-    """Return the options of a command line; Megatron-LM's scripts have them in shell arrays."""
-    options = read_options(text) or {}
-    is_megatron = any(one.read is read_megatron and one.fits(options) for one in FORMATS)
-    return options if is_megatron else settings_of_command(text)
 
 
 def _one_mapping(parts: Sequence[Any]) -> Any:

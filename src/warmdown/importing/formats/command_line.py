@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from warmdown.errors import ScheduleError
@@ -13,8 +13,9 @@ from warmdown.importing.formats.section import Settings
 from warmdown.planfile.text import describe
 
 _OPTION = re.compile(r"--?([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
-_ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_ARRAY = re.compile(r"\s*(?:export\s+|declare\s+-a\s+)?([A-Za-z_]\w*)(\+?)=\((.*)", re.DOTALL)
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:\[[@*]\])?(?::?-([^}]*))?\})")
 _CONTINUED = re.compile(r"[\\^`][ \t]*\r?\n")
 _SCRIPT = re.compile(r"\S+\.(?:py|sh)")
 _LOOKS_SO = re.compile(r"(?:^|\s)--[A-Za-z][\w.-]*(?:[=\s]|$)")
@@ -25,9 +26,10 @@ _LAUNCHED = ("nproc_per_node", "num_gpus", "num_processes")
 def settings_of_command(text: str) -> Settings | None:
     """Return the options of a training script's command line, by name.
 
-    The text may be a shell script: comments, variables and lines that go on are read, nothing is
-    run. Names have underscores where hyphens stand, as argparse has them. An option without a
-    value is true, one with several is a list, one that comes twice has its last value.
+    The text may be a shell script: comments, variables, arrays of options and lines that go on are
+    read, nothing is run. Names have underscores where hyphens stand, as argparse has them. An
+    option without a value is true, one with several is a list, one that comes twice has its last
+    value.
 
     Returns:
         Values as texts, or ``None`` where the text is no command line.
@@ -43,7 +45,10 @@ def settings_of_command(text: str) -> Settings | None:
         return None
     variables: dict[str, str] = {}
     found = [given for words in _commands(text, variables) if (given := _options(words))]
-    trained = [given for given in found if _is_of_training(given)] or found
+    trained = [given for given in found if _is_of_training(given)]
+    if not trained:  # options that stand in variables alone, for a command of elsewhere
+        kept = " ".join(value for value in variables.values() if value.startswith("-"))
+        trained = [alone] if (alone := _options(shlex.split(kept))) else found
     if len(trained) > 1:
         raise ScheduleError(
             f"warmdown import: {len(trained)} commands with options stand there. Give one of them."
@@ -54,6 +59,12 @@ def settings_of_command(text: str) -> Settings | None:
 def _commands(text: str, variables: dict[str, str]) -> Iterator[Sequence[str]]:
     """Yield the words of each command, and remember the variables that are set before it."""
     for line in _logical_lines(text):
+        if array := _ARRAY.fullmatch(line):
+            name, adds, inside = array[1], array[2], array[3].rstrip().removesuffix(")")
+            words = [word for part in _split(inside) for word in _filled_words(part, variables)]
+            before = f"{variables.get(name, '')} " if adds else ""
+            variables[name] = f"{before}{shlex.join(words)}"
+            continue
         for words in _split(line):
             while words and (assigned := _ASSIGNED.fullmatch(words[0])):
                 variables[assigned[1]] = _filled_in(assigned[2], variables)
@@ -62,14 +73,14 @@ def _commands(text: str, variables: dict[str, str]) -> Iterator[Sequence[str]]:
                 pairs = filter(None, map(_ASSIGNED.fullmatch, words[1:]))
                 variables |= {pair[1]: _filled_in(pair[2], variables) for pair in pairs}
             else:
-                yield [_filled_in(word, variables) for word in words]
+                yield _filled_words(words, variables)
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    """Yield lines, together with those that go on: inside quotes, or with a further option."""
+    """Yield lines, together with those that go on: in quotes or an array, or with an option."""
     pending = ""
     for line in _CONTINUED.sub(" ", text).splitlines():
-        if _closes_its_quotes(pending):
+        if _is_closed(pending):
             if line.lstrip().startswith("#"):
                 continue
             if not line.lstrip().startswith("-"):
@@ -79,12 +90,13 @@ def _logical_lines(text: str) -> Iterator[str]:
     yield pending
 
 
-def _closes_its_quotes(line: str) -> bool:
+def _is_closed(line: str) -> bool:
+    """Whether quotes are closed, and the array that a line may be."""
     try:
-        _split(line)
+        commands = _split(line)
     except ScheduleError:
         return False
-    return True
+    return not _ARRAY.fullmatch(line) or commands[-1][-1].endswith(")")
 
 
 def _split(line: str) -> list[list[str]]:
@@ -103,6 +115,16 @@ def _split(line: str) -> list[list[str]]:
             f"warmdown import: {line.strip()!r:.60}: {error}. Close the quote."
         ) from None
     return commands
+
+
+def _filled_words(words: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """Return words with their variables; one that holds options becomes a word for each part."""
+    filled: list[str] = []
+    for word in words:
+        value = _filled_in(word, variables)
+        is_list = _VARIABLE.fullmatch(word) and value.startswith("-")
+        filled += chain.from_iterable(_split(value)) if is_list else [value]
+    return filled
 
 
 def _filled_in(word: str, variables: Mapping[str, str]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from fractions import Fraction
-from itertools import takewhile
 from typing import Any
 
 from warmdown.errors import ScheduleError
@@ -35,39 +33,6 @@ _ELSEWHERE = ("decoupled_lr", "decoupled_min_lr", "rampup_batch_size", "step_bat
 """What changes the rate of some groups, or the samples of an update."""
 _DERIVED = ("lr_warmup_steps", "lr_decay_steps")
 """What is computed from the others when training begins."""
-_OPTION = re.compile(r"--[a-z][\w-]*")
-_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(\S+)")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)(?::-([^}]*))?\}?")
-
-
-def read_options(text: str) -> Settings | None:
-    r"""Return the options of a command line or a shell script, or ``None`` where there are none.
-
-    Example:
-        >>> read_options("LR=3e-4\npretrain.py --lr $LR --train-iters=100  # updates")
-        {'lr': '3e-4', 'train_iters': '100'}
-    """
-    text = re.sub(r"(?m)(^|\s)#.*$", " ", text).replace("\\\n", " ")
-    words = re.sub(r"[\"'()\[\],]", " ", text).split()
-    known = {found[1]: found[2] for word in words if (found := _ASSIGNED.fullmatch(word))}
-
-    def value_of(word: str) -> str:
-        return _VARIABLE.sub(lambda at: known.get(at[1], at[2] or at[0]), word)
-
-    options: dict[str, Any] = {}
-    for place, word in enumerate(words):
-        name, _, value = word.partition("=")
-        if not _OPTION.fullmatch(name):
-            continue
-        if name.endswith(("_args", "-args")) and not value:  # these take several values
-            rest = takewhile(lambda one: not one.startswith("--"), words[place + 1 :])
-            options[_argument_name(name)] = [value_of(one) for one in rest]
-            continue
-        after = words[place + 1] if place + 1 < len(words) else "--"
-        has_value = not after.startswith("--") and not _ASSIGNED.fullmatch(after)
-        given: Any = value or (after if has_value else True)
-        options[_argument_name(name)] = value_of(given) if isinstance(given, str) else given
-    return options or None
 
 
 def read_megatron(settings: Settings, known: KnownRun) -> Plan:

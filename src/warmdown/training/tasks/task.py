@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
+from traceback import extract_tb
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from warmdown.errors import TrainingError, nearest, warn_renamed
+from warmdown.errors import TrainingError, WarmdownError, nearest, warn_renamed
 from warmdown.shown import brief
 
 Metric = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -93,9 +94,18 @@ def task_of(name: str) -> Task:
             test))``.
 
     Raises:
-        TrainingError: There is no such task, or the function returns something else.
+        TrainingError: There is no such task, or the function raises, or returns something else.
     """
-    built = _builder(name)()
+    try:
+        built = _builder(name)()
+    except WarmdownError:
+        raise
+    except Exception as error:  # whatever a module of one's own does
+        at = extract_tb(error.__traceback__)[-1]
+        raise TrainingError(
+            f"task({name!r}): it raised {type(error).__name__}: {error} ({at.filename}, line "
+            f"{at.lineno}). Correct it there."
+        ) from error
     if isinstance(built, Task):
         return built
     if not isinstance(built, tuple) or len(built) != 3:
