@@ -73,8 +73,8 @@ def _mistake(browser: Any, address: str) -> None:
     tab = _tab(browser, address, scheme="dark")
     tab.click('[data-mark="preset-6"]')
     tab.fill('input[data-mark="plan.lr[0].steps"]', "40%")
-    tab.click('[data-mark="phase-1"]')
-    tab.fill('input[data-mark="plan.lr[1].end"]', "-0.1")
+    tab.click('[data-mark="phase-2"]')
+    tab.fill('input[data-mark="plan.lr[2].end"]', "-0.1")
     tab.wait_for_selector(".finding")
     _keep(tab, "findings", height=1000)
 

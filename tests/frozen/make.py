@@ -24,9 +24,9 @@ import warmdown as wd
 from warmdown.experiments import compare, search
 from warmdown.importing import from_settings
 from warmdown.planfile import shapes
+from warmdown.studio.draft.catalogue import catalogue
 from warmdown.studio.draft.document import read
 from warmdown.studio.draft.links import to_fragment, to_plain
-from warmdown.studio.draft.presets import PRESETS
 
 FOLDER = parts.FOLDER
 PLANS = sorted(path for path in (FOLDER / "plans").iterdir() if path.is_file())
@@ -256,11 +256,11 @@ def make_links(path: Path) -> None:
         path,
         [
             {
-                "link": to_fragment(p.draft.document),
-                "memory": to_plain(p.draft.document),
-                "plan": read(p.draft.document).data,
+                "link": to_fragment(draft.document),
+                "memory": to_plain(draft.document),
+                "plan": read(draft.document).data,
             }
-            for p in PRESETS
+            for draft in (entry.draft for entry in catalogue() if entry.text)
         ],
     )
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from html import unescape
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,8 +151,41 @@ def transformer(step: int, _: int) -> float:
     return float(512**-0.5 * min((step + 1) ** -0.5, (step + 1) * 4000**-1.5))
 
 
-def half_wave(step: int, total: int) -> float:
+def half_wave(step: float, total: float) -> float:
     return (1 + math.cos(math.pi * step / total)) / 2
+
+
+def alpaca(step: int, total: int) -> float:
+    warmup = math.ceil(0.03 * total)
+    if step < warmup:
+        return step / warmup
+    return half_wave(step - warmup, total - warmup)
+
+
+def nanogpt(step: int, total: int) -> float:
+    if step < 2000:
+        return (step + 1) / 2001
+    return 0.1 + 0.9 * half_wave(step - 2000, total - 2000)
+
+
+def combined_cos(share: float, first: float, middle: float, last: float) -> Source:
+    def value(step: int, total: int) -> float:
+        place = step / total
+        if place < share:
+            return first + (middle - first) * (1 - half_wave(step, share * total))
+        return middle + (last - middle) * (1 - half_wave(place - share, 1 - share))
+
+    return value
+
+
+def dino(first: float, last: float, warmup_epochs: int) -> Source:
+    def value(step: int, total: int) -> float:
+        warmup = warmup_epochs * 2502
+        if step < warmup:
+            return first * step / (warmup - 1)
+        return last + (first - last) * half_wave(step - warmup, total - warmup)
+
+    return value
 
 
 SOURCES: dict[str, dict[str, Source]] = {
@@ -173,11 +207,29 @@ SOURCES: dict[str, dict[str, Source]] = {
     "yolo": {"lr": yolo, "momentum": yolo_momentum},
     "transformer": {"lr": transformer},
     "diffusion-lora": {"lr": half_wave},
+    "alpaca": {"lr": alpaca},
+    "nanogpt": {"lr": nanogpt},
+    "fastai-one-cycle": {
+        "lr": combined_cos(0.25, 1 / 25, 1, 1e-5),
+        "momentum": combined_cos(0.25, 0.95, 0.85, 0.95),
+    },
+    "fastai-lr-find": {"lr": lambda step, total: 1e-7 * 1e8 ** (step / total)},
+    "autoresearch": {
+        "lr": lambda second, budget: min(1.0, (1 - second / budget) / 0.5),
+        "weight_decay": lambda second, budget: 1 - second / budget,
+    },
+    "cog-sdxl": {
+        "lr/Embedding": lambda step, total: float(step < total // 2),
+        "lr": lambda step, total: 1.0,
+    },
+    "dino": {"lr": dino(1, 1e-3, 10), "weight_decay": dino(0.04, 0.4, 0)},
 }
 OTHER_RUNS = {
     "deit": wd.Run(epochs=40, steps_per_epoch=1251),
     "torchvision": wd.Run(epochs=40, steps_per_epoch=1251),
     "yolo": wd.Run(epochs=40, steps_per_epoch=1849),
+    "dino": wd.Run(epochs=40, steps_per_epoch=2502),
+    "autoresearch": wd.Run(clock="seconds", budget="2h", seconds_per_step=0.5),
 }
 """Runs of those that count in epochs; the others get 20,000 updates."""
 
@@ -190,10 +242,14 @@ def agrees(plan: wd.Plan, sources: dict[str, Source]) -> None:
     for target in plan.targets:
         starts = (phase.start + near for phase in target.phases() for near in (-1, 0, 1))
         steps = sorted(step for step in {*looked_at, *starts} if 0 <= step < total)
-        expected = [sources[target.name](step, total) for step in steps]
+        expected = [sources[_label(target)](step, total) for step in steps]
         values = target.rule.of(np.array(steps, dtype=float))
         np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12 * max(expected))
-    assert {target.name for target in plan.targets} == {*sources}
+    assert {_label(target) for target in plan.targets} == {*sources}
+
+
+def _label(target: wd.Target) -> str:
+    return target.name if target.groups == "*" else f"{target.name}/{target.groups}"
 
 
 def test_every_recipe_has_a_source_that_is_written_out_here() -> None:
@@ -228,7 +284,11 @@ def test_every_recipe_can_be_stretched_to_any_run(name: str) -> None:
     plan = wd.load(f"stretched:{name}", run=wd.Run(total_steps=300))
     assert plan.over().length == 300
     if plan.targets[0].name == "lr":
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=plan.run.lr or 1.0)
+        rows: Any = [
+            {"params": [torch.zeros(1, requires_grad=True)], "name": name}
+            for name in ("LoRA", "Embedding")
+        ]
+        optimizer = torch.optim.SGD(rows, lr=plan.run.lr or 1.0)
         wd.Scheduler(optimizer, wd.Plan(targets=plan.targets[:1], run=wd.Run(300)))
 
 
@@ -242,7 +302,7 @@ def test_every_recipe_says_where_its_numbers_stand(name: str) -> None:
 
 
 def test_the_header_of_a_file_names_every_fact_once() -> None:
-    known = {"for", "source", "url", "date", "note", "fixed"}
+    known = {"groups", "for", "source", "url", "date", "note", "fixed"}
     for recipe in RECIPES.values():
         lines = recipe.text().splitlines()
         names = [line[2:].partition(": ")[0] for line in lines if line.startswith("#")]

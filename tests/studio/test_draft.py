@@ -15,7 +15,7 @@ from warmdown import Cosine, Linear, Plan
 from warmdown.errors import SpecError
 from warmdown.planfile import dumps, loads, plan_from_dict
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.catalogue import catalogue, example_data, path_of, searched
+from warmdown.studio.draft.catalogue import example_data, path_of
 from warmdown.studio.draft.document import (
     Draft,
     Path,
@@ -37,7 +37,6 @@ from warmdown.studio.draft.document import (
 from warmdown.studio.draft.files import document_from, opened, saved_text
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.links import from_fragment, from_plain, to_fragment, to_plain
-from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.preview.preview import preview
 
 COSINE = {"kind": "cosine", "end": 0.1}
@@ -59,18 +58,6 @@ def test_a_document_survives_the_tabs_memory_and_a_link(plan: Plan) -> None:
     made = document_from(plan.to_dict())
     assert from_plain(json.loads(json.dumps(to_plain(made)))) == made
     assert from_fragment(f"#{to_fragment(made)}") == made
-
-
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-@pytest.mark.parametrize("name", ["plan.yaml", "plan.json"])
-def test_a_situation_is_a_plan_without_mistakes_and_its_file_opens_as_the_same(
-    preset: Preset, name: str
-) -> None:
-    again = opened(saved_text(preset.draft, name), name).document
-    assert read(again).data == read(preset.draft.document).data
-    assert preset.why
-    assert class_paths(again) == {}
-    assert preview(read(again).data, {}).mistakes == ()
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -330,14 +317,6 @@ def test_undo_brings_back_the_file_of_the_plan_and_a_save_names_all_of_its_state
     history.edit(replace(history.now, document=document(lr="sqrt")))
     history.name_file("new.yaml", "8", "lr: sqrt\n")
     assert (history.undo().file, history.undo().file) == ("new.yaml", "mine.yaml")
-
-
-def test_a_search_finds_by_name_before_it_finds_by_sentence() -> None:
-    found = [entry.shape.kind for entry in searched("cosine")]
-    assert "cosine" in found
-    assert found.index("flat_cosine") < found.index("swa")
-    assert searched("no such thing") == []
-    assert len(searched("")) == len(catalogue())
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,11 @@ from warmdown.plot.page import png_bytes, svg_bytes
 from warmdown.plot.view import Line, View
 from warmdown.schedules import Phase
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.catalogue import example_data
+from warmdown.studio.draft.catalogue import GalleryEntry, catalogue, example_data
 from warmdown.studio.draft.decoding import decoded
 from warmdown.studio.draft.document import Draft, read, targets_in
 from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.files import document_from, saved_text
-from warmdown.studio.draft.presets import PRESETS, Preset
 from warmdown.studio.page.edit.inputs import resolved
 from warmdown.studio.page.show.export_panel import drawn_rows
 from warmdown.studio.preview.chart import Layer, changing_options, options
@@ -265,9 +264,11 @@ def test_the_python_of_a_plan_makes_that_plan(plan: wd.Plan) -> None:
     assert made_by(as_python(plan.to_dict())) == plan
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-def test_the_python_of_every_situation_makes_its_plan(preset: Preset) -> None:
-    plan = preview(read(preset.draft.document).data, {}).plan
+@pytest.mark.parametrize(
+    "entry", [entry for entry in catalogue() if entry.text], ids=lambda entry: entry.mark
+)
+def test_the_python_of_every_start_makes_its_plan(entry: GalleryEntry) -> None:
+    plan = preview(read(entry.draft.document).data, {}).plan
     assert plan is not None
     assert made_by(as_python(plan.to_dict())) == plan
 

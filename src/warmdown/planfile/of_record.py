@@ -92,4 +92,5 @@ def _read_facts(file: Path) -> RecipeOfRecord:
     lines = file.read_text(encoding="utf-8").splitlines()
     pairs = (line[2:].split(": ", 1) for line in lines if line.startswith("# "))
     facts = {"purpose" if name == "for" else name: fact for name, fact in pairs}
+    facts.pop("groups", None)  # base values of each group, which the studio reads
     return RecipeOfRecord(file.stem, file, **facts)
