@@ -25,6 +25,8 @@ class Lazily:
         return module
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # pytest asks each object of a file whether it is a test
+            raise AttributeError(name)
         return getattr(self._module, name)
 
     def __dir__(self) -> list[str]:

@@ -64,22 +64,18 @@ def edited(state: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str
     return {**changed, "check": checksum(changed)}
 
 
-STATE = eventful()
-PATHS = list(leaves(STATE))
-
-
 @pytest.mark.parametrize(("part", "policy"), [(0, "saved"), (1, "given"), (2, "fit")])
 @pytest.mark.filterwarnings("ignore::warmdown.errors.WarmdownWarning")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_an_edited_state_is_read_or_refused_and_never_half(part: int, policy: Any) -> None:
-    refused = 0
+    refused, state = 0, eventful()
     optimizer = head_and_body()
     scheduler = wd.Scheduler(optimizer, PLAN)
-    for place, path in list(enumerate(PATHS))[part::7]:
+    for place, path in list(enumerate(leaves(state)))[part::7]:
         value = OTHERS[place % len(OTHERS)]
         before = str((scheduler.state_dict(), optimizer.param_groups))
         try:
-            scheduler.load_state_dict(edited(STATE, path, value), policy)
+            scheduler.load_state_dict(edited(state, path, value), policy)
         except wd.StateError:
             refused += 1
             assert str((scheduler.state_dict(), optimizer.param_groups)) == before, path
