@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import re
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -133,6 +135,47 @@ def open_tab(context: BrowserContext, server: Server, fragment: str = "") -> Pag
         page.reload()
         page.wait_for_selector(_BEGUN, timeout=60_000)
     return page
+
+
+@contextmanager
+def delayed(server: Server, seconds: float) -> Iterator[str]:
+    """Offer the page over a link on which everything arrives late; yield its address there."""
+    port = int(server.origin.rpartition(":")[2])
+    found: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]]
+    found = queue.SimpleQueue()
+
+    ends: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        later = asyncio.get_running_loop().call_later
+        while data := await reader.read(65_536):
+            later(seconds, writer.write, data)
+        later(seconds, writer.close)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        ends.extend((writer, back))
+        await asyncio.gather(carry(reader, back), carry(there, writer))
+
+    async def run() -> None:
+        is_over = asyncio.Event()
+        listening = await asyncio.start_server(connect, "127.0.0.1", 0)
+        at = listening.sockets[0].getsockname()[1]
+        found.put((asyncio.get_running_loop(), is_over, at))
+        await is_over.wait()
+        listening.close()
+        for end in ends:
+            end.transport.abort()
+        await asyncio.gather(*(end.wait_closed() for end in ends), return_exceptions=True)
+
+    thread = threading.Thread(target=asyncio.run, args=[run()])
+    thread.start()
+    loop, is_over, at = found.get()
+    try:
+        yield server.address.replace(f":{port}", f":{at}")
+    finally:
+        loop.call_soon_threadsafe(is_over.set)
+        thread.join()
 
 
 def field(tab: Page, mark: str) -> Locator:

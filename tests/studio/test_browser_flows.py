@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.studio.pages import field, open_tab, opened, press, serve, text_has, text_of
+from tests.studio.pages import delayed, field, open_tab, opened, press, serve, text_has, text_of
 
 import warmdown as wd
 from warmdown.studio.process import Server
@@ -218,6 +218,29 @@ def test_a_server_that_is_killed_and_started_again_finds_the_tab_where_it_was(
             second.close()
 
 
+def test_on_a_slow_link_the_page_says_that_it_waits_and_no_edit_is_lost_or_doubled(
+    context: BrowserContext, server: Server
+) -> None:
+    tab = context.new_page()
+    with delayed(server, 0.25) as address:
+        tab.goto(address)
+        press(tab, "pick-cosine")
+        end = field(tab, "plan.lr.end")
+        end.fill("")
+        end.press_sequentially("0.125")
+        tab.wait_for_function("document.querySelector('.waiting').textContent.includes('Waiting')")
+        text_has(tab, "end: 0.125")
+        tab.wait_for_function("document.querySelector('.waiting').textContent === ''")
+        assert end.input_value() == "0.125"
+        press(tab, "warmup")
+        tab.wait_for_selector('[data-mark="phase-1"]')
+        assert tab.locator('[data-mark^="phase-"]').count() == 2
+        press(tab, "undo")
+        tab.wait_for_selector('[data-mark="phase-1"]', state="detached")
+        assert field(tab, "plan.lr.end").input_value() == "0.125"
+        tab.close()
+
+
 def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     record = wd.Record(tmp_path / "one" / "record.jsonl")
@@ -234,7 +257,7 @@ def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Pat
             tab = context.new_page()
             tab.goto(server.address)
             tab.wait_for_selector('[data-mark="run-one"]', timeout=60_000)
-            tab.wait_for_selector("text=50 of 200 updates")
+            tab.wait_for_selector("text=update 49")
             record.add(50, "lr/0", 1e-4, "another hand wrote lr")
             record.flush()
             tab.wait_for_selector("text=another hand wrote lr")
