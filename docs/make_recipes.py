@@ -64,14 +64,15 @@ RULES = """\
 ## The same numbers for another run
 
 A published rate belongs to a batch, and a weight decay to a batch and to an amount of data. Four
-rules carry them over; each is a line of arithmetic, and no more than its source's experience.
+rules carry them over; each is a line of arithmetic, and no more than its source's experience. The
+second is a part of its source's, which moves Adam's betas and epsilon too.
 
 | function | formula | source |
 | --- | --- | --- |
 | `wd.scale_rate_linearly` | η = η₀ · B/B₀, for SGD | [Goyal et al. 2017][goyal], DeiT |
 | `wd.scale_rate_with_sqrt` | η = η₀ · √(B/B₀), for Adam | [Malladi 2022][malladi], nanochat |
 | `wd.scale_batch_with_data` | B = B₀ · (D/D₀)^0.383 | [Bergsma et al. 2025][bergsma], nanochat |
-| `wd.scale_decay_with_batch_and_data` | λ = λ₀ · √(B/B₀) · D₀/D | [Wang 2024][wang] |
+| `wd.scale_decay_with_batch_and_data` | λ = λ₀ · √(B/B₀) · D₀/D | [Wang 2024][wang], nanochat |
 
 [goyal]: https://arxiv.org/abs/1706.02677
 [malladi]: https://arxiv.org/abs/2205.10287

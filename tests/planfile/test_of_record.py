@@ -109,8 +109,12 @@ def deepseek_batch(token: int, _: int) -> float:
     return 3072 + (15360 - 3072) * min(1.0, token / 469e9)
 
 
-def smollm(step: int, total: int) -> float:
-    return min(step / 2000, 1.0, (total - step) / (0.1 * total))
+def smollm(step: int, _: int) -> float:
+    if step <= 2000:
+        return step / 2000
+    if step < 4_198_001:
+        return 1.0
+    return (522_000 - (step - 4_198_001)) / 522_000
 
 
 def minicpm(step: int, total: int) -> float:
@@ -234,6 +238,31 @@ OTHER_RUNS = {
 """Runs of those that count in epochs; the others get 20,000 updates."""
 
 
+IMAGENET = 1_281_167 // 256 * 256 // 1024
+"""Updates of an epoch with repeated augmentation, at 1,024 images."""
+RUNS: dict[str, tuple[float | None, int]] = {
+    "nanochat": (0.3, 5000),
+    "nanochat-muon": (0.02, 5000),
+    "modded-nanogpt-track1": (0.023, 1285 + 15),
+    "modded-nanogpt-power": (0.03, 3250),
+    "modded-nanogpt-fast-slow": (0.03, 3125),
+    "olmo3-7b": (3e-4, math.ceil(5e12 / (8192 * 512))),
+    "olmo3-7b-midtrain": (0.00020712352850360292, math.ceil(1e11 / 2**21)),
+    "llama3-405b": (8e-5, 1_200_000),
+    "deepseek-v3": (2.2e-4, 14_800_000_000_000),
+    "deepseek-v3-batch": (None, 14_800_000_000_000),
+    "smollm3": (2e-4, 4_720_000),
+    "minicpm": (0.01, round(1.1e12 / 3.93e6, -4)),
+    "deit": (5e-4 * 1024 / 512, 300 * IMAGENET),
+    "torchvision": (0.5, 600 * IMAGENET),
+    "detectron2-3x": (0.02, 270_000),
+    "yolo": (0.01, 100 * math.ceil(118_287 / 64)),
+    "transformer": (None, 100_000),
+    "diffusion-lora": (1e-4, 15_000),
+}
+"""The peak and the length of each source; nanochat's length is an example."""
+
+
 def agrees(plan: wd.Plan, sources: dict[str, Source]) -> None:
     """Check a plan at the first 3,000 updates, at 20,000 others, and around every phase's start."""
     plan = plan.over()
@@ -259,6 +288,12 @@ def test_every_recipe_has_a_source_that_is_written_out_here() -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_recipe_is_its_source_at_every_update(name: str) -> None:
     agrees(wd.load(f"recipe:{name}"), SOURCES[name])
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_recipe_has_the_peak_and_the_length_of_its_source(name: str) -> None:
+    run = wd.load(f"recipe:{name}").run
+    assert (run.lr, run.length) == RUNS[name]
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if not RECIPES[name].fixed])

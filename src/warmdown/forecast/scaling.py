@@ -55,7 +55,8 @@ def scale_rate_with_sqrt(lr: float, *, batch: float, tuned_batch: float) -> floa
         >>> scale_rate_with_sqrt(0.02, batch=2**21, tuned_batch=2**19)
         0.04
 
-    Reference: Malladi et al. 2022, https://arxiv.org/abs/2205.10287; nanochat takes it for Muon.
+    Reference: Malladi et al. 2022, https://arxiv.org/abs/2205.10287, which changes Adam's betas and
+    epsilon with the batch too; nanochat takes the rate alone, and for Muon as an assumption.
     """
     _require_positive("scale_rate_with_sqrt", lr=lr, batch=batch, tuned_batch=tuned_batch)
     return lr * math.sqrt(batch / tuned_batch)
@@ -81,8 +82,8 @@ def scale_batch_with_data(
         >>> round(scale_batch_with_data(2**19, tokens=8e9, tuned_tokens=1e9) / 2**19, 3)
         2.218
 
-    Reference: Bergsma et al. 2025, https://arxiv.org/abs/2505.13738; nanochat takes the nearest
-    power of two.
+    Reference: Bergsma et al. 2025, https://arxiv.org/abs/2505.13738, have the exponent; nanochat
+    begins from a tuned batch, as here, and takes the nearest power of two.
     """
     who = "scale_batch_with_data"
     _require_positive(who, batch=batch, tokens=tokens, tuned_tokens=tuned_tokens, exponent=exponent)
@@ -120,7 +121,8 @@ def scale_decay_with_batch_and_data(
         ... )
         0.14
 
-    Reference: Wang & Aitchison 2024, https://arxiv.org/abs/2405.13698; the formula is nanochat's.
+    Reference: Wang & Aitchison 2024, https://arxiv.org/abs/2405.13698, for AdamW; the formula is
+    nanochat's, for Muon.
     """
     who = "scale_decay_with_batch_and_data"
     given = {"batch": batch, "tuned_batch": tuned_batch, "tokens": tokens}
