@@ -65,6 +65,7 @@ ALLOWED_PRIVATE: dict[str, str] = {
     ),
     **dict.fromkeys(("_add_noise", "_get_lr"), "of timm's schedulers"),
     "_next_step": "of trackio's runs, which have no public attribute for it",
+    "_is_local": "of trackio's runs too; rows of a server are not read",
     "_trial_id": "of optuna's trials",
     "_text": "of NiceGUI's elements: their text without a new element",
     "_transport": "of asyncio's processes: kill one whose loop is closed",

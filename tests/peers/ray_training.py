@@ -64,6 +64,7 @@ def train(config: dict[str, Any]) -> None:
     while scheduler.count < UPDATES:
         if checkpoint is None and scheduler.count == FAILS_AT:
             write(config, f"{rank}-first", used)
+            torch.distributed.barrier()  # the first to fail ends the others
             raise RuntimeError("on purpose")
         loss = model(torch.ones(2, 2)).square().mean()
         optimizer.zero_grad()

@@ -252,13 +252,20 @@ RUNS: dict[str, tuple[float | None, int]] = {
     "deepseek-v3": (2.2e-4, 14_800_000_000_000),
     "deepseek-v3-batch": (None, 14_800_000_000_000),
     "smollm3": (2e-4, 4_720_000),
-    "minicpm": (0.01, round(1.1e12 / 3.93e6, -4)),
+    "minicpm": (0.01, 10_000 * round(1.1e12 / 3.93e6 / 10_000)),
     "deit": (5e-4 * 1024 / 512, 300 * IMAGENET),
     "torchvision": (0.5, 600 * IMAGENET),
     "detectron2-3x": (0.02, 270_000),
     "yolo": (0.01, 100 * math.ceil(118_287 / 64)),
     "transformer": (None, 100_000),
     "diffusion-lora": (1e-4, 15_000),
+    "alpaca": (2e-5, 3 * (52_002 // 128)),
+    "nanogpt": (6e-4, 600_000),
+    "fastai-one-cycle": (0.4, 18 * math.ceil(50_000 / 512)),
+    "fastai-lr-find": (None, 100),
+    "autoresearch": (0.04, 5 * 60),
+    "cog-sdxl": (None, 1000),
+    "dino": (0.0005 * 512 / 256, 100 * (1_281_167 // 512)),
 }
 """The peak and the length of each source; nanochat's length is an example."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import time
 from types import ModuleType
@@ -169,7 +170,14 @@ class _Trackio(_Tracker):
         self._run = run
 
     def last(self, values: Numbers) -> int:
-        return int(self._run._next_step) - 1
+        run = self._run
+        if not run._is_local:  # a server's rows are not read; it gave the last step of them all
+            return int(run._next_step) - 1
+        from trackio.sqlite_storage import SQLiteStorage
+
+        read = partial(SQLiteStorage.get_metric_values, run.project, run.name, run_id=run.id)
+        rows = [row for name in values for row in read(metric_name=name)]
+        return max((int(row["step"]) for row in rows), default=-1)
 
     def send(self, values: Numbers, update: int) -> None:
         self._run.log(dict(values), step=update)
