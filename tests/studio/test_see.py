@@ -33,7 +33,7 @@ from warmdown.studio.draft.fields import known_shapes
 from warmdown.studio.draft.files import document_from, saved_text
 from warmdown.studio.page.edit.inputs import resolved
 from warmdown.studio.page.show.export_panel import drawn_rows
-from warmdown.studio.preview.chart import Layer, changing_options, options
+from warmdown.studio.preview.chart import Layer, changing_options, lines_in, options
 from warmdown.studio.preview.preview import (
     Summary,
     preview,
@@ -70,6 +70,29 @@ def test_a_long_run_with_many_restarts_is_read_exactly() -> None:
     assert line.at(99) == 1e-3 * once[99]
     assert line.totals.area == pytest.approx(10.0 * once.sum())
     assert (line.totals.low, line.totals.low_at) == (1e-3 * once[99], 99)
+
+
+@pytest.mark.parametrize("low", [0, 437_000, 999_300])
+def test_a_window_shows_every_update_of_a_long_run_with_many_restarts(low: int) -> None:
+    restarts = {"kind": "repeat", "of": {"kind": "cosine", "steps": 100}}
+    seen = preview(data_with(restarts, steps=10**6), {"": {"lr": 1e-3}}).view
+    (line,) = lines_in(seen, (low, low + 600))
+    inside = (line.steps >= low) & (line.steps <= low + 600)
+    assert line.steps[inside].tolist() == list(range(low, low + 601))
+    once = 1e-3 * wd.Cosine(steps=100)(np.arange(100.0))
+    assert line.values[inside].tolist() == [once[step % 100] for step in range(low, low + 601)]
+    assert (np.diff(line.steps) > 0).all()
+    assert (line.steps[0], line.stop) == (0, 10**6)
+
+
+def test_a_wide_window_has_a_bounded_number_of_points_and_the_extremes_of_each_stretch() -> None:
+    restarts = {"kind": "repeat", "of": {"kind": "cosine", "steps": 100}}
+    seen = preview(data_with(restarts, steps=10**6), {"": {"lr": 1.0}}).view
+    (line,) = lines_in(seen, (100_000, 130_000))
+    inside = (line.steps >= 100_000) & (line.steps <= 130_000)
+    assert 600 < np.count_nonzero(inside) < 800
+    assert (np.diff(line.values[inside]) > 0.9).sum() > 250  # each of 300 restarts
+    assert line.at(100_099) == seen.lines[0].at(99)
 
 
 @pytest.mark.parametrize("steps", [1, 700, 10**6, 10**12])

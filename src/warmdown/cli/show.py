@@ -172,9 +172,12 @@ def _as_numbers(plan: Plan, form: str, points: int | None, groups: Groups | None
 
 
 def _rows(plan: Plan, points: int | None, groups: Groups | None) -> Iterator[ValueRow]:
-    from warmdown.plot.export import POINTS, rows
+    from warmdown.plot.export import POINTS, rows, stride_of
 
     _warn_of_factors(plan, groups)
+    stride = stride_of(plan.run.length or 1)
+    if stride > 1 and points is None:
+        say(f"note: a row every {stride:,} updates. Give --points for more or fewer.", err=True)
     return rows(plan, points=points or POINTS, groups=groups)
 
 

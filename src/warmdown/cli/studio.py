@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click import option
 
+from warmdown.cli.options import law_of, law_option
 from warmdown.cli.say import say
 from warmdown.errors import SpecError
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Show the runs recorded under DIR, as they go.",
 )
+@law_option
 @option(
     "--framed",
     is_flag=True,
@@ -42,7 +44,12 @@ if TYPE_CHECKING:
     help="Let a notebook on this machine show the page in a frame.",
 )
 def command(
-    given: str | None, port: int, no_browser: bool, watch: Path | None, framed: bool
+    given: str | None,
+    port: int,
+    no_browser: bool,
+    watch: Path | None,
+    law_file: Path | None,
+    framed: bool,
 ) -> None:  # fmt: skip
     """Design a plan on a page in the browser.
 
@@ -56,6 +63,7 @@ def command(
     warmdown studio
     warmdown studio plan.yaml
     warmdown studio --watch runs/
+    warmdown studio plan.yaml --law law.json
     warmdown studio 'http://127.0.0.1:8421/#plan=…'
     """  # noqa: D301  # click reads the backspace
     from warmdown.studio.serve import ServerConfig, serve_page
@@ -63,8 +71,9 @@ def command(
     if framed:
         _end_with_standard_input()
     folder, draft = _what_to_show(given, framed)
+    law = law_of(law_file)
     start = ServerConfig(
-        folder, draft, port, watch, not no_browser, framed, announce=_print_address
+        folder, draft, port, watch, not no_browser, framed, announce=_print_address, law=law
     )
     try:
         serve_page(start)

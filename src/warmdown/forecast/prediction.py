@@ -90,9 +90,14 @@ class Forecast(Pictured):
         """Return the picture: the rate, and the loss with its band below it."""
         return chart_of({"": self})
 
-    def loss_line(self, name: str = "") -> Any:
-        """Return the loss with its band as a line of a picture, for the plan of a name."""
-        shown = self.loss <= _SHOWN * self.loss[-1]
+    def loss_line(self, name: str = "", times: float = _SHOWN) -> Any:
+        """Return the loss with its band as a line of a picture.
+
+        Args:
+            name: Of the plan.
+            times: The line begins where the loss is so many times its last value.
+        """
+        shown = self.loss <= times * self.loss[-1]
         steps, loss, low, high = (
             row[shown] for row in (self.steps, self.loss, self.low, self.high)
         )

@@ -18,7 +18,7 @@ from warmdown.record import harmless
 from warmdown.schedules.sampling import values_at
 
 POINTS = 10_000
-"""Up to so many updates, each has its row; of a longer run, so many rows are spread over it."""
+"""Up to so many updates, each has its row; of a longer run every n-th has, and the last."""
 
 
 class ValueRow(NamedTuple):
@@ -56,10 +56,20 @@ def rows(plan: Plan, *, points: int = POINTS, groups: Groups | None = None) -> I
     for line in view(plan, groups=groups).lines:
         if line.value is None:
             continue
-        many = max(line.stop, 1)
-        steps = np.unique(np.rint(np.linspace(0, many - 1, min(points, many))))
+        last = max(line.stop - 1, 0)
+        steps = np.append(np.arange(0.0, last, stride_of(last + 1, points)), last)
         values = values_at(line.value, steps)
         yield from map(ValueRow, steps.astype(int).tolist(), repeat(line.label), values.tolist())
+
+
+def stride_of(updates: int, points: int = POINTS) -> int:
+    """Return the updates from one row to the next; the last update has a row beside.
+
+    Example:
+        >>> stride_of(10_000), stride_of(1_000_000), stride_of(10_000, points=21)
+        (1, 101, 500)
+    """
+    return max(-(-(updates - 1) // max(points - 1, 1)), 1)
 
 
 def as_csv(found: Iterable[ValueRow]) -> str:

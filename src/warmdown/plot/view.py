@@ -146,6 +146,26 @@ class Line:
         before = np.searchsorted(self.steps, step, side="right") - 1
         return float(self.values[before]) if before >= 0 else float("nan")
 
+    def zoomed(self, low: int, high: int, points: int = POINTS) -> Line:
+        """Return the line with the points of a window evaluated again; the others stay.
+
+        Args:
+            low: First step of the window.
+            high: Last step.
+            points: Points inside it, about.
+        """
+        low, high, value = max(low, 0), min(high, self.stop), self.value
+        if value is None or low >= high:
+            return self
+        borders = (phase.start - low for phase in self.phases if low < phase.start < high)
+        steps, values = sample(lambda at: value(at + low), high - low, borders, points)
+        before, after = self.steps < low, self.steps > high
+        return replace(
+            self,
+            steps=np.concatenate([self.steps[before], steps + low, self.steps[after]]),
+            values=np.concatenate([self.values[before], values, self.values[after]]),
+        )
+
     @property
     def is_stepped(self) -> bool:
         """Whether the value is constant between few jumps."""

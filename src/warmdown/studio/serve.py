@@ -22,6 +22,7 @@ from warmdown.studio.security.folder import Folder
 from warmdown.studio.security.worker import Worker
 
 if TYPE_CHECKING:
+    from warmdown.forecast import Law
     from warmdown.studio.page.state import AppContext
 
 _LOOPBACK = "127.0.0.1"
@@ -45,6 +46,7 @@ class ServerConfig:
         browser: Whether to open one.
         is_framed: Whether it is shown inside a notebook's page.
         announce: Called with the address as soon as the page can be asked for.
+        law: What the loss is predicted by, if anything.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class ServerConfig:
     browser: bool
     is_framed: bool
     announce: Callable[[str], None]
+    law: Law | None = None
 
 
 def serve_page(start: ServerConfig) -> None:
@@ -84,7 +87,8 @@ def serve_page(start: ServerConfig) -> None:
     from warmdown.studio.page.watching import build_runs
     from warmdown.studio.security.guard import CompressedAssets, RequestGuard
 
-    app = AppContext(Folder(start.folder), Worker(start.folder), start.draft, start.watch)
+    worker = Worker(start.folder)
+    app = AppContext(Folder(start.folder), worker, start.draft, start.watch, start.law)
     server_app = FastAPI(
         docs_url=None,
         redoc_url=None,

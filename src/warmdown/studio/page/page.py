@@ -20,6 +20,7 @@ from warmdown.studio.page.files import PlanFiles
 from warmdown.studio.page.parts import card, icon_button, marked, set_text, tag
 from warmdown.studio.page.show.chart import build_curve
 from warmdown.studio.page.show.export_panel import build_export_panel
+from warmdown.studio.page.show.law import LawChoice
 from warmdown.studio.page.show.words import build_findings, build_summary, build_values_table
 from warmdown.studio.page.state import AppContext, Studio
 
@@ -53,7 +54,7 @@ async def build_design(app: AppContext) -> None:
     studio.subscribe("kept", partial(_store_kept, studio))
     studio.subscribe("focus", partial(_focus, studio))
     act = partial(_press, studio, files)
-    ui.on("dropped", lambda event: files.take_dropped(event.args["name"], event.args["text"]))
+    ui.on("dropped", partial(_take_dropped, studio, files))
     ui.on("linked", lambda event: files.follow(str(event.args)))
     ui.context.client.layout.on("keydown", act, js_handler=_KEYS)
     await ui.context.client.connected()
@@ -61,6 +62,12 @@ async def build_design(app: AppContext) -> None:
     show_theme(bool(found.get("dark")))
     _take_up(studio, files, found)
     studio.refresh()
+
+
+async def _take_dropped(studio: Studio, files: PlanFiles, event: Any) -> None:
+    name, text = str(event.args["name"]), str(event.args["text"])
+    if not await LawChoice(studio).take_dropped(name, text):
+        files.take_dropped(name, text)
 
 
 def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:

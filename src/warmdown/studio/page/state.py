@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Any, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 from nicegui import ui
 
@@ -41,13 +41,17 @@ from warmdown.studio.draft.document import (
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
 from warmdown.studio.page.parts import Act
-from warmdown.studio.preview.preview import Preview, Summary, preview, summarize
+from warmdown.studio.preview.outlook import Outlook, foresee, with_loss
+from warmdown.studio.preview.preview import Preview, Summary, Window, preview, summarize
 from warmdown.studio.preview.spans import findings_by_mark
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Ended, Worker
 
+if TYPE_CHECKING:
+    from warmdown.forecast import Law
+
 Event: TypeAlias = Literal[
-    "draft", "typed", "moved", "view", "summary", "file", "theme", "kept", "focus"
+    "draft", "typed", "moved", "view", "summary", "forecast", "file", "theme", "kept", "focus"
 ]
 """After a key only the curve listens, to ``typed``: any other change makes the browser build the
 page again, which takes longer than to draw. The rest follows with ``summary``."""
@@ -57,6 +61,8 @@ NEEDS_YES = "this class is not of a known library: it runs only when you say yes
 """The message at a class path until a person has decided."""
 _PAUSE = 0.25
 """Seconds after the last key until tables, findings and texts follow the curve."""
+_MOMENT = 0.1
+"""Seconds from a key to the question to the law, which takes the time of many curves."""
 
 
 @final
@@ -69,12 +75,14 @@ class AppContext:
         worker: Where foreign classes run.
         start: What a new tab shows.
         watch: The folder of runs to watch, if any.
+        law: What a new tab predicts the loss by, if anything.
     """
 
     folder: Folder
     worker: Worker
     start: Draft = field(default_factory=Draft)
     watch: FilePath | None = None
+    law: Law | None = None
 
 
 @final
@@ -121,11 +129,20 @@ class Studio:
         self.is_asking = False
         self.focus_target = ""
         self.shown_marks: set[str] = set()
+        self.law = app.law
+        self.outlook = Outlook()
+        self.outlooks: dict[View, Outlook] = {}
+        self.window: Window | None = None
         self._subscribers: dict[Event, list[Act]] = defaultdict(list)
         self._summarizing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._resuming: asyncio.Task[None] | None = None
         self._edits = 0
+        self._forecasting: asyncio.Task[None] | None = None
+        self._foreign = Summary()
+        self._moves = 0
+        for event in ("typed", "view", "kept"):
+            self.subscribe(event, self._forecast_soon)
 
     @property
     def draft(self) -> Draft:
@@ -268,6 +285,21 @@ class Studio:
         self.kept.remove(candidate)
         self.emit("kept")
 
+    def take_law(self, law: Law | None) -> None:
+        """Predict the loss by a law, also in tabs to come; ``None`` predicts no more."""
+        self.law = self.app.law = law
+        self.outlook = Outlook()
+        self.outlooks.clear()
+        self.emit("forecast")
+        self._forecast_soon()
+        self._summarize_soon()
+
+    def zoom(self, window: Window | None) -> None:
+        """Look closely at a stretch of the run."""
+        self.window = window
+        self.outlooks.clear()
+        self._forecast_soon()
+
     def focus(self, mark: str) -> None:
         """Move the keyboard's focus to a marked part, once it is there."""
         self.focus_target = mark
@@ -339,7 +371,7 @@ class Studio:
         if wrong:
             self._take(Preview(), self._at_classes(wrong))
         else:
-            seen, self.summary = await preview_foreign(
+            seen, self._foreign = await preview_foreign(
                 self.app.worker, self.reading, sorted(self.trusted)
             )
             self._take(seen)
@@ -375,9 +407,10 @@ class Studio:
 
     async def _summarize(self) -> None:
         await asyncio.sleep(_PAUSE)
-        plan = self.preview.plan
+        plan, summary = self.preview.plan, self._foreign
         if not class_paths(self.document):
-            self.summary = summarize(self.preview.view, plan) if plan else Summary()
+            summary = summarize(self.preview.view, plan) if plan else Summary()
+        self.summary = with_loss(summary, self.outlook)
         is_right = plan is not None and not self.mistakes
         self.warnings = (
             findings_by_mark(self.summary.findings, self.document, plan)
@@ -385,6 +418,39 @@ class Studio:
             else {}
         )
         self.emit("summary")
+
+    def _forecast_soon(self) -> None:
+        self._moves += 1
+        if self.law is not None and (self._forecasting is None or self._forecasting.done()):
+            self._forecasting = asyncio.create_task(self._forecast())
+
+    async def _forecast(self) -> None:
+        """Ask the law in a thread, and again while the plan moves: no curve waits for it."""
+        asked = 0
+        while (law := self.law) is not None and asked != self._moves:
+            await asyncio.sleep(_MOMENT)
+            asked, window, outlook = self._moves, self.window, self.outlook
+            if not self.mistakes and self.preview.view.lines:
+                now = (self.preview, self.reading.bases, window)
+                outlook = await asyncio.to_thread(foresee, law, *now)
+            kept = {one.view: self.outlooks.get(one.view) for one in self.kept}
+            for one in self.kept:
+                kept[one.view] = kept[one.view] or await asyncio.to_thread(
+                    _outlook_of, law, one, window
+                )
+            if law is self.law:
+                self.outlook = outlook
+                self.outlooks = {view: found for view, found in kept.items() if found}
+                self.emit("forecast")
+                self._summarize_soon()
+
+
+def _outlook_of(law: Law, kept: Candidate, window: Window | None) -> Outlook:
+    """Return what a law predicts for a kept plan; with foreign classes, by its curves."""
+    reading, seen = read(kept.document), Preview(kept.view)
+    if not class_paths(kept.document):
+        seen = Preview(kept.view, preview(reading.data, reading.bases).plan)
+    return foresee(law, seen, reading.bases, window)
 
 
 def _mistakes_by_mark(mistakes: tuple[str, ...]) -> ByMark:

@@ -100,16 +100,53 @@ window.warmdown = {
     if (fresh) {
       for (const axis of option.xAxis) axis.axisLabel.formatter = this.count;
       for (const axis of option.yAxis) axis.axisLabel.formatter = this.rate;
-      option.tooltip.valueFormatter = (value) => (value == null ? "–" : this.rate(value));
+      for (const one of option.series) if (one.type === "custom") one.renderItem = this.band;
+      const clock = option.xAxis.at(-1).name;
+      option.tooltip.formatter = (points) => this.reading(clock, points);
     }
     this.place(chart, option.series, fresh);
+    const isZoomed = chart.zoomed && chart.zoomed[1] - chart.zoomed[0] < chart.whole;
+    if (!chart.zoomed) chart.on("datazoom", () => this.tell(chart));
     chart.setOption(option, { notMerge: fresh });
+    chart.whole = option.xAxis[0].max;
+    chart.zoomed ??= [0, chart.whole];
+    if (fresh && isZoomed) this.zoom(id, ...chart.zoomed);
+    this.tell(chart);
+  },
+  // The values at the step under the pointer; a point of another step says which.
+  reading(clock, points) {
+    const step = points[0].axisValue;
+    const bands = Object.fromEntries(points.filter((one) => one.seriesType === "custom").map((one) => [one.seriesName, one.value]));
+    const rows = points.filter((one) => one.seriesType !== "custom").map(({ marker, seriesName, value: [at, value] }) => {
+      const where = at === step ? "" : ` at ${at.toLocaleString("en-US")}`;
+      const [edge, low, high] = bands[seriesName] ?? [];
+      const band = edge === at ? ` (${this.rate(low)} … ${this.rate(high)})` : "";
+      return `${marker}${seriesName}  ${value == null ? "–" : this.rate(value)}${band}${where}`;
+    });
+    return [`${clock}: ${step.toLocaleString("en-US")}`, ...rows].join("\n");
+  },
+  // The area between low and high: one polygon, drawn for the first point of the window.
+  band(params, api) {
+    if (params.dataIndexInside) return null;
+    const at = [...Array(params.dataInsideLength).keys()];
+    const edge = (side) => at.map((point) => api.coord([api.value(0, point), api.value(side, point)]));
+    const style = { fill: api.visual("color"), opacity: 0.18 };
+    return { type: "polygon", shape: { points: [...edge(1), ...edge(2).reverse()] }, style, silent: true };
+  },
+  // Sends which window is shown, so that its points are evaluated for it.
+  tell(chart) {
+    const window = chart.getModel().getComponent("dataZoom").getValueRange();
+    if (String(window) === String(chart.zoomed)) return;
+    chart.zoomed = window;
+    clearTimeout(chart.telling);
+    chart.telling = setTimeout(() => emitEvent("zoomed", chart.zoomed), 100);
   },
   // Points come as columns, or as so many times those of another series; what did not change is not sent.
   place(chart, series, fresh) {
     const known = (chart.known = fresh ? [] : chart.known);
     series.forEach(({ points }, at) => (known[at] = points ?? known[at]));
     series.forEach((one, at) => {
+      if (!known[at]) return; // a band has its own data
       const { of = at, times = 1 } = known[at];
       const { x, y } = known[of];
       if (one.points || series[of].points) one.data = x.map((step, i) => [step, y[i] === null ? null : y[i] * times]);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from string import Template
 from typing import Any, TypeAlias, final
 
@@ -12,12 +12,15 @@ import numpy as np
 import yaml
 
 from warmdown.plot.theme import DARK, LIGHT, Theme, tint_of
-from warmdown.plot.view import Line
+from warmdown.plot.view import Line, View
 from warmdown.schedules.sampling import Array
+from warmdown.studio.preview.preview import POINTS, Window
 
 Option: TypeAlias = dict[str, Any]
 
-_DASHES = ("solid", [8, 4], [2, 3], [8, 3, 2, 3], [12, 4, 4, 4], [4, 6])
+_DASHES = ("solid", [8, 4], [8, 3, 2, 3], [12, 4, 4, 4], [4, 6], [16, 3])
+_FAINT = ([2, 3], [2, 7], [2, 3, 2, 9], [2, 12], [2, 3, 2, 3, 2, 9], [1, 2])
+"""Dots: of what is only planned, or kept."""
 _MOST_PHASES = 40
 _TOP, _BOTTOM = 50, 62
 """Pixels above the first panel and below the last."""
@@ -114,6 +117,11 @@ def options(
     units = list(dict.fromkeys(line.unit for _, line in pairs)) or ["value"]
     series, shaded = [], set()
     for number, (layer, line) in enumerate(pairs):
+        if line.low is not None and line.high is not None:
+            edges = np.column_stack([line.steps, line.low, line.high])
+            band = _band(_series(layer, line, number, theme, log=False), edges)
+            panel = units.index(line.unit)
+            series.append({**band, "xAxisIndex": panel, "yAxisIndex": panel})
         # the phases of a panel are those of its first line that has any
         panel = units.index(line.unit)
         areas = [] if line.unit in shaded else _phase_areas(line, theme)
@@ -141,19 +149,38 @@ def options(
         for panel, name in enumerate([*[""] * (len(units) - 1), clock])
     ]
     kind = "log" if log else "value"
+    # a loss is read by its differences, and falls by a few percent
+    predicted = {line.unit for _, line in pairs if line.low is not None}
     return {
         **look["whole"],
         "grid": [_panel_grid(panel, len(units)) for panel in panels],
         "xAxis": steps_axes,
         "yAxis": [
             {**look["values"], "type": kind, "gridIndex": panel, "name": unit}
+            if unit not in predicted
+            else {
+                **look["values"],
+                "type": "value",
+                "scale": True,
+                "gridIndex": panel,
+                "name": unit,
+            }
             for panel, unit in enumerate(units)
         ],
         "series": series,
         # a panel's own name says enough of one line
-        "legend": {**look["legend"], "show": len(series) > len(units)},
+        "legend": {**look["legend"], "show": len(pairs) > len(units)},
         "dataZoom": [{**one, "xAxisIndex": list(panels)} for one in look["zoom"]],
     }
+
+
+@lru_cache(maxsize=32)
+def lines_in(seen: View, window: Window | None) -> tuple[Line, ...]:
+    """Return the lines of a view, with the points of a window evaluated again."""
+    if window is None:
+        return seen.lines
+    points = max(POINTS * 8 // max(len(seen.lines), 8), 140)
+    return tuple(line.zoomed(*window, points=points) for line in seen.lines)
 
 
 @cache
@@ -164,22 +191,22 @@ def _look_in(theme: Theme) -> Option:
 
 def changing_options(option: Option) -> Option:
     """Return the options that change while a number is typed: points, phases, ends of the axes."""
-    names = ("points", "mark", "markArea")
-    series = [{name: one[name] for name in names} for one in option["series"]]
+    names = ("points", "data", "mark", "markArea")
+    series = [{name: one[name] for name in names if name in one} for one in option["series"]]
     return {"series": series, "xAxis": [{"max": axis["max"]} for axis in option["xAxis"]]}
 
 
 def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -> Option:
     """Return a line with a colour and a dash.
 
-    Lines of one run have its colour. Dashes say which were only planned, and distinguish those of
-    one panel, such as the losses of training and of validation.
+    Lines of one run have its colour. Dots say which were only planned or kept, and the dashes tell
+    those of one panel apart, such as the losses of training and of validation.
     """
-    colour, dash = number, number % len(_DASHES)
+    colour, dash = number, number + number // len(theme.lines)
     if layer.number is not None:
         beside = [other for other in layer.lines if other.unit == line.unit]
-        split = beside.index(line)
-        colour, dash = layer.number, 1 if layer.is_faint else split and 1 + split % 5
+        colour, dash = layer.number, beside.index(line)
+    dashes = _FAINT if layer.is_faint else _DASHES
     return {
         "type": "line",
         "name": f"{layer.name}: {line.label}" if layer.name else line.label,
@@ -193,7 +220,7 @@ def _series(layer: Layer, line: Line, number: int, theme: Theme, *, log: bool) -
         "lineStyle": {
             "width": 1 if line.is_background else 1.5 if layer.is_faint else 2.25,
             "opacity": 0.35 if line.is_background else 0.6 if layer.is_faint else 1.0,
-            "type": _DASHES[dash],
+            "type": dashes[dash % len(dashes)],
         },
         "emphasis": {"disabled": True},
         "z": 1 if layer.is_faint or line.is_background else 3,
@@ -207,6 +234,8 @@ def _share_points(series: Sequence[Option]) -> None:
     """
     whole: tuple[int, Array, Array] | None = None
     for number, one in enumerate(series):
+        if "points" not in one:
+            continue
         steps, values = one["points"]["x"], one["points"]["y"]
         if whole is not None and np.array_equal(steps, whole[1]):
             of, _, first = whole
@@ -225,6 +254,19 @@ def _share_points(series: Sequence[Option]) -> None:
 
 def _draw_alike(one: Array, other: Array) -> bool:
     return np.allclose(one, other, rtol=1e-6, atol=0.0, equal_nan=True)
+
+
+def _band(line: Option, edges: Array) -> Option:
+    """Return the interval around a line: the browser draws step, low and high as an area."""
+    return {
+        "type": "custom",
+        "name": line["name"],
+        "data": edges.tolist(),
+        "color": line["color"],
+        "encode": {"x": 0, "y": [1, 2]},
+        "clip": True,
+        "z": 0,
+    }
 
 
 def _phase_areas(line: Line, theme: Theme) -> list[list[Option]]:

@@ -21,6 +21,8 @@ from warmdown.studio.draft.document import NOT_TARGETS
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
 """Base values of each parameter group, by field."""
+Window: TypeAlias = tuple[int, int]
+"""First and last step of the stretch that is shown."""
 
 POINTS = 700
 """Points of a line: about one for each pixel; more only take longer."""
@@ -116,6 +118,8 @@ def value_text(value: float) -> str:
         >>> [value_text(value) for value in (1e-3, 1.25e-5, 0.05, 1.0)]
         ['1e-3', '1.25e-5', '0.05', '1']
     """
+    if value != value:
+        return "–"
     if 0 < abs(value) < 1e-2:
         mantissa, _, exponent = f"{value:.3e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"

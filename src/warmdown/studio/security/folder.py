@@ -48,22 +48,31 @@ class Folder:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
 
-    def names(self) -> list[str]:
-        """Return the names of its plan files: regular files, no links."""
+    def names(self, endings: tuple[str, ...] = _ENDINGS) -> list[str]:
+        """Return the names of its plan files, or of others: regular files, no links."""
         with os.scandir(self.path if self._descriptor is None else self._descriptor) as entries:
             found = [
-                e.name for e in entries if _is_plan(e.name) and e.is_file(follow_symlinks=False)
+                e.name
+                for e in entries
+                if _is_plain(e.name, endings) and e.is_file(follow_symlinks=False)
             ]
         return sorted(found, key=str.lower)[:_MOST_FILES]
 
-    def read(self, name: str) -> tuple[str, Stamp]:
+    def read(
+        self, name: str, endings: tuple[str, ...] = _ENDINGS, largest: int = LARGEST_FILE
+    ) -> tuple[str, Stamp]:
         """Return a file's text, and its stamp to tell later whether it changed.
+
+        Args:
+            name: Of a plan, or of a file with one of the endings.
+            endings: Of what is read.
+            largest: Bytes, at most.
 
         Raises:
             SpecError: The name is no plan file of this folder, or the file is a link, too large, or
                 no text.
         """
-        content = self._bytes(_plan_name(name))
+        content = self._bytes(_plain_name(name, endings), largest)
         if content is None:
             raise SpecError(
                 f"{name}: there is no such file in {self.path.name or self.path}. Open another one."
@@ -80,7 +89,7 @@ class Folder:
         Raises:
             SpecError: The name is no plan file of this folder.
         """
-        return _stamp(self._bytes(_plan_name(name)))
+        return _stamp(self._bytes(_plain_name(name)))
 
     def write(self, name: str, text: str, expected: Stamp) -> Stamp:
         """Write a file whole or not at all, if it still holds what was ``expected``.
@@ -131,7 +140,7 @@ class Folder:
         """Return how a file of the folder is named to the system."""
         return name if self._descriptor is not None else str(self.path / name)
 
-    def _bytes(self, name: str) -> bytes | None:
+    def _bytes(self, name: str, largest: int = LARGEST_FILE) -> bytes | None:
         """Return what the file holds, or ``None`` when there is none."""
         try:
             # a pipe would wait for its writer: not blocking, it is refused below
@@ -146,27 +155,27 @@ class Folder:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise SpecError(f"{name}: not a file. Open a file of this folder.")
-            if status.st_size > LARGEST_FILE:
+            if status.st_size > largest:
                 raise SpecError(
-                    f"{name}: {status.st_size:,} bytes are too many for a plan. Open another one."
+                    f"{name}: {status.st_size:,} bytes are too many here. Open another one."
                 )
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(LARGEST_FILE + 1)
+                return file.read(largest + 1)
         finally:
             os.close(descriptor)
 
 
-def _is_plan(name: str) -> bool:
+def _is_plain(name: str, endings: tuple[str, ...]) -> bool:
     return (
-        name.lower().endswith(_ENDINGS) and not name.startswith(".") and bool(_NAME.fullmatch(name))
+        name.lower().endswith(endings) and not name.startswith(".") and bool(_NAME.fullmatch(name))
     )
 
 
-def _plan_name(name: str) -> str:
-    if not _is_plan(name):
+def _plain_name(name: str, endings: tuple[str, ...] = _ENDINGS) -> str:
+    if not _is_plain(name, endings):
         raise SpecError(
             f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
-            f"{', '.join(_ENDINGS)}."
+            f"{', '.join(endings)}."
         )
     return name
 

@@ -3,34 +3,64 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil
 from typing import Any
 
 from nicegui import ui
+from nicegui.element import Element
 
 from warmdown.formatting import count, number
 from warmdown.plot.view import View
 from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
 from warmdown.studio.page.show.handles import Handle, handles_of, moved, pressed
+from warmdown.studio.page.show.law import LawChoice
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import Candidate, Studio
-from warmdown.studio.preview.chart import Layer
+from warmdown.studio.preview.chart import Layer, lines_in
+from warmdown.studio.preview.outlook import Outlook
 from warmdown.studio.preview.preview import value_text
 
 _MOST_FACTS = 6
+_NARROWEST = 10
+"""Steps of the narrowest window."""
 
 
 def build_curve(studio: Studio) -> None:
     """Build the picture with its tools."""
     at: int | None = None
+    law = LawChoice(studio)
     handles: tuple[Handle, ...] = ()
+    predicted: list[tuple[Candidate, Element]] = []
 
     def draw() -> None:
         """Draw the curves, and behind them those that were kept."""
-        seen = studio.preview.view
-        faint = [Layer(one.view.lines, one.name, is_faint=True) for one in studio.kept]
-        stop = max([seen.stop, *(one.view.stop for one in studio.kept)])
-        layers = [Layer(seen.lines), *faint]
-        plot.draw(layers, stop, log=studio.log, dark=studio.dark, clock=seen.x)
+        views = {"": studio.preview.view, **{one.name: one.view for one in studio.kept}}
+        layers = [
+            Layer(
+                (
+                    *lines_in(view, studio.window),
+                    *_outlook_of(studio, name, view).lines(studio.window),
+                ),
+                name,
+                is_faint=bool(name),
+            )
+            for name, view in views.items()
+        ]
+        # a kept plan may be over tokens, and the one on the page over updates
+        clock = " / ".join(dict.fromkeys(view.x for view in views.values()))
+        plot.draw(layers, whole(), log=studio.log, dark=studio.dark, clock=clock)
+
+    def whole() -> int:
+        """Return the last step of all that is drawn."""
+        return max([studio.preview.view.stop, *(one.view.stop for one in studio.kept)])
+
+    def show_window(event: Any) -> None:
+        """Evaluate the lines again for the window that the browser shows."""
+        low, high = int(float(event.args[0])), ceil(float(event.args[1]))
+        studio.zoom((low, high) if 0 <= low < high and high - low < whole() else None)
+        first, last = studio.window or (0, max(studio.preview.view.stop, 1))
+        cursor.props.update(min=str(first), max=str(last))
+        draw()
 
     def show_handles() -> None:
         """Show the handles of the row; they take longer than a curve, and follow a key later."""
@@ -69,9 +99,13 @@ def build_curve(studio: Studio) -> None:
         studio.log = is_log
         draw()
 
-    def zoom(share: float) -> None:
-        stop, middle = studio.preview.view.stop, at or 0
-        plot.zoom(max(middle - stop * share, 0.0), min(middle + stop * share, float(stop)))
+    def zoom_in() -> None:
+        low, high = studio.window or (0, whole())
+        width = max((high - low) // 4, min(_NARROWEST, whole()))
+        middle = at or 0 if low <= (at or 0) <= high else (low + high) // 2
+        first = min(max(middle - width // 2, 0), whole() - width)
+        studio.zoom((first, first + width))  # a second press may come before the browser answers
+        plot.zoom(first, first + width)
 
     def read(event: Any) -> None:
         nonlocal at
@@ -83,7 +117,7 @@ def build_curve(studio: Studio) -> None:
         seen = studio.preview.view
         stop = seen.stop
         plot.name(studio.summary.text or "No curve yet.")
-        cursor.props["max"] = str(max(stop, 1))
+        cursor.props["max"] = str(studio.window[1] if studio.window else max(stop, 1))
         if at is not None:
             set_text(readout, _reading_at(seen, min(at, stop)))
         facts.clear()
@@ -95,8 +129,16 @@ def build_curve(studio: Studio) -> None:
                 _show_fact(line.label, " → ".join(way))
                 _show_fact(f"area under {line.label}", number(line.totals.area))
 
+    def show_forecast() -> None:
+        set_text(said, "" if studio.law is None else studio.outlook.text)
+        for candidate, final in predicted:
+            outlook = studio.outlooks.get(candidate.view, Outlook())
+            set_text(final, f"loss {outlook.final}" if outlook.final else "")
+        draw()
+
     def show_kept() -> None:
         kept.clear()
+        predicted.clear()
         with kept:
             for place, candidate in enumerate(studio.kept):
                 name, back = candidate.name, partial(studio.change, candidate.document)
@@ -105,22 +147,25 @@ def build_curve(studio: Studio) -> None:
                     rename = partial(_rename, studio, candidate)
                     field.on("change", rename, js_handler="(event) => emit(event.target.value)")
                     marked(field, f"kept-{place}")
+                    predicted.append((candidate, marked(tag("span", ""), f"loss-{place}")))
                     icon_button("replay", f"Go back to {name}", back, f"back-{place}")
                     forget = partial(studio.drop, candidate)
                     icon_button("close", f"Forget {name}", forget, f"forget-{place}")
-        draw()
+        show_forecast()
 
     with tag("section", classes="card curve", aria_labelledby="head-curve"):
         with tag("div", classes="pinned"):
             with tag("div", classes="head line"):
                 tag("h2", "Curve", "grow", id="head-curve")
                 log_button(show_log)
-                zoom_in, zoom_out = partial(zoom, 0.125), partial(zoom, 1.0)
                 icon_button("zoom_in", "Zoom in around the cursor", zoom_in, "zoom-in")
-                icon_button("zoom_out_map", "Show the whole run", zoom_out, "zoom-out")
+                icon_button(
+                    "zoom_out_map", "Show the whole run", lambda: plot.zoom(0, whole()), "zoom-out"
+                )
                 plain_button("Keep", studio.keep, icon="bookmark_add", mark="keep")
             plot = PlotElement()
             ui.on("handle", move)
+            ui.on("zoomed", show_window)
         with tag("div", classes="under stack"):
             with tag("div", classes="reading"):
                 # the browser's own slider: the framework's cannot be focused where its role is
@@ -132,6 +177,9 @@ def build_curve(studio: Studio) -> None:
                 marked(cursor, "cursor")
                 readout = tag("p", "Move along to read the values", "small quiet", role="status")
             facts = tag("dl", classes="facts")
+            with tag("div", classes="line"):
+                plain_button("Predict the loss …", law.ask, icon="insights", mark="law")
+                said = marked(tag("p", "", "small grow", role="status"), "law-says")
             kept = tag("ul", classes="chips", aria_label="Kept for comparison")
     for event in ("view", "typed", "theme"):
         studio.subscribe(event, draw)
@@ -139,11 +187,17 @@ def build_curve(studio: Studio) -> None:
     studio.subscribe("moved", show_handles)
     studio.subscribe("summary", show_handles)
     studio.subscribe("kept", show_kept)
+    studio.subscribe("forecast", show_forecast)
     studio.subscribe("summary", show_summary)
 
 
 def _rename(studio: Studio, candidate: Candidate, event: Any) -> None:
     studio.rename(candidate, str(event.args))
+
+
+def _outlook_of(studio: Studio, name: str, view: View) -> Outlook:
+    """Return what the law predicts for the plan on the page, which has no name, or a kept one."""
+    return studio.outlooks.get(view, Outlook()) if name else studio.outlook
 
 
 def _reading_at(view: View, step: int) -> str:

@@ -92,8 +92,8 @@ def build_export_panel(studio: Studio) -> None:
                 plain_button(kind.upper(), act, icon=icon, mark=kind)
         tag(
             "p",
-            f"CSV has the value of every update; of a run longer than {POINTS:,} updates, as "
-            "many rows spread over it. PNG and SVG hold the picture.",
+            f"CSV has the value of every update; of a run longer than {POINTS:,} updates, of "
+            "every n-th and the last, in no more rows. PNG and SVG hold the picture.",
             "small quiet",
         )
     studio.subscribe("summary", show)

@@ -24,16 +24,24 @@ class PlotElement:
             self.layer = tag("div", classes="handles", role="group", aria_label="Handles")
         marked(self.chart, "plot")
         self._drawn = self._size = self._handles = ""
+        self._series: list[str] = []
 
     def draw(
         self, layers: Sequence[Layer], stop: float, *, log: bool, dark: bool, clock: str
     ) -> None:
         """Send the curves; what stays the same is not sent again."""
         option = options(layers, stop, log=log, dark=dark, clock=clock)
-        names = [(series["name"], series["yAxisIndex"]) for series in option["series"]]
+        names = [(one["type"], one["name"], one["yAxisIndex"]) for one in option["series"]]
         shape = dumps([names, log, dark, clock])
         is_new = shape != self._drawn
-        sent = dumps(option if is_new else changing_options(option))
+        changing = changing_options(option)
+        series = [dumps(one) for one in changing["series"]]
+        sent = dumps(option)
+        if not is_new:
+            changed = [one if one != before else "{}"
+                       for one, before in zip(series, self._series, strict=True)]  # fmt: skip
+            sent = f'{{"xAxis": {dumps(changing["xAxis"])}, "series": [{", ".join(changed)}]}}'
+        self._series = series
         self._call("draw", f"{sent}, {dumps(is_new)}")
         if is_new:
             size = f"of-{len(option['grid'])}"

@@ -1,0 +1,107 @@
+"""The law that the loss is predicted by: chosen, fitted to logs of the folder, or dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, final
+
+from nicegui import ui
+
+from warmdown.errors import SpecError
+from warmdown.studio.page.parts import ask_in_dialog, marked, plain_button, tag
+from warmdown.studio.page.state import Studio
+from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, kind_of, read_law
+
+
+@final
+class LawChoice:
+    """Everything about the law of a tab.
+
+    Args:
+        studio: The tab.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.folder = studio.app.folder
+
+    def ask(self) -> None:
+        """Ask which law to predict the loss by."""
+        found: dict[str, list[str]] = {"law": [], "log": []}
+        for name in self.folder.names(LAW_ENDINGS):
+            found.get(self._kind_of(name), []).append(name)
+        law, place = self.studio.law, self.folder.path.name or str(self.folder.path)
+        with ask_in_dialog(self.studio.client, "Predict the loss", "ask stack") as dialog:
+            tag(
+                "p",
+                "A law says what a plan will do to the loss. It is fitted to the logs of one or "
+                "two runs of the same model and data, or comes from a file of warmdown forecast.",
+                "small quiet",
+            )
+            if law is not None:
+                names = ", ".join(pilot.name for pilot in law.pilots) or "published numbers"
+                with tag("p", classes="line"):
+                    tag("span", f"In use: {law.name}, from {names}.", "grow")
+                    drop = partial(self._take, {}, dialog)
+                    plain_button("Predict no loss", drop, icon="close", mark="law-drop")
+            if not any(found.values()):
+                tag("p", f"No law and no log lies in {place}. Drop one on the window.", "small")
+            for name in found["law"]:
+                button = plain_button(
+                    name, partial(self._take, [name], dialog), icon="insights", mark=f"law-{name}"
+                )
+                button.props("align=left")
+            if found["log"]:
+                tag("h3", f"Logs in {place}")
+                boxes = {
+                    name: marked(ui.checkbox(name).props("dense"), f"log-{name}")
+                    for name in found["log"]
+                }
+
+                async def fit() -> None:
+                    await self._take([name for name, box in boxes.items() if box.value], dialog)
+
+                plain_button("Fit a law to them", fit, mark="law-fit").classes("main")
+        self.studio.focus("close")
+
+    async def take_dropped(self, name: str, text: str) -> bool:
+        """Take a file that was dropped on the window; return whether it is a law or a log."""
+        is_ours = bool(text and kind_of(name, text))
+        if is_ours:
+            await self._read({name: text})
+        return is_ours
+
+    def _kind_of(self, name: str) -> str:
+        if not name.lower().endswith(".json"):
+            return "log"
+        try:
+            return kind_of(name, self.folder.read(name)[0])
+        except SpecError:
+            return ""
+
+    async def _take(self, names: Any, dialog: ui.dialog) -> None:
+        dialog.close()
+        try:
+            texts = {name: self.folder.read(name, LAW_ENDINGS, LARGEST_LOG)[0] for name in names}
+        except SpecError as error:
+            _show(error)
+            return
+        if texts:
+            await self._read(texts)
+        else:
+            self.studio.take_law(None)
+
+    async def _read(self, texts: dict[str, str]) -> None:
+        try:
+            law = await asyncio.to_thread(read_law, texts)
+        except SpecError as error:
+            _show(error)
+            return
+        self.studio.take_law(law)
+        with self.studio.client:
+            ui.notify(f"The loss is predicted by the {law.name} law.", type="positive")
+
+
+def _show(error: SpecError) -> None:
+    ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
