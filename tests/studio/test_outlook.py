@@ -18,7 +18,7 @@ from warmdown.forecast import Law
 from warmdown.studio.draft.document import read
 from warmdown.studio.draft.files import document_from
 from warmdown.studio.preview.chart import Layer, options
-from warmdown.studio.preview.outlook import Outlook, foresee, kind_of, read_law, with_loss
+from warmdown.studio.preview.outlook import Outlook, foresee, law_or_log, read_law, with_loss
 from warmdown.studio.preview.preview import Preview, preview, row_texts, summarize
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ LAWS = [
 
 @pytest.mark.parametrize(("name", "text", "kind"), LAWS)
 def test_laws_logs_and_plans_are_told_apart(name: str, text: str, kind: str) -> None:
-    assert kind_of(name, text) == kind
+    assert law_or_log(name, text) == kind
 
 
 def test_a_log_that_tells_nothing_is_refused_by_its_own_name_and_no_path() -> None:

@@ -104,11 +104,11 @@ def with_loss(summary: Summary, outlook: Outlook) -> Summary:
     return replace(summary, text=text, labels=(*summary.labels, "predicted loss"), rows=rows)
 
 
-def kind_of(name: str, text: str) -> Literal["law", "log", ""]:
+def law_or_log(name: str, text: str) -> Literal["law", "log", ""]:
     """Return whether a file is a law or a log of losses; a plan is neither.
 
     Example:
-        >>> kind_of("law.json", '{"warmdown_law": 1}'), kind_of("a.csv", ""), kind_of("b.yaml", "")
+        >>> [law_or_log(name, '{"warmdown_law": 1}') for name in ("law.json", "a.csv", "b.yaml")]
         ('law', 'log', '')
     """
     if name.lower().endswith(LOG_ENDINGS):
@@ -138,7 +138,7 @@ def read_law(texts: Mapping[str, str]) -> Law:
         for path, text in zip(paths, texts.values(), strict=True):
             path.write_text(text, encoding="utf-8")
         try:
-            if [kind_of(name, text) for name, text in texts.items()] == ["law"]:
+            if [law_or_log(name, text) for name, text in texts.items()] == ["law"]:
                 return load_law(*paths)
             return fit_loss(paths)
         except WarmdownError as error:

@@ -11,7 +11,7 @@ from nicegui import ui
 from warmdown.errors import SpecError
 from warmdown.studio.page.parts import ask_in_dialog, marked, plain_button, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, kind_of, read_law
+from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, law_or_log, read_law
 
 
 @final
@@ -67,7 +67,7 @@ class LawChoice:
 
     async def take_dropped(self, name: str, text: str) -> bool:
         """Take a file that was dropped on the window; return whether it is a law or a log."""
-        is_ours = bool(text and kind_of(name, text))
+        is_ours = bool(text and law_or_log(name, text))
         if is_ours:
             await self._read({name: text})
         return is_ours
@@ -76,7 +76,7 @@ class LawChoice:
         if not name.lower().endswith(".json"):
             return "log"
         try:
-            return kind_of(name, self.folder.read(name)[0])
+            return law_or_log(name, self.folder.read(name)[0])
         except SpecError:
             return ""
 
