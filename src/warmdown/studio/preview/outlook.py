@@ -79,7 +79,7 @@ def foresee(law: Law, seen: Preview, bases: Bases, window: Window | None = None)
     """
     try:
         curve, notes = _rate_in(seen, bases)
-        forecast = law.along(curve, _steps(curve, seen.view, window))
+        forecast = law.along(curve, _steps_shown(curve, seen.view, window))
     except WarmdownError as error:
         what = (str(error).partition("): ")[2] or str(error)).split(". ")[0].rstrip(".")
         way_out = " Type it under Groups and base values." if "base rate" in what else ""
@@ -109,7 +109,7 @@ def law_or_log(name: str, text: str) -> Literal["law", "log", ""]:
 
     Example:
         >>> [law_or_log(name, '{"warmdown_law": 1}') for name in ("law.json", "a.csv", "b.yaml")]
-        ('law', 'log', '')
+        ['law', 'log', '']
     """
     if name.lower().endswith(LOG_ENDINGS):
         return "log"
@@ -168,7 +168,7 @@ def _notes_of_groups(labels: list[str]) -> list[str]:
     return [f"Of several rates the law follows {labels[0]}."] if len(labels) > 1 else []
 
 
-def _steps(curve: RateCurve, seen: View, window: Window | None) -> Array:
+def _steps_shown(curve: RateCurve, seen: View, window: Window | None) -> Array:
     """Return the steps to evaluate at: fewer where the rate turns often, which costs more."""
     many = int(np.clip(_LOOKS // curve.steps.size, _FEWEST_POINTS, _MOST_POINTS))
     stop = curve.stop

@@ -54,7 +54,7 @@ class Folder:
             found = [
                 e.name
                 for e in entries
-                if _is_plain(e.name, endings) and e.is_file(follow_symlinks=False)
+                if _is_plain_name(e.name, endings) and e.is_file(follow_symlinks=False)
             ]
         return sorted(found, key=str.lower)[:_MOST_FILES]
 
@@ -165,14 +165,14 @@ class Folder:
             os.close(descriptor)
 
 
-def _is_plain(name: str, endings: tuple[str, ...]) -> bool:
+def _is_plain_name(name: str, endings: tuple[str, ...]) -> bool:
     return (
         name.lower().endswith(endings) and not name.startswith(".") and bool(_NAME.fullmatch(name))
     )
 
 
 def _plain_name(name: str, endings: tuple[str, ...] = _ENDINGS) -> str:
-    if not _is_plain(name, endings):
+    if not _is_plain_name(name, endings):
         raise SpecError(
             f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
             f"{', '.join(endings)}."

@@ -39,7 +39,7 @@ def build_curve(studio: Studio) -> None:
             Layer(
                 (
                     *lines_in(view, studio.window),
-                    *_outlook_of(studio, name, view).lines(studio.window),
+                    *_outlook_text(studio, name, view).lines(studio.window),
                 ),
                 name,
                 is_faint=bool(name),
@@ -195,7 +195,7 @@ def _rename(studio: Studio, candidate: Candidate, event: Any) -> None:
     studio.rename(candidate, str(event.args))
 
 
-def _outlook_of(studio: Studio, name: str, view: View) -> Outlook:
+def _outlook_text(studio: Studio, name: str, view: View) -> Outlook:
     """Return what the law predicts for the plan on the page, which has no name, or a kept one."""
     return studio.outlooks.get(view, Outlook()) if name else studio.outlook
 
