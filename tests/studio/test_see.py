@@ -173,6 +173,13 @@ def test_a_run_without_a_length_is_told_at_its_length() -> None:
     assert "plan.run.total_steps" in warned({"lr": "cosine"})
 
 
+def test_a_run_that_is_shorter_than_its_epochs_is_told_at_its_length() -> None:
+    run = {"total_steps": 77, "epochs": 3, "steps_per_epoch": 500}
+    told = warned({"run": run, "lr": "cosine"})["plan.run.total_steps"]
+    assert told == "3 epochs of 500 are 1,500 updates: this run ends at 77."
+    assert warned({"run": {**run, "total_steps": 1500}, "lr": "cosine"}) == {}
+
+
 def test_each_phase_knows_when_it_is_whether_it_is_a_shape_or_a_recipe() -> None:
     document = document_from(
         data_with(
@@ -351,7 +358,7 @@ def test_a_class_of_torch_is_taken_away_as_itself_with_numbers_for_placeholders(
         "init_args": {"milestones": [50, "%TOTAL_STEPS% * 0.5"], "gamma": "5e-1"},
     }
     assert as_torch(data_with(one), None).endswith(
-        "MultiStepLR(optimizer, milestones=[50, 500.0], gamma=0.5)\n"
+        "MultiStepLR(optimizer, milestones=[50, 500], gamma=0.5)\n"
     )
 
 

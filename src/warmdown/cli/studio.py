@@ -53,7 +53,8 @@ def command(
 ) -> None:  # fmt: skip
     """Design a plan on a page in the browser.
 
-    Without FILE the page starts with situations to choose from.
+    Without FILE the page starts with situations to choose from. FILE is a plan, or another
+    trainer's configuration, which is shown as a plan: 'warmdown import --help' names them.
 
     The page reads and writes plan files in FILE's folder (without FILE in the current one), and
     nowhere else. It listens on this machine alone, and answers only who has the address that is
@@ -70,10 +71,17 @@ def command(
 
     if framed:
         _end_with_standard_input()
-    folder, draft = _what_to_show(given, framed)
-    law = law_of(law_file)
+    folder, draft, bring = _what_to_show(given, framed)
     start = ServerConfig(
-        folder, draft, port, watch, not no_browser, framed, announce=_print_address, law=law
+        folder,
+        draft,
+        port,
+        watch,
+        not no_browser,
+        framed,
+        announce=_print_address,
+        law=law_of(law_file),
+        bring=bring,
     )
     try:
         serve_page(start)
@@ -85,25 +93,28 @@ def command(
         ) from None
 
 
-def _what_to_show(given: str | None, framed: bool) -> tuple[Path, Draft]:
-    """Return the folder, and the draft to begin with."""
+def _what_to_show(given: str | None, framed: bool) -> tuple[Path, Draft, str]:
+    """Return the folder, and the draft or the configuration to begin with."""
+    from warmdown.importing.configs import format_of_text
     from warmdown.studio.draft.document import Draft
     from warmdown.studio.draft.files import opened
     from warmdown.studio.draft.links import from_fragment, from_link
     from warmdown.studio.security.folder import Folder
 
     if given is None:
-        return Path.cwd(), Draft()
+        return Path.cwd(), Draft(), ""
     if "#plan=" in given:
         # a notebook passes a plan of its own process; any other link comes from elsewhere
         read = from_fragment if framed else from_link
-        return Path.cwd(), Draft(read(given.partition("#")[2]))
+        return Path.cwd(), Draft(read(given.partition("#")[2])), ""
     path = Path(given)
     if not path.parent.is_dir():
         raise SpecError(f"{given}: there is no folder {path.parent}. Check the path.")
     with closing(Folder(path.parent)) as folder:
         text, stamp = folder.read(path.name)
-    return path.parent, opened(text, path, stamp)
+    if format_of_text(text, path.name):
+        return path.parent, Draft(), path.name
+    return path.parent, opened(text, path, stamp), ""
 
 
 def _end_with_standard_input() -> None:

@@ -7,12 +7,13 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from warmdown.errors import SpecError
 from warmdown.importing.formats.aitoolkit import read_aitoolkit
 from warmdown.importing.formats.axolotl import read_axolotl
 from warmdown.importing.formats.basicsr import read_basicsr
+from warmdown.importing.formats.classes import names_class
 from warmdown.importing.formats.command_line import settings_of_command
 from warmdown.importing.formats.composer import read_composer
 from warmdown.importing.formats.deepspeed import read_deepspeed
@@ -57,6 +58,8 @@ class Format(NamedTuple):
         return any(all(_has(settings, path) for path in one.split()) for one in self.marks)
 
 
+Find: TypeAlias = Callable[[str], "tuple[str, Find] | None"]
+"""Returns the text of a file that another one names, and what finds those that it names."""
 _DEEPEST_BASE = 10
 """Files that may stand below each other."""
 FORMATS: Sequence[Format] = (
@@ -242,6 +245,35 @@ def read_config(settings: Settings, known: KnownRun) -> Plan | None:
     return None
 
 
+def format_of(settings: Settings) -> str:
+    """Return whose configuration a file is, as words; nothing where it is of no known format.
+
+    Example:
+        >>> format_of({"SOLVER": {}}), format_of({"scheduler": {"_target_": "timm.scheduler.x"}})
+        ('detectron2', 'a class')
+    """
+    fitting = (one.name for one in FORMATS if one.fits(settings))
+    if name := next(fitting, "a class" if names_class(settings) else ""):
+        return name
+    part = find_section(settings)
+    return format_of(part) if part is not None else ""
+
+
+def format_of_text(text: str, name: str) -> str:
+    """Return whose configuration a text is; nothing for a plan, or where that is not known.
+
+    Example:
+        >>> format_of_text("{lr0: 0.01, lrf: 0.1}", "a.yaml"), format_of_text("lr: rex", "b.yaml")
+        ('ultralytics', '')
+    """
+    try:
+        settings = parse_settings(name, text)
+    except SpecError:
+        return ""
+    is_plan = isinstance(settings.get("run"), Mapping) or settings.keys() & {"kind", "class_path"}
+    return "" if is_plan else format_of(settings)
+
+
 def find_section(settings: Settings) -> Settings | None:
     """Return the one part of a file that is of a known format, such as ``train``, else ``None``."""
     parts = [part for part in settings.values() if isinstance(part, Mapping)]
@@ -270,12 +302,48 @@ def read_config_file(path: str | Path) -> Settings:
         text = read_text(path)
     except SpecError as error:
         raise SpecError([f"{path}: {mistake}" for mistake in error.mistakes]) from None
+    return with_named_files(parse_settings(path, text), _beside(Path(path)))
+
+
+def with_named_files(settings: Settings, find: Find) -> Settings:
+    """Return the settings with those of the files that ``_BASE_`` and ``deepspeed`` name.
+
+    Args:
+        settings: Of a file.
+        find: Returns the text of a file that it names, and what finds those that that one names;
+            ``None`` where there is none.
+
+    Raises:
+        SpecError: One of them is no mapping, or they are too many.
+    """
+    return _with_deepspeed(_with_base(settings, find), find)
+
+
+def _beside(path: Path) -> Find:
+    def find(name: str) -> tuple[str, Find] | None:
+        places = (path.parent / name, Path(name))
+        there = next((place for place in places if place.is_file()), None)
+        return None if there is None else (read_text(there), _beside(there))
+
+    return find
+
+
+def parse_settings(path: str | Path, text: str) -> Settings:
+    """Return the settings of a text: TOML, YAML, JSON, or a command line with options.
+
+    Args:
+        path: Its name, which may end in ``.toml`` or ``.json``; no file is read.
+        text: What the file holds.
+
+    Raises:
+        SpecError: It is neither a mapping nor a command line.
+    """
     try:
         data, mistakes = _data_of(path, text), []
     except SpecError as error:
         data, mistakes = None, [f"{path}: {mistake}" for mistake in error.mistakes]
     if isinstance(data, Mapping):
-        return _with_deepspeed(Path(path), _with_base(Path(path), data))
+        return data
     _refuse_python(path, text)
     if not isinstance(data, list) and (options := settings_of_command(text)) is not None:
         return options
@@ -295,27 +363,26 @@ def _data_of(path: str | Path, text: str) -> Any:
     return _one_mapping(data) if isinstance(data, list) else data
 
 
-def _with_base(path: Path, data: Settings, depth: int = 0) -> Settings:
+def _with_base(data: Settings, find: Find, depth: int = 0) -> Settings:
     """Return the settings over those of the file that ``_BASE_`` names, where that is there."""
     base = data.get("_BASE_")
-    if not isinstance(base, str) or not (beside := path.parent / base).is_file():
+    if not isinstance(base, str) or (found := find(base)) is None:
         return data
     if depth > _DEEPEST_BASE:
-        raise SpecError(f"{path}: more than {_DEEPEST_BASE} files stand below it. Merge them.")
-    below = _data_of(beside, read_text(beside))
+        raise SpecError(f"{base}: more than {_DEEPEST_BASE} files stand below it. Merge them.")
+    below = _data_of(base, found[0])
     if not isinstance(below, Mapping):
-        raise SpecError(f"{beside}: a mapping is needed.")
-    merged = _merged(_with_base(beside, below, depth + 1), data)
+        raise SpecError(f"{base}: a mapping is needed.")
+    merged = _merged(_with_base(below, found[1], depth + 1), data)
     return {name: value for name, value in merged.items() if name != "_BASE_"}
 
 
-def _with_deepspeed(path: Path, data: Settings) -> Settings:
+def _with_deepspeed(data: Settings, find: Find) -> Settings:
     """Return the settings with those of the file under ``deepspeed``, where it has a scheduler."""
     named = data.get("deepspeed")
-    if not isinstance(named, str):
+    if not isinstance(named, str) or (found := find(named)) is None:
         return data
-    beside = next((one for one in (path.parent / named, Path(named)) if one.is_file()), None)
-    settings = None if beside is None else _data_of(beside, read_text(beside))
+    settings = _data_of(named, found[0])
     has_scheduler = isinstance(settings, Mapping) and settings.get("scheduler")
     return {**data, "deepspeed": settings} if has_scheduler else data
 

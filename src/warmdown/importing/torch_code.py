@@ -32,7 +32,9 @@ _FORMULAS = {
 _USUAL = {"cosine": {"k": 1.0, "exponent": 1.0}, "polynomial": {"k": 1.0}}
 """Fields that a formula leaves out: it is right where they have these values."""
 _LONGEST_TABLE = 20_000
-"""Updates of a table in the code."""
+"""Values of a table in the code."""
+_MOST_EVALUATED = 2_000_000
+"""Updates of which the changes are looked for."""
 _HEAD = """import math
 
 from torch.optim.lr_scheduler import LambdaLR
@@ -70,38 +72,48 @@ def lambda_code(plan: Plan) -> str:
             f"torch counts updates, not {plan.run.clock}. Use the Python of warmdown."
         )
     schedule = plan.over().targets[0].rule.of
-    try:
-        body = _formula_code(schedule)
-    except NoTorchCode:
-        body = _table_code(schedule, plan.length)
-    return f"{_HEAD}{body}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
+    return (
+        f"{_HEAD}{_body_of(schedule, plan.length)}\n\n\nscheduler = LambdaLR(optimizer, factor)\n"
+    )
 
 
-def _formula_code(schedule: Schedule) -> str:
+def _body_of(schedule: Schedule, length: int | None) -> str:
+    """Return the function's lines: for each phase a short formula, or a table."""
     members = schedule.parts() if kind_of(type(schedule)) == "chain" else (schedule,)
     lines: list[str] = []
     for member in members[:-1]:
-        lines += [f"    if step < {member.length}:", f"    {_return(member)}"]
-        lines.append(f"    step -= {member.length}")
-    return "\n".join([*lines, _return(members[-1])])
+        steps = member.length
+        lines += [f"    if step < {steps}:", _lines_of(member, steps, " " * 8)]
+        lines.append(f"    step -= {steps}")
+        length = length and length - (steps or 0)
+    return "\n".join([*lines, _lines_of(members[-1], length, " " * 4)])
 
 
-def _table_code(schedule: Schedule, length: int | None) -> str:
+def _lines_of(member: Schedule, length: int | None, indent: str) -> str:
+    try:
+        lines = [_return(member)]
+    except NoTorchCode:
+        lines = _table_lines(member, length)
+    return "\n".join(f"{indent}{line}" for line in lines)
+
+
+def _table_lines(schedule: Schedule, length: int | None) -> list[str]:
     """Return a table of every update's factor, or of the updates at which it changes."""
-    if not length or length > _LONGEST_TABLE:
-        raise NoTorchCode(
-            f"no short formula, and a table of {length or 'endless'} updates is too long to read. "
-            "Use the Python of warmdown."
-        )
-    values = values_at(schedule, np.arange(length + 1.0))
-    starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
-    if starts.size <= values.size // 4:
-        table, marks = values[starts].tolist(), starts.tolist()
-        return (
-            f"    values = {table!r}\n    starts = {marks!r}\n"
-            "    return values[sum(step >= start for start in starts) - 1]"
-        )
-    return f"    values = {values.tolist()!r}\n    return values[min(step, {length})]"
+    if length and length <= _MOST_EVALUATED:
+        values = values_at(schedule, np.arange(length + 1.0))
+        starts = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+        if starts.size <= min(values.size // 4, _LONGEST_TABLE):
+            return [
+                f"values = {values[starts].tolist()!r}",
+                f"starts = {starts.tolist()!r}",
+                "return values[sum(step >= start for start in starts) - 1]",
+            ]
+        if length <= _LONGEST_TABLE:
+            return [f"values = {values.tolist()!r}", f"return values[min(step, {length})]"]
+    raise NoTorchCode(
+        f"no short formula, and a table of {length or 'endless'} updates is too long to read. "
+        "Use the Python of warmdown."
+    )
 
 
 def _return(member: Schedule) -> str:
@@ -120,7 +132,7 @@ def _return(member: Schedule) -> str:
     # a phase may be called anything: in a comment it must stay one line
     phase = member.phases()[0].name[:60]
     name = "".join(letter if letter.isprintable() else " " for letter in phase)
-    return f"    return {formula.format(**fields, **_derived(fields))}  # {name}"
+    return f"return {formula.format(**fields, **_derived(fields))}  # {name}"
 
 
 def _derived(fields: PlainData) -> PlainData:

@@ -47,6 +47,7 @@ class ServerConfig:
         is_framed: Whether it is shown inside a notebook's page.
         announce: Called with the address as soon as the page can be asked for.
         law: What the loss is predicted by, if anything.
+        bring: A configuration of the folder that a new tab shows as a plan, if any.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class ServerConfig:
     is_framed: bool
     announce: Callable[[str], None]
     law: Law | None = None
+    bring: str = ""
 
 
 def serve_page(start: ServerConfig) -> None:
@@ -87,8 +89,8 @@ def serve_page(start: ServerConfig) -> None:
     from warmdown.studio.page.watching import build_runs
     from warmdown.studio.security.guard import CompressedAssets, RequestGuard
 
-    worker = Worker(start.folder)
-    app = AppContext(Folder(start.folder), worker, start.draft, start.watch, start.law)
+    folder, worker = Folder(start.folder), Worker(start.folder)
+    app = AppContext(folder, worker, start.draft, start.watch, start.law, start.bring)
     server_app = FastAPI(
         docs_url=None,
         redoc_url=None,

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-from torch.optim import lr_scheduler
-
 from warmdown.errors import ScheduleError
 from warmdown.importing.formats.section import KnownRun, Section, Settings, stairs_of
 from warmdown.importing.numbers import whole
@@ -28,6 +26,14 @@ _MODULES = (
     "pytorch_accelerated.schedulers.",
     "warmdown.",
 )
+TORCH_NAMES = frozenset(
+    {
+        "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",
+        "ExponentialLR", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR",
+        "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR",
+    }
+)  # fmt: skip
+"""torch's schedulers that a program's key may name without their module."""
 _PLATEAUS = ("lightning.pytorch.cli.ReduceLROnPlateau", "pytorch_lightning.cli.ReduceLROnPlateau")
 _BESIDE = ("lr_scheduler_config", "scheduler_config", "lr_scheduler_options")
 """Where a program has a scheduler's interval, if not beside the scheduler itself."""
@@ -78,6 +84,13 @@ def read_classes(settings: Settings, known: KnownRun) -> Plan | None:
     return _stepped(settings, one, lr, known)
 
 
+def names_class(settings: Settings) -> bool:
+    """Return whether a file names a scheduler by its class, and not as a plan does."""
+    return any(
+        one.is_hydra or one.path[:1] not in (("lr",), ()) for one in _schedulers(settings, (), {})
+    )
+
+
 def _schedulers(value: Any, path: tuple[str, ...], near: Settings) -> Iterator[_Found]:
     """Yield the schedulers of a file, not those inside another."""
     key = path[-1] if path else ""
@@ -120,8 +133,7 @@ def _class_of(name: str) -> str | None:
         return "torch.optim.lr_scheduler.ReduceLROnPlateau"
     if name.startswith(_MODULES):
         return name
-    is_torchs = name.endswith(("LR", "Restarts", "Plateau")) and hasattr(lr_scheduler, name)
-    return f"torch.optim.lr_scheduler.{name}" if is_torchs else None
+    return f"torch.optim.lr_scheduler.{name}" if name in TORCH_NAMES else None
 
 
 def _config(value: Any) -> Any:

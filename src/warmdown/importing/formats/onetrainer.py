@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from math import prod, sqrt
 from typing import Any
 
-from torch.optim.lr_scheduler import LambdaLR, SequentialLR
-
-from warmdown.binding import Field
 from warmdown.compat.names import onetrainer_schedule
 from warmdown.compat.names.onetrainer import name_of, warmup_of
 from warmdown.errors import RunError, ScheduleError
 from warmdown.expressions import Facts, evaluate, has_placeholder
 from warmdown.importing.formats.section import KnownRun, Section, Settings, part_plan
 from warmdown.importing.numbers import number_of_setting
-from warmdown.importing.simulation import build_scheduler
 from warmdown.plan import Plan
 from warmdown.planfile.text import describe
 from warmdown.schedules import Linear, Scale
@@ -136,6 +132,11 @@ def _of_class(
         )
 
     def make(optimizer: Any) -> Any:
+        from torch.optim.lr_scheduler import LambdaLR, SequentialLR
+
+        from warmdown.binding import Field  # to know what a file is takes no torch
+        from warmdown.importing.simulation import build_scheduler
+
         Field(optimizer, "lr").store_initial()  # there it is the rate of the settings
         scheduler = build_scheduler(config, optimizer, known.options.get("allow", ()))
         if not steps:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-import torch
-
 from warmdown.compat.names.timm import TIMM_NAMES
-from warmdown.compat.scheduler import create_scheduler_v2
 from warmdown.errors import ScheduleError
 from warmdown.importing.formats.section import KnownRun, Section, Settings, rate_plan, value_table
 from warmdown.plan import Plan
@@ -33,6 +30,10 @@ def read_timm(settings: Settings, known: KnownRun) -> Plan:
     noise = given.raw("lr_noise")
     if noise is not None and by_update:
         raise ScheduleError("timm.lr_noise: noise of every update cannot be imported. Take it out.")
+    import torch  # to know what a file is takes neither
+
+    from warmdown.compat.scheduler import create_scheduler_v2
+
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
     scheduler, last = create_scheduler_v2(
         optimizer,

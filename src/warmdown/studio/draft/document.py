@@ -51,6 +51,7 @@ class Draft:
         stamp: State of that file when it was read or written.
         source: Text of that file, whose comments and spelling a save keeps.
         lineage: Number of the plan on this page: a save names all of its states.
+        report: What the reader of another program's configuration reports.
     """
 
     document: PlainData = field(default_factory=_nothing)
@@ -58,6 +59,7 @@ class Draft:
     stamp: Stamp = None
     source: str = ""
     lineage: int = 0
+    report: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path as FilePath
 from typing import Any
@@ -48,6 +49,22 @@ def opened(text: str, name: str | FilePath = "plan.yaml", stamp: Stamp = None) -
         raise _too_large(f"{len(text):,} characters")
     document = document_from(parse(name, text).data, _comments_in(text))
     return Draft(document, FilePath(name).name, stamp, "" if is_json(name) else text)
+
+
+def brought(data: PlainData, report: Sequence[str], source: str) -> Draft:
+    """Return the draft of a plan that was read from another program's configuration.
+
+    It has no file; the report stands in comments at the head of what is saved.
+
+    Args:
+        data: The plan's data.
+        report: Lines for a person.
+        source: Where it is from, in words.
+    """
+    notes = (f"From {source}.", *(" ".join(line.split()) for line in report))
+    draft = Draft(document_from(data), report=notes)
+    head = "".join(f"# {line}\n" for line in notes)
+    return replace(draft, source=head + saved_text(draft, "plan.yaml"))
 
 
 def document_from(data: Any, beside: PlainData | None = None) -> PlainData:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import final
+from time import monotonic
+from typing import Any, final
 
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.studio.draft.document import Draft
+from warmdown.importing.configs import format_of_text, parse_settings
+from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.document import Draft, class_paths
 from warmdown.studio.draft.files import opened, saved_text
 from warmdown.studio.draft.links import from_link, to_fragment
+from warmdown.studio.page.bring import build_facts, make_native, read_configuration, show_mistakes
 from warmdown.studio.page.parts import (
     Act,
     ask_in_dialog,
@@ -25,6 +31,12 @@ from warmdown.studio.page.parts import (
 )
 from warmdown.studio.page.state import Studio
 from warmdown.studio.security.folder import StaleFile, Stamp
+
+_NAMED_FILE = re.compile(r"\b(?:_BASE_|deepspeed)[\"']?\s*:\s*[\"']?([\w.-]+)")
+"""A file that a configuration is read with."""
+_MOST_NAMED = 10
+_MOMENT = 0.5
+"""Seconds for which files are looked into before they are listed."""
 
 
 @final
@@ -40,12 +52,13 @@ class PlanFiles:
         self.folder = studio.app.folder
         self.place = self.folder.path.name or str(self.folder.path)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Ask which file, and show it."""
         names = self.folder.names()
+        formats = await asyncio.to_thread(self._formats, names)
         with self._dialog("Open a plan", f"file-{names[0]}" if names else "close") as dialog:
             none = "" if names else ": none yet. Save one first."
-            tag("p", f"Plan files in {self.place}{none}", "small quiet")
+            tag("p", f"Plans and configurations in {self.place}{none}", "small quiet")
             with tag("ul", classes="stack").style("list-style: none"):
                 for name in names:
                     with tag("li"):
@@ -53,6 +66,10 @@ class PlanFiles:
                         button = ui.button(name, icon="description", on_click=act, color=None)
                         button.props("flat no-caps align=left").style("width: 100%")
                         marked(button, f"file-{name}")
+                        with button:
+                            tag("span", formats.get(name, ""), "small quiet").style(
+                                "margin-left: 1em"
+                            )
             link = ui.input("Or paste a link")
             marked(link.props("outlined dense autocomplete=off"), "open-link")
 
@@ -62,6 +79,12 @@ class PlanFiles:
 
             link.on("keydown.enter", follow)
             plain_button("Open the link", follow, mark="open-link-yes")
+
+    async def open_named(self, name: str) -> None:
+        """Show a file of the folder."""
+        with self._mistakes_shown():
+            text, stamp = self.folder.read(name)
+            await self._take(name, text, stamp)
 
     def begin(self, draft: Draft) -> None:
         """Show another plan; ask first where the one that is typed would be lost."""
@@ -83,7 +106,38 @@ class PlanFiles:
                 plain_button("Cancel", dialog.close, mark="leave-cancel")
 
     def save(self, then: Act | None = None) -> None:
-        """Save under the name it has, or ask for one; ``then`` follows when it is saved."""
+        """Save under the name it has, or ask for one; ``then`` follows when it is saved.
+
+        A class is offered to be turned into a schedule that trains before.
+        """
+        if class_paths(self.studio.document):
+            self._ask_about_classes(then)
+        else:
+            self._save(then)
+
+    def _ask_about_classes(self, then: Act | None) -> None:
+        with self._dialog("This plan cannot be trained yet", "native-save") as dialog:
+            tag(
+                "p",
+                "It names a class of another library, which a plan file only looks at. Turned "
+                "into a schedule of warmdown's own, the plan trains and has the same values.",
+            )
+
+            async def turn() -> None:
+                dialog.close()
+                if await make_native(self.studio):
+                    self._save(then)
+
+            def keep() -> None:
+                dialog.close()
+                self._save(then)
+
+            with tag("div", classes="line"):
+                plain_button("Turn it and save", turn, mark="native-save").classes("main")
+                plain_button("Save as it is", keep, mark="save-class")
+                plain_button("Cancel", dialog.close)
+
+    def _save(self, then: Act | None = None) -> None:
         if self.studio.draft.file:
             self._write(self.studio.draft.file, self.studio.draft.stamp, then)
         else:
@@ -127,25 +181,78 @@ class PlanFiles:
 
     def follow(self, link: str) -> None:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
-        with _mistakes_shown():
+        with self._mistakes_shown():
             self.begin(Draft(from_link(link.partition("#")[2])))
 
-    def take_dropped(self, name: str, text: str) -> None:
-        """Show a file that was dropped on the window; a save asks for its name."""
-        with _mistakes_shown():
+    async def take_dropped(self, name: str, text: str) -> None:
+        """Show what was dropped on the window, or pasted; a save asks for its name."""
+        with self._mistakes_shown():
             if not text:
                 raise SpecError(f"{name[:120]}: empty, or too large for a plan. Drop another one.")
-            draft = opened(text, name)
-            self.begin(replace(draft, file=""))
+            await self._take(name, text)
 
-    def _open(self, name: str, dialog: ui.dialog) -> None:
+    async def _open(self, name: str, dialog: ui.dialog) -> None:
         dialog.close()
-        with _mistakes_shown():
-            text, stamp = self.folder.read(name)
-            self.begin(opened(text, name, stamp))
+        await self.open_named(name)
+
+    async def _take(self, name: str, text: str, stamp: Stamp = None) -> None:
+        if await asyncio.to_thread(format_of_text, text, name):
+            await self._bring(name, text, {}, self._named_in(text) if stamp else {})
+            return
+        if name.endswith(".py"):
+            parse_settings(name, text)  # it is refused, with the way out
+        draft = opened(text, name, stamp)
+        self.begin(draft if stamp else replace(draft, file=""))
+
+    async def _bring(
+        self, name: str, text: str, facts: PlainData, files: Mapping[str, str]
+    ) -> None:
+        """Show the plan of a configuration; what it leaves open is asked for."""
+        try:
+            draft = await read_configuration(self.studio, name, text, facts, files)
+        except SpecError as error:
+            again = partial(self._bring, name, text, files=files)
+            self._ask_for_facts(name, facts, "\n".join(error.mistakes[:5]), again)
+            return
+        self.begin(draft)
+
+    def _ask_for_facts(
+        self, name: str, facts: PlainData, mistake: str, bring: Callable[[PlainData], Any]
+    ) -> None:
+        with self._dialog(f"{name[:80]} leaves something open", "fact-total_steps") as dialog:
+            fields = build_facts(facts, mistake)
+
+            async def again() -> None:
+                dialog.close()
+                given = {fact: field.value for fact, field in fields.items() if field.value}
+                await bring(given)
+
+            for field in fields.values():
+                field.on("keydown.enter", again)
+            with tag("div", classes="line"):
+                plain_button("Read it with these", again, mark="facts-yes").classes("main")
+                plain_button("Cancel", dialog.close)
+
+    def _named_in(self, text: str) -> dict[str, str]:
+        """Return the texts of the folder's files that a configuration of it names."""
+        found: dict[str, str] = {}
+        for name in _NAMED_FILE.findall(text)[:_MOST_NAMED]:
+            with suppress(SpecError):
+                found[name] = self.folder.read(name)[0]
+        return found
+
+    def _formats(self, names: Sequence[str]) -> dict[str, str]:
+        """Return whose configuration each file is, for as many as can be read in a moment."""
+        found, until = {}, monotonic() + _MOMENT
+        for name in names:
+            with suppress(SpecError):
+                found[name] = format_of_text(self.folder.read(name)[0], name)
+            if monotonic() > until:
+                break
+        return found
 
     def _write(self, name: str, expected: Stamp, then: Act | None = None) -> None:
-        with _mistakes_shown():
+        with self._mistakes_shown():
             text = saved_text(self.studio.draft, name)
             try:
                 stamp = self.folder.write(name, text, expected)
@@ -185,12 +292,10 @@ class PlanFiles:
             yield dialog
         self.studio.focus(focus)
 
-
-@contextmanager
-def _mistakes_shown() -> Iterator[None]:
-    """Show what is wrong with a file or a link; the page stays as it is."""
-    try:
-        yield
-    except SpecError as error:
-        text = "\n".join(error.mistakes[:5])
-        ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+    @contextmanager
+    def _mistakes_shown(self) -> Iterator[None]:
+        try:
+            yield
+        except SpecError as error:
+            with self.studio.client:  # what was pressed may be gone by now
+                show_mistakes(error)

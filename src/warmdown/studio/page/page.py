@@ -14,10 +14,11 @@ from nicegui import ui
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import Draft
 from warmdown.studio.draft.links import from_plain, to_plain
+from warmdown.studio.page.bring import build_report
 from warmdown.studio.page.edit.choose import show_start
 from warmdown.studio.page.edit.editor import build_editor
 from warmdown.studio.page.files import PlanFiles
-from warmdown.studio.page.parts import card, icon_button, marked, set_text, tag
+from warmdown.studio.page.parts import Act, card, icon_button, marked, set_text, tag
 from warmdown.studio.page.show.chart import build_curve
 from warmdown.studio.page.show.export_panel import build_export_panel
 from warmdown.studio.page.show.law import LawChoice
@@ -60,7 +61,7 @@ async def build_design(app: AppContext) -> None:
     await ui.context.client.connected()
     found: PlainData = await ui.run_javascript("warmdown.found()", timeout=10.0) or {}
     show_theme(bool(found.get("dark")))
-    _take_up(studio, files, found)
+    await _take_up(studio, files, found)
     studio.refresh()
 
 
@@ -70,20 +71,23 @@ async def _take_dropped(studio: Studio, files: PlanFiles, event: Any) -> None:
         files.take_dropped(name, text)
 
 
-def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
+async def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
     """Take up what this tab had before it was reloaded, or the file of the start; then a link."""
     # what the tab kept may be of another version: then it begins like a new one
     with contextlib.suppress(ValueError, KeyError, TypeError):
         kept = json.loads(str(found.get("kept") or "{}"))
         document = from_plain(kept["document"])
         file, stamp, source = (str(kept[name] or "") for name in ("file", "stamp", "source"))
-        draft = Draft(document, file, stamp or None, source)
+        report = tuple(map(str, kept.get("report", ())))
+        draft = Draft(document, file, stamp or None, source, report=report)
         studio.resume(draft, is_edited=bool(kept.get("edited", True)))
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         plans = json.loads(str(found.get("plans") or "{}"))
         studio.resume_kept({str(name): from_plain(plan) for name, plan in plans.items()})
     if found.get("link"):
         files.follow(str(found["link"]))
+    elif studio.app.bring and studio.draft.is_empty:
+        await files.open_named(studio.app.bring)
 
 
 def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
@@ -149,6 +153,7 @@ def _build_room(studio: Studio) -> None:
             with tag("div", classes="view", id="curve", tabindex="-1"):
                 build_curve(studio)
                 build_findings(studio)
+                build_report(studio)
                 with card("As text", "take"):
                     build_export_panel(studio)
                 _build_panels(studio)
@@ -176,10 +181,11 @@ def _focus(studio: Studio) -> None:
     ui.run_javascript(f"warmdown.focus({json.dumps(studio.focus_target)})")
 
 
-def _press(studio: Studio, files: PlanFiles, event: Any) -> None:
-    acts = {"y": studio.redo, "s": files.save, "o": files.open}
+async def _press(studio: Studio, files: PlanFiles, event: Any) -> None:
+    acts: dict[str, Act] = {"y": studio.redo, "s": files.save, "o": files.open}
     acts["z"] = studio.redo if event.args["shift"] else studio.undo
-    acts[event.args["key"]]()
+    if (opening := acts[event.args["key"]]()) is not None:
+        await opening
 
 
 def _store(studio: Studio) -> None:
@@ -187,6 +193,7 @@ def _store(studio: Studio) -> None:
     draft = studio.draft
     kept: PlainData = {"document": to_plain(draft.document), "file": draft.file}
     kept |= {"stamp": draft.stamp, "source": draft.source, "edited": studio.is_edited}
+    kept["report"] = draft.report
     is_unsaved = json.dumps(studio.is_edited and not draft.is_empty)
     ui.run_javascript(f"warmdown.unsaved = {is_unsaved}")
     ui.run_javascript(f"warmdown.keep('draft', {json.dumps(json.dumps(kept))})")

@@ -76,6 +76,7 @@ class AppContext:
         start: What a new tab shows.
         watch: The folder of runs to watch, if any.
         law: What a new tab predicts the loss by, if anything.
+        bring: A configuration of the folder that a new tab shows as a plan, if any.
     """
 
     folder: Folder
@@ -83,6 +84,7 @@ class AppContext:
     start: Draft = field(default_factory=Draft)
     watch: FilePath | None = None
     law: Law | None = None
+    bring: str = ""
 
 
 @final
@@ -216,7 +218,8 @@ class Studio:
 
     def begin(self, draft: Draft) -> None:
         """Show another plan; undo brings back the one before, with its file."""
-        self.saved = draft.document
+        # what another program's file says is in no file of ours yet
+        self.saved = Draft().document if draft.report else draft.document
         self.target = self.open_phase = 0
         self.history.edit(replace(draft, lineage=self.draft.lineage + 1))
         self.refresh()

@@ -56,6 +56,13 @@ addEventListener("drop", (event) => {
   if (file.size > 1e6) return void emitEvent("dropped", { name: file.name, text: "" });
   file.text().then((text) => emitEvent("dropped", { name: file.name, text }));
 });
+// So is what is pasted where nothing can be typed: a plan, a configuration, a training script's command line.
+addEventListener("paste", (event) => {
+  const text = event.clipboardData?.getData("text/plain") ?? "";
+  if (!text.trim() || event.target.closest?.("input, textarea, [contenteditable]")) return;
+  const name = /^\s*[{[]/.test(text) ? "pasted.json" : "pasted.yaml";
+  emitEvent("dropped", { name, text: text.length > 1e6 ? "" : text });
+});
 // A link that is put into this tab's address is followed; a tab with work in it asks before it closes, but not when the
 // page is loaded again after its server came back, which loses nothing.
 addEventListener("hashchange", () => {

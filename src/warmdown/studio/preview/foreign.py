@@ -10,6 +10,7 @@ from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.view import view
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.fields import FormField, Shape, field_of, parsed_docstring
+from warmdown.studio.preview.bring import of_group
 from warmdown.studio.preview.preview import POINTS, mistakes_of, summarize, view_to_plain
 from warmdown.studio.security.limits import MOST_FOREIGN_STEPS
 
@@ -43,7 +44,13 @@ def describe_class(question: PlainData) -> PlainData:
 def look_at(question: PlainData) -> PlainData:
     """Return the view and the summary of the plan in ``data``, for groups with the ``bases``."""
     try:
-        plan = plan_from_dict(question["data"], allow=tuple(question.get("allow", ())))
+        allow = tuple(question.get("allow", ()))
+        bases = question.get("bases") or {"": {}}
+        by_group = [
+            plan_from_dict(of_group(question["data"], at, len(bases)), allow=allow)
+            for at in range(len(bases))
+        ]
+        plan = by_group[0]
         if (length := plan.length or 0) > MOST_FOREIGN_STEPS:
             raise SpecError(
                 f"run.total_steps: a class of another library is stepped one update at a time, "
@@ -52,7 +59,7 @@ def look_at(question: PlainData) -> PlainData:
             )
         views, plans = [], []
         # a foreign class need not scale with the base rate, so each group is stepped by itself
-        for name, base in (question.get("bases") or {"": {}}).items():
+        for plan, (name, base) in zip(by_group, bases.items(), strict=True):
             plans.append(replace(plan, run=replace(plan.run, lr=base.get("lr", plan.run.lr))))
             groups = {name: base} if base else None
             views.append(view(plans[-1], groups=groups, points=POINTS))

@@ -7,6 +7,7 @@ from typing import Any
 
 from warmdown.checks import Finding
 from warmdown.errors import WarmdownError
+from warmdown.formatting import count
 from warmdown.plan import Plan
 from warmdown.planfile.plans import from_dict
 from warmdown.schedules.base import PlainData
@@ -72,8 +73,18 @@ def spans(document: PlainData, row: TargetRow, plan: Plan) -> dict[Path, tuple[i
 
 
 def findings_by_mark(findings: Sequence[Finding], document: PlainData, plan: Plan) -> ByMark:
-    """Return the message beside each field, by its mark, of the findings that are about one."""
+    """Return the message beside each field, by its mark, of the findings that are about one.
+
+    A run that is shorter than its epochs has a warning too: it may be meant, and may be left over.
+    """
     by_mark: ByMark = {}
+    run = plan.run
+    whole = (run.epochs or 0) * (run.steps_per_epoch or 0)
+    if run.total_steps and run.total_steps < whole:
+        by_mark["plan.run.total_steps"] = (
+            f"{count(run.epochs or 0)} epochs of {count(run.steps_per_epoch or 0)} are "
+            f"{count(whole)} updates: this run ends at {count(run.total_steps)}."
+        )
     for finding in findings:
         if finding.severity != "note" and (path := _path_of(finding, document, plan)):
             by_mark.setdefault(mark_of(path), finding.message)

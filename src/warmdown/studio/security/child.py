@@ -17,9 +17,15 @@ def answer_the_page() -> None:
 
 
 def _tasks() -> Mapping[str, Task]:
+    from warmdown.studio.preview.bring import import_configuration, turn_classes
     from warmdown.studio.preview.foreign import describe_class, look_at
 
-    return {"describe": describe_class, "look": look_at}
+    return {
+        "describe": describe_class,
+        "look": look_at,
+        "native": turn_classes,
+        "read": import_configuration,
+    }
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from warmdown.errors import SpecError
 from warmdown.system import WRITE_FRESH, open_folder, open_no_link, rename_path
 
 _ENDINGS = (".yaml", ".yml", ".json")
+_READABLE = (*_ENDINGS, ".toml", ".sh")
+"""With those of other programs' configurations, which are never written."""
 _NAME = re.compile(r"[^\x00-\x1f/\\:]{1,120}")
 LARGEST_FILE = 1_000_000
 """Bytes; what reads plans refuses far smaller ones."""
@@ -48,8 +50,8 @@ class Folder:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
 
-    def names(self, endings: tuple[str, ...] = _ENDINGS) -> list[str]:
-        """Return the names of its plan files, or of others: regular files, no links."""
+    def names(self, endings: tuple[str, ...] = _READABLE) -> list[str]:
+        """Return the names of what may be read: regular files, no links."""
         with os.scandir(self.path if self._descriptor is None else self._descriptor) as entries:
             found = [
                 e.name
@@ -59,7 +61,7 @@ class Folder:
         return sorted(found, key=str.lower)[:_MOST_FILES]
 
     def read(
-        self, name: str, endings: tuple[str, ...] = _ENDINGS, largest: int = LARGEST_FILE
+        self, name: str, endings: tuple[str, ...] = _READABLE, largest: int = LARGEST_FILE
     ) -> tuple[str, Stamp]:
         """Return a file's text, and its stamp to tell later whether it changed.
 

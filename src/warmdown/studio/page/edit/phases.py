@@ -12,6 +12,7 @@ from nicegui.elements.mixins.sortable_element import SortableElement
 from warmdown.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
 from warmdown.studio.draft.document import Path, expanded, mark_of, with_phases
+from warmdown.studio.page.bring import build_native_button
 from warmdown.studio.page.edit.choose import open_gallery
 from warmdown.studio.page.edit.inputs import Inputs
 from warmdown.studio.page.parts import (
@@ -146,6 +147,8 @@ def _build_body(studio: Studio, inputs: Inputs, path: Path) -> Act | None:
         tag("p", shape.summary, "small quiet")
     ask = _build_place_to_ask(studio, (*path, "class_path")) if is_class else None
     inputs.schedule(path)
+    if is_class and shape:
+        build_native_button(studio)
     if shape and shape.takes_more:
         _build_more(studio, (*path, "init_args"))
     if len(studio.phases) > 1 or expanded(studio.get(path)).get("name"):

@@ -10,10 +10,14 @@ from functools import partial
 from nicegui import ui
 
 from warmdown.errors import WarmdownError
+from warmdown.plan import Plan
+from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.export import POINTS, ValueRow, as_csv, rows
 from warmdown.plot.page import png_bytes, svg_bytes
 from warmdown.plot.view import View
+from warmdown.studio.draft.document import class_paths
 from warmdown.studio.draft.files import saved_text
+from warmdown.studio.page.bring import native_plan
 from warmdown.studio.page.parts import (
     copy_to_clipboard,
     marked,
@@ -24,7 +28,7 @@ from warmdown.studio.page.parts import (
 )
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.python_code import as_python
-from warmdown.studio.preview.torch_code import as_torch
+from warmdown.studio.preview.torch_code import as_torch, is_one_class
 
 _FORMS = {
     "YAML": ("yaml", "text/yaml"),
@@ -38,11 +42,11 @@ _PICTURES = {"png": ("image/png", png_bytes), "svg": ("image/svg+xml", svg_bytes
 def build_export_panel(studio: Studio) -> None:
     """Build the plan in every form."""
     chosen = "YAML"
+    writing: asyncio.Task[None] | None = None
 
-    def as_text() -> str:
+    def as_text(plan: Plan | None) -> str:
         if studio.draft.is_empty:
             return "# nothing is chosen yet\n"
-        plan = studio.preview.plan
         try:
             if chosen == "Python":
                 return as_python(plan.to_dict() if plan else studio.reading.data)
@@ -52,8 +56,36 @@ def build_export_panel(studio: Studio) -> None:
         except WarmdownError as error:
             return f"# {error}\n"
 
+    def is_turned() -> bool:
+        """Whether the text is of the plan with schedules of warmdown's own for its classes."""
+        is_itself = chosen == "PyTorch" and is_one_class(studio.reading.data)
+        return chosen.startswith("Py") and bool(class_paths(studio.document)) and not is_itself
+
+    async def whole_text() -> str:
+        if not is_turned():
+            return as_text(studio.preview.plan)
+        try:
+            native = (await native_plan(studio))["plan"]
+            return as_text(plan_from_dict({**studio.reading.data, **native}))
+        except WarmdownError as error:
+            return f"# {error}\n"
+
     def show() -> None:
-        set_text(text, as_text())
+        nonlocal writing
+        if is_turned():
+            writing = asyncio.create_task(write(writing))
+        else:
+            writing = None
+            set_text(text, as_text(studio.preview.plan))
+
+    async def write(before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])  # a question to the other process is never cancelled
+        if asyncio.current_task() is writing:  # else a later one does it
+            written = await whole_text()
+            if asyncio.current_task() is writing:
+                with studio.client:
+                    set_text(text, written)
 
     def choose(form: str) -> None:
         nonlocal chosen
@@ -63,12 +95,12 @@ def build_export_panel(studio: Studio) -> None:
         show()
 
     async def copy() -> None:
-        text_code = json.dumps(as_text())
+        text_code = json.dumps(await whole_text())
         await copy_to_clipboard(text_code, "Copied.", " Select the text instead.")
 
-    def download() -> None:
+    async def download() -> None:
         ending, kind = _FORMS[chosen]
-        ui.download(as_text().encode(), f"plan.{ending}", kind)
+        ui.download((await whole_text()).encode(), f"plan.{ending}", kind)
 
     def download_csv() -> None:
         plan, bases = studio.preview.plan, studio.reading.bases
