@@ -20,9 +20,9 @@ from warmdown.importing.configs import format_of_text
 from warmdown.importing.formats.classes import TORCH_NAMES
 from warmdown.planfile.writing import to_yaml
 from warmdown.schedules.base import PlainData
+from warmdown.studio.draft.catalogue import GalleryEntry, catalogue
 from warmdown.studio.draft.document import Draft, read
 from warmdown.studio.draft.files import brought, document_from, saved_text
-from warmdown.studio.draft.presets import PRESETS
 from warmdown.studio.preview.bring import import_configuration, turn_classes
 from warmdown.studio.preview.torch_code import as_torch
 
@@ -145,8 +145,10 @@ def test_what_differs_from_the_documentation_is_told_and_what_a_metric_moves_is_
         turn_classes({"data": {"run": RUN, "lr": class_of("StepLR", {"step_size": "x"})}})
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-def test_every_situation_can_be_bound_from_its_file(preset: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "preset", [one for one in catalogue() if one.text], ids=lambda preset: preset.mark
+)
+def test_every_situation_can_be_bound_from_its_file(preset: GalleryEntry, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(saved_text(preset.draft, path.name))
     assert format_of_text(path.read_text(), path.name) == ""
@@ -258,7 +260,7 @@ def test_what_a_configuration_leaves_open_is_asked_for(page_of: Callable[..., Si
         user.find(marker="fact-steps_per_epoch").clear().type("100")
         user.find(marker="facts-yes").click()
         await until(lambda: "From args.yaml." in shown(user), 60)
-        assert "total_steps: 300" in shown(user)
+        await until(lambda: "total_steps: 300" in shown(user))
 
     page.visit(act)
 
