@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,9 +153,15 @@ def test_every_situation_can_be_bound_from_its_file(preset: GalleryEntry, tmp_pa
     path = tmp_path / "plan.yaml"
     path.write_text(saved_text(preset.draft, path.name))
     assert format_of_text(path.read_text(), path.name) == ""
-    bases = preset.draft.document["groups"]
-    ours = optimizer_of(*(float(group.get("lr", 1e-3)) for group in bases))
-    scheduler = wd.Scheduler(ours, wd.load(path))
+    plan, size = wd.load(path), SimpleNamespace(batch_size=1)
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(1))], **bases, **({"name": name} if name else {})}
+        for name, bases in read(preset.draft.document).bases.items()
+    ]
+    ours = torch.optim.SGD(groups, lr=1e-3, momentum=0.9, weight_decay=0.1)
+    bind = {"batch_size": wd.Attribute(size, "batch_size")}
+    names = {target.name for target in plan.targets}
+    scheduler = wd.Scheduler(ours, plan, bind={name: bind[name] for name in names & bind.keys()})
     ours.step()
     scheduler.step()
     assert scheduler.count == 1
