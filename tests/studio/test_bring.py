@@ -156,7 +156,7 @@ def test_every_situation_can_be_bound_from_its_file(preset: GalleryEntry, tmp_pa
     plan, size = wd.load(path), SimpleNamespace(batch_size=1)
     groups = [
         {"params": [torch.nn.Parameter(torch.ones(1))], **bases, **({"name": name} if name else {})}
-        for name, bases in read(preset.draft.document).bases.items()
+        for name, bases in (read(preset.draft.document).bases or {"": {}}).items()
     ]
     ours = torch.optim.SGD(groups, lr=1e-3, momentum=0.9, weight_decay=0.1)
     bind = {"batch_size": wd.Attribute(size, "batch_size")}
