@@ -43,9 +43,7 @@ def card(title: str, mark: str) -> Iterator[Element]:
 def icon_button(icon: str, name: str, act: Act, mark: str = "") -> ui.button:
     """Return a button that shows an icon; its name is what it does."""
     button = ui.button(icon=icon, on_click=act, color=None).props("flat dense").classes("icon")
-    button.props["aria-label"] = name
-    with button:
-        ui.tooltip(name).props("delay=400")
+    button.props["aria-label"] = button.props["data-help"] = name
     return marked(button, mark)
 
 

@@ -40,10 +40,11 @@ from warmdown.studio.draft.document import (
 )
 from warmdown.studio.draft.fields import Shape, known_shapes
 from warmdown.studio.draft.history import History
+from warmdown.studio.draft.joints import inserted, is_joined, joint, put_joined, value_at
 from warmdown.studio.page.parts import Act
 from warmdown.studio.preview.outlook import Outlook, foresee, with_loss
 from warmdown.studio.preview.preview import Preview, Summary, Window, preview, summarize
-from warmdown.studio.preview.spans import findings_by_mark
+from warmdown.studio.preview.spans import findings_by_mark, spans
 from warmdown.studio.security.folder import Folder, Stamp
 from warmdown.studio.security.worker import Ended, Worker
 
@@ -122,6 +123,7 @@ class Studio:
         self.kept: list[Candidate] = []
         self.saved = app.start.document
         self.trusted: set[str] = set()
+        self.parted: set[str] = set()
         self.classes: dict[str, Shape] = {}
         self.preview = Preview()
         self.summary = Summary()
@@ -193,7 +195,10 @@ class Studio:
 
     def type(self, path: Path, value: Any) -> None:
         """Take what was typed into the field of a path."""
-        typed = put(self.document, path, value)
+        if path[-1] in ("start", "end", "value") and not self.draft.is_empty:
+            typed = put_joined(self.document, self.row, path, value, self.parted)
+        else:
+            typed = put(self.document, path, value)
         self.history.edit(replace(self.draft, document=typed), burst=mark_of(path))
         self._changed("typed")
 
@@ -206,6 +211,34 @@ class Studio:
         else:
             self._changed("typed")
             self.emit("moved")
+
+    def toggle_joint(self, number: int) -> None:
+        """Part a phase from the one before, or let it begin where that one ends."""
+        ends = joint(self.document, self.row, number)
+        if ends is None:
+            return
+        if is_joined(self.document, self.row, number, self.parted):
+            self.parted.add(mark_of(ends[1]))
+            self.refresh()
+            return
+        self.parted.discard(mark_of(ends[1]))
+        if not is_joined(self.document, self.row, number, self.parted):
+            self.put(ends[1], value_at(self.document, ends[0]))
+        else:
+            self.refresh()
+
+    def insert(self, number: int, phase: PlainData) -> None:
+        """Take one more phase, which begins where the one before it ends, and open it."""
+        plan = self.preview.plan
+        begin, stop = (
+            spans(self.document, self.row, plan).get(self.phases[number - 1], (0, 0))
+            if plan
+            else (0, 0)
+        )
+        length = plan.length if plan else None
+        share = 100 * (stop - begin) / length if length and stop > begin else 100.0
+        self.open_phase = number
+        self.change(inserted(self.document, self.row, number, phase, share=share))
 
     def put(self, path: Path, value: Any) -> None:
         """Take another schedule, or other rows, at a path."""

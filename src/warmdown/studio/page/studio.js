@@ -74,13 +74,56 @@ addEventListener("beforeunload", (event) => {
   const isLost = document.querySelector("#popup")?.ariaHidden === "false";
   if (window.warmdown.unsaved && !isLost) event.preventDefault();
 });
-// Menus and tooltips hang beside the page's landmarks: a menu becomes one, and a tooltip says what its button says.
+// The focus stays where a person was, though an edit builds the form anew: at the part of the same name, or else of the same place.
+let held = null;
+const places = () => [...document.querySelectorAll(".side [data-mark]")];
+addEventListener("focusin", ({ target }) => {
+  const part = target.closest("[data-mark]");
+  held = part && { part, target, mark: part.dataset.mark, place: places().indexOf(part) };
+});
+addEventListener("pointerdown", ({ target }) => {
+  if (!target.closest("button, input, label, [tabindex], [role]")) held = null;
+}, true);
+const isLost = (one) => one && one === held && !one.target.isConnected && document.activeElement === document.body;
+new MutationObserver(() => {
+  const lost = held;
+  if (!isLost(lost)) return;
+  if (window.warmdown.reach(window.warmdown.marked(lost.mark))) return;
+  setTimeout(() => {
+    const here = lost.place < 0 ? [] : places();
+    if (isLost(lost) && here.length) window.warmdown.reach(here[Math.min(lost.place, here.length - 1)]);
+  }, 400);
+}).observe(document, { childList: true, subtree: true });
+// The help of a field or a button floats above it, at the pointer's or the focus's coming, and moves nothing. Escape takes it away.
+let helped = null;
+const help = document.createElement("div");
+Object.assign(help, { id: "help", role: "tooltip", hidden: true });
+const showHelp = (target) => {
+  const field = target?.closest?.(".q-field, [data-help]");
+  const part = field?.matches("[data-help]") ? field : field?.querySelector("[data-help]");
+  helped?.removeAttribute("aria-describedby");
+  helped = part ?? null;
+  help.hidden = !part;
+  if (!part) return;
+  help.textContent = part.dataset.help;
+  (document.querySelector(".q-dialog") ?? document.querySelector("main") ?? document.body).append(help);
+  if (part.getAttribute("aria-label") !== part.dataset.help) part.setAttribute("aria-describedby", "help");
+  const box = field.getBoundingClientRect(), own = help.getBoundingClientRect();
+  const top = box.top - own.height - 6;
+  help.style.top = `${top < 4 ? box.bottom + 6 : top}px`;
+  help.style.left = `${Math.max(Math.min(box.left, innerWidth - own.width - 8), 8)}px`;
+};
+addEventListener("mouseover", ({ target }) => showHelp(target));
+addEventListener("focusin", ({ target }) => showHelp(target.matches(":focus-visible") ? target : null));
+addEventListener("focusout", () => showHelp(null));
+addEventListener("scroll", () => showHelp(null), true);
+addEventListener("keydown", ({ key }) => key === "Escape" && showHelp(null), true);
+// Menus hang beside the page's landmarks: each becomes one.
 const hung = new MutationObserver(() => {
   for (const menu of document.querySelectorAll('body > [id^="q-portal--menu"]')) {
     menu.setAttribute("role", "region");
     menu.setAttribute("aria-label", "Choices");
   }
-  for (const tip of document.querySelectorAll('body > [id^="q-portal--tooltip"]')) tip.setAttribute("aria-hidden", "true");
 });
 addEventListener("DOMContentLoaded", () => hung.observe(document.body, { childList: true }));
 window.warmdown = {
@@ -188,7 +231,7 @@ window.warmdown = {
       Object.assign(knob.style, { left: `${left}px`, top: `${top}px`, display: isShown && isFinite(left + top) ? "" : "none" });
       knob.panel = point.panel;
       knob.setAttribute("aria-label", point.name);
-      knob.title = point.name;
+      knob.dataset.help = point.name;
     });
     if (!layer.placed) {
       layer.placed = true;
@@ -226,10 +269,11 @@ window.warmdown = {
     });
     for (const end of ["pointerup", "pointercancel"]) knob.addEventListener(end, () => (value = null));
     knob.addEventListener("keydown", (event) => {
-      if (!event.key.startsWith("Arrow")) return;
+      if (!event.key.startsWith("Arrow") && event.key !== "Enter") return;
       event.preventDefault();
       emitEvent("handle", { at, key: event.key });
     });
+    knob.addEventListener("dblclick", () => emitEvent("handle", { at, key: "Enter" }));
     return knob;
   },
   keep(name, text) {
@@ -249,13 +293,13 @@ window.warmdown = {
     return document.querySelector(`[data-mark="${CSS.escape(mark)}"]`);
   },
   focus(mark) {
-    const reach = (tries) => {
-      const found = this.marked(mark);
-      const inner = found?.matches("input, button, [tabindex]") ? found : found?.querySelector("input, button");
-      if (inner) inner.focus();
-      else if (tries) setTimeout(() => reach(tries - 1), 30);
-    };
-    reach(20);
+    const seek = (tries) => this.reach(this.marked(mark)) || (tries && setTimeout(() => seek(tries - 1), 30));
+    seek(20);
+  },
+  reach(part) {
+    const inner = part?.matches("input, button, [tabindex]") ? part : part?.querySelector("input, button");
+    inner?.focus();
+    return Boolean(inner);
   },
   copy(text) {
     return navigator.clipboard.writeText(text).then(() => true, () => false);

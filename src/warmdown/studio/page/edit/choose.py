@@ -51,10 +51,13 @@ def choose(studio: Studio, targets: PlainData, number: int | None = None) -> Non
         studio.put(("plan", "lr"), chosen)
     else:
         phases = [studio.get(path) for path in studio.phases]
-        studio.open_phase = len(phases) if number is None else number
-        added = chosen if isinstance(chosen, list) else [chosen]
-        phases[studio.open_phase : studio.open_phase + 1] = added
-        studio.change(with_phases(studio.document, studio.row, phases))
+        if number is None and not isinstance(chosen, list):
+            studio.insert(len(phases), chosen)
+        else:
+            studio.open_phase = len(phases) if number is None else number
+            added = chosen if isinstance(chosen, list) else [chosen]
+            phases[studio.open_phase : studio.open_phase + 1] = added
+            studio.change(with_phases(studio.document, studio.row, phases))
     is_class = "class_path" in chosen
     path = studio.phases[studio.open_phase]
     focus = mark_of((*path, "class_path")) if is_class else f"phase-{studio.open_phase}"

@@ -40,13 +40,12 @@ class Inputs:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.by_mark: PlainData = {}
-        self._helps: dict[str, str] = {}
         self._shown: dict[str, tuple[str, str, str]] = {}
         self._values: list[tuple[Path, ui.input]] = []
 
     def clear(self) -> None:
         """Forget the fields, which are built again."""
-        self.by_mark, self._helps, self._shown, self._values = {}, {}, {}, []
+        self.by_mark, self._shown, self._values = {}, {}, []
         self.studio.shown_marks.clear()
 
     def value(
@@ -111,8 +110,7 @@ class Inputs:
                 continue
             self._shown[mark] = state
             element.error = wrong or None
-            element.props["hide-hint"] = not warning
-            element.props["hint"] = warning or self._helps[mark]
+            element.props["hint"] = warning
             element.classes(add="warned") if warning else element.classes(remove="warned")
             if isinstance(element, ui.input):
                 element.props["suffix"] = number_text
@@ -121,8 +119,9 @@ class Inputs:
         """Show mistakes, warnings and help at a field."""
         mark = mark_of(path)
         element.without_auto_validation()  # the plan finds what is wrong, not the field
-        element.props("outlined dense hide-bottom-space hide-hint")
-        self._helps[mark] = element.props["hint"] = help
+        element.props("outlined dense hide-bottom-space")
+        if help:
+            element.props["data-help"] = help
         self.by_mark[mark] = element
         self.studio.shown_marks.add(mark)
         marked(element, mark)
@@ -184,8 +183,7 @@ class Inputs:
             on_change=lambda event: self.studio.type(path, bool(event.value)),
         ).props("dense")
         if field.help:
-            with element:
-                ui.tooltip(field.help)
+            element.props["data-help"] = field.help
         marked(element, mark_of(path))
 
     def _inner(self, path: Path, field: FormField) -> None:

@@ -12,6 +12,7 @@ from nicegui.elements.mixins.sortable_element import SortableElement
 from warmdown.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
 from warmdown.studio.draft.document import Path, expanded, mark_of, with_phases
+from warmdown.studio.draft.joints import edge, is_joined, joint, value_at
 from warmdown.studio.page.bring import build_native_button
 from warmdown.studio.page.edit.choose import open_gallery
 from warmdown.studio.page.edit.inputs import Inputs
@@ -116,8 +117,12 @@ def _build_tools(studio: Studio, number: int, path: Path) -> None:
         down.set_enabled(number < last)
 
     def duplicate() -> None:
-        phases = _phases(studio)
-        _put_phases(studio, [*phases[: number + 1], *phases[number:]])
+        phase = expanded(studio.get(path))
+        first = edge(studio.document, path, "start")
+        if first and "class_path" not in phase:  # a copy begins where its model does
+            phase[str(first[-1])] = value_at(studio.document, first)
+        studio.insert(number + 1, phase)
+        studio.focus(f"phase-{number + 1}")
 
     def take_out() -> None:
         phases = _phases(studio)
@@ -151,6 +156,14 @@ def _build_body(studio: Studio, inputs: Inputs, path: Path) -> Act | None:
         build_native_button(studio)
     if shape and shape.takes_more:
         _build_more(studio, (*path, "init_args"))
+    number = studio.open_phase
+    if joint(studio.document, studio.row, number):
+        joins = ui.checkbox(
+            "Begins where the phase before it ends",
+            value=is_joined(studio.document, studio.row, number, studio.parted),
+            on_change=lambda: studio.toggle_joint(number),
+        )
+        marked(joins.props("dense"), f"joined-{number}")
     if len(studio.phases) > 1 or expanded(studio.get(path)).get("name"):
         inputs.value(
             (*path, "name"), "Name of the phase", "text", placeholder="read off its direction"
@@ -214,7 +227,10 @@ def _put_phases(studio: Studio, phases: list[Any]) -> None:
 
 
 def _add_warmup(studio: Studio) -> None:
-    warmup = {"kind": "linear", "start": 0, "end": 1, "steps": "5%", "name": "warmup"}
+    first = edge(studio.document, studio.phases[0], "start")
+    top = value_at(studio.document, first) if first else 1.0
+    end = 1 if top in (0.0, 1.0) or top != top else top
+    warmup = {"kind": "linear", "start": 0, "end": end, "steps": "5%", "name": "warmup"}
     studio.open_phase = 0
     _put_phases(studio, [warmup, *_phases(studio)])
     studio.focus(mark_of((*studio.phases[0], "steps")))

@@ -67,14 +67,18 @@ def build_curve(studio: Studio) -> None:
         nonlocal handles
         plan, handles = studio.preview.plan, ()
         if plan is not None and not studio.draft.is_empty and not studio.mistakes:
-            handles = handles_of(studio.document, studio.row, plan, studio.reading.bases)
+            handles = handles_of(
+                studio.document, studio.row, plan, studio.reading.bases, studio.parted
+            )
         lines = studio.preview.view.lines
         units = list(dict.fromkeys(line.unit for line in lines))
         field = studio.row.field if handles else ""
         unit = next((line.unit for line in lines if line.label.partition("/")[0] == field), "")
         panel = units.index(unit) if unit in units else 0
         points = [{"x": one.x, "y": one.y, "name": one.name, "panel": panel} for one in handles]
-        plot.show_handles(points, "Handles of the phases: arrow keys move them")
+        plot.show_handles(
+            points, "Handles of the phases: arrow keys move them, Enter parts or joins"
+        )
 
     def move(event: Any) -> None:
         """Take a move of a handle, from the pointer or a key."""
@@ -84,14 +88,18 @@ def build_curve(studio: Studio) -> None:
         if not 0 <= at < len(handles) or plan is None:
             return
         handle, total = handles[at], plan.length or 1
+        if given.get("key") == "Enter":
+            studio.toggle_joint(handle.joint)
+            return
         if "key" in given:
             tops = [line.totals.high for line in studio.preview.view.lines]
             x, y = pressed(handle, str(given["key"]), total=total, top=max(tops, default=1.0))
         else:
             x, y = float(given["x"]), float(given["y"])
         changed = moved(
-            studio.document, studio.row, handle, x, y, total=total, bases=studio.reading.bases
-        )
+            studio.document, studio.row, handle, x, y,
+            total=total, bases=studio.reading.bases, parted=studio.parted,
+        )  # fmt: skip
         studio.drag(changed, handle.phase)
         set_text(readout, handles[at].name if at < len(handles) else handle.name)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import floor, log10
+from math import floor, isfinite, log10
 from typing import Any, final
 
 from warmdown.formatting import count
@@ -21,6 +21,7 @@ from warmdown.studio.draft.document import (
     put,
 )
 from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.joints import edge, is_joined, joint, put_joined, value_at
 from warmdown.studio.preview.preview import value_text
 from warmdown.studio.preview.spans import spans
 
@@ -39,32 +40,31 @@ class Handle:
     """A point of the curve that can be moved.
 
     Args:
-        phase: Number of the phase that ends there; the first one's beginning has the same.
-        path: Of that phase.
+        phase: Number of the phase that begins or ends there.
         name: What it is, for those who do not see it.
         x: Step.
         y: Value, in the field's unit.
         begin: Step at which the phase begins.
-        length: The field that its length is typed in; empty where it has none.
-        value: The field that its value is typed in; empty where it has none.
-        joined: Path of the next phase's first value, where that is the same; empty for none.
+        length: Path of its length; empty where that is not moved.
+        value: Path of its value; empty where it has none.
+        joint: Number of the phase that follows there, which Enter parts or joins; 0 for none.
     """
 
     phase: int
-    path: Path
     name: str
     x: int
     y: float
     begin: int
-    length: str
-    value: str
-    joined: Path = ()
+    length: Path
+    value: Path
+    joint: int = 0
 
 
 def handles_of(
-    document: PlainData, row: TargetRow, plan: Plan, bases: Mapping[str, Mapping[str, float]]
-) -> tuple[Handle, ...]:
-    """Return the handles of a row: where it begins, and where each of its phases ends."""
+    document: PlainData, row: TargetRow, plan: Plan, bases: Mapping[str, Mapping[str, float]],
+    parted: Collection[str] = (),
+) -> tuple[Handle, ...]:  # fmt: skip
+    """Return the handles of a row: its beginning, each phase's end, and parted beginnings."""
     base = _base(document, row, bases)
     stretches = spans(document, row, plan)
     paths = phases_of(document, row)
@@ -73,43 +73,45 @@ def handles_of(
     handles: list[Handle] = []
     for number, path in enumerate(paths):
         begin, stop = stretches[path]
-        takes = _fields(get(document, path))
-        if number == 0 and "start" in takes:
-            first = base * _value_at(document, (*path, "start"), takes["start"])
-            name = f"Beginning: {value_text(first)}"
-            handles.append(Handle(0, path, name, begin, first, begin, "", "start"))
+        start, end = edge(document, path, "start"), edge(document, path, "end")
+        if start != end and start and not is_joined(document, row, number, parted):
+            y, which = base * value_at(document, start), f" of phase {number + 1}" if number else ""
+            can_join = number if joint(document, row, number) else 0
+            way = f"; Enter joins it to phase {number}" if can_join else ""
+            name = f"Beginning{which}: {value_text(y)}{way}"
+            handles.append(Handle(number, name, begin, y, begin, (), start, can_join))
+        schedule = expanded(get(document, path))
+        shape = known_shapes().get(str(schedule.get("kind", "")))
         is_last = number == len(paths) - 1
-        length = "steps" if "steps" in takes and not is_last else ""
-        value = "end" if "end" in takes else ""
-        if not (length or value):
+        has_length = shape and not shape.is_recipe and shape.field("steps")
+        is_moved = has_length and (not is_last or schedule.get("steps", "rest") != "rest")
+        length = (*path, "steps") if is_moved else ()
+        follows = () if is_last else edge(document, paths[number + 1], "start")
+        if not (length or end):
             continue
-        where: Path = () if is_last else (*paths[number + 1], "start")
-        after = _fields(get(document, where[:-1])) if where else {}
-        follows = base * _value_at(document, where, after["start"]) if "start" in after else 0.0
-        end = base * _value_at(document, (*path, "end"), takes["end"]) if value else follows
-        joined = where if value and "start" in after and follows == end else ()
-        name = f"End of phase {number + 1}: update {count(stop)}, {value_text(end)}"
-        handles.append(Handle(number, path, name, stop, end, begin, length, value, joined))
-    return tuple(handles)
+        y = base * value_at(document, end or follows) if end or follows else 0.0
+        following = number + 1 if is_joined(document, row, number + 1, parted) else 0
+        way = f"; Enter parts it from phase {number + 2}" if following else ""
+        name = f"End of phase {number + 1}: update {count(stop)}, {value_text(y)}{way}"
+        handles.append(Handle(number, name, stop, y, begin, length, end, following))
+    return tuple(one for one in handles if isfinite(one.y))
 
 
 def moved(
     document: PlainData, row: TargetRow, handle: Handle, x: float, y: float, *,
-    total: int, bases: Mapping[str, Mapping[str, float]],
+    total: int, bases: Mapping[str, Mapping[str, float]], parted: Collection[str] = (),
 ) -> PlainData:  # fmt: skip
     """Return the document with a handle at another step and value, both made round.
 
     A joint stays joined: the next phase begins where this one ends.
     """
-    if handle.length:
-        length = max(min(x, total) - handle.begin, 1.0)
-        where = (*handle.path, handle.length)
-        document = put(document, where, _round_length(get(document, where), length, total))
     if handle.value:
         value = _two_digits(y / (_base(document, row, bases) or 1.0))
-        document = put(document, (*handle.path, handle.value), value)
-        if handle.joined:
-            document = put(document, handle.joined, value)
+        document = put_joined(document, row, handle.value, value, parted)
+    if handle.length:
+        length = max(min(x, total) - handle.begin, 1.0)
+        given = get(document, handle.length)
+        document = put(document, handle.length, _round_length(given, length, total))
     return document
 
 
@@ -119,28 +121,6 @@ def pressed(handle: Handle, key: str, *, total: int, top: float) -> tuple[float,
     up = {"ArrowUp": 1, "ArrowDown": -1}.get(key, 0)
     x = handle.x + right * max(_STEP / 5 * total, 1.0)
     return x, max(handle.y + up * _STEP * top, 0.0) if up else handle.y
-
-
-def _fields(phase: Any) -> dict[str, float]:
-    """Return the fields of a phase that a handle can move, with the number of a default."""
-    shape = known_shapes().get(str(expanded(phase).get("kind", "")))
-    found: dict[str, float] = {}
-    for name in ("start", "end", "steps"):
-        field = shape.field(name) if shape and not shape.is_recipe else None
-        if field is not None:
-            try:
-                found[name] = float(field.default or "nan")
-            except ValueError:
-                found[name] = float("nan")
-    return found
-
-
-def _value_at(document: PlainData, path: Path, default: float) -> float:
-    given = get(document, path)
-    try:
-        return default if given is None else float(given)
-    except (TypeError, ValueError):
-        return float("nan")
 
 
 def _base(document: PlainData, row: TargetRow, bases: Mapping[str, Mapping[str, float]]) -> float:
