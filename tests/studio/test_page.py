@@ -97,6 +97,7 @@ def test_a_mistake_stands_beside_its_field_and_the_last_curve_stays(page_of: Pag
 
 def test_a_finding_stands_beside_the_field_that_causes_it(page_of: PageOf) -> None:
     async def act(user: User) -> None:
+        user.find(marker="joined-1").click()  # else the end before it moves too
         user.find(marker="plan.lr[1].start").type("0.5")
         await until(lambda: "warned" in field(user, "plan.lr[1].start").classes)  # type: ignore[attr-defined]
         assert "jump" in shown(user)
