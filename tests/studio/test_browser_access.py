@@ -34,7 +34,9 @@ class Screens:
         self.tab.evaluate(
             "Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))"
         )
-        for one in Axe().run(self.tab).response["violations"]:
+        # what a dialog darkens cannot be reached, and axe takes its darkened colours for its own
+        shown = ".q-dialog" if self.tab.locator(".ask").count() else "body"
+        for one in Axe().run(self.tab, context=shown).response["violations"]:
             places = [node["html"][:160] for node in one["nodes"][:3]]
             self.problems.append(f"{screen}: {one['id']}: {places}")
         wide = self.tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -68,6 +70,7 @@ def test_no_screen_hinders_anyone(
         tab.wait_for_selector(".chooser [data-mark=pick-cosine]")
         screens.look("chooser")
         tab.keyboard.press("Escape")
+        tab.wait_for_selector(".chooser", state="detached")
         press(tab, "open")
         tab.wait_for_selector(".ask")
         screens.look("open")

@@ -257,7 +257,7 @@ def test_a_running_record_is_watched_as_it_grows(browser: Browser, tmp_path: Pat
             tab = context.new_page()
             tab.goto(server.address)
             tab.wait_for_selector('[data-mark="run-one"]', timeout=60_000)
-            tab.wait_for_selector("text=update 49")
+            tab.wait_for_selector("text=50 of 200 updates")
             record.add(50, "lr/0", 1e-4, "another hand wrote lr")
             record.flush()
             tab.wait_for_selector("text=another hand wrote lr")

@@ -60,7 +60,7 @@ def test_a_finger_moves_a_joint(browser: Browser, server: Server) -> None:
     for kind, (left, top) in zip(["touchStart"] + ["touchMove"] * 8, steps, strict=True):
         send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": left, "y": top}]})
     send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    ends = "/end: (0[.]\\d+), steps: [^]*start: \\1}/"
+    ends = "/end: (0[.]\\d+), steps: [^]*start: \\1/"
     tab.wait_for_function(f"{ends}.test(document.querySelector('[data-mark=text]').textContent)")
     context.close()
 
@@ -98,8 +98,11 @@ def assert_focus(tab: Page, mark: str) -> None:
 def test_help_comes_with_pointer_and_focus_and_moves_nothing(tab: Page) -> None:
     press(tab, "preset-2")
     tab.wait_for_selector('[data-mark="values"]')
-    boxes = """() => [...document.querySelectorAll('.side input, .side button')]
-      .map((one) => one.getBoundingClientRect().top + scrollY)"""
+    boxes = """() => {
+      const first = document.querySelector('.side input').getBoundingClientRect().top;
+      return [...document.querySelectorAll('.side input, .side button')]
+        .map((one) => Math.round(one.getBoundingClientRect().top - first));
+    }"""
     before = tab.evaluate(boxes)
     fields = tab.locator(".side input[data-help]")
     assert fields.count() >= 8

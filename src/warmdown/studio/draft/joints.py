@@ -104,7 +104,7 @@ def inserted(
         document: What is typed.
         row: The target.
         number: Where the new phase stands.
-        phase: The new one; what it says of its start counts.
+        phase: The new one; what it gives for its start counts.
         share: Percent of the run that the phase before takes. One that takes the rest of the run
             keeps half of it.
     """
