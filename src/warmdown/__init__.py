@@ -16,6 +16,7 @@ from warmdown.registry import provide
 
 if TYPE_CHECKING:
     from warmdown.binding import *
+    from warmdown.binding.commands import Commands as Commands
     from warmdown.checks import Finding as Finding
     from warmdown.checks import check as check
     from warmdown.errors import *
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from warmdown.importing import export_config as export_config
     from warmdown.importing import from_torch as from_torch
     from warmdown.importing import import_config as import_config
+    from warmdown.mailbox import tell as tell
     from warmdown.plan import *
     from warmdown.planfile import *
     from warmdown.plot import CalledRoom
@@ -54,6 +56,7 @@ _ROOMS = {
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),
+    "warmdown.mailbox": ("tell",),
     "warmdown.plan": ("Plan",),
     "warmdown.schedules": schedules.NAMES,
     "warmdown.schedules.recipes": ("recipes",),
@@ -62,6 +65,7 @@ _ROOMS = {
         "Attribute", "Call", "Captured", "Scheduler", "ValueLogger", "as_tensors",
         "layerwise_decay",
     ),
+    "warmdown.binding.commands": ("Commands",),
     "warmdown.forecast": ("fit_loss", "load_law"),
     "warmdown.forecast.scaling": (
         "scale_batch_with_data", "scale_decay_with_batch_and_data", "scale_rate_linearly",

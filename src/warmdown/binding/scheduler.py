@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,21 +27,21 @@ from warmdown.binding.clock import (
     mean_over_ranks,
 )
 from warmdown.binding.compiled import leave_uncompiled
+from warmdown.binding.events import EVENTS, decayed, extended, held, rescaled
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
-from warmdown.binding.joining import CONTINUED, OnChange
+from warmdown.binding.joining import OnChange
 from warmdown.binding.misuse import Warnings, warn_of_values
 from warmdown.binding.monitor import Finish, UpdateMonitor
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
-from warmdown.binding.timeline import Extended, PlanEvent, Rescaled, Timeline, decay_event
+from warmdown.binding.timeline import PlanEvent, Timeline
 from warmdown.errors import (
     AmountMismatch,
     BaseDiffers,
     BindingError,
     ClearArguments,
     ForeignWrite,
-    RunError,
     ScheduleError,
     StateError,
     WarmdownWarning,
@@ -56,6 +57,10 @@ from warmdown.schedules import Phase, Scale, Schedule, Set
 from warmdown.schedules.parameters import parameters_of
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from warmdown.binding.commands import Commands
+    from warmdown.mailbox import Request
     from warmdown.record import Record
 
 _SHOWN_VALUES = 6
@@ -111,6 +116,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             one number, or a list of both.
         timer: Seconds from any beginning, for plans over time.
         all_gather: Gives all processes what each of them has; torch.distributed's by default.
+        commands: The folder of the run, in which it listens for what ``warmdown tell`` asks; or
+            ``Commands``, with how often.
         targets: A schedule, ``Scale``, ``Set``, or a mapping from group to one of them, for each
             field.
 
@@ -150,6 +157,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         bind: Mapping[str, Any] | None = None,
         timer: Callable[[], float] = time.monotonic,
         all_gather: AllGather = all_gather,
+        commands: str | PathLike[str] | Commands | None = None,
         **targets: Given,
     ) -> None:
         former: dict[str, Any] = dict(targets)
@@ -172,6 +180,14 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.optimizers = list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         self.auto, self.strict, self.on_change = auto, strict, on_change
         self._objects, self._timer, self._all_gather = dict(bind or {}), timer, all_gather
+        self.requests: set[str] = set()
+        """What the loop is asked to do, ``"checkpoint"`` or ``"stop"``, on every process; the loop
+        takes out what it has done."""
+        if isinstance(commands, str | os.PathLike):
+            from warmdown.binding.commands import Commands  # few runs are told anything
+
+            commands = Commands(os.fspath(commands))
+        self._commands = commands
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
         self._bind(Timeline(plan))
         self._warn_of_bases(only_changed=True)
@@ -399,7 +415,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
     def decay_now(
         self,
         over: Duration = "rest",
-        curve: Schedule | None = None,
+        curve: Schedule | str | None = None,
         target: str = "lr",
         *,
         group: int | str | None = None,
@@ -411,9 +427,9 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
 
         Args:
             over: Its length.
-            curve: What scales the value reached; a straight line from 1 to 0 by default. It is
-                given that length.
-            target: The field that decays.
+            curve: What scales the value reached, or the name of a shape; a straight line from 1 to
+                0 by default. It is given that length.
+            target: The field that decays, or with its group: ``"lr/head"``.
             group: Only this group of it, by name or index, or those that fit a pattern.
             optimizer: Only the groups of this optimizer, or of the one with this index.
 
@@ -421,8 +437,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             ScheduleError: It would have no length.
             BindingError: There is no such field or group.
         """
-        groups = self._require_groups(target, group, optimizer)
-        self._apply_event(decay_event(int(self.position), self.run, over, curve, target, groups))
+        self._apply_event(decayed, over, curve, target, group, optimizer)
 
     def rescale(
         self,
@@ -436,7 +451,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
 
         Args:
             factor: A finite number, not negative.
-            target: The field.
+            target: The field, or with its group: ``"lr/head"``.
             group: Only this group of it, by name or index, or those that fit a pattern.
             optimizer: Only the groups of this optimizer, or of the one with this index.
 
@@ -444,12 +459,40 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             ScheduleError: The factor is none.
             BindingError: There is no such field or group.
         """
-        if not 0 <= factor < float("inf"):
-            raise ScheduleError(
-                f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed."
-            )
-        groups = self._require_groups(target, group, optimizer)
-        self._apply_event(Rescaled(int(self.position), float(factor), target, groups))
+        self._apply_event(rescaled, factor, target, group, optimizer)
+
+    def hold(
+        self,
+        over: Duration,
+        target: str | None = None,
+        *,
+        group: int | str | None = None,
+        optimizer: Any = None,
+    ) -> None:
+        """Keep the present values for some updates more; the rest of the plan follows after them.
+
+        The run ends that much later.
+
+        Args:
+            over: How long; a number is updates, or what else the clock counts.
+            target: Only this field; the others go on as planned, and hold their last value.
+            group: Only this group of it, by name or index, or those that fit a pattern.
+            optimizer: Only the groups of this optimizer, or of the one with this index.
+
+        Raises:
+            ScheduleError: It has no length.
+            BindingError: There is no such field or group.
+
+        Example:
+            >>> import torch, warmdown as wd
+            >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+            >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
+            >>> scheduler.seek(2)
+            >>> scheduler.hold(3)
+            >>> [scheduler.value("lr", step=step) for step in (1, 2, 5, 6)]
+            [0.30000000000000004, 0.2, 0.2, 0.1]
+        """
+        self._apply_event(held, over, target, group, optimizer)
 
     def extend(self, total_steps: int, on_change: OnChange = "given") -> None:
         """Make the run longer, or shorter.
@@ -463,15 +506,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             RunError: The run's length is a budget, or no count was given.
             StateError: The two do not fit together so.
         """
-        if self.run.budget is not None:
-            raise RunError(
-                f"Scheduler.extend({total_steps}): the run's length is its budget, "
-                f"{self.run.budget!r}. Save the state, and load it into a scheduler with another "
-                "budget."
-            )
-        states = self.writer.timeline.feedback_states()
-        how = CONTINUED if on_change == "continue" else on_change
-        self._apply_event(Extended(int(self.position), total_steps, how, states))
+        self._apply_event(extended, total_steps, on_change)
 
     @property
     def history(self) -> Record:
@@ -714,7 +749,17 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self._go(saved.count, saved.position, saved.owed)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("optimizers", "auto", "strict", "on_change", "_objects", "_timer", "_all_gather")
+        kept = (
+            "optimizers",
+            "auto",
+            "strict",
+            "on_change",
+            "_objects",
+            "_timer",
+            "_all_gather",
+            "requests",
+            "_commands",
+        )
         self._rebind(None)
         writer, position = self.writer, self.position
         owed = writer.clock.owed(position)
@@ -745,6 +790,9 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         counts_always = self.monitor.counts_always and not self.auto
         self.writer.count_every_step(counts_always and self._is_factor is None)
         self.monitor.restart(self.count, self.position, self.run, self.optimizers)
+        if self._commands is not None:
+            self._commands.begin(self.count)
+            self.writer.halt = self._commands.due - 1
 
     def _refill(self, samples: float | None, tokens: float | None) -> None:
         """Count an update past the window; what is seldom is looked at here, not at every step."""
@@ -759,9 +807,22 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.monitor.check_missing_metrics(self.metrics, writer.count)
         if writer.unsettled:
             self._warn_of_bases()
+        told: Sequence[Request] = ()
+        if self._commands is not None and writer.count + 1 >= self._commands.due:
+            told = self._commands.exchange(writer, self._all_gather)
+            writer.halt = self._commands.due - 1
         writer.next_window(samples, tokens)
+        for request in told:
+            self._obey(request)
         if writer.clock.differing:
             self.monitor.warnings.warn_once(AmountMismatch, **writer.clock.differing)
+
+    def _obey(self, request: Request) -> None:
+        """Do what was asked from outside, on every process before the same update."""
+        if request.command in EVENTS:
+            self._apply_event(EVENTS[request.command], **request.arguments)
+        else:
+            self.requests.add(request.command)
 
     def _step_without_update(self, epoch: Any, samples: float | None, tokens: float | None) -> None:
         writer, monitor = self.writer, self.monitor
@@ -816,20 +877,10 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         if not only_changed:
             self.writer.unsettled = False
 
-    def _apply_event(self, event: PlanEvent) -> None:
-        self.writer.follow(self.writer.timeline.after(event))
-
-    def _require_groups(self, name: str, group: Any, optimizer: Any) -> tuple[str, ...]:
-        """Return the keys of the groups that are meant; none where all of them are."""
-        if not self.writer.timeline.targets_named(name):
-            known = sorted({target.name for target in self.writer.targets})
-            raise BindingError(
-                f"Scheduler(target={name!r}): nothing drives it. {nearest(name, known)}"
-            )
+    def _apply_event(self, make: Callable[..., PlanEvent], *arguments: Any, **named: Any) -> None:
         self._rebind(None)
-        if optimizer is not None and not isinstance(optimizer, int):
-            optimizer = unwrap(optimizer)
-        return self.writer.keys_of(name, group, optimizer)
+        event = make(self.writer, *arguments, **named)
+        self.writer.follow(self.writer.timeline.after(event))
 
     # what the monitor calls
 

@@ -19,6 +19,7 @@ from warmdown.binding.timeline import (
     Decayed,
     Extended,
     FeedbackStates,
+    Held,
     PlanEvent,
     Rescaled,
     Switched,
@@ -490,7 +491,7 @@ def _require_amount(name: str, value: Any) -> float:
 
 
 _EVENTS: dict[str, type[PlanEvent]] = {
-    event.kind: event for event in (Rescaled, Decayed, Extended, Switched)
+    event.kind: event for event in (Rescaled, Decayed, Held, Extended, Switched)
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "at": partial(_require_count, "at"),
@@ -499,6 +500,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "groups": lambda keys: tuple(map(str, keys)),
     "curve": Schedule.from_dict,
     "total_steps": partial(_require_count, "total_steps"),
+    "steps": partial(_require_count, "steps"),
     "how": str,
     "before": Plan.from_dict,
     "after": lambda plan: plan,

@@ -330,6 +330,7 @@ class ValueWriter:
         "clock",
         "counts_every_step",
         "groups",
+        "halt",
         "index",
         "is_closed",
         "is_part",
@@ -363,6 +364,8 @@ class ValueWriter:
         self.groups = Groups(optimizers)
         self.unsettled = False
         """Whether a group's base value is in doubt, and that was not said yet."""
+        self.halt: int | None = None
+        """Count at which the window ends, whatever is known of later updates."""
         self.update_seen = self.counts_every_step = False
         """Whether an update was made since the last step; and whether that is taken for granted."""
         self._before: float | None = None
@@ -809,6 +812,8 @@ class ValueWriter:
             steps = np.arange(position, position + size + 1)
             if not all(target.is_flat(steps) for target in self.timeline.lines.values()):
                 size = max(cells, 1)
+        if self.halt is not None:
+            size = max(min(size, self.halt - self.count), 1)
         end = self.timeline.end
         counts_updates = self.timeline.plan.run.clock == "updates"
         if counts_updates and end is not None and position < end:

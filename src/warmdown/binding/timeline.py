@@ -164,6 +164,13 @@ class Timeline:
         return timeline
 
     @property
+    def moved_end(self) -> int | None:
+        """Where events let the run end; ``None`` where it ends as its plan does."""
+        lengths = [event for event in self.events if isinstance(event, Extended | Held | Switched)]
+        is_moved = lengths and not isinstance(lengths[-1], Switched)
+        return self.end if is_moved or decay_stop(self.events) is not None else None
+
+    @property
     def is_predictable(self) -> bool:
         """Whether values may be computed before their step; a person's own function is not."""
         rules = (target.rule for target in self.lines.values())
@@ -308,6 +315,39 @@ class Decayed(PlanEvent):
 
 @final
 @dataclass(frozen=True)
+class Held(PlanEvent):
+    """From ``at`` on the values of that step hold for some steps; the rest follows after them."""
+
+    kind = "hold"
+    steps: int
+    target: str = ""
+    """The field; empty for all that is driven."""
+    groups: tuple[str, ...] = ()
+    """Keys of the groups; empty for all of them."""
+
+    def apply(self, timeline: Timeline) -> None:
+        """Put off what the targets follow, and the run's end."""
+        names = [self.target] if self.target else sorted({line.name for line in timeline.lines})
+        for name in names:
+            for target in timeline.targets_of_event(name, self.groups):
+                target.switch_at(self.at, target.rule.with_schedules(self._put_off))
+        if timeline.end is not None:
+            timeline.end += self.steps
+
+    def _put_off(self, schedule: Schedule) -> Schedule:
+        return (
+            schedule.skip(self.at).delay(self.at + self.steps)
+            if self.at
+            else schedule.delay(self.steps)
+        )
+
+    def moved(self, target: str, stop: int) -> int:
+        """Return the new end of a field's decay."""
+        return stop + self.steps if self.target in ("", target) and stop > self.at else stop
+
+
+@final
+@dataclass(frozen=True)
 class Extended(PlanEvent):
     """From ``at`` on the run is ``total_steps`` long; joined by the policy ``how``."""
 
@@ -320,14 +360,17 @@ class Extended(PlanEvent):
     def apply(self, timeline: Timeline) -> None:
         """Join the plan to itself over the new length; rescales and decays are repeated."""
         timeline.restore_feedback(self.feedback)
-        run = replace(timeline.active.run, total_steps=self.total_steps, epochs=None)
-        longer = replace(timeline.active, run=run)
         repeated: list[PlanEvent] = []
         for event in timeline.events:
             if isinstance(event, Switched):
                 repeated = []
-            elif not isinstance(event, Extended):
+            elif not isinstance(event, Extended) and (self.how == "given" or event.kind != "hold"):
                 repeated.append(event)
+        # the plan has the steps that the holds leave, so that the whole is as long as was asked for
+        held = sum(event.steps for event in repeated if isinstance(event, Held))
+        total_steps = max(self.total_steps - held, 1)
+        run = replace(timeline.active.run, total_steps=total_steps, epochs=None)
+        longer = replace(timeline.active, run=run)
         _join(timeline, self.at, self.how, longer, Timeline(longer).after(*repeated))
 
 
@@ -423,6 +466,8 @@ def decay_stop(events: Sequence[PlanEvent]) -> int | None:
         elif isinstance(event, Switched):
             moved = {target: event.moved(stop) for target, stop in stops.items()}
             stops = {target: stop for target, stop in moved.items() if stop is not None}
+        elif isinstance(event, Held):
+            stops = {target: event.moved(target[0], stop) for target, stop in stops.items()}
         elif isinstance(event, Extended):
             stops.clear()
     return max(stops.values(), default=None)

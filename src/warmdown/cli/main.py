@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Entry] = {
     "show": Entry("A plan or shape as a curve, a table or a picture."),
     "check": Entry("What is wrong with a plan, before it runs."),
     "train": Entry("Train the demo model under a plan.", "train"),
+    "tell": Entry("Ask a running job: decay now, rescale, hold, extend, checkpoint, stop."),
     "studio": Entry("Design a plan on a page in the browser.", "studio"),
     "find": Entry("Find a learning rate by a range test.", "train"),
     "compare": Entry("Train under several plans and compare the results.", "train"),
@@ -62,6 +63,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("ui", "gui", "web", "serve"), "studio"),
     **dict.fromkeys(("predict", "law", "scaling"), "forecast LOG…"),
     **dict.fromkeys(("sweep", "tune"), "search SPACE"),
+    **dict.fromkeys(("ask", "send", "control"), "tell RUN COMMAND"),
     **dict.fromkeys(("run", "fit"), "train NAME_OR_FILE"),
 }
 """Commands that people try, and what there is."""

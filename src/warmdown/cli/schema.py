@@ -352,6 +352,25 @@ def _of_train() -> Schema:
     return _record(runs=_array(run), pictures=_array(_string("A file.")))
 
 
+def _of_tell() -> Schema:
+    curves = _record(
+        steps=_array(_real("An update.")),
+        lines=_dictionary(
+            _record(before=_array(_real("")), after=_array(_real(""))),
+            "Values by target and group.",
+        ),
+        ends=_array(_integer("The run's length before, and after.", or_null=True)),
+    )
+    return _record(
+        outcome={"enum": ["done", "refused", "shown", "waiting"]},
+        text=_string("The same in a sentence."),
+        optional={
+            "update": _integer("The first update that it changes."),
+            "curves": {**curves, "description": "With --dry-run."},
+        },
+    )
+
+
 def _of_explain() -> Schema:
     return _array(
         _record(
@@ -368,6 +387,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "show": _of_show,
     "check": _of_check,
     "train": _of_train,
+    "tell": _of_tell,
     "find": _of_find,
     "compare": _of_compare,
     "forecast": _of_forecast,

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from warmdown.binding import Scheduler
-from warmdown.binding.timeline import decay_stop
 from warmdown.errors import LengthMismatch, TrainingError
 from warmdown.lock import locked
 from warmdown.system import STOP_SIGNALS
@@ -332,6 +331,8 @@ def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
         trainer.call_event("on_train_step_end", batch=batch, batch_output=output, step=step)
         if was_applied:
             trainer.call_event("on_train_update_end", update=progress.updates - 1)
+            if getattr(trainer.scheduler, "requests", None):
+                _do_as_asked(trainer)
             run.after_update()
 
 
@@ -358,31 +359,47 @@ def _update(trainer: TrainingSteps) -> bool:
 def _is_over(trainer: TrainingSteps) -> bool:
     """Return whether nothing is left to do, the last evaluation included."""
     run = trainer.run_state
-    has_limit = run.config.max_num_train_steps is not None or _decay_stop(trainer) is not None
+    has_limit = run.config.max_num_train_steps is not None or _moved_end(trainer) is not None
     return _is_complete(trainer) and (run.progress.finished or not has_limit)
 
 
 def _is_complete(trainer: TrainingSteps) -> bool:
     """Return whether no update is to be made any more, though the data would give some."""
     config, progress = trainer.run_config, trainer.progress
-    if (stop := _decay_stop(trainer)) is not None:
+    if (stop := _moved_end(trainer)) is not None:
         return bool(trainer.scheduler.position >= stop)
     if config.max_num_train_steps is not None:
         return progress.updates >= config.max_num_train_steps
     return progress.epoch >= config.num_epochs
 
 
-def _decay_stop(trainer: TrainingSteps) -> float | None:
-    """Return where ``decay_now`` ends the run, by the scheduler's clock."""
+def _moved_end(trainer: TrainingSteps) -> float | None:
+    """Return where ``decay_now``, ``hold`` or ``extend`` let the run end, by its clock."""
     scheduler = trainer.scheduler
-    return decay_stop(scheduler.events) if isinstance(scheduler, Scheduler) else None
+    return scheduler.writer.timeline.moved_end if isinstance(scheduler, Scheduler) else None
+
+
+def _do_as_asked(trainer: TrainingSteps) -> None:
+    """Save, and perhaps stop, as a person has asked from outside.
+
+    Raises:
+        StopTrainingError: The run is to stop.
+    """
+    asked, updates = set(trainer.scheduler.requests), trainer.progress.updates
+    trainer.scheduler.requests.clear()
+    saved = "No checkpoints are kept; add SaveTrainingStateCallback."
+    if trainer.checkpoints is not None:
+        saved = f"Everything is saved in {save_numbered(trainer)}."
+    if "stop" in asked:
+        raise StopTrainingError(f"stopped as was asked, after update {updates}. {saved}")
+    trainer.print(f"checkpoint asked for after update {updates}. {saved}")
 
 
 def _report_moved_end(trainer: TrainingSteps) -> None:
-    """Print that a decay ended the run at another update than was planned."""
+    """Print that an event let the run end at another update than was planned."""
     planned, made = trainer.run_config.total_updates, trainer.progress.updates
-    if _decay_stop(trainer) is not None and _is_complete(trainer) and planned != made:
+    if _moved_end(trainer) is not None and _is_complete(trainer) and planned != made:
+        last = trainer.scheduler.events[-1].kind.replace("decay", "decay_now")
         trainer.print(
-            f"The decay that decay_now began has ended, and the run with it: {made} updates, "
-            f"{planned} were planned."
+            f"The run ended as {last} had moved its end: {made} updates, {planned} were planned."
         )

@@ -20,7 +20,6 @@ from warmdown.errors import MissingExtra, TrainingError
 from warmdown.record import Record
 from warmdown.run import Duration
 from warmdown.schedules import Schedule
-from warmdown.schedules.recipes.shapes import curve_of
 from warmdown.shown import brief
 from warmdown.training.callback import CallbackOrClass, TrainerCallback
 from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
@@ -282,8 +281,13 @@ class Trainer(TrainingSteps):
         """Return what steps once an update, or ``None``."""
         if self.create_scheduler_fn is None and not self.bind:
             return None
+        folders = (one.path for one in self.callback_handler.outputs() if one.is_folder)
         return scheduler_for(
-            self.create_scheduler_fn, self.optimizer, self.run_config, bind=self.bind
+            self.create_scheduler_fn,
+            self.optimizer,
+            self.run_config,
+            bind=self.bind,
+            commands=next(folders, None),
         )
 
     def extend(self, total_updates: int) -> None:
@@ -596,8 +600,7 @@ def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str |
         raise TrainingError(
             f"branch_cooldowns(lengths=[{length!r}, …]): a cooldown has at least one update."
         )
-    shape = curve_of(curve)(1.0, 0.0, updates) if isinstance(curve, str) else curve
-    scheduler.decay_now(over=updates, curve=shape)
+    scheduler.decay_now(over=updates, curve=curve)
     return int(updates)
 
 

@@ -1,0 +1,93 @@
+"""``warmdown tell``: something asked of a job that is running."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click import option
+
+from warmdown.cli.options import PATH, json_option, law_of, law_option
+from warmdown.cli.say import say, say_json
+from warmdown.errors import TrainingError
+from warmdown.mailbox import COMMANDS, NEEDED, tell
+
+_REFUSED = 2
+
+
+@click.command("tell")
+@click.argument("run", type=PATH)
+@click.argument("asked", metavar="COMMAND", type=click.Choice(list(COMMANDS)))
+@click.argument("value", required=False)
+@option("--over", metavar="LENGTH", help="Of a decay or a hold: 500, or 10%.")
+@option("--curve", metavar="SHAPE", help="Of a decay: cosine, 1-sqrt …; linear when left out.")
+@option("--target", metavar="FIELD", help="lr, weight_decay, lr/head …")
+@option("--group", metavar="GROUP", help="Only this group: a name, an index or a pattern.")
+@option("--on-change", metavar="POLICY", help="Of extend: given, stretch, continue, rewarm, fit.")
+@option("--dry-run", is_flag=True, help="Only show what would come of it.")
+@option("--wait", type=float, default=30.0, help="Seconds to wait for the answer.")
+@law_option
+@json_option
+def command(
+    run: Path,
+    asked: str,
+    value: str | None,
+    dry_run: bool,
+    wait: float,
+    law_file: Path | None,
+    as_json: bool,
+    **arguments: str | None,
+) -> None:
+    r"""Ask the job that trains into RUN, and wait for the update from which it holds.
+
+    \b
+    warmdown tell runs/x decay-now --over 10%     the last decay, from here
+    warmdown tell runs/x rescale 0.5              every later rate times 0.5
+    warmdown tell runs/x hold 500                 the present values for 500 updates more
+    warmdown tell runs/x extend 20000             20,000 updates in the whole run
+    warmdown tell runs/x checkpoint
+    warmdown tell runs/x stop
+    """
+    given: dict[str, Any] = {name: one for name, one in arguments.items() if one is not None}
+    if value is not None:
+        name = "over" if asked == "decay-now" else NEEDED.get(asked)
+        if name is None or name in given:
+            raise TrainingError(f"tell({asked} {value}): it takes no number here. Leave it out.")
+        given[name] = value
+    law = law_of(law_file)
+    answer = tell(run, asked, wait=wait, is_trial=dry_run, **given)
+    if as_json:
+        say_json(answer.to_dict())
+    else:
+        say(answer.text, err=answer.outcome == "refused")
+        if answer.curves is not None:
+            _show(answer.curves, law)
+    if answer.outcome == "refused":
+        sys.exit(_REFUSED)
+
+
+def _show(curves: Mapping[str, Any], law: Any) -> None:
+    """Draw each value that changes, before and after."""
+    import numpy as np
+
+    from warmdown import plot
+
+    steps = np.asarray(curves["steps"], dtype=float)
+    for label, values in curves["lines"].items():
+        if values["before"] == values["after"]:
+            continue
+        unit = plot.unit_of(label.partition("/")[0])
+        lines = [
+            plot.Line(f"{label} {name}", unit, steps, np.asarray(values[name], dtype=float))
+            for name in ("before", "after")
+        ]
+        say(plot.terminal(plot.View(lines=tuple(lines)), colour=True), coloured=True)
+        if law is not None and label.startswith("lr"):
+            finals = [f"{name} {law.final_of(steps, values[name])}" for name in ("before", "after")]
+            say(f"predicted loss at the end: {', '.join(finals)}")
+    before, after = curves["ends"]
+    if before != after:
+        say(f"The run ends after {after:,} updates; {before:,} were planned.")
