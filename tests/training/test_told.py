@@ -31,7 +31,7 @@ class Asking(TrainerCallback):
         self.folder, self.requests = folder, requests
 
     def on_training_run_start(self, trainer: Any, **kwargs: Any) -> None:
-        trainer.scheduler._commands.seconds = 0.0
+        trainer.scheduler.commands.seconds = 0.0
 
     def on_train_update_end(self, trainer: Any, update: int = 0, **kwargs: Any) -> None:
         if update + 1 in self.requests:
@@ -76,6 +76,13 @@ def test_a_checkpoint_is_saved_where_it_was_asked_for(tmp_path: Path) -> None:
     told(tmp_path, {20: {"command": "checkpoint"}})
     at = answers(tmp_path)[0]["update"]
     assert any(str(at) in path.name for path in (tmp_path / "checkpoints").iterdir())
+
+
+def test_a_run_that_nobody_asked_leaves_no_folder(tmp_path: Path) -> None:
+    told(tmp_path, {})
+    assert not (tmp_path / "commands").exists()
+    with pytest.raises(wd.TrainingError, match="no job listens"):
+        wd.tell(tmp_path, "stop")
 
 
 @pytest.mark.slow

@@ -49,14 +49,28 @@ class Commands:
         self.due = 1
         """The update before which all processes exchange what is asked."""
         self._mailbox = Mailbox(self.folder)
-        if _is_first():
-            self._mailbox.open()
+        self.open()
         self._unread: deque[str] = deque()
         self._stale: set[str] = set()
         """What was asked before this run began."""
         self._again: deque[tuple[int, Request]] = deque()
         """What was done before at updates that are still to come: the run was resumed."""
         self.begin(0)
+
+    def open(self) -> None:
+        """Make the folder: from now on a job listens.
+
+        Raises:
+            TrainingError: It cannot be made.
+        """
+        if _is_first():
+            self._mailbox.open()
+
+    def close(self) -> None:
+        """Listen no more; a folder in which nothing was asked goes."""
+        with suppress(OSError):
+            if _is_first():
+                self._mailbox.folder.rmdir()
 
     def begin(self, count: int) -> None:
         """Begin, or go on, at an update; what a resumed run had been asked later is done again."""

@@ -187,7 +187,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             from warmdown.binding.commands import Commands  # few runs are told anything
 
             commands = Commands(os.fspath(commands))
-        self._commands = commands
+        self.commands = commands
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
         self._bind(Timeline(plan))
         self._warn_of_bases(only_changed=True)
@@ -703,6 +703,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             self.monitor.end_round()
             self.monitor.close()
             self.writer.close()
+            if self.commands is not None:
+                self.commands.close()
             _ALIVE.discard(self)
 
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:
@@ -758,7 +760,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             "_timer",
             "_all_gather",
             "requests",
-            "_commands",
+            "commands",
         )
         self._rebind(None)
         writer, position = self.writer, self.position
@@ -790,9 +792,9 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         counts_always = self.monitor.counts_always and not self.auto
         self.writer.count_every_step(counts_always and self._is_factor is None)
         self.monitor.restart(self.count, self.position, self.run, self.optimizers)
-        if self._commands is not None:
-            self._commands.begin(self.count)
-            self.writer.halt = self._commands.due - 1
+        if self.commands is not None:
+            self.commands.begin(self.count)
+            self.writer.halt = self.commands.due - 1
 
     def _refill(self, samples: float | None, tokens: float | None) -> None:
         """Count an update past the window; what is seldom is looked at here, not at every step."""
@@ -808,9 +810,9 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         if writer.unsettled:
             self._warn_of_bases()
         told: Sequence[Request] = ()
-        if self._commands is not None and writer.count + 1 >= self._commands.due:
-            told = self._commands.exchange(writer, self._all_gather)
-            writer.halt = self._commands.due - 1
+        if self.commands is not None and writer.count + 1 >= self.commands.due:
+            told = self.commands.exchange(writer, self._all_gather)
+            writer.halt = self.commands.due - 1
         writer.next_window(samples, tokens)
         for request in told:
             self._obey(request)

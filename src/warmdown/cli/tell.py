@@ -41,15 +41,11 @@ def command(
     as_json: bool,
     **arguments: str | None,
 ) -> None:
-    r"""Ask the job that trains into RUN, and wait for the update from which it holds.
+    """Ask the job that trains into RUN, and wait for the update from which it holds.
 
-    \b
-    warmdown tell runs/x decay-now --over 10%     the last decay, from here
-    warmdown tell runs/x rescale 0.5              every later rate times 0.5
-    warmdown tell runs/x hold 500                 the present values for 500 updates more
-    warmdown tell runs/x extend 20000             20,000 updates in the whole run
-    warmdown tell runs/x checkpoint
-    warmdown tell runs/x stop
+    decay-now --over 10% is the last decay, from here; rescale 0.5 halves every later rate; hold 500
+    keeps the present values for 500 updates more; extend 20000 makes the run so long; checkpoint
+    saves at once; stop saves and ends.
     """
     given: dict[str, Any] = {name: one for name, one in arguments.items() if one is not None}
     if value is not None:

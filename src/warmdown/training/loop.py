@@ -47,10 +47,15 @@ def train_to_end(trainer: TrainingSteps) -> None:
         TrainingError: A callback failed, or another process is gone; the message names the
             checkpoint to go on from.
     """
+    commands = getattr(trainer.scheduler, "commands", None)
     try:
         with outputs_locked(trainer):
+            if commands is not None:
+                commands.open()
             _train_interruptibly(trainer)
     finally:
+        if commands is not None:
+            commands.close()
         trainer.base_values.end(trainer)
         trainer.run_state.close()
 
@@ -399,7 +404,10 @@ def _report_moved_end(trainer: TrainingSteps) -> None:
     """Print that an event let the run end at another update than was planned."""
     planned, made = trainer.run_config.total_updates, trainer.progress.updates
     if _moved_end(trainer) is not None and _is_complete(trainer) and planned != made:
-        last = trainer.scheduler.events[-1].kind.replace("decay", "decay_now")
-        trainer.print(
-            f"The run ended as {last} had moved its end: {made} updates, {planned} were planned."
+        kind = trainer.scheduler.events[-1].kind
+        how = (
+            "decay that decay_now began has ended"
+            if kind == "decay"
+            else f"{kind} has moved the end"
         )
+        trainer.print(f"The {how}, and the run with it: {made} updates, {planned} were planned.")
