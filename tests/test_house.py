@@ -22,8 +22,8 @@ from warmdown.schedules.base import kinds
 from warmdown.schedules.recipes import recipes
 
 ROOMS = (
-    "errors", "registry", "shown", "formatting", "system", "files", "lock", "run", "record",
-    "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "forecast", "plot",
+    "errors", "registry", "shown", "formatting", "system", "files", "lock", "mailbox", "run",
+    "record", "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "forecast", "plot",
     "checks", "binding", "compat", "importing", "integrations", "training", "experiments", "lint",
     "studio", "cli", "optim", "lr_scheduler",
 )  # fmt: skip

@@ -41,19 +41,19 @@ _PAUSE = 0.05
 """Seconds between two looks for an answer."""
 
 
-def _duration(value: Any) -> int | str:
+def _over(value: Any) -> int | str:
     if isinstance(value, str) and not value.isdigit():
         return _text(value)
-    return _count(value)
+    return _positive(value)
 
 
-def _count(value: Any) -> int:
+def _positive(value: Any) -> int:
     if isinstance(value, bool) or int(value) != float(value) or not 0 < int(value) < 2**53:
         raise ValueError("a whole number from 1 on")
     return int(value)
 
 
-def _factor(value: Any) -> float:
+def _multiplier(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= float(value) < float("inf"):
         raise ValueError("a finite number from 0 on")
     return float(value)
@@ -71,10 +71,10 @@ def _group(value: Any) -> int | str:
 
 _OF_GROUPS: Mapping[str, Callable[[Any], Any]] = {"target": _text, "group": _group}
 COMMANDS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
-    "decay-now": {"over": _duration, "curve": _text, **_OF_GROUPS},
-    "rescale": {"factor": _factor, **_OF_GROUPS},
-    "hold": {"over": _duration, **_OF_GROUPS},
-    "extend": {"total_steps": _count, "on_change": _text},
+    "decay-now": {"over": _over, "curve": _text, **_OF_GROUPS},
+    "rescale": {"factor": _multiplier, **_OF_GROUPS},
+    "hold": {"over": _over, **_OF_GROUPS},
+    "extend": {"total_steps": _positive, "on_change": _text},
     "checkpoint": {},
     "stop": {},
 }

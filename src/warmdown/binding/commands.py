@@ -87,30 +87,30 @@ class Commands:
         """Return what all processes do before the next update; each of them calls it at once."""
         update = writer.count + 1
         found = self._look(update, writer) if _is_first() else None
-        told, self.due = gather(found)[0]
-        return list(told)
+        asked, self.due = gather(found)[0]
+        return list(asked)
 
     def _look(self, update: int, writer: ValueWriter) -> tuple[list[Request], int]:
         """Return what is to be done before an update, and the next at which to exchange."""
-        told: list[Request] = []
+        asked: list[Request] = []
         now = time.monotonic()
         with suppress(OSError):  # a disk that is gone must not end a training: later, then
             if self._is_new:
                 self._take_up()
             while self._again and self._again[0][0] <= update:
-                told.append(self._again.popleft()[1])
+                asked.append(self._again.popleft()[1])
             if not self._unread and now - self._looked >= self.seconds:
                 self._looked = now
                 self._unread.extend(self._mailbox.waiting())
             # one at a time: whether one can be done may depend on the one before
-            if self._unread and not told:
-                told += self._judged(self._unread.popleft(), update, writer)
+            if self._unread and not asked:
+                asked += self._judged(self._unread.popleft(), update, writer)
         began, count = self._paced
         pace = (now - began) / max(update - count, 1)
         self._paced = (now, update)
         stride = min(max(int(self.seconds / pace), 1), self.every) if pace > 0 else self.every
         due = update + (1 if self._unread else stride)
-        return told, min([due, *(at for at, _ in self._again)])
+        return asked, min([due, *(at for at, _ in self._again)])
 
     def _take_up(self) -> None:
         """Find what was done later than here; of a new run, refuse what another one was asked."""
@@ -128,12 +128,12 @@ class Commands:
         """Answer the request in a file, and return it if it is to be done."""
         try:
             request = self._mailbox.read(name)
-            after = None if request.command in OF_LOOP else _after(request, writer)
+            after = None if request.command in OF_LOOP else _timeline_with(request, writer)
         except WarmdownError as error:
             self._mailbox.answer(name, Answer(outcome="refused", text=str(error)))
             return []
         if request.is_trial:
-            curves = None if after is None else _curves(writer, after)
+            curves = None if after is None else _curves_of_trial(writer, after)
             text = f"{request}: this would come of it from update {update:,} on."
             answer = Answer(outcome="shown", text=text, update=update, curves=curves)
             self._mailbox.answer(name, answer)
@@ -144,7 +144,7 @@ class Commands:
         return [request]
 
 
-def _after(request: Request, writer: ValueWriter) -> Any:
+def _timeline_with(request: Request, writer: ValueWriter) -> Any:
     """Return the timeline on which a request was done.
 
     Raises:
@@ -153,7 +153,7 @@ def _after(request: Request, writer: ValueWriter) -> Any:
     return writer.timeline.after(EVENTS[request.command](writer, **request.arguments))
 
 
-def _curves(writer: ValueWriter, after: Any) -> dict[str, Any]:
+def _curves_of_trial(writer: ValueWriter, after: Any) -> dict[str, Any]:
     """Return the values of the whole run before and after, by label."""
     before = writer.timeline
     ends = [timeline.end for timeline in (before, after)]

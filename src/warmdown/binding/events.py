@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmdown.binding.field import unwrap
 from warmdown.binding.joining import CONTINUED, OnChange
-from warmdown.binding.timeline import Extended, Held, PlanEvent, Rescaled, decay_event
+from warmdown.binding.timeline import Extended, PlanEvent, Postponed, Rescaled, decay_event
 from warmdown.errors import BindingError, RunError, ScheduleError, nearest
 from warmdown.run import Duration
 from warmdown.schedules import Schedule
@@ -49,7 +49,7 @@ def rescaled(
     return Rescaled(int(writer.position), float(factor), name, groups)
 
 
-def held(
+def postponed(
     writer: ValueWriter,
     over: Duration,
     target: str | None = None,
@@ -67,7 +67,7 @@ def held(
     if target is None and (group is not None or optimizer is not None):
         target = "lr"
     name, groups = ("", ()) if target is None else _groups_meant(writer, target, group, optimizer)
-    return Held(int(writer.position), steps, name, groups)
+    return Postponed(int(writer.position), steps, name, groups)
 
 
 def extended(writer: ValueWriter, total_steps: int, on_change: OnChange = "given") -> PlanEvent:
@@ -86,7 +86,7 @@ def extended(writer: ValueWriter, total_steps: int, on_change: OnChange = "given
 EVENTS: Mapping[str, Callable[..., PlanEvent]] = {
     "decay-now": decayed,
     "rescale": rescaled,
-    "hold": held,
+    "hold": postponed,
     "extend": extended,
 }
 """What makes the event of each command."""

@@ -27,7 +27,7 @@ from warmdown.binding.clock import (
     mean_over_ranks,
 )
 from warmdown.binding.compiled import leave_uncompiled
-from warmdown.binding.events import EVENTS, decayed, extended, held, rescaled
+from warmdown.binding.events import EVENTS, decayed, extended, postponed, rescaled
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
@@ -184,7 +184,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         """What the loop is asked to do, ``"checkpoint"`` or ``"stop"``, on every process; the loop
         takes out what it has done."""
         if isinstance(commands, str | os.PathLike):
-            from warmdown.binding.commands import Commands  # few runs are told anything
+            from warmdown.binding.commands import Commands  # few runs are asked anything
 
             commands = Commands(os.fspath(commands))
         self.commands = commands
@@ -492,7 +492,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             >>> [scheduler.value("lr", step=step) for step in (1, 2, 5, 6)]
             [0.30000000000000004, 0.2, 0.2, 0.1]
         """
-        self._apply_event(held, over, target, group, optimizer)
+        self._apply_event(postponed, over, target, group, optimizer)
 
     def extend(self, total_steps: int, on_change: OnChange = "given") -> None:
         """Make the run longer, or shorter.
@@ -809,12 +809,12 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.monitor.check_missing_metrics(self.metrics, writer.count)
         if writer.unsettled:
             self._warn_of_bases()
-        told: Sequence[Request] = ()
+        asked: Sequence[Request] = ()
         if self.commands is not None and writer.count + 1 >= self.commands.due:
-            told = self.commands.exchange(writer, self._all_gather)
+            asked = self.commands.exchange(writer, self._all_gather)
             writer.halt = self.commands.due - 1
         writer.next_window(samples, tokens)
-        for request in told:
+        for request in asked:
             self._obey(request)
         if writer.clock.differing:
             self.monitor.warnings.warn_once(AmountMismatch, **writer.clock.differing)

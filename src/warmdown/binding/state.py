@@ -19,8 +19,8 @@ from warmdown.binding.timeline import (
     Decayed,
     Extended,
     FeedbackStates,
-    Held,
     PlanEvent,
+    Postponed,
     Rescaled,
     Switched,
     TargetName,
@@ -491,7 +491,7 @@ def _require_amount(name: str, value: Any) -> float:
 
 
 _EVENTS: dict[str, type[PlanEvent]] = {
-    event.kind: event for event in (Rescaled, Decayed, Held, Extended, Switched)
+    event.kind: event for event in (Rescaled, Decayed, Postponed, Extended, Switched)
 }
 _READERS: dict[str, Callable[[Any], Any]] = {
     "at": partial(_require_count, "at"),

@@ -166,7 +166,9 @@ class Timeline:
     @property
     def moved_end(self) -> int | None:
         """Where events let the run end; ``None`` where it ends as its plan does."""
-        lengths = [event for event in self.events if isinstance(event, Extended | Held | Switched)]
+        lengths = [
+            event for event in self.events if isinstance(event, Extended | Postponed | Switched)
+        ]
         is_moved = lengths and not isinstance(lengths[-1], Switched)
         return self.end if is_moved or decay_stop(self.events) is not None else None
 
@@ -315,7 +317,7 @@ class Decayed(PlanEvent):
 
 @final
 @dataclass(frozen=True)
-class Held(PlanEvent):
+class Postponed(PlanEvent):
     """From ``at`` on the values of that step hold for some steps; the rest follows after them."""
 
     kind = "hold"
@@ -367,8 +369,8 @@ class Extended(PlanEvent):
             elif not isinstance(event, Extended) and (self.how == "given" or event.kind != "hold"):
                 repeated.append(event)
         # the plan has the steps that the holds leave, so that the whole is as long as was asked for
-        held = sum(event.steps for event in repeated if isinstance(event, Held))
-        total_steps = max(self.total_steps - held, 1)
+        postponed = sum(event.steps for event in repeated if isinstance(event, Postponed))
+        total_steps = max(self.total_steps - postponed, 1)
         run = replace(timeline.active.run, total_steps=total_steps, epochs=None)
         longer = replace(timeline.active, run=run)
         _join(timeline, self.at, self.how, longer, Timeline(longer).after(*repeated))
@@ -466,7 +468,7 @@ def decay_stop(events: Sequence[PlanEvent]) -> int | None:
         elif isinstance(event, Switched):
             moved = {target: event.moved(stop) for target, stop in stops.items()}
             stops = {target: stop for target, stop in moved.items() if stop is not None}
-        elif isinstance(event, Held):
+        elif isinstance(event, Postponed):
             stops = {target: event.moved(target[0], stop) for target, stop in stops.items()}
         elif isinstance(event, Extended):
             stops.clear()

@@ -60,12 +60,12 @@ def command(
     else:
         say(answer.text, err=answer.outcome == "refused")
         if answer.curves is not None:
-            _show(answer.curves, law)
+            _draw_trial(answer.curves, law)
     if answer.outcome == "refused":
         sys.exit(_REFUSED)
 
 
-def _show(curves: Mapping[str, Any], law: Any) -> None:
+def _draw_trial(curves: Mapping[str, Any], law: Any) -> None:
     """Draw each value that changes, before and after."""
     import numpy as np
 
