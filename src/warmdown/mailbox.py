@@ -31,6 +31,8 @@ from warmdown.system import rename_path
 Outcome: TypeAlias = Literal["done", "refused", "shown", "waiting"]
 
 _FOLDER, _EARLIER, _ANSWER = "commands", "earlier", ".answer.json"
+_NOTE = ".lock.json"
+"""What lies in a folder that a training writes to."""
 _NAME = re.compile(r"\d{20}-[0-9a-f]{8}")
 _FORMAT = "warmdown command 1"
 _MOST_BYTES = 65_536
@@ -192,7 +194,7 @@ def tell(
         arguments: Of the command.
 
     Raises:
-        TrainingError: No job listens there, or there is no such command.
+        TrainingError: No job works there, or there is no such command.
 
     Example:
         >>> import torch, warmdown as wd
@@ -218,8 +220,8 @@ def tell(
     while (answer := mailbox.answer_to(request)) is None and time.monotonic() < last:
         time.sleep(_PAUSE)
     if answer is None:
-        return Answer(outcome="waiting", text=f"{request}: not read yet; it is done when the job "
-                                              f"reads it.")  # fmt: skip
+        text = f"{request}: not read yet. It is done when a job that listens in {run} reads it."
+        return Answer(outcome="waiting", text=text)
     return answer
 
 
@@ -234,22 +236,9 @@ class Mailbox:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder) / _FOLDER
 
-    def open(self) -> None:
-        """Make the folder: from now on a job listens.
-
-        Raises:
-            TrainingError: It cannot be made.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(
-                f"Scheduler(commands={str(self.folder.parent)!r}): no folder can be made there: "
-                f"{error.strerror or error}. Give another place, or leave it out."
-            ) from None
-
     def send(self, request: Request) -> None:
         """Write a request."""
+        self.folder.mkdir(exist_ok=True)
         write_whole(self.folder / f"{request.id}.json", request.to_text())
 
     def waiting(self) -> list[str]:
@@ -331,21 +320,23 @@ class Mailbox:
 
 
 def _listening(run: Path) -> Path:
-    """Return the folder that a job listens in: the one given, or the only one in it.
+    """Return the folder that a job works in: the one given, or the only one in it that is locked.
 
     Raises:
         TrainingError: There is none, or several.
     """
-    if (run / _FOLDER).is_dir():
+    if not run.is_dir():
+        raise TrainingError(
+            f"tell({run}): no job works there. Name the folder that a Scheduler was given as "
+            "commands=…, or that a Trainer writes its checkpoints to."
+        )
+    inside = sorted(note.parent for note in run.glob(f"*/{_NOTE}"))
+    if (run / _NOTE).exists() or not inside:
         return run
-    found = sorted(path.parent for path in run.glob(f"*/{_FOLDER}") if path.is_dir())
-    if len(found) == 1:
-        return found[0]
-    way_out = f"Name one of {', '.join(map(str, found[:5]))}." if found else (
-        "A Scheduler listens that was made with commands=…, and a Trainer with checkpoints."
-    )  # fmt: skip
-    raise TrainingError(f"tell({run}): {'several jobs listen' if found else 'no job listens'} "
-                        f"there. {way_out}")  # fmt: skip
+    if len(inside) > 1:
+        names = ", ".join(map(str, inside[:5]))
+        raise TrainingError(f"tell({run}): several jobs work there. Name one of {names}.")
+    return inside[0]
 
 
 def _answer_name(name: str) -> str:

@@ -180,6 +180,7 @@ def test_what_is_no_request_is_refused_in_words(case: str, tmp_path: Path) -> No
     text, expected = HOSTILE[case]
     job = Job(tmp_path)
     name = f"{Request(command='stop').id}.json"
+    Path(tmp_path, "commands").mkdir()
     Path(tmp_path, "commands", name).write_text(text)
     job.train(LENGTH)
     answer = json.loads(
@@ -194,6 +195,7 @@ def test_a_copy_and_a_link_are_refused(tmp_path: Path) -> None:
     job = Job(tmp_path)
     request = Request(command="rescale", arguments={"factor": 0.5})
     folder = tmp_path / "commands"
+    folder.mkdir()
     (folder / f"{Request(command='stop').id}.json").write_text(request.to_text())
     (tmp_path / "outside.json").write_text(request.to_text())
     (folder / f"{request.id}.json").symlink_to(tmp_path / "outside.json")
@@ -246,20 +248,23 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
 def test_a_request_that_is_none_is_refused_before_it_is_sent(
     command: str, arguments: dict[str, Any], tmp_path: Path
 ) -> None:
-    Job(tmp_path)
     with pytest.raises(wd.TrainingError, match=r"tell\("):
         wd.tell(tmp_path, command, wait=0, **arguments)
-    assert not list(Path(tmp_path, "commands").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
-def test_nothing_listens_where_no_job_was_told_to(tmp_path: Path) -> None:
-    with pytest.raises(wd.TrainingError, match="no job listens"):
-        wd.tell(tmp_path, "stop")
+def test_a_folder_is_found_by_its_lock(tmp_path: Path) -> None:
+    with pytest.raises(wd.TrainingError, match="no job works"):
+        wd.tell(tmp_path / "nowhere", "stop")
     for name in ("a", "b"):
-        Job(tmp_path / name)
-    with pytest.raises(wd.TrainingError, match="several jobs listen"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".lock.json").touch()
+        if name == "a":
+            assert wd.tell(tmp_path, "stop", wait=0).outcome == "waiting"
+    with pytest.raises(wd.TrainingError, match="several jobs work"):
         wd.tell(tmp_path, "stop")
-    assert wd.tell(tmp_path / "a", "stop", wait=0).outcome == "waiting"
+    assert wd.tell(tmp_path / "b", "stop", wait=0).outcome == "waiting"
+    assert [len(list((tmp_path / name / "commands").iterdir())) for name in "ab"] == [1, 1]
 
 
 def test_a_trial_shows_the_curves_and_changes_nothing(tmp_path: Path) -> None:

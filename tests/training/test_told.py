@@ -81,8 +81,6 @@ def test_a_checkpoint_is_saved_where_it_was_asked_for(tmp_path: Path) -> None:
 def test_a_run_that_nobody_asked_leaves_no_folder(tmp_path: Path) -> None:
     told(tmp_path, {})
     assert not (tmp_path / "commands").exists()
-    with pytest.raises(wd.TrainingError, match="no job listens"):
-        wd.tell(tmp_path, "stop")
 
 
 @pytest.mark.slow

@@ -39,7 +39,13 @@ class Commands:
         seconds: Least time between two looks.
 
     Raises:
-        TrainingError: The folder cannot be made.
+        TrainingError: ``every`` is less than 1.
+
+    Example:
+        >>> import torch, warmdown as wd
+        >>> optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.4)
+        >>> listening = wd.Commands("runs/x", every=256)
+        >>> scheduler = wd.Scheduler(optimizer, lr=wd.Constant(), commands=listening)
     """
 
     def __init__(self, folder: str | Path, every: int = 64, seconds: float = 1.0) -> None:
@@ -49,28 +55,12 @@ class Commands:
         self.due = 1
         """The update before which all processes exchange what is asked."""
         self._mailbox = Mailbox(self.folder)
-        self.open()
         self._unread: deque[str] = deque()
         self._stale: set[str] = set()
         """What was asked before this run began."""
         self._again: deque[tuple[int, Request]] = deque()
         """What was done before at updates that are still to come: the run was resumed."""
         self.begin(0)
-
-    def open(self) -> None:
-        """Make the folder: from now on a job listens.
-
-        Raises:
-            TrainingError: It cannot be made.
-        """
-        if _is_first():
-            self._mailbox.open()
-
-    def close(self) -> None:
-        """Listen no more; a folder in which nothing was asked goes."""
-        with suppress(OSError):
-            if _is_first():
-                self._mailbox.folder.rmdir()
 
     def begin(self, count: int) -> None:
         """Begin, or go on, at an update; what a resumed run had been asked later is done again."""
@@ -115,6 +105,7 @@ class Commands:
     def _take_up(self) -> None:
         """Find what was done later than here; of a new run, refuse what another one was asked."""
         self._is_new = False
+        self.folder.mkdir(parents=True, exist_ok=True)
         if self._began:
             later = self._mailbox.done_after(self._began)
             self._again.extend(one for one in later if one[1].command != "stop")

@@ -703,8 +703,6 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             self.monitor.end_round()
             self.monitor.close()
             self.writer.close()
-            if self.commands is not None:
-                self.commands.close()
             _ALIVE.discard(self)
 
     def state_dict(self, *, plan: bool = True) -> dict[str, Any]:

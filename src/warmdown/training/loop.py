@@ -47,15 +47,10 @@ def train_to_end(trainer: TrainingSteps) -> None:
         TrainingError: A callback failed, or another process is gone; the message names the
             checkpoint to go on from.
     """
-    commands = getattr(trainer.scheduler, "commands", None)
     try:
         with outputs_locked(trainer):
-            if commands is not None:
-                commands.open()
             _train_interruptibly(trainer)
     finally:
-        if commands is not None:
-            commands.close()
         trainer.base_values.end(trainer)
         trainer.run_state.close()
 

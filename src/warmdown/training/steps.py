@@ -255,8 +255,6 @@ class TrainingSteps:
         """Create the scheduler again, as if nothing had happened to its plan."""
         self.scheduler = None  # first: two that live would both write
         self.scheduler = self.create_scheduler()
-        if (commands := getattr(self.scheduler, "commands", None)) is not None:
-            commands.close()  # a training that begins listens again
 
     def _loader(self, dataset: Any, defaults: Data, given: Settings | None) -> DataLoader[Any]:
         if isinstance(dataset, DataLoader):
