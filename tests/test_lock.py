@@ -201,19 +201,21 @@ def test_whether_a_process_is_at_work_is_seen_without_a_trace(
     assert is_locked(folder) is None
 
 
-def test_whoever_fails_leaves_its_error_beside_what_it_wrote(folder: Output) -> None:
-    with pytest.raises(RuntimeError), locked([folder]):
+def test_whoever_fails_leaves_its_error_beside_its_record_alone(folder: Output) -> None:
+    record = Output("record", folder.path / "record.jsonl")
+    with pytest.raises(RuntimeError), locked([folder, record]):
         raise RuntimeError("nothing was written yet")
     assert list(folder.path.iterdir()) == []
 
     def fail() -> None:
-        (folder.path / "record.jsonl").touch()
+        record.path.touch()
         raise RuntimeError("out of memory\nin two lines")
 
-    with pytest.raises(RuntimeError), locked([folder]):
+    with pytest.raises(RuntimeError), locked([folder, record]):
         fail()
-    assert failure_of(folder).startswith("RuntimeError: out of memory")
-    assert "\n" not in failure_of(folder)
-    with locked([folder]):
-        assert failure_of(folder) == ""
     assert not (folder.path / ".lock.json").exists()
+    assert failure_of(record).startswith("RuntimeError: out of memory")
+    assert "\n" not in failure_of(record)
+    with locked([folder, record]):
+        assert failure_of(record) == ""
+    assert [path.name for path in folder.path.iterdir()] == ["record.jsonl"]

@@ -4,10 +4,10 @@
 
     runs/x/
     ├── .lock           locked by the operating system while a run is at work; left by a kill
-    └── .lock.json      process, host and time of the one that has the lock; left, with its error,
-                        by one that failed
+    └── .lock.json      process, host and time of the one that has the lock
 
-The lock of a file lies beside it, as ``.record.jsonl.lock``. Whoever only reads takes none.
+The lock of a file lies beside it, as ``.record.jsonl.lock``; one that failed leaves its error in
+the note of its record, ``.record.jsonl.lock.json``. Whoever only reads takes none.
 """
 
 from __future__ import annotations
@@ -127,19 +127,13 @@ def _output_locked(output: Output) -> Iterator[None]:
             # a forked child that comes by here has no lock, and must leave the files to its parent
             if lock.lock_counter == 1:
                 note.unlink(missing_ok=True)
-                if failed and _has_content(output):
+                if failed and output.path.is_file():
                     # the disk may be full, which is then what failed
                     with suppress(OSError):
                         write_whole(note, json.dumps({"failed": failed}))
                 if _is_in_use(file):
                     # open no more, it can go; Windows keeps it where another has opened it since
                     released.callback(_is_in_use, file)
-
-
-def _has_content(output: Output) -> bool:
-    if not output.is_folder:
-        return output.path.exists()
-    return any(not path.name.startswith(".lock") for path in output.path.iterdir())
 
 
 def _is_in_use(lock_file: Path) -> bool:

@@ -230,10 +230,11 @@ def test_a_run_is_running_stalled_finished_crashed_or_stopped_and_says_why(tmp_p
         assert condition_in(tmp_path) == ("stalled", "nothing written for 2 h")
         aged(folder, 5)
         assert condition_in(tmp_path) == ("running", "")
-    with pytest.raises(RuntimeError), locked([output]):
+    record = Output("record", folder / "record.jsonl")
+    with pytest.raises(RuntimeError), locked([output, record]):
         raise RuntimeError("out of memory")
     assert condition_in(tmp_path) == ("crashed", "RuntimeError: out of memory")
-    with pytest.raises(KeyboardInterrupt), locked([output]):
+    with pytest.raises(KeyboardInterrupt), locked([output, record]):
         raise KeyboardInterrupt
     assert condition_in(tmp_path) == ("stopped", "it was interrupted")
     (folder / ".lock").touch()  # as a kill leaves it
