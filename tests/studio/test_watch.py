@@ -239,7 +239,7 @@ def test_a_run_is_running_stalled_finished_crashed_or_stopped_and_says_why(tmp_p
     assert condition_in(tmp_path) == ("stopped", "it was interrupted")
     (folder / ".lock").touch()  # as a kill leaves it
     assert condition_in(tmp_path)[0] == "stopped"
-    (folder / ".lock.json").unlink()
+    (folder / ".record.jsonl.lock.json").unlink()
     assert condition_in(tmp_path) == ("crashed", "its process was killed")
     (folder / ".lock").unlink()
     (folder / "result.json").write_text('{"stopped": "the loss is not a number"}')
