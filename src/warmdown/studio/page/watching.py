@@ -64,7 +64,7 @@ class _RunsPage:
         self.look, self.log, self.sought = Look(), False, ""
         self.numbers: dict[Path, int] = {}
         self.rows: dict[Path, _Row] = {}
-        self.law: Law | None = None
+        self.law: Law | None = app.law
         self.has_chosen = False
         self.shown_events: object = None
         self.dark_mode = ui.dark_mode()
@@ -211,7 +211,8 @@ class _RunsPage:
             fit = plain_button("Fit the law to the ticked runs", self.fit, mark="law-fit")
             fit.props["aria-describedby"] = "law-words"
             plain_button("Predict nothing", self.forget_law, mark="law-forget")
-        self.law_words = tag("p", "", "small", role="status", id="law-words")
+        words = "The given law predicts the loss, with a 90 % interval." if self.law else ""
+        self.law_words = tag("p", words, "small", role="status", id="law-words")
         self.none = tag("p", "", "quiet small", role="status")
         self.list = tag("ul", classes="stack").style("list-style: none")
 
