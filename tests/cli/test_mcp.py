@@ -148,7 +148,7 @@ def test_answers_say_what_the_commands_say(
     answers: dict[str, CallToolResult], folder: Path
 ) -> None:
     data = {call: json.loads(text_of(answer)) for call, answer in answers.items()}
-    assert [row["step"] for row in data["show"]] == [0, 5, 10, 14, 19]
+    assert [row["step"] for row in data["show"]] == [0, 5, 10, 15, 19]
     assert data["check"][0]["code"] == "does-not-fit"
     assert data["import"]["plan"]["lr"]["kind"] == "staircase"
     assert len(data["forecast"]["forecasts"]["wsd"]["loss"]) <= 64

@@ -19,6 +19,7 @@ def timm_scheduler() -> Any:
         if found is None or found.origin is None:
             pytest.skip("timm is not installed")
         parent = ModuleType("timm")
+        parent.__spec__ = found  # others ask whether it is there
         parent.__path__ = [str(Path(found.origin).parent)]
         sys.modules["timm"] = parent
     return importlib.import_module("timm.scheduler")

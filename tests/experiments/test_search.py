@@ -245,8 +245,9 @@ def test_a_search_in_which_every_trial_failed_begins_again_when_the_cause_is_gon
     tasks: Path, tmp_path: Path
 ) -> None:
     (tasks / "repaired_tasks.py").write_text(
-        TASK.replace("mse_loss", "nll_loss")
-    )  # it takes no such targets
+        # it takes no such targets; of another length, so that no compiled file is taken for it
+        "# fails\n" + TASK.replace("mse_loss", "nll_loss")
+    )
     with pytest.raises(TrainingError, match=r"no trial finished \(failed"):
         search(SPACE, "repaired_tasks:bowl", out=tmp_path, trials=2, engine="serial")
     (tasks / "repaired_tasks.py").write_text(TASK)

@@ -12,7 +12,7 @@ import torch
 from torch.optim import lr_scheduler as torchs
 
 import warmdown as wd
-from warmdown.planfile import plan_from_dict
+from warmdown.planfile import plan_from_dict, shapes
 from warmdown.studio.draft.catalogue import (
     OF_RECORD,
     SITUATIONS,
@@ -27,7 +27,12 @@ from warmdown.studio.preview.preview import preview
 
 UPDATES = 1000
 STARTS = [entry for entry in catalogue() if entry.text]
-SCHEDULES = [entry for entry in catalogue() if not entry.text]
+TESTS_OWN = {name for name, shape in shapes().items() if shape.__module__[:9] != "warmdown."}
+SCHEDULES = [
+    entry
+    for entry in catalogue()
+    if not entry.text and entry.mark.removeprefix("pick-") not in TESTS_OWN
+]
 CLASSES: dict[str, Callable[[Any, float], Any]] = {
     "LambdaLR": lambda o, lr: torchs.LambdaLR(o, lambda s: min(s / 100, (1000 - s) / 900)),
     "MultiplicativeLR": lambda o, lr: torchs.MultiplicativeLR(o, lambda s: 0.998),

@@ -39,7 +39,7 @@ class Commands:
         seconds: Least time between two looks.
 
     Raises:
-        TrainingError: ``every`` is less than 1.
+        TrainingError: ``every`` is less than 1, or the folder cannot be made.
 
     Example:
         >>> import torch, warmdown as wd
@@ -52,6 +52,13 @@ class Commands:
         if every < 1:
             raise TrainingError(f"Commands(every={every}): at least 1 update is needed.")
         self.folder, self.every, self.seconds = Path(folder), every, seconds
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"Commands({str(folder)!r}): no folder can be made there: "
+                f"{error.strerror or error}. Give another place, or leave commands out."
+            ) from None
         self.due = 1
         """The update before which all processes exchange what is asked."""
         self._mailbox = Mailbox(self.folder)
@@ -105,7 +112,6 @@ class Commands:
     def _take_up(self) -> None:
         """Find what was done later than here; of a new run, refuse what another one was asked."""
         self._is_new = False
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self._began:
             later = self._mailbox.done_after(self._began)
             self._again.extend(one for one in later if one[1].command != "stop")

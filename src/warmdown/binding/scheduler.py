@@ -183,13 +183,11 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.requests: set[str] = set()
         """What the loop is asked to do, ``"checkpoint"`` or ``"stop"``, on every process; the loop
         takes out what it has done."""
-        if isinstance(commands, str | os.PathLike):
-            from warmdown.binding.commands import Commands  # few runs are asked anything
-
-            commands = Commands(os.fspath(commands))
-        self.commands = commands
+        self.commands: Commands | None = None
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
         self._bind(Timeline(plan))
+        if commands is not None:
+            self.listen(commands)
         self._warn_of_bases(only_changed=True)
         warn_of_values(self.writer, self.monitor.warnings)
 
@@ -489,8 +487,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             >>> scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=4))
             >>> scheduler.seek(2)
             >>> scheduler.hold(3)
-            >>> [scheduler.value("lr", step=step) for step in (1, 2, 5, 6)]
-            [0.30000000000000004, 0.2, 0.2, 0.1]
+            >>> [scheduler.value(step) for step in (2, 3, 5, 6)]
+            [0.2, 0.2, 0.2, 0.1]
         """
         self._apply_event(postponed, over, target, group, optimizer)
 
@@ -507,6 +505,23 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             StateError: The two do not fit together so.
         """
         self._apply_event(extended, total_steps, on_change)
+
+    def listen(self, commands: str | PathLike[str] | Commands) -> None:
+        """Listen from here on for what ``warmdown tell`` asks; see the argument ``commands``.
+
+        Args:
+            commands: The folder of the run, or ``Commands`` with how often.
+
+        Raises:
+            TrainingError: The folder cannot be made.
+        """
+        if isinstance(commands, str | os.PathLike):
+            from warmdown.binding.commands import Commands  # few runs are asked anything
+
+            commands = Commands(os.fspath(commands))
+        self.commands = commands
+        commands.begin(self.count)
+        self.writer.halt = commands.due - 1
 
     @property
     def history(self) -> Record:
@@ -791,8 +806,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self.writer.count_every_step(counts_always and self._is_factor is None)
         self.monitor.restart(self.count, self.position, self.run, self.optimizers)
         if self.commands is not None:
-            self.commands.begin(self.count)
-            self.writer.halt = self.commands.due - 1
+            self.listen(self.commands)
 
     def _refill(self, samples: float | None, tokens: float | None) -> None:
         """Count an update past the window; what is seldom is looked at here, not at every step."""

@@ -40,7 +40,7 @@ def outputs_locked(trainer: TrainingSteps) -> Iterator[None]:
         yield
 
 
-def train_to_end(trainer: TrainingSteps) -> None:
+def train_to_end(trainer: TrainingSteps, *, listens: bool = True) -> None:
     """Train; whatever ends the run early leaves a state to go on from, where there are checkpoints.
 
     Raises:
@@ -49,6 +49,8 @@ def train_to_end(trainer: TrainingSteps) -> None:
     """
     try:
         with outputs_locked(trainer):
+            if listens:
+                _listen(trainer)
             _train_interruptibly(trainer)
     finally:
         trainer.base_values.end(trainer)
@@ -377,6 +379,14 @@ def _moved_end(trainer: TrainingSteps) -> float | None:
     """Return where ``decay_now``, ``hold`` or ``extend`` let the run end, by its clock."""
     scheduler = trainer.scheduler
     return scheduler.writer.timeline.moved_end if isinstance(scheduler, Scheduler) else None
+
+
+def _listen(trainer: TrainingSteps) -> None:
+    """Listen for what is asked of the run in the first folder that it writes."""
+    folder = next((one.path for one in trainer.callback_handler.outputs() if one.is_folder), None)
+    scheduler = trainer.scheduler
+    if folder is not None and isinstance(scheduler, Scheduler) and scheduler.commands is None:
+        scheduler.listen(folder)
 
 
 def _do_as_asked(trainer: TrainingSteps) -> None:

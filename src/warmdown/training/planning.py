@@ -43,7 +43,6 @@ def scheduler_for(
     config: TrainerRunConfig,
     *,
     bind: Mapping[str, Any] | None = None,
-    commands: Path | None = None,
 ) -> Any:
     """Return what steps once an update: a plan's Scheduler, or what a factory returns.
 
@@ -60,7 +59,7 @@ def scheduler_for(
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
         run = _with_real_numbers(plan.run, config)
-        return Scheduler(optimizer, plan=plan, run=run, bind=bind, commands=commands)
+        return Scheduler(optimizer, plan=plan, run=run, bind=bind)
     if bind:
         raise TrainingError(
             f"train(bind={{{', '.join(map(repr, bind))}: …}}): there is no plan that drives it. "

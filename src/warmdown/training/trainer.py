@@ -281,13 +281,8 @@ class Trainer(TrainingSteps):
         """Return what steps once an update, or ``None``."""
         if self.create_scheduler_fn is None and not self.bind:
             return None
-        folders = (one.path for one in self.callback_handler.outputs() if one.is_folder)
         return scheduler_for(
-            self.create_scheduler_fn,
-            self.optimizer,
-            self.run_config,
-            bind=self.bind,
-            commands=next(folders, None),
+            self.create_scheduler_fn, self.optimizer, self.run_config, bind=self.bind
         )
 
     def extend(self, total_updates: int) -> None:
@@ -361,7 +356,8 @@ class Trainer(TrainingSteps):
                     start = self.progress.updates
                     stop = start + _start_decay(self.scheduler, length, curve)
                     self.run_state.config = replace(self.run_config, max_num_train_steps=stop)
-                    train_to_end(self)
+                    # what the trunk was asked is not for its branches
+                    train_to_end(self, listens=False)
                 weights = model_state(self)
                 file = None if folder is None else folder / "weights.safetensors"
                 if file is not None and self.is_main:
