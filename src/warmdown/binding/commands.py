@@ -30,8 +30,8 @@ _MOST_CURVES = 16
 class Commands:
     """Listens for requests in the folder of a run, at little cost to a step.
 
-    The first process looks at most once a second; all of them exchange what it found at the same
-    update, at most ``every`` updates apart and sooner where updates are slow.
+    The first process looks about once a second; all of them exchange what it found at the same
+    update, after as many updates as that takes at the pace of late.
 
     Args:
         folder: Of the run; requests lie in ``commands`` below it. Give each scheduler its own.
@@ -48,7 +48,7 @@ class Commands:
         >>> scheduler = wd.Scheduler(optimizer, lr=wd.Constant(), commands=listening)
     """
 
-    def __init__(self, folder: str | Path, every: int = 64, seconds: float = 1.0) -> None:
+    def __init__(self, folder: str | Path, every: int = 4_096, seconds: float = 1.0) -> None:
         if every < 1:
             raise TrainingError(f"Commands(every={every}): at least 1 update is needed.")
         self.folder, self.every, self.seconds = Path(folder), every, seconds
@@ -76,6 +76,7 @@ class Commands:
         self._is_new = True
         self._looked = -self.seconds
         self._paced = (time.monotonic(), count)
+        self._stride = self.every if not self.seconds else 1
         self._again.clear()
         self._unread.clear()
         self._stale = set() if count or not _is_first() else set(self._mailbox.waiting())
@@ -105,7 +106,9 @@ class Commands:
         began, count = self._paced
         pace = (now - began) / max(update - count, 1)
         self._paced = (now, update)
-        stride = min(max(int(self.seconds / pace), 1), self.every) if pace > 0 else self.every
+        paced = int(self.seconds / pace) if self.seconds and pace > 0 else self.every
+        # at most twice the last: where updates become slower, it is found out in time
+        self._stride = stride = max(min(paced, self.every, 2 * self._stride), 1)
         due = update + (1 if self._unread else stride)
         return asked, min([due, *(at for at, _ in self._again)])
 
