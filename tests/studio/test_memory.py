@@ -18,7 +18,8 @@ from warmdown.studio.page.state import Studio
 if TYPE_CHECKING:
     from nicegui.testing import User
 
-pytestmark = pytest.mark.slow
+# what other tests leave in the process is counted too: run with those that drive the page for long
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 PLAN = {"run": {"total_steps": 1000, "lr": 1e-3}, "lr": {"kind": "cosine", "end": 0.1}}
 
