@@ -98,6 +98,11 @@ def is_locked(output: Output) -> bool | None:
         return True
 
 
+def has_note(folder: Path) -> bool:
+    """Return whether a process has noted that it writes a folder."""
+    return _note_beside(Output("", folder, is_folder=True).lock_file).exists()
+
+
 def failure_of(output: Output) -> str:
     """Return the error with which the last process left, where it failed."""
     try:

@@ -26,13 +26,12 @@ from typing import Any, Literal, TypeAlias, final
 
 from warmdown.errors import TrainingError, nearest, shortly
 from warmdown.files import write_whole
+from warmdown.lock import has_note
 from warmdown.system import rename_path
 
 Outcome: TypeAlias = Literal["done", "refused", "shown", "waiting"]
 
 _FOLDER, _EARLIER, _ANSWER = "commands", "earlier", ".answer.json"
-_NOTE = ".lock.json"
-"""What lies in a folder that a training writes to."""
 _NAME = re.compile(r"\d{20}-[0-9a-f]{8}")
 _FORMAT = "warmdown command 1"
 _MOST_BYTES = 65_536
@@ -280,8 +279,8 @@ class Mailbox:
             return Answer(**self._data(name))
         raise TrainingError(f"tell({request}): the answer in {name} is damaged. Look at the run.")
 
-    def done_after(self, update: int) -> Iterator[tuple[int, Request]]:
-        """Yield what was done at a later update, with the update, in its order."""
+    def done_after(self, update: int) -> list[tuple[int, Request]]:
+        """Return what was done at a later update, with the update, in its order."""
         found = []
         for path in self._files():
             if path.name.endswith(_ANSWER):
@@ -289,10 +288,8 @@ class Mailbox:
                     answer = Answer(**self._data(path.name))
                     if answer.outcome == "done" and int(answer.update or 0) > update:
                         request = self.read(path.name.removesuffix(_ANSWER) + ".json")
-                        found.append((int(answer.update or 0), request.id, request))
-        yield from (
-            (update, request) for update, _, request in sorted(found, key=lambda row: row[:2])
-        )
+                        found.append((int(answer.update or 0), request))
+        return sorted(found, key=lambda one: (one[0], one[1].id))
 
     def put_aside(self) -> None:
         """Move what was answered to a run that was begun here before."""
@@ -330,8 +327,8 @@ def _listening(run: Path) -> Path:
             f"tell({run}): no job works there. Name the folder that a Scheduler was given as "
             "commands=…, or that a Trainer writes its checkpoints to."
         )
-    inside = sorted(note.parent for note in run.glob(f"*/{_NOTE}"))
-    if (run / _NOTE).exists() or not inside:
+    inside = sorted(folder for folder in run.iterdir() if has_note(folder))
+    if has_note(run) or not inside:
         return run
     if len(inside) > 1:
         names = ", ".join(map(str, inside[:5]))

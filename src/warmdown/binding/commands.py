@@ -59,27 +59,22 @@ class Commands:
                 f"Commands({str(folder)!r}): no folder can be made there: "
                 f"{error.strerror or error}. Give another place, or leave commands out."
             ) from None
-        self.due = 1
-        """The update before which all processes exchange what is asked."""
         self._mailbox = Mailbox(self.folder)
-        self._unread: deque[str] = deque()
-        self._stale: set[str] = set()
-        """What was asked before this run began."""
-        self._again: deque[tuple[int, Request]] = deque()
-        """What was done before at updates that are still to come: the run was resumed."""
-        self.begin(0)
 
     def begin(self, count: int) -> None:
         """Begin, or go on, at an update; what a resumed run had been asked later is done again."""
         self.due = count + 1
+        """The update before which all processes exchange what is asked."""
         self._began = count
         self._is_new = True
         self._looked = -self.seconds
         self._paced = (time.monotonic(), count)
         self._stride = self.every if not self.seconds else 1
-        self._again.clear()
-        self._unread.clear()
+        self._unread: deque[str] = deque()
+        self._again: deque[tuple[int, Request]] = deque()
+        """What was done before at updates that are still to come: the run was resumed."""
         self._stale = set() if count or not _is_first() else set(self._mailbox.waiting())
+        """What was asked before this run began."""
 
     def exchange(self, writer: ValueWriter, gather: AllGather) -> list[Request]:
         """Return what all processes do before the next update; each of them calls it at once."""

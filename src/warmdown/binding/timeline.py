@@ -337,11 +337,7 @@ class Postponed(PlanEvent):
             timeline.end += self.steps
 
     def _put_off(self, schedule: Schedule) -> Schedule:
-        return (
-            schedule.skip(self.at).delay(self.at + self.steps)
-            if self.at
-            else schedule.delay(self.steps)
-        )
+        return schedule.skip(self.at).delay(self.at + self.steps)
 
     def moved(self, target: str, stop: int) -> int:
         """Return the new end of a field's decay."""
@@ -363,10 +359,11 @@ class Extended(PlanEvent):
         """Join the plan to itself over the new length; rescales and decays are repeated."""
         timeline.restore_feedback(self.feedback)
         repeated: list[PlanEvent] = []
+        left_out = (Extended,) if self.how == "given" else (Extended, Postponed)
         for event in timeline.events:
             if isinstance(event, Switched):
                 repeated = []
-            elif not isinstance(event, Extended) and (self.how == "given" or event.kind != "hold"):
+            elif not isinstance(event, left_out):
                 repeated.append(event)
         # the plan has the steps that the holds leave, so that the whole is as long as was asked for
         postponed = sum(event.steps for event in repeated if isinstance(event, Postponed))

@@ -84,6 +84,11 @@ def known_shapes() -> Mapping[str, Shape]:
     return {word: _shape_of(word, known) for word, known in planfile.shapes().items()}
 
 
+def known_shape(schedule: Mapping[str, Any]) -> Shape | None:
+    """Return the shape or recipe that a schedule's data name, or ``None``."""
+    return known_shapes().get(str(schedule.get("kind", "")))
+
+
 def widget_of(kind: str, parameter: str) -> str:
     """Return the widget of a parameter; that of any value where no signature names it."""
     shape = known_shapes().get(kind)

@@ -16,11 +16,21 @@ from warmdown.studio.draft.document import (
     put,
     with_phases,
 )
-from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.fields import known_shape
 
 Side: TypeAlias = Literal["start", "end"]
 _GRAIN = 0.5
 """Percent that a share of the run is rounded to."""
+
+
+def share_text(percent: float) -> str:
+    """Return a share of the run as a person would type it, never nothing.
+
+    Example:
+        >>> share_text(33.3), share_text(0.1)
+        ('33.5%', '0.5%')
+    """
+    return f"{max(round(percent / _GRAIN) * _GRAIN, _GRAIN):g}%"
 
 
 def edge(document: PlainData, phase: Path, side: Side) -> Path:
@@ -31,7 +41,7 @@ def edge(document: PlainData, phase: Path, side: Side) -> Path:
         ('lr', 1, 'value')
     """
     schedule = expanded(get(document, phase))
-    shape = known_shapes().get(str(schedule.get("kind", "")))
+    shape = known_shape(schedule)
     if shape is None or shape.is_recipe or "class_path" in schedule:
         return ()
     names = (side, "value") if schedule["kind"] == "constant" else (side,)
@@ -42,7 +52,7 @@ def value_at(document: PlainData, path: Path) -> float:
     """Return the number at a path, or the default of its field; ``nan`` where there is none."""
     given: Any = get(document, path)
     if given is None and path:
-        shape = known_shapes().get(str(expanded(get(document, path[:-1])).get("kind", "")))
+        shape = known_shape(expanded(get(document, path[:-1])))
         field = shape.field(str(path[-1])) if shape else None
         given = field.default if field else None
     try:
@@ -110,9 +120,9 @@ def inserted(
     """
     phases = [get(document, path) for path in phases_of(document, row)]
     before = dict(expanded(phases[number - 1]))
-    shape = known_shapes().get(str(before.get("kind", "")))
+    shape = known_shape(before)
     if shape and shape.field("steps") and before.get("steps", "rest") == "rest":
-        before["steps"] = f"{max(round(share / 2 / _GRAIN) * _GRAIN, _GRAIN):g}%"
+        before["steps"] = share_text(share / 2)
         phases[number - 1] = before
     document = with_phases(document, row, [*phases[:number], phase, *phases[number:]])
     ends = joint(document, row, number)

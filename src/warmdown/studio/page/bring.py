@@ -15,7 +15,7 @@ from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import NOT_TARGETS, Draft
 from warmdown.studio.draft.files import brought
-from warmdown.studio.page.parts import marked, plain_button, tag
+from warmdown.studio.page.parts import marked, plain_button, show_error, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.security.worker import Ended
 
@@ -88,8 +88,7 @@ async def make_native(studio: Studio) -> bool:
 
 def show_mistakes(error: SpecError) -> None:
     """Show what is wrong with a file, a link or a class; the page stays as it is."""
-    text = "\n".join(map(_in_words, error.mistakes[:5]))
-    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+    show_error("\n".join(map(_in_words, error.mistakes[:5])))
 
 
 def build_native_button(studio: Studio) -> None:

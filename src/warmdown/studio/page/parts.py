@@ -104,6 +104,11 @@ def ask_in_dialog(client: Any, title: str, classes: str) -> Iterator[ui.dialog]:
     dialog.open()
 
 
+def show_error(text: str) -> None:
+    """Show what is wrong until it is closed; the page stays as it is."""
+    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+
+
 async def copy_to_clipboard(expression: str, done: str, way_out: str = "") -> None:
     """Copy the text of an expression of the browser's, and notify whether that was allowed."""
     is_copied = await ui.run_javascript(f"warmdown.copy({expression})")

@@ -38,7 +38,7 @@ from warmdown.studio.draft.document import (
     read,
     targets_in,
 )
-from warmdown.studio.draft.fields import Shape, known_shapes
+from warmdown.studio.draft.fields import Shape, known_shape
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.joints import inserted, is_joined, joint, put_joined, value_at
 from warmdown.studio.page.parts import Act
@@ -191,7 +191,7 @@ class Studio:
         schedule = expanded(self.get(path))
         if "class_path" in schedule:
             return self.classes.get(str(schedule["class_path"] or ""))
-        return known_shapes().get(str(schedule.get("kind", "")))
+        return known_shape(schedule)
 
     def type(self, path: Path, value: Any) -> None:
         """Take what was typed into the field of a path."""

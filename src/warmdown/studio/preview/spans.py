@@ -21,7 +21,7 @@ from warmdown.studio.draft.document import (
     phases_of,
     targets_in,
 )
-from warmdown.studio.draft.fields import known_shapes
+from warmdown.studio.draft.fields import known_shape
 
 _FIELDS = {
     "jump": "start value low",
@@ -104,7 +104,7 @@ def _path_in_row(finding: Finding, document: PlainData, row: TargetRow, plan: Pl
     if finding.code == "shadowed":
         return (*row.path, "@groups")
     path = _phase_of(finding, document, row, plan)
-    shape = known_shapes().get(expanded(get(document, path)).get("kind", "")) if path else None
+    shape = known_shape(expanded(get(document, path))) if path else None
     fields = _FIELDS.get(finding.code, "").split()
     return next(((*path, name) for name in fields if shape and shape.field(name)), ())
 

@@ -20,16 +20,14 @@ from warmdown.studio.draft.document import (
     phases_of,
     put,
 )
-from warmdown.studio.draft.fields import known_shapes
-from warmdown.studio.draft.joints import edge, is_joined, joint, put_joined, value_at
+from warmdown.studio.draft.fields import known_shape
+from warmdown.studio.draft.joints import edge, is_joined, joint, put_joined, share_text, value_at
 from warmdown.studio.preview.preview import value_text
 from warmdown.studio.preview.spans import spans
 
 _MOST = 40
 """More phases than these have no handles: they would lie over each other."""
 _PERCENT = re.compile(r"\s*[\d.]+\s*%\s*")
-_GRAIN = 0.5
-"""Percent that a share of the run is rounded to."""
 _STEP = 0.05
 """A press of an arrow key, as a share of the whole axis."""
 
@@ -81,7 +79,7 @@ def handles_of(
             name = f"Beginning{which}: {value_text(y)}{way}"
             handles.append(Handle(number, name, begin, y, begin, (), start, can_join))
         schedule = expanded(get(document, path))
-        shape = known_shapes().get(str(schedule.get("kind", "")))
+        shape = known_shape(schedule)
         is_last = number == len(paths) - 1
         has_length = shape and not shape.is_recipe and shape.field("steps")
         is_moved = has_length and (not is_last or schedule.get("steps", "rest") != "rest")
@@ -135,7 +133,7 @@ def _round_length(given: Any, length: float, total: int) -> Any:
     unit = _PERCENT.fullmatch(given) if isinstance(given, str) else None
     if unit is None:
         return max(int(_two_digits(length)), 1)
-    return f"{max(round(100 * length / total / _GRAIN) * _GRAIN, _GRAIN):g}%"
+    return share_text(100 * length / total)
 
 
 def _two_digits(value: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any, final
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.studio.page.parts import ask_in_dialog, marked, plain_button, tag
+from warmdown.studio.page.parts import ask_in_dialog, marked, plain_button, show_error, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, law_or_log, read_law
 
@@ -85,7 +85,7 @@ class LawChoice:
         try:
             texts = {name: self.folder.read(name, LAW_ENDINGS, LARGEST_LOG)[0] for name in names}
         except SpecError as error:
-            _show(error)
+            show_error(str(error))
             return
         if texts:
             await self._read(texts)
@@ -96,12 +96,8 @@ class LawChoice:
         try:
             law = await asyncio.to_thread(read_law, texts)
         except SpecError as error:
-            _show(error)
+            show_error(str(error))
             return
         self.studio.take_law(law)
         with self.studio.client:
             ui.notify(f"The loss is predicted by the {law.name} law.", type="positive")
-
-
-def _show(error: SpecError) -> None:
-    ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
