@@ -293,13 +293,20 @@ def test_from_a_shell_of_its_own(here: Path) -> None:
 @pytest.mark.parametrize(
     "command", [("train", "plan.yaml"), ("compare", "plan.yaml", "constant.yaml"), ("find",)]
 )
-@pytest.mark.parametrize("body", ["def build():\n    return 1 / 0\n", "import nowhere_at_all\n"])
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("def build():\n    return 1 / 0\n", 2),
+        ("import nowhere_at_all\n", 1),
+        ("import torch\n\ndef build():\n    return torch.nn.Linear('two', 1)\n", 4),
+    ],
+    ids=["a line of its own", "an import", "inside a library"],
+)
 def test_a_task_that_raises_ends_every_command_with_the_same_code_and_the_place(
-    here: Path, command: tuple[str, ...], body: str, monkeypatch: pytest.MonkeyPatch
+    here: Path, command: tuple[str, ...], body: str, line: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "wrong.py").write_text(body)
     monkeypatch.delitem(sys.modules, "wrong", raising=False)
     result = CliRunner().invoke(main, [*command, "--task", "wrong:build"])
     assert result.exit_code == 2, result.output
-    line = 2 if "1 / 0" in body else 1
     assert re.search(rf"task\('wrong:build'\): it raised .*wrong\.py, line {line}\)", result.output)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
-from traceback import extract_tb
+from pathlib import Path
+from traceback import FrameSummary, extract_tb
 from typing import Any
 
 import torch
@@ -101,7 +102,7 @@ def task_of(name: str) -> Task:
     except WarmdownError:
         raise
     except Exception as error:  # whatever a module of one's own does
-        at = extract_tb(error.__traceback__)[-1]
+        at = _own_line(error)
         raise TrainingError(
             f"task({name!r}): it raised {type(error).__name__}: {error} ({at.filename}, line "
             f"{at.lineno}). Correct it there."
@@ -117,6 +118,18 @@ def task_of(name: str) -> Task:
     model, loss, data = built
     train, test = data if isinstance(data, Sequence) and len(data) == 2 else (data, None)
     return Task(model=model, loss=loss, train=train, test=test)
+
+
+def _own_line(error: Exception) -> FrameSummary:
+    """Return the innermost line below the working folder that is no library's; else the innermost."""
+    lines = extract_tb(error.__traceback__)
+    here = Path.cwd()
+    own = [
+        line
+        for line in lines
+        if Path(line.filename).is_relative_to(here) and "site-packages" not in line.filename
+    ]
+    return (own or lines)[-1]
 
 
 def _builder(name: str) -> Callable[[], Any]:
