@@ -1,9 +1,9 @@
-"""Measure the time from a key on the studio's page to the curve redrawn in a real browser.
+"""Measure the page in a real browser: a key to the curve redrawn, and the first tile, cold.
 
 A real browser types into the real page. The clock starts when the key's event is made and stops in
 the frame after ECharts has drawn; everything lies between: the browser, the websocket, Python's
-computation of every value, the drawing. On a machine with other work, give it the processor:
-``chrt -r 10 python -m benchmarks.studio`` (as root).
+computation of every value, the drawing. Cold means a new server and a new browser. On a machine
+with other work, give it the processor: ``chrt -r 10 python -m benchmarks.studio`` (as root).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from warmdown.studio.process import start_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEYS = 40
+STARTS = 8
 PLANS = {
     "warmup and decay, 1 curve": ("decay.yaml", "groups[0].lr"),
     "3 groups, 2 targets, 6 curves": ("groups.yaml", "groups[0].lr"),
@@ -91,6 +93,35 @@ def main() -> None:
     except ImportError as missing:
         peers.skip("the page", str(missing))
     table.publish(peers.skipped)
+    if peers.skipped:
+        return
+    took = [first_tile() for _ in range(STARTS)]
+    cold = Table(
+        "studio_cold",
+        "The first tile of the gallery, cold: a new server and a new browser",
+        ("from", "median s", "longest s"),
+    )
+    for name, seconds in zip(("the command", "the address"), zip(*took, strict=True), strict=True):
+        cold.add(name, statistics.median(seconds), max(seconds))
+        cold.figures[name] = statistics.median(seconds)
+    cold.publish()
+
+
+def first_tile() -> tuple[float, float]:
+    """Return seconds to the first tile: from the start of the server, and from asking the page."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = _chromium(playwright)
+        begun = time.perf_counter()
+        with start_server(Path(folder)) as server:
+            asked = time.perf_counter()
+            tab = browser.new_page(viewport={"width": 1280, "height": 900})
+            tab.goto(server.address, wait_until="commit")
+            tab.wait_for_selector('[data-mark="preset-0"] svg')
+            drawn = time.perf_counter()
+        browser.close()
+    return drawn - begun, drawn - asked
 
 
 def typed(tab: Any, received: list[int], file: str, field: str) -> tuple[list[float], list[int]]:
@@ -115,6 +146,12 @@ def typed(tab: Any, received: list[int], file: str, field: str) -> tuple[list[fl
     return took[4:], sizes[4:]  # the first ones warm caches
 
 
+def _chromium(playwright: Any) -> Any:
+    return playwright.chromium.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+    )
+
+
 @contextmanager
 def _tab(folder: Path) -> Iterator[tuple[Any, list[int]]]:
     """Open the page; the list gets the size of each message that it receives."""
@@ -123,9 +160,7 @@ def _tab(folder: Path) -> Iterator[tuple[Any, list[int]]]:
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
     with start_server(folder) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = _chromium(playwright)
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         received: list[int] = []
         tab.on(
