@@ -121,7 +121,7 @@ def task_of(name: str) -> Task:
 
 
 def _own_line(error: Exception) -> FrameSummary:
-    """Return the innermost line below the working folder that is no library's; else the innermost."""
+    """Return the innermost line below the working folder that is no library's, else the last."""
     lines = extract_tb(error.__traceback__)
     here = Path.cwd()
     own = [
