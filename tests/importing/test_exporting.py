@@ -101,8 +101,8 @@ def test_what_cannot_be_said_is_refused_with_its_phase_and_the_nearest() -> None
     message = r"cannot say the phase 'decay', from update 51\. Its nearest is lr_scheduler cosine,"
     with pytest.raises(ScheduleError, match=message):
         wd.export_config(plan, to="axolotl")
-    with pytest.raises(ScheduleError, match="LambdaLR multiplies the base rate"):
-        wd.export_config(wd.Plan.of(lr=wd.Set(COSINE), run=RUN), to="torch")
+    with pytest.raises(ScheduleError, match=r"export\(to='torch'\): torch has nothing for lr"):
+        wd.export_config(wd.Plan.of(lr=wd.Greedy(), run=RUN), to="torch")
 
 
 def test_what_is_no_single_rate_is_refused_by_all_but_the_class() -> None:

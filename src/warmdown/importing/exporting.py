@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from warmdown.errors import RunError, ScheduleError, nearest
-from warmdown.importing.torch_code import NoTorchCode, lambda_code
+from warmdown.importing.torch_code import NoTorchCode, torch_code
 from warmdown.plan import EVERY_GROUP, Plan, Target
 from warmdown.planfile.writing import dumps, to_json, to_yaml
 from warmdown.schedules.base import PlainData
@@ -93,13 +93,13 @@ def write_config(plan: Plan, to: str, read: Callable[..., Plan]) -> str:
     """
     if to not in EXPORTS:
         raise ScheduleError(f"export(to={to!r}): no such format. {nearest(to, EXPORTS)}")
-    export = EXPORTS[to]
-    target, settled = _only_rate(plan, to, export.drives_all)
     if to == "torch":
         try:
-            return lambda_code(plan)
+            return torch_code(plan)
         except NoTorchCode as error:
             raise ScheduleError(f"export(to='torch'): {error}") from None
+    export = EXPORTS[to]
+    target, settled = _only_rate(plan, to, export.drives_all)
     form = _form_of(plan, settled, target, to)
     ours = _rates(settled, target)
     best: tuple[float, str, int] | None = None
@@ -400,4 +400,4 @@ EXPORTS: Mapping[str, Export] = {
     "torch": Export(lambda form: iter(()), str),
     "PlanLR": Export(_plan_lr, to_yaml, drives_all=True),
 }
-"""Every format by its name; ``torch`` is code of a LambdaLR."""
+"""Every format by its name; ``torch`` is code that needs nothing but torch."""

@@ -1,21 +1,18 @@
-"""The plan in plain torch: a function of the step for LambdaLR, or torch's own class."""
+"""The plan in plain torch: code of its values, or another library's own class."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
-from warmdown.errors import ScheduleError, WarmdownError
+from warmdown.errors import WarmdownError
 from warmdown.expressions import Facts, evaluate, has_placeholder, is_number, run_facts
 from warmdown.importing.torch_code import NoTorchCode as NoTorchCode
-from warmdown.importing.torch_code import lambda_code
+from warmdown.importing.torch_code import torch_code
 from warmdown.plan import Plan
 from warmdown.planfile.plans import run_from_dict
-from warmdown.schedules import Scale
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import NOT_TARGETS
-from warmdown.studio.preview.bring import as_factor
 
 
 def as_torch(data: PlainData, plan: Plan | None) -> str:
@@ -26,23 +23,9 @@ def as_torch(data: PlainData, plan: Plan | None) -> str:
         plan: Its plan; ``None`` where a class of another library is in it.
 
     Raises:
-        NoTorchCode: It needs more than a factor on the learning rate.
+        NoTorchCode: torch has nothing for a part of it.
     """
-    return _class_code(data) if plan is None else lambda_code(_with_factor(plan))
-
-
-def _with_factor(plan: Plan) -> Plan:
-    """Return the plan with a factor for rates that are set, or shifted, where the base is known."""
-    target, *others = plan.targets
-    base, is_plain = plan.run.lr, target.rule == Scale(target.rule.of)
-    if others or target.name != "lr" or not base or not plan.length or is_plain:
-        return plan
-    settled = plan.over().targets[0].rule
-    try:
-        factor = as_factor(settled, base, plan.length)
-    except ScheduleError as error:
-        raise NoTorchCode(str(error)) from None
-    return replace(plan, targets=(replace(target, rule=Scale(factor)),))
+    return _class_code(data) if plan is None else torch_code(plan)
 
 
 def is_one_class(data: PlainData) -> bool:
