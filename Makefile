@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := $(VENV)/.set-up-to-run
 SETUP := $(VENV)/.set-up
 
 .PHONY: demo test windows peers check bench docs clean
 
-demo: $(SETUP)  ## train a real model under a plan, beside the same model at a constant rate, and draw both
-	$(BIN)/warmdown train examples/demo/plan.yaml --against examples/demo/constant.yaml --out runs/demo
+demo: $(RUN)  ## train a real model under a plan and at a constant rate, over 3 seeds, and draw both
+	$(BIN)/warmdown train examples/demo/plan.yaml --out runs/demo/train
+	$(BIN)/warmdown compare examples/demo/plan.yaml examples/demo/constant.yaml --seeds 3 --out runs/demo/compare --report runs/demo/compare.png
 
 test: $(SETUP)  ## the default tests, on every core
 	$(BIN)/python -m pytest -n auto -m "not slow and not peers"
@@ -29,8 +31,12 @@ bench: $(SETUP)  ## every measurement, with the peers that are installed
 docs: $(SETUP)  ## what is generated: gallery, screenshots, tables, schema
 	$(BIN)/python -m docs.generate
 
-$(SETUP): pyproject.toml constraints.txt requirements-peers.txt
+$(RUN): pyproject.toml constraints.txt  # what the demo needs, and nothing of the checks
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[demo]"
+	touch $@
+
+$(SETUP): $(RUN) requirements-peers.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-peers.txt
 	.ci/install-browser

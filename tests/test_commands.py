@@ -26,6 +26,10 @@ def recipe(target: str) -> list[str]:
     return [line.replace("$(BIN)/", "").replace(" --quiet", "") for line in lines]
 
 
+def installs(target: str) -> list[str]:
+    return [line for line in recipe(target) if "pip install" in line]
+
+
 def without_make() -> list[str]:
     page = [block.text for block in blocks(ROOT / "README.md") if "venv" in block.text]
     return page[0].splitlines()
@@ -35,8 +39,9 @@ def test_the_commands_without_make_are_those_of_the_makefile() -> None:
     assert without_make() == [
         "python3 -m venv .venv",
         ". .venv/bin/activate",
-        *[line for line in recipe("$(SETUP)") if "pip install" in line],
+        *installs("$(RUN)"),
         *recipe("demo"),
+        *installs("$(SETUP)"),
         *recipe("test"),
     ]
 
@@ -59,11 +64,15 @@ def test_the_workflow_is_run_on_every_system_and_python_that_is_promised() -> No
 def test_the_commands_name_options_and_files_that_are_there() -> None:
     from warmdown.cli.main import main
 
-    (trains,) = (shlex.split(line) for line in without_make() if line.startswith("warmdown"))
-    command = main.get_command(main.make_context("warmdown", trains[1:]), trains[1])
-    assert command is not None
-    options = command.make_context("train", trains[2:]).params
-    files = [options["given"], options["against"], "constraints.txt", "requirements-peers.txt"]
+    files = ["constraints.txt", "requirements-peers.txt"]
+    for line in without_make():
+        name, *words = shlex.split(line)
+        if name == "warmdown":
+            command = main.get_command(main.make_context(name, [*words]), words[0])
+            assert command is not None
+            options = command.make_context(words[0], words[1:]).params
+            files += options["plans"] if words[0] == "compare" else [options["given"]]
+    assert len(files) == 5
     assert [name for name in files if not Path(ROOT, name).is_file()] == []
 
 

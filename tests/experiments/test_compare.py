@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +164,50 @@ def test_the_table_shows_difference_goal_and_area() -> None:
     assert constant.to_goal.value in (6.0, 9.0, 12.0)
 
 
+def test_a_sentence_says_which_plan_is_better_in_how_many_seeds() -> None:
+    comparison = compared(None)
+    values = {name: comparison.values(name) for name in PLANS}
+    gains = [values["cosine"][seed] - values["constant"][seed] for seed in range(3)]
+    better, sign = ("cosine", 1) if sum(gains) > 0 else ("constant", -1)
+    wins = sum(sign * gain > 0 for gain in gains)
+    (sentence,) = comparison.findings()
+    assert sentence.startswith("accuracy of constant and cosine: 0.")
+    assert sentence.endswith(f"; {better} is better in {wins} of 3 seeds.")
+    assert sentence in comparison.summary()
+    assert comparison.chart().notes == (sentence,)
+    falling = replace(comparison, metric="eval_loss", higher_is_better=False)
+    losses = {name: falling.values(name) for name in PLANS}
+    drops = [losses["constant"][seed] - losses["cosine"][seed] for seed in range(3)]
+    better, sign = ("cosine", 1) if sum(drops) > 0 else ("constant", -1)
+    wins = sum(sign * drop > 0 for drop in drops)
+    assert falling.findings()[0].endswith(f"; {better} is better in {wins} of 3 seeds.")
+
+
+def test_the_picture_has_one_colour_a_plan_and_a_dash_for_the_test_and_shows_all_of_a_metric() -> (
+    None
+):
+    scene = compared(None).chart()
+    assert [panel.unit for panel in scene.panels] == ["learning rate", "loss", "accuracy"]
+    drawn = {
+        line.label: (stroke.hue, stroke.dash)
+        for panel in scene.panels
+        for line, stroke in zip(panel.lines, scene.strokes(panel), strict=True)
+    }
+    assert drawn == {
+        "constant": (0, 0),
+        "cosine": (1, 0),
+        "constant: training loss": (0, 0),
+        "cosine: training loss": (1, 0),
+        "constant: test loss": (0, 1),
+        "cosine: test loss": (1, 1),
+    }
+    for panel in scene.panels:
+        for line, shown in zip(panel.lines, panel.heights(is_cropped=True), strict=True):
+            assert panel.unit == "loss" or shown.tolist() == line.values.tolist()
+
+
 def test_reports_are_written_whole(tmp_path: Path) -> None:
     comparison = compared(None)
-    assert [panel.unit for panel in comparison.chart().panels] == [
-        f"accuracy of {comparison.task}",
-        "training loss",
-        "learning rate",
-    ]
     for ending, begins in (
         (".png", b"\x89PNG"),
         (".svg", b"<?xml"),

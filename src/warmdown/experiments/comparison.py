@@ -35,6 +35,7 @@ from warmdown.plot import Line, View, count, notebook, number
 from warmdown.schedules import Scale, Schedule, Set
 from warmdown.schedules.base import PlainData
 from warmdown.shown import brief
+from warmdown.training.curves import running_mean
 from warmdown.training.types import FilePath
 
 if TYPE_CHECKING:
@@ -311,7 +312,33 @@ class Comparison:
         seeds = _counted(max(map(len, self.results.values())), "seed")
         better = "higher" if self.higher_is_better else "lower"
         headline = f"{self.task}: {plans}, {seeds}; {self.metric}, {better} is better."
-        return "\n".join([headline, "", lines, "", *self._notes()])
+        found = [*self.findings(), ""] if len(self.results) > 1 else []
+        return "\n".join([headline, "", lines, "", *found, *self._notes()])
+
+    def findings(self) -> list[str]:
+        """Return what was seen of the baseline and each other plan, a sentence a pair.
+
+        Example:
+            >>> from warmdown.experiments import compare
+            >>> plans = {"one": "constant", "same": "constant"}
+            >>> compare(plans, seeds=2, max_steps=5, engine="serial").findings()
+            ['accuracy of one and same: 0... and 0...; 0 of 2 seeds differ.']
+        """
+        first, sentences = self.values(self.baseline), []
+        sign = 1.0 if self.higher_is_better else -1.0
+        for name in self.results:
+            other = self.values(name)
+            gains = sign * np.array([first[seed] - other[seed] for seed in first if seed in other])
+            if name == self.baseline or not gains.size:
+                continue
+            better, wins = self.baseline, int((gains > 0).sum())
+            if gains.sum() < 0:
+                better, wins = name, int((gains < 0).sum())
+            of_all = f"of {_counted(gains.size, 'seed')}"
+            seen = f"{better} is better in {wins} {of_all}" if gains.any() else f"0 {of_all} differ"
+            means = f"{bootstrap(first.values())} and {bootstrap(other.values())}"
+            sentences.append(f"{self.metric} of {self.baseline} and {name}: {means}; {seen}.")
+        return sentences
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the table's heads and rows."""
@@ -352,9 +379,10 @@ class Comparison:
     def chart(self) -> View:
         """Return the picture: metric and loss over the updates, with bands, and the rates."""
         panels = [
-            ("evaluations", self.metric, f"{self.metric} of {self.task}"),
-            ("curves", "loss", "training loss"),
-            ("curves", "lr/0", "learning rate"),
+            ("curves", "lr/0", "learning rate", ""),
+            ("curves", "loss", "loss", "training loss"),
+            ("evaluations", "eval_loss", "loss", "test loss"),
+            ("evaluations", self.metric, self.metric, ""),
         ]
         lines = [
             _mean_line(name, row.values(), *panel)
@@ -365,6 +393,7 @@ class Comparison:
             lines=tuple(filter(None, lines)),
             is_cropped=True,
             title=f"Comparison on {self.task}",
+            notes=tuple(self.findings()),
             text=self.summary(),
             tables={"Plans": self.table()},
         )
@@ -406,12 +435,23 @@ class Comparison:
 
 
 def _mean_line(
-    name: str, results: Iterable[Result], kind: str, target: str, unit: str
+    name: str, results: Iterable[Result], kind: str, target: str, unit: str, of: str
 ) -> Line | None:
-    """Return the mean curve of the runs that finished, with its 95 % band."""
+    """Return the mean curve of the runs that finished, with its 95 % band as far as runs lie in it.
+
+    Args:
+        name: The plan.
+        results: Its runs.
+        kind: Field of a result that has the curves.
+        target: The curve there.
+        unit: The panel.
+        of: What the curve is, where its panel has others of the same plan.
+    """
     curves = []
     for result in results:
-        curve = np.array(getattr(result, kind).get(target, ([], [])), dtype=float)
+        steps, values = getattr(result, kind).get(target, ([], []))
+        seen = running_mean(values) if target == "loss" else values
+        curve = np.array([steps, seen], dtype=float)
         finite = curve[:, np.isfinite(curve[1])]
         if result.status == "finished" and finite.size:
             curves.append(finite)
@@ -425,7 +465,12 @@ def _mean_line(
     # seeds evaluate at their own steps: on common steps they can be averaged
     rows = np.stack([np.interp(across, *curve) for curve in curves])
     mean, error = rows.mean(axis=0), rows.std(axis=0) * 1.96 / math.sqrt(len(rows))
-    return Line(name, unit, across, mean, low=mean - error, high=mean + error, run=name)
+    low, high = (
+        np.maximum(mean - error, rows.min(axis=0)),
+        np.minimum(mean + error, rows.max(axis=0)),
+    )
+    label = f"{name}: {of}" if of else name
+    return Line(label, unit, across, mean, low=low, high=high, is_recorded=True, run=name)
 
 
 def _in_markdown(text: str) -> str:

@@ -231,14 +231,14 @@ class Panel:
         return phases.pop() if len(phases) == 1 else ()
 
     def heights(self, *, is_cropped: bool) -> list[Array]:
-        """Return the finite values of each line; with ``is_cropped`` a last burst is cut off.
+        """Return the finite values of each line; ``is_cropped`` cuts off the last burst of a loss.
 
         A burst goes further above the lowest value than 1.6 times the fall from the beginning, as
         the loss of a range test does when training diverges.
         """
         heights = [line.values[np.isfinite(line.values)] for line in self.lines]
         known = [values for values in heights if values.size]
-        if not is_cropped or not known:
+        if not is_cropped or not known or "loss" not in self.unit:
             return heights
         low = min(values.min() for values in known)
         first = max(values[0] for values in known)
@@ -256,7 +256,7 @@ class View(Pictured):
         marks: Places on the horizontal axis.
         notes: What a reader must know, as sentences.
         log_x: Whether the horizontal axis is logarithmic.
-        is_cropped: Whether a burst at the end of a line is cut off.
+        is_cropped: Whether a burst at the end of a loss is cut off.
         title: Heading.
         text: The picture in words, in place of those that :func:`summary` would find.
         tables: Tables below the picture of a page, by caption, in place of phases and values.

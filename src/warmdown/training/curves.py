@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["curves"]
+__all__ = ["curves", "running_mean"]
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from itertools import accumulate
 from types import MappingProxyType
 
@@ -40,13 +40,13 @@ def curves(
             continue
         steps, values = record.curve(target)
         if target == "loss":
-            values = _running_mean(values)
+            values = running_mean(values)
         for step, value in zip(steps, values, strict=True):
             shown.add(step, _NAMES.get(target, target), value)
     return shown
 
 
-def _running_mean(values: list[float]) -> list[float]:
-    # over so many updates that the trend is seen through the noise
+def running_mean(values: Sequence[float]) -> list[float]:
+    """Return the running mean over so many updates that the trend is seen through the noise."""
     width = max(1, len(values) // 50, min(20, len(values) // 5))
     return list(accumulate(values, lambda mean, value: mean + (value - mean) / width))
