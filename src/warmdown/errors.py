@@ -396,8 +396,12 @@ class StoppedEarly(WarmdownWarning):
     code = "stopped-early"
 
 
+OLD_NAMES_GO_IN = "0.2"
+"""The first version without the names that warn today; a test holds it above the present one."""
+
+
 def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
-    """Warn that a public name has another one now; the old one goes in 0.2.
+    """Warn that a public name has another one now, and when the old one goes.
 
     Args:
         old: The name that was used, as the caller writes it.
@@ -405,7 +409,9 @@ def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
         level: Frames from here to the caller who wrote the old name.
     """
     warnings.warn(
-        f"{old} is now {new}; the old name goes in 0.2.", DeprecationWarning, stacklevel=level
+        f"{old} is now {new}; the old name goes in {OLD_NAMES_GO_IN}.",
+        DeprecationWarning,
+        stacklevel=level,
     )
 
 

@@ -85,6 +85,7 @@ def test_torch_gives_numpys_values_in_a_run_of_any_length(
 def test_whole_steps_of_a_long_run_are_singles_in_jax_on_a_device_without_doubles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pytest.importorskip("jax")
     monkeypatch.setattr("jax.default_backend", lambda: "tpu")
     schedule = wd.Linear(steps=2**31) >> wd.Cosine(steps=2**40)
     assert "f64[]" not in str(jax.make_jaxpr(schedule)(jnp.int32(2**30)))
@@ -105,6 +106,7 @@ def test_a_whole_step_is_exact_at_the_end_of_a_long_cycle(whole: Callable[[int],
 
 
 def test_jax_that_cannot_mix_widths_computes_in_singles(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax")
     monkeypatch.setattr("jax.__version_info__", (0, 7, 1))
     assert "f64" not in str(jax.make_jaxpr(PLAN)(jnp.int32(50)))
     np.testing.assert_allclose(jax.jit(PLAN)(jnp.int32(50)), PLAN(50), rtol=1e-6)
