@@ -1,4 +1,5 @@
-"""Make the evidence: ``python -m benchmarks.evidence tune fashion``, ``judge``, ``report``.
+"""Make the evidence: ``python -m benchmarks.evidence tune fashion``, ``judge``, ``merge``, then
+``report``.
 
 Every run is stored the moment it is done; the same command again goes on where it was.
 """
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
+from benchmarks.evidence.merging import TRUNKS, merge, merged_table
 from benchmarks.evidence.methods import Setting, settings
 from benchmarks.evidence.pipeline import RESULTS, judge, tune
 from benchmarks.evidence.report import facts, report
@@ -20,11 +23,12 @@ from warmdown.experiments.suggest import EVIDENCE
 
 _PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 _BEGIN, _END = "<!-- made by: python -m benchmarks.evidence report -->", "<!-- end -->"
+_BEGIN_MERGED, _END_MERGED = "<!-- merged: made by the same -->", "<!-- end of merged -->"
 
 
 @click.group()
 def main() -> None:
-    """Tune, judge and report, for fashion, text or large."""
+    """Tune, judge, merge and report, for fashion, text or large."""
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,16 +81,32 @@ def judge_command(
         judge(setting, work, results, engine=engine, jobs=jobs, say=click.echo)
 
 
+@main.command(name="merge")
+@click.argument("names", nargs=-1, type=click.Choice(list(TRUNKS)), required=True)
+@click.option("--seeds", type=int, default=8, show_default=True)
+def merge_command(names: tuple[str, ...], seeds: int) -> None:
+    """Train trunks, cool and merge each, and keep what came out: two minutes on one core."""
+    torch.set_num_threads(1)
+    for name in names:
+        merge(name, seeds, click.echo)
+
+
 @main.command(name="report")
 @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
 @click.option("--page", type=click.Path(path_type=Path), default=_PAGE, show_default=True)
 def report_command(results: Path, page: Path) -> None:
     """Write the tables of every setting that has runs into the page."""
     text = page.read_text(encoding="utf-8")
-    head, _, rest = text.partition(_BEGIN)
-    _, _, foot = rest.partition(_END)
-    page.write_text(f"{head}{_BEGIN}\n\n{tables(results)}\n{_END}{foot}", encoding="utf-8")
+    text = _filled(text, _BEGIN, tables(results), _END)
+    if results == RESULTS:
+        text = _filled(text, _BEGIN_MERGED, f"{merged_table()}\n", _END_MERGED)
+    page.write_text(text, encoding="utf-8")
     write_json(EVIDENCE, stored(results))
+
+
+def _filled(text: str, begin: str, content: str, end: str) -> str:
+    head, mark, rest = text.partition(begin)
+    return f"{head}{begin}\n\n{content}\n{end}{rest.partition(end)[2]}" if mark else text
 
 
 def tables(results: Path = RESULTS) -> str:

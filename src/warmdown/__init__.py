@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from warmdown.schedules import *
     from warmdown.schedules.recipes import *
     from warmdown.studio import studio as studio
+    from warmdown.training.averaging import AveragedWeights as AveragedWeights
+    from warmdown.training.merging import merge_checkpoints as merge_checkpoints
 
     plot: CalledRoom
 
@@ -77,6 +79,8 @@ _ROOMS = {
         "dumps", "from_dict", "load", "loads", "plan_from_dict", "recipes_of_record", "save",
     ),
     "warmdown.studio": ("studio",),
+    "warmdown.training.averaging": ("AveragedWeights",),
+    "warmdown.training.merging": ("merge_checkpoints",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

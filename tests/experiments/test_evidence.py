@@ -148,10 +148,18 @@ def test_every_method_makes_a_plan_for_its_length() -> None:
 
 
 def test_the_page_names_what_the_stored_runs_say() -> None:
-    from benchmarks.evidence.__main__ import _BEGIN, _END, tables
+    from benchmarks.evidence.__main__ import (
+        _BEGIN,
+        _BEGIN_MERGED,
+        _END,
+        _END_MERGED,
+        merged_table,
+        tables,
+    )
 
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert page.partition(_BEGIN)[2].partition(_END)[0].strip() == tables().strip()
+    assert page.partition(_BEGIN_MERGED)[2].partition(_END_MERGED)[0].strip() == merged_table()
 
 
 def test_the_package_brings_what_the_stored_runs_say_of_at_least_eight_seeds_and_equal_trials() -> (

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "check": Entry("What is wrong with a plan, before it runs."),
     "train": Entry("Train the demo model under a plan.", "train"),
     "tell": Entry("Ask a running job: decay now, rescale, hold, extend, checkpoint, stop."),
+    "merge": Entry("Merge checkpoints into the model that a cooldown would leave.", "train"),
     "studio": Entry("Design a plan on a page in the browser.", "studio"),
     "find": Entry("Find a learning rate by a range test.", "train"),
     "compare": Entry("Train under several plans and compare the results.", "train"),
@@ -65,6 +66,7 @@ _OTHER_WORDS = {
     **dict.fromkeys(("sweep", "tune"), "search SPACE"),
     **dict.fromkeys(("ask", "send", "control"), "tell RUN COMMAND"),
     **dict.fromkeys(("run", "fit"), "train NAME_OR_FILE"),
+    **dict.fromkeys(("soup", "average", "cool"), "merge CHECKPOINTS"),
 }
 """Commands that people try, and what there is."""
 

@@ -371,6 +371,17 @@ def _of_tell() -> Schema:
     )
 
 
+def _of_merge() -> Schema:
+    share = _record(update=_integer("Of the checkpoint."), share=_real("Its part of the mean."))
+    return _record(
+        start=_integer("First update of the curve."),
+        stop=_integer("Updates that the last checkpoint has made."),
+        error=_real("How far the shares are from the curve: root mean square, of the rate."),
+        shares=_array(share, "They sum to 1."),
+        written=_string("The file."),
+    )
+
+
 def _of_explain() -> Schema:
     return _array(
         _record(
@@ -388,6 +399,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "check": _of_check,
     "train": _of_train,
     "tell": _of_tell,
+    "merge": _of_merge,
     "find": _of_find,
     "compare": _of_compare,
     "forecast": _of_forecast,

@@ -64,6 +64,12 @@ _POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", 
 @option("--lr", type=float, help="Base learning rate.")
 @option("--batch-size", type=_COUNT, metavar="N", help="Samples in a batch of one process.")
 @option("--accumulate", type=_COUNT, default=1, help="Batches that make an update.")
+@option(
+    "--average",
+    multiple=True,
+    metavar="RULE",
+    help="Average the weights, and evaluate that too: 0.999, 'half-life 5%', 'tail 25%'.",
+)
 @option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none.")
 @option(
     "--on-change",

@@ -1,7 +1,8 @@
-"""What a schedule leaves in the weights, under decoupled weight decay."""
+"""What a schedule leaves in the weights, and the mean of checkpoints that stands for a decay."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,3 +126,57 @@ def _values(plan: Plan, name: str, steps: Array, base: float | None) -> Array | 
             "before. Give a schedule that needs none."
         )
     return np.asarray(target.rule.value(steps, base or 0.0), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointShares:
+    r"""Shares of checkpoints, so that their mean stands for a decay of the rate.
+
+    .. math:: \sum_i s_i \theta_{u_i} = \theta_T - \sum_j d_j\, u_j
+
+    A checkpoint after n updates holds each update before it whole. So the mean holds an update by
+    the sum of the shares behind it, which falls from 1 as the decay does.
+
+    Args:
+        steps: Updates that were made at each checkpoint, in order; the last ends the decay.
+        shares: Share of each, which sum to 1; a curve that rises gives negative ones.
+        error: Root mean square, over the decay, of the difference between the curve and the stairs
+            that the shares stand for; 0 with a checkpoint after each update.
+
+    Reference: Tian et al. 2025, https://arxiv.org/abs/2507.17634.
+    """
+
+    steps: tuple[int, ...]
+    shares: Array
+    error: float
+
+
+def shares_of_checkpoints(factors: Array, steps: Sequence[int]) -> CheckpointShares | None:
+    """Return the shares that come nearest to a decay; ``None`` where checkpoints do not reach back.
+
+    Args:
+        factors: What multiplies the rate of each of the last updates, ``(n,)``.
+        steps: Updates that were made at each checkpoint, in order; the decay ends with the last.
+
+    Example:
+        >>> found = shares_of_checkpoints(np.array([1.0, 0.75, 0.5, 0.25]), [10, 12, 14])
+        >>> found.shares.tolist(), found.error
+        ([0.125, 0.5, 0.375], 0.125)
+    """
+    stop = steps[-1]
+    start = stop - factors.size
+    falls = np.flatnonzero(factors != 1.0)
+    first_fall = start + int(falls[0]) if falls.size else stop
+    before = [step for step in steps if step <= first_fall]
+    if not before:
+        return None
+    used = [before[-1], *(step for step in steps if step > before[-1])]
+    if len(used) == 1:
+        return CheckpointShares((stop,), np.ones(1), 0.0)
+    curve = np.r_[np.ones(max(start - used[0], 0)), factors[max(used[0] - start, 0) :]]
+    lengths = np.diff(used)
+    # the mean is the nearest constant, by least squares
+    levels = np.add.reduceat(curve, np.r_[0, lengths[:-1]].cumsum()) / lengths
+    distance = np.square(np.repeat(levels, lengths) - curve).sum()
+    shares = -np.diff(np.r_[1.0, levels, 0.0])
+    return CheckpointShares(tuple(used), shares, float(np.sqrt(distance / factors.size)))

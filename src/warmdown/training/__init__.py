@@ -9,12 +9,14 @@ try:
 except ModuleNotFoundError:
     raise MissingExtra("warmdown.training", "torch", "torch") from None
 
+from warmdown.training.averaging import *
 from warmdown.training.callback import *
 from warmdown.training.callbacks import *
 from warmdown.training.checkpoint import *
 from warmdown.training.curves import *
 from warmdown.training.handler import *
 from warmdown.training.history import *
+from warmdown.training.merging import *
 from warmdown.training.planning import *
 from warmdown.training.progress import *
 from warmdown.training.tasks.run import *

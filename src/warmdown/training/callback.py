@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["StopTrainingError", "TrainerCallback"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class TrainerCallback:
     def outputs(self) -> Iterable[Output]:
         """Return the files and folders that no other process may write while the run is at work."""
         return ()
+
+    def targets(self) -> Mapping[str, Any]:
+        """Return what a plan may drive in the callback, by target name."""
+        return {}
 
     def on_init_end(self, trainer: Any, **kwargs: Any) -> None:
         """The trainer was made."""

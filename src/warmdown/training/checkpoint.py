@@ -186,14 +186,20 @@ def write_folder(path: Path, files: Mapping[str, Writer]) -> None:
     sync_folder(path.parent)
 
 
-def verify(path: Path) -> dict[str, str]:
+def verify(path: Path, only: str | None = None) -> dict[str, str]:
     """Read every file of a checkpoint against its manifest; return the digests by name.
+
+    Args:
+        path: The checkpoint.
+        only: Read this file alone.
 
     Raises:
         StateError: A file is missing, cut short or changed; the message names it.
     """
     manifest = _read_manifest(path)
     for name, (size, digest) in manifest.items():
+        if only not in (None, name):
+            continue
         file = path / name
         if not file.is_file():
             damage = "is missing"

@@ -53,6 +53,14 @@ class CallbackHandler:
         """Return what all of them write."""
         return [output for callback in self.callbacks for output in callback.outputs()]
 
+    def targets(self) -> dict[str, list[Any]]:
+        """Return what a plan may drive in them, by target name."""
+        found: dict[str, list[Any]] = {}
+        for callback in self.callbacks:
+            for name, number in callback.targets().items():
+                found.setdefault(name, []).append(number)
+        return found
+
     def hooks(self, event: str) -> list[Callable[..., Any]]:
         """Return the hooks that do something at ``event``; an event may be one of your own."""
         # looked up once: a hook that is not overridden costs nothing, an event without hooks little

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -43,8 +44,16 @@ def scheduler_for(
     config: TrainerRunConfig,
     *,
     bind: Mapping[str, Any] | None = None,
+    offered: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """Return what steps once an update: a plan's Scheduler, or what a factory returns.
+
+    Args:
+        given: What is scheduled.
+        optimizer: The optimizer.
+        config: The run's real numbers.
+        bind: What the plan drives beside it, by target name.
+        offered: What it may drive beside it, by target name.
 
     Raises:
         TrainingError: ``given`` is neither, or objects are bound without a plan.
@@ -59,7 +68,7 @@ def scheduler_for(
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
         run = _with_real_numbers(plan.run, config)
-        return Scheduler(optimizer, plan=plan, run=run, bind=bind)
+        return Scheduler(optimizer, plan=plan, run=run, bind={**offered, **(bind or {})})
     if bind:
         raise TrainingError(
             f"train(bind={{{', '.join(map(repr, bind))}: …}}): there is no plan that drives it. "

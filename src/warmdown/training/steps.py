@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ class BaseValues:
         for name in ("lr", "weight_decay"):
             with suppress(BindingError):  # not every optimizer has it
                 numbers[name] = Field(trainer.optimizer, name)
-        for bound in (trainer.bind or {}).values():
+        for bound in [*trainer.offered.values(), *(trainer.bind or {}).values()]:
             for number in bound if isinstance(bound, list | tuple) else [bound]:
                 if isinstance(number, Attribute):
                     numbers[id(number.of), number.name] = number
@@ -89,6 +90,8 @@ class TrainingSteps:
     create_scheduler: Callable[[], Any]
     create_scheduler_fn: Any = None
     bind: Mapping[str, Any] | None = None
+    offered: Mapping[str, Any] = MappingProxyType({})
+    """What a plan may drive in the callbacks of the run, by target name."""
     train_dataset: Any = None
     eval_dataset: Any = None
     collate_fn: Any = None

@@ -9,17 +9,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.utils.data import DataLoader
 
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
+from warmdown.binding.timeline import decay_event
 from warmdown.errors import MissingExtra, TrainingError
 from warmdown.record import Record
 from warmdown.run import Duration
 from warmdown.schedules import Schedule
+from warmdown.schedules.recipes.shapes import curve_of
 from warmdown.shown import brief
 from warmdown.training.callback import CallbackOrClass, TrainerCallback
 from warmdown.training.callbacks.modules import MoveModulesToDeviceCallback
@@ -40,6 +42,7 @@ from warmdown.training.data import (
 from warmdown.training.handler import CallbackHandler
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
+from warmdown.training.merging import merge_checkpoints
 from warmdown.training.planning import scheduler_for
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
@@ -70,16 +73,17 @@ DEFAULT_CALLBACKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A cooldown that was trained from a trunk.
+    """A cooldown of a trunk, trained or merged.
 
     Args:
         length: The length that was asked for.
-        start: Update at which it left the trunk.
+        start: Update at which its rate begins to fall.
         stop: Update at which it ended.
         metrics: The last value of every metric.
         record: What was written down from ``start`` on.
         digest: SHA-256 of its weights.
         path: File with its weights, or ``None``.
+        error: Of a merge, how far its checkpoints are from the curve; ``None`` of a training.
     """
 
     length: Duration
@@ -89,6 +93,7 @@ class Branch:
     record: Record
     digest: str
     path: Path | None
+    error: float | None = None
     __repr__ = brief
 
 
@@ -232,6 +237,7 @@ class Trainer(TrainingSteps):
         self.collate_fn = collate_fn
         self.create_scheduler_fn = plan if create_scheduler_fn is None else create_scheduler_fn
         self.bind = bind
+        self.offered = self.callback_handler.targets()
         run = self.run_state
         _require_no_settings(
             "train(train_dataset",
@@ -282,7 +288,11 @@ class Trainer(TrainingSteps):
         if self.create_scheduler_fn is None and not self.bind:
             return None
         return scheduler_for(
-            self.create_scheduler_fn, self.optimizer, self.run_config, bind=self.bind
+            self.create_scheduler_fn,
+            self.optimizer,
+            self.run_config,
+            bind=self.bind,
+            offered=self.offered,
         )
 
     def extend(self, total_updates: int) -> None:
@@ -314,8 +324,10 @@ class Trainer(TrainingSteps):
         curve: Schedule | str | None = None,
         out_dir: FilePath | None = None,
         callbacks: Iterable[TrainerCallback] = (),
+        *,
+        by: Literal["training", "merge"] = "training",
     ) -> list[Branch]:
-        """Train a cooldown of each length from one checkpoint, and return to that checkpoint.
+        """Make a cooldown of each length from one checkpoint, and return to that checkpoint.
 
         Args:
             from_checkpoint: The trunk: a checkpoint, or a folder of them.
@@ -325,9 +337,13 @@ class Trainer(TrainingSteps):
             out_dir: Where each branch leaves record and weights, or ``None``.
             callbacks: Callbacks of the branches; the trainer's own belong to the trunk and are left
                 out.
+            by: ``"training"`` goes on from the checkpoint with a falling rate. ``"merge"`` makes
+                no update: the checkpoints before it are merged as
+                :func:`~warmdown.merge_checkpoints` does, and the cooldown ends at the checkpoint.
 
         Raises:
-            TrainingError: The trainer has not trained, or has no plan.
+            TrainingError: The trainer has not trained, has no plan, or there are too few
+                checkpoints to merge.
         """
         if self.run_state.train_source is None:
             raise TrainingError(
@@ -338,6 +354,8 @@ class Trainer(TrainingSteps):
             raise TrainingError(
                 "branch_cooldowns: the trunk has no plan to leave. Train it with train(plan=…)."
             )
+        if by not in ("training", "merge"):
+            raise TrainingError(f"branch_cooldowns(by={by!r}): 'training' or 'merge' is needed.")
         trunk, trunk_config = Path(from_checkpoint), self.run_config
         trunk_callbacks, checkpoints = self.callback_handler, self.checkpoints
         self.checkpoints = None
@@ -345,33 +363,9 @@ class Trainer(TrainingSteps):
         try:
             for length in lengths:
                 folder = None if out_dir is None else Path(out_dir) / _folder_name(length)
-                recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-                followers = [TerminateOnNaNCallback(), recorder, *callbacks]
-                self.callback_handler = CallbackHandler(followers)
+                cool = self._merge if by == "merge" else self._cool
+                branches.append(cool(trunk, length, curve, folder, callbacks))
                 self.run_state.config = trunk_config
-                with outputs_locked(self):
-                    if recorder.path is not None and self.is_main:
-                        recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
-                    _return_to(self, trunk)
-                    start = self.progress.updates
-                    stop = start + _start_decay(self.scheduler, length, curve)
-                    self.run_state.config = replace(self.run_config, max_num_train_steps=stop)
-                    # what the trunk was asked is not for its branches
-                    train_to_end(self, listens=False)
-                weights = model_state(self)
-                file = None if folder is None else folder / "weights.safetensors"
-                if file is not None and self.is_main:
-                    write_portable(file, {"model_state_dict": weights})
-                branch = Branch(
-                    length=length,
-                    start=start,
-                    stop=self.progress.updates,
-                    metrics=self.run_history.latest_metrics(),
-                    record=recorder.record,
-                    digest=digest_of_weights(weights),
-                    path=file,
-                )
-                branches.append(branch)
         finally:
             self.run_state.config = trunk_config
             self.callback_handler = trunk_callbacks
@@ -379,6 +373,82 @@ class Trainer(TrainingSteps):
             _return_to(self, trunk)
             self.run_state.restore_random()
         return branches
+
+    def _cool(
+        self,
+        trunk: Path,
+        length: Duration,
+        curve: Schedule | str | None,
+        folder: Path | None,
+        callbacks: Iterable[TrainerCallback],
+    ) -> Branch:
+        """Train a cooldown from a checkpoint."""
+        recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+        self.callback_handler = CallbackHandler([TerminateOnNaNCallback(), recorder, *callbacks])
+        with outputs_locked(self):
+            if recorder.path is not None and self.is_main:
+                recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
+            _return_to(self, trunk)
+            start = self.progress.updates
+            stop = start + _start_decay(self.scheduler, length, curve)
+            self.run_state.config = replace(self.run_config, max_num_train_steps=stop)
+            # what the trunk was asked is not for its branches
+            train_to_end(self, listens=False)
+        weights = model_state(self)
+        file = None if folder is None else folder / "weights.safetensors"
+        if file is not None and self.is_main:
+            write_portable(file, {"model_state_dict": weights})
+        return Branch(
+            length=length,
+            start=start,
+            stop=self.progress.updates,
+            metrics=self.run_history.latest_metrics(),
+            record=recorder.record,
+            digest=digest_of_weights(weights),
+            path=file,
+        )
+
+    def _merge(
+        self,
+        trunk: Path,
+        length: Duration,
+        curve: Schedule | str | None,
+        folder: Path | None,
+        callbacks: Iterable[TrainerCallback],
+    ) -> Branch:
+        """Merge the checkpoints before one into the cooldown that would end with it."""
+        recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+        self.callback_handler = CallbackHandler([recorder, *callbacks])
+        with outputs_locked(self):
+            if recorder.path is not None and self.is_main:
+                recorder.path.unlink(missing_ok=True)
+            _return_to(self, trunk)
+            stop = self.progress.updates
+            decay = _decay_to_merge(self.scheduler, length, curve)
+            checkpoints = trunk.parent if trunk.name.startswith("update-") else trunk
+            merged = merge_checkpoints(checkpoints, decay, at=stop)
+            own = {name: len(values) for name, values in _values_in(self.run_history)}
+            load_weights(self, {**model_state(self), **merged.weights}, None)
+            recorder.on_training_run_start(self)
+            if self.run_state.eval_source is not None:
+                evaluate_once(self, is_observed=False)
+            recorder.on_training_run_end(self)
+        file = None if folder is None else folder / "weights.safetensors"
+        if file is not None and self.is_main:
+            merged.save(file)
+        history = _values_in(self.run_history)
+        return Branch(
+            length=length,
+            start=merged.start,
+            stop=stop,
+            metrics={
+                name: values[-1] for name, values in history if len(values) > own.get(name, 0)
+            },
+            record=recorder.record,
+            digest=digest_of_weights(merged.weights),
+            path=file,
+            error=merged.error,
+        )
 
     def evaluate(
         self,
@@ -438,7 +508,7 @@ class Trainer(TrainingSteps):
             raise TrainingError(
                 "evaluate_now(): there is nothing to evaluate on. Give train(eval_dataset=…)."
             )
-        evaluate_once(self, is_intermediate=True, **kwargs)
+        evaluate_once(self, **{"is_intermediate": True, **kwargs})
 
     def save_training_state(self, output_dir: FilePath) -> Path:
         """Write all that the run needs to go on into a folder of its own; all processes call it."""
@@ -598,6 +668,24 @@ def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str |
         )
     scheduler.decay_now(over=updates, curve=curve)
     return int(updates)
+
+
+def _decay_to_merge(
+    scheduler: Scheduler, length: Duration, curve: Schedule | str | None
+) -> Schedule:
+    """Return the decay of the rate with its length in updates, as ``decay_now`` would make it."""
+    if scheduler.run.clock != "updates":
+        raise TrainingError(
+            f"branch_cooldowns(by='merge'): the plan's clock is {scheduler.run.clock}, and a merge "
+            f"counts updates. Call merge_checkpoints with a decay in updates."
+        )
+    if isinstance(curve, str):
+        curve = curve_of(curve)(1.0, 0.0, "rest")
+    return decay_event(0, scheduler.run, length, curve, "lr").curve
+
+
+def _values_in(history: RunHistory) -> list[tuple[str, list[float]]]:
+    return [(name, history.get_metric_values(name)) for name in history.get_metric_names()]
 
 
 def _folder_name(length: Duration) -> str:

@@ -30,7 +30,7 @@ def write_weights(path: Path, weights: Weights) -> None:
     """Write tensors as safetensors; a tensor that has two names is written once."""
     from safetensors.torch import save_file  # accelerate brings it along
 
-    unique, same = _without_aliases(weights)
+    unique, same = without_aliases(weights)
     save_file(unique, path, metadata={_SAME: json.dumps(same)})
 
 
@@ -121,7 +121,7 @@ def digest_of_weights(weights: Weights | torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _without_aliases(weights: Weights) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def without_aliases(weights: Weights) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return each stored tensor once, in memory of its own, and the other names of each."""
     first: dict[Any, str] = {}
     unique: dict[str, torch.Tensor] = {}

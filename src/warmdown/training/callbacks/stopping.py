@@ -155,18 +155,19 @@ class LimitEvalStepsCallback(TrainerCallback):
         require_counts(self, num_eval_steps=num_eval_steps)
         self.num_eval_steps = num_eval_steps
         self.limit_intermediate_only = limit_intermediate_only
+        self._limits_before: list[int | None] = []  # other weights are evaluated inside
 
     def on_eval_epoch_start(
         self, trainer: TrainingSteps, is_intermediate: bool = False, **kwargs: Any
     ) -> None:
         """Set the limit."""
-        self._limit_before = trainer.run_state.eval_limit
+        self._limits_before.append(trainer.run_state.eval_limit)
         if is_intermediate or not self.limit_intermediate_only:
             trainer.run_state.eval_limit = self.num_eval_steps
 
     def on_eval_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Remove the limit."""
-        trainer.run_state.eval_limit = self._limit_before
+        trainer.run_state.eval_limit = self._limits_before.pop()
 
 
 class StepBasedEvaluationCallback(TrainerCallback):

@@ -18,6 +18,7 @@ from warmdown.record import Record
 from warmdown.shown import brief
 from warmdown.training.callback import TrainerCallback
 from warmdown.training.callbacks import (
+    AveragedWeightsCallback,
     RecordCallback,
     SavePlanCallback,
     SaveTrainingStateCallback,
@@ -25,9 +26,11 @@ from warmdown.training.callbacks import (
     TerminateOnNaNCallback,
     TrackerCallback,
 )
+from warmdown.training.callbacks.averaging import is_planned
 from warmdown.training.history import LossTracker
 from warmdown.training.planning import run_in
 from warmdown.training.rng import derive_seed, seed_everything
+from warmdown.training.steps import TrainingSteps
 from warmdown.training.tasks.task import Task, task_of
 from warmdown.training.trainer import Trainer
 from warmdown.training.types import Data, FilePath
@@ -80,6 +83,7 @@ def run_task(
     keep: int | None = 3,
     track: Sequence[str] = (),
     on_change: str = "error",
+    average: Iterable[str] = (),
     callbacks: Iterable[TrainerCallback] = (),
 ) -> Outcome:
     """Train a task under a plan.
@@ -103,6 +107,8 @@ def run_task(
         keep: How many checkpoints are kept.
         track: Trackers by accelerate's names.
         on_change: What happens when the checkpoint was made under another plan.
+        average: Averages of the weights, each evaluated beside them: ``"0.999"``, ``"half-life
+            5%"`` or ``"tail 25%"``. Where the plan has a target ``ema_decay``, there is one more.
         callbacks: More of them.
     """
     seed_everything(seed)
@@ -121,6 +127,8 @@ def run_task(
             resume_from, damages = saving.checkpoints.newest_good()
             for damage in damages:
                 print(damage)
+    others += [AveragedWeightsCallback.of(text, folder) for text in average]
+    others.append(_PlannedAverage(folder))
     # the last of all, so that the last update is written down
     stops = [] if stop_after is None else [StopAfterCallback(stop_after)]
     rates = (lr, run.lr, task.lr)
@@ -198,6 +206,22 @@ class TaskTrainer(Trainer):
         for name, tracker in self._metrics.items():
             self.add_loss_metric(name, tracker)
         super().eval_epoch_end()
+
+
+class _PlannedAverage(AveragedWeightsCallback):
+    """An average that is kept where the plan has a decay for it.
+
+    Args:
+        folder: Where its weights are written at the end, or ``None``.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(save_path=None if folder is None else folder / "ema.safetensors")
+
+    def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
+        """Begin, unless the plan has none."""
+        if is_planned(trainer.scheduler):
+            super().on_training_run_start(trainer, **kwargs)
 
 
 class _RunFolder(TrainerCallback):
