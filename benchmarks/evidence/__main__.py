@@ -1,5 +1,4 @@
-"""Make the evidence: ``python -m benchmarks.evidence tune fashion``, ``judge``, ``merge``, then
-``report``.
+"""Make the evidence: ``python -m benchmarks.evidence tune``, ``judge``, ``merge``, ``report``.
 
 Every run is stored the moment it is done; the same command again goes on where it was.
 """
