@@ -148,14 +148,8 @@ def test_every_method_makes_a_plan_for_its_length() -> None:
 
 
 def test_the_page_names_what_the_stored_runs_say() -> None:
-    from benchmarks.evidence.__main__ import (
-        _BEGIN,
-        _BEGIN_MERGED,
-        _END,
-        _END_MERGED,
-        merged_table,
-        tables,
-    )
+    from benchmarks.evidence.__main__ import _BEGIN, _BEGIN_MERGED, _END, _END_MERGED, tables
+    from benchmarks.evidence.merging import merged_table
 
     page = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
     assert page.partition(_BEGIN)[2].partition(_END)[0].strip() == tables().strip()
