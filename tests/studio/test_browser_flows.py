@@ -90,6 +90,9 @@ def test_the_slider_reads_the_curve_by_keyboard(tab: Page) -> None:
     tab.wait_for_function(
         "/Update 1: lr 9.995e-7/.test(document.querySelector('.reading').innerText)"
     )
+    tab.focus('[data-mark="cursor"]')
+    tab.keyboard.press("ArrowRight")  # on from where it stands, though the page was drawn anew
+    tab.wait_for_function("/Update 2: /.test(document.querySelector('.reading').innerText)")
 
 
 def test_log_zoom_theme_and_kept_candidates_are_drawn(tab: Page) -> None:

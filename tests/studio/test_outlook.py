@@ -141,7 +141,7 @@ def test_the_loss_stands_under_the_rate_with_its_band_and_never_on_a_logarithmic
     option = options([Layer(lines)], 24_000, log=True, dark=False)
     assert [axis["name"] for axis in option["yAxis"]] == ["learning rate", "predicted loss"]
     assert [axis["type"] for axis in option["yAxis"]] == ["log", "value"]
-    _, band, loss = option["series"]
+    _, loss, band = option["series"]
     assert (band["type"], band["yAxisIndex"], loss["yAxisIndex"]) == ("custom", 1, 1)
     assert band["name"] == loss["name"]
     points = zip(*loss["points"].values(), strict=True)

@@ -395,12 +395,12 @@ def test_a_law_fitted_to_a_run_predicts_its_loss_with_a_band(tmp_path: Path) -> 
         record.add(step, "loss", 2.6 + 0.6 * (total + 0.01) ** -0.45 - drop)
     record.flush()
     _, run = looked(tmp_path)
-    assert not run.predict(None, None) or run.forecast is None
+    assert not run.predict(None, None) or run.outlook.forecast is None
     law = wd.fit_loss([run.path])
     assert run.predict(law, None)
     assert not run.predict(law, None)
-    assert run.forecast is not None
-    assert run.forecast.final.predicted == pytest.approx(run.last["loss"][1], rel=0.02)
+    assert run.outlook.forecast is not None
+    assert run.outlook.forecast.final.predicted == pytest.approx(run.last["loss"][1], rel=0.02)
     recorded, _, _ = compare_runs({0: run}, Look()).layers
     (line,) = [line for line in recorded.lines if line.label == "predicted loss"]
     assert line.unit == "loss"
@@ -409,4 +409,4 @@ def test_a_law_fitted_to_a_run_predicts_its_loss_with_a_band(tmp_path: Path) -> 
     assert (line.low < line.values).all()
     assert (line.values < line.high).all()
     assert run.predict(None, None)
-    assert run.forecast is None
+    assert run.outlook.forecast is None

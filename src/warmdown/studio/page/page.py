@@ -18,7 +18,16 @@ from warmdown.studio.page.bring import build_report
 from warmdown.studio.page.edit.choose import show_start
 from warmdown.studio.page.edit.editor import build_editor
 from warmdown.studio.page.files import PlanFiles
-from warmdown.studio.page.parts import Act, card, icon_button, marked, set_text, tag
+from warmdown.studio.page.parts import (
+    Act,
+    card,
+    icon_button,
+    marked,
+    set_text,
+    tag,
+    theme_button,
+    top_bar,
+)
 from warmdown.studio.page.show.chart import build_curve
 from warmdown.studio.page.show.export_panel import build_export_panel
 from warmdown.studio.page.show.law import LawChoice
@@ -92,12 +101,9 @@ async def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:
 
 def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
     """Build the bar at the top; return what shows dark or light colours."""
-    dark_mode = ui.dark_mode()
 
     def show_theme(is_dark: bool) -> None:
-        studio.dark = dark_mode.value = is_dark
-        theme.props["icon"] = "light_mode" if is_dark else "dark_mode"
-        theme.props["aria-label"] = "Light colours" if is_dark else "Dark colours"
+        studio.dark = is_dark
         studio.emit("theme")
 
     def show() -> None:
@@ -107,14 +113,7 @@ def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
         text = file or ("" if studio.draft.is_empty else "not saved yet")
         set_text(name, f"{text} · edited" if file and studio.is_edited else text)
 
-    with tag("header", classes="top"):
-        with tag("svg", classes="mark", viewBox="0 0 32 32", aria_hidden="true"):
-            tag("path", d="M3 27 L9 7 C17 7 17 25 29 26", fill="none", stroke="currentColor",
-                stroke_width="3", stroke_linecap="round", stroke_linejoin="round")  # fmt: skip
-        with tag("h1"):
-            tag("span", "warmdown")
-            tag("span", " studio", "long")
-        tag("span", classes="split")
+    with top_bar():
         name = tag("span", "", "name small quiet grow")
         undo = icon_button("undo", "Undo (Ctrl+Z)", studio.undo, "undo")
         redo = icon_button("redo", "Redo (Ctrl+Shift+Z)", studio.redo, "redo")
@@ -126,12 +125,10 @@ def _build_top(studio: Studio, files: PlanFiles) -> Callable[[bool], None]:
         icon_button("save_as", "Save under another name", files.save_as, "save-as")
         icon_button("link", "Copy a link with the plan", files.link, "link")
         icon_button("add", "New plan", lambda: files.begin(Draft()), "new")
-        theme = icon_button(
-            "dark_mode", "Dark colours", lambda: show_theme(not studio.dark), "theme"
-        )
+        change_theme = theme_button(show_theme)
     for event in ("view", "summary", "file"):
         studio.subscribe(event, show)
-    return show_theme
+    return change_theme
 
 
 def _build_room(studio: Studio) -> None:

@@ -40,11 +40,49 @@ def card(title: str, mark: str) -> Iterator[Element]:
         yield head
 
 
+@contextmanager
+def top_bar(page: str = "") -> Iterator[Element]:
+    """Open the bar at the top: the sign, and the name of the page."""
+    with tag("header", classes="top") as bar:
+        with tag("svg", classes="mark", viewBox="0 0 32 32", aria_hidden="true"):
+            tag("path", d="M3 27 L9 7 C17 7 17 25 29 26", fill="none", stroke="currentColor",
+                stroke_width="3", stroke_linecap="round", stroke_linejoin="round")  # fmt: skip
+        with tag("h1"):
+            tag("span", "warmdown")
+            tag("span", f" studio{page}", "long")
+        tag("span", classes="split")
+        yield bar
+
+
+def theme_button(act: Callable[[bool], Any]) -> Callable[[bool], None]:
+    """Build the button that changes the colours; return what shows dark or light ones."""
+    dark_mode = ui.dark_mode()
+
+    def show(is_dark: bool) -> None:
+        dark_mode.value = is_dark
+        button.props["icon"] = "light_mode" if is_dark else "dark_mode"
+        button.props["aria-label"] = "Light colours" if is_dark else "Dark colours"
+        act(is_dark)
+
+    button = icon_button("dark_mode", "Dark colours", lambda: show(not dark_mode.value), "theme")
+    return show
+
+
 def icon_button(icon: str, name: str, act: Act, mark: str = "") -> ui.button:
     """Return a button that shows an icon; its name is what it does."""
     button = ui.button(icon=icon, on_click=act, color=None).props("flat dense").classes("icon")
     button.props["aria-label"] = button.props["data-help"] = name
     return marked(button, mark)
+
+
+def slider(mark: str, name: str, most: str, step: str, act: Callable[[Any], Any]) -> Element:
+    """Return the browser's own slider: the framework's cannot be focused where its role is."""
+    # as an attribute: as a property it would go back whenever the page is drawn again
+    place = {"min": "0", "max": most, "step": step, "^value": "0"}
+    element = tag("input", type="range", aria_label=name, **place)
+    emit_value = "(event) => emit(event.target.value)"
+    element.on("input", act, js_handler=emit_value, throttle=0.05)
+    return marked(element, mark)
 
 
 def plain_button(text: str, act: Act, icon: str | None = None, mark: str = "") -> ui.button:

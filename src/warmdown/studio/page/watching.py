@@ -19,19 +19,21 @@ from warmdown.studio.draft.document import read
 from warmdown.studio.page.parts import (
     build_table,
     card,
-    icon_button,
     log_button,
     marked,
     plain_button,
     set_text,
+    slider,
     table_place,
     tag,
+    theme_button,
+    top_bar,
 )
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.preview.compared import Look, compare_runs, mark_of_run
 from warmdown.studio.preview.preview import preview, value_text
-from warmdown.studio.preview.watch import RunFolder, WatchedRun, time_text
+from warmdown.studio.preview.watch import RunFolder, WatchedRun, is_rate, time_text
 
 _EVERY = 1.0
 _SHOWN_AT_FIRST = 3
@@ -65,22 +67,18 @@ class _RunsPage:
         self.numbers: dict[Path, int] = {}
         self.rows: dict[Path, _Row] = {}
         self.law: Law | None = app.law
-        self.has_chosen = False
+        self.has_chosen = self.is_reading = self.is_due = False
+        self.is_dark = False
         self.shown_events: object = None
-        self.dark_mode = ui.dark_mode()
 
     def build(self) -> None:
         """Build what stays as long as the tab is open."""
         place = self.folder.path
         ui.page_title("Runs · warmdown studio")
-        with tag("header", classes="top"):
-            with tag("h1"):
-                tag("span", "warmdown")
-                tag("span", " studio · runs", "long")
-            tag("span", place.name or str(place), "name small quiet")
+        with top_bar(" · runs"):
+            tag("span", place.name or str(place), "name small quiet grow")
             tag("a", "Design a plan", "link", href="design")
-            turn = self.turn_theme
-            icon_button("dark_mode", "Other colours", turn, "theme")
+            self.show_theme = theme_button(self._take_theme)
         with tag("div", classes="room"):
             with tag("div", classes="side"):
                 with card("Runs", "runs"):
@@ -97,32 +95,32 @@ class _RunsPage:
                 with card("Latest values", "latest"):
                     self.latest = table_place()
 
-    def show_theme(self, is_dark: bool) -> None:
-        """Show dark or light colours."""
-        self.dark_mode.value = is_dark
-        self.show()
-
-    def turn_theme(self) -> None:
-        """Show the other colours."""
-        self.show_theme(not self.dark_mode.value)
-
     async def read_on(self) -> None:
         """Read on, and show what is new."""
-        if await asyncio.to_thread(self._look):
+        self.is_reading = True
+        try:
+            news = await asyncio.to_thread(self._look)
+        finally:
+            self.is_reading = False
+        if news or self.is_due:
             self.show()
 
     async def fit(self) -> None:
         """Fit the law of the loss to the runs that are ticked."""
         runs = [self.folder.runs[path] for path in self.rows if path in self.numbers]
         names = ", ".join(run.name for run in runs)
-        set_text(self.law_words, f"The law is fitted to {names} …" if runs else "Tick a run first.")
-        if runs:
-            try:
-                self.law = await asyncio.to_thread(fit_loss, [run.path for run in runs])
-                words = f"A law fitted to {names} predicts the loss, with a 90 % interval."
-            except WarmdownError as error:
-                words = str(error)
-            set_text(self.law_words, words)
+        without = [run.name for run in runs if not any(map(is_rate, run.points))]
+        if without or not runs:
+            why = f"{', '.join(without)}: no rate is recorded. Untick it, or record the rate too."
+            set_text(self.law_words, why if without else "Tick a run first.")
+            return
+        set_text(self.law_words, f"The law is fitted to {names} …")
+        try:
+            self.law = await asyncio.to_thread(fit_loss, [run.path for run in runs])
+            words = f"A law fitted to {names} predicts the loss, with a 90 % interval."
+        except WarmdownError as error:
+            words = str(error)
+        set_text(self.law_words, words)
 
     def forget_law(self) -> None:
         """Predict nothing any more."""
@@ -131,12 +129,15 @@ class _RunsPage:
 
     def _look(self) -> bool:
         news = self.folder.read_on()
-        for path in [path for path in self.numbers if path in self.folder.runs]:
+        for path in self.numbers.keys() & self.folder.runs.keys():
             news = self.folder.runs[path].predict(self.law, self.plan) or news
         return news
 
     def show(self) -> None:
         """Show the runs as they are now; what a person is at keeps its place."""
+        self.is_due = self.is_reading  # another thread changes them meanwhile
+        if self.is_due:
+            return
         runs = self.folder.runs
         self.numbers = {path: number for path, number in self.numbers.items() if path in runs}
         if not self.has_chosen:
@@ -148,8 +149,7 @@ class _RunsPage:
         self._show_list(runs)
         shown = {self.numbers[path]: runs[path] for path in self.rows if path in self.numbers}
         seen = compare_runs(shown, self.look, self.plan)
-        is_dark = bool(self.dark_mode.value)
-        self.plot.draw(seen.layers, seen.stop, log=self.log, dark=is_dark, clock=seen.unit)
+        self.plot.draw(seen.layers, seen.stop, log=self.log, dark=self.is_dark, clock=seen.unit)
         states = [f"{run.name}: {_words_of(run)}" for run in shown.values()]
         self.plot.name("; ".join(states) or "No run is shown.")
         set_text(self.notes, " ".join(seen.notes))
@@ -193,9 +193,16 @@ class _RunsPage:
         self.look = replace(self.look, **how)
         self.show()
 
+    def _smooth(self, event: Any) -> None:
+        self.look_at(smoothing=min(max(float(event.args), 0.0), 0.99))
+
     def show_log(self, is_log: bool) -> None:
         """Show values on a logarithmic axis, or on a linear one."""
         self.log = is_log
+        self.show()
+
+    def _take_theme(self, is_dark: bool) -> None:
+        self.is_dark = is_dark
         self.show()
 
     def _give_number(self, path: Path) -> None:
@@ -224,14 +231,7 @@ class _RunsPage:
         marked(axes, "axis")
         with tag("label", classes="line small"):
             tag("span", "Smoothing")
-            slider = tag("input", type="range", min="0", max="0.99", step="0.01", value="0")
-            slider.on(
-                "input",
-                lambda event: self.look_at(smoothing=min(max(float(event.args), 0.0), 0.99)),
-                js_handler="(event) => emit(event.target.value)",
-                throttle=0.1,
-            )
-            marked(slider, "smoothing")
+            slider("smoothing", "Smoothing", "0.99", "0.01", self._smooth)
         log_button(self.show_log)
 
     def _show_list(self, runs: Mapping[Path, WatchedRun]) -> None:
@@ -243,7 +243,7 @@ class _RunsPage:
                 with self.list:
                     self.rows[path] = _Row(runs[path], partial(self.choose, path))
                 self.rows[path].element.move(self.list, place)
-        colours = (DARK if self.dark_mode.value else LIGHT).lines
+        colours = (DARK if self.is_dark else LIGHT).lines
         listed = 0
         for path, row in self.rows.items():
             number = self.numbers.get(path)
@@ -271,7 +271,7 @@ class _Row:
             self.box = marked(ui.checkbox(run.name).props("dense"), f"run-{run.name}")
             self.box.on_value_change(choose)
             with tag("div").style("padding-left: 30px"):
-                self.words = tag("p", "", "small quiet")
+                self.words = tag("p", "", "small quiet state")
                 self.bar = tag("progress", max="1", value="0", aria_label=f"Updates of {run.name}")
                 self.link = tag("a", "Plan", "link small", target="_blank", rel="noopener")
                 self.link.props["aria-label"] = f"Plan of {run.name}, on a page of its own"
@@ -283,6 +283,7 @@ class _Row:
         set_text(self.swatch, "" if number is None else mark_of_run(number).text)
         self.swatch.style(f"color: {colour or 'transparent'}")
         set_text(self.words, _words_of(run))
+        self.element.classes(replace=f"run {run.condition.state}")
         self.bar.set_visibility(run.length is not None)
         if run.length is not None:
             _set_props(self.bar, max=str(run.length), value=str(min(run.updates, run.length)))
@@ -312,7 +313,7 @@ def _words_of(run: WatchedRun) -> str:
 
 def _fill_latest(runs: Iterable[WatchedRun]) -> None:
     shown = list(runs)
-    has_law = any(run.forecast for run in shown)
+    has_law = any(run.outlook.forecast for run in shown)
     targets = list(dict.fromkeys(target for run in shown for target in run.last))
     rows = [
         [
@@ -320,7 +321,7 @@ def _fill_latest(runs: Iterable[WatchedRun]) -> None:
             run.condition.state,
             count(run.updates),
             "–" if run.length is None else count(run.length),
-            *([_final_of(run)] if has_law else []),
+            *([run.outlook.final or "–"] if has_law else []),
             *(value_text(run.last[name][1]) if name in run.last else "–" for name in targets),
         ]
         for run in shown
@@ -328,10 +329,6 @@ def _fill_latest(runs: Iterable[WatchedRun]) -> None:
     if targets:
         heads = ["Run", "State", "Updates", "Of", *["Predicted final loss"] * has_law, *targets]
         build_table("latest", heads, rows, "Run")
-
-
-def _final_of(run: WatchedRun) -> str:
-    return "–" if run.forecast is None else str(run.forecast.final)
 
 
 def _lately(runs: Iterable[WatchedRun]) -> list[tuple[int, str, str]]:

@@ -117,24 +117,18 @@ def options(
     units = list(dict.fromkeys(line.unit for _, line in pairs)) or ["value"]
     series, shaded = [], set()
     for number, (layer, line) in enumerate(pairs):
-        if line.low is not None and line.high is not None:
-            edges = np.column_stack([line.steps, line.low, line.high])
-            band = _band(_series(layer, line, number, theme, log=False), edges)
-            panel = units.index(line.unit)
-            series.append({**band, "xAxisIndex": panel, "yAxisIndex": panel})
         # the phases of a panel are those of its first line that has any
         panel = units.index(line.unit)
         areas = [] if line.unit in shaded else _phase_areas(line, theme)
         if line.phases:
             shaded.add(line.unit)
-        series.append(
-            {
-                **_series(layer, line, number, theme, log=log),
-                "xAxisIndex": panel,
-                "yAxisIndex": panel,
-                "markArea": {"silent": True, "data": areas},
-            }
-        )
+        place = {"xAxisIndex": panel, "yAxisIndex": panel}
+        drawn = _series(layer, line, number, theme, log=log)
+        series.append({**drawn, **place, "markArea": {"silent": True, "data": areas}})
+        # after its line, which is the one of that name in the legend
+        if line.low is not None and line.high is not None:
+            edges = np.column_stack([line.steps, line.low, line.high])
+            series.append({**_band(drawn, edges), **place})
     _share_points(series)
     panels = range(len(units))
     steps_axes = [

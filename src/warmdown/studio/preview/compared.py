@@ -114,10 +114,10 @@ def compare_runs(
         if across is None:
             notes += [_why_not_drawn(run, look.axis)] if run.points else []
             continue
-        if run.forecast is not None and "loss" in units:
-            line = run.forecast.loss_line()
-            line = replace(line, label="predicted loss", unit="loss", steps=across(line.steps))
-            recorded.append(line)
+        for line in run.outlook.lines(None):
+            steps = across(line.steps)
+            recorded.append(replace(line, label="predicted loss", unit="loss", steps=steps))
+        notes += [f"{run.name}: {note}" for note in run.outlook.notes]
         own = {line.unit for line in recorded}
         for line in run.planned_lines(fallback):
             if line.unit in own and look.axis == "updates":

@@ -19,20 +19,21 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 import numpy as np
 
 from warmdown.errors import MissingExtra, WarmdownError, printable
-from warmdown.forecast import Forecast, Law, RateCurve
+from warmdown.forecast import Law
 from warmdown.forecast.events import ScalarEvents, is_event_file
 from warmdown.formatting import shortened
 from warmdown.lock import Output, failure_of, is_locked
 from warmdown.plan import Plan
 from warmdown.planfile.plans import load
 from warmdown.plot.groups import bases_in
-from warmdown.plot.view import Line, view
+from warmdown.plot.view import Line, View, unit_of, view
 from warmdown.record import Record, Row
 from warmdown.run import PER_UPDATE
 from warmdown.schedules.sampling import Array, thinned
 from warmdown.studio.draft.files import opened
 from warmdown.studio.draft.links import to_fragment
-from warmdown.studio.preview.preview import POINTS
+from warmdown.studio.preview.outlook import Outlook, foresee
+from warmdown.studio.preview.preview import POINTS, Preview
 from warmdown.studio.security.folder import LARGEST_FILE
 
 _ENDING = ".jsonl"
@@ -121,7 +122,7 @@ class WatchedRun:
     events: list[Row] = field(default_factory=list)
     points: dict[str, Points] = field(default_factory=dict)
     times: dict[str, Points] = field(default_factory=dict)
-    forecast: Forecast | None = None
+    outlook: Outlook = field(default_factory=Outlook)
     condition: RunCondition = field(default_factory=lambda: RunCondition("stopped"))
     plan: Plan | None = None
     plan_link: str = ""
@@ -135,7 +136,7 @@ class WatchedRun:
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SEEN))
     _plan_stamp: Any = None
     _planned: tuple[Any, tuple[Line, ...]] = (None, ())
-    _predicted: Any = None
+    _asked: Any = None
     _at: int = 0
     _file: tuple[int, int] = (0, 0)
     _rest: bytes = b""
@@ -235,17 +236,19 @@ class WatchedRun:
             fallback: The plan to take where none lies beside the run.
         """
         planned = self.planned_lines(fallback)
-        rates = [(line.steps, line.values) for line in planned if is_rate(line.label)]
+        lines = planned or tuple(
+            Line(name, unit_of("lr"), *points.fewer(POINTS))
+            for name, points in self.points.items()
+            if is_rate(name)
+        )
         # without a plan again with each twentieth that the run grows by
-        grown = 0 if rates else round(20 * log1p(self.step))
-        asked = law, grown, planned
-        if asked == self._predicted:
+        asked = law, planned, 0 if planned else round(20 * log1p(self.step))
+        if asked == self._asked:
             return False
-        self._predicted, self.forecast = asked, None
-        rates += [points.fewer(POINTS) for name, points in self.points.items() if is_rate(name)]
-        if law is not None and rates:
-            with contextlib.suppress(WarmdownError, ArithmeticError, ValueError):
-                self.forecast = law.along(RateCurve.logged(*rates[0]))
+        self._asked, self.outlook = asked, Outlook()
+        if law is not None and self.points:
+            none = Outlook(notes=("no rate is recorded or planned that a law could follow.",))
+            self.outlook = foresee(law, Preview(View(lines=lines)), {}) if lines else none
         return True
 
     def _read_record(self) -> bool:

@@ -11,7 +11,15 @@ from nicegui.element import Element
 
 from warmdown.formatting import count, number
 from warmdown.plot.view import View
-from warmdown.studio.page.parts import icon_button, log_button, marked, plain_button, set_text, tag
+from warmdown.studio.page.parts import (
+    icon_button,
+    log_button,
+    marked,
+    plain_button,
+    set_text,
+    slider,
+    tag,
+)
 from warmdown.studio.page.show.handles import Handle, handles_of, moved, pressed
 from warmdown.studio.page.show.law import LawChoice
 from warmdown.studio.page.show.plot import PlotElement
@@ -151,7 +159,7 @@ def build_curve(studio: Studio) -> None:
             for place, candidate in enumerate(studio.kept):
                 name, back = candidate.name, partial(studio.change, candidate.document)
                 with tag("li", classes="chip"):
-                    field = tag("input", value=name, aria_label="Name of the kept plan")
+                    field = tag("input", aria_label="Name of the kept plan", **{"^value": name})
                     rename = partial(_rename, studio, candidate)
                     field.on("change", rename, js_handler="(event) => emit(event.target.value)")
                     marked(field, f"kept-{place}")
@@ -176,13 +184,7 @@ def build_curve(studio: Studio) -> None:
             ui.on("zoomed", show_window)
         with tag("div", classes="under stack"):
             with tag("div", classes="reading"):
-                # the browser's own slider: the framework's cannot be focused where its role is
-                cursor = tag(
-                    "input", type="range", min="0", max="1", value="0",
-                    aria_label="Step to read the values at",
-                )  # fmt: skip
-                cursor.on("input", read, js_handler="(event) => emit(event.target.value)")
-                marked(cursor, "cursor")
+                cursor = slider("cursor", "Step to read the values at", "1", "1", read)
                 readout = tag("p", "Move along to read the values", "small quiet", role="status")
             facts = tag("dl", classes="facts")
             with tag("div", classes="line"):
