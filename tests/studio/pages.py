@@ -131,8 +131,8 @@ def open_tab(context: BrowserContext, server: Server, fragment: str = "") -> Pag
     page.goto(server.address)
     page.wait_for_selector(_BEGUN, timeout=60_000)
     if fragment:
+        page.goto("about:blank")  # a link that only changes the address loads no page
         page.goto(f"{server.origin}/#{fragment}")
-        page.reload()
         page.wait_for_selector(_BEGUN, timeout=60_000)
     return page
 

@@ -96,7 +96,7 @@ def test_the_loss_and_its_band_stand_under_the_rate_and_move_with_a_key(
     drop(tab, "plan.json", json.dumps(plan))
     tab.wait_for_function(f"{SHOWN}.points.length > 600")
     drop(tab, "law.json", PUBLISHED)
-    loss = f"{CHART}.getOption().series.at(-1).data"
+    loss = f"{CHART}.getOption().series[1].data"
     tab.wait_for_function(f"{CHART}.getOption().series.length === 3")
     assert tab.evaluate(f"{CHART}.getOption().yAxis.map(axis => axis.name)") == [
         "learning rate",
@@ -105,7 +105,7 @@ def test_the_loss_and_its_band_stand_under_the_rate_and_move_with_a_key(
     said = "document.querySelector('[data-mark=law-says]').textContent"
     tab.wait_for_function(f"{said}.startsWith('Predicted final loss 2.9')")
     before = tab.evaluate(f"{loss}.at(-1)[1]")
-    low, high = tab.evaluate(f"{CHART}.getOption().series.at(-2).data.at(-1).slice(1)")
+    low, high = tab.evaluate(f"{CHART}.getOption().series[2].data.at(-1).slice(1)")
     assert low < before < high
     # the band is drawn: an area of the loss's colour under its line
     drawn = f"{CHART}.getZr().storage.getDisplayList().filter(one => one.type === 'polygon').length"
@@ -113,10 +113,10 @@ def test_the_loss_and_its_band_stand_under_the_rate_and_move_with_a_key(
     press(tab, "keep")
     tab.wait_for_function(f"{CHART}.getOption().series.length === 6")
     tab.locator('input[data-mark="plan.lr.decay"]').fill("10%")
-    tab.wait_for_function(f"{CHART}.getOption().series[2].data.at(-1)[1] < {before} - 0.01")
+    tab.wait_for_function(f"{CHART}.getOption().series[1].data.at(-1)[1] < {before} - 0.01")
     kept = "document.querySelector('[data-mark=loss-0]').textContent"
     tab.wait_for_function(f"{kept}.startsWith('loss ' + {before}.toPrecision(5).slice(0, 4))")
-    assert tab.evaluate(f"{CHART}.getOption().series[5].data.at(-1)[1]") == before
+    assert tab.evaluate(f"{CHART}.getOption().series[4].data.at(-1)[1]") == before
     tab.wait_for_function("/Predicted final loss/.test(document.body.textContent)")
     tab.wait_for_selector("th:text-is('predicted loss')")
     tab.locator('input[data-mark="groups[0].lr"]').fill("")
