@@ -164,6 +164,7 @@ class Answer:
             not read it yet, and will.
         text: The same in a sentence.
         update: The first update that it changes.
+        end: Updates in the whole run from then on, where that is known.
         curves: Of a trial: the values ``before`` and ``after`` by label, at ``steps``, and the
             run's ``ends``.
     """
@@ -171,6 +172,7 @@ class Answer:
     outcome: Outcome
     text: str
     update: int | None = None
+    end: int | None = None
     curves: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,7 +238,13 @@ class Mailbox:
         self.folder = Path(folder) / _FOLDER
 
     def send(self, request: Request) -> None:
-        """Write a request."""
+        """Write a request.
+
+        Raises:
+            TrainingError: The folder of the requests is a link.
+        """
+        if self.folder.is_symlink():
+            raise TrainingError(f"tell({self.folder.parent}): {_FOLDER} is a link. Remove it.")
         self.folder.mkdir(exist_ok=True)
         write_whole(self.folder / f"{request.id}.json", request.to_text())
 
@@ -282,14 +290,29 @@ class Mailbox:
     def done_after(self, update: int) -> list[tuple[int, Request]]:
         """Return what was done at a later update, with the update, in its order."""
         found = []
+        for name, answer in self._done():
+            with suppress(TrainingError):
+                if int(answer.update or 0) > update:
+                    found.append((int(answer.update or 0), self.read(name)))
+        return sorted(found, key=lambda one: (one[0], one[1].id))
+
+    def end(self) -> int | None:
+        """Return the length of the run by what was done last, if anything was."""
+        known = [
+            (int(answer.update or 0), name, answer.end)
+            for name, answer in self._done()
+            if isinstance(answer.end, int)
+        ]
+        return max(known)[2] if known else None
+
+    def _done(self) -> Iterator[tuple[str, Answer]]:
+        """Yield the answer to each request that was done, with the name of its file."""
         for path in self._files():
             if path.name.endswith(_ANSWER):
                 with suppress(TrainingError, TypeError, ValueError):
                     answer = Answer(**self._data(path.name))
-                    if answer.outcome == "done" and int(answer.update or 0) > update:
-                        request = self.read(path.name.removesuffix(_ANSWER) + ".json")
-                        found.append((int(answer.update or 0), request))
-        return sorted(found, key=lambda one: (one[0], one[1].id))
+                    if answer.outcome == "done":
+                        yield f"{path.name.removesuffix(_ANSWER)}.json", answer
 
     def put_aside(self) -> None:
         """Move what was answered to a run that was begun here before."""

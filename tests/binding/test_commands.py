@@ -281,6 +281,31 @@ def test_a_trial_shows_the_curves_and_changes_nothing(tmp_path: Path) -> None:
     assert job.used == by_hand(-1, None, 60)
 
 
+def test_an_answer_has_the_length_of_the_run_and_the_last_one_is_known(tmp_path: Path) -> None:
+    assert Mailbox(tmp_path).end() is None
+    job = Job(tmp_path)
+    job.train(10)
+    ask(tmp_path, "extend", total_steps=300)
+    job.train(10)
+    shown = ask(tmp_path, "hold", is_trial=True, over=20)
+    job.train(10)
+    assert answer_to(tmp_path, shown).end == 320
+    assert Mailbox(tmp_path).end() == 300
+    ask(tmp_path, "checkpoint")
+    job.train(10)
+    assert Mailbox(tmp_path).end() == 300
+
+
+def test_a_folder_of_requests_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+    job = Job(tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "run" / "commands").symlink_to(tmp_path / "other")
+    with pytest.raises(wd.errors.TrainingError, match="commands is a link"):
+        wd.tell(tmp_path / "run", "stop", wait=0)
+    assert list((tmp_path / "other").iterdir()) == []
+    job.train(1)
+
+
 @pytest.mark.slow
 def test_all_processes_do_it_at_one_update(tmp_path: Path) -> None:
     torchrun("told.py", tmp_path, 2)

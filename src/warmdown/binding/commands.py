@@ -124,18 +124,19 @@ class Commands:
         try:
             request = self._mailbox.read(name)
             after = None if request.command in OF_LOOP else _timeline_with(request, writer)
+            end = None if after is None or after.end is None else int(after.end)
         except WarmdownError as error:
             self._mailbox.answer(name, Answer(outcome="refused", text=str(error)))
             return []
         if request.is_trial:
             curves = None if after is None else _curves_of_trial(writer, after)
             text = f"{request}: this would come of it from update {update:,} on."
-            answer = Answer(outcome="shown", text=text, update=update, curves=curves)
+            answer = Answer(outcome="shown", text=text, update=update, end=end, curves=curves)
             self._mailbox.answer(name, answer)
             return []
         # answered first: a process that is killed here does it when it is resumed
         text = f"{request}: from update {update:,} on."
-        self._mailbox.answer(name, Answer(outcome="done", text=text, update=update))
+        self._mailbox.answer(name, Answer(outcome="done", text=text, update=update, end=end))
         return [request]
 
 

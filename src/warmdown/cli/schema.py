@@ -353,6 +353,7 @@ def _of_train() -> Schema:
 
 
 def _of_tell() -> Schema:
+    final = _record(predicted=_real(""), low=_real(""), high=_real(""))
     curves = _record(
         steps=_array(_real("An update.")),
         lines=_dictionary(
@@ -366,6 +367,11 @@ def _of_tell() -> Schema:
         text=_string("The same in a sentence."),
         optional={
             "update": _integer("The first update that it changes."),
+            "end": _integer("Updates in the whole run from then on."),
+            "finals": _dictionary(
+                _record(before=final, after=final),
+                "With --dry-run and --law: the predicted loss at the end, by rate.",
+            ),
             "curves": {**curves, "description": "With --dry-run."},
         },
     )

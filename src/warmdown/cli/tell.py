@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import option
@@ -13,7 +13,10 @@ from click import option
 from warmdown.cli.options import PATH, json_option, law_of, law_option
 from warmdown.cli.say import say, say_json
 from warmdown.errors import TrainingError
-from warmdown.mailbox import COMMANDS, NEEDED, tell
+from warmdown.mailbox import COMMANDS, NEEDED, Answer, tell
+
+if TYPE_CHECKING:
+    from warmdown.forecast import Law
 
 _REFUSED = 2
 
@@ -56,7 +59,7 @@ def command(
     law = law_of(law_file)
     answer = tell(run, asked, wait=wait, is_trial=dry_run, **given)
     if as_json:
-        say_json(answer.to_dict())
+        say_json(_with_finals(answer, law))
     else:
         say(answer.text, err=answer.outcome == "refused")
         if answer.curves is not None:
@@ -65,25 +68,24 @@ def command(
         sys.exit(_REFUSED)
 
 
-def _draw_trial(curves: Mapping[str, Any], law: Any) -> None:
+def _with_finals(answer: Answer, law: Law | None) -> dict[str, Any]:
+    data = answer.to_dict()
+    if answer.curves is not None and law is not None:
+        from warmdown.plot.trial import trial_finals
+
+        finals = trial_finals(answer.curves, law).items()
+        data["finals"] = {
+            label: {name: final._asdict() for name, final in one.items()} for label, one in finals
+        }
+    return data
+
+
+def _draw_trial(curves: Mapping[str, Any], law: Law | None) -> None:
     """Draw each value that changes, before and after."""
-    import numpy as np
-
     from warmdown import plot
+    from warmdown.plot.trial import trial_lines, trial_sentences
 
-    steps = np.asarray(curves["steps"], dtype=float)
-    for label, values in curves["lines"].items():
-        if values["before"] == values["after"]:
-            continue
-        unit = plot.unit_of(label.partition("/")[0])
-        lines = [
-            plot.Line(f"{label} {name}", unit, steps, np.asarray(values[name], dtype=float))
-            for name in ("before", "after")
-        ]
-        say(plot.terminal(plot.View(lines=tuple(lines)), colour=True), coloured=True)
-        if law is not None and label.startswith("lr"):
-            finals = [f"{name} {law.final_of(steps, values[name])}" for name in ("before", "after")]
-            say(f"predicted loss at the end: {', '.join(finals)}")
-    before, after = curves["ends"]
-    if before != after:
-        say(f"The run ends after {after:,} updates; {before:,} were planned.")
+    for lines in trial_lines(curves).values():
+        say(plot.terminal(plot.View(lines=lines), colour=True), coloured=True)
+    for sentence in trial_sentences(curves, law):
+        say(sentence)
