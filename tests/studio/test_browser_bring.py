@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from tests.importing.driven import rates_driven
 from tests.studio.pages import field, press, text_has
 
 import warmdown as wd
+from warmdown.studio.preview.outlook import read_law
 from warmdown.studio.process import Server
 
 if TYPE_CHECKING:
@@ -65,6 +69,38 @@ def test_a_configuration_is_opened_dropped_and_pasted(tab: Page, server: Server)
     tab.wait_for_selector("text=not executed")
     for left in (path, saved):
         left.unlink()
+
+
+def trainer_state(schedule: wd.Schedule) -> str:
+    """Return what transformers leaves of a run of 2,000 updates."""
+    steps, rates = np.arange(10, 2_001, 10), 1e-3 * schedule(np.arange(2_000.0))
+    losses = 2.0 + 0.5 * (np.cumsum(rates) + 0.01) ** -0.4 + 300 * rates
+    rows = zip(steps.tolist(), rates[steps - 1].tolist(), losses[steps - 1].tolist(), strict=True)
+    log = [{"step": step, "learning_rate": rate, "loss": loss} for step, rate, loss in rows]
+    return json.dumps({"max_steps": 2_000, "log_history": log})
+
+
+def test_a_training_state_is_a_schedule_or_a_log_as_is_asked_and_its_law_is_a_file(
+    tab: Page, tmp_path: Path
+) -> None:
+    warmup, path = wd.Linear(start=0.0, end=1.0, steps=100), tmp_path / "trainer_state.json"
+    path.write_text(trainer_state(warmup >> wd.Cosine(steps=1_900)))
+    tab.evaluate(DROP, [path.name, path.read_text()])
+    press(tab, "take-plan")
+    text_has(tab, "# From trainer_state.json.", "total_steps: 2000")
+    falling = trainer_state(warmup >> wd.Cosine(steps=950).repeat(times=2))
+    tab.evaluate(DROP, [path.name, falling])
+    press(tab, "take-log")
+    tab.wait_for_selector('[data-mark="law-says"] >> text=Predicted final loss')
+    press(tab, "law")
+    with tab.expect_download() as coming:
+        press(tab, "law-save")
+    assert coming.value.suggested_filename == "law.json"
+    coming.value.save_as(tmp_path / "law.json")
+    law = read_law({"law.json": (tmp_path / "law.json").read_text()})
+    assert law.pilots == read_law({path.name: falling}).pilots
+    final = str(law.predict(wd.import_config(path, report=None)).final)
+    assert final in (tab.locator('[data-mark="law-says"]').text_content() or "")
 
 
 def test_a_class_is_turned_into_a_schedule_that_trains(tab: Page, server: Server) -> None:

@@ -225,8 +225,8 @@ class Law:
         log = log.settled()
         return Agreement.of(log, self.along(log.curve, log.steps))
 
-    def save(self, path: str | Path) -> Path:
-        """Write the law as a small JSON file."""
+    def to_json(self) -> str:
+        """Return the law as the text of the file that :func:`load_law` reads."""
         members = [
             {
                 "law": member.fit.formula.name,
@@ -246,7 +246,11 @@ class Law:
             "warmup": self.warmup,
             "notes": list(self.notes),
         }
-        write_whole(Path(path), json.dumps(data, indent=1) + "\n")
+        return json.dumps(data, indent=1) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the law as a small JSON file."""
+        write_whole(Path(path), self.to_json())
         return Path(path)
 
     def _warnings(self, curve: RateCurve) -> list[str]:

@@ -76,8 +76,7 @@ async def build_design(app: AppContext) -> None:
 
 async def _take_dropped(studio: Studio, files: PlanFiles, event: Any) -> None:
     name, text = str(event.args["name"]), str(event.args["text"])
-    if not await LawChoice(studio).take_dropped(name, text):
-        await files.take_dropped(name, text)
+    await LawChoice(studio).take_dropped(name, text, partial(files.take_dropped, name, text))
 
 
 async def _take_up(studio: Studio, files: PlanFiles, found: PlainData) -> None:

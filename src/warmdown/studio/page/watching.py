@@ -29,6 +29,7 @@ from warmdown.studio.page.parts import (
     theme_button,
     top_bar,
 )
+from warmdown.studio.page.show.law import download_law
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.preview.compared import Look, compare_runs, mark_of_run
@@ -121,6 +122,13 @@ class _RunsPage:
         except WarmdownError as error:
             words = str(error)
         set_text(self.law_words, words)
+
+    def save_law(self) -> None:
+        """Hand the law to the browser as a file."""
+        if self.law is None:
+            set_text(self.law_words, "There is no law yet. Fit one to ticked runs first.")
+        else:
+            download_law(self.law)
 
     def forget_law(self) -> None:
         """Predict nothing any more."""
@@ -217,6 +225,7 @@ class _RunsPage:
             plain_button("Untick all", partial(self.tick, False), mark="tick-none")
             fit = plain_button("Fit the law to the ticked runs", self.fit, mark="law-fit")
             fit.props["aria-describedby"] = "law-words"
+            plain_button("Save the law", self.save_law, mark="law-save")
             plain_button("Predict nothing", self.forget_law, mark="law-forget")
         words = "The given law predicts the loss, with a 90 % interval." if self.law else ""
         self.law_words = tag("p", words, "small", role="status", id="law-words")

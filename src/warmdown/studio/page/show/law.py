@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.studio.page.parts import ask_in_dialog, marked, plain_button, show_error, tag
+from warmdown.studio.page.parts import Act, ask_in_dialog, marked, plain_button, show_error, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, law_or_log, read_law
+from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, LOG_ENDINGS, law_or_log, read_law
+
+if TYPE_CHECKING:
+    from warmdown.forecast import Law
+
+
+def download_law(law: Law) -> None:
+    """Hand a law to the browser as the file that the option ``--law`` reads."""
+    ui.download(law.to_json().encode(), "law.json", "application/json")
 
 
 @final
@@ -44,6 +52,8 @@ class LawChoice:
                 with tag("p", classes="line"):
                     tag("span", f"In use: {law.name}, from {names}.", "grow")
                     drop = partial(self._take, {}, dialog)
+                    save = partial(download_law, law)
+                    plain_button("Save as a file", save, icon="download", mark="law-save")
                     plain_button("Predict no loss", drop, icon="close", mark="law-drop")
             if not any(found.values()):
                 tag("p", f"No law and no log lies in {place}. Drop one on the window.", "small")
@@ -65,12 +75,33 @@ class LawChoice:
                 plain_button("Fit a law to them", fit, mark="law-fit").classes("main")
         self.studio.focus("close")
 
-    async def take_dropped(self, name: str, text: str) -> bool:
-        """Take a file that was dropped on the window; return whether it is a law or a log."""
-        is_ours = bool(text and law_or_log(name, text))
-        if is_ours:
+    async def take_dropped(self, name: str, text: str, open_plan: Act) -> None:
+        """Take a law or a log that was dropped on the window, and open anything else.
+
+        Of a file that is a configuration too, a person says which.
+        """
+        kind = law_or_log(name, text)
+        if not kind:
+            await open_plan()
+        elif kind == "log" and not name.lower().endswith(LOG_ENDINGS):
+            self._ask_which(name, text, open_plan)
+        else:
             await self._read({name: text})
-        return is_ours
+
+    def _ask_which(self, name: str, text: str, open_plan: Act) -> None:
+        with ask_in_dialog(self.studio.client, "A plan and a log", "ask stack") as dialog:
+            tag("p", f"{name[:80]} has the schedule of a run, and its losses.")
+
+            async def take(act: Act) -> None:
+                dialog.close()
+                await act()
+
+            with tag("div", classes="line"):
+                show = partial(take, open_plan)
+                plain_button("Open its schedule", show, mark="take-plan").classes("main")
+                fit = partial(take, partial(self._read, {name: text}))
+                plain_button("Fit a law to its losses", fit, mark="take-log")
+        self.studio.focus("take-plan")
 
     def _kind_of(self, name: str) -> str:
         if not name.lower().endswith(".json"):
