@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -85,9 +87,14 @@ def test_a_chain_inside_a_chain_keeps_its_own_rest() -> None:
     assert [phase.start for phase in plan.phases()] == [0, 90, 100, 990]
 
 
-def test_a_chain_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [lambda: wd.Chain(members=()), lambda: wd.Product(factors=()), lambda: wd.Sum(terms=())],
+    ids=["chain", "product", "sum"],
+)
+def test_a_composition_of_nothing_is_refused(make: Callable[[], wd.Schedule]) -> None:
     with pytest.raises(wd.ScheduleError, match="at least one schedule is needed"):
-        wd.Chain(members=())
+        make()
 
 
 def test_a_chain_knows_which_member_is_active() -> None:

@@ -173,8 +173,8 @@ def test_a_log_that_tells_nothing_is_refused_by_its_own_name_and_no_path() -> No
 
 def test_a_law_that_was_fitted_or_published_comes_back_from_its_text() -> None:
     plan = wd.Plan.of(lr=wd.warmup_cosine(warmup="5%"), run=wd.Run(6000, lr=3e-4))
-    for texts in ({"pilot.csv": log_text()}, {"law.json": PUBLISHED}):
-        law = read_law(texts)
+    for files in ({"pilot.csv": log_text()}, {"law.json": PUBLISHED}):
+        law = read_law(files)
         again = read_law({"law.json": law.to_json()})
         assert (again.name, again.pilots, again.notes) == (law.name, law.pilots, law.notes)
         np.testing.assert_allclose(

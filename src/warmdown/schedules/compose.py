@@ -36,6 +36,10 @@ from warmdown.schedules.parameters import require
 class _Composition(Schedule):
     """Schedules made one; its one field has them."""
 
+    def check_fields(self) -> None:
+        (field,) = fields(self)
+        require(self, bool(self.parts()), "at least one schedule is needed.", field.name)
+
     @classmethod
     def of(cls, *parts: Schedule | float) -> Self:
         """Return the parts in one; those that are of this class themselves are laid flat."""
@@ -82,9 +86,6 @@ class Chain(_Composition):
     members: Schedules
 
     symbol = ">>"
-
-    def check_fields(self) -> None:
-        require(self, bool(self.members), "at least one schedule is needed.", "members")
 
     @property
     def length(self) -> Length:

@@ -106,6 +106,11 @@ def is_at(mark: str, field: str) -> bool:
     return mark == field or mark.startswith(f"{field}[")
 
 
+def is_under(mark: str, part: str) -> bool:
+    """Whether a mark is that of a part, or of something inside it."""
+    return mark.startswith((f"{part}.", f"{part}[")) or mark == part
+
+
 def get(node: Any, path: Path) -> Any:
     """Return what stands at a path, or ``None``."""
     for step in path:

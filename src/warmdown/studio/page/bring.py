@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,19 +14,19 @@ from warmdown.importing.fence_worker import LONGEST_START
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import NOT_TARGETS, Draft
 from warmdown.studio.draft.files import brought
+from warmdown.studio.draft.wording import in_words
 from warmdown.studio.page.parts import marked, plain_button, show_error, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.security.worker import Ended
 
 FACTS = {
-    "total_steps": "Updates in the run",
+    "total_steps": "Updates",
     "steps_per_epoch": "Updates in an epoch",
-    "epochs": "Epochs in the run",
-    "lr": "Base rate",
+    "epochs": "Epochs",
+    "lr": "Learning rate",
 }
 """What a configuration may leave open, and its field on the page."""
 BESIDE = "Other settings (name=value, …)"
-_OPTION = re.compile(r"--(total-steps|steps-per-epoch|epochs|lr)(?: \S*\d)?")
 _LONGEST_NATIVE = 3 * LONGEST_LOOK
 
 
@@ -88,7 +87,7 @@ async def make_native(studio: Studio) -> bool:
 
 def show_mistakes(error: SpecError) -> None:
     """Show what is wrong with a file, a link or a class; the page stays as it is."""
-    show_error("\n".join(map(_in_words, error.mistakes[:5])))
+    show_error("\n".join(error.mistakes[:5]))
 
 
 def build_native_button(studio: Studio) -> None:
@@ -134,19 +133,13 @@ def build_report(studio: Studio) -> None:
 
 def build_facts(facts: PlainData, mistake: str) -> dict[str, Any]:
     """Build the fields for what a configuration leaves open; return them by name."""
-    tag("p", _in_words(mistake), "small", role="alert")
+    tag("p", in_words(mistake, FACTS), "small", role="alert")
     labels = {**FACTS, **({"beside": BESIDE} if "-p " in mistake or "beside" in facts else {})}
     fields = {}
     for name, label in labels.items():
         fields[name] = ui.input(label, value=facts.get(name, ""))
         marked(fields[name].props("outlined dense autocomplete=off"), f"fact-{name}")
     return fields
-
-
-def _in_words(mistake: str) -> str:
-    """Return a message with the names of the page's fields for those of the command line."""
-    plain = mistake.removeprefix("warmdown import: ").replace("-p ", "")
-    return _OPTION.sub(lambda option: f"“{FACTS[option[1].replace('-', '_')]}”", plain)
 
 
 def _numbers(facts: PlainData) -> tuple[PlainData, PlainData]:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 from nicegui import ui
 from nicegui.element import Element
 
+from warmdown.studio.draft.wording import in_words
+
 AnyElement = TypeVar("AnyElement", bound=Element)
 Act: TypeAlias = Callable[[], Any]
 """What a press, an event or a change of the draft calls."""
@@ -144,7 +146,8 @@ def ask_in_dialog(client: Any, title: str, classes: str) -> Iterator[ui.dialog]:
 
 def show_error(text: str) -> None:
     """Show what is wrong until it is closed; the page stays as it is."""
-    ui.notify(text, type="negative", multi_line=True, timeout=0, close_button="Close")
+    words = "\n".join(in_words(line) for line in text.splitlines())
+    ui.notify(words, type="negative", multi_line=True, timeout=0, close_button="Close")
 
 
 async def copy_to_clipboard(expression: str, done: str, way_out: str = "") -> None:

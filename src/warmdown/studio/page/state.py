@@ -23,6 +23,7 @@ from warmdown.run import Run
 from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.decoding import decoded
 from warmdown.studio.draft.document import (
+    NOT_TARGETS,
     OF_LOADER,
     ByMark,
     Draft,
@@ -32,6 +33,8 @@ from warmdown.studio.draft.document import (
     class_paths,
     expanded,
     get,
+    is_at,
+    is_under,
     mark_of,
     phases_of,
     put,
@@ -41,6 +44,7 @@ from warmdown.studio.draft.document import (
 from warmdown.studio.draft.fields import Shape, known_shape
 from warmdown.studio.draft.history import History
 from warmdown.studio.draft.joints import inserted, is_joined, joint, put_joined, value_at
+from warmdown.studio.draft.wording import message_of
 from warmdown.studio.page.parts import Act
 from warmdown.studio.preview.outlook import Outlook, foresee, with_loss
 from warmdown.studio.preview.preview import Preview, Summary, Window, preview, summarize
@@ -57,7 +61,6 @@ Event: TypeAlias = Literal[
 """After a key only the curve listens, to ``typed``: any other change makes the browser build the
 page again, which takes longer than to draw. The rest follows with ``summary``."""
 
-_ARGUMENT = re.compile(r"\w+\((\w+)=")
 NEEDS_YES = "this class is not of a known library: it runs only when you say yes."
 """The message at a class path until a person has decided."""
 _PAUSE = 0.25
@@ -336,6 +339,29 @@ class Studio:
         self.outlooks.clear()
         self._forecast_soon()
 
+    def mistakes_under(self, path: Path) -> ByMark:
+        """Return what is wrong at a path and below it, where no field shows it now."""
+        part = mark_of(path)
+        return {
+            mark: what
+            for mark, what in self.mistakes.items()
+            if is_under(mark, part) and not self.is_shown(mark)
+        }
+
+    def is_shown(self, mark: str) -> bool:
+        """Whether a field of the page shows what is wrong at a mark."""
+        return any(is_at(mark, shown) for shown in self.shown_marks)
+
+    def go_to(self, mark: str) -> None:
+        """Show the target and the phase that a mark lies in, and move the focus to its field."""
+        for target, row in enumerate(targets_in(self.document)):
+            if is_under(mark, mark_of(row.path)):
+                inside = [is_under(mark, mark_of(path)) for path in phases_of(self.document, row)]
+                self.target, self.open_phase = target, inside.index(True) if any(inside) else 0
+                self.emit("draft")
+        shown = (shown for shown in self.shown_marks if is_at(mark, shown))
+        self.focus(next(shown, f"phase-{self.open_phase}"))
+
     def focus(self, mark: str) -> None:
         """Move the keyboard's focus to a marked part, once it is there."""
         self.focus_target = mark
@@ -383,7 +409,7 @@ class Studio:
         self.mistakes = {
             **self.reading.mistakes,
             **(at_classes or {}),
-            **_mistakes_by_mark(seen.mistakes),
+            **mistakes_by_mark(seen.mistakes, self.reading.data),
         }
 
     async def _ask_until_answered(self) -> None:
@@ -489,7 +515,7 @@ def _outlook_of(law: Law, kept: Candidate, window: Window | None) -> Outlook:
     return foresee(law, seen, reading.bases, window)
 
 
-def _mistakes_by_mark(mistakes: tuple[str, ...]) -> ByMark:
+def mistakes_by_mark(mistakes: Sequence[str], data: PlainData) -> ByMark:
     """Return each mistake by the mark of its value; one without a place has a number instead.
 
     A mistake at a place that no field is for belongs to the nearest part around it.
@@ -497,17 +523,16 @@ def _mistakes_by_mark(mistakes: tuple[str, ...]) -> ByMark:
     by_mark: ByMark = {}
     for number, mistake in enumerate(mistakes):
         place, colon, what = mistake.partition(": ")
-        mark = f"plan.{place}" if colon and " " not in place else ""
+        root = re.split(r"[.[]", place)[0]
+        mark = f"plan.{place}" if colon and root in (*data, *NOT_TARGETS) else ""
         if place == "run.lr":
             mark = "groups[0].lr"
         elif place.removeprefix("run.") in OF_LOADER:
             mark = f"loader.{OF_LOADER[place.removeprefix('run.')]}"
-        elif mark and (argument := _ARGUMENT.match(what)):
-            mark = f"{mark}.{argument[1]}"  # the schedule's own message names the field
-        if mark and mark not in by_mark:
-            by_mark[mark] = what
-        else:
-            by_mark[f"#{number}"] = mistake
+        message = message_of(what if mark else mistake)
+        if mark.startswith("plan.") and message.arguments:
+            mark = f"{mark}.{message.arguments[0]}"  # the schedule's own message names the field
+        by_mark[mark if mark and mark not in by_mark else f"#{number}"] = message.text
     return by_mark
 
 

@@ -124,7 +124,7 @@ class _RunsPage:
         set_text(self.law_words, words)
 
     def save_law(self) -> None:
-        """Hand the law to the browser as a file."""
+        """Let the browser save the law as a file."""
         if self.law is None:
             set_text(self.law_words, "There is no law yet. Fit one to ticked runs first.")
         else:

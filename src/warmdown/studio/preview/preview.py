@@ -5,6 +5,7 @@ Both come from this process, or as plain data from the one in which foreign clas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TypeAlias, final
@@ -17,7 +18,8 @@ from warmdown.planfile.plans import plan_from_dict
 from warmdown.plot.summary import summary, table_of
 from warmdown.plot.view import View, view
 from warmdown.schedules.base import PlainData
-from warmdown.studio.draft.document import NOT_TARGETS
+from warmdown.studio.draft.document import NOT_TARGETS, mark_of, schedules_in
+from warmdown.studio.draft.wording import without_call
 
 Bases: TypeAlias = Mapping[str, Mapping[str, float]]
 """Base values of each parameter group, by field."""
@@ -26,6 +28,8 @@ Window: TypeAlias = tuple[int, int]
 
 POINTS = 700
 """Points of a line: about one for each pixel; more only take longer."""
+_MOST_LOCATED = 100
+_FEWEST = 8
 _NOTHING = View(lines=())
 
 
@@ -72,7 +76,30 @@ def preview(data: PlainData, bases: Bases) -> Preview:
         points = max(POINTS * 8 // max(len(plan.targets) * len(bases), 8), 140)
         return Preview(view(plan, groups=bases or None, points=points), plan)
     except WarmdownError as error:
-        return Preview(mistakes=mistakes_of(error))
+        return Preview(mistakes=tuple(_with_path(one, data) for one in mistakes_of(error)))
+
+
+def _with_path(mistake: str, data: PlainData) -> str:
+    """Return a mistake with its path, where it names only the schedule that does not fit.
+
+    It is the innermost one that fails alone in the same way.
+    """
+    if re.split(r"[.\[:]", mistake)[0] in data:
+        return mistake
+    targets = {name: rule for name, rule in data.items() if name not in NOT_TARGETS}
+    places = sorted(schedules_in(targets), key=lambda place: -len(place[0]))[:_MOST_LOCATED]
+    for path, schedule in places:
+        try:
+            alone = {"run": data.get("run", {}), "lr": schedule}
+            view(plan_from_dict(alone), points=_FEWEST)
+        except WarmdownError as error:
+            if mistake in mistakes_of(error):
+                _, text = without_call(mistake)
+                quoted = [name for name, value in schedule.items() if text.startswith(f"'{value}'")]
+                length = ["steps"] if "steps do not fit" in text and "steps" in schedule else []
+                return f"{mark_of((*path, *(quoted or length)[:1]))}: {text}"
+    rows = [name for name, rule in targets.items() if isinstance(rule, list)]
+    return f"{rows[0]}: {mistake}" if len(rows) == 1 else mistake
 
 
 def mistakes_of(error: WarmdownError) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from warmdown.plan import EVERY_GROUP
 from warmdown.studio.draft.document import (
+    is_under,
     mark_of,
     meaning_of,
     renamed,
@@ -69,15 +70,22 @@ def _build_schedule(studio: Studio, inputs: Inputs) -> Act:
     with card("Schedule", "schedule") as head:
         with head:
             _build_menu(studio)
-        if len(targets_in(studio.document)) > 1:
-            _build_tabs(studio)
+        show_tabs = _build_tabs(studio) if len(targets_in(studio.document)) > 1 else None
         with tag("div", classes="stack"):
             _build_fields(studio, inputs)
-            return build_phases(studio, inputs)
+            show_phases = build_phases(studio, inputs)
+
+    def show() -> None:
+        show_phases()
+        if show_tabs:
+            show_tabs()
+
+    return show
 
 
-def _build_tabs(studio: Studio) -> None:
-    """Build a row of tabs, one for each number that is driven."""
+def _build_tabs(studio: Studio) -> Act:
+    """Build a tab for each number that is driven; return what marks those with a mistake."""
+    built: list[ui.tab] = []
 
     def show(event: Any) -> None:
         studio.target, studio.open_phase = int(event.value), 0
@@ -89,9 +97,19 @@ def _build_tabs(studio: Studio) -> None:
         for number, row in enumerate(targets_in(studio.document)):
             label = _FIELDS.get(row.field, row.field.replace("_", " "))
             groups = "" if row.groups == EVERY_GROUP else f" · {row.groups}"
-            marked(ui.tab(str(number), label=f"{label}{groups}"), f"track-{number}")
+            built.append(ui.tab(str(number), label=f"{label}{groups}"))
+            marked(built[-1], f"track-{number}")
     tabs.set_value(str(studio.target))
     tabs.on_value_change(show)
+
+    def mark() -> None:
+        for tab, row in zip(built, targets_in(studio.document), strict=True):
+            is_wrong = any(is_under(one, mark_of(row.path)) for one in studio.mistakes)
+            if is_wrong != ("alert" in tab.props):
+                tab.props("alert=negative" if is_wrong else "", remove="" if is_wrong else "alert")
+
+    mark()
+    return mark
 
 
 def _build_fields(studio: Studio, inputs: Inputs) -> None:

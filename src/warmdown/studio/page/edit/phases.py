@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from nicegui.elements.mixins.sortable_element import SortableElement
 
 from warmdown.formatting import count
 from warmdown.studio.draft.catalogue import example_data, path_of
-from warmdown.studio.draft.document import Path, expanded, mark_of, with_phases
+from warmdown.studio.draft.document import ByMark, Path, expanded, mark_of, with_phases
 from warmdown.studio.draft.joints import edge, is_joined, joint, value_at
 from warmdown.studio.page.bring import build_native_button
 from warmdown.studio.page.edit.choose import open_gallery
@@ -49,6 +50,7 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
     """
     phases = studio.phases
     times: list[Element] = []
+    wrong: list[Element] = []
     ask: Act | None = None
     with SortableElement("ol").classes("phases") as rows:
         rows.props["aria-label"] = "Phases, in order"
@@ -61,9 +63,11 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
                             ui.icon("drag_indicator", size="18px")
                     times.append(_build_title(studio, number, path))
                     _build_tools(studio, number, path)
+                wrong.append(marked(tag("div", classes="wrong"), f"wrong-{number}"))
                 if is_open:
                     with tag("div", classes="body stack"):
                         ask = _build_body(studio, inputs, path)
+    wrong.append(marked(tag("div", classes="wrong"), "wrong-row"))
     if len(phases) > 1:
         rows.make_sortable(
             handle=".grip",
@@ -75,11 +79,22 @@ def build_phases(studio: Studio, inputs: Inputs) -> Act:
         plain_button("Add phase", add, icon="add", mark="add-phase")
         plain_button("Add warmup", partial(_add_warmup, studio), icon="north_east", mark="warmup")
 
+    shown: list[ByMark] = [{} for _ in wrong]
+
     def show() -> None:
         plan = studio.preview.plan
         stretches = spans(studio.document, studio.row, plan) if plan else {}
         for path, element in zip(phases, times, strict=True):
             set_text(element, " – ".join(map(count, stretches.get(path, ()))))
+        found = [studio.mistakes_under(path) for path in phases]
+        rest = studio.mistakes_under(studio.row.path)
+        found.append({mark: rest[mark] for mark in rest if not any(mark in one for one in found)})
+        for at, (mistakes, place) in enumerate(zip(found, wrong, strict=True)):
+            if mistakes != shown[at]:
+                shown[at] = mistakes
+                place.clear()
+                with place:
+                    _build_mistakes(studio, mistakes, (*phases, studio.row.path)[at])
         if ask is not None:
             ask()
 
@@ -104,6 +119,15 @@ def _build_title(studio: Studio, number: int, path: Path) -> Element:
             spark(drawn)
         tag("span", _phase_name(studio, path), "what")
         return tag("span", "", "span")
+
+
+def _build_mistakes(studio: Studio, mistakes: ByMark, path: Path) -> None:
+    """Build what is wrong in a phase that is folded, or with it as a whole; each leads there."""
+    for mark, what in mistakes.items():
+        field = " ".join(re.findall(r"\w+", mark.removeprefix(mark_of(path)))).replace("_", " ")
+        text = f"{field.capitalize()}: {what}" if field else what
+        button = plain_button(text, partial(studio.go_to, mark), "error", f"to-{mark}")
+        button.props("align=left")
 
 
 def _build_tools(studio: Studio, number: int, path: Path) -> None:

@@ -52,6 +52,8 @@ def build_run(studio: Studio, inputs: Inputs) -> Act:
             total, how = tag("b"), tag("span", "", "quiet small")
 
     def show() -> None:
+        if any(mark_of((*home, name)) in studio.mistakes for home, name, *_ in _MORE):
+            more.value = True
         length, facts = _run_length(studio)
         set_text(total, length)
         set_text(how, " · ".join(facts))

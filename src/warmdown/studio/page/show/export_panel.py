@@ -17,6 +17,7 @@ from warmdown.plot.page import png_bytes, svg_bytes
 from warmdown.plot.view import View
 from warmdown.studio.draft.document import class_paths
 from warmdown.studio.draft.files import saved_text
+from warmdown.studio.draft.wording import message_of
 from warmdown.studio.page.bring import native_plan
 from warmdown.studio.page.parts import (
     copy_to_clipboard,
@@ -54,7 +55,7 @@ def build_export_panel(studio: Studio) -> None:
                 return as_torch(studio.reading.data, plan)
             return saved_text(studio.draft, f"plan.{_FORMS[chosen][0]}")
         except WarmdownError as error:
-            return f"# {error}\n"
+            return f"# {message_of(str(error)).text}\n"
 
     def is_turned() -> bool:
         """Whether the text is of the plan with schedules of warmdown's own for its classes."""
@@ -68,7 +69,7 @@ def build_export_panel(studio: Studio) -> None:
             native = (await native_plan(studio))["plan"]
             return as_text(plan_from_dict({**studio.reading.data, **native}))
         except WarmdownError as error:
-            return f"# {error}\n"
+            return f"# {message_of(str(error)).text}\n"
 
     def show() -> None:
         nonlocal writing

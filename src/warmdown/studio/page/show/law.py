@@ -11,14 +11,20 @@ from nicegui import ui
 from warmdown.errors import SpecError
 from warmdown.studio.page.parts import Act, ask_in_dialog, marked, plain_button, show_error, tag
 from warmdown.studio.page.state import Studio
-from warmdown.studio.preview.outlook import LARGEST_LOG, LAW_ENDINGS, LOG_ENDINGS, law_or_log, read_law
+from warmdown.studio.preview.outlook import (
+    LARGEST_LOG,
+    LAW_ENDINGS,
+    LOG_ENDINGS,
+    law_or_log,
+    read_law,
+)
 
 if TYPE_CHECKING:
     from warmdown.forecast import Law
 
 
 def download_law(law: Law) -> None:
-    """Hand a law to the browser as the file that the option ``--law`` reads."""
+    """Let the browser save a law, as the file that the option ``--law`` reads."""
     ui.download(law.to_json().encode(), "law.json", "application/json")
 
 
@@ -78,7 +84,7 @@ class LawChoice:
     async def take_dropped(self, name: str, text: str, open_plan: Act) -> None:
         """Take a law or a log that was dropped on the window, and open anything else.
 
-        Of a file that is a configuration too, a person says which.
+        Of a file that is a configuration too, a person is asked which.
         """
         kind = law_or_log(name, text)
         if not kind:

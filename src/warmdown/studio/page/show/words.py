@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeAlias
 
 from nicegui import ui
 
-from warmdown.studio.draft.document import is_at, targets_in
-from warmdown.studio.page.parts import build_table, table_place, tag
+from warmdown.studio.draft.document import is_under, mark_of, targets_in
+from warmdown.studio.draft.wording import in_words
+from warmdown.studio.page.parts import build_table, plain_button, table_place, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.preview import row_texts
 
-Row: TypeAlias = tuple[str, str, str]
-"""Severity, text, code."""
+Row: TypeAlias = tuple[str, str, str, str]
+"""Severity, text, code, and the mark of the place that is out of sight, if any."""
 _MOST = 12
 _ICONS = {"error": "error", "warning": "warning", "note": "info"}
 
@@ -39,13 +41,15 @@ def build_findings(studio: Studio) -> None:
                 with tag("p", classes="line quiet small"):
                     ui.spinner(size="sm")
                     tag("span", "Looking at the class, in a process of its own …")
-            for severity, text, code in rows:
+            for severity, text, code, mark in rows:
                 with tag("div", classes=f"finding {severity}"):
                     ui.icon(_ICONS[severity])
                     with tag("p"):
                         tag("span", text)
                         if code:
                             tag("code", f"  {code}", "small")
+                    if mark:
+                        plain_button("Show it", partial(studio.go_to, mark), mark=f"to-{mark}")
             for note in notes:
                 tag("p", note, "small quiet")
 
@@ -56,17 +60,21 @@ def _mistake_rows(studio: Studio) -> list[Row]:
     """Return the mistakes that stand beside no field, and how many do."""
     rows: list[Row] = []
     beside = 0
+    targets = targets_in(studio.document)
     for mark, what in studio.mistakes.items():
-        if any(is_at(mark, shown) for shown in studio.shown_marks):
+        home = next((row for row in targets if is_under(mark, mark_of(row.path))), None)
+        if studio.is_shown(mark) or (home and home == studio.row):
             beside += 1
+        elif home:
+            rows.append(("error", f"{home.label}: {what}", "", mark))
         else:
             place = "" if mark.startswith("#") else f"{mark.removeprefix('plan.')}: "
-            rows.append(("error", f"{place}{what}", ""))
+            rows.append(("error", f"{place}{what}", "", ""))
     rows = rows[:_MOST]
     if beside:
         several = "One field needs" if beside == 1 else f"{beside} fields need"
         text = f"{several} another value; the reason stands beside it."
-        rows.append(("error", text, ""))
+        rows.append(("error", text, "", ""))
     return rows
 
 
@@ -75,7 +83,7 @@ def _finding_rows(studio: Studio) -> list[Row]:
     rows: list[Row] = []
     for finding in studio.summary.findings[:_MOST]:
         where = f"{finding.target}: " if finding.target and several else ""
-        rows.append((finding.severity, f"{where}{finding.message}", finding.code))
+        rows.append((finding.severity, f"{where}{in_words(finding.message)}", finding.code, ""))
     return rows
 
 
