@@ -64,7 +64,7 @@ _ROOMS = {
     "warmdown.schedules.recipes": ("recipes",),
     "warmdown.importing": ("External", "export_config", "from_torch", "import_config"),
     "warmdown.binding": (
-        "Attribute", "Call", "Captured", "Scheduler", "ValueLogger", "as_tensors",
+        "Attribute", "Call", "Captured", "Scheduler", "SpikeDetector", "ValueLogger", "as_tensors",
         "layerwise_decay",
     ),
     "warmdown.binding.commands": ("Commands",),

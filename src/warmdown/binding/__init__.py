@@ -11,6 +11,7 @@ from warmdown.binding.captured import Captured
 from warmdown.binding.field import Attribute, Call, Field, as_tensors
 from warmdown.binding.groups import layerwise_decay
 from warmdown.binding.scheduler import Scheduler
+from warmdown.binding.spikes import SpikeDetector
 from warmdown.binding.trackers import ValueLogger
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Captured",
     "Field",
     "Scheduler",
+    "SpikeDetector",
     "ValueLogger",
     "as_tensors",
     "layerwise_decay",
