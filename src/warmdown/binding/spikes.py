@@ -139,7 +139,7 @@ class SpikeDetector:
         unread = [at for at, row in enumerate(self._waiting) if not isinstance(row, list)]
         if not unread:
             return
-        own = _as_numbers([self._waiting[at] for at in unread])
+        own = _numbers_of_rows([self._waiting[at] for at in unread])
         rows = self._all_gather(own)
         for at, of_all in zip(unread, zip(*rows, strict=True), strict=True):
             self._waiting[at] = [_mean(values) for values in zip(*of_all, strict=True)]
@@ -324,7 +324,7 @@ def _number(value: Any) -> Any:
     return value.item() if value.device.type == "cpu" else value.detach()
 
 
-def _as_numbers(rows: Iterable[tuple[Any, Any]]) -> list[list[float | None]]:
+def _numbers_of_rows(rows: Iterable[tuple[Any, Any]]) -> list[list[float | None]]:
     """Return rows of numbers; all that lies on a device comes over together."""
     read = [[*row] for row in rows]
     places = [
