@@ -73,7 +73,7 @@ def _group(value: Any) -> int | str:
 _OF_GROUPS: Mapping[str, Callable[[Any], Any]] = {"target": _text, "group": _group}
 COMMANDS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "decay-now": {"over": _over, "curve": _text, **_OF_GROUPS},
-    "rescale": {"factor": _multiplier, **_OF_GROUPS},
+    "rescale": {"factor": _multiplier, "over": _over, **_OF_GROUPS},
     "hold": {"over": _over, **_OF_GROUPS},
     "extend": {"total_steps": _positive, "on_change": _text},
     "checkpoint": {},
@@ -187,8 +187,8 @@ def tell(
 
     Args:
         run: The folder that its ``Scheduler`` was given as ``commands``, or that it trains into.
-        command: ``"decay-now"`` (``over``, ``curve``), ``"rescale"`` (``factor``), ``"hold"``
-            (``over``), ``"extend"`` (``total_steps``), all with ``target`` and ``group`` but the
+        command: ``"decay-now"`` (``over``, ``curve``), ``"rescale"`` (``factor``,
+            ``over``), ``"hold"`` (``over``), ``"extend"`` (``total_steps``), all with ``target`` and ``group`` but the
             last; ``"checkpoint"``, ``"stop"``.
         wait: Seconds to wait. Without an answer the request stays, and is done when it is read.
         is_trial: Only ask what would come of it.

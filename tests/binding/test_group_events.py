@@ -29,6 +29,37 @@ def test_one_group_is_rescaled_by_its_name_its_index_or_a_pattern(group: Any) ->
     assert scheduler.values() == pytest.approx({"lr/head": 0.0125, "lr/body": 0.05})
 
 
+def test_a_rescale_may_last_for_a_while_and_is_replayed_so() -> None:
+    scheduler, plain = halfway(), halfway()
+    scheduler.rescale(0.5, over=20)
+    shares = [scheduler.value(step) / plain.value(step) for step in (49, 50, 69, 70, 90)]
+    assert shares == pytest.approx([1.0, 0.5, 0.5, 1.0, 1.0])
+    assert scheduler.writer.timeline.end == plain.writer.timeline.end
+    again = wd.Scheduler(head_and_body(), lr=DOWN, run=RUN)
+    again.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+    steps = range(100)
+    assert [again.value(at) for at in steps] == [scheduler.value(at) for at in steps]
+    scheduler.rescale(0.5, over="10%", group="head")
+    assert [scheduler.value(at) / plain.value(at) for at in (59, 60, 70)] == pytest.approx(
+        [0.25, 0.5, 1.0]
+    )
+
+
+def test_a_rescale_of_no_length_is_refused_and_one_for_good_is_saved_as_before() -> None:
+    scheduler = halfway()
+    with pytest.raises(wd.ScheduleError, match=r"rescale\(over=0\): a length of at least 1"):
+        scheduler.rescale(0.5, over=0)
+    scheduler.rescale(0.5)
+    assert "steps" not in scheduler.events[0].to_dict()
+
+
+def test_the_phase_of_a_constant_rate_that_is_rescaled_for_a_while_is_named_so() -> None:
+    scheduler = halfway(lr=wd.Constant())
+    scheduler.rescale(0.5, over=20)
+    names = [(phase.name, phase.start, phase.stop) for phase in scheduler.phases]
+    assert ("rescaled", 50, 70) in names
+
+
 def test_one_group_decays_and_the_run_ends_with_it() -> None:
     scheduler = halfway()
     scheduler.decay_now(10, group="body")

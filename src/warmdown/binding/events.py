@@ -39,6 +39,7 @@ def rescaled(
     target: str = "lr",
     group: int | str | None = None,
     optimizer: Any = None,
+    over: Duration | None = None,
 ) -> PlanEvent:
     """Return another factor of all values; see ``Scheduler.rescale``."""
     if not 0 <= factor < float("inf"):
@@ -46,7 +47,8 @@ def rescaled(
             f"Scheduler.rescale({factor}): a finite factor of at least 0 is needed."
         )
     name, groups = _groups_meant(writer, target, group, optimizer)
-    return Rescaled(int(writer.position), float(factor), name, groups)
+    steps = None if over is None else _length_of_event(writer, over, "rescale")
+    return Rescaled(int(writer.position), float(factor), name, groups, steps)
 
 
 def postponed(
@@ -57,13 +59,7 @@ def postponed(
     optimizer: Any = None,
 ) -> PlanEvent:
     """Return a pause of the plan; see ``Scheduler.hold``."""
-    run = writer.timeline.plan.run
-    steps = run.measure(over, who="Scheduler.hold")
-    if not steps or steps < 1:
-        raise ScheduleError(
-            f"Scheduler.hold(over={over!r}): a length of at least 1 update is needed, such as 500 "
-            "or '5%'."
-        )
+    steps = _length_of_event(writer, over, "hold")
     if target is None and (group is not None or optimizer is not None):
         target = "lr"
     name, groups = ("", ()) if target is None else _groups_meant(writer, target, group, optimizer)
@@ -90,6 +86,21 @@ EVENTS: Mapping[str, Callable[..., PlanEvent]] = {
     "extend": extended,
 }
 """What makes the event of each command."""
+
+
+def _length_of_event(writer: ValueWriter, over: Duration, event: str) -> int:
+    """Return how many steps an event lasts.
+
+    Raises:
+        ScheduleError: It has no length.
+    """
+    steps = writer.timeline.plan.run.measure(over, who=f"Scheduler.{event}")
+    if not steps or steps < 1:
+        raise ScheduleError(
+            f"Scheduler.{event}(over={over!r}): a length of at least 1 update is needed, such as "
+            "500 or '5%'."
+        )
+    return steps
 
 
 def _groups_meant(

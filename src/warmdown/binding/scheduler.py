@@ -444,20 +444,23 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         *,
         group: int | str | None = None,
         optimizer: Any = None,
+        over: Duration | None = None,
     ) -> None:
-        """Multiply every value from now on.
+        """Multiply every value from now on, or for a while.
 
         Args:
             factor: A finite number, not negative.
             target: The field, or with its group: ``"lr/head"``.
             group: Only this group of it, by name or index, or those that fit a pattern.
             optimizer: Only the groups of this optimizer, or of the one with this index.
+            over: For how long; a number is updates, or what else the clock counts. ``None`` is for
+                good.
 
         Raises:
-            ScheduleError: The factor is none.
+            ScheduleError: The factor is none, or it has no length.
             BindingError: There is no such field or group.
         """
-        self._apply_event(rescaled, factor, target, group, optimizer)
+        self._apply_event(rescaled, factor, target, group, optimizer, over)
 
     def hold(
         self,

@@ -114,7 +114,7 @@ class SpikeDetector:
             grad_norm: The norm of all its gradients before they were clipped, likewise, or
                 ``None``.
         """
-        values = _number(loss), _number(grad_norm)
+        values = _detached(loss), _detached(grad_norm)
         self._waiting.append(values)
         self.count += 1
         is_late = any(isinstance(value, torch.Tensor) for value in values) or _is_one_of_several()
@@ -317,7 +317,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(numbers) / len(numbers) if numbers else None
 
 
-def _number(value: Any) -> Any:
+def _detached(value: Any) -> Any:
     """Return a number; a tensor on a device as it is, for to read it is to wait."""
     if not isinstance(value, torch.Tensor):
         return None if value is None else float(value)

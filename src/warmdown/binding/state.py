@@ -454,7 +454,7 @@ def _event(row: Mapping[str, Any], after: Plan) -> PlanEvent:
     kind = _EVENTS.get(row["event"])
     if kind is None or row.get("how", "given") not in {*POLICIES, *FORMER_POLICIES, CONTINUED}:
         raise StateError(f"{_WHO}(events=…): {row!r:.80} is no event that is known.")
-    entries = {"feedback": row.get("seen", ()), "groups": (), **row, "after": after}
+    entries = {"feedback": row.get("seen", ()), "groups": (), "steps": None, **row, "after": after}
     values = {field.name: entries[field.name] for field in fields(kind)}
     return kind(**{name: _READERS[name](value) for name, value in values.items()})
 
@@ -500,7 +500,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "groups": lambda keys: tuple(map(str, keys)),
     "curve": Schedule.from_dict,
     "total_steps": partial(_require_count, "total_steps"),
-    "steps": partial(_require_count, "steps"),
+    "steps": lambda steps: None if steps is None else _require_count("steps", steps),
     "how": str,
     "before": Plan.from_dict,
     "after": lambda plan: plan,

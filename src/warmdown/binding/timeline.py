@@ -25,7 +25,18 @@ from warmdown.binding.joining import (
 from warmdown.errors import ScheduleError, StateError
 from warmdown.plan import Plan, Target, field_phases, unusual_order
 from warmdown.run import Run
-from warmdown.schedules import Constant, Grafted, Linear, Phase, Product, Rule, Scale, Schedule
+from warmdown.schedules import (
+    Constant,
+    Grafted,
+    Linear,
+    Named,
+    Phase,
+    PiecewiseConstant,
+    Product,
+    Rule,
+    Scale,
+    Schedule,
+)
 from warmdown.schedules.feedback import Feedback, FeedbackState, feedbacks, observed
 
 if TYPE_CHECKING:
@@ -266,7 +277,7 @@ class PlanEvent(ABC):
                 if value:
                     data["seen"] = feedback_rows(value)
             # the plan after a switch is the next one's ``before``, or the state's own
-            elif name != "after" and value != ():
+            elif name != "after" and value is not None and value != ():
                 data[name] = value.to_dict() if isinstance(value, Plan | Schedule) else value
         return data
 
@@ -281,14 +292,22 @@ class Rescaled(PlanEvent):
     target: str
     groups: tuple[str, ...] = ()
     """Keys of the groups; empty for all of them."""
+    steps: int | None = None
+    """For how many steps; ``None`` for good."""
 
     def apply(self, timeline: Timeline) -> None:
         """Multiply what the field's targets follow."""
         for target in timeline.targets_of_event(self.target, self.groups):
-            rule = target.rule.with_schedules(lambda schedule: schedule.multiplied(self.factor))
+            rule = target.rule.with_schedules(self._multiplied)
             if isinstance(rule, Scale) and isinstance(target.rule, Scale):
                 rule = replace(rule, low=target.rule.low)  # a bound is no part of the curve
             target.switch_at(self.at, rule)
+
+    def _multiplied(self, schedule: Schedule) -> Schedule:
+        if self.steps is None:
+            return schedule.multiplied(self.factor)
+        back = PiecewiseConstant(values=(self.factor, 1.0), at=(self.at + self.steps,))
+        return schedule * Named(of=back, name="rescaled")
 
 
 @final
