@@ -187,9 +187,9 @@ def tell(
 
     Args:
         run: The folder that its ``Scheduler`` was given as ``commands``, or that it trains into.
-        command: ``"decay-now"`` (``over``, ``curve``), ``"rescale"`` (``factor``,
-            ``over``), ``"hold"`` (``over``), ``"extend"`` (``total_steps``), all with ``target`` and ``group`` but the
-            last; ``"checkpoint"``, ``"stop"``.
+        command: ``"decay-now"`` (``over``, ``curve``), ``"rescale"`` (``factor``, ``over``),
+            ``"hold"`` (``over``), ``"extend"`` (``total_steps``), all with ``target`` and
+            ``group`` but the last; ``"checkpoint"``, ``"stop"``.
         wait: Seconds to wait. Without an answer the request stays, and is done when it is read.
         is_trial: Only ask what would come of it.
         arguments: Of the command.
