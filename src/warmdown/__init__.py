@@ -54,7 +54,7 @@ _ROOMS = {
         "SchedulerLost", "SpecError", "StateError", "StepBeforeUpdate", "StepForgotten",
         "StepPerEpoch", "StepPerUpdate", "StepTwice", "StoppedEarly", "TrainingError",
         "UnknownImport", "UnknownName", "UpdatesUnseen", "WarmdownError", "WarmdownWarning",
-        "ZeroBase", "ZeroOverwritten",
+        "WorkersMissing", "ZeroBase", "ZeroOverwritten",
     ),
     "warmdown.run": ("Run",),
     "warmdown.record": ("Record",),

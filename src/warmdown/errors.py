@@ -40,7 +40,8 @@ What goes wrong silently is a warning, said once; ``Scheduler(strict=True)`` rai
     ├── LengthMismatch      data has more or less than its length promised
     ├── AmountMismatch      updates use another amount of data than the run gives
     ├── PastEnd             the run goes on past its planned end
-    └── StoppedEarly        the run ended before its planned end
+    ├── StoppedEarly        the run ended before its planned end
+    └── WorkersMissing      a cluster has no worker yet, or one that cannot make the runs
 
 Every message reads ``who(field=value): what is wrong. The way out.``
 """
@@ -82,6 +83,7 @@ __all__ = [
     "UpdatesUnseen",
     "WarmdownError",
     "WarmdownWarning",
+    "WorkersMissing",
     "ZeroBase",
     "ZeroOverwritten",
     "nearest",
@@ -92,6 +94,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
@@ -238,6 +241,24 @@ class MissingExtra(WarmdownError, ImportError):
     def __init__(self, feature: str, library: str, extra: str = "", *, package: str = "") -> None:
         wanted = f"'warmdown[{extra}]'" if extra else package or library
         super().__init__(f"{feature} needs {library}: pip install {wanted}")
+
+
+def import_extra(module: str, feature: str, library: str, extra: str) -> Any:
+    """Return a module of an optional library.
+
+    Args:
+        module: The module.
+        feature: What was asked for, as a noun: ``plot``.
+        library: The library, as it is imported.
+        extra: The extra that installs it.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        raise MissingExtra(feature, library, extra) from None
 
 
 class WarmdownWarning(UserWarning):
@@ -394,6 +415,12 @@ class StoppedEarly(WarmdownWarning):
     """The run ended before its planned end."""
 
     code = "stopped-early"
+
+
+class WorkersMissing(WarmdownWarning):
+    """A cluster has no worker yet, or one that joined lacks what the runs need."""
+
+    code = "workers-missing"
 
 
 OLD_NAMES_GO_IN = "0.2"

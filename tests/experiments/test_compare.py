@@ -254,7 +254,7 @@ def test_when_no_run_finishes_the_error_gives_the_reason() -> None:
 def test_an_engine_whose_library_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match="ray"):
         compared(tmp_path, engine="ray")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import warmdown as wd
-from warmdown.experiments.engine import WorkerContext, worker_of_thread
 from warmdown.experiments.perform import perform
 from warmdown.experiments.runs import VARIABLES, Result, RunSpec, digest_of_named
+from warmdown.experiments.worker import WorkerContext, worker_of_thread
 from warmdown.training.tasks.text import documentation
 
 KEYS = {

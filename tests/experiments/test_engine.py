@@ -16,12 +16,12 @@ import pytest
 
 import warmdown as wd
 from warmdown.experiments import Comparison, compare, perform
-from warmdown.experiments.engine import WorkerContext, WorkerProcess, worker_of_thread
 from warmdown.experiments.runs import RunSpec
+from warmdown.experiments.worker import WorkerContext, WorkerProcess, WorkRequest, worker_of_thread
 
 CALLER = """
 import os, signal
-from warmdown.experiments.engine import WorkerContext, WorkerProcess
+from warmdown.experiments.worker import WorkerContext, WorkerProcess
 
 worker = WorkerProcess(WorkerContext.here())
 child = worker.start().pid
@@ -115,8 +115,9 @@ def test_a_process_that_is_gone_before_it_is_asked_is_a_result() -> None:
             return process
 
     spec = RunSpec.of(wd.Plan.of(lr=wd.Constant(value=1.0)), "digits", 0, {})
-    result = WorkerProcess(Gone.here()).perform(spec, 20.0, lambda step, metrics: True)
-    assert (result.status, result.reason) == ("died", "its process ended with 7")
+    request = WorkRequest(spec.key, {"run": spec.to_dict()})
+    answer = WorkerProcess(Gone.here()).ask(request, 20.0)
+    assert (answer.status, answer.reason) == ("died", "its process ended with 7")
 
 
 def test_two_threads_of_a_worker_do_not_talk_into_one_process() -> None:

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 import warmdown as wd
 from warmdown.cli.search import command
 from warmdown.errors import SpecError, TrainingError
-from warmdown.experiments.engine import WorkerContext, worker_of_thread
 from warmdown.experiments.runs import RunSpec
 from warmdown.experiments.search import Search, search
 from warmdown.experiments.space import Choice, Range, Space
+from warmdown.experiments.worker import WorkerContext, worker_of_thread
 
 pytest.importorskip("optuna")
 

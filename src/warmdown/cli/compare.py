@@ -13,6 +13,7 @@ from click import option
 from warmdown.cli.options import (
     PATH,
     Texts,
+    address_option,
     json_option,
     law_of,
     law_option,
@@ -38,7 +39,8 @@ _PICTURES = (".html", ".png", ".svg", ".md", ".json")
 experiment_options = option_group(
     task_option,
     option("--engine", default="loky", help="serial, loky, dask or ray."),
-    option("--jobs", type=int, help="Runs at once; one a core when left out."),
+    address_option,
+    option("--jobs", type=int, help="Runs at once; else one a core, or all that a cluster takes."),
     option("--silence", default=600.0, help="Seconds until a run hangs."),
     option("--epochs", type=int, help="Passes over the data."),
     option("--max-steps", type=int, help="Updates of a run."),
@@ -155,5 +157,6 @@ def say_progress(name: str, result: Result, done: int, total: int) -> None:
             for metric, value in result.metrics.items()
             if not metric.startswith("train")
         )
-    run = f"{name}, seed {result.spec.seed}"
+    where = f" on {result.worker}" if result.worker else ""
+    run = f"{name}, seed {result.spec.seed}{where}"
     say(f"[{done}/{total}] {run}: {outcome} ({result.seconds:.1f} s)", err=True)

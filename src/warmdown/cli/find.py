@@ -9,7 +9,7 @@ import click
 from click import option
 
 from warmdown.cli.compare import write_report
-from warmdown.cli.options import PATH, json_option, task_option
+from warmdown.cli.options import PATH, address_option, json_option, task_option
 from warmdown.cli.say import say, say_json
 from warmdown.cli.signals import add_cwd_to_path, ends_by_ctrl_c
 from warmdown.errors import ScheduleError
@@ -29,6 +29,10 @@ from warmdown.files import require_writable_file
 @option("--batch-size", type=int, help="Samples in a batch; the task's own when left out.")
 @option("--accumulate", default=1, help="Batches that make an update.")
 @option("--seed", default=0, help="Seeds weights, order and intervals.")
+@option("--engine", default="serial", help="Where passes are made: serial, loky, dask or ray.")
+@address_option
+@option("--jobs", type=int, help="Passes at once.")
+@option("--silence", default=600.0, help="Seconds until a pass hangs.")
 @option("--out", type=PATH, help="Write a picture too: .png, .svg, .html, or .json.")
 @json_option
 def command(out: Path | None, as_json: bool, **how: Any) -> None:
@@ -41,7 +45,13 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
             )
         require_writable_file(out, f"find(--out {out})")
     with ends_by_ctrl_c("A range test leaves nothing behind."):
-        test = _test(**how)
+        import torch
+
+        from warmdown.experiments import find_rate_of_task
+
+        add_cwd_to_path()
+        torch.set_num_threads(1)  # small models are slower on several
+        test = find_rate_of_task(progress=_print_pass, **how)
     if as_json:
         say_json(test.to_dict())
     else:
@@ -49,24 +59,6 @@ def command(out: Path | None, as_json: bool, **how: Any) -> None:
     write_report(test, out)
 
 
-def _test(task: str, batch_size: int | None, accumulate: int, seed: int, **how: Any) -> Any:
-    import torch
-
-    from warmdown.experiments import find_rate
-    from warmdown.training import task_of
-    from warmdown.training.rng import seed_everything
-    from warmdown.training.tasks.run import TaskTrainer
-
-    add_cwd_to_path()
-    torch.set_num_threads(1)  # small models are slower on several
-    seed_everything(seed)
-    made = task_of(task)
-    trainer = TaskTrainer(made, lr=made.lr, callbacks=(), seed=seed)
-    return find_rate(
-        trainer,
-        data=made.train,
-        per_device_batch_size=made.size_of_batch(batch_size),
-        gradient_accumulation_steps=accumulate,
-        seed=seed,
-        **how,
-    )
+def _print_pass(number: int, worker: str, done: int, total: int) -> None:
+    where = f" on {worker}" if worker else ""
+    say(f"[{done}/{total}] pass {number}{where}", err=True)

@@ -40,6 +40,11 @@ law_option = option(
 task_option = option("--task", default="digits", help="digits, fashion, text, module:function.")
 
 
+address_option = option(
+    "--address", help="Of a dask scheduler, its file, or ray; else the engine's variable counts."
+)
+
+
 def option_group(*each: Decorator) -> Decorator:
     """Return one decorator for several options, which help lists in their order."""
 

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 @option("--seeds", default=1, help="Seeds of each trial; their mean counts.")
 @option("--seed", default=0, help="Seeds the proposals.")
 @option("--prune/--no-prune", "prunes", default=True, help="End trials that fall behind.")
+@option("--storage", help="URL of optuna's database, for workers that do not see the folder.")
 @option("--out", type=PATH, default=Path("search"), help="Its folder.")
 @option("--best", type=PATH, help="Where the plan that won goes; OUT/best.yaml by default.")
 @json_option
-def command(
-    space: Path, best: Path | None, as_json: bool, jobs: int | None, out: Path, **how: Any
-) -> None:
+def command(space: Path, best: Path | None, as_json: bool, out: Path, **how: Any) -> None:
     """Search the numbers of a plan in which ranges stand: {low: 1e-4, high: 1e-1, log: true}."""
     from warmdown.experiments import search
 
@@ -38,7 +37,7 @@ def command(
         require_writable_file(best, f"search(--best {best})")
     with ends_by_ctrl_c(resume_hint(out)):
         add_cwd_to_path()
-        found = search(space, out=out, jobs=jobs or 1, progress=_print_trial, **how)
+        found = search(space, out=out, progress=_print_trial, **how)
     written = found.save(best or out / "best.yaml")
     say_result(found, as_json)
     say(f"The plan that won is in {written}, the evidence in {out / 'search.json'}.", err=True)
@@ -46,4 +45,5 @@ def command(
 
 def _print_trial(trial: Trial, done: int, total: int) -> None:
     outcome = f"{trial.metric:.4g}" if trial.state == "finished" else trial.state
-    say(f"[{done}/{total}] {outcome}: {trial}", err=True)
+    where = f" on {', '.join(trial.workers)}" if trial.workers else ""
+    say(f"[{done}/{total}]{where} {outcome}: {trial}", err=True)

@@ -14,6 +14,7 @@ from warmdown.experiments.comparison import PlanStatistics as PlanStatistics
 from warmdown.experiments.comparison import compare as compare
 from warmdown.experiments.find import RangeTest as RangeTest
 from warmdown.experiments.find import find_rate as find_rate
+from warmdown.experiments.find_task import find_rate_of_task as find_rate_of_task
 from warmdown.experiments.search import Search as Search
 from warmdown.experiments.search import Trial as Trial
 from warmdown.experiments.search import search as search

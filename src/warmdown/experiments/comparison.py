@@ -54,6 +54,7 @@ def compare(
     out: FilePath | None = None,
     engine: Engine = "loky",
     jobs: int | None = None,
+    address: str | None = None,
     silence: float = 600.0,
     metric: str | None = None,
     goal: float | None = None,
@@ -72,7 +73,10 @@ def compare(
         seeds: How many, or which.
         out: Folder of results: a second call makes only what is missing. ``None`` stores nothing.
         engine: ``serial``, ``loky`` (processes), ``dask``, ``ray``.
-        jobs: Runs at once.
+        jobs: Runs at once; as many as there are cores, or the cluster takes, when left out.
+        address: Where the cluster is: of a dask scheduler, its file, or of ray. When left out it is
+            that of the current client, else that of the variable ``DASK_SCHEDULER_ADDRESS`` or
+            ``RAY_ADDRESS``, else a cluster of this machine for the time being.
         silence: Seconds without a sign of life after which a run counts as hung.
         metric: What is compared; by default the task's own first metric, else the loss of the
             evaluation.
@@ -86,7 +90,8 @@ def compare(
         settings: ``epochs``, ``max_steps``, ``batch_size``, ``accumulate``.
 
     Raises:
-        TrainingError: There is nothing to compare, or no run finished.
+        TrainingError: There is nothing to compare, or no run finished; no cluster answers, or its
+            workers lack what the runs need.
         ScheduleError: A plan does not fit into its run.
     """
     if not isinstance(plans, Mapping):
@@ -125,6 +130,7 @@ def compare(
         Store(out),
         engine=engine,
         jobs=jobs,
+        address=address,
         silence=silence,
         progress=lambda result, done, total: progress(names[result.key], result, done, total),
     )

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate, count
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
@@ -249,7 +249,45 @@ def find_rate(
         (True, True)
     """
     _require_known(training)
-    values = _sweep_values(start, end, steps, shape)
+    require_sweep(repeats, smoothing, stop_at)
+    passes = make_passes(
+        train_step,
+        optimizer,
+        data,
+        target=target,
+        start=start,
+        end=end,
+        steps=steps,
+        shape=shape,
+        stop_at=stop_at,
+        restore=restore,
+        seed=seed,
+        numbers=range(repeats),
+        training=training,
+    )
+    return range_test_of(passes, target, sweep_values(start, end, steps, shape), smoothing, seed)
+
+
+class Pass(NamedTuple):
+    """What one pass of a sweep gave.
+
+    Args:
+        base: Largest base value of a group.
+        losses: The loss of each update.
+        ended: Why it ended early; empty when it did not.
+    """
+
+    base: float
+    losses: list[float]
+    ended: str
+
+
+def require_sweep(repeats: int, smoothing: float, stop_at: float) -> None:
+    """Refuse what makes no range test.
+
+    Raises:
+        ScheduleError: It names the argument.
+    """
     if repeats < 1:
         raise ScheduleError(f"find_rate(repeats={repeats!r}): at least 1.")
     if not 0 < smoothing <= 0.5:
@@ -258,10 +296,37 @@ def find_rate(
         )
     if not stop_at > 1:
         raise ScheduleError(f"find_rate(stop_at={stop_at!r}): above 1; inf never stops.")
+
+
+def make_passes(
+    train_step: Any,
+    optimizer: Any,
+    data: Any,
+    *,
+    target: str,
+    start: float,
+    end: float,
+    steps: int,
+    shape: Shape,
+    stop_at: float,
+    restore: Iterable[Any],
+    seed: int,
+    numbers: Iterable[int],
+    training: PlainData,
+    alive: Callable[[], None] = lambda: None,
+) -> list[Pass]:
+    """Make the passes of these numbers, from 0, and restore everything.
+
+    A pass is the same whichever go before it. ``alive`` is called after each batch of a trainer,
+    and the rest are arguments of :func:`find_rate`.
+    """
+    values = sweep_values(start, end, steps, shape)
     if hasattr(train_step, "calculate_train_batch_loss"):
         field = Field(train_step.optimizer, target)
         things = [train_step.model]
-        run: Callable[[_Sweep], None] = _trainer_sweep(train_step, data, steps, training)
+        run: Callable[[_Sweep, int], None] = _trainer_sweep(
+            train_step, data, steps, training, alive
+        )
     else:
         _require_arguments_of_step(optimizer, data, training)
         field = Field(optimizer, target)
@@ -280,26 +345,34 @@ def find_rate(
     base = max(bases, key=abs)
     ratios = [value / base if base else 1.0 for value in bases]
     rows = np.outer(values, ratios).tolist()
-    losses, ended = [], []
+    passes = []
     with paused(field.optimizer) as schedulers:
         changed = [thing for thing in things if thing not in schedulers]
         _require_states(restore)
         before = Snapshot(field, [*changed, *restore])
         try:
-            for repeat in range(repeats):
-                if repeat:
+            for number in numbers:
+                if number:
                     before.restore()
-                    before.reseed(derive_seed(seed, repeat))
+                    before.reseed(derive_seed(seed, number))
                 sweep = _Sweep(field, rows, stop_at)
                 try:
-                    run(sweep)
+                    run(sweep, number)
                 finally:
                     sweep.close()
-                losses.append(np.array(sweep.losses))
-                ended.append(sweep.ended)
+                passes.append(Pass(base, sweep.losses, sweep.ended))
         finally:
             before.restore()
-    test = RangeTest(target, base, values, tuple(losses), tuple(ended), smoothing, {})
+    return passes
+
+
+def range_test_of(
+    passes: Sequence[Pass], target: str, values: Array, smoothing: float, seed: int
+) -> RangeTest:
+    """Return the range test of passes, with its suggestions."""
+    losses = tuple(np.array(one.losses) for one in passes)
+    ended = tuple(one.ended for one in passes)
+    test = RangeTest(target, passes[0].base, values, losses, ended, smoothing, {})
     return replace(test, suggestions=suggestions(test.curve, seed))
 
 
@@ -313,7 +386,12 @@ def _require_known(training: PlainData) -> None:
         raise TrainingError(f"find_rate({name}=…): there is no such argument. {way_out}")
 
 
-def _sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
+def sweep_values(start: float, end: float, steps: int, shape: Shape) -> Array:
+    """Return the value of each update.
+
+    Raises:
+        ScheduleError: They make no sweep.
+    """
     if not 0 <= start < end < float("inf") or (start == 0 and shape == "exponential"):
         raise ScheduleError(
             f"find_rate(start={start!r}, end={end!r}): a sweep rises from above 0; a linear one, "
@@ -348,7 +426,7 @@ def _require_arguments_of_step(optimizer: Any, data: Any, training: PlainData) -
         )
 
 
-def _sweep_steps(train_step: Callable[..., Any], data: Any, sweep: _Sweep) -> None:
+def _sweep_steps(train_step: Callable[..., Any], data: Any, sweep: _Sweep, number: int = 0) -> None:
     """Make updates until the sweep ends; batches come from the start again when they end."""
     while True:
         is_empty = True
@@ -469,8 +547,8 @@ class _Sweep:
 
 
 def _trainer_sweep(
-    trainer: Trainer, data: Any, steps: int, training: PlainData
-) -> Callable[[_Sweep], None]:
+    trainer: Trainer, data: Any, steps: int, training: PlainData, alive: Callable[[], None]
+) -> Callable[[_Sweep, int], None]:
     """Return a function that makes one pass of a sweep and leaves the trainer as it was.
 
     The trainer's own loop, batches, accumulation and precision are used.
@@ -480,14 +558,13 @@ def _trainer_sweep(
             "find_rate(trainer, data=None): give the training data: "
             "find_rate(trainer, data=dataset)."
         )
-    passes = count()
 
-    def run(sweep: _Sweep) -> None:
+    def run(sweep: _Sweep, number: int) -> None:
         before = dict(vars(trainer))
-        if repeat := next(passes):
-            trainer.seed = derive_seed(trainer.seed, repeat)
+        if number:
+            trainer.seed = derive_seed(trainer.seed, number)
         trainer.run_history = InMemoryRunHistory()
-        trainer.callback_handler = CallbackHandler([_SweepCallback(sweep)])
+        trainer.callback_handler = CallbackHandler([_SweepCallback(sweep, alive)])
         trainer.checkpoints = None
         # a sweep is no training that a person follows
         trainer.print = lambda *words, **options: None  # type: ignore[method-assign]
@@ -504,13 +581,14 @@ def _trainer_sweep(
 class _SweepCallback(TrainerCallback):
     """Gives each batch's loss to the sweep, and ends the training with it."""
 
-    def __init__(self, sweep: _Sweep) -> None:
-        self._sweep = sweep
+    def __init__(self, sweep: _Sweep, alive: Callable[[], None]) -> None:
+        self._sweep, self._alive = sweep, alive
 
     def on_train_step_end(
         self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
     ) -> None:
         """Take the loss of a batch."""
+        self._alive()
         if not self._sweep.observe(batch_output["loss"].detach()):
             raise StopTrainingError("the range test is through")
 

@@ -1,4 +1,4 @@
-"""Make one run: train its task under its plan."""
+"""Make one run: train its task under its plan; or one pass of a range test."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from itertools import pairwise
 from time import monotonic, sleep
 from typing import Any
@@ -17,13 +18,15 @@ import numpy as np
 import psutil
 import torch
 
-import warmdown
-from warmdown.errors import TrainingError, nearest
+from warmdown.errors import TrainingError, WarmdownError, nearest
+from warmdown.experiments.find import Pass, make_passes
 from warmdown.experiments.runs import VARIABLES, Report, Result, RunSpec, Status, digest_of_named
+from warmdown.experiments.worker import versions_here
 from warmdown.planfile import plan_from_dict
+from warmdown.schedules.base import PlainData
 from warmdown.training.callback import StopTrainingError, TrainerCallback
-from warmdown.training.rng import OwnNumbers
-from warmdown.training.tasks.run import run_task
+from warmdown.training.rng import OwnNumbers, seed_everything
+from warmdown.training.tasks.run import TaskTrainer, run_task
 from warmdown.training.tasks.task import task_of
 
 _SECONDS_BETWEEN_SIGNS = 1.0
@@ -69,20 +72,12 @@ def perform(
         alive: Called about once a second, as a sign of life.
         report: Called after each evaluation; its answer is whether the run goes on.
     """
-    versions = {
-        "warmdown": warmdown.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
+    versions = {**versions_here(), "python": platform.python_version()}
     heartbeat = _Heartbeat(alive, report)
     try:
         # a cluster may have other data than those that the run's key names
         if digest_of_named(spec.task) != spec.data:
-            raise TrainingError(
-                f"task({spec.task!r}): the data that {' or '.join(VARIABLES)} names differ from "
-                "those where the run was asked for. Let every machine have the same, at the same "
-                "place."
-            )
+            raise TrainingError(_other_data(spec.task))
         outcome = run_task(
             spec.task,
             plan_from_dict(spec.plan, allow=spec.allow),
@@ -118,6 +113,95 @@ def perform(
     )
 
 
+def lacks(task: str, data: str, modules: Sequence[str], versions: Mapping[str, str]) -> list[str]:
+    """Return what this machine lacks for runs that were asked for elsewhere, each in a sentence.
+
+    Args:
+        task: The task; it is built, which takes its module and its data.
+        data: Digest of data that a person named.
+        modules: Modules from which plans take classes.
+        versions: Versions where the runs were asked for.
+
+    Example:
+        >>> lacks("digits", "", ["no_such_module"], versions_here())
+        ["there is no module 'no_such_module' (--allow)."]
+    """
+    here = versions_here()
+    found = [
+        f"{name} {here[name]} is there, and {version} where the runs were asked for."
+        for name, version in versions.items()
+        # builds for CPU and CUDA are of one version
+        if here[name].partition("+")[0] != version.partition("+")[0]
+    ]
+    found += [
+        f"there is no module {module!r} (--allow)." for module in modules if not _is_found(module)
+    ]
+    if digest_of_named(task) != data:
+        found.append(_other_data(task))
+        return found
+    try:
+        with OwnNumbers(0):
+            task_of(task)
+    except Exception as error:
+        found.append(str(error))
+    return found
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # there is no package around it
+        return False
+
+
+def _other_data(task: str) -> str:
+    names = " or ".join(VARIABLES)
+    return (
+        f"task({task!r}): the data that {names} names differ from those where the run was asked "
+        "for. Let every machine have the same, at the same place or named by its own variable."
+    )
+
+
+def make_pass(number: int, *, alive: Callable[[], None], **sweep: Any) -> PlainData:
+    """Make one pass of a task's sweep in a worker's process, and return it as plain data."""
+    try:
+        (made,) = passes_of_task(sweep, [number], alive)
+    except WarmdownError as error:
+        return {"error": str(error)}
+    return made._asdict()
+
+
+def passes_of_task(
+    sweep: PlainData, numbers: Iterable[int], alive: Callable[[], None] = lambda: None
+) -> list[Pass]:
+    """Make passes of a range test of a task, which is built from its seed.
+
+    Args:
+        sweep: The task, its settings and those of the sweep.
+        numbers: Which passes, from 0.
+        alive: Called after each batch.
+    """
+    how = dict(sweep)
+    name, batch_size, accumulate = (how.pop(key) for key in ("task", "batch_size", "accumulate"))
+    seed_everything(sweep["seed"])
+    task = task_of(name)
+    trainer = TaskTrainer(task, lr=task.lr, callbacks=(), seed=sweep["seed"])
+    training = {
+        "per_device_batch_size": task.size_of_batch(batch_size),
+        "gradient_accumulation_steps": accumulate,
+    }
+    return make_passes(
+        trainer,
+        None,
+        task.train,
+        restore=(),
+        numbers=numbers,
+        training=training,
+        alive=alive,
+        **how,
+    )
+
+
 def worker_main(parent: int) -> None:
     """Make the runs that come in; end when the caller, the process of that number, is gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -139,8 +223,13 @@ def worker_main(parent: int) -> None:
 
     for request in requests:
         beat()
-        result = perform(RunSpec.from_dict(request), beat, report)
-        send(result=result.to_dict())
+        if "needs" in request:
+            send(answer={"lacks": lacks(**request["needs"])})
+        elif "sweep" in request:
+            send(answer=make_pass(**request["sweep"], alive=beat))
+        else:
+            result = perform(RunSpec.from_dict(request["run"]), beat, report)
+            send(answer=result.to_dict())
 
 
 def _end_with(parent: int) -> None:

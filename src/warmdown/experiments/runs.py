@@ -173,6 +173,7 @@ class Result:
         seconds: Duration of the training.
         digest: SHA-256 of the weights.
         made_with: Versions.
+        worker: The name of the cluster's worker that made it; empty on the caller's own machine.
     """
 
     spec: RunSpec
@@ -186,6 +187,7 @@ class Result:
     seconds: float = 0.0
     digest: str = ""
     made_with: Mapping[str, str] = field(default_factory=dict)
+    worker: str = ""
 
     __repr__ = brief
 
@@ -198,6 +200,8 @@ class Result:
         """Return plain data."""
         facts = {"key": self.key, **asdict(self), "spec": self.spec.to_dict()}
         facts["says"] = facts.pop("reason")
+        if not self.worker:
+            del facts["worker"]
         return facts
 
     @classmethod
@@ -217,7 +221,7 @@ class Result:
         result = cls(**facts)
         if result.status not in get_args(Status):
             raise ValueError(f"status={result.status!r}: not one of a result")
-        "".join((result.reason, result.digest, *result.made_with.values()))
+        "".join((result.reason, result.digest, result.worker, *result.made_with.values()))
         numbers = (result.area, result.seconds, result.updates, *result.metrics.values())
         sum(map(abs, numbers), 0.0)
         for steps, _ in (*result.curves.values(), *result.evaluations.values()):

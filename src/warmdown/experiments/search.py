@@ -11,9 +11,10 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, final
+from urllib.parse import urlsplit
 
-from warmdown.errors import StateError, TrainingError
-from warmdown.experiments.engine import Engine, import_extra, run_all
+from warmdown.errors import StateError, TrainingError, import_extra
+from warmdown.experiments.engine import Engine, cluster_of_engine, run_all
 from warmdown.experiments.files import write_json
 from warmdown.experiments.perform import require_metric
 from warmdown.experiments.runs import (
@@ -44,6 +45,9 @@ _RANDOM_TRIALS = 5
 _SHOWN_TRIALS = 5
 _ATTRIBUTE = "told"
 """The journal's key of a trial's facts."""
+_JOURNAL = "journal.log"
+_LONGEST = 300
+"""Characters of another library's error that are shown."""
 
 
 @final
@@ -57,6 +61,7 @@ class Trial:
         state: ``finished``, ``pruned``, or what went wrong.
         metric: The mean over the seeds; NaN when it did not finish.
         runs: The keys of its runs, by seed.
+        workers: The cluster's workers that made them; none on the caller's own machine.
     """
 
     number: int
@@ -64,21 +69,24 @@ class Trial:
     state: str
     metric: float
     runs: Mapping[str, str]
+    workers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return ", ".join(f"{path} {value}" for path, value in self.values.items())
 
     def to_dict(self) -> PlainData:
         """Return plain data; ``None`` stands for NaN."""
-        return {
-            **vars(self),
-            "metric": None if math.isnan(self.metric) else self.metric,
-        }
+        facts = {**vars(self), "metric": None if math.isnan(self.metric) else self.metric}
+        facts["workers"] = list(self.workers)
+        if not self.workers:
+            del facts["workers"]
+        return facts
 
     @classmethod
     def from_dict(cls, data: PlainData) -> Trial:
         """Return the trial that :meth:`to_dict` described."""
-        return cls(**{**data, "metric": math.nan if data["metric"] is None else data["metric"]})
+        metric = math.nan if data["metric"] is None else data["metric"]
+        return cls(**{**data, "metric": metric, "workers": tuple(data.get("workers", ()))})
 
 
 @final
@@ -147,7 +155,9 @@ def search(
     seeds: int | Sequence[int] = 1,
     out: FilePath,
     engine: Engine = "loky",
-    jobs: int = 1,
+    jobs: int | None = None,
+    address: str | None = None,
+    storage: str | None = None,
     silence: float = 600.0,
     metric: str | None = None,
     seed: int = 0,
@@ -165,7 +175,11 @@ def search(
         seeds: Seeds of each trial; its value is their mean. Only the first is pruned by.
         out: Folder of the journal, the runs and the evidence.
         engine: Where runs are made.
-        jobs: Trials at once. With one, the same call gives the same search.
+        jobs: Trials at once; one when left out, and on a cluster as many as it takes. With one, the
+            same call gives the same search.
+        address: Where the cluster is, as for :func:`compare`.
+        storage: URL of the database in which optuna keeps the study, instead of a journal in the
+            folder: for workers that do not see the folder. ``postgresql://…``, ``redis://…``.
         silence: Seconds without a sign of life after which a run counts as hung.
         metric: What is searched for; the task's own first metric when left out.
         seed: Seed of the proposals.
@@ -177,8 +191,9 @@ def search(
 
     Raises:
         SpecError: The space has no range, or makes no plan.
-        TrainingError: No trial finished, the folder cannot be written, or another search is at work
-            in it.
+        TrainingError: No trial finished, the folder cannot be written, another search is at work
+            in it, the storage cannot be opened, no cluster answers, or its workers lack what the
+            runs need.
         MissingExtra: optuna is not installed.
     """
     if not isinstance(space, Space):
@@ -187,11 +202,16 @@ def search(
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if trials < 1 or not chosen:
         raise TrainingError(f"search(trials={trials!r}, seeds={seeds!r}): at least one of each.")
-    # another search in the folder would end the trials that are at work in this one
-    with locked([Output(f"search(out='{out}')", out, is_folder=True)]):
-        # a space that makes no plan is refused before any run is made
-        first = {path: spot.first for path, spot in space.spots.items()}
-        plan_from_dict(space.filled(first), allow=allow)
+    # a space that makes no plan is refused before any run is made
+    first = {path: spot.first for path, spot in space.spots.items()}
+    plan_from_dict(space.filled(first), allow=allow)
+    with (
+        cluster_of_engine("search", engine, jobs, address) as cluster,
+        # another search in the folder would end the trials that are at work in this one
+        locked([Output(f"search(out='{out}')", out, is_folder=True)]),
+    ):
+        if jobs is None:
+            jobs = cluster.size() if cluster else 1
         metric = require_metric("search", task, metric)
         content = {
             "space": space.data,
@@ -204,10 +224,20 @@ def search(
         if data := digest_of_named(task):
             content["data"] = data
         # another search has another study in the same journal
+        if storage is not None:  # others may search the same in one database
+            content["folder"] = str(out.resolve())
         name = digest_of_text(json.dumps(content, sort_keys=True, default=str))
-        study = _open_study(out, name, metric)
+        place = StudyPlace(storage or str(out.resolve() / _JOURNAL), name, is_url=bool(storage))
+        study = _open_study(place, metric)
         make_runs = partial(
-            run_all, store=Store(out / "runs"), engine=engine, jobs=jobs, silence=silence
+            run_all,
+            store=Store(out / "runs"),
+            engine=engine,
+            jobs=jobs,
+            silence=silence,
+            require=place.lacks if prunes else None,
+            label="search",
+            cluster=cluster,
         )
 
         def spec_of(values: PlainData, seed: int) -> RunSpec:
@@ -225,7 +255,7 @@ def search(
                 proposals.append((proposal, space.ask(proposal)))
             specs = [spec_of(values, chosen[0]) for _, values in proposals]
             reports = {
-                spec.key: partial(pruning_report, out, name, proposal._trial_id, metric)
+                spec.key: partial(pruning_report, place, proposal._trial_id, metric)
                 for spec, (proposal, _) in zip(specs, proposals, strict=True)
                 if prunes
             }
@@ -253,18 +283,94 @@ def search(
         return found
 
 
-def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> Report:
-    """Return what writes an evaluation to the journal and answers whether the run goes on.
+@final
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a search's study is.
+
+    Args:
+        storage: The file of a journal, or the URL of a database.
+        name: The study's name.
+        is_url: Which of the two it is.
+    """
+
+    storage: str
+    name: str
+    is_url: bool
+
+    def __str__(self) -> str:
+        """Return the place without the password of a URL."""
+        if not self.is_url:
+            return self.storage
+        parts = urlsplit(self.storage)
+        user, _, host = parts.netloc.rpartition("@")
+        shown = f"{user.partition(':')[0]}:***@{host}" if ":" in user else parts.netloc
+        return parts._replace(netloc=shown).geturl()
+
+    def open(self) -> Any:
+        """Return optuna's storage.
+
+        Raises:
+            StateError: A file is no journal.
+            TrainingError: The database cannot be opened.
+        """
+        storages = _optuna().storages
+        if not self.is_url:
+            try:
+                return storages.JournalStorage(storages.journal.JournalFileBackend(self.storage))
+            except (ValueError, KeyError) as error:
+                raise StateError(
+                    f"{self.storage}: not a journal of a search: {error}. Give another folder."
+                ) from None
+        try:
+            return storages.get_storage(self.storage)
+        # whatever the database's own library raises
+        except Exception as error:
+            reason = " ".join(str(error).split()).replace(self.storage, str(self))
+            raise TrainingError(
+                f"search(storage={str(self)!r}): optuna cannot open it: {type(error).__name__}: "
+                f"{reason[:_LONGEST]} Correct the URL, or install the library that it needs."
+            ) from None
+
+    def load(self, metric: str) -> Any:
+        """Return the study; it is made when there is none."""
+        optuna = _optuna()
+        return optuna.create_study(
+            storage=self.open(),
+            study_name=self.name,
+            direction="maximize" if higher_is_better(metric) else "minimize",
+            pruner=_pruner(),
+            load_if_exists=True,
+        )
+
+    def lacks(self) -> str:
+        """Return why a worker cannot reach the study, in a sentence; empty where it can."""
+        way_out = (
+            "Give a storage that every worker reaches (--storage postgresql://…), or --no-prune."
+        )
+        try:
+            if not self.is_url and not Path(self.storage).is_file():
+                return f"the search's journal {self.storage} is not there. {way_out}"
+            _optuna().load_study(study_name=self.name, storage=self.open())
+        except Exception as error:
+            reason = str(error) or f"there is no study {self.name}."
+            return f"the search's study: {reason} {way_out}"
+        return ""
+
+
+def pruning_report(place: StudyPlace, number: int, metric: str) -> Report:
+    """Return what writes an evaluation to the study and answers whether the run goes on.
 
     A worker calls it, which may be a process of another machine.
 
     Args:
-        folder: The search's folder.
-        study_name: Name of the study in the journal.
-        number: Number of the trial in the journal's storage.
+        place: Where the study is.
+        number: Number of the trial in the study's storage.
         metric: What is searched for.
     """
-    trial = _optuna().trial.Trial(_stored_study(folder, study_name, metric), number)
+    optuna = _optuna()
+    study = optuna.load_study(study_name=place.name, storage=place.open(), pruner=_pruner())
+    trial = optuna.trial.Trial(study, number)
 
     def report(step: int, metrics: Mapping[str, float]) -> bool:
         value = metrics.get(metric)
@@ -276,19 +382,23 @@ def pruning_report(folder: Path, study_name: str, number: int, metric: str) -> R
     return report
 
 
-def _open_study(folder: Path, name: str, metric: str) -> Any:
+def _open_study(place: StudyPlace, metric: str) -> Any:
     """Return the study of a search, without the trials that a call left when it was broken off."""
     optuna = _optuna()
-    study = _stored_study(folder, name, metric)
+    study = place.load(metric)
     states = optuna.trial.TrialState
     for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
         study.tell(trial.number, state=states.FAIL)
     before = _done_trials(study)
     if before and all(trial.state in _NOT_JUDGED for trial in before):
         # then the cause lay beside the plan, and may be gone
-        optuna.delete_study(study_name=name, storage=_storage(folder))
-        study = _stored_study(folder, name, metric)
+        optuna.delete_study(study_name=place.name, storage=place.open())
+        study = place.load(metric)
     return study
+
+
+def _pruner() -> Any:
+    return _optuna().pruners.MedianPruner(n_startup_trials=4)
 
 
 def _tell(
@@ -300,7 +410,8 @@ def _tell(
     numbers = [result.metrics.get(metric, math.nan) for result in results]
     mean = sum(numbers) / len(numbers) if state == "finished" else math.nan
     runs = {str(result.spec.seed): result.key for result in results}
-    trial = Trial(proposal.number, values, state, mean, runs)
+    workers = tuple(dict.fromkeys(result.worker for result in results if result.worker))
+    trial = Trial(proposal.number, values, state, mean, runs, workers)
     proposal.set_user_attr(_ATTRIBUTE, trial.to_dict())
     # optuna learns from the reports of a pruned trial, not from a score
     if state == "pruned":
@@ -324,28 +435,6 @@ def _ranked(trials: Sequence[Trial], metric: str) -> list[Trial]:
     """Return the trials that finished, the best first."""
     good = [trial for trial in trials if trial.state == "finished" and not math.isnan(trial.metric)]
     return sorted(good, key=lambda trial: trial.metric, reverse=higher_is_better(metric))
-
-
-def _storage(folder: Path) -> Any:
-    storages, journal = _optuna().storages, folder / "journal.log"
-    try:
-        return storages.JournalStorage(storages.journal.JournalFileBackend(str(journal)))
-    except (ValueError, KeyError) as error:
-        raise StateError(
-            f"{journal}: not a journal of a search: {error}. Give another folder."
-        ) from None
-
-
-def _stored_study(folder: Path, name: str, metric: str) -> Any:
-    """Return the study of this name in the journal of a folder; it is made when there is none."""
-    optuna = _optuna()
-    return optuna.create_study(
-        storage=_storage(folder),
-        study_name=name,
-        direction="maximize" if higher_is_better(metric) else "minimize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-        load_if_exists=True,
-    )
 
 
 def _optuna() -> Any:

@@ -1,0 +1,395 @@
+"""Runs on a cluster of dask or ray are those of the caller's machine, whatever its workers do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import warmdown as wd
+from warmdown.cli.main import main
+from warmdown.errors import TrainingError, WorkersMissing
+from warmdown.experiments import cluster as clusters
+from warmdown.experiments import compare, find_rate_of_task, search
+from warmdown.experiments.cluster import Cluster
+from warmdown.experiments.perform import lacks
+from warmdown.experiments.search import StudyPlace
+from warmdown.experiments.worker import (
+    Needs,
+    WorkAnswer,
+    WorkerContext,
+    WorkRequest,
+    versions_here,
+)
+
+distributed: Any = pytest.importorskip("distributed")
+pytest.importorskip("optuna")
+
+TASK = """
+import time
+import torch
+from warmdown.training import Task
+
+def small():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(96, 4, generator=generator)
+    data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
+    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy,
+                train=data, test=data,
+                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()},
+                lr=0.1, epochs=2, batch_size=16)
+
+def slow():
+    time.sleep(0.5)
+    return small()
+"""
+PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="10%")}
+SECONDS = 60.0
+
+
+class Processes:
+    """A scheduler and its workers, each a process in a folder of its own.
+
+    Args:
+        folder: Where their folders are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.all: dict[str, subprocess.Popen[bytes]] = {}
+        self.start(
+            "scheduler",
+            "--port",
+            "0",
+            "--scheduler-file",
+            str(self.file),
+            "--no-jupyter",
+            "--dashboard-address",
+            ":0",
+        )
+        until = time.monotonic() + SECONDS
+        while not self.file.exists() and time.monotonic() < until:
+            time.sleep(0.05)  # another process writes it
+
+    def start(self, kind: str, *arguments: str, name: str = "", module: str = TASK) -> None:
+        """Start a scheduler or a worker, with a task's module in its folder."""
+        place = self.folder / (name or kind)
+        place.mkdir()
+        if module:
+            (place / "far_tasks.py").write_text(module)
+        command = [sys.executable, "-m", "distributed.cli.dask_" + kind, "--no-dashboard"]
+        self.all[name or kind] = subprocess.Popen(
+            [*command, *arguments],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def add(self, name: str, **how: str) -> None:
+        """Start a worker of a name."""
+        self.start("worker", "--scheduler-file", str(self.file), "--name", name, "--nthreads", "1",
+                   "--no-nanny", name=name, **how)  # fmt: skip
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self.all.values():
+            with process:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    processes = Processes(tmp_path_factory.mktemp("dask"))
+    try:
+        for name in ("alpha", "beta"):
+            processes.add(name)
+        yield processes
+    finally:
+        processes.end()
+
+
+@pytest.fixture
+def _far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the caller's folders be on no worker, as on another machine."""
+    far = WorkerContext("/far", ["/far"], {})
+    monkeypatch.setattr(WorkerContext, "here", classmethod(lambda kind: far))
+
+
+@pytest.fixture
+def _near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "far_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(str(tmp_path / "near"))
+
+
+def workers(address: str, count: int) -> None:
+    """Wait for so many workers."""
+    with distributed.Client(scheduler_file=address, set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=SECONDS)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("_near")
+def test_a_search_and_a_range_test_on_workers_elsewhere_give_what_they_give_here(
+    dask: Processes, tmp_path: Path
+) -> None:
+    file = str(dask.file)
+    workers(file, 2)
+    far: dict[str, Any] = {"engine": "dask", "address": file}
+    names: list[str] = []
+    test = find_rate_of_task(
+        "far_tasks:small", steps=12, repeats=2,
+        progress=lambda number, worker, done, total: names.append(worker), **far,
+    )  # fmt: skip
+    assert test.to_dict() == find_rate_of_task("far_tasks:small", steps=12, repeats=2).to_dict()
+    assert set(names) <= {"alpha", "beta"}
+    space = {"run": {"lr": {"low": 1e-3, "high": 1.0, "log": True}}, "lr": {"kind": "constant"}}
+    found = search(
+        space, "far_tasks:small", trials=2, jobs=1, out=tmp_path / "far",
+        storage=f"sqlite:///{tmp_path / 'study.db'}", **far,
+    )  # fmt: skip
+    here = search(space, "far_tasks:small", trials=2, out=tmp_path / "here", engine="serial")
+    assert [trial.metric for trial in found.trials] == [trial.metric for trial in here.trials]
+    assert all(set(trial.workers) <= {"alpha", "beta"} != set() for trial in found.trials)
+    assert not (tmp_path / "far" / "journal.log").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_far")
+def test_what_a_worker_lacks_is_told_by_its_name_before_the_first_run(
+    dask: Processes, tmp_path: Path
+) -> None:
+    workers(str(dask.file), 2)
+    made: list[Any] = []
+    with pytest.raises(TrainingError) as error:
+        compare(PLANS, "missing_tasks:small", seeds=1, out=tmp_path, engine="dask",
+                address=str(dask.file), progress=lambda *result: made.append(result))  # fmt: skip
+    for name in ("alpha", "beta"):
+        assert f"  {name} (tcp://" in str(error.value)
+    assert str(error.value).count("there is no module 'missing_tasks'") == 2
+    assert not made
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("_near")
+def test_the_runs_of_a_killed_worker_are_made_by_one_that_joins(
+    dask: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = str(dask.file)
+    workers(file, 2)
+
+    def kill_and_add(name: str, result: Any, done: int, total: int) -> None:
+        if done == 1:
+            dask.all["alpha"].send_signal(signal.SIGKILL)
+            dask.all["alpha"].wait()
+            dask.add("gamma")
+            workers(file, 2)
+
+    with distributed.Client(scheduler_file=file, set_as_default=False) as client:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", client.scheduler.address)
+    there = compare(PLANS, "far_tasks:slow", seeds=5, engine="dask", progress=kill_and_add)
+    here = compare(PLANS, "far_tasks:small", seeds=5, engine="loky", jobs=2)
+    for name in PLANS:
+        found = there.results[name].items()
+        assert {seed: run.digest for seed, run in found} == {
+            seed: run.digest for seed, run in here.results[name].items()
+        }
+    makers = {run.worker for runs in there.results.values() for run in runs.values()}
+    assert {"beta", "gamma"} <= makers
+    assert {run.worker for run in here.results["cosine"].values()} == {""}
+
+
+class Workers(Cluster):
+    """A cluster in this process: its workers answer at once.
+
+    Args:
+        lacks: What each worker lacks, by its place; ``None``: it cannot even read a run.
+    """
+
+    engine = "dask"
+
+    def __init__(self, lacks: Mapping[str, str | None]) -> None:
+        super().__init__("tcp://here:1", "compare", is_own=False)
+        self.workers = dict(lacks)
+        self.ended: list[Any] = []
+        self.calls: list[tuple[str, str]] = []
+
+    def slots(self) -> Mapping[str, int]:
+        return dict.fromkeys(self.workers, 1)
+
+    def submit(self, call: Sequence[Any], only: Sequence[str] | None = None) -> Any:
+        request: WorkRequest = call[0]
+        # the one that joined last is free
+        place = (list(only) if only else list(self.workers))[-1]
+        self.calls.append((request.key, place))
+        return request.key, place, len(self.calls)
+
+    def has_ended(self, future: Any) -> bool:
+        return True
+
+    def watch(self, future: Any) -> None:
+        self.ended.append(future)
+
+    def next_done(self) -> Any:
+        return self.ended.pop(0) if self.ended else None
+
+    def answer(self, future: Any, key: str) -> WorkAnswer:
+        place = future[1]
+        lacks = self.workers[place]
+        if lacks is None:
+            raise ImportError("No module named 'warmdown'")
+        return WorkAnswer(key, {}, lacks=(lacks,) if lacks else (), worker=place, place=place)
+
+    def abandon(self, futures: Sequence[Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+NEEDS = Needs("digits")
+REQUESTS = [WorkRequest(str(number), {"run": {}}) for number in range(4)]
+
+
+def test_a_cluster_whose_workers_lack_something_is_refused_with_all_of_it() -> None:
+    workers = Workers({"a": "", "b": "torch 1.0 is there.", "c": None})
+    with pytest.raises(TrainingError) as error:
+        workers.require(NEEDS, 1.0)
+    assert str(error.value).splitlines()[1:3] == [
+        "  b: torch 1.0 is there.",
+        "  c: ImportError: No module named 'warmdown'.",
+    ]
+
+
+@pytest.mark.parametrize("lacks", ["torch 1.0 is there.", None])
+def test_a_worker_that_joins_and_lacks_something_is_left_out_with_a_warning(
+    lacks: str | None,
+) -> None:
+    workers = Workers({"a": "", "b": ""})
+    workers.require(NEEDS, 1.0)
+    workers.workers["late"] = lacks
+    with pytest.warns(WorkersMissing, match="late is left out: torch 1.0|a worker that joined"):
+        answers = [*workers.answers(REQUESTS, 1, NEEDS, 1.0)]
+    assert sorted(answer.key for answer in answers) == ["0", "1", "2", "3"]
+    assert {answer.worker for answer in answers} <= {"a", "b"}
+
+
+def test_runs_end_when_no_worker_is_left_that_can_make_them() -> None:
+    workers = Workers({"a": ""})
+    workers.require(NEEDS, 1.0)
+    workers.workers = {"b": "no data."}
+    with pytest.raises(TrainingError, match=r"no worker of dask at tcp://here:1 .* no data\."):
+        [*workers.answers(REQUESTS, None, NEEDS, 1.0)]
+
+
+def test_all_runs_are_given_at_once_and_with_a_number_of_jobs_no_more_than_these() -> None:
+    for jobs, at_once in ((None, 4), (2, 2)):
+        workers = Workers({"a": "", "b": ""})
+        answers = workers.answers(REQUESTS, jobs, NEEDS, 1.0)
+        next(answers)
+        assert len(workers.calls) == at_once
+    assert workers.size() == 2
+
+
+def test_runs_wait_for_the_first_worker_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Workers({})
+    monkeypatch.setattr(clusters, "sleep", lambda seconds: workers.workers.update(a=""))
+    with pytest.warns(WorkersMissing, match=r"there is no worker; .* \[warmdown explain workers-m"):
+        workers.require(NEEDS, 1.0)
+
+
+def refused(*arguments: str) -> str:
+    """Return what a command that cannot be done prints."""
+    result = CliRunner().invoke(main, [*arguments])
+    assert result.exit_code == 2, result.output
+    return result.stderr
+
+
+def test_an_address_where_nothing_answers_is_refused_with_who_what_and_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "SECONDS_TO_CONNECT", 0.2)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+    space = tmp_path / "space.yaml"
+    space.write_text("run: {lr: {low: 1e-3, high: 1.0}}\nlr: {kind: cosine}\n")
+    to_dask = ("--engine", "dask", "--address", address)
+    words = f"(address='{address}'): no dask cluster answers there within 0.2 s: "
+    assert f"compare{words}" in refused("compare", "constant", *to_dask)
+    assert f"find{words}" in refused("find", *to_dask)
+    assert f"search{words}" in refused("search", str(space), "--out", str(tmp_path / "s"), *to_dask)
+    assert not (tmp_path / "s").exists()
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", address)
+    found = refused("compare", "constant", "--engine", "dask")
+    assert f"compare(DASK_SCHEDULER_ADDRESS='{address}'): no dask cluster answers" in found
+    assert "Start one (dask scheduler, dask worker), or correct its address" in found
+    missing = str(tmp_path / "scheduler.json")
+    found = refused("find", "--engine", "dask", "--address", missing)
+    assert f"find(address='{missing}'): there is no such scheduler file." in found
+
+
+def test_an_engine_of_this_machine_has_no_address() -> None:
+    for engine in ("serial", "loky"):
+        found = refused("compare", "constant", "--engine", engine, "--address", "tcp://far:1")
+        assert f"engine '{engine}' works on this machine. Name the cluster's" in found
+
+
+def test_a_study_in_a_database_is_named_without_its_password() -> None:
+    place = StudyPlace("nosql://me:secret@host:5432/studies", "s", is_url=True)
+    assert str(place) == "nosql://me:***@host:5432/studies"
+    with pytest.raises(TrainingError, match=r"search\(storage='nosql://me:\*\*\*@host") as error:
+        place.open()
+    assert "secret" not in str(error.value)
+    assert "secret" not in place.lacks()
+
+
+def test_a_worker_that_does_not_see_the_journal_of_a_search_tells_the_way_out(
+    tmp_path: Path,
+) -> None:
+    place = StudyPlace(str(tmp_path / "journal.log"), "s", is_url=False)
+    assert "is not there. Give a storage that every worker reaches (--storage" in place.lacks()
+    place.load("eval_loss")
+    assert place.lacks() == ""
+    assert "the search's study: " in StudyPlace(place.storage, "other", is_url=False).lacks()
+
+
+def test_data_that_lie_elsewhere_on_a_worker_are_found_by_its_own_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARMDOWN_TEXT", str(tmp_path))
+    far = WorkerContext(str(tmp_path), sys.path, {"WARMDOWN_TEXT": "/far/texts"})
+    code = "import os; print(os.environ['WARMDOWN_TEXT'])"
+    with far.start("-c", code, stdout=subprocess.PIPE) as process:
+        assert process.communicate()[0].decode().strip() == str(tmp_path)
+
+
+def test_what_a_machine_lacks_is_said_in_sentences() -> None:
+    versions = {**versions_here(), "torch": "1.0.0+cpu"}
+    version, module, task = lacks("none_such:task", "", ["far.away"], versions)
+    assert version.startswith("torch ")
+    assert version.endswith(" is there, and 1.0.0+cpu where the runs were asked for.")
+    assert module == "there is no module 'far.away' (--allow)."
+    assert "there is no module 'none_such'" in task
+    assert lacks("digits", "", [], {**versions_here(), "torch": f"{base_of_torch()}+cu130"}) == []
+    (data,) = lacks("text", "0" * 16, [], {})
+    assert "the data that WARMDOWN_TEXT or WARMDOWN_FASHION_MNIST names differ" in data
+
+
+def base_of_torch() -> str:
+    return versions_here()["torch"].partition("+")[0]
