@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.set-up-to-run
 SETUP := $(VENV)/.set-up
 
-.PHONY: demo test windows peers check bench docs clean
+.PHONY: demo test windows peers check bench docs site clean
 
 demo: $(RUN)  ## train a real model under a plan and at a constant rate, over 3 seeds, and draw both
 	$(BIN)/warmdown train examples/demo/plan.yaml --out runs/demo/train
@@ -30,6 +30,9 @@ bench: $(SETUP)  ## every measurement, with the peers that are installed
 
 docs: $(SETUP)  ## what is generated: gallery, screenshots, tables, schema
 	$(BIN)/python -m docs.generate
+
+site: $(SETUP)  ## the documentation site, to build/site; a warning is an error, and the network is not needed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(RUN): pyproject.toml constraints.txt  # what the demo needs, and nothing of the checks
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -160,6 +160,28 @@ def _anchors(found: list[Entry]) -> Iterator[tuple[str, str]]:
         seen[plain] = seen.get(plain, 0) + 1
 
 
+def cards(page: str) -> str:
+    """Return the page with a card and its curve for each row of its tables, as the site has them.
+
+    Args:
+        page: What ``docs/gallery.md`` holds; there a row has a curve of blocks.
+    """
+    found = {entry.name: entry for entry in entries()}
+    row = re.compile(r"\| \[`(\w+)`\]\((#[\w-]+)\) \| `[^`]*` \| (.*) \|")
+
+    def card(match: re.Match[str]) -> str:
+        name, anchor, line = match[1], match[2], match[3]
+        picture = f"[![](gallery/{found[name].picture}){{ loading=lazy }}]({anchor})"
+        return f"-   {picture}\n\n    [`{name}`]({anchor})\n\n    {line}\n"
+
+    def listed(match: re.Match[str]) -> str:
+        made = "\n".join(card(each) for each in row.finditer(match[0]))
+        return f'<div class="grid cards curves" markdown>\n\n{made}\n</div>\n'
+
+    table = re.compile(rf"\| name \| \| \|\n\| --- \| --- \| --- \|\n(?:{row.pattern}\n)+")
+    return re.sub(r"#(\w+)-(\d)\)", r"#\1_\2)", table.sub(listed, page))
+
+
 def _spark(entry: Entry) -> str:
     return plot.sparkline(plot.view(entry.plan(), points=500).lines[0].values, width=20)
 
@@ -180,10 +202,10 @@ def _told(entry: Entry) -> str:
 
 def _formula(shown: Any) -> str:
     match = re.search(r"\.\. math:: (.*?)\n\n", inspect.getdoc(shown) or "", flags=re.DOTALL)
-    return _with_whole_words(textwrap.dedent(" " * 100 + match[1]).strip()) if match else ""
+    return with_whole_words(textwrap.dedent(" " * 100 + match[1]).strip()) if match else ""
 
 
-def _with_whole_words(formula: str) -> str:
+def with_whole_words(formula: str) -> str:
     """Set words as words: without this, TeX takes ``steps`` for a product of five letters."""
     parts = re.split(r"(\\(?:text|mathrm|operatorname)\{[^}]*\})", formula)
     words = re.compile(r"(?<![\\A-Za-z])([a-z]{2,})(?![A-Za-z])")
