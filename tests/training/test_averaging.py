@@ -141,6 +141,21 @@ def test_a_plan_drives_the_decay_in_a_loop_of_ones_own() -> None:
     torch.testing.assert_close(average.weights()["weight"], expected, rtol=0, atol=1e-12)
 
 
+def test_only_a_decay_can_be_driven() -> None:
+    average = wd.AveragedWeights(torch.nn.Linear(1, 1), half_life="5%")
+    with pytest.raises(wd.BindingError, match="AveragedWeights has no such attribute"):
+        wd.Attribute(average, "decay")
+    by_decay = wd.AveragedWeights(torch.nn.Linear(1, 1), decay=0.9)
+    by_decay.decay = 1.5
+    with pytest.raises(TrainingError, match=r"decay=1\.5\): it lies between 0 and 1"):
+        by_decay.update()
+
+
+def test_a_plan_whose_average_would_stand_still_is_found_before_it_runs() -> None:
+    plan = wd.Plan.of(ema_decay=wd.Set(wd.Linear(start=0.9, end=1.2, steps=10)))
+    assert "out-of-range" in {one.code for one in wd.check(plan, run=100)}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_an_average_goes_on_from_its_state_bit_for_bit(
     rule: dict[str, Any], tmp_path: Path

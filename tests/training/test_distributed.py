@@ -123,6 +123,23 @@ def test_two_processes_go_on_bit_for_bit(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_have_the_same_averages_and_merges_also_when_they_go_on(
+    tmp_path: Path,
+) -> None:
+    done = together("average", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (
+        json.loads((tmp_path / f"answer-{rank}.json").read_text()) for rank in range(2)
+    )
+    assert first == second
+    whole, resumed = first
+    assert resumed == whole
+    assert len(whole["digests"]) == 6
+    for name in ("ema", "half_life_20pct", "tail_25pct", "merged"):
+        assert f"{name}_eval_loss_epoch" in whole["metrics"]
+
+
+@pytest.mark.slow
 def test_a_process_that_dies_leaves_a_state_and_a_clear_message(
     trained: Path, tmp_path: Path
 ) -> None:

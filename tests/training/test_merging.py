@@ -22,6 +22,7 @@ from warmdown.cli.schema import schema_of
 from warmdown.errors import ScheduleError, StateError, TrainingError
 from warmdown.forecast.weights import shares_of_checkpoints
 from warmdown.training import (
+    AveragedWeightsCallback,
     MergedWeightsCallback,
     SaveTrainingStateCallback,
     Trainer,
@@ -321,6 +322,59 @@ def test_the_loss_of_a_merge_is_left_out_until_checkpoints_reach_back(tmp_path: 
     assert errors[0] > 0.1
 
 
+@pytest.mark.parametrize("decay", ["1-sqrt 2%", wd.Cosine(steps=26)], ids=str)
+def test_a_decay_that_has_no_place_in_the_run_yet_is_left_out(decay: Any, tmp_path: Path) -> None:
+    trainer = trunk(tmp_path, MergedWeightsCallback(decay))  # evaluated after 13, 26, 30 updates
+    assert len(trainer.run_history.get_metric_values("merged_error")) == 2
+
+
+@pytest.mark.parametrize(
+    ("decay", "words"),
+    [("1-sqr 10%", "no such curve"), ("cosine 1ep", "steps_per_epoch"), ("cosine", "no length")],
+)
+def test_a_decay_that_is_none_is_refused_before_the_run(decay: str, words: str) -> None:
+    with pytest.raises(wd.WarmdownError, match=words):
+        MergedWeightsCallback(decay)
+
+
+def test_a_run_that_keeps_too_few_checkpoints_is_reported_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saving = SaveTrainingStateCallback(tmp_path, save_every_n_steps=2, max_checkpoints=3)
+    small.train(small.make(callbacks=[saving, MergedWeightsCallback("cosine 50%")]), plan=TRUNK)
+    printed = capsys.readouterr().out
+    assert printed.count("before the oldest of the 3 checkpoints that are kept. Keep more") == 1
+
+
+def test_a_damaged_checkpoint_is_refused_by_a_merge_and_left_out_of_a_running_one(
+    tmp_path: Path,
+) -> None:
+    class Damage(TrainerCallback):
+        def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+            if update == 24:
+                (tmp_path / "update-00000022" / "model.safetensors").write_bytes(b"no weights")
+
+    trainer = trunk(tmp_path, Damage(), MergedWeightsCallback("linear 50%"))
+    errors = trainer.run_history.get_metric_values("merged_error")
+    assert errors[0] == pytest.approx(0.0, abs=1e-12)
+    assert errors[1] > 0.001
+    with pytest.raises(
+        StateError, match=r"update-00000022: model\.safetensors has 10 bytes.*name the"
+    ):
+        wd.merge_checkpoints(tmp_path, "linear 50%")
+
+
+@pytest.mark.parametrize(
+    "callback", [MergedWeightsCallback(), AveragedWeightsCallback(0.9)], ids=lambda one: str(one)
+)
+def test_weights_in_pieces_are_refused(
+    callback: TrainerCallback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmdown.training.callbacks.averaging.is_sharded", lambda trainer: True)
+    with pytest.raises(TrainingError, match="the weights lie in pieces"):
+        trunk(tmp_path, callback)
+
+
 def test_a_run_without_checkpoints_has_nothing_to_merge() -> None:
     trainer = small.make(callbacks=[MergedWeightsCallback()])
     with pytest.raises(TrainingError, match="keeps no checkpoints to merge"):
@@ -343,3 +397,13 @@ def test_the_command_writes_the_merge_and_prints_what_it_stands_for(tmp_path: Pa
     assert refused.exit_code == 2
     assert "Keep more of them" in refused.output
     assert digest_of_weights(read_weights(out)) == digest_of_weights(merged.weights)
+
+
+def test_the_command_measures_what_a_decay_now_would_be_worth(tmp_path: Path) -> None:
+    call = ["train", "constant", "--max-steps", "12", "--out", str(tmp_path / "out")]
+    options = ["--checkpoint-every", "2", "--merge", "1-sqrt 50%", "--keep", "9", "--track", "none"]
+    done = CliRunner().invoke(main, [*call, *options, "--json"])
+    assert done.exit_code == 0, done.output
+    (run,) = json.loads(done.stdout)["runs"]
+    assert run["metrics"]["merged_accuracy"] > 0
+    assert 0 < run["metrics"]["merged_error"] < 0.3

@@ -7,17 +7,25 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from tests.training import small
+from tests.training.test_averaging import PLAN, averages
 from tests.training.test_streams import Shards
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from warmdown import LengthMismatch
-from warmdown.training import Trainer, TrainerCallback, digest_of_weights, state
+from warmdown import LengthMismatch, TrainingError
+from warmdown.training import (
+    MergedWeightsCallback,
+    Trainer,
+    TrainerCallback,
+    digest_of_weights,
+    state,
+)
 
 
 class Die(TrainerCallback):
@@ -55,6 +63,10 @@ def main(work: str, folder: Path, after: int) -> None:
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     torch.manual_seed(rank)  # the processes begin with different numbers, as careless programs do
+    if work == "average":
+        both = [averaged(folder / "whole"), averaged(folder / "cut", 17)]
+        (folder / f"answer-{rank}.json").write_text(json.dumps(both))
+        return
     extra: dict[str, list[TrainerCallback]] = {"die": [Die(after)], "tell": [Tell(after)]}
     kind: type[Trainer] = Trainer
     model = small.network
@@ -76,6 +88,26 @@ def main(work: str, folder: Path, after: int) -> None:
         "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),
     }
     (folder / f"answer-{rank}.json").write_text(json.dumps(answer))
+
+
+def averaged(folder: Path, after: int | None = None) -> dict[str, Any]:
+    """Train with averages and a merge, perhaps in two parts; return what there is at the end."""
+    told: dict[str, Any] = {
+        "plan": PLAN,
+        "train_dataset": small.Plain(),
+        "per_device_batch_size": 2,
+    }
+    if after is not None:
+        with suppress(TrainingError):
+            small.train(small.make(folder, [*averages(), small.Stop(after)], every=5), **told)
+        told["resume_from"] = folder / "checkpoints"
+    kept = averages()
+    trainer = small.make(folder, [*kept, MergedWeightsCallback("linear 30%")], every=5)
+    small.train(trainer, **told)
+    metrics = trainer.run_history.latest_metrics()
+    (branch,) = trainer.branch_cooldowns(folder / "checkpoints", [10], by="merge")
+    digests = [digest_of_weights(one.average.weights()) for one in kept if one.average]
+    return {"metrics": metrics, "digests": [*digests, branch.digest], "branch": branch.metrics}
 
 
 class Values(TrainerCallback):

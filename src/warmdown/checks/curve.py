@@ -25,8 +25,9 @@ KNOWN_FIELDS = (
     "dampening",
     "alpha",
     "rho",
+    "ema_decay",
 )
-_BELOW_ONE = ("momentum", "betas[0]", "betas[1]", "alpha", "rho")
+_BELOW_ONE = ("momentum", "betas[0]", "betas[1]", "alpha", "rho", "ema_decay")
 _MUCH = 10.0
 _LITTLE = 0.05
 _LIKE_A_FACTOR = 0.5

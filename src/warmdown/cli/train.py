@@ -70,6 +70,11 @@ _POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", 
     metavar="RULE",
     help="Average the weights, and evaluate that too: 0.999, 'half-life 5%', 'tail 25%'.",
 )
+@option(
+    "--merge",
+    metavar="DECAY",
+    help="Measure what a decay now would be worth, from checkpoints: '1-sqrt 10%'.",
+)
 @option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none.")
 @option(
     "--on-change",

@@ -114,7 +114,7 @@ class AveragedWeights:
         run: Facts about the run; a tail needs its length.
 
     Attributes:
-        decay: As given; a plan may drive it.
+        decay: As given, where it is the rule; a plan may drive it.
         updates: How many were counted.
 
     Raises:
@@ -135,6 +135,8 @@ class AveragedWeights:
         5.0
     """
 
+    decay: float
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -148,7 +150,8 @@ class AveragedWeights:
         facts = run_of(run, "AveragedWeights")
         self._half_life = self._rule.half_life_in(facts)
         self._before = self._rule.tail_in(facts)
-        self.decay = 0.0 if decay is None else decay
+        if decay is not None:
+            self.decay = decay
         self.model = _without_wrappers(model)
         self.updates = 0
         self._averages = {

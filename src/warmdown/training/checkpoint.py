@@ -213,14 +213,18 @@ def verify(path: Path, only: str | None = None) -> dict[str, str]:
     return {name: digest for name, (_, digest) in manifest.items()}
 
 
-def damage_of(path: Path) -> str | None:
+def damage_of(path: Path, only: str | None = None) -> str | None:
     """Return what is wrong with a checkpoint, or ``None`` where all of it can be read.
+
+    Args:
+        path: The checkpoint.
+        only: Read this file alone.
 
     Raises:
         UnknownFormat: Another version has written it: that is no damage.
     """
     try:
-        verify(path)
+        verify(path, only)
     except UnknownFormat:
         raise
     except StateError as damage:

@@ -21,7 +21,7 @@ from warmdown.run import Run
 from warmdown.schedules import Schedule
 from warmdown.schedules.recipes.shapes import SHAPES, curve_of
 from warmdown.shown import brief
-from warmdown.training.checkpoint import Checkpoints, verify
+from warmdown.training.checkpoint import Checkpoints, damage_of
 from warmdown.training.types import Data, FilePath
 from warmdown.training.weights import (
     Weights,
@@ -33,7 +33,8 @@ from warmdown.training.weights import (
 
 Sources: TypeAlias = "FilePath | Iterable[FilePath] | Mapping[int, FilePath]"
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS_FILE = "model.safetensors"
+_WEIGHTS = (WEIGHTS_FILE, "pytorch_model.bin")
 """What a folder may have its weights in: ours, and those of transformers."""
 _ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _KEYS = ("model_state_dict", "state_dict", "model")
@@ -270,8 +271,8 @@ def weights_in(path: Path) -> Weights:
     Raises:
         StateError: It is damaged, or holds no weights.
     """
-    if (path / "manifest.json").exists():
-        verify(path, only="model.safetensors")
+    if (path / "manifest.json").exists() and (damage := damage_of(path, WEIGHTS_FILE)):
+        raise StateError(f"{damage} To merge without it, name the others.")
     file = next((path / name for name in _WEIGHTS if (path / name).is_file()), path)
     if not file.is_file():
         raise StateError(

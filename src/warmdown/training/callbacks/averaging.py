@@ -13,25 +13,28 @@ from typing import Any
 import torch
 
 from warmdown.binding import Attribute, Scheduler
-from warmdown.errors import TrainingError
+from warmdown.errors import ScheduleError, TrainingError
 from warmdown.run import Duration, Run
 from warmdown.schedules import Schedule
 from warmdown.training.averaging import AveragedWeights, AverageRule
 from warmdown.training.callback import OutputCallback, TrainerCallback
+from warmdown.training.checkpoint import Checkpoints, damage_of
 from warmdown.training.merging import (
+    WEIGHTS_FILE,
     checkpoints_in,
     curve_to_merge,
     merge_weights,
-    weights_in,
 )
 from warmdown.training.run_state import RunState
 from warmdown.training.state import is_sharded, load_weights, model_state
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.types import Data, FilePath
-from warmdown.training.weights import Weights, write_portable
+from warmdown.training.weights import Weights, read_weights, write_portable
 
 _TARGET = "ema_decay"
 """What a plan calls the decay of an average."""
+_LONG_RUN = 10**9
+"""Updates of a run in which every decay has a place."""
 
 
 class AveragedWeightsCallback(OutputCallback):
@@ -65,7 +68,7 @@ class AveragedWeightsCallback(OutputCallback):
         name: str | None = None,
         save_path: FilePath | None = None,
     ) -> None:
-        self._is_planned = decay is half_life is tail is None
+        self._is_planned = decay is None and half_life is None and tail is None
         rule = AverageRule(0.0 if self._is_planned else decay, half_life, tail)
         self.decay = decay or 0.0
         self.half_life, self.tail = half_life, tail
@@ -129,10 +132,10 @@ class AveragedWeightsCallback(OutputCallback):
             )
         if self._run is not trainer.run_state:  # a run that is made longer goes on with its own
             self._run = trainer.run_state
-            is_by_decay = self.half_life is self.tail is None
+            is_by_decay = self.half_life is None and self.tail is None
             self.average = AveragedWeights(
                 trainer.get_model(keep_torch_compile=False),
-                decay=0.0 if is_by_decay else None,
+                decay=self.decay if is_by_decay else None,
                 half_life=self.half_life,
                 tail=self.tail,
                 run=Run(
@@ -146,7 +149,7 @@ class AveragedWeightsCallback(OutputCallback):
 
     def on_train_step_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Read the decay of the update; after it, the plan has moved on."""
-        if self.average is not None:
+        if self._is_planned and self.average is not None:
             self.average.decay = self.decay
 
     def on_train_update_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
@@ -189,16 +192,23 @@ class MergedWeightsCallback(TrainerCallback):
     With each evaluation the run's checkpoints and the present weights are merged as
     :func:`~warmdown.merge_checkpoints` does, and evaluated as ``merged_eval_loss_epoch``;
     ``merged_error`` is how far the merge is from the curve. Before the first checkpoint that the
-    decay reaches back to, there is nothing to merge.
+    decay reaches back to, there is nothing to merge; a damaged one is left out.
 
     Args:
         decay: A shape and its length, or a curve; a share is of the updates made so far.
         name: What stands before the names of the metrics.
+
+    Raises:
+        TrainingError: It is no decay.
+        ScheduleError: There is no such shape.
+        RunError: Its length is none.
     """
 
     def __init__(self, decay: Schedule | str = "1-sqrt 10%", name: str = "merged") -> None:
+        curve_to_merge(decay, _LONG_RUN, type(self).__name__)
         self.decay = decay
         self.name = name
+        self._has_reported = False
 
     def on_training_run_start(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Refuse a run that keeps no checkpoints."""
@@ -215,18 +225,37 @@ class MergedWeightsCallback(TrainerCallback):
         # its own evaluation comes by here, too: with a prefix
         if history.metric_name_prefix or trainer.checkpoints is None or not now:
             return
-        paths = checkpoints_in(found) if (found := trainer.checkpoints.all()) else {}
+        try:
+            curve = curve_to_merge(self.decay, now)
+        except (TrainingError, ScheduleError):  # as yet a share is no update, or a length too long
+            return
+        # all processes merge the same ones, or none of them does
+        paths = trainer.run_state.first_process_decides(
+            partial(_reached_back_to, trainer.checkpoints, now - (curve.length or 0), now)
+        )
         readers: dict[int, Callable[[], Weights]] = {
-            update: partial(weights_in, path) for update, path in paths.items() if update < now
+            update: partial(read_weights, path / WEIGHTS_FILE) for update, path in paths.items()
         }
         readers[now] = partial(_tensors_of, trainer)
-        curve = curve_to_merge(self.decay, now, type(self).__name__)
         merged = merge_weights(readers, curve, now)
         if merged is None:
+            self._report_too_few(trainer, now)
             return
         history.update_metric(f"{self.name}_error", merged.error)
         with _in_place_of_own(trainer, merged.weights):
             evaluate_as(trainer, self.name, **kwargs)
+
+    def _report_too_few(self, trainer: TrainingSteps, now: int) -> None:
+        """Print once that checkpoints were removed which the decay reaches back to."""
+        checkpoints = trainer.checkpoints
+        if self._has_reported or checkpoints is None or checkpoints.keep is None:
+            return
+        if len(checkpoints.all()) >= checkpoints.keep:
+            self._has_reported = True
+            trainer.print(
+                f"{self!r}: the decay that would end at update {now} begins before the oldest of "
+                f"the {checkpoints.keep} checkpoints that are kept. Keep more of them."
+            )
 
 
 def evaluate_as(trainer: Any, name: str, *, is_intermediate: bool = False, **kwargs: Any) -> None:
@@ -270,6 +299,18 @@ def require_whole_weights(trainer: TrainingSteps, callback: TrainerCallback) -> 
             f"{type(callback).__name__}: the weights lie in pieces on the processes, and no other "
             f"ones can be put in their place. Leave it out, or train without FSDP."
         )
+
+
+def _reached_back_to(checkpoints: Checkpoints, start: int, stop: int) -> dict[int, Path]:
+    """Return the good checkpoints from the last one before a decay on, by their updates."""
+    found = checkpoints.all()
+    paths = checkpoints_in(found) if found else {}
+    first = max((update for update in paths if update <= start), default=start)
+    return {
+        update: path
+        for update, path in paths.items()
+        if first <= update < stop and damage_of(path, WEIGHTS_FILE) is None
+    }
 
 
 def _tensors_of(trainer: TrainingSteps) -> Weights:

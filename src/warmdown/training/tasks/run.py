@@ -19,6 +19,7 @@ from warmdown.shown import brief
 from warmdown.training.callback import TrainerCallback
 from warmdown.training.callbacks import (
     AveragedWeightsCallback,
+    MergedWeightsCallback,
     RecordCallback,
     SavePlanCallback,
     SaveTrainingStateCallback,
@@ -84,6 +85,7 @@ def run_task(
     track: Sequence[str] = (),
     on_change: str = "error",
     average: Iterable[str] = (),
+    merge: str | None = None,
     callbacks: Iterable[TrainerCallback] = (),
 ) -> Outcome:
     """Train a task under a plan.
@@ -109,6 +111,8 @@ def run_task(
         on_change: What happens when the checkpoint was made under another plan.
         average: Averages of the weights, each evaluated beside them: ``"0.999"``, ``"half-life
             5%"`` or ``"tail 25%"``. Where the plan has a target ``ema_decay``, there is one more.
+        merge: A decay, as ``"1-sqrt 10%"``: what the run would be worth if it were cooled now is
+            measured beside its loss, from its checkpoints.
         callbacks: More of them.
     """
     seed_everything(seed)
@@ -129,6 +133,7 @@ def run_task(
                 print(damage)
     others += [AveragedWeightsCallback.of(text, folder) for text in average]
     others.append(_PlannedAverage(folder))
+    others += [] if merge is None else [MergedWeightsCallback(merge)]
     # the last of all, so that the last update is written down
     stops = [] if stop_after is None else [StopAfterCallback(stop_after)]
     rates = (lr, run.lr, task.lr)
