@@ -23,9 +23,9 @@ from warmdown.schedules.recipes import recipes
 
 ROOMS = (
     "errors", "registry", "shown", "formatting", "system", "files", "lock", "mailbox", "run",
-    "record", "schedules", "expressions", "placeholders", "plan", "planfile", "spec", "forecast",
-    "plot", "checks", "binding", "compat", "importing", "integrations", "training", "experiments",
-    "lint", "studio", "cli", "optim", "lr_scheduler",
+    "record", "schedules", "batches", "expressions", "placeholders", "plan", "planfile", "spec",
+    "forecast", "plot", "checks", "binding", "compat", "importing", "integrations", "training",
+    "experiments", "lint", "studio", "cli", "optim", "lr_scheduler",
 )  # fmt: skip
 """From the ground up: a room imports only rooms that stand before it."""
 

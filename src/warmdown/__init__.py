@@ -64,8 +64,8 @@ _ROOMS = {
     "warmdown.schedules.recipes": ("recipes",),
     "warmdown.importing": ("External", "export_config", "from_torch", "import_config"),
     "warmdown.binding": (
-        "Attribute", "Call", "Captured", "Scheduler", "SpikeDetector", "ValueLogger", "as_tensors",
-        "layerwise_decay",
+        "Attribute", "BatchSizeSampler", "Call", "Captured", "Scheduler", "SpikeDetector",
+        "ValueLogger", "as_tensors", "layerwise_decay",
     ),
     "warmdown.binding.commands": ("Commands",),
     "warmdown.forecast": ("fit_loss", "load_law"),

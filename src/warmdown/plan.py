@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
+from warmdown.batches import LOADER_TARGETS, measured
 from warmdown.errors import ClearArguments, RunError, ScheduleError, shortly
 from warmdown.registry import Modelled, Pictured
 from warmdown.run import Length, Run, RunLike, run_of
@@ -32,6 +33,7 @@ Given: TypeAlias = "Schedule | Scale | Set | Mapping[Any, Schedule | Scale | Set
 _OF_THE_RATE = ("warmup", "decay", "up", "down", "cooldown", "rewarm")
 """Names of phases that say which way a rate goes."""
 EVERY_GROUP = "*"
+_IN_DATA = r"[\d.]+(e[+-]?\d+)?\s*(samples?|tok|tokens?)"
 LONGEST_PATTERN = 200
 """Characters of a pattern for groups: matching takes time with their square."""
 
@@ -195,8 +197,46 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             RunError: The run lacks a fact.
         """
         run = run_of(run, "Plan.over", **facts) if run is not None or facts else self.run
-        settled = (Target(t.name, t.groups, t.rule.over(run)) for t in self.targets)
+        run, known = self.measured_on(run)
+        settled = (
+            replace(target, rule=known.get(target.name) or target.rule.over(run))
+            for target in self.targets
+        )
         return replace(self, targets=tuple(settled), run=run)
+
+    def measured_on(self, run: Run) -> tuple[Run, Mapping[str, Rule]]:
+        """Return the run for the plan's lengths, and what the loader's targets are on it.
+
+        Raises:
+            ScheduleError: Phases do not fit.
+            RunError: The run lacks a fact.
+        """
+        rules = self.loader_rules
+        if not rules:
+            return run, {}
+        uneven = measured(rules, run)
+        return uneven, uneven.batches.rules if uneven.batches else {}
+
+    @property
+    def loader_rules(self) -> dict[str, Rule]:
+        """What the targets that change how much data an update uses follow, by name."""
+        return {
+            target.name: target.rule
+            for target in self.targets
+            if target.name in LOADER_TARGETS and target.groups == EVERY_GROUP
+        }
+
+    def lengths_in_data(self) -> list[str]:
+        """Return the lengths in samples or tokens that the targets have, as they were given."""
+        texts: list[str] = []
+        pending: list[Any] = [target.rule.to_dict() for target in self.targets]
+        while pending:
+            value = pending.pop()
+            if isinstance(value, Mapping | list | tuple):
+                pending += value.values() if isinstance(value, Mapping) else value
+            elif isinstance(value, str) and re.fullmatch(_IN_DATA, value.strip().lower()):
+                texts.append(value)
+        return texts
 
     @property
     def patterns(self) -> dict[str, list[str]]:

@@ -89,6 +89,8 @@ class Run(metaclass=ClearArguments):
         epochs: Passes over the data; with ``steps_per_epoch`` it gives ``total_steps``.
         steps_per_epoch: Optimizer updates in one epoch, after gradient accumulation.
         samples_per_step: Samples that one update uses, over all processes.
+        samples_per_epoch: Samples in one epoch; where a schedule changes the batch, it gives the
+            updates.
         tokens_per_step: Tokens that one update uses, over all processes.
         seconds_per_step: Expected seconds for one update.
         budget: Length of the whole run in the unit of another clock: ``"2h"``, ``"2e12tok"``.
@@ -113,6 +115,7 @@ class Run(metaclass=ClearArguments):
     epochs: int | None = None
     steps_per_epoch: int | None = None
     samples_per_step: float | None = None
+    samples_per_epoch: int | None = None
     tokens_per_step: float | None = None
     seconds_per_step: float | None = None
     budget: str | None = None
@@ -122,7 +125,7 @@ class Run(metaclass=ClearArguments):
     __repr__ = code_of
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "epochs", "steps_per_epoch"):
+        for name in ("total_steps", "epochs", "steps_per_epoch", "samples_per_epoch"):
             self._require_count(name)
         for name in ("samples_per_step", "tokens_per_step", "seconds_per_step"):
             self._require_positive(name)
@@ -144,6 +147,8 @@ class Run(metaclass=ClearArguments):
         """Length of the whole run in units of its clock, or ``None`` when it is not known."""
         name = "total_steps" if self.budget is None else "budget"
         fact: Duration | None = getattr(self, name)
+        if fact is None and self.epochs and self.samples_per_epoch and self.samples_per_step:
+            fact = f"{self.epochs}ep"
         return None if fact is None else self.measure(fact, who=f"Run({name})")
 
     def measure(self, duration: Duration, *, who: str = "Run") -> Length:
@@ -186,13 +191,39 @@ class Run(metaclass=ClearArguments):
             return amount
         label = f"{who}: {str(duration)!r}"
         if unit != "percent":
-            return amount * self._updates_in(unit, label) / self._updates_in(self.clock, label)
+            return self.convert(amount, unit, label)
         if self.length is None:
             raise RunError(
                 f"{label} is a share of the whole run, whose length is not known. Give "
                 "Run(total_steps=…)."
             )
         return amount * self.length / 100
+
+    @property
+    def is_even(self) -> bool:
+        """Whether a length is the same wherever it begins: every update uses as much data."""
+        return True
+
+    @property
+    def is_before(self) -> bool:
+        """Whether a length that is measured ends with the run's place, and does not begin there."""
+        return False
+
+    def shifted(self, by: float) -> Run:
+        """Return the run for lengths that begin, or end, so much later."""
+        return self
+
+    def ending_at(self, step: float) -> Run:
+        """Return the run for lengths that end at a step."""
+        return self
+
+    def convert(self, amount: Fraction, unit: str, label: str) -> Fraction:
+        """Return an amount of a unit in units of the clock.
+
+        Raises:
+            RunError: The run lacks the fact that the unit needs.
+        """
+        return amount * self._updates_in(unit, label) / self._updates_in(self.clock, label)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts that were given, as plain data."""
@@ -204,6 +235,8 @@ class Run(metaclass=ClearArguments):
             return Fraction(1)
         name = PER_UPDATE[unit]
         fact = getattr(self, name)
+        if fact is None and unit == "epochs" and self.samples_per_epoch and self.samples_per_step:
+            fact = -(-self.samples_per_epoch // Fraction(self.samples_per_step))
         if fact is None:
             raise RunError(f"{label} needs to know {name}. Give Run({name}=…).")
         return Fraction(fact) if unit == "epochs" else 1 / Fraction(fact)

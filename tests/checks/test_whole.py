@@ -112,19 +112,46 @@ def test_a_name_that_is_almost_a_field_is_found(name: str, meant: str) -> None:
     assert f"Did you mean {meant!r}?" in finding.message
 
 
-def test_names_of_ones_own_are_no_finding() -> None:
+def test_names_of_ones_own_are_no_fault_and_have_to_be_bound() -> None:
     own: Any = {
         name: wd.Set(wd.Constant(value=0.5))
         for name in ("temperature", "dropout", "loss_weight", "tau", "scheduled_sampling")
     }
-    assert wd.check(wd.Plan.of(run=RUN, **own)) == ()
+    found = wd.check(wd.Plan.of(run=RUN, **own))
+    assert [finding.target for finding in found] == list(own)
+    assert {(finding.code, finding.severity) for finding in found} == {("needs-bind", "note")}
 
 
-def test_a_batch_size_that_a_plan_alone_cannot_change_is_found() -> None:
-    plan = wd.Plan.of(run=RUN, batch_size=wd.Set(wd.Constant(value=32.0)))
-    (finding,) = wd.check(plan)
-    assert (finding.code, finding.target) == ("needs-bind", "batch_size")
-    assert "Give bind={'batch_size': Call(…)}" in finding.message
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [
+        ("batch_size", "bind={'batch_size': BatchSizeSampler(dataset)}"),
+        ("gradient_accumulation", "bind={'gradient_accumulation': a function of one number}"),
+    ],
+)
+def test_what_reads_the_data_is_named_for_a_target_that_it_has_to_follow(
+    name: str, way_out: str
+) -> None:
+    given: Any = {name: wd.Set(wd.Constant(value=32.0))}
+    (finding,) = wd.check(wd.Plan.of(run=RUN, **given))
+    assert (finding.code, finding.target, finding.severity) == ("needs-loader", name, "note")
+    assert way_out in finding.message
+
+
+def test_another_name_of_a_batch_size_is_a_warning_with_the_one_that_a_trainer_follows() -> None:
+    given: Any = {"train_batch_size": wd.Set(wd.Constant(value=32.0))}
+    (finding,) = wd.check(wd.Plan.of(run=RUN, **given))
+    assert (finding.code, finding.severity) == ("needs-bind", "warning")
+    assert "What a Trainer cuts its batches by is 'batch_size'." in finding.message
+
+
+def test_a_batch_that_begins_at_another_size_than_the_run_s_is_found() -> None:
+    lr = wd.Linear(start=0.1, end=1.0, steps="640samples") >> wd.Cosine(steps="rest")
+    sizes = wd.Set(wd.PiecewiseConstant(values=(32.0, 64.0), at=("50%",)))
+    run = wd.Run(total_steps=100, samples_per_step=16, lr=0.1)
+    found = wd.check(wd.Plan.of(lr=lr, batch_size=sizes, run=run))
+    assert [finding.code for finding in found] == ["other-batch", "needs-loader"]
+    assert found[0].numbers == {"first": 32, "expected": 16}
 
 
 def test_a_pattern_behind_one_that_takes_everything_is_found() -> None:

@@ -10,12 +10,14 @@ except ModuleNotFoundError:
 from warmdown.binding.captured import Captured
 from warmdown.binding.field import Attribute, Call, Field, as_tensors
 from warmdown.binding.groups import layerwise_decay
+from warmdown.binding.loading import BatchSizeSampler
 from warmdown.binding.scheduler import Scheduler
 from warmdown.binding.spikes import SpikeDetector
 from warmdown.binding.trackers import ValueLogger
 
 __all__ = [
     "Attribute",
+    "BatchSizeSampler",
     "Call",
     "Captured",
     "Field",

@@ -7,11 +7,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
 import torch
 
+from warmdown.batches import MeasuredRun
 from warmdown.errors import BindingError
 from warmdown.run import Run
 
@@ -74,12 +76,16 @@ class DataClock(Clock):
 
     Args:
         unit: Which of the two.
-        per_step: What an update uses for which nothing is given.
+        per_step: What an update uses for which nothing is given, by where the clock stands.
         counts_early: Whether an update is counted before its data are given.
     """
 
-    def __init__(self, unit: str, per_step: float | None, *, counts_early: bool) -> None:
-        self._unit, self._per_step, self._counts_early = unit, per_step, counts_early
+    def __init__(
+        self, unit: str, per_step: Callable[[float], float | None], *, counts_early: bool
+    ) -> None:
+        self._unit, self._amount_at, self._counts_early = unit, per_step, counts_early
+        self._per_step: float | None = None
+        """The same for the update counted last."""
         self._used: float | None = None
         self._last: float | None = None
         """What was given for the update counted last."""
@@ -88,6 +94,7 @@ class DataClock(Clock):
     def begin(self, position: float) -> None:
         """Begin anywhere; data that no update was counted for are dropped."""
         self._used = self._last = None
+        self._per_step = self._amount_at(position)
         self.needs_amount = False
 
     def owed(self, position: float) -> float | None:
@@ -120,7 +127,10 @@ class DataClock(Clock):
         Raises:
             BindingError: The amount is not known.
         """
-        used = self._per_step if self._used is None else self._used
+        planned = self._amount_at(position)
+        if not self._counts_early:
+            self._per_step = planned
+        used = planned if self._used is None else self._used
         if self.needs_amount or (used is None and not self._counts_early):
             raise BindingError(
                 f"Scheduler.step({self._unit}=None): the clock counts {self._unit}, and this "
@@ -129,6 +139,7 @@ class DataClock(Clock):
             )
         self._compare(self._last if self._counts_early else self._used)
         self._last, self._used, self.needs_amount = self._used, None, used is None
+        self._per_step = planned
         return np.asarray([position, position + (used or 0.0)])
 
     def _amount(self, samples: float | None, tokens: float | None) -> float | None:
@@ -187,14 +198,29 @@ class TimeClock(Clock):
         return np.concatenate(([position], now + pace * np.arange(reach)))
 
 
-def clock_of(run: Run, timer: Timer, gather: AllGather, *, counts_early: bool) -> Clock:
-    """Return the clock of a run."""
+def clock_of(
+    run: Run,
+    timer: Timer,
+    gather: AllGather,
+    *,
+    counts_early: bool,
+    samples: Callable[[], float | None],
+) -> Clock:
+    """Return the clock of a run; ``samples`` returns those of the update under way, if known."""
     if run.clock == "seconds":
         return TimeClock(timer, gather, run.length)
     if run.clock == "updates":
         return UpdateClock()
-    per_step = run.samples_per_step if run.clock == "samples" else run.tokens_per_step
-    return DataClock(run.clock, per_step, counts_early=counts_early)
+    return DataClock(run.clock, partial(_amount_at, run, samples), counts_early=counts_early)
+
+
+def _amount_at(run: Run, samples: Callable[[], float | None], position: float) -> float | None:
+    """Return what an update uses by the plan, where the clock stands at ``position``."""
+    if not isinstance(run, MeasuredRun) or run.batches is None:
+        return run.samples_per_step if run.clock == "samples" else run.tokens_per_step
+    if (known := samples()) is None:
+        return run.batches.amount(run.clock, position)
+    return known if run.clock == "samples" else run.batches.tokens_of(known, position)
 
 
 def all_gather(own: Any) -> list[Any]:

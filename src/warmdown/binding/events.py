@@ -94,7 +94,8 @@ def _length_of_event(writer: ValueWriter, over: Duration, event: str) -> int:
     Raises:
         ScheduleError: It has no length.
     """
-    steps = writer.timeline.plan.run.measure(over, who=f"Scheduler.{event}")
+    run = writer.timeline.plan.run.shifted(writer.position)
+    steps = run.measure(over, who=f"Scheduler.{event}")
     if not steps or steps < 1:
         raise ScheduleError(
             f"Scheduler.{event}(over={over!r}): a length of at least 1 update is needed, such as "

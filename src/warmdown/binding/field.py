@@ -102,6 +102,11 @@ class Number(ABC):
         return [False]
 
     @property
+    def multiple(self) -> int:
+        """What its values are multiples of, at least one; 0: they may be any numbers."""
+        return 0
+
+    @property
     def owners(self) -> Sequence[Any]:
         """What it is bound to: its groups, or itself."""
         return self.groups or (self,)

@@ -37,7 +37,7 @@ from warmdown.errors import (
     ZeroBase,
     ZeroOverwritten,
 )
-from warmdown.plan import Target
+from warmdown.plan import Plan, Target
 
 if TYPE_CHECKING:
     from warmdown.binding.targets import ValueWriter
@@ -116,10 +116,8 @@ _MESSAGES: dict[type[WarmdownWarning], str] = {
         "of the data return what there is."
     ),
     AmountMismatch: (
-        "Scheduler.step({unit}={given:g}): Run({unit}_per_step={expected:g}) says that an update "
-        "uses {expected:g}. The plan's lengths in updates and epochs are measured with that, and "
-        "are {given:g} / {expected:g} as many {unit} as the run uses. Give Run the number that "
-        "step() gives; where it changes, give the plan's lengths in {unit}."
+        "Scheduler{where}: Run({unit}_per_step={expected:g}) says that an update uses "
+        "{expected:g}, and it is given {given:g}. {effect}"
     ),
     PastEnd: (
         "Scheduler.step(): an update was made past the planned end, {end} {unit}; the last value "
@@ -162,6 +160,48 @@ def _level_of_the_caller() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def warn_of_amount(warnings: Warnings, unit: str, given: float, expected: float) -> None:
+    """Warn of updates that were given another amount of data than the run has."""
+    warnings.warn_once(
+        AmountMismatch,
+        where=f".step({unit}={given:g})",
+        unit=unit,
+        given=given,
+        expected=expected,
+        effect=f"The plan's lengths in updates and epochs are measured with that, and are "
+        f"{given:g} / {expected:g} as many {unit} as the run uses. Give Run the number that step() "
+        f"gives; where it changes, give the plan's lengths in {unit}.",
+    )
+
+
+def warn_of_batch(
+    warnings: Warnings, plan: Plan, expected: float | None, given: float | None = None
+) -> None:
+    """Warn of a plan that has lengths in data, and a batch that is not that of its run.
+
+    Args:
+        warnings: Where it is given once.
+        plan: The plan as it was given.
+        expected: Samples of an update by the run's facts, if they have it.
+        given: Samples that updates really use; by default those that the plan begins with.
+    """
+    batches = getattr(plan.run, "batches", None)
+    if given is None and batches is not None and expected:
+        given = batches.cut(0.0).size * batches.loading.samples
+    lengths = plan.lengths_in_data() if expected and given and given != expected else []
+    if lengths:
+        warnings.warn_once(
+            AmountMismatch,
+            where="",
+            unit="samples",
+            given=given,
+            expected=expected,
+            effect=f"The plan's lengths in data ({', '.join(lengths[:3])}) are measured on the "
+            "batches that are really made, its lengths in updates are as they were. Give Run the "
+            "size that is used, or all of the plan's lengths in data or as shares.",
+        )
 
 
 def warn_of_values(writer: ValueWriter, warnings: Warnings) -> None:

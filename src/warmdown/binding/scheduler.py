@@ -31,13 +31,13 @@ from warmdown.binding.events import EVENTS, decayed, extended, postponed, rescal
 from warmdown.binding.field import unwrap
 from warmdown.binding.groups import print_rate
 from warmdown.binding.joining import OnChange
-from warmdown.binding.misuse import Warnings, warn_of_values
+from warmdown.binding.loading import loader_numbers, plan_of_loader, samples_now
+from warmdown.binding.misuse import Warnings, warn_of_amount, warn_of_batch, warn_of_values
 from warmdown.binding.monitor import Finish, UpdateMonitor
 from warmdown.binding.state import read_state, write_state
 from warmdown.binding.targets import ValueWriter
 from warmdown.binding.timeline import PlanEvent, Timeline
 from warmdown.errors import (
-    AmountMismatch,
     BaseDiffers,
     BindingError,
     ClearArguments,
@@ -185,11 +185,13 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         takes out what it has done."""
         self.commands: Commands | None = None
         plan = _plan_from_arguments(plan, former, run=run, after_end=after_end, count=count_by)
-        self._bind(Timeline(plan))
+        self._bind(Timeline(plan_of_loader(plan, self._objects)))
         if commands is not None:
             self.listen(commands)
         self._warn_of_bases(only_changed=True)
         warn_of_values(self.writer, self.monitor.warnings)
+        given = replace(self.writer.timeline.given, run=self.run)
+        warn_of_batch(self.monitor.warnings, given, self.run.samples_per_step)
 
     if not TYPE_CHECKING:  # a checker is to miss what is not there
 
@@ -215,6 +217,8 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         )
         if is_part:
             self.monitor.ignore_updates()
+        for number in loader_numbers(self._objects):
+            number.attach(self)
         weakref.finalize(self, self.monitor.release).atexit = False
         _warn_at_exit(self)
         self._restart()
@@ -801,7 +805,13 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         self._restart()
 
     def _clock_of(self, run: Run) -> Clock:
-        return clock_of(run, self._timer, self._all_gather, counts_early=self.auto)
+        return clock_of(
+            run,
+            self._timer,
+            self._all_gather,
+            counts_early=self.auto,
+            samples=partial(samples_now, weakref.ref(self)),
+        )
 
     def _restart(self) -> None:
         """Forget how steps and updates alternated until here."""
@@ -832,7 +842,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
         for request in asked:
             self._obey(request)
         if writer.clock.differing:
-            self.monitor.warnings.warn_once(AmountMismatch, **writer.clock.differing)
+            warn_of_amount(self.monitor.warnings, **writer.clock.differing)
 
     def _obey(self, request: Request) -> None:
         """Do what was asked from outside, on every process before the same update."""

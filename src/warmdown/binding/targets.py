@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from warmdown.batches import BATCH, LOADER_TARGETS
 from warmdown.binding.clock import Clock
 from warmdown.binding.field import Field, Groups, Marks, Number, bound_numbers
 from warmdown.binding.finetuning import is_unfrozen_by_lightning
@@ -47,6 +48,7 @@ class BoundGroup(NamedTuple):
         written: What a schedule had written before a person set another value.
         is_given: Whether the base is known to be what a person gave.
         factor: What every value is multiplied by: timm's ``lr_scale``.
+        multiple: What values are multiples of; 0: of nothing.
     """
 
     label: str
@@ -60,6 +62,7 @@ class BoundGroup(NamedTuple):
     written: float | None
     is_given: bool
     factor: float
+    multiple: int = 0
 
     def value(self, timeline: Timeline, position: float) -> float:
         """Return what it uses when the clock stands at ``position``."""
@@ -71,6 +74,8 @@ class BoundGroup(NamedTuple):
             np.atleast_1d(positions), np.asarray([self.base])
         )
         values: Array = (self.factor * rows[0]).reshape(np.shape(positions))
+        if self.multiple:
+            return to_multiples(values, self.multiple)
         return np.rint(values) if self.is_whole else values
 
     def uses(self, base: float, timeline: Timeline, position: float) -> bool:
@@ -141,6 +146,7 @@ class BoundTarget:
                 last += written.get(_place(slot), [])
             last = [slot.rounded(one) for one in last] if slot else last
             known = {"is_whole": False, **_facts_of(marks, last), **facts}
+            known["multiple"] = field.multiple
             if "is_whole" not in facts and field.are_whole()[index]:
                 known["is_whole"] = not _has_fractions_only(BoundGroup(**known), timeline)
             self.groups.append(BoundGroup(**known))
@@ -296,6 +302,8 @@ class BoundTarget:
                 for follows, numbers in self._curves
             ]
         )
+        if self.field.multiple:
+            return to_multiples(values, self.field.multiple)
         if self._whole:
             values[self._whole] = np.rint(values[self._whole])
         return values
@@ -512,6 +520,12 @@ class ValueWriter:
         names = self.groups.names
         for target in timeline.plan.targets:
             known_names = names
+            if target.name in LOADER_TARGETS and target.name not in self._objects:
+                follower = "BatchSizeSampler(…)" if target.name == BATCH else "Attribute(…)"
+                raise BindingError(
+                    f"Scheduler({target.name}=…): no optimizer has it. Bind what reads the data: "
+                    f"bind={{{target.name!r}: {follower}}}."
+                )
             if (numbers := self._objects.get(target.name)) is not None:
                 known_names = [str(place) for place in range(len(numbers))]
             fits = any(target.fits(name, place) for place, name in enumerate(known_names))
@@ -902,6 +916,11 @@ class ValueWriter:
             fields = (one.field for one in before if one.field.optimizer is optimizer)
             field = Field(optimizer, name, driven, curves=curves, instead_of=next(fields, None))
             yield BoundTarget(name, field, list(driven.values()), timeline, others)
+
+
+def to_multiples(values: Array, multiple: int) -> Array:
+    """Return the nearest multiples, at least one; halves go up."""
+    return multiple * np.maximum(np.floor(values / multiple + 0.5), 1.0)
 
 
 def _has_fractions_only(group: BoundGroup, timeline: Timeline) -> bool:

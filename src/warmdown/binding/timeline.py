@@ -443,7 +443,7 @@ def decay_event(
     Raises:
         ScheduleError: The decay would have no length.
     """
-    steps = run.measure(over, who="Scheduler.decay_now")
+    steps = run.shifted(at).measure(over, who="Scheduler.decay_now")
     if steps is None:
         steps = max((run.length or 0) - at, 0)
     if steps < 1:

@@ -7,11 +7,13 @@ __all__ = ["check", "check_values"]
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from warmdown.batches import ACCUMULATION, BATCH
 from warmdown.checks import curve, form
 from warmdown.checks.finding import Finding, Findings
 from warmdown.checks.subject import Subject, pieces
@@ -19,7 +21,7 @@ from warmdown.errors import RunError, ScheduleError
 from warmdown.formatting import count, number
 from warmdown.plan import Plan, Target
 from warmdown.run import Run, RunLike, run_of
-from warmdown.schedules import Set
+from warmdown.schedules import Rule, Set
 
 _OTHER_NAMES = {
     "learning_rate": "lr",
@@ -33,6 +35,10 @@ _OF_SETTINGS = (
     r"|lr_(policy|config)|lrate|(base|peak|max|initial)_lr"
 )
 """Names that other trainers' settings have for a learning rate or its schedule."""
+_WAYS_OUT = {
+    BATCH: f"bind={{{BATCH!r}: BatchSizeSampler(dataset)}}.",
+    ACCUMULATION: f"bind={{{ACCUMULATION!r}: a function of one number}}.",
+}
 _VERY_LONG = 1_000_000
 """Updates that are looked at where nothing ends."""
 _FEW = 5
@@ -66,26 +72,30 @@ def check(plan: Any, *, run: RunLike | None = None, **facts: Any) -> tuple[Findi
 
     plan = plan_of(plan, who="check")
     given = run_of(run, "check", **facts) if run is not None or facts else plan.run
-    run = given if given.lr is not None else replace(given, lr=plan.run.lr)
+    facts_of_run = given if given.lr is not None else replace(given, lr=plan.run.lr)
+    known: Mapping[str, Rule] = {}
+    with suppress(ScheduleError, RunError):  # found again, with the target that it belongs to
+        facts_of_run, known = plan.measured_on(facts_of_run)
     found = [
-        *_end_of_the_clock(run),
+        *_end_of_the_clock(facts_of_run),
+        *_other_batch(plan, facts_of_run),
         *_unlikely_names(plan),
         *_shadowed(plan.targets),
         *_previews(plan),
     ]
     for target in plan.targets:
-        found += _target_findings(target, plan, run)
+        found += _target_findings(target, plan, facts_of_run, known.get(target.name))
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
 
 
-def _target_findings(target: Target, plan: Plan, run: Run) -> Findings:
+def _target_findings(target: Target, plan: Plan, run: Run, known: Rule | None) -> Findings:
     try:
-        measured = replace(target, rule=target.rule.over(run))
+        measured = replace(target, rule=known or target.rule.over(run))
         stop = run.length or _length_of(plan, run)
         if stop is None:
             yield _unknown_length(target)
             return
-        base = run.lr if target.name == "lr" else None
+        base = {"lr": run.lr, BATCH: run.samples_per_step}.get(target.name)
         subject = Subject(measured, target.rule.of, run, stop, base)
         with np.errstate(all="ignore"):  # what is not finite is one finding
             steps, values = subject.samples
@@ -213,14 +223,15 @@ def _unlikely_names(plan: Plan) -> Findings:
     for name in dict.fromkeys(target.name for target in plan.targets):
         if name in curve.KNOWN_FIELDS:
             continue
-        if "batch_size" in name.lower():
+        if name in (BATCH, ACCUMULATION):
             yield Finding(
-                code="needs-bind",
-                severity="warning",
-                message="no optimizer has a batch size, and a plan alone changes no loader. Give "
-                f"bind={{{name!r}: Call(…)}} where the plan is bound, or leave it out.",
+                code="needs-loader",
+                severity="note",
+                message="a Trainer and warmdown train cut their batches by it. In a loop of your "
+                "own something has to: " + _WAYS_OUT[name],
                 target=name,
             )
+            continue
         near = difflib.get_close_matches(name, curve.KNOWN_FIELDS, n=1, cutoff=0.8)
         is_settings = re.fullmatch(_OF_SETTINGS, name.lower()) is not None
         other = "lr" if is_settings else _OTHER_NAMES.get(name)
@@ -232,6 +243,40 @@ def _unlikely_names(plan: Plan) -> Findings:
                 message=f"no optimizer has a field of this name. Did you mean {meant!r}?{more}",
                 target=name,
             )
+            break
+        else:
+            yield from _needs_bind(name)
+
+
+def _needs_bind(name: str) -> Findings:
+    is_batch = "batch" in name.lower() and "size" in name.lower()
+    other = f" What a Trainer cuts its batches by is {BATCH!r}." if is_batch else ""
+    yield Finding(
+        code="needs-bind",
+        severity="warning" if is_batch else "note",
+        message="no optimizer of torch has a field of this name. Where the plan is bound, name "
+        f"what it drives: bind={{{name!r}: Attribute(object, …)}}, or a function.{other}",
+        target=name,
+    )
+
+
+def _other_batch(plan: Plan, run: Run) -> Findings:
+    """Find a batch that begins at another size than the run's facts have."""
+    size, batches = run.samples_per_step, getattr(run, "batches", None)
+    if not size or batches is None or BATCH not in batches.rules:
+        return
+    first = batches.cut(0.0).size
+    if first != size and plan.lengths_in_data():
+        texts = ", ".join(plan.lengths_in_data()[:_FEW])
+        yield Finding(
+            code="other-batch",
+            severity="warning",
+            message=f"begins at {count(first)} samples, and run has samples_per_step: {size:g}. "
+            f"What is given in data ({texts}) is measured on the batches themselves, what is "
+            "given in updates is not. Give the run the size that the plan begins with.",
+            target=BATCH,
+            numbers={"first": first, "expected": size},
+        )
 
 
 def _shadowed(targets: Iterable[Target]) -> Findings:

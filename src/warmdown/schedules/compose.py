@@ -166,11 +166,11 @@ class Chain(_Composition):
         return zip(self.members, starts, mine, strict=True)
 
     def requested_length(self, run: Run) -> Length:
-        return _total([member.requested_length(run) for member in self.members])
+        return _total(_claims(self.members, run, None))
 
     def resolve(self, run: Run, available: Length) -> Self:
         members = _rounded(self.members, run, available)
-        claims = [member.requested_length(run) for member in members]
+        claims = _claims(members, run, available)
         fixed, open_ends = sum(claim or 0 for claim in claims), claims.count(None)
         if open_ends > 1:
             takers = [m for m, claim in zip(members, claims, strict=True) if claim is None]
@@ -187,9 +187,11 @@ class Chain(_Composition):
                 "Shorten a phase, give shares like '5%', or lengthen the run."
             )
         left = None if available is None else available - fixed
+        lengths = [left if claim is None else claim for claim in claims]
+        starts = accumulate((length or 0 for length in lengths), initial=0)
         *others, last = (
-            member.resolve(run, left if claim is None else claim)
-            for member, claim in zip(members, claims, strict=True)
+            member.resolve(run.shifted(start), length)
+            for member, start, length in zip(members, starts, lengths, strict=False)
         )
         # a part without an end takes the rest, when other parts follow it
         ended = (
@@ -262,6 +264,27 @@ def _total(lengths: list[Length]) -> Length:
     return None if None in lengths else sum(length or 0 for length in lengths)
 
 
+def _claims(members: Schedules, run: Run, available: Length) -> list[Length]:
+    """Return the length that each member asks for, measured where it stands in the run."""
+    if run.is_even:
+        return [member.requested_length(run) for member in members]
+    claims: list[Length] = []
+    reach = 0
+    before, after = run, run if available is None else run.ending_at(available)
+    # what ends with the run is measured from there back, up to the part that takes the rest
+    for member in reversed(members) if run.is_before else members:
+        claims.append(member.requested_length(before.shifted(-reach if run.is_before else reach)))
+        reach += claims[-1] or 0
+        if claims[-1] is None and available is not None:
+            break
+    reach = 0
+    tail: list[Length] = []
+    for member in reversed(members[len(claims) :]):
+        tail.append(member.requested_length(after.shifted(-reach)))
+        reach += tail[-1] or 0
+    return [*(reversed(claims) if run.is_before else claims), *reversed(tail)]
+
+
 def _openness(member: Schedule) -> str:
     why = "steps='rest'" if member.open_length == "rest" else "no end of its own"
     return f"{_inner_name(member)} ({why})"
@@ -279,10 +302,12 @@ def _rounded(members: Schedules, run: Run, available: Length) -> Schedules:
 
     Two halves of 5 steps are 3 and 3 by themselves; their starts at 2.5 and 5 make them 3 and 2.
     """
-    claims = [member.requested_length(run) or 0 for member in members]
+    claims = [claim or 0 for claim in _claims(members, run, available)]
     if available is None or sum(claims) <= available:
         return members
     texts = [member.open_length for member in members]
+    if not (run.is_even or all(text is None or text.endswith("%") for text in texts)):
+        return members
     exact = [
         Fraction(claim) if text is None else run.exactly(text) or Fraction(0)
         for text, claim in zip(texts, claims, strict=True)

@@ -85,15 +85,16 @@ class Grafted(Schedule):
         return xp.where(is_past, reached * tail, reached)
 
     def requested_length(self, run: Run) -> Length:
-        tail = self.tail.requested_length(run)
-        if tail is None or self.at == "rest":
+        if self.at == "rest":
             return None
-        return tail + exact_length(self, self.at, run)
+        at = exact_length(self, self.at, run)
+        tail = self.tail.requested_length(run.shifted(at))
+        return None if tail is None else tail + at
 
     def resolve(self, run: Run, available: Length) -> Self:
         at = duration_in_updates(self, self.at, run)
         if at is None:
-            claim = self.tail.requested_length(run)
+            claim = self.tail.requested_length(run.ending_at(available or 0))
             if available is None or claim is None or claim > available:
                 raise ScheduleError(
                     f"{self!r}: where does the tail of {claim} steps begin, with {available} steps "
@@ -101,6 +102,5 @@ class Grafted(Schedule):
                 )
             at = available - claim
         left = None if available is None else max(available - at, 0)
-        return replace(
-            self, of=resolve_part(self.of, run, available), tail=self.tail.resolve(run, left), at=at
-        )
+        tail = self.tail.resolve(run.shifted(at), left)
+        return replace(self, of=resolve_part(self.of, run, available), tail=tail, at=at)

@@ -128,12 +128,13 @@ class _Shifted(_OtherClock):
 
     def requested_length(self, run: Run) -> Length:
         shift = self.shift * exact_length(self, self.steps, run)
-        return self._with_shift(self.of.requested_length(run), shift)
+        return self._with_shift(self.of.requested_length(run.shifted(max(shift, 0))), shift)
 
     def resolve(self, run: Run, available: Length) -> Self:
         steps = exact_length(self, self.steps, run)
         left = None if available is None else available - self.shift * steps
-        return replace(self, of=self.of.resolve(run, left), steps=steps)
+        inner = run.shifted(max(self.shift * steps, 0))
+        return replace(self, of=self.of.resolve(inner, left), steps=steps)
 
     @staticmethod
     def _with_shift(length: Length, shift: int) -> Length:

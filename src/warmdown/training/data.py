@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat, tee
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
+from warmdown.batches import Cut, Loading, epoch_windows
 from warmdown.errors import TrainingError
 from warmdown.training.rng import OwnNumbers, derive_seed, seed_everything
 
@@ -39,10 +40,14 @@ class BatchWindow(NamedTuple):
         size: How many there are.
         batches: Pairs of a batch and the items of the epoch that are used up, over all processes,
             once it was used.
+        cut: What was asked for.
+        end: Items used up after it.
     """
 
     size: int
     batches: Iterable[tuple[Any, int]]
+    cut: Cut
+    end: int
 
 
 def data_source(loader: Iterable[Any], *, seed: int, rank: Rank) -> DataSource:
@@ -109,6 +114,16 @@ class MapData:
             )
 
     @property
+    def has_ready_batches(self) -> bool:
+        """Whether an item is a batch that the loader's own sampler has made."""
+        return self._sampler.has_ready_batches
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether what fills no batch at the end of an epoch is left out."""
+        return self._sampler.drop_last
+
+    @property
     def has_more(self) -> bool:
         """Whether the order goes on after the sampler's length."""
         return self._sampler.has_more
@@ -121,18 +136,29 @@ class MapData:
         """Return how many batches follow after ``used`` items, by the sampler's length."""
         return self._sampler.count(used, self.items)
 
-    def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
-        """Yield the windows that follow after ``used`` items."""
+    def cut(self, size: int) -> Cut:
+        """Return the cut of an update of ``size`` batches as the loader makes them."""
+        return self._sampler.cut(size)
+
+    def windows(self, epoch: int, used: int, size: int | Iterable[Cut]) -> Iterator[BatchWindow]:
+        """Yield the windows that follow after ``used`` items.
+
+        Args:
+            epoch: Which epoch.
+            used: Items of it that are used up.
+            size: Batches in each window; or the cut of each update, asked for as it is read.
+        """
         sampler = self._sampler
-        sampler.begin(epoch, used)
-        left = len(sampler)
+        cuts = repeat(self.cut(size)) if isinstance(size, int) else size
+        windows = sampler.begin(epoch, used, cuts)
+        if (first := next(windows, None)) is None:
+            return
         self._loader = self._loader or self._reordered_loader()
-        self._batches = iter(self._loader) if left else iter(())
-        # the last end comes first: the loader is not asked for one batch more
-        pairs = zip(self._batches, sampler.ends(), strict=False)
-        for start in range(0, left, size):
-            count = min(size, left - start)
-            yield BatchWindow(count, islice(pairs, count))
+        self._batches = iter(self._loader)
+        for cut, ends in chain([first], windows):
+            # the ends first: the loader is not asked for one batch more
+            pairs = ((batch, end) for end, batch in zip(ends, self._batches, strict=False))
+            yield BatchWindow(len(ends), pairs, cut, ends[-1])
 
     def close(self) -> None:
         """End the workers; the next window starts new ones."""
@@ -165,6 +191,9 @@ class StreamData:
         rank: Which process this is.
     """
 
+    drop_last = True
+    """Too few batches for all processes are left out."""
+
     def __init__(self, loader: Iterable[Any], *, seed: int, rank: Rank) -> None:
         self._loader = loader
         self._seed = seed
@@ -188,23 +217,33 @@ class StreamData:
         """Return how many batches follow after ``used`` by the length, ``None`` without one."""
         return None if self.items is None else max(0, self.items - used) // self._world
 
-    def windows(self, epoch: int, used: int, size: int) -> Iterator[BatchWindow]:
+    def cut(self, size: int) -> Cut:
+        """Return the cut of an update of ``size`` batches as the loader makes them."""
+        return Cut(size * self._world, self._world)
+
+    def windows(self, epoch: int, used: int, size: int | Iterable[Cut]) -> Iterator[BatchWindow]:
         """Yield the windows that follow after ``used`` batches, each read as a whole.
 
         They end with the length, for a stream may be endless, and with the first process that has
         none left, so that all make the same updates.
 
+        Args:
+            epoch: Which epoch.
+            used: Batches of it that are used up.
+            size: Batches in each window; or the cut of each update, of which the number counts.
+
         Raises:
             TrainingError: There are not ``used`` batches any more.
         """
         batches, left = self._own_batches(epoch, used), self.left(used)
-        while True:
-            window = list(islice(batches, size if left is None else min(size, left)))
+        for cut in repeat(self.cut(size)) if isinstance(size, int) else size:
+            wanted = cut.size // cut.part
+            window = list(islice(batches, wanted if left is None else min(wanted, left)))
             count = self._least(len(window))
             if count == 0:
                 break
             left = left and left - count
-            yield BatchWindow(count, window[:count])
+            yield BatchWindow(count, window[:count], cut, window[count - 1][1])
         self.has_more = left == 0 and next(batches, None) is not None
 
     def close(self) -> None:
@@ -288,20 +327,32 @@ class _GlobalBatches:
     def __init__(self, loader: DataLoader[Any], seed: int, rank: Rank) -> None:
         self.seed = seed
         *self._samplers, _, _ = _order_parts(loader)
-        self._has_ready_batches = loader.batch_size is None
-        sampler: Any = loader.batch_sampler if self._has_ready_batches else loader.sampler
+        self.has_ready_batches = loader.batch_size is None
+        sampler: Any = loader.batch_sampler if self.has_ready_batches else loader.sampler
         self._sampler: Any = sampler
         self.size = loader.batch_size or 1
-        self.drop_last = bool(loader.drop_last) or self._has_ready_batches
+        self.drop_last = bool(loader.drop_last) or self.has_ready_batches
         self._rank, self._world = rank
         self._step = self.size * self._world
         self.has_more = False
         self._most = len(sampler) if hasattr(sampler, "__len__") else None
         self.total: int = len(self._draw(0)) if self._most is None else self._most
 
-    def begin(self, epoch: int, used: int) -> None:
-        """Draw the order of an epoch; what is yielded then follows after ``used`` items."""
+    def cut(self, size: int) -> Cut:
+        """Return the cut of an update of ``size`` batches."""
+        return Cut(self._step * size, self._step)
+
+    def begin(self, epoch: int, used: int, cuts: Iterable[Cut]) -> Iterator[tuple[Cut, list[int]]]:
+        """Draw the order of an epoch; return the windows after ``used`` items, as they are read.
+
+        What is yielded then is their batches.
+        """
         self._epoch, self._used, self._order = epoch, used, self._draw(epoch)
+        world, items = self._world, len(self._order)
+        loading = Loading(world=world, items=items, drop_last=self.drop_last)
+        # workers read ahead: whoever comes first asks for the cut, and both use it
+        windows, self._ahead = tee(epoch_windows(used, cuts, loading))
+        return windows
 
     def count(self, used: int, total: int) -> int:
         """Return how many global batches there are of ``total`` items after ``used``."""
@@ -310,26 +361,19 @@ class _GlobalBatches:
         is_dropped = rest == 0 or self.drop_last or rest < self._world
         return full if is_dropped else full + 1
 
-    def ends(self) -> Iterator[int]:
-        """Yield the items used up after each global batch."""
-        count = len(self)
-        for number in range(1, count + 1):
-            takes_rest = number == count and not self.drop_last
-            yield len(self._order) if takes_rest else self._used + number * self._step
-
     def __len__(self) -> int:
         return self.count(self._used, len(self._order))
 
     def __iter__(self) -> Iterator[_Batch]:
         epoch, start, order = self._epoch, self._used, self._order
-        for end in self.ends():
+        for end in chain.from_iterable(ends for _, ends in self._ahead):
             length = end - start
             low = start + length * self._rank // self._world
             high = start + length * (self._rank + 1) // self._world
             part = order[low:high]
             if isinstance(part, torch.Tensor):  # as tensors, all items at once take far less memory
                 part = part.tolist()
-            batch = _Batch(chain.from_iterable(part) if self._has_ready_batches else part)
+            batch = _Batch(chain.from_iterable(part) if self.has_ready_batches else part)
             batch.seeds = (self.seed, epoch, start, self._rank)
             yield batch
             start = end

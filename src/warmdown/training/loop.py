@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from warmdown.batches import Cut
 from warmdown.binding import Scheduler
 from warmdown.errors import LengthMismatch, TrainingError
 from warmdown.lock import locked
@@ -238,7 +239,7 @@ def _run_epoch(trainer: TrainingSteps) -> None:
         evaluate_once(trainer)
     else:
         observe_metrics(trainer.scheduler, trainer.run_history.latest_metrics())
-    if is_exhausted or run.batches_left(progress) == 0:
+    if is_exhausted or run.is_epoch_over(progress):
         progress.epoch += 1
         progress.used = progress.batch = 0
     progress.finished = _is_complete(trainer)
@@ -250,6 +251,8 @@ def _check_epoch(trainer: TrainingSteps) -> None:
     """Compare a pass over all of the training data with what the run was planned on."""
     config, progress = trainer.run_config, trainer.progress
     left, promised = trainer.run_state.batches_left(progress), config.train_batches_per_epoch
+    if trainer.run_state.loader_number is not None:
+        left = promised = None
     given = progress.batch if left is None or promised is None else promised - left
     updates = progress.updates + progress.skipped
     updates += ceil(given / config.gradient_accumulation_steps) * (
@@ -298,18 +301,27 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
     if _is_complete(trainer):
         return
     if progress.window_done:  # saved between two batches of an update: first the rest of that
-        left = progress.window_size - progress.window_done
-        yield from islice(source.windows(progress.epoch, progress.used, left), 1)
-    size = run.config.gradient_accumulation_steps
-    for window in source.windows(progress.epoch, progress.used, size):
-        if run.is_at_train_limit():
-            return
-        yield window
+        left, part = progress.window_size - progress.window_done, run.cut().part
+        cuts = [Cut(left * part, part)]
+        yield from islice(source.windows(progress.epoch, progress.used, cuts), 1)
+    is_over = False
+    while not is_over:
+        is_over = True
+        for window in source.windows(progress.epoch, progress.used, run.cuts_ahead()):
+            if run.is_at_train_limit():
+                return
+            if window.cut != run.cut():  # an event, or a skipped update, came after it was read
+                is_over = False
+                break
+            yield window
 
 
 def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
     run = trainer.run_state
     progress, tracker = run.progress, run.train_loss
+    if run.loader_number is not None:
+        start = progress.used - progress.window_done * window.cut.part
+        run.loader_number.samples = (window.end - start) * run.loader_number.loading.samples
     if not progress.window_done:
         progress.window_size = window.size
         tracker.begin_window()

@@ -13,8 +13,11 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from warmdown.batches import ACCUMULATION, BATCH, Loading, measured
 from warmdown.binding import Scheduler
 from warmdown.binding.field import unwrap
+from warmdown.binding.loading import LoaderNumber
+from warmdown.binding.misuse import warn_of_batch
 from warmdown.errors import SpecError, TrainingError, nearest
 from warmdown.expressions import Facts, resolve
 from warmdown.plan import Plan, instead_of
@@ -22,7 +25,11 @@ from warmdown.planfile.plans import plan_of, run_from_dict
 from warmdown.planfile.text import parse, read_text
 from warmdown.run import Run
 from warmdown.schedules import Scale, Schedule, Set
+from warmdown.training.data import MapData
 from warmdown.training.progress import TrainerRunConfig
+from warmdown.training.run_state import RunState
+
+_MOST_READINGS = 10
 
 
 @dataclass(frozen=True)
@@ -58,17 +65,15 @@ def scheduler_for(
     Raises:
         TrainingError: ``given`` is neither, or objects are bound without a plan.
     """
-    numbers: Facts = {
-        "NUM_EPOCHS": config.num_epochs,
-        "NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
-        "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
-        "TRAIN_DATALOADER_LEN": config.train_batches_per_epoch,
-        "EVAL_DATALOADER_LEN": config.eval_batches,
-    }
+    numbers = _placeholders(config)
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
         run = _with_real_numbers(plan.run, config)
-        return Scheduler(optimizer, plan=plan, run=run, bind={**offered, **(bind or {})})
+        scheduler = Scheduler(optimizer, plan=plan, run=run, bind={**offered, **(bind or {})})
+        if config.planned_samples is None:
+            expected, size = run_in(given).samples_per_step, config.train_total_batch_size
+            warn_of_batch(scheduler.monitor.warnings, plan, expected, size)
+        return scheduler
     if bind:
         raise TrainingError(
             f"train(bind={{{', '.join(map(repr, bind))}: …}}): there is no plan that drives it. "
@@ -81,6 +86,65 @@ def scheduler_for(
             f"a function that takes the optimizer is needed. {instead_of(given)}"
         )
     return factory(unwrap(optimizer))
+
+
+def planned_batches(
+    given: Any, run: RunState, size: int | None, bind: Mapping[str, Any]
+) -> tuple[dict[str, LoaderNumber], TrainerRunConfig]:
+    """Return what a plan drives of the training data, and the configuration with its updates.
+
+    Args:
+        given: What is scheduled.
+        run: The run, its data and its configuration without the plan.
+        size: Samples in a batch of one process without it.
+        bind: What the caller binds; of that nothing is driven here.
+
+    Raises:
+        TrainingError: The data come in batches of their own.
+    """
+    source, config = run.train_source, run.config
+    plan = _plan_in(given, _with_real_numbers(run_in(given), config), _placeholders(config))
+    names = (BATCH, ACCUMULATION)
+    rules = {} if plan is None else plan.loader_rules
+    driven = [name for name in names if name in rules and name not in bind]
+    if plan is None or source is None or not driven:
+        return {}, config
+    is_of_samples = isinstance(source, MapData) and not source.has_ready_batches
+    if BATCH in driven and not is_of_samples:
+        raise TrainingError(
+            f"train(plan={{{BATCH!r}: …}}): the training data come in batches of their own, which "
+            f"a plan cannot cut otherwise. Give a dataset with items of a number, or schedule "
+            f"{ACCUMULATION!r}: how many of these batches make an update."
+        )
+    micro = source.cut(1).size
+    loading = Loading(
+        base=micro * config.gradient_accumulation_steps,
+        world=config.num_processes,
+        accumulation=1 if ACCUMULATION in driven else config.gradient_accumulation_steps,
+        items=source.items,
+        samples=1.0 if is_of_samples else size or 1.0,
+        drop_last=source.drop_last,
+        limit=run.train_limit,
+    )
+    numbers = {name: LoaderNumber(name, loading) for name in driven}
+    if source.items is None:
+        return numbers, config
+    config = replace(config, planned_samples=round(source.items * loading.samples))
+    if config.max_num_train_steps is not None:
+        return numbers, config
+    for _ in range(_MOST_READINGS):  # what stands in a file may depend on the run's length
+        facts = _with_real_numbers(run_in(given), config)
+        plan = _plan_in(given, facts, _placeholders(config)) or plan
+        rules = {name: plan.loader_rules[name] for name in driven}
+        whole = replace(
+            facts, total_steps=None, steps_per_epoch=None, epochs=config.num_epochs,
+            samples_per_epoch=config.planned_samples, budget=None,
+        )  # fmt: skip
+        total = measured(rules, whole, loading).total_steps
+        if total == config.planned_updates:
+            break
+        config = replace(config, planned_updates=total)
+    return numbers, config
 
 
 def _plan_in(given: Any, run: Run, numbers: Facts) -> Plan | None:
@@ -109,14 +173,31 @@ def run_in(given: Any) -> Run:
 def _with_real_numbers(given: Run, config: TrainerRunConfig) -> Run:
     """Return the real numbers of the run; what only the plan can know is kept."""
     total, per_epoch = config.total_updates, config.num_update_steps_per_epoch
+    size = config.train_total_batch_size or given.samples_per_step
+    if config.planned_samples is not None:
+        per_epoch, size = None, given.samples_per_step
     has_whole_epochs = per_epoch and total == per_epoch * config.num_epochs
+    if config.planned_updates is not None and given.clock != "updates":
+        total = None  # the data that the epochs hold are known better than their updates
     return replace(
         given,
         total_steps=total,
-        epochs=config.num_epochs if has_whole_epochs else None,
+        epochs=config.num_epochs if has_whole_epochs or config.planned_updates else None,
         steps_per_epoch=per_epoch,
-        samples_per_step=config.train_total_batch_size or given.samples_per_step,
+        samples_per_epoch=config.planned_samples or given.samples_per_epoch,
+        samples_per_step=size,
     )
+
+
+def _placeholders(config: TrainerRunConfig) -> Facts:
+    """Return what placeholders in a plan's file stand for."""
+    return {
+        "NUM_EPOCHS": config.num_epochs,
+        "NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
+        "PER_PROCESS_NUM_UPDATE_STEPS_PER_EPOCH": config.num_update_steps_per_epoch,
+        "TRAIN_DATALOADER_LEN": config.train_batches_per_epoch,
+        "EVAL_DATALOADER_LEN": config.eval_batches,
+    }
 
 
 def observe_metrics(scheduler: Any, measured: Mapping[str, float]) -> None:

@@ -20,6 +20,8 @@ class TrainerRunConfig:
         max_num_train_steps: Updates after which the run ends, or ``None``: the epochs decide.
         more_updates: By how many the run has more than its epochs hold, since it went on with other
             batches.
+        planned_updates: Updates that the epochs hold where a plan changes the batch, or ``None``.
+        planned_samples: Samples in an epoch, likewise.
         train_per_device_batch_size: Samples in a batch of one process.
         eval_per_device_batch_size: Samples in a batch of an evaluation of one process.
         gradient_accumulation_steps: Batches of one process that make an update.
@@ -37,6 +39,8 @@ class TrainerRunConfig:
     num_epochs: int = 1
     max_num_train_steps: int | None = None
     more_updates: int = 0
+    planned_updates: int | None = None
+    planned_samples: int | None = None
     train_per_device_batch_size: int | None = None
     eval_per_device_batch_size: int | None = None
     gradient_accumulation_steps: int = 1
@@ -56,7 +60,9 @@ class TrainerRunConfig:
 
     @property
     def num_update_steps_per_epoch(self) -> int | None:
-        """Updates in an epoch; all processes make each together."""
+        """Updates in an epoch, on average; all processes make each together."""
+        if self.planned_updates is not None:
+            return ceil(self.planned_updates / self.num_epochs)
         batches = self.train_batches_per_epoch
         return None if batches is None else ceil(batches / self.gradient_accumulation_steps)
 
@@ -69,6 +75,8 @@ class TrainerRunConfig:
         if self.max_num_train_steps is not None:
             return self.max_num_train_steps
         per_epoch = self.num_update_steps_per_epoch
+        if self.planned_updates is not None:
+            return self.planned_updates + self.more_updates
         return None if per_epoch is None else per_epoch * self.num_epochs + self.more_updates
 
     @property

@@ -8,19 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from warmdown.batches import derive_seed as derive_seed
 from warmdown.training.types import Data
-
-
-def derive_seed(*words: int) -> int:
-    """Return a 63-bit seed made of all the words, so that neighbours are not alike.
-
-    Example:
-        >>> from warmdown.training.rng import derive_seed
-        >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(1, 0)
-        (True, False)
-    """
-    (state,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
-    return int(state >> np.uint64(1))
 
 
 def snapshot() -> Data:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from math import ceil
 from typing import Any, TypeVar
 
 import torch
 
+from warmdown.batches import Cut, epoch_windows
+from warmdown.binding.loading import LoaderNumber
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import StateError, TrainingError
 from warmdown.shown import brief
@@ -39,6 +42,7 @@ class RunState:
         eval_source: The batches to evaluate on.
         train_limit: Most batches that an epoch uses.
         eval_limit: Most batches that an evaluation uses.
+        loader_numbers: What a plan drives of the data to train on, by target name.
         train_loss: The loss of the epoch.
         eval_loss: The loss of the evaluation.
         random: Random numbers of a checkpoint, to be restored before the next batch is drawn.
@@ -57,6 +61,7 @@ class RunState:
     eval_source: DataSource | None = None
     train_limit: int | None = None
     eval_limit: int | None = None
+    loader_numbers: dict[str, LoaderNumber] = field(default_factory=dict)
     train_loss: LossTracker = field(default_factory=LossTracker)
     eval_loss: LossTracker = field(default_factory=LossTracker)
     random: Data | None = None
@@ -94,9 +99,37 @@ class RunState:
             restore(self.random)
             self.random = None
 
+    def samples_used(self) -> float:
+        """Return the samples that the updates so far have used; 0 where that is not known."""
+        if self.loader_number is None:
+            return self.progress.updates * (self.config.train_total_batch_size or 0)
+        loading = self.loader_number.loading
+        items = self.progress.epoch * (loading.items or 0) + self.progress.used
+        return items * loading.samples
+
     def is_at_train_limit(self) -> bool:
         """Return whether the epoch has used as many batches as it may."""
         return self.train_limit is not None and self.progress.batch >= self.train_limit
+
+    @property
+    def loader_number(self) -> LoaderNumber | None:
+        """What decides on the batch of each update, where a plan does."""
+        return next(iter(self.loader_numbers.values()), None)
+
+    def cut(self) -> Cut:
+        """Return the batches of the update to be made next."""
+        assert self.train_source is not None
+        if self.loader_number is None:
+            return self.train_source.cut(self.config.gradient_accumulation_steps)
+        return self.loader_number.cut_now()
+
+    def cuts_ahead(self) -> Iterator[Cut]:
+        """Yield the batches of the update to be made next, and of each after it."""
+        source, number = self.train_source, self.loader_number
+        assert source is not None
+        if number is None:
+            return repeat(source.cut(self.config.gradient_accumulation_steps))
+        return number.cuts_ahead()
 
     def batches_left(self, progress: Progress) -> int | None:
         """Return how many batches of the epoch follow by its length, ``None`` without one."""
@@ -109,6 +142,9 @@ class RunState:
     def updates_left(self, progress: Progress) -> int | None:
         """Return how many updates follow after ``progress``, ``None`` where it is unknown."""
         config = self.config
+        if self.loader_number is not None:
+            is_known = self.loader_number.loading.items is not None
+            return self._planned_updates_left(progress, self.loader_number) if is_known else None
         per_epoch, left = config.num_update_steps_per_epoch, self.batches_left(progress)
         if per_epoch is None or left is None:
             return None
@@ -120,6 +156,31 @@ class RunState:
         size = config.gradient_accumulation_steps
         here = (progress.window_done > 0) + ceil((left - begun) / size)
         return here + per_epoch * (config.num_epochs - progress.epoch - 1)
+
+    def is_epoch_over(self, progress: Progress) -> bool:
+        """Return whether no batch of the epoch follows, as far as its length tells."""
+        if self.loader_number is None:
+            return self.batches_left(progress) == 0
+        if self.is_at_train_limit():
+            return True
+        windows = epoch_windows(progress.used, [self.cut()], self.loader_number.loading)
+        return self.loader_number.loading.items is not None and next(windows, None) is None
+
+    def _planned_updates_left(self, progress: Progress, number: LoaderNumber) -> int:
+        """Return how many updates follow, by the batches that the plan has for them."""
+        count, used, done = 0, progress.used, progress.batch
+        if progress.window_done:
+            left = progress.window_size - progress.window_done
+            used += left * next(number.cuts_from(progress.updates)).part
+            count, done = 1, done + left
+        for _ in range(progress.epoch, self.config.num_epochs):
+            cuts = number.cuts_from(progress.updates + count)
+            for _, ends in epoch_windows(used, cuts, number.loading):
+                if self.train_limit is not None and done >= self.train_limit:
+                    break
+                count, done = count + 1, done + len(ends)
+            used = done = 0
+        return count
 
     def first_process_decides(self, decide: Callable[[], T]) -> T:
         """Return on all processes what the first one decides, or raise its error.

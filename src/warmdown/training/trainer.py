@@ -43,7 +43,7 @@ from warmdown.training.handler import CallbackHandler
 from warmdown.training.history import InMemoryRunHistory, RunHistory
 from warmdown.training.loop import evaluate_once, outputs_locked, train_to_end
 from warmdown.training.merging import merge_checkpoints
-from warmdown.training.planning import scheduler_for
+from warmdown.training.planning import planned_batches, scheduler_for
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
 from warmdown.training.state import (
@@ -271,6 +271,9 @@ class Trainer(TrainingSteps):
                 gradient_clip_norm=gradient_clip_norm,
             )
         )
+        run.loader_numbers, run.config = planned_batches(
+            self.create_scheduler_fn, run, size, bind or {}
+        )
         self._prepare()
         # before a scheduler writes: an earlier run must not leave its last rate as the base
         self.base_values.begin(self)
@@ -291,7 +294,7 @@ class Trainer(TrainingSteps):
             self.create_scheduler_fn,
             self.optimizer,
             self.run_config,
-            bind=self.bind,
+            bind={**self.run_state.loader_numbers, **(self.bind or {})},
             offered=self.offered,
         )
 
@@ -661,7 +664,8 @@ def _return_to(trainer: Trainer, trunk: Path) -> None:
 
 def _start_decay(scheduler: Scheduler, length: Duration, curve: Schedule | str | None) -> int:
     """Begin a decay of the rate; return how many updates it takes."""
-    updates = scheduler.run.measure(length, who="branch_cooldowns")
+    rest = scheduler.run.shifted(scheduler.position)
+    updates = rest.measure(length, who="branch_cooldowns")
     if not updates:
         raise TrainingError(
             f"branch_cooldowns(lengths=[{length!r}, …]): a cooldown has at least one update."

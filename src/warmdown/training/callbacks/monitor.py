@@ -49,7 +49,7 @@ class _UpdateReader(OutputCallback):
     def _begin_reading(self, run: RunState, last_phase: str = "") -> None:
         self._last_phase = last_phase
         self._events: Any = None
-        self._read_at = (run.progress.updates, perf_counter())
+        self._read_at = (run.samples_used(), perf_counter())
 
     def _begun_phase(self, scheduler: Any, update: int) -> str | None:
         """Return the name of the phase where another one begins than that of the last update."""
@@ -68,10 +68,9 @@ class _UpdateReader(OutputCallback):
     def _read_speed(self, run: RunState) -> dict[str, float]:
         """Return samples a second since the last reading as a metric, or nothing without any."""
         before, began = self._read_at
-        self._read_at = (run.progress.updates, perf_counter())
-        updates, seconds = self._read_at[0] - before, self._read_at[1] - began
-        size = run.config.train_total_batch_size
-        return {"samples_per_second": updates * size / seconds} if updates and size else {}
+        self._read_at = (run.samples_used(), perf_counter())
+        samples, seconds = self._read_at[0] - before, self._read_at[1] - began
+        return {"samples_per_second": samples / seconds} if samples else {}
 
 
 class RecordCallback(_UpdateReader):
