@@ -459,7 +459,7 @@ def measured(rules: Rules, run: Run, loading: Loading | None = None) -> Measured
     )
 
 
-def _updates_of(run: MeasuredRun) -> int:
+def _updates_in_epochs(run: MeasuredRun) -> int:
     """Return how many updates the epochs of a run hold."""
     assert run.batches is not None
     return run.batches.updates_in(run.epochs or 1)
@@ -468,7 +468,7 @@ def _updates_of(run: MeasuredRun) -> int:
 def _length_of_epochs(run: MeasuredRun) -> dict[str, Any]:
     """Return the facts that say how long the epochs of a run are."""
     assert run.batches is not None
-    total = _updates_of(run)
+    total = _updates_in_epochs(run)
     if run.clock not in ("samples", "tokens"):
         return {"total_steps": total}
     unit = "tok" if run.clock == "tokens" else "samples"
@@ -484,7 +484,7 @@ def _last_step(run: MeasuredRun) -> float:
 
 
 def _distance(run: MeasuredRun) -> tuple[bool, int]:
-    made, planned = _updates_of(run), run.total_steps or 0
+    made, planned = _updates_in_epochs(run), run.total_steps or 0
     return made < planned, abs(made - planned)
 
 
