@@ -55,7 +55,6 @@ def test_every_message_of_a_wrong_value_is_at_its_field_and_has_no_python() -> N
             count += 1
             plain = text.split("Known: ")[0]  # names of shapes and of placeholders
             assert not PYTHON.search(re.sub(r"'[^']*'|%\w+%", "", plain)), (kind, field, text)
-            assert text[0] == text[0].upper()
             if not mark.startswith("plan.lr"):
                 far.append((kind, field, mark, text))
     assert count > 300
@@ -90,12 +89,17 @@ def test_a_length_that_cannot_be_measured_is_found_where_it_stands(lr: Any, mark
          "'5ep' needs “Batches per epoch”. Type it under Run."),
         ("'%LR%' needs the run's lr, which is not known. Give run: {lr: …}.",
          "'%LR%' needs “Learning rate”. Type it under Groups and base values."),
+        ("the run has no length. Give run: {total_steps: …}, or --total-steps.",
+         "The run has no length. Type “Updates” under Run."),
+        ("its factor is 7. For the value itself, write {set: …}.",
+         "Its factor is 7. For the value itself, choose “is the value itself”."),
     ],
 )  # fmt: skip
 def test_a_message_says_what_is_wrong_and_the_way_out_in_the_words_of_the_page(
     message: str, words: str
 ) -> None:
     assert message_of(message).text == words
+    assert in_words("lr.end: a number is needed.") == "lr.end: a number is needed."
     assert in_words(words) == words
 
 

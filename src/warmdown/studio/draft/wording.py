@@ -33,7 +33,13 @@ _WORDS: tuple[tuple[str, str], ...] = (
     (r", or None for no end", ", or nothing for no end"),
     (r"(\w+) \(steps='rest'\)", r"\1"),
     (r"these cannot be: [^.]*\. Give other numbers", "these do not go together. Give other ones"),
-    (r"Give (?:a schedule, like|run:) {(\w+): (\w+|…)}", r"Give a schedule, like \2"),
+    (rf"Give run: {{{_FACT}: …}}(?:, or --total-steps)?", "Type “{fact}” under {card}"),
+    (r"Give a schedule, like {\w+: (\w+)}", r"Give a schedule, like \1"),
+    (r"name one with --[\w-]+, in Python \w+=…", "give one of them that name"),
+    (r"Make one with --save", "Fit one to logs, and save it here"),
+    (r"write {set: …}, in Python Set\(…\)", "choose “is the value itself”"),
+    (r"write {set: …}", "choose “is the value itself”"),
+    (r"leave out Set \({set: …}\)", "choose “multiplies the base value”"),
     (r"(?:Write it )?at the top of the plan, as targets: {…}", "Choose it from the gallery"),
     (r"\bGive at\.", "Give “At”."),
     (r"(\b[a-z_]+)=(\[…\]|[\d.]+\d)", r"\1 \2"),
@@ -89,7 +95,8 @@ def in_words(text: str, labels: Mapping[str, str] = FACTS) -> str:
         text = re.sub(pattern, partial(_page_words, words), text)
     text = text.removeprefix("warmdown import: ").replace("-p ", "")
     text = _OPTION.sub(lambda option: f"“{labels[option[1].replace('-', '_')]}”", text)
-    return text[:1].upper() + text[1:]
+    # a file's name, a path and a target stay as they are written
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+[ ,]", text) else text
 
 
 def _page_words(words: str, match: re.Match[str]) -> str:
