@@ -298,14 +298,32 @@ def test_a_resumed_run_has_the_same_averages_bit_for_bit(after: int, tmp_path: P
     assert resumed.run_history.latest_metrics() == trainer.run_history.latest_metrics()
 
 
-def test_a_run_that_is_made_longer_goes_on_with_its_average() -> None:
-    kept, follow = AveragedWeightsCallback(decay=0.9), Follow()
+@pytest.mark.parametrize(
+    ("rule", "first"), [({"decay": 0.9}, None), ({"tail": "25%"}, 15)], ids=["decay", "tail"]
+)
+def test_a_run_that_is_made_longer_goes_on_with_its_average_or_has_a_later_tail(
+    rule: dict[str, Any], first: int | None
+) -> None:
+    kept, follow = AveragedWeightsCallback(**rule), Follow()
     trainer = small.make(callbacks=[kept, follow])
     small.train(trainer, plan=wd.Constant(), max_num_train_steps=10)
-    trainer.extend(14)
+    trainer.extend(20)
     assert kept.average is not None
-    expected = np.tensordot(shares({"decay": 0.9}, 14), torch.stack(follow.passed).numpy(), 1)
+    passed = torch.stack(follow.passed).numpy()
+    expected = passed[first + 1 :].mean(0) if first else np.tensordot(shares(rule, 20), passed, 1)
     np.testing.assert_allclose(kept.average.weights()["0.weight"], expected, atol=1e-6)
+
+
+def test_a_tail_whose_run_is_made_shorter_averages_what_is_left_of_it() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    long, short = (wd.AveragedWeights(model, tail="25%", run=run) for run in (200, 100))
+    for _ in range(80):
+        long.update()
+    short.load_state_dict(long.state_dict())
+    for update in range(81, 101):
+        torch.nn.init.constant_(model.weight, update)
+        short.update()
+    assert short.weights()["weight"].item() == pytest.approx(90.5)
 
 
 def test_a_trainer_refuses_two_of_one_name_and_a_plan_without_the_decay() -> None:

@@ -154,6 +154,7 @@ class AveragedWeights:
             self.decay = decay
         self.model = _without_wrappers(model)
         self.updates = 0
+        self._averaged = 0
         self._averages = {
             name: _widened(weight.detach()).clone() for name, weight in self._weights().items()
         }
@@ -182,6 +183,7 @@ class AveragedWeights:
             )
         self.updates += 1
         if not self.has_begun:
+            self._averaged = 0
             return
         kept = self._share_kept()
         if not 0.0 <= kept <= 1.0:
@@ -193,6 +195,7 @@ class AveragedWeights:
         weights = [_widened(weight.detach()) for weight in self._weights().values()]
         # one kernel for all weights on a device, where a loop would start one for each
         torch._foreach_lerp_(averages, weights, 1.0 - kept)
+        self._averaged += 1
 
     @contextmanager
     def applied(self) -> Iterator[torch.nn.Module]:
@@ -227,8 +230,9 @@ class AveragedWeights:
             }
 
     def state_dict(self) -> Data:
-        """Return what a resumed run needs: the average and the count."""
-        return {"updates": self.updates, "averages": dict(self._averages)}
+        """Return what a resumed run needs: the average and the counts."""
+        counts = {"updates": self.updates, "averaged": self._averaged}
+        return {**counts, "averages": dict(self._averages)}
 
     @torch.no_grad()
     def load_state_dict(self, state: Data) -> None:
@@ -247,7 +251,7 @@ class AveragedWeights:
                     f"model as the saved run did."
                 )
         _copy(saved, self._averages)
-        self.updates = int(state["updates"])
+        self.updates, self._averaged = int(state["updates"]), int(state["averaged"])
 
     def _weights(self) -> dict[str, torch.nn.Parameter]:
         return dict(self.model.named_parameters())
@@ -255,8 +259,7 @@ class AveragedWeights:
     def _share_kept(self) -> float:
         """Return the share of the average that the update counted last keeps."""
         if self._rule.tail is not None:
-            averaged = self.updates - self._before
-            return (averaged - 1) / averaged
+            return self._averaged / (self._averaged + 1)
         if self._rule.half_life is not None:
             updates, share = self._half_life
             return float(0.5 ** (1.0 / (updates + share * self.updates)))

@@ -130,20 +130,21 @@ class AveragedWeightsCallback(OutputCallback):
                 f"AveragedWeightsCallback(name={self.name!r}): two averages have this name. Give "
                 f"each its own name=."
             )
-        if self._run is not trainer.run_state:  # a run that is made longer goes on with its own
-            self._run = trainer.run_state
-            is_by_decay = self.half_life is None and self.tail is None
-            self.average = AveragedWeights(
-                trainer.get_model(keep_torch_compile=False),
-                decay=self.decay if is_by_decay else None,
-                half_life=self.half_life,
-                tail=self.tail,
-                run=Run(
-                    total_steps=trainer.run_config.total_updates,
-                    steps_per_epoch=trainer.run_config.num_update_steps_per_epoch,
-                ),
-            )
-        if self._waiting is not None and self.average is not None:
+        if self._waiting is None and self._run is trainer.run_state:  # it is made longer
+            self._waiting = self.state_dict()
+        self._run = trainer.run_state
+        is_by_decay = self.half_life is None and self.tail is None
+        self.average = AveragedWeights(
+            trainer.get_model(keep_torch_compile=False),
+            decay=self.decay if is_by_decay else None,
+            half_life=self.half_life,
+            tail=self.tail,
+            run=Run(
+                total_steps=trainer.run_config.total_updates,
+                steps_per_epoch=trainer.run_config.num_update_steps_per_epoch,
+            ),
+        )
+        if self._waiting is not None:
             self.average.load_state_dict(self._waiting)
             self._waiting = None
 
