@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -202,8 +203,8 @@ def test_the_runs_of_a_killed_worker_are_made_by_one_that_joins(
 
     with distributed.Client(scheduler_file=file, set_as_default=False) as client:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", client.scheduler.address)
-    there = compare(PLANS, "far_tasks:slow", seeds=5, engine="dask", progress=kill_and_add)
-    here = compare(PLANS, "far_tasks:small", seeds=5, engine="loky", jobs=2)
+    there = compare(PLANS, "far_tasks:slow", seeds=4, engine="dask", progress=kill_and_add)
+    here = compare(PLANS, "far_tasks:small", seeds=4, engine="loky", jobs=2)
     for name in PLANS:
         found = there.results[name].items()
         assert {seed: run.digest for seed, run in found} == {
@@ -272,7 +273,7 @@ def test_a_cluster_whose_workers_lack_something_is_refused_with_all_of_it() -> N
         workers.require(NEEDS, 1.0)
     assert str(error.value).splitlines()[1:3] == [
         "  b: torch 1.0 is there.",
-        "  c: ImportError: No module named 'warmdown'.",
+        "  c: it cannot import the runs: No module named 'warmdown'.",
     ]
 
 
@@ -311,6 +312,33 @@ def test_runs_wait_for_the_first_worker_with_a_warning(monkeypatch: pytest.Monke
     monkeypatch.setattr(clusters, "sleep", lambda seconds: workers.workers.update(a=""))
     with pytest.warns(WorkersMissing, match=r"there is no worker; .* \[warmdown explain workers-m"):
         workers.require(NEEDS, 1.0)
+
+
+class Lost:
+    """The client of a scheduler that ended."""
+
+    scheduler = SimpleNamespace(address="tcp://here:1")
+
+    def nthreads(self) -> Any:
+        raise distributed.comm.CommClosedError("reset by peer")
+
+
+class Broken:
+    """A task that another version of the package cannot read."""
+
+    def result(self) -> Any:
+        raise AttributeError("no attribute 'WorkRequest'")
+
+
+def test_a_scheduler_that_is_gone_ends_the_call_with_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distributed, "as_completed", list)
+    lost = clusters.DaskCluster(Lost(), label="compare", is_own=False)
+    with pytest.raises(TrainingError, match=r"tcp://here:1 is gone\. .* the same call makes"):
+        lost.size()
+    with pytest.raises(ImportError, match="AttributeError: no attribute 'WorkRequest'"):
+        lost.answer(Broken(), "0")
 
 
 def refused(*arguments: str) -> str:

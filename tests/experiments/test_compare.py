@@ -266,6 +266,7 @@ def test_a_cluster_makes_the_same_runs(tmp_path: Path, engine: Any, library: str
     pytest.importorskip(library)
     here, there = compared(None), compared(tmp_path / "runs", engine=engine, jobs=2)
     assert [row.metric for row in here.rows()] == [row.metric for row in there.rows()]
+    assert all(run.worker for row in there.results.values() for run in row.values())
 
 
 @pytest.mark.slow

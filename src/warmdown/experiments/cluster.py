@@ -152,7 +152,7 @@ class Cluster(ABC):
                 try:
                     answer = self.answer(future, "needs")
                 except ImportError as error:
-                    answer = WorkAnswer("needs", lacks=(f"{type(error).__name__}: {error}.",))
+                    answer = WorkAnswer("needs", lacks=(f"it cannot import the runs: {error}.",))
                 lacks = answer.lacks or ((answer.reason,) if answer.content is None else ())
                 if lacks:
                     name = answer.worker or self.name_of(place)
@@ -264,7 +264,10 @@ class DaskCluster(Cluster):
 
     def slots(self) -> Mapping[str, int]:
         """Return the threads of each worker, by its address."""
-        return dict(self._client.nthreads())
+        try:
+            return dict(self._client.nthreads())
+        except self._distributed.comm.CommClosedError:
+            raise self._gone() from None
 
     def name_of(self, place: str) -> str:
         """Return the name that the scheduler knows."""
@@ -308,6 +311,10 @@ class DaskCluster(Cluster):
             )
         except (self._distributed.comm.CommClosedError, CancelledError):
             raise self._gone() from None
+        except ImportError:
+            raise
+        except Exception as error:  # another warmdown has other names and arguments
+            raise ImportError(f"{type(error).__name__}: {error}") from error
         return replace(found, key=key)
 
     def abandon(self, futures: Sequence[Any]) -> None:

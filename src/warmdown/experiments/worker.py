@@ -312,8 +312,8 @@ def ignored_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def kill_processes_of(caller: str) -> None:
-    """End the processes that work here for a caller, which needs them no more."""
+async def kill_processes_of(caller: str) -> None:
+    """End the processes that work here for a caller; as a coroutine no one waits for it."""
     for process in list(_all):
         if process.context.caller == caller:
             process.kill()
