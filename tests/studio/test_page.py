@@ -250,11 +250,12 @@ def test_a_kept_plan_stays_beside_the_next_and_can_be_had_back(page_of: PageOf) 
     page_of(WARMED).visit(act)
 
 
-def test_a_target_is_added_beside_the_rate(page_of: PageOf) -> None:
+@pytest.mark.parametrize("field", ["weight_decay", "ema_decay"])
+def test_a_target_is_added_beside_the_rate(field: str, page_of: PageOf) -> None:
     async def act(user: User) -> None:
         user.find(marker="add-track").click()
-        user.find(marker="add-weight_decay").click()
-        await until(lambda: "weight_decay" in texts(user, "text"))
+        user.find(marker=f"add-{field}").click()
+        await until(lambda: field in texts(user, "text"))
         assert "set:" in texts(user, "text")
 
     page_of(WARMED).visit(act)

@@ -18,6 +18,8 @@ from warmdown.cli.main import main
 from warmdown.errors import RunError, StateError, TrainingError
 from warmdown.training import (
     AveragedWeightsCallback,
+    LimitEvalStepsCallback,
+    StepBasedEvaluationCallback,
     Trainer,
     TrainerCallback,
     digest_of_weights,
@@ -350,3 +352,27 @@ def test_the_command_averages_by_its_options_and_by_the_plan(tmp_path: Path) -> 
     refused = CliRunner().invoke(main, [*call, "--average", "half 5%"])
     assert refused.exit_code == 2
     assert "no such rule. Give 0.999" in refused.output
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_average_is_evaluated_on_the_batches_that_the_plain_weights_are(is_first: bool) -> None:
+    seen: dict[str, list[int]] = {}
+
+    class Count(TrainerCallback):
+        def on_eval_epoch_start(self, trainer: Trainer, **kwargs: Any) -> None:
+            seen.setdefault(trainer.run_history.metric_name_prefix, []).append(0)
+
+        def on_eval_step_end(
+            self, trainer: Trainer, batch: Any, batch_output: Any, **kwargs: Any
+        ) -> None:
+            seen[trainer.run_history.metric_name_prefix][-1] += 1
+
+    limit, average = LimitEvalStepsCallback(1), AveragedWeightsCallback(0.9)
+    order = [limit, average] if is_first else [average, limit]
+    steps = StepBasedEvaluationCallback(10)
+    trainer = small.make(callbacks=[Count(), steps, *order])
+    small.train(trainer)
+    # after 10, 13, 20, 26, 30 and 39 updates; at the ends of epochs over all 4 batches
+    assert seen[""] == [1, 4, 1, 4, 1, 4]
+    assert trainer.run_state.eval_limit is None
+    assert seen["ema_0.9_"] == seen[""]

@@ -30,8 +30,9 @@ _FIELDS = {
     "weight_decay": "weight decay",
     "momentum": "momentum",
     "betas[1]": "second beta",
+    "ema_decay": "decay of the averaged weights",
 }
-_USUAL_VALUES = {"weight_decay": 0.05, "momentum": 0.9, "betas[1]": 0.95}
+_USUAL_VALUES = {"weight_decay": 0.05, "momentum": 0.9, "betas[1]": 0.95, "ema_decay": 0.999}
 _MEANINGS = {"scale": "multiplies the base value", "set": "is the value itself"}
 
 
