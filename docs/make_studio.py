@@ -7,9 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import warmdown as wd
 from warmdown.studio.process import start_server
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -32,8 +38,15 @@ def main() -> None:
         with start_server(Path(folder)) as server:
             for draw in (_start, _design, _class, _mistake, _narrow):
                 draw(browser, server.address)
+        (runs / "plan" / "record.jsonl").touch()  # as if it were still written
         with start_server(Path(folder), "--watch", str(runs)) as server:
             _runs(browser, server.address)
+        job = Path(folder) / "jobs" / "job"
+        law = _write_law(Path(folder))
+        with _training(job), start_server(
+            Path(folder), "--watch", str(job.parent), "--law", str(law)
+        ) as server:  # fmt: skip
+            _tell(browser, server.address)
         browser.close()
 
 
@@ -90,6 +103,17 @@ def _runs(browser: Any, address: str) -> None:
     _keep(tab, "runs")
 
 
+def _tell(browser: Any, address: str) -> None:
+    tab = _tab(browser, address, begun='[data-mark="run-job"]')
+    tab.locator(".run .state", has_text="left").wait_for(timeout=60_000)
+    tab.click('[data-mark="tell-job"]')
+    tab.click('[data-mark="tell-curve"]')
+    tab.locator(".q-menu .q-item", has_text="1-sqrt").click()
+    tab.click('[data-mark="tell-preview"]')
+    tab.locator('[data-mark="tell-answer"]', has_text="Send it").wait_for(timeout=60_000)
+    _keep(tab, "tell", height=900)
+
+
 def _tab(
     browser: Any,
     address: str,
@@ -116,6 +140,65 @@ def _keep(tab: Any, name: str, *, height: int | None = None) -> None:
     with Image.open(path) as whole:
         whole.convert("RGB").quantize(96).save(path, optimize=True)
     tab.context.close()
+
+
+class _Loop:
+    """A linear model that learns from noisy data, so that its loss answers to the rate.
+
+    Args:
+        folder: Of the run.
+        updates: In the whole run.
+        lr: Its schedule.
+    """
+
+    def __init__(self, folder: Path, updates: int, lr: wd.Schedule) -> None:
+        torch.manual_seed(1)
+        self.updates = updates
+        self.sizes = torch.arange(1, 257).float() ** -0.75
+        self.weight = torch.nn.Parameter(torch.zeros(256))
+        self.optimizer = torch.optim.SGD([self.weight], lr=0.2)
+        plan = wd.Plan.of(lr=lr, run=wd.Run(total_steps=updates, lr=0.2))
+        folder.mkdir(parents=True)
+        wd.save(plan, folder / "plan.yaml")
+        self.scheduler = wd.Scheduler(self.optimizer, plan, commands=folder)
+        self.record = wd.Record(folder / "record.jsonl")
+
+    def train(self, is_over: threading.Event, pause: float = 0.0) -> None:
+        for update in range(self.updates):
+            data = torch.randn(8, 256) * self.sizes
+            wrong = data @ (self.weight - 1) + 0.5 * torch.randn(8)
+            wrong.square().mean().backward()  # type: ignore[no-untyped-call]
+            if update % 5 == 0:
+                loss = ((self.weight.detach() - 1) * self.sizes).square().sum() + 0.25
+                self.record.add(update, "lr/0", self.optimizer.param_groups[0]["lr"])
+                self.record.add(update, "loss", float(loss))
+                self.record.flush()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.scheduler.step()
+            if is_over.wait(pause):
+                break
+
+
+def _write_law(folder: Path) -> Path:
+    """Fit the law to a short run of the same model."""
+    pilot = folder / "pilot"
+    _Loop(pilot, 2_000, wd.wsd(warmup=20, decay="30%")).train(threading.Event())
+    return wd.fit_loss([pilot / "record.jsonl"]).save(folder / "law.json")
+
+
+@contextmanager
+def _training(folder: Path) -> Iterator[None]:
+    """Train while the block lasts."""
+    is_over = threading.Event()
+    loop = _Loop(folder, 20_000, wd.warmup_constant(warmup=20))
+    thread = threading.Thread(target=loop.train, args=[is_over, 0.003])
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _write_runs(folder: Path) -> None:

@@ -350,7 +350,9 @@ def _listening(run: Path) -> Path:
             f"tell({run}): no job works there. Name the folder that a Scheduler was given as "
             "commands=…, or that a Trainer writes its checkpoints to."
         )
-    inside = sorted(folder for folder in run.iterdir() if has_note(folder))
+    inside = sorted(
+        folder for folder in run.iterdir() if has_note(folder) and not folder.is_symlink()
+    )
     if has_note(run) or not inside:
         return run
     if len(inside) > 1:

@@ -7,19 +7,24 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.cli.test_forecast import written
-from tests.forecast.test_law import TWO_LEVELS
+from tests.forecast.test_law import PUBLISHED, TWO_LEVELS
 from tests.lazily import Lazily
+from torch.nn.parameter import Parameter
 
+import warmdown as wd
 from warmdown.cli.call import CallEnded, run_command
 from warmdown.cli.main import main
 from warmdown.cli.schema import schema_of
@@ -200,6 +205,11 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a picture elsewhere": ("show", {"plan": "wsd", "picture": "png/../../x.png"}, "Use one of"),
     "a null byte": ("explain", {"code": "a\0b"}, "not a value"),
     "a half character": ("explain", {"code": "\ud800"}, "no text and no number"),
+    "a run elsewhere": ("tell", {"run": "sub/../..", "command": "stop"}, "leads out"),
+    "a run behind a link": ("tell", {"run": "way/mine", "command": "stop"}, "or a link"),
+    "a run that is a file": ("tell", {"run": "script.py", "command": "stop"}, "no folder here"),
+    "a command of none": ("tell", {"run": "sub", "command": "rm"}, "not one of"),
+    "a long wait": ("tell", {"run": "sub", "command": "stop", "wait": 61}, "from 1 to 60"),
     "no tool": ("train", {"plan": "wsd"}, "there is no such tool"),
     "no argument": ("check", {}, "Missing argument 'NAME_OR_FILE'"),
     "a wrong shape": ("check", {"plan": "cosin"}, "Did you mean 'cosine'?"),
@@ -228,6 +238,65 @@ def test_an_attack_or_a_mistake_gets_an_error_in_our_words(
     assert not (folder / MARK).exists()
 
 
+@pytest.fixture
+def job(folder: Path) -> Iterator[Any]:
+    """Train a loop that listens in the folder, until the test is over."""
+    optimizer = torch.optim.SGD([Parameter(torch.ones(1))], lr=0.4)
+    listening = wd.Commands(folder / "runs" / "x", seconds=0.01)
+    run = wd.Run(total_steps=10**9)
+    scheduler = wd.Scheduler(optimizer, lr=wd.Constant(), run=run, commands=listening)
+    is_over = threading.Event()
+
+    def train() -> None:
+        while not is_over.wait(0.001):
+            optimizer.step()
+            scheduler.step()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    yield scheduler
+    is_over.set()
+    thread.join()
+    shutil.rmtree(folder / "runs")
+
+
+def test_a_running_job_is_spoken_to_and_shows_before_what_would_come(
+    server: Any, folder: Path, job: Any
+) -> None:
+    asked = {"command": "rescale", "value": 0.5, "run": "runs/x"}
+    trial = {"asked": ("tell", {**asked, "dry_run": True, "law": json.dumps(PUBLISHED)})}
+    shown = json.loads(text_of(answers_of(server, trial)["asked"]))
+    Draft202012Validator(schema_of("tell")).validate(shown)
+    assert shown["outcome"] == "shown"
+    assert len(shown["curves"]["steps"]) == len(shown["curves"]["lines"]["lr/0"]["after"]) == 64
+    final = shown["finals"]["lr/0"]
+    assert final["before"]["predicted"] != final["after"]["predicted"]
+    assert job.values() == {"lr/0": 0.4}
+    done = json.loads(text_of(answers_of(server, {"asked": ("tell", asked)})["asked"]))
+    assert done["outcome"] == "done"
+    assert job.values() == {"lr/0": 0.2}
+    unknown = {"asked": ("tell", {**asked, "target": "lr/head"})}
+    refused = json.loads(text_of(answers_of(server, unknown)["asked"]))
+    assert refused["outcome"] == "refused"
+    assert "no such group" in refused["text"]
+    assert [path.name for path in (folder / "runs" / "x").iterdir()] == ["commands"]
+
+
+def test_a_server_that_only_reads_has_no_tool_that_changes_a_job(folder: Path, job: Any) -> None:
+    async def ask() -> tuple[Any, Any]:
+        only_reads = ours.build_server(Workspace(folder), True)
+        async with mcp.Client(only_reads) as client:
+            asked = {"command": "rescale", "value": 0.5, "run": "runs/x"}
+            return (await client.list_tools()).tools, await client.call_tool("tell", asked)
+
+    tools, answer = asyncio.run(ask())
+    assert [tool.name for tool in tools] == [name for name in TOOLS if name != "tell"]
+    assert all(tool.annotations.read_only_hint for tool in tools)
+    assert answer.is_error
+    assert "no such tool" in text_of(answer)
+    assert job.values() == {"lr/0": 0.4}
+
+
 def test_tools_are_listed_with_the_arguments_of_their_commands(folder: Path) -> None:
     async def ask() -> Any:
         async with mcp.Client(ours.build_server(Workspace(folder))) as client:
@@ -243,6 +312,8 @@ def test_tools_are_listed_with_the_arguments_of_their_commands(folder: Path) -> 
         Draft202012Validator(tools[call[0]].input_schema).validate(
             {name: value for name, value in call[1].items() if value is not None}
         )
+    hints = {name: tool.annotations.destructive_hint for name, tool in tools.items()}
+    assert [name for name in hints if hints[name]] == ["tell"]
     assert tools["import"].input_schema["properties"]["mode"]["enum"] == ["faithful", "corrected"]
     tasks = tools["compare"].input_schema["properties"]["task"]["enum"]
     from warmdown.training.tasks.task import TASKS

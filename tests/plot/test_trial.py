@@ -40,9 +40,8 @@ def test_only_what_changes_is_drawn_each_to_the_end_of_its_run() -> None:
 
 
 def test_the_length_is_put_in_words_and_nothing_is_said_to_change_where_nothing_does() -> None:
-    assert trial_sentences(curves()) == [
-        "The run ends after 30,000 updates; it ended after 20,000 updates before."
-    ]
+    longer = "The run ends after 30,000 updates; before it was 20,000."
+    assert trial_sentences(curves()) == [longer]
     assert trial_sentences(curves(1.0, (9, 9))) == ["No value changes."]
     assert "has no end" in trial_sentences(curves(ends=(9, None)))[0]
 

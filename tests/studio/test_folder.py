@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,14 @@ def test_a_write_that_fails_leaves_the_old_file(
         folder.write("a.yaml", "new", stamp)
     assert [path.name for path in folder.path.iterdir()] == ["a.yaml"]
     assert folder.read("a.yaml")[0] == "old"
+
+
+def test_a_folder_that_is_only_read_takes_no_plan(folder: Folder) -> None:
+    folder.write("a.yaml", "old", None)
+    with closing(Folder(folder.path, is_read_only=True)) as only_read:
+        with pytest.raises(SpecError, match="this page writes nothing"):
+            only_read.write("a.yaml", "new", only_read.stamp("a.yaml"))
+        assert only_read.read("a.yaml")[0] == "old"
 
 
 def test_a_file_keeps_its_rights_when_it_is_written(folder: Folder) -> None:

@@ -15,7 +15,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 import warmdown as wd
 from warmdown import Record
+from warmdown.errors import TrainingError
 from warmdown.lock import Output, locked
+from warmdown.mailbox import Answer, Mailbox, Request
 from warmdown.studio.draft.links import from_link
 from warmdown.studio.page.state import AppContext
 from warmdown.studio.preview.compared import Look, compare_runs, smoothed
@@ -254,6 +256,37 @@ def test_a_run_that_reached_the_length_of_its_plan_is_finished(tmp_path: Path) -
     run_in(tmp_path, 200)
     _, run = looked(tmp_path)
     assert (run.condition.state, run.seconds_left) == ("finished", None)
+
+
+def test_a_run_that_was_asked_for_more_has_the_length_that_it_answered(tmp_path: Path) -> None:
+    run_in(tmp_path, 200)
+    wd.save(PLAN, tmp_path / "one" / "plan.yaml")
+    runs, run = looked(tmp_path)
+    assert (run.condition.state, run.length) == ("finished", 200)
+    mailbox = Mailbox(tmp_path / "one")
+    request = Request(command="extend", arguments={"total_steps": 300})
+    mailbox.send(request)
+    runs.read_on()
+    assert run.length == 200  # asked, and not done yet
+    mailbox.answer(f"{request.id}.json", Answer(outcome="done", text="", update=150, end=300))
+    assert runs.read_on()
+    assert (run.condition.state, run.length) == ("running", 300)
+
+
+def test_a_job_is_spoken_to_in_the_folder_that_is_watched_and_nowhere_else(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "runs").mkdir()
+    run_in(tmp_path / "runs", 20)
+    runs, run = looked(tmp_path / "runs")
+    assert runs.job_of(run) == tmp_path / "runs" / "one"
+    (tmp_path / "runs" / "one").rename(tmp_path / "moved")
+    (tmp_path / "runs" / "one").symlink_to(tmp_path / "moved")
+    with pytest.raises(TrainingError, match="no run of this folder any more"):
+        runs.job_of(run)
+    runs.read_on()
+    with pytest.raises(TrainingError, match="no run of this folder any more"):
+        runs.job_of(run)
 
 
 def test_what_is_left_follows_from_the_pace(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from mcp.types import Tool as ListedTool
 from warmdown import __version__
 from warmdown.cli.call import CallEnded, run_command
 from warmdown.cli.say import say
-from warmdown.cli.tools import TOOLS, description, input_schema, words_of_call
+from warmdown.cli.tools import TOOLS, Tool, description, input_schema, words_of_call
 from warmdown.cli.workspace import Workspace
 from warmdown.errors import SpecError, WarmdownError, nearest
 
@@ -41,7 +41,8 @@ _LONGEST_ROW = 64
 """Numbers of a list that are passed on; of more, so many are spread over it."""
 _INSTRUCTIONS = (
     "Schedules of training runs. Begin with list; show and check a plan before it is used. A plan "
-    "is a shape's name with param, a YAML text such as 'lr: {kind: cosine, end: 0.1}', or a file."
+    "is a shape's name with param, a YAML text such as 'lr: {kind: cosine, end: 0.1}', or a file. "
+    "Before tell changes a running job, ask with dry_run what would come of it."
 )
 
 
@@ -55,29 +56,40 @@ _INSTRUCTIONS = (
     "--folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=Path(),
-    help="The folder whose files may be read.",
+    help="The folder whose files may be read, and whose running jobs may be spoken to.",
 )
-def command(http: str | None, folder: Path) -> None:
-    """Serve list, show, check, import, forecast, compare, explain and lint as tools to an agent.
+@click.option("--read-only", is_flag=True, help="Without tell: nothing is asked of a running job.")
+def command(http: str | None, folder: Path, read_only: bool) -> None:
+    """Serve list, show, check, import, forecast, compare, tell, explain and lint to an agent.
 
-    Files are read under the folder alone, and none is written. No code that a client names is run.
+    Files are read under the folder alone. Nothing is written but what tell asks of a running job,
+    in the folder of its run. No code that a client names is run.
     """
-    server = build_server(Workspace(folder))
+    server = build_server(Workspace(folder), read_only)
     if http is None:
         anyio.run(_serve_stdio, server)
     else:
         _serve_http(server, _port_of(http))
 
 
-def build_server(workspace: Workspace) -> Server[Any]:
-    """Return the server of the tools, which reads files of one folder."""
+def build_server(workspace: Workspace, is_read_only: bool = False) -> Server[Any]:
+    """Return the server of the tools, which knows the files of one folder alone.
+
+    Args:
+        workspace: The folder.
+        is_read_only: Whether running jobs are left alone.
+    """
     at_once = anyio.Semaphore(_AT_ONCE)
+    tools = {name: tool for name, tool in TOOLS.items() if tool.is_read_only or not is_read_only}
 
     async def list_tools(*_: Any) -> ListToolsResult:
-        return ListToolsResult(tools=[_listed_tool(name) for name in TOOLS])
+        return ListToolsResult(tools=[_listed_tool(name, tool) for name, tool in tools.items()])
 
     async def call_tool(_: Any, asked: Any) -> CallToolResult:
         try:
+            if asked.name not in tools:
+                name = asked.name[:60]
+                raise SpecError(f"{name}: there is no such tool. {nearest(name, tools)}")
             async with at_once:
                 content = await _call(asked.name, asked.arguments or {}, workspace)
         except (WarmdownError, CallEnded) as error:
@@ -93,12 +105,17 @@ def build_server(workspace: Workspace) -> Server[Any]:
     )
 
 
-def _listed_tool(name: str) -> ListedTool:
+def _listed_tool(name: str, tool: Tool) -> ListedTool:
     return ListedTool(
         name=name,
         description=description(name),
         input_schema=input_schema(name),
-        annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
+        # a client asks a person before a tool that changes something
+        annotations=ToolAnnotations(
+            read_only_hint=tool.is_read_only,
+            destructive_hint=not tool.is_read_only,
+            open_world_hint=False,
+        ),
     )
 
 
@@ -109,8 +126,6 @@ async def _call(name: str, arguments: dict[str, Any], workspace: Workspace) -> l
         WarmdownError: The arguments cannot be used, or the command has no result.
         CallEnded: It gave no answer in its bounds.
     """
-    if name not in TOOLS:
-        raise SpecError(f"{name[:60]}: there is no such tool. {nearest(name[:60], TOOLS)}")
     with TemporaryDirectory(prefix="warmdown-") as folder:
         place = Path(folder).resolve()
         words = words_of_call(name, arguments, workspace, place)

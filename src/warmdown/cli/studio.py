@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     help="Show the runs recorded under DIR, as they go.",
 )
 @law_option
+@option("--read-only", is_flag=True, help="Save no plan, and ask nothing of a running job.")
 @option(
     "--framed",
     is_flag=True,
@@ -49,6 +50,7 @@ def command(
     no_browser: bool,
     watch: Path | None,
     law_file: Path | None,
+    read_only: bool,
     framed: bool,
 ) -> None:  # fmt: skip
     """Design a plan on a page in the browser.
@@ -82,6 +84,7 @@ def command(
         announce=_print_address,
         law=law_of(law_file),
         bring=bring,
+        is_read_only=read_only,
     )
     try:
         serve_page(start)

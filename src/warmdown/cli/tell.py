@@ -24,7 +24,7 @@ _REFUSED = 2
 @click.command("tell")
 @click.argument("run", type=PATH)
 @click.argument("asked", metavar="COMMAND", type=click.Choice(list(COMMANDS)))
-@click.argument("value", required=False)
+@click.argument("value", metavar="[N]", required=False)
 @option("--over", metavar="LENGTH", help="Of a decay, a hold or a rescale: 500, or 10%.")
 @option("--curve", metavar="SHAPE", help="Of a decay: cosine, 1-sqrt …; linear when left out.")
 @option("--target", metavar="FIELD", help="lr, weight_decay, lr/head …")

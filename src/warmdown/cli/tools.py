@@ -22,6 +22,8 @@ _LONGEST_TEXT = 1_000_000
 _MOST_VALUES = 32
 """Values of one argument."""
 _RUN = ("total_steps", "steps_per_epoch", "epochs", "lr", "run")
+_NUMBERS = ("N", "[N]", "LENGTH")
+"""Metavars of what may be a number, too."""
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -31,20 +33,24 @@ class Tool(NamedTuple):
     Args:
         options: The options that a client may give, in the words of the command.
         files: Arguments and options that name files, with what a text in their place is called.
+        folders: Arguments that name folders of the workspace.
         limits: The largest number that an option may have, or the values that it may have.
         defaults: Values of options that a client leaves out.
         fixed: Words of every call.
         pictures: Kinds of picture that may come with the result.
         seconds: After which a call is ended.
+        is_read_only: Whether a call changes nothing outside its own process.
     """
 
     options: Sequence[str] = ()
     files: Mapping[str, str] = _NOTHING
+    folders: Sequence[str] = ()
     limits: Mapping[str, int | Sequence[str]] = _NOTHING
     defaults: Mapping[str, Any] = _NOTHING
     fixed: Sequence[str] = ()
     pictures: Sequence[str] = ()
     seconds: float = 120.0
+    is_read_only: bool = True
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -52,8 +58,8 @@ TOOLS: Mapping[str, Tool] = {
     "show": Tool(
         ("plan", "param", *_RUN, "group", "points", "law"),
         {"plan": _PLAN, "law": _LAW},
-        {"points": 1000},
-        {"points": 21},
+        limits={"points": 1000},
+        defaults={"points": 21},
         pictures=("png", "svg"),
     ),
     "check": Tool(("plan", "param", *_RUN), {"plan": _PLAN}),
@@ -70,15 +76,27 @@ TOOLS: Mapping[str, Tool] = {
         ("plans", "task", "seeds", "max_steps", "batch_size", "metric", "goal", "baseline",
          "theory", "lr", "total_steps"),
         {"plans": _PLAN},
-        {"seeds": 5, "max_steps": 1000, "plans": 4, "task": ("digits", "fashion", "text")},
-        {"seeds": 2, "max_steps": 200, "task": "digits"},
-        ("--engine=serial",),
+        limits={"seeds": 5, "max_steps": 1000, "plans": 4, "task": ("digits", "fashion", "text")},
+        defaults={"seeds": 2, "max_steps": 200, "task": "digits"},
+        fixed=("--engine=serial",),
         seconds=300.0,
+    ),
+    "tell": Tool(
+        ("run", "command", "value", "over", "curve", "target", "group", "on_change", "dry_run",
+         "wait", "law"),
+        {"law": _LAW},
+        limits={"wait": 60},
+        defaults={"wait": 30},
+        folders=("run",),
+        is_read_only=False,
     ),
     "explain": Tool(("code",)),
     "lint": Tool(("paths", "select", "ignore"), {"paths": _CODE}),
 }  # fmt: skip
-"""Every tool. No command that writes files or imports what a client names is among them."""
+"""Every tool. No command that imports what a client names is among them, and the one that writes
+leaves a request in the folder of a run."""
+_NAMES = {"given": "plan", "asked": "command"}
+"""Arguments that a client knows by other names."""
 
 
 def input_schema(name: str) -> dict[str, Any]:
@@ -119,7 +137,10 @@ def words_of_call(
     """
     tool, known = TOOLS[name], _click_parameters(name)
     options, places = [], []
-    for option, value in {**tool.defaults, **arguments}.items():
+    given = {**tool.defaults, **arguments}
+    # arguments count by their place, whatever order a client writes them in
+    for option in sorted(given, key=[*tool.options, *given].index):
+        value = given[option]
         if value is None:
             continue
         if option == "picture" and tool.pictures:
@@ -151,7 +172,7 @@ def _click_parameters(name: str) -> dict[str, click.Parameter]:
     for parameter in _command(name).params:
         is_option = isinstance(parameter, click.Option)
         word = parameter.opts[0].lstrip("-").replace("-", "_") if is_option else parameter.name
-        found["plan" if word == "given" else str(word)] = parameter
+        found[_NAMES.get(str(word), str(word))] = parameter
     return found
 
 
@@ -159,6 +180,8 @@ def _value_schema(tool: Tool, option: str, parameter: click.Parameter) -> dict[s
     about = [getattr(parameter, "help", None) or ""]
     if option in tool.files:
         about.append("A file under the server's folder, or its text.")
+    if option in tool.folders:
+        about.append("The folder of a run, under the server's folder.")
     if tool.files.get(option) == _PLAN:
         about.append("Or the name of a shape or recipe.")
     metavar = parameter.metavar or ""
@@ -169,7 +192,7 @@ def _value_schema(tool: Tool, option: str, parameter: click.Parameter) -> dict[s
         one = {"enum": list(parameter.type.choices)}
     elif option in tool.files:
         one = {"type": ["string", "object"]}
-    elif isinstance(parameter.type, type(click.INT) | type(click.FLOAT)) or metavar == "N":
+    elif isinstance(parameter.type, type(click.INT) | type(click.FLOAT)) or metavar in _NUMBERS:
         one = {"type": ["number", "string"]}
     if isinstance(limit := tool.limits.get(option), Sequence):
         one = {"enum": list(limit)}
@@ -199,7 +222,9 @@ def _texts(
             raise SpecError(f"{name}({option}=…): no text and no number. Correct it.") from None
         if len(text) > _LONGEST_TEXT:
             raise SpecError(f"{name}({option}=…): too long. Give a file, or less of it.")
-        if option in tool.files:
+        if option in tool.folders:
+            text = workspace.folder(text)
+        elif option in tool.files:
             text = _file_of(text, tool.files[option], number, workspace, place)
         elif len(text) > 1000 or "\0" in text:
             raise SpecError(f"{name}({option}={shortly(text)}): not a value of it. Correct it.")

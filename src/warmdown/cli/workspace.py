@@ -53,6 +53,20 @@ class Workspace:
         copied.write_bytes(content)
         return copied.relative_to(place).as_posix()
 
+    def folder(self, name: str) -> str:
+        """Return the whole path of a folder.
+
+        Args:
+            name: Its path from here, or a whole path that lies below here.
+
+        Raises:
+            SpecError: It is no folder here, is or passes a link, or is hidden.
+        """
+        whole = self.path.joinpath(*self._parts(name))
+        if whole.resolve() != whole or not whole.is_dir():
+            raise _refused_file(name, "no folder here, or a link")
+        return str(whole)
+
     def _parts(self, name: str) -> tuple[str, ...]:
         path = PurePath(name)
         if path.is_absolute():

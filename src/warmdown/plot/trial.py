@@ -52,8 +52,8 @@ def trial_sentences(curves: Curves, law: Law | None = None) -> list[str]:
     found = [] if trial_lines(curves) else ["No value changes."]
     if before != after:
         now = "has no end" if after is None else f"ends after {after:,} updates"
-        was = "it had no end" if before is None else f"it ended after {before:,} updates"
-        found.append(f"The run {now}; {was} before.")
+        was = "it had no end" if before is None else f"it was {before:,}"
+        found.append(f"The run {now}; before {was}.")
     try:
         finals = {} if law is None else trial_finals(curves, law)
     except WarmdownError as error:

@@ -48,6 +48,7 @@ class ServerConfig:
         announce: Called with the address as soon as the page can be asked for.
         law: What the loss is predicted by, if anything.
         bring: A configuration of the folder that a new tab shows as a plan, if any.
+        is_read_only: Whether nothing is written: no plan, and nothing to a running job.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class ServerConfig:
     announce: Callable[[str], None]
     law: Law | None = None
     bring: str = ""
+    is_read_only: bool = False
 
 
 def serve_page(start: ServerConfig) -> None:
@@ -89,8 +91,10 @@ def serve_page(start: ServerConfig) -> None:
     from warmdown.studio.page.watching import build_runs
     from warmdown.studio.security.guard import CompressedAssets, RequestGuard
 
-    folder, worker = Folder(start.folder), Worker(start.folder)
-    app = AppContext(folder, worker, start.draft, start.watch, start.law, start.bring)
+    folder, worker = Folder(start.folder, start.is_read_only), Worker(start.folder)
+    app = AppContext(
+        folder, worker, start.draft, start.watch, start.law, start.bring, start.is_read_only
+    )
     server_app = FastAPI(
         docs_url=None,
         redoc_url=None,

@@ -81,6 +81,7 @@ class AppContext:
         watch: The folder of runs to watch, if any.
         law: What a new tab predicts the loss by, if anything.
         bring: A configuration of the folder that a new tab shows as a plan, if any.
+        is_read_only: Whether nothing is written: no plan, and nothing to a running job.
     """
 
     folder: Folder
@@ -89,6 +90,7 @@ class AppContext:
     watch: FilePath | None = None
     law: Law | None = None
     bring: str = ""
+    is_read_only: bool = False
 
 
 @final

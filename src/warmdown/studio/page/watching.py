@@ -14,9 +14,11 @@ from nicegui import ui
 from warmdown.errors import WarmdownError
 from warmdown.forecast import Law, fit_loss
 from warmdown.formatting import count
+from warmdown.mailbox import Answer
 from warmdown.plot.theme import DARK, LIGHT
 from warmdown.studio.draft.document import read
 from warmdown.studio.page.parts import (
+    Act,
     build_table,
     card,
     log_button,
@@ -32,6 +34,7 @@ from warmdown.studio.page.parts import (
 from warmdown.studio.page.show.law import download_law
 from warmdown.studio.page.show.plot import PlotElement
 from warmdown.studio.page.state import AppContext
+from warmdown.studio.page.tell import TellDialog
 from warmdown.studio.preview.compared import Look, compare_runs, mark_of_run
 from warmdown.studio.preview.preview import preview, value_text
 from warmdown.studio.preview.watch import RunFolder, WatchedRun, is_rate, time_text
@@ -68,6 +71,8 @@ class _RunsPage:
         self.numbers: dict[Path, int] = {}
         self.rows: dict[Path, _Row] = {}
         self.law: Law | None = app.law
+        self.may_tell = not app.is_read_only
+        self.answers: dict[Path, str] = {}
         self.has_chosen = self.is_reading = self.is_due = False
         self.is_dark = False
         self.shown_events: object = None
@@ -184,6 +189,16 @@ class _RunsPage:
             ui.notify(f"{_MOST_SHOWN} runs are shown at most. Untick another one first.")
         self.show()
 
+    def speak_to(self, path: Path) -> None:
+        """Ask what a job is to do, and keep its answer beside the run."""
+        if self.may_tell and path in self.folder.runs:
+            run, take = self.folder.runs[path], partial(self._take_answer, path)
+            TellDialog(self.folder, run, self.law, self.is_dark, take)
+
+    def _take_answer(self, path: Path, answer: Answer) -> None:
+        self.answers[path] = answer.text
+        self.show()
+
     def tick(self, is_ticked: bool) -> None:
         """Tick all runs that the filter leaves, or none of them."""
         for row in [row for row in self.rows.values() if row.element.visible]:
@@ -250,13 +265,15 @@ class _RunsPage:
         for place, path in enumerate(sorted(runs, key=lambda path: runs[path].name)):
             if path not in self.rows:
                 with self.list:
-                    self.rows[path] = _Row(runs[path], partial(self.choose, path))
+                    speak_to = partial(self.speak_to, path) if self.may_tell else None
+                    self.rows[path] = _Row(runs[path], partial(self.choose, path), speak_to)
                 self.rows[path].element.move(self.list, place)
         colours = (DARK if self.is_dark else LIGHT).lines
         listed = 0
         for path, row in self.rows.items():
             number = self.numbers.get(path)
             row.show(runs[path], number, "" if number is None else colours[number % len(colours)])
+            set_text(row.answer, self.answers.get(path, ""))
             name = runs[path].name.casefold()
             is_listed = all(word in name for word in self.sought.split())
             listed += is_listed
@@ -272,9 +289,10 @@ class _Row:
     Args:
         run: The run.
         choose: Called when it is ticked or unticked.
+        speak_to: Called to ask something of its job; ``None`` where that is not allowed.
     """
 
-    def __init__(self, run: WatchedRun, choose: Any) -> None:
+    def __init__(self, run: WatchedRun, choose: Any, speak_to: Act | None) -> None:
         with tag("li", classes="run") as self.element:
             self.swatch = tag("span", classes="swatch", aria_hidden="true")
             self.box = marked(ui.checkbox(run.name).props("dense"), f"run-{run.name}")
@@ -282,9 +300,16 @@ class _Row:
             with tag("div").style("padding-left: 30px"):
                 self.words = tag("p", "", "small quiet state")
                 self.bar = tag("progress", max="1", value="0", aria_label=f"Updates of {run.name}")
-                self.link = tag("a", "Plan", "link small", target="_blank", rel="noopener")
-                self.link.props["aria-label"] = f"Plan of {run.name}, on a page of its own"
-                marked(self.link, f"plan-{run.name}")
+                self.answer = tag("p", "", "small", role="status")
+                with tag("div", classes="line"):
+                    self.link = tag("a", "Plan", "link small", target="_blank", rel="noopener")
+                    self.link.props["aria-label"] = f"Plan of {run.name}, on a page of its own"
+                    marked(self.link, f"plan-{run.name}")
+                    self.tell = speak_to and plain_button(
+                        "Speak to it …", speak_to, mark=f"tell-{run.name}"
+                    )
+                    if self.tell:
+                        self.tell.props["aria-label"] = f"Speak to {run.name}"
 
     def show(self, run: WatchedRun, number: int | None, colour: str) -> None:
         """Show the run as it is now; what stays the same is not sent again."""
@@ -296,6 +321,8 @@ class _Row:
         self.bar.set_visibility(run.length is not None)
         if run.length is not None:
             _set_props(self.bar, max=str(run.length), value=str(min(run.updates, run.length)))
+        if self.tell:
+            self.tell.set_visibility(run.is_at_work)
         self.link.set_visibility(bool(run.plan_link))
         _set_props(self.link, href=f"design{run.plan_link}")
 

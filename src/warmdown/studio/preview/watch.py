@@ -18,11 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import numpy as np
 
-from warmdown.errors import MissingExtra, WarmdownError, printable
+from warmdown.errors import MissingExtra, TrainingError, WarmdownError, printable
 from warmdown.forecast import Law
 from warmdown.forecast.events import ScalarEvents, is_event_file
 from warmdown.formatting import shortened
 from warmdown.lock import Output, failure_of, is_locked
+from warmdown.mailbox import Mailbox
 from warmdown.plan import Plan
 from warmdown.planfile.plans import load
 from warmdown.plot.groups import bases_in
@@ -135,8 +136,10 @@ class WatchedRun:
     _sizes: dict[Path, int] = field(default_factory=dict)
     _seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SEEN))
     _plan_stamp: Any = None
+    _end: int | None = None
+    _asked_stamp: int = 0
     _planned: tuple[Any, tuple[Line, ...]] = (None, ())
-    _asked: Any = None
+    _predicted: Any = None
     _at: int = 0
     _file: tuple[int, int] = (0, 0)
     _rest: bytes = b""
@@ -158,8 +161,9 @@ class WatchedRun:
 
     @property
     def length(self) -> int | None:
-        """Updates of the whole run, by its plan."""
-        return None if self.plan is None else self.plan.run.total_steps
+        """Updates of the whole run, by what it was asked last or by its plan."""
+        planned = None if self.plan is None else self.plan.run.total_steps
+        return planned if self._end is None else self._end
 
     @property
     def updates(self) -> int:
@@ -189,6 +193,7 @@ class WatchedRun:
         for path in files:
             news = self._read_events(path) or news
         self._read_plan()
+        self._read_answers()
         if news and self.last:
             self._seen.append((self.changed, self.step))
         self.condition = self._found_condition()
@@ -242,10 +247,10 @@ class WatchedRun:
             if is_rate(name)
         )
         # without a plan again with each twentieth that the run grows by
-        asked = law, planned, 0 if planned else round(20 * log1p(self.step))
-        if asked == self._asked:
+        what = law, planned, 0 if planned else round(20 * log1p(self.step))
+        if what == self._predicted:
             return False
-        self._asked, self.outlook = asked, Outlook()
+        self._predicted, self.outlook = what, Outlook()
         if law is not None and self.points:
             none = Outlook(notes=("no rate is recorded or planned that a law could follow.",))
             self.outlook = foresee(law, Preview(View(lines=lines)), {}) if lines else none
@@ -339,6 +344,14 @@ class WatchedRun:
                 return
         self._plan_stamp, self.plan, self.plan_link = None, None, ""
 
+    def _read_answers(self) -> None:
+        """Read which length the run was given from outside, where anything was asked since."""
+        with contextlib.suppress(OSError):
+            mailbox = Mailbox(self.folder)
+            stamp = mailbox.folder.stat().st_mtime_ns
+            if stamp != self._asked_stamp:
+                self._asked_stamp, self._end = stamp, mailbox.end()
+
     def _found_condition(self) -> RunCondition:
         outputs = [Output("", self.folder, is_folder=True), Output("", self.path)]
         locks = [is_locked(output) for output in outputs]
@@ -420,6 +433,17 @@ class RunFolder:
         # TensorBoard keeps settings and histograms in such files too
         self.runs = {path: run for path, run in self._known.items() if run.is_record or run.points}
         return news or self.runs.keys() != before
+
+    def job_of(self, run: WatchedRun) -> Path:
+        """Return the folder in which a run's job is asked for something.
+
+        Raises:
+            TrainingError: It is gone, or it leads out of this folder.
+        """
+        here, there = self.path.resolve(), run.folder.resolve()
+        if run.path not in self.runs or not there.is_relative_to(here):
+            raise TrainingError(f"{run.name}: no run of this folder any more. Look at the list.")
+        return there
 
     def _found(self) -> Iterator[tuple[Path, tuple[Path, ...]]]:
         """Yield each run, with the event files that belong to it.

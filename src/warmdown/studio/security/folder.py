@@ -38,10 +38,11 @@ class Folder:
 
     Args:
         path: The folder; it stays open, so that it stays the same one even when it is moved.
+        is_read_only: Whether nothing is written to it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).resolve()
+    def __init__(self, path: str | Path, is_read_only: bool = False) -> None:
+        self.path, self.is_read_only = Path(path).resolve(), is_read_only
         self._descriptor = open_folder(self.path)
 
     def close(self) -> None:
@@ -98,8 +99,13 @@ class Folder:
 
         Raises:
             StaleFile: It changed on disk; ask, and write with the stamp it has now.
-            SpecError: The name is no plan file of this folder, or a link.
+            SpecError: The name is no plan file of this folder, or a link, or nothing is written
+                here.
         """
+        if self.is_read_only:
+            raise SpecError(
+                f"{name}: this page writes nothing. Copy the text, or start it without --read-only."
+            )
         content = text.encode("utf-8")
         if self.stamp(name) != expected:
             raise StaleFile(

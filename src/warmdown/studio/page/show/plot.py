@@ -15,14 +15,18 @@ from warmdown.studio.preview.chart import Layer, changing_options, options
 
 @final
 class PlotElement:
-    """An ECharts picture with a name for those who do not see it."""
+    """An ECharts picture with a name for those who do not see it.
 
-    def __init__(self) -> None:
+    Args:
+        mark: Of the picture.
+    """
+
+    def __init__(self, mark: str = "plot") -> None:
         with tag("div", classes="plot-box"):
             with tag("div", role="img") as self.frame:
                 self.chart = ui.echart({}).classes("plot")
             self.layer = tag("div", classes="handles", role="group", aria_label="Handles")
-        marked(self.chart, "plot")
+        marked(self.chart, mark)
         self._drawn = self._size = self._handles = ""
         self._series: list[str] = []
 
@@ -45,7 +49,8 @@ class PlotElement:
         self._call("draw", f"{sent}, {dumps(is_new)}")
         if is_new:
             size = f"of-{len(option['grid'])}"
-            self.chart.classes(add=size, remove=self._size)
+            # not of the picture: whatever of it changes, the framework draws it anew, and empty
+            self.frame.classes(add=size, remove=self._size)
             self._size = size
         self._drawn = shape
 
