@@ -23,7 +23,15 @@ from tests.pages import Block, blocks, commands
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "llms.txt", *sorted((ROOT / "docs").glob("*.md"))]
-LONG_PAGES = {"compare.md", "find.md", "forecast.md", "plan-files.md", "training.md", "tutorial.md"}
+LONG_PAGES = {
+    "clusters.md",
+    "compare.md",
+    "find.md",
+    "forecast.md",
+    "plan-files.md",
+    "training.md",
+    "tutorial.md",
+}
 """Pages that train, compare or fit for seconds; `LONG_EXAMPLES` are scripts that do."""
 SOURCE = ROOT / "src"
 MODULES = [
