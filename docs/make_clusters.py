@@ -1,4 +1,4 @@
-"""Draw the picture of ``docs/clusters.md``: a comparison on three workers, one of which is ended."""
+"""Draw the picture of ``docs/clusters.md``: a comparison on three workers, of which one is lost."""
 
 from __future__ import annotations
 
