@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 DOCS = Path(__file__).parent
 PAGES = {
     "coming-from-torch.md": ("values", "torch"),
-    "coming-from-others.md": ("transformers", "timm", "ignite"),
+    "coming-from-others.md": ("ignite",),
+    "coming-from-timm.md": ("timm",),
+    "coming-from-transformers.md": ("transformers",),
     "coming-from-pytorch-accelerated.md": ("pytorch-accelerated",),
 }
 """The tables of each page: the values of torch's classes, or a library's differences."""

@@ -25,6 +25,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "llms.txt", *sorted((ROOT / "docs").glob("*.md"))]
 LONG_PAGES = {
     "clusters.md",
+    "coming-from-lightning.md",
+    "coming-from-optax.md",
+    "coming-from-transformers.md",
     "compare.md",
     "find.md",
     "forecast.md",
@@ -32,7 +35,9 @@ LONG_PAGES = {
     "training.md",
     "tutorial.md",
 }
-"""Pages that train, compare or fit for seconds; `LONG_EXAMPLES` are scripts that do."""
+"""Pages that train, compare or fit for seconds, or import whole trainers of others; `LONG_EXAMPLES`
+are scripts that do.
+"""
 SOURCE = ROOT / "src"
 MODULES = [
     path
