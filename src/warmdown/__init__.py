@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from warmdown.schedules import *
     from warmdown.schedules.recipes import *
     from warmdown.studio import studio as studio
+    from warmdown.training import Rollback as Rollback
     from warmdown.training.averaging import AveragedWeights as AveragedWeights
     from warmdown.training.merging import merge_checkpoints as merge_checkpoints
 
@@ -75,6 +76,7 @@ _ROOMS = {
     ),
     "warmdown.experiments": ("compare", "find_rate"),
     "warmdown.checks": ("Finding", "check"),
+    "warmdown.training": ("Rollback",),
     "warmdown.planfile": (
         "dumps", "from_dict", "load", "loads", "plan_from_dict", "recipes_of_record", "save",
     ),

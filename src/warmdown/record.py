@@ -9,7 +9,7 @@ import io
 import json
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from math import isfinite
@@ -28,6 +28,8 @@ _SECONDS_UNWRITTEN = 0.5
 _ROWS_UNWRITTEN = 4096
 _NAMES = 120
 """Characters of the names of targets in a text for people."""
+_ROLLED_BACK = ", rolled back "
+"""Stands before the number of a rollback in the name of what was left then."""
 _ENTRIES = {"step", "target", "value", "reason"}
 _NOT_FINITE = ("nan", "inf", "-inf")
 _LAST_STEP = 2**63 - 1
@@ -100,8 +102,39 @@ class Record(Pictured):
         self._written = len(self._steps)
 
     def rewind(self, step: int) -> None:
-        """Remove every row of update ``step`` and later, in memory and in the file."""
-        kept = [row for row in self if row.step < step]
+        """Remove every row of update ``step`` and later, in memory and in the file.
+
+        Losses that the run left as it went back stay.
+        """
+        self._replace_rows([row for row in self if row.step < step or _ROLLED_BACK in row.target])
+
+    def roll_back(self, step: int, number: int) -> None:
+        """Remove every row of update ``step`` and later, and keep their losses by another name.
+
+        Args:
+            step: The update that the run went back to.
+            number: Which of its rollbacks it is, from 1 on.
+
+        Example:
+            >>> record = Record()
+            >>> for update, loss in enumerate([2.0, 1.9, 8.0]):
+            ...     record.add(update, "loss", loss)
+            >>> record.roll_back(1, 1)
+            >>> record.targets(), record.curve("loss, rolled back 1")
+            (['loss', 'loss, rolled back 1'], ([1, 2], [1.9, 8.0]))
+        """
+        name = f"loss{_ROLLED_BACK}{number}"
+        left = [
+            replace(row, target=name) for row in self if row.step >= step and row.target == "loss"
+        ]
+        if left:
+            left[-1] = replace(left[-1], reason=f"spike: back to update {step}")
+        # an earlier process may have gone back here, too, and was killed
+        self._replace_rows([row for row in self if row.target != name])
+        self.rewind(step)
+        self._replace_rows([*self, *left])
+
+    def _replace_rows(self, kept: list[Row]) -> None:
         self._clear()
         for row in kept:
             self._append(row.step, row.target, row.value, row.reason)

@@ -114,13 +114,24 @@ class SpikeDetector:
             grad_norm: The norm of all its gradients before they were clipped, likewise, or
                 ``None``.
         """
-        values = _detached(loss), _detached(grad_norm)
-        self._waiting.append(values)
+        self.take(loss, grad_norm)
+        return self.look() if self.is_due else None
+
+    def take(self, loss: Any, grad_norm: Any = None) -> None:
+        """Take what an update had, and leave it for the next look."""
+        self._waiting.append((_detached(loss), _detached(grad_norm)))
         self.count += 1
-        is_late = any(isinstance(value, torch.Tensor) for value in values) or _is_one_of_several()
-        if is_late and self.count % self.every:
-            return None
-        return self.look()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to look now: always where nothing has to be waited for."""
+        is_late = any(isinstance(value, torch.Tensor) for row in self._waiting for value in row)
+        return not (is_late or _is_one_of_several()) or self.count % self.every == 0
+
+    @property
+    def judged(self) -> int:
+        """Updates that were looked at."""
+        return self.count - len(self._waiting)
 
     def look(self) -> Spike | None:
         """Look at what waits for it; all processes call it at the same update."""

@@ -19,6 +19,7 @@ from warmdown.training.history import *
 from warmdown.training.merging import *
 from warmdown.training.planning import *
 from warmdown.training.progress import *
+from warmdown.training.spikes import *
 from warmdown.training.tasks.run import *
 from warmdown.training.tasks.task import *
 from warmdown.training.trainer import *

@@ -101,6 +101,12 @@ class TrainerCallback:
     def on_run_left(self, trainer: Any, **kwargs: Any) -> None:
         """The training is left, whatever the reason: put away what was opened."""
 
+    def on_rollback(self, trainer: Any, **kwargs: Any) -> None:
+        """The run went back after a spike, and its state was put back; ``rollback`` has the facts.
+
+        It was left before, and starts again after, as a run that is resumed.
+        """
+
     def on_state_saving(self, trainer: Any, **kwargs: Any) -> None:
         """A checkpoint is about to be written."""
 

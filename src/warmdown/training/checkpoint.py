@@ -58,6 +58,9 @@ class Checkpoints:
     def __init__(self, folder: str | Path, keep: int | None = None) -> None:
         self.folder = Path(folder)
         self.keep = keep
+        self.safe_until: int | None = None
+        """Where set, the newest checkpoint of an update up to this one is kept, too, and the oldest
+        after it, which takes its place."""
         if keep is not None and keep < 1:
             raise TrainingError(
                 f"checkpoints(keep={keep}): at least 1 is kept. Give None to keep all."
@@ -101,10 +104,23 @@ class Checkpoints:
                 f"{last} Make room or give another folder, then resume."
             ) from error
         if self.keep is not None:
-            for old in self.all()[: -self.keep]:
-                # first renamed: a kill meanwhile must not leave half a checkpoint under its name
-                remove_folder(_hide(old))
+            made = self.updates()
+            for old in made[: -self.keep]:
+                if old not in self._spared(made):
+                    _remove(self.path(old))
         return path
+
+    def remove_after(self, update: int, last: int) -> None:
+        """Remove the checkpoints of the updates after ``update`` up to ``last``, newest first."""
+        for made in reversed(self.updates()):
+            if update < made <= last:
+                _remove(self.path(made))
+
+    def _spared(self, made: list[int]) -> list[int]:
+        if self.safe_until is None:
+            return []
+        older = [update for update in made if update <= self.safe_until]
+        return older[-1:] + made[len(older) : len(older) + 1]
 
     def path(self, update: int) -> Path:
         """Return where the checkpoint of ``update`` lies."""
@@ -115,6 +131,10 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def updates(self) -> list[int]:
+        """Return the updates of every checkpoint, good or damaged, oldest first."""
+        return [int(path.name.removeprefix("update-")) for path in self.all()]
 
     def newest_good(self) -> tuple[Path | None, list[str]]:
         """Return the newest checkpoint that is whole, and what is wrong with each newer one.
@@ -276,6 +296,11 @@ def _is_file_name(name: str) -> bool:
 
 def _digest_of_manifest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    # first renamed: a kill meanwhile must not leave half a checkpoint under its name
+    remove_folder(_hide(path))
 
 
 def _hide(path: Path) -> Path:

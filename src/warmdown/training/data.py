@@ -98,6 +98,9 @@ class MapData:
         rank: Which process this is.
     """
 
+    is_stream = False
+    """Whether a window that is passed over was read."""
+
     def __init__(self, loader: DataLoader[Any], *, seed: int, rank: Rank) -> None:
         self._sampler = _GlobalBatches(loader, seed, rank)
         self._given = loader
@@ -191,6 +194,7 @@ class StreamData:
         rank: Which process this is.
     """
 
+    is_stream = True
     drop_last = True
     """Too few batches for all processes are left out."""
 

@@ -21,6 +21,7 @@ from warmdown.system import STOP_SIGNALS
 from warmdown.training.callback import StopTrainingError
 from warmdown.training.data import BatchWindow, usable_batches
 from warmdown.training.planning import observe_metrics
+from warmdown.training.spikes import SpikeFound
 from warmdown.training.state import save_numbered
 from warmdown.training.steps import TrainingSteps
 
@@ -173,11 +174,19 @@ class Interruption:
 
 def _run_training(trainer: TrainingSteps) -> None:
     """Train until the epochs, the updates or a callback end it."""
+    from warmdown.training import rollback  # above, it would lengthen the chain of imports
+
     trainer.training_run_start()
     trainer.call_event("on_training_run_start")
+    if trainer.run_state.guard is not None:
+        rollback.begin_guard(trainer)
     try:
         while not _is_over(trainer):
-            _run_epoch(trainer)
+            try:
+                _run_epoch(trainer)
+            except SpikeFound as found:
+                rollback.go_back(trainer, found.spike)
+                _listen(trainer)
     except StopTrainingError as stop:
         trainer.stopped_by = str(stop)
         trainer.print(stop)
@@ -230,6 +239,8 @@ def _run_epoch(trainer: TrainingSteps) -> None:
         if _is_complete(trainer):
             is_exhausted = False
             break
+    if run.guard is not None:
+        run.guard.look()
     if is_exhausted:
         _check_epoch(trainer)
     trainer.add_loss_metric("train_loss_epoch", run.train_loss)
@@ -265,7 +276,8 @@ def _check_epoch(trainer: TrainingSteps) -> None:
             f"{config.num_epochs} epochs, after about {updates}: max_num_train_steps={updates} "
             f"plans for that."
         )
-    _check_length(trainer, "train_dataset", given, promised, effect)
+    # an epoch may be passed over as a whole
+    _check_length(trainer, "train_dataset", given or progress.passed, promised, effect)
 
 
 def _check_length(
@@ -306,11 +318,17 @@ def _windows(trainer: TrainingSteps) -> Iterator[BatchWindow]:
         yield from islice(source.windows(progress.epoch, progress.used, cuts), 1)
     is_over = False
     while not is_over:
-        is_over = True
+        is_over, is_behind = True, False
         for window in source.windows(progress.epoch, progress.used, run.cuts_ahead()):
+            if progress.is_passed_over:
+                progress.used = window.end
+                progress.passed += 1
+                is_behind = not source.is_stream  # what it did not load comes next
+                continue
             if run.is_at_train_limit():
                 return
-            if window.cut != run.cut():  # an event, or a skipped update, came after it was read
+            # an event, or a skipped update, came after it was read
+            if is_behind or window.cut != run.cut():
                 is_over = False
                 break
             yield window
@@ -342,9 +360,14 @@ def _run_window(trainer: TrainingSteps, window: BatchWindow) -> None:
         was_applied = is_last and _update(trainer)
         run.is_between_batches = True
         step = progress.batch
+        if was_applied and run.guard is not None:
+            # before a checkpoint is saved: it is a part of that update
+            run.guard.detector.take(trainer.window_loss, run.grad_norm)
         trainer.call_event("on_train_step_end", batch=batch, batch_output=output, step=step)
         if was_applied:
             trainer.call_event("on_train_update_end", update=progress.updates - 1)
+            if run.guard is not None:
+                run.guard.look_if_due()
             if getattr(trainer.scheduler, "requests", None):
                 _do_as_asked(trainer)
             run.after_update()
@@ -374,6 +397,7 @@ def _is_over(trainer: TrainingSteps) -> bool:
     """Return whether nothing is left to do, the last evaluation included."""
     run = trainer.run_state
     has_limit = run.config.max_num_train_steps is not None or _moved_end(trainer) is not None
+    has_limit = has_limit or run.progress.passed > 0
     return _is_complete(trainer) and (run.progress.finished or not has_limit)
 
 
@@ -384,6 +408,9 @@ def _is_complete(trainer: TrainingSteps) -> bool:
         return bool(trainer.scheduler.position >= stop)
     if config.max_num_train_steps is not None:
         return progress.updates >= config.max_num_train_steps
+    if progress.passed and config.total_updates is not None:
+        # as many updates as were planned: the first data of one more pass in place of those passed
+        return progress.updates + progress.skipped >= config.total_updates
     return progress.epoch >= config.num_epochs
 
 

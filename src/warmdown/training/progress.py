@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Progress", "TrainerRunConfig", "with_epochs"]
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 
 from warmdown.errors import TrainingError
@@ -138,6 +138,9 @@ class Progress:
         finished: Whether the run came to its end, the last evaluation included.
         more: By how many updates the run is longer than its epochs say, since it went on with
             batches of another size.
+        passed: Updates whose data were passed over.
+        to_pass: Places in the data that are passed over: for each stretch the first, and the first
+            after it.
     """
 
     updates: int = 0
@@ -149,3 +152,15 @@ class Progress:
     window_size: int = 0
     finished: bool = False
     more: int = 0
+    passed: int = 0
+    to_pass: list[list[int]] = field(default_factory=list)
+
+    @property
+    def place(self) -> int:
+        """The place in the data: updates made, skipped and passed over since the run began."""
+        return self.updates + self.skipped + self.passed
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether the data at this place are passed over."""
+        return any(start <= self.place < stop for start, stop in self.to_pass)

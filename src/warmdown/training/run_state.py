@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from math import ceil
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -22,6 +22,9 @@ from warmdown.training.history import LossTracker
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.rng import restore
 from warmdown.training.types import Data
+
+if TYPE_CHECKING:
+    from warmdown.training.spikes import SpikeGuard
 
 T = TypeVar("T")
 
@@ -51,6 +54,10 @@ class RunState:
         saved_at: Where the newest checkpoint was saved.
         stop_signal: The signal that asked the run to stop.
         after_update: Called after each update; it ends the run that was asked to stop.
+        guard: Looks for spikes, where something is done about them.
+        grad_norm: Norm of the gradients of the update, before they were clipped by it; measured
+            where there is a guard.
+        on_change: What happens when a checkpoint was made under another plan.
         warnings: Of the data to train on and to evaluate on, each given once.
     """
 
@@ -70,6 +77,9 @@ class RunState:
     saved_at: Progress | None = None
     stop_signal: int | None = None
     after_update: Callable[[], None] = do_nothing
+    guard: SpikeGuard | None = None
+    grad_norm: Any = None
+    on_change: str = "error"
     warnings: dict[str, Warnings] = field(
         default_factory=lambda: defaultdict(partial(Warnings, strict=False))
     )
@@ -91,7 +101,13 @@ class RunState:
         if value is not None:
             self.accelerator.clip_grad_value_(model.parameters(), value)
         if norm is not None:
-            self.accelerator.clip_grad_norm_(model.parameters(), norm)
+            self.grad_norm = self.accelerator.clip_grad_norm_(model.parameters(), norm)
+        elif self.guard is not None:
+            self.accelerator.unscale_gradients()
+            gradients = [one.grad for one in model.parameters() if one.grad is not None]
+            total = torch.nn.utils.get_total_norm(gradients)
+            # of weights in pieces it is one in pieces
+            self.grad_norm = total.full_tensor() if hasattr(total, "full_tensor") else total
 
     def restore_random(self) -> None:
         """Restore the random numbers of a checkpoint, once."""

@@ -40,6 +40,9 @@ def save_numbered(trainer: TrainingSteps) -> Path:
     assert checkpoints is not None
     updates = run.progress.updates
     if run.progress != run.saved_at:
+        if run.guard is not None:
+            checkpoints.safe_until = run.guard.newest_safe
+            run.guard.add_saved(updates)
         _save(trainer, partial(checkpoints.save, updates))
         run.saved_at = copy(run.progress)
     return checkpoints.path(updates)
@@ -85,7 +88,9 @@ def load_state(
         for name, (_, row) in given.items():
             Field(trainer.optimizer, name).write(row)
     run, history = trainer.run_state, saved["history"]
-    run.progress = progress
+    run.progress, run.saved_at = progress, None
+    if run.guard is not None:
+        run.guard.load_state_dict(saved.get("spikes"), progress.updates)
     run.train_loss.load_state_dict(saved["loss"])
     trainer.seed = saved["seed"]
     if run.train_source is not None:
@@ -131,6 +136,7 @@ def _save(trainer: TrainingSteps, write: Callable[[dict[str, Writer]], object]) 
         "loss": run.train_loss.state_dict(),
         "history": _state_dict_of(trainer.run_history),
         "scheduler": scheduler if is_readable else None,
+        "spikes": _state_dict_of(run.guard),
     }
     extras = {  # what JSON cannot hold
         "random": gather_object([snapshot()]),

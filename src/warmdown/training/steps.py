@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -21,6 +21,9 @@ from warmdown.training.history import LossTracker, RunHistory
 from warmdown.training.progress import Progress, TrainerRunConfig
 from warmdown.training.run_state import RunState
 from warmdown.training.types import Data, Settings
+
+if TYPE_CHECKING:
+    from warmdown.training.spikes import Rollback
 
 _PLAIN = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")
 """Ways to train in which an update is the optimizer's own step, unless there is a scaler."""
@@ -102,6 +105,7 @@ class TrainingSteps:
     base_values: BaseValues
     seed: int
     stopped_by = ""
+    on_spike: Rollback | None = None
 
     def create_train_dataloader(
         self, batch_size: int, train_dl_kwargs: Settings | None = None
@@ -202,6 +206,12 @@ class TrainingSteps:
     def run_config(self) -> TrainerRunConfig:
         """The run's real numbers."""
         return self.run_state.config
+
+    @property
+    def rollbacks(self) -> list[Data]:
+        """Where the run went back: ``spike``, the update, ``to``, the checkpoint, and ``cause``."""
+        guard = self.run_state.guard
+        return [] if guard is None else guard.rollbacks
 
     @property
     def device(self) -> torch.device:

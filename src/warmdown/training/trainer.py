@@ -46,6 +46,7 @@ from warmdown.training.merging import merge_checkpoints
 from warmdown.training.planning import planned_batches, scheduler_for
 from warmdown.training.progress import TrainerRunConfig, with_epochs
 from warmdown.training.run_state import RunState
+from warmdown.training.spikes import Rollback, SpikeGuard
 from warmdown.training.state import (
     load_state,
     load_weights,
@@ -116,6 +117,8 @@ class Trainer(TrainingSteps):
             started with.
         log_with: Trackers by accelerate's names: ``"tensorboard"``, ``"wandb"`` …
         logging_dir: Where trackers write.
+        on_spike: What is done when the loss or the gradient norm jumps, or is no number:
+            ``wd.Rollback(…)``; nothing by default.
 
     Example:
         >>> import torch, warmdown as wd
@@ -142,8 +145,10 @@ class Trainer(TrainingSteps):
         mixed_precision: str | None = None,
         log_with: Any = None,
         logging_dir: FilePath | None = None,
+        on_spike: Rollback | None = None,
     ) -> None:
         self.model = model
+        self.on_spike = on_spike
         self.loss_func = loss_func
         self.optimizer = optimizer
         self.run_history = run_history or InMemoryRunHistory()
@@ -239,6 +244,8 @@ class Trainer(TrainingSteps):
         self.bind = bind
         self.offered = self.callback_handler.targets()
         run = self.run_state
+        run.on_change = on_change
+        run.guard = None if self.on_spike is None else SpikeGuard(self.on_spike)
         _require_no_settings(
             "train(train_dataset",
             train_dataset,
@@ -318,6 +325,8 @@ class Trainer(TrainingSteps):
         if isinstance(self.scheduler, Scheduler):
             self.scheduler.extend(total_updates)
         run.config = replace(run.config, max_num_train_steps=total_updates)
+        if run.guard is not None:
+            run.guard.forbid_before(run.progress.updates)
         train_to_end(self)
 
     def branch_cooldowns(
@@ -361,7 +370,8 @@ class Trainer(TrainingSteps):
             raise TrainingError(f"branch_cooldowns(by={by!r}): 'training' or 'merge' is needed.")
         trunk, trunk_config = Path(from_checkpoint), self.run_config
         trunk_callbacks, checkpoints = self.callback_handler, self.checkpoints
-        self.checkpoints = None
+        guard = self.run_state.guard
+        self.checkpoints = self.run_state.guard = None
         branches = []
         try:
             for length in lengths:
@@ -372,7 +382,7 @@ class Trainer(TrainingSteps):
         finally:
             self.run_state.config = trunk_config
             self.callback_handler = trunk_callbacks
-            self.checkpoints = checkpoints
+            self.checkpoints, self.run_state.guard = checkpoints, guard
             _return_to(self, trunk)
             self.run_state.restore_random()
         return branches

@@ -77,7 +77,8 @@ class RecordCallback(_UpdateReader):
     """Writes down what every update used and what came out: rates, phase, loss, metrics, speed.
 
     The row of update ``k`` holds what update ``k`` really used. A resumed run goes on in the same
-    file; rows that lie after the checkpoint are dropped.
+    file; rows that lie after the checkpoint are dropped. Where a run went back after a spike, the
+    losses that it left stay as ``loss, rolled back 1``.
 
     Args:
         path: A ``.jsonl`` file, or ``None`` to keep the record in memory.
@@ -137,6 +138,14 @@ class RecordCallback(_UpdateReader):
             for name, speed in self._read_speed(trainer.run_state).items():
                 self.record.add(trainer.progress.updates - 1, name, speed)
             self.record.flush()
+
+    def on_rollback(
+        self, trainer: TrainingSteps, rollback: Data | None = None, **kwargs: Any
+    ) -> None:
+        """Keep the losses that the run has left under a name of their own."""
+        if self._is_writer and rollback is not None:
+            self._write_losses()
+            self.record.roll_back(rollback["to"], len(trainer.rollbacks))
 
     def on_state_saving(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Write all that lies before the checkpoint to the file."""

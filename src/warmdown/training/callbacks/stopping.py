@@ -74,7 +74,7 @@ class EarlyStoppingCallback(TrainerCallback):
 
 
 class TerminateOnNaNCallback(TrainerCallback):
-    """Ends the training at a loss that is not finite.
+    """Ends the training at a loss that is not finite, unless ``Trainer(on_spike=…)`` goes back.
 
     On a device the loss is read every 20 updates alone: to read it is to wait for the device.
 
@@ -84,6 +84,8 @@ class TerminateOnNaNCallback(TrainerCallback):
     def on_train_update_end(self, trainer: TrainingSteps, update: int = 0, **kwargs: Any) -> None:
         """Read the loss of the update, or on a device the sum since the epoch began."""
         loss = trainer.window_loss
+        if trainer.run_state.guard is not None:
+            return  # the run goes back
         if isinstance(loss, float):
             _stop_unless_finite(loss, f"update {update}")
         elif update % _UPDATES_BETWEEN_LOOKS == 0:
@@ -91,6 +93,8 @@ class TerminateOnNaNCallback(TrainerCallback):
 
     def on_train_epoch_end(self, trainer: TrainingSteps, **kwargs: Any) -> None:
         """Read the sum over the epoch."""
+        if trainer.run_state.guard is not None:
+            return
         _stop_unless_finite(float(trainer.run_state.train_loss.total), "the end of an epoch")
 
 
