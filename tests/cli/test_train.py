@@ -55,6 +55,19 @@ def pictures() -> None:
     """Let pictures be drawn."""
 
 
+SPIKY = """
+import torch
+
+def build():
+    made = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1600, 4, generator=made)
+    targets = inputs.sum(1, keepdim=True)
+    targets[8] = 1e5
+    data = torch.utils.data.TensorDataset(inputs, targets)
+    return torch.nn.Linear(4, 1), torch.nn.functional.mse_loss, (data, data[:32])
+"""
+
+
 def train(*told: Any, task: str = "sums:build", code: int = 0, track: str = "none") -> Result:
     arguments = ["train", *map(str, told), "--task", task, "--track", track]
     result = CliRunner().invoke(main, arguments, catch_exceptions=code != 0)
@@ -310,3 +323,37 @@ def test_a_task_that_raises_ends_every_command_with_the_same_code_and_the_place(
     result = CliRunner().invoke(main, [*command, "--task", "wrong:build"])
     assert result.exit_code == 2, result.output
     assert re.search(rf"task\('wrong:build'\): it raised .*wrong\.py, line {line}\)", result.output)
+
+
+def test_a_run_that_spikes_goes_back_and_its_pictures_and_the_page_show_both_parts(
+    here: Path, pictures: None
+) -> None:
+    (here / "spiky.py").write_text(SPIKY)
+    told = ("constant.yaml", "--epochs", 1, "--batch-size", 8, "--lr", 0.01, "--out", "a")
+    spike = ("--on-spike", "rollback to=10 skip=10 over=20", "--checkpoint-every", 10)
+    result = train(*told, *spike, task="spiky:build")
+    assert re.search(r"The loss is .* at update \d+, .* back to update \d+\.", result.output)
+    record = Record.load(here / "a" / "record.jsonl")
+    assert record.curve("loss")[0] == list(range(200))
+    left, losses = record.curve("loss, rolled back 1")
+    assert max(losses) > 1e6
+    assert (here / "a" / "picture.html").exists()
+    folder = RunFolder(here / "a")
+    folder.read_on()
+    (run,) = folder.runs.values()
+    assert {"loss", "loss, rolled back 1"} <= set(run.points)
+    assert any(row.reason == f"spike: back to update {left[0]}" for row in run.events)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stop", "rollback"),
+        ("rollback skp=3", "skip"),
+        ("rollback rescale=half", "rescale='half'"),
+        ("rollback skip=-1", "skip"),
+    ],
+)
+def test_what_to_do_about_a_spike_is_refused_in_words(text: str, said: str) -> None:
+    result = train("constant.yaml", "--out", "a", "--on-spike", text, code=2)
+    assert said in result.output

@@ -210,3 +210,18 @@ def test_the_command_of_the_page_trains_on_two_processes(tmp_path: Path) -> None
     told = json.loads((tmp_path / "two" / "result.json").read_text())
     assert told["updates"] == 46
     assert list((tmp_path / "two" / "events").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.slow
+def test_processes_go_back_together_where_one_of_them_had_the_bad_batch(tmp_path: Path) -> None:
+    done = together("spike", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = answers(tmp_path)
+    assert first == second
+    assert first["updates"] == 220
+    (one,) = first["rollbacks"]
+    assert (one["spike"], one["to"]) == (137, 100)
+    assert len(first["events"]) == 1
+    done = together("spike-resume", tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert answers(tmp_path) == [first, second]

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from tests.training import small
 from tests.training.test_averaging import PLAN, averages
+from tests.training.test_rollback import Long
 from tests.training.test_streams import Shards
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.utils.data import DataLoader
 
-from warmdown import LengthMismatch, TrainingError
+from warmdown import LengthMismatch, Rollback, TrainingError
 from warmdown.training import (
     MergedWeightsCallback,
     Trainer,
@@ -63,6 +65,10 @@ def main(work: str, folder: Path, after: int) -> None:
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     torch.manual_seed(rank)  # the processes begin with different numbers, as careless programs do
+    if work.startswith("spike"):
+        answer = spiking(folder, "resume" in work)
+        (folder / f"answer-{rank}.json").write_text(json.dumps(answer))
+        return
     if work == "average":
         both = [averaged(folder / "whole"), averaged(folder / "cut", 17)]
         (folder / f"answer-{rank}.json").write_text(json.dumps(both))
@@ -88,6 +94,23 @@ def main(work: str, folder: Path, after: int) -> None:
         "metrics": trainer.run_history.get_metric_values("eval_loss_epoch"),
     }
     (folder / f"answer-{rank}.json").write_text(json.dumps(answer))
+
+
+def spiking(folder: Path, is_resumed: bool) -> dict[str, Any]:
+    """Train on data of which one process gets a bad item; return where the run went back."""
+    policy = Rollback(to=20, rescale=0.5, over=40, skip=10)
+    trainer = small.make(
+        folder, [Values()], every=20, model=small.perceptron, on_spike=policy, seed=4
+    )
+    data = DataLoader(Long(137, draws=True), batch_size=2)
+    start = folder / "checkpoints" / "update-00000060" if is_resumed else None
+    trainer.train(data, 1, plan=small.plan(), resume_from=start)
+    return {
+        "digest": digest_of_weights(state.model_state(trainer)),
+        "updates": trainer.progress.updates,
+        "rollbacks": trainer.rollbacks,
+        "events": [str(event) for event in trainer.scheduler.events],
+    }
 
 
 def averaged(folder: Path, after: int | None = None) -> dict[str, Any]:

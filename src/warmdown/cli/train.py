@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
+from dataclasses import fields
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -26,7 +27,7 @@ from warmdown.cli.options import (
 )
 from warmdown.cli.say import say, say_json
 from warmdown.cli.signals import add_cwd_to_path
-from warmdown.errors import MissingExtra, TrainingError
+from warmdown.errors import MissingExtra, TrainingError, nearest
 from warmdown.lock import Output, locked, require_unlocked
 from warmdown.record import Record
 from warmdown.run import Run
@@ -76,6 +77,11 @@ _POLICIES = ("error", "saved", "given", "stretch", "continue", "rewarm", "fit", 
     help="Measure what a decay now would be worth, from checkpoints: '1-sqrt 10%'.",
 )
 @option("--track", multiple=True, help="A tracker: tensorboard (the default), wandb …, or none.")
+@option(
+    "--on-spike",
+    metavar="WHAT",
+    help="When the loss jumps: rollback, or 'rollback skip=20 rescale=0.5 at_most=3 …'.",
+)
 @option(
     "--on-change",
     type=click.Choice(_POLICIES),
@@ -179,6 +185,8 @@ def _train(
     from warmdown.cli.header import HeaderCallback
     from warmdown.training import LogMetricsCallback, ProgressBarCallback, run_task
 
+    if options["on_spike"] is not None:
+        options["on_spike"] = _rollback_of(options["on_spike"])
     is_terminal = sys.stdout.isatty()
     progress = ProgressBarCallback(f"{name:10}") if is_terminal else LogMetricsCallback(at_most=5)
     trackers = list(track)
@@ -188,6 +196,29 @@ def _train(
         trackers = []
     callbacks = [HeaderCallback(name), progress]
     return run_task(task, plan, out=folder, track=trackers, callbacks=callbacks, **options)
+
+
+def _rollback_of(text: str) -> Any:
+    """Return what ``rollback skip=20 rescale=0.5`` means.
+
+    Raises:
+        TrainingError: It is no such text.
+    """
+    from warmdown.training import Rollback
+
+    word, *settings = text.replace(",", " ").split() or [""]
+    if word != "rollback":
+        raise TrainingError(f"train(--on-spike {text!r}): {nearest(word, ['rollback'])}")
+    known = [field.name for field in fields(Rollback)]
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in known:
+            raise TrainingError(f"train(--on-spike {text!r}): {nearest(name, known)}")
+        values[name] = int(value) if value.isdigit() else value
+        with suppress(ValueError):
+            values[name] = float(value) if name == "rescale" else values[name]
+    return Rollback(**values)
 
 
 def _print_results(runs: dict[str, Outcome], folder: Path, law: Law | None) -> list[str]:

@@ -58,9 +58,9 @@ class Rollback:
                 f"Rollback(to={self.to!r}): 'last good', or by how many updates the checkpoint is "
                 f"older than the spike, from 1 on."
             )
-        if not 0 < self.rescale <= 1:
+        if not (isinstance(self.rescale, int | float) and 0 < self.rescale <= 1):
             raise TrainingError(
-                f"Rollback(rescale={self.rescale}): a factor above 0 and up to 1 is needed."
+                f"Rollback(rescale={self.rescale!r}): a factor above 0 and up to 1 is needed."
             )
         for name, least in (("skip", 0), ("at_most", 1), ("every", 1)):
             count = getattr(self, name)

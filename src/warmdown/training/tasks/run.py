@@ -31,11 +31,15 @@ from warmdown.training.callbacks.averaging import is_planned
 from warmdown.training.history import LossTracker
 from warmdown.training.planning import run_in
 from warmdown.training.rng import derive_seed, seed_everything
+from warmdown.training.spikes import Rollback
 from warmdown.training.steps import TrainingSteps
 from warmdown.training.tasks.task import Task, task_of
 from warmdown.training.trainer import Trainer
 from warmdown.training.types import Data, FilePath
 from warmdown.training.weights import digest_of_weights
+
+_UPDATES_TO_GO_BACK = 100
+"""Updates between two checkpoints of a run that may go back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,7 @@ def run_task(
     keep: int | None = 3,
     track: Sequence[str] = (),
     on_change: str = "error",
+    on_spike: Rollback | None = None,
     average: Iterable[str] = (),
     merge: str | None = None,
     callbacks: Iterable[TrainerCallback] = (),
@@ -109,6 +114,8 @@ def run_task(
         keep: How many checkpoints are kept.
         track: Trackers by accelerate's names.
         on_change: What happens when the checkpoint was made under another plan.
+        on_spike: What is done when the loss jumps, as for a trainer; checkpoints are then saved
+            every 100 updates where nothing else is said.
         average: Averages of the weights, each evaluated beside them: ``"0.999"``, ``"half-life
             5%"`` or ``"tail 25%"``. Where the plan has a target ``ema_decay``, there is one more.
         merge: A decay, as ``"1-sqrt 10%"``: what the run would be worth if it were cooled now is
@@ -118,6 +125,8 @@ def run_task(
     seed_everything(seed)
     task = task_of(name)
     folder = None if out is None else Path(out)
+    if on_spike is not None and checkpoint_every is None:
+        checkpoint_every = _UPDATES_TO_GO_BACK
     run = run_in(plan)
     recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
     resume_from = None
@@ -143,6 +152,7 @@ def run_task(
         callbacks=[TerminateOnNaNCallback(), recorder, *others, *callbacks, *stops],
         seed=seed,
         log_with=list(track) or None,
+        on_spike=on_spike,
         logging_dir=folder,
     )
     rank = trainer.run_state.accelerator.process_index
