@@ -58,7 +58,7 @@ class Rollback:
                 f"Rollback(to={self.to!r}): 'last good', or by how many updates the checkpoint is "
                 f"older than the spike, from 1 on."
             )
-        if not (isinstance(self.rescale, int | float) and 0 < self.rescale <= 1):
+        if type(self.rescale) not in (int, float) or not 0 < self.rescale <= 1:
             raise TrainingError(
                 f"Rollback(rescale={self.rescale!r}): a factor above 0 and up to 1 is needed."
             )
