@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from warmdown.forecast import fit_loss as fit_loss
     from warmdown.forecast import load_law as load_law
     from warmdown.forecast.scaling import *
+    from warmdown.forecast.seesaw import *
     from warmdown.importing import External as External
     from warmdown.importing import export_config as export_config
     from warmdown.importing import from_torch as from_torch
@@ -70,6 +71,7 @@ _ROOMS = {
     ),
     "warmdown.binding.commands": ("Commands",),
     "warmdown.forecast": ("fit_loss", "load_law"),
+    "warmdown.forecast.seesaw": ("seesaw",),
     "warmdown.forecast.scaling": (
         "scale_batch_with_data", "scale_decay_with_batch_and_data", "scale_rate_linearly",
         "scale_rate_with_sqrt",

@@ -11,6 +11,7 @@ __all__ = [
     "derive_seed",
     "epoch_windows",
     "measured",
+    "rate_ratio",
 ]
 
 import math
@@ -24,7 +25,7 @@ import numpy as np
 
 from warmdown.errors import RunError, ScheduleError
 from warmdown.run import Length, Run
-from warmdown.schedules import Rule, Set
+from warmdown.schedules import Constant, PiecewiseConstant, Rule, Schedule, Set
 
 BATCH, ACCUMULATION, SEQUENCE = "batch_size", "gradient_accumulation", "sequence_length"
 LOADER_TARGETS = (BATCH, ACCUMULATION, SEQUENCE)
@@ -205,6 +206,14 @@ class Batches:
             return Fraction(below)
         start, stop = Fraction(sums[below]), Fraction(sums[below + 1])
         return below + (amount - start) / (stop - start)
+
+    def planned_sizes(self, updates: int) -> Iterator[int]:
+        """Yield what each of the first updates is to use, epochs' ends left aside."""
+        place = _Place()
+        cuts = self._cuts(place)
+        for place.number in range(updates):
+            place.position = float(place.number)
+            yield next(cuts).size
 
     def updates_in(self, epochs: int) -> int:
         """Return how many updates so many epochs hold."""
@@ -507,6 +516,43 @@ def _first_size(rules: Rules, loading: Loading) -> float | None:
         return float(value.value(0.0, loading.base or 1.0))
     except (ScheduleError, RunError):
         return loading.base
+
+
+def rate_ratio(run: MeasuredRun, exponent: float) -> Schedule:
+    """Return the batch of each update as a ratio to the first one, raised to a power.
+
+    Args:
+        run: The run with its batches.
+        exponent: 1 or 0.5, as a rule for the rate has it.
+
+    Raises:
+        ScheduleError: The batch moves all the time, and updates are not what is counted.
+    """
+    batches = run.batches
+    assert batches is not None
+    rule = batches.rules.get(BATCH) or batches.rules[ACCUMULATION]
+    schedule, is_plain = (
+        rule.of,
+        isinstance(rule, Set) or set(vars(rule).values()) <= {rule.of, None},
+    )
+    if is_plain and isinstance(schedule, PiecewiseConstant | Constant):
+        values = schedule.values if isinstance(schedule, PiecewiseConstant) else (schedule(0),)
+        marks = schedule.at if isinstance(schedule, PiecewiseConstant) else ()
+        return PiecewiseConstant(
+            values=tuple((v / values[0]) ** exponent for v in values), at=marks
+        )
+    if is_plain and exponent == 1:
+        return schedule * (1.0 / schedule(0))
+    if run.clock != "updates" or run.length is None or run.length > _MOST_UPDATES:
+        raise ScheduleError(
+            "Plan(rate_rule='sqrt'): the batch moves all the time, and the run counts "
+            f"{run.clock}. Let it change in steps (PiecewiseConstant), or count updates."
+        )
+    numbers = range(run.length)
+    sizes = np.fromiter(batches.planned_sizes(run.length), dtype=np.float64)
+    changes = [number for number in numbers if number and sizes[number] != sizes[number - 1]]
+    values = tuple(float((sizes[number] / sizes[0]) ** exponent) for number in [0, *changes])
+    return PiecewiseConstant(values=values, at=tuple(changes))
 
 
 def derive_seed(*words: int) -> int:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["AFTER_END", "COUNTS", "AfterEnd", "Count", "Plan", "Target"]
+__all__ = [
+    "AFTER_END",
+    "COUNTS",
+    "RATE_RULES",
+    "AfterEnd",
+    "Count",
+    "Plan",
+    "RateRule",
+    "Target",
+]
 
 import hashlib
 import inspect
@@ -14,7 +23,14 @@ from fnmatch import fnmatchcase
 from itertools import combinations, groupby
 from typing import Any, Literal, Self, TypeAlias, final, get_args
 
-from warmdown.batches import LOADER_TARGETS, measured
+from warmdown.batches import (
+    ACCUMULATION,
+    BATCH,
+    LOADER_TARGETS,
+    MeasuredRun,
+    measured,
+    rate_ratio,
+)
 from warmdown.errors import ClearArguments, RunError, ScheduleError, shortly
 from warmdown.registry import Modelled, Pictured
 from warmdown.run import Length, Run, RunLike, run_of
@@ -27,6 +43,11 @@ AfterEnd: TypeAlias = Literal["hold", "raise"]
 Count: TypeAlias = Literal["updates", "attempts"]
 AFTER_END: tuple[str, ...] = get_args(AfterEnd)
 COUNTS: tuple[str, ...] = get_args(Count)
+RateRule: TypeAlias = Literal["none", "linear", "sqrt"]
+RATE_RULES: Mapping[RateRule, float] = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
+"""The power of the batch that the rate follows, by the name of the rule."""
+OPTIONS = ("after_end", "count", "rate_rule")
+"""What a plan has beside its run and its targets."""
 Given: TypeAlias = "Schedule | Scale | Set | Mapping[Any, Schedule | Scale | Set]"
 """A mapping is from names, patterns or indices of groups."""
 
@@ -97,6 +118,8 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
         after_end: ``"hold"`` the last value past the planned end, or ``"raise"``.
         count: Whether the clock counts real ``"updates"`` or every ``"attempts"``, skipped ones
             too.
+        rate_rule: How the rate follows a batch that the plan changes: ``"linear"`` in proportion to
+            it, ``"sqrt"`` with its square root, or ``"none"``. What ``lr`` follows is multiplied.
 
     Example:
         >>> from warmdown import Constant, Cosine, Run
@@ -110,6 +133,7 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
     run: Run = field(default_factory=Run)
     after_end: AfterEnd = "hold"
     count: Count = "updates"
+    rate_rule: RateRule = "none"
 
     def __post_init__(self) -> None:
         if self.after_end not in AFTER_END:
@@ -118,6 +142,11 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             )
         if self.count not in COUNTS:
             raise ScheduleError(f"Plan(count={self.count!r}): use one of {', '.join(COUNTS)}.")
+        if self.rate_rule not in RATE_RULES:
+            raise ScheduleError(
+                f"Plan(rate_rule={self.rate_rule!r}): use one of {', '.join(RATE_RULES)}. The "
+                "exchange of Seesaw makes another plan: warmdown.seesaw(plan)."
+            )
 
     @classmethod
     def of(
@@ -126,6 +155,7 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
         run: RunLike | None = None,
         after_end: AfterEnd = "hold",
         count: Count = "updates",
+        rate_rule: RateRule = "none",
         **targets: Given,
     ) -> Self:
         """Return the plan that drives each keyword's field by its schedule.
@@ -134,6 +164,7 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             run: Facts about the run.
             after_end: What happens past the planned end.
             count: What the clock counts.
+            rate_rule: How the rate follows a batch that the plan changes.
             targets: A schedule (it scales), ``Scale``, ``Set``, or a mapping from group to one of
                 them.
 
@@ -147,7 +178,11 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
                 _planned_target(name, str(groups), rule) for groups, rule in by_group.items()
             )
         return cls(
-            targets=tuple(flat), run=run_of(run, "Plan.of"), after_end=after_end, count=count
+            targets=tuple(flat),
+            run=run_of(run, "Plan.of"),
+            after_end=after_end,
+            count=count,
+            rate_rule=rate_rule,
         )
 
     def __repr__(self) -> str:
@@ -155,7 +190,7 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
         names = [name for name, _ in groupby(target.name for target in self.targets)]
         places = {(target.name, target.groups) for target in self.targets}
         is_plain = len(names) == len(set(names)) and len(places) == len(self.targets)
-        if not is_plain or {"run", "after_end", "count"}.intersection(names):
+        if not is_plain or {"run", *OPTIONS}.intersection(names):
             return code_of(self)
         rules: dict[str, dict[str, Any]] = {name: {} for name in names}
         for target in self.targets:
@@ -198,11 +233,30 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
         """
         run = run_of(run, "Plan.over", **facts) if run is not None or facts else self.run
         run, known = self.measured_on(run)
-        settled = (
-            replace(target, rule=known.get(target.name) or target.rule.over(run))
-            for target in self.targets
-        )
-        return replace(self, targets=tuple(settled), run=run)
+        settled = (self.settled(target, run, known) for target in self.targets)
+        return replace(self, targets=tuple(settled), run=run, rate_rule="none")
+
+    def settled(self, target: Target, run: Run, known: Mapping[str, Rule]) -> Target:
+        """Return a target with every length measured, a rate multiplied as the batch asks for.
+
+        Args:
+            target: One of the plan's targets.
+            run: The run, as :meth:`measured_on` returns it.
+            known: What the loader's targets are on it.
+
+        Raises:
+            ScheduleError: Phases do not fit, or the plan changes no batch that a rate could follow.
+            RunError: The run lacks a fact.
+        """
+        rule = known.get(target.name) or target.rule.over(run)
+        if target.name == "lr" and self.rate_rule != "none":
+            if not isinstance(run, MeasuredRun) or not {BATCH, ACCUMULATION} & known.keys():
+                raise ScheduleError(
+                    f"Plan(rate_rule={self.rate_rule!r}): the plan changes no batch. Give "
+                    "batch_size a schedule, or leave the rule out."
+                )
+            rule = replace(rule, of=rule.of * rate_ratio(run, RATE_RULES[self.rate_rule]))
+        return replace(target, rule=rule)
 
     def measured_on(self, run: Run) -> tuple[Run, Mapping[str, Rule]]:
         """Return the run for the plan's lengths, and what the loader's targets are on it.
@@ -256,9 +310,8 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             by_group.setdefault(target.name, {})[target.groups] = target.rule.to_dict()
         for name, rules in by_group.items():
             data[name] = rules[EVERY_GROUP] if rules.keys() == {EVERY_GROUP} else {"groups": rules}
-        if self.after_end != "hold":
-            data["after_end"] = self.after_end
-        return data if self.count == "updates" else {**data, "count": self.count}
+        chosen = dict(changed_fields(self))
+        return data | {name: chosen[name] for name in OPTIONS if name in chosen}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -281,7 +334,7 @@ class Plan(Pictured, Modelled, metaclass=ClearArguments):
             run = Run(**data.get("run", {}))
         except (TypeError, RunError) as error:
             raise ScheduleError(f"Plan.from_dict(run={str(data['run'])[:60]}): {error}") from None
-        words = {key: data[key] for key in ("after_end", "count") if key in data}
+        words = {key: data[key] for key in OPTIONS if key in data}
         targets = [
             Target(str(name), str(groups), rule_from_dict(rule))
             for name, entry in data.items()

@@ -84,13 +84,13 @@ def check(plan: Any, *, run: RunLike | None = None, **facts: Any) -> tuple[Findi
         *_previews(plan),
     ]
     for target in plan.targets:
-        found += _target_findings(target, plan, facts_of_run, known.get(target.name))
+        found += _target_findings(target, plan, facts_of_run, known)
     return tuple(sorted(dict.fromkeys(found), key=lambda finding: _ORDER.index(finding.severity)))
 
 
-def _target_findings(target: Target, plan: Plan, run: Run, known: Rule | None) -> Findings:
+def _target_findings(target: Target, plan: Plan, run: Run, known: Mapping[str, Rule]) -> Findings:
     try:
-        measured = replace(target, rule=known or target.rule.over(run))
+        measured = plan.settled(target, run, known)
         stop = run.length or _length_of(plan, run)
         if stop is None:
             yield _unknown_length(target)

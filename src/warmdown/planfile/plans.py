@@ -22,7 +22,16 @@ from typing import Any
 
 from warmdown.errors import RunError, ScheduleError, SpecError, shortly
 from warmdown.expressions import PLACEHOLDERS, Facts, is_number, run_facts
-from warmdown.plan import EVERY_GROUP, LONGEST_PATTERN, AfterEnd, Count, Plan, Target, instead_of
+from warmdown.plan import (
+    EVERY_GROUP,
+    LONGEST_PATTERN,
+    AfterEnd,
+    Count,
+    Plan,
+    RateRule,
+    Target,
+    instead_of,
+)
 from warmdown.planfile.of_record import AskedRecipe, asked_recipe
 from warmdown.planfile.overrides import with_overrides
 from warmdown.planfile.schedules import ScheduleReader
@@ -43,7 +52,7 @@ from warmdown.schedules.parameters import Arguments, type_of
 _ENDINGS = (".yaml", ".yml", ".json")
 TARGETS = "targets"
 """The key under which a recipe drives several fields at once."""
-_OPTIONS: PlainData = {"after_end": AfterEnd, "count": Count}
+_OPTIONS: PlainData = {"after_end": AfterEnd, "count": Count, "rate_rule": RateRule}
 _OF_A_PLAN = ("run", *_OPTIONS)
 _FACTS = {*Run.__dataclass_fields__} - {"lr"}
 _NO_FACTS: Facts = MappingProxyType({})
@@ -81,7 +90,7 @@ def plan_from_dict(
     """Return the plan that plain data describes; the opposite of ``plan.to_dict()``.
 
     Args:
-        data: Targets by name, with ``run``, ``after_end`` and ``count`` beside them; a schedule
+        data: Targets by name, with ``run`` and ``after_end`` … beside them; a schedule
             alone drives ``lr``.
         run: Facts that go before the data's own.
         allow: Modules from which class paths may be imported, besides the known ones.
@@ -390,7 +399,7 @@ def _located(file: str, mistake: str, lines: Mapping[str, int]) -> str:
 
 def _of_mapping(given: Mapping[Any, Any], run: Run | None, reading: Mapping[str, Any]) -> Plan:
     """Return the plan of targets; those that are plain data are read as in a file."""
-    options = {name: given[name] for name in ("run", "after_end", "count") if name in given}
+    options = {name: given[name] for name in _OF_A_PLAN if name in given}
     live = {name for name, value in given.items() if name not in options and _is_live(value)}
     if not live or given.keys() & {"kind", "class_path"}:
         return plan_from_dict(given, run=run, **reading)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from warmdown.plan import AFTER_END, COUNTS
+from warmdown.plan import AFTER_END, COUNTS, RATE_RULES
 from warmdown.planfile.schedules import drives_several, shapes
 from warmdown.planfile.writing import write_text
 from warmdown.run import Run
@@ -33,6 +33,7 @@ properties:
   run: {$ref: "#/$defs/run"}
   after_end: {description: What happens past the planned end.}
   count: {description: What the clock counts.}
+  rate_rule: {description: How the rate follows a batch that the plan changes.}
   targets: {$ref: "#/$defs/several"}
   lr: {$ref: "#/$defs/target", description: Learning rate.}
   weight_decay: {$ref: "#/$defs/target", description: Weight decay.}
@@ -113,6 +114,7 @@ def plan_schema() -> PlainData:
     schema: PlainData = yaml.safe_load(_FIXED)
     schema["properties"]["after_end"]["enum"] = list(AFTER_END)
     schema["properties"]["count"]["enum"] = list(COUNTS)
+    schema["properties"]["rate_rule"]["enum"] = list(RATE_RULES)
     definitions = schema["$defs"]
     for name in ("number", "count"):
         definitions[name]["anyOf"].append({"type": "string", "pattern": _WRITTEN})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
-from warmdown.plan import EVERY_GROUP
+from warmdown.plan import EVERY_GROUP, OPTIONS
 from warmdown.planfile.text import join_path
 from warmdown.schedules.base import PlainData
 from warmdown.studio.security.folder import Stamp
@@ -20,7 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 ByMark: TypeAlias = dict[str, str]
 """A text about a value, by the mark of its path."""
 
-NOT_TARGETS = ("run", "after_end", "count")
+NOT_TARGETS = ("run", *OPTIONS)
 OF_LOADER = {
     "steps_per_epoch": "batches",
     "samples_per_step": "batch_size",
