@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import warmdown as wd
-from warmdown.batches import Batches, Cut, Loading, MeasuredRun, epoch_windows
+from warmdown.batches import Batches, Cut, Loading, MeasuredRun, epoch_windows, measured
 
 RAMP = wd.PiecewiseConstant(values=(32.0, 64.0, 128.0), at=("40%", "80%"))
 RUN = wd.Run(epochs=3, samples_per_epoch=1000)
@@ -104,6 +104,28 @@ def test_a_share_of_the_run_is_of_the_updates_that_its_data_give() -> None:
     assert total is not None
     marks = plan.targets[1].rule.of.marks()
     assert marks == (round(0.4 * total + 1e-9), round(0.8 * total))
+
+
+@given(
+    items=st.integers(5, 400),
+    epochs=st.integers(1, 6),
+    values=st.lists(st.integers(1, 300), min_size=3, max_size=3),
+    shares=st.lists(st.integers(0, 100), min_size=2, max_size=2),
+    clock=st.sampled_from(["updates", "samples"]),
+    drop_last=st.booleans(),
+)
+def test_the_length_of_a_run_of_epochs_is_the_updates_that_they_hold(
+    items: int, epochs: int, values: list[int], shares: list[int], clock: Any, drop_last: bool
+) -> None:
+    marks = tuple(f"{share}%" for share in sorted(shares))
+    ramp = wd.Set(wd.PiecewiseConstant(values=tuple(map(float, values)), at=marks))
+    loading = Loading(items=items, drop_last=drop_last and max(values) <= items)
+    run = measured({"batch_size": ramp}, wd.Run(epochs=epochs, clock=clock), loading)
+    assert run.batches is not None
+    assert run.total_steps == run.batches.updates_in(epochs)
+    if not loading.drop_last:
+        assert run.batches.total("samples", run.total_steps) == items * epochs
+    assert clock == "updates" or run.length == run.batches.total("samples", run.total_steps)
 
 
 def test_an_epoch_that_is_not_known_is_asked_for() -> None:

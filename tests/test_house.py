@@ -233,6 +233,8 @@ INTERNAL = {
     "Clock",
     "Count",
     "Duration",
+    "RATE_RULES",
+    "RateRule",
     "Target",
     "RunLike",
     "check_duration",

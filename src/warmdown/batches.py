@@ -48,10 +48,12 @@ class Cut(NamedTuple):
     Args:
         size: Items: samples, unless what is read comes in batches.
         part: Items of one of the batches in it, over all processes; the last may have fewer.
+        settings: What the data are read with, by name.
     """
 
     size: int
     part: int
+    settings: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -456,8 +458,9 @@ def measured(rules: Rules, run: Run, loading: Loading | None = None) -> Measured
             return known
     around = list(found.values())[list(found).index(key) :] if key in found else []
     if is_derived and around:
-        # no length gives just itself: the nearest, rather too short, so that the plan ends
-        return min(around, key=_distance)
+        # no length gives just itself: the batches of the nearest, and the updates that they give
+        nearest = min(around, key=_distance)
+        return replace(nearest, **_length_of_epochs(nearest))
     lengths = [run.length or 0 for run in around]
     if lengths and max(lengths) - min(lengths) <= _FEW * max(map(_last_step, around)):
         return around[0]  # they differ by the rounding to whole batches
@@ -492,9 +495,8 @@ def _last_step(run: MeasuredRun) -> float:
     return 1.0
 
 
-def _distance(run: MeasuredRun) -> tuple[bool, int]:
-    made, planned = _updates_in_epochs(run), run.total_steps or 0
-    return made < planned, abs(made - planned)
+def _distance(run: MeasuredRun) -> int:
+    return abs(_updates_in_epochs(run) - (run.total_steps or 0))
 
 
 def _loading_of(run: Run) -> Loading:

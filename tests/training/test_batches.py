@@ -244,3 +244,58 @@ def test_two_processes_lose_and_double_nothing_killed_and_resumed_across_a_chang
     done = together(tmp_path / "killed", after=-1)
     assert done.returncode == 0, done.stderr[-3000:]
     assert answers(tmp_path / "killed")[0]["digest"] == first["digest"]
+
+
+class Sequences(Numbered):
+    """Samples that are as long as an attribute has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sequence_length = 3
+
+    def __getitem__(self, item: int) -> Any:
+        inputs, target = super().__getitem__(item)
+        return torch.cat([inputs, torch.tensor([float(self.sequence_length)])]), target
+
+
+class Lengths(Items):
+    """Keeps the lengths of each update's samples too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[set[float]] = []
+
+    def on_train_step_end(self, trainer: Any, batch: Any, batch_output: Any, **kwargs: Any) -> None:
+        super().on_train_step_end(trainer, batch, batch_output, **kwargs)
+        self.lengths.append(set(batch[0][:, 6].tolist()))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("sizes", [None, ramp.RAMP])
+def test_any_number_of_the_dataset_is_a_target_and_holds_for_its_own_updates(
+    workers: int, sizes: Any
+) -> None:
+    grown = wd.PiecewiseConstant(values=(3.0, 6.0), at=(5,))
+    targets: dict[str, Any] = {"lr": wd.Cosine(), "sequence_length": wd.Set(grown)}
+    if sizes is not None:
+        targets["batch_size"] = wd.Set(sizes)
+    lengths, data = Lengths(), Sequences()
+    trainer = small.make(callbacks=[lengths], model=lambda: torch.nn.Linear(7, 1))
+    ramp.train(
+        trainer, train_dataset=data, plan=wd.Plan.of(**targets), num_epochs=1,
+        train_dataloader_kwargs={"num_workers": workers}, per_device_batch_size=4,
+    )  # fmt: skip
+    assert lengths.lengths[:7] == [{3.0}] * 5 + [{6.0}] * 2
+    assert type(data.sequence_length) is int
+    assert trainer.scheduler.values()["sequence_length"] == 6
+
+
+def test_accumulation_multiplies_what_was_asked_for() -> None:
+    twice = wd.PiecewiseConstant(values=(1.0, 2.0), at=("50%",))
+    _, items = used(
+        plan=wd.Plan.of(gradient_accumulation=twice),
+        per_device_batch_size=4,
+        gradient_accumulation_steps=2,
+    )
+    assert [len(batches) for batches in items.used.values()][:6] == [2] * 6
+    assert [len(batches) for batches in items.used.values()][-3:-1] == [4, 4]

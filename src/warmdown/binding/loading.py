@@ -21,7 +21,7 @@ from warmdown.batches import (
     derive_seed,
     epoch_windows,
 )
-from warmdown.binding.field import Marks, Number
+from warmdown.binding.field import Attribute, Marks, Number
 from warmdown.binding.slots import Row
 from warmdown.errors import BindingError, StateError
 from warmdown.plan import Plan
@@ -39,10 +39,12 @@ class LoaderNumber(Number):
     Args:
         name: The target: ``batch_size`` or ``gradient_accumulation``.
         loading: How the data are cut.
+        multiple: What its values are multiples of; by default the processes.
     """
 
-    def __init__(self, name: str, loading: Loading) -> None:
+    def __init__(self, name: str, loading: Loading, multiple: int | None = None) -> None:
         self.name, self.loading = name, loading
+        self._multiple = loading.world if multiple is None else multiple
         base = loading.base if name == BATCH else loading.accumulation
         self._value = self._base = float(base or 1)
         self._scheduler: weakref.ref[Any] | None = None
@@ -52,7 +54,7 @@ class LoaderNumber(Number):
     @property
     def multiple(self) -> int:
         """What its values are multiples of."""
-        return self.loading.world * self.loading.accumulation if self.name == BATCH else 1
+        return self._multiple if self.name == BATCH else 1
 
     def samples_of(self, update: int) -> float | None:
         """Return the samples of the update under way; ``None``: as many as planned."""
@@ -138,7 +140,19 @@ def _cuts_at(scheduler: Driver, loading: Loading, positions: Any) -> Iterator[Cu
             if target is None
             else target.groups[0].values(timeline, positions).tolist()
         )
-    return (loading.cut(*pair) for pair in zip(*rows, strict=True))
+    settings = [one for one in scheduler.writer.targets if isinstance(one.field, LoaderSetting)]
+    for step, (batch, accumulation) in enumerate(zip(*rows, strict=True)):
+        cut, timeline = loading.cut(batch, accumulation), scheduler.writer.timeline
+        values = (one.groups[0].value(timeline, float(positions[step])) for one in settings)
+        names = (one.name for one in settings)
+        yield cut._replace(settings=tuple(zip(names, values, strict=True))) if settings else cut
+
+
+class LoaderSetting(Attribute):
+    """A number on the dataset, or on what makes its batches: each batch is read with its own.
+
+    It is an attribute like any other; workers that read ahead set it from the batch.
+    """
 
 
 @dataclass

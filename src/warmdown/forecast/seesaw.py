@@ -69,7 +69,7 @@ def seesaw(
     _require(factor > 1 and math.isfinite(factor), f"factor={factor!r}", "above 1 is needed.")
     _require(most is None or most >= 1, f"most={most!r}", "at least 1 is needed.")
     target, length = _rate_of(resolved), resolved.run.length
-    batch = _batch_of(resolved)
+    batch = _first_batch(resolved)
     if length is None or resolved.run.clock != "updates" or length > _LONGEST:
         raise ScheduleError(
             f"seesaw(run={resolved.run!r}): the decay is looked at update by update. Give the "
@@ -82,7 +82,7 @@ def seesaw(
             "seesaw(plan=…): the rate rises again after its peak. Exchange one decay: a plan that "
             "rises once and falls once."
         )
-    cuts = list(_cuts(values, peak, factor))
+    cuts = list(_exchanges(values, peak, factor))
     grown = len(cuts) if most is None else min(most, len(cuts))
     sizes = [factor ** min(number, grown) for number in range(len(cuts) + 1)]
     edges = [peak, *cuts, length]
@@ -90,15 +90,15 @@ def seesaw(
     updates = [(stop - start) / size for (start, stop), size in parts]
     ends = np.cumsum([peak, *updates])
     total = float(ends[-1])
-    marks = tuple(_share(end / total) for end in ends[1:-1])
-    after_peak = tuple(_share((end - peak) / total) for end in ends[1:-1])
+    marks = tuple(_percent(end / total) for end in ends[1:-1])
+    after_peak = tuple(_percent((end - peak) / total) for end in ends[1:-1])
     rates = tuple(
         float(values[peak]) * factor ** -(min(number, grown) / 2 + max(number - grown, 0))
         for number in range(len(cuts) + 1)
     )
     rate: Schedule = PiecewiseConstant(values=rates, at=after_peak)
     if peak:
-        rate = _begun(target.rule.of, peak, _share(peak / total)) >> rate
+        rate = _up_to_peak(target.rule.of, peak, _percent(peak / total)) >> rate
     base = 1.0 if batch is None else batch
     kept = sizes[: grown + 1]
     growing = PiecewiseConstant(values=tuple(base * size for size in kept), at=marks[:grown])
@@ -110,7 +110,7 @@ def seesaw(
     return replace(given, targets=tuple(targets), run=_shortened(resolved.run, round(total)))
 
 
-def _cuts(values: Any, peak: int, factor: float) -> Iterator[int]:
+def _exchanges(values: Any, peak: int, factor: float) -> Iterator[int]:
     """Yield the updates at which a rate has fallen by one factor more, each worth an update."""
     length = len(values) - 1
     number = 1
@@ -138,7 +138,7 @@ def _rate_of(plan: Plan) -> Target:
     return rates[0]
 
 
-def _batch_of(plan: Plan) -> float | None:
+def _first_batch(plan: Plan) -> float | None:
     """Return the batch before the exchange, where it is known."""
     rule = plan.loader_rules.get(BATCH)
     if rule is None:
@@ -151,7 +151,7 @@ def _batch_of(plan: Plan) -> float | None:
     return float(rule.of(0))
 
 
-def _begun(schedule: Schedule, peak: int, share: str) -> Schedule:
+def _up_to_peak(schedule: Schedule, peak: int, share: str) -> Schedule:
     """Return what leads to the peak, as a share of the run."""
     members = schedule.members if isinstance(schedule, Chain) else ()
     for number, start in enumerate(schedule.part_starts() if members else ()):
@@ -167,7 +167,7 @@ def _shortened(run: Run, total: int) -> Run:
     return replace(plain, total_steps=total, epochs=None, steps_per_epoch=None)
 
 
-def _share(part: float) -> str:
+def _percent(part: float) -> str:
     return f"{100 * part:.8g}%"
 
 

@@ -16,6 +16,7 @@ from torch.utils.data import (
 )
 
 from warmdown.batches import Cut, Loading, epoch_windows
+from warmdown.binding.slots import as_before
 from warmdown.errors import TrainingError
 from warmdown.training.rng import OwnNumbers, derive_seed, seed_everything
 
@@ -163,6 +164,10 @@ class MapData:
             pairs = ((batch, end) for end, batch in zip(ends, self._batches, strict=False))
             yield BatchWindow(len(ends), pairs, cut, ends[-1])
 
+    def owner_of(self, name: str) -> Any:
+        """Return the dataset, or what makes its batches, if it has a number of this name."""
+        return owner_of(name, self._given.dataset, self._given.collate_fn)
+
     def close(self) -> None:
         """End the workers; the next window starts new ones."""
         # the garbage collector would close their queues first, and then wait for each of them 5 s
@@ -174,8 +179,9 @@ class MapData:
     def _reordered_loader(self) -> DataLoader[Any]:
         """Return a loader that differs in its order alone."""
         given, seed = self._given, self._sampler.seed
+        dataset, collate = given.dataset, given.collate_fn
         return DataLoader(
-            _SeededDataset(given.dataset) if given.num_workers else given.dataset,
+            _SeededDataset(dataset, collate) if given.num_workers else dataset,
             batch_sampler=self._sampler,
             # not the global generator: a resumed epoch would draw once more
             generator=torch.Generator().manual_seed(seed),
@@ -250,6 +256,21 @@ class StreamData:
             yield BatchWindow(count, window[:count], cut, window[count - 1][1])
         self.has_more = left == 0 and next(batches, None) is not None
 
+    def owner_of(self, name: str) -> Any:
+        """Return the dataset, or what makes its batches, if it has a number of this name.
+
+        Raises:
+            TrainingError: Workers read it: what is set here they do not see.
+        """
+        dataset, collate = (getattr(self._loader, part, None) for part in ("dataset", "collate_fn"))
+        owner = owner_of(name, dataset, collate)
+        if owner is not None and getattr(self._loader, "num_workers", None):
+            raise TrainingError(
+                f"train(plan={{{name!r}: …}}): workers read the samples in a row, each by itself, "
+                f"and see no change. Give num_workers=0, or a dataset with items of a number."
+            )
+        return owner
+
     def close(self) -> None:
         """Leave the loader alone: it belongs to the caller."""
 
@@ -308,6 +329,19 @@ def samples_in_batch(loader: Any) -> int | None:
     """Return how many samples a batch of a loader holds, ``None`` where it does not say."""
     sizes = (getattr(part, "batch_size", None) for part in _order_parts(loader))
     return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def owner_of(name: str, dataset: Any, collate: Any) -> Any:
+    """Return which of a dataset, those inside of it, and a collate function has such a number."""
+    while dataset is not None:
+        if _is_setting(vars(dataset).get(name) if hasattr(dataset, "__dict__") else None):
+            return dataset
+        dataset = getattr(dataset, "dataset", None)
+    return collate if _is_setting(getattr(collate, name, None)) else None
+
+
+def _is_setting(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _order_parts(loader: Any) -> list[Any]:
@@ -370,7 +404,7 @@ class _GlobalBatches:
 
     def __iter__(self) -> Iterator[_Batch]:
         epoch, start, order = self._epoch, self._used, self._order
-        for end in chain.from_iterable(ends for _, ends in self._ahead):
+        for settings, end in ((cut.settings, end) for cut, ends in self._ahead for end in ends):
             length = end - start
             low = start + length * self._rank // self._world
             high = start + length * (self._rank + 1) // self._world
@@ -379,6 +413,7 @@ class _GlobalBatches:
                 part = part.tolist()
             batch = _Batch(chain.from_iterable(part) if self.has_ready_batches else part)
             batch.seeds = (self.seed, epoch, start, self._rank)
+            batch.settings = settings
             yield batch
             start = end
 
@@ -403,23 +438,27 @@ class _GlobalBatches:
 
 
 class _Batch(list[Any]):
-    """The items of a batch, and the numbers that its random numbers are drawn from."""
+    """The items of a batch, what they are read with, and the seeds of its random numbers."""
 
     seeds: tuple[int, ...]
+    settings: tuple[tuple[str, float], ...]
 
 
 class _SeededDataset(torch.utils.data.Dataset[Any]):
     """A dataset in a worker: what it draws depends on the batch, not on earlier ones."""
 
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Any, collate: Any) -> None:
+        self.dataset, self.collate = dataset, collate
 
     def __getitems__(self, items: _Batch) -> list[Any]:
         seed_everything(derive_seed(*items.seeds))
+        for name, value in items.settings:
+            owner = owner_of(name, self.dataset, self.collate)
+            setattr(owner, name, as_before(getattr(owner, name), value))
         fetch: Any = getattr(self.dataset, "__getitems__", None)
         return fetch(items) if fetch else [self.dataset[item] for item in items]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "dataset":
+        if name.startswith("__") or name in ("dataset", "collate"):
             raise AttributeError(name)
         return getattr(self.dataset, name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["DeferredPlan"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -15,10 +16,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from warmdown.batches import ACCUMULATION, BATCH, Loading, measured
 from warmdown.binding import Scheduler
-from warmdown.binding.field import unwrap
-from warmdown.binding.loading import LoaderNumber
+from warmdown.binding.field import Field, unwrap
+from warmdown.binding.loading import LoaderNumber, LoaderSetting
 from warmdown.binding.misuse import warn_of_batch
-from warmdown.errors import SpecError, TrainingError, nearest
+from warmdown.errors import BindingError, SpecError, TrainingError, nearest
 from warmdown.expressions import Facts, resolve
 from warmdown.plan import Plan, instead_of
 from warmdown.planfile.plans import plan_of, run_from_dict
@@ -52,6 +53,7 @@ def scheduler_for(
     *,
     bind: Mapping[str, Any] | None = None,
     offered: Mapping[str, Any] = MappingProxyType({}),
+    loader: LoaderNumber | None = None,
 ) -> Any:
     """Return what steps once an update: a plan's Scheduler, or what a factory returns.
 
@@ -61,6 +63,7 @@ def scheduler_for(
         config: The run's real numbers.
         bind: What the plan drives beside it, by target name.
         offered: What it may drive beside it, by target name.
+        loader: What decides on the batches by the plan.
 
     Raises:
         TrainingError: ``given`` is neither, or objects are bound without a plan.
@@ -68,8 +71,10 @@ def scheduler_for(
     numbers = _placeholders(config)
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), numbers)
     if plan is not None:
-        run = _with_real_numbers(plan.run, config)
+        run = _with_real_numbers(plan.run, config, is_derived=True)
         scheduler = Scheduler(optimizer, plan=plan, run=run, bind={**offered, **(bind or {})})
+        if loader is not None:
+            loader.attach(scheduler)
         if config.planned_samples is None:
             expected, size = run_in(given).samples_per_step, config.train_total_batch_size
             warn_of_batch(scheduler.monitor.warnings, plan, expected, size)
@@ -89,26 +94,35 @@ def scheduler_for(
 
 
 def planned_batches(
-    given: Any, run: RunState, size: int | None, bind: Mapping[str, Any]
-) -> tuple[dict[str, LoaderNumber], TrainerRunConfig]:
-    """Return what a plan drives of the training data, and the configuration with its updates.
+    given: Any, run: RunState, size: int | None, taken: Container[str], optimizer: Any
+) -> TrainerRunConfig:
+    """Let a plan drive the training data of a run; return its configuration with the updates.
 
     Args:
         given: What is scheduled.
         run: The run, its data and its configuration without the plan.
         size: Samples in a batch of one process without it.
-        bind: What the caller binds; of that nothing is driven here.
+        taken: Targets that something else is bound to.
+        optimizer: Whose fields are no settings of the data.
 
     Raises:
         TrainingError: The data come in batches of their own.
     """
     source, config = run.train_source, run.config
     plan = _plan_in(given, _with_real_numbers(run_in(given), config), _placeholders(config))
-    names = (BATCH, ACCUMULATION)
-    rules = {} if plan is None else plan.loader_rules
-    driven = [name for name in names if name in rules and name not in bind]
-    if plan is None or source is None or not driven:
-        return {}, config
+    if plan is None or source is None:
+        return config
+    wanted = [name for name in plan.patterns if name not in taken]
+    driven = [name for name in (BATCH, ACCUMULATION) if name in wanted]
+    settings = {
+        name: LoaderSetting(owner, name)
+        for name in wanted
+        if name not in driven
+        and not _is_field(optimizer, name)
+        and (owner := source.owner_of(name)) is not None
+    }
+    if not driven and not settings:
+        return config
     is_of_samples = isinstance(source, MapData) and not source.has_ready_batches
     if BATCH in driven and not is_of_samples:
         raise TrainingError(
@@ -116,22 +130,25 @@ def planned_batches(
             f"a plan cannot cut otherwise. Give a dataset with items of a number, or schedule "
             f"{ACCUMULATION!r}: how many of these batches make an update."
         )
-    micro = source.cut(1).size
+    times = config.gradient_accumulation_steps
     loading = Loading(
-        base=micro * config.gradient_accumulation_steps,
+        base=source.cut(times).size,
         world=config.num_processes,
-        accumulation=1 if ACCUMULATION in driven else config.gradient_accumulation_steps,
+        accumulation=times,
         items=source.items,
         samples=1.0 if is_of_samples else size or 1.0,
         drop_last=source.drop_last,
         limit=run.train_limit,
     )
-    numbers = {name: LoaderNumber(name, loading) for name in driven}
-    if source.items is None:
-        return numbers, config
+    multiple = config.num_processes * (1 if ACCUMULATION in driven else times)
+    numbers = {name: LoaderNumber(name, loading, multiple) for name in driven}
+    run.loader_number = next(iter(numbers.values()), LoaderNumber(BATCH, loading, multiple))
+    run.loader_numbers = {**numbers, **settings}
+    if source.items is None or not driven:
+        return config
     config = replace(config, planned_samples=round(source.items * loading.samples))
     if config.max_num_train_steps is not None:
-        return numbers, config
+        return config
     for _ in range(_MOST_READINGS):  # what stands in a file may depend on the run's length
         facts = _with_real_numbers(run_in(given), config)
         plan = _plan_in(given, facts, _placeholders(config)) or plan
@@ -144,7 +161,15 @@ def planned_batches(
         if total == config.planned_updates:
             break
         config = replace(config, planned_updates=total)
-    return numbers, config
+    return config
+
+
+def _is_field(optimizer: Any, name: str) -> bool:
+    """Whether an optimizer has a field of this name."""
+    with suppress(BindingError):
+        Field(optimizer, name)
+        return True
+    return False
 
 
 def _plan_in(given: Any, run: Run, numbers: Facts) -> Plan | None:
@@ -170,15 +195,21 @@ def run_in(given: Any) -> Run:
         return Run()
 
 
-def _with_real_numbers(given: Run, config: TrainerRunConfig) -> Run:
-    """Return the real numbers of the run; what only the plan can know is kept."""
+def _with_real_numbers(given: Run, config: TrainerRunConfig, *, is_derived: bool = False) -> Run:
+    """Return the real numbers of the run; what only the plan can know is kept.
+
+    Args:
+        given: The run as the plan has it.
+        config: The real numbers.
+        is_derived: Whether the length is left to the batches that the plan has for the epochs.
+    """
     total, per_epoch = config.total_updates, config.num_update_steps_per_epoch
     size = config.train_total_batch_size or given.samples_per_step
     if config.planned_samples is not None:
         per_epoch, size = None, given.samples_per_step
     has_whole_epochs = per_epoch and total == per_epoch * config.num_epochs
-    if config.planned_updates is not None and given.clock != "updates":
-        total = None  # the data that the epochs hold are known better than their updates
+    if is_derived and config.planned_updates is not None and not config.more_updates:
+        total = None
     return replace(
         given,
         total_steps=total,

@@ -46,6 +46,7 @@ class RunState:
         train_limit: Most batches that an epoch uses.
         eval_limit: Most batches that an evaluation uses.
         loader_numbers: What a plan drives of the data to train on, by target name.
+        loader_number: What decides on the batch of each update, where a plan does.
         train_loss: The loss of the epoch.
         eval_loss: The loss of the evaluation.
         random: Random numbers of a checkpoint, to be restored before the next batch is drawn.
@@ -68,7 +69,8 @@ class RunState:
     eval_source: DataSource | None = None
     train_limit: int | None = None
     eval_limit: int | None = None
-    loader_numbers: dict[str, LoaderNumber] = field(default_factory=dict)
+    loader_numbers: dict[str, Any] = field(default_factory=dict)
+    loader_number: LoaderNumber | None = None
     train_loss: LossTracker = field(default_factory=LossTracker)
     eval_loss: LossTracker = field(default_factory=LossTracker)
     random: Data | None = None
@@ -126,11 +128,6 @@ class RunState:
     def is_at_train_limit(self) -> bool:
         """Return whether the epoch has used as many batches as it may."""
         return self.train_limit is not None and self.progress.batch >= self.train_limit
-
-    @property
-    def loader_number(self) -> LoaderNumber | None:
-        """What decides on the batch of each update, where a plan does."""
-        return next(iter(self.loader_numbers.values()), None)
 
     def cut(self) -> Cut:
         """Return the batches of the update to be made next."""

@@ -278,9 +278,8 @@ class Trainer(TrainingSteps):
                 gradient_clip_norm=gradient_clip_norm,
             )
         )
-        run.loader_numbers, run.config = planned_batches(
-            self.create_scheduler_fn, run, size, bind or {}
-        )
+        taken = {*self.offered, *(bind or {})}
+        run.config = planned_batches(self.create_scheduler_fn, run, size, taken, self.optimizer)
         self._prepare()
         # before a scheduler writes: an earlier run must not leave its last rate as the base
         self.base_values.begin(self)
@@ -303,6 +302,7 @@ class Trainer(TrainingSteps):
             self.run_config,
             bind={**self.run_state.loader_numbers, **(self.bind or {})},
             offered=self.offered,
+            loader=self.run_state.loader_number,
         )
 
     def extend(self, total_updates: int) -> None:
