@@ -243,8 +243,7 @@ def job(folder: Path) -> Iterator[Any]:
     """Train a loop that listens in the folder, until the test is over."""
     optimizer = torch.optim.SGD([Parameter(torch.ones(1))], lr=0.4)
     listening = wd.Commands(folder / "runs" / "x", seconds=0.01)
-    run = wd.Run(total_steps=10**9)
-    scheduler = wd.Scheduler(optimizer, lr=wd.Constant(), run=run, commands=listening)
+    scheduler = wd.Scheduler(optimizer, lr=wd.Constant(), commands=listening)
     is_over = threading.Event()
 
     def train() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from tests.studio.pages import field, opened, press, serve
+from tests.studio.test_browser_access import CONTRAST, Screens
 from tests.studio.test_outlook import PUBLISHED
 from torch.nn.parameter import Parameter
 
@@ -55,6 +56,7 @@ class RunningLoop(threading.Thread):
             self.record.flush()
             if "stop" in self.scheduler.requests or self.is_over.wait(0.005):
                 break
+        self.scheduler.close()
 
     def rates(self) -> list[float]:
         """Return the rate of each group."""
@@ -107,6 +109,9 @@ def test_a_loop_is_spoken_to_by_hand_and_by_what_was_seen_before(
         answer_has(tab, "this would come of it", "Predicted loss at the end by lr/head", "Send it")
         tab.wait_for_function(f"({PICTURE} ?? []).join() === 'lr/head before,lr/head after'")
         assert loop.rates() == [3e-4, 3e-4]
+        screens = Screens(tab)
+        screens.look("seen before", without=CONTRAST)
+        assert screens.problems == []
         press(tab, "tell-send")
         answer = answer_has(tab, "rescale factor=0.5 target=lr/head: from update")
         tab.wait_for_selector(f'.run >> text="{answer}"')
