@@ -377,3 +377,27 @@ def test_every_checkpoint_of_a_run_that_went_back_is_whole(tmp_path: Path) -> No
         f"update-{update:08d}" for update in range(0, UPDATES + 1, 20)
     ]
     assert [damage_of(path) for path in paths] == [None] * len(paths)
+
+
+def test_losses_that_are_read_late_end_with_the_same_bits_resumed_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a device: a checkpoint then has losses that were not looked at, of the spike even."""
+    digest = train(guarded(tmp_path / "at once"), in_order(Long(BAD)))
+    late = property(lambda detector: detector.count % 15 == 0)
+    monkeypatch.setattr(wd.SpikeDetector, "is_due", late)
+    trainer = guarded(tmp_path / "late")
+    assert train(trainer, in_order(Long(BAD))) == digest
+
+    class Leave(TrainerCallback):
+        def on_train_update_end(self, trainer: Trainer, update: int = 0, **kwargs: Any) -> None:
+            if update == 140:
+                trainer.save_training_state(tmp_path / "spiked")
+                raise Broken
+
+    with pytest.raises(Broken):
+        train(guarded(tmp_path / "left", Leave()), in_order(Long(BAD)))
+    trainer = guarded(tmp_path / "left")
+    resumed = train(trainer, in_order(Long(BAD)), resume_from=tmp_path / "spiked")
+    assert resumed == digest
+    assert went_back(trainer) == [ONCE]
