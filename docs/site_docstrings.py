@@ -19,3 +19,17 @@ class MarkdownDocstrings(griffe.Extension):
         """
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+    def on_class_instance(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Let a class that is a dataclass by another name have a signature.
+
+        Args:
+            cls: A class that was read.
+        """
+        known = {"frozen": "True", "kw_only": "True"}
+        for decorator in cls.decorators:
+            if str(decorator.value) == "schedule_class":
+                decorator.value = griffe.ExprCall(
+                    griffe.ExprName("dataclasses.dataclass"),
+                    [griffe.ExprKeyword(name, value) for name, value in known.items()],
+                )

@@ -400,10 +400,12 @@ def as_markdown(text: str) -> str:
     """
     fenced = _FORMULA.sub(lambda match: f"```math\n{textwrap.dedent(match[1])}\n```", text)
     named = _ROLE.sub(r"`\1`", fenced)
-    return re.sub(r"(?m)^Example:$", "Examples:", named)
+    sources = _REFERENCE.sub(lambda match: " ".join(match[0].split()), named)
+    return re.sub(r"(?m)^Example:$", "Examples:", sources)
 
 
 _FORMULA = re.compile(r"(?m)^\.\. math:: (.+(?:\n[ \t]+\S.*)*)")
+_REFERENCE = re.compile(r"(?m)^References?: .+(?:\n[ \t]+\S.*)*")
 _ROLE = re.compile(r":\w+:`~?\.?([\w.]+)`")
 
 
