@@ -91,7 +91,11 @@ DOORS = (
     Door("lint", "Lint", ("warmdown.lint",)),
     Door("training", "Training", ("warmdown.training",)),
     Door("experiments", "Experiments", ("warmdown.experiments",)),
-    Door("forecast", "Forecast", ("warmdown.forecast", "warmdown.forecast.scaling")),
+    Door(
+        "forecast",
+        "Forecast",
+        ("warmdown.forecast", "warmdown.forecast.scaling", "warmdown.forecast.seesaw"),
+    ),
     Door("importing", "Importing", ("warmdown.importing",)),
     Door("studio", "Studio", ("warmdown.studio",)),
     Door("compat-torch", "torch's names", ("warmdown.compat.lr_scheduler",)),
