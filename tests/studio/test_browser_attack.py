@@ -116,7 +116,7 @@ def test_a_plan_is_saved_in_the_folder_alone_whatever_is_typed(
     tab.keyboard.press("Control+s")
     field(tab, "save-name").fill(name)
     press(tab, "save-yes")
-    tab.wait_for_selector(".q-notification")
+    tab.wait_for_selector(".q-dialog .q-field--error")
     assert {path: path.read_text() for path in server.folder.parent.rglob("*.yaml")} == before
 
 

@@ -67,6 +67,12 @@ def test_a_configuration_is_opened_dropped_and_pasted(tab: Page, server: Server)
     text_has(tab, "# From pasted.yaml.", "total_steps: 70")
     tab.evaluate(DROP, ["config.py", "from mmengine import Config\nlr = 0.1\n"])
     tab.wait_for_selector("text=not executed")
+    # under 1 MB, but not as a message; a connection that was ended for it would answer no more
+    tab.evaluate(DROP, ["log.csv", "step,loss\n" + "1,2\n" * 200_000])
+    tab.wait_for_selector("text=log.csv: empty, or too large to be dropped")
+    press(tab, "open")
+    tab.wait_for_selector(".q-notification.bg-negative", state="detached")
+    press(tab, "close")
     for left in (path, saved):
         left.unlink()
 

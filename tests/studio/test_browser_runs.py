@@ -169,6 +169,8 @@ def test_a_law_fitted_to_the_ticked_runs_or_given_predicts_their_losses(
         press(tab, "tick-none")
         press(tab, "law-fit")
         predicts(tab, "Tick a run first.")
+        press(tab, "law-save")
+        predicts(tab, "There is no law yet. Fit one to ticked runs first.")
         press(tab, "run-theirs")
         press(tab, "law-fit")
         predicts(tab, "theirs: no rate is recorded. Untick it, or record the rate too.")
@@ -177,6 +179,10 @@ def test_a_law_fitted_to_the_ticked_runs_or_given_predicts_their_losses(
         press(tab, "law-fit")
         fitted = "A law fitted to whole predicts the loss, with a 90 % interval."
         predicts(tab, fitted, "predicted loss")
+        with tab.expect_download() as coming:
+            press(tab, "law-save")
+        assert coming.value.suggested_filename == "law.json"
+        assert coming.value.path().read_text() == (tmp_path / "law.json").read_text()
         assert tab.locator('[data-mark="latest"] th').all_text_contents()[4:6] == [
             "Predicted final loss", "lr/0",
         ]  # fmt: skip

@@ -95,6 +95,21 @@ def test_a_file_that_changed_on_disk_is_not_overwritten(folder: Folder) -> None:
     assert folder.read("a.yaml")[0] == "mine again"
 
 
+def test_a_file_that_was_removed_meanwhile_is_written_anew(folder: Folder) -> None:
+    stamp = folder.write("a.yaml", "mine", None)
+    (folder.path / "a.yaml").unlink()
+    folder.write("a.yaml", "mine again", stamp)
+    assert folder.read("a.yaml")[0] == "mine again"
+
+
+@pytest.mark.unix
+def test_a_name_that_is_no_text_or_turns_letters_around_is_not_listed(folder: Folder) -> None:
+    for name in (b"gr\xfcn.yaml", "\u202elmay.yaml".encode(), b"plan.yaml"):
+        with open(os.fsencode(folder.path) + b"/" + name, "w") as file:
+            file.write("lr: cosine\n")
+    assert folder.names() == ["plan.yaml"]
+
+
 def test_a_write_that_fails_leaves_the_old_file(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,15 @@ def test_a_search_narrows_the_list_and_says_how_many(page_of: PageOf) -> None:
     page_of().visit(act)
 
 
+def errors(user: User) -> list[str]:
+    """Return what is shown to be wrong until a person goes on."""
+    from nicegui import ui
+
+    assert user.client is not None
+    elements = user.client.elements.values()
+    return [one.message for one in elements if isinstance(one, ui.notification)]
+
+
 def marks(user: User) -> set[str]:
     """Return every mark on the page."""
     assert user.client is not None
@@ -159,6 +168,53 @@ def test_a_plan_is_saved_opened_and_never_overwritten_unasked(page_of: PageOf) -
     assert [entry.name for entry in page.app.folder.path.iterdir()] == ["mine.yaml"]
 
 
+def test_a_name_that_cannot_be_stays_to_be_mended_and_one_that_is_taken_is_asked_about(
+    page_of: PageOf,
+) -> None:
+    page = page_of(WARMED)
+    path = page.app.folder.path / "theirs.yaml"
+    path.write_text("lr: linear\n")
+
+    async def act(user: User) -> None:
+        user.find(marker="save-as").click()
+        await until(lambda: "save-name" in marks(user))
+        for name in ("../up.yaml", "plan", "", "\u202eevil.yaml", "a" * 120 + ".yaml"):
+            user.find(marker="save-name").clear().type(name)
+            user.find(marker="save-yes").click()
+            await until(lambda: "at most 120" in str(field(user, "save-name").error))  # type: ignore[attr-defined]
+            field(user, "save-name").error = None  # type: ignore[attr-defined]
+        user.find(marker="save-name").clear().type("theirs.yaml")
+        user.find(marker="save-yes").click()
+        await until(lambda: "theirs.yaml is there already" in shown(user))
+        assert path.read_text() == "lr: linear\n"
+
+    page.visit(act)
+
+
+def test_one_error_is_shown_and_goes_when_something_is_asked(
+    page_of: PageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nicegui import ui
+    from nicegui.testing.user_interaction import UserInteraction
+
+    # a browser would answer to it
+    monkeypatch.setattr(ui.notification, "dismiss", ui.notification.delete)
+
+    async def act(user: User) -> None:
+
+        assert user.client is not None
+        for name in ("run.csv", "plan.yaml"):
+            sent = {"name": name, "text": ""}
+            UserInteraction(user, {user.client.layout}, None).trigger("dropped", sent)
+            await until(lambda: [name in error for error in errors(user)] == [True])  # noqa: B023
+            assert "too large to be dropped" in errors(user)[0]
+        user.find(marker="open").click()
+        await until(lambda: "open-link" in marks(user))
+        assert errors(user) == []
+
+    page_of(WARMED).visit(act)
+
+
 def test_a_link_shows_its_plan(page_of: PageOf) -> None:
     async def act(user: User) -> None:
         await until(lambda: "cosine" in texts(user, "text"))
@@ -170,9 +226,7 @@ def test_a_link_that_names_a_class_outside_the_list_is_refused_whole(page_of: Pa
     evil = document_from({"lr": {"class_path": "os.system"}})
 
     async def act(user: User) -> None:
-        await until(
-            lambda: any("Links may not do that" in message for message in user.notify.messages)
-        )
+        await until(lambda: any("Links may not do that" in error for error in errors(user)))
         assert "Start with your situation" in shown(user)
         assert "os.system" not in shown(user)
 

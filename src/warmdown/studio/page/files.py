@@ -151,8 +151,13 @@ class PlanFiles:
             marked(name.props("outlined dense"), "save-name")
 
             def write() -> None:
-                dialog.close()
                 plain = (name.value or "").strip()
+                try:
+                    self.folder.stamp(plain)
+                except SpecError as error:  # the dialog stays, with what was typed
+                    name.error = str(error)
+                    return
+                dialog.close()
                 # a file of that name was not opened here: it is asked about before it is
                 # overwritten
                 draft = self.studio.draft
@@ -188,7 +193,10 @@ class PlanFiles:
         """Show what was dropped on the window, or pasted; a save asks for its name."""
         with self._mistakes_shown():
             if not text:
-                raise SpecError(f"{name[:120]}: empty, or too large for a plan. Drop another one.")
+                raise SpecError(
+                    f"{name[:120]}: empty, or too large to be dropped or pasted. Put it into "
+                    f"{self.place}: a plan opens from there, and “Predict the loss” shows logs."
+                )
             await self._take(name, text)
 
     async def _open(self, name: str, dialog: ui.dialog) -> None:
@@ -257,21 +265,20 @@ class PlanFiles:
             try:
                 stamp = self.folder.write(name, text, expected)
             except StaleFile:
-                self._ask_to_overwrite(name, then)
+                self._ask_to_overwrite(name, then, was_opened=expected is not None)
                 return
             self.studio.saved_as(name, stamp, text)
             ui.notify(f"Saved {name}.", type="positive")
             if then:
                 then()
 
-    def _ask_to_overwrite(self, name: str, then: Act | None) -> None:
+    def _ask_to_overwrite(self, name: str, then: Act | None, was_opened: bool) -> None:
         """Ask before a file is overwritten that is not the one opened here."""
-        with self._dialog(f"{name} changed on disk", "save-other") as dialog:
-            tag(
-                "p",
-                "It is not the file that was opened here: someone or something wrote it since. "
-                "Overwrite it, open what is there now, or save under another name.",
-            )
+        what = "changed on disk" if was_opened else "is there already"
+        with self._dialog(f"{name} {what}", "save-other") as dialog:
+            why = "It is not the file that was opened here"
+            why += ": someone or something wrote it since." if was_opened else "."
+            tag("p", f"{why} Overwrite it, open what is there now, or save under another name.")
 
             def overwrite() -> None:
                 dialog.close()

@@ -132,6 +132,7 @@ def marked(element: AnyElement, mark: str) -> AnyElement:
 @contextmanager
 def ask_in_dialog(client: Any, title: str, classes: str) -> Iterator[ui.dialog]:
     """Open a dialog: a card with a title and a way out; it is deleted when it is closed."""
+    _dismiss_errors(client)
     with client:  # and not in the dialog that asks for it, which takes its parts with it
         dialog = ui.dialog()
     dialog.props["aria-label"] = title
@@ -145,9 +146,17 @@ def ask_in_dialog(client: Any, title: str, classes: str) -> Iterator[ui.dialog]:
 
 
 def show_error(text: str) -> None:
-    """Show what is wrong until it is closed; the page stays as it is."""
+    """Show what is wrong until it is closed or a person goes on; the page stays as it is."""
+    _dismiss_errors(ui.context.client)
     words = "\n".join(in_words(line) for line in text.splitlines())
-    ui.notify(words, type="negative", multi_line=True, timeout=0, close_button="Close")
+    ui.notification(words, type="negative", multi_line=True, timeout=None, close_button="Close")
+
+
+def _dismiss_errors(client: Any) -> None:
+    """Take away what was shown to be wrong: it would lie over the buttons of a dialog."""
+    for element in [*client.elements.values()]:
+        if isinstance(element, ui.notification):
+            element.dismiss()
 
 
 async def copy_to_clipboard(expression: str, done: str, way_out: str = "") -> None:

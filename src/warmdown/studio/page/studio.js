@@ -47,21 +47,23 @@ addEventListener("input", ({ target }) => {
   waiting ??= setTimeout(() => (note.textContent = "Waiting for an answer …"), 300);
 }, true);
 addEventListener("DOMContentLoaded", () => document.body.append(note));
+// The server ends a connection that sends it more than 1 MB at once; quotes and line ends count several times there.
+const weight = (text) => new Blob([JSON.stringify(JSON.stringify(text))]).size;
+const bring = (name, text) => emitEvent("dropped", { name, text: weight(text) > 9e5 ? "" : text });
 // A plan file that is dropped anywhere is opened.
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
   const file = event.dataTransfer?.files[0];
   if (!file) return;
   event.preventDefault();
-  if (file.size > 1e6) return void emitEvent("dropped", { name: file.name, text: "" });
-  file.text().then((text) => emitEvent("dropped", { name: file.name, text }));
+  if (file.size > 1e6) return void bring(file.name, "");
+  file.text().then((text) => bring(file.name, text));
 });
 // So is what is pasted where nothing can be typed: a plan, a configuration, a training script's command line.
 addEventListener("paste", (event) => {
   const text = event.clipboardData?.getData("text/plain") ?? "";
   if (!text.trim() || event.target.closest?.("input, textarea, [contenteditable]")) return;
-  const name = /^\s*[{[]/.test(text) ? "pasted.json" : "pasted.yaml";
-  emitEvent("dropped", { name, text: text.length > 1e6 ? "" : text });
+  bring(/^\s*[{[]/.test(text) ? "pasted.json" : "pasted.yaml", text);
 });
 // A link that is put into this tab's address is followed; a tab with work in it asks before it closes, but not when the
 // page is loaded again after its server came back, which loses nothing.
@@ -277,6 +279,7 @@ window.warmdown = {
     return knob;
   },
   keep(name, text) {
+    if (weight(text) > 4e5) text = ""; // what comes back from here has to pass as one message
     try {
       sessionStorage.setItem(`warmdown-${name}`, text);
     } catch {

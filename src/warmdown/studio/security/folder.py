@@ -17,7 +17,10 @@ from warmdown.system import WRITE_FRESH, open_folder, open_no_link, rename_path
 _ENDINGS = (".yaml", ".yml", ".json")
 _READABLE = (*_ENDINGS, ".toml", ".sh")
 """With those of other programs' configurations, which are never written."""
-_NAME = re.compile(r"[^\x00-\x1f/\\:]{1,120}")
+_NAME = re.compile(
+    r"[^\x00-\x1f\x7f-\x9f/\\:\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,120}"
+)
+"""No path, nothing that turns the order of letters around, and nothing that is no text."""
 LARGEST_FILE = 1_000_000
 """Bytes; what reads plans refuses far smaller ones."""
 _MOST_FILES = 500
@@ -95,7 +98,7 @@ class Folder:
         return _stamp(self._bytes(_plain_name(name)))
 
     def write(self, name: str, text: str, expected: Stamp) -> Stamp:
-        """Write a file whole or not at all, if it still holds what was ``expected``.
+        """Write a file whole or not at all, if it still holds what was ``expected``, or is gone.
 
         Raises:
             StaleFile: It changed on disk; ask, and write with the stamp it has now.
@@ -107,7 +110,7 @@ class Folder:
                 f"{name}: this page writes nothing. Copy the text, or start it without --read-only."
             )
         content = text.encode("utf-8")
-        if self.stamp(name) != expected:
+        if self.stamp(name) not in (None, expected):
             raise StaleFile(
                 f"{name}: changed on disk since it was opened here. Overwrite it, or "
                 f"use a new name."
@@ -182,8 +185,8 @@ def _is_plain_name(name: str, endings: tuple[str, ...]) -> bool:
 def _plain_name(name: str, endings: tuple[str, ...] = _ENDINGS) -> str:
     if not _is_plain_name(name, endings):
         raise SpecError(
-            f"{name[:120]!r}: not a name for a plan file here. Use a plain name that ends in "
-            f"{', '.join(endings)}."
+            f"{name[:120]!r}: not a name for a plan file here. Use at most 120 letters, without "
+            f"/, \\, : and a dot at the start, and one of the endings {', '.join(endings)}."
         )
     return name
 

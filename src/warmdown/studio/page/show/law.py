@@ -86,9 +86,9 @@ class LawChoice:
 
         Of a file that is a configuration too, a person is asked which.
         """
-        kind = law_or_log(name, text)
+        kind = text and law_or_log(name, text)
         if not kind:
-            await open_plan()
+            await open_plan()  # it says what is wrong with a file without a text
         elif kind == "log" and not name.lower().endswith(LOG_ENDINGS):
             self._ask_which(name, text, open_plan)
         else:
