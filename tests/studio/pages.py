@@ -178,6 +178,37 @@ def delayed(server: Server, seconds: float) -> Iterator[str]:
         thread.join()
 
 
+CONTRAST = "color-contrast"
+"""Axe takes a coloured button of a dialog for one on what lies behind: those colours are looked at
+on the page itself."""
+
+
+class Screens:
+    """Looks at one screen after the other, and collects what axe finds and what is too wide."""
+
+    def __init__(self, tab: Page) -> None:
+        self.tab = tab
+        self.problems: list[str] = []
+
+    def look(self, screen: str, without: str = "") -> None:
+        """Look at what is shown now, without one rule if there is a reason."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        self.tab.evaluate(
+            "Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))"
+        )
+        # what a dialog darkens cannot be reached, and axe takes its darkened colours for its own
+        shown = ".q-dialog" if self.tab.locator(".ask").count() else "body"
+        for one in Axe().run(self.tab, context=shown).response["violations"]:
+            if one["id"] == without:
+                continue
+            places = [node["html"][:160] for node in one["nodes"][:3]]
+            self.problems.append(f"{screen}: {one['id']}: {places}")
+        wide = self.tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        if wide > 0:
+            self.problems.append(f"{screen}: {wide} pixels too wide")
+
+
 def field(tab: Page, mark: str) -> Locator:
     """Return the field with a mark, to be typed into."""
     return tab.locator(f'input[data-mark="{mark}"]')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.studio.pages import field, open_tab, opened, press, serve, text_has
+from tests.studio.pages import CONTRAST, Screens, field, open_tab, opened, press, serve, text_has
 
 import warmdown as wd
 from warmdown.lock import Output, locked
@@ -19,35 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FOCUSED = "(document.activeElement?.closest('[data-mark]')?.dataset.mark ?? '')"
-CONTRAST = "color-contrast"
-"""Axe takes a coloured button of a dialog for one on what lies behind: those colours are looked at
-on the page itself."""
-
-
-class Screens:
-    """Looks at one screen after the other, and collects what axe finds and what is too wide."""
-
-    def __init__(self, tab: Page) -> None:
-        self.tab = tab
-        self.problems: list[str] = []
-
-    def look(self, screen: str, without: str = "") -> None:
-        """Look at what is shown now, without one rule if there is a reason."""
-        from axe_playwright_python.sync_playwright import Axe
-
-        self.tab.evaluate(
-            "Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))"
-        )
-        # what a dialog darkens cannot be reached, and axe takes its darkened colours for its own
-        shown = ".q-dialog" if self.tab.locator(".ask").count() else "body"
-        for one in Axe().run(self.tab, context=shown).response["violations"]:
-            if one["id"] == without:
-                continue
-            places = [node["html"][:160] for node in one["nodes"][:3]]
-            self.problems.append(f"{screen}: {one['id']}: {places}")
-        wide = self.tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-        if wide > 0:
-            self.problems.append(f"{screen}: {wide} pixels too wide")
 
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -80,6 +51,12 @@ def test_no_screen_hinders_anyone(
         press(tab, "open")
         tab.wait_for_selector(".ask")
         screens.look("open")
+        press(tab, "close")
+        press(tab, "save-as")
+        field(tab, "save-name").fill("../plan.yaml")
+        press(tab, "save-yes")
+        tab.wait_for_selector("text=not a name for a plan file")
+        screens.look("name", without=CONTRAST)
         assert screens.problems == []
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.importing.driven import rates_driven
-from tests.studio.pages import field, press, text_has
+from tests.studio.pages import CONTRAST, Screens, field, press, text_has
 
 import warmdown as wd
 from warmdown.studio.preview.outlook import read_law
@@ -91,7 +91,10 @@ def test_a_training_state_is_a_schedule_or_a_log_as_is_asked_and_its_law_is_a_fi
 ) -> None:
     warmup, path = wd.Linear(start=0.0, end=1.0, steps=100), tmp_path / "trainer_state.json"
     path.write_text(trainer_state(warmup >> wd.Cosine(steps=1_900)))
+    screens = Screens(tab)
     tab.evaluate(DROP, [path.name, path.read_text()])
+    tab.wait_for_selector('[data-mark="take-log"]')
+    screens.look("plan or log", without=CONTRAST)
     press(tab, "take-plan")
     text_has(tab, "# From trainer_state.json.", "total_steps: 2000")
     falling = trainer_state(warmup >> wd.Cosine(steps=950).repeat(times=2))
@@ -99,6 +102,8 @@ def test_a_training_state_is_a_schedule_or_a_log_as_is_asked_and_its_law_is_a_fi
     press(tab, "take-log")
     tab.wait_for_selector('[data-mark="law-says"] >> text=Predicted final loss')
     press(tab, "law")
+    tab.wait_for_selector('[data-mark="law-save"]')
+    screens.look("law", without=CONTRAST)
     with tab.expect_download() as coming:
         press(tab, "law-save")
     assert coming.value.suggested_filename == "law.json"
@@ -107,6 +112,7 @@ def test_a_training_state_is_a_schedule_or_a_log_as_is_asked_and_its_law_is_a_fi
     assert law.pilots == read_law({path.name: falling}).pilots
     final = str(law.predict(wd.import_config(path, report=None)).final)
     assert final in (tab.locator('[data-mark="law-says"]').text_content() or "")
+    assert screens.problems == []
 
 
 def test_a_class_is_turned_into_a_schedule_that_trains(tab: Page, server: Server) -> None:

@@ -205,6 +205,7 @@ def test_a_law_fitted_to_the_ticked_runs_or_given_predicts_their_losses(
         tab.goto(server.address)
         tab.wait_for_selector('[data-mark="run-whole"]', timeout=60_000)
         press(tab, "tick-none")
+        tab.wait_for_selector('[data-mark="run-whole"][aria-checked="false"]')
         press(tab, "run-whole")
         given = "The given law predicts the loss, with a 90 % interval."
         predicts(tab, given, "predicted loss")

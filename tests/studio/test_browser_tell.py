@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from tests.studio.pages import field, opened, press, serve
-from tests.studio.test_browser_access import CONTRAST, Screens
+from tests.studio.pages import CONTRAST, Screens, field, opened, press, serve
 from tests.studio.test_outlook import PUBLISHED
 from torch.nn.parameter import Parameter
 

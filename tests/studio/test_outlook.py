@@ -198,11 +198,13 @@ def test_a_law_is_chosen_fitted_and_dropped_on_the_page_and_follows_what_is_type
     (tmp_path / "law.json").write_text(PUBLISHED)
     (tmp_path / "plan.json").write_text(json.dumps({"lr": "cosine"}))
     (tmp_path / "pilot.csv").write_text(log_text())
+    (tmp_path / "long.json").write_text(json.dumps({"log_history": [{"step": 1}] * 100_000}))
     simulated = page_of(WARMED)
 
     async def act(user: User) -> None:
         user.find(marker="law").click()
         await until(lambda: bool(field(user, "law-law.json") and field(user, "log-pilot.csv")))
+        assert field(user, "log-long.json")  # 1.3 MB, more than a plan may have
         with pytest.raises(AssertionError):
             user.find(marker="law-plan.json")
         user.find(marker="law-law.json").click()

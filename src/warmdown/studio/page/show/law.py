@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
@@ -40,11 +41,9 @@ class LawChoice:
         self.studio = studio
         self.folder = studio.app.folder
 
-    def ask(self) -> None:
+    async def ask(self) -> None:
         """Ask which law to predict the loss by."""
-        found: dict[str, list[str]] = {"law": [], "log": []}
-        for name in self.folder.names(LAW_ENDINGS):
-            found.get(self._kind_of(name), []).append(name)
+        found = await asyncio.to_thread(self._laws_and_logs)
         law, place = self.studio.law, self.folder.path.name or str(self.folder.path)
         with ask_in_dialog(self.studio.client, "Predict the loss", "ask stack") as dialog:
             tag(
@@ -61,7 +60,7 @@ class LawChoice:
                     save = partial(download_law, law)
                     plain_button("Save as a file", save, icon="download", mark="law-save")
                     plain_button("Predict no loss", drop, icon="close", mark="law-drop")
-            if not any(found.values()):
+            if not found["law"] and not found["log"]:
                 tag("p", f"No law and no log lies in {place}. Drop one on the window.", "small")
             for name in found["law"]:
                 button = plain_button(
@@ -109,13 +108,15 @@ class LawChoice:
                 plain_button("Fit a law to its losses", fit, mark="take-log")
         self.studio.focus("take-plan")
 
-    def _kind_of(self, name: str) -> str:
-        if not name.lower().endswith(".json"):
-            return "log"
-        try:
-            return law_or_log(name, self.folder.read(name)[0])
-        except SpecError:
-            return ""
+    def _laws_and_logs(self) -> dict[str, list[str]]:
+        """Return the names of what the folder has of each kind."""
+        found: dict[str, list[str]] = {"law": [], "log": [], "": []}
+        for name in self.folder.names(LAW_ENDINGS):
+            is_log = not name.lower().endswith(".json")
+            with suppress(SpecError):
+                text = "" if is_log else self.folder.read(name, LAW_ENDINGS, LARGEST_LOG)[0]
+                found[law_or_log(name, text)].append(name)
+        return found
 
     async def _take(self, names: Any, dialog: ui.dialog) -> None:
         dialog.close()
