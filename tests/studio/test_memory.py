@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.studio.pages import Simulated
+from tests.studio.pages import Simulated, until
 
 from warmdown.studio.draft.document import Draft
 from warmdown.studio.draft.files import document_from
@@ -46,13 +46,13 @@ def test_memory_is_flat_over_a_thousand_edits(
     async def act(user: User) -> None:
         assert user.client is not None
         (studio,) = studios()
-        await edit(studio, 100)
+        await edit(studio, 1000)  # until pools and caches are full
         gc.collect()
         before = sys.getallocatedblocks()
         await edit(studio, 1000)
         gc.collect()
         assert studio.history.can_undo
-        assert sys.getallocatedblocks() - before < 4_000  # a draft that was kept takes 9 an edit
+        assert sys.getallocatedblocks() - before < 2_000  # a draft that was kept takes 9 an edit
 
     page_of(Draft(document_from(PLAN))).visit(act)
 
@@ -65,7 +65,6 @@ def test_nothing_is_kept_of_a_hundred_tabs_that_come_and_go(
             assert user.client is not None
             user.client.delete()
             await user.open("/")
-        await asyncio.sleep(0)
-        assert len(studios()) <= 2
+        await until(lambda: len(studios()) <= 2)  # the words of the last ones come after a pause
 
     page_of(Draft(document_from(PLAN))).visit(act)
