@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -69,8 +70,7 @@ async def make_native(studio: Studio) -> bool:
     try:
         answer = await native_plan(studio)
     except SpecError as error:
-        with studio.client:
-            show_mistakes(error)
+        show_mistakes(studio, error)
         return False
     plan = studio.document["plan"]
     document = {
@@ -85,9 +85,19 @@ async def make_native(studio: Studio) -> bool:
     return True
 
 
-def show_mistakes(error: SpecError) -> None:
+@contextmanager
+def mistakes_shown(studio: Studio) -> Iterator[None]:
+    """Show what is found to be wrong in the block."""
+    try:
+        yield
+    except SpecError as error:
+        show_mistakes(studio, error)
+
+
+def show_mistakes(studio: Studio, error: SpecError) -> None:
     """Show what is wrong with a file, a link or a class; the page stays as it is."""
-    show_error("\n".join(error.mistakes[:5]))
+    with studio.client:  # what was pressed may be gone by now
+        show_error("\n".join(error.mistakes[:5]))
 
 
 def build_native_button(studio: Studio) -> None:

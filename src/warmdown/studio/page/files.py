@@ -20,7 +20,7 @@ from warmdown.schedules.base import PlainData
 from warmdown.studio.draft.document import Draft, class_paths
 from warmdown.studio.draft.files import opened, saved_text
 from warmdown.studio.draft.links import from_link, to_fragment
-from warmdown.studio.page.bring import build_facts, make_native, read_configuration, show_mistakes
+from warmdown.studio.page.bring import build_facts, make_native, mistakes_shown, read_configuration
 from warmdown.studio.page.parts import (
     Act,
     ask_in_dialog,
@@ -50,7 +50,7 @@ class PlanFiles:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.folder = studio.app.folder
-        self.place = self.folder.path.name or str(self.folder.path)
+        self.place = self.folder.title
 
     async def open(self) -> None:
         """Ask which file, and show it."""
@@ -82,7 +82,7 @@ class PlanFiles:
 
     async def open_named(self, name: str) -> None:
         """Show a file of the folder."""
-        with self._mistakes_shown():
+        with mistakes_shown(self.studio):
             text, stamp = self.folder.read(name)
             await self._take(name, text, stamp)
 
@@ -186,12 +186,12 @@ class PlanFiles:
 
     def follow(self, link: str) -> None:
         """Show the plan of a link; one with a class of an unknown library is refused whole."""
-        with self._mistakes_shown():
+        with mistakes_shown(self.studio):
             self.begin(Draft(from_link(link.partition("#")[2])))
 
     async def take_dropped(self, name: str, text: str) -> None:
         """Show what was dropped on the window, or pasted; a save asks for its name."""
-        with self._mistakes_shown():
+        with mistakes_shown(self.studio):
             if not text:
                 raise SpecError(
                     f"{name[:120]}: empty, or too large to be dropped or pasted. Put it into "
@@ -260,7 +260,7 @@ class PlanFiles:
         return found
 
     def _write(self, name: str, expected: Stamp, then: Act | None = None) -> None:
-        with self._mistakes_shown():
+        with mistakes_shown(self.studio):
             text = saved_text(self.studio.draft, name)
             try:
                 stamp = self.folder.write(name, text, expected)
@@ -298,11 +298,3 @@ class PlanFiles:
         with ask_in_dialog(self.studio.client, title, "ask stack") as dialog:
             yield dialog
         self.studio.focus(focus)
-
-    @contextmanager
-    def _mistakes_shown(self) -> Iterator[None]:
-        try:
-            yield
-        except SpecError as error:
-            with self.studio.client:  # what was pressed may be gone by now
-                show_mistakes(error)

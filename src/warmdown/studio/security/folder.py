@@ -48,6 +48,11 @@ class Folder:
         self.path, self.is_read_only = Path(path).resolve(), is_read_only
         self._descriptor = open_folder(self.path)
 
+    @property
+    def title(self) -> str:
+        """Its name for a person."""
+        return self.path.name or str(self.path)
+
     def close(self) -> None:
         """Let go of the folder."""
         if self._descriptor is not None:
@@ -80,9 +85,7 @@ class Folder:
         """
         content = self._bytes(_plain_name(name, endings), largest)
         if content is None:
-            raise SpecError(
-                f"{name}: there is no such file in {self.path.name or self.path}. Open another one."
-            )
+            raise SpecError(f"{name}: there is no such file in {self.title}. Open another one.")
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 from nicegui import ui
 
 from warmdown.errors import SpecError
-from warmdown.studio.page.parts import Act, ask_in_dialog, marked, plain_button, show_error, tag
+from warmdown.studio.page.bring import mistakes_shown
+from warmdown.studio.page.parts import Act, ask_in_dialog, marked, plain_button, tag
 from warmdown.studio.page.state import Studio
 from warmdown.studio.preview.outlook import (
     LARGEST_LOG,
@@ -44,7 +45,7 @@ class LawChoice:
     async def ask(self) -> None:
         """Ask which law to predict the loss by."""
         found = await asyncio.to_thread(self._laws_and_logs)
-        law, place = self.studio.law, self.folder.path.name or str(self.folder.path)
+        law, place = self.studio.law, self.folder.title
         with ask_in_dialog(self.studio.client, "Predict the loss", "ask stack") as dialog:
             tag(
                 "p",
@@ -120,22 +121,16 @@ class LawChoice:
 
     async def _take(self, names: Any, dialog: ui.dialog) -> None:
         dialog.close()
-        try:
+        with mistakes_shown(self.studio):
             texts = {name: self.folder.read(name, LAW_ENDINGS, LARGEST_LOG)[0] for name in names}
-        except SpecError as error:
-            show_error(str(error))
-            return
-        if texts:
-            await self._read(texts)
-        else:
-            self.studio.take_law(None)
+            if texts:
+                await self._read(texts)
+            else:
+                self.studio.take_law(None)
 
     async def _read(self, texts: dict[str, str]) -> None:
-        try:
+        with mistakes_shown(self.studio):
             law = await asyncio.to_thread(read_law, texts)
-        except SpecError as error:
-            show_error(str(error))
-            return
-        self.studio.take_law(law)
-        with self.studio.client:
-            ui.notify(f"The loss is predicted by the {law.name} law.", type="positive")
+            self.studio.take_law(law)
+            with self.studio.client:
+                ui.notify(f"The loss is predicted by the {law.name} law.", type="positive")
