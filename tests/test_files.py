@@ -73,6 +73,25 @@ def test_the_place_beside_a_file_is_another_each_time_so_that_no_link_can_wait_t
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
+def test_a_probe_of_a_process_that_was_killed_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*args: object, **kwargs: object) -> None:
+        raise Killed
+
+    other = tmp_path / ".other.tmp"
+    other.touch()
+    with monkeypatch.context() as moment, pytest.raises(Killed):
+        moment.setattr(Path, "unlink", killed)
+        require_writable(tmp_path, "train(--out x)")
+    assert len([*tmp_path.iterdir()]) == 2
+    require_writable(tmp_path, "train(--out x)")
+    assert [*tmp_path.iterdir()] == [other]
+
+
 def test_a_folder_in_which_a_runs_files_would_have_too_long_a_path_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,9 @@ def require_writable(folder: Path, label: str) -> None:
         try:
             probe.write_bytes(b"0")
         finally:
-            probe.unlink(missing_ok=True)
+            # with it those of processes that were killed between these two lines
+            for left in folder.glob(f".{'?' * 8}{'_' * _BELOW}.tmp"):
+                left.unlink(missing_ok=True)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         length = len(str(folder.absolute()))
