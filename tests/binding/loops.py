@@ -80,12 +80,14 @@ def torchrun(script: str, folder: Path, processes: int) -> None:
     """Run a script beside this file on some processes; it writes into a folder."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     path = str(Path(__file__).with_name(script))
-    subprocess.run(
+    done = subprocess.run(
         [*command, f"--nproc-per-node={processes}", path, str(folder)],
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
         timeout=240,
     )
+    assert done.returncode == 0, done.stderr
 
 
 def run_forked(main: Callable[[str], None], folder: Path, processes: int) -> None:

@@ -102,3 +102,4 @@ def main(folder: Path, after: int) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), int(sys.argv[2]))
+    torch.distributed.destroy_process_group()

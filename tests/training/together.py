@@ -147,3 +147,4 @@ class Values(TrainerCallback):
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    torch.distributed.destroy_process_group()

@@ -123,6 +123,8 @@ def command(
             name: _train(name, plan, _folder_of(name, folder, plans), **options)
             for name, plan in plans.items()
         }
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # its threads may abort a process that ends
         if is_first_process():
             pictures = _print_results(runs, folder, law)
     if as_json and is_first_process():
