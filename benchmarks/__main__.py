@@ -11,6 +11,17 @@ from typing import Any
 
 HERE = Path(__file__).parent
 HELPERS = {"__main__", "__init__", "harness"}
+SECTIONS = {
+    "A compiled step": ("compiled", "recompiles", "dropin_compiled", "tensors"),
+    "A whole training": ("trainer", "trackers"),
+    "Resume": ("resume", "state"),
+    "The page": ("studio", "studio_cold"),
+    "One call of `step()`": ("step", "step_own_bases", "fields", "constant"),
+    "Under torch's names": ("dropin", "dropin_own_bases"),
+    "Looking ahead": ("far", "preview", "curve"),
+    "Imports": ("imports",),
+}
+"""The stored results, by what matters to a person first."""
 OPENING, CLOSING = "<!-- tables: written by python -m benchmarks -->", "<!-- end of tables -->"
 
 
@@ -29,13 +40,19 @@ def write_page() -> None:
     page = HERE / "README.md"
     text = page.read_text(encoding="utf-8")
     before, after = text.split(OPENING)[0], text.split(CLOSING)[1]
-    results = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((HERE / "results").glob("*.json"))
-    ]
-    usual = Counter(map(place_of, results)).most_common(1)[0][0]
-    tables = "\n".join(table_of(data, usual) for data in results)
-    page.write_text(f"{before}{OPENING}\n\n{usual}\n\n{tables}\n{CLOSING}{after}", encoding="utf-8")
+    results = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in (HERE / "results").glob("*.json")
+    }
+    placed = [name for names in SECTIONS.values() for name in names]
+    if sorted(placed) != sorted(results):
+        raise SystemExit(f"SECTIONS and results differ: {sorted({*placed} ^ {*results})}")
+    usual = Counter(map(place_of, results.values())).most_common(1)[0][0]
+    parts = [usual]
+    for title, names in SECTIONS.items():
+        parts += [f"## {title}", *(table_of(results[name], usual) for name in names)]
+    tables = "\n\n".join(part.rstrip("\n") for part in parts)
+    page.write_text(f"{before}{OPENING}\n\n{tables}\n\n{CLOSING}{after}", encoding="utf-8")
 
 
 def table_of(data: dict[str, Any], usual: str) -> str:

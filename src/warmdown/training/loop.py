@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -68,10 +69,14 @@ def _train_interruptibly(trainer: TrainingSteps) -> None:
     except Exception as error:
         if trainer.run_config.is_distributed and _is_of_lost_process(error):
             rank = trainer.run_state.accelerator.process_index
-            raise TrainingError(
+            message = (
                 f"process {rank}: another process is gone, and this one cannot go on alone: "
                 f"{str(error).splitlines()[0]} {_last_checkpoint(trainer)}"
-            ) from error
+            )
+            # at once: whoever started the processes is about to end this one too
+            sys.stderr.write(f"{message}\n")
+            sys.stderr.flush()
+            raise TrainingError(message) from error
         error.add_note(_save_last_state(trainer))
         raise
     finally:
