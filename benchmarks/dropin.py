@@ -92,6 +92,7 @@ def publish_compiled() -> None:
     )
     table = Table("dropin_compiled", question, ("contender", *map(in_groups, COMPILED_SIZES)))
     ratios: dict[str, list[float]] = {"ours": [], "torch": []}
+    torch.set_num_threads(1)  # before: a compiled step is compiled again for another number
     for size in COMPILED_SIZES:
         torch._dynamo.reset()  # or the limit of recompilations counts the other sizes
         peers = Peers({"alone": compiled(adamw(size), lambda _: lambda: None)})

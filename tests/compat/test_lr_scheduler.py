@@ -14,7 +14,7 @@ import torch
 from tests.compat.loops import goes_at_once, rates, sgd
 from tests.compat.torch_names import ARGUMENTS, EACH, Made, momentum, steps, torchs, wlr
 
-from warmdown.compat.lr_scheduler import _LRScheduler
+from warmdown.compat.lr_scheduler import CosineAnnealingLR, _LRScheduler
 
 every = pytest.mark.parametrize("make", EACH.values(), ids=EACH)
 
@@ -97,6 +97,28 @@ def test_a_rate_edited_by_hand_is_carried_on_as_torch_does(name: str) -> None:
         scheduler.optimizer.param_groups[1]["lr"] *= 0.5
         seen.append(before + steps(scheduler, 6))
     assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1)], ids=["float", "tensor"])
+def test_rates_are_computed_ahead_and_not_again_at_each_step(
+    groups: int, rate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    at = CosineAnnealingLR._at
+
+    def counted(self: CosineAnnealingLR, steps: Any) -> Any:
+        asked.append(len(steps))
+        return at(self, steps)
+
+    monkeypatch.setattr(CosineAnnealingLR, "_at", counted)
+    parts = [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(groups)]
+    optimizer = torch.optim.SGD(parts, lr=rate)
+    scheduler = CosineAnnealingLR(optimizer, 100)
+    steps(scheduler, 3)
+    asked.clear()
+    steps(scheduler, 20)
+    assert len(asked) <= 2
 
 
 def test_chainable_schedulers_on_one_optimizer_multiply() -> None:

@@ -74,8 +74,8 @@ def write_ahead(
 
 
 def for_all(row: Row, groups: Sequence[Any]) -> Row:
-    """Return a row written out: one number for each group."""
-    return row * len(groups) if len(row) == 1 else row
+    """Return a row written out: one number for each group; the very row where it has them."""
+    return row * len(groups) if len(row) == 1 != len(groups) else row
 
 
 def blend(weights: Sequence[Steps], points: Sequence[Sequence[float]]) -> Iterator[Rates]:
