@@ -230,7 +230,7 @@ def all_gather(own: Any) -> list[Any]:
         >>> all_gather(0.3)
         [0.3]
     """
-    world = _world_size()
+    world = world_size()
     if world == 1:
         return [own]
     gathered: list[Any] = [None] * world
@@ -255,7 +255,7 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
     Raises:
         BindingError: Another process did not come within five minutes.
     """
-    world = _world_size()
+    world = world_size()
     if world == 1:
         return
     from torch.distributed.distributed_c10d import _get_default_store
@@ -277,10 +277,14 @@ def await_ranks(count: int, *, has_metrics: bool) -> None:
         ) from error
 
 
-def _world_size() -> int:
-    distributed = torch.distributed
-    is_alone = not (distributed.is_available() and distributed.is_initialized())
-    return 1 if is_alone else distributed.get_world_size()
+def is_distributed() -> bool:
+    """Whether this process has joined others."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def world_size() -> int:
+    """Return how many processes train together."""
+    return torch.distributed.get_world_size() if is_distributed() else 1
 
 
 def mean_over_ranks(ranks: Sequence[Mapping[str, float]]) -> dict[str, float]:

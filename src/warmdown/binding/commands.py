@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from warmdown.binding.clock import AllGather
+from warmdown.binding.clock import AllGather, is_distributed
 from warmdown.binding.events import EVENTS
 from warmdown.errors import TrainingError, WarmdownError
 from warmdown.mailbox import OF_LOOP, Answer, Mailbox, Request
@@ -167,7 +167,6 @@ def _curves_of_trial(writer: ValueWriter, after: Any) -> dict[str, Any]:
 
 
 def _is_first() -> bool:
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return bool(distributed.get_rank() == 0)
+    if is_distributed():
+        return torch.distributed.get_rank() == 0
     return os.environ.get("RANK", "0") == "0"

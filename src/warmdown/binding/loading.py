@@ -21,6 +21,7 @@ from warmdown.batches import (
     derive_seed,
     epoch_windows,
 )
+from warmdown.binding.clock import is_distributed, world_size
 from warmdown.binding.field import Attribute, Marks, Number
 from warmdown.binding.slots import Row
 from warmdown.errors import BindingError, StateError
@@ -465,10 +466,7 @@ def samples_now(owner: weakref.ref[Any]) -> float | None:
 
 
 def _rank_and_world() -> tuple[int, int]:
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
+    return (torch.distributed.get_rank() if is_distributed() else 0), world_size()
 
 
 def _count_items(data: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, final
 
 import torch
 
-from warmdown.binding.clock import AllGather, all_gather
+from warmdown.binding.clock import AllGather, all_gather, world_size
 from warmdown.errors import StateError, TrainingError
 from warmdown.schedules.base import widest_float
 
@@ -126,7 +126,7 @@ class SpikeDetector:
     def is_due(self) -> bool:
         """Whether to look now: always where nothing has to be waited for."""
         is_late = any(isinstance(value, torch.Tensor) for row in self._waiting for value in row)
-        return not (is_late or _is_one_of_several()) or self.count % self.every == 0
+        return not (is_late or world_size() > 1) or self.count % self.every == 0
 
     @property
     def judged(self) -> int:
@@ -348,12 +348,3 @@ def _numbers_of_rows(rows: Iterable[tuple[Any, Any]]) -> list[list[float | None]
         for (row, at), number in zip(places, numbers, strict=True):
             row[at] = number
     return read
-
-
-def _is_one_of_several() -> bool:
-    distributed = torch.distributed
-    return (
-        distributed.is_available()
-        and distributed.is_initialized()
-        and distributed.get_world_size() > 1
-    )

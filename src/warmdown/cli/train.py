@@ -109,6 +109,8 @@ def command(
     """
     import torch
 
+    from warmdown.binding.clock import is_distributed
+
     torch.set_num_threads(threads)
     law = law_of(law_file)
     add_cwd_to_path()
@@ -123,7 +125,7 @@ def command(
             name: _train(name, plan, _folder_of(name, folder, plans), **options)
             for name, plan in plans.items()
         }
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_distributed():
             torch.distributed.destroy_process_group()  # its threads may abort a process that ends
         if is_first_process():
             pictures = _print_results(runs, folder, law)
