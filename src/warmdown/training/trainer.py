@@ -6,7 +6,8 @@ __all__ = ["DEFAULT_CALLBACKS", "Branch", "Trainer", "branch_cooldowns"]
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -387,6 +388,23 @@ class Trainer(TrainingSteps):
             self.run_state.restore_random()
         return branches
 
+    @contextmanager
+    def _at_trunk(
+        self,
+        trunk: Path,
+        folder: Path | None,
+        callbacks: Iterable[TrainerCallback],
+        *before: TrainerCallback,
+    ) -> Iterator[RecordCallback]:
+        """Return to the trunk's checkpoint, and record there what the block makes."""
+        recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
+        self.callback_handler = CallbackHandler([*before, recorder, *callbacks])
+        with outputs_locked(self):
+            if recorder.path is not None and self.is_main:
+                recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
+            _return_to(self, trunk)
+            yield recorder
+
     def _cool(
         self,
         trunk: Path,
@@ -396,12 +414,7 @@ class Trainer(TrainingSteps):
         callbacks: Iterable[TrainerCallback],
     ) -> Branch:
         """Train a cooldown from a checkpoint."""
-        recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-        self.callback_handler = CallbackHandler([TerminateOnNaNCallback(), recorder, *callbacks])
-        with outputs_locked(self):
-            if recorder.path is not None and self.is_main:
-                recorder.path.unlink(missing_ok=True)  # an earlier branch of that name
-            _return_to(self, trunk)
+        with self._at_trunk(trunk, folder, callbacks, TerminateOnNaNCallback()) as recorder:
             start = self.progress.updates
             stop = start + _start_decay(self.scheduler, length, curve)
             self.run_state.config = replace(self.run_config, max_num_train_steps=stop)
@@ -430,12 +443,7 @@ class Trainer(TrainingSteps):
         callbacks: Iterable[TrainerCallback],
     ) -> Branch:
         """Merge the checkpoints before one into the cooldown that would end with it."""
-        recorder = RecordCallback(None if folder is None else folder / "record.jsonl")
-        self.callback_handler = CallbackHandler([recorder, *callbacks])
-        with outputs_locked(self):
-            if recorder.path is not None and self.is_main:
-                recorder.path.unlink(missing_ok=True)
-            _return_to(self, trunk)
+        with self._at_trunk(trunk, folder, callbacks) as recorder:
             stop = self.progress.updates
             decay = _decay_to_merge(self.scheduler, length, curve)
             checkpoints = trunk.parent if trunk.name.startswith("update-") else trunk
