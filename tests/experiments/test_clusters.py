@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.experiments.small import SMALL
 
 import warmdown as wd
 from warmdown.cli.main import main
@@ -35,24 +36,6 @@ from warmdown.experiments.worker import (
 distributed: Any = pytest.importorskip("distributed")
 pytest.importorskip("optuna")
 
-TASK = """
-import time
-import torch
-from warmdown.training import Task
-
-def small():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(96, 4, generator=generator)
-    data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
-    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy,
-                train=data, test=data,
-                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()},
-                lr=0.1, epochs=2, batch_size=16)
-
-def slow():
-    time.sleep(0.5)
-    return small()
-"""
 PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="10%")}
 SECONDS = 60.0
 
@@ -82,7 +65,7 @@ class Processes:
         while not self.file.exists() and time.monotonic() < until:
             time.sleep(0.05)  # another process writes it
 
-    def start(self, kind: str, *arguments: str, name: str = "", module: str = TASK) -> None:
+    def start(self, kind: str, *arguments: str, name: str = "", module: str = SMALL) -> None:
         """Start a scheduler or a worker, with a task's module in its folder."""
         place = self.folder / (name or kind)
         place.mkdir()
@@ -131,7 +114,7 @@ def _far(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "near").mkdir()
-    (tmp_path / "near" / "far_tasks.py").write_text(TASK)
+    (tmp_path / "near" / "far_tasks.py").write_text(SMALL)
     monkeypatch.syspath_prepend(str(tmp_path / "near"))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.experiments.small import SMALL
 
 import warmdown as wd
 from warmdown.cli.compare import command
@@ -23,20 +24,7 @@ from warmdown.experiments.engine import run_all
 from warmdown.experiments.perform import perform
 from warmdown.experiments.runs import Result, RunSpec, Store
 
-TASK = """
-import os, sys, time
-import torch
-from warmdown.training import Task
-
-def small():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(96, 4, generator=generator)
-    data = torch.utils.data.TensorDataset(inputs, (inputs.sum(1) > 0).long())
-    return Task(model=torch.nn.Linear(4, 2), loss=torch.nn.functional.cross_entropy,
-                train=data, test=data,
-                metrics={"accuracy": lambda out, y: (out.argmax(-1) == y).float().mean()},
-                lr=0.1, epochs=2, batch_size=16)
-
+TASK = f"""{SMALL}
 def wild():
     seed = torch.initial_seed()
     if seed == 1:
@@ -46,10 +34,6 @@ def wild():
         time.sleep(600)
     if seed == 3:
         raise ValueError("no such data")
-    return small()
-
-def slow():
-    time.sleep(0.5)
     return small()
 """
 PLANS = {"constant": wd.Constant(value=1.0), "cosine": wd.warmup_cosine(warmup="10%")}
