@@ -72,6 +72,10 @@ class Simulated:
                 )
             )
             yield user
+            # a tab that goes is not waited for; what comes last for it wakes what would send it
+            assert user.client is not None
+            user.client.run_javascript("")
+            user.client.delete()
 
 
 def shown(user: User) -> str:

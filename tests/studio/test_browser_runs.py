@@ -67,7 +67,7 @@ def test_runs_are_found_ticked_smoothed_and_seen_over_time(page: Page) -> None:
     page.wait_for_selector("text=theirs · ", state="detached")
     field(page, "filter").fill("MU")
     page.wait_for_selector("text=1 of 3 runs have a name like that.")
-    assert page.locator('[data-mark="run-adam"]').is_hidden()
+    page.locator('[data-mark="run-adam"]').wait_for(state="hidden")
     press(page, "tick-all")
     names_are(page, "lr/0", "loss", "planned: lr/0")
     field(page, "filter").fill("")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from warmdown.cli.main import main
+from warmdown.studio import process
 from warmdown.studio import serve as server
 from warmdown.studio.draft.files import document_from
 from warmdown.studio.draft.links import to_fragment
+from warmdown.studio.process import Server
 
 
 @pytest.fixture
@@ -95,3 +99,25 @@ def test_a_port_is_refused_in_the_words_of_the_system(monkeypatch: pytest.Monkey
 
 def test_the_help_shows_examples_line_by_line() -> None:
     assert "  warmdown studio plan.yaml\n" in invoke("--help").output
+
+
+@pytest.mark.unix
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [("lambda *_: sys.exit(7)", 7), ("signal.SIG_IGN", -9)],
+    ids=["orderly", "deaf"],
+)
+def test_a_page_is_asked_to_end_and_ended_by_force_when_it_does_not(
+    answer: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_PATIENCE", 0.05 if code < 0 else 10.0)
+    script = f"import signal, sys; signal.signal(15, {answer}); print(); sys.stdin.read()"
+    command = [sys.executable, "-S", "-c", script]
+    pipe = subprocess.PIPE
+    page = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    assert page.stdout is not None
+    page.stdout.readline()
+    with Server("", tmp_path, page):
+        pass
+    assert page.returncode == code
+    assert page.stdout.closed

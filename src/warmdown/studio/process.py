@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import final
 
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S+")
+_PATIENCE = 10.0
+"""Seconds that the page has to end itself."""
 
 
 @final
@@ -34,9 +36,13 @@ class Server:
         return self.address.partition("/?")[0]
 
     def close(self) -> None:
-        """End the page, and what it started."""
-        self.process.kill()
-        self.process.wait()
+        """End the page as Ctrl-C does, and what it started; by force when it does not end."""
+        self.process.terminate()
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
