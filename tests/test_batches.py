@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -153,6 +155,81 @@ def test_a_measured_run_is_the_run_that_was_given_but_for_its_lengths() -> None:
     assert repr(plan.run) == "Run(total_steps=100)"
 
 
+def test_a_measured_plan_may_be_copied_sent_to_another_process_and_kept_in_a_set() -> None:
+    plan = wd.Plan.of(lr=wd.Cosine(), batch_size=wd.Set(RAMP), run=wd.Run(total_steps=100)).over()
+    assert len({plan, wd.Plan.from_dict(plan.to_dict())}) == 1
+    for again in (copy.deepcopy(plan), pickle.loads(pickle.dumps(plan))):
+        assert again == plan
+        assert batches_of(again).total("samples", 41) == 40 * 32 + 64
+
+
+def test_a_length_in_time_and_one_in_data_meet_at_the_same_update() -> None:
+    sizes = wd.Set(wd.PiecewiseConstant(values=(32.0, 64.0), at=("10s",)))
+    plan = wd.Plan.of(
+        lr=wd.Linear(start=0.0, end=1.0, steps="320samples") >> wd.Constant(),
+        batch_size=sizes,
+        run=wd.Run(budget="100s", clock="seconds", seconds_per_step=2, samples_per_step=32),
+    )
+    # 5 updates of 32 samples in 10 seconds, then 2.5 of 64
+    assert plan.over().targets[0].rule.of.part_starts() == (0, 15)
+    run = wd.Run(total_steps=50, seconds_per_step=2, samples_per_step=32)
+    counted = wd.Plan.of(lr=wd.Linear(steps="15s") >> wd.Constant(), batch_size=sizes, run=run)
+    assert counted.over().targets[0].rule.of.part_starts() == (0, 8)
+    assert batches_of(counted).total("samples", Fraction(15, 2)) == 320
+
+
+@pytest.mark.parametrize(
+    ("steps", "run", "words"),
+    [
+        ("20s", wd.Run(total_steps=99, samples_per_step=8), r"'20s'.*Run\(seconds_per_step=…\)"),
+        ("64tok", wd.Run(total_steps=99), "'64tok'.*needs tokens_per_step and samples_per_step"),
+        ("900samples", wd.Run(total_steps=9), "'900samples': a length beyond 6 updates"),
+    ],
+)
+def test_a_length_whose_unit_is_not_known_or_that_never_ends_is_refused(
+    steps: str, run: wd.Run, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmdown.batches._MOST_UPDATES", 6)
+    plan = wd.Plan.of(lr=wd.Linear(steps=steps), batch_size=wd.Set(RAMP), run=run)
+    with pytest.raises(wd.RunError, match=words):
+        plan.over()
+
+
+def test_an_epoch_without_a_whole_batch_is_refused_with_both_numbers() -> None:
+    loading = Loading(items=31, drop_last=True)
+    with pytest.raises(wd.RunError, match="an epoch of 31 samples has no whole batch of 32"):
+        measured({"batch_size": wd.Set(RAMP)}, wd.Run(epochs=2), loading)
+
+
+def test_lengths_that_part_by_the_rounding_to_whole_batches_are_taken() -> None:
+    parts = [(300.0, "1600samples"), (1000.0, "5100samples"), (300.0, "60samples"), (2.0, "rest")]
+    sizes = [wd.Linear(start=size, end=size, steps=steps) for size, steps in parts]
+    ramp = wd.Set(sizes[0] >> sizes[1] >> sizes[2] >> sizes[3])
+    run = measured({"batch_size": ramp}, wd.Run(total_steps=163))
+    assert run.batches is not None
+    starts = run.batches.rules["batch_size"].of.part_starts()
+    found = [run.batches.total("samples", start or 0) for start in starts]
+    assert found == [0, 1500, 6500, 6500]  # asked for: 0, 1600, 6700, 6760
+    assert run.length == 163
+
+
+@pytest.mark.parametrize(
+    ("shares", "sizes", "run"),
+    [
+        ("80%", (300.0, 300.0, 64.0), wd.Run(budget="3000samples")),
+        ("20%", (2.0, 8.0, 100.0), wd.Run(total_steps=30, clock="samples")),
+    ],
+)
+def test_shares_of_a_length_that_no_number_of_updates_has_are_refused(
+    shares: str, sizes: tuple[float, float, float], run: wd.Run
+) -> None:
+    first, start, end = sizes
+    later = wd.Constant(value=end) if start > end else wd.Linear(start=start, end=end)
+    ramp = wd.Constant(value=first, steps=shares) >> later
+    with pytest.raises(wd.ScheduleError, match=r"no number of updates agrees.*budget='…samples'"):
+        measured({"batch_size": wd.Set(ramp)}, run)
+
+
 @pytest.mark.parametrize(("rule", "rates"), [("linear", [1.0, 2.0, 4.0]), ("sqrt", [1, 2**0.5, 2])])
 def test_a_rate_follows_the_batch_by_a_rule(rule: Any, rates: list[float]) -> None:
     plan = wd.Plan.of(
@@ -174,6 +251,16 @@ def test_a_rate_follows_a_batch_that_moves_all_the_time_by_its_whole_sizes() -> 
     rate = plan.over().targets[0].rule.of
     sizes = [batches_of(plan).cut(step).size for step in range(100)]
     assert [rate(step) for step in range(100)] == pytest.approx([(s / 4) ** 0.5 for s in sizes])
+
+
+def test_where_data_are_counted_a_rate_follows_a_moving_batch_in_proportion_alone() -> None:
+    run = wd.Run(budget="3200samples", clock="samples", samples_per_step=32)
+    moving = wd.Set(wd.Linear(start=4.0, end=16.0))
+    plan = wd.Plan.of(lr=wd.Constant(value=0.5), batch_size=moving, run=run, rate_rule="linear")
+    rate = plan.over().targets[0].rule.of
+    assert [rate(samples) for samples in (0, 1600, 3200)] == [0.5, 1.25, 2.0]
+    with pytest.raises(wd.ScheduleError, match=r"the run counts samples.*PiecewiseConstant"):
+        wd.Plan.of(lr=wd.Constant(), batch_size=moving, run=run, rate_rule="sqrt").over()
 
 
 def test_a_rule_without_a_batch_to_follow_is_refused() -> None:

@@ -151,14 +151,6 @@ class Batches:
         }
         self._walk: Iterator[tuple[float, float, float]] = self._walked()
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Batches):
-            return NotImplemented
-        return (self.rules, self.loading) == (other.rules, other.loading)
-
-    def __hash__(self) -> int:
-        return hash(self.loading)
-
     def __reduce__(self) -> Any:
         return Batches, (self.rules, self.loading, self.run)
 
@@ -466,8 +458,8 @@ def measured(rules: Rules, run: Run, loading: Loading | None = None) -> Measured
         return around[0]  # they differ by the rounding to whole batches
     raise ScheduleError(
         f"{', '.join(rules)}: lengths in data that depend on the batches themselves, and no "
-        "number of updates agrees. Give them in updates or as shares, or count in data: "
-        "Run(clock='samples')."
+        "number of updates agrees. Give them in updates or as shares, or the run's length in data: "
+        "Run(clock='samples', budget='…samples')."
     )
 
 

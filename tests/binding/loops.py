@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,39 @@ def run_forked(main: Callable[[str], None], folder: Path, processes: int) -> Non
     for rank in ranks:
         rank.join(timeout=120)
     assert [rank.exitcode for rank in ranks] == [0] * processes
+
+
+@contextmanager
+def as_first_of_two(second: Callable[[], object], folder: Path) -> Iterator[None]:
+    """Be the first of two processes that train together; a forked one calls a function."""
+    other = multiprocessing.get_context("fork").Process(
+        target=_run_as_second, args=(second, folder)
+    )
+    other.start()
+    try:
+        with _joined(0, folder):
+            yield
+        other.join(timeout=30)
+        assert other.exitcode == 0
+    finally:
+        other.kill()
+
+
+def _run_as_second(second: Callable[[], object], folder: Path) -> None:
+    with _joined(1, folder):
+        second()
+
+
+@contextmanager
+def _joined(rank: int, folder: Path) -> Iterator[None]:
+    torch.distributed.init_process_group(
+        "gloo", f"file://{folder}/group", timedelta(seconds=30), world_size=2, rank=rank
+    )
+    try:
+        yield
+        torch.distributed.barrier()
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def _run_as_rank(

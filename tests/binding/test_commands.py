@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.binding.loops import torchrun
+from tests.binding.loops import as_first_of_two, torchrun
 from torch.nn.parameter import Parameter
 
 import warmdown as wd
@@ -304,6 +304,33 @@ def test_a_folder_of_requests_that_is_a_link_is_not_written_to(tmp_path: Path) -
         wd.tell(tmp_path / "run", "stop", wait=0)
     assert list((tmp_path / "other").iterdir()) == []
     job.train(1)
+
+
+def test_a_second_process_does_what_the_first_one_reads(tmp_path: Path) -> None:
+    def used_by(rank: int) -> list[list[float]]:
+        job = Job(tmp_path)
+        if rank == 0:
+            ask(tmp_path, "rescale", factor=0.5)
+        job.train(4)
+        return job.used
+
+    expected = by_hand(1, lambda scheduler: scheduler.rescale(0.5), 4)
+
+    def second() -> None:
+        assert used_by(1) == expected
+
+    with as_first_of_two(second, tmp_path):
+        assert used_by(0) == expected
+
+
+def test_a_place_where_no_folder_can_be_and_no_update_between_looks_are_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(wd.errors.TrainingError, match=r"Commands\(every=0\): at least 1 update"):
+        wd.Commands(tmp_path, every=0)
+    (tmp_path / "file").touch()
+    with pytest.raises(wd.errors.TrainingError, match=r"no folder can be made there: .+ Give ano"):
+        wd.Commands(tmp_path / "file" / "run")
 
 
 @pytest.mark.slow

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -130,6 +133,71 @@ def test_the_place_in_the_data_follows_from_the_count_alone() -> None:
         assert train(again, 20 - count) == used[count:]
 
 
+@pytest.mark.parametrize("clock", ["updates", "samples", "tokens"])
+def test_the_place_follows_from_the_schedulers_state_alone_whatever_is_counted(clock: Any) -> None:
+    facts = wd.Run(
+        epochs=2, samples_per_epoch=ITEMS, samples_per_step=4, tokens_per_step=40, clock=clock
+    )
+    ramp = wd.PiecewiseConstant(values=(4.0, 8.0), at=("25%",))
+    plan = wd.Plan.of(run=facts, batch_size=wd.Set(ramp))
+    used = train(made(plan), 14)
+    assert sorted(flat(used[:10])) != sorted(flat(used[:9]))
+    for count in (3, 9, 12):
+        first, again = made(plan), made(plan)
+        train(first, count)
+        again[1].load_state_dict(first[1].state_dict())
+        assert train(again, 14 - count) == used[count:]
+
+
+def test_where_time_is_counted_what_is_read_ahead_has_the_present_size() -> None:
+    facts = wd.Run(budget="100s", clock="seconds")
+    plan = wd.Plan.of(
+        run=facts, batch_size=wd.Set(wd.PiecewiseConstant(values=(20.0, 8.0), at=("10s",)))
+    )
+    _, scheduler, sampler = made(plan)
+    assert [len(batch) for batch in sampler] == [20, 20, 13]
+    scheduler.seek(10)
+    assert [len(batch) for batch in islice(sampler, 2)] == [8, 8]
+
+
+def test_an_epoch_is_begun_where_it_is_asked_for_and_goes_on_where_it_is_under_way() -> None:
+    run = made()
+    used, sampler = train(run, 3), run[2]
+    sampler.set_epoch(0)
+    assert sampler.epoch == 0
+    assert sampler.state_dict()["used"] == sum(map(len, used))
+    sampler.set_epoch(3)
+    assert sampler.epoch == 3
+    assert sorted(flat(sampler)) == list(range(ITEMS))
+
+
+def test_what_updates_will_use_is_known_from_any_of_them_on() -> None:
+    _, scheduler, sampler = made()
+    assert [cut.size for cut in islice(sampler.cuts_from(2), 6)] == [4, 8, 8, 8, 12, 12]
+    assert scheduler.count == 0
+
+
+def test_a_copy_follows_no_scheduler_until_it_is_bound() -> None:
+    _, scheduler, sampler = made()
+    assert repr(sampler) == "<BatchSizeSampler of 53 samples, now 4>"
+    for other in (copy.copy(sampler), pickle.loads(pickle.dumps(sampler))):
+        assert repr(other) == "<BatchSizeSampler of 53 samples, bound to no scheduler>"
+        again = wd.Scheduler(sgd(), PLAN, bind={"batch_size": other})
+        assert list(other) == list(sampler)
+        assert again.count == scheduler.count == 0
+
+
+def test_lengths_in_data_are_those_of_a_batch_that_stays() -> None:
+    cooled = wd.Constant().graft(wd.Linear(start=1.0, end=0.0, steps="16samples"), at="rest")
+    plan = wd.Plan.of(
+        lr=wd.Linear(start=0.0, end=1.0, steps="32samples") >> cooled,
+        run=wd.Run(total_steps=20, samples_per_step=4),
+    )
+    _, scheduler, sampler = made(plan, batch_size=4)
+    assert [scheduler.value(step) for step in (4, 8, 16, 18, 20)] == [0.05, 0.1, 0.1, 0.05, 0.0]
+    assert len(next(iter(sampler))) == 4
+
+
 def test_an_event_changes_the_batches_that_follow_it() -> None:
     run = made(wd.Plan.of(batch_size=wd.Set(4.0)))
     sizes = [len(batch) for batch in train(run, 2)]
@@ -203,6 +271,31 @@ def test_a_clock_of_data_stands_at_the_sum_of_the_batches(clock: Any) -> None:
     assert run[1].get_last_lr() == [pytest.approx(0.0)]
 
 
+def test_a_clock_of_samples_moves_by_what_was_read_and_else_by_what_is_planned() -> None:
+    plan = wd.Plan.of(
+        run=wd.Run(budget="200samples", clock="samples"),
+        batch_size=wd.Set(wd.PiecewiseConstant(values=(20.0, 30.0), at=("160samples",))),
+    )
+    optimizer, scheduler, sampler = run = made(plan)
+
+    def go_on() -> float:
+        before = scheduler.position
+        update(optimizer, torch.ones(2, 3))
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        return scheduler.position - before
+
+    assert go_on() == 20  # nothing was read: what the plan has
+    train(run, 3)
+    assert scheduler.position == 20 + 20 + 13 + 20  # with the rest of the epoch
+    data = DataLoader(TensorDataset(torch.randn(ITEMS, 3)), batch_sampler=sampler)
+    assert len(list(losses(run, data, 2))) == 2
+    assert scheduler.position == 73 + 20 + 13
+    assert [len(batch) for batch in sampler] == [20, 20, 13]
+    assert [go_on() for _ in range(5)] == [20, 20, 13, 20, 30]  # and then as planned
+
+
 def test_a_batch_ramp_neither_doubles_the_warmup_nor_leaves_the_decay_unfinished() -> None:
     plan = wd.Plan.of(
         lr=wd.Linear(start=0.0, end=1.0, steps="32samples")
@@ -246,6 +339,17 @@ def test_a_sampler_without_a_scheduler_says_what_is_missing() -> None:
         wd.BatchSizeSampler(4, rank=2, world_size=2)
     with pytest.raises(wd.BindingError, match="has no length"):
         wd.BatchSizeSampler(iter([1]))
+    bind = {"momentum": wd.BatchSizeSampler(4)}
+    with pytest.raises(wd.BindingError, match=r"it is a batch_size\. Bind it to 'batch_size'"):
+        wd.Scheduler(sgd(), momentum=wd.Set(wd.Constant(value=0.5)), bind=bind)
+
+
+def test_a_batch_that_no_epoch_has_whole_is_refused_with_both_numbers() -> None:
+    _, scheduler, sampler = made(wd.Plan.of(batch_size=wd.Set(99.0)), drop_last=True)
+    with pytest.raises(wd.BindingError, match=r"data=53, world_size=1\): no batch of 99 samples"):
+        list(sampler)
+    scheduler.seek(3)
+    assert sampler.state_dict()["used"] == 0
 
 
 def test_a_damaged_or_foreign_state_is_refused() -> None:

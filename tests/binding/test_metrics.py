@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.binding.loops import each_rate, sgd, torchrun, train
+from tests.binding.loops import as_first_of_two, each_rate, sgd, torchrun, train
 
 import warmdown as wd
 
@@ -175,6 +176,30 @@ def test_a_process_that_measured_nothing_takes_part() -> None:
     alone = wd.Scheduler(sgd(), PLAN)
     alone.observe()
     assert [one.metric for one in alone.writer.timeline.feedbacks()] == ["val_loss"]
+
+
+def test_two_processes_follow_the_mean_and_wait_for_each_other_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rates(*losses: float | None) -> list[float]:
+        scheduler = wd.Scheduler(sgd(), lr=wd.Plateau(metric="loss", factor=0.5, patience=0))
+        found = []
+        for loss in losses:
+            scheduler.observe(**{} if loss is None else {"loss": loss})
+            found += scheduler.get_last_lr()
+        return found
+
+    halved = [1.0, 0.5, 0.25, 0.25, 0.125]
+
+    def second() -> None:
+        assert rates(3.0, 3.0, None, 0.5, 0.1) == halved
+
+    with as_first_of_two(second, tmp_path):
+        # the means are 2, 2.1, 2.2 of one alone, 1, and 1.2
+        assert rates(1.0, 1.2, 2.2, 1.5, 2.3) == halved
+        monkeypatch.setattr("warmdown.binding.clock._PATIENCE", timedelta(milliseconds=50))
+        with pytest.raises(wd.BindingError, match="at update 0, process 1 did not call it"):
+            rates(1.0)
 
 
 @pytest.mark.slow

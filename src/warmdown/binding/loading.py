@@ -103,17 +103,21 @@ class LoaderNumber(Number):
         Where a plan counts time, when an update comes is not known: then the present size is given.
         """
         scheduler, position = self.scheduler, self.scheduler.position
-        clock = scheduler.run.clock
         while True:
             cut = cut_at(scheduler, self.loading, position)
             yield cut
-            if clock == "updates":
-                position += 1
-            elif clock == "samples":
-                position += cut.size * self.loading.samples
-            elif clock == "tokens":
-                batches = getattr(scheduler.run, "batches", None)
-                position += (batches.amount(clock, position) or 0) if batches else 0
+            position = self._after(position, cut.size)
+
+    def _after(self, position: float, items: int) -> float:
+        """Return where the clock stands after an update of so many items, as far as is known."""
+        run, samples = self.scheduler.run, items * self.loading.samples
+        if run.clock == "updates":
+            return position + 1
+        if run.clock == "samples":
+            return position + samples
+        batches = getattr(run, "batches", None)
+        is_known = run.clock == "tokens" and batches is not None
+        return position + ((batches.tokens_of(samples, position) or 0) if is_known else 0)
 
     def cuts_from(self, update: int) -> Iterator[Cut]:
         """Yield what an update is to use, and each after it, where the plan counts updates."""
@@ -413,7 +417,7 @@ class BatchSizeSampler(LoaderNumber, Sampler[list[int]]):
         while done < update:
             before, used, epoch = done, 0, epoch + 1
             for _, ends in epoch_windows(0, cuts(), loading):
-                position += ends[-1] - used if scheduler.run.clock == "samples" else 1
+                position = self._after(position, ends[-1] - used)
                 used, done = ends[-1], done + 1
             if done == before:
                 break

@@ -401,7 +401,7 @@ class Scheduler(LRScheduler, metaclass=ClearArguments):
             metrics: Numbers by name.
 
         Raises:
-            BindingError: Another process did not call it within a minute.
+            BindingError: Another process did not call it within five minutes.
         """
         writer = self.writer
         writer.require_open()
