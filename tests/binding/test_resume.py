@@ -234,6 +234,50 @@ def test_a_damaged_state_is_refused_and_nothing_has_changed(damage: Any, words: 
     assert str((optimizer.param_groups, scheduler.state_dict())) == str(before)
 
 
+def edited(state: dict[str, Any], **entries: Any) -> dict[str, Any]:
+    """Return a state with other entries that adds up all the same."""
+    body = {key: value for key, value in {**state, **entries}.items() if key != "check"}
+    return {**body, "check": checksum(body)}
+
+
+TOKENS = wd.Run(clock="tokens", budget="1000tok", tokens_per_step=10)
+
+
+@pytest.mark.parametrize(
+    ("run", "entries", "words"),
+    [
+        (RUN, {"clock": 437.0}, r"clock=437\.0\): the plan counts updates"),
+        (TOKENS, {"clock": -3.0}, r"clock=-3\.0\): a number from 0 on"),
+        (TOKENS, {"owed": -1.0}, r"owed=-1\.0\): a number from 0 on"),
+        (TOKENS, {"clock": float("nan")}, r"clock=nan\): a finite number"),
+        (RUN, {"count": 200}, r"\(lr/\*\): no value: float division by zero"),
+        (RUN, {"count": 300}, r"\(lr/\*\): it has no finite value at 300"),
+    ],
+)
+def test_a_state_of_no_place_or_of_no_value_is_refused_though_it_adds_up(
+    run: wd.Run, entries: dict[str, Any], words: str
+) -> None:
+    def rate(step: float) -> float:
+        return float("inf") if step == 300 else 1.0 / (200.0 - step)
+
+    def made() -> wd.Scheduler:
+        return wd.Scheduler(sgd(), lr=wd.Function(call=rate), run=run)
+
+    trunk, scheduler = made(), made()
+    trunk.seek(50)
+    state = trunk.state_dict()
+    scheduler.load_state_dict(edited(state))
+    with pytest.raises(wd.StateError, match=words):
+        scheduler.load_state_dict(edited(state, **entries))
+    assert scheduler.get_last_lr() == [1.0 / 150.0]
+
+
+def test_how_much_the_updates_of_a_state_used_is_asked_for_where_it_is_not_known() -> None:
+    tokens = wd.Plan.of(lr=wd.Linear(), run=wd.Run(clock="tokens", budget="1000tok"))
+    with pytest.raises(wd.StateError, match=r"the 437 updates used.*Run\(tokens_per_step=…\)"):
+        resumed(tokens, 437, "given")
+
+
 @pytest.mark.parametrize("foreign", [[], "state", {"last_epoch": 3, "base_lrs": [0.1]}, {}])
 def test_what_is_no_state_is_refused(foreign: Any) -> None:
     with pytest.raises(wd.StateError, match=r"Scheduler\.load_state_dict"):

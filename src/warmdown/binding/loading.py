@@ -115,7 +115,7 @@ class LoaderNumber(Number):
             return position + 1
         if run.clock == "samples":
             return position + samples
-        batches = getattr(run, "batches", None)
+        batches: Any = getattr(run, "batches", None)
         is_known = run.clock == "tokens" and batches is not None
         return position + ((batches.tokens_of(samples, position) or 0) if is_known else 0)
 

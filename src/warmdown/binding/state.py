@@ -283,10 +283,8 @@ def _parsed(state: Mapping[str, Any], given: Plan, policy: OnChange) -> SavedSta
 
 
 def _on_clock_of(given: Plan, saved: SavedState, unit: str) -> SavedState:
-    """Return the same under the given plan alone, where it counts something else than ``unit``."""
+    """Return the same under the given plan alone, which counts something else than ``unit``."""
     run = given.run
-    if run.clock == unit:
-        return saved
     per_update = 1.0 if run.clock == "updates" else getattr(run, PER_UPDATE[run.clock])
     if per_update is None:
         raise StateError(
@@ -353,16 +351,15 @@ def _joined(saved: SavedState, given: Plan, policy: OnChange) -> SavedState:
 def _require_values(saved: SavedState, bases: Mapping[str, float]) -> None:
     """Refuse a state whose values cannot be computed, before anything is written."""
     at, rows = np.asarray([saved.position]), np.asarray([*bases.values(), 1.0])
-    for name, target in saved.timeline.lines.items():
+    for line, target in saved.timeline.lines.items():
+        who = f"{_WHO}({'/'.join(filter(None, line))})"
         try:
             with np.errstate(all="ignore"):
                 is_finite = target.is_resolved and np.isfinite(target.values(at, rows)).all()
         except Exception as error:
-            raise StateError(f"{_WHO}({'/'.join(name)}): no value: {error}") from error
+            raise StateError(f"{who}: no value: {error}") from error
         if not is_finite:
-            raise StateError(
-                f"{_WHO}({'/'.join(name)}): it has no finite value at {saved.position:g}."
-            )
+            raise StateError(f"{who}: it has no finite value at {saved.position:g}.")
 
 
 def _refusal(saved: SavedState, given: Plan, bases: Mapping[str, tuple[float, float]]) -> str:
