@@ -21,14 +21,13 @@ from tests.integrations.digits import (
     small_model,
     weights,
 )
+from tests.lazily import Lazily
 
 import warmdown as wd
 
-engines: Any = pytest.importorskip("ignite.engine")
-handlers: Any = pytest.importorskip("ignite.handlers")
-from warmdown.integrations.ignite import PlanHandler  # noqa: E402
-
-pytestmark = pytest.mark.peers
+engines: Any = Lazily("ignite.engine")
+handlers: Any = Lazily("ignite.handlers")
+ours: Any = Lazily("warmdown.integrations.ignite")
 
 
 class Job:
@@ -44,7 +43,7 @@ class Job:
             torch.nn.functional.cross_entropy,
             gradient_accumulation_steps=accumulation,
         )
-        self.handler = PlanHandler(self.optimizer, plan, accumulation=accumulation, **options)
+        self.handler = ours.PlanHandler(self.optimizer, plan, accumulation=accumulation, **options)
 
     @property
     def objects(self) -> dict[str, Any]:
@@ -56,6 +55,7 @@ class Job:
         }
 
 
+@pytest.mark.peers
 def test_each_update_has_the_values_of_the_plan() -> None:
     job = Job()
     job.handler.attach(job.trainer)
@@ -63,13 +63,22 @@ def test_each_update_has_the_values_of_the_plan() -> None:
     assert job.used == planned(24)
 
 
-def test_accumulation_does_not_multiply_the_clock() -> None:
+@pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_iters": 20}])
+def test_accumulation_does_not_multiply_the_clock(length: dict[str, int]) -> None:
     job = Job(accumulation=5)
     job.handler.attach(job.trainer)
-    job.trainer.run(loader(), max_epochs=2)
+    job.trainer.run(loader(), **length)
     assert job.used == planned(4)
 
 
+def test_data_of_unknown_length_take_a_number_of_updates() -> None:
+    job = Job(total_steps=12)
+    job.handler.attach(job.trainer)
+    job.trainer.run(batch for batch in loader())
+    assert job.used == planned(12)
+
+
+@pytest.mark.peers
 def test_an_epoch_has_the_updates_that_accumulation_leaves() -> None:
     job = Job(EPOCHS, accumulation=4)
     job.handler.attach(job.trainer)
@@ -103,6 +112,10 @@ def test_a_state_is_kept_until_the_run_begins() -> None:
     again = Job()
     again.handler.load_state_dict(job.handler.state_dict())
     assert again.handler.state_dict() == job.handler.state_dict()
+    job.handler.scheduler.seek(3)
+    job.handler.load_state_dict(again.handler.state_dict())
+    job.handler.load_state_dict({})  # of a checkpoint that was written before a run
+    assert job.handler.scheduler.count == 12
     assert Job().handler.state_dict() == {}
 
 
@@ -147,6 +160,7 @@ def test_an_engine_without_a_state_of_the_plan_gives_the_count_of_updates() -> N
     assert job.used[12:] == planned(24)[12:]
 
 
+@pytest.mark.peers
 def test_two_optimizers_follow_one_plan() -> None:
     models = small_model(), small_model()
     optimizers = [sgd(model) for model in models]
@@ -159,11 +173,12 @@ def test_two_optimizers_follow_one_plan() -> None:
             optimizer.step()
 
     trainer = engines.Engine(update)
-    PlanHandler(optimizers, PLAN).attach(trainer)
+    ours.PlanHandler(optimizers, PLAN).attach(trainer)
     trainer.run(loader(), max_epochs=2)
     assert used == [planned(24), planned(24)]
 
 
+@pytest.mark.peers
 def test_another_handler_that_writes_the_same_rate_is_found() -> None:
     job = Job()
     job.handler.attach(job.trainer)

@@ -14,26 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from tests.integrations.digits import (
-    DECAY,
-    PLAN,
-    RATE,
-    digits,
-    loss_of,
-    noting,
-    planned,
-    sgd,
-    small_model,
-    weights,
-)
+from tests.integrations.digits import DECAY, PLAN, RATE, planned, sgd, small_model, weights
+from tests.lazily import Lazily
 
 import warmdown as wd
 from warmdown.errors import WarmdownWarning
 
-transformers: Any = pytest.importorskip("transformers")
-from warmdown.integrations.transformers import PlanTrainerCallback, use_plans  # noqa: E402
-
-pytestmark = pytest.mark.peers
+transformers: Any = Lazily("transformers")
+jobs: Any = Lazily("tests.integrations.transformers_jobs")
+ours: Any = Lazily("warmdown.integrations.transformers")
 
 
 @pytest.fixture(autouse=True)
@@ -44,71 +33,8 @@ def _quiet_transformers() -> Iterator[None]:
         yield
 
 
-class Digits(torch.nn.Module):
-    """A model as the Trainer calls one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = small_model()
-
-    def forward(self, images: Any, labels: Any) -> dict[str, Any]:
-        return {"loss": loss_of(self.model, (images, labels))}
-
-
-ROWS = [
-    {"images": images, "labels": labels} for images, labels in zip(*digits().tensors, strict=True)
-]
-
-
-class Trainer(transformers.Trainer):  # type: ignore[misc]
-    """The Trainer, with an optimizer whose updates are noted and losses as if measured."""
-
-    losses: tuple[float, ...] = ()
-    optimizer: Any
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        if self.optimizer is None:
-            self.optimizer = sgd(model or self.model)
-            self.used = noting(self.optimizer)
-        return self.optimizer
-
-    def evaluation_loop(self, *arguments: Any, **named: Any) -> Any:
-        output = super().evaluation_loop(*arguments, **named)
-        if self.losses:
-            output.metrics["eval_loss"] = self.losses[round(self.state.epoch or 0) - 1]
-        return output
-
-
-def arguments(folder: Path, **options: Any) -> Any:
-    return transformers.TrainingArguments(
-        **{
-            "output_dir": str(folder),
-            "num_train_epochs": 2,
-            "per_device_train_batch_size": 32,
-            "save_strategy": "no",
-            "logging_steps": 1,
-            "report_to": [],
-            "use_cpu": True,
-            "disable_tqdm": True,
-            **options,
-        }
-    )
-
-
-def trained(folder: Path, plan: Any, resume: Path | None = None, **options: Any) -> Trainer:
-    how = options.pop("how", {})
-    trainer = Trainer(
-        Digits(),
-        arguments(folder, **options),
-        train_dataset=ROWS,
-        callbacks=[PlanTrainerCallback(plan, **how)],
-    )
-    trainer.train(resume_from_checkpoint=resume and str(resume))
-    return trainer
-
-
 def test_each_update_has_the_values_of_the_plan_and_they_are_logged(tmp_path: Path) -> None:
-    trainer = trained(tmp_path, PLAN)
+    trainer = jobs.trained(tmp_path, PLAN)
     assert trainer.used == planned(24)
     history = trainer.state.log_history
     logged = [row["learning_rate"] for row in history if "learning_rate" in row]
@@ -116,22 +42,47 @@ def test_each_update_has_the_values_of_the_plan_and_they_are_logged(tmp_path: Pa
     json.loads(trainer.args.to_json_string())  # as trackers write them
 
 
+@pytest.mark.peers
 def test_accumulation_does_not_multiply_the_clock(tmp_path: Path) -> None:
-    assert trained(tmp_path, PLAN, gradient_accumulation_steps=5).used == planned(6)
+    assert jobs.trained(tmp_path, PLAN, gradient_accumulation_steps=5).used == planned(6)
 
 
+@pytest.mark.peers
 def test_a_run_resumed_at_any_update_has_the_same_values_and_weights(tmp_path: Path) -> None:
     at = random.randint(1, 23)
-    whole = trained(tmp_path, PLAN, save_strategy="steps", save_steps=at, save_only_model=False)
-    again = trained(tmp_path / "again", PLAN, tmp_path / f"checkpoint-{at}")
+    whole = jobs.trained(
+        tmp_path, PLAN, save_strategy="steps", save_steps=at, save_only_model=False
+    )
+    again = jobs.trained(tmp_path / "again", PLAN, tmp_path / f"checkpoint-{at}")
     assert again.used == planned(24)[at:], at
     assert weights(again.model) == weights(whole.model), at
 
 
-class Following(Trainer):
-    losses = (1.0, 1.0, 0.5, 0.6, 0.4)
+@pytest.mark.parametrize("name", ["eval_loss", "val_loss", "loss"])
+def test_the_callback_gives_a_plan_the_metrics_of_evaluations_while_it_trains(
+    name: str, tmp_path: Path
+) -> None:
+    plan = wd.Plan.of(lr=wd.Plateau(metric=name, factor=0.5, patience=0))
+    wd.save(plan, tmp_path / "plan.yaml")
+    callback = ours.PlanTrainerCallback(tmp_path / "plan.yaml")
+    trainers = jobs.arguments(tmp_path), transformers.TrainerState(), transformers.TrainerControl()
+    callback.on_init_end(*trainers)
+    kind, arguments = trainers[0].lr_scheduler_type, trainers[0].lr_scheduler_kwargs
+    scheduler = transformers.get_scheduler(kind, sgd(small_model()), 0, 24, arguments)
+    callback.on_train_begin(*trainers, lr_scheduler=scheduler)
+    rates = []
+    for loss in (1.0, 1.0, 0.5, 0.6):
+        scheduler.step()
+        callback.on_evaluate(*trainers, metrics={"eval_loss": loss, "epoch": 1.0})
+        rates += scheduler.get_last_lr()
+    assert rates == [0.3, 0.15, 0.15, 0.075]
+    callback.on_evaluate(*trainers, metrics={"eval_accuracy": 0.5})  # nothing that it follows
+    callback.on_train_end(*trainers)
+    callback.on_evaluate(*trainers, metrics={"eval_loss": 9.0})
+    assert scheduler.get_last_lr() == [0.075]
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("name", ["eval_loss", "val_loss", "loss"])
 def test_a_plateau_follows_the_metric_of_each_evaluation_over_a_resume(
     name: str, tmp_path: Path
@@ -139,14 +90,14 @@ def test_a_plateau_follows_the_metric_of_each_evaluation_over_a_resume(
     plan = wd.Plateau(metric=name, factor=0.5, patience=0)
 
     def run(epochs: int, resume: str | None = None) -> list[float]:
-        trainer = Following(
-            Digits(),
-            arguments(
+        trainer = jobs.Following(
+            jobs.Digits(),
+            jobs.arguments(
                 tmp_path, num_train_epochs=epochs, eval_strategy="epoch", save_strategy="epoch"
             ),
-            train_dataset=ROWS,
-            eval_dataset=ROWS[:32],
-            callbacks=[PlanTrainerCallback(plan)],
+            train_dataset=jobs.ROWS,
+            eval_dataset=jobs.ROWS[:32],
+            callbacks=[ours.PlanTrainerCallback(plan)],
         )
         trainer.train(resume_from_checkpoint=resume)
         state = trainer.lr_scheduler.state_dict()
@@ -159,90 +110,98 @@ def test_a_plateau_follows_the_metric_of_each_evaluation_over_a_resume(
     assert run(5, str(tmp_path / "checkpoint-24")) == whole[2:]
 
 
+@pytest.mark.peers
 def test_a_checkpoint_of_another_plan_is_refused_or_joined_by_the_policy(tmp_path: Path) -> None:
-    trained(tmp_path, PLAN, save_strategy="epoch")
+    jobs.trained(tmp_path, PLAN, save_strategy="epoch")
     at = tmp_path / "checkpoint-24"
     with pytest.raises(wd.StateError, match="on_change"):
-        trained(tmp_path, PLAN, at, num_train_epochs=4)
-    joined = trained(tmp_path, PLAN, at, num_train_epochs=4, how={"on_change": "given"})
+        jobs.trained(tmp_path, PLAN, at, num_train_epochs=4)
+    joined = jobs.trained(tmp_path, PLAN, at, num_train_epochs=4, how={"on_change": "given"})
     assert joined.used == planned(48)[24:]
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("kind", ["constant", "cosine", "reduce_lr_on_plateau"])
 def test_the_plan_goes_before_the_type_that_a_script_gives(kind: str, tmp_path: Path) -> None:
     options = {"lr_scheduler_type": kind}
     if kind == "reduce_lr_on_plateau":
         options |= {"eval_strategy": "epoch"}
-    trainer = Trainer(
-        Digits(),
-        arguments(tmp_path, **options),
-        train_dataset=ROWS,
-        eval_dataset=ROWS[:32],
-        callbacks=[PlanTrainerCallback(PLAN)],
+    trainer = jobs.Trainer(
+        jobs.Digits(),
+        jobs.arguments(tmp_path, **options),
+        train_dataset=jobs.ROWS,
+        eval_dataset=jobs.ROWS[:32],
+        callbacks=[ours.PlanTrainerCallback(PLAN)],
     )
     trainer.train()
     assert trainer.used == planned(24)
 
 
+@pytest.mark.peers
 def test_arguments_that_one_trainer_had_serve_another_plan(tmp_path: Path) -> None:
-    shared = arguments(tmp_path)
+    shared = jobs.arguments(tmp_path)
     for plan in (PLAN, wd.Plan.of(lr=wd.Linear(end=0.5, steps="100%"))):
-        trainer = Trainer(
-            Digits(), shared, train_dataset=ROWS, callbacks=[PlanTrainerCallback(plan)]
+        trainer = jobs.Trainer(
+            jobs.Digits(),
+            shared,
+            train_dataset=jobs.ROWS,
+            callbacks=[ours.PlanTrainerCallback(plan)],
         )
         trainer.train()
     assert trainer.used[12] == (RATE * 0.75, DECAY)
 
 
 def test_another_scheduler_of_the_trainer_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    model = Digits()
+    model = jobs.Digits()
     optimizer = sgd(model)
     theirs = torch.optim.lr_scheduler.StepLR(optimizer, 1)
     trainer = transformers.Trainer(
         model,
-        arguments(tmp_path),
-        train_dataset=ROWS,
+        jobs.arguments(tmp_path),
+        train_dataset=jobs.ROWS,
         optimizers=(optimizer, theirs),
-        callbacks=[PlanTrainerCallback(PLAN)],
+        callbacks=[ours.PlanTrainerCallback(PLAN)],
     )
     with pytest.raises(wd.BindingError, match=r"has a StepLR.*Leave out optimizers="):
         trainer.train()
 
 
 def test_a_callback_that_is_added_too_late_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    trainer = Trainer(Digits(), arguments(tmp_path), train_dataset=ROWS)
-    trainer.add_callback(PlanTrainerCallback(PLAN))
+    trainer = jobs.Trainer(jobs.Digits(), jobs.arguments(tmp_path), train_dataset=jobs.ROWS)
+    trainer.add_callback(ours.PlanTrainerCallback(PLAN))
     with pytest.raises(wd.BindingError, match=r"has a LambdaLR.*as it is made: callbacks="):
         trainer.train()
 
 
 def test_arguments_of_another_scheduler_are_refused(tmp_path: Path) -> None:
     with pytest.raises(wd.BindingError, match=r"'num_cycles': 2.*another scheduler"):
-        trained(tmp_path, PLAN, lr_scheduler_kwargs={"num_cycles": 2})
+        jobs.trained(tmp_path, PLAN, lr_scheduler_kwargs={"num_cycles": 2})
 
 
 def test_a_warmup_beside_a_plan_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(wd.ScheduleError, match=r"a warmup of 5 updates.*warmup_steps=0"):
-        trained(tmp_path, PLAN, warmup_steps=5)
+        jobs.trained(tmp_path, PLAN, warmup_steps=5)
 
 
 def test_an_argument_names_the_plan_and_others_stay_transformers_own(tmp_path: Path) -> None:
     wd.save(PLAN, tmp_path / "plan.yaml")
-    use_plans()
-    use_plans()  # again, it changes nothing
+    ours.use_plans()
+    ours.use_plans()  # again, it changes nothing
     kwargs = json.dumps({"plan": str(tmp_path / "plan.yaml")})
-    trainer = Trainer(Digits(), arguments(tmp_path, lr_scheduler_kwargs=kwargs), train_dataset=ROWS)
+    trainer = jobs.Trainer(
+        jobs.Digits(), jobs.arguments(tmp_path, lr_scheduler_kwargs=kwargs), train_dataset=jobs.ROWS
+    )
     trainer.train()
     assert trainer.used == planned(24)
 
-    theirs = Trainer(
-        Digits(),
-        arguments(
+    theirs = jobs.Trainer(
+        jobs.Digits(),
+        jobs.arguments(
             tmp_path,
             lr_scheduler_type="cosine_with_restarts",
             lr_scheduler_kwargs={"num_cycles": 2},
         ),
-        train_dataset=ROWS,
+        train_dataset=jobs.ROWS,
     )
     theirs.train()
     assert isinstance(theirs.lr_scheduler, torch.optim.lr_scheduler.LambdaLR)
@@ -271,6 +230,7 @@ print("RATES", [row["learning_rate"] for row in history if "learning_rate" in ro
 """
 
 
+@pytest.mark.peers
 def test_an_unchanged_script_takes_a_plan_from_its_command_line(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "plan.yaml").write_text("lr: {kind: linear, start: 1.0, end: 0.5, steps: 100%}\n")
@@ -290,8 +250,26 @@ def test_an_unchanged_script_takes_a_plan_from_its_command_line(tmp_path: Path) 
     assert f"RATES {[scheduler.value(step) for step in range(10)]}" in done.stdout.splitlines()
 
 
-def test_without_a_script_the_command_shows_how_it_is_called() -> None:
-    command = [sys.executable, "-m", "warmdown.integrations.transformers"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "SCRIPT [ARGUMENTS]" in done.stderr
+def test_a_script_runs_with_its_own_arguments_and_may_name_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, found = tmp_path / "train.py", tmp_path / "found.json"
+    script.write_text(
+        "import json, sys\n"
+        "from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION as kinds\n"
+        "facts = [__name__, sys.argv, [type(kind).__name__ for kind in kinds.values()]]\n"
+        f"open({str(found)!r}, 'w').write(json.dumps(facts))\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["transformers.py", str(script), "--max_steps", "10"])
+    ours.run_script()
+    name, arguments, kinds = json.loads(found.read_text())
+    assert (name, arguments) == ("__main__", [str(script), "--max_steps", "10"])
+    assert {"_PlanOrTheirs", "function"} == set(kinds)  # "constant" is given no number of steps
+
+
+def test_without_a_script_the_command_shows_how_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["transformers.py"])
+    with pytest.raises(SystemExit, match=r"transformers SCRIPT \[ARGUMENTS\]: runs a script"):
+        ours.run_script()

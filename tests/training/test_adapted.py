@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from tests.lazily import Lazily
 from tests.training import small
 
 import warmdown as wd
 from warmdown.training import Trainer, TrainerCallback, digest_of_weights
 from warmdown.training import WSDCheckpointCallback as OurWSDCheckpointCallback
 
-theirs: Any = pytest.importorskip("pytorch_accelerated.callbacks")
+theirs: Any = Lazily("pytorch_accelerated.callbacks")
 
 UPDATES = 39
 """Three epochs of 13 batches."""
@@ -179,6 +180,13 @@ def test_states_are_saved_and_a_run_goes_on_from_them(tmp_path: Path) -> None:
 def test_facts_that_were_saved_beside_a_state_come_back_with_it(tmp_path: Path) -> None:
     class Noting(theirs.TrainerCallback):  # type: ignore[misc]
         found: Any = None
+        own: Any = None
+
+        def state_dict(self) -> dict[str, int]:
+            return {"seen": 7}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.own = state
 
         def on_train_epoch_end(self, trainer: Any, **kwargs: Any) -> None:
             trainer.save_training_state(tmp_path / "state", checkpoint_kwargs={"note": "last"})
@@ -188,7 +196,7 @@ def test_facts_that_were_saved_beside_a_state_come_back_with_it(tmp_path: Path) 
 
     noting = Noting()
     run(noting, num_epochs=1)
-    assert noting.found == {"note": "last"}
+    assert (noting.found, noting.own) == ({"note": "last"}, {"seen": 7})
 
 
 def test_what_needs_their_scheduler_is_refused_by_the_name_of_ours(tmp_path: Path) -> None:
@@ -199,12 +207,25 @@ def test_what_needs_their_scheduler_is_refused_by_the_name_of_ours(tmp_path: Pat
     assert list((tmp_path / "ours").glob("*_pre_decay"))
 
 
-def test_a_failure_names_the_callback_and_what_was_missing() -> None:
+@pytest.mark.parametrize(
+    ("reach", "words"),
+    [
+        (lambda trainer: trainer._run_train_epoch(None), "has no '_run_train_epoch'"),
+        (lambda trainer: next(iter(trainer._eval_dataloader)), "cannot read the run's own batches"),
+        (
+            lambda trainer: setattr(trainer, "_train_dataloader", [1]),
+            "list: a callback can limit the run's batches, not replace them",
+        ),
+    ],
+)
+def test_a_failure_names_the_callback_and_what_it_may_not_do(
+    reach: Callable[[Any], object], words: str
+) -> None:
     class Reaching(theirs.TrainerCallback):  # type: ignore[misc]
         def on_train_epoch_start(self, trainer: Any, **kwargs: Any) -> None:
-            trainer._run_train_epoch(None)
+            reach(trainer)
 
-    with pytest.raises(wd.TrainingError, match=r"Reaching\.on_train_epoch_start.*_run_train_epoch"):
+    with pytest.raises(wd.TrainingError, match=rf"Reaching\.on_train_epoch_start.*{words}"):
         run(Reaching)
 
 
