@@ -285,6 +285,26 @@ OLMO: dict[str, tuple[Settings, Rate]] = {
             {"_CLASS_": "CosWithWarmup", "warmup": 0, "alpha_f": 0.2}]},
         lambda at: line(0, TOP, at, 100) if at < 100 else line(TOP, TOP / 2, at - 100, 300)
         if at <= 400 else wave(TOP / 2, TOP / 10, at - 400, 600)),
+    "in turn, longer than the run": (
+        {"kind": "SequentialScheduler", "schedulers_max_steps": [1000, 5], "schedulers": [
+            {"_CLASS_": "LinearWithWarmup", "warmup": 0, "alpha_f": 0.5},
+            {"_CLASS_": "ConstantScheduler"}]},
+        lambda at: line(TOP, TOP / 2, at, 1000)),
+    "half cosine that ends within its warmup": (
+        {"kind": "HalfCosWithWarmup", "warmup": 990, "t_max": 900, "alpha_f": 0.5},
+        lambda at: line(0, 0.75 * TOP, at, 990) if at < 990 else TOP / 2),
+    "root without a warmup": (
+        {"kind": "InvSqrtWithWarmup", "warmup": 0, "alpha_f": 0.3}, lambda at: 0.3 * TOP),
+    "wsd without a decay": (
+        {"kind": "WSD", "warmup_fraction": 0.1, "decay_fraction": 0.0},
+        lambda at: line(0, TOP, min(at, 100), 100)),
+    "wsd whose decay begins within its warmup": (
+        {"kind": "WSD", "warmup": 500, "decay": 700, "decay_fraction": None},
+        lambda at: line(0, TOP, at, 500) if at <= 500 else line(TOP, 0, at - 300, 700)),
+    "wsds without a decay": (
+        {"kind": "WSDS", "warmup": 0, "decay": 0, "period_lengths": [400, 500],
+         "period_lr_multipliers": [1, 0.5], "decay_min_lr": 1e-5},
+        lambda at: TOP if at <= 400 else TOP / 2 if at < 900 else 1e-5),
 }  # fmt: skip
 
 
@@ -306,6 +326,45 @@ def test_olmo_core_counts_tokens_by_the_batch() -> None:
     assert_rates(plan, rate, base=TOP)
 
 
+def test_olmo_core_s_tokens_end_within_the_last_batch() -> None:
+    """The trainer's last update may pass the tokens that the scheduler ends at."""
+    scheduler = {"kind": "CosWithWarmup", "warmup": 0, "units": "tokens", "alpha_f": 0.2}
+    plan = wd.import_config(olmo_file(scheduler, unit="tokens", value=4096 * 9 + 1))
+    end = 4096 * 9 + 1
+    assert plan.run.total_steps == 10
+    assert_rates(
+        plan, lambda k: wave(TOP, 0.2 * TOP, min(4096 * (k + 1), end), end), base=TOP, updates=10
+    )
+
+
+@pytest.mark.parametrize(
+    ("trainer", "known", "total"),
+    [
+        ({"max_duration": {"value": 3, "unit": "epochs"}}, {"steps_per_epoch": 7}, 21),
+        ({"max_epochs": 2}, {"steps_per_epoch": 7}, 14),
+        ({"max_steps": 9}, {}, 9),
+        ({"max_duration": {"value": 4097, "unit": "tokens"}}, {}, 2),
+        ({"max_duration": {"value": 99, "unit": "steps"}}, {"total_steps": 12}, 12),
+        ({}, {"epochs": 2, "steps_per_epoch": 5}, 10),
+    ],
+)
+@pytest.mark.parametrize("is_beside", [False, True], ids=["of the loader", "of the file"])
+def test_olmo_core_s_run_is_as_long_as_its_trainer_s(
+    trainer: Settings, known: dict[str, int], total: int, is_beside: bool
+) -> None:
+    settings = olmo_file({"kind": "LinearWithWarmup", "warmup": 0, "units": "tokens"})
+    settings["trainer"] = trainer
+    if is_beside:
+        settings["global_batch_size"] = settings.pop("data_loader")["global_batch_size"]
+    plan = wd.import_config(settings, **known)
+    assert plan.run.total_steps == total
+    end = min(4097, 4096 * total) if total == 2 else 4096 * total
+    assert_rates(
+        plan, lambda k: line(TOP, TOP / 10, min(4096 * (k + 1), end), end),
+        base=TOP, updates=total,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("scheduler", "rate"),
     [
@@ -324,6 +383,12 @@ def test_olmo_core_counts_tokens_by_the_batch() -> None:
          lambda at: line(TOP / 10, TOP, at, 100) if at < 100 else TOP * (
              0.2 + 0.8 * half_cosine((at - 100) / 900) * (1 - (at - 100) / 900))),
         ({"name": "constant"}, lambda at: TOP),
+        ({"name": "constant_with_warmup", "t_warmup": 100, "warmup_min_lr": 1e-5},
+         lambda at: line(1e-5, TOP, min(at, 100), 100)),
+        # the root of no steps, times what there is
+        ({"name": "inverse_sqrt_with_warmup", "t_warmup": 0}, lambda at: 0.0),
+        ({"name": "max_scheduler", "t_warmup": 0, "t_max": 500},
+         lambda at: wave(TOP, TOP / 10, min(at, 500), 500)),
     ],
 )  # fmt: skip
 def test_the_olmo_before_olmo_core(scheduler: Settings, rate: Rate) -> None:
@@ -336,9 +401,44 @@ def test_the_olmo_before_olmo_core(scheduler: Settings, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize(
+    ("duration", "known", "total", "end"),
+    [("38T", {}, 10, 38), ("3e1T", {}, 8, 30), ("2ep", {"steps_per_epoch": 5}, 10, 40),
+     (7, {}, 7, 28), ("1e1", {}, 10, 40), ("38T", {"total_steps": 3}, 3, 12)],
+)  # fmt: skip
+def test_the_olmo_before_olmo_core_counts_tokens_to_the_last_one(
+    duration: str | int, known: dict[str, int], total: int, end: int
+) -> None:
+    settings = {
+        "model": {"max_sequence_length": 2}, "optimizer": {"learning_rate": TOP},
+        "scheduler": {"name": "linear_with_warmup", "units": "tokens", "t_warmup": 0},
+        "global_train_batch_size": 2, "max_duration": duration,
+    }  # fmt: skip
+    plan = wd.import_config(settings, **known)
+    assert plan.run.total_steps == total
+    assert_rates(
+        plan, lambda k: line(TOP, TOP / 10, min(4 * (k + 1), end), end), base=TOP, updates=total
+    )
+
+
+@pytest.mark.parametrize(
     ("scheduler", "words"),
     [
         ({"kind": "CosWithWarmup"}, "warmup_fraction: it is missing"),
+        ({"kind": "CosWithWarmup", "warmup_fraction": 1.5}, r"warmup_fraction=1\.5"),
+        ({"kind": "PowerLR", "warmup": 0}, r"scheduler\.b: .*a warmup of at least 1 step"),
+        ({"kind": "PowerLR", "warmup": 1, "b": 0.5}, r"scheduler\.b: a negative power"),
+        ({"kind": "PowerLR", "warmup": 950}, r"scheduler\.decay: it begins within the warmup"),
+        ({"kind": "WSDS", "period_lengths": [9], "period_lr_multipliers": [1, 2]},
+         "period_lr_multipliers: as many as period_lengths"),
+        ({"kind": "ComposableScheduler"}, "stages: a list of stages is needed"),
+        ({"kind": "ComposableScheduler", "stages": [{"duration": 0, "end_lr": 0}]},
+         r"stages\[0\]\.duration=0: at least 1"),
+        ({"kind": "ComposableScheduler",
+          "stages": [{"duration": 1, "end_lr": 0, "end_lr_fraction": 0}]},
+         r"stages\[0\]\.end_lr: end_lr_fraction is there, too"),
+        ({"kind": "SequentialScheduler", "schedulers_max": [],
+          "schedulers": [{"_CLASS_": "ExponentialScheduler"}]},
+         r"schedulers\[0\]: ExponentialScheduler among others"),
         ({"kind": "CosWithWarmup", "warmup": 1, "warmup_fraction": 0.1}, "warmup is there, too"),
         ({"kind": "CosWithWarmup", "warmup": 1, "decay": 3}, r"scheduler\.decay=3"),
         ({"kind": "Cosine"}, r"_CLASS_=.*Cosine"),
@@ -354,6 +454,8 @@ def test_what_olmo_core_would_refuse_is_refused_by_its_key(scheduler: Settings, 
     changing["trainer"]["callbacks"]["batches"] = {"batch_sizes": [1, 2], "enabled": True}
     with pytest.raises(ScheduleError, match=r"callbacks\.batches\.batch_sizes"):
         wd.import_config(changing)
+    with pytest.raises(ScheduleError, match=r"scheduler: it is missing\. Give it, with its _CL"):
+        wd.import_config({"train_module": {"scheduler": None}})
 
 
 def cut_off(value: float, low: float) -> float:
@@ -512,6 +614,10 @@ COMPOSER: dict[str, tuple[Settings, Rate]] = {
     "polynomial": ({"power": 3}, lambda k: (1 - k / 1000) ** 3),
     "step": ({"step_size": "3ep", "gamma": 0.5}, lambda k: 0.5 ** (k // 300)),
     "multistep": ({"milestones": ["300ba", "500ba"]}, lambda k: 0.1 ** ((k >= 300) + (k >= 500))),
+    "cosine_annealing_with_warmup": (  # all of it is warmup
+        {"t_warmup": "10ep", "alpha_f": 0.1}, lambda k: k / 1000),
+    "cosine_annealing_warm_restarts": (
+        {"t_0": "3ep", "alpha_f": 0.1}, lambda k: wave(1, 0.1, k % 300, 300)),
 }  # fmt: skip
 
 
@@ -542,9 +648,60 @@ def test_composer_s_times_in_tokens_are_counted_by_the_batch() -> None:
     assert_rates(plan, rate, base=1e-3)
 
 
+def test_composer_s_restarts_go_on_in_tokens_where_the_run_is_one_of_batches() -> None:
+    settings = {
+        "scheduler": {"name": "cosine_warmrestart", "t_0": "1000tok", "t_mult": 2},
+        "max_duration": "100ba", "global_train_batch_size": 8, "max_seq_len": 16,
+    }  # fmt: skip
+
+    def factor(k: int) -> float:
+        begin, length = 0, 1000
+        while begin + length <= 128 * k:
+            begin, length = begin + length, 2 * length
+        return wave(1, 0, 128 * k - begin, length)
+
+    plan = wd.import_config(settings, lr=1e-3)
+    assert_rates(plan, lambda k: 1e-3 * factor(k), base=1e-3, updates=100)
+
+
+@pytest.mark.parametrize(
+    ("duration", "ratio", "known", "total"),
+    [
+        ("1001sp", 1.0, {}, 126),  # the last batch is trained
+        ("129tok", 1.0, {}, 2),
+        ("5ep", 0.5, {}, 40),  # whole epochs
+        (5, 1.0, {}, 100),
+        ("100ba", 0.75, {}, 75),
+        (None, 1.0, {"total_steps": 30}, 30),
+        ("5ep", 1.0, {"total_steps": 30}, 30),
+    ],
+)
+def test_composer_s_run_has_the_batches_that_it_trains(
+    duration: str | int | None, ratio: float, known: dict[str, int], total: int
+) -> None:
+    settings = {
+        "scheduler": {"name": "linear"}, "max_duration": duration, "scale_schedule_ratio": ratio,
+        "global_train_batch_size": 8, "max_seq_len": 16,
+    }  # fmt: skip
+    plan = wd.import_config(settings, lr=1e-3, steps_per_epoch=20, **known)
+    assert plan.run.total_steps == total
+    steps = {"1001sp": 1001 / 8, "129tok": 129 / 128}.get(str(duration), total)
+    assert_rates(plan, lambda k: 1e-3 * (1 - k / steps), base=1e-3, updates=total)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"scheduler": {"t_warmup": "5iter"}}, r"t_warmup='5iter': a time such as"),
+        ({"max_duration": None}, "max_duration: it is missing"),
+        ({"max_duration": "1dur"}, "max_duration='1dur': a length is needed"),
+        ({"scheduler": {"name": "multistep", "t_warmup": None, "milestones": "3ep"}},
+         r"milestones='3ep': a list of times"),
+        ({"scheduler": {"name": "cosine_warmrestart", "t_warmup": None, "t_0": "2ba",
+                        "t_mult": 0.4}}, "t_mult: its cycles become shorter"),
+        ({"scheduler": {"name": "inv_sqrt_with_warmup", "t_scale": "2ba", "t_cooldown": "2ba",
+                        "alpha_f_decay": 0.1, "alpha_f_cooldown": 0.2}},
+         r"alpha_f_cooldown=0\.2: it has to be at most alpha_f_decay=0\.1"),
         ({"scheduler": {"t_warmup": "5tok"}}, r"its unit has to be that of"),
         ({"scheduler": {"t_max": "5ba"}}, r"t_max='5ba': it is shorter than the run"),
         ({"scheduler": {"t_warmup": "5sec"}}, r"t_warmup='5sec': a time such as"),

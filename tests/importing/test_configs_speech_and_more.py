@@ -63,6 +63,13 @@ def restarts(k: int) -> float:
     return 1e-4 + (high - 1e-4) * (1 + cos(pi * (at - 20) / (length - 20))) / 2
 
 
+def shrinking(k: int) -> float:
+    if k < 8:  # a cycle of 5 updates, one of 3, and then the warmup alone
+        wave = [0.0, 0.005, 0.01, 0.0075, 0.0025, 0.0, 0.005, 0.01]
+        return wave[k]
+    return 0.005 * (k % 2)
+
+
 def exponential(from_zero: bool) -> Callable[[int], float]:
     def rate(k: int) -> float:
         if k == 0:
@@ -96,6 +103,15 @@ def exponential(from_zero: bool) -> Callable[[int], float]:
         ("exponentialdecaywarmup",
          {"max_lr": 0.01, "min_lr": 1e-3, "total_steps": 1000, "warmup_steps": 100,
           "warm_from_zero": True}, exponential(True)),
+        ("exponentialdecaywarmup", {"max_lr": 0.01, "min_lr": 1e-3, "total_steps": 1000},
+         lambda k: 0.01 * exp(log(0.1) * k / 1000)),
+        ("exponentialdecaywarmup",
+         {"max_lr": 0.01, "min_lr": 1e-3, "total_steps": 1000, "warmup_steps": 2,
+          "warm_from_zero": True},
+         lambda k: [0.0, 0.01][k] if k < 2 else 0.01 * exp(log(0.1) * (k - 2) / 998)),
+        ("CosineAnnealingWarmupRestarts",
+         {"first_cycle_steps": 5, "cycle_mult": 0.5, "max_lr": 0.01, "min_lr": 0.0,
+          "warmup_steps": 2}, shrinking),
         ("steplr", {"step_size": 5, "gamma": 0.5}, lambda k: LR * 0.5 ** (k // 100 // 5)),
         ("cosineannealinglr", {"T_max": 12, "eta_min": 1e-4},
          lambda k: 1e-4 + (LR - 1e-4) * (1 + cos(pi * (k // 100) / 12)) / 2),
@@ -231,6 +247,21 @@ def test_ultralytics_with_adam_plans_no_momentum_and_without_a_bias_rate_no_grou
          r"espnet\.scheduler2"),
         ({**ESPNET, "scheduler": "warmuplr", "scheduler_conf": {}, "num_iters_per_epoch": None},
          {}, "Give --steps-per-epoch"),
+        ({**ESPNET, "scheduler": "warmuplr", "scheduler_conf": {"warmup_steps": 0}}, {},
+         r"warmup_steps=0: at least 1"),
+        ({**ESPNET, "scheduler": "tristagelr", "scheduler_conf": {"decay_ratio": 0.6}}, {},
+         r"decay_ratio=0\.6: the three ratios must add up to 1"),
+        ({**ESPNET, "scheduler": "piecewiselinearwarmuplr",
+          "scheduler_conf": {"warmup_steps_list": [9, 3]}}, {}, r"warmup_lr_list: as many as"),
+        ({**ESPNET, "scheduler": "cosineannealingwarmuprestarts",
+          "scheduler_conf": {"first_cycle_steps": 3, "warmup_steps": 3}}, {},
+         r"warmup_steps=3: fewer than a cycle"),
+        ({**ESPNET, "scheduler": "cosineannealingwarmuprestarts",
+          "scheduler_conf": {"first_cycle_steps": 3, "cycle_mult": 0.5}}, {},
+         r"cycle_mult=0\.5: a cycle would have no update"),
+        ({**ESPNET, "scheduler": "exponentialdecaywarmup",
+          "scheduler_conf": {"max_lr": 1, "min_lr": 0.1, "total_steps": 3, "warmup_steps": 3}}, {},
+         r"warmup_steps=3: fewer than total_steps"),
         ({**PPO, "entropy_coeff": [[0, 0.1], [1000, 0.0]]}, {}, r"rllib\.entropy_coeff"),
         ({**PPO, "actor_lr": 1e-4}, {}, r"rllib\.actor_lr"),
         ({**PPO, "lr": [[10, 1e-3], [20, 1e-4]]}, {}, r"rllib\.lr"),

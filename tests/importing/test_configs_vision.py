@@ -41,9 +41,11 @@ def mmengine_values(entries: list[Settings], kind: str, updates: int) -> np.ndar
     for entry in copy.deepcopy(entries):
         found = getattr(scheduler, entry.pop("type"))
         if entry.pop("convert_to_iter_based", False):
-            made.append(found.build_iter_from_epoch(optimizer, epoch_length=EACH, **entry))
-        else:
-            made.append(found(optimizer, **entry))
+            of_run: Settings = {"end": updates // EACH, **entry}
+            made.append(found.build_iter_from_epoch(optimizer, epoch_length=EACH, **of_run))
+        else:  # mmengine's runner lets what has no end last for the run
+            end = updates // EACH if entry.get("by_epoch", True) else updates
+            made.append(found(optimizer, **{"end": end, **entry}))
     values = []
     for update in range(updates):
         (group,) = optimizer.param_groups
@@ -91,6 +93,13 @@ MMENGINE: dict[str, list[Settings]] = {
         WARMUP, {"type": "LinearMomentum", "start_factor": 0.5, "by_epoch": False, "end": 100},
         {"type": "CosineAnnealingMomentum", "eta_min": 0.5, "begin": 100, "end": 600,
          "by_epoch": False}],
+    "restarts over stairs, with what they have left": [
+        {"type": "CosineRestartLR", "periods": [4, 8], "restart_weights": [1, 0.5],
+         "eta_min": 1e-4},
+        {"type": "MultiStepLR", "milestones": [2, 6], "gamma": 0.5}],
+    "a constant for the run, but for its last epoch": [{"type": "ConstantLR", "factor": 0.5}],
+    "a constant for one update": [
+        {"type": "ConstantLR", "factor": 0.5, "by_epoch": False, "end": 1}],
     "a milestone before the begin": [
         {"type": "MultiStepLR", "milestones": [0, 2, 4], "gamma": 0.5, "begin": 3, "end": 6}],
 }  # fmt: skip
@@ -139,6 +148,19 @@ def test_mmengine_s_run_is_as_long_as_its_loop() -> None:
                                "by_epoch": False}]}, r"param_scheduler\[0\]\.eta_min: .*--lr"),
         ({"param_scheduler": [{"type": "StepLR", "step_size": 9, "by_epoch": False}]},
          "train_cfg: .*--total-steps"),
+        ({"param_scheduler": [{"type": "StepLR", "step_size": 0, "by_epoch": False}]},
+         r"param_scheduler\[0\]\.step_size=0: at least 1"),
+        ({"param_scheduler": [{"type": "CosineAnnealingLR", "eta_min": 0.1, "eta_min_ratio": 0.1,
+                               "end": 9, "by_epoch": False}]},
+         r"param_scheduler\[0\]\.eta_min: eta_min_ratio is there, too"),
+        ({"param_scheduler": [{"type": "CosineRestartLR", "periods": [3, 4], "end": 9,
+                               "by_epoch": False}]}, "restart_weights: as many as periods"),
+        ({"param_scheduler": [{"type": "OneCycleLR", "eta_max": 1, "total_steps": 4, "end": 4,
+                               "pct_start": 0.25, "by_epoch": False}]},
+         r"pct_start=0\.25: the rise has no step"),
+        ({"param_scheduler": [WARMUP, {"type": "OneCycleLR", "eta_max": 1, "total_steps": 600,
+                                       "end": 600, "by_epoch": False}]},
+         r"param_scheduler\[1\]\.type: OneCycle beside another scheduler of lr"),
     ],
 )  # fmt: skip
 def test_what_mmengine_s_file_lacks_is_asked_for_by_name(settings: Settings, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from warmdown.errors import ScheduleError
@@ -24,7 +25,7 @@ from warmdown.schedules import (
     Staircase,
 )
 
-_TIME = re.compile(r"\s*([\d.eE+-]+)\s*(ba|ep|dur|iter|tok|sp)\s*")
+_TIME = re.compile(r"\s*([\d.eE+-]+)\s*(ba|ep|dur|tok|sp)\s*")
 _NAMES = {
     "constant_with_warmup": "constant_with_warmup",
     "cosine_with_warmup": "cosine_with_warmup",
@@ -80,7 +81,6 @@ class _Times:
             return int(amount * length), of_run
         if unit == "ep":
             amount, unit = self.known.updates(1) * amount, "ba"
-        unit = "ba" if unit == "iter" else unit
         return int(amount * self.scale) if is_scaled else int(amount), unit
 
     def run(self) -> tuple[float, str]:
@@ -92,8 +92,11 @@ class _Times:
             raise ScheduleError("max_duration: it is missing. Give --total-steps.")
         if isinstance(duration, int):  # epochs, where it has no unit
             duration = f"{duration}ep"
-        if "dur" in str(duration):
+        found = _TIME.fullmatch(str(duration))
+        if found is not None and found[2] == "dur":
             raise ScheduleError(f"max_duration={describe(duration)}: a length is needed.")
+        if found is not None and found[2] == "ep":  # composer scales whole epochs
+            return self.known.updates(int(float(found[1]) * self.scale)), "ba"
         return self.read(duration, "max_duration")
 
 
@@ -109,7 +112,7 @@ def read_composer(settings: Settings, known: KnownRun) -> Plan:
     times = _Times(settings, known, top.number("scale_schedule_ratio", 1.0))
     kind = _NAMES[given.name("name", _NAMES)]
     length, unit_of_run = times.run()
-    total = int(length / times.ticks(unit_of_run))
+    total = ceil(length / times.ticks(unit_of_run))
     units = {"scheduler": unit_of_run} if kind == "inv_sqrt_with_warmup" else {}
 
     def time(name: str, default: str | None = None, *, is_scaled: bool = True) -> int:
@@ -126,22 +129,24 @@ def read_composer(settings: Settings, known: KnownRun) -> Plan:
         units[name] = unit
         return int(found)
 
-    rate = _composer_rate(given, kind, time, times, length)
+    def ticks() -> int:
+        return times.ticks(next(iter(units.values()), "ba"))
+
+    if kind.endswith("with_warmup"):
+        rate = _warmed_up(given, kind, time, times, length)
+    elif kind == "restarts":
+        rate = _composer_restarts(given, time, lambda: total * ticks())
+    else:
+        rate = _composer_rate(given, kind, time)
     given.refuse_rest()
-    unit = next(iter(units.values()), "ba")
-    ticks = times.ticks(unit)
     optimizer = Section("optimizer", settings.get("optimizer") or {})
     has_rate = optimizer.raw("lr") is not None
     lr = known.lr or (optimizer.number("lr") if has_rate else None)
-    return rate_plan(on_ticks(rate.share, ticks, total), total, lr)
+    return rate_plan(on_ticks(rate.share, ticks(), total), total, lr)
 
 
-def _composer_rate(
-    given: Section, kind: str, time: Callable[..., int], times: _Times, length: float
-) -> Rate:
-    """Return the factor of a kind, on the clock of its unit."""
-    if kind.endswith("with_warmup"):
-        return _warmed_up(given, kind, time, times, length)
+def _composer_rate(given: Section, kind: str, time: Callable[..., int]) -> Rate:
+    """Return the factor of a kind without a warmup, on the clock of its unit."""
     if kind == "constant":
         alpha = Level(given.number("alpha", 1.0))
         stop = time("t_max", "1dur")
@@ -154,8 +159,6 @@ def _composer_rate(
     if kind == "exponential":
         period = time("decay_period", "1ep")
         return _of_share(ExponentialDecay(gamma=given.number("gamma"), every=period))
-    if kind == "restarts":
-        return _composer_restarts(given, time, int(length))
     steps = max(time("t_max", "1dur"), 1)
     return _curve(given, kind, steps)
 
@@ -183,14 +186,17 @@ def _composer_milestones(given: Section, time: Callable[..., int]) -> Milestones
     return Milestones(tuple(read), gamma=given.number("gamma", 0.1))
 
 
-def _composer_restarts(given: Section, time: Callable[..., int], length: int) -> Rate:
+def _composer_restarts(
+    given: Section, time: Callable[..., int], ticks_of_run: Callable[[], int]
+) -> Rate:
     first, factor = time("t_0"), given.number("t_mult", 1.0)
     low = Level(given.number("alpha_f", 0.0))
     cycle = Rate.move(Cosine, _OWN, low, max(first, 1))
     if factor == 1:
         return cycle.changed(lambda part: part.repeat())
     parts, begin, steps = [], 0, first
-    while begin <= length:
+    stop = ticks_of_run()
+    while begin < stop:
         if steps < 1:
             raise ScheduleError("scheduler.t_mult: its cycles become shorter than an update.")
         parts.append((begin, Rate.move(Cosine, _OWN, low, steps)))

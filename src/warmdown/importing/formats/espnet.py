@@ -152,10 +152,12 @@ def _restarts(conf: Section, lr: float, total: int) -> Rule:
     cycles: list[Schedule] = []
     done = 0
     while done < total:
+        if length < 1:
+            raise ScheduleError(f"{conf.who}.cycle_mult={grow:g}: a cycle would have no update.")
         cycles.append(in_turn(Linear(start=low, end=high, steps=warmup),
                               Cosine(start=high, end=low, steps=length - warmup)))  # fmt: skip
         done += length
-        length, high = max(int((length - warmup) * grow) + warmup, warmup + 1), high * gamma
+        length, high = int((length - warmup) * grow) + warmup, high * gamma
     # the constructor leaves the lowest rate, whatever the first cycle begins with
     return Set(in_turn(Constant(low, steps=1), in_turn(*cycles).skip(1)))
 

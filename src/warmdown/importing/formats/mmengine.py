@@ -136,7 +136,13 @@ def _driven_field(field: str, optimizer: Mapping[str, Any], lr: Any) -> tuple[st
 def _rule(windows: Sequence[_Window], total: int, base: float | None) -> Rule:
     """Return the rule of a field that these windows drive."""
     absolute = next((one for one in windows if one.absolute), None)
-    is_cycle = base is None and all(one.absolute == "eta_max" for one in windows)
+    cycle = next((one for one in windows if one.absolute == "eta_max"), None)
+    if cycle and len(windows) > 1:  # it replaces the value that the others start from
+        raise ScheduleError(
+            f"{cycle.who}.type: OneCycle beside another scheduler of {cycle.field} cannot be "
+            "imported. Take one of them out."
+        )
+    is_cycle = cycle is not None and base is None
     if base is None and absolute is not None and not is_cycle:
         raise ScheduleError(
             f"{absolute.who}.{absolute.absolute}: it is a value, and that of the optimizer is "
@@ -217,7 +223,7 @@ def _window(who: str, entry: Any, known: KnownRun) -> _Window:
         steps = given.count("end") * unit - begin
         if steps < 1:
             raise ScheduleError(f"{who}.end={describe(end)}: it has to be after begin.")
-    elif shape in ("Linear", "CosineAnnealing", "Poly", "OneCycle"):
+    elif shape in ("Linear", "Constant", "CosineAnnealing", "Poly", "OneCycle"):
         # without an end these last for the run
         total = known.updates()
         steps = (total if each == 1 else total // each) - begin
@@ -252,7 +258,7 @@ def _linear_window(given: Section, unit: int, steps: float) -> _Made:
 
 def _constant_window(given: Section, unit: int, steps: float) -> _Made:
     factor = given.number("factor", 1 / 3)
-    if steps in (1, inf):
+    if steps == 1:
         return _times_a_factor(lambda step: factor, Constant(factor))
     curve = Constant(factor, steps=int(steps) - 1) >> Constant(1.0)
     return _times_a_factor(lambda step: factor if step < steps - 1 else 1.0, curve)
@@ -367,9 +373,12 @@ def _restart_window(given: Section, unit: int, steps: float) -> _Made:
         place = next((at for at, stop in enumerate(stops) if step < stop), None)
         if place is None:
             return value
-        begin, least = stops[place] - periods[place], lowest(base)
-        top = base * weights[place]
-        return least + (top - least) * (1 + cos(pi * (step - begin) / periods[place])) / 2
+        at, period, least = step - stops[place] + periods[place], periods[place], lowest(base)
+        if not at:
+            return base * weights[place]
+        # from the value that stands there, which another window may have moved
+        before = 1 + cos(pi * (at - 1) / period)
+        return least + (value - least) * (1 + cos(pi * at / period)) / before
 
     def curve(height: float, base: float) -> Schedule | None:
         low = lowest(base) / height if height else 0.0
@@ -389,6 +398,8 @@ def _one_cycle_window(given: Section, unit: int, steps: float) -> _Made:
     total = given.count("total_steps", 0) * unit or int(steps)
     peak, form = given.number("pct_start", 0.3), given.name("anneal_strategy", ("cos", "linear"),
                                                             "cos")  # fmt: skip
+    if peak * total == 1:
+        raise ScheduleError(f"{given.who}.pct_start={peak:g}: the rise has no step. Lengthen it.")
     first = top / given.number("div_factor", 25.0)
     last = first / given.number("final_div_factor", 1e4)
     phases = [(peak * total - 1, first, top)]

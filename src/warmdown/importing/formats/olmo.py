@@ -41,11 +41,11 @@ def read_olmo_core(settings: Settings, known: KnownRun) -> Plan:
     given = Section("scheduler", home["scheduler"], _MEANINGLESS)
     optim = home.get("optim") or settings.get("optim") or settings.get("optimizer") or {}
     lr = known.lr or Section("optim", optim).number("lr")
-    total, ticks = _olmo_clock(given, settings, known)
+    total, ticks, length = _olmo_clock(given, settings, known)
     if _kind(given) == "ExponentialScheduler":
-        made = _growing(given, total * ticks, lr)
+        made = _growing(given, length, lr)
     else:
-        made = _made(given, Level(1.0), total * ticks)
+        made = _made(given, Level(1.0), length)
     return _olmo_plan(made, total, ticks, lr)
 
 
@@ -66,22 +66,24 @@ def read_olmo(settings: Settings, known: KnownRun) -> Plan:
         sequences = top.count("global_train_batch_size", 512)
         return sequences * model.count("max_sequence_length", 1024)
 
-    total = known.total_steps or _old_total(top, known, batch)
+    total, tokens = _old_total(top, known, batch)
     ticks = batch() if by_tokens else 1
+    length = tokens if tokens and by_tokens else total * ticks
     kinds = ("cosine_with_warmup", "linear_with_warmup", "inverse_sqrt_with_warmup",
              "max_scheduler", "constant", "cosine_linear_envelope",
              "constant_with_warmup")  # fmt: skip
     kind = given.name("name", kinds, "cosine_with_warmup")
     peak, warmup = Level(1.0), given.count("t_warmup", 100)
     alpha = given.number("alpha_f", 0.1)
-    stop = given.count("t_max", total * ticks)
+    stop = given.count("t_max", length)
     first = Level(0.1)
     if given.raw("warmup_min_lr") is not None:
         first = Level(0.0, given.number("warmup_min_lr"))
     given.refuse_rest()
     shape = Linear if kind == "linear_with_warmup" else Cosine
     rest = _move_to(shape, peak, peak.times(alpha), stop - warmup)
-    root = _inverse_root_of(peak, 0.0, max(warmup, 1))
+    # the root of no warmup is 0
+    root = _inverse_root_of(peak, 0.0, warmup) if warmup else Rate.hold(Level(0.0))
     if kind == "inverse_sqrt_with_warmup":
         rest = root
     elif kind in ("constant", "constant_with_warmup"):
@@ -120,8 +122,8 @@ def _refuse_batch_sizes(settings: Settings) -> None:
             )
 
 
-def _olmo_clock(given: Section, settings: Settings, known: KnownRun) -> tuple[int, int]:
-    """Return the updates in the run, and the units of the scheduler in an update."""
+def _olmo_clock(given: Section, settings: Settings, known: KnownRun) -> tuple[int, int, int]:
+    """Return the updates in the run, the scheduler's units in an update, and in the run."""
     loader = Section("data_loader", settings.get("data_loader") or {})
 
     def batch() -> int:
@@ -132,20 +134,23 @@ def _olmo_clock(given: Section, settings: Settings, known: KnownRun) -> tuple[in
     by_tokens = given.name("units", ("steps", "tokens"), "steps") == "tokens"
     ticks = batch() if by_tokens else 1
     if known.total_steps is not None:
-        return known.total_steps, ticks
+        return known.total_steps, ticks, known.total_steps * ticks
     trainer = _part(settings, "trainer") or {}
     duration = trainer.get("max_duration", settings.get("max_duration"))
     if duration is None and not any(key in trainer for key in ("max_steps", "max_epochs")):
-        return known.updates(), ticks
+        total = known.updates()
+        return total, ticks, total * ticks
     if not isinstance(duration, Mapping):
         unit = "epochs" if "max_epochs" in trainer else "steps"
         duration = {"value": duration or trainer.get(f"max_{unit}"), "unit": unit}
     length = Section("trainer.max_duration", duration, _MEANINGLESS)
     unit = length.name("unit", ("steps", "epochs", "tokens"))
-    if unit == "epochs":
-        return known.updates(length.number("value")), ticks
-    value = length.count("value")
-    return (value if unit == "steps" else ceil(value / batch())), ticks
+    if unit == "tokens":
+        tokens = length.count("value")
+        total = ceil(tokens / batch())
+        return total, ticks, tokens if by_tokens else total
+    total = known.updates(length.number("value")) if unit == "epochs" else length.count("value")
+    return total, ticks, total * ticks
 
 
 def _kind(given: Section) -> str:
@@ -429,15 +434,17 @@ def _larger(first: Rate, second: Rate, steps: int) -> Rate:
     return placed([(step, rate.skip(step)) for step, rate in zip(switches, chosen, strict=True)])
 
 
-def _old_total(top: Section, known: KnownRun, batch: Callable[[], int]) -> int:
-    """Return the updates of OLMo's ``max_duration``: steps, ``2e12T``, ``1ep``."""
+def _old_total(top: Section, known: KnownRun, batch: Callable[[], int]) -> tuple[int, int | None]:
+    """Return the updates of OLMo's ``max_duration`` and its tokens: steps, ``2e12T``, ``1ep``."""
+    if known.total_steps is not None:
+        return known.total_steps, None
     given = str(top.raw("max_duration", 10_000)).strip()
     unit = next((unit for unit in ("ep", "T") if given.endswith(unit)), "")
     length = Section("olmo", {"max_duration": given.removesuffix(unit).strip()})
     if unit == "ep":
-        return known.updates(length.number("max_duration"))
+        return known.updates(length.number("max_duration")), None
     value = int(length.number("max_duration"))
-    return ceil(value / batch()) if unit else value
+    return (ceil(value / batch()), value) if unit else (value, None)
 
 
 _CLASSES: Mapping[str, _Make] = {
