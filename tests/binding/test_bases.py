@@ -343,6 +343,49 @@ def test_layers_that_share_a_tensor_are_parted_by_their_scale() -> None:
     assert each_rate(optimizer) == [0.5, 1.0]
 
 
+class Finetuning:
+    """What Lightning's ``BaseFinetuning`` keeps: the groups that it has seen, by optimizer."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[Any]] = {}
+
+    def unfreeze_and_add_param_group(self, optimizer: Any, place: int, rate: float) -> None:
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": rate})
+        self.seen[place] = [*optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"internal_optimizer_metadata": self.seen} if self.seen else {}
+
+
+class LightningTrainer:
+    """A trainer as far as it is looked for among the callers: its class, optimizers, callbacks."""
+
+    __module__ = "lightning.pytorch.trainer.trainer"
+
+    def __init__(self, optimizers: list[Any], callbacks: list[Any]) -> None:
+        self.optimizers, self.callbacks = optimizers, callbacks
+
+    def fit(self, scheduler: wd.Scheduler, updates: int) -> None:
+        train(self.optimizers[-1], scheduler, updates)
+
+
+@pytest.mark.parametrize("place", [1, 0])
+def test_only_a_group_that_a_finetuning_callback_has_added_joins_at_its_present_rate(
+    place: int,
+) -> None:
+    optimizer, unfreezing = sgd(0.1), Finetuning()
+    scheduler = wd.Scheduler(optimizer, lr=wd.Linear(start=1.0, end=0.0, steps=8))
+    trainer = LightningTrainer([sgd(), optimizer], [object(), Finetuning(), unfreezing])
+    trainer.fit(scheduler, 4)
+    unfreezing.unfreeze_and_add_param_group(optimizer, place, 0.02)
+    trainer.fit(scheduler, 2)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": 0.1})
+    trainer.fit(scheduler, 1)
+    # at 0.02 it was half way: of what another optimizer's groups are, the rate is the base
+    joined = 0.02 / 4 if place == 1 else 0.02 / 8
+    assert each_rate(optimizer) == pytest.approx([0.1 / 8, joined, 0.1 / 8])
+
+
 @pytest.mark.slow  # its import alone takes seconds
 @pytest.mark.parametrize("rate", [None, 0.02])
 def test_a_group_that_lightning_unfreezes_joins_at_the_rate_it_comes_with(rate: Any) -> None:

@@ -172,6 +172,9 @@ def test_each_of_many_objects_may_follow_a_schedule_of_its_own() -> None:
     constant: Any = {"0": wd.Set(wd.Constant(value=0.5)), "*": wd.Set(wd.Constant(value=0.25))}
     wd.Scheduler(sgd(), drop=constant, bind=bind)
     assert [layer.p for layer in layers] == [0.5, 0.25, 0.25]
+    some = wd.Scheduler(sgd(), drop={"1": wd.Set(wd.Constant(value=0.75))}, bind=bind)
+    assert [layer.p for layer in layers] == [0.5, 0.75, 0.25]
+    assert some.values() == {"drop/1": 0.75}
     with pytest.raises(wd.BindingError, match=r"'7'.*no parameter group"):
         wd.Scheduler(sgd(), drop={"7": wd.Constant()}, bind=bind)
 

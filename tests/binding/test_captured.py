@@ -88,6 +88,18 @@ def test_a_replay_that_outruns_its_window_is_reported() -> None:
         captured.synchronize()
 
 
+def test_the_former_names_of_its_methods_warn_and_do_the_same() -> None:
+    captured = wd.Captured(wd.Scheduler(adam(), lr=WAVE), rows=8)
+    assert repr(captured).startswith("<Captured: 8 rows of <Scheduler at 0 updates")
+    for _ in range(20):
+        captured.advance()
+        with pytest.warns(DeprecationWarning, match=r"launched.*record_launches"):
+            captured.launched()
+    with pytest.warns(DeprecationWarning, match=r"sync.*synchronize"):
+        assert captured.sync() == 20
+    assert captured.synchronize() == 20  # and again, with nothing between
+
+
 def test_after_a_sync_the_scheduler_saves_and_takes_events_from_where_the_device_is() -> None:
     optimizer = adam()
     scheduler = wd.Scheduler(optimizer, lr=WAVE)

@@ -263,7 +263,9 @@ def test_an_automatic_clock_uses_the_runs_amount_until_another_is_given() -> Non
     scheduler.step(samples=8)
     assert (scheduler.count, scheduler.position) == (2, 40)
     assert scheduler.get_last_lr() == [0.875]
+    scheduler.step()  # nothing given: what it was counted with stays
     update(optimizer)
+    scheduler.step()
     assert (scheduler.count, scheduler.position) == (3, 72)
 
 

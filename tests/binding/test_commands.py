@@ -306,6 +306,7 @@ def test_a_folder_of_requests_that_is_a_link_is_not_written_to(tmp_path: Path) -
     job.train(1)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads
 def test_a_second_process_does_what_the_first_one_reads(tmp_path: Path) -> None:
     def used_by(rank: int) -> list[list[float]]:
         job = Job(tmp_path)

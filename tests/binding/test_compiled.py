@@ -11,6 +11,7 @@ import torch
 from tests.binding.loops import model
 
 import warmdown as wd
+from warmdown.binding.compiled import leave_uncompiled
 
 RUN = wd.Run(total_steps=1003)
 """A thousand updates, after two that compile."""
@@ -39,6 +40,17 @@ def optimizer_of(net: torch.nn.Module, kind: str) -> torch.optim.Optimizer:
 
 def targets(kind: str) -> dict[str, Any]:
     return wd.one_cycle() if kind == "one-cycle" else {"lr": wd.warmup_cosine(end=0.1)}
+
+
+def test_a_torch_without_marks_has_the_function_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames: Any = torch._C._dynamo.eval_frame
+    monkeypatch.delattr(frames, "set_code_exec_strategy", raising=False)
+
+    def double(number: int) -> int:
+        return 2 * number
+
+    assert leave_uncompiled(double) is double
+    assert double(3) == 6
 
 
 def compiled_update(net: Any, optimizer: Any, whole: bool) -> Callable[[], None]:

@@ -109,6 +109,14 @@ def test_auto_counts_by_itself_and_step_adds_nothing() -> None:
     assert scheduler.count == 12
 
 
+def test_auto_counts_through_a_phase_in_which_nothing_moves() -> None:
+    optimizer = sgd()
+    schedule = wd.Constant(steps=100) >> wd.Linear(start=1.0, end=0.0, steps=20)
+    scheduler = wd.Scheduler(optimizer, lr=schedule, auto=True)
+    assert train(optimizer, scheduler, 110) == curve(schedule, 110)
+    assert scheduler.count == 110
+
+
 def test_auto_does_not_count_what_a_scaler_skips() -> None:
     optimizer = sgd()
     scheduler = wd.Scheduler(optimizer, lr=WARMUP, auto=True)

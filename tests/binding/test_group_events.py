@@ -129,6 +129,15 @@ def test_an_extended_run_keeps_what_happened_to_one_group() -> None:
     assert scheduler.values() == pytest.approx({"lr/head": 0.075, "lr/body": 0.075})
 
 
+def test_a_hold_of_one_group_is_one_of_its_rate() -> None:
+    scheduler = halfway(lr=DOWN, momentum=wd.Set(wd.Linear(start=0.0, end=0.5)))
+    scheduler.hold(10, group="body")
+    assert [scheduler.value(60, group=group) for group in ("head", "body")] == pytest.approx(
+        [0.04, 0.1]
+    )
+    assert [scheduler.value(60, "momentum", group) for group in (0, 1)] == pytest.approx([0.3] * 2)
+
+
 def test_groups_that_share_a_tensor_part_when_something_happens_to_one() -> None:
     groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "name": name} for name in "ab"]
     optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.5, dtype=torch.float64))

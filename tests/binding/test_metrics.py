@@ -178,6 +178,7 @@ def test_a_process_that_measured_nothing_takes_part() -> None:
     assert [one.metric for one in alone.writer.timeline.feedbacks()] == ["val_loss"]
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads
 def test_two_processes_follow_the_mean_and_wait_for_each_other_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

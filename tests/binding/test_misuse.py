@@ -16,6 +16,7 @@ import torch
 from tests.binding.loops import backward, curve, model, repeat, sgd, train, warns
 
 import warmdown as wd
+from warmdown.binding.scheduler import _Ended
 
 LINE = wd.Linear(start=1.0, end=0.0, steps=1000)
 PLATEAU = wd.Linear(start=0.0, end=1.0, steps=5) >> wd.Plateau(metric="val_loss")
@@ -327,6 +328,52 @@ def test_a_script_that_stops_early_is_warned_as_it_ends(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
     )
     assert ("StoppedEarly" in ended.stderr) is warned
+
+
+@pytest.fixture
+def end_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Give what the schedulers made from here on do as the process ends."""
+    registered: list[Callable[[], object]] = []
+    monkeypatch.setattr("atexit.register", registered.append)
+    monkeypatch.setattr("warmdown.binding.scheduler._ALIVE", weakref.WeakSet())
+    monkeypatch.setattr("warmdown.binding.scheduler._ENDED", _Ended())
+    return lambda: [end() for end in registered]
+
+
+@pytest.mark.parametrize(
+    ("updates", "what", "code"),
+    [
+        (4, "", "StoppedEarly"), (10, "", None), (4, "saved", None), (4, "error", None),
+        (0, "", None), (4, "gone", "StoppedEarly"), (10, "gone", None), (4, "several", None),
+    ],
+)  # fmt: skip
+def test_as_a_process_ends_a_run_that_stopped_early_is_named_once(
+    updates: int,
+    what: str,
+    code: str | None,
+    end_process: Callable[[], object],
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run() -> wd.Scheduler:
+        optimizer = sgd()
+        scheduler = wd.Scheduler(optimizer, lr=wd.Cosine(), run=wd.Run(total_steps=10))
+        train(optimizer, scheduler, updates)
+        return scheduler
+
+    kept = [run()]
+    if what == "saved":
+        kept[0].state_dict()
+    elif what == "error":
+        monkeypatch.setattr(sys, "last_value", SystemError(), raising=False)
+    elif what == "several":
+        kept.clear()
+        run()
+    elif what == "gone":
+        kept.clear()
+    end_process()
+    words = f"{code}: Scheduler: the run ended at 4 of 10 updates"
+    assert capsys.readouterr().err.count(words) == (code is not None)
 
 
 @pytest.mark.parametrize(("runs", "warned"), [(1, True), (2, False)])

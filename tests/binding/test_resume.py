@@ -251,6 +251,11 @@ TOKENS = wd.Run(clock="tokens", budget="1000tok", tokens_per_step=10)
         (TOKENS, {"owed": -1.0}, r"owed=-1\.0\): a number from 0 on"),
         (TOKENS, {"clock": float("nan")}, r"clock=nan\): a finite number"),
         (RUN, {"count": 200}, r"\(lr/\*\): no value: float division by zero"),
+        (
+            RUN,
+            {"events": '[{"event":"rescale","at":9,"factor":2,"target":"momentum"}]'},
+            r"momentum.*nothing drives it",
+        ),
         (RUN, {"count": 300}, r"\(lr/\*\): it has no finite value at 300"),
     ],
 )
@@ -270,6 +275,28 @@ def test_a_state_of_no_place_or_of_no_value_is_refused_though_it_adds_up(
     with pytest.raises(wd.StateError, match=words):
         scheduler.load_state_dict(edited(state, **entries))
     assert scheduler.get_last_lr() == [1.0 / 150.0]
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+def test_what_metrics_of_another_plan_were_is_refused(has_names: bool) -> None:
+    (row,) = json.loads(fallen().state_dict()["seen"])
+    seen = json.dumps([row] if has_names else row[3:])
+    with pytest.raises(wd.StateError, match=r"seen=…\): not the metrics' histories of this plan"):
+        resumed(PLAN, 437, None, edited(saved_at(437)[1], seen=seen))
+
+
+def test_a_saved_plan_that_cannot_be_bound_leaves_every_tensor_driven() -> None:
+    both = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    betas: Any = {"betas[0]": wd.Linear()}
+    trunk = wd.Scheduler(torch.optim.Adam(both), **betas, run=RUN)
+    trunk.seek(500)
+    rates = [torch.tensor(0.5, dtype=torch.float64) for _ in range(2)]
+    groups = [{"params": [one], "lr": rate} for one, rate in zip(both, rates, strict=True)]
+    scheduler = wd.Scheduler(torch.optim.SGD(groups), lr=wd.Linear(), run=RUN)
+    with pytest.raises(wd.StateError, match=r"group 0 of SGD has no 'betas'.*use 'given'"):
+        scheduler.load_state_dict(trunk.state_dict(), "saved")
+    scheduler.step()
+    assert [rate.item() for rate in rates] == [0.4995, 0.4995]
 
 
 def test_how_much_the_updates_of_a_state_used_is_asked_for_where_it_is_not_known() -> None:
@@ -407,6 +434,69 @@ def test_constant_to_cosine_at_ninety_percent_starts_at_full_height() -> None:
     )
 
 
+def joined(old: Any, new: Any, at: int, how: Any, *totals: int | None) -> wd.Scheduler:
+    """Return a scheduler that goes on at an update by a new plan, for runs of two lengths."""
+    before, after = (None if total is None else wd.Run(total_steps=total) for total in totals)
+    trunk = wd.Scheduler(sgd(), lr=old, run=before)
+    trunk.seek(at)
+    scheduler = wd.Scheduler(sgd(), lr=new, run=after)
+    scheduler.load_state_dict(trunk.state_dict(), how)
+    return scheduler
+
+
+WARMED = wd.Linear(start=0.0, end=1.0, steps=4) >> wd.Linear(start=1.0, end=0.0, steps=16)
+DOWN = wd.Linear(start=1.0, end=0.0)
+FALLS = wd.Plateau(metric="loss", factor=0.5, patience=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "how", "totals", "values"),
+    [
+        # lengths in numbers, made for a whole run, take what is left of it
+        (wd.Constant(), WARMED, 10, "continue", (20, 20), {9: 1, 10: 1, 15: 0.5, 20: 0}),
+        # nothing is left: the new curve in its own length
+        (wd.Linear(start=1.0, end=0.5), DOWN, 20, "continue", (20, 20), {20: 0.5, 30: 0.25}),
+        # no run has a length
+        (wd.Constant(2.0), wd.Linear(steps=20).scale(0.5), 10, "continue", (None, None),
+         {10: 2.0, 20: 1.0}),
+        # an offset of what never ends stays
+        (wd.Scale(wd.Constant(), offset=wd.Constant(0.25)),
+         wd.InverseSqrt(start=1.0, timescale=4), 4, "continue", (None, None),
+         {4: 1.25, 16: 0.75}),
+        # what is left of a trunk, and its cooldown, take twice the time
+        (wd.Constant().graft(wd.Linear(start=1.0, end=0.0, steps=10), at=20), DOWN, 10, "fit",
+         (30, 50), {10: 1, 30: 1, 40: 0.5, 50: 0}),
+        (FALLS.graft(wd.Linear(start=1.0, end=0.0, steps=10), at=20), DOWN, 10, "fit",
+         (30, 50), {10: 1, 30: 1, 40: 0.5, 50: 0}),
+    ],
+)  # fmt: skip
+def test_two_plans_meet_as_their_policy_says(
+    old: Any, new: Any, at: int, how: str, totals: tuple[int | None, ...], values: dict[int, float]
+) -> None:
+    scheduler = joined(old, new, at, how, *totals)
+    assert {step: scheduler.value(step) for step in values} == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "how", "totals", "words"),
+    [
+        (DOWN, wd.Set(DOWN), 5, "continue", (10, 20), r"lr/\* scales in one plan and is set in"),
+        (DOWN, wd.Set(DOWN), 5, "rewarm", (10, 20), "'rewarm'.*scales in one plan and is set in"),
+        (wd.Linear(steps=9), wd.InverseSqrt(start=1.0, timescale=4), 5, "stretch", (None, None),
+         r"both plans need a length\. Give Run\(total_steps=…\)"),
+        (DOWN, wd.Linear(start=1.0, end=0.1), 10, "continue", (10, 20),
+         "lr has reached 0, the new curve starts at 1; no factor but 0 joins them"),
+        (DOWN, wd.Constant(0.0), 5, "continue", (10, 20), "lr has reached 0.5.*starts at 0"),
+        (FALLS.take(30), DOWN, 10, "fit", (30, 50), "has no length of its own, and a part of it"),
+    ],
+)  # fmt: skip
+def test_two_plans_that_no_policy_joins_are_refused(
+    old: Any, new: Any, at: int, how: str, totals: tuple[int | None, ...], words: str
+) -> None:
+    with pytest.raises(wd.StateError, match=words):
+        joined(old, new, at, how, *totals)
+
+
 def test_a_joint_is_kept_when_the_run_is_saved_and_resumed_again() -> None:
     steps = [*range(0, 590, 10), *range(590, 710), *range(710, 2000, 10)]
     for policy in ("given", "stretch", "continue", "rewarm", "fit"):
@@ -445,7 +535,7 @@ def test_a_plan_that_drives_one_more_field_is_refused_or_wins() -> None:
 def test_plans_that_drive_other_fields_join_only_where_one_wins() -> None:
     other = wd.Plan.of(lr=wd.Cosine(), run=RUN)
     for policy in ("stretch", "continue", "rewarm"):
-        with pytest.raises(wd.StateError, match=r"only one plan drives weight_decay/\*"):
+        with pytest.raises(wd.StateError, match=r"only one plan drives weight_decay\."):
             resumed(other, 437, policy)
     assert resumed(other, 437, "given").values().keys() == {"lr/0", "lr/1"}
     saved = resumed(other, 437, "saved")
@@ -653,6 +743,51 @@ def test_halving_halves_from_here_on_and_leaves_the_past() -> None:
     assert scheduler.value(299) == before
     scheduler.rescale(2.0)
     assert scheduler.get_last_lr()[0] == now
+
+
+def test_a_decay_lasts_to_the_end_unless_something_else_is_asked_for() -> None:
+    scheduler = wd.Scheduler(sgd(), lr=wd.Constant(), run=wd.Run(total_steps=100))
+    scheduler.seek(10)
+    scheduler.decay_now()
+    assert [scheduler.value(step) for step in (10, 55, 100)] == [1.0, 0.5, 0.0]
+    assert scheduler.writer.timeline.moved_end == 100
+    endless = wd.Scheduler(sgd(), lr=wd.Constant())
+    with pytest.raises(wd.ScheduleError, match=r"over='rest'\): that is 0 steps here"):
+        endless.decay_now()
+    endless.decay_now(20, wd.Linear(start=1.0, end=0.5, steps=40))  # stretched to what is asked
+    assert [endless.value(step) for step in (0, 10, 20, 30)] == [1.0, 0.75, 0.5, 0.5]
+
+
+def test_a_decay_before_the_planned_cooldown_takes_its_place() -> None:
+    cooled = wd.Constant().graft(wd.Linear(start=1.0, end=0.0, steps=10), at=50)
+    scheduler = wd.Scheduler(sgd(), lr=cooled, run=wd.Run(total_steps=100))
+    scheduler.seek(20)
+    scheduler.decay_now(10, wd.Linear(start=1.0, end=0.5))
+    assert [scheduler.value(step) for step in (20, 25, 30, 55)] == [1.0, 0.75, 0.5, 0.5]
+
+
+def test_a_run_in_which_a_decay_was_held_ends_so_much_later() -> None:
+    scheduler = wd.Scheduler(
+        sgd(momentum=0.9), lr=wd.Constant(), momentum=wd.Constant(), run=wd.Run(total_steps=100)
+    )
+    scheduler.seek(20)
+    scheduler.decay_now(40)
+    scheduler.seek(30)
+    scheduler.hold(10)
+    assert [scheduler.value(step) for step in (30, 40, 50, 70)] == [0.75, 0.75, 0.5, 0.0]
+    scheduler.seek(45)
+    scheduler.decay_now(5, target="momentum")  # an earlier end than that of the rate
+    assert scheduler.writer.timeline.moved_end == 70
+    scheduler.seek(75)
+    scheduler.hold(5)  # after both have ended
+    scheduler.decay_now(1, target="momentum")
+    assert scheduler.writer.timeline.moved_end == 76
+
+
+def test_a_run_of_a_budget_is_not_extended() -> None:
+    run = wd.Run(budget="1000samples", samples_per_step=10)
+    with pytest.raises(wd.RunError, match=r"extend\(500\): the run's length is its budget"):
+        wd.Scheduler(sgd(), lr=wd.Cosine(), run=run).extend(500)
 
 
 def test_an_event_on_what_is_not_driven_is_refused() -> None:

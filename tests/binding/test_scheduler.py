@@ -129,6 +129,34 @@ def test_memory_does_not_grow_with_the_run(groups: int) -> None:
     assert max(values) <= 70_000
 
 
+@pytest.mark.parametrize(("schedule", "ahead"), [(wd.Linear(steps=100), 4), (wd.Constant(), 128)])
+def test_as_many_values_are_read_ahead_as_there_is_memory_for_and_none_where_nothing_moves(
+    schedule: wd.Schedule, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmdown.binding.targets._CELLS", 4)
+    scheduler = wd.Scheduler(sgd(0.5), lr=schedule, count_by="attempts")
+    most = 0
+    for step in range(70):
+        assert scheduler.get_last_lr() == [0.5 * schedule(step)]
+        scheduler.step()
+        most = max(most, scheduler.writer.last)
+    assert most == ahead
+
+
+def test_of_an_optimizer_without_a_rate_there_is_none_to_list() -> None:
+    class Tempered:
+        def __init__(self) -> None:
+            self.param_groups: Any = [{"params": [], "temperature": 2.0}]
+
+    both: Any = [sgd(0.5), Tempered()]
+    line = wd.Linear(start=1.0, end=0.0, steps=4)
+    scheduler = wd.Scheduler(both, lr=line, temperature=line, count_by="attempts")
+    assert scheduler.last_values() == {}  # no update was made
+    scheduler.step()
+    assert (scheduler.get_last_lr(), scheduler.base_lrs) == ([0.375], [0.5])
+    assert both[1].param_groups[0]["temperature"] == 1.5
+
+
 def test_a_persons_function_is_asked_once_a_step_and_not_ahead_of_it() -> None:
     asked: list[int] = []
 

@@ -267,6 +267,14 @@ def test_tensors_are_taken_and_keep_no_graph() -> None:
     assert detector.state_dict()["signals"][0]["recent"] == [2.0]
 
 
+def test_a_gradient_of_nothing_is_no_number_to_compare() -> None:
+    detector = wd.SpikeDetector()
+    for _ in range(60):
+        assert detector.observe(1.0, 0.0) is None  # all is frozen
+    assert [signal["recent"][-3:] for signal in detector.state_dict()["signals"]] == [[1.0] * 3, []]
+    assert repr(detector) == "<SpikeDetector after 60 updates>"
+
+
 def test_a_detector_that_never_looks_is_refused() -> None:
     with pytest.raises(wd.TrainingError, match=r"SpikeDetector\(every=0\): at least 1"):
         wd.SpikeDetector(every=0)

@@ -90,6 +90,18 @@ def test_floats_and_tensors_may_be_mixed() -> None:
     assert [type(slot) for slot in slots(optimizer)] == [torch.Tensor, torch.Tensor, float]
 
 
+def test_a_tensor_that_stands_still_beside_one_that_moves_is_not_written() -> None:
+    optimizer = adam(1.0, 0.5)
+    optimizer.param_groups[1]["lr"] = optimizer.param_groups[1]["lr"].double()  # a vector apart
+    scheduler = wd.Scheduler(optimizer, lr={0: LINE, 1: wd.Constant()}, count_by="attempts")
+    still = optimizer.param_groups[1]["lr"]
+    version = still._version
+    for _ in range(50):
+        scheduler.step()
+    assert each_rate(optimizer) == [0.5, 0.5]
+    assert (optimizer.param_groups[1]["lr"], still._version) == (still, version)
+
+
 @pytest.mark.parametrize("saved_as", ["tensors", "floats"])
 def test_loading_the_optimizer_keeps_the_very_tensors(saved_as: str) -> None:
     optimizer = adam(1.0, 0.5)
@@ -159,6 +171,9 @@ def test_as_tensors_turns_rates_and_betas_and_refuses_what_would_break_a_compile
     wd.as_tensors(optimizer, "lr", "momentum")
     group = optimizer.param_groups[0]
     assert [type(one) for one in (group["lr"], *group["betas"])] == [torch.Tensor] * 3
+    rate = group["lr"]
+    wd.as_tensors(optimizer, "lr")
+    assert group["lr"] is rate
     train(optimizer, wd.Scheduler(optimizer, lr=LINE), 3)
     with pytest.raises(wd.BindingError, match=r"as_tensors\('weight_decay'\).*Leave it a float"):
         wd.as_tensors(optimizer, "weight_decay")

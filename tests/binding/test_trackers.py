@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import make_dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -287,6 +290,100 @@ def wandb_records(folder: Path) -> Iterator[Any]:
         if part in (WHOLE, LAST):
             yield Record.FromString(message)
             message = b""
+
+
+class WandbRun:
+    """A run of W&B as its log has it: a row a step, and rows of steps before its own are lost."""
+
+    __module__ = "wandb.sdk.wandb_run"
+
+    def __init__(self) -> None:
+        self.step, self.summary = 0, {}  # type: ignore[var-annotated]
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.axes: dict[str, Any] = {}
+
+    def define_metric(self, name: str, step_metric: str = "", hidden: bool = False) -> None:
+        self.axes[name] = "hidden" if hidden else step_metric
+
+    def log(self, values: dict[str, Any], step: int | None = None) -> None:
+        at = self.step if step is None else step
+        if at >= self.step:
+            self.rows.setdefault(at, {}).update(values)
+            self.summary.update(values)
+            self.step = at + (step is None)
+
+
+def test_a_run_whose_own_step_went_ahead_has_the_update_as_its_axis() -> None:
+    run, scheduler = WandbRun(), made()
+    used = train(scheduler, wd.ValueLogger(scheduler, run), 3)
+    for _ in range(20):  # rows of a loop that counts otherwise
+        run.log({"loss": 1.0})
+    again = resumed(2)
+    later = train(again, wd.ValueLogger(again, run), 4)  # update 2 was sent before
+    found: Rows = {}
+    for row in run.rows.values():
+        for name in used.keys() & row.keys():
+            found.setdefault(name, []).append((row["update"], row[name]))
+    assert close(found, {name: rows + later[name][1:] for name, rows in used.items()})
+    assert run.axes == {"update": "hidden", **dict.fromkeys(used, "update")}
+    assert [step for step, row in run.rows.items() if "update" in row] == [0, 1, 2, 22, 23, 24]
+
+
+class ServedRun:
+    """A run of trackio on a server: what it answers with is the last step of all rows."""
+
+    __module__ = "trackio.run"
+    _is_local, _next_step = False, 5
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self.rows.setdefault(name, []).append((step, value))
+
+
+def test_a_run_on_a_server_is_sent_what_comes_after_its_last_step() -> None:
+    run, scheduler = ServedRun(), resumed(2)
+    used = train(scheduler, wd.ValueLogger(scheduler, run), UPDATES - 2)
+    assert close(run.rows, {name: rows[3:] for name, rows in used.items()})
+
+
+class MlflowClient:
+    """The store of MLflow, which refuses brackets in a name."""
+
+    rows: ClassVar[dict[str, dict[str, list[Any]]]] = {}
+
+    def get_metric_history(self, run: str, name: str) -> list[Any]:
+        return self.rows.get(run, {}).get(name, [])
+
+    def log_batch(self, run: str, metrics: list[Any]) -> None:
+        for metric in metrics:
+            assert not {*"[]"} & {*metric.key}
+            self.rows.setdefault(run, {}).setdefault(metric.key, []).append(metric)
+
+
+def test_a_store_that_takes_no_brackets_has_each_update_of_a_resumed_run_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mlflow, entities = ModuleType("mlflow"), ModuleType("mlflow.entities")
+    entry = make_dataclass("Metric", ["key", "value", "timestamp", "step"])
+    vars(mlflow).update(MlflowClient=MlflowClient, active_run=lambda: None)
+    vars(entities).update(Metric=entry)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    with pytest.raises(BindingError, match=r"no active run\. Begin one first: mlflow.start_run"):
+        wd.ValueLogger(made(), mlflow)
+    run = SimpleNamespace(info=SimpleNamespace(run_id="7"))
+    vars(mlflow)["active_run"] = lambda: run
+    scheduler, again = made(), resumed(5)
+    first = train(scheduler, wd.ValueLogger(scheduler, mlflow), 8)
+    second = train(again, wd.ValueLogger(again, mlflow), UPDATES - 5)
+    found = {
+        name.replace("_0_", "[0]"): [(row.step, row.value) for row in rows]
+        for name, rows in MlflowClient.rows["7"].items()
+    }
+    assert close(found, {name: first[name] + second[name][3:] for name in first})
 
 
 @pytest.fixture

@@ -307,6 +307,31 @@ def test_steps_count_where_updates_run_no_hooks() -> None:
     assert scheduler.count == 7
 
 
+def test_an_optimizer_that_another_one_keeps_for_other_parameters_is_none_of_it() -> None:
+    optimizer: Any = sgd()
+    optimizer.companion = sgd()
+    scheduler = wd.Scheduler(optimizer, lr=WARMUP, auto=True)
+    for count, one in enumerate([optimizer.companion, optimizer, optimizer.companion]):
+        backward(one)
+        one.step()
+        assert scheduler.count == (count > 0)
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_parameters_that_autograd_does_not_train_are_counted_by_their_updates(auto: bool) -> None:
+    frozen = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+    optimizer = torch.optim.SGD([frozen], lr=1.0)
+    scheduler = wd.Scheduler(optimizer, lr=WARMUP, auto=auto)
+    used = []
+    for micro_batch in range(9):
+        frozen.grad = torch.ones(1)
+        if micro_batch % 3 == 2:
+            used += scheduler.get_last_lr()
+            optimizer.step()
+        scheduler.step()
+    assert used == curve(WARMUP, 3)
+
+
 @pytest.mark.parametrize("micro_batches", [1, 2, 4])
 @pytest.mark.parametrize("by", ["hand", "func", "evolution"])
 def test_micro_batches_without_autograd_are_no_second_steps(by: str, micro_batches: int) -> None:

@@ -89,10 +89,9 @@ class Number(ABC):
 
         return [] if values.count(None) == len(values) else [write]
 
+    @abstractmethod
     def marks(self) -> Iterator[Marks]:
         """Yield what each group keeps about its value."""
-        for value in self.read():
-            yield Marks(value)
 
     def set_initial(self, row: Row) -> None:  # noqa: B027  a function has its base from the start
         """Keep one base value for each group, for schedulers made later."""

@@ -703,14 +703,13 @@ class ValueWriter:
                     )
         return inferred
 
-    def read(self, name: str | None = None) -> dict[str, float]:
-        """Return the present values by label, of one target or of all."""
-        values: dict[str, float] = {}
-        for target in self.targets:
-            if name in (None, target.name):
-                labels = (group.label for group in target.groups)
-                values.update(zip(labels, target.field.read(), strict=True))
-        return values
+    def read(self) -> dict[str, float]:
+        """Return the present values by label."""
+        return {
+            group.label: value
+            for target in self.targets
+            for group, value in zip(target.groups, target.field.read(), strict=True)
+        }
 
     def rates(self) -> list[float]:
         """Return the present learning rate of every group that has one."""

@@ -245,11 +245,9 @@ class Timeline:
 
     def named(self, states: FeedbackStates) -> FeedbackStates:
         """Return the same by line, where the order alone tells them apart."""
-        if UNNAMED not in states:
+        left = list(states.get(UNNAMED, ()))
+        if UNNAMED not in states or len(left) != len(self.feedbacks()):
             return states
-        left = list(states[UNNAMED])
-        if len(left) != len(self.feedbacks()):
-            return {}
         found = self.feedback_states()
         return {line: [left.pop(0) for _ in found[line]] for line in found}
 
@@ -532,9 +530,10 @@ def _targets_of(plan: Plan) -> dict[TargetName, Target]:
 
 def _differing(old: Plan, new: Plan) -> str:
     """Return which groups' fields do not follow the same lines in both plans, as a sentence."""
-    lines = _targets_of(old).keys() ^ _targets_of(new).keys()
-    if lines:
-        return f"only one plan drives {', '.join(sorted(map('/'.join, lines)))}."
+    before, after = _targets_of(old), _targets_of(new)
+    if lines := before.keys() ^ after.keys():
+        labels = sorted((before | after)[line].label for line in lines)
+        return f"only one plan drives {', '.join(labels)}."
     if unusual_order(old.patterns) == unusual_order(new.patterns):
         return ""
     return (
