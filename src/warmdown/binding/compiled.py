@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_FRAMES: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
+_KNOWS_MARKS = hasattr(_FRAMES, "set_code_exec_strategy")
 
 
 def leave_uncompiled(function: _Function) -> _Function:
@@ -18,8 +20,20 @@ def leave_uncompiled(function: _Function) -> _Function:
     torch that does not know the marks traces it; the values are the same.
     """
     vars(function)["_torchdynamo_disable"] = True
-    frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
-    if hasattr(frames, "set_code_exec_strategy"):
-        skip = frames._FrameAction.SKIP
-        frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+    if _KNOWS_MARKS:
+        skip = _FRAMES._FrameAction.SKIP
+        strategy = _FRAMES._FrameExecStrategy(skip, skip)
+        _FRAMES.set_code_exec_strategy(function.__code__, strategy)
     return function
+
+
+def leave_hook_uncompiled(hook: _Function) -> _Function:
+    """Let a hook stay out of compiled updates, whose graph would run it no more.
+
+    Here a torch that does not know the marks needs the wrapper.
+    """
+    if _KNOWS_MARKS:
+        return leave_uncompiled(hook)
+    disable: Any = torch.compiler.disable
+    wrapped: _Function = disable(hook)
+    return wrapped

@@ -584,7 +584,7 @@ class Groups:
     def __init__(self, optimizers: Iterable[Any]) -> None:
         self.optimizers = [unwrap(optimizer) for optimizer in optimizers]
         self._lists = [optimizer.param_groups for optimizer in self.optimizers]
-        self._marks = [_mark(groups) for groups in self._lists]
+        self._ends = [(len(groups), *groups[:1], *groups[-1:]) for groups in self._lists]
         self.every: list[tuple[Any, int, Group]] = [
             (optimizer, index, group)
             for optimizer in self.optimizers
@@ -608,8 +608,10 @@ class Groups:
 
     def is_current(self, place: int) -> bool:
         """Tell whether an optimizer has these groups, by the first, the last and their number."""
-        now = self.optimizers[place].param_groups
-        return now is self._lists[place] and _mark(now) == self._marks[place]
+        now, ends = self.optimizers[place].param_groups, self._ends[place]
+        if now is not self._lists[place] or len(now) != ends[0]:
+            return False
+        return not now or (now[0] is ends[1] and now[-1] is ends[2])
 
     def is_part(self, place: int, *, is_last: bool = True) -> bool:
         """Tell whether an optimizer has only some of these groups: ZeRO steps them one by one.
@@ -633,10 +635,6 @@ class Groups:
 def _keys(groups: Sequence[Group]) -> list[str]:
     given = [str(group.get("name", index)) for index, group in enumerate(groups)]
     return [key if given.count(key) == 1 else str(index) for index, key in enumerate(given)]
-
-
-def _mark(groups: Sequence[Group]) -> tuple[int, ...]:
-    return (len(groups), id(groups[0]), id(groups[-1])) if groups else ()
 
 
 def _slot(owner: str, name: str, group: Group) -> Slot:

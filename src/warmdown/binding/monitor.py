@@ -7,11 +7,13 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import MethodType
 from typing import Any, TypeAlias
 
 import torch
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
+from warmdown.binding.compiled import leave_hook_uncompiled
 from warmdown.binding.field import has_gradients, hooked_optimizers, optimizer_parameters
 from warmdown.binding.misuse import Warnings
 from warmdown.errors import (
@@ -39,6 +41,8 @@ _MANY = 100
 """Updates without a step, or steps without an update, that are no accident."""
 _VERY_MANY = 100_000
 """Updates without a metric, where the run's facts do not give the length of an epoch."""
+autograd_sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+"""Returns a number that grows whenever this thread computes something with a gradient."""
 _HOOKED = Optimizer.profile_hook_step(print).__code__
 """What torch wraps around every ``step()`` that runs hooks; a compiled part adds to its name."""
 
@@ -46,7 +50,7 @@ _HOOKED = Optimizer.profile_hook_step(print).__code__
 class UpdateMonitor:
     """Observes updates and steps; it keeps neither the scheduler nor an optimizer alive.
 
-    It reaches the scheduler by five methods, referenced weakly.
+    It reaches the scheduler by its methods, and references it weakly.
 
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
@@ -66,28 +70,23 @@ class UpdateMonitor:
         self,
         optimizers: Sequence[Any],
         *,
-        count: Callable[[], int],
-        is_unfinished: Callable[[int], bool],
-        before_update: Callable[[int], None],
-        after_update: Callable[[], None],
-        rebind: Callable[[Any], None],
-        stop_early: Callable[[], None],
-        leave_marks: Callable[[Any, Any], None],
+        count: MethodType,
+        is_unfinished: MethodType,
+        before_update: MethodType,
+        after_update: MethodType,
+        rebind: MethodType,
+        stop_early: MethodType,
+        leave_marks: MethodType,
         auto: bool,
         counts_always: bool,
         strict: bool,
     ) -> None:
-        self.count, self.before_update = (
-            weakref.WeakMethod(count),
-            weakref.WeakMethod(before_update),
-        )
-        self.is_unfinished = weakref.WeakMethod(is_unfinished)
-        self.after_update, self.rebind = (
-            weakref.WeakMethod(after_update),
-            weakref.WeakMethod(rebind),
-        )
-        self.stop_early = weakref.WeakMethod(stop_early)
-        self.leave_marks = weakref.WeakMethod(leave_marks)
+        self.scheduler = weakref.ref(count.__self__)
+        # functions that are given the scheduler: to bind a method weakly costs more than its call
+        self.count, self.is_unfinished = count.__func__, is_unfinished.__func__
+        self.before_update, self.after_update = before_update.__func__, after_update.__func__
+        self.rebind, self.leave_marks = rebind.__func__, leave_marks.__func__
+        self.stop_early = stop_early.__func__
         self.warnings = Warnings(strict=strict)
         self.auto = auto
         self.is_paused = self.ignores_updates = False
@@ -191,8 +190,8 @@ class UpdateMonitor:
         is_idle = early.is_idle(optimizers)
         if early.is_drawing and is_idle:
             return True
-        if early.is_drawing and (stop := self.stop_early()):
-            stop()
+        if early.is_drawing:
+            self._end_drawing()
         kind = early.misuse(optimizers, has_any=has_any)
         if kind is UpdatesUnseen:
             self._warn_unseen(optimizers)
@@ -219,8 +218,12 @@ class UpdateMonitor:
 
     def _note_other(self) -> None:
         self.early.others += 1
-        if self.early.is_drawing and (stop := self.stop_early()):
-            stop()
+        if self.early.is_drawing:
+            self._end_drawing()
+
+    def _end_drawing(self) -> None:
+        if (scheduler := self.scheduler()) is not None:
+            self.stop_early(scheduler)
 
     def _watch_parameter(self, optimizers: Sequence[Any]) -> None:
         """Look at each gradient of a parameter whether it changed, until an update is seen."""
@@ -248,8 +251,8 @@ class UpdateMonitor:
         """Count once for all optimizers: each has made its update, or one starts another first."""
         for hooks in self.hooks:
             hooks.in_round = False
-        if call := self.after_update():
-            call()
+        if (scheduler := self.scheduler()) is not None:
+            self.after_update(scheduler)
 
     def end_round(self) -> None:
         """Count the updates that other optimizers have not followed; they may rest."""
@@ -331,8 +334,8 @@ class UpdateMonitor:
             if hooks.missed >= many and all(each.missed >= _MANY for each in self.hooks):
                 self.warnings.warn_once(StepForgotten, updates=hooks.missed + 1)
             return
-        if hooks.count is not None:
-            before, hooks.gap = hooks.gap, hooks.missed + 1
+        before, hooks.gap = hooks.gap, hooks.missed + 1
+        if hooks.count is not None and hooks.gap > 1:
             # at the second stretch in a row of as many updates for one step, or a known epoch
             is_steady = abs(hooks.gap - before) <= hooks.gap // 10
             is_epoch = hooks.gap == self.run.steps_per_epoch
@@ -356,9 +359,6 @@ class _OptimizerHooks:
     def attach(self) -> None:
         """Begin to observe, or go on."""
         optimizers: Any = [reference() for reference in self._optimizers]
-        # a compiled update runs them as they are: traced, they would be part of the graph, and run
-        # no more
-        uncompiled: Any = torch.compiler.disable
         self._handles = [
             optimizers[0].register_state_dict_post_hook(self._after_save),
             optimizers[0].register_load_state_dict_pre_hook(self._before_load),
@@ -366,8 +366,8 @@ class _OptimizerHooks:
         ]
         for optimizer in () if self._monitor.ignores_updates else optimizers:
             self._handles += [
-                optimizer.register_step_pre_hook(uncompiled(self._before)),
-                optimizer.register_step_post_hook(uncompiled(self._after)),
+                optimizer.register_step_pre_hook(self._before),
+                optimizer.register_step_post_hook(self._after),
             ]
 
     def restart(self) -> None:
@@ -380,19 +380,20 @@ class _OptimizerHooks:
         for handle in self._handles:
             handle.remove()
 
+    @leave_hook_uncompiled
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         # an error within an update leaves it open
         self._depth = self._depth + 1 if self._depth and _is_within_update() else 1
         if self._depth > 1:
             return
-        monitor = self._monitor
-        is_unfinished = monitor.is_unfinished()
-        self._is_ignored = _is_state_init_step(optimizer, len(args) + len(kwargs)) or (
-            is_unfinished is not None and is_unfinished(self._index)
-        )
+        monitor, scheduler = self._monitor, self._monitor.scheduler()
+        # the state is looked at here: a call costs more than all the rest of it
+        self._is_ignored = (
+            not optimizer.state and _is_state_init_step(len(args) + len(kwargs))
+        ) or (scheduler is not None and monitor.is_unfinished(scheduler, self._index))
         if self._is_ignored:
             return
-        if (call := monitor.before_update()) is None:
+        if scheduler is None:
             monitor.warnings.warn_once(SchedulerLost)
             return
         if self.in_round:
@@ -400,47 +401,50 @@ class _OptimizerHooks:
         if not monitor.updates:
             monitor.forget_early()
             monitor.early.note_update()
-        elif monitor.updates == 1 and (count := monitor.count()):
-            monitor.early.check_order(count(), monitor.warnings)
-        call(self._index)
+        elif monitor.updates == 1:
+            monitor.early.check_order(monitor.count(scheduler), monitor.warnings)
+        monitor.before_update(scheduler, self._index)
 
+    @leave_hook_uncompiled
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if self._depth > 1 and _is_within_update():
             self._depth -= 1
             return
         self._depth = 0
-        monitor = self._monitor
+        monitor, scheduler = self._monitor, self._monitor.scheduler()
         if _is_capturing():  # first: while a graph is captured, nothing may be read from the device
             monitor.count_always()
-            if (call := monitor.after_update()) and not monitor.auto:
-                call()
+            if scheduler is not None and not monitor.auto:
+                monitor.after_update(scheduler)
             return
         if self._is_ignored or _was_skipped(optimizer):
             return
         self.updates += 1
         before, self.worked = self.worked, autograd_sequence_number()
         self.is_by_autograd = self.worked != before
-        monitor.updates = max(monitor.updates, self.updates)
+        if self.updates > monitor.updates:
+            monitor.updates = self.updates
         if monitor.auto:
             self.in_round = True
             if all(hooks.in_round for hooks in monitor.hooks):
                 monitor.tick()
-        elif call := monitor.after_update():
-            call()
-            if not monitor.counts_always and (count := monitor.count()):
-                monitor.check_gaps(count(), self)
+        elif scheduler is not None:
+            monitor.after_update(scheduler)
+            if not monitor.counts_always:
+                monitor.check_gaps(monitor.count(scheduler), self)
 
     def _after_save(self, optimizer: Any, state: Any) -> None:
-        if call := self._monitor.leave_marks():
-            call(optimizer, state)
+        if (scheduler := self._monitor.scheduler()) is not None:
+            self._monitor.leave_marks(scheduler, optimizer, state)
 
     def _before_load(self, optimizer: Any, state: Any) -> None:
-        if call := self._monitor.rebind():
-            call(None)  # while those that joined still have what they joined with
+        if (scheduler := self._monitor.scheduler()) is not None:
+            # while those that joined still have what they joined with
+            self._monitor.rebind(scheduler, None)
 
     def _after_load(self, optimizer: Any) -> None:
-        if call := self._monitor.rebind():
-            call(optimizer)
+        if (scheduler := self._monitor.scheduler()) is not None:
+            self._monitor.rebind(scheduler, optimizer)
 
 
 class _EarlySteps:
@@ -518,14 +522,14 @@ class _EarlySteps:
             warnings.warn_once(StepBeforeUpdate)
 
 
-def _is_state_init_step(optimizer: Any, num_arguments: int) -> bool:
-    """Tell whether an update is about to be made for the state alone.
+def _is_state_init_step(num_arguments: int) -> bool:
+    """Tell whether the update of an optimizer without a state is made for the state alone.
 
     So torch's distributed checkpoints prepare an optimizer that has no state for saving and
     loading: they give it gradients of 0, rates of 0, and the closure ``None``. Numbers like these
     may also be a real update's, so the caller decides.
     """
-    if optimizer.state or num_arguments < 2:
+    if num_arguments < 2:
         return False
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_name != "_init_optim_state":
@@ -559,11 +563,6 @@ def _is_capturing() -> bool:
 
 def _no_tensor() -> None:
     """Stand for a reference to a gradient that is gone."""
-
-
-def autograd_sequence_number() -> int:
-    """Return a number that grows whenever this thread computes something with a gradient."""
-    return torch._C._autograd._get_sequence_nr()
 
 
 def _every_parameter(optimizers: Iterable[Any]) -> Iterator[torch.Tensor]:

@@ -150,7 +150,8 @@ class BoundTarget:
             if "is_whole" not in facts and field.are_whole()[index]:
                 known["is_whole"] = not _has_fractions_only(BoundGroup(**known), timeline)
             self.groups.append(BoundGroup(**known))
-        self._versions: list[Any] = []
+        self._written: list[tuple[torch.Tensor | None, int]] = []
+        """Each group's tensor, and its version when the scheduler left it."""
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
 
@@ -260,12 +261,20 @@ class BoundTarget:
         field = self.field
         if not isinstance(field, Field) or field.optimizer is not optimizer:
             return None
-        values, row = field.raw_values(), self._planned[:, step].tolist()
+        values, written = field.raw_values(), self._written
+        for value, (tensor, version) in zip(values, written):  # noqa: B905  a tenth
+            if value is not tensor or value._version != version:
+                break
+        else:
+            if written:  # tensors alone, as they were left
+                return None
+        row = self._planned[:, step].tolist()
         for index, (value, curve) in enumerate(zip(values, self._which)):  # noqa: B905  a tenth
             if type(value) is float and value == row[curve]:
                 continue
             if isinstance(value, torch.Tensor):
-                is_planned = self._versions[index : index + 1] == [(id(value), value._version)]
+                tensor, version = written[index] if written else (None, 0)
+                is_planned = value is tensor and value._version == version
             else:
                 is_planned = value == row[curve]
             if not is_planned:
@@ -276,8 +285,8 @@ class BoundTarget:
         """Take the tensors as they are now for written by the scheduler."""
         if self.field.is_of_tensors:
             values = (slot.value for slot in self.field.slots)
-            self._versions = [
-                (id(value), value._version) if isinstance(value, torch.Tensor) else None
+            self._written = [
+                (value, value._version) if isinstance(value, torch.Tensor) else (None, 0)
                 for value in values
             ]
 
@@ -505,8 +514,10 @@ class ValueWriter:
 
     def external_write(self, optimizer: Any) -> tuple[str, Any, float] | None:
         """Return label, value and planned value of a changed number of an optimizer, if any."""
-        found = (target.external_write(optimizer, self.index) for target in self.targets)
-        return next(filter(None, found), None)
+        for target in self.targets:  # a generator and a filter take as long as a small target
+            if found := target.external_write(optimizer, self.index):
+                return found
+        return None
 
     def leave_marks(self, optimizer: Any, groups: Sequence[Group]) -> None:
         """Put what was written last into an optimizer's groups as they are saved."""
