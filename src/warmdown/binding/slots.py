@@ -370,6 +370,7 @@ class TensorSlots:
         if self._vector is None and all(_may_move(slot.value, free) for slot in own):
             self._vector = _pack(own)
         self._tensors = [slot.value.detach() for slot in own]
+        self._array = None if self._vector is None else _array_of(self._vector)
 
     @property
     def memory(self) -> int:
@@ -388,7 +389,14 @@ class TensorSlots:
     def write(self, row: Row) -> None:
         """Write one value for each group of the field."""
         values = [row[index] for index in self.members]
-        if self._vector is None:
+        if self._array is not None:
+            # a seventh of the cost of a tensor's own copy_; one number alone, a third of that
+            if len(values) == 1:
+                self._array[0] = values[0]
+            else:
+                self._array[:] = values
+            torch.autograd.graph.increment_version(self._vector)
+        elif self._vector is None:
             for tensor, value in zip(self._tensors, values, strict=True):
                 tensor.fill_(value)
         else:
@@ -409,6 +417,14 @@ class TensorSlots:
         if self._vector.device.type == "cpu":
             return [_copy_bytes(self._vector, table)]
         return [_copy_on_device(_untracked_view(self._vector), table)]
+
+
+def _array_of(vector: torch.Tensor) -> npt.NDArray[Any] | None:
+    """Return the vector's memory as an array, or ``None``: it is a device's, or a bfloat16's."""
+    try:
+        return vector.numpy()
+    except (TypeError, RuntimeError):
+        return None
 
 
 def _fill_each(tensors: Sequence[torch.Tensor], rows: list[list[float]]) -> Writer:

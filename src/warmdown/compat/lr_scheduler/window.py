@@ -118,18 +118,28 @@ class RateWriter:
         self._bound = self.field.raw_values()
         self.has_tensors = self.field.is_of_tensors
         self._row: Row | None = None
+        self._are_tensors = all(isinstance(value, torch.Tensor) for value in self._bound)
         self._versions: list[object] = []
 
     def write(self, row: Row) -> None:
         """Write one value for each group."""
         self.field.write(row)
         self._row = row
-        if self.has_tensors:
+        if self._are_tensors:
+            self._versions = [tensor._version for tensor in self._bound]
+        elif self.has_tensors:
             self._versions = _versions(self.field.raw_values())
 
     def holds(self, row: Row | None) -> bool:
         """Return whether the groups still hold ``row``, which was written last."""
         current = self.field.raw_values()
+        if self._are_tensors:  # the same in one pass: a step of many tensors takes half of the time
+            if row is not self._row or not self.field.is_current:
+                return False
+            for value, bound, version in zip(current, self._bound, self._versions):  # noqa: B905
+                if value is not bound or value._version != version:
+                    return False
+            return True
         if self.has_tensors:
             return row is self._row and self.fits() and _versions(current) == self._versions
         # A tensor equals the float in it, so the kind counts too; the first group's is enough.
