@@ -13,6 +13,7 @@ from benchmarks.harness import Peers, Table, in_groups, race
 from torch._dynamo.utils import counters
 
 import warmdown as wd
+from warmdown.binding.compiled import leave_hook_uncompiled
 from warmdown.binding.field import as_tensors
 
 TOTAL = 1_000_000
@@ -42,6 +43,7 @@ def publish_time() -> None:
         torch._dynamo.reset()  # or the limit of recompilations counts the other sizes
         peers = Peers({"AdamW alone": compiled(adamw(size), lambda _: _nothing)})
         peers.add("a bare fill_ of each rate", partial(compiled, adamw(size), bare_fills))
+        peers.add("two empty hooks and that", partial(compiled, adamw(size), hooks_and_fills))
         peers.add("warmdown", partial(compiled, adamw(size), ours))
         peers.add("torch CosineAnnealingLR", partial(compiled, adamw(size), torchs))
         warm_up(peers.found.values())
@@ -120,6 +122,18 @@ def bare_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
             rate.fill_(value)
 
     return fill
+
+
+def hooks_and_fills(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Return the same beside two hooks that do nothing: the least that seeing updates costs."""
+
+    @leave_hook_uncompiled
+    def hook(optimizer: Any, args: Any, kwargs: Any) -> None:
+        del optimizer, args, kwargs
+
+    optimizer.register_step_pre_hook(hook)
+    optimizer.register_step_post_hook(hook)
+    return bare_fills(optimizer)
 
 
 def ours(optimizer: torch.optim.Optimizer) -> Callable[[], object]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 import torch
 from benchmarks.harness import Peers, Table, in_groups, race
@@ -13,7 +15,7 @@ import warmdown as wd
 
 TOTAL, WARMUP = 10_000_000, 100_000
 SIZES = (1, 10, 100, 1000)
-EMPTY = "a method of nothing"
+EMPTY, COUNTING = "a method of nothing", "a method that counts to an end"
 Contender = Callable[[torch.optim.Optimizer], Callable[[], object]]
 
 
@@ -26,28 +28,34 @@ def main() -> None:
 
 def publish_step() -> None:
     """Tell what warmup and cosine cost for one rate in each of 1 to 1000 groups."""
-    publish_rates("step", "`step()`, float rate, warmup and cosine, over the bare loop", groups_of)
+    question = "`step()`, float rate, warmup and cosine, over the bare loop"
+    publish_rates("step", question, groups_of, {"bare loop": bare_loop})
     question = (
-        "The same, each group with a base rate of its own: every step makes as many new numbers"
+        "The same, each group with a base rate of its own: over the loop that people write, "
+        '`for group, base in zip(groups, bases): group["lr"] = base * factor`, a half cosine'
     )
-    publish_rates("step_own_bases", question, groups_with_bases)
+    loops = {"the loop that people write": own_loop, "bare loop": bare_loop}
+    publish_rates("step_own_bases", question, groups_with_bases, loops)
     publish_constant()
 
 
 def publish_rates(
-    name_of_table: str, question: str, made: Callable[[int], torch.optim.Optimizer]
+    name_of_table: str,
+    question: str,
+    made: Callable[[int], torch.optim.Optimizer],
+    loops: dict[str, Contender],
 ) -> None:
-    """Race all contenders at each size."""
+    """Race all contenders at each size; the first loop is what they are measured by."""
     table = Table(name_of_table, question, ("contender", *map(in_groups, SIZES)))
     ratios: dict[str, list[float]] = {}
-    peers = Peers()
+    reference, peers = next(iter(loops)), Peers()
     for size in SIZES:
-        found = Peers({"bare loop": bare_loop(made(size))}, peers.skipped)
-        for name, build in CONTENDERS.items():
+        found = Peers({}, peers.skipped)
+        for name, build in {**loops, **CONTENDERS}.items():
             found.add(name, partial(build, made(size)))
         times = race(found.found, calls=max(10, 2000 // size), rounds=15)
         for name, measured in times.items():
-            ratios.setdefault(name, []).append(measured.over(times["bare loop"]))
+            ratios.setdefault(name, []).append(measured.over(times[reference]))
     for name, row in ratios.items():
         table.add(name, *(f"{ratio:.2f}x" for ratio in row))
         table.figures[name] = row
@@ -57,7 +65,7 @@ def publish_rates(
 def publish_constant() -> None:
     """Tell what a step costs in a phase that changes nothing."""
     steps = {in_groups(size): constant(groups_with_bases(size)) for size in SIZES}
-    times = race({EMPTY: Empty().step, **steps}, calls=20_000, rounds=31)
+    times = race({EMPTY: Empty().step, COUNTING: Counting().step, **steps}, calls=20_000, rounds=31)
     table = Table(
         "constant",
         "`step()` in a constant phase: nothing is written",
@@ -113,6 +121,22 @@ def bare_loop(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     return write
 
 
+def own_loop(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """What people write: a factor by the math module, and each group's base times it."""
+    groups, steps = optimizer.param_groups, count()
+    bases = [group["lr"] for group in groups]
+
+    def half_cosine(step: int) -> float:
+        return 0.5 * (1.0 + math.cos(math.pi * step / TOTAL))
+
+    def write() -> None:
+        factor = half_cosine(next(steps))
+        for group, base in zip(groups, bases):  # noqa: B905 as people write it
+            group["lr"] = base * factor
+
+    return write
+
+
 def bare_fields(optimizer: torch.optim.Optimizer, count: int) -> Callable[[], object]:
     """One bare loop for each field; a beta is a tuple made anew."""
     groups, values = optimizer.param_groups, [0.1] * len(optimizer.param_groups)
@@ -140,6 +164,20 @@ class Empty:
 
     def step(self, epoch: None = None, samples: None = None, tokens: None = None) -> None:
         """Do nothing."""
+
+
+class Counting:
+    """What counting costs beside that, where an update has to be seen and there is an end."""
+
+    def __init__(self) -> None:
+        self.update_seen, self.index, self.last = True, 0, 2**62
+
+    def step(self, epoch: None = None, samples: None = None, tokens: None = None) -> None:
+        """Count, if an update was seen and this is not the last one."""
+        if self.update_seen and epoch is None:
+            index = self.index + 1
+            if index <= self.last:
+                self.index = index
 
 
 def constant(optimizer: torch.optim.Optimizer) -> Callable[[], object]:

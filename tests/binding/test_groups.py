@@ -279,6 +279,38 @@ def test_one_cycle_moves_the_rate_and_the_momentum_against_it() -> None:
     assert optimizer.param_groups[0]["betas"][1] == 0.999
 
 
+@pytest.mark.parametrize("flat", [None, "lr", "momentum"], ids=["both move", "rate", "beta"])
+def test_a_second_beta_that_is_set_by_hand_stays_while_the_first_one_moves(flat: Any) -> None:
+    """The first beta's tuples are made ahead, for groups that share one; these do so no more."""
+    groups = [{"params": [parameter()]} for _ in range(3)]
+    optimizer = torch.optim.AdamW(groups, lr=0.1)
+    targets: dict[str, Any] = {
+        name: wd.Set(wd.Constant(value=0.5) if name == flat else wd.Linear(start=0.9, end=0.5))
+        for name in ("momentum", "lr")
+    }
+    scheduler = wd.Scheduler(optimizer, **targets, total_steps=200, strict=True)
+    train(optimizer, scheduler, 70)
+    for index, second in ((1, 0.99), (2, 0.95)):
+        group = optimizer.param_groups[index]
+        group["betas"] = (group["betas"][0], second)
+        train(optimizer, scheduler, 3)
+    values = scheduler.values()
+    for index, second in enumerate((0.999, 0.99, 0.95)):
+        group = optimizer.param_groups[index]
+        assert group["betas"] == (values[f"momentum/{index}"], second)
+        assert group["lr"] == values[f"lr/{index}"]
+    assert values["momentum/0"] == (0.5 if flat == "momentum" else pytest.approx(0.748))
+
+
+def test_both_betas_may_move_at_once() -> None:
+    optimizer = torch.optim.AdamW([parameter()], lr=0.1)
+    first, second = wd.Linear(start=0.9, end=0.5), wd.Linear(start=0.99, end=0.9)
+    targets: dict[str, Any] = {"betas[0]": wd.Set(first), "betas[1]": wd.Set(second)}
+    scheduler = wd.Scheduler(optimizer, **targets, total_steps=100)
+    train(optimizer, scheduler, 50)
+    assert optimizer.param_groups[0]["betas"] == pytest.approx((0.7, 0.945))
+
+
 class OwnFactor(torch.optim.SGD):
     """Multiplies what is driven by a number of its own, as those that estimate their rate do."""
 

@@ -7,7 +7,6 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from types import MethodType
 from typing import Any, TypeAlias
 
 import torch
@@ -50,10 +49,12 @@ _HOOKED = Optimizer.profile_hook_step(print).__code__
 class UpdateMonitor:
     """Observes updates and steps; it keeps neither the scheduler nor an optimizer alive.
 
-    It reaches the scheduler by its methods, and references it weakly.
+    It reaches the scheduler by functions that are given it, and references it weakly: methods that
+    are bound weakly cost more at every update than what they do.
 
     Args:
         optimizers: Those whose updates count; a hook on each is removed by ``release``.
+        scheduler: A weak reference to what each of the following is called with.
         count: Returns the updates counted so far.
         is_unfinished: Called with an optimizer's index; such an update is a part of the next one.
         before_update: Called with an optimizer's index.
@@ -69,24 +70,22 @@ class UpdateMonitor:
     def __init__(
         self,
         optimizers: Sequence[Any],
+        scheduler: Callable[[], Any],
         *,
-        count: MethodType,
-        is_unfinished: MethodType,
-        before_update: MethodType,
-        after_update: MethodType,
-        rebind: MethodType,
-        stop_early: MethodType,
-        leave_marks: MethodType,
+        count: Callable[[Any], int],
+        is_unfinished: Callable[[Any, int], bool],
+        before_update: Callable[[Any, int], None],
+        after_update: Callable[[Any], None],
+        rebind: Callable[[Any, Any], None],
+        stop_early: Callable[[Any], None],
+        leave_marks: Callable[[Any, Any, Any], None],
         auto: bool,
         counts_always: bool,
         strict: bool,
     ) -> None:
-        self.scheduler = weakref.ref(count.__self__)
-        # functions that are given the scheduler: to bind a method weakly costs more than its call
-        self.count, self.is_unfinished = count.__func__, is_unfinished.__func__
-        self.before_update, self.after_update = before_update.__func__, after_update.__func__
-        self.rebind, self.leave_marks = rebind.__func__, leave_marks.__func__
-        self.stop_early = stop_early.__func__
+        self.scheduler, self.count, self.is_unfinished = scheduler, count, is_unfinished
+        self.before_update, self.after_update = before_update, after_update
+        self.rebind, self.stop_early, self.leave_marks = rebind, stop_early, leave_marks
         self.warnings = Warnings(strict=strict)
         self.auto = auto
         self.is_paused = self.ignores_updates = False

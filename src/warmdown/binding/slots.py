@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
@@ -160,7 +161,7 @@ class FloatWrite(NamedTuple):
     groups: Sequence[Group]
     key: str
     element: int | None
-    values: Sequence[float | None]
+    values: list[float | None]
 
 
 class FloatSlots:
@@ -282,12 +283,30 @@ def _write_curves(writes: Sequence[FloatWrite]) -> Writer:
                 group[key] = made
 
     places = {tuple(map(id, one.groups)) for one in writes}
-    if len(writes) == 2 and is_plain and len(places) == 1:
-        return _write_pair(writes[0], writes[1], write)
+    if len(writes) == 2 and len(places) == 1:
+        first, second = sorted(writes, key=lambda one: one.element is not None)
+        if is_plain:
+            return _write_pair(first, second, write)
+        if first.element is None and (entries := _entries(second)):
+            return _write_with_entries(first, second, entries, write)
     return write
 
 
-def _replaced(entry: Any, element: int, value: Any) -> Any:
+def _entries(one: FloatWrite) -> list[Any]:
+    """Return the tuples of all steps, made at once; none where groups have different ones."""
+    entry, place = one.groups[0][one.key], one.element or 0
+    if type(entry) is not tuple or any(group[one.key] is not entry for group in one.groups):
+        return []
+    before, after = map(repeat, entry[:place]), map(repeat, entry[place + 1 :])
+    made: list[Any] = list(zip(*before, one.values, *after, strict=False))
+    still = -1
+    for _ in range(one.values.count(None)):  # seldom more than the first
+        still = one.values.index(None, still + 1)
+        made[still] = None
+    return made
+
+
+def _replaced(entry: Any, element: Any, value: Any) -> Any:
     """Return a tuple or list with another element; so it takes half of what slices take."""
     elements = [*entry]
     elements[element] = value
@@ -329,6 +348,42 @@ def _write_pair(first: FloatWrite, second: FloatWrite, write_each: Writer) -> Wr
         for group in groups:
             group[key] = value
             group[other_key] = other
+
+    return write
+
+
+def _write_with_entries(
+    first: FloatWrite, second: FloatWrite, entries: list[Any], write_each: Writer
+) -> Writer:
+    """Return the writer of a curve and of an element of tuples, which are made ahead.
+
+    Rate and first beta, as one-cycle moves them, take half of the time of the loop. A tuple that is
+    not the one written last was set by hand: its other elements stay.
+    """
+    last = second.groups[0][second.key]
+
+    def write(
+        index: int,
+        groups: Any = first.groups,
+        key: str = first.key,
+        values: Any = first.values,
+        other_key: str = second.key,
+        entries: Any = entries,
+    ) -> None:
+        nonlocal last
+        value, entry = values[index], entries[index]
+        if value is None or entry is None:
+            write_each(index)
+            last = groups[0][other_key]
+            return
+        for group in groups:
+            group[key] = value
+            if group[other_key] is last:
+                group[other_key] = entry
+            else:
+                known = group[other_key]
+                group[other_key] = _replaced(known, second.element, second.values[index])
+        last = entry
 
     return write
 
@@ -389,7 +444,7 @@ class TensorSlots:
     def write(self, row: Row) -> None:
         """Write one value for each group of the field."""
         values = [row[index] for index in self.members]
-        if self._array is not None:
+        if self._array is not None and self._vector is not None:
             # a seventh of the cost of a tensor's own copy_; one number alone, a third of that
             if len(values) == 1:
                 self._array[0] = values[0]

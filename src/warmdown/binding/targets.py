@@ -23,7 +23,7 @@ from warmdown.plan import EVERY_GROUP, fits_pattern
 from warmdown.schedules import Scale
 
 _SHORTEST, _LONGEST, _CELLS = 32, 4_096, 65_536
-"""Steps of the first window and of the longest, and most values in one, whatever the groups."""
+"""Steps of the first window and of the longest that moves; most values, and most steps at rest."""
 _CLOSE = 1e-6
 """Relative difference within which a value is the one that a plan gives; a float32 has 7 digits."""
 
@@ -150,7 +150,7 @@ class BoundTarget:
             if "is_whole" not in facts and field.are_whole()[index]:
                 known["is_whole"] = not _has_fractions_only(BoundGroup(**known), timeline)
             self.groups.append(BoundGroup(**known))
-        self._written: list[tuple[torch.Tensor | None, int]] = []
+        self._written: list[tuple[Any, int]] = []
         """Each group's tensor, and its version when the scheduler left it."""
         self._index_curves()
         self._planned: Array = np.full((self.num_curves, 1), np.nan)
@@ -273,8 +273,10 @@ class BoundTarget:
             if type(value) is float and value == row[curve]:
                 continue
             if isinstance(value, torch.Tensor):
-                tensor, version = written[index] if written else (None, 0)
-                is_planned = value is tensor and value._version == version
+                is_planned = any(
+                    value is tensor and value._version == version
+                    for tensor, version in written[index : index + 1]
+                )
             else:
                 is_planned = value == row[curve]
             if not is_planned:
@@ -830,8 +832,10 @@ class ValueWriter:
 
     def _steps_ahead(self, position: float) -> int:
         """Return the length of the next window, which ends where the plan does."""
-        cells = _CELLS // max(sum(target.num_curves for target in self.targets), 1)
-        self._size = size = min(self._size * 2, _LONGEST)
+        curves = sum(target.num_curves for target in self.targets)
+        cells = min(_CELLS // max(curves, 1), _LONGEST)
+        # at rest the next window may be longer: a sixth of a step's time, there
+        self._size = size = min(self._size * 2, _LONGEST if self.write else _CELLS)
         if size > cells:  # where nothing moves, a window has no values, however many groups
             steps = np.arange(position, position + size + 1)
             if not all(target.is_flat(steps) for target in self.timeline.lines.values()):
