@@ -287,12 +287,12 @@ def _write_curves(writes: Sequence[FloatWrite]) -> Writer:
         first, second = sorted(writes, key=lambda one: one.element is not None)
         if is_plain:
             return _write_pair(first, second, write)
-        if first.element is None and (entries := _entries(second)):
+        if first.element is None and (entries := _tuples_ahead(second)):
             return _write_with_entries(first, second, entries, write)
     return write
 
 
-def _entries(one: FloatWrite) -> list[Any]:
+def _tuples_ahead(one: FloatWrite) -> list[Any]:
     """Return the tuples of all steps, made at once; none where groups have different ones."""
     entry, place = one.groups[0][one.key], one.element or 0
     if type(entry) is not tuple or any(group[one.key] is not entry for group in one.groups):
@@ -358,7 +358,7 @@ def _write_with_entries(
     """Return the writer of a curve and of an element of tuples, which are made ahead.
 
     Rate and first beta, as one-cycle moves them, take half of the time of the loop. A tuple that is
-    not the one written last was set by hand: its other elements stay.
+    not the one written last was edited outside: its other elements stay.
     """
     last = second.groups[0][second.key]
 
