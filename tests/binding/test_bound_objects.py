@@ -179,6 +179,15 @@ def test_each_of_many_objects_may_follow_a_schedule_of_its_own() -> None:
         wd.Scheduler(sgd(), drop={"7": wd.Constant()}, bind=bind)
 
 
+def test_a_function_is_shown_by_its_name_and_its_last_value() -> None:
+    taken: list[float] = []
+    call = wd.Call(taken.append, base=8)
+    assert repr(call) == "<Call of list.append, last with 8>"
+    wd.Scheduler(sgd(), size=wd.Constant(value=0.5), bind={"size": call})
+    assert repr(call) == "<Call of list.append, last with 4>"
+    assert repr(wd.Call(print)) == "<Call of print, last with 1>"
+
+
 @pytest.mark.parametrize("given", [[], (), 0.1, [0.1], [[len]], [None]])
 def test_what_takes_no_number_is_refused_where_it_is_bound(given: Any) -> None:
     with pytest.raises(wd.BindingError, match=r"bind=\{'drop': .*Attribute\(object, name\)"):

@@ -193,11 +193,11 @@ def test_two_processes_follow_the_mean_and_wait_for_each_other_so_long(
     halved = [1.0, 0.5, 0.25, 0.25, 0.125]
 
     def second() -> None:
-        assert rates(3.0, 3.0, None, 0.5, 0.1) == halved
+        assert rates(3.0, 3.0, None, 0.5, 2.0) == halved
 
     with as_first_of_two(second, tmp_path):
-        # the means are 2, 2.1, 2.2 of one alone, 1, and 1.2
-        assert rates(1.0, 1.2, 2.2, 1.5, 2.3) == halved
+        # the means are 2, 2.1, 2.2 of one alone, 1, and 2 of the other
+        assert rates(1.0, 1.2, 2.2, 1.5, None) == halved
         monkeypatch.setattr("warmdown.binding.clock._PATIENCE", timedelta(milliseconds=50))
         with pytest.raises(wd.BindingError, match="at update 0, process 1 did not call it"):
             rates(1.0)

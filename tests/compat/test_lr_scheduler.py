@@ -15,6 +15,7 @@ from tests.compat.loops import goes_at_once, rates, sgd
 from tests.compat.torch_names import ARGUMENTS, EACH, Made, momentum, steps, torchs, wlr
 
 from warmdown.compat.lr_scheduler import CosineAnnealingLR, _LRScheduler
+from warmdown.errors import WarmdownError
 
 every = pytest.mark.parametrize("make", EACH.values(), ids=EACH)
 
@@ -162,6 +163,8 @@ def test_a_state_does_not_bring_the_old_horizon_back_and_says_so() -> None:
     longer.optimizer.step()
     longer.step()
     assert rates(longer.optimizer) == [pytest.approx((1 + math.cos(math.pi * 6 / 20)) / 2)]
+    longer.optimizer.load_state_dict(old.optimizer.state_dict())  # later, and for itself
+    assert rates(longer.optimizer) == rates(old.optimizer)
 
 
 @pytest.mark.parametrize("at", range(9))
@@ -334,6 +337,158 @@ def test_a_mistake_raises_what_torch_raises(
 ) -> None:
     with pytest.raises(error):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: wlr.StepLR(sgd(), 3, last_epoch=4), "^StepLR.*has no 'initial_lr'"),
+        (lambda: wlr.StepLR(sgd(), -3), r"step_size=-3\): a length is not negative"),
+        (lambda: wlr.LinearLR(sgd(), end_factor=1.5), r"end_factor=1\.5\): a factor from 0 to 1"),
+        (lambda: wlr.OneCycleLR(momentum(), 0.1, 9, anneal_strategy="square"), "'cos' or 'linear'"),
+        (lambda: wlr.OneCycleLR(momentum(), 0.1, 9, div_factor=0), "neither can be 0"),
+        (lambda: wlr.CyclicLR(adagrad(), 0.1, 0.2), r"Adagrad has neither.*cycle_momentum=False"),
+        (lambda: restarts(eta_min="0"), r"eta_min='0'\): a number"),
+        (lambda: restarts().step(-1), r"step\(-1\): a step from 0 on"),
+        (lambda: wlr.ChainedScheduler([]), "at least one scheduler"),
+        (lambda: wlr.ChainedScheduler([sgd]), r"\[0\] is a function without an optimizer"),
+        (lambda: in_sequence([2, 1], sgd()), r"milestones=\[2, 1\]\): 3 schedulers need 2"),
+        (lambda: in_sequence([1], sgd()), r"milestones=\[1\]\): 3 schedulers need 2"),
+        (lambda: in_sequence([1, 2], sgd(), sgd()), r"schedulers\[0\] is of another optimizer"),
+        (lambda: wlr.LRScheduler(sgd()), "override it to give the rates"),
+        (lambda: OneRate(sgd(0.1, 0.2)), "OneRate: 1 rates for 2 parameter groups"),
+        (lambda: loaded(EACH["step"](sgd()), {"last_epoch": 3}), "no base_lrs in it"),
+        (lambda: loaded(EACH["step"](sgd()), EACH["step"](momentum()).state_dict()),
+         "it is of 2 parameter groups, the optimizer has 1"),
+        (lambda: loaded(EACH["sequence"](sgd()), {**EACH["sequence"](sgd()).state_dict(),
+                                                  "_schedulers": []}),
+         "it is of 0 schedulers, here are 2"),
+        (lambda: past(EACH["sequence"](sgd())), "last_epoch=7"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_argument_and_the_way_out(
+    make: Callable[[], object], words: str
+) -> None:
+    with pytest.raises((WarmdownError, NotImplementedError), match=words):
+        make()
+
+
+class OneRate(_LRScheduler):
+    """A scheduler that forgets that there are several groups."""
+
+    def get_lr(self) -> list[Any]:
+        return [1.0]
+
+
+def adagrad() -> torch.optim.Optimizer:
+    return torch.optim.Adagrad([torch.nn.Parameter(torch.ones(1))])
+
+
+def restarts(**arguments: Any) -> Any:
+    return wlr.CosineAnnealingWarmRestarts(sgd(), 4, **arguments)
+
+
+def in_sequence(milestones: list[int], optimizer: Any, other: Any = None) -> Any:
+    parts = [wlr.ConstantLR(other or optimizer) for _ in range(3)]
+    return wlr.SequentialLR(optimizer, parts, milestones)
+
+
+def loaded(scheduler: Any, state: dict[str, Any]) -> None:
+    scheduler.load_state_dict(state)
+
+
+def past(scheduler: Any) -> None:
+    scheduler.last_epoch = 7
+    scheduler.get_lr()
+
+
+@every
+def test_its_representation_has_step_and_rates_also_while_it_is_made(make: Made) -> None:
+    scheduler = make(sgd(0.5, momentum=0.9))
+    steps(scheduler, 2)
+    held = rates(scheduler.optimizer)
+    assert repr(scheduler) == f"<{type(scheduler).__name__} at step 2, lr {held}>"
+    half = object.__new__(type(scheduler))
+    assert repr(half) == f"<{type(scheduler).__name__}, not yet made>"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("StepLR", {"step_size": 2, "gamma": 0.0}),
+        ("PolynomialLR", {"total_iters": 4, "power": 0.0}),
+        ("LinearLR", {"start_factor": 1.0, "end_factor": 0.0, "total_iters": 3}),
+        ("CyclicLR", {"base_lr": 0.1, "max_lr": 0.4, "step_size_up": 2, "base_momentum": 0.5,
+                      "max_momentum": 0.5}),
+    ],
+)  # fmt: skip
+def test_what_falls_to_nothing_or_never_moves_has_torchs_rates(
+    name: str, arguments: dict[str, Any]
+) -> None:
+    ours, theirs = (getattr(names, name)(momentum(1.0), **arguments) for names in (wlr, torchs))
+    assert steps(ours, 9) == [pytest.approx(row, rel=1e-12) for row in steps(theirs, 9)]
+    held = [one.optimizer.param_groups[0]["momentum"] for one in (ours, theirs)]
+    assert held[0] == held[1]
+
+
+def test_a_chain_that_came_to_nothing_stays_there() -> None:
+    seen = []
+    for names in (wlr, torchs):
+        optimizer = momentum(1.0)
+        parts = [names.LinearLR(optimizer, 1.0, 0.0, 3), names.ExponentialLR(optimizer, 0.9)]
+        seen.append(steps(names.ChainedScheduler(parts), 7))
+    assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]
+    assert seen[0][3:] == [[0.0]] * 4
+
+
+@pytest.mark.parametrize("mode", ["triangular", "triangular2", "exp_range"])
+def test_the_height_of_a_cycle_is_torchs(mode: str) -> None:
+    ours, theirs = (names.CyclicLR(momentum(), 0.1, 0.4, 2, mode=mode, gamma=0.9)
+                    for names in (wlr, torchs))  # fmt: skip
+    for x in (1, 2, 3):
+        assert ours.scale_fn(x) == pytest.approx(theirs.scale_fn(x))
+    given = wlr.CyclicLR(momentum(), 0.1, 0.4, 2, scale_fn=lambda x: 2.0 * x)
+    assert given.scale_fn(3) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("CyclicLR", {"base_lr": 0.1, "max_lr": 0.4, "step_size_up": 2, "step_size_down": 3}),
+     ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12})],
+)  # fmt: skip
+def test_a_cycle_goes_on_at_a_step_of_an_optimizer_that_was_restored(
+    name: str, arguments: dict[str, Any]
+) -> None:
+    seen = []
+    for names in (wlr, torchs):
+        first = getattr(names, name)(momentum(1.0), **arguments)
+        steps(first, 4)
+        optimizer = momentum(1.0)
+        optimizer.load_state_dict(first.optimizer.state_dict())
+        resumed = getattr(names, name)(optimizer, **arguments, last_epoch=4)
+        seen.append([steps(resumed, 4), optimizer.param_groups[0]["momentum"]])
+    assert seen[0][0] == [pytest.approx(row, rel=1e-12) for row in seen[1][0]]
+    assert seen[0][1] == pytest.approx(seen[1][1])
+
+
+def test_rates_that_no_step_of_the_curve_has_are_gone_on_from() -> None:
+    seen = []
+    for names in (wlr, torchs):
+        optimizer = momentum(0.77)
+        optimizer.param_groups[0]["initial_lr"] = 1.0
+        seen.append(steps(names.ExponentialLR(optimizer, 0.9, last_epoch=4), 4))
+    assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]
+
+
+def test_a_rate_given_after_the_curve_came_to_nothing_is_followed() -> None:
+    seen = []
+    for names in (wlr, torchs):
+        scheduler = names.LinearLR(momentum(1.0), 1.0, 0.0, 2)
+        steps(scheduler, 3)
+        scheduler.end_factor, scheduler.total_iters = 0.5, 8
+        scheduler.optimizer.param_groups[0]["lr"] = 0.3
+        seen.append(steps(scheduler, 6))
+    assert seen[0] == [pytest.approx(row, rel=1e-12) for row in seen[1]]
 
 
 @pytest.mark.parametrize("disturb", ["nothing", "rates", "argument", "part", "state", "number"])

@@ -10,7 +10,7 @@ from tests.compat.loops import rates
 from tests.compat.torch_names import ARGUMENTS, EACH, momentum, steps, torchs, wlr
 
 from warmdown.compat.lr_scheduler import _LRScheduler
-from warmdown.errors import BindingError
+from warmdown.errors import BindingError, ScheduleError
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -115,6 +115,99 @@ def test_torchs_sequence_drives_our_parts_and_ours_drives_torchs() -> None:
         seen.append(steps(outer.SequentialLR(optimizer, parts, [3]), 12))
     for other in seen[1:]:
         assert other == [pytest.approx(row, rel=1e-12) for row in seen[0]]
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(wlr, wlr), (torchs, wlr), (wlr, torchs)])
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("kind", ["chain", "sequence"])
+def test_what_is_composed_is_a_part_like_any_other_and_begins_with_its_turn(
+    outer: Any, inner: Any, is_first: bool, kind: str
+) -> None:
+    """Within torch's own, torch's begins its chain too late, or ends in an error."""
+    optimizer = momentum(1.0)
+    parts = [inner.ConstantLR(optimizer, 0.5, 3), inner.ExponentialLR(optimizer, 0.9)]
+    if kind == "chain":
+        composed, alone = inner.ChainedScheduler(parts), [0.5, 0.45, 0.405, 0.729, 0.6561]
+    else:
+        composed, alone = inner.SequentialLR(optimizer, parts, [2]), [0.5, 0.5, 1.0, 0.9, 0.81]
+    falling = inner.ExponentialLR(optimizer, 0.8)
+    order = [composed, falling] if is_first else [falling, composed]
+    seen = [row[0] for row in steps(outer.SequentialLR(optimizer, order, [3]), 7)]
+    falls = [0.8**step for step in range(4)]
+    assert seen == pytest.approx([*alone[:3], *falls] if is_first else [*falls[:3], *alone[:4]])
+
+
+class Halved(_LRScheduler):
+    def get_lr(self) -> list[Any]:
+        return [base * 0.5**self.last_epoch for base in self.base_lrs]
+
+
+class Closed(Halved):
+    def _get_closed_form_lr(self) -> list[Any]:
+        return [base * 0.25**self.last_epoch for base in self.base_lrs]
+
+
+class Edited(wlr.StepLR):  # type: ignore[misc]
+    def get_lr(self) -> list[Any]:
+        return [base / (1 + self.last_epoch) for base in self.base_lrs]
+
+
+@pytest.mark.parametrize("make", [Halved, Closed, lambda opt: Edited(opt, 3)])
+def test_a_class_of_ones_own_goes_to_a_step_by_its_number_as_torch_lets_it(make: Any) -> None:
+    scheduler = make(momentum(1.0))
+    steps(scheduler, 3)
+    scheduler.step(5)
+    asked = {"Halved": 0.5**5, "Closed": 0.25**5, "Edited": 0.1}  # the last: its stair
+    assert rates(scheduler.optimizer) == [asked[type(scheduler).__name__]]
+    scheduler.step()
+    asked = {"Halved": 0.5**6, "Closed": 0.5**6, "Edited": 1 / 7}
+    assert rates(scheduler.optimizer) == [pytest.approx(asked[type(scheduler).__name__])]
+
+
+PARTS: dict[str, Any] = {
+    "factors": lambda opt: wlr.MultiplicativeLR(opt, lambda step: 0.9),
+    "functions": lambda opt: wlr.LambdaLR(opt, lambda step: 0.9**step),
+    "cyclic": lambda opt: wlr.CyclicLR(opt, 0.1, 0.4, 2, 3),
+    "own": Halved,
+    "torch's sequence": lambda opt: torchs.SequentialLR(
+        opt, [torchs.ConstantLR(opt, 0.5, 3), torchs.ExponentialLR(opt, 0.9)], [2]
+    ),
+    "chain": EACH["chain"],
+}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("name", PARTS)
+def test_a_sequence_of_any_parts_is_entered_by_its_number(name: str, is_first: bool) -> None:
+    def sequence(last_epoch: int) -> Any:
+        optimizer = momentum(1.0)
+        parts = [PARTS[name](optimizer), wlr.ExponentialLR(optimizer, 0.5)]
+        return wlr.SequentialLR(
+            optimizer, parts if is_first else parts[::-1], [3], last_epoch=last_epoch
+        )
+
+    unbroken = steps(sequence(-1), 9)
+    for at in (2, 5):
+        assert steps(sequence(at - 1), 4) == [
+            pytest.approx(row, rel=1e-12) for row in unbroken[at : at + 4]
+        ]
+
+
+def test_a_metric_comes_to_a_plateau_within_what_is_composed_and_is_missed_there() -> None:
+    optimizer = momentum(1.0)
+    plateau = wlr.ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
+    chain = wlr.ChainedScheduler([wlr.ExponentialLR(optimizer, 0.5), plateau])
+    scheduler = wlr.SequentialLR(optimizer, [wlr.LinearLR(optimizer, 0.5, 1.0, 2), chain], [2])
+    seen = []
+    for loss in (1.0, 1.0, 1.0, 0.5, 0.5):
+        seen += rates(optimizer)
+        optimizer.step()
+        scheduler.step(loss)
+    assert seen == [0.5, 0.75, 1.0, 0.5, 0.25]
+    assert rates(optimizer) == pytest.approx([0.0125])
+    assert plateau.get_lr() == rates(optimizer)
+    with pytest.raises(ScheduleError, match=r"ReduceLROnPlateau's turn.*step\(val_loss\)"):
+        scheduler.step()
 
 
 @pytest.mark.parametrize("name", ["sequence", "chain"])

@@ -339,3 +339,5 @@ def test_a_scheduler_has_the_factors_of_its_groups_and_takes_wrappers_of_them_al
     assert scheduler.lr_lambdas == wrapped
     with pytest.raises(wd.BindingError, match=r"lr_lambdas=.*LambdaLR"):
         scheduler.lr_lambdas = [lambda step: 0.5**step] * 2
+    with pytest.raises(wd.BindingError, match=r"lr_lambdas=\[1, 1\].*LambdaLR"):
+        scheduler.lr_lambdas = [1, 1]

@@ -97,8 +97,12 @@ def test_a_prepared_scheduler_is_saved_copied_and_let_go_like_any(make: Any) -> 
         other.step()
         other.step()
         assert other.last_epoch == 2  # nobody prepared the copy
+    step = scheduler.step
     with goes_at_once(scheduler):
         del scheduler
+    step()  # and does nothing
+    assert not type(plain)._is_accelerate_prepared
+    assert "step" not in vars(plain)
 
 
 def test_updates_are_counted_on_the_optimizer_inside_whichever_is_given() -> None:

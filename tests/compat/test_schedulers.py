@@ -153,6 +153,12 @@ def test_a_state_without_its_count_is_refused(damage: dict[str, Any]) -> None:
         Counted(sgd(), None).load_state_dict(state)
 
 
+@pytest.mark.parametrize("state", [None, [], "state"])
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(StateError, match=r"a state_dict\(\) of a CosineLrScheduler is needed"):
+        CosineLrScheduler(sgd(), 1, 10).load_state_dict(state)
+
+
 def test_the_state_of_another_field_is_refused() -> None:
     state = Counted(sgd(), None, "momentum").state_dict()
     with pytest.raises(StateError, match="schedules 'momentum', this scheduler 'lr'"):
@@ -182,6 +188,19 @@ def test_the_optimizer_does_not_keep_its_scheduler_alive(make: Callable[[Any], A
     scheduler = make(optimizer)
     with goes_at_once(scheduler):
         del scheduler
+
+
+def test_an_optimizer_whose_scheduler_is_gone_loads_what_it_is_given() -> None:
+    optimizer = sgd(1.0)
+    scheduler = CosineLrScheduler(optimizer, 1, 10)
+    run(scheduler, 3)
+    state = optimizer.state_dict()
+    scheduler.load_state_dict(scheduler.state_dict())
+    assert scheduler.get_lr() == scheduler.get_last_lr() == rates(optimizer)
+    del scheduler
+    state["param_groups"][0]["lr"] = 0.7
+    optimizer.load_state_dict(state)
+    assert rates(optimizer) == [0.7]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,32 @@ def test_a_class_of_ones_own_saves_what_it_holds() -> None:
     assert scheduler.state_dict()["helper"] is scheduler.helper
 
 
+class Height:
+    """A function that is an object, whose attribute a state holds."""
+
+    def __init__(self, height: float) -> None:
+        self.height = height
+
+    def __call__(self, step: float) -> float:
+        return self.height
+
+
+@pytest.mark.parametrize("names", [OURS, TORCH], ids=["ours", "torch's"])
+def test_a_function_that_is_an_object_has_its_attributes_back(names: Any) -> None:
+    makes: list[Any] = [
+        lambda opt, call: names.LambdaLR(opt, call),
+        lambda opt, call: names.MultiplicativeLR(opt, call),
+        lambda opt, call: names.CyclicLR(opt, 0.1, 0.4, 2, scale_fn=call),
+    ]
+    expected = [[0.5] * 3, [0.125, 0.0625, 0.03125], [0.175, 0.1, 0.175]]
+    for make, rates_ in zip(makes, expected, strict=True):
+        saved, resumed = (make(sgd(1.0, momentum=0.9), Height(height)) for height in (0.5, 0.25))
+        steps(saved, 3)
+        resumed.optimizer.load_state_dict(saved.optimizer.state_dict())
+        resumed.load_state_dict(saved.state_dict())
+        assert [row[0] for row in steps(resumed, 3)] == pytest.approx(rates_)
+
+
 def test_of_a_function_that_is_an_object_the_plain_attributes_are_saved() -> None:
     class Factor:
         def __init__(self) -> None:

@@ -91,6 +91,67 @@ def test_a_plateau_warms_up_falls_and_resumes() -> None:
     assert min(seen) < max(seen)
 
 
+def test_a_plateau_has_timms_noise_of_either_kind_and_is_itself_without_it() -> None:
+    for kind in ("normal", "uniform"):
+        made = []
+        for module in (named, timm_scheduler()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scheduler = module.PlateauLRScheduler(
+                    sgd(1.0), patience_t=9, noise_range_t=(3, 6), noise_type=kind, noise_pct=0.3
+                )
+            seen = []
+            for epoch in range(1, 8):
+                scheduler.step(epoch, 1.0)
+                seen += rates(scheduler.optimizer)
+            made.append(seen)
+        assert made[0] == pytest.approx(made[1])
+        assert [rate == 1.0 for rate in made[0]] == [True, True, False, False, False, True, True]
+
+
+def test_rates_that_lie_there_may_be_gone_on_from() -> None:
+    made = []
+    for module in (named, timm_scheduler()):
+        first = module.CosineLRScheduler(sgd(1.0), t_initial=9)
+        first.step(4)
+        again = module.CosineLRScheduler(first.optimizer, t_initial=9, initialize=False)
+        again.step(5)
+        made.append(rates(again.optimizer))
+    assert made[0] == pytest.approx(made[1])
+    with pytest.raises(
+        KeyError, match=r"initialize=False\): a parameter group has no 'initial_lr'"
+    ):
+        named.CosineLRScheduler(sgd(1.0), t_initial=9, initialize=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("CosineLRScheduler", {"cycle_limit": 2, "cycle_decay": 0.5}),
+        ("CosineLRScheduler", {"warmup_t": 1.5, "warmup_lr_init": 0.1, "lr_min": 0.01}),
+        ("CosineLRScheduler", {"cycle_limit": 2, "cycle_mul": 2.0, "lr_min": 0.01}),
+        ("TanhLRScheduler", {"cycle_limit": 3}),
+        ("PolyLRScheduler", {}),
+    ],
+)
+def test_a_cycle_may_end_between_two_steps(name: str, arguments: dict[str, Any]) -> None:
+    made = [
+        used(getattr(module, name)(sgd(1.0), t_initial=4.5, **arguments))
+        for module in (named, timm_scheduler())
+    ]
+    assert made[0][1:] == [pytest.approx(row, rel=1e-9) for row in made[1][1:]]
+
+
+def test_no_scheduler_and_a_metric_that_is_to_grow_are_settings_too() -> None:
+    prefix = {"warmup_prefix": True, "warmup_epochs": 5}
+    assert named.create_scheduler_v2(sgd(), "none", 20, **prefix) == (None, 25)
+    settings = Namespace(sched="plateau", epochs=20, eval_metric="loss")
+    given = timm_scheduler().scheduler_kwargs(settings, decreasing_metric=False)
+    ours = named.scheduler_kwargs(settings, decreasing_metric=False)
+    assert ours["plateau_mode"] == given["plateau_mode"] == "max"
+    assert named.scheduler_kwargs(settings)["plateau_mode"] == "min"
+
+
 @pytest.mark.parametrize("sched", named._CLASSES)
 @pytest.mark.parametrize("on_epochs", [True, False])
 def test_the_factory_makes_what_timms_makes(sched: str, on_epochs: bool) -> None:
@@ -115,6 +176,9 @@ def test_the_factory_makes_what_timms_makes(sched: str, on_epochs: bool) -> None
         (lambda: named.create_scheduler_v2(sgd(), "cosin"), "Did you mean 'cosine'"),
         (lambda: named.create_scheduler_v2(sgd(), step_on_epochs=False), "give updates_per_epoch"),
         (lambda: named.CosineLRScheduler(sgd()), "missing a required argument: 't_initial'"),
+        (lambda: named.CosineLRScheduler(sgd(), 9, warmup_t=-1), "warmup_t=-1: a finite length"),
+        (lambda: named.CosineLRScheduler(sgd(), float("inf")), "t_initial=inf: a finite length"),
+        (lambda: named.StepLRScheduler(sgd(), 0), "decay_t=0: a stair needs a length above 0"),
         (lambda: named.WSDLRScheduler(sgd(), 9, 3, decay_fn=lambda share: share), "use one of"),
     ],
 )

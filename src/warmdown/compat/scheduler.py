@@ -30,6 +30,7 @@ except ModuleNotFoundError:
 from warmdown.binding import Field
 from warmdown.compat import State, StateDict
 from warmdown.compat.lr_scheduler import ReduceLROnPlateau
+from warmdown.compat.lr_scheduler.arguments import NoBase
 from warmdown.compat.names.shapes import look_up
 from warmdown.compat.names.timm import RULES, timm_wsd
 from warmdown.schedules import Scale
@@ -82,7 +83,13 @@ class TimmScheduler:
         self._field = Field(optimizer, "lr")
         if given["initialize"]:
             self._field.store_initial()
-        self.base_values = [float(rate) for rate in self._field.get_entry("initial_lr")]
+        try:
+            self.base_values = [float(rate) for rate in self._field.get_entry("initial_lr")]
+        except KeyError:
+            raise NoBase(
+                f"{type(self).__name__}(initialize=False): a parameter group has no 'initial_lr', "
+                "the rate it began with. Load the optimizer's state first, or leave it out."
+            ) from None
         self.update_groups(self.values(0))
 
     @classmethod

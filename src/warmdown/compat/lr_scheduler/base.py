@@ -111,9 +111,11 @@ class LRScheduler(torch_sched.LRScheduler):
         self._update_lr(epoch)
 
     def __repr__(self) -> str:
-        # of one that is half made, in a debugger or an error, too
-        step, rates = (vars(self).get(name) for name in ("last_epoch", "_last_lr"))
-        return f"<{type(self).__name__} at step {step}, lr {cut(repr(rates), 120)}>"
+        try:
+            rates = cut(repr(floats(self.get_last_lr())), 120)
+            return f"<{type(self).__name__} at step {self.last_epoch}, lr {rates}>"
+        except AttributeError:  # half made, in a debugger or an error
+            return f"<{type(self).__name__}, not yet made>"
 
     def get_last_lr(self) -> Row:
         """Return the rates written last, copies of the kind that each group holds."""
