@@ -119,11 +119,57 @@ def test_what_is_no_single_rate_is_refused_by_all_but_the_class() -> None:
         (wd.Plan.of(lr=COSINE), "the run's updates are needed"),
         (wd.Plan.of(lr=LEVEL, run=wd.Run(1000)), "the base rate is needed. Give --lr"),
         (wd.Plan.of(weight_decay=LEVEL, run=RUN), "it cannot say weight_decay"),
+        (wd.Plan.of(lr=LEVEL, run=wd.Run(10**9, lr=1.0)), "more than .* updates cannot be"),
+        (wd.Plan.of(lr=wd.Constant(0.0), run=RUN), "the rate is 0 at every update"),
     ],
 )
 def test_a_plan_that_lacks_a_fact_is_refused_by_it(plan: wd.Plan, message: str) -> None:
     with pytest.raises((ScheduleError, wd.RunError), match=message if plan.run.lr else "."):
         wd.export_config(plan, to="transformers")
+
+
+@pytest.mark.parametrize(
+    ("to", "nearest"),
+    [
+        ("transformers", "warmup_stable_decay linear, which is off by up to 0.4"),
+        ("deepspeed", "WarmupDecayLR, which is off by up to 0.47"),
+        ("torchtitan", "decay_type linear, which is off by up to 0.3"),
+        ("composer", "cosine_with_warmup, "),
+        ("timm", "sched cosine, "),
+        ("mmengine", "PolyLR, which is off by up to 0.18"),
+        ("megatron", "WSD exponential, which is off by up to 0.14"),
+    ],
+)
+def test_a_curve_that_no_settings_have_is_refused_with_the_nearest_of_all(
+    to: str, nearest: str
+) -> None:
+    bent = wd.Cosine(end=0.2, steps=25) >> wd.Cosine(start=0.2, end=0.1)
+    plan = wd.Plan.of(
+        lr=wd.Linear(start=0.5, end=1.0, steps=5) >> bent,
+        run=wd.Run(epochs=8, steps_per_epoch=5, lr=1e-3),
+    )
+    with pytest.raises(ScheduleError, match=rf"cannot say .*Its nearest is {nearest}"):
+        wd.export_config(plan, to=to)
+
+
+@pytest.mark.parametrize("to", ["onetrainer", "mmengine"])
+def test_a_level_rate_with_hardly_a_warmup_reads_back_as_itself(to: str) -> None:
+    level = wd.Linear(start=0.5, end=1.0, steps=1) >> wd.Constant(1.0)
+    if to == "onetrainer":  # a length of 1 is the whole run there
+        level = wd.Linear(start=0.0, end=1.0, steps=1) >> wd.Linear()
+    plan = wd.Plan.of(lr=level, run=wd.Run(40, lr=1e-3))
+    settings = yaml.safe_load(wd.export_config(plan, to=to))
+    again = wd.import_config(settings, total_steps=40, lr=1e-3, report=None).over()
+    steps = np.arange(40.0)
+    expected = plan.over().targets[0].rule.value(steps, 1e-3)
+    np.testing.assert_allclose(
+        again.targets[0].rule.value(steps, 1e-3) + 0.0 * steps, expected, rtol=1e-12
+    )
+
+
+def test_the_class_needs_a_rate_among_the_targets() -> None:
+    with pytest.raises(ScheduleError, match=r"there is no learning rate in this plan\. Add lr"):
+        wd.export_config(wd.Plan.of(weight_decay=LEVEL, run=RUN), to="PlanLR")
 
 
 def test_a_name_that_is_none_leads_to_the_nearest() -> None:

@@ -512,6 +512,106 @@ def test_what_is_no_scheduler_is_refused_with_the_way_out(given_: Any, says: str
         quiet(given_)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: torchs.LinearLR(optimizer, total_iters=0),
+        lambda optimizer: torchs.LinearLR(optimizer, total_iters=2.5),  # type: ignore[arg-type]
+        lambda optimizer: torchs.MultiStepLR(optimizer, [0, 3], gamma=0.5),
+        lambda optimizer: torchs.CosineAnnealingLR(optimizer, 2.5),  # type: ignore[arg-type]
+        lambda optimizer: torchs.CyclicLR(
+            optimizer, 0.1, 1.0, 2.5, 2.5, cycle_momentum=False  # type: ignore[arg-type]
+        ),
+        lambda optimizer: torchs.CyclicLR(
+            optimizer, 0.1, 1.0, 2, scale_fn=lambda x: 1 / (1 + x), cycle_momentum=False
+        ),
+        lambda optimizer: torchs.OneCycleLR(
+            optimizer, 1.0, 20, pct_start=0.6, three_phase=True, cycle_momentum=False
+        ),
+        lambda optimizer: torchs.SequentialLR(
+            optimizer, [torchs.ConstantLR(optimizer), torchs.ExponentialLR(optimizer, 0.9),
+                        torchs.ExponentialLR(optimizer, 0.5)], [5, 3]
+        ),
+        lambda optimizer: Late(optimizer),
+    ],
+    ids=["no length", "half a step", "milestone 0", "half a wave", "half a rise",
+         "a scale of one's own", "phases that cross", "milestones that fall", "by its number"],
+)  # fmt: skip
+def test_arguments_that_no_curve_has_are_walked_for_as_long_as_the_run(make: Any) -> None:
+    assert_same(make(sgd(1.0, 0.3)), 20, [1.0, 0.3], total_steps=20)
+
+
+def test_what_can_only_be_walked_asks_for_the_end_of_the_run() -> None:
+    with pytest.raises(ScheduleError, match=r"2\.5 steps: it can only be walked\. Give total_"):
+        quiet(torchs.CosineAnnealingLR(sgd(1.0), 2.5))  # type: ignore[arg-type]
+
+
+def test_an_averaging_with_an_anneal_of_ones_own_is_walked() -> None:
+    scheduler = SWALR(sgd(1.0), swa_lr=0.1, anneal_epochs=4)
+    scheduler.anneal_func = abs
+    assert_same(scheduler, 9, [1.0], total_steps=9)
+
+
+class Late:
+    """A scheduler of somebody's that takes the step and has no ``step_update``."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.bases = [group["lr"] for group in optimizer.param_groups]
+        self.made = 0
+        optimizer.register_step_post_hook(lambda *_: None)
+
+    def step(self, epoch: int | None = None) -> None:
+        self.made += 1
+        for base, group in zip(self.bases, self.optimizer.param_groups, strict=True):
+            group["lr"] = base / (1 + self.made)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """It has none."""
+
+
+class Uncopied(torchs.StepLR):
+    def __deepcopy__(self, memo: object) -> None:
+        raise TypeError("a socket")
+
+
+class Asking(Late):
+    def step(self, loss: float, weight: float) -> None:  # type: ignore[override]
+        """Only a run has these."""
+
+
+def test_what_only_the_run_has_is_told_with_what_can_be_given() -> None:
+    with pytest.raises(ScheduleError, match=r"cannot be copied: a socket\. Give its class and arg"):
+        quiet(Uncopied(sgd(1.0), 3))
+    with pytest.raises(ScheduleError, match=r"^Asking: its step needs loss, weight, which only"):
+        quiet(Asking(sgd(1.0)), total_steps=5)
+    with pytest.raises(ScheduleError, match="1000000000 steps are too many to walk"):
+        quiet(Late(sgd(1.0)), total_steps=10**9)
+    stepped = Late(sgd(1.0))
+    stepped.last_epoch = 3  # type: ignore[attr-defined]
+    with pytest.raises(ScheduleError, match=r"Late has been stepped, .*Make it afresh"):
+        quiet(stepped, total_steps=9)
+
+
+def test_torch_s_arguments_that_make_no_schedule_are_told_as_its_class_s() -> None:
+    with pytest.raises(ScheduleError, match=r"from_torch\(CosineAnnealingLR\): its arguments make"):
+        quiet(torchs.CosineAnnealingLR(sgd(1.0), [3]))  # type: ignore[arg-type]
+    with pytest.raises(ScheduleError, match=r"from_torch\(ReduceLROnPlateau\): .*patience=-1"):
+        quiet(torchs.ReduceLROnPlateau(sgd(1.0), patience=-1))
+
+
+def test_a_difference_that_all_groups_share_is_told_once() -> None:
+    lines: list[str] = []
+    from_torch(
+        torchs.CosineAnnealingLR(sgd(1.0, 2.0), 5, eta_min=0.1), total_steps=9, report=lines.append
+    )
+    assert len(lines) == 1
+    assert lines[0].startswith("lr, updates 6 to 9: 0.914058 where 0.1 is meant (at 9): torch's co")
+
+
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(ScheduleError, match="use one of faithful, corrected"):
         quiet(torchs.StepLR(sgd(1.0), 3), mode="exact")  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ def from_torch(
     if isinstance(getattr(live, "plan", None), Plan):
         plan: Plan = live.plan
         return plan
-    copy = SchedulerCopy(live, total_steps)
+    copy = _copy_of(live, total_steps)
     imported = _read_scheduler(live, copy)
     if report:
         for line in _report_lines(live, imported, copy):
@@ -87,8 +87,17 @@ def differences(
 ) -> tuple[Difference, ...]:
     """Return where a scheduler parts from its documentation; arguments as of :func:`from_torch`."""
     live = live_scheduler(scheduler, lr)
-    copy = SchedulerCopy(live, total_steps)
+    copy = _copy_of(live, total_steps)
     return tuple(find_differences(_read_scheduler(live, copy), copy))
+
+
+def _copy_of(scheduler: Any, total_steps: int | None) -> SchedulerCopy:
+    try:
+        return SchedulerCopy(scheduler, total_steps)
+    except NotImportable as error:
+        raise ScheduleError(
+            f"from_torch: {error}. Give its class and arguments: class_path, init_args."
+        ) from error
 
 
 def _report_lines(scheduler: Any, imported: Imported, copy: SchedulerCopy) -> Iterator[str]:

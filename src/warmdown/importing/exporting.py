@@ -155,6 +155,8 @@ def _form_of(plan: Plan, settled: Plan, target: Target, to: str) -> RateForm:
     peak, end = float(rates.max()), float(target.rule.value(total, settled.run.lr or 1.0))
     if settled.run.lr is None and not EXPORTS[to].drives_all:
         raise ScheduleError(f"export(to={to!r}): the base rate is needed. Give --lr.")
+    if not peak and not EXPORTS[to].drives_all:
+        raise ScheduleError(f"export(to={to!r}): the rate is 0 at every update. Change the plan.")
     at_peak = np.flatnonzero(np.isclose(rates, peak, rtol=1e-12, atol=0.0))
     moves = np.flatnonzero(~np.isclose(rates, end, rtol=1e-12, atol=_AROUND_ZERO * peak))
     return RateForm(

@@ -168,6 +168,8 @@ class SchedulerCopy:
             try:
                 left = max(steps - self.position, 0)
                 rows.extend(walk(self.scheduler, self.optimizer, fields, left))
+            except ScheduleError:
+                raise
             except Exception as error:  # whatever somebody's class raises
                 who, done = type(self.scheduler).__name__, len(rows)
                 raise ScheduleError(
