@@ -341,3 +341,20 @@ def test_seesaw_refuses_what_it_cannot_exchange(given: Any, words: str) -> None:
             wd.seesaw(wd.Cosine(), total_steps=1000, **wrong)
     with pytest.raises(wd.ScheduleError, match="rest"):
         wd.seesaw(wd.Cosine())
+    with pytest.raises(wd.ScheduleError, match=r"the decay is looked at update by update\. Give"):
+        wd.seesaw(wd.Cosine(), total_steps=10**9)
+
+
+def test_seesaw_keeps_what_leads_to_the_peak_whole_and_a_batch_that_was_given() -> None:
+    """A peak within a curve, at its start, and behind two parts."""
+    fall = wd.Cosine(steps=80)
+    rise = wd.Linear(start=0.0, end=0.5, steps=10) >> wd.Linear(start=0.5, end=1.0, steps=10)
+    whole = wd.triangular(low=0.0, high=1.0, up=20, down=80)
+    for schedule, peak in ((wd.Cosine(steps=100), 0), (rise >> fall, 20), (whole, 20)):
+        given = wd.Plan.of(lr=schedule, batch_size=wd.Set(16.0))
+        plan = wd.seesaw(given, total_steps=100).over()
+        rate, batch = (target.rule for target in plan.targets)
+        assert batch.value(0, 1.0) == 16
+        before = np.arange(peak + 1.0)
+        np.testing.assert_allclose(rate.of(before) + 0.0 * before, schedule(before), atol=0.06)
+        assert rate.of(peak + 1) <= 1.0

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import warmdown as wd
 from warmdown.cli.compare import command
+from warmdown.errors import ForecastError
 from warmdown.forecast.bound import best_rate, bound_of, theory_table
 
 SHAPES = {
@@ -62,6 +63,20 @@ def test_a_descent_on_a_convex_loss_ends_below_the_bound(name: str) -> None:
         worst = int(np.abs(heights).argmax())
         point = point - rate * np.sign(heights[worst]) * rows[worst]
     assert np.abs(rows @ point).max() <= bound.value
+
+
+@pytest.mark.parametrize("steps", [500, 400_000])
+def test_updates_without_a_rate_behind_the_last_one_change_nothing(steps: int) -> None:
+    half = wd.Sqrt(start=1.0, end=0.1, steps=steps // 2)
+    longer = bound_of(planned(half >> wd.Constant(0.0), steps))
+    ending = bound_of(planned(half, steps // 2))
+    assert longer.value == pytest.approx(ending.value, rel=1e-3)
+    assert longer.best_rate == pytest.approx(ending.best_rate, rel=1e-3)
+
+
+def test_a_run_that_learns_nothing_has_no_bound() -> None:
+    with pytest.raises(ForecastError, match="its rate is 0 all along; it has no bound"):
+        bound_of(planned(wd.Constant(0.0), 10))
 
 
 def test_a_factor_on_all_rates_changes_nothing() -> None:

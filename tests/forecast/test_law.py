@@ -113,7 +113,8 @@ def test_pilots_that_obey_a_law_give_its_forecasts_and_a_law_of_each_name() -> N
 
 def test_a_pilot_s_own_plan_is_forecast_within_its_residuals() -> None:
     noisy = made_log(wd.wsd(warmup=200, end=0.1), noise=0.01)
-    law = wd.fit_loss([noisy])
+    law = wd.fit_loss(noisy)
+    assert str(law) == law.report()
     agreement = law.compared(noisy)
     assert agreement.mean_relative_error < 0.012
     forecast = law.along(noisy.curve, noisy.steps)
@@ -196,6 +197,9 @@ def test_a_design_stands_wherever_a_plan_does(law: Law, tmp_path: Path) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
     assert wd.Scheduler(optimizer, best).value(10) == pytest.approx(3e-4)
     assert repr(best).startswith("<Design: stable to update ")
+    cold = law.design(wd.Run(total_steps=500, lr=3e-4), "wsd", warmup=0)
+    assert cold.plan.over().targets[0].rule.value(0, 3e-4) == pytest.approx(3e-4)
+    assert min(cold.gain.values()) > 0
 
 
 @pytest.mark.parametrize(
@@ -223,6 +227,20 @@ def test_a_run_under_way_is_told_what_each_choice_is_worth(law: Law) -> None:
     short = wd.Plan.of(lr=wd.Constant(1.0), run=wd.Run(total_steps=100, lr=3e-4))
     with pytest.raises(ForecastError, match="the plan of the whole run"):
         choices(law.along, CONSTANT, "10%", plan=short)
+    with pytest.raises(ForecastError, match=r"--decay-now 0%\): a length is needed"):
+        choices(law.along, CONSTANT, "0%")
+    ended = read_log((CONSTANT.steps, np.linspace(3e-4, 0.0, CONSTANT.steps.size), CONSTANT.losses))
+    with pytest.raises(ForecastError, match="the rate of the run is 0 already"):
+        choices(law.along, ended, "10%")
+
+
+def test_what_a_law_cannot_say_is_refused(law: Law) -> None:
+    with pytest.raises(ForecastError, match=r"predict\(quantity='bits'\): use 'loss' or"):
+        law.predict(wd.Cosine(), wd.Run(10, lr=0.1), quantity="bits")  # type: ignore[arg-type]
+    with pytest.raises(ForecastError, match="its rate is 0 all along; nothing will be learned"):
+        law.predict(wd.Constant(0.0), wd.Run(10, lr=0.1))
+    with pytest.raises(ForecastError, match=r"fit_loss\(\[\]\): no logs"):
+        wd.fit_loss([])
 
 
 def public(model: str, *names: str) -> list[LossLog]:

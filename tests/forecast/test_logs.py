@@ -74,6 +74,39 @@ def write_wandb(path: Path) -> Path:
     return table(path / "wandb.csv", heads, [(*row, 0.0, 9.0) for row in ROWS])
 
 
+def write_tensor_events(path: Path) -> Path:
+    """Write events as TensorFlow 2 does, each number a tensor, with some that are no numbers."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    writer = EventFileWriter(str(path / "events"))
+    for step, rate, loss in ROWS:
+        tensors = {"lr": np.float64(rate), "loss": np.float32(loss), "note": "a text",
+                   "weights": np.zeros(3, np.float32)}  # fmt: skip
+        values = [Summary.Value(tag=tag, tensor=make_tensor_proto(it)) for tag, it in
+                  tensors.items()]  # fmt: skip
+        values.append(Summary.Value(tag="a picture", image=Summary.Image(height=1)))
+        writer.add_event(Event(step=step, summary=Summary(value=values)))
+    writer.close()
+    return path / "events"
+
+
+def write_columns(path: Path) -> Path:
+    columns = {"step": STEPS.tolist(), "lr": RATES.tolist(), "loss": LOSSES.tolist(), "seed": 1}
+    (path / "log.json").write_text(json.dumps(columns))
+    return path / "log.json"
+
+
+def write_spaced_lines(path: Path) -> Path:
+    lines = [
+        json.dumps({"step": step, "lr/AdamW": rate, "loss": loss}) for step, rate, loss in ROWS
+    ]
+    (path / "log.jsonl").write_text("\n\n".join(lines))
+    return path / "log.jsonl"
+
+
 SOURCES: dict[str, Any] = {
     "csv": lambda path: table(path / "log.csv", ("step", "lr", "loss")),
     "other names": lambda path: table(
@@ -86,6 +119,9 @@ SOURCES: dict[str, Any] = {
     "trainer state": write_trainer_state,
     "record": write_record,
     "events": write_events,
+    "events of tensors": write_tensor_events,
+    "columns in a file": write_columns,
+    "lines apart, and a rate by its optimizer": write_spaced_lines,
     "rows apart": write_sparse,
     "W&B": write_wandb,
     "arrays": lambda path: (STEPS, RATES, LOSSES),
@@ -189,6 +225,10 @@ def test_many_rows_are_averaged_and_keep_their_rate() -> None:
         (b"{", "no JSON"),
         (b'{"a": 1}', "no column is the"),
         (b"[1, 2]", "no column is the"),
+        (b"loss\n1\n2\n", "no column is the step. There are loss;"),
+        (b"step,lr,loss\n" + b"".join(b"%d,x,2\n" % n for n in range(12)), "no row has a rate"),
+        (b"step,lr,loss\n" + b"".join(b"%d,0.1,%d\n" % (n, 9**n) for n in range(12)),
+         "it diverged at once"),
         (b"step,lr,loss\n1,0.1,2\n2,0.1,2\n", "2 rows have a step and a loss"),
         (b"step,lr,loss\n" + b"1,0.1,-2\n" * 3 + b"".join(b"%d,0.1,-2\n" % n for n in range(9)),
          "above 0"),
@@ -207,6 +247,11 @@ def test_a_file_that_is_no_log_is_refused_with_who_and_why(
 def test_what_is_no_log_at_all_is_refused(given: Any) -> None:
     with pytest.raises(ForecastError):
         read_log(given)
+
+
+def test_a_folder_without_numbers_of_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ForecastError, match="no TensorBoard events with numbers are there"):
+        read_log(tmp_path)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

@@ -67,3 +67,19 @@ def test_a_logged_rate_leaps_where_its_rows_are_level_and_is_straight_where_it_f
 def test_a_plan_without_a_known_rate_is_refused_with_the_way_out(plan: wd.Plan, words: str) -> None:
     with pytest.raises(ForecastError, match=words):
         RateCurve.of(plan)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates", "words"),
+    [
+        ([0, 1], [0.1], r"\(\(2,\) steps, \(1,\) rates\): as many rates as steps"),
+        ([0], [0.1], "at least two"),
+        ([0, 1], [0.1, -0.1], "rates must be finite and not negative"),
+        ([1, 0], [0.1, 0.1], "steps must not fall"),
+    ],
+)
+def test_points_that_no_rate_goes_through_are_refused(
+    steps: list[int], rates: list[float], words: str
+) -> None:
+    with pytest.raises(ForecastError, match=words):
+        RateCurve.between(steps, rates)

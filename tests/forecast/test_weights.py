@@ -71,3 +71,21 @@ def test_a_weight_decay_that_waits_for_a_metric_is_refused() -> None:
 def test_a_weight_decay_that_turns_the_weights_is_refused(decay: float) -> None:
     with pytest.raises(ForecastError, match="0 to 1"):
         contributions_of(wd.Plan.of(lr=wd.Set(0.1), run=10), weight_decay=decay)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (wd.Plan.of(lr=wd.Set(0.1)), r"its length is not known\. Give Run\(total_steps\)"),
+        (wd.Plan.of(weight_decay=wd.Set(0.1), run=10), "the plan has no lr"),
+    ],
+)
+def test_what_the_weights_depend_on_is_asked_for(plan: wd.Plan, words: str) -> None:
+    with pytest.raises(ForecastError, match=words):
+        contributions_of(plan)
+
+
+def test_updates_without_a_rate_leave_nothing_and_forget_nothing() -> None:
+    left = contributions_of(wd.Plan.of(lr=wd.Set(0.0), run=10), weight_decay=0.1)
+    assert (left.half_life, left.initial, left.timescale) == (0, 1.0, float("inf"))
+    assert str(left).startswith("weights: 1 of the initial ones are left; half of the rest comes")

@@ -15,6 +15,7 @@ from warmdown.schedules.sampling import Array
 
 _PIECES = 20_000
 """Pieces of a long run; a short one has a piece for each update."""
+_TERMS = 8
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,9 @@ def bound_of(plan: Plan | RateCurve) -> Bound:
     area, square = shape * lengths, shape**2 * lengths
     total = float(area.sum())
     from_here, squares_from_here = area[::-1].cumsum()[::-1], square[::-1].cumsum()[::-1]
-    after = np.r_[from_here[1:], 0.0]
-    # within a piece of many updates the sum over k is an integral: the logarithm of what is left
-    inside = after > 0
-    shares = np.log(from_here[inside] / after[inside])
-    single = lengths[inside] == 1
-    shares[single] = area[inside][single] / after[inside][single]
+    shares = _shares(shape, lengths, np.r_[from_here[1:], 0.0])
     mean = squares_from_here / np.maximum(from_here, 1e-300)
-    wander = float(square.sum()) / total + float(shares @ mean[inside])
-    last = int(np.nonzero(area)[0][-1])
-    if lengths[last] > 1:  # of its updates all but the last have others after them
-        rest = np.arange(1, min(int(lengths[last]), 10**7))
-        wander += float(shape[last] * (1 / rest).sum())
+    wander = float(square.sum()) / total + float(shares @ mean)
     start = 1 / total
     # D^2 start / (2 g) + G^2 g wander / 2 is least at g = D / G sqrt(start / wander)
     return Bound(float(np.sqrt(start * wander)), float(np.sqrt(start / wander)), int(curve.stop))
@@ -130,6 +122,20 @@ def theory_table(plans: dict[str, Plan], rate: float | None = None) -> tuple[str
                      "relative": relative, "best_rate": best})  # fmt: skip
     note = "The bound is of a convex loss in the worst case: it ranks shapes, and says no loss."
     return f"{aligned(cells, left=[0, 3])}\n{note}", rows
+
+
+def _shares(shape: Array, lengths: Array, after: Array) -> Array:
+    """Return, for each piece, the sum of its updates' rates over what all later ones add up to."""
+    left = np.divide(after, shape, out=np.full_like(after, np.inf), where=shape > 0)
+    # the first terms one by one, the others as an integral: a term of 1 / 0 is the last update's
+    terms = left[:, None] + np.arange(float(_TERMS))
+    is_there = (np.arange(_TERMS) < lengths[:, None]) & (terms > 0)
+    ones = np.divide(1.0, terms, out=np.zeros_like(terms), where=is_there).sum(axis=1)
+    is_long = (lengths > _TERMS) & np.isfinite(left)
+    ratio = np.divide(
+        left + lengths - 0.5, left + _TERMS - 0.5, out=np.ones_like(left), where=is_long
+    )
+    return np.asarray(ones + np.log(ratio))
 
 
 def _pieces(curve: RateCurve) -> tuple[Array, Array]:
